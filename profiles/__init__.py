@@ -1,0 +1,1 @@
+"""The built-in profiles, one YAML file each; installed as the package `pyprocessor.builtin_profiles`."""

@@ -134,6 +134,8 @@ class MediaInfo:
     chapters: int = 0
     notes: tuple[str, ...] = ()
     """Oddities worth telling the user, as sentences."""
+    missing_bytes: int = 0
+    """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
 
     @property
     def video(self) -> StreamInfo | None:
@@ -459,3 +461,74 @@ class Reading:
     memory_pressure_full: float | None = None
     """PSI `full avg10`, percent; None where the kernel has no PSI."""
     oom_kills: int | None = None
+
+
+# ---------------------------------------------------------------- what a run tells its listeners
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnapshot:
+    """Where a run stands. `done` counts files in a final state (succeeded, failed and skipped) out of `total`."""
+
+    done: int
+    total: int
+    total_is_final: bool
+    """False while the listing goes on, so that `total` may still grow."""
+    succeeded: int
+    failed: int
+    skipped: int
+    active: int
+    memory_bytes: int
+    """Resident memory of the engine and all its processes."""
+    cpu_percent: float
+    """Of all cores of the machine, 0 to 100."""
+    elapsed_seconds: float
+    eta_seconds: float | None
+    draining: bool
+    """True once a stop was asked for: running files finish and nothing new starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file of a plan; both paths are relative, to the input and to the output root."""
+
+    name: bytes
+    output: bytes
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """A file a plan leaves alone, and why, as a sentence."""
+
+    name: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """One batch of a plan; `start_seconds` is when it is predicted to start, counted from the start of the run."""
+
+    number: int
+    files: tuple[PlannedFile, ...]
+    slots: int
+    threads: int
+    memory_bytes: int
+    seconds_low: float
+    seconds_high: float
+    start_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What a run would do. Memory is what all batches that run at once are predicted to take at their peak."""
+
+    batches: tuple[PlannedBatch, ...]
+    skipped: tuple[SkippedFile, ...]
+    peak_memory_bytes: int
+    memory_budget_bytes: int
+    disk_bytes: int
+    seconds_low: float
+    seconds_high: float
+    processes: int
+    notes: tuple[str, ...] = ()

@@ -1,11 +1,16 @@
 """The one builder of ffmpeg command lines.
 
 Recipes describe what ffmpeg is to do as an `Invocation`; `argv` is the only function that turns one into arguments.
-So the safety options (no stdin, protocol and demuxer whitelists, bounded threads) stand in one place.
+So the safety options (no stdin, protocol and demuxer whitelists, bounded threads) stand in one place. Which encoder
+options a *profile* may pass on is decided where profiles are read; what is refused here would be a mistake in a recipe,
+or would let an encoder open a file of its own.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,7 +27,10 @@ class Trust(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`path` is absolute, as bytes. `options` stand before `-i`, for instance `("ss", "3.5")` or `("c:v", "libdav1d")`."""
+    """A file to read: `path` is absolute, as bytes.
+
+    `options` stand before `-i`, for instance `("ss", "3.5")` or `("c:v", "libdav1d")`.
+    """
 
     path: bytes
     trust: Trust = Trust.UNTRUSTED
@@ -76,3 +84,237 @@ class Invocation:
     threads: int = 1
     options: Options = ()
     """Global options."""
+
+
+# ---------------------------------------------------------------- who may open what
+
+UNTRUSTED_DEMUXERS = (
+    "mov,matroska,avi,mpegts,mpegtsraw,mpeg,mpegvideo,flv,live_flv,kux,asf,asf_o,mxf,gxf,ogg,nut,rm,ivr,wtv,nsv,nuv,ty,"
+    "pva,pmp,dhav,lmlm4,mlv,cine,r3d,ivf,obu,av1,h261,h263,h264,hevc,vvc,evc,apv,m4v,mjpeg,mjpeg_2000,mxg,vc1,vc1test,"
+    "dirac,dv,dnxhd,cavsvideo,avs2,avs3,yuv4mpegpipe,gif,apng,webp_anim,swf,smk,bink,roq,flic,film_cpk,idcin,ipmovie,"
+    "vmd,4xm,cdxl,thp,bethsoftvid,rl2,siff,psxstr,xmv,vivo,"
+    "wav,w64,aiff,au,caf,mp3,aac,loas,ac3,ac4,eac3,dts,dtshd,truehd,mlp,flac,ape,tta,tak,wv,mpc,mpc8,amr,amrnb,amrwb,"
+    "qcp,dsf,oma,voc,shn,iamf,sox"
+)
+"""Containers and raw streams that a user's file may be: each reads that one file and nothing else.
+
+Left out on purpose: playlists and manifests (hls, dash, imf, concat, sdp), number patterns (image2), scripts and text
+(avisynth, ffmetadata, tty, subtitles), devices (lavfi, v4l2), and headerless data that anything could be taken for.
+"""
+
+_OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,png_pipe,jpeg_pipe,webp_pipe,ffmetadata"
+"""What we read back of our own: joins, playlists with their subtitle segments, stills, chapter lists."""
+
+
+def whitelists(trust: Trust) -> Options:
+    """The protocols and demuxers an input of this trust may use; the same options serve ffmpeg and PyAV."""
+    if trust is Trust.UNTRUSTED:
+        return (("protocol_whitelist", "file"), ("format_whitelist", UNTRUSTED_DEMUXERS))
+    return (("protocol_whitelist", "file,crypto,data"), ("format_whitelist", _OWN_DEMUXERS))
+
+
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    """The environment for an ffmpeg: `base` without what makes ffmpeg write reports or colours, and a quiet SVT-AV1."""
+    unwanted = ("FFREPORT", "AV_LOG_FORCE_COLOR", "AV_LOG_FORCE_256COLOR")
+    kept = {name: value for name, value in base.items() if name not in unwanted}
+    return kept | {"SVT_LOG": "1", "AV_LOG_FORCE_NOCOLOR": "1"}
+
+
+# ---------------------------------------------------------------- command lines
+
+STATS_PERIOD_SECONDS = 0.5
+"""How often ffmpeg reports its progress; also how often its peak memory is sampled, at least."""
+
+_OPTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:.-]*", re.ASCII)
+"""Notably without a leading slash: `-/option FILE` makes ffmpeg read the option's value from a file."""
+_FILTER_NAME = re.compile(r"[a-z0-9_]+", re.ASCII)
+_OUTPUT_NAME = re.compile(r"(?!-)[A-Za-z0-9._-]{1,100}", re.ASCII)
+"""No `%` (a number pattern to some muxers), no slash, no colon (a protocol), no leading dash (an option)."""
+
+_PRESET_OPTIONS = {
+    "libvpx": "cpu-used",
+    "libvpx-vp9": "cpu-used",
+    "libaom-av1": "cpu-used",
+    "librav1e": "speed",
+}
+
+_PARAMETER_LISTS = ("x264-params", "x264opts", "x265-params", "svtav1-params", "aom-params", "rav1e-params")
+"""Options whose value is `key=value:key=value` for the encoder's own parser, which knows keys that open files."""
+
+
+def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
+    """The arguments, program first, that make `ffmpeg` (its path) do what `invocation` says.
+
+    Progress comes on standard output as key=value lines, messages on standard error with their level in brackets.
+    Outputs are relative names: the process must be started in the folder they belong to. They are overwritten.
+
+    Raises ValueError where the invocation itself is malformed, which is a mistake in a recipe and not in a file.
+    """
+    threads = str(invocation.threads)
+    if invocation.threads < 1:
+        raise ValueError(f"an ffmpeg needs at least one thread, not {threads}")
+    if not invocation.inputs or not invocation.outputs:
+        raise ValueError("an invocation needs at least one input and one output")
+    arguments: list[bytes | str] = [
+        *(ffmpeg, "-nostdin", "-hide_banner", "-y", "-loglevel", "level+warning", "-nostats"),
+        *("-progress", "pipe:1", "-stats_period", str(STATS_PERIOD_SECONDS)),
+        *("-filter_threads", threads, "-filter_complex_threads", threads),
+        *_options(invocation.options),
+    ]
+    for source in invocation.inputs:
+        if not os.path.isabs(source.path) or b"\0" in source.path:
+            raise ValueError(f"not the absolute path of an input: {source.path!r}")
+        arguments += _options(whitelists(source.trust))
+        arguments += ["-threads", threads, *_options(source.options), "-i", b"file:" + source.path]
+    for output in invocation.outputs:
+        arguments += _output_arguments(output, len(invocation.inputs), invocation.threads)
+    return arguments
+
+
+def trial_encode_argv(
+    ffmpeg: str, encoder: str, *, preset: str | None = None, options: Options = (), pixel_format: str | None = None
+) -> list[bytes | str]:
+    """The arguments that encode one generated 256x256 frame with `encoder` and throw it away.
+
+    That size is one that every hardware encoder takes; some refuse smaller ones.
+    """
+    device: tuple[str, ...] = ()
+    upload = f"format={pixel_format or 'nv12'}"
+    if encoder.endswith("_vaapi"):
+        device, upload = ("-vaapi_device", "/dev/dri/renderD128"), upload + ",hwupload"
+    elif encoder.endswith("_vulkan"):
+        device, upload = ("-init_hw_device", "vulkan=gpu", "-filter_hw_device", "gpu"), upload + ",hwupload"
+    elif pixel_format is None and not is_hardware(encoder):
+        upload = "null"
+    stream = MappedStream((0, 0), "v", encoder, options=options, preset=preset)
+    return [
+        *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "level+error", *device),
+        *("-f", "lavfi", "-i", "color=size=256x256:rate=25:duration=0.04", "-vf", upload, "-frames:v", "1"),
+        *_stream_options(0, stream, threads=1),
+        *("-f", "null", "-"),
+    ]
+
+
+_HARDWARE_ENCODER = re.compile(r".*_(nvenc|qsv|vaapi|videotoolbox|amf|vulkan|v4l2m2m|mf|d3d12va|omx|rkmpp|mediacodec)")
+
+
+def is_hardware(encoder: str) -> bool:
+    """Whether the encoder runs on a device that may be absent although this ffmpeg knows the encoder."""
+    return _HARDWARE_ENCODER.fullmatch(encoder) is not None
+
+
+def _output_arguments(output: Output, inputs: int, threads: int) -> list[str]:
+    if not _OUTPUT_NAME.fullmatch(output.name):
+        raise ValueError(f"not a plain, short, relative output name: {output.name!r}")
+    if not output.streams:
+        raise ValueError(f"the output {output.name} has no streams")
+    arguments: list[str] = []
+    for number, stream in enumerate(output.streams):
+        if not 0 <= stream.source[0] < inputs or stream.source[1] < 0:
+            raise ValueError(f"stream {number} of {output.name} comes from no input: {stream.source}")
+        arguments += ["-map", f"{stream.source[0]}:{stream.source[1]}"]
+    for number, stream in enumerate(output.streams):
+        arguments += _stream_options(number, stream, threads)
+    return [*arguments, *_options(output.options), "-f", _word(output.muxer), output.name]
+
+
+def _stream_options(number: int, stream: MappedStream, threads: int) -> list[str]:
+    """The options of output stream `number`, each with its specifier."""
+    arguments = [f"-c:{number}", _word(stream.encoder)]
+    if stream.encoder == "copy":
+        if stream.filters:
+            raise ValueError(f"output stream {number} is copied, so it cannot be filtered")
+    else:
+        if stream.filters:
+            arguments += [f"-filter:{number}", filter_graph(stream.filters)]
+        if stream.preset is not None:
+            arguments += [f"-{_PRESET_OPTIONS.get(stream.encoder, 'preset')}:{number}", stream.preset]
+        if stream.kind == "v":
+            arguments += [f"-threads:{number}", str(threads)]
+    for name, value in _with_threads(stream.encoder, stream.options, threads):
+        if name in _PARAMETER_LISTS and ("/" in value or "\\" in value):
+            raise ValueError(f"{name} may not name a file: {value!r}")
+        arguments += _options(((f"{name}:{number}", value),))
+    for key, value in stream.metadata:
+        if not key or "=" in key or "\0" in key + value:
+            raise ValueError(f"not a metadata key and value: {key!r}, {value!r}")
+        arguments += [f"-metadata:s:{number}", f"{key}={value}"]
+    return arguments
+
+
+def _with_threads(encoder: str, options: Options, threads: int) -> Options:
+    """The options, with the number of threads added in the encoder's own language where `-threads` does not reach it.
+
+    What is added stands last in a parameter list, so it wins over the same key given earlier.
+    """
+    if encoder == "libx265":
+        # One frame at a time: with more, x265 starts threads beside its pool and holds more reference frames.
+        return _with_parameters(options, "x265-params", f"pools={threads}:frame-threads=1")
+    if encoder == "libsvtav1":
+        return _with_parameters(options, "svtav1-params", f"lp={svt_av1_level(threads)}")
+    if encoder in ("libx264", "libx264rgb") and any(name == "x264-params" for name, _ in options):
+        return _with_parameters(options, "x264-params", f"threads={threads}")
+    if encoder in ("libvpx-vp9", "libaom-av1") and all(name != "row-mt" for name, _ in options):
+        return (*options, ("row-mt", "1" if threads > 1 else "0"))
+    return options
+
+
+def _with_parameters(options: Options, name: str, addition: str) -> Options:
+    """`options` with one list of parameters `name`, at its end, that ends in `addition`."""
+    given = [value for option, value in options if option == name and value]
+    return (*((o, v) for o, v in options if o != name), (name, ":".join([*given, addition])))
+
+
+def svt_av1_level(threads: int) -> int:
+    """SVT-AV1's level of parallelism (1 to 6) for this many threads.
+
+    Levels are no thread counts: measured, level 1 keeps 1.04 cores busy and level 2 1.85. Beyond that they follow the
+    ranges of core counts for which the encoder itself would choose each level.
+    """
+    highest_of_level = (1, 2, 5, 11, 23)
+    return 1 + sum(threads > highest for highest in highest_of_level)
+
+
+def _word(text: str) -> str:
+    if not _OPTION_NAME.fullmatch(text):
+        raise ValueError(f"not a name that ffmpeg could know: {text!r}")
+    return text
+
+
+def _options(options: Options) -> list[str]:
+    arguments: list[str] = []
+    for name, value in options:
+        if "\0" in value:
+            raise ValueError(f"the value of -{name} holds a null character")
+        arguments.append("-" + _word(name))
+        if value != "":
+            arguments.append(value)
+    return arguments
+
+
+# ---------------------------------------------------------------- filters
+
+
+def filter_graph(chain: tuple[Filter, ...]) -> str:
+    """The text, for `-filter`, of filters one after another; every value is escaped for ffmpeg's two levels of parsing.
+
+    Raises ValueError where a positional argument holds a character that has a meaning there: give it by name instead.
+    """
+    # ffmpeg-python takes 40 ms to import, which a copy or an audio job need not pay.
+    import ffmpeg
+    from ffmpeg.nodes import FilterNode
+
+    stream = ffmpeg.input("input")
+    for step in chain:
+        if not _FILTER_NAME.fullmatch(step.name):
+            raise ValueError(f"not the name of a filter: {step.name!r}")
+        for argument in step.arguments:
+            # ffmpeg-python escapes positional values once too often, so the filter would see backslashes.
+            if any(character in argument for character in "\\'=:"):
+                raise ValueError(f"give {argument!r} to the filter {step.name} by name")
+        named = dict(step.options)
+        if len(named) != len(step.options):
+            raise ValueError(f"an option is given twice to the filter {step.name}")
+        stream = FilterNode(stream, step.name, args=list(step.arguments), kwargs=named).stream()
+    arguments: list[str] = ffmpeg.get_args(ffmpeg.output(stream, "output"))
+    return arguments[arguments.index("-filter_complex") + 1]

@@ -1,1 +1,1 @@
-"""(room)"""
+"""What ffmpeg is to do: pure functions from a Profile and a MediaInfo to an Invocation."""

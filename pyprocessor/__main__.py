@@ -1,0 +1,9 @@
+"""`python -m pyprocessor`."""
+
+import sys
+
+from pyprocessor.cli import main
+
+# Guarded because start methods other than fork import the main module again in every child.
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The command `pyprocessor`: reads the arguments, hands over to a command, turns exceptions into exit codes.
+
+Imports click and nothing heavy, so that `--help` answers at once; each command's module is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from pyprocessor import __version__
+from pyprocessor.cli.options import RunOptions, run_options
+from pyprocessor.cli.session import Session, silence_output, wants_json_lines
+from pyprocessor.errors import ExitCode, PyprocessorError
+
+_COMMANDS = {
+    "doctor": ("pyprocessor.cli.doctor", "doctor", "Check ffmpeg, Python, memory and folders, and say what to do."),
+    "probe": ("pyprocessor.cli.probe", "probe", "Show what is in a video file."),
+    "profiles": ("pyprocessor.cli.profiles", "profiles", "List, show and check profiles."),
+    "report": ("pyprocessor.cli.report", "report", "Sum up the last run of an output folder."),
+}
+"""Name: module, attribute, help. The help stands here so that listing the commands imports none of them."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's too
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@run_options
+@click.version_option(__version__, prog_name="pyprocessor")
+@click.pass_context
+def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
+    """Transcode a file or a whole folder of videos, filling the machine without drowning it.
+
+    Without a command it runs: pyprocessor --input IN --output OUT. Stop it at any time; the same command line goes on
+    where it stopped.
+    """
+    given = [p for p in ctx.command.params if ctx.get_parameter_source(p.name or "") is ParameterSource.COMMANDLINE]
+    if ctx.invoked_subcommand is not None:
+        if given:
+            raise click.UsageError(
+                f"{given[0].opts[0]} stands before the command {ctx.invoked_subcommand!r}, where it has no effect; "
+                f"put the options of a command after its name."
+            )
+        return ExitCode.OK
+    if not given:
+        click.echo(ctx.get_help())
+        return ExitCode.OK
+    run: Callable[[RunOptions, Session], ExitCode] = import_module("pyprocessor.cli.run").run
+    return run(RunOptions(**values), ctx.obj)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments (those of the process by default) and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    session = Session(json_lines=wants_json_lines(given), verbose="--verbose" in given)
+    try:
+        with pyprocessor.make_context("pyprocessor", given, obj=session) as ctx:
+            return int(pyprocessor.invoke(ctx) or ExitCode.OK)
+    except click.exceptions.Exit as wanted:
+        return wanted.exit_code
+    except click.ClickException as error:
+        session.complain(_sentence(error))
+        return ExitCode.USAGE
+    except PyprocessorError as error:
+        session.complain(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        session.complain("Interrupted; the same command goes on from here.")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        silence_output()
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the outermost place: nobody above could turn it into a sentence
+        session.complain(_crash(error, session))
+        return ExitCode.INTERNAL
+
+
+def _sentence(error: click.ClickException) -> str:
+    command = "pyprocessor"
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        command = error.ctx.command_path
+    return f"{error.format_message().rstrip('.')}. See `{command} --help`."
+
+
+def _crash(error: Exception, session: Session) -> str:
+    """Keep the traceback where it can be found, and say where that is."""
+    told = "".join(traceback.format_exception(error))
+    what = f"Something went wrong inside pyprocessor ({type(error).__name__}), which is a defect to report"
+    if session.logs is not None:
+        path = os.path.join(session.logs, f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log".encode())
+        try:
+            with open(path, "w", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(told)
+        except OSError:
+            pass  # told on standard error below, as where there is no folder
+        else:
+            return f"{what}; the details are in {os.fsdecode(path)}."
+    if session.verbose:
+        return f"{what}:\n{told.rstrip()}"
+    return f"{what}: {error}. Run it again with --verbose to see where."

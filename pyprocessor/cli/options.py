@@ -1,0 +1,102 @@
+"""The options of the main job, as click reads them and as the run gets them. Imports nothing but click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What stood on the command line, unchecked beyond its type; None (or empty) is what was not given."""
+
+    input: str | None = None
+    output: str | None = None
+    batch_mode: str | None = None
+    batch_size: str | None = None
+    max_memory: float | None = None
+    memory_limit: str | None = None
+    jobs: int | None = None
+    profile: str | None = None
+    config: str | None = None
+    encoder: str | None = None
+    preset: str | None = None
+    tune: str | None = None
+    fps: str | None = None
+    crf: int | None = None
+    no_audio: bool = False
+    limit: int | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_size: str | None = None
+    max_size: str | None = None
+    min_age: str | None = None
+    progress_interval: float | None = None
+    plan: bool = False
+    json: bool = False
+    log_format: str = "text"
+    quiet: bool = False
+    verbose: bool = False
+    retry_failed: bool = False
+    overwrite: bool = False
+
+
+_OPTIONS = (
+    click.option("--input", metavar="PATH", help="Video file, or folder of videos, to read."),
+    click.option("--output", metavar="DIR", help="Folder to write; it mirrors the input's tree."),
+    click.option(
+        "--profile", metavar="NAME|FILE", help="What to make: a built-in profile or a file.  [default: default]"
+    ),
+    click.option("--config", metavar="FILE", help="Further settings, which the profile goes above."),
+    click.option(
+        "--batch-mode",
+        type=click.Choice(["enabled", "disabled"]),
+        help="disabled: one file after another in one process.  [default: enabled]",
+    ),
+    click.option("--batch-size", metavar="N", help="Files in each batch, or auto.  [default: auto]"),
+    click.option("--jobs", type=int, metavar="N", help="Batches at once.  [default: by cores and memory]"),
+    click.option("--max-memory", type=float, metavar="PCT", help="Percent of memory to stay under.  [default: 80]"),
+    click.option("--memory-limit", metavar="SIZE", help="Also an absolute limit, such as 6G."),
+    click.option("--encoder", metavar="NAME", help="Video encoder: libx264, libx265, libsvtav1, ..."),
+    click.option("--preset", metavar="NAME", help="The encoder's preset: speed against size."),
+    click.option("--tune", metavar="NAME", help="What the encoder tunes for: film, animation, grain, ..."),
+    click.option("--fps", metavar="N", help="Frames per second of the outputs: 25, 23.976, 30000/1001."),
+    click.option("--crf", type=int, metavar="N", help="Constant quality; lower is better and larger."),
+    click.option("--no-audio", is_flag=True, help="Leave the sound out."),
+    click.option("--limit", type=int, metavar="N", help="Take up at most so many files."),
+    click.option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be given again."),
+    click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be given again."),
+    click.option("--min-size", metavar="SIZE", help="Leave out smaller files: 500K, 5M."),
+    click.option("--max-size", metavar="SIZE", help="Leave out larger files: 6G."),
+    click.option("--min-age", metavar="TIME", help="Leave files changed less long ago for the next run: 90s, 2m."),
+    click.option("--retry-failed", is_flag=True, help="Try files again that failed in an earlier run."),
+    click.option("--overwrite", is_flag=True, help="Replace files in the output folder that no run made."),
+    click.option("--plan", is_flag=True, help="Show what would be done, and do nothing."),
+    click.option("--json", is_flag=True, help="Put one JSON document, the summary (or plan), on standard output."),
+    click.option(
+        "--progress-interval",
+        type=float,
+        metavar="SECONDS",
+        help="Time between progress lines where there is no terminal.  [default: 10]",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="json: every line on standard error is a JSON object.",
+    ),
+    click.option("--quiet", is_flag=True, help="Tell failures and errors only."),
+    click.option("--verbose", is_flag=True, help="Tell of every file's start and end as well."),
+)
+
+
+def run_options(function: Decorated) -> Decorated:
+    """Give a click command the options of the main job, in the order they are listed above."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function

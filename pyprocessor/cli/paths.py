@@ -1,0 +1,86 @@
+"""Input and output as the user named them: made absolute, and checked before anything is begun."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyprocessor.errors import OutputUnwritable, UsageError
+from pyprocessor.models import display
+
+
+def absolute(given: str, option: str) -> bytes:
+    """The path as bytes, absolute; raises `UsageError` for an empty one or one that no file system takes."""
+    if not given:
+        raise UsageError(f"{option} is empty; it needs a path.")
+    if "\0" in given:
+        raise UsageError(f"{option} holds a zero byte, which no path can.")
+    try:
+        return os.path.abspath(os.fsencode(given))
+    except FileNotFoundError:
+        raise UsageError(f"{option} is relative, but the current folder no longer exists; give a full path.") from None
+
+
+def readable_input(given: str) -> bytes:
+    """The input, known to exist and to be a file or a folder that can be listed; raises `UsageError`."""
+    path = absolute(given, "--input")
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            with os.scandir(path):
+                pass
+        elif stat.S_ISREG(mode):
+            with open(path, "rb"):
+                pass
+        else:
+            raise UsageError(f"The input {display(path)} is neither a file nor a folder.")
+    except FileNotFoundError:
+        raise UsageError(f"The input {display(path)} does not exist; check --input.") from None
+    except OSError as error:
+        raise UsageError(f"The input {display(path)} cannot be read: {error.strerror}.") from None
+    return path
+
+
+def output_folder(given: str) -> bytes:
+    """The output folder, which need not exist yet.
+
+    Raises `UsageError` where something else has its name, `OutputUnwritable` where it cannot be looked at.
+    """
+    path = absolute(given, "--output")
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return path
+    except NotADirectoryError:
+        raise UsageError(f"The output {display(path)} lies below a file; --output takes a folder.") from None
+    except OSError as error:
+        raise OutputUnwritable(f"The output folder {display(path)} cannot be used: {error.strerror}.") from None
+    if not stat.S_ISDIR(mode):
+        raise UsageError(
+            f"The output {display(path)} is not a folder; --output takes a folder, made where there is none."
+        )
+    return path
+
+
+def keep_apart(source: bytes, output: bytes, extension: str) -> None:
+    """Raise `UsageError` where outputs could take the place of sources: equal folders, or an input inside the output.
+
+    An output inside the input is fine, because its files are never taken as sources. A single input file may lie in
+    the output folder as long as its output, which ends in `extension`, cannot have its name.
+    """
+    real_source, real_output = os.path.realpath(source), os.path.realpath(output)
+    if real_source == real_output:
+        raise UsageError(f"Input and output are the same folder, {display(output)}; choose another --output.")
+    inside = os.path.commonpath([real_source, real_output]) == real_output
+    if not inside:
+        return
+    if os.path.isdir(real_source):
+        raise UsageError(
+            f"The input {display(source)} lies inside the output folder {display(output)}, so outputs could take the "
+            "place of sources; choose another --output."
+        )
+    if os.path.splitext(real_source)[1].lower() == os.fsencode(f".{extension}").lower():
+        raise UsageError(
+            f"The input {display(source)} lies in the output folder {display(output)}, where its output could take its "
+            "place; choose another --output."
+        )

@@ -1,0 +1,40 @@
+"""`pyprocessor report`: the summary of an output folder's last run, read from its journal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+import click
+
+from pyprocessor.cli.joblogs import job_logs
+from pyprocessor.cli.paths import output_folder
+from pyprocessor.cli.session import StandardOutput, print_result
+from pyprocessor.errors import UsageError
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import display
+from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.report import summary
+
+
+@click.command()
+@click.option("--output", required=True, metavar="DIR", help="The output folder of the run.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="[default: text]")
+def report(output: str, form: str) -> None:
+    """Sum up the last run of an output folder: files, time, sizes, failures."""
+    folder = output_folder(output)
+    nothing = f"{display(folder)} holds no journal; name the --output folder of a run."
+    if not os.path.isdir(state_folder(folder).path):
+        raise UsageError(nothing)
+    with JournalReader.read_only(state_folder(folder).path) as journal:
+        run = journal.last_run()
+        if run is None:
+            raise UsageError(nothing)
+        log_of = job_logs(folder)
+        summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
+        if form == "json":
+            with StandardOutput() as stream:
+                summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
+        else:
+            print_result(summary.text(summed, width=shutil.get_terminal_size((80, 24)).columns))

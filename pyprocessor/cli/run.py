@@ -1,0 +1,214 @@
+"""The main job: from options to a request, the engine, and the closing summary.
+
+The engine is imported only when the request is sound, so that a mistake on the command line is told at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from pyprocessor import profiles
+from pyprocessor.cli.joblogs import job_logs
+from pyprocessor.cli.options import RunOptions
+from pyprocessor.cli.paths import keep_apart, output_folder, readable_input
+from pyprocessor.cli.session import Session, StandardOutput, print_result
+from pyprocessor.engine.listener import RunRequest
+from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
+from pyprocessor.ffmpeg import tool
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import PlanReport
+from pyprocessor.profiles.quantities import parse_duration, parse_size
+from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.report import summary
+from pyprocessor.report.logs import RunLog, run_log_name
+from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several
+from pyprocessor.report.plan import plan_json, plan_text
+from pyprocessor.report.progress import Bars
+
+if TYPE_CHECKING:
+    from pyprocessor.engine.loop import RunResult
+
+Parsed = TypeVar("Parsed")
+LEAST_WIDTH, MOST_WIDTH = 60, 120
+
+
+def run(options: RunOptions, session: Session) -> ExitCode:
+    """Do the main job, or only plan it; returns the exit code.
+
+    Raises `PyprocessorError` where nothing could be begun, with the sentence to show and the exit code.
+    """
+    check_contradictions(options)
+    loaded = profiles.load(options.profile, config_file=options.config, overrides=overrides(options))
+    request = _request(options, loaded, os.environ)
+    screen = _screen(options, session, loaded.profile.monitoring.progress_interval_seconds)
+    with closing(screen):
+        for notice in loaded.notices:
+            screen.notice("warning", notice)
+        if options.plan:
+            planned = _plan(request, screen)
+        else:
+            result = _execute(request, screen, session)
+    if options.plan:
+        print_result(plan_json(planned) if options.json else plan_text(planned, width=_width()))
+        return ExitCode.OK
+    if options.json or not options.quiet:
+        _sum_up(request.output, result, as_json=options.json)
+    return result.exit_code
+
+
+def _plan(request: RunRequest, screen: Bars | Lines | JsonLines) -> PlanReport:
+    from pyprocessor.engine.loop import plan
+
+    return plan(request, screen)
+
+
+def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Session) -> RunResult:
+    from pyprocessor.engine.loop import Engine
+
+    session.logs = state_folder(request.output).logs
+    log_path = os.path.join(session.logs, run_log_name(time.time(), os.getpid()).encode("ascii"))
+
+    def open_log() -> TextIO:
+        # A line at a time, so that the log of a run that is killed ends with what it did last.
+        return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+    with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
+        return Engine(request, Several((screen, log))).run()
+
+
+def _sum_up(output: bytes, result: RunResult, *, as_json: bool) -> None:
+    with JournalReader.read_only(state_folder(output).path) as journal:
+        row = journal.last_run()
+        if row is None or row.id != result.run_id:
+            raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
+        log_of = job_logs(output)
+        summed = summary.summarise(
+            journal,
+            row,
+            now=time.time(),
+            log_of=log_of,
+            exit_code=result.exit_code,
+            done_before=result.done_before,
+            failed_before=result.failed_before,
+        )
+        if as_json:
+            with StandardOutput() as stream:
+                summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)
+        else:
+            print_result(summary.text(summed, width=_width()))
+
+
+def _request(options: RunOptions, loaded: profiles.LoadedProfile, variables: Mapping[str, str]) -> RunRequest:
+    named_input, named_output = options.input or loaded.input, options.output or loaded.output
+    if options.input == "" or named_input is None:
+        raise UsageError("No input is named; give --input PATH, a video file or a folder of videos.")
+    if options.output == "" or named_output is None:
+        raise UsageError("No output is named; give --output DIR, the folder to write.")
+    source, output = readable_input(named_input), output_folder(named_output)
+    keep_apart(source, output, loaded.profile.extension)
+    found = tool.find(variables)
+    tool.require(found, loaded.profile)
+    return RunRequest(
+        input=source,
+        output=output,
+        profile=loaded.profile,
+        tool_path=found.path,
+        arguments=_arguments(),
+        limit=options.limit,
+        retry_failed=options.retry_failed,
+        overwrite=options.overwrite,
+    )
+
+
+def _arguments() -> str:
+    """The command line for the journal, which holds text: bytes that are not UTF-8 come out escaped."""
+    line = " ".join(sys.argv[1:])
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+# ---------------------------------------------------------------- options
+
+
+def check_contradictions(options: RunOptions) -> None:
+    """Raise `UsageError` for options that make no sense together or by themselves."""
+    if options.quiet and options.verbose:
+        raise UsageError("--quiet and --verbose contradict each other; give one of them.")
+    if options.plan and options.quiet:
+        raise UsageError("--plan only tells, and --quiet is to tell nothing; give one of them.")
+    if options.batch_mode == "disabled":
+        for option, given in (("--jobs", options.jobs), ("--batch-size", options.batch_size)):
+            if given is not None:
+                raise UsageError(
+                    f"{option} has no meaning with --batch-mode disabled, which does one file after another; "
+                    "leave one of them out."
+                )
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit is {options.limit}, but must be 1 or more.")
+
+
+def overrides(options: RunOptions) -> profiles.Overrides:
+    """The settings among the options; raises `ProfileError` naming an option that cannot be read."""
+    size = options.batch_size
+    return profiles.Overrides(
+        encoder=options.encoder,
+        preset=options.preset,
+        tune=options.tune,
+        fps=options.fps,
+        crf=options.crf,
+        no_audio=options.no_audio or None,
+        batch_enabled=None if options.batch_mode is None else options.batch_mode == "enabled",
+        batch_size=_whole_number_or_text(size) if size is not None else None,
+        max_memory_percent=_as_written(options.max_memory),
+        memory_limit_bytes=_parsed("--memory-limit", options.memory_limit, parse_size),
+        jobs=options.jobs,
+        include=options.include or None,
+        exclude=options.exclude or None,
+        min_size_bytes=_parsed("--min-size", options.min_size, parse_size),
+        max_size_bytes=_parsed("--max-size", options.max_size, parse_size),
+        min_age_seconds=_parsed("--min-age", options.min_age, parse_duration),
+        progress_interval_seconds=_as_written(options.progress_interval),
+    )
+
+
+def _whole_number_or_text(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _as_written(number: float | None) -> float | None:
+    """A whole number as such, so that an error says 0 where the user wrote 0."""
+    return int(number) if number is not None and number.is_integer() else number
+
+
+def _parsed(option: str, text: str | None, parse: Callable[[object], Parsed]) -> Parsed | None:
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ProfileError(f'{option} is "{text}", but {error}.') from None
+
+
+# ---------------------------------------------------------------- telling
+
+
+def _screen(options: RunOptions, session: Session, interval_seconds: float) -> Bars | Lines | JsonLines:
+    least = Level.ERROR if options.quiet else Level.DEBUG if options.verbose else Level.INFO
+    stream = Hardy(sys.stderr)
+    if session.json_lines:
+        return JsonLines(stream, interval_seconds=interval_seconds, least=least)
+    if sys.stderr.isatty() and not options.quiet and os.environ.get("TERM") != "dumb":
+        return Bars(stream, least=least)
+    return Lines(stream, interval_seconds=interval_seconds, least=least)
+
+
+def _width() -> int:
+    return min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size((80, 24)).columns))

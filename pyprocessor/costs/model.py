@@ -1,0 +1,315 @@
+"""The cost model: what a job will take, as a pure function of its features and of what earlier jobs took.
+
+A prediction is a prior (see `priors`) times a correction. Every finished attempt leaves the ratio of what it took to
+its prior in a bounded history; the correction is the median of that history, held back towards 1 while it is short. The
+histories are kept per class of jobs, and for encoder and preset, encoder, and all jobs together, so that a class that
+was never measured profits from its relatives.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from pyprocessor.costs.priors import BASE_BYTES, MIB, encode_prior
+from pyprocessor.models import Cost, CostFeatures
+
+COPY = "copy"
+HISTORY = 64
+"""Ratios kept of one class: enough for a steady median, few enough to follow a change of machine or build."""
+_LARGEST_RATIO = math.log(50.0)
+
+# Measured with FFmpeg 9.0.2 on real clips, one thread.
+_START_CPU_SECONDS = 0.03
+_PLAIN_MEMORY_BYTES = 42 * MIB
+"""A stream copy (40 MiB) or an audio encode (31 MiB)."""
+_DECODE_CPU_PER_PIXEL = 1.0e-9
+_DECODE_CPU_PER_BYTE = 60e-9
+"""Entropy decoding: H.264 at 72 Mbit/s takes this much more than its pixels alone."""
+_SCALE_CPU_PER_PIXEL = 1.5e-9
+_COPY_CPU_PER_BYTE = 1e-9
+_AUDIO_CPU_PER_SECOND = 0.011
+_DECODER_BYTES = 3 * MIB
+_DECODE_BYTES_PER_PIXEL = 16
+"""About ten 8-bit 4:2:0 pictures: references, and frames between decoder and encoder."""
+_DECODE_BYTES_PER_PIXEL_AND_THREAD = 3
+_RAMP_FRAMES = (15.0, 50.0)
+"""Look-ahead fills up with the first frames: x264 medium holds all it will ever hold after some 45 of them."""
+_DEEP_MEMORY, _DEEP_CPU = 1.75, 1.2
+"""10 bits against 8 (x264 medium at 720p: 1.74 and 1.15)."""
+_CHROMA = {"422": 1.33, "440": 1.33, "444": 2.0}
+
+_THREAD_EFFICIENCY = 0.85
+_FILE_SECONDS = 0.05
+"""Wall time of a file beside its CPU-seconds: starting ffmpeg, verifying and syncing what it wrote."""
+
+_BITS_PER_PIXEL = {
+    "libx264": 0.1,
+    "libx265": 0.07,
+    "libsvtav1": 0.07,
+    "libaom-av1": 0.07,
+    "libvpx-vp9": 0.08,
+    "prores_ks": 3.4,
+    "prores": 3.4,
+    "ffv1": 8.0,
+    "dnxhd": 3.4,
+}
+_OTHER_BITS_PER_PIXEL = 0.2
+_ULTRAFAST_SIZE = 3.0
+_AUDIO_BITS_PER_SECOND = 192_000
+_LARGEST_GROWTH = 4
+"""A lossy output larger than this many times its source is not expected."""
+
+_PIXEL_CLASSES = (
+    ("90p", 160 * 90),
+    ("180p", 320 * 180),
+    ("360p", 640 * 360),
+    ("480p", 854 * 480),
+    ("720p", 1280 * 720),
+    ("1080p", 1920 * 1080),
+    ("1440p", 2560 * 1440),
+    ("2160p", 3840 * 2160),
+    ("4320p", 7680 * 4320),
+)
+NO_PICTURE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class CostClass:
+    """Jobs whose costs are alike. `pixels` is the nearest usual picture size, or "none" for audio."""
+
+    task: str
+    encoder: str
+    preset: str
+    pixels: str
+    pixel_format: str
+    threads: int
+
+
+def class_of(features: CostFeatures, threads: int) -> CostClass:
+    """The class a job belongs to when its ffmpeg may use `threads`."""
+    return CostClass(
+        features.task,
+        features.encoder,
+        features.preset or "",
+        _pixel_class(features.pixels),
+        features.pixel_format if features.pixels else "",
+        threads,
+    )
+
+
+def _pixel_class(pixels: int) -> str:
+    if pixels <= 0:
+        return NO_PICTURE
+    return min(_PIXEL_CLASSES, key=lambda named: abs(math.log(pixels / named[1])))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Natural logarithms of measured / prior, newest last; `count` is of all attempts, also those dropped since."""
+
+    count: int = 0
+    cpu: tuple[float, ...] = ()
+    memory: tuple[float, ...] = ()
+    disk: tuple[float, ...] = ()
+    medians: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(cls, count: int, cpu: tuple[float, ...], memory: tuple[float, ...], disk: tuple[float, ...]) -> History:
+        """A history with its medians worked out."""
+        return cls(count, cpu, memory, disk, (_median(cpu), _median(memory), _median(disk)))
+
+    def with_ratios(self, prior: Cost, measured: Cost) -> History:
+        """This history and one more attempt. What was not measured (0) is left out."""
+        return History.of(
+            self.count + 1,
+            _appended(self.cpu, prior.cpu_seconds, measured.cpu_seconds),
+            _appended(self.memory, prior.memory_bytes, measured.memory_bytes),
+            _appended(self.disk, prior.disk_bytes, measured.disk_bytes),
+        )
+
+
+def _appended(ratios: tuple[float, ...], prior: float, measured: float) -> tuple[float, ...]:
+    if prior <= 0 or measured <= 0 or not math.isfinite(measured):
+        return ratios
+    ratio = max(-_LARGEST_RATIO, min(_LARGEST_RATIO, math.log(measured / prior)))
+    return (*ratios, ratio)[-HISTORY:]
+
+
+def _median(ratios: tuple[float, ...]) -> float:
+    return statistics.median(ratios) if ratios else 0.0
+
+
+def _deviation(ratios: tuple[float, ...]) -> float:
+    """Median absolute deviation: how far a ratio usually lies from the median."""
+    centre = _median(ratios)
+    return _median(tuple(abs(r - centre) for r in ratios))
+
+
+GroupKey = tuple[str, ...]
+"""A group of classes: () for all, (encoder,), (encoder, preset, pixel format)."""
+
+_HELD_BACK = (4.0, 3.0, 2.0, 1.0)
+"""With how many attempts a group (all, encoder, preset, class) outweighs what is known without it."""
+
+
+def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey]:
+    """The groups a class belongs to, widest first."""
+    encoder = (cost_class.task, cost_class.encoder)
+    return (), encoder, (*encoder, cost_class.preset, cost_class.pixel_format)
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """A frozen snapshot of what is known; `observe` returns the next one."""
+
+    classes: Mapping[CostClass, History] = field(default_factory=lambda: MappingProxyType({}))
+    groups: Mapping[GroupKey, History] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def priors(cls) -> CostModel:
+        """The model that has seen nothing yet."""
+        return cls()
+
+    def predict(self, features: CostFeatures, threads: int) -> Cost:
+        """What the job will take with `threads` threads: CPU-seconds, peak bytes of its ffmpeg, bytes on disk."""
+        prior = prior_cost(features, threads)
+        cpu, memory, disk = self._corrections(class_of(features, threads))
+        return Cost(
+            prior.cpu_seconds * math.exp(cpu),
+            round(prior.memory_bytes * math.exp(memory)),
+            round(prior.disk_bytes * math.exp(disk)),
+        )
+
+    def observe(self, features: CostFeatures, threads: int, measured: Cost) -> CostModel:
+        """The model that also knows what one finished attempt took; a 0 in `measured` is "not measured".
+
+        Attempts that did not run to their end must not be given: they took less than the job does.
+        """
+        prior = prior_cost(features, threads)
+        cost_class = class_of(features, threads)
+        classes = dict(self.classes)
+        classes[cost_class] = classes.get(cost_class, History()).with_ratios(prior, measured)
+        groups = dict(self.groups)
+        for key in group_keys(cost_class):
+            groups[key] = groups.get(key, History()).with_ratios(prior, measured)
+        return CostModel(MappingProxyType(classes), MappingProxyType(groups))
+
+    def measured_count(self, cost_class: CostClass) -> int:
+        """How many attempts of this class were observed."""
+        history = self.classes.get(cost_class)
+        return history.count if history is not None else 0
+
+    def memory_margin(self, cost_class: CostClass, unmeasured: float) -> float:
+        """What to multiply predicted memory by to be safe: `unmeasured` for a class never seen, less once it is known.
+
+        A class whose peaks scatter keeps a margin of twice their usual deviation.
+        """
+        history = self.classes.get(cost_class, History())
+        known = 1 + (unmeasured - 1) * 5 / (5 + len(history.memory))
+        return max(known, min(unmeasured, math.exp(2 * _deviation(history.memory))))
+
+    def spread(self, cost_class: CostClass) -> float:
+        """By what factor the time of one job may lie above or below its prediction; 2 for a class never seen."""
+        history = self.classes.get(cost_class, History())
+        seen = len(history.cpu)
+        usual = max(math.log(1.1), 1.5 * _deviation(history.cpu))
+        return math.exp((seen * usual + 2 * math.log(2)) / (seen + 2))
+
+    def _corrections(self, cost_class: CostClass) -> tuple[float, float, float]:
+        cpu = memory = disk = 0.0
+        *wide, exact = (
+            *(self.groups.get(key) for key in group_keys(cost_class)),
+            self.classes.get(cost_class),
+        )
+        for history, held_back in zip(wide, _HELD_BACK, strict=False):
+            if history is not None:
+                cpu += len(history.cpu) / (len(history.cpu) + held_back) * (history.medians[0] - cpu)
+                disk += len(history.disk) / (len(history.disk) + held_back) * (history.medians[2] - disk)
+        preset = wide[-1]
+        if preset is not None:
+            # Other picture sizes may warn that more memory is needed here; that they took less says nothing.
+            weight = len(preset.memory) / (len(preset.memory) + _HELD_BACK[2])
+            memory = max(0.0, weight * preset.medians[1])
+        if exact is not None:
+            own = _HELD_BACK[3]
+            cpu += len(exact.cpu) / (len(exact.cpu) + own) * (exact.medians[0] - cpu)
+            memory += len(exact.memory) / (len(exact.memory) + own) * (exact.medians[1] - memory)
+            disk += len(exact.disk) / (len(exact.disk) + own) * (exact.medians[2] - disk)
+        return cpu, memory, disk
+
+
+# ---------------------------------------------------------------- priors of whole jobs
+
+
+def prior_cost(features: CostFeatures, threads: int) -> Cost:
+    """What a job takes as far as the measured table says, with nothing learned."""
+    audio_cpu = _AUDIO_CPU_PER_SECOND * features.duration_seconds
+    if features.encoder == COPY:
+        cpu = _START_CPU_SECONDS + _COPY_CPU_PER_BYTE * features.source_bytes
+        return Cost(cpu, _PLAIN_MEMORY_BYTES, _copied_bytes(features))
+    if features.pixels <= 0:
+        return Cost(_START_CPU_SECONDS + audio_cpu, _PLAIN_MEMORY_BYTES, _disk_bytes(features))
+    prior = encode_prior(features.encoder, features.preset, features.pixels)
+    deep = _is_deep(features.pixel_format)
+    chroma = next((factor for name, factor in _CHROMA.items() if name in features.pixel_format), 1.0)
+    encoding = (prior.memory_bytes - BASE_BYTES) * chroma * (_DEEP_MEMORY if deep else 1.0) * _ramp(features)
+    encoding *= 1 + prior.thread_growth * (threads - 1)
+    decoding = _DECODE_BYTES_PER_PIXEL + _DECODE_BYTES_PER_PIXEL_AND_THREAD * (threads - 1)
+    memory = BASE_BYTES + _DECODER_BYTES + encoding + decoding * features.source_pixels * (2 if deep else 1)
+    per_frame = prior.cpu_per_pixel * features.pixels * chroma**0.5 * (_DEEP_CPU if deep else 1.0)
+    per_frame += _DECODE_CPU_PER_PIXEL * features.source_pixels
+    if features.pixels != features.source_pixels:
+        per_frame += _SCALE_CPU_PER_PIXEL * features.source_pixels
+    cpu = _START_CPU_SECONDS + features.frames * per_frame + _DECODE_CPU_PER_BYTE * features.source_bytes + audio_cpu
+    return Cost(cpu, round(memory), _disk_bytes(features))
+
+
+def _ramp(features: CostFeatures) -> float:
+    """The share of its look-ahead that an encode of few frames ever fills."""
+    if features.frames <= 0 or features.preset == "ultrafast":
+        return 1.0
+    offset, full = _RAMP_FRAMES
+    return min(1.0, (features.frames + offset) / full)
+
+
+def _is_deep(pixel_format: str) -> bool:
+    """More than 8 bits a sample: `yuv420p10le`, `p010le`, `gbrp12be`."""
+    return re.search(r"p0?(9|1[0-6])", pixel_format) is not None
+
+
+def _copied_bytes(features: CostFeatures) -> int:
+    return features.source_bytes + MIB // 4
+
+
+def _disk_bytes(features: CostFeatures) -> int:
+    """An upper bound that is rarely passed, from the target bit rate where there is one."""
+    audio = _AUDIO_BITS_PER_SECOND * features.duration_seconds / 8
+    if features.target_bit_rate is not None:
+        return round(features.target_bit_rate * features.duration_seconds / 8 * 1.1 + audio) + MIB // 16
+    if features.pixels <= 0:
+        return round(audio) + MIB // 16
+    bits = _BITS_PER_PIXEL.get(features.encoder, _OTHER_BITS_PER_PIXEL) * features.frames * features.pixels
+    if features.preset == "ultrafast":
+        bits *= _ULTRAFAST_SIZE
+    picture = bits / 8
+    if features.encoder in _BITS_PER_PIXEL and _BITS_PER_PIXEL[features.encoder] < 1:
+        picture = min(picture, _LARGEST_GROWTH * features.source_bytes)
+    return round(picture + audio) + MIB // 16
+
+
+def thread_growth(cost_class: CostClass, threads: int) -> float:
+    """What predicted memory at one thread is to be multiplied by when the job runs with `threads` instead."""
+    if cost_class.pixels == NO_PICTURE or cost_class.encoder == COPY:
+        return 1.0
+    pixels = dict(_PIXEL_CLASSES)[cost_class.pixels]
+    return 1 + encode_prior(cost_class.encoder, cost_class.preset or None, pixels).thread_growth * (threads - 1)
+
+
+def wall_seconds(cost: Cost, threads: int) -> float:
+    """Predicted wall time of a job that has `threads` cores to itself."""
+    return _FILE_SECONDS + cost.cpu_seconds / (1 + _THREAD_EFFICIENCY * (threads - 1))

@@ -1,0 +1,192 @@
+"""Every move of a job in one place: the step of its state, the line in the journal, the count, and who is told.
+
+The loop calls it inside a journal transaction; it knows nothing of processes and pipes.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+from pyprocessor.costs import CostModel, class_of
+from pyprocessor.engine import retry
+from pyprocessor.engine.discovery import AlreadyDone, Finding, Settled, Todo, Trouble, other_name
+from pyprocessor.engine.listener import Listener, RunRequest
+from pyprocessor.engine.pool import Active
+from pyprocessor.engine.states import Event, event_of
+from pyprocessor.engine.tally import Tally
+from pyprocessor.errors import FailureKind
+from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.rows import NameTaken
+from pyprocessor.models import (
+    FINAL_STATES,
+    Job,
+    JobState,
+    Outcome,
+    OutcomeKind,
+    OutputFacts,
+    ProcessIdentity,
+    Usage,
+)
+from pyprocessor.plan.planner import entry
+from pyprocessor.plan.ready import Entry
+
+INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the file was done.")
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The job goes back to the queue after so many seconds; a suspect is then run in a process of its own."""
+
+    entry: Entry
+    delay_seconds: float
+    suspect: bool = False
+
+
+class Ledger:
+    """Moves jobs of one run."""
+
+    def __init__(
+        self, request: RunRequest, journal: Journal, model: CostModel, tally: Tally, listener: Listener
+    ) -> None:
+        self._request = request
+        self._journal = journal
+        self._model = model
+        self._tally = tally
+        self._listener = listener
+
+    def notice(self, level: str, text: str, *, job_id: str | None = None) -> None:
+        """Tell the user a sentence and keep it."""
+        self._journal.add_event(level, text, job_id=job_id)
+        self._listener.notice(level, text)
+
+    # ------------------------------------------------------------ what was found
+
+    def take(self, finding: Finding) -> Entry | None:
+        """Enter a finding; returns what is to be queued, if anything is."""
+        match finding:
+            case Todo():
+                return self._queue(finding)
+            case Settled(job, outcome, inspection_failed):
+                source = job.source
+                if inspection_failed and outcome.failure is not None:
+                    self._journal.remember_failure(
+                        source.path, source.size_bytes, source.mtime_ns, outcome.failure, outcome.reason
+                    )
+                self._plan(job, None)
+                self._journal.finish(job.id, None, outcome, None)
+                self._tally.total += 1
+                self._settle(job.id, outcome, 0.0)
+            case AlreadyDone(row, note):
+                if row.state in (JobState.FAILED, JobState.QUARANTINED):
+                    self._tally.failed_before += 1
+                else:
+                    self._tally.done_before += 1
+                if note:
+                    self.notice("warning", note, job_id=row.id)
+            case Trouble(text):
+                self._tally.troubles += 1
+                self.notice("error", text)
+        return None
+
+    def _queue(self, todo: Todo) -> Entry:
+        job = todo.job
+        assert job.media is not None
+        if todo.fresh:
+            source = job.source
+            self._journal.remember_media(source.path, source.size_bytes, source.mtime_ns, job.media)
+        seconds = job.media.duration_seconds or 0.0
+        job = self._plan(job, seconds)
+        self._tally.total += 1
+        self._tally.media_seconds += seconds
+        self._tally.cost_total += job.cost.cpu_seconds
+        return entry(job, class_of(todo.features, 1), self._model, self._request.profile.estimation)
+
+    def _plan(self, job: Job, media_seconds: float | None) -> Job:
+        """Enter the job under its own output name, or under another where a different source holds that."""
+        planned = self._journal.plan(job, media_seconds=media_seconds, profile_name=self._request.profile.name)
+        if isinstance(planned, NameTaken):
+            job = replace(job, output=other_name(job.output, job.source.path))
+            planned = self._journal.plan(job, media_seconds=media_seconds, profile_name=self._request.profile.name)
+            assert not isinstance(planned, NameTaken)
+        if planned.row.state in FINAL_STATES:
+            self._journal.reset([job.id], "It is done again.")
+        return job
+
+    # ------------------------------------------------------------ an attempt
+
+    def started(self, active: Active, worker: ProcessIdentity) -> None:
+        active.step(Event.START)
+        active.attempt_id = self._journal.start(active.job_id, worker)
+        self._listener.started(active.job_id, active.name, active.media_seconds)
+
+    def spawned(self, active: Active, ffmpeg: ProcessIdentity) -> None:
+        assert active.attempt_id is not None
+        self._journal.name_ffmpeg(active.attempt_id, ffmpeg)
+
+    def granted(self, active: Active, facts: OutputFacts) -> None:
+        """Journal the intent to publish: from here on the disk decides."""
+        assert active.attempt_id is not None
+        active.step(Event.GRANT)
+        self._journal.grant(active.job_id, active.attempt_id, facts)
+
+    def published(self, active: Active, facts: OutputFacts, usage: Usage | None) -> None:
+        assert active.attempt_id is not None
+        active.step(Event.PUBLISH)
+        self._journal.succeed(active.job_id, active.attempt_id, facts, usage)
+        reason = " ".join(facts.notes)
+        self._settle(active.job_id, Outcome(OutcomeKind.SUCCEEDED, reason), active.entry.cpu_seconds)
+
+    def ended(self, active: Active, outcome: Outcome, usage: Usage | None) -> Again | None:
+        """An attempt ended without an output; says whether and when the job is tried again."""
+        if outcome.kind in (OutcomeKind.INTERRUPTED, OutcomeKind.SHED):
+            return self.returned(active, outcome, usage)
+        if outcome.failure is not None:
+            limit = self._request.profile.errors.max_retries
+            decision = retry.decide(outcome.failure, active.retries, limit, random.random())  # noqa: S311 - jitter
+            if decision.delay_seconds is not None:
+                active.step(Event.RETURN)
+                self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=True, usage=usage)
+                self._listener.finished(active.job_id, outcome, will_retry=True)
+                self.notice("warning", f"{outcome.reason} It is tried again.", job_id=active.job_id)
+                return Again(active.entry, decision.delay_seconds)
+        self._finish(active, outcome, usage)
+        return None
+
+    def returned(self, active: Active, outcome: Outcome = INTERRUPTED, usage: Usage | None = None) -> Again:
+        """The job goes back to the queue and nothing is charged."""
+        active.step(Event.HAND_BACK if active.state is JobState.ASSIGNED else Event.RETURN)
+        self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=False, usage=usage)
+        if active.attempt_id is not None:
+            self._listener.finished(active.job_id, outcome, will_retry=True)
+        return Again(active.entry, 0.0)
+
+    def crashed(self, active: Active) -> Again | None:
+        """The job was running in a batch process that died."""
+        reason = f"{active.name}: the process working on it died."
+        if retry.quarantined(active.crashes + 1):
+            outcome = Outcome(
+                OutcomeKind.QUARANTINED,
+                f"{reason} It happened {active.crashes + 1} times, so the file is set aside; "
+                "--retry-failed tries it again.",
+                FailureKind.CRASH,
+            )
+            self._finish(active, outcome, None)
+            return None
+        outcome = Outcome(OutcomeKind.FAILED, reason, FailureKind.CRASH)
+        active.step(Event.RETURN)
+        self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=True)
+        self._listener.finished(active.job_id, outcome, will_retry=True)
+        self.notice("warning", f"{reason} It is tried once more, alone.", job_id=active.job_id)
+        return Again(active.entry, retry.FIRST_DELAY_SECONDS, suspect=True)
+
+    # ------------------------------------------------------------ the end of a job
+
+    def _finish(self, active: Active, outcome: Outcome, usage: Usage | None) -> None:
+        active.step(event_of(outcome, will_retry=False))
+        self._journal.finish(active.job_id, active.attempt_id, outcome, usage)
+        self._settle(active.job_id, outcome, active.entry.cpu_seconds)
+
+    def _settle(self, job_id: str, outcome: Outcome, cost_seconds: float) -> None:
+        self._tally.settle(outcome.kind, cost_seconds)
+        self._listener.finished(job_id, outcome)

@@ -1,0 +1,204 @@
+"""What travels over the pipes between the engine and its processes.
+
+Each batch process and the scout have a pipe of their own (no shared queue: a killed process could hold its lock).
+A message read from a pipe is therefore known to come from the process at its other end, and a process that was given up
+on is silenced by closing the pipe. Messages are small: work items are sent a few ahead, never a whole batch, so that a
+process that does not read can not block the engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyprocessor.errors import FailureKind
+from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity, Profile, Source, Usage
+
+# ---------------------------------------------------------------- engine to batch process
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once."""
+
+    run_id: int
+    batch_id: int
+    slots: int
+    profile: Profile
+    ffmpeg: str
+    output_root: bytes
+    partials: bytes
+    receipts: bytes
+    logs: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One job to do. `partial` is the temporary name, `output` the final one below the output root."""
+
+    job_id: str
+    task: str
+    source: Source
+    media: MediaInfo
+    threads: int
+    partial: str
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The publish is journaled: go. `replace` allows taking the place of an existing file."""
+
+    job_id: str
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Start nothing more; hand back what was not started; finish what runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End the ffmpegs, remove their partials, report the jobs as interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """No more work will come: exit when the last job is done."""
+
+
+# ---------------------------------------------------------------- batch process to engine
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Sent before the ffmpeg is spawned, so that a death in between is charged to the right job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    job_id: str
+    ffmpeg: ProcessIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    job_id: str
+    media_seconds: float
+    speed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The partial output is whole and on disk; it waits for the grant."""
+
+    job_id: str
+    facts: OutputFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    job_id: str
+    facts: OutputFacts
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The attempt is over without an output."""
+
+    job_id: str
+    outcome: Outcome
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """Answer to `Drain`: these were not started."""
+
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The last message of a batch process that ends as it should."""
+
+
+# ---------------------------------------------------------------- engine to scout
+
+
+@dataclass(frozen=True, slots=True)
+class ScoutSetup:
+    """What the scout is started with.
+
+    `root` is the input folder or file; `resume_after` is the relative path after which to go on, when a scout that died
+    is replaced. `ages_from_ns` is the wall clock that `min_age` is measured from.
+    """
+
+    root: bytes
+    output_root: bytes
+    profile: Profile
+    ages_from_ns: int
+    resume_after: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    sources: tuple[Source, ...]
+
+
+# ---------------------------------------------------------------- scout to engine
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A source that passed the filters, the output it would have, and what lies there now as (size, mtime_ns)."""
+
+    source: Source
+    output: bytes
+    existing: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A file or folder that is not taken, and why, as a clause: "is empty"."""
+
+    relative: bytes
+    reason: str
+    failure: FailureKind | None = None
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    candidates: tuple[Candidate, ...]
+    passed_over: tuple[PassedOver, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The listing is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspecting:
+    """Sent before a file is opened, so that a hang or crash is charged to it."""
+
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """Either `media` or `failure` with its sentence."""
+
+    source: Source
+    media: MediaInfo | None
+    failure: FailureKind | None = None
+    reason: str = ""
+
+
+ToWorker = WorkItem | Grant | Drain | End | Close
+FromWorker = Started | Spawned | Progressed | Verified | Published | Ended | HandedBack | Closed
+FromScout = Found | Listed | Inspecting | Inspected

@@ -1,0 +1,97 @@
+"""The scout: a process of its own that lists the input and inspects files, so that a hang or crash costs one file.
+
+It lists a little, then serves what the engine asked to inspect, and so on, so that the first files are known while the
+listing is still under way. Before it opens a file it says so; the engine charges a death or a silence to that file and
+starts another scout, which goes on after the last file reported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from multiprocessing.connection import Connection
+
+from pyprocessor.engine.messages import (
+    Candidate,
+    Close,
+    Found,
+    Inspect,
+    Inspected,
+    Inspecting,
+    Listed,
+    PassedOver,
+    ScoutSetup,
+)
+from pyprocessor.engine.scan import ScanPlan, walk
+from pyprocessor.errors import FailureKind, InspectError
+from pyprocessor.inspect.probe import probe
+from pyprocessor.models import Source
+
+LISTING_CHUNK = 100
+INSPECTIONS_BETWEEN_CHUNKS = 8
+
+
+def scout_main(connection: Connection, setup: ScoutSetup) -> None:
+    """Entry point of the process; returns when the engine closes the pipe or says `Close`."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _Scout(connection, setup).run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+class _Scout:
+    def __init__(self, connection: Connection, setup: ScoutSetup) -> None:
+        self._connection = connection
+        self._wanted: deque[Source] = deque()
+        self._entries: Iterator[Candidate | PassedOver] | None = walk(
+            ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after)
+        )
+        self._open = True
+
+    def run(self) -> None:
+        while self._open:
+            self._receive()
+            self._list_some()
+            for _ in range(INSPECTIONS_BETWEEN_CHUNKS if self._entries is not None else 1):
+                if self._wanted:
+                    self._inspect(self._wanted.popleft())
+
+    def _receive(self) -> None:
+        idle = self._entries is None and not self._wanted
+        while idle or self._connection.poll(0):
+            idle = False
+            match self._connection.recv():
+                case Inspect(sources):
+                    self._wanted.extend(sources)
+                case Close():
+                    self._open = False
+
+    def _list_some(self) -> None:
+        if self._entries is None:
+            return
+        chunk = list(islice(self._entries, LISTING_CHUNK))
+        if chunk:
+            self._connection.send(
+                Found(
+                    tuple(c for c in chunk if isinstance(c, Candidate)),
+                    tuple(p for p in chunk if isinstance(p, PassedOver)),
+                )
+            )
+        if len(chunk) < LISTING_CHUNK:
+            self._entries = None
+            self._connection.send(Listed())
+
+    def _inspect(self, source: Source) -> None:
+        self._connection.send(Inspecting(source))
+        try:
+            answer = Inspected(source, probe(source.path, size_bytes=source.size_bytes))
+        except InspectError as error:
+            answer = Inspected(source, None, error.kind, str(error))
+        except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
+            answer = Inspected(source, None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
+        self._connection.send(answer)

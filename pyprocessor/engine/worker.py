@@ -1,0 +1,298 @@
+"""A batch process: runs the jobs of one batch, a few at a time, and drives their ffmpegs.
+
+It leads its own process group and is the only one that spawns in it, from its main thread, so that the engine can end
+the whole batch with one signal. One selector waits on the pipe to the engine and on all ffmpegs. It touches neither the
+journal nor the terminal: everything it has to say goes over the pipe.
+
+    WorkItem -> Started -> (ffmpeg) Spawned, Progressed... -> verify -> Verified -> Grant -> publish -> Published
+                                                          \\-> Ended (failed, interrupted, skipped)
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+
+from pyprocessor.engine.joblog import write_job_log
+from pyprocessor.engine.messages import (
+    Close,
+    Closed,
+    Drain,
+    End,
+    Ended,
+    Grant,
+    HandedBack,
+    Progressed,
+    Published,
+    Spawned,
+    Started,
+    ToWorker,
+    Verified,
+    WorkerSetup,
+    WorkItem,
+)
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.ffmpeg.invocation import argv, environment
+from pyprocessor.ffmpeg.run import FfmpegRun, Finished
+from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Usage
+from pyprocessor.publish.partials import OutputSeal, discard, seal
+from pyprocessor.publish.publish import publish
+from pyprocessor.publish.receipts import Receipt, ReceiptWriter
+from pyprocessor.tasks.base import Step, Work
+from pyprocessor.tasks.registry import task
+
+PROGRESS_INTERVAL_SECONDS = 0.5
+POLL_SECONDS = 0.5
+STOP_GRACE_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One job being done: its task's generator, its ffmpeg while there is one, and what it took so far."""
+
+    item: WorkItem
+    work: Work
+    steps: Generator[Step, Finished, OutputFacts]
+    began: float
+    step: Step | None = None
+    run: FfmpegRun | None = None
+    told: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    facts: OutputFacts | None = None
+    transcript: list[str] = field(default_factory=list)
+
+    def usage(self) -> Usage:
+        return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
+
+
+def worker_main(connection: Connection, setup: WorkerSetup) -> None:
+    """Entry point of a batch process; returns when the batch is done or the engine is gone."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = _Worker(connection, setup)
+    signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
+    try:
+        worker.loop()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        worker.abandon()
+
+
+class _Worker:
+    def __init__(self, connection: Connection, setup: WorkerSetup) -> None:
+        self._connection = connection
+        self._setup = setup
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(connection, selectors.EVENT_READ)
+        self._waiting: deque[WorkItem] = deque()
+        self._running: list[_Attempt] = []
+        self._to_verify: deque[tuple[_Attempt, Finished]] = deque()
+        self._to_publish: dict[str, _Attempt] = {}
+        self._receipts = ReceiptWriter(setup.receipts, setup.run_id)
+        self._environment = environment(os.environ)
+        self._accepting = True
+        self._asked_to_end = False
+        self._ending = False
+
+    # ------------------------------------------------------------ the loop
+
+    def loop(self) -> None:
+        while self._accepting or self._waiting or self._running or self._to_verify or self._to_publish:
+            self._fill_slots()
+            if self._to_verify:
+                self._resume(*self._to_verify.popleft())
+            timeout = 0.0 if self._to_verify else POLL_SECONDS
+            for key, _ in self._selector.select(timeout):
+                if key.fileobj is self._connection:
+                    self._receive()
+                else:
+                    key.data.on_readable(key.fd)
+            if self._asked_to_end:
+                self.end()
+            self._watch()
+        self._connection.send(Closed())
+        self._receipts.close()
+
+    def _receive(self) -> None:
+        while self._connection.poll(0):
+            message: ToWorker = self._connection.recv()
+            match message:
+                case WorkItem():
+                    if self._accepting:
+                        self._waiting.append(message)
+                    else:
+                        self._connection.send(HandedBack((message.job_id,)))
+                case Grant(job_id, may_replace):
+                    self._publish(self._to_publish.pop(job_id), may_replace)
+                case Drain():
+                    self._hand_back()
+                case End():
+                    self.end()
+                case Close():
+                    self._accepting = False
+
+    def _hand_back(self) -> None:
+        self._accepting = False
+        self._connection.send(HandedBack(tuple(item.job_id for item in self._waiting)))
+        self._waiting.clear()
+
+    def ask_to_end(self) -> None:
+        """Take note of a signal; the loop acts on it, since a handler may interrupt the sending of a message."""
+        self._asked_to_end = True
+
+    def end(self) -> None:
+        """Stop every ffmpeg; their jobs are reported as interrupted when they have ended."""
+        if not self._ending:
+            self._ending = True
+            self._hand_back()
+            for attempt in self._running:
+                if attempt.run is not None:
+                    attempt.run.stop(STOP_GRACE_SECONDS)
+
+    def abandon(self) -> None:
+        """The engine is gone: leave nothing running and nothing half-made."""
+        for attempt in self._running:
+            if attempt.run is not None:
+                attempt.run.kill()
+        while any(a.run is not None and a.run.poll(time.monotonic()) is None for a in self._running):
+            self._selector.select(0.01)
+        for attempt in (*self._running, *(a for a, _ in self._to_verify), *self._to_publish.values()):
+            discard(attempt.work.partial_path)
+
+    # ------------------------------------------------------------ one attempt
+
+    def _fill_slots(self) -> None:
+        while self._waiting and len(self._running) < self._setup.slots:
+            self._start(self._waiting.popleft())
+
+    def _start(self, item: WorkItem) -> None:
+        self._connection.send(Started(item.job_id))
+        work = Work(
+            item.job_id, item.source, item.media, self._setup.profile, item.threads, self._setup.partials, item.partial
+        )
+        attempt = _Attempt(item, work, task(item.task).run(work), time.monotonic())
+        self._advance(attempt, None)
+
+    def _resume(self, attempt: _Attempt, finished: Finished) -> None:
+        if self._ending:
+            self._interrupted(attempt)
+        else:
+            self._advance(attempt, finished)
+
+    def _advance(self, attempt: _Attempt, finished: Finished | None) -> None:
+        """Run the task up to its next ffmpeg or its end."""
+        try:
+            attempt.step = next(attempt.steps) if finished is None else attempt.steps.send(finished)
+            self._spawn(attempt, attempt.step)
+        except StopIteration as stop:
+            self._verified(attempt, stop.value)
+        except JobError as error:
+            self._failed(attempt, error.kind, str(error))
+        except OSError as error:
+            self._failed(attempt, FailureKind.INFRASTRUCTURE, f"The operating system refused: {error}.")
+        except Exception as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
+            attempt.transcript.append(traceback.format_exc())
+            self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
+
+    def _spawn(self, attempt: _Attempt, step: Step) -> None:
+        command = argv(step.invocation, self._setup.ffmpeg)
+        attempt.transcript.append(" ".join(ascii(part) for part in command))
+        run = FfmpegRun(
+            command,
+            cwd=self._setup.partials,
+            env=self._environment,
+            stall_seconds=self._setup.profile.errors.stall_seconds,
+        )
+        attempt.run = run
+        run.register(self._selector)
+        self._running.append(attempt)
+        self._connection.send(Spawned(attempt.item.job_id, run.identity))
+
+    def _watch(self) -> None:
+        """Look after the running ffmpegs: progress to tell, ends to take note of."""
+        now = time.monotonic()
+        for attempt in tuple(self._running):
+            run = attempt.run
+            if run is None:
+                continue
+            finished = run.poll(now)
+            if finished is not None:
+                self._running.remove(attempt)
+                attempt.run = None
+                attempt.cpu_seconds += finished.cpu_seconds
+                attempt.peak_memory_bytes = max(attempt.peak_memory_bytes, finished.peak_memory_bytes)
+                attempt.transcript.append(finished.stderr_text)
+                if attempt.step is not None and attempt.step.last:
+                    self._to_verify.append((attempt, finished))
+                else:
+                    self._resume(attempt, finished)
+            elif now - attempt.told >= PROGRESS_INTERVAL_SECONDS and run.progress is not None:
+                attempt.told = now
+                self._connection.send(
+                    Progressed(attempt.item.job_id, run.progress.out_time_seconds, run.progress.speed)
+                )
+
+    # ------------------------------------------------------------ how an attempt ends
+
+    def _verified(self, attempt: _Attempt, facts: OutputFacts) -> None:
+        source = attempt.item.source
+        try:
+            now = os.stat(source.path)
+            changed = (now.st_size, now.st_mtime_ns) != (source.size_bytes, source.mtime_ns)
+        except OSError:
+            changed = True
+        if changed:
+            self._end(attempt, Outcome(OutcomeKind.SKIPPED, "The source changed while it was being processed."))
+            return
+        sealed = seal(attempt.work.partial_path)
+        attempt.facts = replace(facts, size_bytes=sealed.size_bytes, mtime_ns=sealed.mtime_ns)
+        self._to_publish[attempt.item.job_id] = attempt
+        self._connection.send(Verified(attempt.item.job_id, attempt.facts))
+
+    def _publish(self, attempt: _Attempt, may_replace: bool) -> None:
+        facts, item = attempt.facts, attempt.item
+        assert facts is not None
+        try:
+            self._receipts.append(
+                Receipt(
+                    output=item.output,
+                    size_bytes=facts.size_bytes,
+                    mtime_ns=facts.mtime_ns,
+                    source=item.source,
+                    profile_fingerprint=self._setup.profile.fingerprint,
+                    task=item.task,
+                )
+            )
+            found = publish(
+                attempt.work.partial_path,
+                os.path.join(self._setup.output_root, item.output),
+                seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
+                replace=may_replace,
+            )
+        except JobError as error:
+            self._failed(attempt, error.kind, str(error))
+        else:
+            facts = replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
+            self._connection.send(Published(item.job_id, facts, attempt.usage()))
+
+    def _failed(self, attempt: _Attempt, kind: FailureKind, message: str) -> None:
+        if self._ending:
+            self._interrupted(attempt)
+            return
+        write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
+        self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
+
+    def _interrupted(self, attempt: _Attempt) -> None:
+        self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, "The run was stopped."))
+
+    def _end(self, attempt: _Attempt, outcome: Outcome) -> None:
+        attempt.steps.close()
+        discard(attempt.work.partial_path)
+        self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage()))

@@ -1,0 +1,249 @@
+"""Why an ffmpeg failed, told from how it ended and what it said; pure.
+
+The patterns were taken from real failures of FFmpeg 9.0.2: several hundred damaged files, a full file system, missing
+permissions, memory limits, encoders without their device. ffmpeg's exit code is the low byte of its error number, so
+it tells little by itself; and some failures end with exit code 0 (a playlist whose segments did not fit on the disk).
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.ffmpeg.run import EndedBy, Finished
+from pyprocessor.models import display
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """`message` is a sentence or two for the user: which file, what is wrong, and what to do where that is known."""
+
+    kind: FailureKind
+    message: str
+
+    def error(self) -> JobError:
+        """The same as an exception."""
+        return JobError(self.kind, self.message)
+
+
+def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
+    """Why `finished`, which worked on the file `source`, failed; None where nothing says that it did.
+
+    None is no proof of a good output: that is for verification to say.
+    """
+    name = display(source)
+    lines = finished.stderr_text.splitlines()
+    if finished.ended_by is not None:
+        return _ended(finished, finished.ended_by, name, lines)
+    if finished.signal is not None:
+        return _killed(finished.signal, name, lines)
+    for rule in _STORAGE_RULES:
+        line = rule.search(lines)
+        if line is not None:
+            return Diagnosis(rule.kind, f"{name}: {rule.sentence}.")
+    if finished.returncode == 0:
+        return None
+    for rule in _RULES:
+        line = rule.search(lines)
+        if line is not None:
+            quote = _quoted(_cause(lines) or line) if rule.quote else ""
+            return Diagnosis(rule.kind, f"{name}: {rule.sentence}{quote}.")
+    cause = _cause(lines)
+    # Without a line that tells more, damage in the file is by far the likeliest reason; trying again will not help.
+    return Diagnosis(
+        FailureKind.BAD_INPUT, f"{name}: ffmpeg could not process it (exit code {finished.returncode}){_quoted(cause)}."
+    )
+
+
+def _ended(finished: Finished, ended_by: EndedBy, name: str, lines: list[str]) -> Diagnosis:
+    progress = finished.progress
+    reached = f" at {progress.out_time_seconds:.1f} s of the output" if progress is not None else " before its start"
+    match ended_by:
+        case EndedBy.STALL:
+            return Diagnosis(
+                FailureKind.STALL,
+                f"{name}: ffmpeg made no progress for too long{reached} and was ended{_quoted(_cause(lines))}.",
+            )
+        case EndedBy.WALL:
+            return Diagnosis(
+                FailureKind.STALL,
+                f"{name}: ffmpeg took longer than it may ({finished.wall_seconds:.0f} s) and was ended{reached}.",
+            )
+        case EndedBy.SIZE:
+            return Diagnosis(FailureKind.DISK, f"{name}: the output grew larger than it may, so ffmpeg was ended.")
+        case EndedBy.STOP:
+            return Diagnosis(FailureKind.INFRASTRUCTURE, f"{name}: ffmpeg was stopped before it was done.")
+
+
+def _killed(number: int, name: str, lines: list[str]) -> Diagnosis:
+    try:
+        signal_name = signal.Signals(number).name
+    except ValueError:
+        signal_name = f"signal {number}"
+    if signal_name == "SIGXFSZ":
+        return Diagnosis(FailureKind.DISK, f"{name}: the output grew larger than this system's limit on file sizes.")
+    return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg crashed ({signal_name}){_quoted(_cause(lines))}.")
+
+
+# ---------------------------------------------------------------- rules
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    kind: FailureKind
+    pattern: re.Pattern[str]
+    sentence: str
+    quote: bool
+    """Whether what ffmpeg said adds anything to the sentence."""
+
+    def search(self, lines: list[str]) -> str | None:
+        return next((line for line in lines if self.pattern.search(line)), None)
+
+
+def _rule(kind: FailureKind, pattern: str, sentence: str, *, quote: bool = True) -> _Rule:
+    return _Rule(kind, re.compile(pattern), sentence, quote)
+
+
+_STORAGE_RULES = (
+    _rule(FailureKind.DISK, r"No space left on device", "the disk of the output is full"),
+    _rule(FailureKind.DISK, r"Disk quota exceeded", "the disk quota of the output is used up"),
+    _rule(FailureKind.DISK, r"File too large", "the output is larger than its file system or a limit allows"),
+    _rule(FailureKind.DISK, r"Read-only file system", "the file system of the output is read-only"),
+    _rule(FailureKind.DISK, r"\[out#\d.*Input/output error", "the disk of the output does not take what is written"),
+)
+"""Looked for whatever the exit code. Wherever they are said they are about an output: reading says none of them."""
+
+_RULES = (
+    _rule(
+        FailureKind.PERMISSION,
+        r"Error opening output .*: Permission denied|\[out#\d.*Permission denied",
+        "the folder of the output may not be written to",
+        quote=False,
+    ),
+    _rule(FailureKind.PERMISSION, r"Error opening input: Permission denied", "it may not be read", quote=False),
+    _rule(
+        FailureKind.BAD_INPUT, r"Error opening input: No such file or directory", "it is no longer there", quote=False
+    ),
+    _rule(FailureKind.BAD_INPUT, r"Error opening input: Is a directory", "it is a folder and not a file", quote=False),
+    _rule(
+        FailureKind.BAD_INPUT,
+        r"Error opening input: Input/output error|Error during demuxing: Input/output error",
+        "it cannot be read from its disk",
+    ),
+    _rule(
+        FailureKind.BAD_INPUT,
+        r"[Ff]ormat not on whitelist|[Pp]rotocol '?\w+'? not on whitelist|Not detecting m3u8",
+        "it is no video that is accepted, but a playlist, a script, a picture or the like, which may read other files",
+        quote=False,
+    ),
+    # A damaged header may claim any size; memory that is truly short fails later, in an encoder or a filter.
+    _rule(
+        FailureKind.BAD_INPUT,
+        r"Error opening input: Cannot allocate memory",
+        "it is damaged: its header asks for more memory than there is",
+    ),
+    _rule(
+        FailureKind.RESOURCE,
+        r"Cannot allocate memory|malloc of size \d+ failed|insufficient resources|[Oo]ut of memory|std::bad_alloc",
+        "ffmpeg ran out of memory; fewer jobs at once or a faster preset need less",
+    ),
+    _rule(
+        FailureKind.RESOURCE,
+        r"Resource temporarily unavailable|pthread_create.*failed",
+        "ffmpeg could not start a thread, because this system's limit on processes is reached",
+    ),
+    _rule(
+        FailureKind.UNSUPPORTED,
+        r"no decoder found for|Decoder not found|Decoder \(codec [^)]*\) not found|Unknown decoder",
+        "this ffmpeg has no decoder for one of its streams",
+    ),
+    _rule(
+        FailureKind.UNSUPPORTED,
+        r"Unknown encoder|Encoder not found|Automatic encoder selection failed",
+        "this ffmpeg does not have the encoder that the profile asks for",
+    ),
+    _rule(
+        FailureKind.UNSUPPORTED,
+        r"No such filter|Filter not found",
+        "this ffmpeg does not have a filter that is needed for it",
+    ),
+    _rule(
+        FailureKind.UNSUPPORTED,
+        r"Requested output format .* is not known|Unrecognized option|Option not found|Error parsing options"
+        r"|Error applying option",
+        "this ffmpeg does not know an option that was given to it",
+    ),
+    _rule(
+        FailureKind.UNSUPPORTED,
+        r"Cannot load lib|No VA display|Device creation failed|MFX session|hardware device context"
+        r"|DLL .* failed to open|No device available|No capable devices found|Driver does not support",
+        "the hardware encoder does not work here",
+    ),
+    _rule(
+        FailureKind.UNSUPPORTED,
+        r"codec not currently supported in container|Could not find tag for codec|Only .* supported in|does not support"
+        r" .*attach|Could not write header",
+        "the output's container cannot hold one of its streams",
+    ),
+    _rule(FailureKind.UNSUPPORTED, r"Impossible to convert between the formats", "its pictures cannot be converted"),
+    _rule(
+        FailureKind.BAD_INPUT, r"Output file does not contain any stream|matches no streams", "it holds no such stream"
+    ),
+    _rule(FailureKind.BAD_INPUT, r"moov atom not found", "it is cut off or damaged: its index is missing"),
+    _rule(FailureKind.BAD_INPUT, r"Decode error rate", "most of it cannot be decoded: it is damaged or encrypted"),
+    _rule(
+        FailureKind.UNSUPPORTED,
+        r"patches welcome|not (yet )?implemented",
+        "it uses something that ffmpeg does not support",
+    ),
+    _rule(
+        FailureKind.BAD_INPUT,
+        r"Error opening input|Error while opening decoder|[Cc]ould not find codec parameters"
+        r"|Cannot determine format of input",
+        "it is damaged or not media",
+    ),
+    _rule(FailureKind.UNSUPPORTED, r"Error while opening encoder", "the encoder does not take these settings for it"),
+    _rule(FailureKind.BAD_INPUT, r"Invalid data found when processing input", "it is damaged"),
+)
+"""The first rule that any line matches decides, so the surest signs stand first."""
+
+
+# ---------------------------------------------------------------- quoting
+
+_CONTEXT = re.compile(r"^(?:\[[^\]]* @ (?:0x)?[0-9a-fA-F]+\] *)+")
+_LEVEL = re.compile(r"^\[(?:error|fatal|panic)\] *")
+_ADDRESS = re.compile(r" @ (?:0x)?[0-9a-fA-F]{6,}|\b0x[0-9a-f]{9,}\b")
+_OUTPUT_NAME = re.compile(r"(?<=muxer for )\S+(?=:)|(?<=opening output )\S+(?=:)")
+"""A temporary name, which no reader knows."""
+
+_CONSEQUENCE = re.compile(
+    r"Error opening (?:in|out)put files?\b|Error opening output|Terminating thread|Task finished|Nothing was written"
+    r"|Could not open encoder before EOF|Error sending frames|Error while opening (?:en|de)coder|Error closing file"
+    r"|Error splitting the argument list|Error parsing (?:global )?options|Conversion failed"
+    r"|Error submitting (?:a )?(?:packet|video frame|audio frame)|Error encoding a frame|Decode error rate"
+    r"|^\[in#\d+[^\]]*\] \[error\] Error opening input: |error reading header|does not contain any stream"
+)
+"""What ffmpeg says because of an earlier message, which tells more."""
+
+_LONGEST_QUOTE = 200
+_LEVELLED = re.compile(r"\[(?:error|fatal|panic)\]|^(?:x26[45]|Svt)\s?\[error\]")
+
+
+def _cause(lines: list[str]) -> str | None:
+    """The line that most likely says why: the first error that is not the consequence of another."""
+    errors = [line for line in lines if _LEVELLED.search(line)]
+    return next((line for line in errors if not _CONSEQUENCE.search(line)), errors[0] if errors else None)
+
+
+def _quoted(line: str | None) -> str:
+    """`line` as an addition to a sentence, without what means nothing to a reader; empty if there is nothing to say."""
+    if line is None:
+        return ""
+    text = _LEVEL.sub("", _CONTEXT.sub("", line))
+    text = _OUTPUT_NAME.sub("the output", _ADDRESS.sub("", text)).strip().rstrip(".")
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if len(text) > _LONGEST_QUOTE:
+        text = text[:_LONGEST_QUOTE] + "..."
+    return f" (ffmpeg says: {text})" if text else ""

@@ -1,0 +1,73 @@
+"""What the operating system tells of a child process, on Linux from /proc, elsewhere through psutil."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from pyprocessor.models import ProcessIdentity
+
+ON_LINUX = sys.platform == "linux"
+
+_OOM_SCORE_RAISE = 500
+"""On the kernel's scale of 0 to 1000: enough that an ffmpeg is chosen before the process that runs the batch."""
+
+
+def pidfd(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; None where the system has none to give."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def process_identity(pid: int) -> ProcessIdentity:
+    """The pid with its start time as psutil's `create_time()` gives it, without importing psutil on Linux."""
+    if not ON_LINUX:
+        import psutil
+
+        return ProcessIdentity(pid, psutil.Process(pid).create_time())
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        # The program's name, in parentheses, may hold anything; the start time is the 20th field after it.
+        ticks = int(file.read().rpartition(b")")[2].split()[19])
+    with open("/proc/stat", "rb") as file:
+        booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime"))
+    return ProcessIdentity(pid, booted + ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def prefer_as_oom_victim(pid: int) -> None:
+    """If the kernel must kill for memory, have it take this process rather than its parent; only a preference."""
+    # Not allowed in some containers, and absent off Linux; memory is watched in any case.
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/oom_score_adj", "rb") as file:
+            own = int(file.read())
+        with open(f"/proc/{pid}/oom_score_adj", "wb", buffering=0) as file:
+            file.write(str(min(1000, own + _OOM_SCORE_RAISE)).encode())
+
+
+def high_water_bytes(pid: int) -> int:
+    """The process's peak resident memory, 0 if it has ended; off Linux its resident memory now."""
+    if not ON_LINUX:
+        import psutil
+
+        try:
+            return int(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"VmHWM")), 0)
+    except OSError:
+        return 0
+
+
+def written_bytes(pid: int) -> int:
+    """All bytes the process passed to write calls, pipes included; 0 where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/io", "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"wchar")), 0)
+    except OSError:
+        return 0

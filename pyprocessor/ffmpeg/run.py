@@ -1,0 +1,386 @@
+"""One ffmpeg process, from spawn to reaping, for a caller that waits on several of them in one selector.
+
+    FfmpegRun(argv, ...) -> register(selector)
+    loop: selector.select(run.wait_seconds(now)) -> key.data.on_readable(key.fd) -> run.poll(now) -> Finished
+
+Nothing here ever blocks. Both pipes are drained all the time; what ffmpeg says is kept within bounds (`stderr`). The
+process stays in its parent's process group, so one signal to the group reaches it.
+
+Needs POSIX: pipes that a selector can wait on, and wait4 for CPU seconds. Off Linux it does without pidfd (the loop
+polls), without VmHWM (resident memory is sampled through psutil), without oom_score_adj, and without bytes written as a
+sign of life.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.ffmpeg.process import (
+    ON_LINUX,
+    high_water_bytes,
+    pidfd,
+    prefer_as_oom_victim,
+    process_identity,
+    written_bytes,
+)
+from pyprocessor.ffmpeg.progress import Progress, ReportReader
+from pyprocessor.ffmpeg.stderr import StderrLog
+from pyprocessor.models import ProcessIdentity, Usage, display
+
+_READ_BYTES = 64 * 1024
+"""A pipe's capacity on Linux, so one read empties it."""
+
+_LAST_READS = 64
+"""At most so many after the end: a pipe holds less, unless a stranger inherited it and goes on writing."""
+
+_POLL_SECONDS = 0.1
+"""How long to sleep at most where nothing wakes the loop at the end of a process (no pidfd)."""
+
+GRACE_SECONDS = 5.0
+"""From SIGTERM to SIGKILL for an ffmpeg that went over one of its limits; one that works ends within a frame or two."""
+
+_SIGN_OF_LIFE_BYTES = 1 << 20
+"""So much written since the last progress means: busy, though it reports none (moving an index to a file's front)."""
+
+
+class EndedBy(StrEnum):
+    """Why an ffmpeg was made to end, where it did not end by itself."""
+
+    STALL = "stall"
+    WALL = "wall"
+    SIZE = "size"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How one ffmpeg ended and what it took.
+
+    `returncode` is its exit code, or minus the signal that killed it; `signal` is that signal. Suspended time is not
+    part of `wall_seconds`. `progress` is None if it never reported any.
+    """
+
+    returncode: int
+    signal: int | None
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    stderr_text: str
+    progress: Progress | None
+    ended_by: EndedBy | None
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.wall_seconds, self.cpu_seconds, self.peak_memory_bytes)
+
+
+class FfmpegRun:
+    """A running ffmpeg. Construction spawns it.
+
+    `stall_seconds` is how long it may go without progress, `wall_limit_seconds` how long it may take in all (time spent
+    suspended counts for neither), `output_limit_bytes` how much it may write. `cwd` is where its outputs belong.
+
+    Raises JobError if the process cannot be started.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[bytes | str],
+        *,
+        cwd: bytes | str | None = None,
+        env: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        stall_seconds: float | None = None,
+        wall_limit_seconds: float | None = None,
+        output_limit_bytes: int | None = None,
+    ) -> None:
+        self._clock = clock
+        self._stall_seconds = stall_seconds
+        self._wall_limit_seconds = wall_limit_seconds
+        self._output_limit_bytes = output_limit_bytes
+        self._process = _spawn(argv, cwd, env)
+        self._pid = self._process.pid
+        self._began = self._alive_at = clock()
+        self._identity = process_identity(self._pid)
+        prefer_as_oom_victim(self._pid)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._stdout, self._stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
+        os.set_blocking(self._stdout, False)
+        os.set_blocking(self._stderr, False)
+        self._pidfd = pidfd(self._pid)
+        self._open = {fd for fd in (self._stdout, self._stderr, self._pidfd) if fd is not None}
+        self._selector: selectors.BaseSelector | None = None
+        self._log = StderrLog()
+        self._report = ReportReader()
+        self._drained_bytes = 0
+        self._written_bytes = 0
+        self._peak_memory_bytes = 0
+        self._suspended_at: float | None = None
+        self._suspended_seconds = 0.0
+        self._ended_by: EndedBy | None = None
+        self._kill_at: float | None = None
+        self._finished: Finished | None = None
+
+    # ------------------------------------------------------------ what it is and how far it got
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        return self._identity
+
+    @property
+    def progress(self) -> Progress | None:
+        """The latest report; None before the first."""
+        return self._report.latest
+
+    @property
+    def suspended(self) -> bool:
+        return self._suspended_at is not None
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The largest resident size seen so far."""
+        return self._peak_memory_bytes
+
+    def sample_memory(self) -> int:
+        """Look at the process's peak memory now; return the largest seen, in bytes. It is also done at every report."""
+        if self._finished is None:
+            self._peak_memory_bytes = max(self._peak_memory_bytes, high_water_bytes(self._pid))
+        return self._peak_memory_bytes
+
+    # ------------------------------------------------------------ the caller's loop
+
+    def register(self, selector: selectors.BaseSelector) -> None:
+        """Have `selector` watch this process, with this object as the key's data, until it has ended."""
+        self._selector = selector
+        for fd in self._open:
+            selector.register(fd, selectors.EVENT_READ, self)
+
+    def wait_seconds(self, now: float) -> float | None:
+        """How long a selector may sleep before `poll` has something to do that no descriptor tells; None: for ever."""
+        if self._finished is not None:
+            return 0.0
+        waits = [_POLL_SECONDS] if self._pidfd is None else []
+        if self._kill_at is not None:
+            waits.append(self._kill_at - now)
+        elif self._suspended_at is None:
+            if self._stall_seconds is not None:
+                waits.append(self._alive_at + self._stall_seconds - now)
+            if self._wall_limit_seconds is not None:
+                waits.append(self._wall_limit_seconds - self._wall_seconds(now))
+        return max(0.0, min(waits)) if waits else None
+
+    def on_readable(self, fd: int) -> None:
+        """Take what stands in the pipe `fd`; call it when the selector says that there is something."""
+        if fd in (self._stdout, self._stderr) and fd in self._open:
+            # One read only: a process that writes without end must not keep the loop from its other work.
+            self._read(fd)
+
+    def poll(self, now: float) -> Finished | None:
+        """Reap the process if it has ended, and enforce its limits if not. After the end, always the same Finished."""
+        if self._finished is not None:
+            return self._finished
+        pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+        if pid:
+            self._finished = self._collect(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, now)
+            return self._finished
+        if self._kill_at is not None:
+            if now >= self._kill_at:
+                self._signal(signal.SIGKILL)
+                self._kill_at = now + GRACE_SECONDS
+        elif self._suspended_at is None:
+            reason = self._over_limit(now)
+            if reason is not None:
+                self._end(reason, now + GRACE_SECONDS)
+        return None
+
+    # ------------------------------------------------------------ control
+
+    def suspend(self) -> None:
+        """Stop it where it stands; its memory stays. Time until `resume` counts for no limit.
+
+        Without effect on a process that was told to end.
+        """
+        if self._finished is None and self._suspended_at is None and self._kill_at is None:
+            self._suspended_at = self._clock()
+            self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `suspend`."""
+        if self._suspended_at is not None:
+            stopped = self._clock() - self._suspended_at
+            self._suspended_seconds += stopped
+            self._alive_at += stopped
+            self._suspended_at = None
+            if self._finished is None:
+                self._signal(signal.SIGCONT)
+
+    def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """Ask it to end (SIGTERM); a `poll` after `grace_seconds` kills it if it has not."""
+        if self._finished is None:
+            self._end(EndedBy.STOP, self._clock() + grace_seconds)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        if self._finished is None:
+            self._ended_by = self._ended_by or EndedBy.STOP
+            self._kill_at = self._clock() + GRACE_SECONDS
+            self._signal(signal.SIGKILL)
+
+    # ------------------------------------------------------------ inside
+
+    def _signal(self, number: int) -> None:
+        # The pid cannot have been given to another process: only `poll` reaps it, and then nothing is signalled.
+        os.kill(self._pid, number)
+
+    def _end(self, reason: EndedBy, kill_at: float) -> None:
+        self._ended_by = self._ended_by or reason
+        self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
+        self._signal(signal.SIGTERM)
+        # A stopped process acts on SIGTERM only once it runs again.
+        self.resume()
+
+    def _wall_seconds(self, now: float) -> float:
+        suspended = self._suspended_seconds
+        if self._suspended_at is not None:
+            suspended += max(0.0, now - self._suspended_at)
+        return now - self._began - suspended
+
+    def _over_limit(self, now: float) -> EndedBy | None:
+        if self._wall_limit_seconds is not None and self._wall_seconds(now) >= self._wall_limit_seconds:
+            return EndedBy.WALL
+        progress = self._report.latest
+        limit = self._output_limit_bytes
+        if limit is not None and progress is not None and progress.total_size_bytes > limit:
+            return EndedBy.SIZE
+        stalled = self._stall_seconds is not None and now - self._alive_at >= self._stall_seconds
+        return EndedBy.STALL if stalled and not self._still_writes(now) else None
+
+    def _still_writes(self, now: float) -> bool:
+        """Whether it wrote to a file since it last showed life; if so, that counts as life."""
+        written = written_bytes(self._pid) - self._drained_bytes
+        if written - self._written_bytes < _SIGN_OF_LIFE_BYTES:
+            return False
+        self._written_bytes = written
+        self._alive_at = now
+        return True
+
+    def _read(self, fd: int) -> bool:
+        """Take what one read gives; True if there may be more."""
+        try:
+            data = os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._close(fd)
+            return False
+        self._drained_bytes += len(data)
+        if fd == self._stderr:
+            self._log.feed(data)
+        elif self._report.feed(data):
+            self._alive_at = self._clock()
+            self._written_bytes = written_bytes(self._pid) - self._drained_bytes
+            self.sample_memory()
+        return True
+
+    def _close(self, fd: int) -> None:
+        self._open.discard(fd)
+        if self._selector is not None:
+            self._selector.unregister(fd)
+        if fd == self._pidfd:
+            os.close(fd)
+        else:
+            stream = self._process.stdout if fd == self._stdout else self._process.stderr
+            assert stream is not None
+            stream.close()
+
+    def _collect(self, status: int, cpu_seconds: float, maxrss: int, now: float) -> Finished:
+        # Popen did not see the process being reaped and would otherwise report exit code 0.
+        returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
+        for fd in (self._stdout, self._stderr):
+            for _ in range(_LAST_READS):
+                if fd not in self._open or not self._read(fd):
+                    break
+        for fd in tuple(self._open):
+            self._close(fd)
+        maxrss_bytes = maxrss * 1024 if ON_LINUX else maxrss
+        # The kernel's figure is the larger of ffmpeg's peak and what the parent held when it spawned. Above the
+        # parent's own peak it is ffmpeg's, exactly; below, it still bounds one that ended before any sample.
+        if maxrss_bytes > high_water_bytes(os.getpid()) or self._peak_memory_bytes == 0:
+            self._peak_memory_bytes = max(self._peak_memory_bytes, maxrss_bytes)
+        return Finished(
+            returncode=returncode,
+            signal=-returncode if returncode < 0 else None,
+            wall_seconds=self._wall_seconds(now),
+            cpu_seconds=cpu_seconds,
+            peak_memory_bytes=self._peak_memory_bytes,
+            stderr_text=self._log.text(),
+            progress=self._report.latest,
+            ended_by=self._ended_by,
+        )
+
+
+def run_once(
+    argv: Sequence[bytes | str],
+    *,
+    cwd: bytes | str | None = None,
+    env: Mapping[str, str] | None = None,
+    stall_seconds: float | None = None,
+    wall_limit_seconds: float | None = None,
+    output_limit_bytes: int | None = None,
+) -> Finished:
+    """Run one ffmpeg to its end and wait for it, for callers with nothing else to do; arguments as for FfmpegRun."""
+    run = FfmpegRun(
+        argv,
+        cwd=cwd,
+        env=env,
+        stall_seconds=stall_seconds,
+        wall_limit_seconds=wall_limit_seconds,
+        output_limit_bytes=output_limit_bytes,
+    )
+    with selectors.DefaultSelector() as selector:
+        run.register(selector)
+        try:
+            while (finished := run.poll(time.monotonic())) is None:
+                for key, _ in selector.select(run.wait_seconds(time.monotonic())):
+                    run.on_readable(key.fd)
+        except BaseException:
+            # Interrupted while waiting: leave no process behind.
+            run.kill()
+            while run.poll(time.monotonic()) is None:
+                selector.select(_POLL_SECONDS)
+            raise
+    return finished
+
+
+# ---------------------------------------------------------------- processes
+
+
+def _spawn(
+    argv: Sequence[bytes | str], cwd: bytes | str | None, env: Mapping[str, str] | None
+) -> subprocess.Popen[bytes]:
+    try:
+        # Without preexec_fn, and so by vfork: a fork of a large parent would copy its page tables.
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+    except OSError as error:
+        scarce = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+        kind = FailureKind.RESOURCE if scarce else FailureKind.INFRASTRUCTURE
+        what = display(os.fsencode(error.filename or argv[0]))
+        raise JobError(kind, f"ffmpeg could not be started: {error.strerror} ({what}).") from error

@@ -1,0 +1,76 @@
+"""What an ffmpeg says on standard error, kept within bounds: how it began and how it ended."""
+
+from __future__ import annotations
+
+from collections import deque
+
+HEAD_BYTES = 4 * 1024
+TAIL_BYTES = 16 * 1024
+LINE_BYTES = 1024
+"""Longer lines are cut into pieces of this size, so that an endless one cannot grow."""
+
+
+class StderrLog:
+    """Takes raw bytes as they come; keeps the first HEAD_BYTES and the last TAIL_BYTES of them, line by line.
+
+    A line that is repeated at once is kept once, with a count. What falls out between head and tail is counted.
+    """
+
+    def __init__(self) -> None:
+        self._open = b""
+        self._head: list[str] = []
+        self._head_bytes = 0
+        self._tail: deque[str] = deque()
+        self._tail_bytes = 0
+        self._last: str | None = None
+        self._repeats = 0
+        self.dropped_bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes; a line may be cut anywhere between two calls."""
+        *lines, self._open = (self._open + data).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            self._add_long(line)
+        while len(self._open) >= LINE_BYTES:
+            self._add(self._open[:LINE_BYTES])
+            self._open = self._open[LINE_BYTES:]
+
+    def text(self) -> str:
+        """All that was kept, one message per line, with a line that says how much was left out between."""
+        self._add_long(self._open)
+        self._open = b""
+        self._end_repeats()
+        gap = [f"[... {self.dropped_bytes} bytes left out ...]"] if self.dropped_bytes else []
+        return "\n".join([*self._head, *gap, *self._tail])
+
+    def _add_long(self, line: bytes) -> None:
+        for start in range(0, len(line), LINE_BYTES):
+            self._add(line[start : start + LINE_BYTES])
+
+    def _add(self, line: bytes) -> None:
+        text = line.decode("utf-8", "backslashreplace").rstrip()
+        if not text:
+            return
+        if text == self._last:
+            self._repeats += 1
+            return
+        self._end_repeats()
+        self._last = text
+        self._keep(text)
+
+    def _end_repeats(self) -> None:
+        if self._repeats:
+            self._keep(f"(the line above came {self._repeats} more times)")
+            self._repeats = 0
+
+    def _keep(self, text: str) -> None:
+        if not self._tail and self._head_bytes + len(text) <= HEAD_BYTES:
+            self._head.append(text)
+            self._head_bytes += len(text)
+            return
+        self._tail.append(text)
+        self._tail_bytes += len(text)
+        while self._tail_bytes > TAIL_BYTES:
+            oldest = self._tail.popleft()
+            self._tail_bytes -= len(oldest)
+            self.dropped_bytes += len(oldest)

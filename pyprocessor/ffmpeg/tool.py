@@ -1,0 +1,333 @@
+"""Which ffmpeg is used, and what it can do.
+
+The default is the build inside the `imageio-ffmpeg` wheel, because costs were measured on it and every machine then
+makes the same files. The environment variable PYPROCESSOR_FFMPEG names another one: a path, or `system` for the first
+ffmpeg on PATH. IMAGEIO_FFMPEG_EXE, which that wheel's own library would follow, is not read: it is set for other
+programs and would change what comes out here without a word. Nor is that library imported: only the place of its files
+is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from pyprocessor.errors import FfmpegUnusable, ProfileError
+from pyprocessor.ffmpeg.invocation import Options, environment, trial_encode_argv
+from pyprocessor.models import Profile
+
+MINIMUM_VERSION = "5.1"
+_MINIMUM_LIBAVCODEC = (59, 37)
+"""Of FFmpeg 5.1, the first with `-svtav1-params` and `-fps_mode`. Builds from git have no version number but this."""
+
+_ANSWER_SECONDS = 30.0
+"""A cold start from a slow disk takes a second or two; what does not answer by then is not ffmpeg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One ffmpeg: its absolute path, its version as it states it, and the names of what it was built with."""
+
+    path: str
+    version: str
+    libavcodec: tuple[int, int]
+    video_encoders: frozenset[str]
+    audio_encoders: frozenset[str]
+    subtitle_encoders: frozenset[str]
+    decoders: frozenset[str]
+    muxers: frozenset[str]
+    demuxers: frozenset[str]
+    filters: frozenset[str]
+
+    @property
+    def encoders(self) -> frozenset[str]:
+        return self.video_encoders | self.audio_encoders | self.subtitle_encoders
+
+
+def find(variables: Mapping[str, str] = os.environ) -> Tool:
+    """The ffmpeg to use, as the environment `variables` say.
+
+    Raises FfmpegUnusable if there is none, or if it does not start, is not ffmpeg or is older than MINIMUM_VERSION.
+    """
+    wanted = variables.get("PYPROCESSOR_FFMPEG", "")
+    if not wanted:
+        path, source = _bundled(), "the ffmpeg inside the imageio-ffmpeg package"
+    elif wanted == "system":
+        path, source = _on_path(variables.get("PATH")), "the ffmpeg on PATH, which PYPROCESSOR_FFMPEG=system asks for"
+    else:
+        path, source = os.path.abspath(os.path.expanduser(wanted)), "the ffmpeg that PYPROCESSOR_FFMPEG names"
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise FfmpegUnusable(f"{_sentence(source, path)} cannot be read: {error.strerror}. {_ADVICE}") from error
+    if os.path.isdir(path):
+        raise FfmpegUnusable(f"{_sentence(source, path)} is a folder; name the program inside it.")
+    key = (path, status.st_size, status.st_mtime_ns)
+    known = _remembered(key)
+    if known is not None and not wanted:
+        return known
+    # A dynamically linked ffmpeg changes with its libraries while its own file stays the same: ask its version anew.
+    version, libavcodec = _version(path, source)
+    if known is not None and (known.version, known.libavcodec) == (version, libavcodec):
+        return known
+    tool = _ask(path, source, version, libavcodec)
+    _remember(key, tool)
+    return tool
+
+
+_ADVICE = "Set PYPROCESSOR_FFMPEG to the path of a working ffmpeg, or to `system`, or leave it unset."
+
+
+def _sentence(source: str, path: str) -> str:
+    return f"{source[0].upper()}{source[1:]} ({path})"
+
+
+def _bundled() -> str:
+    spec = importlib.util.find_spec("imageio_ffmpeg")
+    if spec is None or spec.origin is None:
+        raise FfmpegUnusable(
+            "The package imageio-ffmpeg, which brings ffmpeg along, is not installed. "
+            "Run `pip install imageio-ffmpeg`, or set PYPROCESSOR_FFMPEG to the path of an ffmpeg, or to `system`."
+        )
+    folder = Path(spec.origin).parent / "binaries"
+    programs = sorted(folder.glob("ffmpeg-*"))
+    if not programs:
+        raise FfmpegUnusable(
+            f"The installed package imageio-ffmpeg holds no ffmpeg for this kind of machine (looked in {folder}). "
+            "Install ffmpeg and set PYPROCESSOR_FFMPEG to its path, or to `system`."
+        )
+    return str(programs[-1])
+
+
+def _on_path(search: str | None) -> str:
+    found = shutil.which("ffmpeg", path=search)
+    if found is None:
+        raise FfmpegUnusable(
+            "PYPROCESSOR_FFMPEG is `system`, but no folder on PATH holds an ffmpeg. "
+            "Install one, or leave PYPROCESSOR_FFMPEG unset to use the one that comes with pyprocessor."
+        )
+    return os.path.abspath(found)
+
+
+# ---------------------------------------------------------------- asking it
+
+
+def _start(path: str, source: str, option: str) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            [path, "-hide_banner", option],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(os.environ),
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise FfmpegUnusable(f"{_sentence(source, path)} does not start: {_why(error)}. {_ADVICE}") from error
+
+
+def _why(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOEXEC:
+            return "it is not a program for this machine's architecture"
+        case errno.EACCES:
+            return "it is not executable, or lies on a file system mounted without exec"
+        case errno.ENOENT:
+            return "the loader or interpreter it needs is not installed"
+        case _:
+            return error.strerror or str(error)
+
+
+def _answer(process: subprocess.Popen[str], path: str, source: str) -> str:
+    try:
+        text, _ = process.communicate(timeout=_ANSWER_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise FfmpegUnusable(
+            f"{_sentence(source, path)} did not answer within {_ANSWER_SECONDS:.0f} seconds. {_ADVICE}"
+        ) from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            process.communicate()
+    if process.returncode != 0:
+        how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
+        raise FfmpegUnusable(f"{_sentence(source, path)} ended with {how} when asked what it can do. {_ADVICE}")
+    return text
+
+
+def _version(path: str, source: str) -> tuple[str, tuple[int, int]]:
+    text = _answer(_start(path, source, "-version"), path, source)
+    name = re.match(r"ffmpeg version (\S+)", text)
+    library = re.search(r"^libavcodec\s.*/\s*(\d+)\.\s*(\d+)\.", text, re.MULTILINE)
+    if name is None or library is None:
+        raise FfmpegUnusable(f"{_sentence(source, path)} is not an ffmpeg. {_ADVICE}")
+    libavcodec = (int(library[1]), int(library[2]))
+    if libavcodec < _MINIMUM_LIBAVCODEC:
+        raise FfmpegUnusable(
+            f"{_sentence(source, path)} is version {name[1]}, but {MINIMUM_VERSION} or newer is needed: older ones "
+            "cannot be told how many threads SVT-AV1 may use, nor how to keep the frames' timing. "
+            "Update it, or leave PYPROCESSOR_FFMPEG unset to use the one that comes with pyprocessor."
+        )
+    return name[1], libavcodec
+
+
+_LEGEND_END = re.compile(r"^ *-{2,}$", re.MULTILINE)
+_CODEC_LINE = re.compile(r"^ ([VAS])[A-Z.]{5} (\S+)", re.MULTILINE)
+_FORMAT_LINE = re.compile(r"^ [D ][E ][d ]? *(\S+)", re.MULTILINE)
+_FILTER_LINE = re.compile(r"^ [A-Z.]{2,3} (\S+) +\S+->\S+", re.MULTILINE)
+
+
+def _ask(path: str, source: str, version: str, libavcodec: tuple[int, int]) -> Tool:
+    processes = {}
+    try:
+        # All at once, which takes half the time of one after the other.
+        for topic in ("encoders", "decoders", "muxers", "demuxers", "filters"):
+            processes[topic] = _start(path, source, f"-{topic}")
+        # The legend above the line of dashes looks much like the list below it.
+        lists = {topic: _LEGEND_END.split(_answer(process, path, source))[-1] for topic, process in processes.items()}
+    finally:
+        for process in processes.values():
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
+    encoders = _CODEC_LINE.findall(lists["encoders"])
+    return Tool(
+        path=path,
+        version=version,
+        libavcodec=libavcodec,
+        video_encoders=frozenset(name for kind, name in encoders if kind == "V"),
+        audio_encoders=frozenset(name for kind, name in encoders if kind == "A"),
+        subtitle_encoders=frozenset(name for kind, name in encoders if kind == "S"),
+        decoders=frozenset(name for _, name in _CODEC_LINE.findall(lists["decoders"])),
+        muxers=_split(_FORMAT_LINE.findall(lists["muxers"])),
+        demuxers=_split(_FORMAT_LINE.findall(lists["demuxers"])),
+        filters=frozenset(_FILTER_LINE.findall(lists["filters"])),
+    )
+
+
+def _split(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name for several in names for name in several.split(","))
+
+
+# ---------------------------------------------------------------- remembering the answers
+
+
+def _cache_file(path: str) -> str:
+    import platformdirs
+
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return os.path.join(platformdirs.user_cache_dir("pyprocessor", appauthor=False), f"ffmpeg-{name}.json")
+
+
+def _tool_fields() -> list[str]:
+    """Part of the key, so that what another version of this program remembered is never misread."""
+    return [field.name for field in fields(Tool)]
+
+
+def _remembered(key: tuple[str, int, int]) -> Tool | None:
+    """What was learned earlier of the same file, or None if there is nothing whole and fitting."""
+    try:
+        with open(_cache_file(key[0]), "rb") as file:
+            checksum, _, body = file.read().partition(b"\n")
+    except OSError:
+        return None
+    if hashlib.sha256(body).hexdigest().encode() != checksum:
+        return None
+    record = json.loads(body)
+    if record["key"] != [*_tool_fields(), *key]:
+        return None
+    values = record["tool"]
+    names = {f.name: frozenset(values[f.name]) for f in fields(Tool) if isinstance(values[f.name], list)}
+    return Tool(**values | names | {"libavcodec": tuple(values["libavcodec"])})
+
+
+def _remember(key: tuple[str, int, int], tool: Tool) -> None:
+    """Keep what was learned. The checksum makes a file that is being written, or was cut short, count as absent."""
+    values = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in asdict(tool).items()}
+    body = json.dumps({"key": [*_tool_fields(), *key], "tool": values}).encode()
+    path = _cache_file(key[0])
+    # Without a writable cache folder the next start asks ffmpeg again, which costs 50 ms and changes nothing else.
+    with contextlib.suppress(OSError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+# ---------------------------------------------------------------- what a profile needs
+
+_MUXERS = {"mkv": "matroska", "mka": "matroska", "m4a": "ipod", "ts": "mpegts"}
+_WELL_KNOWN_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libaom-av1", "prores_ks", "dnxhd", "ffv1")
+_WELL_KNOWN_AUDIO_ENCODERS = ("aac", "libopus", "libmp3lame", "libvorbis", "flac", "ac3", "pcm_s16le")
+
+
+def muxer(container: str) -> str:
+    """ffmpeg's name of the muxer for a profile's `container`, for instance `matroska` for `mkv`."""
+    return _MUXERS.get(container, container)
+
+
+def require(tool: Tool, profile: Profile) -> None:
+    """Check that this ffmpeg has the encoders and the muxer that the profile names.
+
+    Raises ProfileError, which says what is missing, the nearest names there are, and some that would do.
+    """
+    if profile.video is not None:
+        _require_encoder(tool, profile, profile.video.encoder, "video", tool.video_encoders, _WELL_KNOWN_ENCODERS)
+    if profile.audio is not None:
+        _require_encoder(tool, profile, profile.audio.encoder, "audio", tool.audio_encoders, _WELL_KNOWN_AUDIO_ENCODERS)
+    if muxer(profile.container) not in tool.muxers:
+        raise ProfileError(
+            f"The profile {profile.name} asks for the container {profile.container!r}, which this ffmpeg "
+            f"({tool.version}) cannot write.{_nearest(profile.container, tool.muxers)}"
+        )
+
+
+def _require_encoder(
+    tool: Tool, profile: Profile, name: str, kind: str, known: frozenset[str], usual: Iterable[str]
+) -> None:
+    if name in known or name == "copy":
+        return
+    other = " (it is an encoder, but of another kind of stream)" if name in tool.encoders else ""
+    examples = [encoder for encoder in usual if encoder in known]
+    having = f" Among the {kind} encoders it has are {', '.join(examples)}." if examples else ""
+    raise ProfileError(
+        f"The profile {profile.name} asks for the {kind} encoder {name!r}, which this ffmpeg ({tool.version}) does not "
+        f"have{other}.{_nearest(name, known)}{having}"
+    )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=3)
+    return f" Nearest: {', '.join(near)}." if near else ""
+
+
+_TRIAL_SECONDS = 30.0
+"""Drivers of some cards take seconds to wake."""
+
+
+def trial_encode(
+    tool: Tool, encoder: str, *, preset: str | None = None, options: Options = (), pixel_format: str | None = None
+) -> str | None:
+    """Encode one generated frame: None if that works, else a sentence that says why not.
+
+    A hardware encoder counts as present only if this returns None. It also tells whether an encoder takes a preset and
+    options, before any file is touched.
+    """
+    from pyprocessor.ffmpeg.diagnosis import diagnose
+    from pyprocessor.ffmpeg.run import run_once
+
+    command = trial_encode_argv(tool.path, encoder, preset=preset, options=options, pixel_format=pixel_format)
+    finished = run_once(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS)
+    found = diagnose(finished, os.fsencode(f"trial of {encoder}"))
+    return None if found is None else found.message

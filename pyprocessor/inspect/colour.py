@@ -1,0 +1,132 @@
+"""Colour and high dynamic range as PyAV's numbers and side data state them, in ffmpeg's names."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, SupportsBytes, cast
+
+from av.sidedata.sidedata import Type as SideData
+
+from pyprocessor.models import Colour, HdrKind
+
+if TYPE_CHECKING:
+    import av
+
+# ITU-T H.273 numbers as libavutil has them; 2 means "not stated".
+_PRIMARIES = {
+    1: "bt709",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "film",
+    9: "bt2020",
+    10: "smpte428",
+    11: "smpte431",
+    12: "smpte432",
+    22: "ebu3213",
+}
+_TRANSFERS = {
+    1: "bt709",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    9: "log100",
+    10: "log316",
+    11: "iec61966-2-4",
+    12: "bt1361e",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    17: "smpte428",
+    18: "arib-std-b67",
+}
+_MATRICES = {
+    0: "gbr",
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020nc",
+    10: "bt2020c",
+    11: "smpte2085",
+    12: "chroma-derived-nc",
+    13: "chroma-derived-c",
+    14: "ictcp",
+    15: "ipt-c2",
+}
+_RANGES = {1: "tv", 2: "pc"}
+
+_MASTERING_FORMAT = "=20i2i"
+_CHROMATICITY_UNITS = 50_000
+"""SMPTE ST 2086 counts chromaticities in 0.00002 ..."""
+_LUMINANCE_UNITS = 10_000
+"""... and luminances in 0.0001 cd/m2; x265's notation keeps both."""
+
+_DOLBY_VISION_TAGS = frozenset(("dvh1", "dvhe", "dvav", "dva1", "dav1"))
+
+
+def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pixel_format: str | None) -> Colour:
+    """What the first picture says of its colour, or else what the stream's header says."""
+    stated: list[tuple[int, int, int, int]] = []
+    if frame is not None:
+        stated.append((int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)))
+    if context is not None:
+        stated.append((context.color_primaries, context.color_trc, context.colorspace, context.color_range))
+    tables = (_PRIMARIES, _TRANSFERS, _MATRICES, _RANGES)
+    primaries, transfer, matrix, levels = (
+        next((names[numbers[place]] for numbers in stated if numbers[place] in names), None)
+        for place, names in enumerate(tables)
+    )
+    if levels is None and pixel_format is not None and pixel_format.startswith("yuvj"):
+        levels = "pc"
+    return Colour(primaries, transfer, matrix, levels)
+
+
+def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> HdrKind:
+    """Which kind of high dynamic range; Dolby Vision goes before what its base layer is, which the transfer tells."""
+    if codec_tag in _DOLBY_VISION_TAGS:
+        return HdrKind.DOLBY_VISION
+    if frame is not None and (_side_data(frame, SideData.DOVI_METADATA) or _side_data(frame, SideData.DOVI_RPU_BUFFER)):
+        return HdrKind.DOLBY_VISION
+    if described.transfer == "smpte2084":
+        if frame is not None and _side_data(frame, SideData.DYNAMIC_HDR_PLUS):
+            return HdrKind.HDR10_PLUS
+        return HdrKind.HDR10
+    return HdrKind.HLG if described.transfer == "arib-std-b67" else HdrKind.SDR
+
+
+def mastering_display(frame: av.VideoFrame | None) -> str | None:
+    """SMPTE ST 2086 metadata of the first picture in x265's notation, or None where there is none that is complete."""
+    data = _side_data(frame, SideData.MASTERING_DISPLAY_METADATA) if frame is not None else None
+    if data is None or len(data) < struct.calcsize(_MASTERING_FORMAT):
+        return None
+    numbers = struct.unpack_from(_MASTERING_FORMAT, data)
+    denominators = numbers[1:20:2]
+    has_primaries, has_luminance = numbers[20:]
+    if not (has_primaries and has_luminance and all(denominators)):
+        return None
+    values = [Fraction(n, d) for n, d in zip(numbers[:20:2], denominators, strict=True)]
+    rx, ry, gx, gy, bx, by, wx, wy = (round(value * _CHROMATICITY_UNITS) for value in values[:8])
+    least, most = (round(value * _LUMINANCE_UNITS) for value in values[8:])
+    return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})"
+
+
+def content_light(frame: av.VideoFrame | None) -> tuple[int, int] | None:
+    """MaxCLL and MaxFALL of the first picture, cd/m2, or None."""
+    data = _side_data(frame, SideData.CONTENT_LIGHT_LEVEL) if frame is not None else None
+    if data is None or len(data) < 8:
+        return None
+    most, average = struct.unpack_from("=2I", data)
+    return (most, average) if most or average else None
+
+
+def _side_data(frame: av.VideoFrame, kind: SideData) -> bytes | None:
+    found: SupportsBytes | None = cast("Any", frame.side_data).get(kind)  # iterating over it breaks in PyAV 18
+    return bytes(found) if found is not None else None

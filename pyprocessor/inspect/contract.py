@@ -1,0 +1,329 @@
+"""What an output owes its source: what becomes of every stream, and how long everything lasts.
+
+Pure: from a Profile and a MediaInfo alone. The recipe follows the contract and verification holds the output to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models import AudioSettings, HdrKind, MediaInfo, Profile, StreamInfo, StreamKind
+
+
+class Action(StrEnum):
+    """What becomes of one source stream."""
+
+    COPY = "copy"
+    ENCODE = "encode"
+    CONVERT = "convert"
+    """A text subtitle into the container's own kind."""
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """What becomes of source stream `index`. `encoder` is ffmpeg's name or `copy`; `reason` says why one is dropped."""
+
+    index: int
+    kind: StreamKind
+    action: Action
+    encoder: str | None = None
+    cover: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """`streams` has every source stream, kept ones first and in output order.
+
+    `frames` and the durations are what the source states of the kept streams, None where it does not; `estimated` says
+    that they are guesses. `audio_seconds` goes with the kept audio streams in output order.
+    """
+
+    streams: tuple[StreamPlan, ...]
+    container: str
+    video_seconds: float | None
+    audio_seconds: tuple[float | None, ...]
+    duration_seconds: float | None
+    tolerance_seconds: float
+    estimated: bool
+    frames: int | None
+    same_frames: bool
+    """Whether every source picture becomes one output picture (the frame rate is unchanged)."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[StreamPlan, ...]:
+        return tuple(plan for plan in self.streams if plan.action is not Action.DROP)
+
+    @property
+    def video_streams(self) -> int:
+        return sum(plan.kind is StreamKind.VIDEO and not plan.cover for plan in self.kept)
+
+    @property
+    def cover_pictures(self) -> int:
+        return sum(plan.cover for plan in self.kept)
+
+    @property
+    def audio_streams(self) -> int:
+        return sum(plan.kind is StreamKind.AUDIO for plan in self.kept)
+
+    @property
+    def subtitle_streams(self) -> int:
+        return sum(plan.kind is StreamKind.SUBTITLE for plan in self.kept)
+
+    @property
+    def attachments(self) -> int:
+        return sum(plan.kind is StreamKind.ATTACHMENT for plan in self.kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """What an output container takes beside encoded video and audio."""
+
+    text_subtitles: str | None = None
+    """The encoder that text subtitles are converted with."""
+    kept_subtitles: frozenset[str] = frozenset()
+    """Subtitle codecs that are copied as they are."""
+    copied_audio: frozenset[str] = frozenset()
+    covers: frozenset[str] = frozenset()
+    attachments: bool = False
+    one_audio: bool = False
+
+
+_MOV_AUDIO = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))
+_COVERS = frozenset(("mjpeg", "png"))
+_MKV_AUDIO = _MOV_AUDIO | {"dts", "truehd", "flac", "opus", "vorbis", "mp2", "pcm_s16le", "pcm_s24le", "pcm_f32le"}
+_CONTAINERS = {
+    "mp4": _Container("mov_text", frozenset(("mov_text",)), _MOV_AUDIO, _COVERS),
+    "mov": _Container("mov_text", frozenset(("mov_text",)), _MOV_AUDIO | {"pcm_s16le", "pcm_s24le"}, _COVERS),
+    "mkv": _Container(
+        "srt",
+        frozenset(("subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle")),
+        _MKV_AUDIO,
+        attachments=True,
+    ),
+    "webm": _Container("webvtt", frozenset(("webvtt",)), frozenset(("opus", "vorbis"))),
+    "mpegts": _Container(copied_audio=frozenset(("aac", "mp3", "mp2", "ac3", "eac3"))),
+    "m4a": _Container(copied_audio=frozenset(("aac", "alac", "ac3")), covers=_COVERS),
+    "mka": _Container(copied_audio=_MKV_AUDIO),
+    "ogg": _Container(copied_audio=frozenset(("vorbis", "opus", "flac")), one_audio=True),
+    "opus": _Container(copied_audio=frozenset(("opus",)), one_audio=True),
+    "mp3": _Container(copied_audio=frozenset(("mp3",)), covers=_COVERS, one_audio=True),
+    "flac": _Container(copied_audio=frozenset(("flac",)), covers=_COVERS, one_audio=True),
+    "wav": _Container(copied_audio=frozenset(("pcm_s16le", "pcm_s24le", "pcm_f32le")), one_audio=True),
+}
+"""A container that is not listed gets video and audio and nothing else.
+
+MP4 and MOV refuse attachments, and players show no bitmap subtitles in them. A cover in Matroska is an attachment,
+which ffmpeg would have to be given as a file.
+"""
+
+TEXT_SUBTITLES = frozenset(("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml"))
+FASTEST_AV1 = 240
+"""Pictures a second: the most that SVT-AV1 encodes."""
+_TOLERANCE_SECONDS = 0.25
+"""Encoder delay and padding: 1024 samples of AAC at 8 kHz are 0.13 s on either side."""
+
+
+def contract(profile: Profile, media: MediaInfo) -> Contract:
+    """What the output that `profile` makes of `media` must hold.
+
+    Raises JobError with a sentence where nothing sound can be made of the source: no video for a video profile, no
+    audio for an audio profile, no picture that decodes, no decoder, Dolby Vision without a picture for other players.
+    """
+    _refuse_cut_off(media)
+    _refuse_contradiction(media)
+    container = _CONTAINERS.get(profile.container, _Container())
+    film = _film(profile, media)
+    kept_audio, dropped_audio = _audio(profile, media, container)
+    if film is None and not kept_audio:
+        raise JobError(
+            FailureKind.UNSUPPORTED,
+            "It has no audio, and the profile makes audio alone; use a profile that makes video for it.",
+        )
+    kept: list[StreamPlan] = []
+    dropped = list(dropped_audio)
+    if film is not None and profile.video is not None:
+        kept.append(StreamPlan(film.index, StreamKind.VIDEO, Action.ENCODE, profile.video.encoder))
+    for stream in media.streams:
+        if stream.kind is StreamKind.VIDEO and stream is not film:
+            plan = _further_video(profile, stream, container)
+            (dropped if plan.action is Action.DROP else kept).append(plan)
+    kept.extend(kept_audio)
+    for stream in media.streams:
+        if stream.kind in (StreamKind.SUBTITLE, StreamKind.ATTACHMENT, StreamKind.DATA):
+            plan = _other(profile, stream, container)
+            (dropped if plan.action is Action.DROP else kept).append(plan)
+    return _with_expectations(profile, media, film, kept, dropped)
+
+
+def _refuse_cut_off(media: MediaInfo) -> None:
+    if media.missing_bytes:
+        raise JobError(
+            FailureKind.BAD_INPUT,
+            f"It is cut off: at least {media.missing_bytes:,} bytes are missing at its end.",
+        )
+
+
+def _refuse_contradiction(media: MediaInfo) -> None:
+    """An MP4 lasts as long as its longest track, by definition; one that says otherwise was cut or badly edited."""
+    longest = max((s.duration_seconds for s in media.streams if s.duration_seconds is not None), default=None)
+    declared = media.duration_seconds
+    if media.container.startswith("mov,") and declared is not None and longest is not None and _far(declared, longest):
+        raise JobError(
+            FailureKind.BAD_INPUT,
+            f"It declares {declared:,.1f} s, but its tracks last only {longest:,.1f} s: it was cut off or badly cut.",
+        )
+
+
+def _far(declared: float, longest: float) -> bool:
+    return declared > 2 * longest + 60
+
+
+def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
+    if profile.video is None:
+        return None
+    film = media.video
+    if film is None or film.video is None:
+        if media.audio:
+            raise JobError(FailureKind.UNSUPPORTED, "It has no video, only audio; use --profile audio for it.")
+        raise JobError(FailureKind.BAD_INPUT, "It has neither video nor audio.")
+    if film.frames == 0:
+        # The probe says first why it found none.
+        raise JobError(FailureKind.BAD_INPUT, media.notes[0] if media.notes else "Its video track holds no pictures.")
+    if film.codec is None:
+        raise JobError(FailureKind.UNSUPPORTED, "Its video is in a codec for which there is no decoder.")
+    if film.video.width < 1 or film.video.height < 1:
+        raise JobError(FailureKind.BAD_INPUT, "Its video does not say how large its pictures are: it is damaged.")
+    if film.video.hdr is HdrKind.DOLBY_VISION and film.video.colour.transfer is None:
+        raise JobError(
+            FailureKind.UNSUPPORTED,
+            "Its video is Dolby Vision without a picture for other players (profile 5 or 10.0); "
+            "ffmpeg would turn its colours green and purple.",
+        )
+    return film
+
+
+def _further_video(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
+    if stream.video is None or not stream.video.attached_picture:
+        return _drop(stream, "a further video track: only the first is kept" if profile.video else "video")
+    if not profile.keep_attachments:
+        return _drop(stream, "a cover picture, which the profile leaves out")
+    if stream.codec not in container.covers:
+        return _drop(stream, f"a cover picture ({stream.codec or 'unknown'}), which {profile.container} cannot carry")
+    return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True)
+
+
+def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[list[StreamPlan], list[StreamPlan]]:
+    settings = profile.audio
+    if settings is None:
+        return [], [_drop(stream, "audio, which the profile leaves out") for stream in media.audio]
+    dropped = []
+    sound = []
+    for stream in media.audio:
+        if stream.codec is None or stream.audio is None or stream.audio.channels < 1 or stream.audio.sample_rate < 1:
+            dropped.append(_drop(stream, f"an audio track that cannot be decoded ({stream.codec or 'unknown codec'})"))
+        else:
+            sound.append(stream)
+    if dropped and not sound:
+        codecs = ", ".join(stream.codec or "unknown codec" for stream in media.audio)
+        raise JobError(
+            FailureKind.UNSUPPORTED,
+            f"Its audio cannot be decoded ({codecs}); use --no-audio to have it without sound.",
+        )
+    if sound and (container.one_audio or not settings.all_tracks):
+        chosen = next((stream for stream in sound if "default" in stream.dispositions), sound[0])
+        why = f"{profile.container} carries one audio track" if container.one_audio else "the profile keeps one"
+        dropped += [_drop(stream, f"a further audio track: {why}") for stream in sound if stream is not chosen]
+        sound = [chosen]
+    kept = []
+    for stream in sound:
+        copy = _copies(settings, stream, container)
+        action, encoder = (Action.COPY, "copy") if copy else (Action.ENCODE, settings.encoder)
+        kept.append(StreamPlan(stream.index, stream.kind, action, encoder))
+    return kept, dropped
+
+
+def _copies(settings: AudioSettings, stream: StreamInfo, container: _Container) -> bool:
+    if not settings.copy_if_compatible or stream.audio is None or stream.codec not in container.copied_audio:
+        return False
+    if settings.channels is not None and stream.audio.channels > settings.channels:
+        return False
+    return settings.sample_rate in (None, stream.audio.sample_rate)
+
+
+def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
+    if stream.kind is StreamKind.DATA:
+        return _drop(stream, "a data track (timecode, telemetry): players make nothing of it")
+    if stream.kind is StreamKind.ATTACHMENT:
+        if profile.keep_attachments and container.attachments:
+            return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
+        why = f"which {profile.container} cannot carry" if profile.keep_attachments else "which the profile leaves out"
+        return _drop(stream, f"an attachment, {why}")
+    if not profile.keep_subtitles or profile.video is None:
+        return _drop(stream, "subtitles, which the profile leaves out")
+    if stream.codec in container.kept_subtitles:
+        return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
+    if stream.codec in TEXT_SUBTITLES and container.text_subtitles is not None:
+        return StreamPlan(stream.index, stream.kind, Action.CONVERT, container.text_subtitles)
+    return _drop(stream, f"subtitles ({stream.codec or 'unknown'}), which {profile.container} cannot carry")
+
+
+def _drop(stream: StreamInfo, reason: str) -> StreamPlan:
+    return StreamPlan(stream.index, stream.kind, Action.DROP, reason=reason)
+
+
+def _with_expectations(
+    profile: Profile, media: MediaInfo, film: StreamInfo | None, kept: list[StreamPlan], dropped: list[StreamPlan]
+) -> Contract:
+    by_index = {stream.index: stream for stream in media.streams}
+    audio_seconds = tuple(by_index[p.index].duration_seconds for p in kept if p.kind is StreamKind.AUDIO)
+    video_seconds = film.duration_seconds if film is not None else None
+    own = [seconds for seconds in (video_seconds, *audio_seconds) if seconds is not None]
+    known = len(own) == len(audio_seconds) + (film is not None)
+    # Subtitles, data and chapters may make the container longer than what is seen and heard.
+    duration = max(own) if own and known else media.duration_seconds
+    same_frames = film is None or same_frame_rate(profile, film)
+    rate = film.video.frame_rate if film is not None and film.video is not None else None
+    frame_seconds = min(2.0, float(1 / rate)) if rate else 0.0
+    notes = _left_out(dropped)
+    if own and known and media.duration_seconds is not None and _far(media.duration_seconds, max(own)):
+        notes.append(
+            f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {max(own):,.1f} s."
+        )
+    return Contract(
+        streams=(*kept, *dropped),
+        container=profile.container,
+        video_seconds=video_seconds,
+        audio_seconds=audio_seconds,
+        duration_seconds=duration,
+        tolerance_seconds=_TOLERANCE_SECONDS + 2 * frame_seconds + min(2.0, 0.002 * (duration or 0.0)),
+        estimated=media.duration_estimated,
+        frames=film.frames if film is not None and same_frames else None,
+        same_frames=same_frames,
+        notes=tuple(notes),
+    )
+
+
+def _left_out(dropped: list[StreamPlan]) -> list[str]:
+    """One sentence for each reason, with the streams it goes for."""
+    reasons: dict[str, list[str]] = {}
+    for plan in dropped:
+        reasons.setdefault(plan.reason, []).append(str(plan.index))
+    return [
+        f"Left out {'stream' if len(indexes) == 1 else 'streams'} {', '.join(indexes)}: {reason}."
+        for reason, indexes in reasons.items()
+    ]
+
+
+def same_frame_rate(profile: Profile, film: StreamInfo) -> bool:
+    """Whether the profile makes one picture of each picture of `film`."""
+    if profile.video is None or film.video is None:
+        return True
+    rate = film.video.frame_rate
+    if profile.video.fps is not None and (rate != profile.video.fps or film.video.variable_frame_rate):
+        return False
+    return not (profile.video.encoder == "libsvtav1" and rate is not None and rate > FASTEST_AV1)

@@ -1,0 +1,414 @@
+"""Asks a file what it holds, with PyAV: every stream, duration, colour, HDR, rotation.
+
+It runs in the scout process, so a demuxer that crashes or hangs on a hostile file costs that one file. What it
+reads is bounded all the same: the demuxers that may open a file, the bytes they may look at, and how much is decoded in
+search of the first picture, which alone carries rotation and HDR side data.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import av
+import av.error
+
+from pyprocessor.errors import FailureKind, InspectError
+from pyprocessor.inspect import colour, content, structure
+from pyprocessor.inspect.reader import open_source
+from pyprocessor.models import AudioInfo, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+
+FIRST_PICTURE_BYTES = 64_000_000
+FIRST_PICTURE_PACKETS = 3000
+"""How far to look for the first picture, all streams counted; long-GOP television stays far below both."""
+MAX_SIDE = 16_384
+"""Pixels: the largest side that x264, x265 and SVT-AV1 all take. A larger one is an error or a decompression bomb."""
+MAX_STREAMS = 500
+MAX_SECONDS = 30 * 24 * 3600.0
+
+_UNSTATED_DURATION = frozenset(
+    (
+        "aac",
+        "ac3",
+        "ac4",
+        "amr",
+        "amrnb",
+        "amrwb",
+        "dts",
+        "dtshd",
+        "dv",
+        "eac3",
+        "h261",
+        "h263",
+        "h264",
+        "hevc",
+        "vvc",
+        "evc",
+        "latm",
+        "loas",
+        "m4v",
+        "mjpeg",
+        "mlp",
+        "mp3",
+        "mpeg",
+        "mpegts",
+        "mpegvideo",
+        "obu",
+        "av1",
+        "ogg",
+        "truehd",
+        "vc1",
+        "cavsvideo",
+        "dirac",
+    )
+)
+"""Demuxers that guess the duration from the bit rate, or from the time stamps at both ends."""
+_DURATION_FROM_ZERO = frozenset(("matroska,webm", "flv", "live_flv"))
+"""Demuxers whose duration counts from time 0 and not from the first packet."""
+_PICTURE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff"))
+_FIELD_ORDERS_INTERLACED = frozenset((2, 3, 4, 5))
+_HIGHEST_RATE = 240
+"""A guessed frame rate above this is a time base and no rate, unless the average says so too."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstPicture:
+    """What only decoding shows. `frames` is 0 where the whole track was read and no picture in it decodes."""
+
+    frame: av.VideoFrame | None = None
+    frames: int | None = None
+    note: str | None = None
+    decoder: str | None = None
+
+
+def probe(path: bytes, *, size_bytes: int) -> MediaInfo:
+    """What the file at `path` (absolute) holds. `size_bytes` is the size the scanner saw.
+
+    Raises InspectError where the file is not media, is damaged beyond reading, or cannot be read.
+    """
+    name = display(os.path.basename(path))
+    try:
+        with _regular_file(path, name) as file:
+            what = content.refusal(file.read(content.HEAD_BYTES), name, size_bytes)
+            if what is not None:
+                raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
+            try:
+                container = open_source(path)
+            except av.error.FFmpegError as error:
+                raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
+            with closing(container):
+                tail = structure.examine(file, container.format.name, size_bytes)
+                return _describe(container, name, size_bytes, tail)
+    except PermissionError as error:
+        raise InspectError(FailureKind.PERMISSION, f"{name} may not be read; change its permissions.") from error
+    except FileNotFoundError as error:
+        raise InspectError(FailureKind.BAD_INPUT, f"{name} is no longer there.") from error
+    except av.error.FFmpegError as error:
+        raise InspectError(FailureKind.BAD_INPUT, f"{name} is damaged: {error.strerror}.") from error
+    except OSError as error:
+        raise InspectError(FailureKind.BAD_INPUT, f"{name} cannot be read: {error.strerror}.") from error
+
+
+def _regular_file(path: bytes, name: str) -> BinaryIO:
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):  # opening a FIFO would wait for a writer
+        raise InspectError(FailureKind.BAD_INPUT, f"{name} is a device, pipe or folder, not a file.")
+    if found.st_size == 0:
+        raise InspectError(FailureKind.BAD_INPUT, f"{name} is empty (0 bytes).")
+    return open(path, "rb", buffering=0)
+
+
+def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size_bytes: int) -> tuple[FailureKind, str]:
+    if isinstance(error, PermissionError):
+        return FailureKind.PERMISSION, f"{name} may not be read; change its permissions."
+    file.seek(4)
+    if file.read(4) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        missing = structure.examine(file, "mov,", size_bytes).missing_bytes
+        if missing:
+            return (
+                FailureKind.BAD_INPUT,
+                f"{name} is cut off: its structure reaches {missing:,} bytes beyond its end and its index is missing.",
+            )
+        return FailureKind.BAD_INPUT, f"{name} has no usable index (moov): it is damaged, or was never finished."
+    return FailureKind.BAD_INPUT, f"{name} is not a video or audio file that can be read, or its start is damaged."
+
+
+def _describe(container: InputContainer, name: str, size_bytes: int, tail: structure.Tail) -> MediaInfo:
+    if len(container.streams) > MAX_STREAMS:
+        raise InspectError(
+            FailureKind.BAD_INPUT,
+            f"{name} claims to hold {len(container.streams)} streams; at most {MAX_STREAMS} are read.",
+        )
+    container_name = container.format.name
+    _check_index(container, name, size_bytes)
+    notes: list[str] = []
+    picture_of = _first_pictures(container, notes)
+    if tail.note is not None:
+        notes.append(tail.note)
+    streams = []
+    for stream in container.streams:
+        described = _stream(container, stream, picture_of.get(stream.index))
+        if described.video is not None and max(described.video.width, described.video.height) > MAX_SIDE:
+            raise InspectError(
+                FailureKind.BAD_INPUT,
+                f"{name} claims pictures of {described.video.width}x{described.video.height} pixels; "
+                f"at most {MAX_SIDE} either way are read.",
+            )
+        streams.append(described)
+    if not streams:
+        raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
+    duration, estimated = _duration(container, streams)
+    if duration is not None and duration > MAX_SECONDS:
+        raise InspectError(FailureKind.BAD_INPUT, f"{name} claims to last {duration / 86400:,.0f} days; it is damaged.")
+    # What the index of an MP4 lists was found to be there; then only an empty or unused rest of a part is missing.
+    missing = 0 if container_name.startswith("mov,") and not _is_fragmented(container) else tail.missing_bytes
+    if duration is None and any(s.video is not None for s in streams):
+        notes.append("It does not say how long it is, so a missing end would not show.")
+    return MediaInfo(
+        container=container_name,
+        duration_seconds=duration,
+        duration_estimated=estimated,
+        size_bytes=size_bytes,
+        bit_rate=container.bit_rate or None,
+        streams=tuple(_without_thumbnails(streams)),
+        chapters=len(container.chapters()),
+        notes=tuple(notes),
+        missing_bytes=missing,
+    )
+
+
+def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
+    """Refuse a file whose index points beyond its end: what it lists is not there, and no decoder would say so."""
+    if not container.format.name.startswith("mov,"):
+        return
+    for stream in (*container.streams.video, *container.streams.audio):
+        entries = stream.index_entries
+        end = entries[-1].pos + entries[-1].size if len(entries) else 0
+        if end > size_bytes:
+            raise InspectError(
+                FailureKind.BAD_INPUT,
+                f"{name} is cut off: its index lists data up to byte {end:,}, but the file has {size_bytes:,}.",
+            )
+
+
+# ---------------------------------------------------------------- the first picture
+
+
+def _first_pictures(container: InputContainer, notes: list[str]) -> dict[int, _FirstPicture]:
+    """Decode the first picture of the first film stream, within bounds; keyed by stream index."""
+    films = [s for s in container.streams.video if not _attached(s)]
+    if not films:
+        return {}
+    stream = films[0]
+    picture = _first_picture(container, stream)
+    if picture.note is not None:
+        notes.append(picture.note)
+    return {stream.index: picture}
+
+
+def _first_picture(container: InputContainer, stream: av.VideoStream) -> _FirstPicture:
+    # A track under a name that libavformat does not map to a codec (`dav1`) has no decoder context: try AV1.
+    own = _video_context(stream)
+    context = own if own is not None else _named_decoder("libdav1d")
+    decoder = "libdav1d" if own is None else None
+    if context is None:
+        return _FirstPicture()
+    context.thread_count = 1
+    bytes_read = pictures_tried = 0
+    problem = None
+    for number, packet in enumerate(container.demux()):
+        bytes_read += packet.size
+        if packet.stream_index == stream.index:
+            pictures_tried += bool(packet.size)
+            try:
+                frames = context.decode(packet if packet.size else None)
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError as error:
+                problem = error.strerror
+            else:
+                if frames:
+                    return _FirstPicture(frame=frames[0], decoder=decoder)
+        if number >= FIRST_PICTURE_PACKETS or bytes_read >= FIRST_PICTURE_BYTES:
+            return _FirstPicture(note="No picture could be decoded near its start.")
+    if decoder is not None:
+        return _FirstPicture()
+    if pictures_tried == 0:
+        return _FirstPicture(frames=0, note="Its video track holds no pictures.")
+    reason = f" ({problem})" if problem else ""
+    return _FirstPicture(frames=0, note=f"None of the pictures in its video track can be decoded{reason}.")
+
+
+def _context(stream: Stream) -> av.CodecContext | None:
+    """The stream's decoder context; PyAV's own types do not admit that it may be None."""
+    return cast("av.CodecContext | None", stream.codec_context)
+
+
+def _video_context(stream: av.VideoStream) -> av.VideoCodecContext | None:
+    context = _context(stream)
+    return context if isinstance(context, av.VideoCodecContext) else None
+
+
+def _named_decoder(name: str) -> av.VideoCodecContext | None:
+    try:
+        context = av.CodecContext.create(name, "r")
+    except ValueError:  # this build of PyAV lacks it
+        return None
+    return context if isinstance(context, av.VideoCodecContext) else None
+
+
+# ---------------------------------------------------------------- streams
+
+
+def _stream(container: InputContainer, stream: Stream, picture: _FirstPicture | None) -> StreamInfo:
+    context = _context(stream)
+    video = audio = None
+    decoder = None
+    codec = context.codec.canonical_name if context is not None else None
+    frames = _exact_frames(container.format.name, stream)
+    if isinstance(stream, av.VideoStream):
+        kind = StreamKind.VIDEO
+        video = _video(stream, picture)
+        if picture is not None:
+            if context is None and picture.frame is not None:
+                codec, decoder = "av1", picture.decoder
+            if picture.frames is not None:
+                frames = picture.frames
+    elif isinstance(stream, av.AudioStream):
+        kind = StreamKind.AUDIO
+        if isinstance(context, av.AudioCodecContext):
+            layout = context.layout.name if context.layout is not None else ""
+            audio = AudioInfo(
+                sample_rate=context.sample_rate or 0,
+                channels=context.channels,
+                layout=None if not layout or layout.endswith("channels") else layout,
+            )
+    else:
+        kind = {"subtitle": StreamKind.SUBTITLE, "attachment": StreamKind.ATTACHMENT}.get(stream.type, StreamKind.DATA)
+    language = stream.metadata.get("language")
+    return StreamInfo(
+        index=stream.index,
+        kind=kind,
+        codec=codec,
+        decoder=decoder,
+        duration_seconds=_stream_seconds(stream, from_zero=_is_fragmented(container)),
+        frames=frames,
+        bit_rate=(context.bit_rate or None) if context is not None and kind is not StreamKind.SUBTITLE else None,
+        language=None if language in (None, "", "und") else language,
+        title=stream.metadata.get("title") or None,
+        dispositions=tuple(flag.name for flag in type(stream.disposition) if flag in stream.disposition and flag.name),
+        video=video,
+        audio=audio,
+    )
+
+
+def _video(stream: av.VideoStream, picture: _FirstPicture | None) -> VideoInfo:
+    context, frame = _video_context(stream), picture.frame if picture is not None else None
+    pixel_format = frame.format if frame is not None else (context.format if context is not None else None)
+    format_name = pixel_format.name if pixel_format is not None else None
+    described = colour.colour(context, frame, format_name)
+    dolby_vision = picture is not None and picture.decoder is not None
+    base, average, guessed = stream.base_rate, stream.average_rate, stream.guessed_rate
+    rate = guessed or average
+    if rate is not None and rate > _HIGHEST_RATE and average and average <= _HIGHEST_RATE:
+        rate = average
+    aspect = stream.sample_aspect_ratio if context is not None else None
+    return VideoInfo(
+        # A frame may be wider than its picture where cropping it would misalign memory, so the context goes first.
+        width=context.width if context is not None else (frame.width if frame is not None else 0),
+        height=context.height if context is not None else (frame.height if frame is not None else 0),
+        pixel_format=format_name,
+        bit_depth=max((c.bits for c in pixel_format.components), default=8) if pixel_format is not None else 8,
+        frame_rate=rate or None,
+        sample_aspect_ratio=aspect if aspect and Fraction(1, 10) <= aspect <= 10 else Fraction(1),
+        rotation=round(-frame.rotation / 90) * 90 % 360 if frame is not None else 0,
+        colour=described,
+        hdr=colour.hdr_kind(described, frame, "dav1" if dolby_vision else context.codec_tag if context else ""),
+        mastering_display=colour.mastering_display(frame),
+        content_light=colour.content_light(frame),
+        interlaced=(frame is not None and frame.interlaced_frame)
+        or (context is not None and context.field_order in _FIELD_ORDERS_INTERLACED),
+        variable_frame_rate=_varies(base, average),
+        attached_picture=_attached(stream),
+    )
+
+
+def _varies(base: Fraction | None, average: Fraction | None) -> bool:
+    """Whether the frame rate varies: the average is neither the base rate nor half of it (fields, doubled clocks)."""
+    if not base or not average:
+        return bool(base and base >= _HIGHEST_RATE / 2)
+    return all(abs(base / average / times - 1) > 0.02 for times in (1, 2))
+
+
+def _attached(stream: av.VideoStream) -> bool:
+    flags = stream.disposition
+    return bool(flags & type(flags).attached_pic or flags & type(flags).timed_thumbnails)
+
+
+def _without_thumbnails(streams: list[StreamInfo]) -> list[StreamInfo]:
+    """Mark single-picture tracks beside a real film (thumbnails that lack the flag) as attached pictures."""
+    films = [s for s in streams if s.video is not None and not s.video.attached_picture]
+    if len(films) < 2:
+        return streams
+    moving = [s for s in films if not (s.frames == 1 and s.codec in _PICTURE_CODECS)]
+    if not moving:
+        return streams
+    return [
+        replace(s, video=replace(s.video, attached_picture=True))
+        if s in films and s not in moving and s.video is not None
+        else s
+        for s in streams
+    ]
+
+
+def _exact_frames(container_name: str, stream: Stream) -> int | None:
+    """The number of pictures where the container's index lists every one, or None."""
+    if not isinstance(stream, av.VideoStream) or not stream.frames or _context(stream) is None:
+        return None
+    if not container_name.startswith("mov,") and container_name != "avi":
+        return None
+    entries = stream.index_entries
+    if len(entries) != stream.frames:
+        return None
+    return sum(not entry.is_discard for entry in entries)  # an edit list may leave out pictures that decoders need
+
+
+def _is_fragmented(container: InputContainer) -> bool:
+    """Whether an MP4 lists its samples in fragments; its durations then count from time 0."""
+    listed = [stream.frames for stream in (*container.streams.video, *container.streams.audio)]
+    return container.format.name.startswith("mov,") and bool(listed) and not any(listed)
+
+
+def _stream_seconds(stream: Stream, *, from_zero: bool) -> float | None:
+    if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
+        ticks = stream.duration - max(0, stream.start_time or 0) if from_zero else stream.duration
+        return float(ticks * stream.time_base) if ticks > 0 else None
+    return _clock_seconds(stream.metadata.get("DURATION", ""))
+
+
+def _clock_seconds(text: str) -> float | None:
+    """Seconds of a Matroska `DURATION` tag, `HH:MM:SS.fraction`, or None where it is not one."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
+
+
+def _duration(container: InputContainer, streams: list[StreamInfo]) -> tuple[float | None, bool]:
+    """Seconds that the file lasts from its first packet, and whether that is a guess."""
+    if container.duration is not None and container.duration > 0:
+        seconds = container.duration / av.time_base
+        if container.format.name in _DURATION_FROM_ZERO or _is_fragmented(container):
+            seconds = max(0.0, seconds - max(0, container.start_time or 0) / av.time_base)
+        return seconds, container.format.name in _UNSTATED_DURATION
+    stated = [s.duration_seconds for s in streams if s.duration_seconds is not None]
+    return (max(stated), False) if stated else (None, True)

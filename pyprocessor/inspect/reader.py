@@ -1,0 +1,38 @@
+"""Opening files with PyAV, in the one way for users' files and the one way for ours."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+
+from pyprocessor.ffmpeg.invocation import Trust, whitelists
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+PROBE_BYTES = 5_000_000
+"""What a demuxer may read to find the streams: ffmpeg's own default, so that both see the same streams."""
+
+_BEFORE_19: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 unless told otherwise; 19 has no such option."""
+
+
+def open_source(path: bytes) -> InputContainer:
+    """Open a user's file: only local files, only the demuxers allowed for untrusted input, bounded probing.
+
+    Raises av.error.FFmpegError, of which the missing file and the forbidden file are also OSErrors.
+    """
+    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | {"probesize": str(PROBE_BYTES)})
+
+
+def open_output(path: bytes) -> InputContainer:
+    """Open a file that our own ffmpeg wrote. Raises av.error.FFmpegError."""
+    return _open(path, dict(whitelists(Trust.OWN)))
+
+
+def _open(path: bytes, options: dict[str, str]) -> InputContainer:
+    # The prefix keeps a name such as `concat:x` or `-` from being read as a protocol or an option.
+    opened = av.open("file:" + os.fsdecode(path), mode="r", options=options, **_BEFORE_19)
+    return cast("InputContainer", opened)

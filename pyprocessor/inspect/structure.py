@@ -1,0 +1,170 @@
+"""What a file's own structure says of its end: the cheap sign of a download or copy that was cut off.
+
+MP4 and Matroska say how many bytes each part holds, AVI, ASF and MXF how long the whole is; MPEG-TS and many program
+streams come in packets of one size, Ogg marks its last page and FLV repeats each tag's size behind it. A file that ends
+before its structure does was cut off. Only headers are read.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
+"""(place of the first sync byte, packet size) of plain, time-stamped (AVCHD) and error-corrected transport streams."""
+_TS_SYNC = 0x47
+_PACK_START = b"\x00\x00\x01\xba"
+_PACK_BYTES = 2048
+_OGG_TAIL_BYTES = 65536
+_EBML_SEGMENT = 0x18538067
+_MOST_ELEMENTS = 200_000
+_AVI_SLACK_BYTES = 64
+"""Careless writers get the size of the whole wrong by a header or two."""
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_MXF_PARTITION = bytes.fromhex("060e2b34020501010d010201")
+
+_MAYBE = "so it may have been cut off; all that is there was used."
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """`missing_bytes`: how far the structure reaches beyond the file's end. `note`: a weaker sign, as a sentence."""
+
+    missing_bytes: int = 0
+    note: str | None = None
+
+
+def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
+    """Look at the structure of an open file whose demuxer is `container` (PyAV's name for it).
+
+    Raises OSError where the file cannot be read.
+    """
+    file.seek(0)
+    head = file.read(4096)
+    declared = 0
+    if container.startswith("mov,"):
+        declared = _end_of_boxes(file, size_bytes)
+    elif container.startswith("matroska"):
+        declared = _end_of_segment(file, size_bytes)
+    elif container == "avi" and head[:4] == b"RIFF":
+        declared = 8 + int.from_bytes(head[4:8], "little") - _AVI_SLACK_BYTES
+    elif container == "asf":
+        declared = _size_in_asf(head)
+    elif container == "mxf":
+        declared = _footer_of_mxf(head)
+    elif container == "mpegts" and not _ts_is_whole(head, size_bytes):
+        return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
+    elif container == "mpeg" and _is_in_packs(head) and size_bytes % _PACK_BYTES:
+        return Tail(note=f"It ends inside a pack, {_MAYBE}")
+    elif container == "ogg" and not _ogg_is_ended(file, size_bytes):
+        return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
+    elif container == "flv" and not _flv_is_whole(file, size_bytes):
+        return Tail(note=f"It ends inside a tag, {_MAYBE}")
+    return Tail(missing_bytes=max(0, declared - size_bytes))
+
+
+# Each of these returns where the structure says the file ends, or 0 where it does not say.
+
+
+def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
+    position = 0
+    while position + 8 <= size_bytes:
+        file.seek(position)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1 and len(head) == 16:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8 or not head[4:8].isalnum():  # 0 means "to the end of the file"; anything else here is junk
+            return 0
+        position += length
+    return position
+
+
+def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:
+    """The segment's end; where its size is unknown (a live recording), the end of its last cluster."""
+    position = 0
+    for _ in range(_MOST_ELEMENTS):
+        if position >= size_bytes:
+            break
+        file.seek(position)
+        head = file.read(16)
+        identity, used = _ebml_number(head, 0, keep_marker=True)
+        length, used = _ebml_number(head, used, keep_marker=False)
+        if identity is None or used == 0:
+            return 0
+        if length is None:
+            if identity != _EBML_SEGMENT:
+                return 0
+            position += used  # go on with what is inside it
+            continue
+        position += used + length
+        if identity == _EBML_SEGMENT:
+            break
+    return position
+
+
+def _ebml_number(data: bytes, position: int, *, keep_marker: bool) -> tuple[int | None, int]:
+    """An EBML variable-length number and where it ends; None where it is cut off, malformed or says "unknown"."""
+    if position >= len(data) or data[position] == 0:
+        return None, position
+    width = 9 - data[position].bit_length()
+    raw = data[position : position + width]
+    if len(raw) < width:
+        return None, position
+    value = int.from_bytes(raw, "big")
+    if not keep_marker:
+        value &= (1 << 7 * width) - 1
+        if value == (1 << 7 * width) - 1:
+            return None, position + width
+    return value, position + width
+
+
+def _size_in_asf(head: bytes) -> int:
+    """The file size in the File Properties object, unless it is marked as a broadcast, where it means nothing."""
+    at = head.find(_ASF_FILE_PROPERTIES)
+    if at < 0 or at + 92 > len(head) or head[at + 88] & 1:
+        return 0
+    return int.from_bytes(head[at + 40 : at + 48], "little")
+
+
+def _footer_of_mxf(head: bytes) -> int:
+    """Where the footer partition starts, as the header partition says: something must follow it."""
+    at = head.find(_MXF_PARTITION)
+    length = head[at + 16] if 0 <= at and at + 17 <= len(head) else 0
+    start = at + 17 + (length & 0x7F if length & 0x80 else 0)
+    if at < 0 or start + 32 > len(head):
+        return 0
+    footer = int.from_bytes(head[start + 24 : start + 32], "big")
+    return at + footer + 1 if footer else 0
+
+
+# ---------------------------------------------------------------- weaker signs
+
+
+def _ts_is_whole(head: bytes, size_bytes: int) -> bool:
+    for first, packet in _TS_LAYOUTS:
+        places = range(first, min(len(head), 8 * packet), packet)
+        if all(head[place] == _TS_SYNC for place in places):
+            return size_bytes % packet == 0
+    return True  # it starts in the middle of something; nothing can be said of its end
+
+
+def _is_in_packs(head: bytes) -> bool:
+    return all(head[place : place + 4] == _PACK_START for place in (0, _PACK_BYTES))
+
+
+def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
+    file.seek(max(0, size_bytes - _OGG_TAIL_BYTES), os.SEEK_SET)
+    tail = file.read(_OGG_TAIL_BYTES)
+    page = tail.rfind(b"OggS")
+    return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
+
+
+def _flv_is_whole(file: BinaryIO, size_bytes: int) -> bool:
+    file.seek(max(0, size_bytes - 4))
+    length = int.from_bytes(file.read(4), "big")
+    if not 11 <= length <= size_bytes - 4:
+        return False
+    file.seek(size_bytes - 4 - length)
+    return int.from_bytes(file.read(4)[1:], "big") == length - 11

@@ -1,0 +1,258 @@
+"""The journal's file: opening it, transactions, and SQLite's errors as ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import quote_from_bytes
+
+from pyprocessor.errors import JournalError, OutputUnwritable, PyprocessorError
+from pyprocessor.journal.queries import QUERIES, SCHEMA
+from pyprocessor.models import TRANSITIONS, display
+
+SCHEMA_VERSION = 1
+FILE_NAME = b"journal.sqlite3"
+BUSY_SECONDS = 10.0
+"""How long a statement waits for a reader or a writer in another process."""
+PAGE_ROWS = 500
+"""Rows fetched at a time when streaming: bounds memory, and no read stays open while the engine writes."""
+WAL_BYTES_KEPT = 16 << 20
+
+_NO_SPACE = {sqlite3.SQLITE_FULL}
+_NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_IN_USE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+Parameters = Mapping[str, object]
+
+
+class Database:
+    """A connection that runs the named statements and raises only errors meant for the user."""
+
+    def __init__(self, connection: sqlite3.Connection, path: bytes) -> None:
+        self._connection = connection
+        self._path = path
+
+    def write(self, name: str, parameters: Parameters) -> sqlite3.Cursor:
+        """Runs one statement that changes something; the cursor has its `rowcount` and `lastrowid`."""
+        try:
+            return self._connection.execute(QUERIES[name], parameters)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+
+    def insert_unless_taken(self, name: str, parameters: Parameters) -> bool:
+        """Runs one statement; False where a UNIQUE constraint refused it."""
+        try:
+            self._connection.execute(QUERIES[name], parameters)
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                return False
+            raise explain(error, self._path) from error
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+        return True
+
+    def rows(self, name: str, parameters: Parameters) -> list[tuple[object, ...]]:
+        """All rows of one statement."""
+        try:
+            return self._connection.execute(QUERIES[name], parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+
+    def row(self, name: str, parameters: Parameters) -> tuple[object, ...] | None:
+        """The first row of one statement, or None."""
+        rows = self.rows(name, parameters)
+        return rows[0] if rows else None
+
+    def pages(self, name: str, parameters: Parameters) -> Iterator[tuple[object, ...]]:
+        """Streams a statement that takes `:after` and `:limit` and whose first column is the key it is ordered by.
+
+        Rows changed meanwhile are seen as they are when their page is read; none is seen twice.
+        """
+        after: object = 0
+        while rows := self.rows(name, {**parameters, "after": after, "limit": PAGE_ROWS}):
+            yield from rows
+            if len(rows) < PAGE_ROWS:
+                return
+            after = rows[-1][0]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes within stand or fall together; inside another transaction it joins that one."""
+        joins = self._connection.in_transaction
+        if joins:
+            yield
+            return
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # on a full disk SQLite may have rolled back by itself
+                self._run("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Closes the connection; what no transaction committed is lost."""
+        try:
+            self._connection.close()
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+
+    def _run(self, statement: str) -> None:
+        try:
+            self._connection.execute(statement)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+
+
+def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
+    """SQLite's error as a sentence about the journal's file, of the class whose exit code fits."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    name = display(path)
+    if primary in _NO_SPACE:
+        return OutputUnwritable(f"The journal {name} cannot be written: the disk is full. Free some space and go on.")
+    if primary in _NOT_WRITABLE:
+        return OutputUnwritable(
+            f"The journal {name} cannot be read or written ({error}). Check the disk and the folder's permissions."
+        )
+    if primary in _DAMAGED:
+        return JournalError(
+            f"The journal {name} is damaged ({error}). Move that file away and run the same command again; "
+            f"sources and outputs are not touched by that."
+        )
+    if primary in _IN_USE:
+        return JournalError(f"The journal {name} is in use by another program ({error}). Close it and try again.")
+    return JournalError(f"The journal {name} refused a statement: {error}.")
+
+
+def open_for_writing(state_folder: bytes, *, wal: bool) -> Database:
+    """Opens the journal, making it where there is none. `wal` is False on a network file system."""
+    path = os.path.join(state_folder, FILE_NAME)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except OSError as error:
+        raise OutputUnwritable(
+            f"The journal {display(path)} cannot be made or written: {error.strerror}. "
+            f"Check the folder's permissions, or choose another output."
+        ) from error
+    connection = _connect(path, mode="rw")
+    try:
+        _set_up_writer(connection, wal=wal)
+        _prepare_schema(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(error, path) from error
+    except JournalError:
+        connection.close()
+        raise
+    return Database(connection, path)
+
+
+def open_for_reading(state_folder: bytes) -> Database:
+    """Opens an existing journal to read it, whether or not a run is writing it.
+
+    The connection may touch the lock and recovery files of SQLite (a killed run can have left some) but never a row.
+    Where the disk is read-only and no run left such files, the file cannot change and is read as it lies.
+    """
+    path = os.path.join(state_folder, FILE_NAME)
+    if not os.path.isfile(path):
+        raise JournalError(f"There is no journal {display(path)}: nothing has been run with this output folder yet.")
+    connection = _connect(path, mode="rw")
+    try:
+        try:
+            version = _schema_version(connection)
+        except sqlite3.OperationalError as error:
+            primary = error.sqlite_errorcode & 0xFF
+            if primary not in _NOT_WRITABLE or _has_content(path + b"-wal") or os.access(state_folder, os.W_OK):
+                raise
+            connection.close()
+            connection = _connect(path, mode="ro&immutable=1")
+            version = _schema_version(connection)
+        connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(error, path) from error
+    if version != SCHEMA_VERSION:
+        connection.close()
+        raise _wrong_version(path, version)
+    return Database(connection, path)
+
+
+def _connect(path: bytes, *, mode: str) -> sqlite3.Connection:
+    address = quote_from_bytes(os.path.abspath(path).replace(b"\\", b"/") if sys.platform == "win32" else path)
+    prefix = "file:///" if sys.platform == "win32" else "file:"
+    try:
+        connection = sqlite3.connect(
+            f"{prefix}{address}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+        )
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
+    return connection
+
+
+def _set_up_writer(connection: sqlite3.Connection, *, wal: bool) -> None:
+    if wal:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # In WAL mode NORMAL can lose the last commits at a power cut but never damages the file; a lost commit is a job
+        # that is looked at again.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
+    else:
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _prepare_schema(connection: sqlite3.Connection, path: bytes) -> None:
+    version = _schema_version(connection)
+    if version == 0:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            raise JournalError(
+                f"{display(path)} is a database, but not a journal of pyprocessor. Move that file away and try again."
+            )
+        connection.executescript(f"BEGIN IMMEDIATE;\n{SCHEMA}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise _wrong_version(path, version)
+    _write_transitions(connection)
+
+
+def _write_transitions(connection: sqlite3.Connection) -> None:
+    """Makes SQL's table of moves the same as Python's, which a newer program may have extended."""
+    wanted = {(old.value, new.value) for old, new in TRANSITIONS}
+    if set(connection.execute(QUERIES["transitions"])) == wanted:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(QUERIES["clear_transitions"])
+    moves = [{"old": old, "new": new} for old, new in sorted(wanted)]
+    connection.executemany(QUERIES["insert_transition"], moves)
+    connection.execute("COMMIT")
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # reads the file, which a PRAGMA may put off
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    assert isinstance(version, int)
+    return version
+
+
+def _wrong_version(path: bytes, version: int) -> JournalError:
+    if version > SCHEMA_VERSION:
+        return JournalError(
+            f"The journal {display(path)} was written by a newer pyprocessor (its version is {version}, this one reads "
+            f"{SCHEMA_VERSION}). Update pyprocessor, or choose another output."
+        )
+    return JournalError(
+        f"{display(path)} holds no journal yet (its version is {version}). Run the command that fills this output."
+    )
+
+
+def _has_content(path: bytes) -> bool:
+    try:
+        return os.path.getsize(path) > 0
+    except FileNotFoundError:
+        return False

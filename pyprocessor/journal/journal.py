@@ -1,0 +1,403 @@
+"""Writing the journal: the engine's memory. One process writes, in one thread.
+
+Every move of a job is one guarded UPDATE: it names the states it may come from and, for a job in a worker's hands, the
+attempt that has it. It returns False where the job has moved on meanwhile (a worker that was given up on still talks),
+which is no error. A move that no table allows is refused by a trigger and raises JournalError: that is a defect.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+
+from pyprocessor.errors import FailureKind
+from pyprocessor.journal.database import Database, open_for_writing
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.records import encode, shape
+from pyprocessor.journal.rows import JobRow, NameTaken, PlanChange, Planned, facts_text
+from pyprocessor.models import (
+    Batch,
+    Job,
+    JobState,
+    MediaInfo,
+    Outcome,
+    OutcomeKind,
+    OutputFacts,
+    ProcessIdentity,
+    Reading,
+    Usage,
+)
+
+READINGS_KEPT = 20_000
+"""Older readings are dropped: at two a second this is nearly three hours."""
+PRUNE_EVERY = 256
+
+_FINISHES = {
+    OutcomeKind.SKIPPED: JobState.SKIPPED,
+    OutcomeKind.KEPT_SOURCE: JobState.KEPT_SOURCE,
+    OutcomeKind.FAILED: JobState.FAILED,
+    OutcomeKind.QUARANTINED: JobState.QUARANTINED,
+    OutcomeKind.CANCELLED: JobState.CANCELLED,
+}
+_IN_HAND = frozenset({JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING})
+_ENGINE_DIED = "The run was ended from outside before this attempt was over."
+
+
+class Journal(JournalReader):
+    """The journal of one output folder, open for writing.
+
+    Each method that writes is a transaction of its own unless it is called inside `transaction()`. `begin_run` comes
+    first: what is written after belongs to that run.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(database)
+        self._clock = clock
+        self._run_id: int | None = None
+
+    @classmethod
+    def open(cls, state_folder: bytes, *, wal: bool, clock: Callable[[], float] = time.time) -> Journal:
+        """Opens the journal in this folder, making it (mode 0600) where there is none.
+
+        `wal` is False on a network file system, where SQLite's write-ahead log does not work. `clock` gives seconds
+        since the epoch. Raises OutputUnwritable (disk full, no permission) or JournalError (damaged, or of a newer
+        version).
+        """
+        return cls(open_for_writing(state_folder, wal=wal), clock)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Groups writes: all are committed at the end of the block, or none where an exception leaves it."""
+        return self._database.transaction()
+
+    # ------------------------------------------------------------ runs
+
+    def begin_run(self, arguments: str, engine: ProcessIdentity) -> int:
+        """Records that a run begins, now; `arguments` is the command line as text. Returns the run's id."""
+        cursor = self._database.write(
+            "insert_run",
+            {
+                "arguments": _storable(arguments),
+                "pid": engine.pid,
+                "start_time": engine.start_time,
+                "started_at": self._clock(),
+            },
+        )
+        assert cursor.lastrowid is not None
+        self._run_id = cursor.lastrowid
+        return self._run_id
+
+    def end_run(self, exit_code: int) -> None:
+        """Records that this run ended, now."""
+        self._database.write("end_run", {"run_id": self.run_id, "exit_code": exit_code, "ended_at": self._clock()})
+
+    @property
+    def run_id(self) -> int:
+        """The run that `begin_run` began."""
+        assert self._run_id is not None, "begin_run comes before anything that belongs to a run"
+        return self._run_id
+
+    def abandon_open(self) -> int:
+        """Takes back what a killed engine left: jobs ASSIGNED or RUNNING become PENDING, uncharged, and their attempts
+        are closed as interrupted. PUBLISHING jobs are left to the caller, with their attempts.
+
+        Call it when the processes in `open_attempts` and `open_batches` are known to be gone. Returns the number of
+        jobs.
+        """
+        with self.transaction():
+            attempts = {"now": self._clock(), "outcome": OutcomeKind.INTERRUPTED.value, "reason": _ENGINE_DIED}
+            self._database.write("abandon_attempts", attempts)
+            jobs = self._database.write("abandon_jobs", self._stamp()).rowcount
+            self._database.write("abandon_batches", {"now": self._clock()})
+            if jobs:
+                self.add_event("recovered", f"The last run was killed with {jobs} files in hand; they wait again.")
+        return jobs
+
+    # ------------------------------------------------------------ media
+
+    def remember_media(self, path: bytes, size_bytes: int, mtime_ns: int, media: MediaInfo) -> None:
+        """Keeps what inspecting said of a file, in place of what was kept under that path."""
+        self._remember(path, size_bytes, mtime_ns, encode(media), None, "")
+
+    def remember_failure(self, path: bytes, size_bytes: int, mtime_ns: int, failure: FailureKind, message: str) -> None:
+        """Keeps that inspecting failed. Only for failures that come again while the file stays as it is."""
+        self._remember(path, size_bytes, mtime_ns, None, failure, message)
+
+    def _remember(
+        self, path: bytes, size_bytes: int, mtime_ns: int, media: str | None, failure: FailureKind | None, message: str
+    ) -> None:
+        self._database.write(
+            "remember_media",
+            {
+                "path": path,
+                "size": size_bytes,
+                "mtime_ns": mtime_ns,
+                "shape": shape(MediaInfo),
+                "media": media,
+                "failure": failure,
+                "message": _storable(message),
+            },
+        )
+
+    # ------------------------------------------------------------ planning
+
+    def plan(self, job: Job, *, media_seconds: float | None, profile_name: str = "") -> Planned | NameTaken:
+        """Takes a job in: as PENDING where it is new, or where its source (size, mtime) or its profile's fingerprint is
+        another one than when it was last planned; else its row stays as it is, final states included. Whether a FAILED
+        one is tried again is the caller's to say (`reset`).
+
+        `media_seconds` is the source's duration, None if unknown. Returns NameTaken, with nothing written, where
+        another job owns the name of the output; an empty name is no name.
+        """
+        with self.transaction():
+            known = self.job(job.id)
+            if known is None:
+                return self._write_plan("insert_job", PlanChange.NEW, job, media_seconds, profile_name)
+            if known.state in _IN_HAND:
+                return Planned(PlanChange.IN_HAND, known)
+            change = _change(known, job)
+            if change is not PlanChange.UNCHANGED:
+                return self._write_plan("replan_job", change, job, media_seconds, profile_name, known)
+            if known.state is JobState.PENDING:
+                return self._write_plan("refresh_job", change, job, media_seconds, profile_name)
+            return Planned(change, known)
+
+    def _write_plan(
+        self,
+        statement: str,
+        change: PlanChange,
+        job: Job,
+        media_seconds: float | None,
+        profile_name: str,
+        previous: JobRow | None = None,
+    ) -> Planned | NameTaken:
+        values = {
+            "id": job.id,
+            "task": job.task,
+            "source_path": job.source.path,
+            "relative": job.source.relative,
+            "size": job.source.size_bytes,
+            "mtime_ns": job.source.mtime_ns,
+            "output": job.output,
+            "profile_fingerprint": job.profile_fingerprint,
+            "profile_name": _storable(profile_name),
+            "priority": job.priority,
+            "tenant": _storable(job.tenant),
+            "dependencies": json.dumps(job.dependencies),
+            "metadata": json.dumps(job.metadata),
+            "cpu_seconds": job.cost.cpu_seconds,
+            "memory_bytes": job.cost.memory_bytes,
+            "disk_bytes": job.cost.disk_bytes,
+            "media_seconds": media_seconds,
+            **self._stamp(),
+        }
+        if not self._database.insert_unless_taken(statement, values):
+            owner = self._database.row("output_owner", {"output": job.output})
+            assert owner is not None
+            owner_id, owner_source = owner
+            assert isinstance(owner_id, str)
+            assert isinstance(owner_source, bytes)
+            return NameTaken(job.output, owner_id, owner_source)
+        if previous is not None:
+            what = "source" if change is PlanChange.SOURCE_CHANGED else "profile"
+            self.add_event("replanned", f"The {what} changed; a job that was {previous.state} begins anew.", job.id)
+        row = self.job(job.id)
+        assert row is not None
+        return Planned(change, row, previous)
+
+    def reset(self, job_ids: Iterable[str], reason: str) -> tuple[str, ...]:
+        """Final jobs become PENDING with nothing charged to them. Returns the ids that did: a job that is not final, or
+        whose output's name now belongs to another job, stays as it is."""
+        done = []
+        with self.transaction():
+            for job_id in job_ids:
+                if self._hit("reset_job", {"id": job_id}):
+                    self.add_event("reset", reason, job_id)
+                    done.append(job_id)
+        return tuple(done)
+
+    def adopt(self, job_id: str, facts: OutputFacts) -> bool:
+        """PENDING to SUCCEEDED: a receipt proves that the output is there already."""
+        return self._hit("adopt_job", {"id": job_id, **_facts(facts)})
+
+    # ------------------------------------------------------------ batches
+
+    def begin_batch(self, batch: Batch, worker: ProcessIdentity) -> None:
+        """Records a batch and the process it is given to; its number is unique within the run."""
+        self._database.write(
+            "insert_batch",
+            {
+                "run_id": self.run_id,
+                "id": batch.id,
+                "jobs": len(batch.job_ids),
+                "slots": batch.slots,
+                "threads": batch.threads,
+                "memory_budget_bytes": batch.memory_budget_bytes,
+                "worker_pid": worker.pid,
+                "worker_start_time": worker.start_time,
+                "now": self._clock(),
+            },
+        )
+
+    def end_batch(self, batch_id: int, worker_exit_code: int | None) -> bool:
+        """Records that the batch's process is gone; its exit code is negative for a signal, None if nobody knows."""
+        values = {"run_id": self.run_id, "id": batch_id, "worker_exit_code": worker_exit_code, "now": self._clock()}
+        return self._database.write("end_batch", values).rowcount == 1
+
+    # ------------------------------------------------------------ moves
+
+    def assign(self, job_ids: Iterable[str], batch_id: int) -> tuple[str, ...]:
+        """PENDING to ASSIGNED. Returns the ids that were; the others had moved on."""
+        with self.transaction():
+            return tuple(i for i in job_ids if self._hit("assign_job", {"id": i, "batch_id": batch_id}))
+
+    def start(self, job_id: str, worker: ProcessIdentity, ffmpeg: ProcessIdentity | None = None) -> int | None:
+        """ASSIGNED to RUNNING: opens an attempt and returns its id, or None where the job had moved on."""
+        with self.transaction():
+            attempt = self._database.write(
+                "insert_attempt",
+                {
+                    "id": job_id,
+                    "worker_pid": worker.pid,
+                    "worker_start_time": worker.start_time,
+                    "ffmpeg_pid": None if ffmpeg is None else ffmpeg.pid,
+                    "ffmpeg_start_time": None if ffmpeg is None else ffmpeg.start_time,
+                    **self._stamp(),
+                },
+            )
+            if attempt.rowcount != 1:
+                return None
+            self._hit("start_job", {"id": job_id, "attempt_id": attempt.lastrowid})
+            return attempt.lastrowid
+
+    def name_ffmpeg(self, attempt_id: int, ffmpeg: ProcessIdentity) -> bool:
+        """Records which ffmpeg an open attempt runs now."""
+        values = {"id": attempt_id, "pid": ffmpeg.pid, "start_time": ffmpeg.start_time}
+        return self._database.write("name_ffmpeg", values).rowcount == 1
+
+    def grant(self, job_id: str, attempt_id: int, facts: OutputFacts) -> bool:
+        """RUNNING to PUBLISHING: the intent, written before the worker may publish. The facts tell the output again
+        after a crash between rename and report. False where another attempt has the job: that worker gets no grant."""
+        return self._hit("grant_job", {"id": job_id, "attempt_id": attempt_id, **_facts(facts)})
+
+    def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
+        """PUBLISHING to SUCCEEDED. `usage` is None where the attempt's end was not seen (a recovery)."""
+        with self.transaction():
+            hit = self._hit("succeed_job", {"id": job_id, "attempt_id": attempt_id, **_facts(facts)})
+            if hit:
+                self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
+        return hit
+
+    def finish(self, job_id: str, attempt_id: int | None, outcome: Outcome, usage: Usage | None = None) -> bool:
+        """Ends a job as skipped, kept_source, failed, quarantined or cancelled: a waiting one without an attempt, a
+        running one with its own."""
+        values = {"id": job_id, "state": _FINISHES[outcome.kind].value, **_ending(outcome)}
+        if attempt_id is None:
+            return self._hit("finish_waiting_job", values)
+        with self.transaction():
+            crashed = {"crashed": outcome.failure is FailureKind.CRASH, "attempt_id": attempt_id}
+            hit = self._hit("finish_running_job", {**values, **crashed})
+            if hit:
+                self._close_attempt(attempt_id, outcome, usage, charge=outcome.failure is not None)
+        return hit
+
+    def requeue(
+        self, job_id: str, attempt_id: int | None, outcome: Outcome, *, charge: bool, usage: Usage | None = None
+    ) -> bool:
+        """Back to PENDING: an ASSIGNED job without an attempt (taken back), a RUNNING or PUBLISHING one with its own.
+
+        `charge` says whether a retry is used up. A failure of kind CRASH counts as a crash, a shed as a shed.
+        """
+        if attempt_id is None:
+            return self._hit("requeue_assigned_job", {"id": job_id})
+        values = {
+            "id": job_id,
+            "attempt_id": attempt_id,
+            "charge": charge,
+            "crashed": outcome.failure is FailureKind.CRASH,
+            "shed": outcome.kind is OutcomeKind.SHED,
+            **_ending(outcome),
+        }
+        with self.transaction():
+            hit = self._hit("requeue_running_job", values)
+            if hit:
+                self._close_attempt(attempt_id, outcome, usage, charge=charge)
+        return hit
+
+    def _close_attempt(self, attempt_id: int, outcome: Outcome, usage: Usage | None, *, charge: bool) -> None:
+        self._database.write(
+            "close_attempt",
+            {
+                "id": attempt_id,
+                "now": self._clock(),
+                "outcome": outcome.kind.value,
+                "charge": charge,
+                "wall_seconds": None if usage is None else usage.wall_seconds,
+                "cpu_seconds": None if usage is None else usage.cpu_seconds,
+                "peak_memory_bytes": None if usage is None else usage.peak_memory_bytes,
+                **_ending(outcome),
+            },
+        )
+
+    # ------------------------------------------------------------ readings and events
+
+    def add_reading(self, reading: Reading) -> None:
+        """Keeps a Reading, and drops the oldest once there are over `READINGS_KEPT`."""
+        values = {"run_id": self.run_id, "at": self._clock(), "reading": encode(reading)}
+        cursor = self._database.write("insert_reading", values)
+        assert cursor.lastrowid is not None
+        if cursor.lastrowid % PRUNE_EVERY == 0:
+            self._database.write("prune_readings", {"kept": READINGS_KEPT})
+
+    def add_event(
+        self,
+        kind: str,
+        text: str,
+        job_id: str | None = None,
+        batch_id: int | None = None,
+        reading: Reading | None = None,
+    ) -> None:
+        """Adds an event: `kind` for programs, `text` a sentence, and the Reading that a decision was taken on."""
+        self._database.write(
+            "insert_event",
+            {
+                "run_id": self.run_id,
+                "at": self._clock(),
+                "kind": kind,
+                "text": _storable(text),
+                "job_id": job_id,
+                "batch_id": batch_id,
+                "reading": None if reading is None else encode(reading),
+            },
+        )
+
+    # ------------------------------------------------------------ statements
+
+    def _hit(self, statement: str, values: dict[str, object]) -> bool:
+        """Runs a guarded UPDATE of one job and says whether it found the job where it expected it."""
+        return self._database.write(statement, {**values, **self._stamp()}).rowcount == 1
+
+    def _stamp(self) -> dict[str, object]:
+        return {"run_id": self.run_id, "now": self._clock()}
+
+
+def _change(known: JobRow, job: Job) -> PlanChange:
+    if (known.source.size_bytes, known.source.mtime_ns) != (job.source.size_bytes, job.source.mtime_ns):
+        return PlanChange.SOURCE_CHANGED
+    if known.profile_fingerprint != job.profile_fingerprint:
+        return PlanChange.PROFILE_CHANGED
+    return PlanChange.UNCHANGED
+
+
+def _facts(facts: OutputFacts) -> dict[str, object]:
+    return {"size": facts.size_bytes, "mtime_ns": facts.mtime_ns, "facts": facts_text(facts)}
+
+
+def _ending(outcome: Outcome) -> dict[str, object]:
+    return {"failure": outcome.failure, "reason": _storable(outcome.reason)}
+
+
+def _storable(text: str) -> str:
+    """SQLite takes no lone surrogates, which text with an odd file name can hold: they come out escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,243 @@
+-- Every statement of the journal, by name. Read by queries.py: a block runs from one `-- name:` line to the next.
+
+-- ------------------------------------------------------------------ runs
+
+-- name: insert_run
+INSERT INTO runs (arguments, engine_pid, engine_start_time, started_at)
+VALUES (:arguments, :pid, :start_time, :started_at)
+
+-- name: end_run
+UPDATE runs SET ended_at = :ended_at, exit_code = :exit_code WHERE id = :run_id
+
+-- name: last_run
+SELECT id, arguments, engine_pid, engine_start_time, started_at, ended_at, exit_code
+FROM runs ORDER BY id DESC LIMIT 1
+
+-- ------------------------------------------------------------------ media
+
+-- name: media
+SELECT media, failure, message FROM media
+WHERE path = :path AND size = :size AND mtime_ns = :mtime_ns AND shape = :shape
+
+-- name: remember_media
+INSERT OR REPLACE INTO media (path, size, mtime_ns, shape, media, failure, message)
+VALUES (:path, :size, :mtime_ns, :shape, :media, :failure, :message)
+
+-- ------------------------------------------------------------------ transitions
+
+-- name: transitions
+SELECT old, new FROM transitions
+
+-- name: clear_transitions
+DELETE FROM transitions
+
+-- name: insert_transition
+INSERT INTO transitions (old, new) VALUES (:old, :new)
+
+-- ------------------------------------------------------------------ jobs: reading
+
+-- name: job
+SELECT * FROM jobs WHERE id = :id
+
+-- name: jobs_page
+SELECT * FROM jobs
+WHERE seq > :after AND (:run_id IS NULL OR run_id = :run_id)
+ORDER BY seq LIMIT :limit
+
+-- name: jobs_page_in_state
+SELECT * FROM jobs
+WHERE state = :state AND seq > :after AND (:run_id IS NULL OR run_id = :run_id)
+ORDER BY seq LIMIT :limit
+
+-- name: ids_page_in_state
+SELECT seq, id FROM jobs
+WHERE state = :state AND seq > :after AND (:run_id IS NULL OR run_id = :run_id)
+ORDER BY seq LIMIT :limit
+
+-- name: counts
+SELECT state, count(*) FROM jobs GROUP BY state
+
+-- name: counts_of_run
+SELECT state, count(*) FROM jobs WHERE run_id = :run_id GROUP BY state
+
+-- name: output_owner
+SELECT id, source_path FROM jobs
+WHERE output = :output
+    AND state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND output <> x''
+
+-- ------------------------------------------------------------------ jobs: planning
+
+-- name: insert_job
+INSERT INTO jobs (
+    id, task, source_path, relative, size, mtime_ns, output, profile_fingerprint, profile_name, state,
+    priority, tenant, dependencies, metadata, cpu_seconds, memory_bytes, disk_bytes, media_seconds, run_id, updated_at
+) VALUES (
+    :id, :task, :source_path, :relative, :size, :mtime_ns, :output, :profile_fingerprint, :profile_name, 'pending',
+    :priority, :tenant, :dependencies, :metadata, :cpu_seconds, :memory_bytes, :disk_bytes, :media_seconds, :run_id, :now
+)
+
+-- The source or the profile is another one: begin anew. output_size and output_mtime_ns stay, they tell our old output.
+-- name: replan_job
+UPDATE jobs SET
+    task = :task, source_path = :source_path, relative = :relative, size = :size, mtime_ns = :mtime_ns,
+    output = :output, profile_fingerprint = :profile_fingerprint, profile_name = :profile_name, state = 'pending',
+    priority = :priority, tenant = :tenant, dependencies = :dependencies, metadata = :metadata,
+    cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
+    media_seconds = :media_seconds, run_id = :run_id, updated_at = :now,
+    attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failure = NULL, reason = '',
+    attempt_id = NULL, batch_id = NULL, granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL
+WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')
+
+-- Still to be done, nothing published: takes today's name, cost, order and labels, keeps what it has been through.
+-- name: refresh_job
+UPDATE jobs SET
+    relative = :relative, output = :output, profile_name = :profile_name,
+    priority = :priority, tenant = :tenant, dependencies = :dependencies, metadata = :metadata,
+    cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
+    media_seconds = :media_seconds, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'pending'
+
+-- ------------------------------------------------------------------ jobs: moves
+
+-- name: assign_job
+UPDATE jobs SET state = 'assigned', batch_id = :batch_id, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'pending'
+
+-- name: start_job
+UPDATE jobs SET
+    state = 'running', attempts = attempts + 1, attempt_id = :attempt_id, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'assigned'
+
+-- name: grant_job
+UPDATE jobs SET
+    state = 'publishing', granted_size = :size, granted_mtime_ns = :mtime_ns, granted_facts = :facts,
+    run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'running' AND attempt_id = :attempt_id
+
+-- name: succeed_job
+UPDATE jobs SET
+    state = 'succeeded', output_size = :size, output_mtime_ns = :mtime_ns, output_facts = :facts,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    failure = NULL, reason = '', run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'publishing' AND attempt_id = :attempt_id
+
+-- name: adopt_job
+UPDATE jobs SET
+    state = 'succeeded', output_size = :size, output_mtime_ns = :mtime_ns, output_facts = :facts,
+    failure = NULL, reason = '', run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'pending'
+
+-- name: finish_waiting_job
+UPDATE jobs SET
+    state = :state, failure = :failure, reason = :reason, batch_id = NULL, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state IN ('pending', 'assigned')
+
+-- name: finish_running_job
+UPDATE jobs SET
+    state = :state, failure = :failure, reason = :reason, crashes = crashes + :crashed,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    run_id = :run_id, updated_at = :now
+WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
+
+-- name: requeue_assigned_job
+UPDATE jobs SET state = 'pending', batch_id = NULL, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'assigned'
+
+-- name: requeue_running_job
+UPDATE jobs SET
+    state = 'pending', failure = :failure, reason = :reason,
+    crashes = crashes + :crashed, sheds = sheds + :shed, retries_charged = retries_charged + :charge,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    run_id = :run_id, updated_at = :now
+WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
+
+-- A final job is to be done again, unless another job has taken its name since.
+-- name: reset_job
+UPDATE jobs SET
+    state = 'pending', attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failure = NULL, reason = '',
+    run_id = :run_id, updated_at = :now
+WHERE id = :id AND state IN ('succeeded', 'skipped', 'kept_source', 'failed', 'quarantined', 'cancelled')
+    AND NOT EXISTS (
+        SELECT 1 FROM jobs AS other
+        WHERE other.output = jobs.output AND other.id <> jobs.id
+            AND other.state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND other.output <> x''
+    )
+
+-- name: abandon_jobs
+UPDATE jobs SET state = 'pending', attempt_id = NULL, batch_id = NULL, run_id = :run_id, updated_at = :now
+WHERE state IN ('assigned', 'running')
+
+-- ------------------------------------------------------------------ attempts
+
+-- name: insert_attempt
+INSERT INTO attempts (
+    job_id, run_id, batch_id, number, worker_pid, worker_start_time, ffmpeg_pid, ffmpeg_start_time, started_at
+)
+SELECT id, :run_id, batch_id, attempts + 1, :worker_pid, :worker_start_time, :ffmpeg_pid, :ffmpeg_start_time, :now
+FROM jobs WHERE id = :id AND state = 'assigned'
+
+-- name: name_ffmpeg
+UPDATE attempts SET ffmpeg_pid = :pid, ffmpeg_start_time = :start_time WHERE id = :id AND ended_at IS NULL
+
+-- name: close_attempt
+UPDATE attempts SET
+    ended_at = :now, outcome = :outcome, failure = :failure, reason = :reason, charged = :charge,
+    wall_seconds = :wall_seconds, cpu_seconds = :cpu_seconds, peak_memory_bytes = :peak_memory_bytes
+WHERE id = :id AND ended_at IS NULL
+
+-- name: abandon_attempts
+UPDATE attempts SET ended_at = :now, outcome = :outcome, reason = :reason
+WHERE ended_at IS NULL
+    AND job_id IN (SELECT id FROM jobs WHERE state IN ('assigned', 'running'))
+
+-- name: open_attempts_page
+SELECT * FROM attempts WHERE ended_at IS NULL AND id > :after ORDER BY id LIMIT :limit
+
+-- name: attempts_page
+SELECT * FROM attempts WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+
+-- name: attempts_of_job
+SELECT * FROM attempts WHERE job_id = :job_id AND id > :after ORDER BY id LIMIT :limit
+
+-- ------------------------------------------------------------------ batches
+
+-- name: insert_batch
+INSERT INTO batches (
+    run_id, id, jobs, slots, threads, memory_budget_bytes, worker_pid, worker_start_time, started_at
+) VALUES (
+    :run_id, :id, :jobs, :slots, :threads, :memory_budget_bytes, :worker_pid, :worker_start_time, :now
+)
+
+-- name: end_batch
+UPDATE batches SET ended_at = :now, worker_exit_code = :worker_exit_code
+WHERE run_id = :run_id AND id = :id AND ended_at IS NULL
+
+-- name: abandon_batches
+UPDATE batches SET ended_at = :now WHERE ended_at IS NULL
+
+-- name: open_batches
+SELECT * FROM batches WHERE ended_at IS NULL ORDER BY run_id, id
+
+-- name: batches_of_run
+SELECT * FROM batches WHERE run_id = :run_id ORDER BY id
+
+-- ------------------------------------------------------------------ readings and events
+
+-- name: insert_reading
+INSERT INTO readings (run_id, at, reading) VALUES (:run_id, :at, :reading)
+
+-- name: prune_readings
+DELETE FROM readings WHERE id <= (SELECT max(id) FROM readings) - :kept
+
+-- name: readings_page
+SELECT * FROM readings WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+
+-- name: insert_event
+INSERT INTO events (run_id, at, kind, text, job_id, batch_id, reading)
+VALUES (:run_id, :at, :kind, :text, :job_id, :batch_id, :reading)
+
+-- name: events_page
+SELECT * FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+
+-- name: events_of_job
+SELECT * FROM events WHERE job_id = :job_id AND id > :after ORDER BY id LIMIT :limit

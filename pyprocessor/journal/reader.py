@@ -1,0 +1,128 @@
+"""Reading the journal: what `status`, `report` and the engine itself ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from pyprocessor.errors import FailureKind
+from pyprocessor.journal.database import Database, open_for_reading
+from pyprocessor.journal.records import decode, shape
+from pyprocessor.journal.rows import (
+    AttemptRow,
+    BatchRow,
+    CachedMedia,
+    Counts,
+    EventRow,
+    JobRow,
+    ReadingRow,
+    RunRow,
+)
+from pyprocessor.models import JobState, MediaInfo
+
+
+class JournalReader:
+    """A journal that is only read. Iterators stream, a page of rows at a time; all errors are `PyprocessorError`s."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def read_only(state_folder: bytes) -> JournalReader:
+        """Opens the journal in this folder beside a run that writes it, with none, or on a read-only disk.
+
+        Raises JournalError where there is none, where it is damaged or written by a newer program.
+        """
+        return JournalReader(open_for_reading(state_folder))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def last_run(self) -> RunRow | None:
+        """The newest run, or None."""
+        row = self._database.row("last_run", {})
+        return None if row is None else RunRow.from_row(row)
+
+    def media(self, path: bytes, size_bytes: int, mtime_ns: int) -> CachedMedia | None:
+        """What inspecting said of exactly this file.
+
+        None: never inspected, changed since, or kept by a version of the program whose records had other fields.
+        """
+        key = {"path": path, "size": size_bytes, "mtime_ns": mtime_ns, "shape": shape(MediaInfo)}
+        row = self._database.row("media", key)
+        if row is None:
+            return None
+        text, failure, message = row
+        assert isinstance(message, str)
+        if text is None:
+            return CachedMedia(None, FailureKind(str(failure)), message)
+        assert isinstance(text, str)
+        return CachedMedia(decode(MediaInfo, text), None, message)
+
+    def job(self, job_id: str) -> JobRow | None:
+        """One job, or None."""
+        row = self._database.row("job", {"id": job_id})
+        return None if row is None else JobRow.from_row(row)
+
+    def jobs(self, state: JobState | None = None, run_id: int | None = None) -> Iterator[JobRow]:
+        """The jobs in the order they were first planned; of one state, or last changed by one run."""
+        if state is None:
+            rows = self._database.pages("jobs_page", {"run_id": run_id})
+        else:
+            rows = self._database.pages("jobs_page_in_state", {"run_id": run_id, "state": state.value})
+        return map(JobRow.from_row, rows)
+
+    def publishing_jobs(self) -> Iterator[JobRow]:
+        """Jobs whose publish was granted and not told done; after an engine's death `granted` and the disk decide."""
+        return self.jobs(JobState.PUBLISHING)
+
+    def pending_ids(self, run_id: int | None = None) -> Iterator[str]:
+        """Ids of the jobs that wait. With `run_id`: those this run planned, without what earlier runs left behind."""
+        for _, job_id in self._database.pages("ids_page_in_state", {"run_id": run_id, "state": JobState.PENDING.value}):
+            assert isinstance(job_id, str)
+            yield job_id
+
+    def counts(self, run_id: int | None = None) -> Counts:
+        """How many jobs are in each state; with `run_id` of those that run last changed."""
+        if run_id is None:
+            rows = self._database.rows("counts", {})
+        else:
+            rows = self._database.rows("counts_of_run", {"run_id": run_id})
+        return Counts(**{str(state): count for state, count in rows if isinstance(count, int)})
+
+    def open_attempts(self) -> Iterator[AttemptRow]:
+        """Attempts that nobody closed: running now, or left by a killed engine."""
+        return map(AttemptRow.from_row, self._database.pages("open_attempts_page", {}))
+
+    def attempts(self, job_id: str | None = None, run_id: int | None = None) -> Iterator[AttemptRow]:
+        """Attempts, oldest first: of one job, else of one run, else all."""
+        if job_id is not None:
+            return map(AttemptRow.from_row, self._database.pages("attempts_of_job", {"job_id": job_id}))
+        return map(AttemptRow.from_row, self._database.pages("attempts_page", {"run_id": run_id}))
+
+    def open_batches(self) -> tuple[BatchRow, ...]:
+        """Batches whose process nobody saw end: running now, or left by a killed engine."""
+        return tuple(map(BatchRow.from_row, self._database.rows("open_batches", {})))
+
+    def batches(self, run_id: int) -> tuple[BatchRow, ...]:
+        """The batches of one run."""
+        return tuple(map(BatchRow.from_row, self._database.rows("batches_of_run", {"run_id": run_id})))
+
+    def readings(self, run_id: int | None = None) -> Iterator[ReadingRow]:
+        """The kept readings, oldest first."""
+        return map(ReadingRow.from_row, self._database.pages("readings_page", {"run_id": run_id}))
+
+    def events(self, run_id: int | None = None, job_id: str | None = None) -> Iterator[EventRow]:
+        """Events, oldest first: of one job, else of one run, else all."""
+        if job_id is not None:
+            return map(EventRow.from_row, self._database.pages("events_of_job", {"job_id": job_id}))
+        return map(EventRow.from_row, self._database.pages("events_page", {"run_id": run_id}))

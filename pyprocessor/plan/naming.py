@@ -1,0 +1,131 @@
+"""Output names of the files of one folder: unique, safe on any file system, and independent of the order of the scan.
+
+`movie.avi` becomes `movie.mp4`. Where two or more siblings would take the same name, all of them keep their source
+extension (`movie.avi.mp4`, `movie.mov.mp4`); where even these meet, a short hash of the source's own name tells them
+apart. Names are compared as a case-insensitive, normalising file system would compare them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyprocessor.models import NamingSettings
+
+MAX_NAME_BYTES = 255
+"""What ext4, XFS, APFS and NTFS take at most; Linux counts bytes, the others fewer units than bytes."""
+
+_KEEP_EXTENSION = 1
+_HASH_DIGITS = (0, 0, 8, 16, 32, 64)
+"""Hexadecimal digits of the name's hash, by how often the name has met another; the last cannot meet any."""
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class NamePlan:
+    """`names`: source name -> output path relative to the folder's output. `refused`: source name -> why, as the end of
+    a sentence that begins with the file's name. Every sibling is in exactly one of the two."""
+
+    names: Mapping[bytes, bytes]
+    refused: Mapping[bytes, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a source would like to be called: `folder` is empty or one name; `suffix` is the source's extension."""
+
+    folder: bytes
+    stem: bytes
+    suffix: bytes
+
+
+def output_names(siblings: Sequence[bytes], extension: str, naming: NamingSettings) -> NamePlan:
+    """Output names for the files of one folder.
+
+    `siblings` are bare names, `extension` is the output's, without the dot. A name that does not match
+    `validation_pattern` from its start (`re.match`) is refused. `rename_pattern` is searched in the name and its
+    group 1 becomes the stem; without a match the stem stays. `organization_pattern` is matched from the start of that
+    stem, and its group 1 is the folder the output goes into. Patterns must be valid regular expressions.
+    """
+    refused: dict[bytes, str] = {}
+    wishes: dict[bytes, _Wish] = {}
+    for name in siblings:
+        if naming.validation_pattern is not None and not re.match(naming.validation_pattern, os.fsdecode(name)):
+            refused[name] = f"does not match the profile's validation pattern {naming.validation_pattern!r}"
+        else:
+            wishes[name] = _wish(name, naming)
+    return NamePlan(_settle(wishes, os.fsencode(extension)), refused)
+
+
+def _wish(name: bytes, naming: NamingSettings) -> _Wish:
+    stem, suffix = os.path.splitext(name)
+    if naming.rename_pattern is not None:
+        stem = _captured(re.search(naming.rename_pattern, os.fsdecode(name))) or stem
+    folder = b""
+    if naming.organization_pattern is not None:
+        folder = _captured(re.match(naming.organization_pattern, os.fsdecode(stem)))
+        folder = _fitted(folder, b"", name, 0)
+    return _Wish(folder, stem, suffix)
+
+
+def _captured(match: re.Match[str] | None) -> bytes:
+    """Group 1 (the whole match where the pattern has no group) as a name, or nothing."""
+    if match is None:
+        return b""
+    text = match.group(1) if match.re.groups else match.group(0)
+    # Leading dots would hide the output or name our own state folder; trailing ones Windows drops.
+    return os.fsencode(_UNSAFE.sub("_", text or "").strip().lstrip(".").rstrip(". ").lstrip())
+
+
+def _settle(wishes: Mapping[bytes, _Wish], extension: bytes) -> dict[bytes, bytes]:
+    """Tell names apart in rounds: all that meet in a round go one step further, so that no order matters."""
+    steps = dict.fromkeys(wishes, 0)
+    folders = {_key(wish.folder) for wish in wishes.values() if wish.folder}
+    names = {name: _named(name, wish, extension, 0) for name, wish in wishes.items()}
+    keys = {name: _key(path) for name, path in names.items()}
+    while True:
+        takers: defaultdict[str, list[bytes]] = defaultdict(list)
+        for name, key in keys.items():
+            takers[key].append(name)
+        meeting = [name for key, group in takers.items() if len(group) > 1 or key in folders for name in group]
+        movable = [name for name in meeting if steps[name] < len(_HASH_DIGITS) - 1]
+        if not movable:
+            return names
+        for name in movable:
+            steps[name] += 1
+            names[name] = _named(name, wishes[name], extension, steps[name])
+            keys[name] = _key(names[name])
+
+
+def _named(name: bytes, wish: _Wish, extension: bytes, step: int) -> bytes:
+    base = wish.stem + wish.suffix if step >= _KEEP_EXTENSION else wish.stem
+    tail = b"." + extension if extension else b""
+    bare = _fitted(base, tail, name, _HASH_DIGITS[step])
+    return wish.folder + b"/" + bare if wish.folder else bare
+
+
+def _fitted(base: bytes, tail: bytes, name: bytes, digits: int) -> bytes:
+    """`base + tail` in at most 255 bytes, with `digits` of the hash of `name` between where asked for or needed."""
+    if not digits and len(base) + len(tail) <= MAX_NAME_BYTES:
+        return base + tail
+    tag = b"-" + hashlib.sha256(name).hexdigest()[: digits or 8].encode("ascii")
+    room = MAX_NAME_BYTES - len(tag) - len(tail)
+    if len(base) > room:
+        # Step back over UTF-8 continuation bytes so that no character is cut in two.
+        for _ in range(3):
+            if base[room] & 0xC0 != 0x80:
+                break
+            room -= 1
+        base = base[:room]
+    return base + tag + tail
+
+
+def _key(path: bytes) -> str:
+    """What a case-insensitive, normalising file system takes two names to be the same by."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(path)).casefold())

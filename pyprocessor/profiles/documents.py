@@ -1,0 +1,290 @@
+"""Reads a profile file, JSON with comments or YAML, into plain values, and says exactly where it is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pyprocessor.errors import ProfileError
+from pyprocessor.models import display
+
+MAX_FILE_BYTES = 1 << 20
+"""A profile is a page of text; a film given by mistake must not be read to its end."""
+_MAX_VALUES = 20_000
+"""With YAML aliases written out, so that nested aliases cannot fill the memory."""
+_MAX_DEPTH = 24
+
+_JSON_SUFFIXES = (".json", ".jsonc", ".json5")
+_YAML_SUFFIXES = (".yaml", ".yml")
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_JSON5_PLACE = re.compile(r"^<string>:(?P<line>\d+) (?P<text>.*?)(?: at column (?P<column>\d+))?$", re.DOTALL)
+_JSON_TOKEN = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[{}\[\]:,]|[^\s{}\[\]:,"'/]+""", re.DOTALL
+)
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+
+KeyPath = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file. `name` is what messages call it, `identity` is the same for the same file under any name, and relative
+    paths in it start from `folder`.
+
+    `values` holds only dicts with text keys, lists, texts, ints, finite floats, booleans and None. `lines` gives the
+    line of a key, from 1, where the format tells.
+    """
+
+    name: str
+    identity: str
+    folder: str
+    values: dict[str, Any]
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+
+
+def read_document(path: str) -> Document:
+    """The content of the file; raises ProfileError, with line and column where known."""
+    name = display(os.fsencode(path))
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise ProfileError(f"The profile file {name} does not exist.") from None
+    except IsADirectoryError:
+        raise ProfileError(f"{name} is a folder; name a profile file in it.") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ProfileError(f"The profile file {name} cannot be read: {reason}.") from None
+    return parse_document(
+        content,
+        name=name,
+        identity=os.path.realpath(path),
+        folder=os.path.dirname(path),
+        suffix=os.path.splitext(path)[1],
+    )
+
+
+def parse_document(content: bytes, *, name: str, identity: str, folder: str, suffix: str) -> Document:
+    """A Document from the bytes of a file; `suffix` (`.yaml`, `.json`) says the format, or else the content does."""
+    if len(content) > MAX_FILE_BYTES:
+        raise ProfileError(f"{name} is larger than {MAX_FILE_BYTES // 1024} KiB; it cannot be a profile.")
+    if content.startswith(_BYTE_ORDER_MARKS):
+        raise ProfileError(f"{name} begins with a byte order mark; save it as UTF-8 without one.")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ProfileError(f"{name}, line {line}: the text is not UTF-8; save the file as UTF-8.") from None
+    if not text.strip():
+        raise ProfileError(f"{name} is empty; a profile needs at least one setting.")
+    lines: dict[KeyPath, int] = {}
+    try:
+        if _is_json(text, suffix.lower()):
+            values = _plain(_parse_json(text, name), name)
+            lines.update(_json_keys(text))
+        else:
+            values = _YamlReader(text, name, lines).read()
+    except RecursionError:
+        raise ProfileError(f"{name} is nested too deeply for a profile.") from None
+    if not isinstance(values, dict):
+        raise ProfileError(f"{name} must hold settings as `key: value`, but holds {_kind(values)}.")
+    return Document(name=name, identity=identity, folder=folder, values=values, lines=lines)
+
+
+def _is_json(text: str, suffix: str) -> bool:
+    if suffix in _JSON_SUFFIXES + _YAML_SUFFIXES:
+        return suffix in _JSON_SUFFIXES
+    return text.lstrip().startswith(("{", "//", "/*"))
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "a mapping"
+    return "nothing" if value is None else "a single value"
+
+
+# ---------------------------------------------------------------- JSON
+
+
+class _DuplicateKey(ValueError):
+    """A key stands twice in one JSON object."""
+
+
+def _parse_json(text: str, name: str) -> object:
+    try:
+        # Most files are plain JSON, which the standard parser reads a hundred times faster than the json5 one.
+        return json.loads(text, object_pairs_hook=_unique)
+    except _DuplicateKey as error:
+        raise _duplicate(text, name, str(error)) from None
+    except json.JSONDecodeError:
+        pass
+    except ValueError as error:
+        raise ProfileError(f"{name} is not valid JSON: {error}.") from None
+    import json5  # the slow and rarely needed one
+
+    try:
+        return json5.loads(text, object_pairs_hook=_unique)
+    except _DuplicateKey as error:
+        raise _duplicate(text, name, str(error)) from None
+    except ValueError as error:
+        found = _JSON5_PLACE.match(str(error))
+        if found is None:
+            raise ProfileError(f"{name} is not valid JSON: {error}.") from None
+        place = f"line {found['line']}" + (f", column {found['column']}" if found["column"] else "")
+        reason = found["text"][:1].lower() + found["text"][1:]
+        raise ProfileError(f"{name}, {place}: not valid JSON: {reason}.") from None
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _DuplicateKey(key)
+        found[key] = value
+    return found
+
+
+def _duplicate(text: str, name: str, key: str) -> ProfileError:
+    seen: set[KeyPath] = set()
+    for path, line in _json_keys(text):
+        if path in seen and path[-1] == key:
+            return ProfileError(f"{name}, line {line}: the key `{'.'.join(path)}` stands twice; remove one.")
+        seen.add(path)
+    return ProfileError(f"{name}: the key `{key}` stands twice; remove one.")
+
+
+def _json_keys(text: str) -> Iterator[tuple[KeyPath, int]]:
+    """Every key of a JSON text with its line, which no JSON parser at hand tells."""
+    path: list[str] = []
+    in_list: list[bool] = []
+    word, line, position = "", 1, 0
+    for token in _JSON_TOKEN.finditer(text):
+        line += text.count("\n", position, token.start())
+        position = token.start()
+        mark = token[0]
+        if mark in ("{", "["):
+            in_list.append(mark == "[")
+            path.append("1" if mark == "[" else "")
+        elif mark in ("}", "]"):
+            if not path:
+                return  # a text that is cut short here is told of elsewhere
+            in_list.pop()
+            path.pop()
+        elif mark == "," and in_list and in_list[-1]:
+            path[-1] = str(int(path[-1]) + 1)
+        elif mark == ":" and path:
+            path[-1] = word
+            yield tuple(path), line
+        elif not mark.startswith(("//", "/*")):
+            word = mark[1:-1] if mark[0] in "\"'" else mark
+
+
+def _plain(value: object, name: str, path: KeyPath = ()) -> object:
+    """The same value, once it is known to hold nothing that a profile cannot."""
+    if len(path) > _MAX_DEPTH:
+        raise ProfileError(f"{name} is nested too deeply for a profile.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ProfileError(f"{name}: `{'.'.join(path)}` must be a finite number.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _plain(item, name, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value, 1):
+            _plain(item, name, (*path, str(number)))
+    return value
+
+
+# ---------------------------------------------------------------- YAML
+
+
+class _YamlReader:
+    """Makes plain values of YAML nodes itself: PyYAML lets a duplicate key win silently and does not bound aliases."""
+
+    def __init__(self, text: str, name: str, lines: dict[KeyPath, int]) -> None:
+        self._text = text
+        self._name = name
+        self._lines = lines
+        self._values = 0
+
+    def read(self) -> object:
+        try:
+            self._loader = yaml.SafeLoader(self._text)
+            root = self._loader.get_single_node()
+            return None if root is None else self._value(root, ())
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            parts = [error.problem or "it cannot be read"]
+            if parts[0].startswith("but") and error.context:
+                parts.insert(0, error.context)
+            reason = ", ".join(parts)
+            raise ProfileError(f"{self._name}{place}: not valid YAML: {reason}.") from None
+        except yaml.reader.ReaderError as error:
+            line = self._text.count("\n", 0, error.position) + 1
+            raise ProfileError(
+                f"{self._name}, line {line}: the character U+{ord(error.character):04X} may not stand in YAML."
+                if isinstance(error.character, str) and len(error.character) == 1
+                else f"{self._name}, line {line}: not valid YAML: {error.reason}."
+            ) from None
+
+    def _fail(self, node: yaml.Node, text: str) -> ProfileError:
+        return ProfileError(f"{self._name}, line {node.start_mark.line + 1}: {text}")
+
+    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            raise self._fail(node, f"the file holds more than {_MAX_VALUES} values once its aliases are written out.")
+        if len(path) > _MAX_DEPTH:
+            raise self._fail(node, "the file is nested too deeply, or an alias holds itself.")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*path, str(number))) for number, item in enumerate(node.value, 1)]
+        try:
+            value = self._loader.construct_object(node)
+        except ValueError:  # a number of thousands of digits, a date with a 13th month
+            raise self._fail(node, f"`{'.'.join(path)}` is not a value that can be read; put it in quotes.") from None
+        if value is not None and not isinstance(value, str | int | float):
+            raise self._fail(node, f"`{'.'.join(path)}` reads as {type(value).__name__} in YAML; put it in quotes.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self._fail(node, f"`{'.'.join(path)}` must be a finite number.")
+        return value
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE_TAG:
+                for source in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
+                    found = self._value(source, path)
+                    if not isinstance(found, dict):
+                        raise self._fail(source, "only a mapping can be merged with `<<`.")
+                    merged = {**found, **merged}
+                continue
+            key = self._key(key_node)
+            if key in own:
+                first = self._lines[(*path, key)]
+                dotted = ".".join((*path, key))
+                raise self._fail(key_node, f"the key `{dotted}` stands twice, first in line {first}; remove one.")
+            self._lines[(*path, key)] = key_node.start_mark.line + 1
+            own[key] = self._value(value_node, (*path, key))
+        return {**merged, **own}
+
+    def _key(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._fail(node, "a key must be a text.")
+        value = self._loader.construct_object(node)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(node.value)
+        raise self._fail(node, f"the key {node.value!r} reads as {type(value).__name__} in YAML; put it in quotes.")

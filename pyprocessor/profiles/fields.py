@@ -1,0 +1,268 @@
+"""The kinds of value a profile's keys hold: how each is read, its range, and what the JSON Schema says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from pyprocessor.profiles import quantities
+from pyprocessor.profiles.codecs import CONTAINER_ALIASES, CONTAINERS, container_name
+from pyprocessor.profiles.problems import listed, nearest
+
+MEBIBYTE = 1 << 20
+
+
+def _written(number: float) -> str:
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A range with both ends named in the message, which pydantic's own ge and le do not do."""
+
+    low: float
+    high: float
+    unit: str = ""
+    hint: str = ""
+
+    def check(self, value: Any) -> Any:
+        if self.low <= value <= self.high:
+            return value
+        raise ValueError(f"must be from {_written(self.low)} to {_written(self.high)} {self.unit}".rstrip() + self.hint)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = dict(handler(schema))
+        numeric = described if described.get("type") in ("integer", "number") else None
+        for branch in described.get("anyOf", ()):
+            numeric = branch if branch.get("type") in ("integer", "number") else numeric
+        if numeric is not None:
+            numeric.update(minimum=self.low, maximum=self.high)
+        return described
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Lets `false` and `true` stand for a whole section."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler(source)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [dict(handler(schema)), {"type": "boolean"}]}
+
+
+def _quantity(
+    parse: Callable[[Any], Any], number: Literal["integer", "number"], pattern: str, between: Between
+) -> tuple[Any, ...]:
+    """The annotations of a quantity that may be a bare number or a text with a unit."""
+    schema = {
+        "anyOf": [
+            {"type": number, "minimum": between.low, "maximum": between.high},
+            {"type": "string", "pattern": pattern},
+        ]
+    }
+    return PlainValidator(lambda value: between.check(parse(value))), WithJsonSchema(schema)
+
+
+_SIZE = r"^\s*[0-9.]+\s*([kKmMgGtT]?([iI]?[bB])?)\s*$"
+_TIME = r"^\s*([0-9.]+\s*[dhmsDHMS]?\s*)+$"
+_RATE = r"^\s*[0-9.]+\s*[kKmMgG]?\s*(bps|bits?/s|b/s)?\s*$"
+
+
+def _container(value: str) -> str:
+    name = container_name(value)
+    if name not in CONTAINERS:
+        close = nearest(name, CONTAINERS)
+        hint = f"; did you mean {close}" if close else ""
+        raise ValueError(f"must be one of {listed(CONTAINERS)}{hint}")
+    return name
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value, re.ASCII):
+        raise ValueError("must be a name as ffmpeg lists it: letters, digits and _ . -")
+    if value == "copy":
+        raise ValueError("must be an encoder; `copy` is not one (audio has the key `copy_if_compatible`)")
+    return value
+
+
+def _preset(value: object) -> str:
+    word = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(word, str) or not re.fullmatch(r"-?[A-Za-z0-9_]{1,32}", word, re.ASCII):
+        raise ValueError("must be a preset's name or number, such as medium or 8")
+    return word
+
+
+def _tune(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,32}(,[A-Za-z0-9_]{1,32}){0,3}", value, re.ASCII):
+        raise ValueError("must be a tuning's name, such as film")
+    return value
+
+
+def _pixel_format(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9]{1,23}", value, re.ASCII):
+        raise ValueError("must be a pixel format as ffmpeg lists it, such as yuv420p, or `source`")
+    return value
+
+
+def _even(value: int) -> int:
+    if value % 2:
+        raise ValueError(f"must be an even number: write {value - 1}")
+    return value
+
+
+def _batch_size(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000:
+        return value
+    raise ValueError("must be `auto` or a whole number from 1 to 1,000,000 files")
+
+
+def _regex(value: str) -> re.Pattern[str]:
+    try:
+        return re.compile(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"must be a regular expression: {error}") from None
+
+
+def pattern(value: str) -> str:
+    """The regular expression as it is, once it compiles."""
+    _regex(value)
+    return value
+
+
+def pattern_with_group(value: str) -> str:
+    """The regular expression, once it compiles and has a group 1 to take."""
+    if not _regex(value).groups:
+        raise ValueError("must have a group in round brackets; what group 1 matches is what is taken")
+    return value
+
+
+def _glob(value: str) -> str:
+    if not value.strip() or "\0" in value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _extension(value: str) -> str:
+    word = value.strip().lower().removeprefix("*").removeprefix(".")
+    if not re.fullmatch(r"[^\s./\\*?\0]{1,16}", word):
+        raise ValueError("must be a file extension such as mp4")
+    return word
+
+
+def _heights(value: object) -> dict[int, int]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of heights and bit rates, such as {1080p: 5000k, 720p: 2500k}")
+    rates: dict[int, int] = {}
+    for height, rate in value.items():
+        if rate is None:
+            continue
+        try:
+            rates[quantities.parse_lines(str(height))] = _VIDEO_RATE.check(quantities.parse_bit_rate(rate))
+        except ValueError as error:
+            raise ValueError(f"does not fit at {str(height)[:40]!r}: it {error}") from None
+    return rates
+
+
+def _options(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of encoder options, such as {bf: 2}")
+    texts: dict[str, str] = {}
+    for name, setting in value.items():
+        if setting is None:
+            continue
+        if not isinstance(setting, str | int | float):
+            raise ValueError(f"must give {name[:40]!r} a text or a number")
+        texts[name] = str(int(setting)) if isinstance(setting, bool) else str(setting)
+    return texts
+
+
+_VIDEO_RATE = Between(10_000, 1_000_000_000, "bits per second", "; write 5000k for 5000 kbit/s")
+_AUDIO_RATE = Between(6_000, 10_000_000, "bits per second", "; write 128k for 128 kbit/s")
+PERCENT = Between(1, 100, "percent", "; write 80 for four fifths of the memory")
+
+Container = Annotated[
+    str, AfterValidator(_container), WithJsonSchema({"enum": [*CONTAINERS, *CONTAINER_ALIASES], "type": "string"})
+]
+EncoderName = Annotated[str, AfterValidator(_name)]
+Preset = Annotated[
+    str, PlainValidator(_preset), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]})
+]
+Tune = Annotated[str, AfterValidator(_tune)]
+PixelFormat = Annotated[str, AfterValidator(_pixel_format)]
+FrameRate = Annotated[
+    Fraction,
+    PlainValidator(quantities.parse_frame_rate),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": quantities.MAX_FPS},
+                {"type": "string", "pattern": r"^\s*[0-9.]+\s*([/:]\s*[0-9]+)?\s*$"},
+            ]
+        }
+    ),
+]
+Side = Annotated[int, AfterValidator(_even), Between(16, 16384, "pixels")]
+Heights = Annotated[
+    dict[int, int],
+    PlainValidator(_heights),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "integer", "minimum": _VIDEO_RATE.low, "maximum": _VIDEO_RATE.high},
+                    {"type": "string", "pattern": _RATE},
+                    {"type": "null"},
+                ]
+            },
+            "propertyNames": {"pattern": "^([0-9]{2,5}[pi]?|[248][kK])$"},
+        }
+    ),
+]
+OptionTable = Annotated[
+    dict[str, str],
+    PlainValidator(_options),
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": {"type": ["string", "number", "integer", "boolean", "null"]}}
+    ),
+]
+AudioRate = Annotated[int, *_quantity(quantities.parse_bit_rate, "integer", _RATE, _AUDIO_RATE)]
+Bytes = Annotated[int, *_quantity(quantities.parse_size, "integer", _SIZE, Between(0, 1 << 60, "bytes"))]
+MemoryBytes = Annotated[
+    int,
+    *_quantity(
+        quantities.parse_size, "integer", _SIZE, Between(16 * MEBIBYTE, 1 << 50, "bytes", "; write 6G for 6 GiB")
+    ),
+]
+Pattern = Annotated[str, AfterValidator(pattern)]
+GroupPattern = Annotated[str, AfterValidator(pattern_with_group)]
+Extension = Annotated[str, AfterValidator(_extension)]
+Glob = Annotated[str, AfterValidator(_glob)]
+BatchSize = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_batch_size),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1_000_000}]}),
+]
+
+
+def seconds(low: float, high: float) -> Any:
+    """The type of a duration in this range."""
+    return Annotated[float, *_quantity(quantities.parse_duration, "number", _TIME, Between(low, high, "seconds"))]

@@ -1,0 +1,324 @@
+"""Makes the frozen Profile of merged settings, fills the defaults in, and checks what concerns several keys at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, replace
+from enum import Enum
+from fractions import Fraction
+from typing import TypeVar
+
+from pyprocessor.models import (
+    AudioSettings,
+    BatchSettings,
+    Deinterlace,
+    ErrorSettings,
+    EstimationSettings,
+    HdrPolicy,
+    MonitoringSettings,
+    NamingSettings,
+    Profile,
+    ScanSettings,
+    VideoSettings,
+)
+from pyprocessor.profiles.codecs import (
+    CONTAINERS,
+    DEFAULT_AUDIO_RATES,
+    SAMPLE_RATES,
+    VIDEO_ENCODERS,
+    ContainerFacts,
+    audio_codec,
+    video_codec,
+)
+from pyprocessor.profiles.documents import KeyPath
+from pyprocessor.profiles.layers import Merged
+from pyprocessor.profiles.options import option_problem
+from pyprocessor.profiles.problems import listed, nearest, wrong_value
+from pyprocessor.profiles.schema import (
+    Audio,
+    BatchProcessing,
+    ErrorHandling,
+    Estimation,
+    Monitoring,
+    Naming,
+    ProfileFile,
+    Scan,
+    Video,
+)
+
+T = TypeVar("T")
+
+_CONTENT = (
+    "container",
+    "extension",
+    "video",
+    "audio",
+    "keep_subtitles",
+    "keep_attachments",
+    "keep_chapters",
+    "keep_metadata",
+)
+"""The fields of a Profile that decide what an output holds; names and limits do not."""
+
+SOURCE_PIXEL_FORMAT = "source"
+_EIGHT_BIT = re.compile(r"(yuvj?4[0-4][0-4]p|yuva4[0-4][0-4]p|nv\d\d|rgb24|bgr24|rgba|bgra|gbrp|gray)")
+
+
+class Freezer:
+    """Builds the records of a profile from merged settings; `problems` gathers what does not go together."""
+
+    def __init__(self, merged: Merged) -> None:
+        self._merged = merged
+        self._said = ProfileFile.model_validate(merged.values)
+        self.problems: list[str] = []
+        self.notices: list[str] = []
+
+    def profile(self, name: str) -> Profile:
+        """The frozen profile; it may only be used where `problems` is empty afterwards."""
+        said = self._said
+        container = said.container or "mp4"
+        facts = CONTAINERS[container]
+        video = self._video(said.video or Video(), container, facts)
+        audio = self._audio(said.audio or Audio(), container, facts)
+        if video is None and audio is None:
+            self.problems.append("The settings leave neither picture nor sound; switch one of them on.")
+        profile = Profile(
+            name=name,
+            fingerprint="",
+            container=container,
+            extension=facts.extension,
+            video=video,
+            audio=audio,
+            keep_subtitles=_or(said.subtitles, True),
+            keep_attachments=_or(said.attachments, True),
+            keep_chapters=_or(said.chapters, True),
+            keep_metadata=_or(said.metadata, True),
+            naming=_naming(said.naming or Naming()),
+            scan=self._scan(said.scan or Scan()),
+            batch=_batch(said.batch_processing or BatchProcessing()),
+            estimation=self._estimation(said.estimation or Estimation()),
+            monitoring=_monitoring(said.monitoring or Monitoring()),
+            errors=_errors(said.error_handling or ErrorHandling()),
+        )
+        return replace(profile, fingerprint=_fingerprint(profile))
+
+    def _wrong(self, path: KeyPath, value: object, rule: str) -> None:
+        self.problems.append(wrong_value(self._merged.origin(path), value, rule))
+
+    def _without_effect(self, section: str, what: str) -> None:
+        """Options for a switched-off section are an error, variables (which may be set for all runs) a notice."""
+        for path, origin in self._merged.origins.items():
+            if len(path) < 2 or path[0] != section or path[1] == "enabled" or origin.place:
+                continue
+            if origin.key.startswith("--"):
+                self.problems.append(f"{origin.key} has no effect, because the profile makes no {what}; leave it out.")
+            else:
+                self.notices.append(f"{origin.key} has no effect, because the profile makes no {what}.")
+
+    # ------------------------------------------------------------ picture
+
+    def _video(self, said: Video, container: str, facts: ContainerFacts) -> VideoSettings | None:
+        if not _or(said.enabled, facts.default_video is not None):
+            self._without_effect("video", "picture")
+            return None
+        if facts.default_video is None:
+            self._wrong(("container",), container, "must be one that holds a picture; or write `video: false`")
+            return None
+        encoder = said.encoder or facts.default_video
+        codec = video_codec(encoder)
+        if audio_codec(encoder) is not None and codec is None:
+            self._wrong(("video", "encoder"), encoder, "must be an encoder of pictures")
+        elif codec is not None and facts.video is not None and codec not in facts.video:
+            fitting = [name for name in VIDEO_ENCODERS if video_codec(name) in facts.video]
+            self._wrong(
+                ("video", "encoder"), encoder, f"must make a codec that {container} holds: choose {listed(fitting)}"
+            )
+        hdr = HdrPolicy(said.hdr or HdrPolicy.TONEMAP)
+        options = tuple(sorted((said.options or {}).items()))
+        for name, value in options:
+            problem = option_problem(name, value, encoder)
+            if problem is not None:
+                origin = self._merged.origin(("video", "options", name))
+                self.problems.append(f"{origin.prefix}{origin.subject} {problem}.")
+        return VideoSettings(
+            encoder=encoder,
+            preset=self._preset(said, encoder),
+            tune=self._tune(said, encoder),
+            crf=self._crf(said, encoder),
+            bitrates=tuple(sorted((said.bitrates or {}).items(), reverse=True)),
+            pixel_format=self._pixel_format(said, hdr),
+            max_width=said.max_width,
+            max_height=said.max_height,
+            fps=said.fps,
+            hdr=hdr,
+            deinterlace=Deinterlace(said.deinterlace or Deinterlace.AUTO),
+            keyframe_seconds=said.keyframe_seconds,
+            options=options,
+        )
+
+    def _preset(self, said: Video, encoder: str) -> str | None:
+        facts = VIDEO_ENCODERS.get(encoder)
+        if facts is None:
+            return said.preset
+        if said.preset is None:
+            return facts.default_preset
+        if not facts.presets:
+            self._wrong(("video", "preset"), said.preset, f"must be left out: {encoder} has no presets")
+        elif said.preset not in facts.presets:
+            choice = "a number from 0 to 13" if facts.presets[0].isdigit() else f"one of {listed(facts.presets)}"
+            close = nearest(said.preset, facts.presets) if not facts.presets[0].isdigit() else None
+            hint = f"; did you mean {close}" if close else ""
+            self._wrong(("video", "preset"), said.preset, f"must be {choice} for {encoder}{hint}")
+        return said.preset
+
+    def _tune(self, said: Video, encoder: str) -> str | None:
+        facts = VIDEO_ENCODERS.get(encoder)
+        if facts is None or said.tune is None:
+            return said.tune
+        if not facts.tunes:
+            where = "; put tune=0 into `options: {svtav1-params: ...}`" if facts.family == "svt-av1" else ""
+            self._wrong(("video", "tune"), said.tune, f"must be left out: {encoder} has no such option{where}")
+        elif not set(said.tune.split(",")) <= set(facts.tunes):
+            self._wrong(("video", "tune"), said.tune, f"must be one of {listed(facts.tunes)} for {encoder}")
+        return said.tune
+
+    def _crf(self, said: Video, encoder: str) -> int | None:
+        facts = VIDEO_ENCODERS.get(encoder)
+        if facts is None:
+            return said.crf
+        if said.crf is None:
+            return facts.default_crf
+        if facts.crf is None:
+            self._wrong(("video", "crf"), said.crf, f"must be left out: {encoder} has no CRF")
+        elif not facts.crf[0] <= said.crf <= facts.crf[1]:
+            self._wrong(("video", "crf"), said.crf, f"must be from {facts.crf[0]} to {facts.crf[1]} for {encoder}")
+        return said.crf
+
+    def _pixel_format(self, said: Video, hdr: HdrPolicy) -> str | None:
+        if said.pixel_format is None:
+            return "yuv420p10le" if hdr is HdrPolicy.KEEP else "yuv420p"
+        if said.pixel_format == SOURCE_PIXEL_FORMAT:
+            return None
+        if hdr is HdrPolicy.KEEP and _EIGHT_BIT.fullmatch(said.pixel_format):
+            rule = f"must have 10 bits or more, such as yuv420p10le, because {self._merged.origin(('video', 'hdr'))}"
+            self._wrong(("video", "pixel_format"), said.pixel_format, f"{rule} keeps HDR")
+        return said.pixel_format
+
+    # ------------------------------------------------------------ sound
+
+    def _audio(self, said: Audio, container: str, facts: ContainerFacts) -> AudioSettings | None:
+        if not _or(said.enabled, True):
+            self._without_effect("audio", "sound")
+            return None
+        encoder = said.encoder or facts.default_audio
+        codec = audio_codec(encoder)
+        if codec is None and video_codec(encoder) is not None:
+            self._wrong(("audio", "encoder"), encoder, "must be an encoder of sound")
+        elif codec is not None and facts.audio is not None and codec not in facts.audio:
+            self._wrong(
+                ("audio", "encoder"),
+                encoder,
+                f"must make a codec that {container} holds: {listed(facts.audio)}; its usual encoder is "
+                f"{facts.default_audio}",
+            )
+        rates = SAMPLE_RATES.get(codec or "")
+        if said.sample_rate is not None and rates is not None and said.sample_rate not in rates:
+            self._wrong(
+                ("audio", "sample_rate"), said.sample_rate, f"must be {listed(map(str, rates))} Hz for {encoder}"
+            )
+        if said.channels is not None and codec in ("mp3", "mp2") and said.channels > 2:
+            self._wrong(("audio", "channels"), said.channels, f"must be 1 or 2 for {encoder}")
+        bitrates = tuple(sorted(set(said.bitrates or ()), reverse=True))
+        highest = bitrates[0] if bitrates else None
+        return AudioSettings(
+            encoder=encoder,
+            bitrate=said.bitrate or highest or DEFAULT_AUDIO_RATES.get(codec or ""),
+            bitrates=bitrates,
+            channels=said.channels,
+            sample_rate=said.sample_rate,
+            all_tracks=_or(said.all_tracks, True),
+            copy_if_compatible=_or(said.copy_if_compatible, False),
+        )
+
+    # ------------------------------------------------------------ limits
+
+    def _scan(self, said: Scan) -> ScanSettings:
+        smallest, largest = _or(said.min_size, 0), said.max_size
+        if largest is not None and largest < smallest:
+            other = self._merged.origin(("scan", "min_size"))
+            self._wrong(("scan", "max_size"), largest, f"must not be below {other}, which is {smallest} bytes")
+        return ScanSettings(
+            extensions=tuple(dict.fromkeys(said.extensions or ())),
+            include=tuple(said.include or ()),
+            exclude=tuple(said.exclude or ()),
+            min_size_bytes=smallest,
+            max_size_bytes=largest,
+            min_age_seconds=_or(said.min_age, 0.0),
+        )
+
+    def _estimation(self, said: Estimation) -> EstimationSettings:
+        default = EstimationSettings()
+        fewest = _or(said.min_batch_size, default.min_batch_size)
+        most = _or(said.max_batch_size, max(default.max_batch_size, fewest))
+        if most < fewest:
+            other = self._merged.origin(("estimation", "min_batch_size"))
+            self._wrong(("estimation", "max_batch_size"), most, f"must not be below {other}, which is {fewest}")
+        return EstimationSettings(
+            target_batch_seconds=_or(said.target_batch_seconds, default.target_batch_seconds),
+            min_batch_size=fewest,
+            max_batch_size=most,
+            memory_safety_factor=_or(said.memory_safety_factor, default.memory_safety_factor),
+        )
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value
+
+
+def _naming(said: Naming) -> NamingSettings:
+    return NamingSettings(said.rename_pattern, said.validation_pattern, said.organization_pattern)
+
+
+def _batch(said: BatchProcessing) -> BatchSettings:
+    default = BatchSettings()
+    return BatchSettings(
+        enabled=_or(said.enabled, default.enabled),
+        batch_size=said.batch_size if isinstance(said.batch_size, int) else None,
+        max_memory_percent=float(_or(said.max_memory_percent, default.max_memory_percent)),
+        memory_limit_bytes=said.memory_limit,
+        jobs=said.jobs,
+    )
+
+
+def _monitoring(said: Monitoring) -> MonitoringSettings:
+    default = MonitoringSettings()
+    return MonitoringSettings(
+        sample_interval_seconds=_or(said.sample_interval_seconds, default.sample_interval_seconds),
+        progress_interval_seconds=_or(said.progress_interval_seconds, default.progress_interval_seconds),
+    )
+
+
+def _errors(said: ErrorHandling) -> ErrorSettings:
+    default = ErrorSettings()
+    return ErrorSettings(
+        max_retries=_or(said.max_retries, default.max_retries),
+        stall_seconds=_or(said.stall_seconds, default.stall_seconds),
+        inspect_timeout_seconds=_or(said.inspect_timeout_seconds, default.inspect_timeout_seconds),
+    )
+
+
+def _fingerprint(profile: Profile) -> str:
+    """SHA-256, hex, over canonical JSON of what decides the content of an output."""
+    settings = asdict(profile)
+    content = {name: settings[name] for name in _CONTENT}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_canonical)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: object) -> str:
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    assert isinstance(value, Enum), value
+    return str(value.value)

@@ -1,0 +1,233 @@
+"""Settings of one file, of the environment or of the command line, and how they are laid over each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyprocessor.errors import ProfileError
+from pyprocessor.models import display
+from pyprocessor.profiles.builtin import builtin_names, read_builtin
+from pyprocessor.profiles.codecs import family
+from pyprocessor.profiles.documents import Document, KeyPath, read_document
+from pyprocessor.profiles.flat import is_flat, translate
+from pyprocessor.profiles.problems import Origin, SettingsRefused, listed, nearest
+from pyprocessor.profiles.quantities import parse_lines
+from pyprocessor.profiles.schema import SECTIONS, ProfileFile
+from pyprocessor.profiles.validation import problems_of
+
+_MAX_EXTENDS = 8
+_VARIABLE = re.compile(r"\$\{([^}]*)\}?")
+_VARIABLE_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_ENCODER_KEYS = ("preset", "tune", "crf", "options")
+"""These mean something else, or nothing, to an encoder of another family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Settings in the nested form, as written; `source` names where they come from and `origins` each key's place."""
+
+    source: str
+    values: dict[str, Any]
+    origins: dict[KeyPath, Origin]
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Merged:
+    """Layers laid over each other so far."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[KeyPath, Origin] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Where the key was set; a key that nobody set is called by its dotted name."""
+        for length in range(len(path), 0, -1):
+            found = self.origins.get(path[:length])
+            if found is not None:
+                return found
+        return Origin("the defaults", ".".join(path))
+
+
+# ---------------------------------------------------------------- files
+
+
+def find_document(reference: str, folder: str = "") -> tuple[str, Document]:
+    """The profile's short name and content, for a built-in profile's name or a file; raises ProfileError."""
+    if reference in builtin_names():
+        return reference, read_builtin(reference)
+    path = os.path.join(folder, reference)
+    if not os.path.lexists(path) and not os.path.dirname(reference) and not os.path.splitext(reference)[1]:
+        close = nearest(reference, builtin_names())
+        hint = f" Did you mean {close}?" if close else ""
+        raise ProfileError(
+            f"There is no built-in profile and no file {display(os.fsencode(reference))!r}.{hint} "
+            f"Built in are {listed(builtin_names(), 'and')}."
+        )
+    return display(os.fsencode(os.path.splitext(os.path.basename(path))[0])), read_document(path)
+
+
+def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, list[Layer]]:
+    """The profile's short name and its layers, what it extends first; raises ProfileError with all that is wrong."""
+    short_name, document = find_document(reference)
+    layers: list[Layer] = []
+    seen: list[str] = []
+    chain: list[str] = []
+    while True:
+        chain.append(document.name)
+        if document.identity in seen:
+            raise ProfileError(f"Profiles extend each other in a circle: {' -> '.join(chain)}; remove one `extends`.")
+        if len(chain) > _MAX_EXTENDS:
+            raise ProfileError(f"More than {_MAX_EXTENDS} profiles extend each other: {' -> '.join(chain)}.")
+        seen.append(document.identity)
+        layer = document_layer(document, environment)
+        base = layer.values.pop("extends", None)
+        layers.insert(0, layer)
+        if base is None:
+            return short_name, layers
+        try:
+            _, document = find_document(base, document.folder)
+        except ProfileError as error:
+            raise ProfileError(f"{layer.origins['extends',].prefix}`extends` cannot be followed: {error}") from None
+
+
+def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
+    """The settings of one file, checked on their own; raises ProfileError with all that is wrong."""
+    if is_flat(document.values):
+        translation = translate(document)
+        if translation.problems:
+            raise SettingsRefused(translation.problems)
+        values, origins, notices = translation.values, translation.origins, translation.notices
+    else:
+        values, origins, notices = document.values, {}, ()
+
+    def origin(path: KeyPath) -> Origin:
+        known = origins.get(path)
+        if known is not None:
+            return known
+        if path[1:] == ("enabled",) and isinstance(document.values.get(path[0]), bool):
+            path = path[:1]  # the whole section was switched
+        return Origin(document.name, ".".join(path), document.lines.get(path))
+
+    values, problems = _normal(values, origin)
+    problems += problems_of(ProfileFile, SECTIONS, values, origin)
+    for name in ("input", "output", "extends"):
+        written = values.get(name)
+        if isinstance(written, str) and written:
+            try:
+                expanded = os.path.expanduser(expand(written, environment))
+            except ValueError as error:
+                problems.append(f"{origin((name,)).prefix}{origin((name,)).subject} {error}.")
+                continue
+            values[name] = expanded if name == "extends" else os.path.join(document.folder, expanded)
+    if problems:
+        raise SettingsRefused(problems)
+    return Layer(document.name, values, {path: origin(path) for path in _leaves(values)}, notices)
+
+
+def expand(text: str, environment: Mapping[str, str]) -> str:
+    """The text with `${VAR}` and `${VAR:-default}` filled in; raises ValueError where a variable has no value."""
+
+    def value(match: re.Match[str]) -> str:
+        found = _VARIABLE_NAME.fullmatch(match[1]) if match[0].endswith("}") else None
+        if found is None:
+            raise ValueError(f"holds {match[0]!r}; write ${{NAME}} or ${{NAME:-default}}")
+        name, default = found[1], found[2]
+        if environment.get(name):
+            return environment[name]
+        if default is None:
+            raise ValueError(f"needs the environment variable {name}, which is not set; set it or write a default")
+        return default
+
+    return _VARIABLE.sub(value, text)
+
+
+def _normal(values: dict[str, Any], origin: Callable[[KeyPath], Origin]) -> tuple[dict[str, Any], list[str]]:
+    """One spelling for what has several: switches of sections, empty sections, heights."""
+    problems: list[str] = []
+    normal = {name: value for name, value in values.items() if not (value is None and name in SECTIONS)}
+    for name in ("video", "audio"):
+        section = normal.get(name)
+        if isinstance(section, bool):
+            normal[name] = {"enabled": section}
+        elif isinstance(section, dict):
+            normal[name] = {"enabled": True, **section}
+    video = normal.get("video")
+    if isinstance(video, dict) and isinstance(video.get("bitrates"), dict):
+        heights: dict[str, Any] = {}
+        for written, rate in video["bitrates"].items():
+            try:
+                height = f"{parse_lines(written)}p"
+            except ValueError:
+                height = written  # validation tells what is wrong with it
+            if height in heights:
+                where = origin(("video", "bitrates"))
+                problems.append(f"{where.prefix}{where.subject} names the height {height} twice; remove one.")
+            heights[height] = rate
+        video["bitrates"] = heights
+    return normal, problems
+
+
+def _leaves(values: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
+    found: list[KeyPath] = []
+    for name, value in values.items():
+        found.append((*path, name))
+        if isinstance(value, dict):
+            found += _leaves(value, (*path, name))
+    return found
+
+
+# ---------------------------------------------------------------- merging
+
+
+def merge(layers: Sequence[Layer]) -> Merged:
+    """The layers laid over each other, later ones on top: tables key by key, all else replaced, null unset.
+
+    A layer that names an encoder of another family than the layers below drops what those said in that family's
+    terms (preset, tune, CRF, options), and a notice tells of it.
+    """
+    merged = Merged()
+    for layer in layers:
+        merged.notices += layer.notices
+        merged.values.pop("description", None)  # describes the layer below alone
+        _change_encoder(merged, layer)
+        _lay(merged, merged.values, layer.values, layer, ())
+    return merged
+
+
+def _change_encoder(merged: Merged, layer: Layer) -> None:
+    below: dict[str, Any] = merged.values.get("video", {})
+    above: dict[str, Any] = layer.values.get("video", {})
+    old, new = below.get("encoder"), above.get("encoder")
+    if old is None or new is None or family(old) == family(new):
+        return
+    dropped = [name for name in _ENCODER_KEYS if name in below]
+    told = [f"{name} {below[name]}" for name in dropped if name not in above and name != "options"]
+    told += ["its options" for name in dropped if name == "options" and name not in above]
+    for name in dropped:
+        del below[name]
+    if told:
+        origin = layer.origins["video", "encoder"]
+        merged.notices.append(
+            f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
+            f"{', '.join(told)}."
+        )
+
+
+def _lay(merged: Merged, below: dict[str, Any], above: Mapping[str, Any], layer: Layer, path: KeyPath) -> None:
+    for name, value in above.items():
+        here = (*path, name)
+        if value is None:
+            below.pop(name, None)
+            continue
+        merged.origins[here] = layer.origins.get(here) or layer.origins[path]
+        if isinstance(value, dict):
+            holder = below.get(name)
+            below[name] = holder = dict(holder) if isinstance(holder, dict) else {}
+            _lay(merged, holder, value, layer, here)
+        else:
+            below[name] = value

@@ -1,0 +1,115 @@
+"""From a profile's name, files, variables and options to the one frozen Profile of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyprocessor.errors import ProfileError
+from pyprocessor.models import Profile
+from pyprocessor.profiles.environment import CONFIG_VARIABLE, PREFIX, PROFILE_VARIABLE, environment_layer
+from pyprocessor.profiles.freezing import Freezer
+from pyprocessor.profiles.layers import Layer, Merged, file_layers, find_document, merge
+from pyprocessor.profiles.overrides import Overrides, overrides_layer
+from pyprocessor.profiles.problems import SettingsRefused, problems_in
+from pyprocessor.profiles.rendering import render
+
+DEFAULT_NAME = "default"
+_BUILT_IN_DEFAULTS = "built-in defaults"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedProfile:
+    """A profile ready for a run.
+
+    `notices` are sentences on settings without effect; `sources` names what was laid over what, lowest first. `input`
+    and `output` are paths that a file names, for use where the command line names none.
+    """
+
+    profile: Profile
+    notices: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    input: str | None = None
+    output: str | None = None
+
+
+def load(
+    name_or_file: str | None,
+    *,
+    config_file: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+    overrides: Overrides = Overrides(),  # noqa: B008 - frozen
+) -> LoadedProfile:
+    """The settings in force: defaults < `config_file` < `name_or_file` < environment < overrides.
+
+    `name_or_file` is a built-in profile's name or a file; None takes `PYPROCESSOR_PROFILE`, and `config_file` None
+    takes `PYPROCESSOR_CONFIG`. Raises ProfileError with every error found, each naming its file, variable or option.
+    """
+    config = config_file or environment.get(CONFIG_VARIABLE) or None
+    reference = name_or_file or environment.get(PROFILE_VARIABLE) or None
+    name = DEFAULT_NAME
+    layers: list[Layer] = []
+    problems: list[str] = []
+    for file, variable, given in (
+        (config, CONFIG_VARIABLE, config_file),
+        (reference, PROFILE_VARIABLE, name_or_file),
+    ):
+        if file is None:
+            continue
+        try:
+            name, found = file_layers(file, environment)
+            layers += found
+        except ProfileError as error:
+            problems += [line if given else f"From {variable}: {line}" for line in problems_in(error)]
+    try:
+        layers.append(environment_layer(environment))
+    except ProfileError as error:
+        problems += problems_in(error)
+    try:
+        layers.append(overrides_layer(overrides))
+    except ProfileError as error:
+        problems += problems_in(error)
+    if problems:
+        raise SettingsRefused(problems)
+    return _freeze(name, layers)
+
+
+def describe(name: str) -> str:
+    """What a profile (a built-in one's name or a file) says it is for, in one line; empty where it says nothing."""
+    _, document = find_document(name)
+    description = document.values.get("description")
+    return " ".join(description.split()) if isinstance(description, str) else ""
+
+
+def show(name: str) -> str:
+    """YAML of the profile with every default filled in, leaving the environment's settings out."""
+    loaded = _alone(name)
+    return render(loaded.profile, describe(name))
+
+
+def validate(file: str) -> list[str]:
+    """Notices on a profile file that can be used (settings without effect); raises ProfileError for one that cannot."""
+    loaded = _alone(file)
+    return list(loaded.notices)
+
+
+def _alone(name: str) -> LoadedProfile:
+    others = {variable: value for variable, value in os.environ.items() if not variable.startswith(PREFIX)}
+    short_name, layers = file_layers(name, others)
+    return _freeze(short_name, layers)
+
+
+def _freeze(name: str, layers: Sequence[Layer]) -> LoadedProfile:
+    merged: Merged = merge(layers)
+    freezer = Freezer(merged)
+    profile = freezer.profile(name)
+    if freezer.problems:
+        raise SettingsRefused(freezer.problems)
+    return LoadedProfile(
+        profile=profile,
+        notices=tuple(dict.fromkeys((*merged.notices, *freezer.notices))),
+        sources=(_BUILT_IN_DEFAULTS, *(layer.source for layer in layers if layer.source)),
+        input=merged.values.get("input"),
+        output=merged.values.get("output"),
+    )

@@ -1,0 +1,99 @@
+"""Settings from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from pyprocessor.profiles.documents import KeyPath
+from pyprocessor.profiles.layers import Layer
+from pyprocessor.profiles.problems import Origin, SettingsRefused
+from pyprocessor.profiles.schema import SECTIONS, ProfileFile
+from pyprocessor.profiles.validation import problems_of
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What options on the command line say; None (or an empty tuple) means: not given.
+
+    `fps` and `batch_size` take what a file takes (`"30000/1001"`, `"auto"`). `no_audio` only ever switches off.
+    """
+
+    encoder: str | None = None
+    preset: str | None = None
+    tune: str | None = None
+    fps: Fraction | float | str | None = None
+    crf: int | None = None
+    no_audio: bool | None = None
+    batch_enabled: bool | None = None
+    batch_size: int | str | None = None
+    max_memory_percent: float | None = None
+    memory_limit_bytes: int | None = None
+    jobs: int | None = None
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] | None = None
+    min_size_bytes: int | None = None
+    max_size_bytes: int | None = None
+    min_age_seconds: float | None = None
+    progress_interval_seconds: float | None = None
+    max_retries: int | None = None
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _off(value: bool) -> bool | None:
+    return False if value else None
+
+
+def _items(value: tuple[str, ...]) -> list[str] | None:
+    return list(value) or None
+
+
+_OPTIONS: tuple[tuple[str, str, KeyPath, Callable[[Any], Any]], ...] = (
+    ("encoder", "--encoder", ("video", "encoder"), _same),
+    ("preset", "--preset", ("video", "preset"), _same),
+    ("tune", "--tune", ("video", "tune"), _same),
+    ("fps", "--fps", ("video", "fps"), _same),
+    ("crf", "--crf", ("video", "crf"), _same),
+    ("no_audio", "--no-audio", ("audio", "enabled"), _off),
+    ("batch_enabled", "--batch-mode", ("batch_processing", "enabled"), _same),
+    ("batch_size", "--batch-size", ("batch_processing", "batch_size"), _same),
+    ("max_memory_percent", "--max-memory", ("batch_processing", "max_memory_percent"), _same),
+    ("memory_limit_bytes", "--memory-limit", ("batch_processing", "memory_limit"), _same),
+    ("jobs", "--jobs", ("batch_processing", "jobs"), _same),
+    ("include", "--include", ("scan", "include"), _items),
+    ("exclude", "--exclude", ("scan", "exclude"), _items),
+    ("min_size_bytes", "--min-size", ("scan", "min_size"), _same),
+    ("max_size_bytes", "--max-size", ("scan", "max_size"), _same),
+    ("min_age_seconds", "--min-age", ("scan", "min_age"), _same),
+    (
+        "progress_interval_seconds",
+        "--progress-interval",
+        ("monitoring", "progress_interval_seconds"),
+        _same,
+    ),
+    ("max_retries", "--max-retries", ("error_handling", "max_retries"), _same),
+)
+
+
+def overrides_layer(overrides: Overrides) -> Layer:
+    """The settings that options make; raises ProfileError naming the option."""
+    values: dict[str, Any] = {}
+    origins: dict[KeyPath, Origin] = {}
+    for name, option, path, convert in _OPTIONS:
+        given = getattr(overrides, name)
+        value = None if given is None else convert(given)
+        if value is None:
+            continue
+        values.setdefault(path[0], {})[path[1]] = value
+        origins[path] = Origin("", option)
+        origins.setdefault(path[:1], Origin("", option))
+    problems = problems_of(ProfileFile, SECTIONS, values, lambda path: origins[path])
+    if problems:
+        raise SettingsRefused(problems)
+    names = ", ".join(dict.fromkeys(origin.key for origin in origins.values()))
+    return Layer(f"command line ({names})" if names else "", values, origins)

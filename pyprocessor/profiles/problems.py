@@ -1,0 +1,82 @@
+"""What is wrong with a setting, said in the words the user wrote it in."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pyprocessor.errors import ProfileError
+
+_SHOWN_VALUE_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a setting was written.
+
+    `place` is a file, or empty for the environment and the command line. `key` is how the setting is called there: a
+    dotted key, a variable's name or an option. `line` counts from 1.
+    """
+
+    place: str
+    key: str
+    line: int | None = None
+
+    @property
+    def subject(self) -> str:
+        return f"`{self.key}`" if self.place else self.key
+
+    @property
+    def prefix(self) -> str:
+        if not self.place:
+            return ""
+        return f"{self.place}, line {self.line}: " if self.line is not None else f"{self.place}: "
+
+    def __str__(self) -> str:
+        return f"{self.subject} in {self.place}" if self.place else self.key
+
+
+def wrong_value(origin: Origin, value: object, rule: str) -> str:
+    """One line: where, which key, which value, and the rule it breaks (`rule` begins with `must`)."""
+    return f"{origin.prefix}{origin.subject} is {shown(value)}, but {rule}."
+
+
+def shown(value: object) -> str:
+    """A value as it would be written in a file, shortened."""
+    try:
+        text = json.dumps(value, ensure_ascii=True, default=str)
+    except (TypeError, ValueError, RecursionError):
+        text = ascii(value)
+    return text if len(text) <= _SHOWN_VALUE_LENGTH else text[: _SHOWN_VALUE_LENGTH - 3] + "..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like this one, or None where none is like it."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    found = difflib.get_close_matches(word.casefold().replace("-", "_"), by_folded, n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def listed(words: Iterable[str], conjunction: str = "or") -> str:
+    """`a, b or c`."""
+    items = list(words)
+    return f" {conjunction} ".join((", ".join(items[:-1]), items[-1])) if len(items) > 1 else "".join(items)
+
+
+class SettingsRefused(ProfileError):
+    """Settings with one or more things wrong: one is said as it is, several are listed one to a line."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        if len(self.problems) == 1:
+            super().__init__(self.problems[0])
+        else:
+            head = f"The settings have {len(self.problems)} errors:"
+            super().__init__("\n".join([head, *(f"  {line}" for line in self.problems)]))
+
+
+def problems_in(error: ProfileError) -> tuple[str, ...]:
+    """The single problems that an error tells of."""
+    return error.problems if isinstance(error, SettingsRefused) else (str(error),)

@@ -1,0 +1,118 @@
+"""Sizes, durations, bit rates and frame rates as people write them."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+_NUMBER = r"(?P<number>\d+(?:\.\d+)?|\.\d+)"
+_SIZE = re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmgt]?)(?P<suffix>ib|b)?", re.IGNORECASE | re.ASCII)
+_BIT_RATE = re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmg]?)(?:bps|bit/s|bits/s|b/s)?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(
+    r"(?:(?P<d>\d+(?:\.\d+)?)\s*d\s*)?(?:(?P<h>\d+(?:\.\d+)?)\s*h\s*)?(?:(?P<m>\d+(?:\.\d+)?)\s*m\s*)?"
+    r"(?:(?P<s>\d+(?:\.\d+)?)\s*s?)?",
+    re.IGNORECASE | re.ASCII,
+)
+_RATIO = re.compile(r"(\d+)\s*[/:]\s*(\d+)", re.ASCII)
+_LINES = re.compile(r"(\d+)[pi]?", re.IGNORECASE | re.ASCII)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_NAMED_LINES = {"2k": 1440, "4k": 2160, "8k": 4320}
+_LONGEST_TEXT = 64
+_NTSC_TOLERANCE = Fraction(6, 1000)
+"""People write 23.976, 23.98, 29.97, 59.94: each within 6/1000 of n*1000/1001."""
+_NTSC_BASES = (24, 30, 48, 60, 120)
+
+MAX_FPS = 240
+"""SVT-AV1 takes no more, and few cameras make more."""
+
+
+def parse_size(value: object) -> int:
+    """Bytes from an int or a text such as `500M`, `6G`, `1.5GiB`.
+
+    K, M, G, T alone or with `iB` are powers of 1024, with a bare `B` powers of 1000. Raises ValueError.
+    """
+    rule = "must be a size: bytes as a whole number, or a text such as 500M, 6G or 1.5GiB"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = _SIZE.fullmatch(_text(value, rule))
+    if found is None:
+        raise ValueError(rule)
+    prefix, suffix = found["prefix"].lower(), (found["suffix"] or "").lower()
+    if suffix == "ib" and not prefix:
+        raise ValueError(rule)
+    base = 1000 if suffix == "b" else 1024
+    return int(Fraction(found["number"]) * base ** _POWERS[prefix])
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from a number or a text such as `90s`, `2m`, `1h30m`. Raises ValueError."""
+    rule = "must be a duration: seconds as a number, or a text such as 90s, 2m or 1h30m"
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        return float(value)
+    text = _text(value, rule)
+    found = _DURATION.fullmatch(text)
+    if found is None or not text:
+        raise ValueError(rule)
+    return float(sum(Fraction(found[unit]) * seconds for unit, seconds in _SECONDS.items() if found[unit]))
+
+
+def parse_bit_rate(value: object) -> int:
+    """Bits per second from an int or a text such as `5000k`, `2.5M` (k = 1000). Raises ValueError."""
+    rule = "must be a bit rate: bits per second as a whole number, or a text such as 5000k or 2.5M"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = _BIT_RATE.fullmatch(_text(value, rule))
+    if found is None:
+        raise ValueError(rule)
+    return int(Fraction(found["number"]) * 1000 ** _POWERS[found["prefix"].lower()])
+
+
+def parse_frame_rate(value: object) -> Fraction:
+    """Frames per second, above 0 and at most 240, from 30, 23.976 or `30000/1001`.
+
+    Decimals near an NTSC rate become it exactly: 29.97 is 30000/1001. Raises ValueError.
+    """
+    rule = f"must be a frame rate above 0 and at most {MAX_FPS}: a number such as 25 or 23.976, or 30000/1001"
+    if isinstance(value, Fraction):
+        rate = value
+    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        rate = _exact_rate(Fraction(str(value)))
+    else:
+        text = _text(value, rule)
+        ratio = _RATIO.fullmatch(text)
+        if ratio is not None and int(ratio[2]):
+            rate = Fraction(int(ratio[1]), int(ratio[2]))
+        elif re.fullmatch(_NUMBER, text, re.ASCII):
+            rate = _exact_rate(Fraction(text))
+        else:
+            raise ValueError(rule)
+    if not 0 < rate <= MAX_FPS:
+        raise ValueError(rule)
+    return rate
+
+
+def parse_lines(value: str) -> int:
+    """The height of a rendition in lines from `1080p`, `1080` or `4k`. Raises ValueError."""
+    text = value.strip().lower()
+    found = _LINES.fullmatch(text)
+    lines = _NAMED_LINES.get(text) or (int(found[1]) if found and len(text) <= _LONGEST_TEXT else 0)
+    if not 16 <= lines <= 16384:
+        raise ValueError("must name a height from 16 to 16384 lines, such as 1080p, 720 or 4k")
+    return lines
+
+
+def _text(value: object, rule: str) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        raise ValueError(rule)
+    return value.strip()
+
+
+def _exact_rate(rate: Fraction) -> Fraction:
+    if rate.denominator != 1:
+        for base in _NTSC_BASES:
+            ntsc = Fraction(base * 1000, 1001)
+            if abs(rate - ntsc) <= _NTSC_TOLERANCE:
+                return ntsc
+    return rate

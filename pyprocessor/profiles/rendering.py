@@ -1,0 +1,104 @@
+"""A profile written back as a file, with every default filled in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from pyprocessor.models import Profile
+from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT
+
+
+def render(profile: Profile, description: str) -> str:
+    """YAML that, loaded again, gives the same settings and fingerprint. Keys that are absent keep no value."""
+    values: dict[str, Any] = {
+        "description": description or None,
+        "container": profile.container,
+        "video": _video(profile),
+        "audio": _audio(profile),
+        "subtitles": profile.keep_subtitles,
+        "attachments": profile.keep_attachments,
+        "chapters": profile.keep_chapters,
+        "metadata": profile.keep_metadata,
+        "naming": _said(
+            rename_pattern=profile.naming.rename_pattern,
+            validation_pattern=profile.naming.validation_pattern,
+            organization_pattern=profile.naming.organization_pattern,
+        ),
+        "scan": _said(
+            extensions=list(profile.scan.extensions),
+            include=list(profile.scan.include),
+            exclude=list(profile.scan.exclude),
+            min_size=profile.scan.min_size_bytes,
+            max_size=profile.scan.max_size_bytes,
+            min_age=profile.scan.min_age_seconds,
+        ),
+        "batch_processing": _said(
+            enabled=profile.batch.enabled,
+            batch_size=profile.batch.batch_size or "auto",
+            max_memory_percent=profile.batch.max_memory_percent,
+            memory_limit=profile.batch.memory_limit_bytes,
+            jobs=profile.batch.jobs,
+        ),
+        "estimation": {
+            "target_batch_seconds": profile.estimation.target_batch_seconds,
+            "min_batch_size": profile.estimation.min_batch_size,
+            "max_batch_size": profile.estimation.max_batch_size,
+            "memory_safety_factor": profile.estimation.memory_safety_factor,
+        },
+        "monitoring": {
+            "sample_interval_seconds": profile.monitoring.sample_interval_seconds,
+            "progress_interval_seconds": profile.monitoring.progress_interval_seconds,
+        },
+        "error_handling": {
+            "max_retries": profile.errors.max_retries,
+            "stall_seconds": profile.errors.stall_seconds,
+            "inspect_timeout_seconds": profile.errors.inspect_timeout_seconds,
+        },
+    }
+    written = {name: value for name, value in values.items() if value is not None and value != {}}
+    return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _said(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None and value != []}
+
+
+def _video(profile: Profile) -> dict[str, Any] | bool:
+    video = profile.video
+    if video is None:
+        return False
+    fps: int | str | None = None
+    if video.fps is not None:
+        fps = video.fps.numerator if video.fps.denominator == 1 else str(video.fps)
+    return _said(
+        encoder=video.encoder,
+        preset=int(video.preset) if video.preset is not None and video.preset.isdecimal() else video.preset,
+        tune=video.tune,
+        crf=video.crf,
+        bitrates={f"{lines}p": rate for lines, rate in video.bitrates} or None,
+        pixel_format=video.pixel_format or SOURCE_PIXEL_FORMAT,
+        max_width=video.max_width,
+        max_height=video.max_height,
+        fps=fps,
+        hdr=video.hdr.value,
+        deinterlace=video.deinterlace.value,
+        keyframe_seconds=video.keyframe_seconds,
+        options=dict(video.options) or None,
+    )
+
+
+def _audio(profile: Profile) -> dict[str, Any] | bool:
+    audio = profile.audio
+    if audio is None:
+        return False
+    return _said(
+        encoder=audio.encoder,
+        bitrate=audio.bitrate,
+        bitrates=list(audio.bitrates),
+        channels=audio.channels,
+        sample_rate=audio.sample_rate,
+        all_tracks=audio.all_tracks,
+        copy_if_compatible=audio.copy_if_compatible,
+    )

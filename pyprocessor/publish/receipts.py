@@ -1,0 +1,149 @@
+"""What each output was made from, beside the outputs, so that a lost journal can be rebuilt.
+
+A receipt is written before the rename: size and mtime survive a rename, so it is true exactly when what lies under the
+final name has the size and mtime it tells, and a receipt whose rename never came is told by the same comparison. One
+line of JSON each, one file for each process that writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pyprocessor.models import Source
+from pyprocessor.publish.refusals import refusal
+
+_SUFFIX = b".jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`output` is below the output root. `written_at` is seconds since the epoch."""
+
+    output: bytes
+    size_bytes: int
+    mtime_ns: int
+    source: Source
+    profile_fingerprint: str
+    task: str
+    written_at: float = field(default_factory=time.time)
+
+
+class ReceiptWriter:
+    """Appends to this process's file of receipts, which is made at the first one."""
+
+    def __init__(self, folder: bytes, run_id: int) -> None:
+        self._path = os.path.join(folder, f"{run_id}-{os.getpid()}".encode("ascii") + _SUFFIX)
+        self._descriptor: int | None = None
+
+    def append(self, receipt: Receipt) -> None:
+        """Hands one receipt to the operating system. Raises PublishError.
+
+        It is not brought to the disk one by one, which would cost each output a second wait for it: a receipt is only
+        asked for where the journal is lost, and one that a power cut took means that its output is made again.
+        """
+        try:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            line = _line(receipt)
+            written = os.write(self._descriptor, line)
+            while written < len(line):  # the disk is nearly full: the next write says so
+                written += os.write(self._descriptor, line[written:])
+        except OSError as error:
+            # Opened anew, the next receipt begins with a line break, which tells it from what was written of this one.
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+            raise refusal(error, self._path, "could not take a receipt") from error
+
+    def close(self) -> None:
+        """Brings the receipts to the disk and closes the file."""
+        if self._descriptor is None:
+            return
+        descriptor, self._descriptor = self._descriptor, None
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            raise refusal(error, self._path, "could not be brought to the disk") from error
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(self._path, flags, 0o600)
+        if os.fstat(descriptor).st_size:
+            os.write(descriptor, b"\n")  # a kill or a full disk may have torn the last line
+        return descriptor
+
+
+def read_receipts(folder: bytes) -> Iterator[Receipt]:
+    """All receipts in the folder, one file after another by name; torn lines, which a kill leaves, are passed over.
+
+    An output that was made twice has two. Raises PublishError where a file cannot be read.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
+    except OSError as error:
+        raise refusal(error, folder, "could not be listed") from error
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            with open(path, "rb") as lines:
+                for line in lines:
+                    receipt = _receipt(line)
+                    if receipt is not None:
+                        yield receipt
+        except OSError as error:
+            raise refusal(error, path, "could not be read") from error
+
+
+def matches(receipt: Receipt, output_root: bytes) -> bool:
+    """Whether the output the receipt tells of lies under its final name."""
+    try:
+        found = os.lstat(os.path.join(output_root, receipt.output))
+    except OSError:
+        return False
+    same = (found.st_size, found.st_mtime_ns) == (receipt.size_bytes, receipt.mtime_ns)
+    return same and stat.S_ISREG(found.st_mode)
+
+
+def _line(receipt: Receipt) -> bytes:
+    source = receipt.source
+    told = {
+        "output": _text(receipt.output),
+        "size": receipt.size_bytes,
+        "mtime_ns": receipt.mtime_ns,
+        "source": _text(source.path),
+        "source_relative": _text(source.relative),
+        "source_size": source.size_bytes,
+        "source_mtime_ns": source.mtime_ns,
+        "profile": receipt.profile_fingerprint,
+        "task": receipt.task,
+        "time": receipt.written_at,
+    }
+    return json.dumps(told, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _receipt(line: bytes) -> Receipt | None:
+    try:
+        told = json.loads(line)
+        source = Source(
+            _path(told["source"]), _path(told["source_relative"]), told["source_size"], told["source_mtime_ns"]
+        )
+        output, size, mtime_ns = _path(told["output"]), told["size"], told["mtime_ns"]
+        return Receipt(output, size, mtime_ns, source, told["profile"], told["task"], told["time"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _text(path: bytes) -> str:
+    """Bytes that are not UTF-8 become lone surrogates, which JSON escapes."""
+    return path.decode("utf-8", "surrogateescape")
+
+
+def _path(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

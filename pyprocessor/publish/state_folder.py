@@ -1,0 +1,65 @@
+"""The folder `.pyprocessor` in the output, for all that is not output."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from pyprocessor.errors import OutputUnwritable
+from pyprocessor.models import display
+from pyprocessor.publish.durable import make_folders, temporary_beside
+from pyprocessor.publish.refusals import unwritable
+
+NAME = b".pyprocessor"
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """Where things lie. `path` is `OUTPUT/.pyprocessor`; the others are folders in it."""
+
+    path: bytes
+    partials: bytes
+    receipts: bytes
+    logs: bytes
+
+
+def state_folder(output_root: bytes) -> StateFolder:
+    """The paths for this output; nothing is made or looked at."""
+    path = os.path.join(output_root, NAME)
+    return StateFolder(
+        path=path,
+        partials=os.path.join(path, b"partial"),
+        receipts=os.path.join(path, b"receipts"),
+        logs=os.path.join(path, b"logs"),
+    )
+
+
+def prepare_state_folder(output_root: bytes) -> StateFolder:
+    """Makes the output folder, those above it and the state folder in it (for its owner alone), and tries a write.
+
+    Raises OutputUnwritable: a file stands in the way, no permission, read-only, disk full.
+    """
+    if os.path.lexists(output_root) and not os.path.isdir(output_root):
+        raise OutputUnwritable(
+            f"The output {display(output_root)} is not a folder. Choose another output, or move that file away."
+        )
+    folder = state_folder(output_root)
+    try:
+        make_folders(output_root)
+        for path in (folder.path, folder.partials, folder.receipts, folder.logs):
+            make_folders(path, mode=0o700)
+        _try_a_write(folder.partials)
+    except OSError as error:
+        raise unwritable(error, output_root, "cannot be used as output") from error
+    return folder
+
+
+def _try_a_write(folder: bytes) -> None:
+    """Asking for permission is not enough: root, network shares and full disks answer yes and refuse later."""
+    probe = temporary_beside(os.path.join(folder, b"probe"))
+    try:
+        with open(probe, "xb") as writing:
+            writing.write(b"\0")
+    finally:
+        if os.path.lexists(probe):
+            os.unlink(probe)

@@ -1,0 +1,237 @@
+"""The size, pixel format and colour of the output picture, and the filters that lead there from the source's.
+
+ffmpeg turns a rotated picture upright before these filters see it, so all sizes here are of the upright picture.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pyprocessor.ffmpeg.invocation import Filter
+from pyprocessor.inspect.contract import FASTEST_AV1
+from pyprocessor.models import Deinterlace, HdrKind, HdrPolicy, VideoInfo, VideoSettings
+
+_HDR_TRANSFERS = frozenset(("smpte2084", "arib-std-b67"))
+_MINIMUM_SIDE = {"libx265": 16, "libsvtav1": 16, "libvpx-vp9": 2}
+"""Pixels. x265 refuses pictures smaller than its smallest coding unit; SVT-AV1 pads below its own to no advantage."""
+_SMALLEST_SIDE = 2
+
+_FORMATS: dict[str, tuple[str, ...]] = {
+    "libx264": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
+    "libx265": tuple(f"yuv{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le")),
+    "libsvtav1": ("yuv420p", "yuv420p10le"),
+    "libvpx-vp9": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
+    "libaom-av1": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
+    "libvpx": ("yuv420p",),
+}
+"""Pixel formats by encoder, for profiles that keep the source's; another encoder chooses for itself."""
+_DEEP_FORMAT = re.compile(r"1[0246](le|be)?$")
+_STALE_SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA")
+_HIGH_DEFINITION_LINES = 720
+"""From this height on, video that does not state its colours is BT.709 (as players and ffmpeg assume)."""
+_REFERENCE_WHITE = "100"
+"""cd/m2 of SDR white for the tone map; HDR metadata, where there is any, says how far above it the picture reaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The output picture. `pixel_format` None leaves the choice to the encoder. `filters` make it of the source's."""
+
+    width: int
+    height: int
+    pixel_format: str | None
+    high_dynamic_range: bool
+    filters: tuple[Filter, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> int:
+        """The shorter side, which names the class of a picture (`1080p`) whichever way it is turned."""
+        return min(self.width, self.height)
+
+
+def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> Picture:
+    """The output picture that `settings` ask of a film. `keeps_rate` is the contract's word on the frame rate."""
+    notes: list[str] = []
+    width, height = size(settings, video)
+    upright = _upright(video)
+    if (width, height) != upright and (width > upright[0] or height > upright[1]):
+        notes.append(f"Its pictures of {upright[0]}x{upright[1]} were enlarged: {settings.encoder} needs larger ones.")
+    source_hdr = video.colour.transfer in _HDR_TRANSFERS
+    keep_hdr = source_hdr and keeps_hdr(settings, video)
+    pixel_format = _pixel_format(settings, video, keep_hdr=keep_hdr)
+    if source_hdr and not keep_hdr and settings.hdr is HdrPolicy.KEEP:
+        notes.append(f"Its high dynamic range was mapped to standard range: {settings.encoder} makes 8-bit video here.")
+    if video.hdr is HdrKind.DOLBY_VISION:
+        notes.append("Its Dolby Vision layer was left out; the picture that all players show was used.")
+    chain = [
+        *_deinterlacing(settings, video),
+        *_rate(settings, video, keeps_rate=keeps_rate),
+        _scaling(width, height, video, pixel_format, tone_mapped=source_hdr and not keep_hdr),
+        *(_tone_map(video) if source_hdr and not keep_hdr else ()),
+        *_tags(video, (width, height), tone_mapped=source_hdr and not keep_hdr),
+        *((Filter("format", options=(("pix_fmts", pixel_format),)),) if pixel_format is not None else ()),
+        Filter("setsar", options=(("sar", _aspect(video)),)),
+    ]
+    return Picture(width, height, pixel_format, keep_hdr, tuple(chain), tuple(notes))
+
+
+def keeps_hdr(settings: VideoSettings, video: VideoInfo) -> bool:
+    """Whether the output is HDR: the source is, the profile wants it, and the encoder makes more than 8 bits of it."""
+    if settings.hdr is not HdrPolicy.KEEP or video.colour.transfer not in _HDR_TRANSFERS:
+        return False
+    if settings.encoder == "libx264":  # its 10-bit pictures play in few places: only where they are asked for
+        return settings.pixel_format is None or bool(_DEEP_FORMAT.search(settings.pixel_format))
+    return "yuv420p10le" in _FORMATS.get(settings.encoder, ())
+
+
+# ---------------------------------------------------------------- size
+
+
+def _upright(video: VideoInfo) -> tuple[int, int]:
+    return (video.height, video.width) if video.rotation in (90, 270) else (video.width, video.height)
+
+
+def _aspect(video: VideoInfo) -> str:
+    aspect = video.sample_aspect_ratio
+    turned = 1 / aspect if video.rotation in (90, 270) else aspect
+    return f"{turned.numerator}/{turned.denominator}"
+
+
+def size(settings: VideoSettings, video: VideoInfo) -> tuple[int, int]:
+    """Width and height of the output: within the profile's limits, never enlarged beyond what the encoder needs, even.
+
+    The limits are turned with the picture, so that a portrait film gets as many pixels as a landscape one. Pixels that
+    are not square stay so, and the output says it.
+    """
+    width, height = _upright(video)
+    most_wide, most_high = settings.max_width, settings.max_height
+    if most_wide is not None and most_high is not None and (height > width) != (most_high > most_wide):
+        most_wide, most_high = most_high, most_wide
+    elif most_wide is None and most_high is not None and height > width:
+        most_wide, most_high = most_high, None
+    factor = (
+        min(
+            Fraction(1),
+            *(Fraction(most, side) for most, side in ((most_wide, width), (most_high, height)) if most is not None),
+        )
+        if (most_wide or most_high)
+        else Fraction(1)
+    )
+    least = max(_SMALLEST_SIDE, _MINIMUM_SIDE.get(settings.encoder, _SMALLEST_SIDE))
+    if min(width, height) * factor < least:
+        factor = Fraction(least, min(width, height))
+    return _even(width * factor), _even(height * factor)
+
+
+def _even(side: Fraction) -> int:
+    return max(_SMALLEST_SIDE, int(side) & ~1 if side.denominator == 1 else 2 * round(side / 2))
+
+
+def _scaling(width: int, height: int, video: VideoInfo, pixel_format: str | None, *, tone_mapped: bool) -> Filter:
+    """Always there, also where the size stays: a stream whose picture size changes midway must come out in one size."""
+    options = [("w", str(width)), ("h", str(height)), ("flags", "bicubic")]
+    if not tone_mapped and pixel_format is not None and not pixel_format.startswith("yuvj"):
+        options.append(("out_range", "tv"))  # full-range cameras and RGB: players expect limited range
+    if _is_rgb(video):
+        options.append(("out_color_matrix", "bt709"))
+    return Filter("scale", options=tuple(options))
+
+
+def _is_rgb(video: VideoInfo) -> bool:
+    name = video.pixel_format or ""
+    return video.colour.matrix == "gbr" or name.startswith(
+        ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
+    )
+
+
+# ---------------------------------------------------------------- pixel format and colour
+
+
+def _pixel_format(settings: VideoSettings, video: VideoInfo, *, keep_hdr: bool) -> str | None:
+    wanted = settings.pixel_format
+    if keep_hdr and (wanted is None or not _DEEP_FORMAT.search(wanted)):
+        return "yuv420p10le"
+    if wanted is not None:
+        return wanted
+    offered = _FORMATS.get(settings.encoder)
+    if offered is None:
+        return None
+    source = (video.pixel_format or "yuv420p").replace("yuvj", "yuv").replace("yuva", "yuv")
+    if source in offered:
+        return source
+    deep = video.bit_depth > 8 and "yuv420p10le" in offered
+    chroma = next((c for c in ("444", "422") if c in source or (c == "444" and _is_rgb(video))), "420")
+    best = f"yuv{chroma}p{'10le' if deep else ''}"
+    return best if best in offered else f"yuv420p{'10le' if deep else ''}"
+
+
+def _tone_map(video: VideoInfo) -> tuple[Filter, ...]:
+    """From PQ or HLG to BT.709, through linear light; then the HDR metadata goes, which would be a lie."""
+    colour = video.colour
+    return (
+        Filter(
+            "zscale",
+            options=(
+                ("transferin", colour.transfer or "smpte2084"),
+                ("primariesin", colour.primaries or "bt2020"),
+                ("matrixin", _zscale_matrix(colour.matrix)),
+                ("rangein", colour.range or "tv"),
+                ("transfer", "linear"),
+                ("npl", _REFERENCE_WHITE),
+            ),
+        ),
+        Filter("format", options=(("pix_fmts", "gbrpf32le"),)),
+        Filter("zscale", options=(("primaries", "bt709"),)),
+        Filter("tonemap", options=(("tonemap", "hable"), ("desat", "0"))),
+        Filter("zscale", options=(("transfer", "bt709"), ("matrix", "bt709"), ("range", "tv"))),
+        *(Filter("sidedata", options=(("mode", "delete"), ("type", kind))) for kind in _STALE_SIDE_DATA),
+    )
+
+
+def _zscale_matrix(matrix: str | None) -> str:
+    return matrix if matrix in ("bt709", "bt470bg", "smpte170m", "bt2020c") else "bt2020nc"
+
+
+def _tags(video: VideoInfo, output_size: tuple[int, int], *, tone_mapped: bool) -> tuple[Filter, ...]:
+    """State the colours where they follow from the filters or would otherwise be guessed anew from the smaller size."""
+    if tone_mapped:
+        return ()
+    shrunk = output_size[1] < _HIGH_DEFINITION_LINES <= video.height and video.colour.matrix is None
+    if not _is_rgb(video) and not shrunk:
+        return ()
+    stated = video.colour
+    return (
+        Filter(
+            "setparams",
+            options=(
+                ("color_primaries", stated.primaries or "bt709"),
+                ("color_trc", stated.transfer or "bt709"),
+                ("colorspace", "bt709"),
+            ),
+        ),
+    )
+
+
+# ---------------------------------------------------------------- fields and rate
+
+
+def _deinterlacing(settings: VideoSettings, video: VideoInfo) -> tuple[Filter, ...]:
+    if settings.deinterlace is Deinterlace.NEVER:
+        return ()
+    if settings.deinterlace is Deinterlace.AUTO and not video.interlaced:
+        return ()
+    # One picture for each frame keeps the rate. On AUTO, pictures that are not marked interlaced pass untouched.
+    marked = "all" if settings.deinterlace is Deinterlace.ALWAYS else "interlaced"
+    return (Filter("bwdif", options=(("mode", "send_frame"), ("deint", marked))),)
+
+
+def _rate(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> tuple[Filter, ...]:
+    if keeps_rate:
+        return ()
+    rate = settings.fps or video.frame_rate or Fraction(25)
+    if settings.encoder == "libsvtav1":
+        rate = min(rate, Fraction(FASTEST_AV1))
+    return (Filter("fps", options=(("fps", f"{rate.numerator}/{rate.denominator}"),)),)

@@ -1,0 +1,85 @@
+"""What inspecting says of a file, as text and as a JSON document."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from fractions import Fraction
+
+from pyprocessor.models import HdrKind, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
+from pyprocessor.report.table import aligned
+from pyprocessor.report.wording import one_line, path_entry, size
+
+DOCUMENT_VERSION = 1
+
+
+def media_text(path: bytes, media: MediaInfo) -> str:
+    """Lines for people: the container, then each stream."""
+    rows = [("File", display(path)), ("Container", media.container), ("Size", size(media.size_bytes))]
+    if media.duration_seconds is not None:
+        guessed = " (estimated)" if media.duration_estimated else ""
+        rows.append(("Duration", _clock(media.duration_seconds) + guessed))
+    if media.bit_rate:
+        rows.append(("Bit rate", _bit_rate(media.bit_rate)))
+    if media.chapters:
+        rows.append(("Chapters", str(media.chapters)))
+    rows += [(f"Stream {stream.index}", _stream_text(stream)) for stream in media.streams]
+    rows += [("Note", one_line(note)) for note in media.notes]
+    return "\n".join(aligned(rows, 100)) + "\n"
+
+
+def _stream_text(stream: StreamInfo) -> str:
+    parts = [f"{stream.kind.value} {stream.codec or 'of an unknown codec'}"]
+    if stream.video is not None:
+        parts += _video_parts(stream.video)
+    if stream.audio is not None:
+        parts += [f"{stream.audio.sample_rate} Hz", stream.audio.layout or f"{stream.audio.channels} channels"]
+    if stream.kind in (StreamKind.VIDEO, StreamKind.AUDIO):
+        if stream.frames is not None and stream.kind is StreamKind.VIDEO:
+            parts.append(f"{stream.frames} frames")
+        if stream.bit_rate:
+            parts.append(_bit_rate(stream.bit_rate))
+    parts += [part for part in (stream.language, stream.title) if part]
+    parts += [word.replace("_", " ") for word in stream.dispositions]
+    return one_line(", ".join(parts))
+
+
+def _video_parts(video: VideoInfo) -> list[str]:
+    parts = [f"{video.width}x{video.height}"]
+    if video.frame_rate is not None:
+        rate = f"{float(video.frame_rate):.3f}".rstrip("0").rstrip(".")
+        parts.append(f"{rate} fps" + (" (variable)" if video.variable_frame_rate else ""))
+    if video.pixel_format:
+        parts.append(video.pixel_format)
+    if video.hdr is not HdrKind.SDR:
+        parts.append(video.hdr.value.replace("_", " ").upper())
+    if video.rotation:
+        parts.append(f"rotated by {video.rotation} degrees")
+    if video.sample_aspect_ratio != 1:
+        parts.append(f"pixels {video.sample_aspect_ratio.numerator}:{video.sample_aspect_ratio.denominator}")
+    if video.interlaced:
+        parts.append("interlaced")
+    if video.attached_picture:
+        parts.append("attached picture")
+    return parts
+
+
+def media_json(path: bytes, media: MediaInfo) -> str:
+    """One JSON document with everything inspecting says; exact ratios are texts such as `30000/1001`."""
+    document = {"version": DOCUMENT_VERSION, **path_entry("path", path), **asdict(media)}
+    return json.dumps(document, indent=2, default=_ratio) + "\n"
+
+
+def _ratio(value: object) -> str:
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    raise TypeError(f"{type(value).__name__} has no place in a JSON document")
+
+
+def _clock(seconds: float) -> str:
+    whole, rest = divmod(round(seconds * 100), 100)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}.{rest:02d}"
+
+
+def _bit_rate(bits: int) -> str:
+    return f"{bits / 1e6:.1f} Mbit/s" if bits >= 1_000_000 else f"{bits / 1e3:.0f} kbit/s"

@@ -1,0 +1,41 @@
+"""The task of turning one source into one output file: video, or audio alone where the profile has no video."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from pyprocessor.errors import JobError
+from pyprocessor.ffmpeg.diagnosis import diagnose
+from pyprocessor.ffmpeg.run import Finished
+from pyprocessor.inspect.contract import contract
+from pyprocessor.inspect.verify import verify
+from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile
+from pyprocessor.recipes.transcode import features, recipe
+from pyprocessor.tasks.base import Step, Work
+
+
+class Transcode:
+    """One ffmpeg, then verification of what it wrote."""
+
+    name = "transcode"
+
+    def features(self, profile: Profile, media: MediaInfo) -> CostFeatures:
+        return features(profile, media)
+
+    def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
+        agreed = contract(work.profile, work.media)
+        plan = recipe(work.profile, work.media, agreed, work.source, threads=work.threads, output_name=work.partial)
+        finished = yield Step(plan.invocation)
+        problem = diagnose(finished, work.source.path)
+        if problem is not None:
+            raise JobError(problem.kind, problem.message)
+        progress = finished.progress
+        facts = verify(
+            work.partial_path,
+            agreed,
+            encoded_frames=progress.frame if progress is not None else None,
+            source=work.source.path,
+            media=work.media,
+        )
+        return replace(facts, notes=(*plan.notes, *facts.notes))

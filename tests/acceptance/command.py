@@ -1,0 +1,53 @@
+"""Calling the installed command as a user types it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+DEADLINE_SECONDS = 240
+COMMAND = (sys.executable, "-m", "pyprocessor")
+
+
+def call(
+    *arguments: str | bytes | Path, cwd: Path | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, without a terminal; undecodable output comes as surrogates."""
+    return subprocess.run(
+        [*COMMAND, *(os.fsdecode(a) for a in arguments)],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+
+def begin(*arguments: str | Path, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start the command in a session of its own and go on; stdout and stderr are one pipe."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+
+
+def assert_plain(result: subprocess.CompletedProcess[str], exit_code: int, *words: Sequence[str] | str) -> None:
+    """The exit code is this one, no traceback is shown, and each of these words stands in what was printed."""
+    said = result.stdout + result.stderr
+    assert result.returncode == exit_code, said
+    assert "Traceback" not in said
+    for word in words:
+        assert str(word) in said, f"{word!r} is missing in:\n{said}"

@@ -1,0 +1,26 @@
+"""Runs the benchmarks named on the command line, or all of them."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks import small_files, startup
+
+BENCHMARKS = {"startup": startup.measure, "small-files": small_files.measure, "rerun": small_files.measure_rerun}
+
+
+def main() -> None:
+    """Print one line for every figure."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which to run; all of them by default")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="pyprocessor-bench-") as folder:
+            for line in BENCHMARKS[name](Path(folder)):
+                print(f"{name}: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Many small files: the whole command against xargs over bare ffmpeg calls, and a rerun over finished work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyprocessor.ffmpeg.invocation import argv
+from pyprocessor.ffmpeg.tool import find
+from pyprocessor.inspect.contract import contract
+from pyprocessor.inspect.probe import probe
+from pyprocessor.models import Source
+from pyprocessor.profiles import load
+from pyprocessor.recipes.transcode import recipe
+from tests.benchmarks.command import measured, pyprocessor
+
+CLIPS = 200
+FINISHED = 2000
+ROUNDS = 3
+
+
+def make_clips(folder: Path, count: int) -> Path:
+    """`count` copies of eight different one-second 160x90 clips with sound."""
+    folder.mkdir(parents=True)
+    ffmpeg = find(os.environ).path
+    originals = []
+    for number in range(8):
+        path = folder / f"original-{number}.mp4"
+        noise = f"testsrc2=size=160x90:rate=25:duration=1,noise=alls={number * 3}:allf=t"
+        subprocess.run(
+            [ffmpeg, "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", noise, "-f", "lavfi", "-i"]
+            + [f"sine=frequency={300 + number * 50}:duration=1", "-c:v", "libx264", "-pix_fmt", "yuv420p", str(path)],
+            check=True,
+        )
+        originals.append(path)
+    for number in range(count):
+        shutil.copy(originals[number % 8], folder / f"clip-{number:04d}.mp4")
+    for path in originals:
+        path.unlink()
+    return folder
+
+
+def measure(folder: Path) -> Iterator[str]:
+    """Median time of the command over the median time of `xargs -P`, alternating, fresh outputs each time."""
+    clips = make_clips(folder / "clips", CLIPS)
+    arguments, width = _bare_calls(clips)
+    (folder / "arguments").write_bytes(arguments)
+    ffmpeg = find(os.environ).path
+    jobs = len(os.sched_getaffinity(0))
+    bare: list[float] = []
+    ours: list[float] = []
+    for turn in range(ROUNDS):
+        plain = folder / f"bare-{turn}"
+        plain.mkdir()
+        xargs = ["xargs", "-0", "-a", str(folder / "arguments"), "-P", str(jobs), "-n", str(width), ffmpeg]
+        bare.append(measured(xargs, cwd=plain).seconds)
+        output = folder / f"ours-{turn}"
+        command = pyprocessor("--input", clips, "--output", output, "--batch-mode", "enabled", "--profile", "fast")
+        ours.append(measured(command).seconds)
+        assert len(list(plain.glob("*.mp4"))) == len(list(output.glob("*.mp4"))) == CLIPS
+    ratio = statistics.median(ours) / statistics.median(bare)
+    yield (
+        f"{CLIPS} clips: pyprocessor {statistics.median(ours):.2f} s, xargs -P {jobs} {statistics.median(bare):.2f} s, "
+        f"ratio {ratio:.2f} (medians of {ROUNDS}; figure: at most 1.25)"
+    )
+
+
+def measure_rerun(folder: Path) -> Iterator[str]:
+    """Time and the engine's peak memory of a first run and of the same command again."""
+    clips = make_clips(folder / "clips", FINISHED)
+    command = pyprocessor("--input", clips, "--output", folder / "out", "--batch-mode", "enabled", "--profile", "fast")
+    first = measured(command)
+    again = [measured(command) for _ in range(ROUNDS)]
+    yield f"first run over {FINISHED} files: {first.seconds:.1f} s, engine peak {first.peak_memory_bytes / 1e6:.0f} MB"
+    yield (
+        f"rerun over {FINISHED} finished files: {statistics.median(a.seconds for a in again):.2f} s, engine peak "
+        f"{max(a.peak_memory_bytes for a in again) / 1e6:.0f} MB (figures: under 3 s, under 150 MB)"
+    )
+
+
+def _bare_calls(clips: Path) -> tuple[bytes, int]:
+    """NUL-separated arguments of one ffmpeg call a clip, the very ones the command would use, and how many they are."""
+    profile = load("fast").profile
+    calls = []
+    for clip in sorted(clips.iterdir()):
+        status = clip.stat()
+        source = Source(os.fsencode(clip), os.fsencode(clip.name), status.st_size, status.st_mtime_ns)
+        media = probe(source.path, size_bytes=source.size_bytes)
+        plan = recipe(profile, media, contract(profile, media), source, threads=1, output_name=clip.name)
+        calls.append([os.fsencode(part) for part in argv(plan.invocation, "ffmpeg")][1:])
+    (width,) = {len(call) for call in calls}
+    return b"".join(part + b"\0" for call in calls for part in call), width

@@ -1,0 +1,157 @@
+"""Fixtures every test may use: the ffmpeg under test, clips made by it, and an environment nobody else shares."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+import pytest
+
+KEPT_VARIABLES = {"PYPROCESSOR_MEDIA", "PYPROCESSOR_FFMPEG"}
+
+
+class ClipMaker(Protocol):
+    """Makes a clip from ffmpeg's own test sources; equal parameters are encoded once a session, then copied."""
+
+    def __call__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        seconds: float = 1.0,
+        size: str = "160x90",
+        rate: int = 25,
+        video: str | None = "libx264",
+        audio: str | None = "aac",
+        extra: Sequence[str] = (),
+    ) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def ffmpeg_path() -> str:
+    """The absolute path of the ffmpeg the product itself would use."""
+    from pyprocessor.ffmpeg import tool
+
+    return tool.find(os.environ).path
+
+
+@pytest.fixture(scope="session")
+def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> ClipMaker:
+    """A factory of clips: `make_clip(path, seconds=1.0, size="160x90", rate=25, video=..., audio=..., extra=[...])`."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def make(
+        path: str | os.PathLike[str],
+        *,
+        seconds: float = 1.0,
+        size: str = "160x90",
+        rate: int = 25,
+        video: str | None = "libx264",
+        audio: str | None = "aac",
+        extra: Sequence[str] = (),
+    ) -> Path:
+        target = Path(path)
+        key = repr((target.suffix, seconds, size, rate, video, audio, tuple(extra)))
+        cached = folder / (hashlib.sha256(key.encode()).hexdigest()[:16] + target.suffix)
+        if not cached.exists():
+            argv = [ffmpeg_path, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
+            if video is not None:
+                argv += ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
+            if audio is not None:
+                argv += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"]
+            if video is not None:
+                argv += ["-c:v", video, "-threads", "1"]
+                if video == "libx264":
+                    argv += ["-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+            if audio is not None:
+                argv += ["-c:a", audio]
+            partial = cached.with_name("partial-" + cached.name)
+            done = subprocess.run([*argv, *extra, str(partial)], capture_output=True, timeout=120, check=False)
+            assert done.returncode == 0, f"ffmpeg could not make {target.name}: {done.stderr.decode(errors='replace')}"
+            partial.replace(cached)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(cached, target)
+        return target
+
+    return make
+
+
+@pytest.fixture
+def standin_ffmpeg(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of an ffmpeg that misbehaves on request (see its docstring) and else hands over to the real one."""
+    monkeypatch.setenv("STANDIN_FFMPEG", ffmpeg_path)
+    monkeypatch.setenv("STANDIN_MARKS", str(tmp_path_factory.mktemp("marks")))
+    return str(Path(__file__).parent / "standin" / "ffmpeg")
+
+
+@pytest.fixture(scope="session")
+def media_folder() -> Path:
+    """The folder of real clips that PYPROCESSOR_MEDIA names; the test is skipped where it names none."""
+    named = os.environ.get("PYPROCESSOR_MEDIA")
+    if not named:
+        pytest.skip("PYPROCESSOR_MEDIA does not name a folder of real clips")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.skip(f"PYPROCESSOR_MEDIA names {named}, which is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point the user's folders into the session's own folder and drop settings inherited from the shell."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(home / name.lower()))
+        for name in [n for n in os.environ if n.startswith("PYPROCESSOR_") and n not in KEPT_VARIABLES]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def isolated_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test state and configuration folders of its own; the cache, which holds no results, is shared."""
+    home = tmp_path_factory.mktemp("home", numbered=True)
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(home / name.lower()))
+
+
+def _is_multiprocessing_service(process: psutil.Process) -> bool:
+    """Whether this is Python's forkserver or resource tracker, which end by themselves when pytest does."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return "multiprocessing.forkserver" in line or "multiprocessing.resource_tracker" in line
+
+
+def _children() -> list[psutil.Process]:
+    return [c for c in psutil.Process().children(recursive=True) if not _is_multiprocessing_service(c)]
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} ({process.status()}): {' '.join(process.cmdline()) or process.name()}"
+    except psutil.Error:
+        return str(process.pid)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_child_left() -> Iterator[None]:
+    """Fail the session if a process started by any test still runs at its end."""
+    yield
+    deadline = time.monotonic() + 10
+    left = _children()
+    while left and time.monotonic() < deadline:
+        _, left = psutil.wait_procs(left, timeout=0.5)
+        left = _children()
+    names = [_describe(process) for process in left]
+    for process in left:
+        process.kill()
+    assert not names, f"processes left running: {names}"

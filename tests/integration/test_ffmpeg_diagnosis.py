@@ -1,0 +1,323 @@
+"""What is said of a failed ffmpeg: real failures of the real one, and each rule by the words it goes by."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.errors import FailureKind
+from pyprocessor.ffmpeg.diagnosis import Diagnosis, diagnose
+from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, argv, environment
+from pyprocessor.ffmpeg.progress import Progress
+from pyprocessor.ffmpeg.run import EndedBy, Finished, run_once
+
+NOBODY = 65534
+
+
+def failed(text: str, returncode: int = 234, number: int | None = None, ended_by: EndedBy | None = None) -> Finished:
+    return Finished(returncode, number, 12.0, 1.0, 1 << 20, text, Progress(10, 0.4), ended_by)
+
+
+def diagnosed(
+    ffmpeg: str,
+    folder: Path,
+    source: Path,
+    *,
+    encoder: str = "libx264",
+    muxer: str = "mp4",
+    index: int = 0,
+    pixels: Filter | None = None,
+    options: Options = (),
+    prefix: tuple[str, ...] = (),
+) -> Diagnosis:
+    stream = MappedStream((0, index), "v", encoder, filters=() if pixels is None else (pixels,), options=options)
+    invocation = Invocation((Input(os.fsencode(source)),), (Output("t7f3.part", muxer, (stream,)),))
+    finished = run_once(
+        [*prefix, *argv(invocation, ffmpeg)], cwd=str(folder), env=environment(os.environ), wall_limit_seconds=60
+    )
+    found = diagnose(finished, os.fsencode(source))
+    assert found is not None, finished
+    assert found.message.startswith(str(source))
+    assert "t7f3" not in found.message
+    assert " @ 0x" not in found.message
+    assert found.message.endswith(".")
+    assert "\n" not in found.message
+    assert found.error().kind is found.kind
+    return found
+
+
+# ---------------------------------------------------------------- real failures
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "damaged"),
+        (b"just words\n" * 200, "damaged or not media"),
+        (b"\0" * 5000, "damaged"),
+        (b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/x.ts\n", "playlist"),
+    ],
+)
+def test_files_that_are_no_media(ffmpeg_path: str, tmp_path: Path, content: bytes, words: str) -> None:
+    """The source is at fault, and trying again will not help."""
+    source = tmp_path / "bad.mp4"
+    source.write_bytes(content)
+    found = diagnosed(ffmpeg_path, tmp_path, source)
+    assert found.kind is FailureKind.BAD_INPUT
+    assert words in found.message
+
+
+def test_a_file_cut_off_before_its_index(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    """The commonest damage of all has a sentence of its own."""
+    clip = make_clip(tmp_path / "cut.mp4")
+    os.truncate(clip, clip.stat().st_size // 2)
+    found = diagnosed(ffmpeg_path, tmp_path, clip)
+    assert found.kind is FailureKind.BAD_INPUT
+    assert "its index is missing" in found.message
+
+
+def test_a_file_of_damaged_packets(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    """Where nearly nothing can be decoded, the first complaint is quoted and not the last."""
+    clip = make_clip(tmp_path / "noise.mkv", audio=None)
+    data = bytearray(clip.read_bytes())
+    start = data.index(b"\x1f\x43\xb6\x75") + 30  # the first cluster: what follows is packets
+    data[start:-200:2] = b"\xff" * len(data[start:-200:2])
+    clip.write_bytes(data)
+    assert diagnosed(ffmpeg_path, tmp_path, clip).kind is FailureKind.BAD_INPUT
+
+
+def test_a_missing_file_and_a_folder(ffmpeg_path: str, tmp_path: Path) -> None:
+    """A source may vanish between scan and start."""
+    missing = diagnosed(ffmpeg_path, tmp_path, tmp_path / "gone.mp4")
+    assert (missing.kind, "no longer there" in missing.message) == (FailureKind.BAD_INPUT, True)
+    folder = diagnosed(ffmpeg_path, tmp_path, tmp_path)
+    assert (folder.kind, "folder" in folder.message) == (FailureKind.BAD_INPUT, True)
+
+
+def test_a_stream_that_is_not_there(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    """The file changed since it was inspected."""
+    found = diagnosed(ffmpeg_path, tmp_path, make_clip(tmp_path / "a.mp4"), index=7)
+    assert (found.kind, "does not hold the streams" in found.message) == (FailureKind.BAD_INPUT, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"encoder": "libx999"}, "encoder that the profile asks for"),
+        ({"muxer": "nosuch"}, "does not know an option"),
+        ({"options": (("nosuch", "1"),)}, "does not know an option"),
+        ({"pixels": Filter("nosuch")}, "a filter that is needed"),
+        ({"pixels": Filter("scale", options=(("nosuch", "1"),))}, "does not know an option"),
+        ({"pixels": Filter("scale", ("31", "29"))}, "width not divisible by 2 (31x29)"),
+        ({"options": (("preset", "quick"),)}, "invalid preset 'quick'"),
+        ({"encoder": "prores_ks", "muxer": "webm"}, "cannot hold one of its streams"),
+    ],
+)
+def test_what_this_ffmpeg_or_profile_cannot_do(
+    ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    """The source is whole; the sentence says what does not fit."""
+    found = diagnosed(ffmpeg_path, tmp_path, make_clip(tmp_path / "a.mp4"), **changes)  # type: ignore[arg-type]
+    assert found.kind is FailureKind.UNSUPPORTED
+    assert words in found.message
+
+
+def as_nobody() -> tuple[str, ...]:
+    """What to put before a command so that permissions hold for it."""
+    if os.geteuid() != 0:
+        return ()
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("root may read and write anything, and there is no setpriv to become somebody else")
+    return (setpriv, "--reuid", str(NOBODY), "--clear-groups")
+
+
+@pytest.fixture
+def reachable(ffmpeg_path: str, tmp_path: Path) -> Path:
+    """A folder that others can enter too, however private the test's own folders are."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o711) if folder.owner() == Path.home().owner() and "pytest" in folder.name else pytest.skip(
+                f"others may not enter {folder}"
+            )
+    return tmp_path
+
+
+def test_a_source_that_may_not_be_read(ffmpeg_path: str, make_clip: Callable[..., Path], reachable: Path) -> None:
+    """Permission is not damage: it can be given."""
+    clip = make_clip(reachable / "secret.mp4")
+    clip.chmod(0)
+    found = diagnosed(ffmpeg_path, reachable, clip, prefix=as_nobody())
+    assert (found.kind, "may not be read" in found.message) == (FailureKind.PERMISSION, True)
+
+
+def test_an_output_that_may_not_be_written(ffmpeg_path: str, make_clip: Callable[..., Path], reachable: Path) -> None:
+    """The folder of the output is named as the cause."""
+    clip = make_clip(reachable / "a.mp4")
+    clip.chmod(0o644)
+    closed = reachable / "closed"
+    closed.mkdir()
+    closed.chmod(0o555)
+    found = diagnosed(ffmpeg_path, closed, clip, prefix=as_nobody())
+    assert (found.kind, "may not be written" in found.message) == (FailureKind.PERMISSION, True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 40 kB, where one may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=40k", "pyprocessor-test", str(folder)]
+    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a file system can be mounted by root alone, and not in every container")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("muxer", ["mp4", "matroska", "mpegts"])
+def test_a_full_disk(
+    ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path, tiny_disk: Path, muxer: str
+) -> None:
+    """A full disk is nobody's damage, and stops the run rather than the file."""
+    clip = make_clip(tmp_path / "a.mp4", size="320x180")
+    found = diagnosed(ffmpeg_path, tiny_disk, clip, muxer=muxer, options=(("crf", "1"), ("preset", "ultrafast")))
+    assert (found.kind, "disk of the output is full" in found.message) == (FailureKind.DISK, True)
+
+
+def test_an_encoder_short_of_memory(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    """Memory that is truly short can be had later, with fewer jobs at once."""
+    prlimit = shutil.which("prlimit")
+    if prlimit is None:
+        pytest.skip("there is no prlimit to limit the memory with")
+    clip = make_clip(tmp_path / "a.mp4")
+    large = Filter("scale", ("3840", "2160"))
+    found = diagnosed(ffmpeg_path, tmp_path, clip, pixels=large, prefix=(prlimit, "--as=600000000"))
+    assert (found.kind, "ran out of memory" in found.message) == (FailureKind.RESOURCE, True)
+
+
+def test_nothing_to_say_of_success(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    """Warnings alone are no failure."""
+    assert diagnose(failed("[h264 @ 0x5] [warning] deprecated", returncode=0), b"/a") is None
+
+
+# ---------------------------------------------------------------- by their words
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ("[out#0/mp4 @ 0x5] [error] Error writing trailer: Disk quota exceeded", FailureKind.DISK, "quota"),
+        ("[out#0/mp4 @ 0x5] [error] Error writing trailer: File too large", FailureKind.DISK, "larger"),
+        ("[out#0/mp4 @ 0x5] [error] Error writing trailer: Input/output error", FailureKind.DISK, "does not take"),
+        ("[in#0 @ 0x5] [error] Error during demuxing: Input/output error", FailureKind.BAD_INPUT, "cannot be read"),
+        ("[in#0 @ 0x5] [error] Error opening input: Cannot allocate memory", FailureKind.BAD_INPUT, "header asks"),
+        ("x264 [error]: malloc of size 26999616 failed", FailureKind.RESOURCE, "x264 [error]: malloc of size"),
+        ("[error] Error initializing: Resource temporarily unavailable", FailureKind.RESOURCE, "limit on processes"),
+        ("[vist#0:0/none @ 0x5] [error] Decoding requested, but no decoder found for: none", "unsupported", "decoder"),
+        (
+            "[in#0 @ 0x5] [error] Error opening input: Not yet implemented in FFmpeg, patches welcome",
+            "unsupported",
+            "su",
+        ),
+        ("[h264_nvenc @ 0x5] [error] Cannot load libcuda.so.1", FailureKind.UNSUPPORTED, "hardware encoder"),
+        (
+            "[h264 @ 0x5] [error] something never seen before",
+            FailureKind.BAD_INPUT,
+            "(exit code 234) (ffmpeg says: some",
+        ),
+        ("", FailureKind.BAD_INPUT, "(exit code 234)."),
+    ],
+)
+def test_words_that_cannot_be_had_on_request(text: str, kind: str, words: str) -> None:
+    """Failures that tests cannot bring about are told by the words ffmpeg has for them."""
+    found = diagnose(failed(text), b"/in/a.mp4")
+    assert found is not None
+    assert (found.kind, words in found.message) == (FailureKind(kind), True), found
+
+
+def test_a_full_disk_is_told_even_after_exit_code_0() -> None:
+    """Some muxers lose what they cannot write and still end with 0."""
+    found = diagnose(failed("[hls @ 0x5] [error] seg1.ts: No space left on device", returncode=0), b"/a")
+    assert found is not None
+    assert found.kind is FailureKind.DISK
+
+
+@pytest.mark.parametrize(
+    ("finished", "kind", "words"),
+    [
+        (failed("", 255, None, EndedBy.STALL), FailureKind.STALL, "no progress for too long at 0.4 s"),
+        (failed("", -9, 9, EndedBy.STALL), FailureKind.STALL, "no progress"),
+        (failed("", 255, None, EndedBy.WALL), FailureKind.STALL, "longer than it may (12 s)"),
+        (failed("", 255, None, EndedBy.SIZE), FailureKind.DISK, "grew larger"),
+        (failed("", 255, None, EndedBy.STOP), FailureKind.INFRASTRUCTURE, "was stopped"),
+        (failed("[h264 @ 0x5] [error] odd", -11, 11), FailureKind.CRASH, "crashed (SIGSEGV) (ffmpeg says: odd)"),
+        (failed("", -9, 9), FailureKind.CRASH, "SIGKILL"),
+        (failed("", -25, 25), FailureKind.DISK, "limit on file sizes"),
+        (failed("", -63, 63), FailureKind.CRASH, "crashed"),
+    ],
+)
+def test_ends_that_are_not_exits(finished: Finished, kind: FailureKind, words: str) -> None:
+    """Who ended it comes first, then the signal, and only then what it said."""
+    found = diagnose(finished, b"/in/a.mp4")
+    assert found is not None
+    assert (found.kind, words in found.message) == (kind, True), found
+
+
+def test_one_that_never_started_reporting() -> None:
+    """Without any progress the sentence does not name a place."""
+    finished = Finished(-15, 15, 1.0, 0.0, 0, "", None, EndedBy.STALL)
+    found = diagnose(finished, b"/a")
+    assert found is not None
+    assert "before its start" in found.message
+
+
+def test_quotes_are_clean_and_bounded() -> None:
+    """Control characters are escaped, addresses dropped, endless lines cut, names that are no text printable."""
+    text = "[mov @ 0x55d0c0ffee00] [error] tag \x1b[31m\x07 at 0x7f0011223344 " + "x" * 1000
+    found = diagnose(failed(text), b"/in/\xff\n.mp4")
+    assert found is not None
+    assert found.message.isprintable()
+    assert "\\x1b[31m\\x07" in found.message
+    assert "0x7f00" not in found.message
+    assert "/in/\\xff\\n.mp4: " in found.message
+    assert len(found.message) < 350
+
+
+def test_the_first_cause_is_quoted_not_its_consequences() -> None:
+    """ffmpeg follows one error with several that say less."""
+    text = (
+        "[in#0/matroska @ 0x5] [warning] something\n"
+        "[vost#0:0/libx264 @ 0x5] [enc:libx264 @ 0x6] [error] Error while opening encoder - maybe incorrect parameters.\n"
+        "[libx264 @ 0x5] [error] the true cause\n"
+        "[vf#0:0 @ 0x5] [error] Task finished with error code: -22 (Invalid argument)\n"
+    )
+    found = diagnose(failed(text), b"/a")
+    assert found is not None
+    assert found.message.endswith("(ffmpeg says: the true cause).")
+
+
+@pytest.mark.media
+def test_damaged_files_in_the_wild(ffmpeg_path: str, media_folder: Path, tmp_path: Path) -> None:
+    """Each of them ends, and each failure is the file's fault, a lack of support or a stall: never ours."""
+    kinds: dict[str, FailureKind] = {}
+    files = sorted(p for p in (media_folder / "broken").rglob("*") if p.is_file())
+    assert files
+    for source in files:
+        stream = MappedStream((0, 0), "v", "libx264", preset="ultrafast")
+        invocation = Invocation((Input(os.fsencode(source)),), (Output("o", "matroska", (stream,)),))
+        finished = run_once(
+            argv(invocation, ffmpeg_path), cwd=str(tmp_path), env=environment(os.environ), stall_seconds=5
+        )
+        found = diagnose(finished, os.fsencode(source))
+        if found is not None:
+            assert found.message.isprintable()
+            kinds[source.name] = found.kind
+    ours = {
+        n: k for n, k in kinds.items() if k not in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL)
+    }
+    assert not ours

@@ -1,0 +1,404 @@
+"""Jobs moving through the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import count, product
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.errors import FailureKind, JournalError
+from pyprocessor.journal.database import FILE_NAME
+from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.rows import JobRow, NameTaken, PlanChange, Planned
+from pyprocessor.models import (
+    TRANSITIONS,
+    Batch,
+    Cost,
+    Job,
+    JobState,
+    Outcome,
+    OutcomeKind,
+    OutputFacts,
+    ProcessIdentity,
+    Source,
+    Usage,
+    job_id,
+)
+
+ENGINE = ProcessIdentity(100, 1000.0)
+WORKER = ProcessIdentity(200, 2000.0)
+FFMPEG = ProcessIdentity(300, 3000.0)
+FACTS = OutputFacts(500, 600, 1.5, 1, 1, 0, 25, ("a note",))
+USAGE = Usage(1.0, 2.0, 3)
+CRASH = Outcome(OutcomeKind.FAILED, "It died.", FailureKind.CRASH)
+SHED = Outcome(OutcomeKind.SHED, "Memory was short.")
+
+
+def a_job(name: bytes = b"a.mov", *, output: bytes | None = None, task: str = "transcode") -> Job:
+    """A job over a made-up source."""
+    path = b"/in/" + name
+    return Job(
+        id=job_id(path, task),
+        task=task,
+        source=Source(path, name, 1000, 2000),
+        output=name + b".mp4" if output is None else output,
+        profile_fingerprint="profile-1",
+        cost=Cost(10.0, 20, 30),
+        priority=3,
+        tenant="ten\udcffant",
+        dependencies=("one", "two"),
+        metadata=(("key", "value"), ("odd", "\udcff")),
+    )
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """A journal in which a run has begun; its clock ticks once at every look."""
+    ticks = count(1)
+    with Journal.open(bytes(tmp_path), wal=True, clock=lambda: float(next(ticks))) as opened:
+        opened.begin_run("pyprocessor --input in", ENGINE)
+        yield opened
+
+
+def plan(journal: Journal, job: Job) -> Planned:
+    """Plans a job whose name is free."""
+    planned = journal.plan(job, media_seconds=2.5, profile_name="fast")
+    assert isinstance(planned, Planned)
+    return planned
+
+
+def row_of(journal: Journal, job: Job) -> JobRow:
+    """The job's row, which must be there."""
+    row = journal.job(job.id)
+    assert row is not None
+    return row
+
+
+def begin(journal: Journal, job: Job) -> int:
+    """Plans, assigns and starts a job; returns the attempt."""
+    plan(journal, job)
+    return begin_again(journal, job)
+
+
+def begin_again(journal: Journal, job: Job) -> int:
+    """Assigns and starts a pending job; returns the attempt."""
+    assert journal.assign([job.id], 1) == (job.id,)
+    attempt = journal.start(job.id, WORKER)
+    assert attempt is not None
+    return attempt
+
+
+def end(journal: Journal, job: Job) -> None:
+    """Takes a job all the way to SUCCEEDED."""
+    attempt = begin(journal, job)
+    assert journal.grant(job.id, attempt, FACTS)
+    assert journal.succeed(job.id, attempt, FACTS, USAGE)
+
+
+# ---------------------------------------------------------------- planning
+
+
+def test_a_new_job_is_pending_and_complete(journal: Journal) -> None:
+    """All that a job says is in its row, odd text escaped."""
+    job = a_job(b"odd \xff\n%03d.mov")
+    planned = plan(journal, job)
+    row = planned.row
+    assert planned.change is PlanChange.NEW
+    assert (row.id, row.task, row.source, row.output) == (job.id, job.task, job.source, job.output)
+    assert (row.state, row.priority, row.cost, row.media_seconds) == (JobState.PENDING, 3, job.cost, 2.5)
+    assert (row.profile_fingerprint, row.profile_name, row.tenant) == ("profile-1", "fast", "ten\\udcffant")
+    assert (row.dependencies, row.metadata) == (job.dependencies, job.metadata)
+    assert (row.granted, row.produced, row.failure, row.run_id) == (None, None, None, journal.run_id)
+    assert row == journal.job(job.id)
+
+
+def test_an_unchanged_final_job_stays_as_it_is(journal: Journal) -> None:
+    """A rerun gets the row untouched, with the name it was published under."""
+    job = a_job()
+    end(journal, job)
+    before = row_of(journal, job)
+    planned = plan(journal, replace(job, output=b"another.mp4"))
+    assert planned == Planned(PlanChange.UNCHANGED, before)
+    assert before.final
+    assert before.produced == FACTS
+
+
+def test_a_pending_job_takes_the_new_name_and_cost(journal: Journal) -> None:
+    """Nothing is published yet, so today's plan counts; what it has been through is kept."""
+    job = a_job()
+    attempt = begin(journal, job)
+    journal.requeue(job.id, attempt, CRASH, charge=True)
+    planned = plan(journal, replace(job, output=b"new.mp4", cost=Cost(1.0, 2, 3)))
+    assert planned.change is PlanChange.UNCHANGED
+    assert (planned.row.output, planned.row.cost) == (b"new.mp4", Cost(1.0, 2, 3))
+    assert (planned.row.crashes, planned.row.attempts, planned.row.retries_charged) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "change"),
+    [
+        (replace(a_job(), source=replace(a_job().source, mtime_ns=1)), PlanChange.SOURCE_CHANGED),
+        (replace(a_job(), source=replace(a_job().source, size_bytes=1)), PlanChange.SOURCE_CHANGED),
+        (replace(a_job(), profile_fingerprint="profile-2"), PlanChange.PROFILE_CHANGED),
+    ],
+    ids=["mtime", "size", "profile"],
+)
+def test_a_changed_job_begins_anew(journal: Journal, changed: Job, change: PlanChange) -> None:
+    """It is pending again with nothing charged, remembers its old output, and the change is an event."""
+    job = a_job()
+    end(journal, job)
+    before = row_of(journal, job)
+    planned = plan(journal, changed)
+    assert (planned.change, planned.previous) == (change, before)
+    assert (planned.row.state, planned.row.attempts, planned.row.source) == (JobState.PENDING, 0, changed.source)
+    assert planned.row.produced == FACTS
+    assert [event.kind for event in journal.events(job_id=job.id)] == ["replanned"]
+
+
+def test_a_job_in_a_workers_hands_is_left_alone(journal: Journal) -> None:
+    """Even where its source changed meanwhile."""
+    job = a_job()
+    begin(journal, job)
+    planned = plan(journal, replace(job, profile_fingerprint="profile-2"))
+    assert planned.change is PlanChange.IN_HAND
+    assert planned.row.state is JobState.RUNNING
+
+
+def test_a_name_belongs_to_one_job(journal: Journal) -> None:
+    """The second job is told who has the name, nothing is written, and under another name it is planned."""
+    first, second = a_job(b"a.mov", output=b"a.mp4"), a_job(b"a.avi", output=b"a.mp4")
+    plan(journal, first)
+    assert journal.plan(second, media_seconds=None) == NameTaken(b"a.mp4", first.id, b"/in/a.mov")
+    assert journal.job(second.id) is None
+    assert plan(journal, replace(second, output=b"a~1.mp4")).change is PlanChange.NEW
+
+
+def test_a_name_is_free_again_after_a_failure(journal: Journal) -> None:
+    """A failed job has no output; asked to be done again it waits until its name is free."""
+    first, second = a_job(b"a.mov", output=b"a.mp4"), a_job(b"a.avi", output=b"a.mp4")
+    plan(journal, first)
+    journal.finish(first.id, None, Outcome(OutcomeKind.FAILED, "No.", FailureKind.BAD_INPUT))
+    plan(journal, second)
+    assert journal.reset([first.id], "asked") == ()
+    assert journal.finish(second.id, None, Outcome(OutcomeKind.CANCELLED))
+    assert journal.reset([first.id], "asked") == (first.id,)
+
+
+def test_jobs_without_an_output_do_not_collide(journal: Journal) -> None:
+    """An empty name is no name."""
+    for name in (b"a", b"b"):
+        assert plan(journal, a_job(name, output=b"")).change is PlanChange.NEW
+
+
+# ---------------------------------------------------------------- moves
+
+
+def test_the_way_to_success(journal: Journal) -> None:
+    """Each step is in the row, the attempt and the batch."""
+    job = a_job()
+    plan(journal, job)
+    journal.begin_batch(Batch(7, (job.id,), slots=2, threads=1, memory_budget_bytes=99), WORKER)
+    assert journal.assign([job.id, "unknown"], 7) == (job.id,)
+    attempt = journal.start(job.id, WORKER, FFMPEG)
+    assert attempt is not None
+    assert journal.name_ffmpeg(attempt, replace(FFMPEG, pid=301))
+    (opened,) = journal.open_attempts()
+    assert (opened.job_id, opened.batch_id, opened.number, opened.worker) == (job.id, 7, 1, WORKER)
+    assert opened.ffmpeg == replace(FFMPEG, pid=301)
+    assert journal.grant(job.id, attempt, FACTS)
+    (publishing,) = journal.publishing_jobs()
+    assert (publishing.granted, publishing.attempt_id) == (FACTS, attempt)
+    assert journal.succeed(job.id, attempt, FACTS, USAGE)
+    row = row_of(journal, job)
+    assert (row.state, row.produced, row.granted, row.attempts) == (JobState.SUCCEEDED, FACTS, None, 1)
+    (closed,) = journal.attempts(job.id)
+    assert (closed.outcome, closed.usage, closed.charged) == (OutcomeKind.SUCCEEDED, USAGE, False)
+    assert list(journal.open_attempts()) == []
+    (batch,) = journal.open_batches()
+    assert (batch.id, batch.jobs, batch.slots, batch.worker) == (7, 1, 2, WORKER)
+    assert journal.end_batch(7, 0)
+    assert not journal.end_batch(7, 0)
+    assert [b.worker_exit_code for b in journal.batches(journal.run_id)] == [0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure"),
+    [
+        (OutcomeKind.SKIPPED, None),
+        (OutcomeKind.KEPT_SOURCE, None),
+        (OutcomeKind.FAILED, FailureKind.STALL),
+        (OutcomeKind.QUARANTINED, FailureKind.CRASH),
+        (OutcomeKind.CANCELLED, None),
+    ],
+)
+def test_a_running_job_may_end_without_output(journal: Journal, kind: OutcomeKind, failure: FailureKind | None) -> None:
+    """The outcome's reason is kept on the job and on the attempt."""
+    job = a_job()
+    attempt = begin(journal, job)
+    assert journal.finish(job.id, attempt, Outcome(kind, "Why \udcff.", failure), USAGE)
+    row = row_of(journal, job)
+    assert (row.state, row.failure, row.reason) == (JobState(kind.value), failure, "Why \\udcff.")
+    assert row.crashes == (failure is FailureKind.CRASH)
+    (tried,) = journal.attempts(job.id)
+    assert (tried.outcome, tried.failure, tried.usage) == (kind, failure, USAGE)
+
+
+def test_what_is_charged(journal: Journal) -> None:
+    """A crash costs a retry and counts as a crash, a shed costs nothing and counts as a shed."""
+    job = a_job()
+    journal.requeue(job.id, begin(journal, job), CRASH, charge=True)
+    journal.requeue(job.id, begin_again(journal, job), SHED, charge=False, usage=USAGE)
+    row = row_of(journal, job)
+    assert (row.state, row.attempts, row.crashes, row.sheds, row.retries_charged) == (JobState.PENDING, 2, 1, 1, 1)
+    assert [(tried.outcome, tried.charged) for tried in journal.attempts(job.id)] == [
+        (OutcomeKind.FAILED, True),
+        (OutcomeKind.SHED, False),
+    ]
+
+
+def test_an_assigned_job_can_be_taken_back(journal: Journal) -> None:
+    """It never began, so there is no attempt and nothing is charged."""
+    job = a_job()
+    plan(journal, job)
+    journal.assign([job.id], 1)
+    assert journal.requeue(job.id, None, Outcome(OutcomeKind.INTERRUPTED), charge=False)
+    row = row_of(journal, job)
+    assert (row.state, row.attempts, row.batch_id) == (JobState.PENDING, 0, None)
+
+
+def test_a_worker_that_was_given_up_on_changes_nothing(journal: Journal) -> None:
+    """After its job went to another attempt, whatever it still says finds nothing to change."""
+    job = a_job()
+    old = begin(journal, job)
+    journal.requeue(job.id, old, CRASH, charge=True)
+    new = begin_again(journal, job)
+    before = row_of(journal, job)
+    assert not journal.grant(job.id, old, FACTS)
+    assert not journal.succeed(job.id, old, FACTS, USAGE)
+    assert not journal.finish(job.id, old, CRASH)
+    assert not journal.requeue(job.id, old, CRASH, charge=True)
+    assert not journal.name_ffmpeg(old, FFMPEG)
+    assert row_of(journal, job) == before
+    assert journal.grant(job.id, new, FACTS)
+
+
+def test_moves_of_jobs_that_are_elsewhere_do_nothing(journal: Journal) -> None:
+    """A pending job cannot be started, granted, reset or taken back."""
+    job = a_job()
+    plan(journal, job)
+    assert journal.start(job.id, WORKER) is None
+    assert not journal.grant(job.id, 1, FACTS)
+    assert journal.reset([job.id], "asked") == ()
+    assert not journal.requeue(job.id, None, SHED, charge=False)
+    assert list(journal.attempts()) == []
+
+
+def test_a_move_no_table_allows_is_refused(journal: Journal) -> None:
+    """An assigned job cannot fail: that is a defect of the caller, said aloud."""
+    job = a_job()
+    plan(journal, job)
+    journal.assign([job.id], 1)
+    with pytest.raises(JournalError, match="may not make this move"):
+        journal.finish(job.id, None, Outcome(OutcomeKind.FAILED, "No.", FailureKind.BAD_INPUT))
+
+
+def test_sql_allows_exactly_the_moves_of_the_models(journal: Journal, tmp_path: Path) -> None:
+    """SQL's table equals Python's, and the trigger obeys it for every pair of states."""
+    job = a_job()
+    plan(journal, job)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME.decode(), isolation_level=None)) as raw:
+        table = {(JobState(old), JobState(new)) for old, new in raw.execute("SELECT old, new FROM transitions")}
+        assert table == TRANSITIONS
+        (trigger,) = raw.execute("SELECT sql FROM sqlite_master WHERE name = 'jobs_move_by_the_table'").fetchone()
+        for old, new in product(JobState, JobState):
+            raw.execute("DROP TRIGGER jobs_move_by_the_table")
+            raw.execute("UPDATE jobs SET state = ?", (old,))
+            raw.execute(trigger)
+            if old == new or (old, new) in TRANSITIONS:
+                raw.execute("UPDATE jobs SET state = ?", (new,))
+            else:
+                with pytest.raises(sqlite3.IntegrityError):
+                    raw.execute("UPDATE jobs SET state = ?", (new,))
+        with pytest.raises(sqlite3.IntegrityError):
+            raw.execute("UPDATE jobs SET state = 'asleep'")
+
+
+def test_adopting_an_output(journal: Journal) -> None:
+    """A pending job whose receipt matches is done without an attempt."""
+    job = a_job()
+    plan(journal, job)
+    assert journal.adopt(job.id, FACTS)
+    assert not journal.adopt(job.id, FACTS)
+    row = row_of(journal, job)
+    assert (row.state, row.produced, row.attempts) == (JobState.SUCCEEDED, FACTS, 0)
+
+
+def test_resetting_forgives(journal: Journal) -> None:
+    """A final job asked for again is pending with nothing charged; the reason is an event."""
+    job = a_job()
+    journal.finish(job.id, begin(journal, job), CRASH)
+    assert journal.reset([job.id], "Asked for again.") == (job.id,)
+    row = row_of(journal, job)
+    assert (row.state, row.attempts, row.crashes, row.failure, row.reason) == (JobState.PENDING, 0, 0, None, "")
+    assert [(event.kind, event.text) for event in journal.events(job_id=job.id)] == [("reset", "Asked for again.")]
+
+
+def test_recovering_after_the_engine_died(tmp_path: Path) -> None:
+    """Jobs in hand wait again uncharged, their attempts are closed; a granted one is left for the disk to decide."""
+    running, assigned, publishing, done = (a_job(name) for name in (b"r", b"a", b"p", b"d"))
+    with Journal.open(bytes(tmp_path), wal=True) as killed:
+        first = killed.begin_run("first", ENGINE)
+        end(killed, done)
+        killed.begin_batch(Batch(1, (), 1, 1, 1), WORKER)
+        begin(killed, running)
+        plan(killed, assigned)
+        killed.assign([assigned.id], 1)
+        granted = begin(killed, publishing)
+        killed.grant(publishing.id, granted, FACTS)
+    with Journal.open(bytes(tmp_path), wal=True) as journal:
+        journal.begin_run("second", ENGINE)
+        assert {attempt.job_id for attempt in journal.open_attempts()} == {running.id, publishing.id}
+        assert journal.abandon_open() == 2
+        assert row_of(journal, running).state is JobState.PENDING
+        assert row_of(journal, assigned).state is JobState.PENDING
+        assert row_of(journal, running).retries_charged == 0
+        assert row_of(journal, done).run_id == first
+        (attempt,) = journal.attempts(running.id)
+        assert attempt in list(journal.attempts(run_id=first))
+        assert list(journal.attempts(run_id=journal.run_id)) == []
+        assert attempt.outcome is OutcomeKind.INTERRUPTED
+        assert journal.open_batches() == ()
+        (row,) = journal.publishing_jobs()
+        assert row.granted is not None
+        assert row.attempt_id is not None
+        assert journal.succeed(row.id, row.attempt_id, row.granted, None)
+        assert row_of(journal, publishing).produced == FACTS
+        assert list(journal.open_attempts()) == []
+        assert journal.abandon_open() == 0
+
+
+def test_listing_jobs(journal: Journal) -> None:
+    """Lists stream over pages, in planning order, by state and by run; they may be changed while they are walked."""
+    jobs = [a_job(f"{number}.mov".encode()) for number in range(1203)]
+    with journal.transaction():
+        for job in jobs:
+            plan(journal, job)
+    assert [row.id for row in journal.jobs()] == [job.id for job in jobs]
+    assert list(journal.pending_ids()) == [job.id for job in jobs]
+    for number, row in enumerate(journal.jobs(JobState.PENDING)):
+        if number % 2:
+            assert journal.finish(row.id, None, Outcome(OutcomeKind.SKIPPED, "Odd."))
+    counts = journal.counts()
+    assert (counts.pending, counts.skipped, counts.total, counts.final) == (602, 601, 1203, 601)
+    assert len(list(journal.jobs(JobState.SKIPPED))) == 601
+    first = journal.run_id
+    journal.begin_run("second", ENGINE)
+    plan(journal, jobs[0])
+    assert list(journal.pending_ids(journal.run_id)) == [jobs[0].id]
+    assert [row.id for row in journal.jobs(run_id=journal.run_id)] == [jobs[0].id]
+    assert journal.counts(first).total == 1202

@@ -1,0 +1,187 @@
+"""The walk over real folders: odd names, links, loops, filters, order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.engine.messages import Candidate, PassedOver
+from pyprocessor.engine.scan import ScanPlan, order_key, walk
+from pyprocessor.models import Profile, ScanSettings
+
+ODD_NAMES = [
+    b"plain.mp4",
+    b"with space.mp4",
+    b"-dash-.mp4",
+    b"quo'te\".mp4",
+    b"new\nline.mp4",
+    b"e%03d.mp4",
+    "emoji \N{GRINNING FACE}.mp4".encode(),
+    b"not-utf8-\xff\xfe.mp4",
+    b"[brackets]*?.mp4",
+    b"UPPER.MP4",
+]
+
+
+def scan(root: Path | bytes, *, output: Path | None = None, after: bytes | None = None, **settings: object) -> ScanPlan:
+    """A plan over `root` with these scan settings."""
+    profile = Profile("test", "0", scan=ScanSettings(**settings))  # type: ignore[arg-type]
+    return ScanPlan(
+        os.fsencode(root), os.fsencode(output or Path("/nonexistent-output")), profile, time.time_ns(), after
+    )
+
+
+def touch(folder: Path, names: Sequence[bytes | str], content: bytes = b"x") -> None:
+    """Make small files below `folder`."""
+    for name in names:
+        path = os.path.join(os.fsencode(folder), os.fsencode(name))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def taken(plan: ScanPlan) -> list[bytes]:
+    """Relative paths of the candidates, in the order they come."""
+    return [entry.source.relative for entry in walk(plan) if isinstance(entry, Candidate)]
+
+
+def test_every_name_a_file_system_takes_is_found(tmp_path: Path) -> None:
+    """Spaces, quotes, newlines, dashes, patterns, emoji and bytes that are no UTF-8 all come through as they are."""
+    touch(tmp_path, ODD_NAMES)
+    assert sorted(taken(scan(tmp_path))) == sorted(ODD_NAMES)
+
+
+def test_hidden_files_folders_and_other_kinds_are_left_out(tmp_path: Path) -> None:
+    """What begins with a dot or is no media file is none of our business."""
+    touch(tmp_path, [".hidden.mp4", ".folder/a.mp4", "notes.txt", "a.mp4", "no-extension"])
+    assert taken(scan(tmp_path)) == [b"a.mp4"]
+
+
+def test_the_output_inside_the_input_is_not_scanned(tmp_path: Path) -> None:
+    """A second run must not take the first one's outputs for sources."""
+    touch(tmp_path, ["a.mp4", "out/a.mp4", "sub/b.mp4"])
+    assert taken(scan(tmp_path, output=tmp_path / "out")) == [b"a.mp4", b"sub/b.mp4"]
+
+
+def test_the_output_behind_a_link_is_not_scanned_either(tmp_path: Path) -> None:
+    """A folder is known by what it is, not by its name."""
+    touch(tmp_path, ["in/a.mp4", "out/x.mp4"])
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "out")
+    assert taken(scan(tmp_path / "in", output=tmp_path / "out")) == [b"a.mp4"]
+
+
+def test_loops_of_links_end(tmp_path: Path) -> None:
+    """A link to a folder above is followed once at the most."""
+    touch(tmp_path, ["a.mp4", "sub/b.mp4"])
+    (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    (tmp_path / "again").symlink_to(tmp_path / "sub")
+    found = taken(scan(tmp_path))
+    assert len(found) == 2
+    assert found[0] == b"a.mp4"
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    """A dangling link is a file the user expects to be done."""
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nothing")
+    (entry,) = walk(scan(tmp_path))
+    assert isinstance(entry, PassedOver)
+    assert "link" in entry.reason
+
+
+def test_an_empty_file_is_told(tmp_path: Path) -> None:
+    """It can not be done and the user hears why."""
+    touch(tmp_path, ["empty.mp4"], b"")
+    (entry,) = walk(scan(tmp_path))
+    assert isinstance(entry, PassedOver)
+    assert entry.reason == "is empty"
+    assert entry.failure is not None
+
+
+def test_globs_hold_for_names_and_for_paths(tmp_path: Path) -> None:
+    """A pattern without a slash is about the name in any folder; one with a slash about the whole path."""
+    touch(tmp_path, ["a.mp4", "b.mkv", "sub/a.mp4", "sub/trailer-a.mp4"])
+    assert taken(scan(tmp_path, include=("*.mp4",))) == [b"a.mp4", b"sub/a.mp4", b"sub/trailer-a.mp4"]
+    assert taken(scan(tmp_path, include=("sub/*",))) == [b"sub/a.mp4", b"sub/trailer-a.mp4"]
+    assert taken(scan(tmp_path, exclude=("trailer-*", "*.mkv"))) == [b"a.mp4", b"sub/a.mp4"]
+
+
+def test_sizes_bound_what_is_taken(tmp_path: Path) -> None:
+    """Too small and too large are passed over with the bound in the reason."""
+    touch(tmp_path, ["small.mp4"], b"x" * 10)
+    touch(tmp_path, ["right.mp4"], b"x" * 100)
+    touch(tmp_path, ["large.mp4"], b"x" * 1000)
+    plan = scan(tmp_path, min_size_bytes=50, max_size_bytes=500)
+    assert taken(plan) == [b"right.mp4"]
+    reasons = {e.relative: e.reason for e in walk(plan) if isinstance(e, PassedOver)}
+    assert "smaller than 50" in reasons[b"small.mp4"]
+    assert "larger than 500" in reasons[b"large.mp4"]
+
+
+def test_a_file_still_being_copied_is_left_for_the_next_run(tmp_path: Path) -> None:
+    """An old mtime does not make a file settled: a copy that keeps the mtime still changed its inode just now."""
+    touch(tmp_path, ["copying.mp4"])
+    os.utime(tmp_path / "copying.mp4", (1, 1))
+    plan = scan(tmp_path, min_age_seconds=3600)
+    (entry,) = walk(plan)
+    assert isinstance(entry, PassedOver)
+    assert "next run" in entry.reason
+    settled = ScanPlan(plan.root, plan.output_root, plan.profile, time.time_ns() + 7200 * 10**9)
+    assert taken(settled) == [b"copying.mp4"]
+
+
+def test_a_walk_goes_on_after_any_file(tmp_path: Path) -> None:
+    """Wherever a walk ends, one that resumes there brings exactly the rest, in the same order."""
+    touch(tmp_path, ["b.mp4", "a.mp4", "z/1.mp4", "c/2.mp4", "c/a/3.mp4", "c.mp4", "c/z.mp4"])
+    whole = taken(scan(tmp_path))
+    assert whole == sorted(whole, key=order_key)
+    for position, name in enumerate(whole):
+        assert taken(scan(tmp_path, after=name)) == whole[position + 1 :]
+
+
+def test_one_file_as_input_needs_no_known_extension(tmp_path: Path) -> None:
+    """Who names a file means it."""
+    touch(tmp_path, ["movie.unknown"])
+    (entry,) = walk(scan(tmp_path / "movie.unknown"))
+    assert isinstance(entry, Candidate)
+    assert entry.source.relative == b"movie.unknown"
+    assert entry.output == b"movie.mp4"
+
+
+def test_what_lies_under_the_output_name_is_told(tmp_path: Path) -> None:
+    """Size and mtime of an existing output come with the candidate."""
+    touch(tmp_path, ["in/a.mp4", "in/b.mp4"])
+    touch(tmp_path, ["out/a.mp4"], b"12345")
+    first, second = (e for e in walk(scan(tmp_path / "in", output=tmp_path / "out")) if isinstance(e, Candidate))
+    assert first.existing == (5, os.stat(tmp_path / "out" / "a.mp4").st_mtime_ns)
+    assert second.existing is None
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_that_may_not_be_listed_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """One closed folder does not end the walk."""
+    touch(tmp_path, ["closed/a.mp4", "open/b.mp4"])
+    (tmp_path / "closed").chmod(0)
+    try:
+        entries = list(walk(scan(tmp_path)))
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+    assert [e.relative for e in entries if isinstance(e, PassedOver)] == [b"closed"]
+    assert [e.source.relative for e in entries if isinstance(e, Candidate)] == [b"open/b.mp4"]
+
+
+def test_a_large_tree_is_walked_lazily(tmp_path: Path) -> None:
+    """The first files come without the rest having been looked at: the last folder does not exist any more by then."""
+    for folder in range(20):
+        touch(tmp_path, [f"{folder:02d}/{n}.mp4" for n in range(50)])
+    entries = walk(scan(tmp_path))
+    assert len(list(islice(entries, 10))) == 10
+    for name in (tmp_path / "19").iterdir():
+        name.unlink()
+    (tmp_path / "19").rmdir()
+    rest = list(entries)
+    assert len([e for e in rest if isinstance(e, Candidate)]) == 19 * 50 - 10

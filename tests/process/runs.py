@@ -1,0 +1,102 @@
+"""What the tests of whole runs share: a listener that remembers, a request, and a look at the journal."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pyprocessor.engine.listener import RunRequest
+from pyprocessor.engine.loop import Engine, RunResult
+from pyprocessor.ffmpeg.tool import find
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import JobState, Outcome, Profile, RunSnapshot
+from pyprocessor.profiles import load
+
+
+@dataclass
+class Recorder:
+    """A listener that remembers what it heard and calls `on_started` when a file starts."""
+
+    on_started: Callable[[str], None] = lambda name: None
+    names: dict[str, str] = field(default_factory=dict)
+    starts: list[str] = field(default_factory=list)
+    outcomes: list[tuple[str, Outcome, bool]] = field(default_factory=list)
+    notices: list[tuple[str, str]] = field(default_factory=list)
+    snapshots: list[RunSnapshot] = field(default_factory=list)
+    files: int = 0
+
+    def found(self, files: int, listing_done: bool) -> None:
+        self.files = files
+
+    def queued(self, jobs: int, media_seconds: float) -> None:
+        pass
+
+    def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
+        self.names[job_id] = name
+        self.starts.append(name)
+        self.on_started(name)
+
+    def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
+        pass
+
+    def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None:
+        self.outcomes.append((self.names.get(job_id, job_id), outcome, will_retry))
+
+    def notice(self, level: str, text: str) -> None:
+        self.notices.append((level, text))
+
+    def tick(self, snapshot: RunSnapshot) -> None:
+        self.snapshots.append(snapshot)
+
+
+def request(inputs: Path, output: Path, *, profile: Profile | None = None, **changes: object) -> RunRequest:
+    """A request over these folders, with the profile `fast` unless another is given."""
+    asked = RunRequest(
+        input=os.fsencode(inputs),
+        output=os.fsencode(output),
+        profile=profile or load("fast", environment={}).profile,
+        tool_path=find(os.environ).path,
+    )
+    return replace(asked, **changes)  # type: ignore[arg-type]
+
+
+def run(asked: RunRequest, recorder: Recorder | None = None, *, start_method: str | None = None) -> RunResult:
+    """One run, in this process and thread."""
+    return Engine(asked, recorder or Recorder(), start_method=start_method).run()
+
+
+def run_in_thread(asked: RunRequest, recorder: Recorder) -> tuple[threading.Thread, list[RunResult]]:
+    """One run in a thread of its own; the result is in the list when the thread has ended."""
+    results: list[RunResult] = []
+    thread = threading.Thread(target=lambda: results.append(run(asked, recorder)), daemon=True)
+    thread.start()
+    return thread, results
+
+
+def rows(output: Path) -> dict[bytes, JobRow]:
+    """The journal's jobs by their source's relative path."""
+    with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
+        return {row.source.relative: row for row in journal.jobs()}
+
+
+def states(output: Path) -> dict[bytes, JobState]:
+    """State by relative path."""
+    return {relative: row.state for relative, row in rows(output).items()}
+
+
+def published(output: Path) -> set[str]:
+    """Every file below the output folder that bears a final name, as relative paths."""
+    return {
+        str(path.relative_to(output))
+        for path in output.rglob("*")
+        if path.is_file() and ".pyprocessor" not in path.relative_to(output).parts
+    }
+
+
+def partials(output: Path) -> list[str]:
+    """What lies in the partials folder."""
+    return sorted(os.listdir(output / ".pyprocessor" / "partial"))

@@ -1,0 +1,250 @@
+"""The rules of the house, read from the syntax trees of the package: who may import what, and who may touch what."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import pyprocessor
+
+PACKAGE = Path(pyprocessor.__file__).parent
+LINES_AT_MOST = 600
+NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers", "shared"}
+
+BELOW_ENGINE = [
+    *("errors", "models", "profiles", "builtin_profiles", "ffmpeg", "inspect"),
+    *("recipes", "publish", "costs", "plan", "journal", "tasks"),
+]
+DOORS = ["taskqueue", "chunks", "microbatch", "frames", "cluster"]
+MAY_IMPORT: dict[str, list[str]] = {
+    "__init__": [],
+    "__main__": ["cli"],
+    "errors": [],
+    "models": ["errors"],
+    "profiles": ["models", "errors", "builtin_profiles"],
+    "ffmpeg": ["models", "errors"],
+    "inspect": ["ffmpeg", "models", "errors"],
+    "recipes": ["inspect", "ffmpeg", "models", "errors"],
+    "publish": ["models", "errors"],
+    "costs": ["models", "errors"],
+    "plan": ["costs", "models", "errors"],
+    "journal": ["models", "errors"],
+    "tasks": ["recipes", "inspect", "ffmpeg", "publish", "models", "errors"],
+    "engine": BELOW_ENGINE,
+    "report": ["journal", "models", "errors"],
+    "cli": [*BELOW_ENGINE, "engine", "report", *DOORS],
+    **{door: [*BELOW_ENGINE, "engine"] for door in DOORS},
+}
+"""The table of the design. A room may import itself, and anyone may ask the package for its version."""
+
+ONLY_IN: dict[str, list[str]] = {
+    "sqlite3": ["journal/"],
+    "click": ["cli/"],
+    "tqdm": ["report/progress.py"],
+    "pydantic": ["profiles/"],
+    "yaml": ["profiles/"],
+    "json5": ["profiles/"],
+    "psutil": ["engine/system.py", "ffmpeg/process.py"],  # the latter: its own child, where there is no /proc
+    "av": ["inspect/", "cli/doctor.py"],  # the latter only tells whether it loads
+    "imageio_ffmpeg": ["ffmpeg/"],
+}
+"""Which modules may import a library. A folder ends with a slash."""
+
+HEAVY = {"av", "pydantic", "yaml", "json5", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
+
+FILE_CALLS = {
+    "os": {
+        "rename", "renames", "replace", "link", "symlink", "unlink", "remove", "removedirs", "rmdir", "truncate",
+    },
+    "shutil": {"rmtree", "move"},
+    "Path": {"rename", "unlink", "rmdir", "hardlink_to", "symlink_to"},
+}  # fmt: skip
+"""Calls that take a name away or give one. `Path.replace` is missing: strings have a method of that name."""
+
+MAY_CATCH_ALL = ["engine/worker.py", "engine/scout.py", "cli/main.py"]
+KERNEL_FILES = {"engine/system.py": ("/proc/", "/sys/"), "ffmpeg/process.py": ("/proc/",)}
+"""ffmpeg/process asks about its own child only."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the package, by its path below it."""
+
+    path: str
+    tree: ast.Module
+    lines: int
+
+    @property
+    def room(self) -> str:
+        """The folder it lies in, or its own name at the top."""
+        first = self.path.split("/", maxsplit=1)[0]
+        return first.removesuffix(".py")
+
+    def lies_in(self, places: list[str]) -> bool:
+        """Whether it is one of these files or lies in one of these folders."""
+        return any(self.path == place or (place.endswith("/") and self.path.startswith(place)) for place in places)
+
+
+@cache
+def modules() -> tuple[Module, ...]:
+    """All modules of the package."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found.append(Module(path.relative_to(PACKAGE).as_posix(), ast.parse(text), len(text.splitlines())))
+    return tuple(found)
+
+
+def imports(module: Module) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything a module imports, wherever in the file it does."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module.path}:{node.lineno} imports relatively"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def dotted(node: ast.expr) -> str:
+    """`os.path.join` of the expression that names it; empty where it is no plain name."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return ""
+
+
+def broken_imports(table: dict[str, list[str]]) -> Iterator[str]:
+    """Imports between rooms that the table does not have."""
+    rooms = {module.room for module in modules()} | set(table) | {"builtin_profiles"}
+    for module in modules():
+        for line, name in imports(module):
+            package, _, inside = name.partition(".")
+            room = inside.partition(".")[0]
+            if package != "pyprocessor" or room == module.room or room not in rooms:
+                continue
+            if room not in table.get(module.room, []):
+                yield f"{module.path}:{line} imports {name}"
+
+
+def test_every_room_is_in_the_table() -> None:
+    """A new room has to say what it may import."""
+    assert {module.room for module in modules()} <= set(MAY_IMPORT)
+
+
+def test_rooms_import_only_what_they_may() -> None:
+    """The import table of the design holds, inside functions and type checking too."""
+    assert list(broken_imports(MAY_IMPORT)) == []
+
+
+def test_the_import_test_would_notice() -> None:
+    """With the engine's row emptied its imports are found."""
+    assert any(line.startswith("journal/") for line in broken_imports({**MAY_IMPORT, "journal": []}))
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_is_imported_only_by_its_room(library: str) -> None:
+    """One room knows each library, so that it can be replaced there."""
+    broken = [
+        f"{module.path}:{line} imports {name}"
+        for module in modules()
+        for line, name in imports(module)
+        if name.partition(".")[0] == library and not module.lies_in(ONLY_IN[library])
+    ]
+    assert broken == []
+
+
+def test_the_records_need_no_library() -> None:
+    """`models` and `errors` stand on the standard library alone."""
+    for module in modules():
+        if module.room in ("models", "errors", "__init__"):
+            assert {name.partition(".")[0] for _, name in imports(module)}.isdisjoint(HEAVY)
+
+
+def file_calls(module: Module) -> Iterator[tuple[int, str]]:
+    """Calls, or mere mentions, of functions that rename, link or remove files."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute):
+            owner, _, _ = dotted(node).rpartition(".")
+            if owner in ("os", "shutil") and node.attr in FILE_CALLS[owner]:
+                yield node.lineno, f"{owner}.{node.attr}"
+            elif owner not in ("os", "shutil") and node.attr in FILE_CALLS["Path"]:
+                yield node.lineno, f"Path.{node.attr}"
+        elif isinstance(node, ast.ImportFrom) and node.module in ("os", "shutil"):
+            names = (alias.name for alias in node.names)
+            yield from ((node.lineno, f"{node.module}.{name}") for name in names if name in FILE_CALLS[node.module])
+
+
+def test_only_publish_renames_and_removes() -> None:
+    """Names of files are given and taken in one room."""
+    broken = []
+    for module in modules():
+        if module.room == "publish":
+            continue
+        broken += [f"{module.path}:{line} uses {call}" for line, call in file_calls(module)]
+    assert broken == []
+
+
+def docstrings(tree: ast.Module) -> set[int]:
+    """The nodes, by identity, that are strings standing alone: docstrings of whatever they follow."""
+    return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+
+
+def test_only_the_system_module_reads_the_kernels_files() -> None:
+    """/proc and /sys are read in one place."""
+    broken = []
+    for module in modules():
+        allowed = KERNEL_FILES.get(module.path, ())
+        spoken = docstrings(module.tree)
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Constant) or id(node) in spoken:
+                continue
+            text = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
+            if isinstance(text, str) and text.startswith(("/proc/", "/sys/")) and not text.startswith(allowed or "\0"):
+                broken.append(f"{module.path}:{node.lineno} reads {text}")
+    assert broken == []
+
+
+def catches_all(handler: ast.ExceptHandler) -> bool:
+    """Whether it catches every exception and does not let it go on."""
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    names = {"" if one is None else dotted(one) for one in caught}
+    last = handler.body[-1]
+    goes_on = isinstance(last, ast.Raise) and last.exc is None
+    return bool(names & {"", "Exception", "BaseException"}) and not goes_on
+
+
+def test_only_the_boundaries_catch_everything() -> None:
+    """Elsewhere an error that nobody expected must come out."""
+    broken = [
+        f"{module.path}:{node.lineno}"
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ExceptHandler) and catches_all(node) and not module.lies_in(MAY_CATCH_ALL)
+    ]
+    assert broken == []
+
+
+def test_modules_are_short() -> None:
+    """Nobody reads a module of more than 600 lines."""
+    assert [f"{module.path}: {module.lines}" for module in modules() if module.lines > LINES_AT_MOST] == []
+
+
+def test_names_say_something() -> None:
+    """A module is named after what it is about."""
+    for module in modules():
+        words = set(module.path.removesuffix(".py").replace("/", "_").split("_"))
+        assert words.isdisjoint(NAMES_THAT_SAY_NOTHING), module.path
+
+
+def test_the_journal_is_not_known_to_the_worker() -> None:
+    """A batch process and the scout touch neither the journal nor the terminal."""
+    for module in modules():
+        if module.path in ("engine/worker.py", "engine/scout.py"):
+            names = {name for _, name in imports(module)}
+            assert not any(name.startswith(("pyprocessor.journal", "pyprocessor.report")) for name in names)

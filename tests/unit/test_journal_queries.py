@@ -1,0 +1,109 @@
+"""The SQL beside the journal's code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import pyprocessor.journal
+from pyprocessor.journal.queries import QUERIES, SCHEMA, parse
+from pyprocessor.journal.rows import Counts
+from pyprocessor.models import FINAL_STATES, JobState
+
+FOLDER = Path(pyprocessor.journal.__file__).parent
+OWNING = {JobState.PENDING, JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING, JobState.SUCCEEDED}
+
+
+@pytest.fixture
+def schema() -> Iterator[sqlite3.Connection]:
+    """An empty journal in memory."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(SCHEMA)
+        yield connection
+
+
+def strings_in_code() -> set[str]:
+    """Every string constant of the journal's modules."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.py"))
+    return {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_every_statement_is_used() -> None:
+    """No name in queries.sql is without a caller."""
+    assert set(QUERIES) <= strings_in_code()
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) -> None:
+    """SQLite can plan each statement against the schema."""
+    names = set(re.findall(r":(\w+)", QUERIES[name]))
+    schema.execute(f"EXPLAIN {QUERIES[name]}", dict.fromkeys(names))
+
+
+def test_a_name_may_not_stand_twice() -> None:
+    """Two statements of one name are refused at loading."""
+    with pytest.raises(ValueError, match="names one twice"):
+        parse("-- name: one\nSELECT 1\n-- name: one\nSELECT 2\n")
+
+
+def test_parsing_leaves_comments_out() -> None:
+    """A comment before a name does not end up in the statement above it."""
+    assert dict(parse("-- head\n-- name: one\nSELECT 1\n\n-- about two\n-- name: two\nSELECT 2\n")) == {
+        "one": "SELECT 1",
+        "two": "SELECT 2",
+    }
+
+
+def states_of(text: str) -> list[set[str]]:
+    """The state lists `state IN (...)` of an SQL text."""
+    return [set(re.findall(r"'(\w+)'", found)) for found in re.findall(r"state IN \(([^)]*)\)", text)]
+
+
+def test_the_states_in_sql_are_the_states_in_python() -> None:
+    """The owners of a name and the final states are spelt out in SQL as the models have them."""
+    assert states_of(SCHEMA) == [{str(state) for state in OWNING}]
+    assert states_of(QUERIES["output_owner"]) == [{str(state) for state in OWNING}]
+    final, owning = states_of(QUERIES["reset_job"])
+    assert final == {str(state) for state in FINAL_STATES}
+    assert owning == {str(state) for state in OWNING}
+    for text in (SCHEMA, *QUERIES.values()):
+        for states in states_of(text):
+            assert states <= set(JobState)
+
+
+def test_counts_has_a_field_for_each_state() -> None:
+    """A new state cannot be forgotten in the counts."""
+    assert {field.name for field in fields(Counts)} == set(JobState)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("job", "sqlite_autoindex_jobs_1"),
+        ("output_owner", "jobs_output"),
+        ("reset_job", "jobs_output"),
+        ("jobs_page_in_state", "jobs_state"),
+        ("ids_page_in_state", "jobs_state"),
+        ("counts", "jobs_state"),
+        ("open_attempts_page", "attempts_open"),
+        ("attempts_of_job", "attempts_job"),
+        ("events_of_job", "events_job"),
+    ],
+)
+def test_the_lookups_use_their_index(schema: sqlite3.Connection, name: str, index: str) -> None:
+    """No lookup that is made for each file walks a whole table."""
+    names = set(re.findall(r":(\w+)", QUERIES[name]))
+    plan = schema.execute(f"EXPLAIN QUERY PLAN {QUERIES[name]}", dict.fromkeys(names)).fetchall()
+    assert any(index in step[3] for step in plan), plan

@@ -1,0 +1,73 @@
+"""The examples, the documentation and the JSON Schema say what the code does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyprocessor import profiles
+from pyprocessor.profiles.codecs import CONTAINERS
+from pyprocessor.profiles.environment import _SHORT
+from pyprocessor.profiles.flat import FLAT_SECTIONS, FlatProfile
+from pyprocessor.profiles.overrides import _OPTIONS
+from pyprocessor.profiles.schema import SECTIONS, ProfileFile
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = sorted(path for path in (DOCS / "examples").iterdir() if path.suffix in (".json", ".jsonc", ".yaml"))
+
+
+def test_there_are_examples_of_every_form() -> None:
+    """JSON with comments, YAML and the flat form are each shown."""
+    assert {"film-library.yaml", "web-clips.jsonc", "older-flat.json", "limits.yaml"} <= {p.name for p in EXAMPLES}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_examples_are_valid(example: Path) -> None:
+    """Every profile among the examples loads; only the flat one has keys without effect."""
+    notices = profiles.validate(str(example))
+    assert bool(notices) == (example.name == "older-flat.json")
+
+
+def test_the_documentation_names_every_key() -> None:
+    """No key, container, variable, option or built-in profile is missing from docs/profiles.md."""
+    text = (DOCS / "profiles.md").read_text()
+    words = {*ProfileFile.model_fields, *CONTAINERS, *profiles.builtin_names()}
+    for model in (FlatProfile, *SECTIONS.values(), *FLAT_SECTIONS.values()):
+        words |= set(model.model_fields)
+    words |= {f"PYPROCESSOR_{name}" for name in _SHORT} | {option for _, option, _, _ in _OPTIONS}
+    assert sorted(word for word in words if f"`{word}`" not in text) == []
+
+
+def test_schema_describes_every_key_and_is_closed() -> None:
+    """Each key of both forms has a description, and unknown keys are refused by editors, too."""
+    schema = profiles.json_schema()
+    json.dumps(schema)
+    definitions: dict[str, Any] = schema["$defs"]
+    models = {ProfileFile, FlatProfile, *SECTIONS.values(), *FLAT_SECTIONS.values()}
+    assert {model.__name__ for model in models} == set(definitions)
+    for model in models:
+        described = definitions[model.__name__]
+        assert described["additionalProperties"] is False
+        assert set(described["properties"]) == set(model.model_fields)
+        assert all(part["description"] for part in described["properties"].values())
+    percent = definitions["BatchProcessing"]["properties"]["max_memory_percent"]
+    assert percent["default"] == 80
+    assert {"type": "number", "minimum": 1, "maximum": 100} in percent["anyOf"]
+    assert {"type": "boolean"} in definitions["ProfileFile"]["properties"]["video"]["anyOf"]
+
+
+def test_the_cli_module_imports_nothing_heavy() -> None:
+    """`pyprocessor profiles --help` needs neither pydantic nor YAML."""
+    code = "import sys, pyprocessor.cli.profiles; sys.exit(bool({'pydantic', 'yaml', 'json5'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_loading_a_yaml_profile_leaves_json5_out() -> None:
+    """The slow JSON reader is imported only for a file that needs it."""
+    code = "import sys; from pyprocessor import profiles; profiles.load('fast'); sys.exit('json5' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

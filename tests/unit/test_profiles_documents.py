@@ -1,0 +1,162 @@
+"""Reading profile files: formats, limits, and errors that name file and line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyprocessor.errors import ProfileError
+from pyprocessor.profiles.documents import MAX_FILE_BYTES, Document, parse_document, read_document
+
+
+def parse(text: str | bytes, suffix: str = ".yaml") -> Document:
+    content = text.encode() if isinstance(text, str) else text
+    return parse_document(content, name="p", identity="p", folder="", suffix=suffix)
+
+
+def error_of(text: str | bytes, suffix: str = ".yaml") -> str:
+    with pytest.raises(ProfileError) as caught:
+        parse(text, suffix)
+    return str(caught.value)
+
+
+def test_json_with_comments_trailing_commas_and_lines() -> None:
+    """Comments of both kinds are read over, and every key knows its line."""
+    text = '// first\n{"video": { /* : { */\n  "crf": 20, // why\n},\n scan: {extensions: ["a", {b: 1}]}}'
+    document = parse(text, ".json")
+    assert document.values == {"video": {"crf": 20}, "scan": {"extensions": ["a", {"b": 1}]}}
+    assert document.lines == {
+        ("video",): 2,
+        ("video", "crf"): 3,
+        ("scan",): 5,
+        ("scan", "extensions"): 5,
+        ("scan", "extensions", "2", "b"): 5,
+    }
+
+
+def test_yaml_with_lines_anchors_and_merge() -> None:
+    """Anchors and `<<` work; a key of the mapping itself wins over a merged one."""
+    document = parse("base: &b {crf: 20, preset: slow}\nvideo:\n  <<: *b\n  crf: 18\n")
+    assert document.values["video"] == {"crf": 18, "preset": "slow"}
+    assert document.lines["video", "crf"] == 4
+
+
+def test_unknown_suffix_is_told_by_content() -> None:
+    """Without a known suffix, an opening brace or a comment means JSON."""
+    assert parse('{"a": 1} // x', "").values == {"a": 1}
+    assert parse("// x\n{a: 1}", ".conf").values == {"a": 1}
+    assert parse("a: 1", ".conf").values == {"a": 1}
+
+
+def test_duplicate_keys_name_key_and_line() -> None:
+    """A key that stands twice is an error in both formats, never the last one silently."""
+    assert "line 4: the key `video.crf` stands twice, first in line 2" in error_of(
+        "video:\n  crf: 1\n  tune: film\n  crf: 2"
+    )
+    assert "line 3: the key `video.crf` stands twice" in error_of('{"video": {\n"crf": 1,\n"crf": 2}}', ".json")
+    assert "line 2: the key `a` stands twice" in error_of("{a: 1, // json5\n a: 2,}", ".json")
+    assert "the key `crf` stands twice" in error_of('{"crf": 1, "\\u0063rf": 2} ]', ".json")
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "expected"),
+    [
+        ("", ".yaml", "p is empty"),
+        (" \n\t", ".json", "p is empty"),
+        ("# only a comment", ".yaml", "holds nothing"),
+        ("- a", ".yaml", "holds a list"),
+        ("[1]", ".json", "holds a list"),
+        ('"x"', ".json", "holds a single value"),
+        (b"\xef\xbb\xbfa: 1", ".yaml", "byte order mark"),
+        ("a: 1".encode("utf-16"), ".yaml", "byte order mark"),
+        (b"a: 1\nb: \xff", ".yaml", "line 2: the text is not UTF-8"),
+        ("a: [1", ".yaml", "line 1, column 6: not valid YAML"),
+        ("a: 1\n\tb: 2", ".yaml", "line 2, column 1: not valid YAML"),
+        ("a: 1\n---\nb: 1", ".yaml", "expected a single document"),
+        ("a: \x01", ".yaml", "line 1: the character U+0001 may not stand in YAML"),
+        ("a: !!python/name:os.system x", ".yaml", "line 1, column 4: not valid YAML"),
+        ("a: !!binary aGk=", ".yaml", "`a` reads as bytes"),
+        ("a: 2020-01-01", ".yaml", "`a` reads as date"),
+        ("a: 2020-99-01", ".yaml", "`a` is not a value that can be read"),
+        ("a: .nan", ".yaml", "`a` must be a finite number"),
+        ('{"a": NaN}', ".json", "`a` must be a finite number"),
+        ("{a: [1, -Infinity]}", ".json", "`a.2` must be a finite number"),
+        ("on: 1", ".yaml", "the key 'on' reads as bool in YAML; put it in quotes"),
+        ("[a]: 1", ".yaml", "a key must be a text"),
+        ("<<: 5", ".yaml", "only a mapping can be merged"),
+        ("a: *b", ".yaml", "undefined alias"),
+        ('{"a": }', ".json", "line 1, column 7: not valid JSON"),
+        ('{"a": 1', ".json", "not valid JSON: unexpected end of input"),
+        ('{"a": ' + "9" * 5000 + "}", ".json", "p is not valid JSON"),
+        ("a: " + "9" * 5000, ".yaml", "not a value that can be read"),
+        ("[" * 5000, ".yaml", "nested too deeply"),
+        ("[" * 5000, ".json", "nested too deeply"),
+        ("[" * 200 + "]" * 200, ".json", "nested too deeply"),
+        ("a: &a [*a]", ".yaml", "nested too deeply, or an alias holds itself"),
+        ("a: &a {<<: *a}", ".yaml", "nested too deeply|more than"),
+        (b"#" * (MAX_FILE_BYTES + 1), ".yaml", "larger than 1024 KiB"),
+    ],
+)
+def test_bad_content_gets_one_clear_sentence(text: str | bytes, suffix: str, expected: str) -> None:
+    """Each way a file can be wrong is told with its place, and never as a traceback."""
+    message = error_of(text, suffix)
+    assert any(part in message for part in expected.split("|")), message
+    assert "\n" not in message
+    assert message.endswith(".")
+
+
+def test_alias_bombs_end_at_a_bound() -> None:
+    """Nested aliases that would write out to billions of values are refused."""
+    names = "abcdefghij"
+    rows = ["a: &a [1,1,1,1,1,1,1,1,1,1]"]
+    rows += [f"{new}: &{new} [{','.join(['*' + old] * 10)}]" for old, new in zip(names, names[1:], strict=False)]
+    assert "more than 20000 values" in error_of("\n".join(rows))
+    rows = ["a: &a {k: 1}"]
+    rows += [
+        f"{new}: &{new} {{<<: [{','.join(['*' + old] * 10)}]}}" for old, new in zip(names, names[1:], strict=False)
+    ]
+    assert "more than 20000 values" in error_of("\n".join(rows))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing files, folders and unreadable files each have their own sentence."""
+    with pytest.raises(ProfileError, match="does not exist"):
+        read_document(str(tmp_path / "none.yaml"))
+    with pytest.raises(ProfileError, match="is a folder"):
+        read_document(str(tmp_path))
+    with pytest.raises(ProfileError, match="cannot be read"):
+        read_document("a\0b")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ProfileError, match="cannot be read"):
+        read_document(str(tmp_path / "loop"))
+    if os.geteuid() == 0:
+        return  # root reads everything
+    locked = tmp_path / "locked.yaml"
+    locked.write_text("a: 1")
+    locked.chmod(0)
+    with pytest.raises(ProfileError, match="cannot be read"):
+        read_document(str(locked))
+
+
+def test_a_name_that_is_not_utf8_is_printable(tmp_path: Path) -> None:
+    """Bytes that are no text come out escaped."""
+    path = os.fsencode(tmp_path) + b"/\xff.yaml"
+    with open(path, "wb") as file:
+        file.write(b"- x")
+    with pytest.raises(ProfileError, match=r"\\xff\.yaml"):
+        read_document(os.fsdecode(path))
+
+
+@given(text=st.text(alphabet="{}[]:,-&*<\"'#/ \n\tab1.!|?~%", max_size=60), suffix=st.sampled_from([".yaml", ".json"]))
+def test_no_text_escapes_the_error_class(text: str, suffix: str) -> None:
+    """Whatever stands in the file, the outcome is a Document or a ProfileError."""
+    try:
+        document = parse(text, suffix)
+    except ProfileError as error:
+        assert str(error)
+    else:
+        assert isinstance(document.values, dict)

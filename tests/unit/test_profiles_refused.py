@@ -1,0 +1,209 @@
+"""Settings that are refused: every message names key, value, rule and place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyprocessor import profiles
+from pyprocessor.errors import ProfileError
+from pyprocessor.profiles import Overrides
+from pyprocessor.profiles.options import option_problem
+
+
+def error_of(
+    tmp_path: Path, text: str, environment: dict[str, str] | None = None, overrides: Overrides = Overrides()
+) -> str:
+    file = tmp_path / "p.yaml"
+    file.write_text(text)
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(str(file), environment=environment or {}, overrides=overrides)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("crff: 1", "p.yaml, line 1: unknown key `crff`"),
+        ("video:\n  crff: 1", "p.yaml, line 2: unknown key `video.crff`; did you mean `video.crf`?"),
+        ("crf: 1", "unknown key `crf`; did you mean `video.crf`?"),
+        ("audio: {crf: 1}", "unknown key `audio.crf`; did you mean `video.crf`?"),
+        ("video: {container: mp4}", "unknown key `video.container`; did you mean `container`?"),
+        ("batch-processing: {}", "unknown key `batch-processing`; did you mean `batch_processing`?"),
+        ("zzz: 1", "unknown key `zzz`; known here are description, extends,"),
+        ("video: 5", "`video` is 5, but must be a table of settings"),
+        ("subtitles: maybe", '`subtitles` is "maybe", but must be true or false'),
+        ("video: {crf: 20.5}", "`video.crf` is 20.5, but must be a whole number"),
+        ("video: {crf: '20'}", '`video.crf` is "20", but must be a whole number'),
+        ("video: {crf: true}", "`video.crf` is true, but must be a whole number"),
+        ("video: {crf: 52}", "`video.crf` is 52, but must be from 0 to 51 for libx264"),
+        ("video: {encoder: libsvtav1, crf: 64}", "must be from 0 to 63"),
+        ("video: {encoder: ffv1, crf: 3}\ncontainer: mkv", "must be left out: ffv1 has no CRF"),
+        ("video: {preset: meduim}", "for libx264; did you mean medium"),
+        ("video: {encoder: libsvtav1, preset: slow}", "must be a number from 0 to 13 for libsvtav1"),
+        ("video: {encoder: libsvtav1, preset: -1}", "must be a number from 0 to 13 for libsvtav1"),
+        ("video: {encoder: libaom-av1, preset: slow}", "must be left out: libaom-av1 has no presets"),
+        ("video: {preset: [a]}", "must be a preset's name or number"),
+        ("video: {tune: movie}", "must be one of film, animation, grain"),
+        ("video: {encoder: libsvtav1, tune: film}", "has no such option; put tune=0 into"),
+        ("video: {encoder: 'lib x264'}", "must be a name as ffmpeg lists it"),
+        ("video: {encoder: copy}", "`copy` is not one"),
+        ("video: {encoder: aac}", "must be an encoder of pictures"),
+        ("audio: {encoder: libx264}", "must be an encoder of sound"),
+        ("video: {hdr: yes}", "`video.hdr` is true, but must be 'tonemap' or 'keep'"),
+        ("video: {hdr: keep, pixel_format: yuv420p}", "must have 10 bits or more"),
+        ("video: {pixel_format: 'yuv 420'}", "must be a pixel format"),
+        ("video: {max_height: 541}", "must be an even number: write 540"),
+        ("video: {max_width: 8}", "must be from 16 to 16,384 pixels"),
+        ("video: {fps: 0}", "must be a frame rate above 0 and at most 240"),
+        ("video: {bitrates: 5M}", "must be a table of heights and bit rates"),
+        ("video: {bitrates: {tall: 5M}}", "does not fit at 'tall': it must name a height"),
+        ("video: {bitrates: {1080p: fast}}", "does not fit at '1080p': it must be a bit rate"),
+        ("video: {bitrates: {1080p: 5000}}", "write 5000k for 5000 kbit/s"),
+        ("video: {bitrates: {1080p: 5M, 1080: 4M}}", "names the height 1080p twice"),
+        ("video: {options: [bf]}", "must be a table of encoder options"),
+        ("video: {options: {bf: [1]}}", "must give 'bf' a text or a number"),
+        ("audio: {bitrate: 128}", "must be from 6,000 to 10,000,000 bits per second; write 128k"),
+        ("audio: {bitrates: [128k, x]}", 'item 2 of `audio.bitrates` is "x"'),
+        ("audio: {channels: 9}", "must be from 1 to 8 channels"),
+        ("audio: {encoder: libopus, sample_rate: 44100}", "or 48000 Hz for libopus"),
+        ("container: mp3\naudio: {channels: 6}", "must be 1 or 2 for libmp3lame"),
+        ("container: mkw", "did you mean mkv"),
+        ("container: webm\nvideo: {encoder: libx264}", "must make a codec that webm holds: choose libsvtav1"),
+        ("container: webm\naudio: {encoder: aac}", "opus or vorbis; its usual encoder is libopus"),
+        ("container: webm\nvideo: {encoder: h264_nvenc}", "must make a codec that webm holds"),
+        ("container: m4a\nvideo: {crf: 20}", "must be one that holds a picture; or write `video: false`"),
+        ("video: false\naudio: false", "leave neither picture nor sound"),
+        ("naming: {rename_pattern: '('}", "must be a regular expression: missing )"),
+        ("naming: {rename_pattern: a}", "must have a group in round brackets"),
+        ("naming: {organization_pattern: a}", "must have a group in round brackets"),
+        ("naming: {validation_pattern: '*'}", "must be a regular expression: nothing to repeat"),
+        ("scan: {extensions: mp4}", "must be a list, written [a, b]"),
+        ("scan: {extensions: []}", "must not be empty"),
+        ("scan: {extensions: [a/b]}", "must be a file extension such as mp4"),
+        ("scan: {include: ['']}", "must not be empty"),
+        ("scan: {min_size: 5X}", "must be a size"),
+        ("scan: {min_size: 5M, max_size: 4M}", "must not be below `scan.min_size` in p.yaml, which is 5242880 bytes"),
+        ("scan: {min_age: soon}", "must be a duration"),
+        ("batch_processing: {batch_size: 0}", "must be `auto` or a whole number from 1"),
+        ("batch_processing: {batch_size: many}", "must be `auto` or a whole number from 1"),
+        ("batch_processing: {max_memory_percent: 0}", "must be from 1 to 100 percent"),
+        ("batch_processing: {max_memory_percent: 0.8}", "write 80 for four fifths of the memory"),
+        ("batch_processing: {max_memory_percent: 101}", "must be from 1 to 100 percent"),
+        ("batch_processing: {max_memory_percent: 80%}", "must be a number"),
+        ("batch_processing: {memory_limit: 6}", "write 6G for 6 GiB"),
+        ("batch_processing: {jobs: 0}", "must be from 1 to 1,024 batches"),
+        ("estimation: {min_batch_size: 9, max_batch_size: 3}", "must not be below `estimation.min_batch_size`"),
+        ("estimation: {memory_safety_factor: 0.5}", "must be from 1 to 10"),
+        ("monitoring: {sample_interval_seconds: 0}", "must be from 0.05 to 60 seconds"),
+        ("error_handling: {max_retries: -1}", "must be from 0 to 100 retries"),
+        ("description: ''\nextends: ''", '`extends` is "", but must not be empty'),
+    ],
+)
+def test_a_wrong_setting_names_itself_and_its_rule(tmp_path: Path, text: str, expected: str) -> None:
+    """One thing wrong gives one line that says where it is, what it is and what is allowed."""
+    message = error_of(tmp_path, text)
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_all_errors_are_listed_one_to_a_line(tmp_path: Path) -> None:
+    """Errors of the file, the environment and the command line come in one message."""
+    message = error_of(
+        tmp_path,
+        "video: {crff: 1, fps: x}\nnaming: 5",
+        {"PYPROCESSOR_JOBS": "x"},
+        Overrides(max_memory_percent=0, batch_size=-1),
+    )
+    lines = message.splitlines()
+    assert lines[0] == "The settings have 6 errors:"
+    assert len(lines) == 7
+    assert all(line.startswith("  ") and line.endswith((".", "?")) for line in lines[1:])
+    assert '  PYPROCESSOR_JOBS is "x", but must be a whole number.' in lines
+    assert any(line.startswith("  --max-memory is 0, but must be from 1 to 100 percent") for line in lines)
+    assert any(line.startswith("  --batch-size is -1, but must be `auto` or a whole number") for line in lines)
+
+
+def test_a_value_is_blamed_on_who_set_it(tmp_path: Path) -> None:
+    """A value that only the whole makes wrong names the option or variable it came from."""
+    assert error_of(tmp_path, "container: mp4", {"PYPROCESSOR_CRF": "60"}).startswith("PYPROCESSOR_CRF is 60, but")
+    assert error_of(tmp_path, "container: mp4", None, Overrides(crf=60)).startswith("--crf is 60, but must be from 0")
+    message = error_of(tmp_path, "extends: default", None, Overrides(preset="quick"))
+    assert message.startswith('--preset is "quick", but must be one of ultrafast')
+    assert "built-in profile default, line" in error_of(tmp_path, "extends: default\ncontainer: webm")
+
+
+def test_options_for_a_picture_that_is_not_made(tmp_path: Path) -> None:
+    """`--crf` with a profile of sound alone is an error; a variable set for all runs is only a notice."""
+    assert error_of(tmp_path, "extends: audio", None, Overrides(crf=20)) == (
+        "--crf has no effect, because the profile makes no picture; leave it out."
+    )
+    loaded = profiles.load("audio", environment={"PYPROCESSOR_CRF": "20"})
+    assert loaded.notices == ("PYPROCESSOR_CRF has no effect, because the profile makes no picture.",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "encoder"),
+    [
+        ("bf", "2", "libx264"),
+        ("level", "4.1", "libx264"),
+        ("psy-rd", "1.0:0.1", "libx264"),
+        ("x264-params", "aq-mode=3:no-mbtree=1:psy_rd=1.0,0.2", "libx264"),
+        ("x265-params", "no-sao=1:aq-mode=3", "libx265"),
+        ("svtav1-params", "tune=0:film-grain=8", "libsvtav1"),
+        ("cpu-used", "4", "libvpx-vp9"),
+        ("row-mt", "1", "libaom-av1"),
+        ("rc-lookahead", "32", "hevc_nvenc"),
+    ],
+)
+def test_allowed_options(name: str, value: str, encoder: str) -> None:
+    """Options that only change how pictures are coded pass."""
+    assert option_problem(name, value, encoder) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "encoder", "expected"),
+    [
+        ("passlogfile", "x", "libx264", "not among the options allowed"),
+        ("stats", "x", "libx264", "not among the options allowed"),
+        ("x264opts", "stats=x", "libx264", "did you mean"),
+        ("threads", "8", "libx264", "shares the processor's cores out"),
+        ("x265-params", "no-sao=1", "libx264", "not among the options allowed"),
+        ("bf", "2 -y /etc/passwd", "libx264", "must be a word or a number"),
+        ("bf", "", "libx264", "must be a word or a number"),
+        ("x264-params", "stats=/tmp/x", "libx264", "contains 'stats'"),
+        ("x264-params", "aq-mode=1:dump_yuv=x", "libx264", "contains 'dump_yuv'"),
+        ("x264-params", "qpfile=x", "libx264", "contains 'qpfile'"),
+        ("x264-params", "pass=1", "libx264", "sets itself"),
+        ("x264-params", "threads=8", "libx264", "sets itself"),
+        ("x264-params", "cqm=/etc/passwd", "libx264", "contains 'cqm'"),
+        ("x264-params", "aq-mode=/etc/passwd", "libx264", "gives aq-mode the value"),
+        ("x264-params", "aq-mode=1\\:stats=x", "libx264", "gives aq-mode the value"),
+        ("x264-params", "aq-mode='1:stats=x'", "libx264", "gives aq-mode the value"),
+        ("x264-params", "aq-mode", "libx264", "write aq-mode=1"),
+        ("x264-params", "", "libx264", "must be a text key=value"),
+        ("x265-params", "csv=x", "libx265", "contains 'csv'"),
+        ("x265-params", "analysis-save=x", "libx265", "contains 'analysis-save'"),
+        ("x265-params", "recon=x", "libx265", "contains 'recon'"),
+        ("x265-params", "pools=8", "libx265", "sets itself"),
+        ("svtav1-params", "stat-file=x", "libsvtav1", "contains 'stat-file'"),
+        ("svtav1-params", "fgs-table=x", "libsvtav1", "contains 'fgs-table'"),
+        ("svtav1-params", "lp=8", "libsvtav1", "sets itself"),
+        ("svtav1-params", "mastering-display=1", "libsvtav1", "sets itself"),
+    ],
+)
+def test_refused_options(name: str, value: str, encoder: str, expected: str) -> None:
+    """Options that could name a file, take threads over, or break out of the text are refused."""
+    problem = option_problem(name, value, encoder)
+    assert problem is not None
+    assert expected in problem
+
+
+def test_an_unknown_encoder_is_left_to_ffmpeg(tmp_path: Path) -> None:
+    """Encoders that are not known here get general checks only."""
+    file = tmp_path / "p.yaml"
+    file.write_text("video: {encoder: hevc_nvenc, preset: p5, tune: hq, crf: 30, options: {rc: vbr}}")
+    video = profiles.load(str(file), environment={}).profile.video
+    assert video is not None
+    assert (video.encoder, video.preset, video.tune, video.crf) == ("hevc_nvenc", "p5", "hq", 30)

@@ -1,0 +1,375 @@
+"""Listeners, fed with recorded sequences of events as the engine gives them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from pyprocessor.errors import FailureKind
+from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot
+from pyprocessor.report.logs import RunLog, run_log_name
+from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several, progress_line
+from pyprocessor.report.progress import MOST_FILE_BARS, Bars
+
+SNAPSHOT = RunSnapshot(
+    done=45,
+    total=100,
+    total_is_final=True,
+    succeeded=40,
+    failed=2,
+    skipped=3,
+    active=8,
+    memory_bytes=512_300_000,
+    cpu_percent=75.2,
+    elapsed_seconds=10.0,
+    eta_seconds=750.0,
+    draining=False,
+)
+SUCCEEDED = Outcome(OutcomeKind.SUCCEEDED)
+BROKEN = Outcome(OutcomeKind.FAILED, "b.mp4 is cut short.", FailureKind.BAD_INPUT)
+LINE = re.compile(
+    r"Progress: \d+/\d+ \(\d+\.\d% success\) \| Active: \d+ \| Failed: \d+ \| Memory: \d+\.\dMB \| CPU: \d+\.\d%"
+    r" \| ETA: (\d+:\d\d:\d\d|unknown)"
+)
+
+
+class Terminal(io.StringIO):
+    """A stream that remembers all that was written, with the encoding of a real one."""
+
+    encoding = "utf-8"  # type: ignore[assignment]
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Gone(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def write(self, text: str, /) -> int:
+        self.calls += 1
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def play(listener: Lines | JsonLines | Bars | RunLog | Several) -> None:
+    """A short run: one file succeeds, one fails after a retry, one is shed and left."""
+    listener.found(2, False)
+    listener.queued(2, 30.0)
+    listener.started("1", "a.mp4", 10.0)
+    listener.started("2", "b.mp4", 20.0)
+    listener.progressed("1", 5.0, 2.0)
+    listener.tick(replace(SNAPSHOT, done=0, total=2, succeeded=0, failed=0, skipped=0, elapsed_seconds=1.0))
+    listener.finished("2", replace(BROKEN, failure=FailureKind.CRASH), will_retry=True)
+    listener.found(3, True)
+    listener.queued(3, 40.0)
+    listener.started("2", "b.mp4", 20.0)
+    listener.finished("1", SUCCEEDED)
+    listener.finished("2", BROKEN)
+    listener.notice("warning", "Memory is short.")
+    listener.started("3", "c.mp4", 10.0)
+    listener.finished("3", Outcome(OutcomeKind.SHED), will_retry=True)
+    listener.tick(replace(SNAPSHOT, done=2, total=3, succeeded=1, failed=1, skipped=0, elapsed_seconds=11.0))
+
+
+def test_progress_line_has_the_exact_form() -> None:
+    """The line that scripts read is what the documentation shows, to the letter."""
+    assert progress_line(SNAPSHOT) == (
+        "Progress: 45/100 (95.6% success) | Active: 8 | Failed: 2 | Memory: 512.3MB | CPU: 75.2% | ETA: 0:12:30"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"done": 0, "failed": 0, "eta_seconds": None},
+        {"done": 100, "failed": 100, "eta_seconds": 0.0},
+        {"eta_seconds": 3600.0 * 30},
+        {"memory_bytes": 0, "cpu_percent": 0.0},
+        {"total_is_final": False, "draining": True},
+    ],
+)
+def test_progress_line_keeps_its_form(changes: dict[str, object]) -> None:
+    """Nothing done, all failed, no estimate, long estimates: the form stays."""
+    assert LINE.fullmatch(progress_line(replace(SNAPSHOT, **changes)))  # type: ignore[arg-type]
+
+
+def test_lines_tell_progress_once_an_interval() -> None:
+    """Ticks come every second; lines come every interval, and late ticks are not made up for."""
+    stream = Terminal()
+    lines = Lines(stream, interval_seconds=10)
+    for second in [*range(1, 31), 95, 96, 105]:
+        lines.tick(replace(SNAPSHOT, elapsed_seconds=float(second), done=second))
+    told = [int(line.split()[1].split("/")[0]) for line in stream.getvalue().splitlines()]
+    assert told == [10, 20, 30, 95, 105]
+    lines.close()
+    assert len(stream.getvalue().splitlines()) == 5
+
+
+def test_lines_tell_the_end_of_a_short_run() -> None:
+    """A run shorter than the interval still gets one line, at its end."""
+    stream = Terminal()
+    lines = Lines(stream, interval_seconds=10)
+    lines.tick(replace(SNAPSHOT, elapsed_seconds=0.5))
+    assert stream.getvalue() == ""
+    lines.close()
+    assert stream.getvalue() == progress_line(SNAPSHOT) + "\n"
+
+
+def test_lines_say_nothing_of_a_run_with_nothing_to_do() -> None:
+    """No files, no line."""
+    stream = Terminal()
+    lines = Lines(stream, interval_seconds=10)
+    lines.tick(replace(SNAPSHOT, total=0, done=0, failed=0, elapsed_seconds=20.0))
+    lines.close()
+    assert stream.getvalue().count("Progress:") <= 1
+    quiet = Terminal()
+    silent = Lines(quiet, interval_seconds=10)
+    silent.tick(replace(SNAPSHOT, total=0, done=0, failed=0, elapsed_seconds=0.2))
+    silent.close()
+    assert quiet.getvalue() == ""
+
+
+def test_lines_tell_failures_and_retries() -> None:
+    """A failure is told with its name and reason, a retry says so, a success and a shed file are not told."""
+    stream = Terminal()
+    play(Lines(stream, interval_seconds=10))
+    assert stream.getvalue().splitlines() == [
+        "Failed: b.mp4 is cut short. It will be tried again.",
+        "Failed: b.mp4 is cut short.",
+        "Memory is short.",
+        progress_line(replace(SNAPSHOT, done=2, total=3, failed=1)),
+    ]
+
+
+def test_quiet_tells_failures_alone() -> None:
+    """With --quiet there is no progress and no warning, but a failure is told."""
+    stream = Terminal()
+    lines = Lines(stream, interval_seconds=1, least=Level.ERROR)
+    play(lines)
+    lines.notice("error", "The disk is full.")
+    lines.close()
+    assert stream.getvalue().splitlines() == ["Failed: b.mp4 is cut short.", "The disk is full."]
+
+
+def test_verbose_tells_starts_and_ends() -> None:
+    """With --verbose every file's start and end is told."""
+    stream = Terminal()
+    play(Lines(stream, interval_seconds=10, least=Level.DEBUG))
+    lines = stream.getvalue().splitlines()
+    assert "Started: a.mp4" in lines
+    assert "Succeeded: a.mp4" in lines
+    assert "Shed: c.mp4" in lines
+    assert "The listing is complete: 3 files." in lines
+
+
+def test_a_failure_without_a_start_is_told_by_its_reason() -> None:
+    """A file that could not be inspected never started; its reason names it."""
+    stream = Terminal()
+    Lines(stream, interval_seconds=10).finished("9", Outcome(OutcomeKind.FAILED, "x.mp4 is empty."))
+    assert stream.getvalue() == "Failed: x.mp4 is empty.\n"
+
+
+def test_control_characters_never_reach_the_terminal() -> None:
+    """Names and messages with escape sequences, newlines or odd bytes come out escaped, on one line."""
+    evil = "a\x1b[2Jb\nc\udcff.mp4"
+    for listener in (Lines(out := Terminal(), interval_seconds=1, least=Level.DEBUG), Bars(out, least=Level.DEBUG)):
+        listener.queued(1, 5.0)
+        listener.started("1", evil, 5.0)
+        listener.notice("info", f"about {evil}")
+        listener.finished("1", Outcome(OutcomeKind.FAILED, f"{evil} broke", FailureKind.CRASH))
+        listener.close()
+    text = out.getvalue()
+    assert "\x1b[2J" not in text
+    assert "\udcff" not in text
+    assert "about a\\x1b[2Jb\\nc\\xff.mp4" in text
+
+
+def test_json_lines_are_each_one_object() -> None:
+    """Every line is a JSON object with time, level, event and message, and numbers stay numbers."""
+    stream = Terminal()
+    lines = JsonLines(stream, interval_seconds=10, now=lambda: 1_700_000_000.0)
+    play(lines)
+    lines.close()
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert all({"time", "level", "event", "message"} <= entry.keys() for entry in told)
+    assert told[0]["time"] == "2023-11-14T22:13:20.000Z"
+    failed = next(entry for entry in told if entry["event"] == "finished")
+    assert (failed["level"], failed["failure"], failed["will_retry"]) == ("error", "bad_input", False)
+    progress = next(entry for entry in told if entry["event"] == "progress")
+    assert (progress["done"], progress["total"], progress["eta_seconds"]) == (2, 3, 750.0)
+
+
+def test_json_lines_survive_any_name_and_a_narrow_stream() -> None:
+    """A name beyond ASCII stays readable JSON where the stream takes ASCII alone."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", errors="strict")
+    JsonLines(stream, interval_seconds=1).notice("info", "gr\u00fc\U0001f600")
+    assert json.loads(raw.getvalue())["message"] == "gr\u00fc\U0001f600"
+
+
+def test_lines_escape_what_a_narrow_stream_lacks() -> None:
+    """An emoji in a name ends no run on an ASCII stream."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", errors="strict")
+    Lines(stream, interval_seconds=1).notice("info", "\U0001f600")
+    assert raw.getvalue() == b"\\U0001f600\n"
+
+
+@pytest.mark.parametrize("kind", ["lines", "json", "bars"])
+def test_a_reader_that_went_away_does_not_end_the_run(kind: str) -> None:
+    """When standard error breaks, telling stops and the run goes on."""
+    gone = Gone()
+    stream = Hardy(gone)
+    listener: Lines | JsonLines | Bars
+    if kind == "lines":
+        listener = Lines(stream, interval_seconds=1)
+    elif kind == "json":
+        listener = JsonLines(stream, interval_seconds=1)
+    else:
+        listener = Bars(stream, rows=24)
+    play(listener)
+    listener.close()
+    assert gone.calls == 1
+
+
+def test_bars_show_the_run_and_each_file() -> None:
+    """The run's bar counts media time and files; a file's bar shows its name, speed and time left."""
+    stream = Terminal()
+    bars = Bars(stream, rows=24)
+    bars.queued(2, 40.0)
+    bars.started("1", "a.mp4", 10.0)
+    bars.started("2", "b.mp4", 30.0)
+    bars._draw_run()
+    for bar in (bars._bar, *(r.bar for r in bars._running.values())):
+        assert bar is not None
+        bar.mininterval = 0
+    bars.progressed("1", 5.0, 2.0)
+    bars.tick(replace(SNAPSHOT, done=0, total=2))
+    bars.finished("1", SUCCEEDED)
+    bars.tick(replace(SNAPSHOT, done=1, total=2, failed=0))
+    text = stream.getvalue()
+    bars.close()
+    assert "a.mp4" in text
+    assert "2.00x ETA 0:00:02" in text
+    assert "5/40s of video" in text
+    assert "10/40s of video" in text
+    assert "1/2 files" in text
+    assert "ETA 0:12:30" in text
+
+
+def test_bars_reuse_rows_and_hide_what_does_not_fit() -> None:
+    """More files run than rows are free: the others wait for a row, lowest first, and none is used twice at once."""
+    stream = Terminal()
+    bars = Bars(stream, rows=7)
+    bars.queued(9, 90.0)
+    for number in range(5):
+        bars.started(str(number), f"{number}.mp4", 10.0)
+    rows = {name: r.position for name, r in bars._running.items() if r.bar is not None}
+    assert rows == {"0": 1, "1": 2, "2": 3}
+    bars.finished("1", SUCCEEDED)
+    assert {name: r.position for name, r in bars._running.items() if r.bar is not None} == {"0": 1, "2": 3, "3": 2}
+    for name in ("0", "2", "3", "4"):
+        bars.finished(name, SUCCEEDED)
+    assert sorted(bars._free) == [1, 2, 3]
+    bars.close()
+
+
+def test_bars_hold_nothing_for_files_that_are_done() -> None:
+    """After many files, nothing is left of them."""
+    bars = Bars(Terminal(), rows=100)
+    for number in range(500):
+        bars.started(str(number), "x.mp4", 1.0)
+        bars.finished(str(number), SUCCEEDED)
+    assert not bars._running
+    assert not bars._names
+    assert len(bars._free) == MOST_FILE_BARS
+    bars.close()
+
+
+def test_bars_take_a_retried_file_back_from_the_run() -> None:
+    """A file that is tried again no longer counts as done video, one that failed for good does."""
+    bars = Bars(Terminal(), rows=24)
+    bars.queued(1, 10.0)
+    bars.started("1", "a.mp4", 10.0)
+    bars.progressed("1", 8.0, 1.0)
+    assert bars._bar is not None
+    assert bars._bar.n == pytest.approx(8.0)
+    bars.finished("1", BROKEN, will_retry=True)
+    assert bars._bar.n == pytest.approx(0.0)
+    bars.started("1", "a.mp4", 10.0)
+    bars.finished("1", BROKEN)
+    assert bars._bar.n == pytest.approx(10.0)
+    bars.close()
+
+
+def test_bars_do_not_start_a_thread_nor_settle_the_start_method() -> None:
+    """tqdm's watching thread and its multiprocessing lock are not made: the engine chooses how processes start."""
+    import subprocess
+    import sys
+
+    program = (
+        "import io, threading, multiprocessing\n"
+        "from pyprocessor.report.progress import Bars\n"
+        "b = Bars(io.StringIO(), rows=24); b.queued(1, 1.0); b.started('1', 'x', 1.0)\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+        "assert multiprocessing.get_start_method(allow_none=True) is None\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_several_pass_everything_on() -> None:
+    """A listener that fans out gives each the same."""
+    first, second = Terminal(), Terminal()
+    play(Several((Lines(first, interval_seconds=10), Lines(second, interval_seconds=10))))
+    assert first.getvalue() == second.getvalue() != ""
+
+
+def test_run_log_holds_every_start_and_end() -> None:
+    """The log tells all messages with their time and level; it is opened only when there is something to tell."""
+    opened: list[io.StringIO] = []
+
+    class Kept(io.StringIO):
+        def close(self) -> None:
+            pass
+
+    def open_log() -> io.StringIO:
+        opened.append(Kept())
+        return opened[-1]
+
+    troubles: list[str] = []
+    log = RunLog(open_log, troubles.append, now=lambda: 0.0)
+    log.found(0, True)
+    log.tick(SNAPSHOT)
+    assert not opened
+    play(log)
+    log.close()
+    lines = opened[0].getvalue().splitlines()
+    assert len(opened) == 1
+    assert lines[0] == "1970-01-01T00:00:00Z debug   Started: a.mp4"
+    assert "1970-01-01T00:00:00Z error   Failed: b.mp4 is cut short." in lines
+    assert not troubles
+
+
+def test_run_log_that_cannot_be_written_is_told_once() -> None:
+    """A full disk ends the log, not the run."""
+    troubles: list[str] = []
+
+    def open_log() -> io.StringIO:
+        raise OSError(28, "No space left on device")
+
+    play(RunLog(open_log, troubles.append))
+    assert len(troubles) == 1
+    assert "No space left on device" in troubles[0]
+
+
+def test_run_log_names_sort_by_time() -> None:
+    """The newest log is the last in the folder."""
+    assert run_log_name(0.0, 7) == "run-19700101-000000-7.log"
+    assert run_log_name(0.0, 7) < run_log_name(100.0, 3)
