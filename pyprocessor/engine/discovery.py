@@ -72,7 +72,6 @@ class Todo:
     job: Job
     features: CostFeatures
     fresh: bool
-    earlier: JobRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +248,9 @@ class Discovery:
 
     def _passed_over(self, passed: PassedOver) -> Finding:
         source = passed.source or Source(os.path.join(self._request.input, passed.relative), passed.relative, 0, 0)
+        row = self._row(source)
+        if row is not None and passed.failure is not None and self._still_holds(row, Candidate(source, b"", None)):
+            return AlreadyDone(row)
         kind = OutcomeKind.SKIPPED if passed.failure is None else OutcomeKind.FAILED
         reason = f"{display(passed.relative)} {passed.reason}."
         return Settled(self._job(source, b""), Outcome(kind, reason, passed.failure))
@@ -256,7 +258,7 @@ class Discovery:
     def _candidate(self, candidate: Candidate) -> Finding | None:
         """What the journal and the output folder say of it; None when it has to be inspected first."""
         source = candidate.source
-        row = self._memory.job(job_id(source.path, self._task.name)) if self._memory is not None else None
+        row = self._row(source)
         if row is not None and row.output != candidate.output and row.state is JobState.SUCCEEDED:
             # An output keeps the name it was given, whatever siblings have come since.
             candidate = Candidate(source, row.output, existing_output(os.path.join(self._request.output, row.output)))
@@ -279,6 +281,9 @@ class Discovery:
             self._to_inspect.append(candidate)
             return None
         return self._inspected(candidate, cached.media, cached.failure, cached.message, fresh=False)
+
+    def _row(self, source: Source) -> JobRow | None:
+        return self._memory.job(job_id(source.path, self._task.name)) if self._memory is not None else None
 
     def _still_holds(self, row: JobRow, candidate: Candidate) -> bool:
         source = candidate.source
@@ -314,8 +319,7 @@ class Discovery:
             outcome = Outcome(OutcomeKind.FAILED, f"{display(candidate.source.relative)}: {error}", error.kind)
             return Settled(replace(job, media=media), outcome)
         cost = self._model.predict(features, 1)
-        earlier = self._memory.job(job.id) if self._memory is not None else None
-        return Todo(replace(job, media=media, cost=cost), features, fresh, earlier)
+        return Todo(replace(job, media=media, cost=cost), features, fresh)
 
     def _job(self, source: Source, output: bytes) -> Job:
         return Job(

@@ -19,7 +19,6 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import NameTaken
 from pyprocessor.models import (
-    FINAL_STATES,
     Job,
     JobState,
     Outcome,
@@ -104,13 +103,15 @@ class Ledger:
 
     def _plan(self, job: Job, media_seconds: float | None) -> Job:
         """Enter the job under its own output name, or under another where a different source holds that."""
+        known = self._journal.job(job.id)
+        if known is not None and known.final:
+            # Back to the queue first: only what waits takes today's name and cost.
+            self._journal.reset([job.id], "It is done again.")
         planned = self._journal.plan(job, media_seconds=media_seconds, profile_name=self._request.profile.name)
         if isinstance(planned, NameTaken):
             job = replace(job, output=other_name(job.output, job.source.path))
             planned = self._journal.plan(job, media_seconds=media_seconds, profile_name=self._request.profile.name)
             assert not isinstance(planned, NameTaken)
-        if planned.row.state in FINAL_STATES:
-            self._journal.reset([job.id], "It is done again.")
         return job
 
     # ------------------------------------------------------------ an attempt

@@ -152,12 +152,17 @@ _RULES = (
     _rule(
         FailureKind.RESOURCE,
         r"Resource temporarily unavailable|pthread_create.*failed",
-        "ffmpeg could not start a thread, because this system's limit on processes is reached",
+        "ffmpeg could not start a thread: memory, or what this system allows in processes, is used up",
     ),
     _rule(
         FailureKind.UNSUPPORTED,
         r"no decoder found for|Decoder not found|Decoder \(codec [^)]*\) not found|Unknown decoder",
         "this ffmpeg has no decoder for one of its streams",
+    ),
+    _rule(
+        FailureKind.BAD_INPUT,
+        r"Output file does not contain any stream|matches no streams",
+        "it does not hold the streams it should",
     ),
     _rule(
         FailureKind.UNSUPPORTED,
@@ -188,10 +193,7 @@ _RULES = (
         "the output's container cannot hold one of its streams",
     ),
     _rule(FailureKind.UNSUPPORTED, r"Impossible to convert between the formats", "its pictures cannot be converted"),
-    _rule(
-        FailureKind.BAD_INPUT, r"Output file does not contain any stream|matches no streams", "it holds no such stream"
-    ),
-    _rule(FailureKind.BAD_INPUT, r"moov atom not found", "it is cut off or damaged: its index is missing"),
+    _rule(FailureKind.BAD_INPUT, r"moov atom not found", "it is cut off, damaged or no media at all: it has no index"),
     _rule(FailureKind.BAD_INPUT, r"Decode error rate", "most of it cannot be decoded: it is damaged or encrypted"),
     _rule(
         FailureKind.UNSUPPORTED,

@@ -19,6 +19,7 @@ import av.error
 
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, content, structure
+from pyprocessor.inspect.first_picture import FirstPicture, context_of, first_picture, video_context
 from pyprocessor.inspect.reader import open_source
 from pyprocessor.models import AudioInfo, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-FIRST_PICTURE_BYTES = 64_000_000
-FIRST_PICTURE_PACKETS = 3000
-"""How far to look for the first picture, all streams counted; long-GOP television stays far below both."""
 MAX_SIDE = 16_384
 """Pixels: the largest side that x264, x265 and SVT-AV1 all take. A larger one is an error or a decompression bomb."""
 MAX_STREAMS = 500
@@ -77,16 +75,6 @@ _PICTURE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff"))
 _FIELD_ORDERS_INTERLACED = frozenset((2, 3, 4, 5))
 _HIGHEST_RATE = 240
 """A guessed frame rate above this is a time base and no rate, unless the average says so too."""
-
-
-@dataclass(frozen=True, slots=True)
-class _FirstPicture:
-    """What only decoding shows. `frames` is 0 where the whole track was read and no picture in it decodes."""
-
-    frame: av.VideoFrame | None = None
-    frames: int | None = None
-    note: str | None = None
-    decoder: str | None = None
 
 
 def probe(path: bytes, *, size_bytes: int) -> MediaInfo:
@@ -202,74 +190,23 @@ def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
 # ---------------------------------------------------------------- the first picture
 
 
-def _first_pictures(container: InputContainer, notes: list[str]) -> dict[int, _FirstPicture]:
+def _first_pictures(container: InputContainer, notes: list[str]) -> dict[int, FirstPicture]:
     """Decode the first picture of the first film stream, within bounds; keyed by stream index."""
     films = [s for s in container.streams.video if not _attached(s)]
     if not films:
         return {}
     stream = films[0]
-    picture = _first_picture(container, stream)
+    picture = first_picture(container, stream)
     if picture.note is not None:
         notes.append(picture.note)
     return {stream.index: picture}
 
 
-def _first_picture(container: InputContainer, stream: av.VideoStream) -> _FirstPicture:
-    # A track under a name that libavformat does not map to a codec (`dav1`) has no decoder context: try AV1.
-    own = _video_context(stream)
-    context = own if own is not None else _named_decoder("libdav1d")
-    decoder = "libdav1d" if own is None else None
-    if context is None:
-        return _FirstPicture()
-    context.thread_count = 1
-    bytes_read = pictures_tried = 0
-    problem = None
-    for number, packet in enumerate(container.demux()):
-        bytes_read += packet.size
-        if packet.stream_index == stream.index:
-            pictures_tried += bool(packet.size)
-            try:
-                frames = context.decode(packet if packet.size else None)
-            except av.error.EOFError:
-                break
-            except av.error.FFmpegError as error:
-                problem = error.strerror
-            else:
-                if frames:
-                    return _FirstPicture(frame=frames[0], decoder=decoder)
-        if number >= FIRST_PICTURE_PACKETS or bytes_read >= FIRST_PICTURE_BYTES:
-            return _FirstPicture(note="No picture could be decoded near its start.")
-    if decoder is not None:
-        return _FirstPicture()
-    if pictures_tried == 0:
-        return _FirstPicture(frames=0, note="Its video track holds no pictures.")
-    reason = f" ({problem})" if problem else ""
-    return _FirstPicture(frames=0, note=f"None of the pictures in its video track can be decoded{reason}.")
-
-
-def _context(stream: Stream) -> av.CodecContext | None:
-    """The stream's decoder context; PyAV's own types do not admit that it may be None."""
-    return cast("av.CodecContext | None", stream.codec_context)
-
-
-def _video_context(stream: av.VideoStream) -> av.VideoCodecContext | None:
-    context = _context(stream)
-    return context if isinstance(context, av.VideoCodecContext) else None
-
-
-def _named_decoder(name: str) -> av.VideoCodecContext | None:
-    try:
-        context = av.CodecContext.create(name, "r")
-    except ValueError:  # this build of PyAV lacks it
-        return None
-    return context if isinstance(context, av.VideoCodecContext) else None
-
-
 # ---------------------------------------------------------------- streams
 
 
-def _stream(container: InputContainer, stream: Stream, picture: _FirstPicture | None) -> StreamInfo:
-    context = _context(stream)
+def _stream(container: InputContainer, stream: Stream, picture: FirstPicture | None) -> StreamInfo:
+    context = context_of(stream)
     video = audio = None
     decoder = None
     codec = context.codec.canonical_name if context is not None else None
@@ -310,8 +247,8 @@ def _stream(container: InputContainer, stream: Stream, picture: _FirstPicture | 
     )
 
 
-def _video(stream: av.VideoStream, picture: _FirstPicture | None) -> VideoInfo:
-    context, frame = _video_context(stream), picture.frame if picture is not None else None
+def _video(stream: av.VideoStream, picture: FirstPicture | None) -> VideoInfo:
+    context, frame = video_context(stream), picture.frame if picture is not None else None
     pixel_format = frame.format if frame is not None else (context.format if context is not None else None)
     format_name = pixel_format.name if pixel_format is not None else None
     described = colour.colour(context, frame, format_name)
@@ -371,7 +308,7 @@ def _without_thumbnails(streams: list[StreamInfo]) -> list[StreamInfo]:
 
 def _exact_frames(container_name: str, stream: Stream) -> int | None:
     """The number of pictures where the container's index lists every one, or None."""
-    if not isinstance(stream, av.VideoStream) or not stream.frames or _context(stream) is None:
+    if not isinstance(stream, av.VideoStream) or not stream.frames or context_of(stream) is None:
         return None
     if not container_name.startswith("mov,") and container_name != "avi":
         return None

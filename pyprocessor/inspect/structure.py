@@ -131,7 +131,7 @@ def _size_in_asf(head: bytes) -> int:
 def _footer_of_mxf(head: bytes) -> int:
     """Where the footer partition starts, as the header partition says: something must follow it."""
     at = head.find(_MXF_PARTITION)
-    length = head[at + 16] if 0 <= at and at + 17 <= len(head) else 0
+    length = head[at + 16] if at >= 0 and at + 17 <= len(head) else 0
     start = at + 17 + (length & 0x7F if length & 0x80 else 0)
     if at < 0 or start + 32 > len(head):
         return 0

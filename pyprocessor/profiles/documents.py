@@ -115,7 +115,7 @@ def _kind(value: object) -> str:
 # ---------------------------------------------------------------- JSON
 
 
-class _DuplicateKey(ValueError):
+class _DuplicateKey(Exception):  # not a ValueError: json5 makes its own of those
     """A key stands twice in one JSON object."""
 
 
@@ -231,9 +231,7 @@ class _YamlReader:
         except yaml.reader.ReaderError as error:
             line = self._text.count("\n", 0, error.position) + 1
             raise ProfileError(
-                f"{self._name}, line {line}: the character U+{ord(error.character):04X} may not stand in YAML."
-                if isinstance(error.character, str) and len(error.character) == 1
-                else f"{self._name}, line {line}: not valid YAML: {error.reason}."
+                f"{self._name}, line {line}: the character U+{error.character:04X} may not stand in YAML."
             ) from None
 
     def _fail(self, node: yaml.Node, text: str) -> ProfileError:

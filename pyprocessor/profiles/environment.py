@@ -69,9 +69,9 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
     for variable in sorted(name for name in environment if name.startswith(PREFIX)):
         path = known.get(variable)
         if path is None:
-            close = None if variable in RESERVED else nearest(variable, known)
-            if close is not None:
-                notices.append(f"The environment variable {variable} sets nothing; did you mean {close}?")
+            close = nearest(variable.removeprefix(PREFIX), (name.removeprefix(PREFIX) for name in known))
+            if close is not None and variable not in RESERVED:
+                notices.append(f"The environment variable {variable} sets nothing; did you mean {PREFIX}{close}?")
             continue
         text = environment[variable].strip()
         if not text:

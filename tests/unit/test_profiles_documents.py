@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from pathlib import Path
 
@@ -113,12 +115,10 @@ def test_alias_bombs_end_at_a_bound() -> None:
     """Nested aliases that would write out to billions of values are refused."""
     names = "abcdefghij"
     rows = ["a: &a [1,1,1,1,1,1,1,1,1,1]"]
-    rows += [f"{new}: &{new} [{','.join(['*' + old] * 10)}]" for old, new in zip(names, names[1:], strict=False)]
+    rows += [f"{new}: &{new} [{','.join(['*' + old] * 10)}]" for old, new in itertools.pairwise(names)]
     assert "more than 20000 values" in error_of("\n".join(rows))
     rows = ["a: &a {k: 1}"]
-    rows += [
-        f"{new}: &{new} {{<<: [{','.join(['*' + old] * 10)}]}}" for old, new in zip(names, names[1:], strict=False)
-    ]
+    rows += [f"{new}: &{new} {{<<: [{','.join(['*' + old] * 10)}]}}" for old, new in itertools.pairwise(names)]
     assert "more than 20000 values" in error_of("\n".join(rows))
 
 
@@ -154,9 +154,5 @@ def test_a_name_that_is_not_utf8_is_printable(tmp_path: Path) -> None:
 @given(text=st.text(alphabet="{}[]:,-&*<\"'#/ \n\tab1.!|?~%", max_size=60), suffix=st.sampled_from([".yaml", ".json"]))
 def test_no_text_escapes_the_error_class(text: str, suffix: str) -> None:
     """Whatever stands in the file, the outcome is a Document or a ProfileError."""
-    try:
-        document = parse(text, suffix)
-    except ProfileError as error:
-        assert str(error)
-    else:
-        assert isinstance(document.values, dict)
+    with contextlib.suppress(ProfileError):
+        assert isinstance(parse(text, suffix).values, dict)

@@ -309,7 +309,8 @@ def test_another_encoder_drops_what_was_meant_for_the_old_one() -> None:
     assert loaded.profile.video is not None
     assert (loaded.profile.video.preset, loaded.profile.video.crf) == ("8", 28)
     assert loaded.notices == (
-        "--encoder replaces libx264 by libsvtav1, so settings made for libx264 no longer apply: preset veryfast, crf 23.",
+        "--encoder replaces libx264 by libsvtav1, so settings made for libx264 no longer apply: "
+        "preset veryfast, crf 23.",
     )
     same = load("fast", encoder="libx264rgb")
     assert same.notices == ()

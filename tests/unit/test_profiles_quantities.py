@@ -73,7 +73,7 @@ def test_frame_rates(written: object, expected: Fraction) -> None:
 def test_nonsense_is_refused_with_a_rule(parse: object, written: object) -> None:
     """What is no quantity is a ValueError whose text begins with `must`."""
     assert callable(parse)
-    with pytest.raises(ValueError, match="^must be"):
+    with pytest.raises(ValueError, match=r"^must be"):
         parse(written)
 
 

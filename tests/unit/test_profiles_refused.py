@@ -13,12 +13,12 @@ from pyprocessor.profiles.options import option_problem
 
 
 def error_of(
-    tmp_path: Path, text: str, environment: dict[str, str] | None = None, overrides: Overrides = Overrides()
+    tmp_path: Path, text: str, environment: dict[str, str] | None = None, overrides: Overrides | None = None
 ) -> str:
     file = tmp_path / "p.yaml"
     file.write_text(text)
     with pytest.raises(ProfileError) as caught:
-        profiles.load(str(file), environment=environment or {}, overrides=overrides)
+        profiles.load(str(file), environment=environment or {}, overrides=overrides or Overrides())
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 

@@ -1,0 +1,340 @@
+"""The planner: shapes for a machine, batches within memory, every job in exactly one of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading, Source
+from pyprocessor.plan.planner import FormedBatch, Running, Shape, entry, memory_budget, next_batch, shape
+from pyprocessor.plan.ready import Entry, Ready
+
+MIB = 1 << 20
+GIB = 1 << 30
+SMALL = CostClass("transcode", "libx264", "medium", "360p", "yuv420p", 1)
+AUTO, ESTIMATION = BatchSettings(), EstimationSettings()
+
+
+def reading(cores: float = 4, total: int = 64 * GIB, used: int = GIB, ours: int = GIB) -> Reading:
+    """A machine."""
+    return Reading(0.0, cores, total, used, ours, 0.0, 1 << 40)
+
+
+def shaped(cores: float, jobs: int = 1000, memory: int = 100 * MIB, settings: BatchSettings = AUTO) -> Shape:
+    """The shape for a machine with plenty of memory."""
+    return shape(reading(cores), settings, jobs_known=jobs, typical=Cost(10.0, memory, 0), more_to_come=False)
+
+
+def queue(*costs: tuple[float, int]) -> Ready:
+    """Jobs of (CPU-seconds, MiB)."""
+    ready = Ready()
+    for number, (cpu, mib) in enumerate(costs):
+        ready.add(Entry(f"{number:04}", cpu, mib * MIB, SMALL))
+    return ready
+
+
+def form(concurrency: int, processes: int, budget_mib: int, threads: int = 1) -> Shape:
+    """A shape made by hand."""
+    return Shape(
+        processes, -(-concurrency // processes), concurrency, min(concurrency, 2 * processes), threads, budget_mib * MIB
+    )
+
+
+def batches(
+    ready: Ready, how: Shape, settings: BatchSettings = AUTO, estimation: EstimationSettings = ESTIMATION
+) -> list[FormedBatch]:
+    """All batches, each run alone."""
+    formed = []
+    while (batch := next_batch(ready, how, settings, estimation, batch_id=len(formed) + 1)) is not None:
+        formed.append(batch)
+    return formed
+
+
+# ---------------------------------------------------------------- shape
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "slots"), [(1, 1, 1), (2, 2, 1), (4, 2, 2), (8, 2, 4), (16, 4, 4), (64, 16, 4)]
+)
+def test_processes_and_slots_for_many_files(cores: int, processes: int, slots: int) -> None:
+    """Every core is used, by a few processes of up to four slots, one thread each."""
+    how = shaped(cores)
+    assert (how.processes, how.slots_per_process, how.concurrency, how.threads) == (processes, slots, cores, 1)
+
+
+def test_fewer_files_than_cores_share_the_threads() -> None:
+    """Three files on eight cores get two threads each, one file gets all."""
+    assert (shaped(8, jobs=3).concurrency, shaped(8, jobs=3).threads) == (3, 2)
+    assert (shaped(8, jobs=1).concurrency, shaped(8, jobs=1).threads) == (1, 8)
+
+
+def test_while_the_listing_goes_on_few_files_do_not_narrow_the_shape() -> None:
+    """The first file found does not get all cores while a thousand others may follow."""
+    how = shape(reading(8), AUTO, jobs_known=1, typical=Cost(1.0, MIB, 0), more_to_come=True)
+    assert (how.concurrency, how.threads) == (8, 1)
+
+
+def test_memory_bounds_what_runs_at_once() -> None:
+    """Jobs of 1 GiB in a budget of about 3 GiB: three at once, and no threads that would not fit."""
+    how = shape(
+        reading(16, total=5 * GIB, used=GIB, ours=GIB // 2),
+        BatchSettings(max_memory_percent=80),
+        jobs_known=100,
+        typical=Cost(10.0, GIB, 0),
+        more_to_come=False,
+    )
+    assert how.concurrency == 3
+    assert how.concurrency * GIB <= how.memory_budget_bytes
+
+
+def test_jobs_is_the_number_of_batches_at_once() -> None:
+    """`--jobs` is obeyed, also beyond the cores, but not beyond files or memory."""
+    assert (
+        shaped(8, settings=BatchSettings(jobs=3)).processes,
+        shaped(8, settings=BatchSettings(jobs=3)).concurrency,
+    ) == (3, 8)
+    assert shaped(8, settings=BatchSettings(jobs=1)).slots_per_process == 8
+    assert (
+        shaped(2, settings=BatchSettings(jobs=6)).processes,
+        shaped(2, settings=BatchSettings(jobs=6)).concurrency,
+    ) == (6, 6)
+    assert shaped(2, jobs=4, settings=BatchSettings(jobs=6)).processes == 4
+    tight = shape(
+        reading(2, total=2 * GIB), BatchSettings(jobs=6), jobs_known=50, typical=Cost(1.0, GIB, 0), more_to_come=True
+    )
+    assert tight.processes == 1
+
+
+def test_batch_mode_disabled_is_one_file_after_another() -> None:
+    """One process, one slot, all threads for the file that runs."""
+    how = shaped(8, settings=BatchSettings(enabled=False))
+    assert (how.processes, how.concurrency, how.max_processes, how.threads) == (1, 1, 1, 8)
+
+
+def test_budget_leaves_what_others_use() -> None:
+    """The share of the machine that is allowed is for everybody on it, and a limit in bytes is for us."""
+    machine = reading(total=10 * GIB, used=4 * GIB, ours=GIB)
+    assert memory_budget(machine, BatchSettings(max_memory_percent=80)) == pytest.approx(5 * GIB, abs=150 * MIB)
+    assert memory_budget(machine, BatchSettings(memory_limit_bytes=GIB)) <= GIB
+    assert memory_budget(reading(total=GIB, used=GIB, ours=0), AUTO) == 0
+
+
+@given(
+    st.floats(0.1, 300),
+    st.integers(0, 1 << 40),
+    st.integers(0, 1 << 40),
+    st.integers(0, 100_000),
+    st.integers(0, 1 << 36),
+    st.one_of(st.none(), st.integers(1, 64)),
+    st.booleans(),
+)
+def test_a_shape_always_lets_something_run(
+    cores: float, total: int, used: int, known: int, memory: int, jobs: int | None, more: bool
+) -> None:
+    """Whatever the machine: at least one job, slots that add up, and no more than memory holds."""
+    how = shape(
+        reading(cores, total, used, 0),
+        BatchSettings(jobs=jobs),
+        jobs_known=known,
+        typical=Cost(1.0, memory, 0),
+        more_to_come=more,
+    )
+    assert 1 <= how.processes <= how.max_processes <= how.concurrency <= how.processes * how.slots_per_process
+    assert how.threads >= 1
+    assert how.concurrency == 1 or how.concurrency * memory <= how.memory_budget_bytes
+    if jobs is not None:
+        assert how.max_processes <= jobs
+
+
+# ---------------------------------------------------------------- batches
+
+
+def test_a_batch_is_about_the_target_of_work() -> None:
+    """Ninety seconds a slot where there is plenty; the longest jobs come first."""
+    ready = queue(*((10.0, 50) for _ in range(1000)))
+    formed = next_batch(ready, form(4, 2, 4000), AUTO, ESTIMATION, batch_id=7)
+    assert formed is not None
+    assert formed.batch.id == 7
+    assert formed.batch.slots == 2
+    assert len(formed.entries) == 18
+    assert 90 <= formed.seconds <= 101
+
+
+def test_batches_shrink_towards_the_end() -> None:
+    """Guided self-scheduling: each batch takes a part of what is left, down to about a second."""
+    sizes = [len(f.entries) for f in batches(queue(*((0.2, 50) for _ in range(200))), form(2, 2, 4000))]
+    assert sum(sizes) == 200
+    assert sizes[0] >= 40
+    assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
+    assert min(sizes[:-1]) >= 4
+
+
+def test_slots_beside_a_long_job_are_filled() -> None:
+    """A job of an hour does not leave the other slots of its batch idle, nor takes all work from other processes."""
+    ready = queue((3600.0, 50), *((10.0, 50) for _ in range(400)))
+    formed = next_batch(ready, form(8, 2, 9000), AUTO, ESTIMATION, batch_id=1)
+    assert formed is not None
+    assert formed.slot_seconds[0] > 300
+    assert len(ready) > 200
+
+
+def test_mixed_sizes_are_packed_together() -> None:
+    """One large job beside several small ones, within the budget."""
+    ready = queue((100.0, 1400), (100.0, 1400), *((20.0, 200) for _ in range(20)))
+    how = form(4, 1, 2100)
+    formed = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
+    assert formed is not None
+    assert sum(e.memory_bytes == 1400 * MIB for e in formed.entries) == 1
+    assert formed.batch.slots == 4
+    assert formed.batch.memory_budget_bytes == 2000 * MIB
+
+
+def test_small_jobs_leave_room_for_the_large_one_they_pass() -> None:
+    """What is next does not fit: others may run only as far as it will fit when the largest running batch ends."""
+    ready = queue((100.0, 1500), *((1.0, 100) for _ in range(50)))
+    how = form(4, 4, 2000)
+    assert (
+        next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[Running(1, 400), Running(1, 800 * MIB)])
+        is not None
+    )
+    blocked = [Running(1, 450 * MIB), Running(1, 450 * MIB)]
+    assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=3, running=blocked) is None
+    formed = next_batch(ready, how, AUTO, ESTIMATION, batch_id=4, running=blocked[:1])
+    assert formed is not None
+    assert formed.entries[0].job_id == "0000"
+
+
+def test_a_job_over_the_budget_runs_alone_and_last() -> None:
+    """It waits until nothing runs, has one slot, and the user is told."""
+    ready = queue((100.0, 5000), (1.0, 100))
+    how = form(4, 2, 1000)
+    first = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
+    assert first is not None
+    assert [e.job_id for e in first.entries] == ["0001"]
+    assert first.note is None
+    assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[Running(1, 100 * MIB)]) is None
+    alone = next_batch(ready, how, AUTO, ESTIMATION, batch_id=2)
+    assert alone is not None
+    assert alone.batch.slots == 1
+    assert alone.note is not None
+    assert "5000 MiB" in alone.note
+
+
+def test_no_slot_or_process_free_means_no_batch() -> None:
+    """Nothing is started where nothing is free, or there is nothing to start."""
+    ready = queue((1.0, 10))
+    how = form(4, 2, 1000)
+    assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=1, running=[Running(2, 0), Running(2, 0)]) is None
+    assert next_batch(Ready(), how, AUTO, ESTIMATION, batch_id=1) is None
+    fixed = BatchSettings(jobs=1)
+    one = shape(reading(4), fixed, jobs_known=9, typical=Cost(1.0, MIB, 0), more_to_come=False)
+    assert next_batch(ready, one, fixed, ESTIMATION, batch_id=1, running=[Running(1, 0)]) is None
+
+
+def test_uneven_slots_are_spread() -> None:
+    """Three jobs at once over two processes: two slots and one."""
+    ready = queue(*((10.0, 10) for _ in range(40)))
+    how = form(3, 2, 1000)
+    first = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
+    assert first is not None
+    second = next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[Running(first.batch.slots, 0)])
+    assert second is not None
+    assert (first.batch.slots, second.batch.slots) == (2, 1)
+
+
+def test_fixed_batch_size_waits_for_the_listing() -> None:
+    """While files are still being found an incomplete batch is not begun."""
+    ready = queue((1.0, 10), (1.0, 10))
+    settings = BatchSettings(batch_size=3)
+    how = form(2, 2, 1000)
+    assert next_batch(ready, how, settings, ESTIMATION, batch_id=1, more_to_come=True) is None
+    last = next_batch(ready, how, settings, ESTIMATION, batch_id=1)
+    assert last is not None
+    assert len(last.entries) == 2
+
+
+def test_fixed_batch_that_must_wait_for_memory_gives_everything_back() -> None:
+    """Jobs that do not fit beside what runs stay in the queue, none lost."""
+    ready = queue((5.0, 300), (4.0, 900), (3.0, 900))
+    settings = BatchSettings(batch_size=2)
+    running = [Running(1, 400 * MIB)]
+    assert next_batch(ready, form(2, 2, 1000), settings, ESTIMATION, batch_id=1, running=running) is None
+    assert len(ready) == 3
+
+
+def test_batch_mode_disabled_takes_everything_in_order() -> None:
+    """One batch of all files, one slot."""
+    settings = BatchSettings(enabled=False, batch_size=2)
+    ready = queue(*((float(n), 10) for n in range(500)))
+    formed = next_batch(ready, shaped(8, settings=settings), settings, ESTIMATION, batch_id=1)
+    assert formed is not None
+    assert (len(formed.entries), formed.batch.slots) == (500, 1)
+    assert not ready
+
+
+def test_entry_carries_the_margin() -> None:
+    """What planning reckons with is the prediction and its margin of safety."""
+    job = Job("id", "transcode", Source(b"/a", b"a", 1, 1), b"a.mp4", "", Cost(2.0, 1000, 5), priority=3, tenant="t")
+    made = entry(job, SMALL, CostModel.priors(), ESTIMATION)
+    assert (made.memory_bytes, made.cpu_seconds, made.disk_bytes) == (1150, 2.0, 5)
+    assert (made.priority, made.tenant) == (3, "t")
+
+
+COSTS = st.lists(st.tuples(st.floats(0.01, 5000), st.integers(20, 3000)), min_size=1, max_size=60)
+SHAPES = st.builds(form, st.integers(1, 16), st.just(1), st.integers(0, 6000), st.integers(1, 3)) | st.builds(
+    lambda c, b: form(c, max(1, c // 3), b), st.integers(1, 16), st.integers(0, 6000)
+)
+SETTINGS = st.sampled_from(
+    [AUTO, BatchSettings(batch_size=1), BatchSettings(batch_size=7), BatchSettings(enabled=False)]
+)
+
+
+def run_through(costs: list[tuple[float, int]], how: Shape, settings: BatchSettings) -> list[FormedBatch]:
+    """Form batches as long as any can be formed; then the oldest ends. Holds the budget at every moment."""
+    ready = queue(*costs)
+    formed: list[FormedBatch] = []
+    running: list[FormedBatch] = []
+    while ready:
+        busy = [Running(f.batch.slots, f.batch.memory_budget_bytes) for f in running]
+        batch = next_batch(ready, how, settings, ESTIMATION, batch_id=len(formed) + 1, running=busy)
+        if batch is None:
+            assert running, "nothing runs, and yet nothing was started"
+            running.pop(0)
+            continue
+        formed.append(batch)
+        running.append(batch)
+        together = sum(f.batch.memory_budget_bytes for f in running)
+        assert together <= how.memory_budget_bytes or (len(running) == 1 and batch.batch.slots == 1)
+        assert sum(f.batch.slots for f in running) <= how.concurrency
+        assert len(running) <= how.max_processes
+    return formed
+
+
+@given(COSTS, SHAPES, SETTINGS)
+def test_every_job_is_in_exactly_one_batch_and_memory_holds(
+    costs: list[tuple[float, int]], how: Shape, settings: BatchSettings
+) -> None:
+    """All jobs, once each; what the slots of a batch can hold at once is what it was given; sizes are obeyed."""
+    formed = run_through(costs, how, settings)
+    ids = [job_id for f in formed for job_id in f.batch.job_ids]
+    assert sorted(ids) == [f"{n:04}" for n in range(len(costs))]
+    for batch in formed:
+        largest = sorted((e.memory_bytes for e in batch.entries), reverse=True)[: batch.batch.slots]
+        assert batch.batch.memory_budget_bytes >= sum(largest)
+        assert 1 <= batch.batch.slots <= len(batch.entries)
+        assert len(batch.slot_seconds) == batch.batch.slots
+        if settings.batch_size is None and settings.enabled:
+            assert len(batch.entries) <= ESTIMATION.max_batch_size
+    if settings.batch_size is not None and settings.enabled:
+        sizes = [len(f.entries) for f in formed]
+        assert all(size == settings.batch_size for size in sizes[:-1])
+
+
+@given(COSTS, SHAPES, SETTINGS, st.randoms(use_true_random=False))
+def test_the_same_jobs_make_the_same_batches(
+    costs: list[tuple[float, int]], how: Shape, settings: BatchSettings, rng: object
+) -> None:
+    """Planned twice: the same batches, job for job."""
+    assert run_through(costs, how, settings) == run_through(costs, how, settings)

@@ -1,0 +1,92 @@
+"""The preview: a simulated run whose figures follow from its batches."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pyprocessor.costs import CostClass, CostModel, class_of
+from pyprocessor.models import BatchSettings, CostFeatures, EstimationSettings, Job, Reading, SkippedFile, Source
+from pyprocessor.plan.preview import preview
+
+GIB = 1 << 30
+MODEL = CostModel.priors()
+
+
+def jobs(*clips: tuple[int, int, float]) -> list[tuple[Job, CostClass]]:
+    """Jobs for clips of (width, height, seconds)."""
+    made = []
+    for number, (width, height, seconds) in enumerate(clips):
+        features = CostFeatures(
+            "transcode", "libx264", "medium", width * height, width * height, "yuv420p", seconds * 25, seconds, 10**6
+        )
+        name = f"{number}.avi".encode()
+        source = Source(b"/in/" + name, name, 10**6, 1)
+        cost = MODEL.predict(features, 1)
+        made.append(
+            (Job(f"{number:032}", "transcode", source, f"{number}.mp4".encode(), "", cost), class_of(features, 1))
+        )
+    return made
+
+
+def machine(cores: int, total: int = 32 * GIB) -> Reading:
+    """A machine with nothing else on it."""
+    return Reading(0.0, cores, total, GIB // 4, GIB // 4, 0.0, 1 << 40)
+
+
+def mixed() -> list[tuple[Job, CostClass]]:
+    """Forty-one clips of all sizes."""
+    rng = random.Random(3)
+    sizes = [(640, 360)] * 15 + [(1280, 720)] * 15 + [(1920, 1080)] * 10 + [(3840, 2160)]
+    return jobs(*((width, height, rng.uniform(2, 60)) for width, height in sizes))
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4, 8])
+def test_a_mixed_set_is_packed_tightly(cores: int) -> None:
+    """The simulated run is within six percent of the best there can be, and names every file once."""
+    todo = mixed()
+    plan = preview(todo, machine(cores), BatchSettings(), EstimationSettings(), MODEL)
+    assert sorted(f.name for b in plan.batches for f in b.files) == sorted(job.source.relative for job, _ in todo)
+    work = [job.cost.cpu_seconds for job, _ in todo]
+    assert (plan.seconds_low * plan.seconds_high) ** 0.5 <= 1.06 * max(sum(work) / cores, *work)
+    assert plan.peak_memory_bytes <= plan.memory_budget_bytes
+    assert plan.seconds_low < plan.seconds_high
+    assert plan.disk_bytes == sum(job.cost.disk_bytes for job, _ in todo)
+    assert plan.notes == ()
+
+
+def test_what_exceeds_memory_is_told_once() -> None:
+    """A note counts the files that run alone and names the heaviest."""
+    plan = preview(mixed(), machine(8, total=2 * GIB), BatchSettings(), EstimationSettings(), MODEL)
+    assert len(plan.notes) == 1
+    assert plan.notes[0].startswith("One file is predicted to take more memory")
+    assert "40.avi" in plan.notes[0]
+    assert [f.name for f in plan.batches[-1].files] == [b"40.avi"]
+
+
+def test_plans_are_deterministic_and_do_not_depend_on_the_order_of_finding() -> None:
+    """The same jobs in another order make the same plan."""
+    todo = mixed()
+    shuffled = todo[:]
+    random.Random(1).shuffle(shuffled)
+    settings, estimation = BatchSettings(), EstimationSettings()
+    assert preview(todo, machine(4), settings, estimation, MODEL) == preview(
+        shuffled, machine(4), settings, estimation, MODEL
+    )
+
+
+def test_fixed_size_and_skipped_files() -> None:
+    """A fixed batch size shows in the plan, and skipped files are handed through."""
+    skipped = (SkippedFile(b"x.txt", "x.txt is not a video."),)
+    plan = preview(mixed(), machine(2), BatchSettings(batch_size=5), EstimationSettings(), MODEL, skipped)
+    assert [len(b.files) for b in plan.batches] == [5] * 8 + [1]
+    assert plan.skipped == skipped
+    assert plan.processes == 2
+
+
+def test_nothing_to_do() -> None:
+    """An empty plan has no batches and takes no time."""
+    plan = preview([], machine(2), BatchSettings(), EstimationSettings(), MODEL)
+    assert plan.batches == ()
+    assert plan.seconds_high == 0
