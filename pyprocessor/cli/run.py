@@ -63,7 +63,7 @@ def run(options: RunOptions, session: Session) -> ExitCode:
 
 
 def _plan(request: RunRequest, screen: Bars | Lines | JsonLines) -> PlanReport:
-    from pyprocessor.engine.loop import plan
+    from pyprocessor.engine.survey import plan
 
     return plan(request, screen)
 

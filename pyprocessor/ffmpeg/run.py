@@ -66,7 +66,8 @@ class Finished:
     """How one ffmpeg ended and what it took.
 
     `returncode` is its exit code, or minus the signal that killed it; `signal` is that signal. Suspended time is not
-    part of `wall_seconds`. `progress` is None if it never reported any.
+    part of `wall_seconds`. `progress` is None if it never reported any. `peak_memory_bytes` is measured; for a process
+    that ended before any sample (within some 20 ms) it may be the larger peak of its parent: a bound, and no measure.
     """
 
     returncode: int

@@ -41,6 +41,8 @@ def first_picture(container: InputContainer, stream: av.VideoStream) -> FirstPic
     for number, packet in enumerate(container.demux()):
         bytes_read += packet.size
         if packet.stream_index == stream.index:
+            if not packet.size and packet.dts is not None:
+                continue  # a dropped picture of an AVI; the end of the track is an empty packet without a time
             pictures_tried += bool(packet.size)
             try:
                 frames = context.decode(packet if packet.size else None)

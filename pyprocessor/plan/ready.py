@@ -48,7 +48,8 @@ class Ready:
         self._waiting: dict[str, tuple[Entry, set[str]]] = {}
         self._dependents: dict[str, list[str]] = {}
         self._serial = 0
-        self._cpu_seconds = 0.0
+        # In whole microseconds: a sum of floats would depend on the order in which jobs were found.
+        self._cpu_microseconds = 0
         self._memory_bytes = 0
         self._disk_bytes = 0
 
@@ -66,12 +67,12 @@ class Ready:
     @property
     def cpu_seconds(self) -> float:
         """Predicted work of all jobs that could start now."""
-        return self._cpu_seconds
+        return self._cpu_microseconds / 1e6
 
     def typical(self) -> Cost:
         """The mean of the jobs that could start now; zeros when there is none."""
         count = max(1, len(self._entries))
-        return Cost(self._cpu_seconds / count, self._memory_bytes // count, self._disk_bytes // count)
+        return Cost(self.cpu_seconds / count, self._memory_bytes // count, self._disk_bytes // count)
 
     def add(self, entry: Entry, waits_for: Iterable[str] = ()) -> None:
         """Take a job in; `waits_for` are ids of jobs that must be `satisfied` before."""
@@ -137,7 +138,7 @@ class Ready:
         item = (-entry.cpu_seconds, entry.job_id, self._serial, entry)
         heapq.heappush(tenants.setdefault(entry.tenant, {}).setdefault(bucket, []), item)
         self._entries[entry.job_id] = entry
-        self._cpu_seconds += entry.cpu_seconds
+        self._cpu_microseconds += round(entry.cpu_seconds * 1e6)
         self._memory_bytes += entry.memory_bytes
         self._disk_bytes += entry.disk_bytes
 
@@ -150,7 +151,7 @@ class Ready:
         """Forget a job. Its place in the heap is cleared when it comes to the top."""
         entry = self._entries.pop(job_id, None)
         if entry is not None:
-            self._cpu_seconds = self._cpu_seconds - entry.cpu_seconds if self._entries else 0.0
+            self._cpu_microseconds -= round(entry.cpu_seconds * 1e6)
             self._memory_bytes -= entry.memory_bytes
             self._disk_bytes -= entry.disk_bytes
             self._clear(entry)

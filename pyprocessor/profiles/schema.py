@@ -87,7 +87,7 @@ class Audio(Section):
     bitrates: list[AudioRate] | None = key("Bit rates of several renditions; the highest is used for a single output.")
     channels: Annotated[int, Between(1, 8, "channels")] | None = key("Channels of the output. Absent: as the source.")
     sample_rate: Annotated[int, Between(8000, 192_000, "Hz")] | None = key("Hz. Absent: as the source where possible.")
-    all_tracks: bool | None = key("Keep every audio track; false keeps the first.", True)
+    all_tracks: bool | None = key("Keep every audio track; false keeps the default one, else the first.", True)
     copy_if_compatible: bool | None = key("Copy a track unchanged where the container takes its codec.", False)
 
 

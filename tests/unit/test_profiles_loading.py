@@ -308,10 +308,9 @@ def test_another_encoder_drops_what_was_meant_for_the_old_one() -> None:
     loaded = load("fast", encoder="libsvtav1")
     assert loaded.profile.video is not None
     assert (loaded.profile.video.preset, loaded.profile.video.crf) == ("8", 28)
-    assert loaded.notices == (
-        "--encoder replaces libx264 by libsvtav1, so settings made for libx264 no longer apply: "
-        "preset veryfast, crf 23.",
-    )
+    (notice,) = loaded.notices
+    assert notice.startswith("--encoder replaces libx264 by libsvtav1")
+    assert notice.endswith("no longer apply: preset veryfast, crf 23.")
     same = load("fast", encoder="libx264rgb")
     assert same.notices == ()
     assert crf(same) == 23

@@ -1,0 +1,90 @@
+"""What a run would do, without doing it: discovery without a journal of its own, then the planner's preview.
+
+Nothing is written, not even the output folder. Where an earlier run left a journal it is read, so that finished files
+are known and nothing is inspected twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import replace
+from multiprocessing.connection import wait
+
+from pyprocessor.costs import CostClass, CostModel, class_of
+from pyprocessor.engine.child import context
+from pyprocessor.engine.discovery import AlreadyDone, Discovery, Finding, Settled, Todo, Trouble
+from pyprocessor.engine.listener import Listener, RunRequest
+from pyprocessor.engine.loop import TASK, TURN_SECONDS
+from pyprocessor.engine.system import Sampler
+from pyprocessor.journal.database import FILE_NAME
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import Job, JobState, PlanReport, SkippedFile, display
+from pyprocessor.plan.preview import preview
+from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.tasks.registry import task
+
+
+def plan(request: RunRequest, listener: Listener) -> PlanReport:
+    """Scan, inspect and plan. Raises `JournalError` where an earlier run's journal cannot be read."""
+    survey = _Survey(request)
+    folder = state_folder(request.output).path
+    with contextlib.ExitStack() as stack:
+        memory = None
+        if os.path.exists(os.path.join(folder, FILE_NAME)):
+            memory = stack.enter_context(JournalReader.read_only(folder))
+        now = time.monotonic()
+        discovery = Discovery(request, task(TASK), survey.model, memory, context(), now)
+        stack.callback(discovery.stop)
+        while not discovery.finished:
+            if discovery.connection is not None:
+                wait([discovery.connection], timeout=TURN_SECONDS)
+            now = time.monotonic()
+            for finding in (*discovery.handle(now), *discovery.check(now)):
+                survey.take(finding)
+            listener.found(discovery.files, discovery.finished)
+            if request.limit is not None and len(survey.jobs) >= request.limit:
+                break
+    return survey.report()
+
+
+class _Survey:
+    def __init__(self, request: RunRequest) -> None:
+        self._request = request
+        self.model = CostModel.priors()
+        self.jobs: list[tuple[Job, CostClass]] = []
+        self._skipped: list[SkippedFile] = []
+        self._troubles: list[str] = []
+
+    def take(self, finding: Finding) -> None:
+        """Sort one finding into what would be done and what would not."""
+        match finding:
+            case Todo(job, features):
+                self.jobs.append((job, class_of(features, 1)))
+            case Settled(job, outcome):
+                self._skipped.append(SkippedFile(job.source.relative, outcome.reason))
+            case AlreadyDone(row, note):
+                name = display(row.source.relative)
+                if row.state in (JobState.FAILED, JobState.QUARANTINED):
+                    reason = f"{name} failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
+                else:
+                    reason = note or f"{name} is done already."
+                self._skipped.append(SkippedFile(row.source.relative, reason))
+            case Trouble(text):
+                self._troubles.append(text)
+
+    def report(self) -> PlanReport:
+        """The plan as things stand now."""
+        profile, limit = self._request.profile, self._request.limit
+        reading = Sampler(self._request.output).read((), time.monotonic())
+        planned = preview(
+            self.jobs[:limit],
+            reading,
+            profile.batch,
+            profile.estimation,
+            self.model,
+            tuple(sorted(self._skipped, key=lambda skipped: skipped.name)),
+        )
+        return replace(planned, notes=(*planned.notes, *self._troubles))
+

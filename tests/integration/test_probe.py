@@ -1,0 +1,323 @@
+"""Probing real files: clips made here, odd names, and everything that is not a clip."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.errors import FailureKind, InspectError
+from pyprocessor.inspect.probe import probe
+from pyprocessor.models import HdrKind, MediaInfo, StreamKind, VideoInfo
+
+
+def probed(path: Path | bytes) -> MediaInfo:
+    """What the file holds."""
+    name = os.fsencode(path)
+    return probe(name, size_bytes=os.path.getsize(name))
+
+
+def film(media: MediaInfo) -> VideoInfo:
+    """Its film's picture."""
+    assert media.video is not None
+    assert media.video.video is not None
+    return media.video.video
+
+
+def refusal(path: Path) -> InspectError:
+    """Why a file was refused."""
+    with pytest.raises(InspectError) as caught:
+        probed(path)
+    assert path.name in str(caught.value)
+    return caught.value
+
+
+@pytest.fixture
+def ffmpeg(ffmpeg_path, tmp_path):
+    """Run ffmpeg in the test's folder with these arguments."""
+
+    def run(*arguments: str) -> None:
+        done = subprocess.run(
+            [ffmpeg_path, "-nostdin", "-y", "-loglevel", "error", *arguments],
+            cwd=tmp_path, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+
+    return run
+
+
+TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=1")
+
+
+def test_an_ordinary_clip(make_clip, tmp_path) -> None:
+    """Every field of a plain MP4."""
+    media = probed(make_clip(tmp_path / "a.mp4"))
+    assert media.container.startswith("mov,")
+    assert media.duration_seconds == pytest.approx(1.0, abs=0.1)
+    assert not media.duration_estimated
+    assert media.video is not None
+    assert (media.video.codec, media.video.frames) == ("h264", 25)
+    picture = film(media)
+    assert (picture.width, picture.height, picture.pixel_format, picture.bit_depth) == (160, 90, "yuv420p", 8)
+    assert (picture.frame_rate, picture.rotation, picture.hdr) == (Fraction(25), 0, HdrKind.SDR)
+    assert not picture.interlaced
+    assert not picture.variable_frame_rate
+    assert [(s.codec, s.audio and s.audio.sample_rate) for s in media.audio] == [("aac", 48000)]
+    assert media.notes == ()
+    assert media.missing_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"-dash.mp4",
+        b"new\nline.mp4",
+        b"quote'\".mp4",
+        b"e%03d.mp4",
+        b"concat:a|b.mp4",
+        b"not utf-8 \xff\xfe.mp4",
+        "\U0001f3ac film.mp4".encode(),
+        b"[list]?&*.mp4",
+    ],
+)
+def test_any_name_opens(make_clip, tmp_path, name: bytes) -> None:
+    """A name is a name: no pattern, no protocol, no option, no encoding."""
+    path = os.fsencode(tmp_path) + b"/" + name
+    os.rename(make_clip(tmp_path / "plain.mp4"), path)
+    assert probed(path).video is not None
+
+
+@pytest.mark.parametrize(("degrees", "expected"), [("90", 270), ("180", 180), ("270", 90)])
+def test_rotation_is_degrees_clockwise(make_clip, ffmpeg, tmp_path, degrees: str, expected: int) -> None:
+    """ffmpeg's option turns the display counter-clockwise; a phone held upright reads 90."""
+    make_clip(tmp_path / "flat.mp4", audio=None)
+    ffmpeg("-display_rotation", degrees, "-i", "flat.mp4", "-c", "copy", "turned.mp4")
+    assert film(probed(tmp_path / "turned.mp4")).rotation == expected
+
+
+def test_hdr10_with_its_metadata(ffmpeg, tmp_path) -> None:
+    """Mastering display and light levels come in x265's own notation."""
+    mastering = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+    ffmpeg(
+        *TEST_PICTURE, "-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params",
+        f"pools=1:frame-threads=1:log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:"
+        f"master-display={mastering}:max-cll=1000,400",
+        "-tag:v", "hvc1", "hdr.mp4",
+    )  # fmt: skip
+    picture = film(probed(tmp_path / "hdr.mp4"))
+    assert (picture.hdr, picture.bit_depth) == (HdrKind.HDR10, 10)
+    assert (picture.colour.primaries, picture.colour.transfer) == ("bt2020", "smpte2084")
+    assert picture.mastering_display == mastering
+    assert picture.content_light == (1000, 400)
+
+
+def test_interlaced_and_aspect(ffmpeg, tmp_path) -> None:
+    """PAL as a camcorder writes it: fields, and pixels that are not square."""
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50:duration=0.4", "-vf",
+        "interlace,setsar=16/15", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-f", "mpegts", "pal.ts",
+    )  # fmt: skip
+    picture = film(probed(tmp_path / "pal.ts"))
+    assert picture.interlaced
+    assert picture.sample_aspect_ratio == Fraction(16, 15)
+
+
+def test_variable_frame_rate(ffmpeg, tmp_path) -> None:
+    """A screen recording that drops pictures is told from one that does not."""
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=30:duration=3", "-vf", "select='not(between(mod(n,15),4,9))'",
+        "-fps_mode", "vfr", "-c:v", "libx264", "vfr.mp4",
+    )  # fmt: skip
+    assert film(probed(tmp_path / "vfr.mp4")).variable_frame_rate
+
+
+def test_every_kind_of_stream(ffmpeg, make_clip, tmp_path) -> None:
+    """Languages, titles, dispositions, subtitles, attachments, covers and chapters of a Matroska file."""
+    make_clip(tmp_path / "a.mp4")
+    (tmp_path / "s.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nHello\n")
+    (tmp_path / "font.ttf").write_bytes(b"\0\1\0\0font")
+    (tmp_path / "chapters.txt").write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=One\n")
+    ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", "1", "cover.png")
+    ffmpeg(
+        "-i", "a.mp4", "-i", "s.srt", "-i", "chapters.txt", "-map", "0", "-map", "1", "-map_chapters", "2", "-c",
+        "copy", "-metadata:s:a:0", "language=deu", "-metadata:s:a:0", "title=Ton", "-disposition:s:0", "forced",
+        "-attach", "font.ttf", "-metadata:s:t:0", "mimetype=font/ttf", "-attach", "cover.png", "-metadata:s:t:1",
+        "mimetype=image/png", "all.mkv",
+    )  # fmt: skip
+    media = probed(tmp_path / "all.mkv")
+    kinds = [stream.kind for stream in media.streams]
+    assert kinds.count(StreamKind.VIDEO) == 2
+    assert kinds.count(StreamKind.ATTACHMENT) == 1
+    audio = media.audio[0]
+    assert (audio.language, audio.title) == ("ger", "Ton") or (audio.language, audio.title) == ("deu", "Ton")
+    subtitle = next(stream for stream in media.streams if stream.kind is StreamKind.SUBTITLE)
+    assert (subtitle.codec, subtitle.dispositions) == ("subrip", ("forced",))
+    covers = [s for s in media.streams if s.video is not None and s.video.attached_picture]
+    assert [cover.codec for cover in covers] == ["png"]
+    assert media.video is not None
+    assert media.video.codec == "h264"
+    assert media.chapters == 1
+
+
+def test_tags_that_are_not_utf8(ffmpeg, make_clip, tmp_path) -> None:
+    """Old cameras write Latin-1; that costs a letter and not the file."""
+    make_clip(tmp_path / "a.mp4")
+    ffmpeg("-i", "a.mp4", "-c", "copy", "-metadata", "title=ZZZZ", "t.mp4")
+    data = (tmp_path / "t.mp4").read_bytes()
+    (tmp_path / "t.mp4").write_bytes(data.replace(b"ZZZZ", b"Z\xfc\xffZ"))
+    assert probed(tmp_path / "t.mp4").video is not None
+
+
+def test_sound_alone_is_no_error(make_clip, tmp_path) -> None:
+    """What to make of it is for the contract to say."""
+    media = probed(make_clip(tmp_path / "a.m4a", video=None))
+    assert media.video is None
+    assert len(media.audio) == 1
+
+
+def test_raw_streams_do_not_know_how_long_they_are(make_clip, tmp_path) -> None:
+    """The duration is None or a guess, and the user is told what that means."""
+    media = probed(make_clip(tmp_path / "raw.h264", audio=None))
+    assert media.duration_estimated
+    assert any("does not say how long" in note for note in media.notes)
+
+
+def test_not_a_file(tmp_path) -> None:
+    """Nothing there, a folder, a pipe that nobody writes to, an empty file."""
+    with pytest.raises(InspectError, match="no longer there"):
+        probe(os.fsencode(tmp_path / "gone.mp4"), size_bytes=1)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "empty.mp4").touch()
+    assert "not a file" in str(refusal(tmp_path / "pipe.mp4"))
+    assert "not a file" in str(refusal(tmp_path / "folder.mp4"))
+    assert "empty" in str(refusal(tmp_path / "empty.mp4"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(make_clip, tmp_path) -> None:
+    """The failure is of its own kind: retrying as the same user cannot help."""
+    path = make_clip(tmp_path / "a.mp4")
+    path.chmod(0)
+    assert refusal(path).kind is FailureKind.PERMISSION
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"Dear diary,\n", "is text"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", "playlist"),
+        (b"ffconcat version 1.0\nfile /etc/hostname\n", "concat"),
+        (os.urandom(4000) + b"\x01", "not a video"),
+    ],
+)
+def test_what_only_has_the_name_of_a_film(tmp_path, content: bytes, words: str) -> None:
+    """A plain reason, and no demuxer follows what a playlist names."""
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    assert words in str(refusal(path))
+
+
+def test_a_numbered_name_is_no_pattern(tmp_path, ffmpeg) -> None:
+    """A file called `img%03d.png` is one file; its neighbours are not read as a film."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=32x32:duration=0.2", "img%03d.png")
+    (tmp_path / "img%03d.png").write_bytes(b"\x01\x02\x03" * 500)
+    assert "not a video" in str(refusal(tmp_path / "img%03d.png"))
+
+
+def cut(path: Path, share: float) -> Path:
+    """The file with only that share of its bytes left."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+@pytest.mark.parametrize("extra", [(), ("-movflags", "+faststart")], ids=["index at the end", "index at the start"])
+def test_an_mp4_cut_off_is_refused_at_once(make_clip, tmp_path, extra) -> None:
+    """Before any hour is spent on encoding what is there of it."""
+    path = cut(make_clip(tmp_path / "a.mp4", seconds=2, extra=list(extra)), 0.5)
+    assert "cut off" in str(refusal(path))
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "avi", "wmv", "mxf"])
+def test_other_containers_say_what_is_missing(make_clip, tmp_path, suffix: str) -> None:
+    """Their headers tell how long the whole was; a whole file lacks nothing."""
+    video = "libx264" if suffix == "mkv" else "mpeg2video" if suffix == "mxf" else "mpeg4"
+    path = make_clip(tmp_path / f"a.{suffix}", seconds=2, video=video, audio=None, size="320x180")
+    assert probed(path).missing_bytes == 0
+    assert probed(cut(path, 0.5)).missing_bytes > 0
+
+
+def test_a_live_matroska_is_followed_to_its_last_cluster(ffmpeg_path, tmp_path, make_clip) -> None:
+    """Written to a pipe it has no total size, but each cluster has its own."""
+    make_clip(tmp_path / "a.mp4", seconds=2)
+    with (tmp_path / "live.mkv").open("wb") as sink:
+        subprocess.run(
+            [ffmpeg_path, "-nostdin", "-loglevel", "error", "-i", str(tmp_path / "a.mp4"), "-c", "copy", "-f",
+             "matroska", "pipe:1"],
+            stdout=sink, check=True, timeout=60,
+        )  # fmt: skip
+    assert probed(tmp_path / "live.mkv").missing_bytes == 0
+    assert probed(cut(tmp_path / "live.mkv", 0.7)).missing_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "words"), [("ts", "transport packet"), ("ogv", "mark an end"), ("flv", "inside a tag")]
+)
+def test_streams_cut_off_leave_a_note(make_clip, tmp_path, suffix: str, words: str) -> None:
+    """Nothing proves what is missing, but the end looks torn."""
+    codecs = {"ts": ("libx264", "aac"), "ogv": ("libtheora", "libvorbis"), "flv": ("libx264", "aac")}
+    path = make_clip(tmp_path / f"a.{suffix}", seconds=2, video=codecs[suffix][0], audio=codecs[suffix][1])
+    assert probed(path).notes == ()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2 // 188 * 188 - 7])
+    assert any(words in note for note in probed(path).notes)
+
+
+def test_a_film_without_pictures(tmp_path, make_clip) -> None:
+    """Zero pictures are counted as zero, and said."""
+    path = make_clip(tmp_path / "a.avi", video="mpeg4", audio=None)
+    data = path.read_bytes()
+    start = data.index(b"movi") + 4
+    size = struct.unpack("<I", data[start + 4 : start + 8])[0]
+    assert size > 0
+    path.write_bytes(data[:start] + b"\0" * (len(data) - start))
+    media = probed(path)
+    assert media.video is not None
+    assert media.video.frames == 0
+    assert media.notes
+
+
+def test_pictures_that_do_not_decode(ffmpeg, tmp_path) -> None:
+    """A track of noise under the name of a codec is told before it is encoded."""
+    ffmpeg(*TEST_PICTURE, "-c:v", "ffv1", "-level", "3", "-slicecrc", "1", "a.mkv")
+    data = bytearray((tmp_path / "a.mkv").read_bytes())
+    start = data.index(b"\x1f\x43\xb6\x75") + 200
+    for place in range(start, len(data) - 500, 7):
+        data[place] ^= 0x5A
+    (tmp_path / "a.mkv").write_bytes(data)
+    try:
+        media = probed(tmp_path / "a.mkv")
+    except InspectError as error:
+        assert error.kind is FailureKind.BAD_INPUT
+    else:
+        assert media.video is not None
+
+
+def test_absurd_sizes_are_refused(tmp_path, make_clip) -> None:
+    """A header that claims pictures no encoder takes is no reason to allocate them."""
+    path = make_clip(tmp_path / "a.avi", video="mjpeg", audio=None)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"strf") + 8
+    struct.pack_into("<ii", data, place + 4, 60000, 60000)
+    path.write_bytes(data)
+    try:
+        picture = film(probed(path))
+    except InspectError as error:
+        assert "60000" in str(error) or "damaged" in str(error)
+    else:
+        assert max(picture.width, picture.height) <= 16384

@@ -1,0 +1,169 @@
+"""The whole recipe: streams, options and what the cost model sees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from pyprocessor.ffmpeg.invocation import MappedStream, argv
+from pyprocessor.inspect.contract import contract
+from pyprocessor.models import (
+    AudioInfo,
+    AudioSettings,
+    MediaInfo,
+    Profile,
+    Source,
+    StreamInfo,
+    StreamKind,
+    VideoInfo,
+    VideoSettings,
+)
+from pyprocessor.recipes.transcode import Recipe, bit_rate_cap, features, recipe
+
+SOURCE = Source(b"/in/a.mkv", b"a.mkv", 1_000_000, 0)
+FILM = StreamInfo(
+    0, StreamKind.VIDEO, "h264", duration_seconds=10.0, video=VideoInfo(1280, 720, "yuv420p", frame_rate=Fraction(25))
+)
+SOUND = StreamInfo(1, StreamKind.AUDIO, "ac3", duration_seconds=10.0, audio=AudioInfo(48000, 6, "5.1(side)"))
+SUBTITLES = StreamInfo(2, StreamKind.SUBTITLE, "subrip")
+MEDIA = MediaInfo("mov,mp4", 10.0, False, 1_000_000, None, (FILM, SOUND, SUBTITLES))
+
+
+def made(profile: Profile, media: MediaInfo = MEDIA) -> Recipe:
+    """The recipe for a file of film, sound and subtitles."""
+    return recipe(profile, media, contract(profile, media), SOURCE, threads=1, output_name="o.part")
+
+
+def film_of(profile: Profile, media: MediaInfo = MEDIA) -> MappedStream:
+    """The film's part of it."""
+    return made(profile, media).invocation.outputs[0].streams[0]
+
+
+def with_video(**settings: object) -> Profile:
+    """A profile with these video settings."""
+    return Profile("p", "f", video=replace(VideoSettings(), **settings))  # type: ignore[arg-type]
+
+
+def test_streams_follow_the_contract() -> None:
+    """Film, sound, subtitles, each with its encoder, in output order; argv accepts them."""
+    invocation = made(Profile("p", "f")).invocation
+    output = invocation.outputs[0]
+    assert [(s.source, s.kind, s.encoder) for s in output.streams] == [
+        ((0, 0), "v", "libx264"),
+        ((0, 1), "a", "aac"),
+        ((0, 2), "s", "mov_text"),
+    ]
+    assert output.muxer == "mp4"
+    assert ("movflags", "+faststart") in output.options
+    assert argv(invocation, "/bin/ffmpeg")[-1] == "o.part"
+
+
+def test_containers_have_their_muxers() -> None:
+    """MKV is Matroska to ffmpeg, M4A is iPod."""
+    assert made(Profile("p", "f", container="mkv")).invocation.outputs[0].muxer == "matroska"
+    assert made(Profile("p", "f", container="m4a", video=None)).invocation.outputs[0].muxer == "ipod"
+
+
+def test_crf_is_capped_by_the_rate_of_the_output_height() -> None:
+    """The entry at or below the picture's lines counts, or else the lowest."""
+    profile = with_video(crf=20, bitrates=((1080, 6_000_000), (720, 3_000_000), (480, 1_000_000)))
+    options = dict(film_of(profile).options)
+    assert (options["crf"], options["maxrate"], options["bufsize"]) == ("20", "3000000", "6000000")
+    assert profile.video is not None
+    assert bit_rate_cap(profile.video, 1079) == 3_000_000
+    assert bit_rate_cap(profile.video, 360) == 1_000_000
+    assert bit_rate_cap(VideoSettings(), 360) is None
+
+
+def test_without_crf_the_rate_is_the_target() -> None:
+    """A ladder of bit rates alone is obeyed as such."""
+    options = dict(film_of(with_video(bitrates=((720, 3_000_000),))).options)
+    assert options["b"] == "3000000"
+    assert "crf" not in options
+
+
+def test_vp9_needs_a_zero_rate_beside_its_crf() -> None:
+    """Without it libvpx takes 256 kbit/s as a cap."""
+    assert dict(film_of(with_video(encoder="libvpx-vp9", crf=31)).options)["b"] == "0"
+
+
+def test_hevc_is_tagged_for_apple_players() -> None:
+    """In MP4 and MOV only."""
+    hevc = with_video(encoder="libx265")
+    assert dict(film_of(hevc).options)["tag"] == "hvc1"
+    assert "tag" not in dict(film_of(replace(hevc, container="mkv")).options)
+
+
+@pytest.mark.parametrize(
+    ("container", "varies", "clock"),
+    [
+        ("mov,mp4", False, "demux"),
+        ("mov,mp4", True, "demux"),
+        ("matroska,webm", False, None),
+        ("matroska,webm", True, "demux"),
+    ],
+)
+def test_time_stamps_keep_the_clock_that_is_truer(container: str, varies: bool, clock: str | None) -> None:
+    """The source's clock, except where it rounds a constant rate to milliseconds."""
+    assert FILM.video is not None
+    film = replace(FILM, video=replace(FILM.video, variable_frame_rate=varies))
+    options = dict(film_of(Profile("p", "f"), replace(MEDIA, container=container, streams=(film,))).options)
+    assert options.get("enc_time_base") == clock
+    assert options["fps_mode"] == "vfr"
+
+
+def test_a_changed_rate_gets_its_own_clock() -> None:
+    """The source's clock would make it jitter."""
+    assert "enc_time_base" not in dict(film_of(with_video(fps=Fraction(10))).options)
+
+
+def test_keyframe_interval() -> None:
+    """In pictures where the rate is constant, in time where it varies."""
+    profile = with_video(keyframe_seconds=2.0)
+    assert dict(film_of(profile).options)["g"] == "50"
+    assert FILM.video is not None
+    film = replace(FILM, video=replace(FILM.video, variable_frame_rate=True))
+    assert "force_key_frames" in dict(film_of(profile, replace(MEDIA, streams=(film,))).options)
+
+
+def test_metadata_and_chapters_follow_the_profile() -> None:
+    """Kept by default; left out when asked; a stale statistic of Matroska never survives."""
+    bare = Profile("p", "f", keep_metadata=False, keep_chapters=False)
+    options = made(bare, replace(MEDIA, chapters=3)).invocation.outputs[0].options
+    assert ("map_metadata", "-1") in options
+    assert ("map_chapters", "-1") in options
+    from_mkv = film_of(Profile("p", "f"), replace(MEDIA, container="matroska,webm"))
+    assert ("DURATION", "") in from_mkv.metadata
+
+
+def test_a_decoder_that_must_be_named_is_named() -> None:
+    """For the very stream."""
+    film = replace(FILM, decoder="libdav1d")
+    assert made(Profile("p", "f"), replace(MEDIA, streams=(film,))).invocation.inputs[0].options == (
+        ("c:0", "libdav1d"),
+    )
+
+
+def test_notes_carry_the_contracts() -> None:
+    """What was left out reaches the user."""
+    assert any("subtitles" in note for note in made(replace(Profile("p", "f"), keep_subtitles=False)).notes)
+
+
+def test_features_of_a_film() -> None:
+    """Pixels of the output and the source, frames and format, as the cost model knows them."""
+    found = features(with_video(max_height=360, preset="fast"), MEDIA)
+    assert (found.pixels, found.source_pixels) == (640 * 360, 1280 * 720)
+    assert (found.encoder, found.preset, found.pixel_format) == ("libx264", "fast", "yuv420p")
+    assert found.frames == 250.0
+    assert found.duration_seconds == 10.0
+
+
+def test_features_of_sound_and_of_a_file_that_does_not_say_how_long_it_is() -> None:
+    """Always numbers, guessed from the size where there is nothing better."""
+    sound = features(Profile("p", "f", video=None, audio=AudioSettings(bitrate=128_000)), MEDIA)
+    assert (sound.encoder, sound.pixels, sound.target_bit_rate) == ("aac", 0, 384_000)
+    unknown = features(Profile("p", "f"), replace(MEDIA, duration_seconds=None))
+    assert unknown.duration_seconds > 0
+    assert unknown.frames > 0
