@@ -37,6 +37,7 @@ class RunOptions:
     max_size: str | None = None
     min_age: str | None = None
     progress_interval: float | None = None
+    max_retries: int | None = None
     plan: bool = False
     json: bool = False
     log_format: str = "text"
@@ -83,6 +84,12 @@ _OPTIONS = (
         type=float,
         metavar="SECONDS",
         help="Time between progress lines where there is no terminal.  [default: 10]",
+    ),
+    click.option(
+        "--max-retries",
+        type=int,
+        metavar="N",
+        help="How often a file is tried again after a failure that may pass.  [default: 3]",
     ),
     click.option(
         "--log-format",

@@ -44,7 +44,7 @@ def readable_input(given: str) -> bytes:
 def output_folder(given: str) -> bytes:
     """The output folder, which need not exist yet.
 
-    Raises `UsageError` where something else has its name, `OutputUnwritable` where it cannot be looked at.
+    Raises `OutputUnwritable` where something else has its name or it cannot be looked at.
     """
     path = absolute(given, "--output")
     try:
@@ -52,11 +52,11 @@ def output_folder(given: str) -> bytes:
     except FileNotFoundError:
         return path
     except NotADirectoryError:
-        raise UsageError(f"The output {display(path)} lies below a file; --output takes a folder.") from None
+        raise OutputUnwritable(f"The output {display(path)} lies below a file; --output takes a folder.") from None
     except OSError as error:
         raise OutputUnwritable(f"The output folder {display(path)} cannot be used: {error.strerror}.") from None
     if not stat.S_ISDIR(mode):
-        raise UsageError(
+        raise OutputUnwritable(
             f"The output {display(path)} is not a folder; --output takes a folder, made where there is none."
         )
     return path

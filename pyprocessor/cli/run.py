@@ -58,7 +58,7 @@ def run(options: RunOptions, session: Session) -> ExitCode:
         print_result(plan_json(planned) if options.json else plan_text(planned, width=_width()))
         return ExitCode.OK
     if options.json or not options.quiet:
-        _sum_up(request.output, result, as_json=options.json)
+        _sum_up(request, result, as_json=options.json)
     return result.exit_code
 
 
@@ -82,7 +82,8 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         return Engine(request, Several((screen, log))).run()
 
 
-def _sum_up(output: bytes, result: RunResult, *, as_json: bool) -> None:
+def _sum_up(request: RunRequest, result: RunResult, *, as_json: bool) -> None:
+    output = request.output
     with JournalReader.read_only(state_folder(output).path) as journal:
         row = journal.last_run()
         if row is None or row.id != result.run_id:
@@ -101,7 +102,7 @@ def _sum_up(output: bytes, result: RunResult, *, as_json: bool) -> None:
             with StandardOutput() as stream:
                 summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)
         else:
-            print_result(summary.text(summed, width=_width()))
+            print_result(summary.text(summed, width=_width(), looked_in=request.input))
 
 
 def _request(options: RunOptions, loaded: profiles.LoadedProfile, variables: Mapping[str, str]) -> RunRequest:
@@ -173,6 +174,7 @@ def overrides(options: RunOptions) -> profiles.Overrides:
         max_size_bytes=_parsed("--max-size", options.max_size, parse_size),
         min_age_seconds=_parsed("--min-age", options.min_age, parse_duration),
         progress_interval_seconds=_as_written(options.progress_interval),
+        max_retries=options.max_retries,
     )
 
 

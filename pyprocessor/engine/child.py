@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from typing import Any
 from pyprocessor.engine.system import kill_group, process_identity
 from pyprocessor.models import ProcessIdentity
 
-PRELOADED = ("pyprocessor.engine.worker", "pyprocessor.engine.scout")
+PRELOADED = ("pyprocessor.engine.worker", "pyprocessor.engine.scout", "ffmpeg")
 
 
 def start_method() -> str:
@@ -69,7 +68,7 @@ class Child:
         """Kill the process and everything in its group, and let go of the pipe: nothing it says counts any more."""
         with contextlib.suppress(OSError):
             self.connection.close()
-        kill_group(self.identity, signal.SIGKILL)
+        kill_group(self.identity)
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the process to be gone; True when it is."""

@@ -56,6 +56,8 @@ from pyprocessor.tasks.registry import task
 TASK = "transcode"
 TURN_SECONDS = 0.5
 """The longest the loop sleeps: readings, timeouts and retries are looked at this often."""
+FIRST_BATCH_SECONDS = 0.5
+"""How long the first batch may wait for as many files as there are cores to be known."""
 SETTLE_SECONDS = 10.0
 """How long processes that were told to end may take before they are killed."""
 
@@ -335,6 +337,8 @@ class _Run:
             self._batches += 1
             batch = Batch(self._batches, (suspect.job_id,), 1, 1, suspect.memory_bytes)
             self._begin_batch(batch, (suspect,))
+        if self._batches == 0 and not self._enough_to_begin():
+            return
         known = len(self._ready) + len(self._retries) + sum(len(process.jobs) for process in self._processes)
         more_to_come = not self._discovery.finished
         form = shape(
@@ -356,6 +360,14 @@ class _Run:
             if formed.note is not None:
                 self._ledger.notice("warning", formed.note)
             self._begin_batch(formed.batch, formed.entries)
+
+    def _enough_to_begin(self) -> bool:
+        """False in the first moments of a run that knows of fewer files than it has cores.
+
+        A file that turns out to be the only one gets all threads, but what has started keeps its one.
+        """
+        settled = self._discovery.finished or time.monotonic() - self._tally.began > FIRST_BATCH_SECONDS
+        return settled or len(self._ready) >= self._reading.cores
 
     def _begin_batch(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
         """Start a process for the batch and enter both in the journal, before it is given any work."""

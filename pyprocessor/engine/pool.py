@@ -75,9 +75,8 @@ class BatchProcess:
 
     @property
     def memory_bytes(self) -> int:
-        """Predicted memory of what runs at once: the largest jobs that its slots could hold together."""
-        largest = sorted((job.entry.memory_bytes for job in self.jobs.values()), reverse=True)
-        return sum(largest[: self.batch.slots])
+        """Predicted memory of what runs at once, now or next: the batch's own bound, by the slots still occupied."""
+        return self.batch.memory_budget_bytes * self.occupied_slots // self.batch.slots
 
     def next_to_send(self) -> Iterator[str]:
         """Jobs to send now: as many as run at once, and as many again so that no slot waits for the pipe."""

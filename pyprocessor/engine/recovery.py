@@ -9,11 +9,10 @@ missing. All else goes back to the queue.
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import replace
 
 from pyprocessor.engine.scan import existing_output
-from pyprocessor.engine.system import is_alive, kill_group
+from pyprocessor.engine.system import kill_group
 from pyprocessor.errors import PublishError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
@@ -27,11 +26,12 @@ INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file wa
 
 def recover(journal: Journal, folder: StateFolder, output_root: bytes) -> list[str]:
     """Bring the journal and the disk to rest; returns sentences about what was found."""
-    notes: list[str] = []
-    for batch in journal.open_batches():
-        if is_alive(batch.worker):
-            kill_group(batch.worker, signal.SIGKILL)
-            notes.append(f"Ended process {batch.worker.pid}, which an earlier run had left behind.")
+    # Also where the leader of a group is gone: its ffmpegs may have outlived it.
+    notes = [
+        f"Ended process {batch.worker.pid}, which an earlier run had left behind."
+        for batch in journal.open_batches()
+        if kill_group(batch.worker)
+    ]
     with journal.transaction():
         journal.abandon_open()
         notes.extend(_settle(journal, folder, output_root, row) for row in list(journal.publishing_jobs()))

@@ -67,7 +67,9 @@ class _Survey:
             case AlreadyDone(row, note):
                 name = display(row.source.relative)
                 if row.state in (JobState.FAILED, JobState.QUARANTINED):
-                    reason = f"{name} failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
+                    reason = (
+                        f"{name} failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
+                    )
                 else:
                     reason = note or f"{name} is done already."
                 self._skipped.append(SkippedFile(row.source.relative, reason))
@@ -87,4 +89,3 @@ class _Survey:
             tuple(sorted(self._skipped, key=lambda skipped: skipped.name)),
         )
         return replace(planned, notes=(*planned.notes, *self._troubles))
-

@@ -137,6 +137,10 @@ def _describe(container: InputContainer, name: str, size_bytes: int, tail: struc
         )
     container_name = container.format.name
     _check_index(container, name, size_bytes)
+    for film in container.streams.video:  # before a decoder allocates them
+        context = video_context(film)
+        if context is not None:
+            _refuse_huge(context.width, context.height, name)
     notes: list[str] = []
     picture_of = _first_pictures(container, notes)
     if tail.note is not None:
@@ -144,12 +148,8 @@ def _describe(container: InputContainer, name: str, size_bytes: int, tail: struc
     streams = []
     for stream in container.streams:
         described = _stream(container, stream, picture_of.get(stream.index))
-        if described.video is not None and max(described.video.width, described.video.height) > MAX_SIDE:
-            raise InspectError(
-                FailureKind.BAD_INPUT,
-                f"{name} claims pictures of {described.video.width}x{described.video.height} pixels; "
-                f"at most {MAX_SIDE} either way are read.",
-            )
+        if described.video is not None:
+            _refuse_huge(described.video.width, described.video.height, name)
         streams.append(described)
     if not streams:
         raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
@@ -171,6 +171,14 @@ def _describe(container: InputContainer, name: str, size_bytes: int, tail: struc
         notes=tuple(notes),
         missing_bytes=missing,
     )
+
+
+def _refuse_huge(width: int, height: int, name: str) -> None:
+    if max(width, height) > MAX_SIDE:
+        raise InspectError(
+            FailureKind.BAD_INPUT,
+            f"{name} claims pictures of {width}x{height} pixels; at most {MAX_SIDE} either way are read.",
+        )
 
 
 def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
@@ -325,10 +333,15 @@ def _is_fragmented(container: InputContainer) -> bool:
 
 
 def _stream_seconds(stream: Stream, *, from_zero: bool) -> float | None:
-    if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
-        ticks = stream.duration - max(0, stream.start_time or 0) if from_zero else stream.duration
-        return float(ticks * stream.time_base) if ticks > 0 else None
-    return _clock_seconds(stream.metadata.get("DURATION", ""))
+    if stream.time_base is None:
+        return None
+    start = float(max(0, stream.start_time or 0) * stream.time_base)
+    if stream.duration is not None and stream.duration > 0:
+        seconds: float | None = float(stream.duration * stream.time_base) - (start if from_zero else 0.0)
+    else:  # Matroska tells in a tag when the track ends
+        end = _clock_seconds(stream.metadata.get("DURATION", ""))
+        seconds = end - start if end is not None else None
+    return seconds if seconds is not None and seconds > 0 else None
 
 
 def _clock_seconds(text: str) -> float | None:

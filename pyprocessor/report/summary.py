@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
+from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import AttemptRow, Counts, JobRow, RunRow
 from pyprocessor.models import FINAL_STATES, JobState, OutcomeKind, Usage, display
 from pyprocessor.report import wording
@@ -128,7 +129,7 @@ def summarise(
         failed=counts.failed,
         quarantined=counts.quarantined,
         cancelled=counts.cancelled,
-        left=all_counts.total - all_counts.final,
+        left=counts.total - counts.final,
         done_before=done_elsewhere if done_before is None else done_before,
         failed_before=failed_elsewhere if failed_before is None else failed_before,
         bytes_before=tally.bytes_before,
@@ -193,10 +194,14 @@ def _prediction(journal: Remembered, run_id: int, predicted: dict[str, tuple[int
 # ---------------------------------------------------------------- text
 
 
-def text(summary: Summary, *, width: int = 80) -> str:
-    """The closing text: a table that fits `width` columns, but for paths, which stay whole; then each failure."""
-    if summary.settled == 0 and summary.left == 0:
-        return _nothing_done(summary)
+def text(summary: Summary, *, width: int = 80, looked_in: bytes | None = None) -> str:
+    """The closing text: a table that fits `width` columns, but for paths, which stay whole; then each failure.
+
+    `looked_in` is the input, to be named where nothing was found in it.
+    """
+    stopped = summary.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.OUTPUT_UNWRITABLE)
+    if summary.settled == 0 and summary.left == 0 and not stopped:
+        return _nothing_done(summary, looked_in)
     lines = aligned(_rows(summary), width)
     if summary.failures:
         lines += ["", "Failed:"]
@@ -222,10 +227,11 @@ def _failure_line(failure: Failure) -> str:
     return f"{told} ({', '.join(labels)})" if labels else told
 
 
-def _nothing_done(summary: Summary) -> str:
+def _nothing_done(summary: Summary, looked_in: bytes | None) -> str:
     done, failed = summary.done_before, summary.failed_before
     if not done and not failed:
-        return "Nothing to do: no video files were found.\n"
+        where = "" if looked_in is None else f" in {display(looked_in)}"
+        return f"Nothing to do: no video files were found{where}.\n"
     if not failed:
         finished = "the only file is" if done == 1 else f"all {wording.count(done, 'file')} are"
         return f"Nothing to do: {finished} already done.\n"

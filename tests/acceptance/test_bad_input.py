@@ -164,4 +164,4 @@ def test_it_works_without_ffmpeg_on_the_path(inputs: Path, tmp_path: Path) -> No
 def test_an_empty_input_folder_is_said(tmp_path: Path) -> None:
     """Nothing to do is no failure, but it is said what was looked at."""
     (tmp_path / "in").mkdir()
-    assert_plain(call(*job(tmp_path / "in", tmp_path / "out")), 0, os.fspath(tmp_path / "in"))
+    assert_plain(call(*job(tmp_path / "in", tmp_path / "out")), 0, "Nothing to do", os.fspath(tmp_path / "in"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from pyprocessor.errors import FailureKind, JobError, VerifyError
@@ -164,7 +166,7 @@ AWKWARD = {
 }
 
 
-@pytest.mark.parametrize(("case", "suffix"), [(case, "mkv") for case in AWKWARD] + [
+@pytest.mark.parametrize(("case", "suffix"), [(case, "mkv") for case in AWKWARD if case != "palette"] + [
     ("variable rate", "mp4"), ("audio longer", "ts"), ("late start", "ts"), ("late video", "mp4"), ("palette", "avi"),
     ("full range", "avi"), ("one a second", "mp4"), ("interlaced", "mpg"), ("late start", "mkv"), ("one picture", "flv"),
 ])  # fmt: skip
@@ -178,8 +180,6 @@ def test_awkward_but_whole(ffmpeg, transcode, tmp_path, case: str, suffix: str, 
 
 def stamps(path: Path) -> list[float]:
     """The presentation times of a file's pictures, in order."""
-    import av
-
     with av.open(str(path)) as container:
         film = container.streams.video[0]
         return sorted(float(p.pts * p.time_base) for p in container.demux(film) if p.pts is not None and p.size)
@@ -214,20 +214,18 @@ def test_rotation_is_baked_in(ffmpeg, make_clip, transcode, tmp_path) -> None:
     made = transcode(tmp_path / "turned.mp4", small)
     made.verified()
     picture = made.picture()
-    assert (picture.width, picture.height, picture.rotation) == (44, 80, 0) or (picture.width, picture.height) == (
-        46,
-        80,
-    )
+    assert (picture.width, picture.height, picture.rotation) == (46, 80, 0)
 
 
+_X265 = "pools=1:frame-threads=1:log-level=error:colorprim=bt2020:colormatrix=bt2020nc"
+_LIGHT = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
 HDR = (
     *(*pattern(), "-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params"),
-    "pools=1:frame-threads=1:log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:"
-    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400",
+    f"{_X265}:transfer=smpte2084:{_LIGHT}",
 )
 HLG = (
     *(*pattern(), "-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params"),
-    "pools=1:frame-threads=1:log-level=error:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc",
+    f"{_X265}:transfer=arib-std-b67",
 )
 
 
@@ -387,8 +385,6 @@ def test_a_header_that_promises_too_much(ffmpeg, make_clip, transcode, tmp_path)
     path = tmp_path / "a.flv"
     data = bytearray(path.read_bytes())
     place = data.index(b"duration\x00") + 9
-    import struct
-
     struct.pack_into(">d", data, place, 500.0)
     path.write_bytes(data)
     made = transcode(path, MP4)

@@ -124,25 +124,25 @@ def test_a_malformed_configuration_names_its_file(text: str, source: Path, tmp_p
 
 
 def test_paths_that_cannot_be(source: Path, tmp_path: Path, capsys: Captured) -> None:
-    """Missing input, an output that is a file, equal folders, an input inside the output: all refused, exit 2."""
+    """Missing input, equal folders, an input inside the output: exit 2. An output that is a file: exit 74."""
     file = tmp_path / "file"
     file.touch()
     os.symlink(source, tmp_path / "link")
     os.mkfifo(tmp_path / "pipe")
     inside = source / "deeper"
     inside.mkdir()
-    for given, output, said in (
-        (tmp_path / "none", tmp_path / "out", "does not exist"),
-        (tmp_path / "pipe", tmp_path / "out", "neither a file nor a folder"),
-        (source, file, "is not a folder"),
-        (source, file / "below", "below a file"),
-        (source, source, "same folder"),
-        (source, tmp_path / "link", "same folder"),
-        (inside, source, "inside the output"),
-        (source / "a.mp4", source, "take its place"),
-        (source / "a.mp4", source / "a.mp4", "is not a folder"),
+    for given, output, said, code in (
+        (tmp_path / "none", tmp_path / "out", "does not exist", ExitCode.USAGE),
+        (tmp_path / "pipe", tmp_path / "out", "neither a file nor a folder", ExitCode.USAGE),
+        (source, file, "is not a folder", ExitCode.OUTPUT_UNWRITABLE),
+        (source, file / "below", "below a file", ExitCode.OUTPUT_UNWRITABLE),
+        (source, source, "same folder", ExitCode.USAGE),
+        (source, tmp_path / "link", "same folder", ExitCode.USAGE),
+        (inside, source, "inside the output", ExitCode.USAGE),
+        (source / "a.mp4", source, "take its place", ExitCode.USAGE),
+        (source / "a.mp4", source / "a.mp4", "is not a folder", ExitCode.OUTPUT_UNWRITABLE),
     ):
-        assert main(["--input", str(given), "--output", str(output)]) == ExitCode.USAGE, given
+        assert main(["--input", str(given), "--output", str(output)]) == code, given
         error = capsys.readouterr().err
         assert said in error
         assert len(error.splitlines()) == 1
