@@ -1,0 +1,75 @@
+"""Real clips, where a folder of them is named: each is made and verified, or fails with a reason."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.errors import JobError
+from pyprocessor.ffmpeg.invocation import argv, environment
+from pyprocessor.inspect.contract import contract
+from pyprocessor.inspect.probe import probe
+from pyprocessor.inspect.verify import verify
+from pyprocessor.models import AudioSettings, HdrPolicy, Profile, Source, VideoSettings
+from pyprocessor.recipes.transcode import features, recipe
+
+EVERYWHERE = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
+KEEPING = replace(
+    EVERYWHERE,
+    container="mkv",
+    extension="mkv",
+    video=VideoSettings("libsvtav1", preset="12", crf=50, pixel_format="yuv420p10le", hdr=HdrPolicy.KEEP),
+    audio=AudioSettings("libopus", bitrate=64_000),
+)
+
+pytestmark = [pytest.mark.media, pytest.mark.timeout(3600)]
+
+
+def attempt(path: Path, profile: Profile, ffmpeg_path: str, folder: Path) -> str | None:
+    """Make and verify one file: None for a success, else the sentence it failed with."""
+    name = f"output.{profile.extension}"
+    source = Source(os.fsencode(path), os.fsencode(path.name), path.stat().st_size, 0)
+    try:
+        media = probe(source.path, size_bytes=source.size_bytes)
+        agreed = contract(profile, media)
+        made = recipe(profile, media, agreed, source, threads=1, output_name=name)
+        assert features(profile, media).duration_seconds >= 0
+        done = subprocess.run(
+            argv(made.invocation, ffmpeg_path),
+            cwd=folder,
+            env=environment(os.environ),
+            capture_output=True,
+            timeout=600,
+            check=False,
+        )
+        if done.returncode != 0:
+            return f"ffmpeg: {done.stderr[-300:].decode(errors='replace')}"
+        counts = re.findall(rb"^frame=(\d+)$", done.stdout, re.MULTILINE)
+        verify(
+            os.fsencode(folder / name),
+            agreed,
+            encoded_frames=int(counts[-1]) if counts else None,
+            source=source.path,
+            media=media,
+        )
+    except JobError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("profile", [EVERYWHERE, KEEPING], ids=lambda p: p.name)
+def test_every_clip_succeeds_or_says_why_not(media_folder, ffmpeg_path, tmp_path, profile: Profile) -> None:
+    """No exception of another kind, no failure of ffmpeg that probing should have told, most files done."""
+    clips = media_folder / "clips" if (media_folder / "clips").is_dir() else media_folder
+    files = sorted(path for path in clips.iterdir() if path.is_file())
+    if not files:
+        pytest.skip(f"{clips} holds no files")
+    failed = {path.name: reason for path in files if (reason := attempt(path, profile, ffmpeg_path, tmp_path))}
+    print(*(f"{name}: {reason}" for name, reason in failed.items()), sep="\n")
+    assert not [name for name, reason in failed.items() if reason.startswith("ffmpeg:")], failed
+    assert len(failed) <= len(files) // 2
