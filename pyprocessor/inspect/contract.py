@@ -124,6 +124,7 @@ which ffmpeg would have to be given as a file.
 TEXT_SUBTITLES = frozenset(("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml"))
 FASTEST_AV1 = 240
 """Pictures a second: the most that SVT-AV1 encodes."""
+_BY_PROFILE = ", which the profile leaves out"
 _TOLERANCE_SECONDS = 0.25
 """Encoder delay and padding: 1024 samples of AAC at 8 kHz are 0.13 s on either side."""
 
@@ -209,9 +210,11 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
 
 def _further_video(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
     if stream.video is None or not stream.video.attached_picture:
-        return _drop(stream, "a further video track: only the first is kept" if profile.video else "video")
+        return _drop(
+            stream, "a further video track: only the first is kept" if profile.video else f"video{_BY_PROFILE}"
+        )
     if not profile.keep_attachments:
-        return _drop(stream, "a cover picture, which the profile leaves out")
+        return _drop(stream, f"a cover picture{_BY_PROFILE}")
     if stream.codec not in container.covers:
         return _drop(stream, f"a cover picture ({stream.codec or 'unknown'}), which {profile.container} cannot carry")
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True)
@@ -220,7 +223,7 @@ def _further_video(profile: Profile, stream: StreamInfo, container: _Container) 
 def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[list[StreamPlan], list[StreamPlan]]:
     settings = profile.audio
     if settings is None:
-        return [], [_drop(stream, "audio, which the profile leaves out") for stream in media.audio]
+        return [], [_drop(stream, f"audio{_BY_PROFILE}") for stream in media.audio]
     dropped = []
     sound = []
     for stream in media.audio:
@@ -261,10 +264,11 @@ def _other(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
     if stream.kind is StreamKind.ATTACHMENT:
         if profile.keep_attachments and container.attachments:
             return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
-        why = f"which {profile.container} cannot carry" if profile.keep_attachments else "which the profile leaves out"
-        return _drop(stream, f"an attachment, {why}")
+        if not profile.keep_attachments:
+            return _drop(stream, f"an attachment{_BY_PROFILE}")
+        return _drop(stream, f"an attachment, which {profile.container} cannot carry")
     if not profile.keep_subtitles or profile.video is None:
-        return _drop(stream, "subtitles, which the profile leaves out")
+        return _drop(stream, f"subtitles{_BY_PROFILE}")
     if stream.codec in container.kept_subtitles:
         return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
     if stream.codec in TEXT_SUBTITLES and container.text_subtitles is not None:
@@ -309,9 +313,11 @@ def _with_expectations(
 
 
 def _left_out(dropped: list[StreamPlan]) -> list[str]:
-    """One sentence for each reason, with the streams it goes for."""
+    """One sentence for each reason, with the streams it goes for; what the profile asked for needs no telling."""
     reasons: dict[str, list[str]] = {}
     for plan in dropped:
+        if plan.reason.endswith(_BY_PROFILE):
+            continue
         reasons.setdefault(plan.reason, []).append(str(plan.index))
     return [
         f"Left out {'stream' if len(indexes) == 1 else 'streams'} {', '.join(indexes)}: {reason}."

@@ -64,8 +64,21 @@ def test_one_bad_file_is_named_and_the_others_are_done(make, inputs: Path, tmp_p
 def test_a_video_without_frames_is_named(inputs: Path, tmp_path: Path, ffmpeg_path: str) -> None:
     """A container that declares a video stream and holds no picture."""
     subprocess.run(
-        [ffmpeg_path, "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=160x90", "-t", "0"]
-        + ["-c:v", "libx264", str(inputs / "none.mkv")],
+        [
+            ffmpeg_path,
+            "-nostdin",
+            "-loglevel",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=160x90",
+            "-t",
+            "0",
+            "-c:v",
+            "libx264",
+            str(inputs / "none.mkv"),
+        ],
         check=True,
     )
     assert_plain(call(*job(inputs, tmp_path / "out")), 1, "none.mkv")

@@ -64,7 +64,10 @@ def test_progress_lines_have_the_documented_form(inputs: Path, tmp_path: Path) -
     """Without a terminal there are no bars, only lines that scripts know."""
     result = call(*main_job(inputs, tmp_path / "out", "--progress-interval", "0.2"))
     lines = [line for line in result.stderr.splitlines() if line.startswith("Progress: ")]
-    form = r"Progress: \d+/\d+ \(\d+\.\d% success\) \| Active: \d+ \| Failed: \d+ \| Memory: [\d.]+[KMG]?B \| CPU: [\d.]+% \| ETA: \S+"
+    form = (
+        r"Progress: \d+/\d+ \(\d+\.\d% success\) \| Active: \d+ \| Failed: \d+ "
+        r"\| Memory: [\d.]+[KMG]?B \| CPU: [\d.]+% \| ETA: \S+"
+    )
     assert lines
     assert all(re.fullmatch(form, line) for line in lines), lines
     assert "\r" not in result.stderr

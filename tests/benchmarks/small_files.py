@@ -32,8 +32,25 @@ def make_clips(folder: Path, count: int) -> Path:
         path = folder / f"original-{number}.mp4"
         noise = f"testsrc2=size=160x90:rate=25:duration=1,noise=alls={number * 3}:allf=t"
         subprocess.run(
-            [ffmpeg, "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", noise, "-f", "lavfi", "-i"]
-            + [f"sine=frequency={300 + number * 50}:duration=1", "-c:v", "libx264", "-pix_fmt", "yuv420p", str(path)],
+            [
+                ffmpeg,
+                "-nostdin",
+                "-loglevel",
+                "error",
+                "-f",
+                "lavfi",
+                "-i",
+                noise,
+                "-f",
+                "lavfi",
+                "-i",
+                f"sine=frequency={300 + number * 50}:duration=1",
+                "-c:v",
+                "libx264",
+                "-pix_fmt",
+                "yuv420p",
+                str(path),
+            ],
             check=True,
         )
         originals.append(path)

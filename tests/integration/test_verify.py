@@ -271,8 +271,10 @@ def test_subtitles_attachments_covers_and_chapters(ffmpeg, make_clip, transcode,
     (tmp_path / "s.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nHello\n")
     (tmp_path / "font.ttf").write_bytes(b"\0\1\0\0font")
     ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", "1", "cover.png")
+    (tmp_path / "c.txt").write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=One\n")
     ffmpeg(
-        *("-i", "a.mp4", "-i", "s.srt", "-map", "0", "-map", "1", "-map", "0:a", "-c", "copy"),
+        *("-i", "a.mp4", "-i", "s.srt", "-i", "c.txt", "-map", "0", "-map", "1", "-map", "0:a", "-c", "copy"),
+        *("-map_chapters", "2"),
         *("-attach", "font.ttf", "-metadata:s:t:0", "mimetype=font/ttf"),
         *("-attach", "cover.png", "-metadata:s:t:1", "mimetype=image/png", "all.mkv"),
     )
@@ -280,6 +282,7 @@ def test_subtitles_attachments_covers_and_chapters(ffmpeg, make_clip, transcode,
     facts = mp4.verified()
     assert (facts.video_streams, facts.audio_streams, facts.subtitle_streams) == (1, 2, 1)
     assert mp4.agreed.cover_pictures == 1
+    assert probe(os.fsencode(mp4.path), size_bytes=mp4.path.stat().st_size).chapters == 1
     assert any("attachment" in note for note in mp4.notes)
     mkv = transcode(tmp_path / "all.mkv", MKV)
     assert (mkv.verified().subtitle_streams, mkv.agreed.attachments) == (1, 1)

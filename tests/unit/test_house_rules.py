@@ -181,7 +181,7 @@ def file_calls(module: Module) -> Iterator[tuple[int, str]]:
 
 
 OWN_STATE = {"costs/calibration.py"}
-"""Replaces one file, its own, in the user's state folder; `costs` may not import `publish`, and no output is concerned."""
+"""Replaces one file of its own in the user's state folder: no output is concerned, and `costs` may not import `publish`."""
 
 
 def test_only_publish_renames_and_removes() -> None:
