@@ -15,6 +15,7 @@ _TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
 """(place of the first sync byte, packet size) of plain, time-stamped (AVCHD) and error-corrected transport streams."""
 _TS_SYNC = 0x47
 _PACK_START = b"\x00\x00\x01\xba"
+_PROGRAM_END = b"\x00\x00\x01\xb9"
 _PACK_BYTES = 2048
 _OGG_TAIL_BYTES = 65536
 _EBML_SEGMENT = 0x18538067
@@ -55,8 +56,8 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
         declared = _footer_of_mxf(head)
     elif container == "mpegts" and not _ts_is_whole(head, size_bytes):
         return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
-    elif container == "mpeg" and _is_in_packs(head) and size_bytes % _PACK_BYTES:
-        return Tail(note=f"It ends inside a pack, {_MAYBE}")
+    elif container == "mpeg":
+        return Tail(note=_end_of_program_stream(file, head, size_bytes))
     elif container == "ogg" and not _ogg_is_ended(file, size_bytes):
         return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
     elif container == "flv" and not _flv_is_whole(file, size_bytes):
@@ -150,8 +151,13 @@ def _ts_is_whole(head: bytes, size_bytes: int) -> bool:
     return True  # it starts in the middle of something; nothing can be said of its end
 
 
-def _is_in_packs(head: bytes) -> bool:
-    return all(head[place : place + 4] == _PACK_START for place in (0, _PACK_BYTES))
+def _end_of_program_stream(file: BinaryIO, head: bytes, size_bytes: int) -> str | None:
+    file.seek(max(0, size_bytes - 4))
+    if file.read(4) == _PROGRAM_END:
+        return None
+    if size_bytes % _PACK_BYTES and all(head[place : place + 4] == _PACK_START for place in (0, _PACK_BYTES)):
+        return f"It ends inside a pack, {_MAYBE}"
+    return "It has no end mark, so a missing end would not show."
 
 
 def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:

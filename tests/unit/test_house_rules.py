@@ -181,7 +181,7 @@ def file_calls(module: Module) -> Iterator[tuple[int, str]]:
 
 
 OWN_STATE = {"costs/calibration.py"}
-"""Replaces one file of its own in the user's state folder: no output is concerned, and `costs` may not import `publish`."""
+"""Replaces a file of its own in the user's state folder; no output is concerned."""
 
 
 def test_only_publish_renames_and_removes() -> None:
