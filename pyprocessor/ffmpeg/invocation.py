@@ -106,6 +106,15 @@ _OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,png_pipe,jpeg_pipe,webp
 """What we read back of our own: joins, playlists with their subtitle segments, stills, chapter lists."""
 
 
+_MUXERS = {"mkv": "matroska", "mka": "matroska", "m4a": "ipod", "ts": "mpegts"}
+"""Where ffmpeg does not call a muxer what the container is called."""
+
+
+def muxer(container: str) -> str:
+    """ffmpeg's name of the muxer for a profile's `container`, for instance `matroska` for `mkv`."""
+    return _MUXERS.get(container, container)
+
+
 def whitelists(trust: Trust) -> Options:
     """The protocols and demuxers an input of this trust may use; the same options serve ffmpeg and PyAV."""
     if trust is Trust.UNTRUSTED:

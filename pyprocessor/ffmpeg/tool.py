@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
-from pyprocessor.ffmpeg.invocation import Options, environment, trial_encode_argv
+from pyprocessor.ffmpeg.invocation import Options, environment, muxer, trial_encode_argv
 from pyprocessor.models import Profile
 
 MINIMUM_VERSION = "5.1"
@@ -267,14 +267,8 @@ def _remember(key: tuple[str, int, int], tool: Tool) -> None:
 
 # ---------------------------------------------------------------- what a profile needs
 
-_MUXERS = {"mkv": "matroska", "mka": "matroska", "m4a": "ipod", "ts": "mpegts"}
 _WELL_KNOWN_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libaom-av1", "prores_ks", "dnxhd", "ffv1")
 _WELL_KNOWN_AUDIO_ENCODERS = ("aac", "libopus", "libmp3lame", "libvorbis", "flac", "ac3", "pcm_s16le")
-
-
-def muxer(container: str) -> str:
-    """ffmpeg's name of the muxer for a profile's `container`, for instance `matroska` for `mkv`."""
-    return _MUXERS.get(container, container)
 
 
 def require(tool: Tool, profile: Profile) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Options, Output
+from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Options, Output, muxer
 from pyprocessor.inspect.contract import Contract, StreamPlan, same_frame_rate
 from pyprocessor.models import CostFeatures, MediaInfo, Profile, Source, StreamInfo, StreamKind, VideoSettings
 from pyprocessor.recipes.audio import audio_stream, output_channels, target_bit_rate
 from pyprocessor.recipes.picture import Picture, picture
 
-_MUXERS = {"mkv": "matroska", "mka": "matroska", "m4a": "ipod"}
-"""ffmpeg's muxers where they are not called what the container is."""
 _FASTSTART = frozenset(("mp4", "mov", "m4a"))
 _HEVC_ENCODERS = ("libx265", "hevc_", "libkvazaar")
 _QUALITY_BY_CRF = frozenset(("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1"))
@@ -64,7 +62,7 @@ def recipe(
             outputs=(
                 Output(
                     output_name,
-                    _MUXERS.get(profile.container, profile.container),
+                    muxer(profile.container),
                     tuple(streams),
                     _output_options(profile, media),
                 ),
