@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
+from datetime import time
 from enum import StrEnum
 from fractions import Fraction
 
@@ -237,8 +238,55 @@ class EstimationSettings:
 
 @dataclass(frozen=True, slots=True)
 class MonitoringSettings:
+    """How often to look. `ramp_interval_seconds` holds while memory may grow quickly."""
+
     sample_interval_seconds: float = 0.5
+    ramp_interval_seconds: float = 0.05
     progress_interval_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottlingSettings:
+    """When the governor acts (see engine/governor). The budget is what `BatchSettings` allows of the memory."""
+
+    hold_percent: float = 95.0
+    """Of the budget: from here on nothing new is started."""
+    release_percent: float = 85.0
+    """Of the budget: below it, for `release_readings` readings in turn, things go back to normal step by step."""
+    release_readings: int = 6
+    wall_percent: float = 95.0
+    """Of the total memory: where memory would be beyond it within `reaction_seconds`, the youngest file is ended."""
+    reaction_seconds: float = 0.5
+    pressure_full_percent: float = 20.0
+    """PSI `full`: above it the youngest file is suspended."""
+    max_sheds: int = 3
+    """How often one file is ended for want of memory before it runs alone."""
+    strict_memory: bool = False
+    """A file that needs more than the budget fails instead of running alone."""
+    cpu_limit_percent: float | None = None
+    """Of all cores."""
+    disk_reserve_bytes: int = 256 << 20
+    nice: int = 0
+    io_idle: bool = False
+    pressure_polite: bool = False
+    """Yield to other work when it, or we, wait for the CPU, the disk or memory more than `polite_percent` of time."""
+    polite_percent: float = 25.0
+
+
+class Overrun(StrEnum):
+    """What becomes of files that still run when the time is up."""
+
+    FINISH = "finish"
+    REQUEUE = "requeue"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """When a run may work, in local time of day; a window may span midnight. `until` is the next such time."""
+
+    window: tuple[time, time] | None = None
+    until: time | None = None
+    overrun: Overrun = Overrun.FINISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +319,8 @@ class Profile:
     batch: BatchSettings = BatchSettings()
     estimation: EstimationSettings = EstimationSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    throttling: ThrottlingSettings = ThrottlingSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     errors: ErrorSettings = ErrorSettings()
 
 
@@ -461,6 +511,25 @@ class Reading:
     memory_pressure_full: float | None = None
     """PSI `full avg10`, percent; None where the kernel has no PSI."""
     oom_kills: int | None = None
+    our_cpu_percent: float = 0.0
+    """What our processes take, of all cores we may use, 0 to 100, since the last reading."""
+    disk_bytes_per_second: float = 0.0
+    """Read and written by all of the machine's disks, since the last reading."""
+    waiting_percent: float | None = None
+    """The highest of PSI `some avg10` of cpu, io and memory, percent; None where the kernel has no PSI."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessReading:
+    """One process of ours at one moment; `suspended` is true while it is stopped by a signal."""
+
+    pid: int
+    memory_bytes: int
+    """Resident (RSS)."""
+    peak_memory_bytes: int
+    """The highest it ever was (VmHWM)."""
+    cpu_seconds: float
+    suspended: bool = False
 
 
 # ---------------------------------------------------------------- what a run tells its listeners
@@ -486,6 +555,9 @@ class RunSnapshot:
     eta_seconds: float | None
     draining: bool
     """True once a stop was asked for: running files finish and nothing new starts."""
+    eta_low_seconds: float | None = None
+    eta_high_seconds: float | None = None
+    """The band around `eta_seconds` that the predictions' spread allows."""
 
 
 @dataclass(frozen=True, slots=True)

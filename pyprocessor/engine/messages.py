@@ -18,7 +18,10 @@ from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity,
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once."""
+    """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once.
+
+    `nice` is added to its niceness; `io_idle` has its disk access served when nobody else wants the disk.
+    """
 
     run_id: int
     batch_id: int
@@ -29,6 +32,8 @@ class WorkerSetup:
     partials: bytes
     receipts: bytes
     logs: bytes
+    nice: int = 0
+    io_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,42 @@ class End:
 @dataclass(frozen=True, slots=True)
 class Close:
     """No more work will come: exit when the last job is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Start nothing until `Release`: memory or disk is short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Start what waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Hand back what was not started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """Stop the job's ffmpeg where it stands."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let a suspended ffmpeg go on."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """Kill the job's ffmpeg to get its memory back at once."""
+
+    job_id: str
 
 
 # ---------------------------------------------------------------- batch process to engine
@@ -107,16 +148,17 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The attempt is over without an output."""
+    """The attempt is over without an output. `killed` says that a SIGKILL which we did not send ended its ffmpeg."""
 
     job_id: str
     outcome: Outcome
     usage: Usage | None
+    killed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """Answer to `Drain`: these were not started."""
+    """Answer to `Drain` and `TakeBack`: these were not started."""
 
     job_ids: tuple[str, ...]
 
@@ -199,6 +241,6 @@ class Inspected:
     reason: str = ""
 
 
-ToWorker = WorkItem | Grant | Drain | End | Close
+ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
 FromWorker = Started | Spawned | Progressed | Verified | Published | Ended | HandedBack | Closed
 FromScout = Found | Listed | Inspecting | Inspected

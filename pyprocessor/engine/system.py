@@ -49,6 +49,18 @@ def process_identity(pid: int) -> ProcessIdentity | None:
         return None
 
 
+def be_polite(nice: int, *, io_idle: bool) -> None:
+    """Add to this process's niceness, and have its disk access served only when nobody else wants the disk.
+
+    What it spawns inherits both. A system without one of them does without it.
+    """
+    if nice > 0 and hasattr(os, "nice"):
+        os.nice(nice)
+    process = psutil.Process()
+    if io_idle and sys.platform == "linux":
+        process.ionice(psutil.IOPRIO_CLASS_IDLE)
+
+
 def is_alive(identity: ProcessIdentity) -> bool:
     """Whether that very process still runs; one that has ended but was not waited for does not."""
     try:

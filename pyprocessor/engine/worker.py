@@ -16,7 +16,7 @@ import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 
@@ -29,15 +29,22 @@ from pyprocessor.engine.messages import (
     Ended,
     Grant,
     HandedBack,
+    Hold,
     Progressed,
     Published,
+    Release,
+    Resume,
+    Shed,
     Spawned,
     Started,
+    Suspend,
+    TakeBack,
     ToWorker,
     Verified,
     WorkerSetup,
     WorkItem,
 )
+from pyprocessor.engine.system import be_polite
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
@@ -67,6 +74,7 @@ class _Attempt:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     facts: OutputFacts | None = None
+    killed: bool = False
     transcript: list[str] = field(default_factory=list)
 
     def usage(self) -> Usage:
@@ -77,6 +85,7 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     """Entry point of a batch process; returns when the batch is done or the engine is gone."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    be_polite(setup.nice, io_idle=setup.io_idle)
     worker = _Worker(connection, setup)
     signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
     try:
@@ -100,6 +109,8 @@ class _Worker:
         self._accepting = True
         self._asked_to_end = False
         self._ending = False
+        self._held = False
+        self._shed: set[str] = set()
 
     # ------------------------------------------------------------ the loop
 
@@ -132,14 +143,33 @@ class _Worker:
                 case Grant(job_id, may_replace):
                     self._publish(self._to_publish.pop(job_id), may_replace)
                 case Drain():
+                    self._accepting = False
                     self._hand_back()
+                case TakeBack():
+                    self._hand_back()
+                case Hold():
+                    self._held = True
+                case Release():
+                    self._held = False
+                case Suspend(job_id):
+                    self._with_run(job_id, FfmpegRun.suspend)
+                case Resume(job_id):
+                    self._with_run(job_id, FfmpegRun.resume)
+                case Shed(job_id):
+                    self._shed.add(job_id)
+                    self._with_run(job_id, FfmpegRun.kill)
                 case End():
                     self.end()
                 case Close():
                     self._accepting = False
 
+    def _with_run(self, job_id: str, act: Callable[[FfmpegRun], None]) -> None:
+        """Act on the job's ffmpeg, if it has not just ended."""
+        for attempt in self._running:
+            if attempt.item.job_id == job_id and attempt.run is not None:
+                act(attempt.run)
+
     def _hand_back(self) -> None:
-        self._accepting = False
         self._connection.send(HandedBack(tuple(item.job_id for item in self._waiting)))
         self._waiting.clear()
 
@@ -151,6 +181,7 @@ class _Worker:
         """Stop every ffmpeg; their jobs are reported as interrupted when they have ended."""
         if not self._ending:
             self._ending = True
+            self._accepting = False
             self._hand_back()
             for attempt in self._running:
                 if attempt.run is not None:
@@ -169,7 +200,7 @@ class _Worker:
     # ------------------------------------------------------------ one attempt
 
     def _fill_slots(self) -> None:
-        while self._waiting and len(self._running) < self._setup.slots:
+        while self._waiting and not self._held and len(self._running) < self._setup.slots:
             self._start(self._waiting.popleft())
 
     def _start(self, item: WorkItem) -> None:
@@ -181,9 +212,13 @@ class _Worker:
         self._advance(attempt, None)
 
     def _resume(self, attempt: _Attempt, finished: Finished) -> None:
+        attempt.killed = finished.signal == signal.SIGKILL and finished.ended_by is None
         if self._ending:
             self._interrupted(attempt)
+        elif attempt.item.job_id in self._shed and finished.returncode != 0:
+            self._end(attempt, Outcome(OutcomeKind.SHED, "It was ended because memory ran short; it is done later."))
         else:
+            self._shed.discard(attempt.item.job_id)
             self._advance(attempt, finished)
 
     def _advance(self, attempt: _Attempt, finished: Finished | None) -> None:
@@ -295,4 +330,4 @@ class _Worker:
     def _end(self, attempt: _Attempt, outcome: Outcome) -> None:
         attempt.steps.close()
         discard(attempt.work.partial_path)
-        self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage()))
+        self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed))
