@@ -1,0 +1,140 @@
+"""Sources, and what inspecting says of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+
+def display(path: bytes) -> str:
+    """The path as one printable line: undecodable bytes and control characters come out escaped."""
+    text = os.fsdecode(path)
+    return "".join(
+        c
+        if c.isprintable()
+        else c.encode("utf-8", "surrogateescape").decode("latin-1").encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+# ---------------------------------------------------------------- sources and what inspecting says of them
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file found by the scanner. `path` is absolute; `relative` is below the input root (a file: its bare name)."""
+
+    path: bytes
+    relative: bytes
+    size_bytes: int
+    mtime_ns: int
+
+
+class StreamKind(StrEnum):
+    VIDEO = "video"
+    AUDIO = "audio"
+    SUBTITLE = "subtitle"
+    DATA = "data"
+    ATTACHMENT = "attachment"
+
+
+class HdrKind(StrEnum):
+    """How a video stream codes high dynamic range."""
+
+    SDR = "sdr"
+    HDR10 = "hdr10"
+    HDR10_PLUS = "hdr10+"
+    HLG = "hlg"
+    DOLBY_VISION = "dolby_vision"
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """Colour description in ffmpeg's names (`bt709`, `smpte2084`, ...); None where the stream does not say."""
+
+    primaries: str | None = None
+    transfer: str | None = None
+    matrix: str | None = None
+    range: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """Of one video stream. Rotation is degrees clockwise to turn the decoded picture upright: 0, 90, 180 or 270."""
+
+    width: int
+    height: int
+    pixel_format: str | None = None
+    bit_depth: int = 8
+    frame_rate: Fraction | None = None
+    sample_aspect_ratio: Fraction = Fraction(1)
+    rotation: int = 0
+    colour: Colour = Colour()
+    hdr: HdrKind = HdrKind.SDR
+    mastering_display: str | None = None
+    """In x265's notation, `G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)`."""
+    content_light: tuple[int, int] | None = None
+    """MaxCLL and MaxFALL, cd/m2."""
+    interlaced: bool = False
+    variable_frame_rate: bool = False
+    attached_picture: bool = False
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    sample_rate: int
+    channels: int
+    layout: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream as the container lists it. `frames` is exact (from the container's index) or None."""
+
+    index: int
+    kind: StreamKind
+    codec: str | None
+    decoder: str | None = None
+    """A decoder that ffmpeg must be told to use, where its own choice fails."""
+    duration_seconds: float | None = None
+    frames: int | None = None
+    bit_rate: int | None = None
+    language: str | None = None
+    title: str | None = None
+    dispositions: tuple[str, ...] = ()
+    video: VideoInfo | None = None
+    audio: AudioInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What inspecting says of a Source."""
+
+    container: str
+    """The demuxer's name as PyAV gives it, for instance `mov,mp4,m4a,3gp,3g2,mj2`."""
+    duration_seconds: float | None
+    duration_estimated: bool
+    """True where the container does not state the duration and it was guessed from bit rate or size."""
+    size_bytes: int
+    bit_rate: int | None
+    streams: tuple[StreamInfo, ...]
+    chapters: int = 0
+    notes: tuple[str, ...] = ()
+    """Oddities worth telling the user, as sentences."""
+    missing_bytes: int = 0
+    """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
+
+    @property
+    def video(self) -> StreamInfo | None:
+        """The first video stream that is a film and not an attached picture."""
+        return next((s for s in self.streams if s.video is not None and not s.video.attached_picture), None)
+
+    @property
+    def audio(self) -> tuple[StreamInfo, ...]:
+        return tuple(s for s in self.streams if s.kind is StreamKind.AUDIO)

@@ -1,0 +1,181 @@
+"""Profiles: what to make of a source, and under which limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import time
+from enum import StrEnum
+from fractions import Fraction
+
+
+class HdrPolicy(StrEnum):
+    TONEMAP = "tonemap"
+    KEEP = "keep"
+
+
+class Deinterlace(StrEnum):
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSettings:
+    encoder: str = "libx264"
+    preset: str | None = None
+    tune: str | None = None
+    crf: int | None = None
+    bitrates: tuple[tuple[int, int], ...] = ()
+    """(height in lines, bits per second), highest first; the entry at or below the output's height caps the rate."""
+    pixel_format: str | None = "yuv420p"
+    """None keeps the source's where the encoder can."""
+    max_width: int | None = None
+    max_height: int | None = None
+    fps: Fraction | None = None
+    hdr: HdrPolicy = HdrPolicy.TONEMAP
+    deinterlace: Deinterlace = Deinterlace.AUTO
+    keyframe_seconds: float | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    """Further encoder options, from the allow-list."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSettings:
+    encoder: str = "aac"
+    bitrate: int | None = None
+    """Bits per second for stereo; other layouts are scaled by their channels."""
+    bitrates: tuple[int, ...] = ()
+    channels: int | None = None
+    sample_rate: int | None = None
+    all_tracks: bool = True
+    copy_if_compatible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NamingSettings:
+    """Regular expressions matched against the file's name; group 1 is what is taken."""
+
+    rename_pattern: str | None = None
+    validation_pattern: str | None = None
+    organization_pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSettings:
+    """Extensions are lower case, without the dot. Globs match the path below the input root."""
+
+    extensions: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_size_bytes: int = 0
+    max_size_bytes: int | None = None
+    min_age_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """None means: decided by the planner."""
+
+    enabled: bool = True
+    batch_size: int | None = None
+    max_memory_percent: float = 80.0
+    memory_limit_bytes: int | None = None
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EstimationSettings:
+    """Bounds of automatic batch sizing."""
+
+    target_batch_seconds: float = 90.0
+    min_batch_size: int = 1
+    max_batch_size: int = 256
+    memory_safety_factor: float = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringSettings:
+    """How often to look. `ramp_interval_seconds` holds while memory may grow quickly."""
+
+    sample_interval_seconds: float = 0.5
+    ramp_interval_seconds: float = 0.05
+    progress_interval_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottlingSettings:
+    """When the governor acts (see engine/governor). The budget is what `BatchSettings` allows of the memory."""
+
+    hold_percent: float = 95.0
+    """Of the budget: from here on nothing new is started."""
+    release_percent: float = 85.0
+    """Of the budget: below it, for `release_readings` readings in turn, things go back to normal step by step."""
+    release_readings: int = 6
+    wall_percent: float = 95.0
+    """Of the total memory: where memory would be beyond it within `reaction_seconds`, the youngest file is ended."""
+    reaction_seconds: float = 0.5
+    pressure_full_percent: float = 20.0
+    """PSI `full`: above it the youngest file is suspended."""
+    max_sheds: int = 3
+    """How often one file is ended for want of memory before it runs alone."""
+    strict_memory: bool = False
+    """A file that needs more than the budget fails instead of running alone."""
+    cpu_limit_percent: float | None = None
+    """Of all cores."""
+    disk_reserve_bytes: int = 256 << 20
+    nice: int = 0
+    io_idle: bool = False
+    pressure_polite: bool = False
+    """Yield to other work when it, or we, wait for the CPU, the disk or memory more than `polite_percent` of time."""
+    polite_percent: float = 25.0
+
+
+class Overrun(StrEnum):
+    """What becomes of files that still run when the time is up."""
+
+    FINISH = "finish"
+    REQUEUE = "requeue"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """When a run may work, in local time of day; a window may span midnight. `until` is the next such time."""
+
+    window: tuple[time, time] | None = None
+    until: time | None = None
+    overrun: Overrun = Overrun.FINISH
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSettings:
+    max_retries: int = 3
+    stall_seconds: float = 120.0
+    inspect_timeout_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Validated, frozen settings: what to make of a Source and under which limits.
+
+    `fingerprint` is a hash of what decides the *content* of an output (container, video, audio, streams), so that a
+    changed limit redoes nothing and a changed CRF redoes everything.
+    """
+
+    name: str
+    fingerprint: str
+    container: str = "mp4"
+    extension: str = "mp4"
+    video: VideoSettings | None = field(default_factory=VideoSettings)
+    audio: AudioSettings | None = field(default_factory=AudioSettings)
+    keep_subtitles: bool = True
+    keep_attachments: bool = True
+    keep_chapters: bool = True
+    keep_metadata: bool = True
+    naming: NamingSettings = NamingSettings()
+    scan: ScanSettings = ScanSettings()
+    batch: BatchSettings = BatchSettings()
+    estimation: EstimationSettings = EstimationSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    throttling: ThrottlingSettings = ThrottlingSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    errors: ErrorSettings = ErrorSettings()

@@ -1,0 +1,120 @@
+"""Readings of the machine, and what a run or a plan tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyprocessor.models.work import Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One sample of the machine and of our process trees."""
+
+    monotonic_seconds: float
+    cores: float
+    """Cores this process may use: affinity and cgroup quota taken into account."""
+    total_memory_bytes: int
+    """min(physical, tightest cgroup limit)."""
+    used_memory_bytes: int
+    """Of that total, what is in use by anyone, less what the kernel can drop (inactive file pages)."""
+    our_memory_bytes: int
+    cpu_percent: float
+    """Of all cores of the machine, 0 to 100."""
+    free_disk_bytes: int
+    memory_pressure_full: float | None = None
+    """PSI `full avg10`, percent; None where the kernel has no PSI."""
+    oom_kills: int | None = None
+    our_cpu_percent: float = 0.0
+    """What our processes take, of all cores we may use, 0 to 100, since the last reading."""
+    disk_bytes_per_second: float = 0.0
+    """Read and written by all of the machine's disks, since the last reading."""
+    waiting_percent: float | None = None
+    """The highest of PSI `some avg10` of cpu, io and memory, percent; None where the kernel has no PSI."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessReading:
+    """One process of ours at one moment; `suspended` is true while it is stopped by a signal."""
+
+    pid: int
+    memory_bytes: int
+    """Resident (RSS)."""
+    peak_memory_bytes: int
+    """The highest it ever was (VmHWM)."""
+    cpu_seconds: float
+    suspended: bool = False
+
+
+# ---------------------------------------------------------------- what a run tells its listeners
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnapshot:
+    """Where a run stands. `done` counts files in a final state (succeeded, failed and skipped) out of `total`."""
+
+    done: int
+    total: int
+    total_is_final: bool
+    """False while the listing goes on, so that `total` may still grow."""
+    succeeded: int
+    failed: int
+    skipped: int
+    active: int
+    memory_bytes: int
+    """Resident memory of the engine and all its processes."""
+    cpu_percent: float
+    """Of all cores of the machine, 0 to 100."""
+    elapsed_seconds: float
+    eta_seconds: float | None
+    draining: bool
+    """True once a stop was asked for: running files finish and nothing new starts."""
+    eta_low_seconds: float | None = None
+    eta_high_seconds: float | None = None
+    """The band around `eta_seconds` that the predictions' spread allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file of a plan; both paths are relative, to the input and to the output root."""
+
+    name: bytes
+    output: bytes
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """A file a plan leaves alone, and why, as a sentence."""
+
+    name: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """One batch of a plan; `start_seconds` is when it is predicted to start, counted from the start of the run."""
+
+    number: int
+    files: tuple[PlannedFile, ...]
+    slots: int
+    threads: int
+    memory_bytes: int
+    seconds_low: float
+    seconds_high: float
+    start_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What a run would do. Memory is what all batches that run at once are predicted to take at their peak."""
+
+    batches: tuple[PlannedBatch, ...]
+    skipped: tuple[SkippedFile, ...]
+    peak_memory_bytes: int
+    memory_budget_bytes: int
+    disk_bytes: int
+    seconds_low: float
+    seconds_high: float
+    processes: int
+    notes: tuple[str, ...] = ()

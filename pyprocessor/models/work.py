@@ -1,0 +1,176 @@
+"""Jobs, batches and attempts: their costs, states and outcomes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pyprocessor.errors import FailureKind
+from pyprocessor.models.media import MediaInfo, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a job takes: predicted before it runs, measured after."""
+
+    cpu_seconds: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostFeatures:
+    """What the cost model may look at. `pixels` and `frames` are of the decoded and encoded picture."""
+
+    task: str
+    encoder: str
+    preset: str | None
+    pixels: int
+    """Width x height of the output picture."""
+    source_pixels: int
+    pixel_format: str
+    frames: float
+    duration_seconds: float
+    source_bytes: int
+    target_bit_rate: int | None = None
+
+
+class JobState(StrEnum):
+    PENDING = "pending"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    """Verified, and the publish is granted."""
+    SUCCEEDED = "succeeded"
+    SKIPPED = "skipped"
+    KEPT_SOURCE = "kept_source"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+
+
+_FINAL = (
+    JobState.SUCCEEDED,
+    JobState.SKIPPED,
+    JobState.KEPT_SOURCE,
+    JobState.FAILED,
+    JobState.QUARANTINED,
+    JobState.CANCELLED,
+)
+FINAL_STATES = frozenset(_FINAL)
+
+TRANSITIONS: frozenset[tuple[JobState, JobState]] = frozenset(
+    {
+        (JobState.PENDING, JobState.ASSIGNED),
+        (JobState.PENDING, JobState.SKIPPED),
+        (JobState.PENDING, JobState.FAILED),
+        (JobState.PENDING, JobState.QUARANTINED),
+        (JobState.PENDING, JobState.CANCELLED),
+        (JobState.PENDING, JobState.SUCCEEDED),  # adopted: a receipt proves the output is already there
+        (JobState.ASSIGNED, JobState.RUNNING),
+        (JobState.ASSIGNED, JobState.PENDING),  # taken back, or its process died before it started
+        (JobState.ASSIGNED, JobState.CANCELLED),
+        (JobState.RUNNING, JobState.PENDING),  # interrupted, shed, or to be tried again
+        (JobState.RUNNING, JobState.PUBLISHING),
+        (JobState.RUNNING, JobState.SKIPPED),
+        (JobState.RUNNING, JobState.KEPT_SOURCE),
+        (JobState.RUNNING, JobState.FAILED),
+        (JobState.RUNNING, JobState.QUARANTINED),
+        (JobState.RUNNING, JobState.CANCELLED),
+        (JobState.PUBLISHING, JobState.SUCCEEDED),
+        (JobState.PUBLISHING, JobState.PENDING),  # died between grant and rename
+        (JobState.PUBLISHING, JobState.FAILED),
+    }
+    | {(state, JobState.PENDING) for state in _FINAL}  # source or profile changed, output gone, or asked for again
+)
+"""Every move a job may make; the journal holds the same table and refuses any other."""
+
+
+class OutcomeKind(StrEnum):
+    """How one attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    SKIPPED = "skipped"
+    KEPT_SOURCE = "kept_source"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    SHED = "shed"
+    QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended. `reason` is a sentence; `failure` is set exactly when the kind is FAILED or QUARANTINED."""
+
+    kind: OutcomeKind
+    reason: str = ""
+    failure: FailureKind | None = None
+
+
+def job_id(source_path: bytes, task: str) -> str:
+    """A stable id: the same source and task give the same id in every run (128 bits of SHA-256, hex)."""
+    return hashlib.sha256(task.encode() + b"\0" + source_path).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One unit of work: Source x Profile. `output` is below the output root."""
+
+    id: str
+    task: str
+    source: Source
+    output: bytes
+    profile_fingerprint: str
+    cost: Cost
+    media: MediaInfo | None = None
+    priority: int = 0
+    tenant: str = ""
+    dependencies: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An ordered list of jobs for one batch process. `threads` is what each job's ffmpeg may use."""
+
+    id: int
+    job_ids: tuple[str, ...]
+    slots: int
+    threads: int
+    memory_budget_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFacts:
+    """What was checked of an output, as it lies on disk. Size and mtime tell it again after a rename."""
+
+    size_bytes: int
+    mtime_ns: int
+    duration_seconds: float | None
+    video_streams: int
+    audio_streams: int
+    subtitle_streams: int
+    frames: int | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one attempt took, measured: peak is the largest VmHWM among its ffmpegs, CPU from wait4."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A pid together with its start time, so that a reused pid is never mistaken for ours.
+
+    `start_time` is psutil's `create_time()` (seconds since the epoch).
+    """
+
+    pid: int
+    start_time: float
