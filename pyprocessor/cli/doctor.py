@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -16,17 +18,22 @@ import platformdirs
 
 from pyprocessor import __version__
 from pyprocessor.cli.session import print_result
+from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.costs.calibration import Loaded, default_path, load
 from pyprocessor.engine.system import Sampler
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import display
-from pyprocessor.report.table import aligned
+from pyprocessor.report.table import aligned, grid
 from pyprocessor.report.wording import count, size
 
 ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
 SCARCE_MEMORY_BYTES = 500_000_000
 """What one 1080p encode at the default settings takes, with some room (x264 medium peaks at 0.4 GB)."""
 SCARCE_DISK_BYTES = 1_000_000_000
+CLASSES_TOLD = 12
+USUAL_TASK = "transcode"
+"""Not worth naming on every line."""
 
 
 class State(StrEnum):
@@ -50,12 +57,19 @@ class Check:
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Check ffmpeg, Python, memory and folders, and say what to do."""
-    checks = list(examine())
+    costs = load(default_path())
+    checks = [*examine(), _calibration(costs)]
+    learned = most_used(costs.model)
     if as_json:
-        print_result(json.dumps({"version": 1, "checks": [asdict(check) for check in checks]}, indent=2) + "\n")
+        document = {
+            "version": 1,
+            "checks": [asdict(check) for check in checks],
+            "calibration": _calibration_entry(costs, learned),
+        }
+        print_result(json.dumps(document, indent=2) + "\n")
     else:
-        rows = [(check.name, _told(check)) for check in checks]
-        print_result("\n".join(aligned(rows, 100)) + "\n")
+        lines = aligned([(check.name, _told(check)) for check in checks], 100)
+        print_result("\n".join([*lines, *_calibration_lines(costs, learned)]) + "\n")
     broken = {check.name for check in checks if check.state is State.PROBLEM}
     if "ffmpeg" in broken:
         ctx.exit(ExitCode.FFMPEG_UNUSABLE)
@@ -155,3 +169,105 @@ def _folder(name: str, path: str, variable: str) -> Check:
         f"{shown} cannot be written.",
         f"Runs work without it but learn nothing; make it writable, or point {variable} to a folder that is.",
     )
+
+
+# ---------------------------------------------------------------- what was learned
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One quantity of one class: `ratio` is the median of measured over the built-in measurements, `spread` the factor
+    by which files usually lie above or below that, `error` the median error of what would be predicted today."""
+
+    files: int
+    ratio: float
+    spread: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What one class of files took; `files` were measured, of which the newest are kept."""
+
+    cost_class: CostClass
+    files: int
+    memory: Channel | None
+    cpu: Channel | None
+
+
+def most_used(model: CostModel) -> tuple[Learned, ...]:
+    """The classes with the most measured files, those first."""
+    ordered = sorted(model.classes.items(), key=lambda item: (-item[1].count, _class_name(item[0])))
+    found = []
+    for cost_class, history in ordered[:CLASSES_TOLD]:
+        # A margin of 1 is none: what is compared is the prediction itself.
+        price = model.price(cost_class, 1.0)
+        memory, cpu = _channel(history.memory, price.memory), _channel(history.cpu, price.cpu)
+        found.append(Learned(cost_class, history.count, memory, cpu))
+    return tuple(found)
+
+
+def _channel(ratios: tuple[float, ...], price: float) -> Channel | None:
+    """From natural logarithms of measured over built-in, and what predictions multiply the built-in ones by."""
+    if not ratios:
+        return None
+    usual = statistics.median(ratios)
+    return Channel(
+        files=len(ratios),
+        ratio=math.exp(usual),
+        spread=math.exp(statistics.median(abs(ratio - usual) for ratio in ratios)),
+        error=statistics.median(abs(price / math.exp(ratio) - 1) for ratio in ratios),
+    )
+
+
+def _calibration(costs: Loaded) -> Check:
+    path = display(os.fsencode(default_path()))
+    if costs.problem is not None:
+        advice = "Remove that file, and the next run starts a new one."
+        return Check("calibration", State.WARNING, costs.problem, advice)
+    classes = costs.model.classes
+    if not classes:
+        return Check("calibration", State.OK, f"nothing learned yet; runs will keep it in {path}")
+    files = sum(history.count for history in classes.values())
+    kinds = count(len(classes), "class", "classes")
+    return Check("calibration", State.OK, f"learned from {count(files, 'file')} of {kinds}, kept in {path}")
+
+
+def _calibration_lines(costs: Loaded, learned: tuple[Learned, ...]) -> list[str]:
+    if not learned:
+        return []
+    head = ("", "files", "memory", "off by", "CPU time", "off by")
+    rows = [(_class_name(one.cost_class), f"{one.files:,}", *_cells(one.memory), *_cells(one.cpu)) for one in learned]
+    more = len(costs.model.classes) - len(learned)
+    left_out = [f"... and {count(more, 'class', 'classes')} with fewer files"] if more else []
+    return [
+        "",
+        "Files measured here, against the built-in measurements (median, usual spread), and how far off",
+        "predictions for them are today (median):",
+        *grid(head, rows, right=range(1, len(head))),
+        *left_out,
+    ]
+
+
+def _cells(channel: Channel | None) -> tuple[str, str]:
+    if channel is None:
+        return "-", "-"
+    return f"x{channel.ratio:.2f} +-{100 * (channel.spread - 1):.0f}%", f"{100 * channel.error:.1f}%"
+
+
+def _class_name(cost_class: CostClass) -> str:
+    picture = (cost_class.pixels, cost_class.pixel_format) if cost_class.pixel_format else ()
+    parts = [cost_class.encoder, cost_class.preset, *picture, count(cost_class.threads, "thread")]
+    if cost_class.task != USUAL_TASK:
+        parts.insert(0, cost_class.task)
+    return " ".join(part for part in parts if part)
+
+
+def _calibration_entry(costs: Loaded, learned: tuple[Learned, ...]) -> dict[str, object]:
+    return {
+        "path": display(os.fsencode(default_path())),
+        "problem": costs.problem,
+        "classes": len(costs.model.classes),
+        "files": sum(history.count for history in costs.model.classes.values()),
+        "most_used": [asdict(one) for one in learned],
+    }

@@ -22,7 +22,7 @@ from pyprocessor.report import summary
 @click.option("--output", required=True, metavar="DIR", help="The output folder of the run.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="[default: text]")
 def report(output: str, form: str) -> None:
-    """Sum up the last run of an output folder: files, time, sizes, failures."""
+    """Sum up the last run of an output folder: files, time, sizes, failures, what the governor did."""
     folder = output_folder(output)
     nothing = f"{display(folder)} holds no journal; name the --output folder of a run."
     if not os.path.isdir(state_folder(folder).path):
@@ -37,4 +37,5 @@ def report(output: str, form: str) -> None:
             with StandardOutput() as stream:
                 summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
         else:
-            print_result(summary.text(summed, width=shutil.get_terminal_size((80, 24)).columns))
+            width = shutil.get_terminal_size((80, 24)).columns
+            print_result(summary.text(summed, width=width) + summary.governor_text(summed, journal, width=width))

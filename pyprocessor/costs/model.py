@@ -44,7 +44,7 @@ _DEEP_MEMORY, _DEEP_CPU = 1.75, 1.2
 _CHROMA = {"422": 1.33, "440": 1.33, "444": 2.0}
 
 _THREAD_EFFICIENCY = 0.85
-_FILE_SECONDS = 0.05
+FILE_SECONDS = 0.05
 """Wall time of a file beside its CPU-seconds: starting ffmpeg, verifying and syncing what it wrote."""
 
 _BITS_PER_PIXEL = {
@@ -109,19 +109,33 @@ def _pixel_class(pixels: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What the predictions of one class are its priors times; `memory` contains the margin of safety."""
+
+    cpu: float = 1.0
+    memory: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """Natural logarithms of measured / prior, newest last; `count` is of all attempts, also those dropped since."""
+    """Natural logarithms of measured / prior, newest last; `count` is of all attempts, also those dropped since.
+
+    `medians` are of the three channels, `deviations` (how far a ratio usually lies from its median) of CPU and memory;
+    both are worked out once, because every job that is planned asks for them.
+    """
 
     count: int = 0
     cpu: tuple[float, ...] = ()
     memory: tuple[float, ...] = ()
     disk: tuple[float, ...] = ()
     medians: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviations: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def of(cls, count: int, cpu: tuple[float, ...], memory: tuple[float, ...], disk: tuple[float, ...]) -> History:
-        """A history with its medians worked out."""
-        return cls(count, cpu, memory, disk, (_median(cpu), _median(memory), _median(disk)))
+        """A history with its medians and deviations worked out."""
+        medians = (_median(cpu), _median(memory), _median(disk))
+        return cls(count, cpu, memory, disk, medians, (_deviation(cpu, medians[0]), _deviation(memory, medians[1])))
 
     def with_ratios(self, prior: Cost, measured: Cost) -> History:
         """This history and one more attempt. What was not measured (0) is left out."""
@@ -144,9 +158,8 @@ def _median(ratios: tuple[float, ...]) -> float:
     return statistics.median(ratios) if ratios else 0.0
 
 
-def _deviation(ratios: tuple[float, ...]) -> float:
+def _deviation(ratios: tuple[float, ...], centre: float) -> float:
     """Median absolute deviation: how far a ratio usually lies from the median."""
-    centre = _median(ratios)
     return _median(tuple(abs(r - centre) for r in ratios))
 
 
@@ -211,13 +224,21 @@ class CostModel:
         """
         history = self.classes.get(cost_class, History())
         known = 1 + (unmeasured - 1) * 5 / (5 + len(history.memory))
-        return max(known, min(unmeasured, math.exp(2 * _deviation(history.memory))))
+        return max(known, min(unmeasured, math.exp(2 * history.deviations[1])))
+
+    def price(self, cost_class: CostClass, unmeasured: float) -> Price:
+        """What the priors of jobs of this class are to be multiplied by; `unmeasured` as in `memory_margin`.
+
+        It is the same for all jobs of a class, so a class is re-priced without looking at its jobs.
+        """
+        cpu, memory, _ = self._corrections(cost_class)
+        return Price(math.exp(cpu), math.exp(memory) * self.memory_margin(cost_class, unmeasured))
 
     def spread(self, cost_class: CostClass) -> float:
         """By what factor the time of one job may lie above or below its prediction; 2 for a class never seen."""
         history = self.classes.get(cost_class, History())
         seen = len(history.cpu)
-        usual = max(math.log(1.1), 1.5 * _deviation(history.cpu))
+        usual = max(math.log(1.1), 1.5 * history.deviations[0])
         return math.exp((seen * usual + 2 * math.log(2)) / (seen + 2))
 
     def _corrections(self, cost_class: CostClass) -> tuple[float, float, float]:
@@ -312,4 +333,4 @@ def thread_growth(cost_class: CostClass, threads: int) -> float:
 
 def wall_seconds(cost: Cost, threads: int) -> float:
     """Predicted wall time of a job that has `threads` cores to itself."""
-    return _FILE_SECONDS + cost.cpu_seconds / (1 + _THREAD_EFFICIENCY * (threads - 1))
+    return FILE_SECONDS + cost.cpu_seconds / (1 + _THREAD_EFFICIENCY * (threads - 1))

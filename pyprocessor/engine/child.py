@@ -70,6 +70,12 @@ class Child:
             self.connection.close()
         kill_group(self.identity)
 
+    @property
+    def exit_code(self) -> int | None:
+        """Negative for a signal; None while it runs, or where nobody knows (its forkserver is gone)."""
+        code: int | None = self._process.exitcode
+        return code
+
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the process to be gone; True when it is."""
         self._process.join(timeout_seconds)

@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Protocol
 
-from pyprocessor.costs import CostModel
 from pyprocessor.engine import retry
 from pyprocessor.engine.child import Child
 from pyprocessor.engine.listener import RunRequest
@@ -65,6 +64,12 @@ class Memory(Protocol):
     def media(self, path: bytes, size_bytes: int, mtime_ns: int) -> CachedMedia | None: ...
 
 
+class Costs(Protocol):
+    """What discovery asks of the cost model."""
+
+    def predict(self, features: CostFeatures, threads: int) -> Cost: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Todo:
     """A job to do. `media` was read now and is not in the journal yet when `fresh`."""
@@ -105,11 +110,11 @@ class Discovery:
     """Findings about one input, as they come. `handle` and `check` are to be called until `finished`."""
 
     def __init__(
-        self, request: RunRequest, task: Task, model: CostModel, memory: Memory | None, context: BaseContext, now: float
+        self, request: RunRequest, task: Task, costs: Costs, memory: Memory | None, context: BaseContext, now: float
     ) -> None:
         self._request = request
         self._task = task
-        self._model = model
+        self._costs = costs
         self._memory = memory
         self._context = context
         self._setup = ScoutSetup(
@@ -318,7 +323,7 @@ class Discovery:
         except JobError as error:
             outcome = Outcome(OutcomeKind.FAILED, f"{display(candidate.source.relative)}: {error}", error.kind)
             return Settled(replace(job, media=media), outcome)
-        cost = self._model.predict(features, 1)
+        cost = self._costs.predict(features, 1)
         return Todo(replace(job, media=media, cost=cost), features, fresh)
 
     def _job(self, source: Source, output: bytes) -> Job:

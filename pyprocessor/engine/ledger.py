@@ -5,16 +5,20 @@ The loop calls it inside a journal transaction; it knows nothing of processes an
 
 from __future__ import annotations
 
+import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from pyprocessor.costs import CostModel, class_of
+from pyprocessor.costs import class_of
 from pyprocessor.engine import retry
+from pyprocessor.engine.calibrating import Calibration
 from pyprocessor.engine.discovery import AlreadyDone, Finding, Settled, Todo, Trouble, other_name
+from pyprocessor.engine.governor import EventKind, GovernorEvent
 from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.pool import Active
 from pyprocessor.engine.states import Event, event_of
 from pyprocessor.engine.tally import Tally
+from pyprocessor.engine.waiting import Again
 from pyprocessor.errors import FailureKind
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import NameTaken
@@ -25,32 +29,27 @@ from pyprocessor.models import (
     OutcomeKind,
     OutputFacts,
     ProcessIdentity,
+    Reading,
     Usage,
 )
 from pyprocessor.plan.planner import entry
 from pyprocessor.plan.ready import Entry
 
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the file was done.")
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """The job goes back to the queue after so many seconds; a suspect is then run in a process of its own."""
-
-    entry: Entry
-    delay_seconds: float
-    suspect: bool = False
+_EASINGS = frozenset({EventKind.RESUME, EventKind.RECOVER})
+SHED_GROWTH = 1.5
+"""How much more memory a job is reckoned to need each time that it was ended for want of memory."""
 
 
 class Ledger:
     """Moves jobs of one run."""
 
     def __init__(
-        self, request: RunRequest, journal: Journal, model: CostModel, tally: Tally, listener: Listener
+        self, request: RunRequest, journal: Journal, calibration: Calibration, tally: Tally, listener: Listener
     ) -> None:
         self._request = request
         self._journal = journal
-        self._model = model
+        self._calibration = calibration
         self._tally = tally
         self._listener = listener
 
@@ -58,6 +57,11 @@ class Ledger:
         """Tell the user a sentence and keep it."""
         self._journal.add_event(level, text, job_id=job_id)
         self._listener.notice(level, text)
+
+    def governed(self, event: GovernorEvent, reading: Reading) -> None:
+        """Tell and keep a decision of the governor, with the reading it was taken on."""
+        self._journal.add_event(event.kind, event.text, event.job_id, reading=reading)
+        self._listener.notice("info" if event.kind in _EASINGS else "warning", event.text)
 
     # ------------------------------------------------------------ what was found
 
@@ -98,8 +102,7 @@ class Ledger:
         job = self._plan(job, seconds)
         self._tally.total += 1
         self._tally.media_seconds += seconds
-        self._tally.cost_total += job.cost.cpu_seconds
-        return entry(job, class_of(todo.features, 1), self._model, self._request.profile.estimation)
+        return entry(job, class_of(todo.features, 1), self._calibration.model, self._request.profile.estimation)
 
     def _plan(self, job: Job, media_seconds: float | None) -> Job:
         """Enter the job under its own output name, or under another where a different source holds that."""
@@ -116,9 +119,9 @@ class Ledger:
 
     # ------------------------------------------------------------ an attempt
 
-    def started(self, active: Active, worker: ProcessIdentity) -> None:
+    def started(self, active: Active, worker: ProcessIdentity, threads: int) -> None:
         active.step(Event.START)
-        active.attempt_id = self._journal.start(active.job_id, worker)
+        active.attempt_id = self._journal.start(active.job_id, worker, threads, active.predicted)
         self._listener.started(active.job_id, active.name, active.media_seconds)
 
     def spawned(self, active: Active, ffmpeg: ProcessIdentity) -> None:
@@ -140,7 +143,9 @@ class Ledger:
 
     def ended(self, active: Active, outcome: Outcome, usage: Usage | None) -> Again | None:
         """An attempt ended without an output; says whether and when the job is tried again."""
-        if outcome.kind in (OutcomeKind.INTERRUPTED, OutcomeKind.SHED):
+        if outcome.kind is OutcomeKind.SHED:
+            return self._shed(active, outcome, usage)
+        if outcome.kind is OutcomeKind.INTERRUPTED:
             return self.returned(active, outcome, usage)
         if outcome.failure is not None:
             limit = self._request.profile.errors.max_retries
@@ -160,7 +165,15 @@ class Ledger:
         self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=False, usage=usage)
         if active.attempt_id is not None:
             self._listener.finished(active.job_id, outcome, will_retry=True)
-        return Again(active.entry, 0.0)
+        return Again(active.entry)
+
+    def _shed(self, active: Active, outcome: Outcome, usage: Usage | None) -> Again:
+        """Memory ran short. Nothing is charged, but more memory is kept for it the next time."""
+        again = self.returned(active, outcome, usage)
+        seen = usage.peak_memory_bytes if usage is not None else 0
+        more = max(math.ceil(again.entry.memory_bytes * SHED_GROWTH), seen)
+        alone = active.sheds + 1 >= self._request.profile.throttling.max_sheds
+        return replace(again, entry=again.entry.raised(more), alone=alone)
 
     def crashed(self, active: Active) -> Again | None:
         """The job was running in a batch process that died."""
@@ -179,7 +192,13 @@ class Ledger:
         self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=True)
         self._listener.finished(active.job_id, outcome, will_retry=True)
         self.notice("warning", f"{reason} It is tried once more, alone.", job_id=active.job_id)
-        return Again(active.entry, retry.FIRST_DELAY_SECONDS, suspect=True)
+        return Again(active.entry, retry.FIRST_DELAY_SECONDS, alone=True)
+
+    def refused(self, entry: Entry, reason: str) -> None:
+        """A job that waits ends failed without an attempt: it may not have the memory that it needs."""
+        outcome = Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE)
+        self._journal.finish(entry.job_id, None, outcome)
+        self._settle(entry.job_id, outcome, entry.cpu_seconds)
 
     # ------------------------------------------------------------ the end of a job
 

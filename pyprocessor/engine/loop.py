@@ -1,30 +1,34 @@
 """The engine's loop: one thread that waits on every pipe, moves jobs through their states and remembers each move.
 
-    findings -> ledger -> ready -> batches -> batch processes
+    findings -> ledger -> waiting -> dispatch -> batch processes
     messages -> ledger (state, journal, count) -> after the commit: grants -> listener
+    readings -> watch -> governor -> hold, take back, suspend, shed
 
 All that one turn of the loop writes is committed at once, before anything that depends on it is sent.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
 import os
 import time
-from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
 from pyprocessor.costs import CostModel
+from pyprocessor.engine.calibrating import learned
 from pyprocessor.engine.child import context
 from pyprocessor.engine.discovery import Discovery
+from pyprocessor.engine.dispatch import Conditions, Dispatch
+from pyprocessor.engine.eta import InProgress, Pace, estimate
+from pyprocessor.engine.eta import Waiting as WaitingWork
 from pyprocessor.engine.hold import hold
 from pyprocessor.engine.interrupt import Interrupts, Wish
-from pyprocessor.engine.ledger import INTERRUPTED, Again, Ledger
+from pyprocessor.engine.ledger import INTERRUPTED, Ledger
 from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.messages import (
     Closed,
@@ -37,29 +41,25 @@ from pyprocessor.engine.messages import (
     Spawned,
     Started,
     Verified,
-    WorkerSetup,
-    WorkItem,
 )
 from pyprocessor.engine.pool import Active, BatchProcess
 from pyprocessor.engine.recovery import recover, was_published
-from pyprocessor.engine.system import Sampler, network_filesystem, process_identity
+from pyprocessor.engine.schedule import Phase, Schedule
+from pyprocessor.engine.system import network_filesystem, process_identity
 from pyprocessor.engine.tally import Tally
+from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ExitCode, FailureKind
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, JobState, display
-from pyprocessor.plan.planner import Running, next_batch, shape
-from pyprocessor.plan.ready import Entry, Ready
-from pyprocessor.publish.partials import partial_name
+from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Overrun, Usage, display
 from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
 from pyprocessor.tasks.registry import task
 
 TASK = "transcode"
 TURN_SECONDS = 0.5
-"""The longest the loop sleeps: readings, timeouts and retries are looked at this often."""
-FIRST_BATCH_SECONDS = 0.5
-"""How long the first batch may wait for as many files as there are cores to be known."""
+"""The longest the loop sleeps: timeouts are looked at this often."""
 SETTLE_SECONDS = 10.0
 """How long processes that were told to end may take before they are killed."""
+NO_MEMORY = "memory ran out and the system killed its ffmpeg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,26 @@ class RunResult:
 
 
 class Engine:
-    """One run over one request."""
+    """One run over one request.
 
-    def __init__(self, request: RunRequest, listener: Listener, *, start_method: str | None = None) -> None:
+    `model` is what to predict costs with instead of what earlier runs learned, and `cores` how many cores to reckon
+    with instead of those there are; both are for measurements.
+    """
+
+    def __init__(
+        self,
+        request: RunRequest,
+        listener: Listener,
+        *,
+        start_method: str | None = None,
+        model: CostModel | None = None,
+        cores: float | None = None,
+    ) -> None:
         self._request = request
         self._listener = listener
         self._context = context(start_method)
+        self._model = model
+        self._cores = cores
 
     def run(self) -> RunResult:
         """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before anything began."""
@@ -86,7 +100,17 @@ class Engine:
         with hold(folder.path, self._request.output):
             local = not network_filesystem(folder.path)
             with Journal.open(folder.path, wal=local) as journal, Interrupts() as interrupts:
-                return _Run(self._request, self._listener, self._context, folder, journal, interrupts).go()
+                run = _Run(
+                    self._request,
+                    self._listener,
+                    self._context,
+                    folder,
+                    journal,
+                    interrupts,
+                    model=self._model,
+                    cores=self._cores,
+                )
+                return run.go()
 
 
 class _Run:
@@ -98,36 +122,39 @@ class _Run:
         folder: StateFolder,
         journal: Journal,
         interrupts: Interrupts,
+        *,
+        model: CostModel | None,
+        cores: float | None,
     ) -> None:
         self._request = request
         self._listener = listener
-        self._context = context
-        self._folder = folder
         self._journal = journal
         self._interrupts = interrupts
-        began = time.monotonic()
-        self._tally = Tally(began)
-        self._model = CostModel.priors()
-        self._ledger = Ledger(request, journal, self._model, self._tally, listener)
+        self._began = time.monotonic()
+        self._tally = Tally(self._began)
+        self._calibration, problem = learned(model)
+        self._ledger = Ledger(request, journal, self._calibration, self._tally, listener)
         engine = process_identity(os.getpid())
         assert engine is not None
         self._run_id = journal.begin_run(request.arguments, engine)
+        if problem is not None:
+            self._ledger.notice("warning", problem)
         for note in recover(journal, folder, request.output):
             self._ledger.notice("info", note)
-        self._discovery = Discovery(request, task(TASK), self._model, journal, context, began)
-        self._sampler = Sampler(request.output)
-        self._reading = self._sampler.read((), began)
-        self._sampled = began
-        self._ready = Ready()
-        self._retries: list[tuple[float, str, Again]] = []
-        self._suspects: deque[Entry] = deque()
-        self._processes: list[BatchProcess] = []
+        work = task(TASK)
+        self._discovery = Discovery(request, work, self._calibration, journal, context, self._began)
+        self._watch = Watch(request, journal, self._ledger, self._began, cores=cores)
+        self._dispatch = Dispatch(
+            request, context, folder, self._run_id, work, journal, self._ledger, self._calibration
+        )
         self._grants: list[tuple[BatchProcess, Grant]] = []
-        self._batches = 0
         self._taken = 0
         self._wish = Wish.GO_ON
         self._end_by = math.inf
         self._disk_trouble = False
+        self._schedule = Schedule.begin(request.profile.schedule, _local_time())
+        self._phase = Phase.OPEN
+        self._pace = Pace()
 
     # ------------------------------------------------------------ the loop
 
@@ -139,51 +166,57 @@ class _Run:
                 now = time.monotonic()
                 with self._journal.transaction():
                     self._heed(now)
+                    self._keep_hours(now)
                     self._discover(now)
-                    for process in tuple(self._processes):
+                    for process in tuple(self._dispatch.processes):
                         self._hear(process, now)
-                    self._take_up_retries(now)
+                    self._dispatch.waiting.take_up_retries(now)
+                    self._observe(now)
                 self._send_grants()
-                self._fill()
-                self._observe(now)
-            self._observe(time.monotonic(), last=True)
+                self._fill(now)
+            self._tell(time.monotonic())
             exit_code = self._exit_code()
         finally:
             self._discovery.stop()
-            for process in self._processes:
+            for process in self._dispatch.processes:
                 process.child.kill()
+            self._note(self._calibration.keep())
             self._journal.end_run(exit_code)
         return RunResult(exit_code, self._run_id, self._tally.done_before, self._tally.failed_before)
 
     @property
     def _stopping(self) -> bool:
-        return self._wish > Wish.GO_ON or self._disk_trouble
-
-    @property
-    def _waiting_jobs(self) -> int:
-        return len(self._ready) + len(self._suspects) + len(self._retries)
+        return self._wish > Wish.GO_ON or self._disk_trouble or self._phase is Phase.OVER
 
     def _over(self) -> bool:
-        if self._processes:
+        if self._dispatch.processes:
             return False
-        return self._stopping or (self._discovery.finished and not self._waiting_jobs)
+        waiting = self._dispatch.waiting
+        return self._stopping or (self._discovery.finished and len(waiting) == waiting.late)
 
     def _wait(self) -> None:
-        sources: list[Any] = [self._interrupts.wakeup, *(process.connection for process in self._processes)]
+        processes = self._dispatch.processes
+        sources: list[Any] = [self._interrupts.wakeup, *(process.connection for process in processes)]
         if self._discovery.connection is not None:
             sources.append(self._discovery.connection)
-        due = self._retries[0][0] - time.monotonic() if self._retries else TURN_SECONDS
+        due = min(self._dispatch.waiting.next_due, self._watch.next_due) - time.monotonic()
         wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
 
     def _exit_code(self) -> ExitCode:
-        unfinished = bool(self._waiting_jobs) or not self._discovery.listed
+        unfinished = bool(self._dispatch.waiting) or not self._discovery.listed
         if self._disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
         if self._wish > Wish.GO_ON and unfinished:
             return self._interrupts.exit_code
+        if self._dispatch.waiting.late or (self._phase is Phase.OVER and unfinished):
+            return ExitCode.TRY_AGAIN
         if self._tally.failed or self._tally.failed_before or self._tally.troubles:
             return ExitCode.SOME_FAILED
         return ExitCode.OK
+
+    def _note(self, problem: str | None) -> None:
+        if problem is not None:
+            self._ledger.notice("warning", problem)
 
     # ------------------------------------------------------------ stopping
 
@@ -198,21 +231,47 @@ class _Run:
                 )
             else:
                 self._ledger.notice("warning", "Stopping now; the same command goes on from here.")
-                self._end_by = now + SETTLE_SECONDS
-            self._stop_processes()
+            self._stop_processes(now, end=self._wish is Wish.END)
         if now > self._end_by:
-            for process in tuple(self._processes):
+            for process in tuple(self._dispatch.processes):
                 self._died(process, now)
 
-    def _stop_processes(self) -> None:
+    def _keep_hours(self, now: float) -> None:
+        """Begin and end with the window of the day."""
+        clock = _local_time()
+        self._schedule = self._schedule.seen(clock)
+        phase = self._schedule.phase(clock)
+        if phase is self._phase or self._phase is Phase.OVER:
+            return
+        self._phase = phase
+        self._note(self._schedule.sentence(clock))
+        if phase is Phase.OVER:
+            self._stop_processes(now, end=self._request.profile.schedule.overrun is Overrun.REQUEUE)
+
+    def _stop_processes(self, now: float, *, end: bool) -> None:
         self._discovery.stop()
-        for process in self._processes:
-            for job_id in process.take_back_unsent():
-                self._put_back(self._ledger.returned(process.let_go(job_id)), 0.0)
-            if self._wish is Wish.END:
+        if end:
+            self._end_by = min(self._end_by, now + SETTLE_SECONDS)
+        for process in self._dispatch.processes:
+            self._take_back(process, now)
+            if end:
                 process.end()
             else:
                 process.drain()
+
+    def _take_back(self, process: BatchProcess, now: float) -> None:
+        """Queue again what the process was never sent."""
+        for job_id in process.take_back_unsent():
+            self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
+
+    def _disk_full(self, reason: str, now: float) -> None:
+        if not self._disk_trouble:
+            self._disk_trouble = True
+            self._ledger.notice(
+                "error",
+                f"{reason} Nothing more is started; make room or mend the folder and run the same command again.",
+            )
+            self._stop_processes(now, end=False)
 
     # ------------------------------------------------------------ what is found
 
@@ -223,7 +282,7 @@ class _Run:
         for finding in itertools.chain(self._discovery.handle(now), self._discovery.check(now)):
             entry = self._ledger.take(finding)
             if entry is not None:
-                self._ready.add(entry)
+                self._dispatch.waiting.ready.add(entry)
                 self._taken += 1
                 if self._request.limit is not None and self._taken >= self._request.limit:
                     self._discovery.stop()
@@ -244,73 +303,81 @@ class _Run:
     def _message(self, process: BatchProcess, message: FromWorker, now: float) -> None:
         match message:
             case Started(job_id):
-                self._ledger.started(process.jobs[job_id], process.identity)
+                self._ledger.started(process.jobs[job_id], process.identity, process.batch.threads)
             case Spawned(job_id, ffmpeg):
-                self._ledger.spawned(process.jobs[job_id], ffmpeg)
+                active = process.jobs[job_id]
+                active.ffmpeg, active.started_seconds = ffmpeg, now
+                self._ledger.spawned(active, ffmpeg)
             case Progressed(job_id, seconds, speed):
-                process.jobs[job_id].progress_seconds = seconds
+                active = process.jobs[job_id]
+                active.progress_seconds, active.speed = seconds, speed
                 self._listener.progressed(job_id, seconds, speed)
             case Verified(job_id, facts):
                 active = process.jobs[job_id]
+                active.ffmpeg, active.memory_bytes = None, 0
+                self._watch.freed(now)
                 self._ledger.granted(active, facts)
                 self._grants.append((process, Grant(job_id, active.replace)))
             case Published(job_id, facts, usage):
-                self._ledger.published(process.let_go(job_id), facts, usage)
-            case Ended(job_id, outcome, usage):
                 active = process.let_go(job_id)
-                if outcome.failure is FailureKind.DISK:
-                    self._disk_full(outcome.reason)
-                    outcome = INTERRUPTED
-                self._put_back(self._ledger.ended(active, outcome, usage), now)
+                self._ledger.published(active, facts, usage)
+                self._learn(process, active, facts, usage)
+            case Ended(job_id, outcome, usage, killed):
+                self._ended(process, process.let_go(job_id), outcome, usage, killed, now)
             case HandedBack(job_ids):
                 for job_id in job_ids:
-                    self._put_back(self._ledger.returned(process.let_go(job_id)), now)
+                    self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
             case Closed():
                 pass  # the end-of-file that follows is the end, with or without this farewell
 
-    def _disk_full(self, reason: str) -> None:
-        if not self._disk_trouble:
-            self._disk_trouble = True
-            self._ledger.notice(
-                "error",
-                f"{reason} Nothing more is started; make room or mend the folder and run the same command again.",
-            )
-            self._stop_processes()
+    def _learn(self, process: BatchProcess, active: Active, facts: OutputFacts, usage: Usage) -> None:
+        if active.prepared is not None:
+            features = active.prepared.features
+            self._note(self._calibration.observe(features, process.batch.threads, usage, facts.size_bytes))
+            waiting = self._dispatch.waiting
+            if waiting.ready.reprice(self._calibration.model, self._request.profile.estimation):
+                waiting.reconsider()
+
+    def _ended(
+        self, process: BatchProcess, active: Active, outcome: Outcome, usage: Usage | None, killed: bool, now: float
+    ) -> None:
+        """An attempt ended without an output. A SIGKILL that nobody of us sent is memory's doing only with evidence."""
+        self._watch.freed(now)
+        if outcome.failure is FailureKind.DISK:
+            self._disk_full(outcome.reason, now)
+            outcome = INTERRUPTED
+        elif killed and outcome.failure is not None and self._watch.killed_for_memory():
+            if self._dispatch.is_alone(process):
+                outcome = Outcome(
+                    OutcomeKind.FAILED,
+                    f"{active.name}: {NO_MEMORY}, though nothing ran beside it.",
+                    FailureKind.RESOURCE,
+                )
+            else:
+                outcome = Outcome(OutcomeKind.SHED, f"{active.name}: {NO_MEMORY}; it is done later.")
+                self._ledger.notice("warning", outcome.reason, job_id=active.job_id)
+        self._dispatch.waiting.put_back(self._ledger.ended(active, outcome, usage), now)
 
     def _died(self, process: BatchProcess, now: float) -> None:
         """The process is gone, or given up on. Whatever it still owned is charged to it, exit code 0 or not."""
         process.child.kill()
-        self._processes.remove(process)
+        self._dispatch.processes.remove(process)
+        self._journal.end_batch(process.batch.id, process.child.exit_code)
         self._grants = [(owner, grant) for owner, grant in self._grants if owner is not process]
+        waiting = self._dispatch.waiting
         for active in tuple(process.jobs.values()):
             process.let_go(active.job_id)
             if active.state is JobState.RUNNING and not process.ending:
-                self._put_back(self._ledger.crashed(active), now)
+                waiting.put_back(self._ledger.crashed(active), now)
             elif active.state is JobState.PUBLISHING:
                 row = self._journal.job(active.job_id)
                 assert row is not None
                 if row.granted is not None and was_published(self._request.output, row):
                     self._ledger.published(active, row.granted, None)
                 else:
-                    self._put_back(self._ledger.returned(active), now)
+                    waiting.put_back(self._ledger.returned(active), now)
             else:
-                self._put_back(self._ledger.returned(active), now)
-
-    def _put_back(self, again: Again | None, now: float) -> None:
-        if again is None:
-            return
-        if again.delay_seconds > 0:
-            heapq.heappush(self._retries, (now + again.delay_seconds, again.entry.job_id, again))
-        else:
-            self._ready.put_back(again.entry)
-
-    def _take_up_retries(self, now: float) -> None:
-        while self._retries and self._retries[0][0] <= now:
-            again = heapq.heappop(self._retries)[2]
-            if again.suspect:
-                self._suspects.append(again.entry)
-            else:
-                self._ready.put_back(again.entry)
+                waiting.put_back(self._ledger.returned(active), now)
 
     # ------------------------------------------------------------ what batch processes are given
 
@@ -319,127 +386,72 @@ class _Run:
             process.child.send(grant)
         self._grants.clear()
 
-    def _fill(self) -> None:
-        """Form batches for free slots and keep the processes fed."""
-        if self._stopping:
+    def _fill(self, now: float) -> None:
+        """Start what may be started."""
+        if self._stopping or self._phase is not Phase.OPEN:
             return
-        self._form_batches()
-        for process in self._processes:
-            for job_id in process.next_to_send():
-                process.child.send(self._work_item(process, job_id))
-            process.close_if_done()
-
-    def _form_batches(self) -> None:
-        settings, estimation = self._request.profile.batch, self._request.profile.estimation
-        if self._suspects and not self._processes:
-            # It may have killed its process: it gets one of its own, beside which nobody is harmed.
-            suspect = self._suspects.popleft()
-            self._batches += 1
-            batch = Batch(self._batches, (suspect.job_id,), 1, 1, suspect.memory_bytes)
-            self._begin_batch(batch, (suspect,))
-        if self._batches == 0 and not self._enough_to_begin():
-            return
-        known = len(self._ready) + len(self._retries) + sum(len(process.jobs) for process in self._processes)
-        more_to_come = not self._discovery.finished
-        form = shape(
-            self._reading, settings, jobs_known=known, typical=self._ready.typical(), more_to_come=more_to_come
-        )
-        while True:
-            formed = next_batch(
-                self._ready,
-                form,
-                settings,
-                estimation,
-                batch_id=self._batches + 1,
-                running=[Running(process.occupied_slots, process.memory_bytes) for process in self._processes],
-                more_to_come=more_to_come,
+        clock = _local_time()
+        self._dispatch.fill(
+            Conditions(
+                reading=self._watch.reading,
+                reading_number=self._watch.readings,
+                allowance=self._watch.allowance,
+                more_to_come=not self._discovery.finished,
+                now=now,
+                run_seconds=now - self._began,
+                fits=lambda seconds, spread: self._schedule.fits(seconds, spread, clock),
             )
-            if formed is None:
-                return
-            self._batches += 1
-            if formed.note is not None:
-                self._ledger.notice("warning", formed.note)
-            self._begin_batch(formed.batch, formed.entries)
-
-    def _enough_to_begin(self) -> bool:
-        """False in the first moments of a run that knows of fewer files than it has cores.
-
-        A file that turns out to be the only one gets all threads, but what has started keeps its one.
-        """
-        settled = self._discovery.finished or time.monotonic() - self._tally.began > FIRST_BATCH_SECONDS
-        return settled or len(self._ready) >= self._reading.cores
-
-    def _begin_batch(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
-        """Start a process for the batch and enter both in the journal, before it is given any work."""
-        active: list[Active] = []
-        for entry in entries:
-            row = self._journal.job(entry.job_id)
-            assert row is not None
-            active.append(
-                Active(
-                    entry=entry,
-                    name=display(row.source.relative),
-                    media_seconds=row.media_seconds or 0.0,
-                    crashes=row.crashes,
-                    retries=row.retries_charged,
-                    replace=self._request.overwrite or row.produced is not None,
-                )
-            )
-        setup = WorkerSetup(
-            run_id=self._run_id,
-            batch_id=batch.id,
-            slots=batch.slots,
-            profile=self._request.profile,
-            ffmpeg=self._request.tool_path,
-            output_root=self._request.output,
-            partials=self._folder.partials,
-            receipts=self._folder.receipts,
-            logs=self._folder.logs,
-        )
-        process = BatchProcess(self._context, setup, batch, active)
-        self._processes.append(process)
-        with self._journal.transaction():
-            self._journal.begin_batch(batch, process.identity)
-            self._journal.assign(batch.job_ids, batch.id)
-
-    def _work_item(self, process: BatchProcess, job_id: str) -> WorkItem:
-        row = self._journal.job(job_id)
-        assert row is not None
-        source = row.source
-        cached = self._journal.media(source.path, source.size_bytes, source.mtime_ns)
-        assert cached is not None
-        assert cached.media is not None
-        return WorkItem(
-            job_id=job_id,
-            task=row.task,
-            source=source,
-            media=cached.media,
-            threads=process.batch.threads,
-            partial=partial_name(row.id, row.attempts + 1, self._request.profile.extension),
-            output=row.output,
         )
 
-    # ------------------------------------------------------------ telling
+    # ------------------------------------------------------------ readings
 
-    def _observe(self, now: float, *, last: bool = False) -> None:
-        """Take a reading when one is due, and tell the listener where the run stands."""
-        interval = self._request.profile.monitoring.sample_interval_seconds
-        if not last and now - self._sampled < interval:
+    def _observe(self, now: float) -> None:
+        """Take a reading when one is due, do what the governor says of it, and tell where the run stands."""
+        if not self._watch.due(now):
             return
-        self._sampled = now
-        groups = [process.child.pid for process in self._processes]
-        if self._discovery.pid is not None:
-            groups.append(self._discovery.pid)
-        self._reading = self._sampler.read(groups, now)
-        self._journal.add_reading(self._reading)
-        running = [job for process in self._processes for job in process.running]
-        behind = sum(
-            job.entry.cpu_seconds * min(1.0, job.progress_seconds / job.media_seconds)
-            for job in running
-            if job.media_seconds > 0
+        readings = self._watch.readings
+        decision = self._watch.look(self._dispatch.processes, self._discovery.pid, now)
+        if decision.take_back:
+            for process in self._dispatch.processes:
+                self._take_back(process, now)
+                process.ask_back()
+        if self._watch.disk_is_low and not self._dispatch.processes and self._dispatch.waiting:
+            self._disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
+        if self._watch.readings > readings:
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        """Tell the listener where the run stands and when it will be done."""
+        running = self._dispatch.running
+        model = self._calibration.model
+        files = [
+            (
+                job,
+                InProgress(
+                    cpu_seconds=job.entry.cpu_seconds,
+                    spread=model.spread(job.entry.cost_class),
+                    threads=threads,
+                    share=job.share_done if job.media_seconds > 0 else None,
+                    active_seconds=job.active_seconds(now),
+                ),
+            )
+            for job, threads in running
+        ]
+        units = sum(part.threads for job, part in files if not job.suspended)
+        behind = sum(part.cpu_seconds * part.done(self._pace.rate) for _, part in files)
+        self._pace = self._pace.after(now, self._tally.cost_done + behind, units)
+        eta = estimate(
+            self._pace,
+            self._dispatch.width if self._watch.allowance.admit else units,
+            [WaitingWork(seconds, model.spread(cost_class)) for cost_class, seconds in self._dispatch.work()],
+            [part for _, part in files],
+            listing_done=self._discovery.finished,
         )
         self._listener.tick(
-            self._tally.snapshot(
-                now, self._reading, len(running), self._discovery.finished, self._stopping, cost_running=behind
-            )
+            self._tally.snapshot(now, self._watch.reading, len(files), self._discovery.finished, self._stopping, eta)
         )
+
+
+def _local_time() -> datetime:
+    """What clocks on the wall show: windows are about nothing else."""
+    return datetime.now()  # noqa: DTZ005

@@ -6,38 +6,89 @@ asking, and the death of a process leaves no doubt about what it had begun.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.engine import states
 from pyprocessor.engine.child import Child
-from pyprocessor.engine.messages import Close, Drain, End, WorkerSetup
+from pyprocessor.engine.messages import Close, Drain, End, Hold, Release, TakeBack, WorkerSetup, WorkItem
 from pyprocessor.engine.states import Event
 from pyprocessor.engine.worker import worker_main
-from pyprocessor.models import Batch, JobState, ProcessIdentity
+from pyprocessor.models import Batch, Cost, CostFeatures, JobState, ProcessIdentity
 from pyprocessor.plan.ready import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job's work item, and what the cost model may look at."""
+
+    item: WorkItem
+    features: CostFeatures
 
 
 @dataclass(slots=True)
 class Active:
-    """A job that a batch process holds. `replace` says that its publish may take the place of an existing file."""
+    """A job that a batch process holds. `replace` says that its publish may take the place of an existing file.
+
+    From when it is about to be sent, `predicted` (for its threads) is known, and `need_bytes` is the memory it is
+    reckoned with: the prediction with its margin. `memory_bytes` is what its ffmpeg was seen to take last, and
+    `started_seconds` the monotonic time at which that ffmpeg was spawned.
+    """
 
     entry: Entry
     name: str
     media_seconds: float
     crashes: int
     retries: int
+    sheds: int
     replace: bool
     state: JobState = JobState.ASSIGNED
     attempt_id: int | None = None
     progress_seconds: float = 0.0
+    speed: float | None = None
+    prepared: Prepared | None = None
+    predicted: Cost | None = None
+    need_bytes: int = 0
+    ffmpeg: ProcessIdentity | None = None
+    started_seconds: float = math.inf
+    memory_bytes: int = 0
+    suspended: bool = False
+    suspended_at: float = 0.0
+    suspended_seconds: float = 0.0
 
     @property
     def job_id(self) -> str:
         return self.entry.job_id
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Memory that is to be kept for it: more than predicted once it takes more."""
+        return max(self.need_bytes, self.memory_bytes)
+
+    @property
+    def share_done(self) -> float:
+        """The part of its media that is behind it, 0 to 1; 0 where its duration is not known."""
+        return min(1.0, self.progress_seconds / self.media_seconds) if self.media_seconds > 0 else 0.0
+
+    def suspend(self, now: float) -> None:
+        """Take note that its ffmpeg stands still from now on."""
+        if not self.suspended:
+            self.suspended, self.suspended_at = True, now
+
+    def resume(self, now: float) -> None:
+        """Take note that its ffmpeg goes on."""
+        if self.suspended:
+            self.suspended = False
+            self.suspended_seconds += now - self.suspended_at
+
+    def active_seconds(self, now: float) -> float:
+        """How long its ffmpeg has run, less the time it stood still."""
+        until = self.suspended_at if self.suspended else now
+        return max(0.0, until - self.started_seconds - self.suspended_seconds)
 
     def step(self, event: Event) -> None:
         self.state = states.step(self.state, event)
@@ -52,6 +103,7 @@ class BatchProcess:
         self._unsent: deque[str] = deque(batch.job_ids)
         self._sent: set[str] = set()
         self._closed = False
+        self._held = False
         self.draining = False
         self.ending = False
         self.child = Child(context, worker_main, setup, f"pyprocessor-batch-{batch.id}")
@@ -74,16 +126,30 @@ class BatchProcess:
         return [job for job in self.jobs.values() if job.state is JobState.RUNNING]
 
     @property
-    def memory_bytes(self) -> int:
-        """Predicted memory of what runs at once, now or next: the batch's own bound, by the slots still occupied."""
-        return self.batch.memory_budget_bytes * self.occupied_slots // self.batch.slots
+    def sent(self) -> list[Active]:
+        """What the process was given: it runs now, or starts as soon as a slot is free."""
+        return [self.jobs[job_id] for job_id in self._sent]
 
-    def next_to_send(self) -> Iterator[str]:
-        """Jobs to send now: as many as run at once, and as many again so that no slot waits for the pipe."""
-        while self._unsent and not self.draining and len(self._sent) < 2 * self.batch.slots:
-            job_id = self._unsent.popleft()
-            self._sent.add(job_id)
-            yield job_id
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of what runs at once, now or next: the batch's own bound by the slots still occupied, or more where
+        more was measured."""
+        bound = self.batch.memory_budget_bytes * self.occupied_slots // self.batch.slots
+        return max(bound, sum(job.reserved_bytes for job in self.running))
+
+    @property
+    def unsent(self) -> list[Active]:
+        """What it holds and was not given yet."""
+        return [self.jobs[job_id] for job_id in self._unsent]
+
+    def next_unsent(self) -> Active | None:
+        """The job that is to be sent next, as long as the process takes any."""
+        return self.jobs[self._unsent[0]] if self._unsent and not self.draining else None
+
+    def send_next(self, item: WorkItem) -> None:
+        """Send the work item of `next_unsent`."""
+        self._sent.add(self._unsent.popleft())
+        self.child.send(item)
 
     def let_go(self, job_id: str) -> Active:
         """The job is no longer this process's."""
@@ -97,6 +163,17 @@ class BatchProcess:
         taken = list(self._unsent)
         self._unsent.clear()
         return taken
+
+    def ask_back(self) -> None:
+        """Ask for the jobs that were sent and have not started."""
+        if len(self._sent) > len(self.running):
+            self.child.send(TakeBack())
+
+    def hold(self, held: bool) -> None:
+        """Have the process start nothing, or go on."""
+        if held != self._held:
+            self._held = held
+            self.child.send(Hold() if held else Release())
 
     def drain(self) -> None:
         """Let what runs finish; start nothing more."""

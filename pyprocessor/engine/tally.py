@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyprocessor.engine.eta import Eta
 from pyprocessor.models import OutcomeKind, Reading, RunSnapshot
 
 
@@ -20,7 +21,6 @@ class Tally:
     failed_before: int = 0
     troubles: int = 0
     media_seconds: float = 0.0
-    cost_total: float = 0.0
     cost_done: float = 0.0
 
     @property
@@ -39,13 +39,9 @@ class Tally:
                 self.skipped += 1
 
     def snapshot(
-        self, now: float, reading: Reading, active: int, listing_done: bool, draining: bool, cost_running: float
+        self, now: float, reading: Reading, active: int, listing_done: bool, draining: bool, eta: Eta
     ) -> RunSnapshot:
-        """`cost_running` is how much of the running jobs' cost is behind them."""
-        elapsed = now - self.began
-        behind = self.cost_done + cost_running
-        left = max(0.0, self.cost_total - behind)
-        known = listing_done and behind > 0 and self.succeeded + self.failed > 0
+        """Where the run stands; `active` files run now."""
         return RunSnapshot(
             done=self.done,
             total=self.total,
@@ -56,7 +52,9 @@ class Tally:
             active=active,
             memory_bytes=reading.our_memory_bytes,
             cpu_percent=reading.cpu_percent,
-            elapsed_seconds=elapsed,
-            eta_seconds=elapsed * left / behind if known else None,
+            elapsed_seconds=now - self.began,
+            eta_seconds=eta.seconds,
+            eta_low_seconds=eta.low,
+            eta_high_seconds=eta.high,
             draining=draining,
         )

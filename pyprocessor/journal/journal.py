@@ -19,6 +19,7 @@ from pyprocessor.journal.records import encode, shape
 from pyprocessor.journal.rows import JobRow, NameTaken, PlanChange, Planned, facts_text
 from pyprocessor.models import (
     Batch,
+    Cost,
     Job,
     JobState,
     MediaInfo,
@@ -252,7 +253,9 @@ class Journal(JournalReader):
         with self.transaction():
             return tuple(i for i in job_ids if self._hit("assign_job", {"id": i, "batch_id": batch_id}))
 
-    def start(self, job_id: str, worker: ProcessIdentity, ffmpeg: ProcessIdentity | None = None) -> int | None:
+    def start(
+        self, job_id: str, worker: ProcessIdentity, threads: int | None = None, predicted: Cost | None = None
+    ) -> int | None:
         """ASSIGNED to RUNNING: opens an attempt and returns its id, or None where the job had moved on."""
         with self.transaction():
             attempt = self._database.write(
@@ -261,8 +264,9 @@ class Journal(JournalReader):
                     "id": job_id,
                     "worker_pid": worker.pid,
                     "worker_start_time": worker.start_time,
-                    "ffmpeg_pid": None if ffmpeg is None else ffmpeg.pid,
-                    "ffmpeg_start_time": None if ffmpeg is None else ffmpeg.start_time,
+                    "threads": threads,
+                    "cpu_seconds": None if predicted is None else predicted.cpu_seconds,
+                    "memory_bytes": None if predicted is None else predicted.memory_bytes,
                     **self._stamp(),
                 },
             )

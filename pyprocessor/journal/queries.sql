@@ -171,9 +171,10 @@ WHERE state IN ('assigned', 'running')
 
 -- name: insert_attempt
 INSERT INTO attempts (
-    job_id, run_id, batch_id, number, worker_pid, worker_start_time, ffmpeg_pid, ffmpeg_start_time, started_at
+    job_id, run_id, batch_id, number, worker_pid, worker_start_time, started_at,
+    threads, predicted_cpu_seconds, predicted_memory_bytes
 )
-SELECT id, :run_id, batch_id, attempts + 1, :worker_pid, :worker_start_time, :ffmpeg_pid, :ffmpeg_start_time, :now
+SELECT id, :run_id, batch_id, attempts + 1, :worker_pid, :worker_start_time, :now, :threads, :cpu_seconds, :memory_bytes
 FROM jobs WHERE id = :id AND state = 'assigned'
 
 -- name: name_ffmpeg

@@ -196,7 +196,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One try of one job. Open while `ended_at` is None. `charged` says whether it used up a retry."""
+    """One try of one job. Open while `ended_at` is None. `charged` says whether it used up a retry.
+
+    `predicted` is what it was expected to take when it began, with that many `threads`; its disk_bytes are not kept.
+    """
 
     id: int
     job_id: str
@@ -212,6 +215,8 @@ class AttemptRow:
     reason: str
     charged: bool
     usage: Usage | None
+    threads: int | None = None
+    predicted: Cost | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> AttemptRow:
@@ -230,6 +235,8 @@ class AttemptRow:
             reason=row[13],
             charged=bool(row[14]),
             usage=None if row[15] is None else Usage(row[15], row[16], row[17]),
+            threads=row[18],
+            predicted=None if row[19] is None else Cost(row[19], row[20], 0),
         )
 
 

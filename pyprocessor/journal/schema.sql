@@ -95,7 +95,10 @@ CREATE TABLE attempts (
     charged            INTEGER NOT NULL DEFAULT 0,
     wall_seconds       REAL,
     cpu_seconds        REAL,
-    peak_memory_bytes  INTEGER
+    peak_memory_bytes  INTEGER,
+    threads                INTEGER,          -- these three: as the attempt was begun
+    predicted_cpu_seconds  REAL,
+    predicted_memory_bytes INTEGER
 );
 
 CREATE INDEX attempts_job ON attempts (job_id);

@@ -76,11 +76,18 @@ class RunSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """One file of a plan; both paths are relative, to the input and to the output root."""
+    """One file of a plan; both paths are relative, to the input and to the output root.
+
+    `cost` is at the threads it is to run with. `lane` numbers, from 1, the places that run side by side; times count
+    from the start of the run.
+    """
 
     name: bytes
     output: bytes
     cost: Cost
+    lane: int = 1
+    start_seconds: float = 0.0
+    end_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,8 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """One batch of a plan; `start_seconds` is when it is predicted to start, counted from the start of the run."""
+    """One batch of a plan; it is predicted to start at `start_seconds` and to end at `end_seconds`, counted from the
+    start of the run. `seconds_low` and `seconds_high` bound how long it takes."""
 
     number: int
     files: tuple[PlannedFile, ...]
@@ -103,6 +111,7 @@ class PlannedBatch:
     seconds_low: float
     seconds_high: float
     start_seconds: float
+    end_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

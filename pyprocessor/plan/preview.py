@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pyprocessor.costs import CostClass, CostModel
 from pyprocessor.models import (
     BatchSettings,
+    Cost,
     EstimationSettings,
     Job,
     PlannedBatch,
@@ -16,10 +18,15 @@ from pyprocessor.models import (
     PlanReport,
     Reading,
     SkippedFile,
+    ThrottlingSettings,
     display,
 )
-from pyprocessor.plan.planner import FormedBatch, Running, entry, memory_budget, next_batch, shape
+from pyprocessor.plan.admission import memory_need
+from pyprocessor.plan.packing import FormedBatch, OverBudget, mebibytes
+from pyprocessor.plan.planner import Running, entry, memory_budget, next_batch, shape
 from pyprocessor.plan.ready import Entry, Ready
+
+UNLIMITED = ThrottlingSettings()
 
 
 def preview(
@@ -29,6 +36,7 @@ def preview(
     estimation: EstimationSettings,
     model: CostModel,
     skipped: Sequence[SkippedFile] = (),
+    throttling: ThrottlingSettings = UNLIMITED,
 ) -> PlanReport:
     """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`.
 
@@ -40,49 +48,88 @@ def preview(
         by_id[job.id] = job
         ready.add(entry(job, cost_class, model, estimation))
     batches: list[PlannedBatch] = []
-    alone: list[FormedBatch] = []
+    alone: list[OverBudget] = []
+    refused: list[OverBudget] = []
     doubt = _Doubt(model)
     clock = _Clock()
     peak = most = 0
     while ready:
         left = len(ready) + clock.files
-        now = shape(reading, settings, jobs_known=left, typical=ready.typical(), more_to_come=False)
+        now = shape(
+            reading,
+            settings,
+            jobs_known=left,
+            typical=ready.typical(),
+            more_to_come=False,
+            cpu_limit_percent=throttling.cpu_limit_percent,
+        )
         formed = next_batch(ready, now, settings, estimation, batch_id=len(batches) + 1, running=clock.running())
         if formed is None:
             clock.advance()
             continue
+        if formed.over_budget is not None:
+            if throttling.strict_memory and formed.over_budget.hopeless:
+                refused.append(formed.over_budget)
+                _without(formed, ready)
+                continue
+            alone.append(formed.over_budget)
         doubt.add(formed.entries)
-        batches.append(_planned(formed, by_id, model, clock.now))
-        if formed.note is not None:
-            alone.append(formed)
-        clock.start(formed)
+        batches.append(_planned(clock.start(formed), by_id, model))
         peak = max(peak, sum(batch.memory_bytes for batch in clock.running()))
         most = max(most, len(clock.running()))
-    notes = _notes(alone, by_id, memory_budget(reading, settings))
+    told = [SkippedFile(by_id[over.job_id].source.relative, _refusal(over, by_id)) for over in refused]
+    gone = {over.job_id for over in refused}
     return PlanReport(
         batches=tuple(batches),
-        skipped=tuple(skipped),
+        skipped=(*skipped, *told),
         peak_memory_bytes=peak,
         memory_budget_bytes=memory_budget(reading, settings),
-        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values()),
+        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in gone),
         seconds_low=clock.end / doubt.factor,
         seconds_high=clock.end * doubt.factor,
         processes=most,
-        notes=notes,
+        notes=_notes(alone, by_id),
     )
 
 
-def _notes(alone: Sequence[FormedBatch], by_id: Mapping[str, Job], budget: int) -> tuple[str, ...]:
-    files = [(entry.memory_bytes, by_id[entry.job_id].source.relative) for batch in alone for entry in batch.entries]
-    if not files:
+def _without(formed: FormedBatch, ready: Ready) -> None:
+    """Give back what a batch took beside the job that is refused."""
+    assert formed.over_budget is not None
+    for taken in formed.entries:
+        if taken.job_id != formed.over_budget.job_id:
+            ready.put_back(taken)
+
+
+def _refusal(over: OverBudget, by_id: Mapping[str, Job]) -> str:
+    return over.refusal(display(by_id[over.job_id].source.relative))
+
+
+def _notes(alone: Sequence[OverBudget], by_id: Mapping[str, Job]) -> tuple[str, ...]:
+    if not alone:
         return ()
-    need, name = max(files)
-    what = "One file is" if len(files) == 1 else f"{len(files)} files are"
+    most = max(alone, key=lambda over: (over.need_bytes, over.job_id))
+    name = display(by_id[most.job_id].source.relative)
+    if len(alone) == 1:
+        return (most.note(name),)
     note = (
-        f"{what} predicted to take more memory than the {budget >> 20} MiB allowed for all jobs and will run with "
-        f"nothing beside (most: {display(name)}, {need >> 20} MiB)."
+        f"{len(alone)} files are predicted to take more memory each than the {mebibytes(most.budget_bytes)} that are "
+        f"allowed for all and will run with nothing beside (most: {name}, {mebibytes(most.need_bytes)})."
     )
     return (note,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A batch on the simulated clock; `lanes` are of its slots."""
+
+    formed: FormedBatch
+    start: float
+    lanes: tuple[int, ...]
+
+    def busy(self, now: float) -> list[float]:
+        """For each slot that works now, in how many seconds it is idle."""
+        ends = (self.start + seconds for seconds in self.formed.slot_seconds)
+        return [end - now for end in ends if end > now]
 
 
 class _Clock:
@@ -92,51 +139,76 @@ class _Clock:
         self.now = 0.0
         self.end = 0.0
         self._ends: list[float] = []
-        self._started: list[tuple[float, FormedBatch]] = []
+        self._placed: list[_Placed] = []
+        self._lanes: list[float] = []
+        """When each lane is idle."""
 
-    def start(self, formed: FormedBatch) -> None:
-        self._started.append((self.now, formed))
+    def start(self, formed: FormedBatch) -> _Placed:
+        idle = [lane for lane, until in enumerate(self._lanes) if until <= self.now]
+        while len(idle) < formed.batch.slots:
+            idle.append(len(self._lanes))
+            self._lanes.append(0.0)
+        lanes = tuple(idle[: formed.batch.slots])
+        for span in formed.spans:
+            self._lanes[lanes[span.slot]] = self.now + span.end_seconds
+        placed = _Placed(formed, self.now, lanes)
+        self._placed.append(placed)
         for seconds in formed.slot_seconds:
             heapq.heappush(self._ends, self.now + seconds)
         self.end = max(self.end, self.now + formed.seconds)
+        return placed
 
     def advance(self) -> None:
         """Go on to the next moment at which a slot falls idle."""
         self.now = heapq.heappop(self._ends)
-        self._started = [(start, formed) for start, formed in self._started if start + formed.seconds > self.now]
+        self._placed = [placed for placed in self._placed if placed.busy(self.now)]
 
     @property
     def files(self) -> int:
         """Files of the batches that run, about: those of slots that are idle by now are done."""
         return sum(
-            math.ceil(len(formed.entries) * self._busy(start, formed) / formed.batch.slots)
-            for start, formed in self._started
+            math.ceil(len(placed.formed.entries) * len(placed.busy(self.now)) / placed.formed.batch.slots)
+            for placed in self._placed
         )
 
     def running(self) -> list[Running]:
-        return [
-            Running(busy, formed.batch.memory_budget_bytes * busy // formed.batch.slots)
-            for start, formed in self._started
-            if (busy := self._busy(start, formed))
-        ]
+        running = []
+        for placed in self._placed:
+            busy, batch = placed.busy(self.now), placed.formed.batch
+            if busy:
+                memory = batch.memory_budget_bytes * len(busy) // batch.slots
+                running.append(Running(len(busy), memory, batch.threads, sum(busy) / len(busy)))
+        return running
 
-    def _busy(self, start: float, formed: FormedBatch) -> int:
-        return sum(start + seconds > self.now for seconds in formed.slot_seconds)
 
-
-def _planned(formed: FormedBatch, by_id: Mapping[str, Job], model: CostModel, start: float) -> PlannedBatch:
+def _planned(placed: _Placed, by_id: Mapping[str, Job], model: CostModel) -> PlannedBatch:
+    formed = placed.formed
     doubt = _Doubt(model)
     doubt.add(formed.entries)
-    jobs = [by_id[entry.job_id] for entry in formed.entries]
+    files = []
+    for taken, span in zip(formed.entries, formed.spans, strict=True):
+        job = by_id[taken.job_id]
+        memory = memory_need(taken, formed.batch.threads)
+        files.append(
+            PlannedFile(
+                job.source.relative,
+                job.output,
+                Cost(job.cost.cpu_seconds, memory, job.cost.disk_bytes),
+                placed.lanes[span.slot] + 1,
+                placed.start + span.start_seconds,
+                placed.start + span.end_seconds,
+            )
+        )
     return PlannedBatch(
         number=formed.batch.id,
-        files=tuple(PlannedFile(job.source.relative, job.output, job.cost) for job in jobs),
+        files=tuple(files),
         slots=formed.batch.slots,
         threads=formed.batch.threads,
         memory_bytes=formed.batch.memory_budget_bytes,
         seconds_low=formed.seconds / doubt.factor,
         seconds_high=formed.seconds * doubt.factor,
-        start_seconds=start,
+        start_seconds=placed.start,
+        end_seconds=placed.start + formed.seconds,
     )
 
 

@@ -4,38 +4,75 @@ Dependencies met, then priority (higher first), then the tenant that was given l
 its id. Where the first job does not fit the memory that is free, the first that does fit is taken; the planner keeps
 room for the one that was passed (see `planner.next_batch`).
 
-Held in memory for every job that waits, so entries are light: 100,000 of them take some 40 MB.
+Held in memory for every job that waits, so entries are light: 100,000 of them take some 40 MB. What is learned while
+they wait multiplies all predictions of a class alike, so it changes no order within the class: a new price is noted
+once a class, and an entry takes it on when it comes to the top.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pyprocessor.costs import CostClass
-from pyprocessor.models import Cost
+from pyprocessor.costs import CostClass, CostModel, Price
+from pyprocessor.models import Cost, EstimationSettings
+
+PRIORS = Price()
+"""The price of an entry whose class nothing was learned of, without a margin."""
+_NOTICEABLE = 1.01
+"""A price that moved by less than this factor stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the order of work needs to know of a job; predictions are for one thread.
-
-    `memory_bytes` contains the margin of safety that planning is to reckon with.
-    """
+    """What the order of work needs to know of a job: its priors at one thread and the price they are multiplied by."""
 
     job_id: str
-    cpu_seconds: float
-    memory_bytes: int
+    prior_cpu_seconds: float
+    prior_memory_bytes: float
     cost_class: CostClass
     disk_bytes: int = 0
     priority: int = 0
     tenant: str = ""
+    price: Price = PRIORS
+    memory_floor_bytes: int = 0
+    """What an attempt is known to have taken, whatever is predicted."""
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Predicted CPU-seconds at one thread."""
+        return self.prior_cpu_seconds * self.price.cpu
+
+    @property
+    def memory_bytes(self) -> int:
+        """Predicted peak at one thread, with the margin of safety that planning is to reckon with."""
+        return max(math.ceil(self.prior_memory_bytes * self.price.memory), self.memory_floor_bytes)
+
+    def raised(self, memory_bytes: int) -> Entry:
+        """The entry of a job that was seen to take this much."""
+        return replace(self, memory_floor_bytes=max(memory_bytes, self.memory_floor_bytes))
 
 
-_Bucket = tuple[CostClass, int]
-"""Jobs of one class whose memory differs by less than a quarter: if the first does not fit, neither do the others."""
+_Bucket = tuple[CostClass, int, int]
+"""Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so at any price: if the first
+does not fit, neither do the others."""
 _Item = tuple[float, str, int, Entry]
+
+
+@dataclass(slots=True)
+class _Class:
+    """All entries of one class that could start now. CPU is in whole microseconds and memory in whole bytes, both
+    before the price: a sum of floats would depend on the order in which jobs were found."""
+
+    price: Price
+    cpu_microseconds: int = 0
+    memory_bytes: int = 0
+
+    def add(self, entry: Entry, sign: int) -> None:
+        self.cpu_microseconds += sign * round(entry.prior_cpu_seconds * 1e6)
+        self.memory_bytes += sign * round(entry.prior_memory_bytes)
 
 
 class Ready:
@@ -47,10 +84,8 @@ class Ready:
         self._given: dict[str, float] = {}
         self._waiting: dict[str, tuple[Entry, set[str]]] = {}
         self._dependents: dict[str, list[str]] = {}
+        self._classes: dict[CostClass, _Class] = {}
         self._serial = 0
-        # In whole microseconds: a sum of floats would depend on the order in which jobs were found.
-        self._cpu_microseconds = 0
-        self._memory_bytes = 0
         self._disk_bytes = 0
 
     def __len__(self) -> int:
@@ -67,12 +102,48 @@ class Ready:
     @property
     def cpu_seconds(self) -> float:
         """Predicted work of all jobs that could start now."""
-        return self._cpu_microseconds / 1e6
+        # fsum rounds once, so the order of the classes does not matter.
+        return math.fsum(known.cpu_microseconds * known.price.cpu for known in self._classes.values()) / 1e6
+
+    def work(self) -> list[tuple[CostClass, float]]:
+        """Predicted CPU-seconds of all jobs that could start now, by class."""
+        return [(name, known.cpu_microseconds * known.price.cpu / 1e6) for name, known in self._classes.items()]
 
     def typical(self) -> Cost:
         """The mean of the jobs that could start now; zeros when there is none."""
         count = max(1, len(self._entries))
-        return Cost(self.cpu_seconds / count, self._memory_bytes // count, self._disk_bytes // count)
+        memory = math.fsum(known.memory_bytes * known.price.memory for known in self._classes.values())
+        return Cost(self.cpu_seconds / count, int(memory / count), self._disk_bytes // count)
+
+    def reprice(self, model: CostModel, estimation: EstimationSettings) -> bool:
+        """Predict all that waits anew with what `model` knows; says whether any prediction moved noticeably.
+
+        Takes some microseconds for every class of jobs, however many jobs wait.
+        """
+        moved = False
+        for cost_class, known in self._classes.items():
+            price = model.price(cost_class, estimation.memory_safety_factor)
+            if _differ(price.cpu, known.price.cpu) or _differ(price.memory, known.price.memory):
+                known.price = price
+                moved = True
+        return moved
+
+    def longer_than(self, cpu_seconds: float) -> list[tuple[float, str]]:
+        """Predicted CPU-seconds and ids of all jobs that could start now and take longer, in no order."""
+        longer: list[tuple[float, str]] = []
+        for tenants in self._heaps.values():
+            for buckets in tenants.values():
+                for (cost_class, *_), heap in buckets.items():
+                    price = self._classes[cost_class].price.cpu
+                    places = [0]
+                    while places:
+                        place = places.pop()
+                        # Nothing below a place in a heap is longer than what stands there.
+                        if place < len(heap) and -heap[place][0] * price > cpu_seconds:
+                            if self._entries.get(heap[place][1]) is heap[place][3]:
+                                longer.append((-heap[place][0] * price, heap[place][1]))
+                            places += (2 * place + 1, 2 * place + 2)
+        return longer
 
     def add(self, entry: Entry, waits_for: Iterable[str] = ()) -> None:
         """Take a job in; `waits_for` are ids of jobs that must be `satisfied` before."""
@@ -104,19 +175,25 @@ class Ready:
         waiting = self._waiting.pop(job_id, None)
         if waiting is not None:
             return waiting[0]
-        return self._remove(job_id)
+        entry = self._entries.get(job_id)
+        if entry is None:
+            return None
+        priced = self._priced(entry)
+        self._remove(job_id)
+        return priced
 
     def first(self, fits: Callable[[Entry], bool] | None = None) -> Entry | None:
         """The job that is next among those that fit; it stays."""
         for priority in sorted(self._heaps, reverse=True):
             tenants = self._heaps[priority]
             for tenant in sorted(tenants, key=lambda t: (self._given.get(t, 0.0), t)):
-                best: _Item | None = None
-                for item in self._heads(tenants[tenant]):
-                    if (best is None or item[:2] < best[:2]) and (fits is None or fits(item[3])):
-                        best = item
+                best: tuple[float, str, Entry] | None = None
+                for entry in self._heads(tenants[tenant]):
+                    place = (-entry.cpu_seconds, entry.job_id, entry)
+                    if (best is None or place[:2] < best[:2]) and (fits is None or fits(entry)):
+                        best = place
                 if best is not None:
-                    return best[3]
+                    return best[2]
         return None
 
     def take(self, fits: Callable[[Entry], bool] | None = None) -> Entry | None:
@@ -133,13 +210,14 @@ class Ready:
         tenants = self._heaps.setdefault(entry.priority, {})
         if entry.tenant not in tenants:
             self._join(entry.tenant)
-        bucket = (entry.cost_class, _memory_step(entry.memory_bytes))
+        known = self._classes.setdefault(entry.cost_class, _Class(entry.price))
+        # All entries of a class share one price, the newest known here.
+        entry = self._priced(entry)
         self._serial += 1
-        item = (-entry.cpu_seconds, entry.job_id, self._serial, entry)
-        heapq.heappush(tenants.setdefault(entry.tenant, {}).setdefault(bucket, []), item)
+        item = (-entry.prior_cpu_seconds, entry.job_id, self._serial, entry)
+        heapq.heappush(tenants.setdefault(entry.tenant, {}).setdefault(_bucket(entry), []), item)
         self._entries[entry.job_id] = entry
-        self._cpu_microseconds += round(entry.cpu_seconds * 1e6)
-        self._memory_bytes += entry.memory_bytes
+        known.add(entry, 1)
         self._disk_bytes += entry.disk_bytes
 
     def _join(self, tenant: str) -> None:
@@ -151,8 +229,7 @@ class Ready:
         """Forget a job. Its place in the heap is cleared when it comes to the top."""
         entry = self._entries.pop(job_id, None)
         if entry is not None:
-            self._cpu_microseconds -= round(entry.cpu_seconds * 1e6)
-            self._memory_bytes -= entry.memory_bytes
+            self._classes[entry.cost_class].add(entry, -1)
             self._disk_bytes -= entry.disk_bytes
             self._clear(entry)
         return entry
@@ -160,7 +237,7 @@ class Ready:
     def _clear(self, entry: Entry) -> None:
         tenants = self._heaps[entry.priority]
         buckets = tenants[entry.tenant]
-        bucket = (entry.cost_class, _memory_step(entry.memory_bytes))
+        bucket = _bucket(entry)
         heap = buckets[bucket]
         while heap and self._entries.get(heap[0][1]) is not heap[0][3]:
             heapq.heappop(heap)
@@ -171,8 +248,27 @@ class Ready:
                 if not tenants:
                     del self._heaps[entry.priority]
 
-    def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[_Item]:
-        return (heap[0] for heap in buckets.values())
+    def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[Entry]:
+        """The first of each bucket, at today's price."""
+        for heap in buckets.values():
+            prior, job_id, serial, entry = heap[0]
+            priced = self._priced(entry)
+            if priced is not entry:
+                self._entries[job_id] = priced
+                heap[0] = (prior, job_id, serial, priced)
+            yield priced
+
+    def _priced(self, entry: Entry) -> Entry:
+        price = self._classes[entry.cost_class].price
+        return entry if entry.price is price else replace(entry, price=price)
+
+
+def _differ(one: float, other: float) -> bool:
+    return not one / _NOTICEABLE < other < one * _NOTICEABLE
+
+
+def _bucket(entry: Entry) -> _Bucket:
+    return entry.cost_class, _memory_step(math.ceil(entry.prior_memory_bytes)), _memory_step(entry.memory_floor_bytes)
 
 
 def _memory_step(memory_bytes: int) -> int:

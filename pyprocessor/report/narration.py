@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Protocol, TextIO
 
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot
-from pyprocessor.report.wording import about, clock, count, one_line
+from pyprocessor.report.wording import about, clock, count, eta, one_line
 
 
 class Level(IntEnum):
@@ -199,8 +199,12 @@ class Lines(Narrator):
         write_line(self._stream, message.text)
 
     def tick(self, snapshot: RunSnapshot) -> None:
-        if self._metronome.due(snapshot) and self._least <= Level.INFO:
-            write_line(self._stream, progress_line(snapshot))
+        if not self._metronome.due(snapshot) or self._least > Level.INFO:
+            return
+        write_line(self._stream, progress_line(snapshot))
+        # The line above is read by scripts and stays as it is; people who asked for more get a second one.
+        if self._least <= Level.DEBUG and (snapshot.eta_low_seconds, snapshot.eta_high_seconds) != (None, None):
+            write_line(self._stream, f"Expected to be done in {eta(snapshot)}.")
 
     def close(self) -> None:
         last = self._metronome.closing()
@@ -251,7 +255,7 @@ def json_line(now: float, message: Message) -> str:
 def _progress_message(snapshot: RunSnapshot) -> Message:
     names = (
         *("done", "total", "total_is_final", "succeeded", "failed", "skipped", "active", "memory_bytes"),
-        *("cpu_percent", "elapsed_seconds", "eta_seconds", "draining"),
+        *("cpu_percent", "elapsed_seconds", "eta_seconds", "eta_low_seconds", "eta_high_seconds", "draining"),
     )
     fields = tuple((name, getattr(snapshot, name)) for name in names)
     return Message(Level.INFO, "progress", progress_line(snapshot), fields)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from pyprocessor.models import Outcome, RunSnapshot
 from pyprocessor.report.narration import Level, Message, Narrator, Stream, encodable
-from pyprocessor.report.wording import clock, columns, one_line, shortened, size
+from pyprocessor.report.wording import clock, columns, eta, one_line, shortened, size
 
 MOST_FILE_BARS = 16
 NAME_COLUMNS = 32
@@ -146,7 +146,7 @@ class Bars(Narrator):
         ending = " | stopping" if snapshot.draining else ""
         return (
             f"{snapshot.done}/{snapshot.total}{more} files{failed} | {video} | {size(snapshot.memory_bytes)}"
-            f" | CPU {snapshot.cpu_percent:.0f}% | ETA {clock(snapshot.eta_seconds)}{ending}"
+            f" | CPU {snapshot.cpu_percent:.0f}% | ETA {eta(snapshot)}{ending}"
         )
 
     def _new_bar(self, position: int, total: float | None, bar_format: str) -> _Bar:

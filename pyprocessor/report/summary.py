@@ -1,30 +1,33 @@
 """What a run came to, read from the journal: as numbers, as the closing text, and as one JSON document.
 
-One pass over the run's jobs and one over its attempts. The JSON document is written file by file, so it costs no memory
-by the number of files, except for what each attempt took.
+One pass each over the run's jobs, its attempts and its events. The JSON document is written file by file, so it costs
+no memory by the number of files, except for what each attempt took.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 from pyprocessor.errors import ExitCode
-from pyprocessor.journal.rows import AttemptRow, Counts, JobRow, RunRow
-from pyprocessor.models import FINAL_STATES, JobState, OutcomeKind, Usage, display
-from pyprocessor.report import wording
+from pyprocessor.journal.rows import AttemptRow, Counts, EventRow, JobRow, RunRow
+from pyprocessor.models import FINAL_STATES, Cost, JobState, Usage, display
+from pyprocessor.report import accuracy, wording
+from pyprocessor.report.accuracy import Prediction
+from pyprocessor.report.governing import Governing, event_entry, event_lines, governing, governor_events, sentence
 from pyprocessor.report.table import aligned, wrapped
 from pyprocessor.report.wording import path_entry
 
 DOCUMENT_VERSION = 1
 MOST_FAILURES_TOLD = 20
 MOST_REASONS_TOLD = 10
+
+_CUT_SHORT = (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.OUTPUT_UNWRITABLE, ExitCode.TRY_AGAIN)
+"""Runs that ended so may not know what there is to do."""
 
 LogOf = Callable[[str], bytes | None]
 """Gives the path of a job's log, or None where it has none."""
@@ -33,8 +36,10 @@ LogOf = Callable[[str], bytes | None]
 class Remembered(Protocol):
     """What is asked of a journal; the writing one and the reading one both have it."""
 
+    def job(self, job_id: str) -> JobRow | None: ...
     def jobs(self, *, run_id: int | None = None) -> Iterator[JobRow]: ...
-    def attempts(self) -> Iterator[AttemptRow]: ...
+    def attempts(self, job_id: str | None = None, run_id: int | None = None) -> Iterator[AttemptRow]: ...
+    def events(self, run_id: int | None = None) -> Iterator[EventRow]: ...
     def counts(self, *, run_id: int | None = None) -> Counts: ...
 
 
@@ -47,15 +52,6 @@ class Failure:
     kind: str
     reason: str
     log: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Medians of measured over predicted (1 is a perfect prediction) over `attempts` successful attempts."""
-
-    attempts: int
-    memory_ratio: float
-    cpu_ratio: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +81,7 @@ class Summary:
     failures: tuple[Failure, ...]
     skip_reasons: tuple[tuple[str, int], ...]
     prediction: Prediction | None
+    governing: Governing
 
     @property
     def settled(self) -> int:
@@ -117,12 +114,13 @@ def summarise(
     if counts.total:
         for row in journal.jobs(run_id=run.id):
             tally.take(row)
+    ended_at = run.ended_at if run.ended_at is not None else now
     failed_elsewhere = _bad(all_counts) - _bad(counts)
     done_elsewhere = all_counts.final - counts.final - failed_elsewhere
     return Summary(
         run=run,
         exit_code=run.exit_code if run.exit_code is not None else exit_code,
-        seconds=max(0.0, (run.ended_at if run.ended_at is not None else now) - run.started_at),
+        seconds=max(0.0, ended_at - run.started_at),
         succeeded=counts.succeeded,
         kept_source=counts.kept_source,
         skipped=counts.skipped,
@@ -137,7 +135,8 @@ def summarise(
         media_seconds=tally.media_seconds,
         failures=tuple(tally.failures),
         skip_reasons=tuple(tally.skip_reasons.most_common(MOST_REASONS_TOLD)),
-        prediction=_prediction(journal, run.id, tally.predicted) if tally.predicted else None,
+        prediction=accuracy.prediction(journal, run.id, tally.predicted) if tally.predicted else None,
+        governing=governing(journal, run.id, ended_at),
     )
 
 
@@ -153,7 +152,7 @@ class _Tally:
         self.media_seconds = 0.0
         self.failures: list[Failure] = []
         self.skip_reasons: Counter[str] = Counter()
-        self.predicted: dict[str, tuple[int, float]] = {}
+        self.predicted: dict[str, Cost] = {}
 
     def take(self, row: JobRow) -> None:
         match row.state:
@@ -161,8 +160,7 @@ class _Tally:
                 self.bytes_before += row.source.size_bytes
                 self.bytes_after += row.produced.size_bytes if row.produced is not None else 0
                 self.media_seconds += row.media_seconds or 0.0
-                if row.cost.memory_bytes > 0 and row.cost.cpu_seconds > 0:
-                    self.predicted[row.id] = (row.cost.memory_bytes, row.cost.cpu_seconds)
+                self.predicted[row.id] = row.cost
             case JobState.FAILED | JobState.QUARANTINED if len(self.failures) < MOST_FAILURES_TOLD:
                 kind = row.failure.value if row.failure is not None else ""
                 log = self._log_of(row.id)
@@ -178,19 +176,6 @@ def _without_name(row: JobRow) -> str:
     return row.reason.removeprefix(display(row.source.relative)).lstrip(" :") or "no reason given"
 
 
-def _prediction(journal: Remembered, run_id: int, predicted: dict[str, tuple[int, float]]) -> Prediction | None:
-    memory: list[float] = []
-    cpu: list[float] = []
-    for attempt in journal.attempts():
-        if attempt.run_id != run_id or attempt.outcome is not OutcomeKind.SUCCEEDED or attempt.usage is None:
-            continue
-        foretold = predicted.get(attempt.job_id)
-        if foretold is not None:
-            memory.append(attempt.usage.peak_memory_bytes / foretold[0])
-            cpu.append(attempt.usage.cpu_seconds / foretold[1])
-    return Prediction(len(memory), statistics.median(memory), statistics.median(cpu)) if memory else None
-
-
 # ---------------------------------------------------------------- text
 
 
@@ -199,8 +184,7 @@ def text(summary: Summary, *, width: int = 80, looked_in: bytes | None = None) -
 
     `looked_in` is the input, to be named where nothing was found in it.
     """
-    stopped = summary.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.OUTPUT_UNWRITABLE)
-    if summary.settled == 0 and summary.left == 0 and not stopped:
+    if summary.settled == 0 and summary.left == 0 and summary.exit_code not in _CUT_SHORT:
         return _nothing_done(summary, looked_in)
     lines = aligned(_rows(summary), width)
     if summary.failures:
@@ -217,6 +201,13 @@ def text(summary: Summary, *, width: int = 80, looked_in: bytes | None = None) -
         )
         lines += ["  " + line for line in wrapped(told, width - 2, indent="  ")]
     return "\n".join(lines) + "\n"
+
+
+def governor_text(summary: Summary, journal: Remembered, *, width: int = 80) -> str:
+    """A section that tells each thing the governor did, when and why; empty where it did nothing."""
+    if not summary.governing:
+        return ""
+    return "\n".join(["", "Governor:", *event_lines(journal, summary.run.id, width)]) + "\n"
 
 
 def _failure_line(failure: Failure) -> str:
@@ -265,9 +256,9 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
     if summary.speed is not None:
         rows.append(("Video", f"{wording.duration(summary.media_seconds)} at {summary.speed:.1f}x real time"))
     if summary.prediction is not None:
-        told = summary.prediction
-        ratios = f"{told.memory_ratio:.2f}x the memory, {told.cpu_ratio:.2f}x the CPU time (medians)"
-        rows.append(("Against plan", ratios))
+        rows += accuracy.rows(summary.prediction)
+    if summary.governing:
+        rows.append(("Governor", sentence(summary.governing)))
     return rows
 
 
@@ -275,26 +266,38 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
 
 
 def write_json(stream: TextIO, summary: Summary, journal: Remembered, *, output_root: bytes, log_of: LogOf) -> None:
-    """Write the summary and every job the journal holds as one JSON document.
+    """Write the summary, the governor's events and every job the journal holds as one JSON document.
 
     All of it is ASCII. A path that is not UTF-8 has its odd bytes escaped and comes a second time, exact, as
     `<key>_bytes_base64`.
     What a file took (`seconds`, `cpu_seconds`, `peak_memory_bytes`) is of this run's last attempt, else null.
     """
     head = json.dumps(_head(summary, output_root))
-    stream.write(head.removesuffix("}") + ', "files": [')
+    stream.write(head.removesuffix("}") + ', "governor": ' + json.dumps(_governor(summary)).removesuffix("}"))
+    stream.write(', "events": [')
+    _write_items(stream, map(event_entry, governor_events(journal, summary.run.id)))
+    stream.write(']}, "files": [')
     # A run that settled nothing has nothing to add to what earlier runs took.
     took = _took(journal, summary.run.id) if summary.settled or summary.left else {}
-    separator = "\n"
-    for row in journal.jobs():
-        entry = _file_entry(row, took.get(row.id), summary.run.id, output_root, log_of)
-        stream.write(separator + json.dumps(entry))
-        separator = ",\n"
+    run_id = summary.run.id
+    _write_items(stream, (_file_entry(row, took.get(row.id), run_id, output_root, log_of) for row in journal.jobs()))
     stream.write("\n]}\n")
 
 
+def _write_items(stream: TextIO, items: Iterator[dict[str, Any]]) -> None:
+    """The items of a list, one a line, each written as it comes."""
+    separator = "\n"
+    for item in items:
+        stream.write(separator + json.dumps(item))
+        separator = ",\n"
+
+
+def _governor(summary: Summary) -> dict[str, Any]:
+    return {"held_seconds": round(summary.governing.held_seconds, 3), "counts": dict(summary.governing.counts)}
+
+
 def _took(journal: Remembered, run_id: int) -> dict[str, Usage]:
-    return {a.job_id: a.usage for a in journal.attempts() if a.run_id == run_id and a.usage is not None}
+    return {a.job_id: a.usage for a in journal.attempts(run_id=run_id) if a.usage is not None}
 
 
 def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
@@ -304,7 +307,7 @@ def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
         "run": {
             "id": run.id,
             "arguments": run.arguments,
-            "started_at": _iso(run.started_at),
+            "started_at": wording.utc(run.started_at),
             "seconds": round(summary.seconds, 3),
             "exit_code": summary.exit_code,
         },
@@ -324,13 +327,7 @@ def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
         "bytes_after": summary.bytes_after,
         "media_seconds": round(summary.media_seconds, 3),
         "speed": round(summary.speed, 3) if summary.speed is not None else None,
-        "prediction": None
-        if prediction is None
-        else {
-            "attempts": prediction.attempts,
-            "memory_ratio_median": round(prediction.memory_ratio, 4),
-            "cpu_ratio_median": round(prediction.cpu_ratio, 4),
-        },
+        "prediction": None if prediction is None else accuracy.entry(prediction),
     }
 
 
@@ -353,12 +350,10 @@ def _file_entry(row: JobRow, usage: Usage | None, run_id: int, output_root: byte
         "media_seconds": row.media_seconds,
         "output_media_seconds": made.duration_seconds if made is not None else None,
         "notes": list(made.notes) if made is not None else [],
+        "predicted_cpu_seconds": round(row.cost.cpu_seconds, 3),
+        "predicted_memory_bytes": row.cost.memory_bytes,
         "seconds": round(usage.wall_seconds, 3) if usage is not None else None,
         "cpu_seconds": round(usage.cpu_seconds, 3) if usage is not None else None,
         "peak_memory_bytes": usage.peak_memory_bytes if usage is not None else None,
         **path_entry("log", log_of(row.id) if failed else None),
     }
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,6 +8,9 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
+from datetime import UTC, datetime
+
+from pyprocessor.models import RunSnapshot
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 ELLIPSIS = "..."
@@ -88,6 +91,21 @@ def clock(seconds: float | None) -> str:
         return "unknown"
     whole = max(0, round(seconds))
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+def eta(snapshot: RunSnapshot) -> str:
+    """When the run will be done, with its band: `0:12:30 (0:10:00-0:15:40)`, `over 0:10:00`, or `unknown`."""
+    low, high = snapshot.eta_low_seconds, snapshot.eta_high_seconds
+    if snapshot.eta_seconds is None:
+        return "unknown" if low is None else f"over {clock(low)}"
+    if low is None or high is None:
+        return clock(snapshot.eta_seconds)
+    return f"{clock(snapshot.eta_seconds)} ({clock(low)}-{clock(high)})"
+
+
+def utc(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601, for programs: `2026-01-31T23:59:59Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def duration(seconds: float) -> str:

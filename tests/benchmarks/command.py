@@ -13,9 +13,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`peak_memory_bytes` is of the process itself, not of its children."""
+    """`peak_memory_bytes` is of the process itself, not of its children; `cpu_seconds` is of them together."""
 
     seconds: float
+    cpu_seconds: float
     peak_memory_bytes: int
     output: str
 
@@ -33,7 +34,7 @@ def measured(command: Sequence[str], *, cwd: Path | None = None, accepted: Seque
     seconds = time.perf_counter() - began
     if process.returncode not in accepted:
         raise RuntimeError(f"{command[0]} exited {process.returncode}:\n{output[-4000:]}")
-    return Measured(seconds, usage.ru_maxrss * 1024, output)
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
 
 
 def pyprocessor(*arguments: str | Path) -> list[str]:

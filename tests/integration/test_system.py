@@ -1,4 +1,4 @@
-"""Readings: real ones of this machine, and made-up /proc and control group trees for all the kinds there are."""
+"""Readings of this machine, processes and their groups, politeness, and file systems."""
 
 from __future__ import annotations
 
@@ -15,68 +15,18 @@ import pytest
 
 from pyprocessor.engine.system import (
     Sampler,
+    be_polite,
     core_count,
     is_alive,
     kill_group,
     network_filesystem,
     process_identity,
 )
-from pyprocessor.models import ProcessIdentity, Reading
+from pyprocessor.models import ProcessIdentity
+from tests.integration.machines import Machine
 
-GIB = 1 << 30
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and control groups, which only Linux has")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
-
-
-class Machine:
-    """A made-up machine of 16 GiB, 12 GiB of them available; control groups are added to it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.proc = root / "proc"
-        self.groups: list[str] = []
-        self.mounts: list[str] = ["20 1 8:1 / / rw - ext4 /dev/sda rw"]
-        self.write("proc/meminfo", f"MemTotal: {16 << 20} kB\nMemFree: 1 kB\nMemAvailable: {12 << 20} kB\n")
-        self.membership()
-
-    def write(self, path: str, text: str) -> None:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-    def membership(self) -> None:
-        self.write("proc/self/cgroup", "".join(f"{line}\n" for line in self.groups))
-        self.write("proc/self/mountinfo", "".join(f"{line}\n" for line in self.mounts))
-
-    def v2(self, own: str, mount_root: str = "/") -> None:
-        self.groups.append(f"0::{own}")
-        self.mounts.append(f"31 20 0:41 {mount_root} {self.root}/unified rw shared:4 - cgroup2 cgroup2 rw,nsdelegate")
-        (self.root / "unified").mkdir(exist_ok=True)
-        self.membership()
-
-    def v1(self, controller: str, own: str, mount_root: str = "/") -> None:
-        self.groups.append(f"{len(self.groups) + 4}:{controller}:{own}")
-        mounted = f"{self.root}/{controller}".replace(" ", "\\040")
-        self.mounts.append(f"32 20 0:35 {mount_root} {mounted} rw - cgroup cgroup rw,{controller}")
-        (self.root / controller).mkdir(exist_ok=True)
-        self.membership()
-
-    def v2_level(self, path: str, limit: str, used: int, inactive: int = 0, high: str = "max") -> None:
-        self.write(f"unified/{path}/memory.max", f"{limit}\n")
-        self.write(f"unified/{path}/memory.high", f"{high}\n")
-        self.write(f"unified/{path}/memory.current", f"{used}\n")
-        self.write(f"unified/{path}/memory.stat", f"anon 1\ninactive_file {inactive}\nactive_file 9\n")
-
-    def v1_level(self, path: str, limit: int, used: int, inactive: int = 0) -> None:
-        self.write(f"memory/{path}/memory.limit_in_bytes", f"{limit}\n")
-        self.write(f"memory/{path}/memory.usage_in_bytes", f"{used}\n")
-        self.write(f"memory/{path}/memory.stat", f"inactive_file 3\ntotal_inactive_file {inactive}\n")
-
-    def sampler(self) -> Sampler:
-        return Sampler(os.fsencode(self.root), proc=str(self.proc))
-
-    def read(self) -> Reading:
-        return self.sampler().read((), 1.0)
 
 
 @pytest.fixture
@@ -193,115 +143,51 @@ def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
     assert not is_alive(leader)
 
 
-# ---------------------------------------------------------------- made-up machines
+# ---------------------------------------------------------------- politeness
+
+
+def politely(call: str) -> list[str]:
+    """Niceness and class of disk access of a process of its own that has made the call."""
+    code = (
+        "import os, psutil\n"
+        "from pyprocessor.engine.system import be_polite\n"
+        f"{call}\n"
+        "print(os.nice(0), int(psutil.Process().ionice().ioclass))\n"
+    )
+    return subprocess.check_output([sys.executable, "-c", code], text=True).split()
 
 
 @linux_only
-def test_without_control_groups_the_machine_is_the_limit(machine: Machine) -> None:
-    """Total and used are those of /proc/meminfo, and what the kernel lacks is None."""
-    reading = machine.read()
-    assert (reading.total_memory_bytes, reading.used_memory_bytes) == (16 * GIB, 4 * GIB)
-    assert reading.memory_pressure_full is None
-    assert reading.oom_kills is None
-    assert reading.cores == len(os.sched_getaffinity(0))
+def test_politeness_is_what_was_asked_for() -> None:
+    """Niceness is added to what there was, disk access becomes idle, and nothing is touched unasked."""
+    niceness, access = politely("be_polite(0, io_idle=False)")
+    assert politely("be_polite(3, io_idle=False)") == [str(min(19, int(niceness) + 3)), access]
+    assert politely("be_polite(0, io_idle=True)") == [niceness, str(int(psutil.IOPRIO_CLASS_IDLE))]
 
 
 @linux_only
-def test_v2_tightest_ancestor_wins_and_inactive_file_does_not_count(machine: Machine) -> None:
-    """`max` is no limit, the parent's limit is found, and page cache is taken off."""
-    machine.v2("/user/app")
-    machine.v2_level("user/app", "max", GIB)
-    machine.v2_level("user", str(2 * GIB), GIB, inactive=GIB // 4)
-    machine.write("unified/user/app/memory.events", "low 0\noom 3\noom_kill 2\n")
-    machine.write("unified/user/app/memory.pressure", "some avg10=9.00 avg60=0 avg300=0 total=1\nfull avg10=1.50 a=0\n")
-    machine.write("proc/pressure/memory", "some avg10=0.00 total=1\nfull avg10=0.25 avg60=0.00 total=1\n")
-    reading = machine.read()
-    assert (reading.total_memory_bytes, reading.used_memory_bytes) == (2 * GIB, 3 * GIB // 4)
-    assert reading.oom_kills == 2
-    assert reading.memory_pressure_full == 1.5
+@pytest.mark.parametrize(
+    "refusal", [PermissionError(1, "not permitted"), OSError(38, "not implemented"), psutil.AccessDenied(1)]
+)
+def test_a_refusal_to_be_polite_is_no_failure(monkeypatch: pytest.MonkeyPatch, refusal: Exception) -> None:
+    """Both are tried, and both may be refused, as in a container."""
+    asked = []
+
+    def refuse(*arguments: object) -> None:
+        asked.append(arguments)
+        raise refusal
+
+    monkeypatch.setattr(psutil.Process, "ionice", refuse)
+    if isinstance(refusal, OSError):
+        monkeypatch.setattr(os, "nice", refuse)
+        be_polite(5, io_idle=True)
+        assert len(asked) == 2
+    else:
+        be_polite(0, io_idle=True)
+        assert len(asked) == 1
 
 
-@linux_only
-def test_v2_memory_high_is_a_limit(machine: Machine) -> None:
-    """Above `memory.high` the kernel throttles, so it counts as the limit."""
-    machine.v2("/app")
-    machine.v2_level("app", str(4 * GIB), 0, high=str(GIB))
-    assert machine.read().total_memory_bytes == GIB
-
-
-@linux_only
-def test_the_level_with_least_room_decides(machine: Machine) -> None:
-    """A parent nearly filled by others leaves no more room than it has, although its limit is the larger one."""
-    machine.v2("/slice/app")
-    machine.v2_level("slice/app", str(4 * GIB), GIB)
-    machine.v2_level("slice", str(8 * GIB), 15 * GIB // 2)
-    reading = machine.read()
-    assert reading.total_memory_bytes == 4 * GIB
-    assert reading.total_memory_bytes - reading.used_memory_bytes == GIB // 2
-
-
-@linux_only
-def test_v1_limits_and_quota(machine: Machine) -> None:
-    """Version 1: its own file names, its own way to say that there is no limit."""
-    machine.v1("memory", "/a/b")
-    machine.v1("cpu", "/a")
-    machine.v1_level("a/b", 3 * GIB, GIB, inactive=GIB // 2)
-    machine.v1_level("a", 9223372036854771712, GIB)
-    machine.write("memory/a/b/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n")
-    machine.write("cpu/a/cpu.cfs_quota_us", "50000\n")
-    machine.write("cpu/a/cpu.cfs_period_us", "100000\n")
-    machine.write("cpu/cpu.cfs_quota_us", "-1\n")
-    machine.write("cpu/cpu.cfs_period_us", "100000\n")
-    reading = machine.read()
-    assert (reading.total_memory_bytes, reading.used_memory_bytes) == (3 * GIB, GIB // 2)
-    assert reading.oom_kills == 5
-    assert reading.cores == 0.5
-
-
-@linux_only
-def test_v2_quota_of_an_ancestor(machine: Machine) -> None:
-    """The tightest CPU quota on the way up counts."""
-    machine.v2("/a/b")
-    machine.write("unified/a/b/cpu.max", "max 100000\n")
-    machine.write("unified/a/cpu.max", "25000 100000\n")
-    assert machine.read().cores == 0.25
-
-
-@linux_only
-def test_hybrid_finds_the_version_one_memory_controller(machine: Machine) -> None:
-    """`0::/` without a memory controller there does not hide the limit of version 1."""
-    machine.v2("/")
-    machine.v1("memory", "/box")
-    machine.write("unified/cgroup.controllers", "hugetlb\n")
-    machine.v1_level("box", GIB, GIB // 4)
-    reading = machine.read()
-    assert (reading.total_memory_bytes, reading.used_memory_bytes) == (GIB, GIB // 4)
-
-
-@linux_only
-@pytest.mark.parametrize("own", ["/docker/abc", "/", "/../.."])
-def test_container_mounts(machine: Machine, own: str) -> None:
-    """In a container the mount point itself is our group, whichever way the kernel names it."""
-    machine.v2(own, mount_root="/docker/abc" if own.startswith("/docker") else "/")
-    machine.v2_level(".", str(GIB), 0)
-    assert machine.read().total_memory_bytes == GIB
-
-
-@linux_only
-def test_control_group_that_vanishes(machine: Machine) -> None:
-    """Files that go away are no limit any more; where we were moved to is found again."""
-    machine.v2("/old")
-    machine.v2_level("old", str(GIB), 0)
-    sampler = machine.sampler()
-    assert sampler.read((), 0.0).total_memory_bytes == GIB
-    (machine.root / "unified/old/memory.max").unlink()
-    assert sampler.read((), 0.0).total_memory_bytes == 16 * GIB
-    for file in (machine.root / "unified/old").iterdir():
-        file.unlink()
-    (machine.root / "unified/old").rmdir()
-    machine.v2_level("new", str(2 * GIB), 0)
-    machine.write("proc/self/cgroup", "0::/new\n")
-    assert sampler.read((), 0.0).total_memory_bytes == 2 * GIB
+# ---------------------------------------------------------------- file systems
 
 
 @linux_only

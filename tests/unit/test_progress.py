@@ -148,6 +148,51 @@ def test_lines_tell_failures_and_retries() -> None:
     ]
 
 
+WITH_BAND = replace(SNAPSHOT, eta_low_seconds=600.0, eta_high_seconds=940.0)
+
+
+def test_the_line_that_scripts_read_has_no_band() -> None:
+    """The band changes nothing in it; with --verbose it follows in a line of its own."""
+    plain, verbose = Terminal(), Terminal()
+    Lines(plain, interval_seconds=10).tick(WITH_BAND)
+    assert plain.getvalue() == progress_line(SNAPSHOT) + "\n"
+    Lines(verbose, interval_seconds=10, least=Level.DEBUG).tick(WITH_BAND)
+    assert verbose.getvalue().splitlines() == [
+        progress_line(SNAPSHOT),
+        "Expected to be done in 0:12:30 (0:10:00-0:15:40).",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("eta", "low", "high", "said"),
+    [
+        (750.0, 600.0, 940.0, "ETA 0:12:30 (0:10:00-0:15:40)"),
+        (750.0, None, None, "ETA 0:12:30"),
+        (None, 600.0, None, "ETA over 0:10:00"),
+        (None, None, None, "ETA unknown"),
+    ],
+)
+def test_bars_show_the_band(eta: float | None, low: float | None, high: float | None, said: str) -> None:
+    """The run's bar says when it will be done as exactly as is known."""
+    stream = Terminal()
+    bars = Bars(stream, rows=24)
+    bars.tick(replace(SNAPSHOT, eta_seconds=eta, eta_low_seconds=low, eta_high_seconds=high))
+    assert bars._bar is not None
+    assert bars._bar.told.endswith(said)
+    bars.close()
+
+
+def test_json_lines_have_the_band() -> None:
+    """Programs get all three numbers, null where unknown."""
+    stream = Terminal()
+    lines = JsonLines(stream, interval_seconds=10)
+    lines.tick(WITH_BAND)
+    lines.tick(replace(SNAPSHOT, elapsed_seconds=30.0))
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert [first[name] for name in ("eta_low_seconds", "eta_seconds", "eta_high_seconds")] == [600.0, 750.0, 940.0]
+    assert second["eta_low_seconds"] is second["eta_high_seconds"] is None
+
+
 def test_quiet_tells_failures_alone() -> None:
     """With --quiet there is no progress and no warning, but a failure is told."""
     stream = Terminal()

@@ -122,7 +122,11 @@ def test_counts_sizes_and_predictions(journal: Journal) -> None:
     assert got.seconds == pytest.approx(20.0)
     assert got.speed == pytest.approx(1.5)
     assert got.skip_reasons == (("is empty.", 1),)
-    assert got.prediction == summary.Prediction(3, 1.5, 2.0)
+    assert got.prediction is not None
+    memory, cpu = got.prediction.memory, got.prediction.cpu
+    assert memory is not None
+    assert cpu is not None
+    assert (got.prediction.attempts, memory.ratio, cpu.ratio) == (3, 1.5, 2.0)
 
 
 def test_text_names_failures_with_reason_and_log(journal: Journal) -> None:

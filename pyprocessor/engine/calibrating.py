@@ -1,0 +1,55 @@
+"""The cost model of one run: begins with what earlier runs learned, takes in every finished attempt, and is kept.
+
+The model itself is a value that never changes (see `costs`); this is the one place that exchanges it for a better one.
+"""
+
+from __future__ import annotations
+
+from pyprocessor.costs import CostModel
+from pyprocessor.costs.calibration import default_path, load, save
+from pyprocessor.models import Cost, CostFeatures, Usage
+
+SAVE_EVERY = 200
+"""Attempts learned between two savings, so that a run that is killed has not learned for nothing."""
+
+
+class Calibration:
+    """`path` is where the model is kept; None keeps it for this run alone."""
+
+    def __init__(self, model: CostModel, path: str | None) -> None:
+        self.model = model
+        self._path = path
+        self._unsaved = 0
+
+    def predict(self, features: CostFeatures, threads: int) -> Cost:
+        """What a job will take, as far as is known now."""
+        return self.model.predict(features, threads)
+
+    def observe(self, features: CostFeatures, threads: int, usage: Usage, output_bytes: int) -> str | None:
+        """Learn from an attempt that ran to its end; returns a sentence where what was learned cannot be kept."""
+        measured = Cost(usage.cpu_seconds, usage.peak_memory_bytes, output_bytes)
+        self.model = self.model.observe(features, threads, measured)
+        self._unsaved += 1
+        return self.keep() if self._unsaved >= SAVE_EVERY else None
+
+    def keep(self) -> str | None:
+        """Save what was learned since the last time; returns a sentence where that is not possible."""
+        if self._path is None or self._unsaved == 0:
+            return None
+        self._unsaved = 0
+        try:
+            save(self.model, self._path)
+        except OSError as error:
+            path, self._path = self._path, None
+            return f"What this run learns of costs cannot be kept in {path} ({error.strerror}); nothing else is harmed."
+        return None
+
+
+def learned(model: CostModel | None) -> tuple[Calibration, str | None]:
+    """A run's calibration, and a sentence where earlier learning could not be used. A `model` that is given is taken
+    as it is and not kept."""
+    if model is not None:
+        return Calibration(model, None), None
+    path = default_path()
+    found = load(path)
+    return Calibration(found.model, path), found.problem

@@ -1,0 +1,329 @@
+"""From waiting jobs to running ones: forms batches, starts their processes, and feeds them job by job.
+
+A batch is packed for the memory that its jobs are predicted to take. What starts is decided anew for every job, with
+what the running ones really take: so a prediction that turns out too low costs time, and not the machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.context import BaseContext
+
+from pyprocessor.costs import CostClass, wall_seconds
+from pyprocessor.engine.calibrating import Calibration
+from pyprocessor.engine.ledger import Ledger
+from pyprocessor.engine.listener import RunRequest
+from pyprocessor.engine.messages import WorkerSetup, WorkItem
+from pyprocessor.engine.pool import Active, BatchProcess, Prepared
+from pyprocessor.engine.waiting import Waiting
+from pyprocessor.journal.journal import Journal
+from pyprocessor.models import Batch, Cost, Reading, display
+from pyprocessor.plan.admission import RunningJob, may_start, memory_need
+from pyprocessor.plan.packing import OverBudget
+from pyprocessor.plan.planner import Running, memory_budget, next_batch, shape
+from pyprocessor.plan.ready import Entry
+from pyprocessor.publish.partials import partial_name
+from pyprocessor.publish.state_folder import StateFolder
+from pyprocessor.tasks.base import Task
+
+FIRST_BATCH_SECONDS = 0.5
+"""How long the first batch may wait for as many files as there are cores to be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the governor allows until it looks again, `look` being the number of its last look.
+
+    `one_only`: only where nothing runs, and only one job. `room_bytes`: predicted memory of what is started, unless
+    nothing runs. `share`: what concurrency and the size of batches are multiplied by, at most 1.
+    """
+
+    look: int
+    admit: bool = True
+    one_only: bool = False
+    room_bytes: float = math.inf
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which jobs are started now.
+
+    `reading_number` counts the readings at the slow interval, `more_to_come` says that the listing goes on, `now` is
+    monotonic and `run_seconds` how long the run has lasted. `fits` says of a file's predicted wall time, and the factor
+    by which that may be passed, whether it will be done before the run is to be over."""
+
+    reading: Reading
+    reading_number: int
+    allowance: Allowance
+    more_to_come: bool
+    now: float
+    run_seconds: float
+    fits: Callable[[float, float], bool]
+
+
+class Dispatch:
+    """The batch processes of one run, and the jobs that wait for them."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        context: BaseContext,
+        folder: StateFolder,
+        run_id: int,
+        task: Task,
+        journal: Journal,
+        ledger: Ledger,
+        calibration: Calibration,
+    ) -> None:
+        self._request = request
+        self._context = context
+        self._folder = folder
+        self._run_id = run_id
+        self._task = task
+        self._journal = journal
+        self._ledger = ledger
+        self._calibration = calibration
+        self.processes: list[BatchProcess] = []
+        self.waiting = Waiting()
+        self._batches = 0
+        self._alone = False
+        self._concurrency = 1
+        self.width = 0
+        """Threads of all files that would run at once now."""
+        self._reading_number = 0
+        self._admitted = 0
+        self._look = 0
+        self._claimed_bytes = 0
+
+    @property
+    def running(self) -> list[tuple[Active, int]]:
+        """Every job that runs, with its threads."""
+        return [(job, process.batch.threads) for process in self.processes for job in process.running]
+
+    def work(self) -> list[tuple[CostClass, float]]:
+        """Predicted CPU-seconds of what waits, by class and by job, in no order."""
+        held = [(job.entry.cost_class, job.entry.cpu_seconds) for process in self.processes for job in process.unsent]
+        return [*self.waiting.ready.work(), *held]
+
+    def is_alone(self, process: BatchProcess) -> bool:
+        """Whether nothing else runs beside this process's one job."""
+        return self.processes == [process] and len(process.sent) <= 1
+
+    def fill(self, conditions: Conditions) -> None:
+        """Form batches for free slots and feed the processes: idle slots first, then what is to follow at once."""
+        if conditions.reading_number != self._reading_number:
+            self._reading_number = conditions.reading_number
+            self._admitted = 0
+        if conditions.allowance.look != self._look:
+            self._look = conditions.allowance.look
+            self._claimed_bytes = 0
+        if conditions.allowance.admit:
+            self._form_batches(conditions)
+            for ahead in (0, 1):
+                for process in self.processes:
+                    most = process.batch.slots * (1 + ahead)
+                    while len(process.sent) < most and self._send_next(process, conditions):
+                        pass
+        for process in self.processes:
+            process.close_if_done()
+
+    # ------------------------------------------------------------ batches
+
+    def _form_batches(self, conditions: Conditions) -> None:
+        if not self.processes:
+            self._alone = False
+            entry = self.waiting.take_alone()
+            if entry is not None:
+                self._alone = True
+                self._begin(Batch(self._batches + 1, (entry.job_id,), 1, 1, entry.memory_bytes), (entry,))
+        if self._alone or (self._batches == 0 and not self._enough_to_begin(conditions)):
+            return
+        settings, estimation = self._request.profile.batch, self._request.profile.estimation
+        ready = self.waiting.ready
+        known = len(self.waiting) + sum(len(process.jobs) for process in self.processes)
+        form = shape(
+            conditions.reading,
+            settings,
+            jobs_known=known,
+            typical=ready.typical(),
+            more_to_come=conditions.more_to_come,
+            cpu_limit_percent=self._request.profile.throttling.cpu_limit_percent,
+            share=conditions.allowance.share,
+        )
+        self._concurrency = form.concurrency
+        self.width = form.concurrency * form.threads
+        while True:
+            formed = next_batch(
+                ready,
+                form,
+                settings,
+                estimation,
+                batch_id=self._batches + 1,
+                running=[_running(process, conditions.now) for process in self.processes],
+                more_to_come=conditions.more_to_come,
+            )
+            if formed is None:
+                return
+            entries = self._in_time(formed.entries, formed.batch.threads, conditions)
+            if not entries:
+                continue
+            if formed.over_budget is not None and self._refused(formed.over_budget, entries):
+                continue
+            slots = min(formed.batch.slots, len(entries))
+            self._begin(replace(formed.batch, job_ids=tuple(e.job_id for e in entries), slots=slots), entries)
+
+    def _refused(self, over: OverBudget, entries: tuple[Entry, ...]) -> bool:
+        """Tell of a job that needs more memory than is allowed, and end it here where that is not wanted."""
+        row = self._journal.job(over.job_id)
+        assert row is not None
+        name = display(row.source.relative)
+        if self._request.profile.throttling.strict_memory and over.hopeless:
+            for entry in entries:
+                if entry.job_id == over.job_id:
+                    self._ledger.refused(entry, over.refusal(name))
+                else:
+                    self.waiting.ready.put_back(entry)
+            return True
+        self._ledger.notice("warning", over.note(name), job_id=over.job_id)
+        return False
+
+    def _in_time(self, entries: tuple[Entry, ...], threads: int, conditions: Conditions) -> tuple[Entry, ...]:
+        """Those that will be done before the run is to be over; the others are set aside."""
+        kept: list[Entry] = []
+        for entry in entries:
+            seconds = wall_seconds(Cost(entry.cpu_seconds, 0, 0), threads)
+            if conditions.fits(seconds, self._calibration.model.spread(entry.cost_class)):
+                kept.append(entry)
+            else:
+                self.waiting.set_aside(entry)
+        return tuple(kept)
+
+    def _enough_to_begin(self, conditions: Conditions) -> bool:
+        """False in the first moments of a run that knows of fewer files than it has cores.
+
+        A file that turns out to be the only one gets all threads, but what has started keeps its one.
+        """
+        settled = not conditions.more_to_come or conditions.run_seconds > FIRST_BATCH_SECONDS
+        return settled or len(self.waiting.ready) >= conditions.reading.cores
+
+    def _begin(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
+        """Start a process for the batch and enter both in the journal, before it is given any work."""
+        self._batches = batch.id
+        active: list[Active] = []
+        for entry in entries:
+            row = self._journal.job(entry.job_id)
+            assert row is not None
+            active.append(
+                Active(
+                    entry=entry,
+                    name=display(row.source.relative),
+                    media_seconds=row.media_seconds or 0.0,
+                    crashes=row.crashes,
+                    retries=row.retries_charged,
+                    sheds=row.sheds,
+                    replace=self._request.overwrite or row.produced is not None,
+                )
+            )
+        throttling = self._request.profile.throttling
+        setup = WorkerSetup(
+            run_id=self._run_id,
+            batch_id=batch.id,
+            slots=batch.slots,
+            profile=self._request.profile,
+            ffmpeg=self._request.tool_path,
+            output_root=self._request.output,
+            partials=self._folder.partials,
+            receipts=self._folder.receipts,
+            logs=self._folder.logs,
+            nice=throttling.nice,
+            io_idle=throttling.io_idle,
+        )
+        process = BatchProcess(self._context, setup, batch, active)
+        self.processes.append(process)
+        with self._journal.transaction():
+            self._journal.begin_batch(batch, process.identity)
+            self._journal.assign(batch.job_ids, batch.id)
+
+    # ------------------------------------------------------------ jobs
+
+    def _send_next(self, process: BatchProcess, conditions: Conditions) -> bool:
+        """Send the next job, where it may start now or as soon as a slot is free."""
+        job = process.next_unsent()
+        if job is None:
+            return False
+        throttling, estimation = self._request.profile.throttling, self._request.profile.estimation
+        threads, model = process.batch.threads, self._calibration.model
+        job.entry = replace(job.entry, price=model.price(job.entry.cost_class, estimation.memory_safety_factor))
+        allowance = conditions.allowance
+        sent = [(other_process, other) for other_process in self.processes for other in other_process.sent]
+        verdict = may_start(
+            job.entry,
+            threads,
+            [_running_job(other, other_process.batch.threads, conditions.now) for other_process, other in sent],
+            memory_budget(conditions.reading, self._request.profile.batch),
+            model,
+            concurrency=self._concurrency,
+            admitted_this_reading=self._admitted,
+        )
+        if not verdict.start:
+            return False
+        claimed = self._claimed_bytes + memory_need(job.entry, threads)
+        if sent and (allowance.one_only or claimed > allowance.room_bytes):
+            return False
+        disk = sum(other.entry.disk_bytes for _, other in sent) + job.entry.disk_bytes
+        if sent and conditions.reading.free_disk_bytes - disk < throttling.disk_reserve_bytes:
+            return False
+        self._claimed_bytes = claimed
+        if model.measured_count(replace(job.entry.cost_class, threads=threads)) == 0:
+            self._admitted += 1
+        process.send_next(self._prepare(process, job).item)
+        return True
+
+    def _prepare(self, process: BatchProcess, job: Active) -> Prepared:
+        """The job's work item and features, looked up when first asked for, and what it is reckoned with now."""
+        threads = process.batch.threads
+        prepared = job.prepared
+        if prepared is None:
+            row = self._journal.job(job.job_id)
+            assert row is not None
+            source = row.source
+            cached = self._journal.media(source.path, source.size_bytes, source.mtime_ns)
+            assert cached is not None
+            assert cached.media is not None
+            item = WorkItem(
+                job_id=job.job_id,
+                task=row.task,
+                source=source,
+                media=cached.media,
+                threads=threads,
+                partial=partial_name(row.id, row.attempts + 1, self._request.profile.extension),
+                output=row.output,
+            )
+            prepared = job.prepared = Prepared(item, self._task.features(self._request.profile, cached.media))
+        job.predicted = self._calibration.predict(prepared.features, threads)
+        job.need_bytes = memory_need(job.entry, threads)
+        return prepared
+
+
+def _running(process: BatchProcess, now: float) -> Running:
+    """The process as the planner sees it."""
+    threads = process.batch.threads
+    left = 0.0
+    for job in process.jobs.values():
+        whole = wall_seconds(Cost(job.entry.cpu_seconds, 0, 0), threads)
+        left += whole * (1 - job.share_done) if job.media_seconds > 0 else max(0.0, whole - job.active_seconds(now))
+    slots = process.occupied_slots
+    return Running(slots, process.memory_bytes, threads, left / slots if slots else 0.0)
+
+
+def _running_job(job: Active, threads: int, now: float) -> RunningJob:
+    return RunningJob(
+        cost_class=job.entry.cost_class,
+        threads=threads,
+        predicted_bytes=memory_need(job.entry, threads),
+        memory_bytes=job.memory_bytes,
+        age_seconds=max(0.0, now - job.started_seconds),
+    )

@@ -1,0 +1,228 @@
+"""When a run may work: its window of the day, the time at which it is to be over, and which files still fit.
+
+Pure: the wall clock is an argument. It is the right clock here, because windows are about what people see on it: after
+the machine slept, or its clock was set forward, that time is over. Lengths of time ("in 90 s") are counted in real
+seconds between two moments, so that a night in which clocks are changed is an hour longer or shorter.
+
+    started inside its window            works at once, ends where the window closes
+    started outside                      waits until it opens (WAITING), then as above
+    `until`                              ends there, wherever the window is; the next such time after the start
+    clock set back                       `seen` notices, and finds window and end anew from the new time
+    asleep over the end                  over; but inside a later window the run goes on, unless `until` has passed
+
+A time of day that a change of clocks skips comes as much later, and one that comes twice counts at its first, as
+RFC 5545 (3.3.5) has it. The `until` of a run that starts between the two is the second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+
+from pyprocessor.models import Overrun, ScheduleSettings
+
+SET_BACK_SECONDS = 30.0
+"""A clock that goes back by more was set; less is a correction that a clock is slewed by."""
+
+
+class Phase(Enum):
+    """What a run may do now."""
+
+    WAITING = "waiting"
+    """Its window has not opened yet: nothing is started."""
+    OPEN = "open"
+    OVER = "over"
+    """Its time is up: nothing more is started, and what runs is treated as `ScheduleSettings.overrun` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One run's times. `now` is local time: naive, as `datetime.now()` gives it, or with a `ZoneInfo`.
+
+    A fixed offset (`now.astimezone()`) would not know of a change of clocks. Moments are seconds since the epoch.
+    """
+
+    settings: ScheduleSettings
+    opens: float
+    """When the run's window opens, or opened; minus infinity without a window."""
+    until: float
+    """When the run is to be over; infinity without `until`."""
+    last: float
+    """When the clock was last looked at."""
+
+    @classmethod
+    def begin(cls, settings: ScheduleSettings, now: datetime) -> Schedule:
+        """The times of a run that starts now."""
+        opens, until = -math.inf, math.inf
+        if settings.window is not None:
+            opens = _window_at_or_after(settings.window, now)[0]
+        if settings.until is not None:
+            until = _next(settings.until, now)
+        return cls(settings, opens, until, now.timestamp())
+
+    def seen(self, now: datetime) -> Schedule:
+        """The schedule after a look at the clock, to be kept for the next one; begun anew where it was set back."""
+        at = now.timestamp()
+        if at < self.last - SET_BACK_SECONDS:
+            return Schedule.begin(self.settings, now)
+        return replace(self, last=at) if at > self.last else self
+
+    def phase(self, now: datetime) -> Phase:
+        """What the run may do now. A run whose `until` comes before its window opens is over at once."""
+        at = now.timestamp()
+        if at >= self.until or self.until <= self.opens:
+            return Phase.OVER
+        if self.settings.window is None:
+            return Phase.OPEN
+        if _window_at_or_after(self.settings.window, now)[0] <= at:
+            return Phase.OPEN
+        return Phase.WAITING if at < self.opens else Phase.OVER
+
+    def seconds_left(self, now: datetime) -> float:
+        """Until the window closes or `until`, whichever is first; 0 unless open, infinity without an end."""
+        if self.phase(now) is not Phase.OPEN:
+            return 0.0
+        return max(0.0, self._end(now) - now.timestamp())
+
+    def seconds_to_open(self, now: datetime) -> float:
+        """Until something may be started: 0 where it may now, infinity once the run is over."""
+        match self.phase(now):
+            case Phase.OPEN:
+                return 0.0
+            case Phase.OVER:
+                return math.inf
+            case Phase.WAITING:
+                return max(0.0, self.opens - now.timestamp())
+
+    def fits(self, predicted_seconds: float, spread: float, now: datetime) -> bool:
+        """Whether a file that is started now will be done in time.
+
+        `predicted_seconds` is its wall time, `spread` the factor by which that may be passed (`CostModel.spread`).
+        """
+        return predicted_seconds * max(1.0, spread) <= self.seconds_left(now)
+
+    def ever_fits(self, predicted_seconds: float, spread: float) -> bool:
+        """Whether a file fits into the whole of a window, so that another night will do what this one does not."""
+        return predicted_seconds * max(1.0, spread) <= self.window_seconds
+
+    @property
+    def window_seconds(self) -> float:
+        """How long the window is on an ordinary day; infinity without one."""
+        if self.settings.window is None:
+            return math.inf
+        start, end = self.settings.window
+        return (_seconds(end) - _seconds(start)) % 86_400 or 86_400.0
+
+    def sentence(self, now: datetime) -> str | None:
+        """What to tell the user when the phase has become what it is now; None while work goes on."""
+        match self.phase(now):
+            case Phase.OPEN:
+                return None
+            case Phase.WAITING:
+                assert self.settings.window is not None
+                return f"Waiting until {_shown(self.settings.window[0])}, when the window {self._window()} opens."
+            case Phase.OVER:
+                return self._over(now)
+
+    def plan_note(self, predicted_seconds: float, now: datetime) -> str | None:
+        """What a plan has to say of work that is predicted to take at most so long; None where time sets no limit."""
+        start = self.seconds_to_open(now)
+        if start == math.inf:
+            return self.sentence(now)
+        begin = datetime.fromtimestamp(now.timestamp() + start, now.tzinfo)
+        left = self.seconds_left(begin)
+        if left == math.inf:
+            return None
+        end = datetime.fromtimestamp(begin.timestamp() + left, now.tzinfo)
+        begins = f"Work begins at {begin:%H:%M}, when the window {self._window()} opens. " if start > 0 else ""
+        if predicted_seconds <= left:
+            return f"{begins}All of it is predicted to be done by {end:%H:%M}."
+        return f"{begins}Not all of it may be done by {end:%H:%M}; what is left then waits for the same command."
+
+    def none_fits(self, waiting: int, now: datetime) -> str:
+        """What to tell when the run ends early, because no waiting file would be done in time."""
+        at = datetime.fromtimestamp(now.timestamp() + min(self.seconds_left(now), 86_400.0), now.tzinfo)
+        files = "the only waiting file is not" if waiting == 1 else f"none of the {waiting:,} waiting files is"
+        return (
+            f"Nothing more is started: {files} predicted to be done by {at:%H:%M}; the same command goes on from here."
+        )
+
+    def never_fits(self, name: str, predicted_seconds: float) -> str:
+        """What to tell of a file that `ever_fits` refuses; `name` is printable."""
+        hours = predicted_seconds / 3600
+        return (
+            f"{name} is predicted to take {hours:.1f} h, which the window {self._window()} does not surely hold; "
+            "it is left until the command is run without --window, or with a longer one."
+        )
+
+    def _over(self, now: datetime) -> str:
+        settings = self.settings
+        if settings.until is not None and now.timestamp() < self.until:
+            return (
+                f"Nothing can be done: the run is to be over at {_shown(settings.until)}, before its window "
+                f"{self._window()} opens."
+            )
+        if settings.until is not None and now.timestamp() >= self.until:
+            why = f"It is {_shown(settings.until)}"
+        else:
+            why = f"The window {self._window()} has closed"
+        running = (
+            "running files are finished" if settings.overrun is Overrun.FINISH else "running files are ended and wait"
+        )
+        return f"{why}: nothing more is started, and {running}; the same command goes on from here."
+
+    def _window(self) -> str:
+        assert self.settings.window is not None
+        start, end = self.settings.window
+        return f"{_shown(start)}-{_shown(end)}"
+
+    def _end(self, now: datetime) -> float:
+        if self.settings.window is None:
+            return self.until
+        return min(self.until, _window_at_or_after(self.settings.window, now)[1])
+
+
+def _window_at_or_after(window: tuple[time, time], now: datetime) -> tuple[float, float]:
+    """The window that is open now, else the next one: its opening and its closing."""
+    at = now.timestamp()
+    start, end = window
+    for day in _days(now, first=-1):
+        opens = _moment(day, start, now)
+        closes = _moment(day if end > start else day + timedelta(days=1), end, now)
+        if at < closes and opens < closes:
+            return opens, closes
+    raise AssertionError(f"no window {window} within days of {now}")
+
+
+def _next(wanted: time, now: datetime) -> float:
+    """The next moment after now at which clocks show this time of day."""
+    at = now.timestamp()
+    for day in _days(now, first=0):
+        first = _moment(day, wanted, now)
+        # Of an hour that comes twice the second is later; of one that is skipped it would be the earlier reading.
+        second = _moment(day, wanted.replace(fold=1), now)
+        for moment in (first, second):
+            if moment > at and moment >= first:
+                return moment
+    raise AssertionError(f"no {wanted} within days of {now}")
+
+
+def _days(now: datetime, *, first: int) -> Iterator[date]:
+    """Calendar days around today, enough to pass any change of clocks."""
+    return (now.date() + timedelta(days=offset) for offset in range(first, 4))
+
+
+def _moment(day: date, wanted: time, now: datetime) -> float:
+    """This day's time of day, in the zone of `now`, as seconds since the epoch."""
+    return datetime.combine(day, wanted, tzinfo=now.tzinfo).timestamp()
+
+
+def _seconds(wanted: time) -> float:
+    return wanted.hour * 3600.0 + wanted.minute * 60 + wanted.second
+
+
+def _shown(wanted: time) -> str:
+    return f"{wanted:%H:%M}"

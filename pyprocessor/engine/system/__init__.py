@@ -1,0 +1,25 @@
+"""Readings of the machine and of our processes: the only reader of psutil, /proc, control groups and pressure (PSI).
+
+macOS and Windows have no control groups, no PSI and no out-of-memory count: there the readings come from psutil alone.
+
+What this does not cover: a file system that hangs. `statvfs` on the output folder then hangs with it, as does the
+journal that lives there.
+"""
+
+from __future__ import annotations
+
+from pyprocessor.engine.system.cgroups import core_count
+from pyprocessor.engine.system.filesystems import NETWORK_FILE_SYSTEMS, network_filesystem
+from pyprocessor.engine.system.processes import be_polite, is_alive, kill_group, process_identity
+from pyprocessor.engine.system.sampler import Sampler
+
+__all__ = [
+    "NETWORK_FILE_SYSTEMS",
+    "Sampler",
+    "be_polite",
+    "core_count",
+    "is_alive",
+    "kill_group",
+    "network_filesystem",
+    "process_identity",
+]

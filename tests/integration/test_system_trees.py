@@ -1,0 +1,226 @@
+"""Our process trees: real processes that work, stop, end, and come and go between two readings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from pyprocessor.engine.system import Sampler
+from tests.process.cgroups import NoMemoryGroup, memory_group
+
+MIB = 1 << 20
+BURNT_SECONDS = 0.3
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and control groups, which only Linux has")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that stop a process")
+
+LEADER = """
+import subprocess, sys, time
+burn = "import time\\nwhile time.process_time() < {seconds}: pass"
+held = []
+for line in sys.stdin:
+    word = line.strip()
+    if word == "burn":
+        while time.process_time() < {seconds}: pass
+    elif word == "child":
+        subprocess.run([sys.executable, "-S", "-c", burn], check=True)
+    elif word == "swell":
+        held.append(b"x" * (64 << 20))
+        held.clear()
+    print(word, flush=True)
+""".replace("{seconds}", str(BURNT_SECONDS))
+
+INSIDE = """
+import os, sys
+from pyprocessor.engine.system import Sampler
+sampler = Sampler(b"/")
+for number, line in enumerate(sys.stdin):
+    take = sampler.fast if line.strip() == "fast" else sampler.read
+    print(take((), float(number)).total_memory_bytes, flush=True)
+"""
+
+
+class Talker:
+    """A process that does what it is told, and says so when it has."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
+        )
+        self.pid = self.process.pid
+
+    def tell(self, word: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(BrokenPipeError):
+            self.process.communicate()
+
+
+@pytest.fixture
+def leader() -> Iterator[Talker]:
+    """A process that leads a group and works when told to."""
+    talker = Talker([sys.executable, "-S", "-c", LEADER])
+    try:
+        assert talker.tell("hello") == "hello"
+        yield talker
+    finally:
+        talker.end()
+
+
+@pytest.fixture(params=["/proc", "/nowhere"])
+def sampler(request: pytest.FixtureRequest) -> Sampler:
+    """One that reads /proc, where there is one, and one that has to do without."""
+    return Sampler(b"/", proc=request.param)
+
+
+def cpu_seconds(reading_percent: float, cores: float, span: float) -> float:
+    """CPU seconds that a reading's share of all cores stands for."""
+    return reading_percent / 100 * cores * span
+
+
+@pytest.mark.parametrize("work", ["burn", "child"])
+def test_cpu_of_our_trees_is_counted(sampler: Sampler, leader: Talker, work: str) -> None:
+    """What a process takes, and what a child of its took that started and ended between two readings."""
+    if sys.platform == "darwin" and work == "child":
+        pytest.skip("macOS does not tell what the children of another process took")
+    before = sampler.read((leader.pid,), 0.0)
+    assert before.our_cpu_percent == 0.0
+    assert leader.tell(work) == work
+    reading = sampler.read((leader.pid,), 100.0)
+    spent = cpu_seconds(reading.our_cpu_percent, reading.cores, 100.0)
+    assert BURNT_SECONDS * 0.9 <= spent <= 20
+
+
+def test_cpu_of_a_leader_that_ended_is_not_counted_again(sampler: Sampler, leader: Talker) -> None:
+    """Waited for by this process, it is found in this process's time, of which its earlier time is taken off."""
+    leader.tell("burn")
+    sampler.read((leader.pid,), 0.0)
+    own = sum(psutil.Process().cpu_times()[:2])
+    leader.end()
+    reading = sampler.read((leader.pid,), 100.0)
+    spent = cpu_seconds(reading.our_cpu_percent, reading.cores, 100.0)
+    assert 0 <= spent < sum(psutil.Process().cpu_times()[:2]) - own + BURNT_SECONDS * 0.9
+
+
+def test_share_of_cpu_is_at_most_all_of_it(sampler: Sampler, leader: Talker) -> None:
+    """A process that is new to us and old in years does not make more than 100 %."""
+    sampler.read((), 0.0)
+    leader.tell("burn")
+    assert sampler.read((leader.pid,), 0.1).our_cpu_percent <= 100.0
+
+
+def test_a_process_is_read_with_its_peak(sampler: Sampler, leader: Talker) -> None:
+    """Memory, CPU time and peak of a process; no such process is absent."""
+    leader.tell("burn")
+    reading = sampler.processes([leader.pid, 2**22 + 1])[leader.pid]
+    assert list(sampler.processes([2**22 + 1])) == []
+    assert reading.pid == leader.pid
+    assert MIB < reading.memory_bytes <= reading.peak_memory_bytes
+    assert reading.cpu_seconds >= BURNT_SECONDS * 0.9
+    assert not reading.suspended
+
+
+@linux_only
+def test_a_peak_is_kept_between_samples_that_ask_for_it(leader: Talker) -> None:
+    """Memory that came and went shows in the peak, from then on in samples without it too."""
+    sampler = Sampler(b"/")
+    first = sampler.processes([leader.pid], peaks=False)[leader.pid]
+    leader.tell("swell")
+    asked = sampler.processes([leader.pid])[leader.pid]
+    assert asked.peak_memory_bytes >= first.memory_bytes + 60 * MIB
+    assert asked.memory_bytes < asked.peak_memory_bytes
+    later = sampler.processes([leader.pid], peaks=False)[leader.pid]
+    assert later.peak_memory_bytes == asked.peak_memory_bytes
+
+
+@posix_only
+def test_a_stopped_process_is_suspended(sampler: Sampler, leader: Talker) -> None:
+    """Until it is continued."""
+    os.kill(leader.pid, signal.SIGSTOP)
+    os.waitpid(leader.pid, os.WUNTRACED)
+    assert sampler.processes([leader.pid])[leader.pid].suspended
+    os.kill(leader.pid, signal.SIGCONT)
+    assert leader.tell("hello") == "hello"
+    assert not sampler.processes([leader.pid])[leader.pid].suspended
+
+
+@linux_only
+def test_a_process_that_ended_is_absent(sampler: Sampler, leader: Talker) -> None:
+    """As a zombie and afterwards; its memory is no more counted either."""
+    sampler.read((leader.pid,), 0.0)
+    assert leader.pid in sampler.processes([leader.pid], peaks=False)
+    os.kill(leader.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, leader.pid, os.WEXITED | os.WNOWAIT)
+    assert sampler.processes([leader.pid]) == {}
+    assert sampler.fast((leader.pid,), 0.1).our_memory_bytes > MIB
+    leader.end()
+    assert sampler.processes([leader.pid], peaks=False) == {}
+    assert sampler.read((leader.pid,), 1.0).our_memory_bytes > MIB
+
+
+def test_quick_and_full_readings_see_the_same_memory(sampler: Sampler, leader: Talker) -> None:
+    """They count the same processes, as far as two moments can be compared."""
+    full = sampler.read((leader.pid,), 0.0)
+    quick = sampler.fast((leader.pid,), 0.05)
+    assert abs(quick.our_memory_bytes - full.our_memory_bytes) < 32 * MIB
+    assert abs(quick.our_memory_bytes - sampler.fast((), 0.1).our_memory_bytes) > MIB
+
+
+@linux_only
+def test_no_file_stays_open_for_a_process_that_is_gone(leader: Talker) -> None:
+    """Descriptors belong to what is looked at, and none outlives the sampler."""
+
+    def still_open() -> list[str]:
+        names = []
+        for descriptor in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                names.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        return names
+
+    before = still_open()
+    sampler = Sampler(b"/")
+    sampler.read((leader.pid,), 0.0)
+    sampler.processes([leader.pid])
+    assert any(f"/{leader.pid}/" in name for name in still_open())
+    leader.end()
+    sampler.read((leader.pid,), 1.0)
+    assert not any(f"/{leader.pid}/" in name for name in still_open())
+    del sampler
+    assert len(still_open()) <= len(before)
+
+
+@linux_only
+def test_a_real_group_that_we_leave_and_that_is_removed() -> None:
+    """Its limit counts while we are inside; once it is gone, a quick reading finds that of the group we are in now."""
+    small, large = 300 * MIB, 400 * MIB
+    try:
+        with memory_group(large) as other, memory_group(small) as group:
+            talker = Talker(group.command([sys.executable, "-c", INSIDE]))
+            try:
+                assert int(talker.tell("read")) == small
+                assert int(talker.tell("fast")) == small
+                (other.folder / "cgroup.procs").write_text(str(talker.pid))
+                assert int(talker.tell("read")) == large
+                (group.folder / "cgroup.procs").write_text(str(talker.pid))
+                assert int(talker.tell("read")) == small
+                (other.folder / "cgroup.procs").write_text(str(talker.pid))
+                group.folder.rmdir()
+                assert int(talker.tell("fast")) == large
+                group.folder.mkdir()  # for the one who made it to remove
+            finally:
+                talker.end()
+    except NoMemoryGroup as reason:
+        pytest.skip(f"No control group of our own: {reason}")

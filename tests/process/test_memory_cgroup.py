@@ -1,0 +1,90 @@
+"""Runs inside a memory control group too small for all that could run at once, with the kernel ready to kill."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import JobState
+from pyprocessor.profiles import load
+from tests.benchmarks.bare import bare_calls, xargs
+from tests.process.cgroups import MIB, MemoryGroup, NoMemoryGroup, memory_group, run_inside
+from tests.process.runs import states
+
+LIMIT_BYTES = 900 * MIB
+"""Three 720p encodes of some 210 MiB each and our own processes fit, five do not."""
+BUDGET_BYTES = LIMIT_BYTES * 80 // 100
+CLIPS = 8
+PROFILE = (
+    "container: mp4\nvideo:\n  encoder: libx264\n  preset: medium\n  crf: 23\n  pixel_format: yuv420p\naudio: false\n"
+)
+
+
+@pytest.fixture
+def group() -> Iterator[MemoryGroup]:
+    """A fresh group; the test is skipped where none can be made."""
+    try:
+        with memory_group(LIMIT_BYTES) as made:
+            yield made
+    except NoMemoryGroup as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def clips(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """A folder of 720p clips, long enough for an encoder to fill its look-ahead."""
+    for number in range(CLIPS):
+        make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=3.0, size="1280x720", audio=None)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    """H.264, preset medium, without sound."""
+    path = tmp_path / "profile.yaml"
+    path.write_text(PROFILE)
+    return path
+
+
+def test_six_encodes_at_once_are_killed_here(group: MemoryGroup, clips: Path, profile: Path, tmp_path: Path) -> None:
+    """What the other tests are about can happen: the kernel kills bare encodes, six at a time."""
+    calls = list(bare_calls(clips, load(str(profile), environment={}).profile).values())
+    (tmp_path / "bare").mkdir()
+    run = run_inside(group, xargs(calls, tmp_path / "arguments", 6), cwd=tmp_path / "bare")
+    assert run.oom_kills > 0
+    assert run.returncode != 0
+
+
+def test_predictions_keep_a_run_within_its_budget(
+    group: MemoryGroup, clips: Path, profile: Path, tmp_path: Path
+) -> None:
+    """With what is known of encoders no file fails, nothing is killed, and memory stays within what was allowed."""
+    command = [sys.executable, "-m", "pyprocessor", "--input", str(clips), "--output", str(tmp_path / "out")]
+    run = run_inside(group, [*command, "--profile", str(profile), "--max-memory", "80", "--jobs", "6"])
+    assert run.oom_kills == 0
+    assert run.returncode == 0, run.output
+    assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * CLIPS
+    assert run.peak_anonymous_bytes <= BUDGET_BYTES
+    assert not [kind for kind in _kinds(tmp_path / "out") if kind in ("suspend", "shed")]
+
+
+def test_the_governor_alone_saves_a_run_whose_predictions_are_wrong(
+    group: MemoryGroup, clips: Path, profile: Path, tmp_path: Path
+) -> None:
+    """Six at once are admitted by a model that is wrong by a factor of four; all is done, and the journal says how."""
+    command = [sys.executable, "-m", "tests.process.misled", "--input", str(clips), "--output", str(tmp_path / "out")]
+    run = run_inside(group, [*command, "--profile", str(profile)], cwd=Path.cwd())
+    assert run.oom_kills == 0, run.output
+    assert run.returncode == 0, run.output
+    assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * CLIPS
+    assert {"hold", "shrink"} <= set(_kinds(tmp_path / "out")), "the governor had nothing to do"
+
+
+def _kinds(output: Path) -> list[str]:
+    with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
+        return [event.kind for event in journal.events()]

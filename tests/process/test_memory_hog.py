@@ -1,0 +1,107 @@
+"""A process beside a run takes most of the memory away and lets go of it again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.errors import JournalError
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import JobState
+from tests.process.cgroups import MIB, MemoryGroup, NoMemoryGroup, memory_group
+from tests.process.runs import states
+
+LIMIT_BYTES = 1100 * MIB
+GRABBED_BYTES = 800 * MIB
+CEILING_BYTES = LIMIT_BYTES - 40 * MIB
+"""Up to where the hog fills the group, others included."""
+CLIPS = 8
+DEADLINE_SECONDS = 60.0
+PROFILE = (
+    "container: mp4\nvideo:\n  encoder: libx264\n  preset: medium\n  crf: 23\n  pixel_format: yuv420p\naudio: false\n"
+)
+
+
+@pytest.fixture
+def group() -> Iterator[MemoryGroup]:
+    """A fresh group; the test is skipped where none can be made."""
+    try:
+        with memory_group(LIMIT_BYTES) as made:
+            yield made
+    except NoMemoryGroup as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def hog(group: MemoryGroup) -> Iterator[subprocess.Popen[str]]:
+    """The other process, in the same group, holding nothing yet."""
+    module = [sys.executable, "-m", "tests.process.memory_hog", str(group.folder), str(group.version)]
+    command = group.command([*module, str(group.limit_bytes)])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(DEADLINE_SECONDS) == 0
+
+
+def test_a_run_waits_for_a_memory_hog_and_then_finishes_everything(
+    group: MemoryGroup,
+    hog: subprocess.Popen[str],
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """While the hog holds on, the run holds, shrinks and suspends; nothing is killed and nothing is lost."""
+    for number in range(CLIPS):
+        make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=6.0, size="1280x720", audio=None)
+    (tmp_path / "profile.yaml").write_text(PROFILE)
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "pyprocessor", "--input", str(tmp_path / "in"), "--output", str(output)]
+    command += ["--profile", str(tmp_path / "profile.yaml"), "--max-memory", "80", "--jobs", "2"]
+    with subprocess.Popen(
+        group.command(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        _wait_for(lambda: {JobState.SUCCEEDED, JobState.RUNNING} <= set(_states(output)), run, "a first output")
+        _tell(hog, f"grab {GRABBED_BYTES} {CEILING_BYTES}")
+        _wait_for(lambda: {"hold", "shrink", "suspend"} <= _kinds(output), run, "the governor")
+        assert JobState.PENDING in _states(output) or JobState.ASSIGNED in _states(output), "all was done already"
+        _tell(hog, "let go")
+        said, _ = run.communicate(timeout=DEADLINE_SECONDS)
+    assert run.returncode == 0, said
+    assert group.oom_kills() == 0
+    assert list(states(output).values()) == [JobState.SUCCEEDED] * CLIPS
+    assert "resume" in _kinds(output)
+
+
+def _tell(hog: subprocess.Popen[str], line: str) -> None:
+    assert hog.stdin is not None
+    hog.stdin.write(line + "\n")
+    hog.stdin.flush()
+
+
+def _wait_for(reached: Callable[[], bool], run: subprocess.Popen[str], what: str) -> None:
+    """Until it is reached; a run that ended before that, or takes too long, fails the test."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not reached():
+        if run.poll() is not None or time.monotonic() > deadline:
+            ended = run.poll()
+            run.kill()
+            pytest.fail(f"{what} never came; the run ended {ended}:\n{run.communicate()[0]}")
+        time.sleep(0.02)
+
+
+def _states(output: Path) -> list[JobState]:
+    try:
+        return list(states(output).values())
+    except JournalError:
+        return []  # the run has not made it yet
+
+
+def _kinds(output: Path) -> set[str]:
+    with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
+        return {event.kind for event in journal.events()}
