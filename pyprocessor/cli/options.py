@@ -38,6 +38,15 @@ class RunOptions:
     min_age: str | None = None
     progress_interval: float | None = None
     max_retries: int | None = None
+    cpu_limit: float | None = None
+    strict_memory: bool = False
+    disk_reserve: str | None = None
+    nice: int | None = None
+    io_idle: bool = False
+    pressure_polite: bool = False
+    window: str | None = None
+    until: str | None = None
+    overrun: str | None = None
     plan: bool = False
     json: bool = False
     log_format: str = "text"
@@ -63,6 +72,19 @@ _OPTIONS = (
     click.option("--jobs", type=int, metavar="N", help="Batches at once.  [default: by cores and memory]"),
     click.option("--max-memory", type=float, metavar="PCT", help="Percent of memory to stay under.  [default: 80]"),
     click.option("--memory-limit", metavar="SIZE", help="Also an absolute limit, such as 6G."),
+    click.option("--strict-memory", is_flag=True, help="Fail files that need more memory; else they are done alone."),
+    click.option("--cpu-limit", type=float, metavar="PCT", help="Percent of all cores to stay within."),
+    click.option("--nice", type=int, metavar="N", help="Lower the encoders' CPU priority: 0 to 19."),
+    click.option("--io-idle", is_flag=True, help="Let encoders use the disk only while nobody else does."),
+    click.option("--pressure-polite", is_flag=True, help="Run fewer files while other work waits."),
+    click.option("--disk-reserve", metavar="SIZE", help="Room to leave on the output's disk.  [default: 256M]"),
+    click.option("--window", metavar="HH:MM-HH:MM", help="Work only in this part of the day."),
+    click.option("--until", metavar="HH:MM", help="Stop at this time; what is left is for the next run."),
+    click.option(
+        "--overrun",
+        type=click.Choice(["finish", "requeue"]),
+        help="When the time is up, finish running files or end them for the next run.  [default: finish]",
+    ),
     click.option("--encoder", metavar="NAME", help="Video encoder: libx264, libx265, libsvtav1, ..."),
     click.option("--preset", metavar="NAME", help="The encoder's preset: speed against size."),
     click.option("--tune", metavar="NAME", help="What the encoder tunes for: film, animation, grain, ..."),

@@ -175,6 +175,15 @@ def overrides(options: RunOptions) -> profiles.Overrides:
         min_age_seconds=_parsed("--min-age", options.min_age, parse_duration),
         progress_interval_seconds=_as_written(options.progress_interval),
         max_retries=options.max_retries,
+        cpu_limit_percent=_as_written(options.cpu_limit),
+        strict_memory=options.strict_memory or None,
+        disk_reserve_bytes=_parsed("--disk-reserve", options.disk_reserve, parse_size),
+        nice=options.nice,
+        io_idle=options.io_idle or None,
+        pressure_polite=options.pressure_polite or None,
+        window=options.window,
+        until=options.until,
+        overrun=options.overrun,
     )
 
 

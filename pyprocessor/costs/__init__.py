@@ -6,8 +6,18 @@ from pyprocessor.costs.model import (
     CostModel,
     Price,
     class_of,
+    speed,
     thread_growth,
     wall_seconds,
 )
 
-__all__ = ["FILE_SECONDS", "CostClass", "CostModel", "Price", "class_of", "thread_growth", "wall_seconds"]
+__all__ = [
+    "FILE_SECONDS",
+    "CostClass",
+    "CostModel",
+    "Price",
+    "class_of",
+    "speed",
+    "thread_growth",
+    "wall_seconds",
+]

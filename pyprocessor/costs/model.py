@@ -76,6 +76,8 @@ _PIXEL_CLASSES = (
     ("4320p", 7680 * 4320),
 )
 NO_PICTURE = "none"
+UNKNOWN_SPREAD = 2.0
+"""By what factor the time of a job of a class never seen may lie above or below its prediction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,12 @@ def _pixel_class(pixels: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What the predictions of one class are its priors times; `memory` contains the margin of safety."""
+    """What the predictions of one class are its priors times; `memory` contains the margin of safety, and `spread` is
+    by what factor the time of one job may lie above or below its prediction."""
 
     cpu: float = 1.0
     memory: float = 1.0
+    spread: float = UNKNOWN_SPREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +168,17 @@ def _deviation(ratios: tuple[float, ...], centre: float) -> float:
 
 
 GroupKey = tuple[str, ...]
-"""A group of classes: () for all, (encoder,), (encoder, preset, pixel format)."""
+"""A group of classes: () for all, then ever more of (task, encoder, preset, pixel format, pixels)."""
 
-_HELD_BACK = (4.0, 3.0, 2.0, 1.0)
-"""With how many attempts a group (all, encoder, preset, class) outweighs what is known without it."""
+_HELD_BACK = (4.0, 3.0, 2.0, 1.0, 1.0)
+"""With how many attempts a group (all, encoder, preset, size, class) outweighs what is known without it."""
 
 
-def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey]:
-    """The groups a class belongs to, widest first."""
+def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, GroupKey]:
+    """The groups a class belongs to, widest first; the last is the class whatever its threads."""
     encoder = (cost_class.task, cost_class.encoder)
-    return (), encoder, (*encoder, cost_class.preset, cost_class.pixel_format)
+    preset = (*encoder, cost_class.preset, cost_class.pixel_format)
+    return (), encoder, preset, (*preset, cost_class.pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,21 +237,19 @@ class CostModel:
         It is the same for all jobs of a class, so a class is re-priced without looking at its jobs.
         """
         cpu, memory, _ = self._corrections(cost_class)
-        return Price(math.exp(cpu), math.exp(memory) * self.memory_margin(cost_class, unmeasured))
+        margin = self.memory_margin(cost_class, unmeasured)
+        return Price(math.exp(cpu), math.exp(memory) * margin, self.spread(cost_class))
 
     def spread(self, cost_class: CostClass) -> float:
         """By what factor the time of one job may lie above or below its prediction; 2 for a class never seen."""
         history = self.classes.get(cost_class, History())
         seen = len(history.cpu)
         usual = max(math.log(1.1), 1.5 * history.deviations[0])
-        return math.exp((seen * usual + 2 * math.log(2)) / (seen + 2))
+        return math.exp((seen * usual + 2 * math.log(UNKNOWN_SPREAD)) / (seen + 2))
 
     def _corrections(self, cost_class: CostClass) -> tuple[float, float, float]:
         cpu = memory = disk = 0.0
-        *wide, exact = (
-            *(self.groups.get(key) for key in group_keys(cost_class)),
-            self.classes.get(cost_class),
-        )
+        *wide, size = (self.groups.get(key) for key in group_keys(cost_class))
         for history, held_back in zip(wide, _HELD_BACK, strict=False):
             if history is not None:
                 cpu += len(history.cpu) / (len(history.cpu) + held_back) * (history.medians[0] - cpu)
@@ -256,11 +259,11 @@ class CostModel:
             # Other picture sizes may warn that more memory is needed here; that they took less says nothing.
             weight = len(preset.memory) / (len(preset.memory) + _HELD_BACK[2])
             memory = max(0.0, weight * preset.medians[1])
-        if exact is not None:
-            own = _HELD_BACK[3]
-            cpu += len(exact.cpu) / (len(exact.cpu) + own) * (exact.medians[0] - cpu)
-            memory += len(exact.memory) / (len(exact.memory) + own) * (exact.medians[1] - memory)
-            disk += len(exact.disk) / (len(exact.disk) + own) * (exact.medians[2] - disk)
+        for history, held_back in zip((size, self.classes.get(cost_class)), _HELD_BACK[3:], strict=True):
+            if history is not None:
+                cpu += len(history.cpu) / (len(history.cpu) + held_back) * (history.medians[0] - cpu)
+                memory += len(history.memory) / (len(history.memory) + held_back) * (history.medians[1] - memory)
+                disk += len(history.disk) / (len(history.disk) + held_back) * (history.medians[2] - disk)
         return cpu, memory, disk
 
 
@@ -331,6 +334,11 @@ def thread_growth(cost_class: CostClass, threads: int) -> float:
     return 1 + encode_prior(cost_class.encoder, cost_class.preset or None, pixels).thread_growth * (threads - 1)
 
 
+def speed(threads: int) -> float:
+    """How many times faster than with one thread a job is that has `threads` cores to itself."""
+    return 1 + _THREAD_EFFICIENCY * (threads - 1)
+
+
 def wall_seconds(cost: Cost, threads: int) -> float:
     """Predicted wall time of a job that has `threads` cores to itself."""
-    return FILE_SECONDS + cost.cpu_seconds / (1 + _THREAD_EFFICIENCY * (threads - 1))
+    return FILE_SECONDS + cost.cpu_seconds / speed(threads)

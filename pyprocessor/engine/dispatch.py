@@ -7,8 +7,8 @@ what the running ones really take: so a prediction that turns out too low costs 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from multiprocessing.context import BaseContext
 
 from pyprocessor.costs import CostClass, wall_seconds
@@ -17,6 +17,7 @@ from pyprocessor.engine.ledger import Ledger
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.messages import WorkerSetup, WorkItem
 from pyprocessor.engine.pool import Active, BatchProcess, Prepared
+from pyprocessor.engine.schedule import Schedule
 from pyprocessor.engine.waiting import Waiting
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, Cost, Reading, display
@@ -52,8 +53,7 @@ class Conditions:
     """Under which jobs are started now.
 
     `reading_number` counts the readings at the slow interval, `more_to_come` says that the listing goes on, `now` is
-    monotonic and `run_seconds` how long the run has lasted. `fits` says of a file's predicted wall time, and the factor
-    by which that may be passed, whether it will be done before the run is to be over."""
+    monotonic, `clock` local time, and `run_seconds` how long the run has lasted."""
 
     reading: Reading
     reading_number: int
@@ -61,7 +61,8 @@ class Conditions:
     more_to_come: bool
     now: float
     run_seconds: float
-    fits: Callable[[float, float], bool]
+    schedule: Schedule
+    clock: datetime
 
 
 class Dispatch:
@@ -168,37 +169,47 @@ class Dispatch:
             if formed is None:
                 return
             entries = self._in_time(formed.entries, formed.batch.threads, conditions)
+            if formed.over_budget is not None:
+                entries = self._allowed(entries, formed.batch.threads, formed.over_budget)
             if not entries:
-                continue
-            if formed.over_budget is not None and self._refused(formed.over_budget, entries):
                 continue
             slots = min(formed.batch.slots, len(entries))
             self._begin(replace(formed.batch, job_ids=tuple(e.job_id for e in entries), slots=slots), entries)
 
-    def _refused(self, over: OverBudget, entries: tuple[Entry, ...]) -> bool:
-        """Tell of a job that needs more memory than is allowed, and end it here where that is not wanted."""
-        row = self._journal.job(over.job_id)
+    def _allowed(self, entries: tuple[Entry, ...], threads: int, largest: OverBudget) -> tuple[Entry, ...]:
+        """Tell of jobs that need more memory than is ever allowed, and end them here where that is asked for.
+
+        One that would fit if others used less memory runs alone without a word: the governor tells of that.
+        """
+        kept: list[Entry] = []
+        for entry in entries:
+            over = replace(largest, job_id=entry.job_id, need_bytes=memory_need(entry, threads))
+            if over.hopeless and self._request.profile.throttling.strict_memory:
+                self._ledger.refused(entry, over.refusal(self._name(entry.job_id)))
+                continue
+            if over.hopeless:
+                self._ledger.notice("warning", over.note(self._name(entry.job_id)), job_id=entry.job_id)
+            kept.append(entry)
+        return tuple(kept)
+
+    def _name(self, job_id: str) -> str:
+        row = self._journal.job(job_id)
         assert row is not None
-        name = display(row.source.relative)
-        if self._request.profile.throttling.strict_memory and over.hopeless:
-            for entry in entries:
-                if entry.job_id == over.job_id:
-                    self._ledger.refused(entry, over.refusal(name))
-                else:
-                    self.waiting.ready.put_back(entry)
-            return True
-        self._ledger.notice("warning", over.note(name), job_id=over.job_id)
-        return False
+        return display(row.source.relative)
 
     def _in_time(self, entries: tuple[Entry, ...], threads: int, conditions: Conditions) -> tuple[Entry, ...]:
         """Those that will be done before the run is to be over; the others are set aside."""
         kept: list[Entry] = []
         for entry in entries:
             seconds = wall_seconds(Cost(entry.cpu_seconds, 0, 0), threads)
-            if conditions.fits(seconds, self._calibration.model.spread(entry.cost_class)):
+            spread = self._calibration.model.spread(entry.cost_class)
+            if conditions.schedule.fits(seconds, spread, conditions.clock):
                 kept.append(entry)
-            else:
-                self.waiting.set_aside(entry)
+                continue
+            self.waiting.set_aside(entry)
+            if not conditions.schedule.ever_fits(seconds, spread):
+                text = conditions.schedule.never_fits(self._name(entry.job_id), seconds)
+                self._ledger.notice("warning", text, job_id=entry.job_id)
         return tuple(kept)
 
     def _enough_to_begin(self, conditions: Conditions) -> bool:

@@ -127,6 +127,10 @@ class Eta:
     low: float | None = None
     high: float | None = None
 
+    def after(self, seconds: float) -> Eta:
+        """The same where work begins only after so many seconds."""
+        return Eta(*(None if known is None else known + seconds for known in (self.seconds, self.low, self.high)))
+
 
 _LEAST = 1e-6
 

@@ -54,10 +54,13 @@ class Gauge:
         """What will be in use within the reaction time where files grow by `ahead`."""
         return self.used + ahead + self.others_ahead
 
-    def alarming(self, ahead: int) -> bool:
-        """Rising while over, or about to hit the wall."""
-        projected = self.projected(ahead)
-        return projected > self.wall or (self.over and projected > self.target)
+    def to_wall(self, ahead: int) -> bool:
+        """Whether it is about to hit the wall."""
+        return self.projected(ahead) > self.wall
+
+    def rising(self, ahead: int) -> bool:
+        """Whether it rises while it is over."""
+        return self.over and self.projected(ahead) > self.target
 
     def hits_wall(self, ahead: int, freed: int) -> bool:
         """Whether it is over and beyond the wall within the reaction time, though `freed` is given back."""

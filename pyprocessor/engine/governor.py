@@ -42,6 +42,8 @@ PRESSURE_STEP_SECONDS = 5.0
 """The kernel's average over ten seconds needs this to show what suspending one file did."""
 PRESSURE_CALM = 0.5
 """Pressure has to fall below this part of its threshold before things go back."""
+RESUME_STEP_SECONDS = 1.0
+"""Between resuming one file and the next: most encoders have grown by then, and so told what they need."""
 ORDER_SECONDS = 1.0
 """A file that does not show what it was told for so long did not get the order."""
 QUIET_SECONDS = 30.0
@@ -148,7 +150,7 @@ def govern(
     resume = () if worse else _resumed(after, scene, period)
     keeps = bool(suspend) or len(scene.paused) > len(resume)
     if resume:
-        after = replace(after, calm_seconds=0.0)
+        after = replace(after, calm_seconds=max(0.0, period - RESUME_STEP_SECONDS))
     after, back = _recovered(after, scene, period, keeps=keeps)
     after, held = _levelled(after, scene, shed=bool(shed), keeps=keeps)
 
@@ -239,7 +241,6 @@ def _scene(
             throttled.append(file)
         else:
             (paused if stopped else going).append(file)
-    rates = state.growth.rates()
     leaving = sum(file.memory_bytes for file in ordered if file.job_id in ending)
     pressure = (reading.memory_pressure_full or 0.0) / throttling.pressure_full_percent
     return Scene(
@@ -247,8 +248,9 @@ def _scene(
         going=tuple(going),
         paused=tuple(paused),
         throttled=tuple(throttled),
-        ahead={f.job_id: ahead_bytes(f, rates.get(f.job_id, 0.0), throttling.reaction_seconds) for f in staying},
+        ahead=ahead_bytes(staying, state.growth.rates(), throttling.reaction_seconds),
         pressure=pressure,
+        shrunk=state.level >= Level.SHRINK and state.shrunk_seconds >= throttling.reaction_seconds,
     )
 
 
@@ -258,7 +260,7 @@ def _scene(
 def _suspended(state: Governed, scene: Scene) -> tuple[tuple[RunningFile, ...], Governed]:
     """The files to suspend now, youngest first."""
     able = suspendable(scene)
-    if scene.alarming(scene.ahead_bytes):
+    if scene.alarming:
         chosen = growing_to_suspend(scene)
         if not chosen and able and state.suspended_seconds >= SUSPEND_STEP_SECONDS:
             chosen = able[-1:]
@@ -282,7 +284,7 @@ def _shrunk(state: Governed, scene: Scene, *, worse: bool) -> tuple[Governed, bo
 
 def _is_calm(state: Governed, scene: Scene) -> bool:
     """Whether things may go back, if this lasts."""
-    if scene.pressure >= PRESSURE_CALM or scene.alarming(scene.ahead_bytes):
+    if scene.pressure >= PRESSURE_CALM or scene.alarming:
         return False
     if state.level >= Level.SHRINK:
         return scene.below_release

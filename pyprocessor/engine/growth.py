@@ -19,7 +19,8 @@ MIN_STEP_SECONDS = 0.02
 MAX_STEP_SECONDS = 5.0
 """After a longer gap (the machine slept, a clock jumped) rates start anew."""
 UNTRUSTED_SECONDS = 0.15
-"""For so long ahead a file's rate counts even where its prediction says that it should have ended growing."""
+"""For so long ahead a file's rate counts even where its prediction says that it should end growing, once another file's
+prediction has turned out too low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +107,17 @@ def _first_rate(file: RunningFile, now: float) -> float:
     return file.memory_bytes / max(age, MIN_STEP_SECONDS) if 0 <= age <= 1 else 0.0
 
 
-def ahead_bytes(file: RunningFile, rate: float, seconds: float) -> int:
-    """What a file is going to grow by within `seconds`.
+def ahead_bytes(files: Sequence[RunningFile], rates: Mapping[str, float], seconds: float) -> dict[str, int]:
+    """What each file is going to grow by within `seconds`, by its rate (bytes per second), if it goes on.
 
-    A file below its predicted peak is trusted to end there, so that a start that goes as planned alarms nobody; but
-    not blindly, as it may be the prediction that is wrong (see `UNTRUSTED_SECONDS`).
+    As long as all files keep to their predictions they are trusted to end there, so that a start that goes as planned
+    alarms nobody. Once one is beyond its own, those of the others are worth less (`UNTRUSTED_SECONDS`).
     """
-    if rate <= 0:
-        return 0
-    if file.memory_bytes > file.predicted_bytes:
-        return int(rate * seconds)
-    trusted = min(rate * seconds, file.remaining_bytes)
-    return int(max(trusted, rate * min(seconds, UNTRUSTED_SECONDS)))
+    doubted = min(seconds, UNTRUSTED_SECONDS) if any(file.memory_bytes > file.predicted_bytes for file in files) else 0
+    ahead = {}
+    for file in files:
+        rate = max(0.0, rates.get(file.job_id, 0.0))
+        trusted = min(rate * seconds, file.remaining_bytes)
+        beyond = file.memory_bytes > file.predicted_bytes
+        ahead[file.job_id] = int(rate * seconds if beyond else max(trusted, rate * doubted))
+    return ahead

@@ -174,6 +174,8 @@ class _Run:
                     self._observe(now)
                 self._send_grants()
                 self._fill(now)
+            if self._dispatch.waiting.late and not self._stopping:
+                self._note(self._schedule.none_fits(self._dispatch.waiting.late, _local_time()))
             self._tell(time.monotonic())
             exit_code = self._exit_code()
         finally:
@@ -390,7 +392,6 @@ class _Run:
         """Start what may be started."""
         if self._stopping or self._phase is not Phase.OPEN:
             return
-        clock = _local_time()
         self._dispatch.fill(
             Conditions(
                 reading=self._watch.reading,
@@ -399,7 +400,8 @@ class _Run:
                 more_to_come=not self._discovery.finished,
                 now=now,
                 run_seconds=now - self._began,
-                fits=lambda seconds, spread: self._schedule.fits(seconds, spread, clock),
+                schedule=self._schedule,
+                clock=_local_time(),
             )
         )
 
@@ -447,6 +449,8 @@ class _Run:
             [part for _, part in files],
             listing_done=self._discovery.finished,
         )
+        if self._phase is Phase.WAITING:
+            eta = eta.after(self._schedule.seconds_to_open(_local_time()))
         self._listener.tick(
             self._tally.snapshot(now, self._watch.reading, len(files), self._discovery.finished, self._stopping, eta)
         )

@@ -44,7 +44,7 @@ def of_measures(
     events = []
     why = _fullest(scene)
     ahead = scene.ahead_bytes + max((gauge.others_ahead for gauge in scene.gauges), default=0)
-    if not scene.over and not scene.alarming(scene.ahead_bytes):
+    if not scene.over and not scene.alarming:
         why = _PRESSED
     elif ahead >= GROWING_BYTES:
         why = f"{why}, and rising by {amount(ahead)} within moments"

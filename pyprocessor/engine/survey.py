@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from multiprocessing.connection import wait
 
-from pyprocessor.costs import CostClass, CostModel, class_of
+from pyprocessor.costs import CostClass, calibration, class_of
 from pyprocessor.engine.child import context
 from pyprocessor.engine.discovery import AlreadyDone, Discovery, Finding, Settled, Todo, Trouble
 from pyprocessor.engine.listener import Listener, RunRequest
@@ -52,10 +52,11 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
 class _Survey:
     def __init__(self, request: RunRequest) -> None:
         self._request = request
-        self.model = CostModel.priors()
+        learned = calibration.load(calibration.default_path())
+        self.model = learned.model
         self.jobs: list[tuple[Job, CostClass]] = []
         self._skipped: list[SkippedFile] = []
-        self._troubles: list[str] = []
+        self._troubles = [learned.problem] if learned.problem is not None else []
 
     def take(self, finding: Finding) -> None:
         """Sort one finding into what would be done and what would not."""
@@ -87,5 +88,6 @@ class _Survey:
             profile.estimation,
             self.model,
             tuple(sorted(self._skipped, key=lambda skipped: skipped.name)),
+            profile.throttling,
         )
         return replace(planned, notes=(*planned.notes, *self._troubles))

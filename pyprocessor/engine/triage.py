@@ -29,6 +29,8 @@ class Scene:
     ahead: Mapping[str, int]
     pressure: float
     """PSI `full` as a part of its threshold, 0 where the kernel has none."""
+    shrunk: bool
+    """Whether less has been started for long enough to show, so that what still rises needs more than that."""
 
     @property
     def files(self) -> tuple[RunningFile, ...]:
@@ -82,10 +84,14 @@ class Scene:
 
     @property
     def others_calm(self) -> bool:
-        return all(gauge.others < gauge.release for gauge in self.gauges)
+        """Whether others leave room for a file to go on, and are not about to take it."""
+        return all(gauge.others + gauge.others_ahead < gauge.release for gauge in self.gauges)
 
-    def alarming(self, ahead: int) -> bool:
-        return any(gauge.alarming(ahead) for gauge in self.gauges)
+    @property
+    def alarming(self) -> bool:
+        """About to hit the wall, or over and still rising."""
+        ahead = self.ahead_bytes
+        return any(gauge.to_wall(ahead) or (self.shrunk and gauge.rising(ahead)) for gauge in self.gauges)
 
 
 def growing_to_suspend(scene: Scene) -> tuple[RunningFile, ...]:

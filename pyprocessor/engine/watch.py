@@ -41,12 +41,13 @@ class Watch:
         self._sampler = Sampler(request.output)
         self._state = Governed()
         self._latest: Decision | None = None
+        self._groups: list[int] = []
         self.readings = 0
         """How many readings were taken at the slow interval."""
         self.looks = 0
         self._read_at = now
         self.next_due = now
-        self.reading = self._read((), now, slow=True)
+        self.reading = self._read(now, slow=True)
         self._oom_kills = self.reading.oom_kills or 0
 
     @property
@@ -78,11 +79,11 @@ class Watch:
 
     def look(self, processes: Sequence[BatchProcess], scout_pid: int | None, now: float) -> Decision:
         """Take a reading and have the processes hold, suspend, resume and shed as the governor decides."""
-        groups = [process.child.pid for process in processes]
+        self._groups = [process.child.pid for process in processes]
         if scout_pid is not None:
-            groups.append(scout_pid)
+            self._groups.append(scout_pid)
         slow = now - self._read_at >= self._profile.monitoring.sample_interval_seconds
-        self.reading = self._read(groups, now, slow=slow)
+        self.reading = self._read(now, slow=slow)
         if slow:
             self._journal.add_reading(self.reading)
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
@@ -119,17 +120,17 @@ class Watch:
 
     def killed_for_memory(self) -> bool:
         """Whether the system has killed a process for want of memory that was not asked about before."""
-        kills = self._sampler.fast((), time.monotonic()).oom_kills or 0
+        kills = self._sampler.fast(self._groups, time.monotonic()).oom_kills or 0
         if kills > self._oom_kills:
             self._oom_kills += 1
             return True
         return False
 
-    def _read(self, groups: Sequence[int], now: float, *, slow: bool) -> Reading:
+    def _read(self, now: float, *, slow: bool) -> Reading:
         if not slow:
-            reading = self._sampler.fast(groups, now)
+            reading = self._sampler.fast(self._groups, now)
         else:
-            reading = self._sampler.read(groups, now)
+            reading = self._sampler.read(self._groups, now)
             self._read_at = now
             self.readings += 1
         return reading if self._cores is None else replace(reading, cores=self._cores)

@@ -35,8 +35,8 @@ class Shape:
     """What runs at once: `processes` batch processes, together `concurrency` jobs of `threads` threads each, or fewer
     jobs that have more of `cores`.
 
-    `max_processes` is how many there may be while some are nearly done; `memory_budget_bytes` is for all jobs together;
-    `share` (up to 1) is what the sizes of batches are to be multiplied by.
+    `max_processes` is how many there may be while some are nearly done and many jobs are left; `memory_budget_bytes` is
+    for all jobs together; `share` (up to 1) is what the sizes of batches are to be multiplied by.
     """
 
     processes: int
@@ -169,13 +169,13 @@ def next_batch(
     if fixed is not None or not settings.enabled or more_to_come:
         widening = Widening(base=max(1, min(shape.threads, free_cores // free_slots)), most=MAX_THREADS)
     else:
-        widening = _widening(ready, shape, running, free_slots, free_cores)
+        widening = _widening(ready, shape, running, free_slots, free_cores, room)
     if not widening.scheduled and len(running) >= shape.max_processes:
         return None
     first = ready.first(lambda e: (room is None or e.memory_bytes <= room) and e.job_id not in widening.later)
     if first is None:
         return None
-    wanted = threads = widening.threads(first.job_id, first.cpu_seconds)
+    wanted = threads = widening.threads(first)
     while threads > 1 and (room is None or memory_need(first, threads) > room):
         threads -= 1
     free_slots = max(1, min(free_slots, free_cores // threads))
@@ -203,28 +203,32 @@ def next_batch(
 
 def _suits(entry: Entry, widening: Widening, threads: int) -> bool:
     """Whether a job belongs into a batch of so many threads that starts now."""
-    if widening.threads(entry.job_id, entry.cpu_seconds) != threads:
+    if widening.threads(entry) != threads:
         return False
     return entry.job_id not in widening.later or wall(entry.cpu_seconds, 1, threads) < MIN_BATCH_SECONDS
 
 
-def _widening(ready: Ready, shape: Shape, running: Sequence[Running], free_slots: int, free_cores: int) -> Widening:
+def _widening(
+    ready: Ready, shape: Shape, running: Sequence[Running], free_slots: int, free_cores: int, room: float | None
+) -> Widening:
     """How wide the jobs are to be that start now on the free cores."""
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
     core_seconds = base * wall(ready.cpu_seconds, len(ready), base)
     core_seconds += sum(r.slots * r.threads * r.seconds_left for r in running if r.seconds_left < math.inf)
-    few = len(ready) <= SCHEDULED_PER_CORE * cores
+    few = len(ready) <= SCHEDULED_PER_CORE * cores and not ready.several_tenants
     longest = ready.longer_than(-1.0 if few else core_seconds / cores - FILE_SECONDS)
-    finish = finish_seconds(core_seconds, (cpu for cpu, _ in longest), cores, base)
+    finish = finish_seconds(core_seconds, (e.cpu_seconds for e in longest), cores, base)
     if not few:
         return Widening(base, min(free_cores, MAX_THREADS), finish)
-    # More threads than one with more jobs than can run at once: memory keeps cores idle that threads can use.
-    bound = base if len(ready) > free_slots else 1
     idle_after = [0.0] * free_cores
     for batch in running:
         idle_after += [batch.seconds_left] * (batch.slots * batch.threads)
-    return scheduled(longest, idle_after, finish, bound)
+    # Several threads each, and yet more jobs than run at once: memory bounds them, and cores would lie idle.
+    bound = base if len(ready) > free_slots else 1
+    fitting = [e for e in longest if room is None or e.memory_bytes <= room]
+    fitting.sort(key=lambda e: (-e.priority, -e.cpu_seconds, e.job_id))
+    return scheduled([(e.cpu_seconds, e.job_id) for e in fitting], idle_after, finish, bound)
 
 
 def _room(ready: Ready, shape: Shape, running: Sequence[Running]) -> float | None:

@@ -123,14 +123,19 @@ class Ready:
         moved = False
         for cost_class, known in self._classes.items():
             price = model.price(cost_class, estimation.memory_safety_factor)
-            if _differ(price.cpu, known.price.cpu) or _differ(price.memory, known.price.memory):
+            if _differ(price, known.price):
                 known.price = price
                 moved = True
         return moved
 
-    def longer_than(self, cpu_seconds: float) -> list[tuple[float, str]]:
-        """Predicted CPU-seconds and ids of all jobs that could start now and take longer, in no order."""
-        longer: list[tuple[float, str]] = []
+    @property
+    def several_tenants(self) -> bool:
+        """Whether tenants share what could start now."""
+        return len({tenant for tenants in self._heaps.values() for tenant in tenants}) > 1
+
+    def longer_than(self, cpu_seconds: float) -> list[Entry]:
+        """All jobs that could start now and are predicted to take more CPU-seconds, in no order."""
+        longer: list[Entry] = []
         for tenants in self._heaps.values():
             for buckets in tenants.values():
                 for (cost_class, *_), heap in buckets.items():
@@ -140,8 +145,9 @@ class Ready:
                         place = places.pop()
                         # Nothing below a place in a heap is longer than what stands there.
                         if place < len(heap) and -heap[place][0] * price > cpu_seconds:
-                            if self._entries.get(heap[place][1]) is heap[place][3]:
-                                longer.append((-heap[place][0] * price, heap[place][1]))
+                            entry = heap[place][3]
+                            if self._entries.get(entry.job_id) is entry:
+                                longer.append(self._priced(entry))
                             places += (2 * place + 1, 2 * place + 2)
         return longer
 
@@ -263,8 +269,9 @@ class Ready:
         return entry if entry.price is price else replace(entry, price=price)
 
 
-def _differ(one: float, other: float) -> bool:
-    return not one / _NOTICEABLE < other < one * _NOTICEABLE
+def _differ(one: Price, other: Price) -> bool:
+    pairs = ((one.cpu, other.cpu), (one.memory, other.memory), (one.spread, other.spread))
+    return any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs)
 
 
 def _bucket(entry: Entry) -> _Bucket:

@@ -13,17 +13,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.costs import wall_seconds
-from pyprocessor.models import Cost
+from pyprocessor.costs import FILE_SECONDS, speed
+from pyprocessor.plan.ready import Entry
 
 MAX_THREADS = 16
 """Encoders gain nothing from more; x264 loses quality."""
+_SPEEDS = tuple(speed(threads) for threads in range(1, MAX_THREADS + 1))
 _BISECTIONS = 30
 _TARGETS = (1.0, 1.05, 1.1, 1.2, 0.95, 0.9, 0.85, 0.76, 0.66, 0.57, 0.5, 0.43, 0.33, 0.25, 0.17)
 """Of the least possible time: in what time a single job is to be done, in the schedules that are compared."""
-_DOUBT = 2.0
-"""How much longer than predicted a job is reckoned to take when it is decided whether it would outlast all others: what
-widening costs is little, what a late end costs is much."""
 _LATE_WEIGHT = 0.1
 """How much it counts, in choosing a schedule, when it would end if any one job took twice its time."""
 _WORTH_WAITING = 0.95
@@ -37,8 +35,8 @@ Work = tuple[float, str]
 class Widening:
     """Threads for the jobs that are to start now: `base` at least, `most` at most.
 
-    A job that takes longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the threads of
-    all jobs in it, and `later` are those for which it is better to wait for more cores.
+    A job that may take longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the threads
+    of all jobs in it, and `later` are those for which it is better to wait for more cores.
     """
 
     base: int
@@ -47,20 +45,22 @@ class Widening:
     scheduled: Mapping[str, int] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
 
-    def threads(self, job_id: str, cpu_seconds: float) -> int:
+    def threads(self, entry: Entry) -> int:
         """What this job gets."""
-        wanted = self.scheduled.get(job_id)
+        wanted = self.scheduled.get(entry.job_id)
         if wanted is None:
-            wanted = fewest_threads(_DOUBT * cpu_seconds, self.finish_seconds, self.most) or self.most
+            # What widening costs is little, what a late end costs is much: halfway to the longest it may take.
+            doubtful = entry.cpu_seconds * math.sqrt(entry.price.spread)
+            wanted = fewest_threads(doubtful, self.finish_seconds, self.most) or self.most
         return min(max(self.base, wanted), max(self.base, self.most))
 
 
 def fewest_threads(cpu_seconds: float, within_seconds: float, most: int) -> int | None:
     """The fewest threads with which a job ends in that time; None where `most` are too few."""
-    for threads in range(1, most + 1):
-        if _wall(cpu_seconds, threads) <= within_seconds:
-            return threads
-    return None
+    if within_seconds <= FILE_SECONDS:
+        return None
+    threads = bisect.bisect_left(_SPEEDS, cpu_seconds / (within_seconds - FILE_SECONDS)) + 1
+    return threads if threads <= min(most, MAX_THREADS) else None
 
 
 def finish_seconds(core_seconds: float, longest: Iterable[float], cores: int, base: int) -> float:
@@ -99,15 +99,14 @@ def _extra(late: Sequence[tuple[float, float]], seconds: float, most: int) -> fl
 def scheduled(works: Sequence[Work], idle_after: Sequence[float], finish: float, base: int) -> Widening:
     """The schedule of these jobs that ends first among several.
 
-    `works` are all that is left to start, in any order. `idle_after` says for each core in how many seconds it is idle,
-    0 for now. `finish` is the least time in which all can end (`finish_seconds`).
+    `works` are all that is left to start, in their order. `idle_after` says for each core in how many seconds it is
+    idle, 0 for now. `finish` is the least time in which all can end (`finish_seconds`).
     """
-    order = sorted(works, key=lambda work: (-work[0], work[1]))
     free = sorted(idle_after)
     most = min(len(free), MAX_THREADS)
     best: tuple[float, dict[str, int], frozenset[str]] | None = None
     for target in _TARGETS:
-        drawn = _schedule(order, free, finish * target, base, most)
+        drawn = _schedule(works, free, finish * target, base, most)
         if best is None or drawn[0] < best[0]:
             best = drawn
     assert best is not None
@@ -115,7 +114,7 @@ def scheduled(works: Sequence[Work], idle_after: Sequence[float], finish: float,
 
 
 def _schedule(
-    order: Sequence[Work], free: Sequence[float], target: float, base: int, most: int
+    works: Sequence[Work], free: Sequence[float], target: float, base: int, most: int
 ) -> tuple[float, dict[str, int], frozenset[str]]:
     """Each job in turn where it ends first, with no more threads than it needs to end within `target`.
 
@@ -125,10 +124,10 @@ def _schedule(
     last = latest = 0.0
     threads: dict[str, int] = {}
     later: list[str] = []
-    for cpu, job_id in order:
+    for cpu, job_id in works:
         wanted = max(base, fewest_threads(cpu, target, most) or most)
-        chosen, ends = base, math.inf
-        for count in range(base, min(wanted, most) + 1):
+        chosen, ends = min(base, most), math.inf
+        for count in range(min(base, most), min(wanted, most) + 1):
             end = idle[count - 1] + _wall(cpu, count)
             # What starts at once starts, unless waiting gains something worth the while.
             gain = 1.0 if idle[count - 1] <= idle[chosen - 1] else _WORTH_WAITING
@@ -145,4 +144,4 @@ def _schedule(
 
 
 def _wall(cpu_seconds: float, threads: int) -> float:
-    return wall_seconds(Cost(cpu_seconds, 0, 0), threads)
+    return FILE_SECONDS + cpu_seconds / _SPEEDS[threads - 1]

@@ -36,6 +36,15 @@ _SHORT: dict[str, KeyPath] = {
     "MIN_AGE": ("scan", "min_age"),
     "PROGRESS_INTERVAL_SECONDS": ("monitoring", "progress_interval_seconds"),
     "MAX_RETRIES": ("error_handling", "max_retries"),
+    "CPU_LIMIT": ("throttling", "cpu_limit_percent"),
+    "STRICT_MEMORY": ("throttling", "strict_memory"),
+    "DISK_RESERVE": ("throttling", "disk_reserve"),
+    "NICE": ("throttling", "nice"),
+    "IO_IDLE": ("throttling", "io_idle"),
+    "PRESSURE_POLITE": ("throttling", "pressure_polite"),
+    "WINDOW": ("schedule", "window"),
+    "UNTIL": ("schedule", "until"),
+    "OVERRUN": ("schedule", "overrun"),
 }
 _FILES_ONLY = frozenset({"description", "extends", "input", "output"}) | frozenset(SECTIONS)
 _TABLES = frozenset({("video", "bitrates"), ("video", "options")})

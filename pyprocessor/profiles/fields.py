@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import time
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -197,6 +198,9 @@ def _options(value: object) -> dict[str, str]:
 _VIDEO_RATE = Between(10_000, 1_000_000_000, "bits per second", "; write 5000k for 5000 kbit/s")
 _AUDIO_RATE = Between(6_000, 10_000_000, "bits per second", "; write 128k for 128 kbit/s")
 PERCENT = Between(1, 100, "percent", "; write 80 for four fifths of the memory")
+PERCENT_OF_CORES = Between(1, 100, "percent", "; write 50 for half of all cores")
+PERCENT_OF_BUDGET = Between(1, 100, "percent", "; write 90 for nine tenths of the memory allowed")
+PERCENT_OF_TIME = Between(1, 100, "percent", "; write 20 for a fifth of the time")
 
 Container = Annotated[
     str, AfterValidator(_container), WithJsonSchema({"enum": [*CONTAINERS, *CONTAINER_ALIASES], "type": "string"})
@@ -260,6 +264,17 @@ BatchSize = Annotated[
     int | Literal["auto"],
     PlainValidator(_batch_size),
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1_000_000}]}),
+]
+_CLOCK = r"(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)"
+TimeOfDay = Annotated[
+    time,
+    PlainValidator(quantities.parse_time_of_day),
+    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_CLOCK}\s*$"}),
+]
+Window = Annotated[
+    tuple[time, time],
+    PlainValidator(quantities.parse_window),
+    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_CLOCK}\s*-\s*{_CLOCK}\s*$"}),
 ]
 
 

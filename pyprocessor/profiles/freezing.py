@@ -8,19 +8,13 @@ import re
 from dataclasses import asdict, replace
 from enum import Enum
 from fractions import Fraction
-from typing import TypeVar
 
 from pyprocessor.models import (
     AudioSettings,
-    BatchSettings,
     Deinterlace,
-    ErrorSettings,
-    EstimationSettings,
     HdrPolicy,
-    MonitoringSettings,
     NamingSettings,
     Profile,
-    ScanSettings,
     VideoSettings,
 )
 from pyprocessor.profiles.codecs import (
@@ -34,6 +28,7 @@ from pyprocessor.profiles.codecs import (
 )
 from pyprocessor.profiles.documents import KeyPath
 from pyprocessor.profiles.layers import Merged
+from pyprocessor.profiles.limits import Limits, said_or
 from pyprocessor.profiles.options import option_problem
 from pyprocessor.profiles.problems import listed, nearest, wrong_value
 from pyprocessor.profiles.schema import (
@@ -45,10 +40,10 @@ from pyprocessor.profiles.schema import (
     Naming,
     ProfileFile,
     Scan,
+    Schedule,
+    Throttling,
     Video,
 )
-
-T = TypeVar("T")
 
 _CONTENT = (
     "container",
@@ -84,6 +79,7 @@ class Freezer:
         audio = self._audio(said.audio or Audio(), container, facts)
         if video is None and audio is None:
             self.problems.append("The settings leave neither picture nor sound; switch one of them on.")
+        limits = Limits(self._merged)
         profile = Profile(
             name=name,
             fingerprint="",
@@ -91,17 +87,21 @@ class Freezer:
             extension=facts.extension,
             video=video,
             audio=audio,
-            keep_subtitles=_or(said.subtitles, True),
-            keep_attachments=_or(said.attachments, True),
-            keep_chapters=_or(said.chapters, True),
-            keep_metadata=_or(said.metadata, True),
+            keep_subtitles=said_or(said.subtitles, True),
+            keep_attachments=said_or(said.attachments, True),
+            keep_chapters=said_or(said.chapters, True),
+            keep_metadata=said_or(said.metadata, True),
             naming=_naming(said.naming or Naming()),
-            scan=self._scan(said.scan or Scan()),
-            batch=_batch(said.batch_processing or BatchProcessing()),
-            estimation=self._estimation(said.estimation or Estimation()),
-            monitoring=_monitoring(said.monitoring or Monitoring()),
-            errors=_errors(said.error_handling or ErrorHandling()),
+            scan=limits.scan(said.scan or Scan()),
+            batch=limits.batch(said.batch_processing or BatchProcessing()),
+            estimation=limits.estimation(said.estimation or Estimation()),
+            monitoring=limits.monitoring(said.monitoring or Monitoring()),
+            throttling=limits.throttling(said.throttling or Throttling()),
+            schedule=limits.schedule(said.schedule or Schedule()),
+            errors=limits.errors(said.error_handling or ErrorHandling()),
         )
+        self.problems += limits.problems
+        self.notices += limits.notices
         return replace(profile, fingerprint=_fingerprint(profile))
 
     def _wrong(self, path: KeyPath, value: object, rule: str) -> None:
@@ -120,7 +120,7 @@ class Freezer:
     # ------------------------------------------------------------ picture
 
     def _video(self, said: Video, container: str, facts: ContainerFacts) -> VideoSettings | None:
-        if not _or(said.enabled, facts.default_video is not None):
+        if not said_or(said.enabled, facts.default_video is not None):
             self._without_effect("video", "picture")
             return None
         if facts.default_video is None:
@@ -209,7 +209,7 @@ class Freezer:
     # ------------------------------------------------------------ sound
 
     def _audio(self, said: Audio, container: str, facts: ContainerFacts) -> AudioSettings | None:
-        if not _or(said.enabled, True):
+        if not said_or(said.enabled, True):
             self._without_effect("audio", "sound")
             return None
         encoder = said.encoder or facts.default_audio
@@ -238,75 +238,13 @@ class Freezer:
             bitrates=bitrates,
             channels=said.channels,
             sample_rate=said.sample_rate,
-            all_tracks=_or(said.all_tracks, True),
-            copy_if_compatible=_or(said.copy_if_compatible, False),
+            all_tracks=said_or(said.all_tracks, True),
+            copy_if_compatible=said_or(said.copy_if_compatible, False),
         )
-
-    # ------------------------------------------------------------ limits
-
-    def _scan(self, said: Scan) -> ScanSettings:
-        smallest, largest = _or(said.min_size, 0), said.max_size
-        if largest is not None and largest < smallest:
-            other = self._merged.origin(("scan", "min_size"))
-            self._wrong(("scan", "max_size"), largest, f"must not be below {other}, which is {smallest} bytes")
-        return ScanSettings(
-            extensions=tuple(dict.fromkeys(said.extensions or ())),
-            include=tuple(said.include or ()),
-            exclude=tuple(said.exclude or ()),
-            min_size_bytes=smallest,
-            max_size_bytes=largest,
-            min_age_seconds=_or(said.min_age, 0.0),
-        )
-
-    def _estimation(self, said: Estimation) -> EstimationSettings:
-        default = EstimationSettings()
-        fewest = _or(said.min_batch_size, default.min_batch_size)
-        most = _or(said.max_batch_size, max(default.max_batch_size, fewest))
-        if most < fewest:
-            other = self._merged.origin(("estimation", "min_batch_size"))
-            self._wrong(("estimation", "max_batch_size"), most, f"must not be below {other}, which is {fewest}")
-        return EstimationSettings(
-            target_batch_seconds=_or(said.target_batch_seconds, default.target_batch_seconds),
-            min_batch_size=fewest,
-            max_batch_size=most,
-            memory_safety_factor=_or(said.memory_safety_factor, default.memory_safety_factor),
-        )
-
-
-def _or(value: T | None, default: T) -> T:
-    return default if value is None else value
 
 
 def _naming(said: Naming) -> NamingSettings:
     return NamingSettings(said.rename_pattern, said.validation_pattern, said.organization_pattern)
-
-
-def _batch(said: BatchProcessing) -> BatchSettings:
-    default = BatchSettings()
-    return BatchSettings(
-        enabled=_or(said.enabled, default.enabled),
-        batch_size=said.batch_size if isinstance(said.batch_size, int) else None,
-        max_memory_percent=float(_or(said.max_memory_percent, default.max_memory_percent)),
-        memory_limit_bytes=said.memory_limit,
-        jobs=said.jobs,
-    )
-
-
-def _monitoring(said: Monitoring) -> MonitoringSettings:
-    default = MonitoringSettings()
-    return MonitoringSettings(
-        sample_interval_seconds=_or(said.sample_interval_seconds, default.sample_interval_seconds),
-        progress_interval_seconds=_or(said.progress_interval_seconds, default.progress_interval_seconds),
-    )
-
-
-def _errors(said: ErrorHandling) -> ErrorSettings:
-    default = ErrorSettings()
-    return ErrorSettings(
-        max_retries=_or(said.max_retries, default.max_retries),
-        stall_seconds=_or(said.stall_seconds, default.stall_seconds),
-        inspect_timeout_seconds=_or(said.inspect_timeout_seconds, default.inspect_timeout_seconds),
-    )
 
 
 def _fingerprint(profile: Profile) -> str:

@@ -18,7 +18,8 @@ from pyprocessor.profiles.validation import problems_of
 class Overrides:
     """What options on the command line say; None (or an empty tuple) means: not given.
 
-    `fps` and `batch_size` take what a file takes (`"30000/1001"`, `"auto"`). `no_audio` only ever switches off.
+    `fps`, `batch_size`, `window` and `until` take what a file takes (`"30000/1001"`, `"auto"`, `"22:00-06:00"`,
+    `"07:00"`). `no_audio` only ever switches off.
     """
 
     encoder: str | None = None
@@ -39,6 +40,15 @@ class Overrides:
     min_age_seconds: float | None = None
     progress_interval_seconds: float | None = None
     max_retries: int | None = None
+    cpu_limit_percent: float | None = None
+    strict_memory: bool | None = None
+    disk_reserve_bytes: int | None = None
+    nice: int | None = None
+    io_idle: bool | None = None
+    pressure_polite: bool | None = None
+    window: str | None = None
+    until: str | None = None
+    overrun: str | None = None
 
 
 def _same(value: Any) -> Any:
@@ -77,6 +87,15 @@ _OPTIONS: tuple[tuple[str, str, KeyPath, Callable[[Any], Any]], ...] = (
         _same,
     ),
     ("max_retries", "--max-retries", ("error_handling", "max_retries"), _same),
+    ("cpu_limit_percent", "--cpu-limit", ("throttling", "cpu_limit_percent"), _same),
+    ("strict_memory", "--strict-memory", ("throttling", "strict_memory"), _same),
+    ("disk_reserve_bytes", "--disk-reserve", ("throttling", "disk_reserve"), _same),
+    ("nice", "--nice", ("throttling", "nice"), _same),
+    ("io_idle", "--io-idle", ("throttling", "io_idle"), _same),
+    ("pressure_polite", "--pressure-polite", ("throttling", "pressure_polite"), _same),
+    ("window", "--window", ("schedule", "window"), _same),
+    ("until", "--until", ("schedule", "until"), _same),
+    ("overrun", "--overrun", ("schedule", "overrun"), _same),
 )
 
 

@@ -1,9 +1,10 @@
-"""Sizes, durations, bit rates and frame rates as people write them."""
+"""Sizes, durations, bit rates, frame rates and times of day as people write them."""
 
 from __future__ import annotations
 
 import math
 import re
+from datetime import time
 from fractions import Fraction
 
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?|\.\d+)"
@@ -15,6 +16,7 @@ _DURATION = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _RATIO = re.compile(r"(\d+)\s*[/:]\s*(\d+)", re.ASCII)
+_TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
 _LINES = re.compile(r"(\d+)[pi]?", re.IGNORECASE | re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -101,6 +103,34 @@ def parse_lines(value: str) -> int:
     if not 16 <= lines <= 16384:
         raise ValueError("must name a height from 16 to 16384 lines, such as 1080p, 720 or 4k")
     return lines
+
+
+def parse_time_of_day(value: object) -> time:
+    """A local time of day from a text such as `22:00` or `7:30`; `24:00` is midnight. Raises ValueError."""
+    # YAML 1.1 reads 22:30 without quotes as the number 1350.
+    rule = 'must be a time of day from 00:00 to 24:00 as a text, such as "07:00"'
+    found = _TIME_OF_DAY.fullmatch(_text(value, rule))
+    if found is None:
+        raise ValueError(rule)
+    hour, minute = int(found[1]), int(found[2])
+    if (hour, minute) == (24, 0):
+        return time(0, 0)
+    if hour > 23 or minute > 59:
+        raise ValueError(rule)
+    return time(hour, minute)
+
+
+def parse_window(value: object) -> tuple[time, time]:
+    """Start and end, local times of day, of a text such as `22:00-06:00`, which spans midnight. Raises ValueError."""
+    rule = 'must be two times of day from 00:00 to 24:00 with a dash between them, such as "22:00-06:00"'
+    start_text, dash, end_text = _text(value, rule).partition("-")
+    try:
+        start, end = parse_time_of_day(start_text), parse_time_of_day(end_text)
+    except ValueError:
+        raise ValueError(rule) from None
+    if not dash or start == end:
+        raise ValueError(f"{rule}; start and end must differ" if dash else rule)
+    return start, end
 
 
 def _text(value: object, rule: str) -> str:

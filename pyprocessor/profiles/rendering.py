@@ -8,6 +8,7 @@ import yaml
 
 from pyprocessor.models import Profile
 from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT
+from pyprocessor.profiles.limits import time_text, window_text
 
 
 def render(profile: Profile, description: str) -> str:
@@ -49,8 +50,11 @@ def render(profile: Profile, description: str) -> str:
         },
         "monitoring": {
             "sample_interval_seconds": profile.monitoring.sample_interval_seconds,
+            "ramp_interval_seconds": profile.monitoring.ramp_interval_seconds,
             "progress_interval_seconds": profile.monitoring.progress_interval_seconds,
         },
+        "throttling": _throttling(profile),
+        "schedule": _schedule(profile),
         "error_handling": {
             "max_retries": profile.errors.max_retries,
             "stall_seconds": profile.errors.stall_seconds,
@@ -101,4 +105,33 @@ def _audio(profile: Profile) -> dict[str, Any] | bool:
         sample_rate=audio.sample_rate,
         all_tracks=audio.all_tracks,
         copy_if_compatible=audio.copy_if_compatible,
+    )
+
+
+def _throttling(profile: Profile) -> dict[str, Any]:
+    throttling = profile.throttling
+    return _said(
+        hold_percent=throttling.hold_percent,
+        release_percent=throttling.release_percent,
+        release_readings=throttling.release_readings,
+        wall_percent=throttling.wall_percent,
+        reaction_seconds=throttling.reaction_seconds,
+        pressure_full_percent=throttling.pressure_full_percent,
+        max_sheds=throttling.max_sheds,
+        strict_memory=throttling.strict_memory,
+        cpu_limit_percent=throttling.cpu_limit_percent,
+        disk_reserve=throttling.disk_reserve_bytes,
+        nice=throttling.nice,
+        io_idle=throttling.io_idle,
+        pressure_polite=throttling.pressure_polite,
+        polite_percent=throttling.polite_percent,
+    )
+
+
+def _schedule(profile: Profile) -> dict[str, Any]:
+    schedule = profile.schedule
+    return _said(
+        window=None if schedule.window is None else window_text(schedule.window),
+        until=None if schedule.until is None else time_text(schedule.until),
+        overrun=schedule.overrun.value,
     )

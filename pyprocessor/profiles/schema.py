@@ -10,10 +10,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pyprocessor.models import BatchSettings, ErrorSettings, EstimationSettings, MonitoringSettings
+from pyprocessor.models import (
+    BatchSettings,
+    ErrorSettings,
+    EstimationSettings,
+    MonitoringSettings,
+    ScheduleSettings,
+    ThrottlingSettings,
+)
 from pyprocessor.profiles.codecs import CONTAINERS
 from pyprocessor.profiles.fields import (
     PERCENT,
+    PERCENT_OF_BUDGET,
+    PERCENT_OF_CORES,
+    PERCENT_OF_TIME,
     AudioRate,
     BatchSize,
     Between,
@@ -32,7 +42,9 @@ from pyprocessor.profiles.fields import (
     Preset,
     Side,
     Switch,
+    TimeOfDay,
     Tune,
+    Window,
     seconds,
 )
 from pyprocessor.profiles.problems import listed
@@ -40,6 +52,8 @@ from pyprocessor.profiles.problems import listed
 _BATCH = BatchSettings()
 _ESTIMATION = EstimationSettings()
 _MONITORING = MonitoringSettings()
+_THROTTLING = ThrottlingSettings()
+_SCHEDULE = ScheduleSettings()
 _ERRORS = ErrorSettings()
 
 
@@ -149,8 +163,67 @@ class Monitoring(Section):
     sample_interval_seconds: seconds(0.05, 60) | None = key(  # type: ignore[valid-type]
         "Time between two readings of memory and CPU.", _MONITORING.sample_interval_seconds
     )
+    ramp_interval_seconds: seconds(0.01, 60) | None = key(  # type: ignore[valid-type]
+        "The same while files have just begun or memory is short.", _MONITORING.ramp_interval_seconds
+    )
     progress_interval_seconds: seconds(0.1, 86400) | None = key(  # type: ignore[valid-type]
         "Time between two progress lines where there is no terminal.", _MONITORING.progress_interval_seconds
+    )
+
+
+class Throttling(Section):
+    """When less is done, and how files are run beside other work."""
+
+    hold_percent: Annotated[float, PERCENT_OF_BUDGET] | None = key(
+        "Percent of the memory allowed from which on nothing new is started.", _THROTTLING.hold_percent
+    )
+    release_percent: Annotated[float, PERCENT_OF_BUDGET] | None = key(
+        "Percent of the memory allowed below which things go back to normal step by step.", _THROTTLING.release_percent
+    )
+    release_readings: Annotated[int, Between(1, 10_000, "readings")] | None = key(
+        "How long they have to stay below, in sample intervals.", _THROTTLING.release_readings
+    )
+    wall_percent: Annotated[float, PERCENT] | None = key(
+        "Percent of all memory that is never to be exceeded: rather than that, the youngest files are ended and tried "
+        "again later.",
+        _THROTTLING.wall_percent,
+    )
+    reaction_seconds: seconds(0.05, 60) | None = key(  # type: ignore[valid-type]
+        "How far the growth of memory is looked ahead.", _THROTTLING.reaction_seconds
+    )
+    pressure_full_percent: Annotated[float, PERCENT_OF_TIME] | None = key(
+        "Percent of time that all processes wait for memory (PSI full) from which on the youngest file is suspended.",
+        _THROTTLING.pressure_full_percent,
+    )
+    max_sheds: Annotated[int, Between(1, 100, "times")] | None = key(
+        "How often a file is ended for want of memory before it runs alone.", _THROTTLING.max_sheds
+    )
+    strict_memory: bool | None = key(
+        "A file that needs more memory than is allowed fails, instead of running alone.", _THROTTLING.strict_memory
+    )
+    cpu_limit_percent: Annotated[float, PERCENT_OF_CORES] | None = key("Percent of all cores to stay within.")
+    disk_reserve: Bytes | None = key(
+        "Room that stays free on the output's disk: bytes, or 1G.", _THROTTLING.disk_reserve_bytes
+    )
+    nice: Annotated[int, Between(0, 19)] | None = key(
+        "CPU priority of the encoders: 0 as usual, 19 the lowest.", _THROTTLING.nice
+    )
+    io_idle: bool | None = key("Encoders use the disk only while nobody else does.", _THROTTLING.io_idle)
+    pressure_polite: bool | None = key("Run fewer files while other work waits.", _THROTTLING.pressure_polite)
+    polite_percent: Annotated[float, PERCENT_OF_TIME] | None = key(
+        "Percent of time that processes wait (PSI some) from which on other work counts as waiting.",
+        _THROTTLING.polite_percent,
+    )
+
+
+class Schedule(Section):
+    """At what time of day work is done, in local time."""
+
+    window: Window | None = key('Work only between these times, such as "22:00-06:00".')
+    until: TimeOfDay | None = key('Stop at the next such time, such as "07:00".')
+    overrun: Literal["finish", "requeue"] | None = key(
+        "Files that still run when the time is up: finish them, or end them for a later run to do.",
+        _SCHEDULE.overrun.value,
     )
 
 
@@ -187,6 +260,8 @@ class ProfileFile(Section):
     batch_processing: BatchProcessing | None = key("How much runs at once.")
     estimation: Estimation | None = key("Bounds of automatic batch sizing.")
     monitoring: Monitoring | None = key("How often is looked and told.")
+    throttling: Throttling | None = key("When less is done, and how files are run beside other work.")
+    schedule: Schedule | None = key("At what time of day work is done.")
     error_handling: ErrorHandling | None = key("When to give up on a file.")
 
 
@@ -198,6 +273,8 @@ SECTIONS: dict[str, type[Section]] = {
     "batch_processing": BatchProcessing,
     "estimation": Estimation,
     "monitoring": Monitoring,
+    "throttling": Throttling,
+    "schedule": Schedule,
     "error_handling": ErrorHandling,
 }
 """The keys of `ProfileFile` that hold keys of their own."""

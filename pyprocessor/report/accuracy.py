@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pyprocessor.journal.rows import AttemptRow, JobRow
-from pyprocessor.models import Cost, OutcomeKind, display
+from pyprocessor.models import OutcomeKind, display
 from pyprocessor.report import wording
 
 
@@ -59,15 +59,15 @@ class Prediction:
     cpu: Accuracy | None
 
 
-def prediction(journal: Tried, run_id: int, predicted: Mapping[str, Cost]) -> Prediction | None:
-    """Compare the run's successful attempts with `predicted`, by job id; None where there are none."""
+def prediction(journal: Tried, run_id: int) -> Prediction | None:
+    """Compare what the run's successful attempts took with what they were expected to; None where there are none."""
     memory: dict[str, tuple[float, float]] = {}
     cpu: dict[str, tuple[float, float]] = {}
     attempts = 0
     for attempt in journal.attempts(run_id=run_id):
         if attempt.outcome is not OutcomeKind.SUCCEEDED or attempt.usage is None:
             continue
-        foretold = predicted.get(attempt.job_id)
+        foretold = attempt.predicted
         if foretold is None:
             continue
         attempts += 1

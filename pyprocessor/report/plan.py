@@ -10,8 +10,13 @@ from pyprocessor.report.wording import about, count, duration, one_line, path_en
 
 DOCUMENT_VERSION = 1
 NARROWEST_NAME = 16
-FIXED_COLUMNS = 34
+FIXED_COLUMNS = 54
 """What the number columns of a file's row take beside its two names."""
+NARROWEST_CHART = 24
+MOST_LANES = 64
+"""More lanes than a machine's cores are not drawn: a chart is to be read at a glance."""
+_MARKS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_IDLE = "."
 
 
 def plan_text(plan: PlanReport, *, width: int = 80) -> str:
@@ -30,6 +35,7 @@ def plan_text(plan: PlanReport, *, width: int = 80) -> str:
             ],
             width,
         )
+        lines += ["", *_chart(plan, width)]
     for batch in plan.batches:
         lines += ["", *wrapped(_batch_line(batch), width, indent="  "), *_file_lines(batch, width)]
     if plan.skipped:
@@ -49,8 +55,30 @@ def _batch_line(batch: PlannedBatch) -> str:
     return (
         f"Batch {batch.number}: {count(len(batch.files), 'file')}, {batch.slots} at once, {threads}, "
         f"{size(batch.memory_bytes)}, {_between(batch.seconds_low, batch.seconds_high)}, "
-        f"starts after about {duration(batch.start_seconds)}"
+        f"from {duration(batch.start_seconds)} to {duration(batch.end_seconds)}"
     )
+
+
+def _chart(plan: PlanReport, width: int) -> list[str]:
+    """What runs beside what: a line for each lane, time from left to right, each file drawn by its batch's mark."""
+    lanes = max(file.lane for batch in plan.batches for file in batch.files)
+    end = max(batch.end_seconds for batch in plan.batches)
+    if end <= 0 or lanes > MOST_LANES:
+        return []
+    label = len(str(lanes)) + len("lane ") + 1
+    room = max(NARROWEST_CHART, width - label)
+    rows = [[_IDLE] * room for _ in range(lanes)]
+    for batch in plan.batches:
+        mark = _MARKS[(batch.number - 1) % len(_MARKS)]
+        for file in batch.files:
+            first = min(room - 1, int(file.start_seconds / end * room))
+            # The end of one file and the start of the next share a column: the later one is drawn over it.
+            last = max(first + 1, min(room, round(file.end_seconds / end * room)))
+            rows[file.lane - 1][first:last] = mark * (last - first)
+    whole = duration(end)
+    lines = [f"lane {number:>{label - 6}} " + "".join(row) for number, row in enumerate(rows, 1)]
+    scale = " " * label + "0" + " " * max(1, room - 1 - len(whole)) + whole
+    return [*lines, scale, *wrapped("Each character is a batch by its number, then by letters (10 is a).", width)]
 
 
 def _file_lines(batch: PlannedBatch, width: int) -> list[str]:
@@ -61,10 +89,13 @@ def _file_lines(batch: PlannedBatch, width: int) -> list[str]:
             shortened(display(file.output), room),
             f"{file.cost.cpu_seconds:.1f} s",
             size(file.cost.memory_bytes),
+            str(file.lane),
+            f"{duration(file.start_seconds)} - {duration(file.end_seconds)}",
         )
         for file in batch.files
     ]
-    return ["  " + line for line in grid(("file", "output", "CPU", "memory"), rows, right=(2, 3))]
+    head = ("file", "output", "CPU", "memory", "lane", "time")
+    return ["  " + line for line in grid(head, rows, right=(2, 3, 4, 5))]
 
 
 def _between(low: float, high: float) -> str:
@@ -92,6 +123,7 @@ def plan_json(plan: PlanReport) -> str:
                 "seconds_low": round(batch.seconds_low, 3),
                 "seconds_high": round(batch.seconds_high, 3),
                 "start_seconds": round(batch.start_seconds, 3),
+                "end_seconds": round(batch.end_seconds, 3),
                 "files": [
                     {
                         **path_entry("name", file.name),
@@ -99,6 +131,9 @@ def plan_json(plan: PlanReport) -> str:
                         "cpu_seconds": round(file.cost.cpu_seconds, 3),
                         "memory_bytes": file.cost.memory_bytes,
                         "disk_bytes": file.cost.disk_bytes,
+                        "lane": file.lane,
+                        "start_seconds": round(file.start_seconds, 3),
+                        "end_seconds": round(file.end_seconds, 3),
                     }
                     for file in batch.files
                 ],

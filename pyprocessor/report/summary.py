@@ -15,7 +15,7 @@ from typing import Any, Protocol, TextIO
 
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import AttemptRow, Counts, EventRow, JobRow, RunRow
-from pyprocessor.models import FINAL_STATES, Cost, JobState, Usage, display
+from pyprocessor.models import FINAL_STATES, JobState, display
 from pyprocessor.report import accuracy, wording
 from pyprocessor.report.accuracy import Prediction
 from pyprocessor.report.governing import Governing, event_entry, event_lines, governing, governor_events, sentence
@@ -135,7 +135,7 @@ def summarise(
         media_seconds=tally.media_seconds,
         failures=tuple(tally.failures),
         skip_reasons=tuple(tally.skip_reasons.most_common(MOST_REASONS_TOLD)),
-        prediction=accuracy.prediction(journal, run.id, tally.predicted) if tally.predicted else None,
+        prediction=accuracy.prediction(journal, run.id),
         governing=governing(journal, run.id, ended_at),
     )
 
@@ -152,7 +152,6 @@ class _Tally:
         self.media_seconds = 0.0
         self.failures: list[Failure] = []
         self.skip_reasons: Counter[str] = Counter()
-        self.predicted: dict[str, Cost] = {}
 
     def take(self, row: JobRow) -> None:
         match row.state:
@@ -160,7 +159,6 @@ class _Tally:
                 self.bytes_before += row.source.size_bytes
                 self.bytes_after += row.produced.size_bytes if row.produced is not None else 0
                 self.media_seconds += row.media_seconds or 0.0
-                self.predicted[row.id] = row.cost
             case JobState.FAILED | JobState.QUARANTINED if len(self.failures) < MOST_FAILURES_TOLD:
                 kind = row.failure.value if row.failure is not None else ""
                 log = self._log_of(row.id)
@@ -270,7 +268,8 @@ def write_json(stream: TextIO, summary: Summary, journal: Remembered, *, output_
 
     All of it is ASCII. A path that is not UTF-8 has its odd bytes escaped and comes a second time, exact, as
     `<key>_bytes_base64`.
-    What a file took (`seconds`, `cpu_seconds`, `peak_memory_bytes`) is of this run's last attempt, else null.
+    What a file took (`seconds`, `cpu_seconds`, `peak_memory_bytes`) is of this run's last attempt, else null; what was
+    predicted of it is as of when that attempt began, else as of when it was planned.
     """
     head = json.dumps(_head(summary, output_root))
     stream.write(head.removesuffix("}") + ', "governor": ' + json.dumps(_governor(summary)).removesuffix("}"))
@@ -296,8 +295,8 @@ def _governor(summary: Summary) -> dict[str, Any]:
     return {"held_seconds": round(summary.governing.held_seconds, 3), "counts": dict(summary.governing.counts)}
 
 
-def _took(journal: Remembered, run_id: int) -> dict[str, Usage]:
-    return {a.job_id: a.usage for a in journal.attempts(run_id=run_id) if a.usage is not None}
+def _took(journal: Remembered, run_id: int) -> dict[str, AttemptRow]:
+    return {a.job_id: a for a in journal.attempts(run_id=run_id) if a.usage is not None}
 
 
 def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
@@ -331,7 +330,11 @@ def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
     }
 
 
-def _file_entry(row: JobRow, usage: Usage | None, run_id: int, output_root: bytes, log_of: LogOf) -> dict[str, Any]:
+def _file_entry(
+    row: JobRow, attempt: AttemptRow | None, run_id: int, output_root: bytes, log_of: LogOf
+) -> dict[str, Any]:
+    usage = attempt.usage if attempt is not None else None
+    predicted = attempt.predicted if attempt is not None and attempt.predicted is not None else row.cost
     made = row.produced if row.state is JobState.SUCCEEDED else None
     failed = row.state in (JobState.FAILED, JobState.QUARANTINED)
     return {
@@ -350,8 +353,8 @@ def _file_entry(row: JobRow, usage: Usage | None, run_id: int, output_root: byte
         "media_seconds": row.media_seconds,
         "output_media_seconds": made.duration_seconds if made is not None else None,
         "notes": list(made.notes) if made is not None else [],
-        "predicted_cpu_seconds": round(row.cost.cpu_seconds, 3),
-        "predicted_memory_bytes": row.cost.memory_bytes,
+        "predicted_cpu_seconds": round(predicted.cpu_seconds, 3),
+        "predicted_memory_bytes": predicted.memory_bytes,
         "seconds": round(usage.wall_seconds, 3) if usage is not None else None,
         "cpu_seconds": round(usage.cpu_seconds, 3) if usage is not None else None,
         "peak_memory_bytes": usage.peak_memory_bytes if usage is not None else None,

@@ -22,12 +22,13 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 LEADER = """
 import subprocess, sys, time
-burn = "import time\\nwhile time.process_time() < {seconds}: pass"
+burn = "import time\\nend = time.process_time() + {seconds}\\nwhile time.process_time() < end: pass"
 held = []
 for line in sys.stdin:
     word = line.strip()
     if word == "burn":
-        while time.process_time() < {seconds}: pass
+        end = time.process_time() + {seconds}
+        while time.process_time() < end: pass
     elif word == "child":
         subprocess.run([sys.executable, "-S", "-c", burn], check=True)
     elif word == "swell":

@@ -82,7 +82,9 @@ def test_the_governor_alone_saves_a_run_whose_predictions_are_wrong(
     assert run.oom_kills == 0, run.output
     assert run.returncode == 0, run.output
     assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * CLIPS
-    assert {"hold", "shrink"} <= set(_kinds(tmp_path / "out")), "the governor had nothing to do"
+    kinds = set(_kinds(tmp_path / "out"))
+    assert "shrink" in kinds
+    assert kinds & {"suspend", "shed"}, "what was admitted fitted after all"
 
 
 def _kinds(output: Path) -> list[str]:

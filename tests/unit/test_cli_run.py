@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ from pyprocessor.cli.paths import keep_apart
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import PlanReport, ProcessIdentity
+from pyprocessor.models import Overrun, PlanReport, ProcessIdentity, ScheduleSettings
 from pyprocessor.publish.state_folder import prepare_state_folder
 
 Captured = pytest.CaptureFixture[str]
@@ -100,6 +101,16 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
         ("--plan --quiet", "--plan"),
         ("--batch-mode disabled --jobs 2", "--jobs"),
         ("--batch-mode disabled --batch-size 2", "--batch-size"),
+        ("--cpu-limit 0", "--cpu-limit is 0, but must be from 1 to 100 percent"),
+        ("--cpu-limit 101", "--cpu-limit"),
+        ("--disk-reserve full", "--disk-reserve"),
+        ("--nice 20", "--nice is 20, but must be from 0 to 19"),
+        ("--nice -1", "--nice"),
+        ("--window 22:00", "--window"),
+        ("--window 22:00-22:00", "start and end must differ"),
+        ("--until 7", "--until"),
+        ("--window 22:00-06:00 --until 07:00", "--until"),
+        ("--overrun requeue", "--overrun has no effect"),
     ],
 )
 def test_impossible_values_are_told(arguments: str, named: str, source: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -192,7 +203,9 @@ def test_options_reach_the_request(source: Path, tmp_path: Path, requests: list[
     arguments = (
         "--batch-mode enabled --batch-size 7 --max-memory 55 --memory-limit 2G --jobs 3 --encoder libx265 "
         "--preset slow --fps 30000/1001 --crf 30 --no-audio --limit 9 --include *.mp4 --include *.mov --exclude x* "
-        "--min-size 1K --max-size 1G --min-age 2m --progress-interval 3 --retry-failed --overwrite --quiet"
+        "--min-size 1K --max-size 1G --min-age 2m --progress-interval 3 --retry-failed --overwrite --quiet "
+        "--strict-memory --cpu-limit 60 --nice 4 --io-idle --pressure-polite --disk-reserve 3G --window 21:00-06:00 "
+        "--until 05:00 --overrun requeue"
     )
     output = tmp_path / "out"
     assert main(["--input", str(source), "--output", str(output), *arguments.split()]) == 0
@@ -210,6 +223,10 @@ def test_options_reach_the_request(source: Path, tmp_path: Path, requests: list[
     assert (profile.scan.min_size_bytes, profile.scan.max_size_bytes) == (1024, 1024**3)
     assert profile.scan.min_age_seconds == 120
     assert profile.monitoring.progress_interval_seconds == 3
+    throttling = profile.throttling
+    assert (throttling.strict_memory, throttling.cpu_limit_percent, throttling.nice) == (True, 60, 4)
+    assert (throttling.io_idle, throttling.pressure_polite, throttling.disk_reserve_bytes) == (True, True, 3 << 30)
+    assert profile.schedule == ScheduleSettings((dt.time(21), dt.time(6)), dt.time(5), Overrun.REQUEUE)
 
 
 def test_paths_are_made_absolute(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pyprocessor.costs import CostClass, CostModel
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading, Source
-from pyprocessor.plan.planner import FormedBatch, Running, Shape, entry, memory_budget, next_batch, shape
+from pyprocessor.plan.packing import FormedBatch
+from pyprocessor.plan.planner import Running, Shape, entry, memory_budget, next_batch, shape
 from pyprocessor.plan.ready import Entry, Ready
 
 MIB = 1 << 20
@@ -43,7 +44,14 @@ def queue(*costs: tuple[float, int], rng: random.Random | None = None) -> Ready:
 def form(concurrency: int, processes: int, budget_mib: int, threads: int = 1) -> Shape:
     """A shape made by hand."""
     return Shape(
-        processes, -(-concurrency // processes), concurrency, min(concurrency, 2 * processes), threads, budget_mib * MIB
+        processes,
+        -(-concurrency // processes),
+        concurrency,
+        min(concurrency, 2 * processes),
+        threads,
+        budget_mib * MIB,
+        budget_mib * MIB,
+        concurrency * threads,
     )
 
 
@@ -51,7 +59,7 @@ def batches(
     ready: Ready, how: Shape, settings: BatchSettings = AUTO, estimation: EstimationSettings = ESTIMATION
 ) -> list[FormedBatch]:
     """All batches, each run alone."""
-    formed = []
+    formed: list[FormedBatch] = []
     while (batch := next_batch(ready, how, settings, estimation, batch_id=len(formed) + 1)) is not None:
         formed.append(batch)
     return formed
@@ -116,6 +124,51 @@ def test_batch_mode_disabled_is_one_file_after_another() -> None:
     """One process, one slot, all threads for the file that runs."""
     how = shaped(8, settings=BatchSettings(enabled=False))
     assert (how.processes, how.concurrency, how.max_processes, how.threads) == (1, 1, 1, 8)
+
+
+def test_a_limit_on_the_cpu_lowers_what_runs_at_once() -> None:
+    """Half of eight cores are four; a little of one core is still one job."""
+    for percent, concurrency in ((50.0, 4), (1.0, 1), (100.0, 8), (None, 8)):
+        how = shape(
+            reading(8),
+            AUTO,
+            jobs_known=100,
+            typical=Cost(10.0, MIB, 0),
+            more_to_come=False,
+            cpu_limit_percent=percent,
+        )
+        assert (how.concurrency, how.threads, how.cores) == (concurrency, 1, concurrency)
+    one = shape(reading(8), AUTO, jobs_known=1, typical=Cost(10.0, MIB, 0), more_to_come=False, cpu_limit_percent=50.0)
+    assert one.threads == 4
+
+
+@given(st.integers(1, 64), st.one_of(st.none(), st.integers(1, 64)), st.integers(1, 300), st.floats(0.0, 1.0))
+def test_a_share_shrinks_and_never_widens(cores: int, jobs: int | None, known: int, share: float) -> None:
+    """What the governor takes away is not given back as threads, and one job may always run."""
+    settings = BatchSettings(jobs=jobs)
+    shapes = [
+        shape(reading(cores), settings, jobs_known=known, typical=Cost(9.0, MIB, 0), more_to_come=False, share=part)
+        for part in (1.0, share)
+    ]
+    whole, less = shapes
+    assert less.concurrency == max(1, int(whole.concurrency * share))
+    assert less.threads <= whole.threads
+    assert 1 <= less.processes <= less.max_processes <= less.concurrency
+    assert less.processes <= whole.processes
+
+
+def test_half_the_share_is_half_the_batch() -> None:
+    """The next batch has half the size and half the slots."""
+    sizes: list[tuple[int, int]] = []
+    for share in (1.0, 0.5):
+        ready = queue(*((1.0, 50) for _ in range(4000)))
+        how = shape(reading(8), AUTO, jobs_known=4000, typical=Cost(1.0, MIB, 0), more_to_come=False, share=share)
+        formed = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
+        assert formed is not None
+        sizes.append((formed.batch.slots, len(formed.entries)))
+    (slots, files), (fewer_slots, fewer_files) = sizes
+    assert fewer_slots * 2 == slots
+    assert files / 4.4 <= fewer_files <= files / 2
 
 
 def test_budget_leaves_what_others_use() -> None:
@@ -187,7 +240,7 @@ def test_slots_beside_a_long_job_are_filled() -> None:
 
 def test_mixed_sizes_are_packed_together() -> None:
     """One large job beside several small ones, within the budget."""
-    ready = queue((100.0, 1400), (100.0, 1400), *((20.0, 200) for _ in range(20)))
+    ready = queue((30.0, 1400), (30.0, 1400), *((20.0, 200) for _ in range(20)))
     how = form(4, 1, 2100)
     formed = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
     assert formed is not None
@@ -218,13 +271,26 @@ def test_a_job_over_the_budget_runs_alone_and_last() -> None:
     first = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
     assert first is not None
     assert [e.job_id for e in first.entries] == ["0001"]
-    assert first.note is None
+    assert first.over_budget is None
     assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[Running(1, 100 * MIB)]) is None
     alone = next_batch(ready, how, AUTO, ESTIMATION, batch_id=2)
     assert alone is not None
     assert alone.batch.slots == 1
-    assert alone.note is not None
-    assert "5000 MiB" in alone.note
+    assert alone.over_budget is not None
+    assert alone.over_budget.job_id == "0000"
+    for sentence in (alone.over_budget.note("a b.mov"), alone.over_budget.refusal("a b.mov")):
+        assert sentence.startswith("a b.mov is predicted to take 4.9 GiB of memory, more than the 1000 MiB")
+
+
+def test_only_what_would_never_fit_is_hopeless() -> None:
+    """A job that others' memory keeps out may run alone under `--strict-memory`; one beyond the limit may not."""
+    machine = reading(total=10 * GIB, used=7 * GIB, ours=0)
+    for mib, hopeless in ((3000, False), (9000, True)):
+        how = shape(machine, AUTO, jobs_known=1, typical=Cost(1.0, mib * MIB, 0), more_to_come=False)
+        formed = next_batch(queue((1.0, mib)), how, AUTO, ESTIMATION, batch_id=1)
+        assert formed is not None
+        assert formed.over_budget is not None
+        assert formed.over_budget.hopeless is hopeless
 
 
 def test_no_slot_or_process_free_means_no_batch() -> None:
@@ -304,7 +370,7 @@ def run_through(
     formed: list[FormedBatch] = []
     running: list[FormedBatch] = []
     while ready:
-        busy = [Running(f.batch.slots, f.batch.memory_budget_bytes) for f in running]
+        busy = [Running(f.batch.slots, f.batch.memory_budget_bytes, f.batch.threads, f.seconds) for f in running]
         batch = next_batch(ready, how, settings, ESTIMATION, batch_id=len(formed) + 1, running=busy)
         if batch is None:
             assert running, "nothing runs, and yet nothing was started"
@@ -315,7 +381,7 @@ def run_through(
         together = sum(f.batch.memory_budget_bytes for f in running)
         assert together <= how.memory_budget_bytes or (len(running) == 1 and batch.batch.slots == 1)
         assert sum(f.batch.slots for f in running) <= how.concurrency
-        assert len(running) <= how.max_processes
+        assert sum(f.batch.slots * f.batch.threads for f in running) <= max(how.cores, how.concurrency)
     return formed
 
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
 from pyprocessor.costs import CostClass, CostModel, class_of
-from pyprocessor.models import BatchSettings, CostFeatures, EstimationSettings, Job, Reading, SkippedFile, Source
+from pyprocessor.models import (
+    BatchSettings,
+    CostFeatures,
+    EstimationSettings,
+    Job,
+    Reading,
+    SkippedFile,
+    Source,
+    ThrottlingSettings,
+)
 from pyprocessor.plan.preview import preview
 
 GIB = 1 << 30
@@ -57,12 +67,39 @@ def test_a_mixed_set_is_packed_tightly(cores: int) -> None:
 
 
 def test_what_exceeds_memory_is_told_once() -> None:
-    """A note counts the files that run alone and names the heaviest."""
+    """A note names the file that runs alone, and its need."""
     plan = preview(mixed(), machine(8, total=2 * GIB), BatchSettings(), EstimationSettings(), MODEL)
     assert len(plan.notes) == 1
-    assert plan.notes[0].startswith("One file is predicted to take more memory")
-    assert "40.avi" in plan.notes[0]
+    assert plan.notes[0].startswith("40.avi is predicted to take 1.7 GiB of memory, more than the 1.5 GiB")
     assert [f.name for f in plan.batches[-1].files] == [b"40.avi"]
+
+
+def test_strict_memory_refuses_in_the_plan_too() -> None:
+    """A file that could never fit is left alone with the reason, and all others are planned."""
+    strict = ThrottlingSettings(strict_memory=True)
+    plan = preview(mixed(), machine(8, total=2 * GIB), BatchSettings(), EstimationSettings(), MODEL, throttling=strict)
+    assert [s.name for s in plan.skipped] == [b"40.avi"]
+    assert "--strict-memory" in plan.skipped[0].reason
+    assert sum(len(b.files) for b in plan.batches) == 40
+    assert plan.peak_memory_bytes <= plan.memory_budget_bytes
+
+
+@pytest.mark.parametrize("cores", [1, 2, 8, 32])
+def test_lanes_hold_one_file_at_a_time(cores: int) -> None:
+    """No two files overlap in a lane, lanes times threads are within the cores, and batches span their files."""
+    plan = preview(mixed(), machine(cores), BatchSettings(), EstimationSettings(), MODEL)
+    lanes: dict[int, list[tuple[float, float]]] = {}
+    for batch in plan.batches:
+        assert len({f.lane for f in batch.files}) == batch.slots
+        assert batch.start_seconds == min(f.start_seconds for f in batch.files)
+        assert batch.end_seconds == max(f.end_seconds for f in batch.files)
+        for file in batch.files:
+            lanes.setdefault(file.lane, []).append((file.start_seconds, file.end_seconds))
+    assert sorted(lanes) == list(range(1, len(lanes) + 1))
+    assert len(lanes) <= cores
+    for spans in lanes.values():
+        spans.sort()
+        assert all(end <= start + 1e-9 for (_, end), (start, _) in pairwise(spans))
 
 
 def test_plans_are_deterministic_and_do_not_depend_on_the_order_of_finding() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,13 @@ import pytest
 
 from pyprocessor import profiles
 from pyprocessor.errors import ExitCode, ProfileError
-from pyprocessor.models import Deinterlace, HdrPolicy, Profile
+from pyprocessor.models import (
+    Deinterlace,
+    HdrPolicy,
+    Overrun,
+    Profile,
+    ScheduleSettings,
+)
 from pyprocessor.profiles import LoadedProfile, Overrides
 from pyprocessor.profiles.environment import variables
 
@@ -154,6 +161,15 @@ def test_every_override_reaches_its_setting() -> None:
         min_age_seconds=3.0,
         progress_interval_seconds=4.0,
         max_retries=5,
+        cpu_limit_percent=40,
+        strict_memory=True,
+        disk_reserve_bytes=1 << 30,
+        nice=7,
+        io_idle=True,
+        pressure_polite=True,
+        window="22:00-6:00",
+        until="05:30",
+        overrun="requeue",
     ).profile
     video = loaded.video
     assert video is not None
@@ -168,6 +184,14 @@ def test_every_override_reaches_its_setting() -> None:
     assert (scan.min_size_bytes, scan.max_size_bytes, scan.min_age_seconds) == (1, 2, 3)
     assert loaded.monitoring.progress_interval_seconds == 4
     assert loaded.errors.max_retries == 5
+    throttling = loaded.throttling
+    assert (throttling.cpu_limit_percent, throttling.strict_memory, throttling.disk_reserve_bytes) == (
+        40,
+        True,
+        1 << 30,
+    )
+    assert (throttling.nice, throttling.io_idle, throttling.pressure_polite) == (7, True, True)
+    assert loaded.schedule == ScheduleSettings((time(22), time(6)), time(5, 30), Overrun.REQUEUE)
 
 
 def test_empty_overrides_change_nothing() -> None:
@@ -362,6 +386,9 @@ def test_fingerprint_is_of_the_content_alone(write: Write) -> None:
         "scan: {min_age: 5}",
         "naming: {validation_pattern: a}",
         "monitoring: {sample_interval_seconds: 1}",
+        "monitoring: {ramp_interval_seconds: 0.1}",
+        "throttling: {hold_percent: 90, cpu_limit_percent: 50, nice: 10, strict_memory: true, disk_reserve: 1G}",
+        "schedule: {window: 22:00-06:00, until: 05:00, overrun: requeue}",
         "error_handling: {max_retries: 0}",
         "estimation: {max_batch_size: 3}",
         "description: x",

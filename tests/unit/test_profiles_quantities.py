@@ -1,17 +1,23 @@
-"""Sizes, durations, bit rates and frame rates as people write them."""
+"""Sizes, durations, bit rates, frame rates and times of day as people write them."""
 
 from __future__ import annotations
 
+from datetime import time
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pyprocessor.profiles.limits import window_text
 from pyprocessor.profiles.quantities import (
     parse_bit_rate,
     parse_duration,
     parse_frame_rate,
     parse_lines,
     parse_size,
+    parse_time_of_day,
+    parse_window,
 )
 
 
@@ -90,3 +96,30 @@ def test_heights() -> None:
     for text in ("", "p", "8", "99999", "tall"):
         with pytest.raises(ValueError, match="height"):
             parse_lines(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("00:00", time(0)), ("7:05", time(7, 5)), (" 23:59 ", time(23, 59)), ("24:00", time(0))],
+)
+def test_times_of_day(text: str, expected: time) -> None:
+    """Hours with one or two digits, minutes with two; 24:00 is midnight."""
+    assert parse_time_of_day(text) == expected
+
+
+@pytest.mark.parametrize("value", ["", "7", "7:5", "25:00", "24:01", "12:60", "-1:00", "07:00:00", 700, None, "٠٧:٠٠"])
+def test_what_is_no_time_of_day(value: object) -> None:
+    """Everything else is refused, with an example."""
+    with pytest.raises(ValueError, match='such as "07:00"'):
+        parse_time_of_day(value)
+
+
+@given(st.times(), st.times())
+def test_windows_read_back(start: time, end: time) -> None:
+    """A window as it is written in a file is the same window; one without length is refused."""
+    start, end = start.replace(second=0, microsecond=0), end.replace(second=0, microsecond=0)
+    if start == end:
+        with pytest.raises(ValueError, match="must differ"):
+            parse_window(window_text((start, end)))
+    else:
+        assert parse_window(window_text((start, end))) == (start, end)

@@ -8,6 +8,7 @@ import pytest
 
 from pyprocessor import profiles
 from pyprocessor.errors import ProfileError
+from pyprocessor.models import Overrun
 from pyprocessor.profiles import Overrides
 from pyprocessor.profiles.options import option_problem
 
@@ -97,6 +98,41 @@ def error_of(
         ("estimation: {min_batch_size: 9, max_batch_size: 3}", "must not be below `estimation.min_batch_size`"),
         ("estimation: {memory_safety_factor: 0.5}", "must be from 1 to 10"),
         ("monitoring: {sample_interval_seconds: 0}", "must be from 0.05 to 60 seconds"),
+        ("monitoring: {ramp_interval_seconds: 1}", "must not be above `monitoring.sample_interval_seconds`"),
+        ("monitoring: {ramp_interval_seconds: 0}", "must be from 0.01 to 60 seconds"),
+        ("throttling: {hold_percent: 0}", "must be from 1 to 100 percent; write 90 for nine tenths of the memory"),
+        ("throttling: {hold_percent: 1}", "must be above 1 percent"),
+        ("throttling: {hold_percent: 80, release_percent: 80}", "which is 80 percent"),
+        ("throttling: {release_percent: 96}", "must be below `throttling.hold_percent`, which is 95 percent"),
+        ("throttling: {release_readings: 0}", "must be from 1 to 10,000 readings"),
+        ("throttling: {wall_percent: 101}", "must be from 1 to 100 percent"),
+        ("throttling: {reaction_seconds: 0}", "must be from 0.05 to 60 seconds"),
+        ("throttling: {pressure_full_percent: 0.2}", "write 20 for a fifth of the time"),
+        ("throttling: {max_sheds: 0}", "must be from 1 to 100 times"),
+        ("throttling: {strict_memory: 1}", "must be true or false"),
+        ("throttling: {cpu_limit_percent: 0.5}", "must be from 1 to 100 percent; write 50 for half of all cores"),
+        ("throttling: {disk_reserve: lots}", "must be a size"),
+        ("throttling: {nice: 20}", "must be from 0 to 19"),
+        ("throttling: {nice: -5}", "must be from 0 to 19"),
+        ("throttling: {window: '22:00-06:00'}", "did you mean `schedule.window`?"),
+        ("schedule: {window: '22:00'}", "must be two times of day from 00:00 to 24:00 with a dash between them"),
+        ("schedule: {window: 22:00-25:00}", "must be two times of day from 00:00 to 24:00"),
+        ("schedule: {window: 22:00-22:00}", "start and end must differ"),
+        ("schedule: {window: 00:00-24:00}", "start and end must differ"),
+        (
+            "schedule: {until: 22:30}",
+            "`schedule.until` is 1350, but must be a time of day from 00:00 to 24:00 as a text",
+        ),
+        ("schedule: {until: '7'}", "must be a time of day"),
+        ("schedule: {until: '07:60'}", "must be a time of day"),
+        ("schedule: {until: '24:01'}", "must be a time of day"),
+        ("schedule: {overrun: kill}", "must be 'finish' or 'requeue'"),
+        (
+            "schedule: {window: 22:00-06:00, until: 07:00}",
+            '`schedule.until` is "07:00", but must lie within `schedule.window` in p.yaml, which is 22:00-06:00',
+        ),
+        ("schedule: {window: 22:00-06:00, until: '22:00'}", "must lie within `schedule.window`"),
+        ("schedule: {window: 08:00-17:00, until: '20:00'}", "must lie within `schedule.window`"),
         ("error_handling: {max_retries: -1}", "must be from 0 to 100 retries"),
         ("description: ''\nextends: ''", '`extends` is "", but must not be empty'),
     ],
@@ -141,6 +177,21 @@ def test_options_for_a_picture_that_is_not_made(tmp_path: Path) -> None:
     )
     loaded = profiles.load("audio", environment={"PYPROCESSOR_CRF": "20"})
     assert loaded.notices == ("PYPROCESSOR_CRF has no effect, because the profile makes no picture.",)
+
+
+def test_an_overrun_of_no_time(tmp_path: Path) -> None:
+    """`--overrun` without an end of the time is an error, a variable gets a notice, and a file may say it."""
+    assert error_of(tmp_path, "container: mp4", None, Overrides(overrun="requeue")) == (
+        "--overrun has no effect, because nothing says when the time is up; give --window or --until as well, or leave "
+        "it out."
+    )
+    loaded = profiles.load("fast", environment={"PYPROCESSOR_OVERRUN": "requeue"})
+    assert loaded.notices == ("PYPROCESSOR_OVERRUN has no effect, because nothing says when the time is up.",)
+    file = tmp_path / "p.yaml"
+    file.write_text("schedule: {overrun: requeue}")
+    assert profiles.load(str(file), environment={}).notices == ()
+    with_end = profiles.load(str(file), environment={}, overrides=Overrides(until="7:00", overrun="finish"))
+    assert with_end.profile.schedule.overrun is Overrun.FINISH
 
 
 @pytest.mark.parametrize(

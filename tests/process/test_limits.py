@@ -1,0 +1,155 @@
+"""Whole runs under limits: memory that a file alone exceeds, a full disk, a share of the CPU, and what was learned."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pyprocessor.costs import calibration
+from pyprocessor.engine.watch import Watch
+from pyprocessor.errors import ExitCode, FailureKind
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.rows import AttemptRow
+from pyprocessor.models import BatchSettings, JobState, OutcomeKind, Profile, ThrottlingSettings
+from pyprocessor.profiles import load
+from tests.process.runs import Recorder, published, request, rows, run, states
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """Three small clips."""
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        make_clip(tmp_path / "in" / name)
+    return tmp_path / "in"
+
+
+def limited(batch: BatchSettings = BatchSettings(), **throttling: object) -> Profile:
+    """The profile `fast` under these limits."""
+    profile = load("fast", environment={}).profile
+    return replace(profile, batch=batch, throttling=replace(ThrottlingSettings(), **throttling))  # type: ignore[arg-type]
+
+
+def attempts(output: Path) -> list[AttemptRow]:
+    """All attempts in the order in which they began."""
+    with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
+        return list(journal.attempts())
+
+
+def kinds(output: Path) -> list[str]:
+    """Kinds of all events, oldest first."""
+    with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
+        return [event.kind for event in journal.events()]
+
+
+def test_a_limit_below_one_files_need_runs_files_alone(inputs: Path, tmp_path: Path) -> None:
+    """Each is named with its need, and none runs beside another."""
+    recorder = Recorder()
+    profile = limited(BatchSettings(memory_limit_bytes=130 * MIB))
+    assert run(request(inputs, tmp_path / "out", profile=profile), recorder).exit_code == ExitCode.OK
+    assert len(published(tmp_path / "out")) == 3
+    told = [text for level, text in recorder.notices if level == "warning"]
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        assert any(text.startswith(f"{name} is predicted to take") and "MiB" in text for text in told)
+    spans = sorted((attempt.started_at, attempt.ended_at or 0.0) for attempt in attempts(tmp_path / "out"))
+    assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+
+
+def test_strict_memory_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -> None:
+    """It ends failed without an attempt, with the sentence that says what to do; a higher limit does it."""
+    profile = limited(BatchSettings(memory_limit_bytes=130 * MIB), strict_memory=True)
+    assert run(request(inputs, tmp_path / "out", profile=profile)).exit_code == ExitCode.SOME_FAILED
+    assert attempts(tmp_path / "out") == []
+    for name, row in rows(tmp_path / "out").items():
+        assert row.failure is FailureKind.RESOURCE
+        assert name.decode() in row.reason
+        assert "--strict-memory" in row.reason
+    assert run(request(inputs, tmp_path / "out", profile=limited(strict_memory=True))).exit_code == ExitCode.OK
+    assert len(published(tmp_path / "out")) == 3
+
+
+def test_a_disk_below_its_reserve_starts_nothing(inputs: Path, tmp_path: Path) -> None:
+    """The run ends 74 with the files waiting, and goes on when there is room."""
+    recorder = Recorder()
+    profile = limited(disk_reserve_bytes=1 << 60)
+    result = run(request(inputs, tmp_path / "out", profile=profile), recorder)
+    assert result.exit_code == ExitCode.OUTPUT_UNWRITABLE
+    assert recorder.starts == []
+    assert any(level == "error" and "nearly full" in text for level, text in recorder.notices)
+    assert set(states(tmp_path / "out").values()) <= {JobState.PENDING}
+    assert run(request(inputs, tmp_path / "out", profile=limited())).exit_code == ExitCode.OK
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="this system has no niceness")
+def test_batch_processes_are_as_nice_as_asked(inputs: Path, tmp_path: Path) -> None:
+    """Everything that encodes inherits it."""
+    seen: set[int] = set()
+    own = os.nice(0)
+
+    def look(_: str) -> None:
+        for child in psutil.Process().children(recursive=True):
+            try:
+                seen.add(child.nice())
+            except psutil.Error:
+                continue
+
+    recorder = Recorder(on_started=look)
+    run(request(inputs, tmp_path / "out", profile=limited(nice=7, io_idle=True)), recorder)
+    assert min(19, own + 7) in seen
+
+
+def test_a_share_of_the_cpu_is_kept_to(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """A limit below one encode's use suspends it now and then; it is finished all the same."""
+    make_clip(tmp_path / "in" / "long.mp4", seconds=20.0, size="640x360", audio=None)
+    profile = limited(cpu_limit_percent=10.0)
+    assert profile.video is not None
+    profile = replace(profile, video=replace(profile.video, preset="medium"))
+    assert run(request(tmp_path / "in", tmp_path / "out", profile=profile)).exit_code == ExitCode.OK
+    assert "throttle" in kinds(tmp_path / "out")
+
+
+def test_what_a_run_learned_serves_the_next(inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """The model is kept, and a later run over other files predicts better with it."""
+    run(request(inputs, tmp_path / "out", profile=limited()))
+    kept = calibration.load(calibration.default_path()).model
+    assert sum(history.count for history in kept.classes.values()) == 3
+    make_clip(inputs / "d.mp4")
+    run(request(inputs, tmp_path / "out", profile=limited()))
+    made = attempts(tmp_path / "out")
+    first, last = made[0], made[-1]
+    assert first.predicted is not None
+    assert last.predicted is not None
+    assert first.usage is not None
+    assert last.usage is not None
+    before = abs(first.predicted.cpu_seconds / first.usage.cpu_seconds - 1)
+    after = abs(last.predicted.cpu_seconds / last.usage.cpu_seconds - 1)
+    assert last.predicted != first.predicted
+    assert after < max(before, 0.5)
+
+
+@pytest.mark.parametrize(("evidence", "charged"), [(True, 0), (False, 1)])
+def test_a_kill_is_memorys_doing_only_with_evidence(
+    evidence: bool,
+    charged: int,
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+    standin_ffmpeg: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the system has killed for want of memory, nothing is charged; else a kill is a crash like any other."""
+    make_clip(tmp_path / "in" / "standin-first-killed.mp4")
+    make_clip(tmp_path / "in" / "other.mp4", seconds=3.0, size="640x360")
+    monkeypatch.setattr(Watch, "killed_for_memory", lambda _: evidence)
+    profile = limited(BatchSettings(jobs=2))
+    asked = request(tmp_path / "in", tmp_path / "out", profile=profile, tool_path=standin_ffmpeg)
+    # Spawned processes see the variables that the stand-in reads; a forkserver may be older than they are.
+    assert run(asked, start_method="spawn").exit_code == ExitCode.OK
+    row = rows(tmp_path / "out")[b"standin-first-killed.mp4"]
+    assert (row.state, row.retries_charged, row.sheds) == (JobState.SUCCEEDED, charged, 1 - charged)
+    outcomes = [a.outcome for a in attempts(tmp_path / "out") if a.job_id == row.id]
+    assert outcomes == [OutcomeKind.SHED if evidence else OutcomeKind.FAILED, OutcomeKind.SUCCEEDED]
