@@ -58,6 +58,7 @@ class Growth:
 
     at_seconds: float | None = None
     used_bytes: int = 0
+    our_bytes: int = 0
     files: tuple[FileRate, ...] = ()
     others_rate: float = 0.0
 
@@ -89,16 +90,18 @@ def observe(
             explained += max(0, grown)
             rate = before.rate + weight * (grown / step - before.rate)
             files.append(FileRate(file.job_id, file.memory_bytes, rate))
-    # Memory that was given back never makes others grow, whether a file's end shows first in the whole or in the list.
+    # A file that is not on the list yet is ours all the same. Memory that was given back never makes others grow,
+    # whether a file's end shows first in the whole or in the list.
+    explained = max(explained, reading.our_memory_bytes - last.our_bytes)
     others = max(0, reading.used_memory_bytes - last.used_bytes - explained) / step
     others_rate = last.others_rate + weight * (others - last.others_rate)
-    return Growth(now, reading.used_memory_bytes, tuple(files), others_rate), step
+    return Growth(now, reading.used_memory_bytes, reading.our_memory_bytes, tuple(files), others_rate), step
 
 
 def _anew(reading: Reading, running: Sequence[RunningFile]) -> Growth:
     now = reading.monotonic_seconds
     files = tuple(FileRate(file.job_id, file.memory_bytes, _first_rate(file, now)) for file in running)
-    return Growth(now, reading.used_memory_bytes, files)
+    return Growth(now, reading.used_memory_bytes, reading.our_memory_bytes, files)
 
 
 def _first_rate(file: RunningFile, now: float) -> float:

@@ -13,12 +13,12 @@ from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile, Source
 from pyprocessor.recipes.transcode import recipe
 
-Call = list[bytes]
+Call = list[str]
 """One command line, ffmpeg's path first. It writes a name relative to its working directory, which is the clip's."""
 
-_THREAD_OPTIONS = (b"-filter_threads", b"-filter_complex_threads")
-_PARAMETER_LISTS = (b"-x265-params", b"-svtav1-params", b"-x264-params")
-_THREAD_PARAMETERS = (b"pools=", b"frame-threads=", b"lp=", b"threads=")
+_THREAD_OPTIONS = ("-threads", "-filter_threads", "-filter_complex_threads")
+_PARAMETER_LISTS = ("-x264-params", "-x265-params", "-svtav1-params")
+_THREAD_PARAMETERS = ("threads=", "pools=", "frame-threads=", "lp=")
 
 
 def bare_calls(clips: Path, profile: Profile) -> dict[str, Call]:
@@ -30,7 +30,7 @@ def bare_calls(clips: Path, profile: Profile) -> dict[str, Call]:
         source = Source(os.fsencode(clip), os.fsencode(clip.name), status.st_size, status.st_mtime_ns)
         media = probe(source.path, size_bytes=source.size_bytes)
         plan = recipe(profile, media, contract(profile, media), source, threads=1, output_name=clip.name)
-        calls[clip.name] = [os.fsencode(part) for part in argv(plan.invocation, ffmpeg)]
+        calls[clip.name] = [os.fsdecode(part) for part in argv(plan.invocation, ffmpeg)]
     return calls
 
 
@@ -39,23 +39,23 @@ def with_default_threads(call: Call) -> Call:
     result: Call = []
     words = iter(call)
     for word in words:
-        name = word.partition(b":")[0]
-        if name == b"-threads" or word in _THREAD_OPTIONS:
+        name = word.partition(":")[0]
+        if name in _THREAD_OPTIONS:
             next(words)
         elif name in _PARAMETER_LISTS:
-            kept = [part for part in next(words).split(b":") if not part.startswith(_THREAD_PARAMETERS)]
-            result += [word, b":".join(kept)] if kept else []
+            kept = [part for part in next(words).split(":") if not part.startswith(_THREAD_PARAMETERS)]
+            result += [word, ":".join(kept)] if kept else []
         else:
             result.append(word)
     return result
 
 
-def xargs(calls: Sequence[Call], listing: Path, at_once: int) -> list[str]:
+def xargs(calls: Sequence[Call], listing: Path, at_once: int) -> Call:
     """The command line that runs all calls, `at_once` at a time, in this order; `listing` is a file it may write.
 
-    xargs goes on after a call that failed or was killed with a signal it can pass on, and then exits 123 or 125.
+    xargs starts nothing more once a call was killed by a signal, and then exits 125.
     """
     (width,) = {len(call) for call in calls}
-    listing.write_bytes(b"".join(part + b"\0" for call in calls for part in call[1:]))
     (ffmpeg,) = {call[0] for call in calls}
-    return ["xargs", "-0", "-a", str(listing), "-P", str(at_once), "-n", str(width - 1), os.fsdecode(ffmpeg)]
+    listing.write_bytes(b"".join(os.fsencode(part) + b"\0" for call in calls for part in call[1:]))
+    return ["xargs", "-0", "-a", str(listing), "-P", str(at_once), "-n", str(width - 1), ffmpeg]
