@@ -24,8 +24,6 @@ from pyprocessor.engine.calibrating import learned
 from pyprocessor.engine.child import context
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
-from pyprocessor.engine.eta import InProgress, Pace, estimate
-from pyprocessor.engine.eta import Waiting as WaitingWork
 from pyprocessor.engine.hold import hold
 from pyprocessor.engine.interrupt import Interrupts, Wish
 from pyprocessor.engine.ledger import INTERRUPTED, Ledger
@@ -42,6 +40,7 @@ from pyprocessor.engine.messages import (
     Started,
     Verified,
 )
+from pyprocessor.engine.outlook import Outlook
 from pyprocessor.engine.pool import Active, BatchProcess
 from pyprocessor.engine.recovery import recover, was_published
 from pyprocessor.engine.schedule import Phase, Schedule
@@ -154,7 +153,7 @@ class _Run:
         self._disk_trouble = False
         self._schedule = Schedule.begin(request.profile.schedule, _local_time())
         self._phase = Phase.OPEN
-        self._pace = Pace()
+        self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
 
     # ------------------------------------------------------------ the loop
 
@@ -423,36 +422,11 @@ class _Run:
             self._tell(now)
 
     def _tell(self, now: float) -> None:
-        """Tell the listener where the run stands and when it will be done."""
-        running = self._dispatch.running
-        model = self._calibration.model
-        files = [
-            (
-                job,
-                InProgress(
-                    cpu_seconds=job.entry.cpu_seconds,
-                    spread=model.spread(job.entry.cost_class),
-                    threads=threads,
-                    share=job.share_done if job.media_seconds > 0 else None,
-                    active_seconds=job.active_seconds(now),
-                ),
-            )
-            for job, threads in running
-        ]
-        units = sum(part.threads for job, part in files if not job.suspended)
-        behind = sum(part.cpu_seconds * part.done(self._pace.rate) for _, part in files)
-        self._pace = self._pace.after(now, self._tally.cost_done + behind, units)
-        eta = estimate(
-            self._pace,
-            self._dispatch.width if self._watch.allowance.admit else units,
-            [WaitingWork(seconds, model.spread(cost_class)) for cost_class, seconds in self._dispatch.work()],
-            [part for _, part in files],
-            listing_done=self._discovery.finished,
-        )
-        if self._phase is Phase.WAITING:
-            eta = eta.after(self._schedule.seconds_to_open(_local_time()))
+        wait = self._schedule.seconds_to_open(_local_time()) if self._phase is Phase.WAITING else 0.0
         self._listener.tick(
-            self._tally.snapshot(now, self._watch.reading, len(files), self._discovery.finished, self._stopping, eta)
+            self._outlook.snapshot(
+                now, listing_done=self._discovery.finished, stopping=self._stopping, begins_in_seconds=wait
+            )
         )
 
 
