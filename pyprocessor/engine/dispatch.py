@@ -163,7 +163,7 @@ class Dispatch:
                 settings,
                 estimation,
                 batch_id=self._batches + 1,
-                running=[_running(process, conditions.now) for process in self.processes],
+                running=[_running(p, conditions.now) for p in self.processes if p.occupied_slots],
                 more_to_come=conditions.more_to_come,
             )
             if formed is None:

@@ -132,6 +132,7 @@ def govern(
     """Decide what to do after a reading; see the top of this module."""
     interval = monitoring.sample_interval_seconds
     period = throttling.release_readings * interval
+    running = sorted(running, key=age_order)
     growth, elapsed = observe(state.growth, reading, running, max(MAX_STEP_SECONDS, 3 * interval))
     before = _aged(replace(state, growth=growth), elapsed, running)
     scene = _scene(before, reading, running, batch, throttling)
@@ -230,8 +231,7 @@ def _scene(
     ending = {order.job_id for order in state.shedding}
     stopping = {order.job_id for order in state.suspending}
     resuming = {order.job_id for order in state.resuming}
-    ordered = sorted(running, key=age_order)
-    staying = [file for file in ordered if file.job_id not in ending]
+    staying = [file for file in running if file.job_id not in ending]
     going: list[RunningFile] = []
     paused: list[RunningFile] = []
     throttled: list[RunningFile] = []
@@ -241,10 +241,10 @@ def _scene(
             throttled.append(file)
         else:
             (paused if stopped else going).append(file)
-    leaving = sum(file.memory_bytes for file in ordered if file.job_id in ending)
+    leaving = sum(file.memory_bytes for file in running if file.job_id in ending)
     pressure = (reading.memory_pressure_full or 0.0) / throttling.pressure_full_percent
     return Scene(
-        gauges=gauges(reading, ordered, state.growth.others_rate, leaving, batch, throttling),
+        gauges=gauges(reading, running, state.growth.others_rate, leaving, batch, throttling),
         going=tuple(going),
         paused=tuple(paused),
         throttled=tuple(throttled),

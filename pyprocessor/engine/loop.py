@@ -30,6 +30,7 @@ from pyprocessor.engine.ledger import INTERRUPTED, Ledger
 from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.messages import (
     Closed,
+    Encoded,
     Ended,
     FromWorker,
     Grant,
@@ -313,10 +314,11 @@ class _Run:
                 active = process.jobs[job_id]
                 active.progress_seconds, active.speed = seconds, speed
                 self._listener.progressed(job_id, seconds, speed)
+            case Encoded(job_id):
+                process.jobs[job_id].encoded()
+                self._watch.freed(now)
             case Verified(job_id, facts):
                 active = process.jobs[job_id]
-                active.ffmpeg, active.memory_bytes = None, 0
-                self._watch.freed(now)
                 self._ledger.granted(active, facts)
                 self._grants.append((process, Grant(job_id, active.replace)))
             case Published(job_id, facts, usage):

@@ -132,6 +132,13 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """The attempt's last ffmpeg has ended: its slot and memory are free, while the output is still to be verified."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
     """The partial output is whole and on disk; it waits for the grant."""
 
@@ -242,5 +249,5 @@ class Inspected:
 
 
 ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
-FromWorker = Started | Spawned | Progressed | Verified | Published | Ended | HandedBack | Closed
+FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Closed
 FromScout = Found | Listed | Inspecting | Inspected

@@ -54,6 +54,8 @@ class Active:
     predicted: Cost | None = None
     need_bytes: int = 0
     ffmpeg: ProcessIdentity | None = None
+    is_encoded: bool = False
+    """Its ffmpegs are done: it takes neither slot nor memory any more, though it is not published yet."""
     started_seconds: float = math.inf
     memory_bytes: int = 0
     suspended: bool = False
@@ -73,6 +75,10 @@ class Active:
     def share_done(self) -> float:
         """The part of its media that is behind it, 0 to 1; 0 where its duration is not known."""
         return min(1.0, self.progress_seconds / self.media_seconds) if self.media_seconds > 0 else 0.0
+
+    def encoded(self) -> None:
+        """Take note that its last ffmpeg has ended."""
+        self.is_encoded, self.ffmpeg, self.memory_bytes = True, None, 0
 
     def suspend(self, now: float) -> None:
         """Take note that its ffmpeg stands still from now on."""
@@ -119,7 +125,7 @@ class BatchProcess:
     @property
     def occupied_slots(self) -> int:
         """How many of its slots have work, now or next."""
-        return min(self.batch.slots, len(self.jobs))
+        return min(self.batch.slots, sum(not job.is_encoded for job in self.jobs.values()))
 
     @property
     def running(self) -> list[Active]:
@@ -127,15 +133,15 @@ class BatchProcess:
 
     @property
     def sent(self) -> list[Active]:
-        """What the process was given: it runs now, or starts as soon as a slot is free."""
-        return [self.jobs[job_id] for job_id in self._sent]
+        """What the process was given to encode: it runs now, or starts as soon as a slot is free."""
+        return [self.jobs[job_id] for job_id in self._sent if not self.jobs[job_id].is_encoded]
 
     @property
     def memory_bytes(self) -> int:
         """Memory of what runs at once, now or next: the batch's own bound by the slots still occupied, or more where
         more was measured."""
         bound = self.batch.memory_budget_bytes * self.occupied_slots // self.batch.slots
-        return max(bound, sum(job.reserved_bytes for job in self.running))
+        return max(bound, sum(job.reserved_bytes for job in self.running if not job.is_encoded))
 
     @property
     def unsent(self) -> list[Active]:

@@ -13,8 +13,9 @@ from pyprocessor.models import Reading, ThrottlingSettings
 
 CPU_STEP = 50.0
 """Percent-seconds of all cores: for every so many above the limit one more file is suspended."""
-LONGEST_THROTTLE_SECONDS = 10.0
-"""A limit below what the engine itself takes would never be kept; after so long a file goes on all the same."""
+LONGEST_THROTTLE = 2 * CPU_STEP
+"""Divided by the limit, the seconds after which a file goes on all the same. Repaying one step takes half of that,
+unless our own processes take more than the limit even without any file."""
 OTHERS_BUSY_PERCENT = 10.0
 """Of the machine's cores: with less in use by others, waiting is of our own making."""
 POLITE_STEP_SECONDS = 5.0
@@ -61,8 +62,8 @@ def repay(
     owed = debt.percent_seconds + (reading.our_cpu_percent - limit_percent) * elapsed_seconds
     owed = min(max(owed, 0.0), most)
     stopped = debt.stopped_seconds + elapsed_seconds if throttled and not going else 0.0
-    if stopped > LONGEST_THROTTLE_SECONDS:
-        return CpuStep(CpuDebt(0.0, throttled[1:]), resume=throttled[:1])
+    if stopped > LONGEST_THROTTLE / limit_percent:
+        return CpuStep(CpuDebt(CPU_STEP * (len(throttled) - 0.5), throttled[1:]), resume=throttled[:1])
     if going and owed >= most:
         youngest = going[-1].job_id
         return CpuStep(CpuDebt(owed, (youngest, *throttled), stopped), suspend=(youngest,))

@@ -25,6 +25,7 @@ from pyprocessor.engine.messages import (
     Close,
     Closed,
     Drain,
+    Encoded,
     End,
     Ended,
     Grant,
@@ -266,6 +267,7 @@ class _Worker:
                 attempt.transcript.append(finished.stderr_text)
                 if attempt.step is not None and attempt.step.last:
                     self._to_verify.append((attempt, finished))
+                    self._connection.send(Encoded(attempt.item.job_id))
                 else:
                     self._resume(attempt, finished)
             elif now - attempt.told >= PROGRESS_INTERVAL_SECONDS and run.progress is not None:

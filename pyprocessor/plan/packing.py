@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.costs import wall_seconds
@@ -104,13 +104,16 @@ class Packing:
         self._largest_first: list[int] = []
         self._loads = [0.0] * slots
 
-    def take_scheduled(self) -> None:
-        """Take what is to start now, and behind it no more than saves starting a process for next to nothing."""
-        while not self._taken or self._loads[0] < MIN_BATCH_SECONDS:
-            if not self._take():
-                if len(self._taken) >= self._slots or self._slots == 1:
-                    return
+    def take_scheduled(self, now: Sequence[str], behind: Sequence[str], most: int) -> None:
+        """Take one of the jobs that are to start `now` for every slot, and then of those to go `behind` them, until no
+        slot has next to nothing to do. Not more than `most` jobs, but one at least.
+        """
+        while len(self._taken) < min(self._slots, max(1, most)):
+            if not self._take(now):
                 self._reduce_slots(max(1, len(self._taken)))
+                break
+        while self._loads[0] < MIN_BATCH_SECONDS and len(self._taken) < most and self._take(behind):
+            pass
 
     def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
         """Take jobs until every slot has its share of work: `free_slots` of `all_slots` are free, this batch's too."""
@@ -174,10 +177,13 @@ class Packing:
     def _need(self, entry: Entry) -> int:
         return memory_need(entry, self._threads)
 
-    def _take(self) -> bool:
-        """Take the next job that fits beside the largest ones that could run with it."""
+    def _take(self, among: Sequence[str] | None = None) -> bool:
+        """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""
         allowed = self._cap - sum(self._largest_first[: self._slots - 1])
-        entry = self._ready.take(lambda e: self._need(e) <= allowed and self._suitable(e))
+        if among is None:
+            entry = self._ready.take(lambda e: self._need(e) <= allowed and self._suitable(e))
+        else:
+            entry = self._ready.take_among(among, lambda e: self._need(e) <= allowed)
         if entry is None:
             return False
         self._taken.append(entry)

@@ -166,13 +166,20 @@ def next_batch(
     room = _room(ready, shape, running)
     if room is None and running:
         return None
+    listed: list[Entry] = []
     if fixed is not None or not settings.enabled or more_to_come:
         widening = Widening(base=max(1, min(shape.threads, free_cores // free_slots)), most=MAX_THREADS)
     else:
-        widening = _widening(ready, shape, running, free_slots, free_cores, room)
-    if not widening.scheduled and len(running) >= shape.max_processes:
+        # Batches of at least several files cannot be laid out file by file.
+        if estimation.min_batch_size <= 1 and not ready.several_tenants:
+            listed = _listed(ready, shape, room)
+        widening = _widening(ready, shape, running, free_slots, free_cores, listed)
+    if listed:
+        first = next((e for e in listed if e.job_id not in widening.later), None)
+    elif len(running) >= shape.max_processes:
         return None
-    first = ready.first(lambda e: (room is None or e.memory_bytes <= room) and e.job_id not in widening.later)
+    else:
+        first = ready.first(None if room is None else lambda e: e.memory_bytes <= room)
     if first is None:
         return None
     wanted = threads = widening.threads(first)
@@ -182,7 +189,7 @@ def next_batch(
     slots = 1 if room is None else -(-free_slots // max(1, shape.processes - len(running)))
     packing = Packing(
         ready,
-        lambda e: _suits(e, widening, wanted),
+        lambda e: widening.threads(e) == wanted,
         slots,
         threads,
         cap=math.inf if room is None else max(room * slots / free_slots, memory_need(first, threads)),
@@ -194,41 +201,57 @@ def next_batch(
             return None
     elif not settings.enabled:
         packing.take_exactly(len(ready), may_exceed=True)
-    elif widening.scheduled:
-        packing.take_scheduled()
+    elif room is None:
+        # One at a time, so that each is told of by name.
+        packing.take_exactly(1, may_exceed=True)
+    elif listed:
+        # A process for every short file that comes later would cost more than it gains.
+        packing.take_scheduled(
+            [e.job_id for e in listed if e.job_id not in widening.later and widening.threads(e) == wanted],
+            [
+                e.job_id
+                for e in listed
+                if e.job_id in widening.later and wall(e.cpu_seconds, 1, threads) < MIN_BATCH_SECONDS
+            ],
+            estimation.max_batch_size,
+        )
     else:
         packing.take_worth(estimation, shape.share, free_slots, max(1, cores // threads))
     return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes)
 
 
-def _suits(entry: Entry, widening: Widening, threads: int) -> bool:
-    """Whether a job belongs into a batch of so many threads that starts now."""
-    if widening.threads(entry) != threads:
-        return False
-    return entry.job_id not in widening.later or wall(entry.cpu_seconds, 1, threads) < MIN_BATCH_SECONDS
+def _listed(ready: Ready, shape: Shape, room: float | None) -> list[Entry]:
+    """All jobs that fit, in their order, where few enough are left to say of each where it is to run; else none."""
+    if len(ready) > SCHEDULED_PER_CORE * max(shape.cores, shape.concurrency):
+        return []
+    fitting = [e for e in ready.longer_than(-1.0) if room is None or e.memory_bytes <= room]
+    return sorted(fitting, key=lambda e: (-e.priority, -e.cpu_seconds, e.job_id))
 
 
 def _widening(
-    ready: Ready, shape: Shape, running: Sequence[Running], free_slots: int, free_cores: int, room: float | None
+    ready: Ready,
+    shape: Shape,
+    running: Sequence[Running],
+    free_slots: int,
+    free_cores: int,
+    listed: Sequence[Entry],
 ) -> Widening:
-    """How wide the jobs are to be that start now on the free cores."""
+    """How wide the jobs are to be that start now on the free cores; a schedule of all that are `listed`, if any are."""
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
     core_seconds = base * wall(ready.cpu_seconds, len(ready), base)
     core_seconds += sum(r.slots * r.threads * r.seconds_left for r in running if r.seconds_left < math.inf)
-    few = len(ready) <= SCHEDULED_PER_CORE * cores and not ready.several_tenants
-    longest = ready.longer_than(-1.0 if few else core_seconds / cores - FILE_SECONDS)
+    longest = ready.longer_than(core_seconds / cores - FILE_SECONDS)
     finish = finish_seconds(core_seconds, (e.cpu_seconds for e in longest), cores, base)
-    if not few:
+    if not listed:
         return Widening(base, min(free_cores, MAX_THREADS), finish)
     idle_after = [0.0] * free_cores
     for batch in running:
-        idle_after += [batch.seconds_left] * (batch.slots * batch.threads)
+        # However little is left to do, what is occupied is not idle.
+        idle_after += [max(batch.seconds_left, FILE_SECONDS)] * (batch.slots * batch.threads)
     # Several threads each, and yet more jobs than run at once: memory bounds them, and cores would lie idle.
     bound = base if len(ready) > free_slots else 1
-    fitting = [e for e in longest if room is None or e.memory_bytes <= room]
-    fitting.sort(key=lambda e: (-e.priority, -e.cpu_seconds, e.job_id))
-    return scheduled([(e.cpu_seconds, e.job_id) for e in fitting], idle_after, finish, bound)
+    return scheduled([(e.cpu_seconds, e.job_id) for e in listed], idle_after, finish, bound)
 
 
 def _room(ready: Ready, shape: Shape, running: Sequence[Running]) -> float | None:

@@ -189,7 +189,11 @@ class Ready:
         return priced
 
     def first(self, fits: Callable[[Entry], bool] | None = None) -> Entry | None:
-        """The job that is next among those that fit; it stays."""
+        """The job that is next among those that fit; it stays.
+
+        Whether jobs of a class fit must depend on their memory, or leave out the shorter of them: a bucket whose first
+        job does not fit is passed as a whole.
+        """
         for priority in sorted(self._heaps, reverse=True):
             tenants = self._heaps[priority]
             for tenant in sorted(tenants, key=lambda t: (self._given.get(t, 0.0), t)):
@@ -205,9 +209,19 @@ class Ready:
     def take(self, fits: Callable[[Entry], bool] | None = None) -> Entry | None:
         """Remove and return the job that is next among those that fit; its tenant is charged its CPU-seconds."""
         entry = self.first(fits)
-        if entry is not None:
-            self._remove(entry.job_id)
-            self._given[entry.tenant] = self._given.get(entry.tenant, 0.0) + entry.cpu_seconds
+        return None if entry is None else self._charged(entry)
+
+    def take_among(self, job_ids: Iterable[str], fits: Callable[[Entry], bool]) -> Entry | None:
+        """Like `take`, but the first of these jobs that could start now and fits."""
+        for job_id in job_ids:
+            waiting = self._entries.get(job_id)
+            if waiting is not None and fits(entry := self._priced(waiting)):
+                return self._charged(entry)
+        return None
+
+    def _charged(self, entry: Entry) -> Entry:
+        self._remove(entry.job_id)
+        self._given[entry.tenant] = self._given.get(entry.tenant, 0.0) + entry.cpu_seconds
         return entry
 
     def _push(self, entry: Entry) -> None:

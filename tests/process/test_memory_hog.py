@@ -52,11 +52,11 @@ def hog(group: MemoryGroup) -> Iterator[subprocess.Popen[str]]:
         assert process.wait(DEADLINE_SECONDS) == 0
 
 
-def test_a_run_waits_for_a_memory_hog_and_then_finishes_everything(
+def test_a_run_waits_for_a_memory_hog_and_then_finishes_everything(  # type: ignore[no-untyped-def]
     group: MemoryGroup,
     hog: subprocess.Popen[str],
     tmp_path: Path,
-    make_clip,  # type: ignore[no-untyped-def]
+    make_clip,
 ) -> None:
     """While the hog holds on, the run holds, shrinks and suspends; nothing is killed and nothing is lost."""
     for number in range(CLIPS):

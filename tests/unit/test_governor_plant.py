@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -53,11 +53,11 @@ def test_without_the_governor_they_would_not_be() -> None:
 
 def test_a_hog_comes_and_goes() -> None:
     """Memory that others grab holds, shrinks and stops ours, and nothing is lost when they let go."""
-    plant = Plant([ENCODE] * 8, others=lambda second: min(600, 300 * (second - 10)) if 10 < second < 60 else 0)
+    plant = Plant([ENCODE] * 16, others=lambda second: min(600, 300 * (second - 10)) if 10 < second < 30 else 0)
     plant.run(300)
     assert plant.peak < plant.total
-    assert "shrink" in kinds(plant)
-    assert plant.decisions[-1].state.share == 1.0 or plant.decisions[-1].level is Level.NORMAL
+    assert {"shrink", "recover"} <= set(kinds(plant))
+    assert (plant.decisions[-1].level, plant.decisions[-1].share) == (Level.NORMAL, 1.0)
 
 
 def test_a_limit_below_what_one_file_needs() -> None:
@@ -142,28 +142,20 @@ def _events_tell_what_happened(decisions: Sequence[Decision]) -> None:
 
 
 def test_nothing_flaps() -> None:
-    """No file is suspended again within a second of being resumed, nor is the level back and forth within seconds."""
+    """No file is stopped right after it was resumed, and memory does not go over and back within three seconds."""
     plant = Plant(with_predictions([ENCODE] * 24, 0.25)).run(600)
     resumed: dict[str, float] = {}
-    normal_since = None
-    shortest = 1e9
     for number, decision in enumerate(plant.decisions):
         now = number * plant.step
-        for job in decision.suspend:
-            assert now - resumed.get(job, -9) > 0.5
+        assert all(now - resumed.get(job, -9) > 0.5 for job in decision.suspend)
         resumed |= dict.fromkeys(decision.resume, now)
-        if decision.level >= Level.SHRINK:
-            normal_since = None
-        elif normal_since is None:
-            normal_since = now
-    left = [
+    back = [
         number * plant.step
-        for number, (before, after) in enumerate(zip(plant.decisions, plant.decisions[1:], strict=False))
+        for number, (before, after) in enumerate(pairwise(plant.decisions))
         if before.level >= Level.SHRINK > after.level
     ]
-    for earlier, later in zip(left, left[1:], strict=False):
-        shortest = min(shortest, later - earlier)
-    assert shortest >= 3
+    assert back
+    assert all(later - earlier >= 3 for earlier, later in pairwise(back))
 
 
 # ---------------------------------------------------------------- any readings
@@ -186,11 +178,10 @@ SIGHTS = st.lists(
 )
 
 
-@given(sights=SIGHTS, limit=st.sampled_from([None, 300]), order=st.randoms(use_true_random=False))
+@given(sights=SIGHTS, limit=st.sampled_from([None, 300]))
 def test_what_always_holds(
     sights: list[tuple[float, int, list[tuple[int, int, int, bool, int]], float | None, int]],
     limit: int | None,
-    order: object,
 ) -> None:
     """Any readings in any order: only files that run are told anything, one goes on, and decisions are repeatable."""
     state = Governed()
@@ -215,7 +206,7 @@ def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequen
     ids = {file.job_id for file in files}
     stopped, ended, resumed = set(decision.suspend), set(decision.shed), set(decision.resume)
     assert stopped | ended | resumed <= ids
-    assert not (stopped & ended or stopped & resumed or resumed & ended)
+    assert len(stopped) + len(ended) + len(resumed) == len(stopped | ended | resumed)
     ending = {order.job_id for order in before.shedding} & ids
     assert not (ended & {order.job_id for order in decision.state.shedding if order.seconds > 0})
     budget = reading.total_memory_bytes * 0.8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,6 +143,7 @@ def test_a_limit_on_the_cpu_lowers_what_runs_at_once() -> None:
     assert one.threads == 4
 
 
+@hypothesis.settings(deadline=None)
 @given(st.integers(1, 64), st.one_of(st.none(), st.integers(1, 64)), st.integers(1, 300), st.floats(0.0, 1.0))
 def test_a_share_shrinks_and_never_widens(cores: int, jobs: int | None, known: int, share: float) -> None:
     """What the governor takes away is not given back as threads, and one job may always run."""
@@ -179,6 +181,7 @@ def test_budget_leaves_what_others_use() -> None:
     assert memory_budget(reading(total=GIB, used=GIB, ours=0), AUTO) == 0
 
 
+@hypothesis.settings(deadline=None)
 @given(
     st.floats(0.1, 300),
     st.integers(0, 1 << 40),
@@ -293,6 +296,12 @@ def test_only_what_would_never_fit_is_hopeless() -> None:
         assert formed.over_budget.hopeless is hopeless
 
 
+def test_each_job_over_the_budget_is_told_of() -> None:
+    """Several of them are as many batches, however short they are."""
+    formed = batches(queue((0.1, 5000), (0.1, 6000), (0.1, 100)), form(4, 2, 1000))
+    assert [f.over_budget.job_id for f in formed if f.over_budget is not None] == ["0000", "0001"]
+
+
 def test_no_slot_or_process_free_means_no_batch() -> None:
     """Nothing is started where nothing is free, or there is nothing to start."""
     ready = queue((1.0, 10))
@@ -385,6 +394,7 @@ def run_through(
     return formed
 
 
+@hypothesis.settings(deadline=None)
 @given(COSTS, SHAPES, SETTINGS)
 def test_every_job_is_in_exactly_one_batch_and_memory_holds(
     costs: list[tuple[float, int]], how: Shape, settings: BatchSettings
@@ -405,6 +415,7 @@ def test_every_job_is_in_exactly_one_batch_and_memory_holds(
         assert all(size == settings.batch_size for size in sizes[:-1])
 
 
+@hypothesis.settings(deadline=None)
 @given(COSTS, SHAPES, SETTINGS, st.randoms(use_true_random=False))
 def test_the_same_jobs_make_the_same_batches(
     costs: list[tuple[float, int]], how: Shape, settings: BatchSettings, rng: random.Random

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
+import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.costs import CostClass
+from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.models import Cost, CostFeatures, EstimationSettings
 from pyprocessor.plan.ready import Entry, Ready
 
 SMALL = CostClass("transcode", "libx264", "medium", "360p", "yuv420p", 1)
@@ -130,6 +133,93 @@ def test_entries_are_light() -> None:
     assert sys.getsizeof(entry) + sys.getsizeof(entry.job_id) + sys.getsizeof(entry.cpu_seconds) < 400
 
 
+FEATURES = CostFeatures("transcode", "libx264", "medium", 640 * 360, 640 * 360, "yuv420p", 250, 10, 10**6)
+ESTIMATION = EstimationSettings()
+
+
+def learned(factor: float, times: int = 30) -> CostModel:
+    """A model that saw jobs of the small class take this many times their prior."""
+    model = CostModel.priors()
+    prior = model.predict(FEATURES, 1)
+    measured = Cost(prior.cpu_seconds * factor, round(prior.memory_bytes * factor), prior.disk_bytes)
+    for _ in range(times):
+        model = model.observe(FEATURES, 1, measured)
+    return model
+
+
+def test_what_is_learned_reprices_what_waits() -> None:
+    """CPU and memory of a waiting class follow the model, and with them its place among other classes."""
+    other = CostClass("transcode", "libx265", "medium", "360p", "yuv420p", 1)
+    ready = filled(job("a", 10, 100 << 20), job("b", 12, 100 << 20), job("c", 12.2, kind=other))
+    before, head = ready.cpu_seconds, ready.first()
+    assert head is not None
+    assert head.job_id == "c"
+    assert ready.reprice(learned(3.0), ESTIMATION)
+    first = ready.take()
+    assert first is not None
+    assert first.job_id == "b"
+    assert 30 < first.cpu_seconds < 36
+    assert 280 << 20 < first.memory_bytes < 345 << 20
+    assert ready.cpu_seconds > before
+    assert not ready.reprice(learned(3.0), ESTIMATION)
+
+
+def test_an_entry_given_back_takes_on_todays_price() -> None:
+    """A job that was taken at an old price and not run waits at the new one; its tenant's account is even."""
+    ready = filled(job("a", 10, tenant="t"), job("b", 1, tenant="u"))
+    taken = ready.take()
+    assert taken is not None
+    ready.reprice(learned(4.0), ESTIMATION)
+    ready.put_back(taken)
+    again = ready.take()
+    assert again is not None
+    assert again.job_id == taken.job_id
+    assert again.cpu_seconds > 3 * taken.cpu_seconds
+
+
+def test_take_among_gives_the_first_named_that_is_here_and_fits() -> None:
+    """In the order of the names, whatever stands before them in the queue; tenants are charged as by `take`."""
+    ready = filled(job("a", 9, 500), job("b", 8, 100), job("c", 7, 100))
+    got = ready.take_among(["gone", "a", "c", "b"], lambda e: e.memory_bytes <= 200)
+    assert got is not None
+    assert got.job_id == "c"
+    assert ready.take_among(["c"], lambda _: True) is None
+    assert drain(ready) == ["a", "b"]
+
+
+def test_what_an_attempt_took_stays_whatever_is_learned() -> None:
+    """A raised need is a floor: it is not multiplied by what is learned later, and not undercut either."""
+    raised = job("a", 10, 100 << 20).raised(250 << 20)
+    for factor in (0.3, 2.0):
+        ready = filled(raised)
+        ready.reprice(learned(factor), ESTIMATION)
+        found = ready.first()
+        assert found is not None
+        assert found.memory_bytes == 250 << 20
+
+
+@hypothesis.settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.1, 100), st.integers(1, 4000)), max_size=30), st.floats(0.2, 5.0), st.floats(0, 90)
+)
+def test_repriced_or_priced_anew_is_the_same(jobs: list[tuple[float, int]], factor: float, than: float) -> None:
+    """Repricing what waits gives what adding it at the new price would: order, sums, and which are longer."""
+    model = learned(factor)
+    price = model.price(SMALL, ESTIMATION.memory_safety_factor)
+    old, new = Ready(), Ready()
+    for number, (cpu, mib) in enumerate(jobs):
+        entry = job(f"{number:03}", cpu, mib << 20)
+        old.add(entry)
+        new.add(replace(entry, price=price))
+    old.reprice(model, ESTIMATION)
+    longer = sorted(e.job_id for e in old.longer_than(than))
+    if price.cpu > 1.02 or price.cpu < 0.98:
+        assert abs(old.cpu_seconds - new.cpu_seconds) < 1e-6
+        assert longer == sorted(e.job_id for e in new.longer_than(than))
+        assert longer == sorted(f"{n:03}" for n, (cpu, _) in enumerate(jobs) if cpu * price.cpu > than)
+        assert drain(old) == drain(new)
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(
@@ -148,6 +238,7 @@ STEPS = st.lists(
 )
 
 
+@hypothesis.settings(deadline=None)
 @given(STEPS)
 def test_nothing_is_lost_or_given_twice(steps: list[tuple[object, ...]]) -> None:
     """Against a plain dictionary: the same jobs are there, sums agree, and what is taken is the first that fits."""
