@@ -2,7 +2,7 @@
 
 import sys
 
-from pyprocessor.cli import main
+from pyprocessor.cli.console import main
 
 # Guarded because start methods other than fork import the main module again in every child.
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ import click
 from click.core import ParameterSource
 
 from pyprocessor import __version__
+from pyprocessor.cli.console import Terminated
 from pyprocessor.cli.options import RunOptions, run_options
-from pyprocessor.cli.session import Session, silence_output, wants_json_lines
+from pyprocessor.cli.session import INTERRUPTED, Session, silence_output
 from pyprocessor.errors import ExitCode, PyprocessorError
 
 _COMMANDS = {
@@ -81,27 +82,25 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (those of the process by default) and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    session = Session(json_lines=wants_json_lines(given), verbose="--verbose" in given)
+    session = Session.of(given)
     try:
         with pyprocessor.make_context("pyprocessor", given, obj=session) as ctx:
             return int(pyprocessor.invoke(ctx) or ExitCode.OK)
     except click.exceptions.Exit as wanted:
         return wanted.exit_code
     except click.ClickException as error:
-        session.complain(_sentence(error))
-        return ExitCode.USAGE
+        return session.fail(_sentence(error), ExitCode.USAGE)
     except PyprocessorError as error:
-        session.complain(str(error))
-        return error.exit_code
+        return session.fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        session.complain("Interrupted; the same command goes on from here.")
-        return ExitCode.INTERRUPTED
+        return session.fail(INTERRUPTED, ExitCode.INTERRUPTED)
+    except Terminated:
+        return session.fail(INTERRUPTED, ExitCode.TERMINATED)
     except BrokenPipeError:
         silence_output()
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001 - the outermost place: nobody above could turn it into a sentence
-        session.complain(_crash(error, session))
-        return ExitCode.INTERNAL
+        return session.fail(_crash(error, session), ExitCode.INTERNAL)
 
 
 def _sentence(error: click.ClickException) -> str:

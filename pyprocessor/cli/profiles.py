@@ -9,9 +9,12 @@ import click
 # The profiles package brings pydantic and PyYAML, so each command imports it only when it runs.
 
 
-@click.group()
-def profiles() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def profiles(ctx: click.Context) -> None:
     """List, show and check profiles."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @profiles.command("list")
@@ -38,7 +41,7 @@ def show_profile(name: str) -> None:
     click.echo(show(name), nl=False)
 
 
-@profiles.command("validate")
+@profiles.command("validate", short_help="Check a profile file and tell every error in it.")
 @click.argument("file", metavar="FILE")
 def validate_profile(file: str) -> None:
     """Check a profile file; exit code 2 and every error in it where it cannot be used."""

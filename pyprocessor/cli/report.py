@@ -10,7 +10,7 @@ import click
 
 from pyprocessor.cli.joblogs import job_logs
 from pyprocessor.cli.paths import output_folder
-from pyprocessor.cli.session import StandardOutput, print_result
+from pyprocessor.cli.session import Session, StandardOutput, print_result
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import display
@@ -21,7 +21,8 @@ from pyprocessor.report import summary
 @click.command()
 @click.option("--output", required=True, metavar="DIR", help="The output folder of the run.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="[default: text]")
-def report(output: str, form: str) -> None:
+@click.pass_obj
+def report(session: Session, output: str, form: str) -> None:
     """Sum up the last run of an output folder: files, time, sizes, failures, what the governor did."""
     folder = output_folder(output)
     nothing = f"{display(folder)} holds no journal; name the --output folder of a run."
@@ -34,6 +35,7 @@ def report(output: str, form: str) -> None:
         log_of = job_logs(folder)
         summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
         if form == "json":
+            session.answered = True
             with StandardOutput() as stream:
                 summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
         else:

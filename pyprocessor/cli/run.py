@@ -20,7 +20,7 @@ from pyprocessor.cli.paths import keep_apart, output_folder, readable_input
 from pyprocessor.cli.session import Session, StandardOutput, print_result
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
-from pyprocessor.ffmpeg import tool
+from pyprocessor.ffmpeg import tool, trial
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import PlanReport
 from pyprocessor.profiles.quantities import parse_duration, parse_size
@@ -58,7 +58,7 @@ def run(options: RunOptions, session: Session) -> ExitCode:
         print_result(plan_json(planned) if options.json else plan_text(planned, width=_width()))
         return ExitCode.OK
     if options.json or not options.quiet:
-        _sum_up(request, result, as_json=options.json)
+        _sum_up(request, result, session, as_json=options.json)
     return result.exit_code
 
 
@@ -82,7 +82,7 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         return Engine(request, Several((screen, log))).run()
 
 
-def _sum_up(request: RunRequest, result: RunResult, *, as_json: bool) -> None:
+def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool) -> None:
     output = request.output
     with JournalReader.read_only(state_folder(output).path) as journal:
         row = journal.last_run()
@@ -99,6 +99,7 @@ def _sum_up(request: RunRequest, result: RunResult, *, as_json: bool) -> None:
             failed_before=result.failed_before,
         )
         if as_json:
+            session.answered = True
             with StandardOutput() as stream:
                 summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)
         else:
@@ -115,6 +116,7 @@ def _request(options: RunOptions, loaded: profiles.LoadedProfile, variables: Map
     keep_apart(source, output, loaded.profile.extension)
     found = tool.find(variables)
     tool.require(found, loaded.profile)
+    trial.require_working(found, loaded.profile)
     return RunRequest(
         input=source,
         output=output,
@@ -142,6 +144,9 @@ def check_contradictions(options: RunOptions) -> None:
         raise UsageError("--quiet and --verbose contradict each other; give one of them.")
     if options.plan and options.quiet:
         raise UsageError("--plan only tells, and --quiet is to tell nothing; give one of them.")
+    for option, named in (("--profile", options.profile), ("--config", options.config)):
+        if named == "":
+            raise UsageError(f"{option} is empty; name what it is to take, or leave the option out.")
     if options.batch_mode == "disabled":
         for option, given in (("--jobs", options.jobs), ("--batch-size", options.batch_size)):
             if given is not None:

@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise
 from typing import TextIO
 
-from pyprocessor.errors import OutputUnwritable
+from pyprocessor.errors import ExitCode, OutputUnwritable
 
-JSON_OPTION = "--log-format"
+ERROR_DOCUMENT_VERSION = 1
+INTERRUPTED = "Interrupted; the same command goes on from here."
 
 
 @dataclass(slots=True)
 class Session:
-    """Carried as click's `ctx.obj`. `logs` is the run's logs folder, once there is one."""
+    """Carried as click's `ctx.obj`. `logs` is the run's logs folder, once there is one.
+
+    `json_document` says that the caller waits for one JSON document on standard output, and `answered` that writing it
+    has begun.
+    """
 
     json_lines: bool = False
+    json_document: bool = False
     verbose: bool = False
     logs: bytes | None = None
+    answered: bool = False
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> Session:
+        """What the arguments ask for; looked at by hand so that errors in reading them keep to it too."""
+        told = list(arguments)
+        if "--" in told:
+            del told[told.index("--") :]
+        document = "--json" in told or ("report" in told and _has(told, "--format", "json"))
+        return cls(_has(told, "--log-format", "json"), document, "--verbose" in told)
+
+    def fail(self, text: str, code: ExitCode) -> ExitCode:
+        """Tell why the command ends without a result, in the document that is waited for as well; returns the code."""
+        self.complain(text)
+        if self.json_document and not self.answered:
+            self.answered = True
+            document = {"version": ERROR_DOCUMENT_VERSION, "error": text, "exit_code": int(code)}
+            try:
+                print_result(json.dumps(document) + "\n")
+            except OutputUnwritable as error:
+                self.complain(str(error))
+        return code
 
     def complain(self, text: str) -> None:
         """Tell an error on standard error, as a line of text or of JSON."""
@@ -39,12 +69,8 @@ class Session:
             return  # nobody is left to tell
 
 
-def wants_json_lines(arguments: Sequence[str]) -> bool:
-    """Whether the arguments ask for JSON lines; looked at by hand so that errors in reading them keep to it too."""
-    return any(
-        argument == f"{JSON_OPTION}=json" or (argument == JSON_OPTION and following == "json")
-        for argument, following in zip_longest(arguments, arguments[1:])
-    )
+def _has(arguments: Sequence[str], option: str, value: str) -> bool:
+    return f"{option}={value}" in arguments or (option, value) in pairwise(arguments)
 
 
 def silence_output() -> None:
@@ -75,8 +101,10 @@ class StandardOutput:
         return False
 
     def _failed(self, error: OSError) -> bool:
+        # A terminal that was closed answers so; a file whose disk is broken does, too.
+        terminal = stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
         silence_output()
-        if error.errno in (errno.EPIPE, errno.ESHUTDOWN):
+        if error.errno in (errno.EPIPE, errno.ESHUTDOWN) or (error.errno == errno.EIO and terminal):
             return True
         raise OutputUnwritable(f"The result could not be written to standard output: {error.strerror}.") from error
 

@@ -153,6 +153,7 @@ class Dispatch:
             more_to_come=conditions.more_to_come,
             cpu_limit_percent=self._request.profile.throttling.cpu_limit_percent,
             share=conditions.allowance.share,
+            measured=self._is_measured(),
         )
         self._concurrency = form.concurrency
         self.width = form.concurrency * form.threads
@@ -175,6 +176,14 @@ class Dispatch:
                 continue
             slots = min(formed.batch.slots, len(entries))
             self._begin(replace(formed.batch, job_ids=tuple(e.job_id for e in entries), slots=slots), entries)
+
+    def _is_measured(self) -> bool:
+        """Whether attempts of the class that most of the waiting work is of were ever measured."""
+        work = self.waiting.ready.work()
+        if not work:
+            return True
+        cost_class, _ = max(work, key=lambda part: part[1])
+        return self._calibration.model.measured_count(cost_class) > 0
 
     def _allowed(self, entries: tuple[Entry, ...], threads: int, largest: OverBudget) -> tuple[Entry, ...]:
         """Tell of jobs that need more memory than is ever allowed, and end them here where that is asked for.

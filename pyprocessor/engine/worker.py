@@ -50,6 +50,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Usage
+from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import OutputSeal, discard, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
@@ -312,6 +313,7 @@ class _Worker:
                 os.path.join(self._setup.output_root, item.output),
                 seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
                 replace=may_replace,
+                bounds=Bounds(self._setup.output_root, item.source),
             )
         except JobError as error:
             self._failed(attempt, error.kind, str(error))

@@ -18,13 +18,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
-from pyprocessor.ffmpeg.invocation import Options, environment, muxer, trial_encode_argv
+from pyprocessor.ffmpeg.invocation import environment, muxer
 from pyprocessor.models import Profile
 
 MINIMUM_VERSION = "5.1"
@@ -33,6 +34,9 @@ _MINIMUM_LIBAVCODEC = (59, 37)
 
 _ANSWER_SECONDS = 30.0
 """A cold start from a slow disk takes a second or two; what does not answer by then is not ffmpeg."""
+
+_END_SECONDS = 2.0
+"""How long to wait for a killed process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ def _start(path: str, source: str, option: str) -> subprocess.Popen[str]:
             env=environment(os.environ),
             encoding="utf-8",
             errors="replace",
+            # A session of its own, so that what a wrapper script has started can be ended along with it.
+            start_new_session=True,
         )
     except OSError as error:
         raise FfmpegUnusable(f"{_sentence(source, path)} does not start: {_why(error)}. {_ADVICE}") from error
@@ -158,13 +164,24 @@ def _answer(process: subprocess.Popen[str], path: str, source: str) -> str:
             f"{_sentence(source, path)} did not answer within {_ANSWER_SECONDS:.0f} seconds. {_ADVICE}"
         ) from error
     finally:
-        if process.returncode is None:
-            process.kill()
-            process.communicate()
+        _end(process)
     if process.returncode != 0:
         how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
         raise FfmpegUnusable(f"{_sentence(source, path)} ended with {how} when asked what it can do. {_ADVICE}")
     return text
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End what has not answered, with all that it started, and never wait for it without end."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.stdout is not None:
+        process.stdout.close()
+    # One that sits in a system call, on a dead network folder for instance, cannot even be killed.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_SECONDS)
 
 
 def _version(path: str, source: str) -> tuple[str, tuple[int, int]]:
@@ -199,9 +216,7 @@ def _ask(path: str, source: str, version: str, libavcodec: tuple[int, int]) -> T
         lists = {topic: _LEGEND_END.split(_answer(process, path, source))[-1] for topic, process in processes.items()}
     finally:
         for process in processes.values():
-            if process.returncode is None:
-                process.kill()
-                process.communicate()
+            _end(process)
     encoders = _CODEC_LINE.findall(lists["encoders"])
     return Tool(
         path=path,
@@ -267,8 +282,8 @@ def _remember(key: tuple[str, int, int], tool: Tool) -> None:
 
 # ---------------------------------------------------------------- what a profile needs
 
-_WELL_KNOWN_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libaom-av1", "prores_ks", "dnxhd", "ffv1")
-_WELL_KNOWN_AUDIO_ENCODERS = ("aac", "libopus", "libmp3lame", "libvorbis", "flac", "ac3", "pcm_s16le")
+WELL_KNOWN_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libaom-av1", "prores_ks", "dnxhd", "ffv1")
+WELL_KNOWN_AUDIO_ENCODERS = ("aac", "libopus", "libmp3lame", "libvorbis", "flac", "ac3", "pcm_s16le")
 
 
 def require(tool: Tool, profile: Profile) -> None:
@@ -277,9 +292,9 @@ def require(tool: Tool, profile: Profile) -> None:
     Raises ProfileError, which says what is missing, the nearest names there are, and some that would do.
     """
     if profile.video is not None:
-        _require_encoder(tool, profile, profile.video.encoder, "video", tool.video_encoders, _WELL_KNOWN_ENCODERS)
+        _require_encoder(tool, profile, profile.video.encoder, "video", tool.video_encoders, WELL_KNOWN_ENCODERS)
     if profile.audio is not None:
-        _require_encoder(tool, profile, profile.audio.encoder, "audio", tool.audio_encoders, _WELL_KNOWN_AUDIO_ENCODERS)
+        _require_encoder(tool, profile, profile.audio.encoder, "audio", tool.audio_encoders, WELL_KNOWN_AUDIO_ENCODERS)
     if muxer(profile.container) not in tool.muxers:
         raise ProfileError(
             f"The profile {profile.name} asks for the container {profile.container!r}, which this ffmpeg "
@@ -304,24 +319,3 @@ def _require_encoder(
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), n=3)
     return f" Nearest: {', '.join(near)}." if near else ""
-
-
-_TRIAL_SECONDS = 30.0
-"""Drivers of some cards take seconds to wake."""
-
-
-def trial_encode(
-    tool: Tool, encoder: str, *, preset: str | None = None, options: Options = (), pixel_format: str | None = None
-) -> str | None:
-    """Encode one generated frame: None if that works, else a sentence that says why not.
-
-    A hardware encoder counts as present only if this returns None. It also tells whether an encoder takes a preset and
-    options, before any file is touched.
-    """
-    from pyprocessor.ffmpeg.diagnosis import diagnose
-    from pyprocessor.ffmpeg.run import run_once
-
-    command = trial_encode_argv(tool.path, encoder, preset=preset, options=options, pixel_format=pixel_format)
-    finished = run_once(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS)
-    found = diagnose(finished, os.fsencode(f"trial of {encoder}"))
-    return None if found is None else found.message

@@ -293,6 +293,8 @@ def _with_expectations(
     same_frames = film is None or same_frame_rate(profile, film)
     rate = film.video.frame_rate if film is not None and film.video is not None else None
     frame_seconds = min(2.0, float(1 / rate)) if rate else 0.0
+    if not same_frames and profile.video is not None and profile.video.fps is not None:
+        frame_seconds = max(frame_seconds, float(1 / profile.video.fps))
     notes = _left_out(dropped)
     if own and known and media.duration_seconds is not None and _far(media.duration_seconds, max(own)):
         notes.append(

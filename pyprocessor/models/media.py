@@ -31,6 +31,12 @@ class Source:
     size_bytes: int
     mtime_ns: int
 
+    @property
+    def root(self) -> bytes:
+        """The input root: what `relative` is below."""
+        above = self.path.removesuffix(self.relative)
+        return (above if above != self.path else os.path.dirname(self.path)).rstrip(b"/") or b"/"
+
 
 class StreamKind(StrEnum):
     VIDEO = "video"

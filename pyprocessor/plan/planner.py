@@ -87,6 +87,7 @@ def shape(
     more_to_come: bool,
     cpu_limit_percent: float | None = None,
     share: float = 1.0,
+    measured: bool = True,
 ) -> Shape:
     """How many processes, slots and threads suit this machine now.
 
@@ -94,6 +95,9 @@ def shape(
     is one job's cost at one thread (`Ready.typical`). Of all cores only `cpu_limit_percent` are reckoned with. `share`
     is the governor's: what runs at once, and the size of batches, are to be that part of what they would be; threads
     are not widened in exchange, since they take memory too.
+
+    Where memory holds fewer jobs than there are cores, each gets more threads, unless most of the work was never
+    `measured`: it may well turn out smaller, and jobs side by side use cores best.
     """
     budget, limit = memory_budget(reading, settings), memory_limit(reading, settings)
     cores = max(1, int(reading.cores * min(cpu_limit_percent or 100.0, 100.0) / 100 + 0.5))
@@ -107,7 +111,8 @@ def shape(
     if settings.jobs is not None:
         # Asked for by name: that many processes even where there are fewer cores, but not more than memory holds.
         concurrency = max(concurrency, min(settings.jobs, most_at_once))
-    threads = max(1, min(cores // concurrency, MAX_THREADS))
+    hoped_for = concurrency if measured else cores if more_to_come else min(cores, max(1, jobs_known))
+    threads = max(1, min(cores // max(hoped_for, concurrency), MAX_THREADS))
     while threads > 1 and concurrency * need * (1 + _THREAD_GROWTH * (threads - 1)) > budget:
         threads -= 1
     concurrency, cores = max(1, int(concurrency * share)), max(1, int(cores * share))
@@ -186,7 +191,10 @@ def next_batch(
     while threads > 1 and (room is None or memory_need(first, threads) > room):
         threads -= 1
     free_slots = max(1, min(free_slots, free_cores // threads))
-    slots = 1 if room is None else -(-free_slots // max(1, shape.processes - len(running)))
+    processes = shape.processes - len(running)
+    if fixed is not None:
+        processes = min(processes, -(-len(ready) // fixed))
+    slots = 1 if room is None else -(-free_slots // max(1, processes))
     packing = Packing(
         ready,
         lambda e: widening.threads(e) == wanted,

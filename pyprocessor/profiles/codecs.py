@@ -6,6 +6,7 @@ Which container holds which codec was tried with FFmpeg 9.0.2 by muxing a clip o
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _X26X_PRESETS = (
@@ -122,6 +123,9 @@ SAMPLE_RATES: dict[str, tuple[int, ...]] = {
     "eac3": (32000, 44100, 48000),
 }
 """The only sample rates (Hz) that a codec takes, for those that take few."""
+
+EIGHT_BIT_FORMATS = re.compile(r"(yuvj?4[0-4][0-4]p|yuva4[0-4][0-4]p|nv\d\d|rgb24|bgr24|rgba|bgra|gbrp|gray)")
+"""Pixel formats that cannot hold HDR."""
 
 DEFAULT_AUDIO_RATES = {"aac": 160_000, "opus": 128_000, "mp3": 192_000, "vorbis": 160_000}
 """Bits per second of stereo, for codecs whose encoder's own default is lower than what plays without artefacts."""

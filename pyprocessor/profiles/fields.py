@@ -217,7 +217,7 @@ FrameRate = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": quantities.MAX_FPS},
+                {"type": "number", "minimum": float(quantities.MIN_FPS), "maximum": quantities.MAX_FPS},
                 {"type": "string", "pattern": r"^\s*[0-9.]+\s*([/:]\s*[0-9]+)?\s*$"},
             ]
         }

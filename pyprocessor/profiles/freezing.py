@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, replace
 from enum import Enum
 from fractions import Fraction
@@ -20,6 +19,7 @@ from pyprocessor.models import (
 from pyprocessor.profiles.codecs import (
     CONTAINERS,
     DEFAULT_AUDIO_RATES,
+    EIGHT_BIT_FORMATS,
     SAMPLE_RATES,
     VIDEO_ENCODERS,
     ContainerFacts,
@@ -58,7 +58,6 @@ _CONTENT = (
 """The fields of a Profile that decide what an output holds; names and limits do not."""
 
 SOURCE_PIXEL_FORMAT = "source"
-_EIGHT_BIT = re.compile(r"(yuvj?4[0-4][0-4]p|yuva4[0-4][0-4]p|nv\d\d|rgb24|bgr24|rgba|bgra|gbrp|gray)")
 
 
 class Freezer:
@@ -201,7 +200,7 @@ class Freezer:
             return "yuv420p10le" if hdr is HdrPolicy.KEEP else "yuv420p"
         if said.pixel_format == SOURCE_PIXEL_FORMAT:
             return None
-        if hdr is HdrPolicy.KEEP and _EIGHT_BIT.fullmatch(said.pixel_format):
+        if hdr is HdrPolicy.KEEP and EIGHT_BIT_FORMATS.fullmatch(said.pixel_format):
             rule = f"must have 10 bits or more, such as yuv420p10le, because {self._merged.origin(('video', 'hdr'))}"
             self._wrong(("video", "pixel_format"), said.pixel_format, f"{rule} keeps HDR")
         return said.pixel_format

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyprocessor.errors import ProfileError
-from pyprocessor.models import display
+from pyprocessor.models import HdrPolicy, display
 from pyprocessor.profiles.builtin import builtin_names, read_builtin
-from pyprocessor.profiles.codecs import family
+from pyprocessor.profiles.codecs import EIGHT_BIT_FORMATS, family
 from pyprocessor.profiles.documents import Document, KeyPath, read_document
 from pyprocessor.profiles.flat import is_flat, translate
 from pyprocessor.profiles.problems import Origin, SettingsRefused, listed, nearest
@@ -188,13 +188,15 @@ def merge(layers: Sequence[Layer]) -> Merged:
     """The layers laid over each other, later ones on top: tables key by key, all else replaced, null unset.
 
     A layer that names an encoder of another family than the layers below drops what those said in that family's
-    terms (preset, tune, CRF, options), and a notice tells of it.
+    terms (preset, tune, CRF, options), one that keeps HDR drops a pixel format of 8 bits from below, and a notice
+    tells of it.
     """
     merged = Merged()
     for layer in layers:
         merged.notices += layer.notices
         merged.values.pop("description", None)  # describes the layer below alone
         _change_encoder(merged, layer)
+        _keep_hdr(merged, layer)
         _lay(merged, merged.values, layer.values, layer, ())
     return merged
 
@@ -215,6 +217,20 @@ def _change_encoder(merged: Merged, layer: Layer) -> None:
         merged.notices.append(
             f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
             f"{', '.join(told)}."
+        )
+
+
+def _keep_hdr(merged: Merged, layer: Layer) -> None:
+    below: dict[str, Any] = merged.values.get("video", {})
+    above: dict[str, Any] = layer.values.get("video", {})
+    written = below.get("pixel_format")
+    if above.get("hdr") != HdrPolicy.KEEP or "pixel_format" in above or written is None:
+        return
+    if EIGHT_BIT_FORMATS.fullmatch(written):
+        del below["pixel_format"]
+        origin = layer.origins["video", "hdr"]
+        merged.notices.append(
+            f"{origin.prefix}{origin.subject} keeps HDR, so the 8-bit pixel format {written} no longer applies."
         )
 
 

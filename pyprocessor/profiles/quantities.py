@@ -26,6 +26,8 @@ _NTSC_TOLERANCE = Fraction(6, 1000)
 """People write 23.976, 23.98, 29.97, 59.94: each within 6/1000 of n*1000/1001."""
 _NTSC_BASES = (24, 30, 48, 60, 120)
 
+MIN_FPS = Fraction(1, 10)
+"""Below it, a film has fewer pictures than anybody calls one, and short ones would have none."""
 MAX_FPS = 240
 """SVT-AV1 takes no more, and few cameras make more."""
 
@@ -72,11 +74,11 @@ def parse_bit_rate(value: object) -> int:
 
 
 def parse_frame_rate(value: object) -> Fraction:
-    """Frames per second, above 0 and at most 240, from 30, 23.976 or `30000/1001`.
+    """Frames per second, from 0.1 to 240, out of 30, 23.976 or `30000/1001`.
 
     Decimals near an NTSC rate become it exactly: 29.97 is 30000/1001. Raises ValueError.
     """
-    rule = f"must be a frame rate above 0 and at most {MAX_FPS}: a number such as 25 or 23.976, or 30000/1001"
+    rule = f"must be a frame rate from {float(MIN_FPS)} to {MAX_FPS}: a number such as 25 or 23.976, or 30000/1001"
     if isinstance(value, Fraction):
         rate = value
     elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
@@ -90,7 +92,7 @@ def parse_frame_rate(value: object) -> Fraction:
             rate = _exact_rate(Fraction(text))
         else:
             raise ValueError(rule)
-    if not 0 < rate <= MAX_FPS:
+    if not MIN_FPS <= rate <= MAX_FPS:
         raise ValueError(rule)
     return rate
 

@@ -13,6 +13,7 @@ import os
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import display
+from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import copy_file, make_folders, sync_folder, temporary_beside
 from pyprocessor.publish.partials import OutputSeal, discard, note_copy
 from pyprocessor.publish.refusals import refusal
@@ -21,12 +22,13 @@ from pyprocessor.publish.renames import rename_exclusive
 _WISH = "could not be given its name"
 
 
-def publish(partial: bytes, final: bytes, *, seal: OutputSeal, replace: bool) -> OutputSeal:
+def publish(partial: bytes, final: bytes, *, seal: OutputSeal, replace: bool, bounds: Bounds) -> OutputSeal:
     """Gives a verified and sealed file its final name, making the folders above it.
 
     `replace` says whether a file already there may be replaced; without it a name that is taken is refused, even if it
-    was taken a moment ago. Returns size and mtime as they lie under the final name: those of `seal`, but for a copy to
-    a file system that keeps times less exactly. The file keeps the permissions it was made with.
+    was taken a moment ago. A name outside `bounds` is refused either way. Returns size and mtime as they lie under the
+    final name: those of `seal`, but for a copy to a file system that keeps times less exactly. The file keeps the
+    permissions it was made with.
 
     Raises PublishError. The partial is then still there and the final name is as it was, unless it is the very last
     step that failed, bringing the new name to the disk.
@@ -34,6 +36,7 @@ def publish(partial: bytes, final: bytes, *, seal: OutputSeal, replace: bool) ->
     try:
         _check(partial, seal)
         folder = os.path.dirname(final)
+        bounds.check(final)
         make_folders(folder)
         try:
             _rename(partial, final, replace=replace)

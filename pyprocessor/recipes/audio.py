@@ -16,6 +16,11 @@ _LOSSLESS = ("pcm_", "flac", "alac", "wavpack")
 _BITRATE_LIMITS = {"libopus": (6_000, 256_000), "aac": (8_000, 288_000), "libmp3lame": (8_000, 160_000)}
 """Bits per second for each channel, lowest and highest that the encoder takes at every sample rate in use."""
 _UNLIMITED = (8_000, 320_000)
+_GAPS_FILLED = Filter("aresample", options=(("async", "1"),))
+"""Where time stamps leave a gap of 0.1 s or more, silence fills it, and what overlaps is cut; else no sample changes.
+
+Without it a gap becomes one frame that lasts long, and players that count samples run out of step with the picture.
+"""
 
 
 def audio_stream(settings: AudioSettings, stream: StreamInfo, plan: StreamPlan) -> MappedStream:
@@ -34,7 +39,7 @@ def audio_stream(settings: AudioSettings, stream: StreamInfo, plan: StreamPlan) 
         source,
         "a",
         settings.encoder,
-        filters=_layout_filters(settings.encoder, stream.audio, channels),
+        filters=(*_layout_filters(settings.encoder, stream.audio, channels), _GAPS_FILLED),
         options=(*options, *_layout_options(settings.encoder, channels)),
     )
 

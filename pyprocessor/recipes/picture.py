@@ -28,7 +28,16 @@ _FORMATS: dict[str, tuple[str, ...]] = {
 }
 """Pixel formats by encoder, for profiles that keep the source's; another encoder chooses for itself."""
 _DEEP_FORMAT = re.compile(r"1[0246](le|be)?$")
-_STALE_SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA")
+_STALE_SIDE_DATA = (
+    "MASTERING_DISPLAY_METADATA",
+    "CONTENT_LIGHT_LEVEL",
+    "DYNAMIC_HDR_PLUS",
+    "DOVI_RPU_BUFFER",
+    "DOVI_METADATA",
+    "25",
+    "26",
+)
+"""What describes HDR pictures. 25 is DYNAMIC_HDR_VIVID and 26 AMBIENT_VIEWING_ENVIRONMENT, whose names FFmpeg 5.1 lacks."""
 _HIGH_DEFINITION_LINES = 720
 """From this height on, video that does not state its colours is BT.709 (as players and ffmpeg assume)."""
 _REFERENCE_WHITE = "100"
@@ -234,4 +243,5 @@ def _rate(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> tup
     rate = settings.fps or video.frame_rate or Fraction(25)
     if settings.encoder == "libsvtav1":
         rate = min(rate, Fraction(FASTEST_AV1))
-    return (Filter("fps", options=(("fps", f"{rate.numerator}/{rate.denominator}"),)),)
+    # A film shorter than half of one output picture would be rounded away: its end is not rounded, but passed on.
+    return (Filter("fps", options=(("fps", f"{rate.numerator}/{rate.denominator}"), ("eof_action", "pass"))),)

@@ -16,6 +16,13 @@ _HEVC_ENCODERS = ("libx265", "hevc_", "libkvazaar")
 _QUALITY_BY_CRF = frozenset(("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1"))
 _COARSE_CLOCKS = ("matroska", "flv", "asf")
 """Containers that round time stamps to milliseconds: at a constant rate the encoder's own clock is truer."""
+_LAST_PICTURE = (
+    "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_DTS,DTS),DURATION+0*st(0,max(ld(0),PTS+DURATION)),"
+    "max(DURATION,max(ld(0),PTS+DURATION)-STARTPTS+STARTDTS-DTS))'"
+)
+"""MP4 counts a track's length in decoding order, and the last packet there is not the last picture: where pictures last
+unequally, the end of the track would be cut. So the last packet is made to last until the last picture ends.
+"""
 _MUXING_QUEUE_PACKETS = "4096"
 """Packets of one stream that wait for another's first: sparse subtitles overflow ffmpeg's 128."""
 _STATISTICS_TAGS = (
@@ -130,6 +137,8 @@ def _video_stream(
         *_keyframes(settings, stream),
         *_timing(media, contract, stream),
     ]
+    if profile.container in ("mp4", "mov") and stream.video.variable_frame_rate:
+        options.append(("bsf", _LAST_PICTURE))
     if settings.encoder.startswith(_HEVC_ENCODERS) and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if settings.encoder in ("libx265", "libsvtav1"):

@@ -6,13 +6,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import makespan, memory, sampler, small_files, startup
+from tests.benchmarks import calibration, makespan, memory, sampler, small_files, startup
 
 BENCHMARKS = {
     "startup": startup.measure,
     "small-files": small_files.measure,
     "rerun": small_files.measure_rerun,
     "sampler": sampler.measure,
+    "calibration": calibration.measure,
     "makespan": makespan.measure,
     "memory": memory.measure,
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pyprocessor.cli import main
+from pyprocessor.cli.main import main
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import ProcessIdentity

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyprocessor.cli import main
+from pyprocessor.cli.main import main
 from pyprocessor.cli.doctor import CLASSES_TOLD, most_used
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.calibration import default_path, save

@@ -13,8 +13,7 @@ import click
 import pytest
 
 from pyprocessor import __version__
-from pyprocessor.cli import main
-from pyprocessor.cli.main import LazyGroup, pyprocessor
+from pyprocessor.cli.main import LazyGroup, main, pyprocessor
 from pyprocessor.errors import ExitCode, FfmpegUnusable, OutputBusy, OutputUnwritable
 
 Captured = pytest.CaptureFixture[str]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.cli import main
+from pyprocessor.cli.main import main
 from pyprocessor.cli import run as run_module
 from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import keep_apart

@@ -103,6 +103,23 @@ def test_memory_bounds_what_runs_at_once() -> None:
     assert how.concurrency * GIB <= how.memory_budget_bytes
 
 
+@pytest.mark.parametrize("more_to_come", [False, True])
+def test_what_was_never_measured_is_not_widened_for_want_of_memory(more_to_come: bool) -> None:
+    """Memory holds one at a time as far as is known; it may prove to hold two, which use two cores better."""
+    for measured, threads in ((True, 2), (False, 1)):
+        how = shape(
+            reading(2, total=2 * GIB),
+            AUTO,
+            jobs_known=50,
+            typical=Cost(1.0, GIB, 0),
+            more_to_come=more_to_come,
+            measured=measured,
+        )
+        assert (how.concurrency, how.threads) == (1, threads)
+    alone = shape(reading(2), AUTO, jobs_known=1, typical=Cost(1.0, MIB, 0), more_to_come=False, measured=False)
+    assert alone.threads == 2
+
+
 def test_jobs_is_the_number_of_batches_at_once() -> None:
     """`--jobs` is obeyed, also beyond the cores, but not beyond files or memory."""
     assert (
@@ -229,7 +246,8 @@ def test_batches_shrink_towards_the_end() -> None:
     assert sum(sizes) == 200
     assert sizes[0] >= 40
     assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
-    assert min(sizes[:-1]) >= 4
+    # The last two start at once on the two cores that are idle here.
+    assert min(sizes[:-2]) >= 4
 
 
 def test_slots_beside_a_long_job_are_filled() -> None:
@@ -333,6 +351,16 @@ def test_fixed_batch_size_waits_for_the_listing() -> None:
     last = next_batch(ready, how, settings, ESTIMATION, batch_id=1)
     assert last is not None
     assert len(last.entries) == 2
+
+
+@pytest.mark.parametrize("batch_size", [4, 100])
+def test_a_fixed_batch_that_holds_all_files_gets_all_slots(batch_size: int) -> None:
+    """There will be no other process to share the cores with."""
+    settings = BatchSettings(batch_size=batch_size)
+    ready = queue(*[(10.0, 100)] * 4)
+    made = next_batch(ready, shaped(2, jobs=4, settings=settings), settings, ESTIMATION, batch_id=1)
+    assert made is not None
+    assert (len(made.entries), made.batch.slots) == (4, 2)
 
 
 def test_fixed_batch_that_must_wait_for_memory_gives_everything_back() -> None:

@@ -353,6 +353,19 @@ def test_container_brings_its_usual_encoders(write: Write) -> None:
     assert load(write("container: mpegts")).profile.extension == "ts"
 
 
+def test_hdr_kept_above_drops_eight_bits_from_below(write: Write) -> None:
+    """What a base says for SDR is no objection to keeping HDR, but what the layer itself says is."""
+    loaded = load(write("extends: default\nvideo: {hdr: keep, encoder: libx265}"))
+    assert loaded.profile.video is not None
+    assert loaded.profile.video.pixel_format == "yuv420p10le"
+    assert any("8-bit pixel format yuv420p no longer applies" in notice for notice in loaded.notices)
+    deep = load(write("extends: archive\nvideo: {hdr: keep}")).profile.video
+    assert deep is not None
+    assert deep.pixel_format == "yuv420p10le"
+    assert "10 bits" in error_of(write("extends: default\nvideo: {hdr: keep, pixel_format: yuv420p}"))
+    assert "10 bits" in error_of(write("extends: archive\nvideo: {pixel_format: yuv420p}"))
+
+
 def test_hdr_kept_takes_ten_bits(write: Write) -> None:
     """Keeping HDR without a pixel format chooses one of ten bits; `source` keeps the source's."""
     kept = load(write("video: {encoder: libx265, hdr: keep}")).profile.video

@@ -50,13 +50,14 @@ def test_channels_are_never_added() -> None:
 def test_opus_gets_a_layout_it_takes() -> None:
     """5.1 with side speakers, as AC-3 has it, is refused by Opus otherwise."""
     made = audio_stream(AudioSettings(encoder="libopus"), track(6, "5.1(side)"), ENCODE)
-    assert [(f.name, f.options) for f in made.filters] == [("aformat", (("channel_layouts", "5.1"),))]
+    assert (made.filters[0].name, made.filters[0].options) == ("aformat", (("channel_layouts", "5.1"),))
     assert ("mapping_family", "1") in made.options
 
 
-def test_stereo_is_left_alone() -> None:
-    """The ordinary case has no filters."""
-    assert audio_stream(AudioSettings(), track(2, "stereo"), ENCODE).filters == ()
+def test_stereo_keeps_its_layout_and_gets_its_gaps_filled() -> None:
+    """The ordinary case has no filter but the one that puts silence where samples are missing."""
+    made = audio_stream(AudioSettings(), track(2, "stereo"), ENCODE)
+    assert [(f.name, f.options) for f in made.filters] == [("aresample", (("async", "1"),))]
 
 
 def test_many_channels_without_names_keep_the_first() -> None:

@@ -1,0 +1,53 @@
+"""Where the command begins. It imports next to nothing, so that a signal during the imports ends in a sentence, too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+
+
+class Terminated(BaseException):
+    """SIGTERM came while no run was there to heed it."""
+
+
+def main() -> int:
+    """Run the command with the arguments of the process and return its exit code."""
+    _have_standard_streams()
+    if not sys.warnoptions:
+        # Python's own warnings are for developers, and would stand between lines that are promised to be JSON.
+        warnings.simplefilter("ignore")
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        from pyprocessor.cli.main import main as command
+
+        return command()
+    except (KeyboardInterrupt, Terminated) as ended:
+        from pyprocessor.cli.session import INTERRUPTED, Session
+        from pyprocessor.errors import ExitCode
+
+        code = ExitCode.TERMINATED if isinstance(ended, Terminated) else ExitCode.INTERRUPTED
+        return Session.of(sys.argv[1:]).fail(INTERRUPTED, code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise Terminated
+
+
+def _have_standard_streams() -> None:
+    """Open nothing in the place of standard streams that the caller closed.
+
+    Else their numbers would go to the next files that are opened, and what is printed would end up in those.
+    """
+    for number, mode in ((0, "r"), (1, "w"), (2, "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if number == 1 and sys.stdout is None:
+            sys.stdout = open(number, mode, encoding="utf-8", closefd=False)
+        elif number == 2 and sys.stderr is None:
+            sys.stderr = open(number, mode, encoding="utf-8", closefd=False)

@@ -1,0 +1,57 @@
+"""Where outputs may go: never among the sources, wherever links in the output folder lead."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from pyprocessor.errors import FailureKind, PublishError
+from pyprocessor.models import Source, display
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What must not be touched while one source's output gets its name. Paths are absolute."""
+
+    output_root: bytes
+    source: Source
+
+    def check(self, final: bytes) -> None:
+        """Raises PublishError where `final` is the source itself, or lies among the sources."""
+        folder, sources = os.path.dirname(final), os.path.dirname(self.source.path)
+        stray = among_sources(folder, sources, output_root=self.output_root, input_root=self.source.root)
+        if stray is not None:
+            raise PublishError(FailureKind.PERMISSION, f"{display(final)} was not given its name: {stray}.")
+        if _same(final, self.source.path) and _same(folder, sources):
+            raise PublishError(
+                FailureKind.PERMISSION,
+                f"{display(final)} was not given its name: that is the source itself; choose another output folder.",
+            )
+
+
+def among_sources(folder: bytes, sources: bytes, *, output_root: bytes, input_root: bytes) -> str | None:
+    """Why nothing may be written to `folder`, which need not exist: it really lies in the input, or is the folder of
+    the source, `sources`. None where all is well.
+
+    An output folder may lie in the input, and links in it may lead to other disks: only a way back is refused.
+    """
+    real = os.path.realpath(folder)
+    if _within(real, os.path.realpath(output_root)):
+        return None
+    if not _within(real, os.path.realpath(input_root)) and real != os.path.realpath(sources):
+        return None
+    return (
+        f"{display(folder)} leads to {display(real)}, which is in the input, where it could take the place of a "
+        "source; remove that link from the output folder"
+    )
+
+
+def _within(path: bytes, root: bytes) -> bool:
+    return os.path.commonpath([path, root]) == root
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    try:
+        return os.path.samestat(os.lstat(one), os.lstat(other))
+    except OSError:
+        return False
