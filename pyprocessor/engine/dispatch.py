@@ -22,8 +22,8 @@ from pyprocessor.engine.waiting import Waiting
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, Cost, Reading, display
 from pyprocessor.plan.admission import RunningJob, may_start, memory_need
-from pyprocessor.plan.packing import OverBudget
-from pyprocessor.plan.planner import Running, memory_budget, next_batch, shape
+from pyprocessor.plan.packing import OverBudget, mebibytes
+from pyprocessor.plan.planner import Running, memory_budget, memory_limit, next_batch, shape
 from pyprocessor.plan.ready import Entry
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.publish.state_folder import StateFolder
@@ -38,13 +38,15 @@ class Allowance:
     """What the governor allows until it looks again, `look` being the number of its last look.
 
     `one_only`: only where nothing runs, and only one job. `room_bytes`: predicted memory of what is started, unless
-    nothing runs. `share`: what concurrency and the size of batches are multiplied by, at most 1.
+    nothing runs; `wall_room_bytes`: what is left to where memory ends. `share`: what concurrency and the size of
+    batches are multiplied by, at most 1.
     """
 
     look: int
     admit: bool = True
     one_only: bool = False
     room_bytes: float = math.inf
+    wall_room_bytes: float = math.inf
     share: float = 1.0
 
 
@@ -98,6 +100,7 @@ class Dispatch:
         self._admitted = 0
         self._look = 0
         self._claimed_bytes = 0
+        self._told_waiting = False
 
     @property
     def running(self) -> list[tuple[Active, int]]:
@@ -290,17 +293,30 @@ class Dispatch:
         )
         if not verdict.start:
             return False
-        claimed = self._claimed_bytes + memory_need(job.entry, threads)
+        need = memory_need(job.entry, threads)
+        if not sent and allowance.wall_room_bytes < need <= memory_limit(
+            conditions.reading, self._request.profile.batch
+        ):
+            self._tell_of_waiting(job, need, allowance.wall_room_bytes)
+            return False
+        claimed = self._claimed_bytes + need
         if sent and (allowance.one_only or claimed > allowance.room_bytes):
             return False
         disk = sum(other.entry.disk_bytes for _, other in sent) + job.entry.disk_bytes
         if sent and conditions.reading.free_disk_bytes - disk < throttling.disk_reserve_bytes:
             return False
-        self._claimed_bytes = claimed
+        self._claimed_bytes, self._told_waiting = claimed, False
         if model.measured_count(replace(job.entry.cost_class, threads=threads)) == 0:
             self._admitted += 1
         process.send_next(self._prepare(process, job).item)
         return True
+
+    def _tell_of_waiting(self, job: Active, need: int, room: float) -> None:
+        """Tell, once, that other programs leave too little memory for even one file."""
+        if not self._told_waiting:
+            self._told_waiting = True
+            text = f"{job.name} waits: it is predicted to take {mebibytes(need)}, and other programs leave "
+            self._ledger.notice("warning", f"{text}{mebibytes(max(0, int(room)))} of memory.", job_id=job.job_id)
 
     def _prepare(self, process: BatchProcess, job: Active) -> Prepared:
         """The job's work item and features, looked up when first asked for, and what it is reckoned with now."""

@@ -24,7 +24,7 @@ from pyprocessor.engine.calibrating import learned
 from pyprocessor.engine.child import context
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
-from pyprocessor.engine.hold import hold
+from pyprocessor.engine.hold import Held, hold
 from pyprocessor.engine.interrupt import Interrupts, Wish
 from pyprocessor.engine.ledger import INTERRUPTED, Ledger
 from pyprocessor.engine.listener import Listener, RunRequest
@@ -43,12 +43,12 @@ from pyprocessor.engine.messages import (
 )
 from pyprocessor.engine.outlook import Outlook
 from pyprocessor.engine.pool import Active, BatchProcess
-from pyprocessor.engine.recovery import recover, was_published
+from pyprocessor.engine.recovery import drop_partial, recover, refuse_if_busy, was_published
 from pyprocessor.engine.schedule import Phase, Schedule
 from pyprocessor.engine.system import network_filesystem, process_identity
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
-from pyprocessor.errors import ExitCode, FailureKind
+from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Overrun, Usage, display
 from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
@@ -59,6 +59,8 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 SETTLE_SECONDS = 10.0
 """How long processes that were told to end may take before they are killed."""
+STILLBORN_AT_MOST = 10
+"""Batch processes in a row that end before they begin a file: more will not help."""
 NO_MEMORY = "memory ran out and the system killed its ffmpeg"
 
 
@@ -97,14 +99,16 @@ class Engine:
     def run(self) -> RunResult:
         """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before anything began."""
         folder = prepare_state_folder(self._request.output)
-        with hold(folder.path, self._request.output):
+        with hold(folder.path, self._request.output) as held:
             local = not network_filesystem(folder.path)
             with Journal.open(folder.path, wal=local) as journal, Interrupts() as interrupts:
+                refuse_if_busy(journal, self._request.output)
                 run = _Run(
                     self._request,
                     self._listener,
                     self._context,
                     folder,
+                    held,
                     journal,
                     interrupts,
                     model=self._model,
@@ -120,6 +124,7 @@ class _Run:
         listener: Listener,
         context: BaseContext,
         folder: StateFolder,
+        held: Held,
         journal: Journal,
         interrupts: Interrupts,
         *,
@@ -128,6 +133,8 @@ class _Run:
     ) -> None:
         self._request = request
         self._listener = listener
+        self._folder = folder
+        self._held = held
         self._journal = journal
         self._interrupts = interrupts
         self._began = time.monotonic()
@@ -152,6 +159,7 @@ class _Run:
         self._wish = Wish.GO_ON
         self._end_by = math.inf
         self._disk_trouble = False
+        self._stillborn = 0
         self._schedule = Schedule.begin(request.profile.schedule, _local_time())
         self._phase = Phase.OPEN
         self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
@@ -183,7 +191,8 @@ class _Run:
             for process in self._dispatch.processes:
                 process.child.kill()
             self._note(self._calibration.keep())
-            self._journal.end_run(exit_code)
+            tally = self._tally
+            self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
         return RunResult(exit_code, self._run_id, self._tally.done_before, self._tally.failed_before)
 
     @property
@@ -305,6 +314,7 @@ class _Run:
     def _message(self, process: BatchProcess, message: FromWorker, now: float) -> None:
         match message:
             case Started(job_id):
+                self._stillborn, process.began = 0, True
                 self._ledger.started(process.jobs[job_id], process.identity, process.batch.threads)
             case Spawned(job_id, ffmpeg):
                 active = process.jobs[job_id]
@@ -365,11 +375,20 @@ class _Run:
         """The process is gone, or given up on. Whatever it still owned is charged to it, exit code 0 or not."""
         process.child.kill()
         self._dispatch.processes.remove(process)
+        if process.jobs and not process.began and not process.draining:
+            self._stillborn += 1
+            if self._stillborn >= STILLBORN_AT_MOST:
+                raise ChildUnstartable(
+                    f"{self._stillborn} batch processes in a row ended before they began a file; see whether something "
+                    "on this system kills them (memory limits, security software), and run the same command again."
+                )
         self._journal.end_batch(process.batch.id, process.child.exit_code)
         self._grants = [(owner, grant) for owner, grant in self._grants if owner is not process]
         waiting = self._dispatch.waiting
         for active in tuple(process.jobs.values()):
             process.let_go(active.job_id)
+            if active.prepared is not None:
+                drop_partial(self._folder, active.prepared.item.partial)
             if active.state is JobState.RUNNING and not process.ending:
                 waiting.put_back(self._ledger.crashed(active), now)
             elif active.state is JobState.PUBLISHING:
@@ -418,6 +437,9 @@ class _Run:
             for process in self._dispatch.processes:
                 self._take_back(process, now)
                 process.ask_back()
+        lost = self._held.lost()
+        if lost is not None:
+            self._disk_full(lost, now)
         if self._watch.disk_is_low and not self._dispatch.processes and self._dispatch.waiting:
             self._disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
         if self._watch.readings > readings:

@@ -110,6 +110,8 @@ class BatchProcess:
         self._sent: set[str] = set()
         self._closed = False
         self._held = False
+        self.began = False
+        """Whether it has started a file."""
         self.draining = False
         self.ending = False
         self.child = Child(context, worker_main, setup, f"pyprocessor-batch-{batch.id}")

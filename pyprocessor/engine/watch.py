@@ -60,6 +60,8 @@ class Watch:
             admit=self._latest.admit,
             one_only=self._latest.level > Level.NORMAL,
             room_bytes=self._latest.room_bytes,
+            wall_room_bytes=self.reading.total_memory_bytes * self._profile.throttling.wall_percent / 100
+            - self.reading.used_memory_bytes,
             share=self._latest.share,
         )
 

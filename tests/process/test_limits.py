@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from pyprocessor.costs import calibration
-from pyprocessor.engine.dispatch import Dispatch
+from pyprocessor.engine.dispatch import Allowance, Dispatch
 from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ExitCode, FailureKind
 from pyprocessor.journal.reader import JournalReader
@@ -82,6 +82,26 @@ def test_strict_memory_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -
         assert name.decode() in row.reason
         assert "--strict-memory" in row.reason
     assert run(request(inputs, tmp_path / "out", profile=limited(strict_memory=True))).exit_code == ExitCode.OK
+    assert len(published(tmp_path / "out")) == 3
+
+
+def test_a_file_waits_while_others_leave_no_room_for_it(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is started into a wall; the user is told once, and the files are done when there is room."""
+    recorder = Recorder()
+    real = Watch.allowance.fget  # type: ignore[attr-defined]
+
+    def crowded(watch: Watch) -> Allowance:
+        waits = sum("waits: it is predicted" in text for _, text in recorder.notices)
+        room = 1.0 * MIB if waits == 0 or len(recorder.snapshots) < 3 else float("inf")
+        return replace(real(watch), wall_room_bytes=room)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(Watch, "allowance", property(crowded))
+    assert run(request(inputs, tmp_path / "out", profile=limited()), recorder).exit_code == ExitCode.OK
+    waited = [text for _, text in recorder.notices if "waits: it is predicted" in text]
+    assert len(waited) == 1
+    assert "other programs leave 1 MiB of memory" in waited[0]
     assert len(published(tmp_path / "out")) == 3
 
 

@@ -83,8 +83,7 @@ def test_the_governor_alone_saves_a_run_whose_predictions_are_wrong(
     assert run.returncode == 0, run.output
     assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * CLIPS
     kinds = set(_kinds(tmp_path / "out"))
-    assert "shrink" in kinds
-    assert kinds & {"suspend", "shed"}, "what was admitted fitted after all"
+    assert kinds & {"suspend", "shed"}, f"what was admitted fitted after all: {kinds}"
 
 
 def _kinds(output: Path) -> list[str]:

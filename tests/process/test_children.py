@@ -1,0 +1,246 @@
+"""What becomes of a run when starting, sealing, removing or the program around it goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyprocessor.engine import child as child_module
+from pyprocessor.engine import worker
+from pyprocessor.engine.child import Child, context
+from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PublishError
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import JobState, OutcomeKind, Profile
+from pyprocessor.profiles import load
+from tests.process.runs import Recorder, published, request, rows, run, states
+
+DEADLINE_SECONDS = 60.0
+patched = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+"""For tests that fork, so that batch processes have what was replaced in this one."""
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """Two files, one of them in a folder below."""
+    make_clip(tmp_path / "in" / "a.mov")
+    make_clip(tmp_path / "in" / "sub" / "b.mov")
+    return tmp_path / "in"
+
+
+def profile(*, stall_seconds: float = 60.0, max_retries: int = 0) -> Profile:
+    """The profile `fast` with other ways to deal with errors."""
+    fast = load("fast", environment={}).profile
+    return replace(fast, errors=replace(fast.errors, stall_seconds=stall_seconds, max_retries=max_retries))
+
+
+# ---------------------------------------------------------------- starting
+
+
+class Unwilling:
+    """A context whose processes do not start the first `failures` times."""
+
+    def __init__(self, failures: int, error: Exception) -> None:
+        self._failures = failures
+        self._error = error
+        self._context: Any = context("forkserver")
+
+    def Pipe(self, duplex: bool) -> Any:  # noqa: N802 - the context's own name
+        return self._context.Pipe(duplex)
+
+    def Process(self, **arguments: Any) -> Any:  # noqa: N802 - likewise
+        process = self._context.Process(**arguments)
+        if self._failures:
+            self._failures -= 1
+
+            def start() -> None:
+                raise self._error
+
+            process.start = start
+        return process
+
+
+def say_hello(connection: Connection, setup: object) -> None:
+    """An entry point that says what it was given, and the name of its main module: `__mp_main__` for a second one."""
+    connection.send((setup, sys.modules["__main__"].__name__))
+
+
+def end_with(connection: Connection, setup: int) -> None:
+    """An entry point that says nothing: it exits with this code, or dies of this signal if it is negative."""
+    if setup < 0:
+        os.kill(os.getpid(), -setup)
+        time.sleep(DEADLINE_SECONDS)
+    sys.exit(setup)
+
+
+def heard(child: Child) -> list[Any]:
+    """All that a child says until its end."""
+    said: list[Any] = []
+    end = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < end:
+        child.connection.poll(1.0)
+        try:
+            said += child.receive()
+        except EOFError:
+            return said
+    raise AssertionError("the child did not end")
+
+
+@pytest.mark.parametrize(
+    "error", [EOFError("unexpected EOF"), BlockingIOError(11, "not now"), ConnectionRefusedError()]
+)
+def test_a_process_that_did_not_start_is_started_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forkserver that was killed is back in a moment, and so may be what the system lacked."""
+    monkeypatch.setattr(child_module, "FIRST_PAUSE_SECONDS", 0.001)
+    unwilling: Any = Unwilling(child_module.START_TRIES - 1, error)
+    child = Child(unwilling, say_hello, 42, "pyprocessor-test")
+    assert heard(child)[0][0] == 42
+    assert child.join(10)
+
+
+def test_processes_that_never_start_are_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tried for ever, and the same command may be run again."""
+    monkeypatch.setattr(child_module, "FIRST_PAUSE_SECONDS", 0.001)
+    unwilling: Any = Unwilling(child_module.START_TRIES, BlockingIOError(11, "Resource temporarily unavailable"))
+    with pytest.raises(ChildUnstartable, match="Resource temporarily unavailable") as caught:
+        Child(unwilling, say_hello, 42, "pyprocessor-test")
+    assert caught.value.exit_code == ExitCode.TRY_AGAIN
+
+
+def test_a_process_that_ends_without_a_word_is_told() -> None:
+    """The next one would do the same; one that was killed is another matter."""
+    with pytest.raises(ChildUnstartable, match="exit code 3"):
+        heard(Child(context(), end_with, 3, "pyprocessor-test"))
+    assert heard(Child(context(), end_with, -signal.SIGKILL, "pyprocessor-test")) == []
+    assert heard(Child(context(), end_with, 0, "pyprocessor-test")) == []
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_the_main_module_is_not_imported_again(start_method: str) -> None:
+    """Nothing in it is needed, and it takes time and memory in every process."""
+    ((_, name),) = heard(Child(context(start_method), say_hello, None, "pyprocessor-test"))
+    assert name == "__main__"
+
+
+def test_processes_of_others_have_their_main_module() -> None:
+    """A program that uses multiprocessing itself finds it as it was."""
+    described: Callable[[str], dict[str, Any]] = child_module.spawn.get_preparation_data
+    before = set(described("another"))
+    context()
+    assert set(described("another")) == before
+    assert not {"init_main_from_name", "init_main_from_path"} & set(described("pyprocessor-scout"))
+
+
+def test_a_program_without_a_guard_runs_once(inputs: Path, tmp_path: Path) -> None:
+    """It may call the engine at its top level, without asking whether it is the main module."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from tests.process.runs import request, run\n"
+        "from pathlib import Path\n"
+        "print('begun')\n"
+        f"print(run(request(Path({str(inputs)!r}), Path({str(tmp_path / 'out')!r}))).exit_code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert (done.stdout.split(), done.stderr) == (["begun", "0"], "")
+    assert published(tmp_path / "out") == {"a.mp4", "sub/b.mp4"}
+
+
+# ---------------------------------------------------------------- inside a batch process
+
+
+def refuse(path: bytes) -> Any:
+    """As `seal` or `discard` where the folder may not be written."""
+    raise PublishError(FailureKind.PERMISSION, f"{os.fsdecode(path)} could not be touched.")
+
+
+@patched
+def test_a_partial_that_cannot_be_removed_ends_one_job(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, standin_ffmpeg: str
+) -> None:
+    """The job fails for its own reason, its process lives on, and the others are done."""
+    monkeypatch.setattr(worker, "discard", refuse)
+    (inputs / "a.mov").rename(inputs / "standin-fail.mov")
+    recorder = Recorder()
+    asked = request(inputs, tmp_path / "out", profile=profile(), tool_path=standin_ffmpeg)
+    assert run(asked, recorder, start_method="fork").exit_code == ExitCode.SOME_FAILED
+    assert states(tmp_path / "out") == {b"standin-fail.mov": JobState.FAILED, b"sub/b.mov": JobState.SUCCEEDED}
+    assert rows(tmp_path / "out")[b"standin-fail.mov"].crashes == 0
+
+
+@patched
+def test_an_output_that_cannot_be_sealed_ends_one_job(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is refused after the verification is told as what it is."""
+    monkeypatch.setattr(worker, "seal", refuse)
+    run(request(inputs, tmp_path / "out", profile=profile()), start_method="fork")
+    for relative, row in rows(tmp_path / "out").items():
+        assert (row.state, row.failure, row.crashes) == (JobState.FAILED, FailureKind.PERMISSION, 0)
+        assert row.reason.startswith(f"{os.fsdecode(relative)}: ")
+        assert row.reason.endswith("could not be touched.")
+
+
+@patched
+def test_a_defect_in_a_batch_process_leaves_its_traceback_in_the_logs(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The process dies, which the engine charges; nothing is shown that is not a sentence."""
+
+    def break_down(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(worker, "_Attempt", break_down)
+    run(request(inputs, tmp_path / "out"), start_method="fork")
+    assert set(states(tmp_path / "out").values()) == {JobState.QUARANTINED}
+    logs = list((tmp_path / "out" / ".pyprocessor" / "logs").glob("crash-*.log"))
+    assert logs
+    assert "ZeroDivisionError" in logs[0].read_text()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["shortened", "gone"])
+def test_a_source_that_changed_is_not_blamed(change: str, tmp_path: Path, make_clip, standin_ffmpeg: str) -> None:  # type: ignore[no-untyped-def]
+    """What is replaced under way may look damaged in between; the next run takes it up. One that is gone failed."""
+    source = make_clip(tmp_path / "in" / "standin-stall.mov")
+    recorder = Recorder(on_started=lambda _: source.write_bytes(b"new") if change == "shortened" else source.unlink())
+    asked = request(tmp_path / "in", tmp_path / "out", profile=profile(stall_seconds=1.0), tool_path=standin_ffmpeg)
+    run(asked, recorder)
+    ((_, outcome, _),) = recorder.outcomes
+    if change == "gone":
+        assert outcome.kind is OutcomeKind.FAILED
+    else:
+        assert outcome.kind is OutcomeKind.SKIPPED
+        assert "The source changed" in outcome.reason
+
+
+def test_a_retry_is_told_once_and_kept(inputs: Path, tmp_path: Path, standin_ffmpeg: str) -> None:
+    """Listeners hear of it as the end of an attempt, not in a second sentence; the journal keeps it. Both say the
+    file's path below the input."""
+    (inputs / "sub" / "b.mov").rename(inputs / "sub" / "standin-first-segv.mov")
+    recorder = Recorder()
+    asked = request(inputs, tmp_path / "out", profile=profile(max_retries=1), tool_path=standin_ffmpeg)
+    # Spawned processes have today's environment, which the stand-in needs; a forkserver has that of its start.
+    assert run(asked, recorder, start_method="spawn").exit_code == ExitCode.OK
+    (retried,) = [outcome for _, outcome, again in recorder.outcomes if again]
+    assert retried.reason.startswith("sub/standin-first-segv.mov: ")
+    assert not [text for _, text in recorder.notices if "tried again" in text]
+    with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
+        kept = [event.text for event in journal.events() if "tried again" in event.text]
+    assert len(kept) == 1
+    assert kept[0].startswith("sub/standin-first-segv.mov: ")
