@@ -10,7 +10,7 @@ from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
-    """What the command returns to the shell; 69 to 75 follow sysexits.h, 130 and 143 are 128 + signal."""
+    """What the command returns to the shell; 69 to 75 follow sysexits.h, 129 to 143 are 128 + signal."""
 
     OK = 0
     SOME_FAILED = 1
@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     INTERNAL = 70
     OUTPUT_UNWRITABLE = 74
     TRY_AGAIN = 75
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -40,6 +41,8 @@ class FailureKind(StrEnum):
     """No space left, a quota, or an input/output error on the output."""
     PERMISSION = "permission"
     """A file or folder may not be read or written."""
+    UNAVAILABLE = "unavailable"
+    """The source cannot be reached: moved away, or its disk or network share does not answer."""
     INFRASTRUCTURE = "infrastructure"
     """Our own machinery failed: a pipe broke, a process could not be started."""
 
@@ -82,6 +85,12 @@ class JournalError(PyprocessorError):
     """The journal cannot be opened or is damaged."""
 
     exit_code = ExitCode.OUTPUT_UNWRITABLE
+
+
+class ChildUnstartable(PyprocessorError):
+    """The system starts no process for us, or only ones that end before their first word."""
+
+    exit_code = ExitCode.TRY_AGAIN
 
 
 class JobError(PyprocessorError):

@@ -42,12 +42,11 @@ def _have_standard_streams() -> None:
 
     Else their numbers would go to the next files that are opened, and what is printed would end up in those.
     """
-    for number, mode in ((0, "r"), (1, "w"), (2, "w")):
+    for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
-        if number == 1 and sys.stdout is None:
-            sys.stdout = open(number, mode, encoding="utf-8", closefd=False)
-        elif number == 2 and sys.stderr is None:
-            sys.stderr = open(number, mode, encoding="utf-8", closefd=False)
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    # Python has None for what was closed when it started.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)

@@ -100,7 +100,11 @@ _OPTIONS = (
     click.option("--retry-failed", is_flag=True, help="Try files again that failed in an earlier run."),
     click.option("--overwrite", is_flag=True, help="Replace files in the output folder that no run made."),
     click.option("--plan", is_flag=True, help="Show what would be done, and do nothing."),
-    click.option("--json", is_flag=True, help="Put one JSON document, the summary (or plan), on standard output."),
+    click.option(
+        "--json",
+        is_flag=True,
+        help="Put one JSON document on standard output: the summary, the plan, or why there is none.",
+    ),
     click.option(
         "--progress-interval",
         type=float,

@@ -22,7 +22,11 @@ def absolute(given: str, option: str) -> bytes:
 
 
 def readable_input(given: str) -> bytes:
-    """The input, known to exist and to be a file or a folder that can be listed; raises `UsageError`."""
+    """The input, known to exist and to be a file or a folder that can be listed; raises `UsageError`.
+
+    A folder comes without symbolic links, so that its files are the same ones whichever way it was reached; so does
+    the folder that a file lies in.
+    """
     path = absolute(given, "--input")
     try:
         mode = os.stat(path).st_mode
@@ -38,7 +42,9 @@ def readable_input(given: str) -> bytes:
         raise UsageError(f"The input {display(path)} does not exist; check --input.") from None
     except OSError as error:
         raise UsageError(f"The input {display(path)} cannot be read: {error.strerror}.") from None
-    return path
+    if stat.S_ISDIR(mode):
+        return os.path.realpath(path)
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
 def output_folder(given: str) -> bytes:

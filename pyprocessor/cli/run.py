@@ -21,8 +21,9 @@ from pyprocessor.cli.session import Session, StandardOutput, print_result
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
+from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import PlanReport
+from pyprocessor.models import PlanReport, display
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.publish.state_folder import state_folder
 from pyprocessor.report import summary
@@ -84,6 +85,11 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
 
 def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool) -> None:
     output = request.output
+    if not is_there(state_folder(output).path):
+        raise JournalError(
+            f"The journal in {display(state_folder(output).path)} was removed during the run, so there is no summary. "
+            "Finished outputs are in their places; run the same command again for the rest."
+        )
     with JournalReader.read_only(state_folder(output).path) as journal:
         row = journal.last_run()
         if row is None or row.id != result.run_id:

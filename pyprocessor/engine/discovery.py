@@ -6,22 +6,24 @@ when it dies or goes silent, and charges that to the file that was open.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Protocol
 
 from pyprocessor.engine import retry
 from pyprocessor.engine.child import Child
+from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.messages import (
     Candidate,
     Close,
+    Compare,
+    Compared,
     Found,
     Inspect,
     Inspected,
@@ -30,13 +32,14 @@ from pyprocessor.engine.messages import (
     PassedOver,
     ScoutSetup,
 )
+from pyprocessor.engine.place import Lies, Memory, Place, Question, place
 from pyprocessor.engine.scan import existing_output, order_key
 from pyprocessor.engine.scout import scout_main
+from pyprocessor.engine.told import told
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.contract import contract
-from pyprocessor.journal.rows import CachedMedia, JobRow
+from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import (
-    FINAL_STATES,
     Cost,
     CostFeatures,
     Job,
@@ -56,14 +59,6 @@ SCOUT_LIVES = 50
 NO_COST = Cost(0.0, 0, 0)
 
 
-class Memory(Protocol):
-    """What discovery asks of the journal."""
-
-    def job(self, job_id: str) -> JobRow | None: ...
-
-    def media(self, path: bytes, size_bytes: int, mtime_ns: int) -> CachedMedia | None: ...
-
-
 class Costs(Protocol):
     """What discovery asks of the cost model."""
 
@@ -71,39 +66,18 @@ class Costs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Todo:
-    """A job to do. `media` was read now and is not in the journal yet when `fresh`."""
+class _Asking:
+    """What the scout is asked of a file: to inspect it, once its place is known, or before that whether it is, or was,
+    the one at another path. `answers` are those to earlier questions."""
 
-    job: Job
-    features: CostFeatures
-    fresh: bool
+    candidate: Candidate
+    place: Place | None = None
+    question: Compare | None = None
+    answers: Mapping[bytes, bool] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True)
-class AlreadyDone:
-    """A job that an earlier run brought to a final state which still holds."""
-
-    row: JobRow
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A file that ends without an attempt: it cannot be done, or is left alone."""
-
-    job: Job
-    outcome: Outcome
-    inspection_failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something about the input as a whole that the user should hear."""
-
-    text: str
-
-
-Finding = Todo | AlreadyDone | Settled | Trouble
+    def answered(self, same: bool) -> Mapping[bytes, bool]:
+        assert self.question is not None
+        return {**self.answers, self.question.other: same}
 
 
 class Discovery:
@@ -125,8 +99,11 @@ class Discovery:
         )
         self.files = 0
         self.listed = False
-        self._to_inspect: deque[Candidate] = deque()
-        self._asked: dict[bytes, Candidate] = {}
+        self._to_ask: deque[_Asking] = deque()
+        self._asked: dict[bytes, _Asking] = {}
+        self._compares = True
+        self._suspects: set[bytes] = set()
+        self._told_left = False
         self._open: Source | None = None
         self._last_heard = now
         self._lives = SCOUT_LIVES
@@ -154,17 +131,23 @@ class Discovery:
         try:
             for message in self._scout.receive():
                 match message:
-                    case Found(candidates, passed_over):
+                    case Found(candidates, passed_over, remarks):
                         yield from self._found(candidates, passed_over)
+                        yield from (Trouble(remark.text, serious=False) for remark in remarks)
                     case Listed():
                         self.listed = True
                     case Inspecting(source):
                         self._open = source
                     case Inspected(source, media, failure, reason):
                         self._open = None
-                        candidate = self._asked.pop(source.path, None)
-                        if candidate is not None:
-                            yield self._inspected(candidate, media, failure, reason, fresh=True)
+                        asked = self._asked.pop(source.path, None)
+                        if asked is not None:
+                            yield self._inspected(asked, media, failure, reason, fresh=True)
+                    case Compared(source, _, same):
+                        self._open = None
+                        asked = self._asked.pop(source.path, None)
+                        if asked is not None:
+                            yield from self._candidate(asked.candidate, asked.answered(same))
         except EOFError:
             yield from self._replace_scout("died", now)
         self._ask_for_more()
@@ -184,7 +167,7 @@ class Discovery:
             self._scout.kill()
             self._scout.join(5.0)
             self._scout = None
-        self._to_inspect.clear()
+        self._to_ask.clear()
         self._asked.clear()
 
     # ------------------------------------------------------------ the scout
@@ -193,13 +176,18 @@ class Discovery:
         if self._scout is None:
             return
         wanted: list[Source] = []
-        while self._to_inspect and len(self._asked) < INSPECTIONS_AHEAD:
-            candidate = self._to_inspect.popleft()
-            self._asked[candidate.source.path] = candidate
-            wanted.append(candidate.source)
+        asked = False
+        while self._to_ask and len(self._asked) < INSPECTIONS_AHEAD:
+            asking = self._to_ask.popleft()
+            self._asked[asking.candidate.source.path] = asking
+            asked = True
+            if asking.question is None:
+                wanted.append(asking.candidate.source)
+            else:
+                self._scout.send(asking.question)
         if wanted:
             self._scout.send(Inspect(tuple(wanted)))
-        elif self.listed and not self._asked:
+        if self.listed and not asked and not self._asked:
             self._scout.send(Close())
             if not self._scout.join(5.0):
                 self._scout.kill()
@@ -213,12 +201,9 @@ class Discovery:
         self._scout = None
         self._lives -= 1
         culprit, self._open = self._open, None
-        if culprit is not None and culprit.path in self._asked:
-            candidate = self._asked.pop(culprit.path)
-            kind = FailureKind.CRASH if what == "died" else FailureKind.STALL
-            yield self._inspected(
-                candidate, None, kind, f"{display(candidate.source.relative)}: the process inspecting it {what}.", True
-            )
+        asking = self._asked.pop(culprit.path, None) if culprit is not None else None
+        if asking is not None:
+            yield from self._charge(asking, what)
         elif what != "died":
             yield Trouble(
                 f"Listing {display(self._request.input)} {what} without an answer; is it on a network that is down? "
@@ -226,16 +211,31 @@ class Discovery:
             )
             self.listed = True
             self._lives = 0
-        self._to_inspect.extendleft(reversed(self._asked.values()))
+        self._to_ask.extendleft(reversed(self._asked.values()))
         self._asked.clear()
         if self._lives <= 0:
-            if self._to_inspect or not self.listed:
+            if self._to_ask or not self.listed:
                 yield Trouble("Inspecting was given up; run the same command again for the files that are left.")
-            self._to_inspect.clear()
+            self._to_ask.clear()
             return
         self._last_heard = now
         # A listing that was complete is not walked again: resuming after the last file ends at once.
         self._scout = Child(self._context, scout_main, self._setup, "pyprocessor-scout")
+
+    def _charge(self, asking: _Asking, what: str) -> Iterator[Finding]:
+        """A scout ended or went silent over a file. The first death may have been anything's doing."""
+        candidate = asking.candidate
+        if what == "died" and candidate.source.path not in self._suspects:
+            self._suspects.add(candidate.source.path)
+            self._to_ask.append(asking)
+        elif asking.question is not None:
+            # Where the other path leads to does not answer: what lies there is not known to be the same file.
+            self._compares = False
+            yield from self._candidate(candidate, asking.answered(False))
+        else:
+            kind = FailureKind.CRASH if what == "died" else FailureKind.STALL
+            name = display(candidate.source.relative)
+            yield self._inspected(asking, None, kind, f"{name}: the process inspecting it {what}.", fresh=True)
 
     # ------------------------------------------------------------ one file
 
@@ -245,64 +245,116 @@ class Discovery:
         if seen:
             self._setup = replace(self._setup, resume_after=max(seen, key=order_key))
         for candidate in candidates:
-            finding = self._candidate(candidate)
-            if finding is not None:
-                yield finding
+            yield from self._candidate(candidate, {})
         for passed in passed_over:
             yield self._passed_over(passed)
 
     def _passed_over(self, passed: PassedOver) -> Finding:
         source = passed.source or Source(os.path.join(self._request.input, passed.relative), passed.relative, 0, 0)
         row = self._row(source)
-        if row is not None and passed.failure is not None and self._still_holds(row, Candidate(source, b"", None)):
+        outcome = Outcome(OutcomeKind.SKIPPED, f"{display(passed.relative)} {passed.reason}.")
+        if passed.failure is not None:
+            if row is not None and self._failed_the_same(row, source):
+                return AlreadyDone(row)
+            outcome = replace(outcome, kind=OutcomeKind.FAILED, failure=passed.failure)
+        elif row is not None and row.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE):
             return AlreadyDone(row)
-        kind = OutcomeKind.SKIPPED if passed.failure is None else OutcomeKind.FAILED
-        reason = f"{display(passed.relative)} {passed.reason}."
-        return Settled(self._job(source, b""), Outcome(kind, reason, passed.failure))
+        elif row is not None and row.state is not JobState.SKIPPED:
+            return Untouched(self._job(source, row.output, row), outcome)
+        return Settled(self._job(source, row.output if row is not None else b"", row), outcome)
 
-    def _candidate(self, candidate: Candidate) -> Finding | None:
-        """What the journal and the output folder say of it; None when it has to be inspected first."""
+    def _candidate(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> Iterator[Finding]:
+        """What the journal and the output folder say of it; nothing as long as the scout has to be asked."""
         source = candidate.source
-        row = self._row(source)
-        if row is not None and row.output != candidate.output and row.state is JobState.SUCCEEDED:
-            # An output keeps the name it was given, whatever siblings have come since.
-            candidate = Candidate(source, row.output, existing_output(os.path.join(self._request.output, row.output)))
-        if row is not None and self._still_holds(row, candidate):
-            changed = row.state is JobState.SUCCEEDED and not _ours(row, candidate)
-            return AlreadyDone(
-                row,
-                f"{display(row.output)} was changed after it was made and is left as it is; --overwrite makes it anew."
-                if changed
-                else "",
+        found = self._place(candidate, answers)
+        if isinstance(found, Question):
+            question = Compare(source, found.other)
+            if self._compares:
+                self._to_ask.append(_Asking(candidate, None, question, answers))
+            else:
+                yield from self._candidate(candidate, {**answers, found.other: False})
+            return
+        row = found.row
+        if row is not None and self._failed_the_same(row, source):
+            yield AlreadyDone(row)
+            return
+        if found.left is not None and not self._told_left:
+            self._told_left = True
+            yield Trouble(
+                f"{display(found.left)} is in another folder or format than what is made now and stays as it is, "
+                f"beside {display(found.output)}; so do others like it.",
+                serious=False,
             )
-        if candidate.existing is not None and not self._request.overwrite and not _ours(row, candidate):
-            reason = (
-                f"{display(source.relative)} was left alone: {display(candidate.output)} already exists in the output "
-                "folder and was not made from it; --overwrite replaces it."
-            )
-            return Settled(self._job(source, b""), Outcome(OutcomeKind.SKIPPED, reason))
+        known = self._known(source, found)
+        if known is not None:
+            yield known
+            return
         cached = self._memory.media(source.path, source.size_bytes, source.mtime_ns) if self._memory else None
-        if cached is None or (cached.media is None and self._request.retry_failed):
-            self._to_inspect.append(candidate)
+        again = cached is None or (cached.media is None and self._request.retry_failed)
+        asking = _Asking(candidate, found)
+        if cached is None or again or retry.again_in_next_run(cached.failure):
+            self._to_ask.append(asking)
+        else:
+            yield self._inspected(asking, cached.media, cached.failure, cached.message, fresh=False)
+
+    def _place(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> Place | Question:
+        def lying(output: bytes) -> tuple[int, int] | None:
+            if output == candidate.output:
+                return candidate.existing
+            return existing_output(os.path.join(self._request.output, output))
+
+        return place(
+            candidate.source,
+            candidate.output,
+            row=self._row(candidate.source),
+            fingerprint=self._request.profile.fingerprint,
+            task=self._task.name,
+            memory=self._memory,
+            lying=lying,
+            same=answers,
+        )
+
+    def _known(self, source: Source, found: Place) -> Finding | None:
+        """What ends here because of what lies under its name; None for a file that is to be done."""
+        row, name = found.row, display(found.output)
+        done = row is not None and row.state is JobState.SUCCEEDED and row.output == found.output
+        job = self._job(source, found.output, row)
+        if found.lies is Lies.RIGHT:
+            assert found.made is not None
+            if row is not None and done and row.produced == found.made and self._unchanged(row, source):
+                return AlreadyDone(row)
+            return Adopted(job, found.made)
+        if self._request.overwrite:
             return None
-        return self._inspected(candidate, cached.media, cached.failure, cached.message, fresh=False)
+        if found.lies is Lies.CHANGED:
+            note = f"{name} was changed after it was made and is left as it is; --overwrite makes it anew."
+            if row is not None and done:
+                return AlreadyDone(row, note)
+            return Settled(job, Outcome(OutcomeKind.SKIPPED, note))
+        if found.lies is Lies.FOREIGN:
+            reason = (
+                f"{display(source.relative)} was left alone: {name} already exists in the output folder and was not "
+                "made from it; --overwrite replaces it."
+            )
+            return Settled(job, Outcome(OutcomeKind.SKIPPED, reason))
+        return None
 
     def _row(self, source: Source) -> JobRow | None:
         return self._memory.job(job_id(source.path, self._task.name)) if self._memory is not None else None
 
-    def _still_holds(self, row: JobRow, candidate: Candidate) -> bool:
-        source = candidate.source
-        same = (row.source.size_bytes, row.source.mtime_ns, row.profile_fingerprint) == (
+    def _unchanged(self, row: JobRow, source: Source) -> bool:
+        """Whether neither the source nor the profile has changed since the job was planned."""
+        return (row.source.size_bytes, row.source.mtime_ns, row.profile_fingerprint) == (
             source.size_bytes,
             source.mtime_ns,
             self._request.profile.fingerprint,
         )
-        if not same or row.state not in FINAL_STATES:
+
+    def _failed_the_same(self, row: JobRow, source: Source) -> bool:
+        """Whether an earlier run ended this job without an output, and nothing gives reason to try again."""
+        if not self._unchanged(row, source):
             return False
         match row.state:
-            case JobState.SUCCEEDED:
-                made = candidate.existing is not None
-                return made and (_ours(row, candidate) or not self._request.overwrite)
             case JobState.FAILED | JobState.QUARANTINED:
                 return not self._request.retry_failed and not retry.again_in_next_run(row.failure)
             case JobState.KEPT_SOURCE:
@@ -311,38 +363,31 @@ class Discovery:
                 return False
 
     def _inspected(
-        self, candidate: Candidate, media: MediaInfo | None, failure: FailureKind | None, reason: str, fresh: bool
+        self, asking: _Asking, media: MediaInfo | None, failure: FailureKind | None, reason: str, *, fresh: bool
     ) -> Finding:
-        job = self._job(candidate.source, candidate.output)
+        source, found = asking.candidate.source, asking.place
+        assert found is not None
+        job = self._job(source, found.output, found.row)
         if media is None:
             kind = failure or FailureKind.BAD_INPUT
-            return Settled(job, Outcome(OutcomeKind.FAILED, reason, kind), inspection_failed=fresh)
+            lasting = fresh and not retry.again_in_next_run(kind)
+            return Settled(job, Outcome(OutcomeKind.FAILED, told(source, reason), kind), inspection_failed=lasting)
         try:
             contract(self._request.profile, media)
             features = self._task.features(self._request.profile, media)
         except JobError as error:
-            outcome = Outcome(OutcomeKind.FAILED, f"{display(candidate.source.relative)}: {error}", error.kind)
+            outcome = Outcome(OutcomeKind.FAILED, f"{display(source.relative)}: {error}", error.kind)
             return Settled(replace(job, media=media), outcome)
         cost = self._costs.predict(features, 1)
-        return Todo(replace(job, media=media, cost=cost), features, fresh)
+        return Todo(replace(job, media=media, cost=cost), features, fresh, found.made)
 
-    def _job(self, source: Source, output: bytes) -> Job:
+    def _job(self, source: Source, output: bytes, row: JobRow | None) -> Job:
+        """The job of a source; one that was planned under another path of the source goes on under its id."""
         return Job(
-            id=job_id(source.path, self._task.name),
+            id=row.id if row is not None else job_id(source.path, self._task.name),
             task=self._task.name,
             source=source,
             output=output,
             profile_fingerprint=self._request.profile.fingerprint,
             cost=NO_COST,
         )
-
-
-def _ours(row: JobRow | None, candidate: Candidate) -> bool:
-    produced = row.produced if row is not None else None
-    return produced is not None and candidate.existing == (produced.size_bytes, produced.mtime_ns)
-
-
-def other_name(output: bytes, source_path: bytes) -> bytes:
-    """A name for an output whose own name another job holds: told apart by a hash of the source's path."""
-    stem, extension = os.path.splitext(output)
-    return stem + b"~" + hashlib.sha256(source_path).hexdigest()[:8].encode("ascii") + extension

@@ -5,17 +5,49 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
-from pyprocessor.errors import OutputBusy
+from pyprocessor.errors import OutputBusy, OutputUnwritable
+from pyprocessor.journal.database import is_there
 from pyprocessor.models import display
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The state folder as it was when it was taken.
+
+    Without the lock's file another run is still refused, since the journal tells of the one that lives
+    (`recovery.refuse_if_busy`). Without the journal nothing would hold it off.
+    """
+
+    folder: bytes
+    device: int
+    inode: int
+
+    def lost(self) -> str | None:
+        """What was taken away from a run that works here, as a sentence; None as long as all is in its place."""
+        try:
+            found = os.stat(self.folder)
+            moved = (found.st_dev, found.st_ino) != (self.device, self.inode)
+        except FileNotFoundError:
+            moved = True
+        except OSError:
+            return None  # it cannot be told now
+        if moved:
+            return f"The folder {display(self.folder)} was removed while the run was working."
+        with contextlib.suppress(OutputUnwritable):
+            if not is_there(self.folder):
+                return f"The journal in {display(self.folder)} was removed while the run was working."
+        return None
+
+
 @contextlib.contextmanager
-def hold(state_folder: bytes, output: bytes) -> Iterator[None]:
+def hold(state_folder: bytes, output: bytes) -> Iterator[Held]:
     """Hold the output folder for the time of the context; raises `OutputBusy` when another run has it."""
-    lock = FileLock(os.fsdecode(os.path.join(state_folder, b"run.lock")))
+    path = os.path.join(state_folder, b"run.lock")
+    lock = FileLock(os.fsdecode(path))
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -23,6 +55,7 @@ def hold(state_folder: bytes, output: bytes) -> Iterator[None]:
             f"Another run is working on {display(output)}; wait until it has ended, or give another --output."
         ) from None
     try:
-        yield
+        found = os.stat(state_folder)
+        yield Held(state_folder, found.st_dev, found.st_ino)
     finally:
         lock.release()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a run goes on: taken note of, and the loop woken, never acted on in the handler."""
+"""SIGINT, SIGTERM and SIGHUP while a run goes on: taken note of, and the loop woken, never acted on in the handler."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from pyprocessor.errors import ExitCode
+
+_HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Wish(IntEnum):
@@ -23,7 +25,10 @@ class Wish(IntEnum):
 
 
 class Interrupts:
-    """Context in which SIGINT asks to drain, a second one and SIGTERM to end; deaf outside the main thread."""
+    """Context in which SIGINT asks to drain, a second one, SIGTERM and SIGHUP to end; deaf outside the main thread.
+
+    Where SIGHUP was ignored, as `nohup` has it, it still is.
+    """
 
     def __init__(self) -> None:
         self.wish = Wish.GO_ON
@@ -50,7 +55,9 @@ class Interrupts:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _HEEDED:
+                if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -66,8 +73,8 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if number == signal.SIGTERM:
-            self.exit_code = ExitCode.TERMINATED
-            self.wish = Wish.END
-        else:
+        if number == signal.SIGINT:
             self.wish = Wish.END if self.wish >= Wish.DRAIN else Wish.DRAIN
+        else:
+            self.exit_code = ExitCode.TERMINATED if number == signal.SIGTERM else ExitCode.HUNG_UP
+            self.wish = Wish.END

@@ -1,4 +1,4 @@
-"""The log of one failed job: what was asked of ffmpeg and what it answered, to read after the run."""
+"""Logs to read after the run: of a failed job, what was asked of ffmpeg and what it answered; of a defect, where."""
 
 from __future__ import annotations
 
@@ -16,9 +16,18 @@ def job_log_name(job_id: str) -> str:
 def write_job_log(logs: bytes, job_id: str, message: str, transcript: Sequence[str]) -> None:
     """Append to the job's log; control characters come out escaped. A log that cannot be written fails no job."""
     lines = [message, *(line for part in transcript for line in part.splitlines()), ""]
+    _append(os.path.join(logs, job_log_name(job_id).encode("ascii")), lines)
+
+
+def write_crash_log(logs: bytes, pid: int, trace: str) -> None:
+    """Keep the traceback of a defect that ended the process `pid`."""
+    _append(os.path.join(logs, f"crash-{pid}.log".encode("ascii")), trace.splitlines())
+
+
+def _append(path: bytes, lines: Sequence[str]) -> None:
     text = "\n".join(_printable(line) for line in lines) + "\n"
     try:
-        with open(os.path.join(logs, job_log_name(job_id).encode("ascii")), "a", encoding="utf-8") as log:
+        with open(path, "a", encoding="utf-8") as log:
             log.write(text)
     except OSError:
         # The output's disk may be full, which is told as the failure itself.

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pyprocessor.costs import class_of
 from pyprocessor.engine import retry
 from pyprocessor.engine.calibrating import Calibration
-from pyprocessor.engine.discovery import AlreadyDone, Finding, Settled, Todo, Trouble, other_name
+from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
 from pyprocessor.engine.governor import EventKind, GovernorEvent
 from pyprocessor.engine.listener import Listener, RunRequest
+from pyprocessor.engine.place import other_name
 from pyprocessor.engine.pool import Active
 from pyprocessor.engine.states import Event, event_of
 from pyprocessor.engine.tally import Tally
@@ -87,9 +88,16 @@ class Ledger:
                     self._tally.done_before += 1
                 if note:
                     self.notice("warning", note, job_id=row.id)
-            case Trouble(text):
-                self._tally.troubles += 1
-                self.notice("error", text)
+            case Adopted(job, facts):
+                self._plan(job, None)
+                self._journal.adopt(job.id, facts)
+                self._tally.done_before += 1
+            case Untouched(job, outcome):
+                self._tally.total += 1
+                self._settle(job.id, outcome, 0.0)
+            case Trouble(text, serious):
+                self._tally.troubles += serious
+                self.notice("error" if serious else "info", text)
         return None
 
     def _queue(self, todo: Todo) -> Entry:
@@ -98,22 +106,22 @@ class Ledger:
         if todo.fresh:
             source = job.source
             self._journal.remember_media(source.path, source.size_bytes, source.mtime_ns, job.media)
-        seconds = job.media.duration_seconds or 0.0
-        job = self._plan(job, seconds)
+        seconds = job.media.playing_seconds or 0.0
+        planned = self._plan(job, seconds)
+        if todo.replaces is not None and planned.output == job.output:
+            self._journal.claim(job.id, todo.replaces)
+        job = planned
         self._tally.total += 1
         self._tally.media_seconds += seconds
         return entry(job, class_of(todo.features, 1), self._calibration.model, self._request.profile.estimation)
 
     def _plan(self, job: Job, media_seconds: float | None) -> Job:
         """Enter the job under its own output name, or under another where a different source holds that."""
-        known = self._journal.job(job.id)
-        if known is not None and known.final:
-            # Back to the queue first: only what waits takes today's name and cost.
-            self._journal.reset([job.id], "It is done again.")
-        planned = self._journal.plan(job, media_seconds=media_seconds, profile_name=self._request.profile.name)
+        name = self._request.profile.name
+        planned = self._journal.plan(job, media_seconds=media_seconds, profile_name=name, again=True)
         if isinstance(planned, NameTaken):
             job = replace(job, output=other_name(job.output, job.source.path))
-            planned = self._journal.plan(job, media_seconds=media_seconds, profile_name=self._request.profile.name)
+            planned = self._journal.plan(job, media_seconds=media_seconds, profile_name=name, again=True)
             assert not isinstance(planned, NameTaken)
         return job
 
@@ -154,7 +162,8 @@ class Ledger:
                 active.step(Event.RETURN)
                 self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=True, usage=usage)
                 self._listener.finished(active.job_id, outcome, will_retry=True)
-                self.notice("warning", f"{outcome.reason} It is tried again.", job_id=active.job_id)
+                # Kept only: whoever listens was just told.
+                self._journal.add_event("warning", f"{outcome.reason} It is tried again.", job_id=active.job_id)
                 return Again(active.entry, decision.delay_seconds)
         self._finish(active, outcome, usage)
         return None
@@ -191,7 +200,7 @@ class Ledger:
         active.step(Event.RETURN)
         self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=True)
         self._listener.finished(active.job_id, outcome, will_retry=True)
-        self.notice("warning", f"{reason} It is tried once more, alone.", job_id=active.job_id)
+        self._journal.add_event("warning", f"{reason} It is tried once more, alone.", job_id=active.job_id)
         return Again(active.entry, retry.FIRST_DELAY_SECONDS, alone=True)
 
     def refused(self, entry: Entry, reason: str) -> None:

@@ -48,7 +48,7 @@ from pyprocessor.engine.schedule import Phase, Schedule
 from pyprocessor.engine.system import network_filesystem, process_identity
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
-from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind
+from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Overrun, Usage, display
 from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
@@ -186,6 +186,9 @@ class _Run:
                 self._note(self._schedule.none_fits(self._dispatch.waiting.late, _local_time()))
             self._tell(time.monotonic())
             exit_code = self._exit_code()
+        except PyprocessorError as error:
+            exit_code = error.exit_code
+            raise
         finally:
             self._discovery.stop()
             for process in self._dispatch.processes:

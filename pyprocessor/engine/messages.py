@@ -198,6 +198,14 @@ class Inspect:
     sources: tuple[Source, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Is `other`, a path that a file of the same name, size and mtime had, this file itself, or there no more?"""
+
+    source: Source
+    other: bytes
+
+
 # ---------------------------------------------------------------- scout to engine
 
 
@@ -221,9 +229,17 @@ class PassedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about the input as a whole that the user should hear, as a sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     candidates: tuple[Candidate, ...]
     passed_over: tuple[PassedOver, ...]
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +264,15 @@ class Inspected:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Answer to `Compare`."""
+
+    source: Source
+    other: bytes
+    same: bool
+
+
 ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
 FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Closed
-FromScout = Found | Listed | Inspecting | Inspected
+FromScout = Found | Listed | Inspecting | Inspected | Compared

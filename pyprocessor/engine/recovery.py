@@ -3,21 +3,24 @@
 An earlier engine may have died at any moment. Its batch processes end themselves when their pipe closes; what is still
 alive is known by pid and start time. A job whose publish was granted is decided by the disk: the granted size and mtime
 under the final name mean that it was published, under the temporary name that it was verified and only the rename is
-missing. All else goes back to the queue.
+missing. All else goes back to the queue. Where the journal itself is gone, receipts tell what was made.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 
+from pyprocessor.engine.recall import recalled
 from pyprocessor.engine.scan import existing_output
-from pyprocessor.engine.system import kill_group
-from pyprocessor.errors import PublishError
+from pyprocessor.engine.system import is_alive, kill_group
+from pyprocessor.errors import OutputBusy, PublishError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Outcome, OutcomeKind, display
-from pyprocessor.publish.partials import OutputSeal, partial_name, sweep_partials
+from pyprocessor.publish.bounds import Bounds
+from pyprocessor.publish.partials import OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.state_folder import StateFolder
 
@@ -25,7 +28,10 @@ INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file wa
 
 
 def recover(journal: Journal, folder: StateFolder, output_root: bytes) -> list[str]:
-    """Bring the journal and the disk to rest; returns sentences about what was found."""
+    """Bring the journal and the disk to rest; returns sentences about what was found.
+
+    Call `refuse_if_busy` before.
+    """
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
     notes = [
         f"Ended process {batch.worker.pid}, which an earlier run had left behind."
@@ -38,7 +44,43 @@ def recover(journal: Journal, folder: StateFolder, output_root: bytes) -> list[s
     removed = sweep_partials(folder.partials)
     if removed:
         notes.append(f"Removed {removed} unfinished temporary file(s) of an earlier run.")
-    return notes
+    return [*notes, *_recall(journal, folder)]
+
+
+def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
+    """Raise `OutputBusy` where another run that the journal knows of still lives, though its lock was removed."""
+    for run in journal.open_runs():
+        if run.engine.pid != os.getpid() and is_alive(run.engine):
+            raise OutputBusy(
+                f"Another run (process {run.engine.pid}) is working on {display(output_root)}, though its lock was "
+                "removed; wait until it has ended, or give another --output."
+            )
+
+
+def _recall(journal: Journal, folder: StateFolder) -> list[str]:
+    """Where the journal is new and outputs are not, take in what the receipts tell of them."""
+    if journal.knows_outputs():
+        return []
+    try:
+        receipts = recalled(folder)
+    except PublishError as error:
+        return [f"What earlier runs made cannot be told, so it is left as it is: {error}"]
+    if not receipts:
+        return []
+    with journal.transaction():
+        for made in receipts.outputs():
+            journal.remember_output(made)
+    told = (
+        f"The journal of earlier runs is gone. The receipts in {display(folder.receipts)} tell of {len(receipts)} "
+        "output(s) that they made: what is still as it was made is not made again."
+    )
+    return [told]
+
+
+def drop_partial(folder: StateFolder, name: str) -> None:
+    """Remove what a dead process left unfinished under this temporary name; where that fails, the next run does it."""
+    with contextlib.suppress(PublishError):
+        discard(os.path.join(folder.partials, name.encode("ascii")))
 
 
 def was_published(output_root: bytes, row: JobRow) -> bool:
@@ -63,6 +105,7 @@ def _settle(journal: Journal, folder: StateFolder, output_root: bytes, row: JobR
                 final,
                 seal=OutputSeal(granted.size_bytes, granted.mtime_ns),
                 replace=row.produced is not None,
+                bounds=Bounds(output_root, row.source),
             )
         except PublishError as error:
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)

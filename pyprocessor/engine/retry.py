@@ -2,7 +2,8 @@
 
 Kinds that describe the source (damaged, unsupported) are final. A full disk or a missing permission concerns the whole
 run and is not tried again within it, but the next run takes such jobs up. The rest is transient: it is tried again
-after a pause that doubles, with jitter so that many retries do not start at once.
+after a pause that doubles, with jitter so that many retries do not start at once. A source that cannot be reached is
+both: a share may come back within moments, or before the next run.
 """
 
 from __future__ import annotations
@@ -15,8 +16,24 @@ CRASHES_UNTIL_QUARANTINE = 2
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 60.0
 
-TRANSIENT = frozenset({FailureKind.RESOURCE, FailureKind.STALL, FailureKind.CRASH, FailureKind.INFRASTRUCTURE})
-NEXT_RUN = frozenset({FailureKind.DISK, FailureKind.PERMISSION, FailureKind.RESOURCE, FailureKind.INFRASTRUCTURE})
+TRANSIENT = frozenset(
+    {
+        FailureKind.RESOURCE,
+        FailureKind.STALL,
+        FailureKind.CRASH,
+        FailureKind.UNAVAILABLE,
+        FailureKind.INFRASTRUCTURE,
+    }
+)
+NEXT_RUN = frozenset(
+    {
+        FailureKind.DISK,
+        FailureKind.PERMISSION,
+        FailureKind.RESOURCE,
+        FailureKind.UNAVAILABLE,
+        FailureKind.INFRASTRUCTURE,
+    }
+)
 """Kinds whose cause lies outside the file, so that a later run may well succeed."""
 
 

@@ -11,13 +11,17 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pyprocessor.engine.messages import Candidate, PassedOver
-from pyprocessor.errors import FailureKind
-from pyprocessor.models import Profile, ScanSettings, Source
+from pyprocessor.engine.messages import Candidate, PassedOver, Remark
+from pyprocessor.errors import FailureKind, PublishError
+from pyprocessor.models import Profile, ScanSettings, Source, display
 from pyprocessor.plan.naming import output_names
+from pyprocessor.publish.bounds import among_sources
+from pyprocessor.publish.receipts import read_receipts
+from pyprocessor.publish.state_folder import NAME as STATE_FOLDER
+from pyprocessor.publish.state_folder import state_folder
 
 VIDEO_EXTENSIONS = frozenset(
     "264 265 3g2 3gp amv asf av1 avi bik divx dv dvr-ms f4v flv h264 h265 hevc ivf m1v m2p m2t m2ts m2v m4v mjpeg mjpg "
@@ -27,6 +31,8 @@ VIDEO_EXTENSIONS = frozenset(
 AUDIO_EXTENSIONS = frozenset(
     "aac ac3 aif aifc aiff amr ape au caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus ra spx tta wav wma wv".split()
 )
+CLOCKS_APART_SECONDS = 24 * 3600.0
+"""A time stamp further ahead than clocks may differ is wrong: it does not say when a file changed."""
 _PathKey = tuple[tuple[int, bytes], ...]
 
 
@@ -59,8 +65,9 @@ def order_key(relative: bytes) -> _PathKey:
     return (*((1, folder) for folder in folders), (0, name))
 
 
-def walk(plan: ScanPlan) -> Iterator[Candidate | PassedOver]:
-    """Every file worth taking, and everything that is passed over for a reason the user should hear."""
+def walk(plan: ScanPlan) -> Iterator[Candidate | PassedOver | Remark]:
+    """Every file worth taking, everything that is passed over for a reason the user should hear, and last what is to be
+    said of the walk as a whole."""
     if stat.S_ISDIR(os.stat(plan.root).st_mode):
         yield from _Walk(plan).run()
     else:
@@ -72,8 +79,11 @@ class _Walk:
     def __init__(self, plan: ScanPlan) -> None:
         self._plan = plan
         self._extensions = extensions_of(plan.profile)
-        self._include = _globs(plan.settings.include)
-        self._exclude = _globs(plan.settings.exclude)
+        self._include = [Glob(pattern) for pattern in plan.settings.include]
+        self._exclude = [Glob(pattern) for pattern in plan.settings.exclude]
+        self._made: set[bytes] = set()
+        self._left_out: list[bytes] = []
+        self._strays: dict[bytes, str | None] = {}
         self._resume_after = order_key(plan.resume_after) if plan.resume_after is not None else None
         # A folder met twice (a loop of links, or two links to one place) is walked once.
         self._visited: set[tuple[int, int]] = set()
@@ -81,7 +91,7 @@ class _Walk:
         if output is not None and output != _identity(plan.root):
             self._visited.add(output)
 
-    def run(self) -> Iterator[Candidate | PassedOver]:
+    def run(self) -> Iterator[Candidate | PassedOver | Remark]:
         pending = [b""]
         while pending:
             relative = pending.pop()
@@ -91,19 +101,50 @@ class _Walk:
                 if (status.st_dev, status.st_ino) in self._visited:
                     continue
                 self._visited.add((status.st_dev, status.st_ino))
-                files, folders = self._list(path)
+                files, folders = self._list(path, relative)
             except OSError as error:
                 yield PassedOver(relative or b".", f"cannot be listed: {_why(error)}", FailureKind.PERMISSION)
                 continue
             prefix = relative + b"/" if relative else b""
-            yield from self.files(path, prefix, files)
+            yield from self.files(path, prefix, self._sources(prefix, files))
             pending.extend(prefix + name for name in reversed(folders))
+        if self._resume_after is None:  # else an earlier walk has seen a part of it
+            yield from self._remarks()
 
-    def _list(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
+    def _remarks(self) -> Iterator[Remark]:
+        if self._left_out:
+            count, example = len(self._left_out), display(self._left_out[0])
+            what = f"{example} was" if count == 1 else f"{count} files, {example} among them, were"
+            yield Remark(f"{what} made by earlier runs from files of this input, and left out as no source.")
+        for option, globs in (("include", self._include), ("exclude", self._exclude)):
+            for glob in globs:
+                if not glob.matched:
+                    yield Remark(f'The pattern "{glob.pattern}" of {option} matches no file in the input.')
+
+    def _sources(self, prefix: bytes, names: list[bytes]) -> list[bytes]:
+        """Those of a folder's files that no run made from a file of this input."""
+        if not self._made:
+            return names
+        self._left_out += [prefix + name for name in names if prefix + name in self._made]
+        return [name for name in names if prefix + name not in self._made]
+
+    def _remember_made(self, path: bytes, relative: bytes) -> None:
+        """Take note of what the receipts in an output folder tell. What was made of other inputs may be a source."""
+        inside = os.path.join(self._plan.root, b"")
+        try:
+            for receipt in read_receipts(state_folder(path).receipts):
+                if receipt.source.path.startswith(inside):
+                    self._made.add(os.path.join(relative, receipt.output))
+        except PublishError:
+            return
+
+    def _list(self, path: bytes, relative: bytes) -> tuple[list[bytes], list[bytes]]:
         files: list[bytes] = []
         folders: list[bytes] = []
         with os.scandir(path) as entries:
             for entry in entries:
+                if entry.name == STATE_FOLDER:
+                    self._remember_made(path, relative)
                 if entry.name.startswith(b"."):
                     continue
                 try:
@@ -131,9 +172,8 @@ class _Walk:
                 yield taken
 
     def _look(self, path: bytes, relative: bytes, output: bytes) -> Candidate | PassedOver | None:
-        if self._include and not any(glob.fullmatch(relative) for glob in self._include):
-            return None
-        if any(glob.fullmatch(relative) for glob in self._exclude):
+        included = _matching(self._include, relative) or not self._include
+        if _matching(self._exclude, relative) or not included:
             return None
         try:
             status = os.stat(path)
@@ -148,13 +188,33 @@ class _Walk:
             return PassedOver(relative, f"is smaller than {settings.min_size_bytes} bytes")
         if settings.max_size_bytes is not None and status.st_size > settings.max_size_bytes:
             return PassedOver(relative, f"is larger than {settings.max_size_bytes} bytes")
-        # A copy that keeps the original's mtime still moves the ctime with every write.
-        age_ns = self._plan.ages_from_ns - max(status.st_mtime_ns, status.st_ctime_ns)
-        if settings.min_age_seconds > 0 and age_ns < settings.min_age_seconds * 1e9:
+        least = settings.min_age_seconds
+        if least > 0 and age_seconds(status, self._plan.ages_from_ns) < least:
             return PassedOver(relative, "was changed a moment ago and is left for the next run")
         if status.st_size == 0:
             return PassedOver(relative, "is empty", FailureKind.BAD_INPUT, source)
+        stray = self._stray(os.path.dirname(os.path.join(self._plan.output_root, output)), os.path.dirname(path))
+        if stray is not None:
+            return PassedOver(relative, f"cannot be done: {stray}", FailureKind.PERMISSION)
         return Candidate(source, output, existing_output(os.path.join(self._plan.output_root, output)))
+
+    def _stray(self, folder: bytes, sources: bytes) -> str | None:
+        """Why the output may not go into its folder; looked at once a folder."""
+        if folder not in self._strays:
+            root = self._plan.root if sources.startswith(self._plan.root) else sources
+            self._strays[folder] = among_sources(folder, sources, output_root=self._plan.output_root, input_root=root)
+        return self._strays[folder]
+
+
+def age_seconds(status: os.stat_result, now_ns: int) -> float:
+    """How long ago a file was last written, as its stamps tell it; negative where they are ahead of the clock.
+
+    A copy that keeps the original's mtime still moves the ctime with every write, so the later one counts. A stamp that
+    is ahead does not count beside one that is not: an mtime may say anything.
+    """
+    ages = [(now_ns - stamp) / 1e9 for stamp in (status.st_mtime_ns, status.st_ctime_ns)]
+    ages = [age for age in ages if age > -CLOCKS_APART_SECONDS] or [CLOCKS_APART_SECONDS]
+    return min([age for age in ages if age >= 0] or ages)
 
 
 def existing_output(path: bytes) -> tuple[int, int] | None:
@@ -178,15 +238,40 @@ def _identity(path: bytes) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _globs(patterns: tuple[str, ...]) -> list[re.Pattern[bytes]]:
-    """A pattern without a slash is about the name, in whatever folder; one with a slash about the whole path."""
-    compiled = []
-    for pattern in patterns:
-        expression = fnmatch.translate(pattern)
-        if "/" not in pattern:
-            expression = rf"(?s:(?:.*/)?){expression}"
-        compiled.append(re.compile(os.fsencode(expression)))
-    return compiled
+class Glob:
+    """A pattern of `include` or `exclude`, and whether it has matched anything.
+
+    Without a slash it is about a name in whatever folder, with one about the path below the input. It matches a file,
+    or a folder and so all that is in it. `*` matches slashes too, and `**/` also nothing. A leading `./` or `/` stands
+    for the input itself.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self.matched = False
+        bare = pattern.strip()
+        while bare.startswith("./"):
+            bare = bare[2:]
+        anchored = "/" in bare.rstrip("/") or bare != pattern.strip()
+        parts = (fnmatch.translate(part)[len("(?s:") : -_END_LENGTH] for part in bare.strip("/").split("**/"))
+        expression = "(?:.*/)?".join(parts)
+        anywhere = "" if anchored else "(?:.*/)?"
+        self._expression = re.compile(os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"))
+
+    def matches(self, relative: bytes) -> bool:
+        """Whether a file's path below the input matches."""
+        found = self._expression.fullmatch(relative) is not None
+        self.matched = self.matched or found
+        return found
+
+
+_END_LENGTH = len(fnmatch.translate("")) - len("(?s:")
+"""Of what `fnmatch.translate` puts behind an expression, which differs between versions of Python."""
+
+
+def _matching(globs: Sequence[Glob], relative: bytes) -> bool:
+    """Whether any matches; all are asked, so that each knows whether it ever did."""
+    return bool([glob for glob in globs if glob.matches(relative)])
 
 
 def _why(error: OSError) -> str:

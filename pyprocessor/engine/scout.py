@@ -17,12 +17,15 @@ from multiprocessing.connection import Connection
 from pyprocessor.engine.messages import (
     Candidate,
     Close,
+    Compare,
+    Compared,
     Found,
     Inspect,
     Inspected,
     Inspecting,
     Listed,
     PassedOver,
+    Remark,
     ScoutSetup,
 )
 from pyprocessor.engine.scan import ScanPlan, walk
@@ -47,8 +50,8 @@ def scout_main(connection: Connection, setup: ScoutSetup) -> None:
 class _Scout:
     def __init__(self, connection: Connection, setup: ScoutSetup) -> None:
         self._connection = connection
-        self._wanted: deque[Source] = deque()
-        self._entries: Iterator[Candidate | PassedOver] | None = walk(
+        self._wanted: deque[Source | Compare] = deque()
+        self._entries: Iterator[Candidate | PassedOver | Remark] | None = walk(
             ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after)
         )
         self._open = True
@@ -59,7 +62,7 @@ class _Scout:
             self._list_some()
             for _ in range(INSPECTIONS_BETWEEN_CHUNKS if self._entries is not None else 1):
                 if self._wanted:
-                    self._inspect(self._wanted.popleft())
+                    self._serve(self._wanted.popleft())
 
     def _receive(self) -> None:
         idle = self._entries is None and not self._wanted
@@ -68,6 +71,8 @@ class _Scout:
             match self._connection.recv():
                 case Inspect(sources):
                     self._wanted.extend(sources)
+                case Compare() as question:
+                    self._wanted.append(question)
                 case Close():
                     self._open = False
 
@@ -80,11 +85,20 @@ class _Scout:
                 Found(
                     tuple(c for c in chunk if isinstance(c, Candidate)),
                     tuple(p for p in chunk if isinstance(p, PassedOver)),
+                    tuple(r for r in chunk if isinstance(r, Remark)),
                 )
             )
         if len(chunk) < LISTING_CHUNK:
             self._entries = None
             self._connection.send(Listed())
+
+    def _serve(self, wanted: Source | Compare) -> None:
+        if isinstance(wanted, Compare):
+            self._connection.send(Inspecting(wanted.source))
+            same = _is_or_was(wanted.source.path, wanted.other)
+            self._connection.send(Compared(wanted.source, wanted.other, same))
+        else:
+            self._inspect(wanted)
 
     def _inspect(self, source: Source) -> None:
         self._connection.send(Inspecting(source))
@@ -95,3 +109,13 @@ class _Scout:
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
             answer = Inspected(source, None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
         self._connection.send(answer)
+
+
+def _is_or_was(path: bytes, other: bytes) -> bool:
+    """Whether `other` is the file at `path`, or nothing is there any more, so that it may have been."""
+    try:
+        return os.path.samestat(os.stat(path), os.stat(other))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False

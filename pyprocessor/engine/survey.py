@@ -7,18 +7,20 @@ are known and nothing is inspected twice.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import replace
 from multiprocessing.connection import wait
 
 from pyprocessor.costs import CostClass, calibration, class_of
 from pyprocessor.engine.child import context
-from pyprocessor.engine.discovery import AlreadyDone, Discovery, Finding, Settled, Todo, Trouble
+from pyprocessor.engine.discovery import Discovery
+from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
 from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.loop import TASK, TURN_SECONDS
+from pyprocessor.engine.place import Memory
+from pyprocessor.engine.recall import recalled
 from pyprocessor.engine.system import Sampler
-from pyprocessor.journal.database import FILE_NAME
+from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Job, JobState, PlanReport, SkippedFile, display
 from pyprocessor.plan.preview import preview
@@ -29,11 +31,13 @@ from pyprocessor.tasks.registry import task
 def plan(request: RunRequest, listener: Listener) -> PlanReport:
     """Scan, inspect and plan. Raises `JournalError` where an earlier run's journal cannot be read."""
     survey = _Survey(request)
-    folder = state_folder(request.output).path
+    folder = state_folder(request.output)
     with contextlib.ExitStack() as stack:
-        memory = None
-        if os.path.exists(os.path.join(folder, FILE_NAME)):
-            memory = stack.enter_context(JournalReader.read_only(folder))
+        memory: Memory
+        if is_there(folder.path):
+            memory = stack.enter_context(JournalReader.read_only(folder.path))
+        else:
+            memory = recalled(folder)
         now = time.monotonic()
         discovery = Discovery(request, task(TASK), survey.model, memory, context(), now)
         stack.callback(discovery.stop)
@@ -63,8 +67,11 @@ class _Survey:
         match finding:
             case Todo(job, features):
                 self.jobs.append((job, class_of(features, 1)))
-            case Settled(job, outcome):
+            case Settled(job, outcome) | Untouched(job, outcome):
                 self._skipped.append(SkippedFile(job.source.relative, outcome.reason))
+            case Adopted(job):
+                name = display(job.source.relative)
+                self._skipped.append(SkippedFile(job.source.relative, f"{name} is done already."))
             case AlreadyDone(row, note):
                 name = display(row.source.relative)
                 if row.state in (JobState.FAILED, JobState.QUARANTINED):

@@ -10,17 +10,20 @@ journal nor the terminal: everything it has to say goes over the pipe.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
+import sys
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection
 
-from pyprocessor.engine.joblog import write_job_log
+from pyprocessor.engine.joblog import write_crash_log, write_job_log
 from pyprocessor.engine.messages import (
     Close,
     Closed,
@@ -46,10 +49,11 @@ from pyprocessor.engine.messages import (
     WorkItem,
 )
 from pyprocessor.engine.system import be_polite
-from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.engine.told import told
+from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
-from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Usage
+from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Source, Usage
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import OutputSeal, discard, seal
 from pyprocessor.publish.publish import publish
@@ -60,6 +64,13 @@ from pyprocessor.tasks.registry import task
 PROGRESS_INTERVAL_SECONDS = 0.5
 POLL_SECONDS = 0.5
 STOP_GRACE_SECONDS = 3.0
+SOURCE_CHANGED = Outcome(
+    OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
+)
+_SAID_OF_THE_SOURCE = frozenset(
+    {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH},
+)
+"""Failures that a source in the course of being replaced may bring about."""
 
 
 @dataclass(slots=True)
@@ -94,6 +105,10 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
         worker.loop()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         worker.abandon()
+    except Exception:  # noqa: BLE001 - a defect: the engine charges this death, and nothing is left behind
+        write_crash_log(setup.logs, os.getpid(), traceback.format_exc())
+        worker.abandon()
+        sys.exit(1)
 
 
 class _Worker:
@@ -143,7 +158,8 @@ class _Worker:
                     else:
                         self._connection.send(HandedBack((message.job_id,)))
                 case Grant(job_id, may_replace):
-                    self._publish(self._to_publish.pop(job_id), may_replace)
+                    attempt = self._to_publish.pop(job_id)
+                    self._guarded(attempt, partial(self._publish, attempt, may_replace))
                 case Drain():
                     self._accepting = False
                     self._hand_back()
@@ -197,7 +213,7 @@ class _Worker:
         while any(a.run is not None and a.run.poll(time.monotonic()) is None for a in self._running):
             self._selector.select(0.01)
         for attempt in (*self._running, *(a for a, _ in self._to_verify), *self._to_publish.values()):
-            discard(attempt.work.partial_path)
+            _discard(attempt)
 
     # ------------------------------------------------------------ one attempt
 
@@ -225,11 +241,22 @@ class _Worker:
 
     def _advance(self, attempt: _Attempt, finished: Finished | None) -> None:
         """Run the task up to its next ffmpeg or its end."""
+        self._guarded(attempt, partial(self._go_on, attempt, finished))
+
+    def _go_on(self, attempt: _Attempt, finished: Finished | None) -> None:
         try:
             attempt.step = next(attempt.steps) if finished is None else attempt.steps.send(finished)
-            self._spawn(attempt, attempt.step)
         except StopIteration as stop:
             self._verified(attempt, stop.value)
+        else:
+            self._spawn(attempt, attempt.step)
+
+    def _guarded(self, attempt: _Attempt, act: Callable[[], None]) -> None:
+        """Do something for one attempt; whatever goes wrong with it ends this attempt alone."""
+        try:
+            act()
+        except (BrokenPipeError, ConnectionResetError):
+            raise  # the engine is gone, which is no failure of the job
         except JobError as error:
             self._failed(attempt, error.kind, str(error))
         except OSError as error:
@@ -280,14 +307,8 @@ class _Worker:
     # ------------------------------------------------------------ how an attempt ends
 
     def _verified(self, attempt: _Attempt, facts: OutputFacts) -> None:
-        source = attempt.item.source
-        try:
-            now = os.stat(source.path)
-            changed = (now.st_size, now.st_mtime_ns) != (source.size_bytes, source.mtime_ns)
-        except OSError:
-            changed = True
-        if changed:
-            self._end(attempt, Outcome(OutcomeKind.SKIPPED, "The source changed while it was being processed."))
+        if not _unchanged(attempt.item.source, where_gone=False):
+            self._end(attempt, SOURCE_CHANGED)
             return
         sealed = seal(attempt.work.partial_path)
         attempt.facts = replace(facts, size_bytes=sealed.size_bytes, mtime_ns=sealed.mtime_ns)
@@ -297,34 +318,36 @@ class _Worker:
     def _publish(self, attempt: _Attempt, may_replace: bool) -> None:
         facts, item = attempt.facts, attempt.item
         assert facts is not None
-        try:
-            self._receipts.append(
-                Receipt(
-                    output=item.output,
-                    size_bytes=facts.size_bytes,
-                    mtime_ns=facts.mtime_ns,
-                    source=item.source,
-                    profile_fingerprint=self._setup.profile.fingerprint,
-                    task=item.task,
-                )
+        self._receipts.append(
+            Receipt(
+                output=item.output,
+                size_bytes=facts.size_bytes,
+                mtime_ns=facts.mtime_ns,
+                source=item.source,
+                profile_fingerprint=self._setup.profile.fingerprint,
+                task=item.task,
             )
-            found = publish(
-                attempt.work.partial_path,
-                os.path.join(self._setup.output_root, item.output),
-                seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
-                replace=may_replace,
-                bounds=Bounds(self._setup.output_root, item.source),
-            )
-        except JobError as error:
-            self._failed(attempt, error.kind, str(error))
-        else:
-            facts = replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
-            self._connection.send(Published(item.job_id, facts, attempt.usage()))
+        )
+        found = publish(
+            attempt.work.partial_path,
+            os.path.join(self._setup.output_root, item.output),
+            seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
+            replace=may_replace,
+            bounds=Bounds(self._setup.output_root, item.source),
+        )
+        facts = replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
+        self._connection.send(Published(item.job_id, facts, attempt.usage()))
 
     def _failed(self, attempt: _Attempt, kind: FailureKind, message: str) -> None:
         if self._ending:
             self._interrupted(attempt)
             return
+        source = attempt.item.source
+        if kind in _SAID_OF_THE_SOURCE and not _unchanged(source, where_gone=True):
+            # What was wrong with it may be that it was being replaced.
+            self._end(attempt, SOURCE_CHANGED)
+            return
+        message = told(source, message)
         write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
 
@@ -333,5 +356,20 @@ class _Worker:
 
     def _end(self, attempt: _Attempt, outcome: Outcome) -> None:
         attempt.steps.close()
-        discard(attempt.work.partial_path)
+        _discard(attempt)
         self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed))
+
+
+def _discard(attempt: _Attempt) -> None:
+    """Remove what the attempt made so far; where that is refused, the next run tries again and tells."""
+    with contextlib.suppress(PublishError):
+        discard(attempt.work.partial_path)
+
+
+def _unchanged(source: Source, *, where_gone: bool) -> bool:
+    """Whether the source is still what was planned; `where_gone` is the answer where it cannot be looked at."""
+    try:
+        now = os.stat(source.path)
+    except OSError:
+        return where_gone
+    return (now.st_size, now.st_mtime_ns) == (source.size_bytes, source.mtime_ns)

@@ -34,7 +34,7 @@ def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
     None is no proof of a good output: that is for verification to say.
     """
     name = display(source)
-    lines = finished.stderr_text.splitlines()
+    lines = _without(source, finished.stderr_text).splitlines()
     if finished.ended_by is not None:
         return _ended(finished, finished.ended_by, name, lines)
     if finished.signal is not None:
@@ -55,6 +55,19 @@ def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
     return Diagnosis(
         FailureKind.BAD_INPUT, f"{name}: ffmpeg could not process it (exit code {finished.returncode}){_quoted(cause)}."
     )
+
+
+def _without(source: bytes, text: str) -> str:
+    """What was said, less the source's path: a file's name may hold the words that a rule looks for."""
+    for piece in re.split(rb"[\r\n]", source):  # each begins a line of its own
+        known = piece.decode("utf-8", "backslashreplace").rstrip()
+        if len(known) >= _SHORTEST_RULE:
+            text = text.replace(known, "...")
+    return text
+
+
+_SHORTEST_RULE = 14
+"""Characters of the shortest words that a rule of storage looks for; shorter pieces of a path cannot hold them."""
 
 
 def _ended(finished: Finished, ended_by: EndedBy, name: str, lines: list[str]) -> Diagnosis:
@@ -106,32 +119,57 @@ def _rule(kind: FailureKind, pattern: str, sentence: str, *, quote: bool = True)
     return _Rule(kind, re.compile(pattern), sentence, quote)
 
 
+_AWAY = (
+    r"(?:Input/output error|Remote I/O error|Stale file handle|Transport endpoint is not connected|No such device"
+    r"|No such device or address|Host is down|No route to host|Connection timed out|Socket not connected)"
+)
+_ON_OUTPUT = r"^\[out#\d.*: "
+
 _STORAGE_RULES = (
-    _rule(FailureKind.DISK, r"No space left on device", "the disk of the output is full"),
-    _rule(FailureKind.DISK, r"Disk quota exceeded", "the disk quota of the output is used up"),
-    _rule(FailureKind.DISK, r"File too large", "the output is larger than its file system or a limit allows"),
-    _rule(FailureKind.DISK, r"Read-only file system", "the file system of the output is read-only"),
-    _rule(FailureKind.DISK, r"\[out#\d.*Input/output error", "the disk of the output does not take what is written"),
+    _rule(FailureKind.DISK, r"No space left on device\)?$", "the disk of the output is full"),
+    _rule(FailureKind.DISK, r"Disk quota exceeded\)?$", "the disk quota of the output is used up"),
+    _rule(FailureKind.DISK, r"File too large\)?$", "the output is larger than its file system or a limit allows"),
+    _rule(FailureKind.DISK, r"Read-only file system\)?$", "the file system of the output is read-only"),
+    _rule(FailureKind.DISK, rf"{_ON_OUTPUT}{_AWAY}$", "the disk of the output does not take what is written"),
 )
 """Looked for whatever the exit code. Wherever they are said they are about an output: reading says none of them."""
 
 _RULES = (
     _rule(
         FailureKind.PERMISSION,
-        r"Error opening output .*: Permission denied|\[out#\d.*Permission denied",
+        rf"{_ON_OUTPUT}(?:Permission denied|Operation not permitted)$",
         "the folder of the output may not be written to",
         quote=False,
     ),
-    _rule(FailureKind.PERMISSION, r"Error opening input: Permission denied", "it may not be read", quote=False),
     _rule(
-        FailureKind.BAD_INPUT, r"Error opening input: No such file or directory", "it is no longer there", quote=False
+        FailureKind.INFRASTRUCTURE,
+        rf"Unable to re-open |{_ON_OUTPUT}No such file or directory$",
+        "its unfinished output, or the folder of that, was removed",
+        quote=False,
     ),
-    _rule(FailureKind.BAD_INPUT, r"Error opening input: Is a directory", "it is a folder and not a file", quote=False),
     _rule(
-        FailureKind.BAD_INPUT,
-        r"Error opening input: Input/output error|Error during demuxing: Input/output error",
+        FailureKind.INFRASTRUCTURE,
+        rf"{_ON_OUTPUT}(?:Too many open files(?: in system)?|Device or resource busy|File name too long)$",
+        "its output could not be opened",
+    ),
+    _rule(
+        FailureKind.PERMISSION,
+        r"Error opening input: Permission denied$",
+        "it may not be read",
+        quote=False,
+    ),
+    _rule(
+        FailureKind.UNAVAILABLE,
+        r"Error opening input: No such file or directory$",
+        "it is no longer there",
+        quote=False,
+    ),
+    _rule(
+        FailureKind.UNAVAILABLE,
+        rf"(?:Error opening input|Error during demuxing): {_AWAY}$",
         "it cannot be read from its disk",
     ),
+    _rule(FailureKind.BAD_INPUT, r"Error opening input: Is a directory", "it is a folder and not a file", quote=False),
     _rule(
         FailureKind.BAD_INPUT,
         r"[Ff]ormat not on whitelist|[Pp]rotocol '?\w+'? not on whitelist|Not detecting m3u8",

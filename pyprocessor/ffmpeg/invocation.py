@@ -66,13 +66,26 @@ class MappedStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of ours that an output is to hold as `file_name`; its own `name` is as short and plain as an output's."""
+
+    name: str
+    file_name: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
-    """`name` is a short temporary name, relative to the working directory; `muxer` is given with `-f`."""
+    """`name` is a short temporary name, relative to the working directory; `muxer` is given with `-f`.
+
+    `attachments` come after the streams.
+    """
 
     name: str
     muxer: str
     streams: tuple[MappedStream, ...]
     options: Options = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +194,19 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
 
 
 def trial_encode_argv(
-    ffmpeg: str, encoder: str, *, preset: str | None = None, options: Options = (), pixel_format: str | None = None
+    ffmpeg: str,
+    encoder: str,
+    *,
+    kind: str = "v",
+    preset: str | None = None,
+    options: Options = (),
+    pixel_format: str | None = None,
+    container: str | None = None,
 ) -> list[bytes | str]:
-    """The arguments that encode one generated 256x256 frame with `encoder` and throw it away.
+    """The arguments that encode one generated 256x256 frame, or a little silence, with `encoder` and throw it away.
 
-    That size is one that every hardware encoder takes; some refuse smaller ones.
+    `kind` is `v` or `a`. With a `container`, what comes out is put into one and thrown away then. That size is one that
+    every hardware encoder takes; some refuse smaller ones.
     """
     device: tuple[str, ...] = ()
     upload = f"format={pixel_format or 'nv12'}"
@@ -195,12 +216,16 @@ def trial_encode_argv(
         device, upload = ("-init_hw_device", "vulkan=gpu", "-filter_hw_device", "gpu"), upload + ",hwupload"
     elif pixel_format is None and not is_hardware(encoder):
         upload = "null"
-    stream = MappedStream((0, 0), "v", encoder, options=options, preset=preset)
+    source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-vf", upload, "-frames:v", "1")
+    if kind == "a":
+        source = ("anullsrc=sample_rate=48000:channel_layout=stereo:duration=0.1",)
+    stream = MappedStream((0, 0), kind, encoder, options=options, preset=preset)
     return [
         *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "level+error", *device),
-        *("-f", "lavfi", "-i", "color=size=256x256:rate=25:duration=0.04", "-vf", upload, "-frames:v", "1"),
+        *("-f", "lavfi", "-i", *source),
         *_stream_options(0, stream, threads=1),
-        *("-f", "null", "-"),
+        # Not every muxer writes to a pipe, but all write to this.
+        *(("-f", "null", "-") if container is None else ("-y", "-f", muxer(container), os.devnull)),
     ]
 
 
@@ -224,6 +249,11 @@ def _output_arguments(output: Output, inputs: int, threads: int) -> list[str]:
         arguments += ["-map", f"{stream.source[0]}:{stream.source[1]}"]
     for number, stream in enumerate(output.streams):
         arguments += _stream_options(number, stream, threads)
+    for number, attachment in enumerate(output.attachments, start=len(output.streams)):
+        if not _OUTPUT_NAME.fullmatch(attachment.name):
+            raise ValueError(f"not a plain, short, relative name: {attachment.name!r}")
+        arguments += ["-attach", attachment.name]
+        arguments += _metadata(number, (("filename", attachment.file_name), ("mimetype", attachment.media_type)))
     return [*arguments, *_options(output.options), "-f", _word(output.muxer), output.name]
 
 
@@ -244,7 +274,12 @@ def _stream_options(number: int, stream: MappedStream, threads: int) -> list[str
         if name in _PARAMETER_LISTS and ("/" in value or "\\" in value):
             raise ValueError(f"{name} may not name a file: {value!r}")
         arguments += _options(((f"{name}:{number}", value),))
-    for key, value in stream.metadata:
+    return arguments + _metadata(number, stream.metadata)
+
+
+def _metadata(number: int, metadata: Options) -> list[str]:
+    arguments: list[str] = []
+    for key, value in metadata:
         if not key or "=" in key or "\0" in key + value:
             raise ValueError(f"not a metadata key and value: {key!r}, {value!r}")
         arguments += [f"-metadata:s:{number}", f"{key}={value}"]

@@ -11,7 +11,7 @@ import re
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.ffmpeg.diagnosis import diagnose
-from pyprocessor.ffmpeg.invocation import Options, environment, is_hardware, muxer, trial_encode_argv
+from pyprocessor.ffmpeg.invocation import Options, environment, is_hardware, trial_encode_argv
 from pyprocessor.ffmpeg.run import Finished, run_once
 from pyprocessor.ffmpeg.tool import WELL_KNOWN_AUDIO_ENCODERS, WELL_KNOWN_ENCODERS, Tool
 from pyprocessor.models import Profile
@@ -19,8 +19,8 @@ from pyprocessor.models import Profile
 _TRIAL_SECONDS = 30.0
 """Drivers of some cards take seconds to wake."""
 
-_NOT_HELD = re.compile(r"codec not currently supported in container|Could not find tag for codec|Only .* supported in")
-"""What muxers say of a codec that they do not hold, as seen of FFmpeg 9.0.2."""
+_NOT_HELD = re.compile(r"Could not write header .*incorrect codec parameters")
+"""What FFmpeg says, after the muxer's own words, where a container does not hold a codec."""
 
 
 def trial_encode(
@@ -36,8 +36,9 @@ def trial_encode(
     A hardware encoder counts as present only if this returns None. It also tells whether an encoder takes a preset and
     options, before any file is touched.
     """
-    command = trial_encode_argv(tool.path, encoder, preset=preset, options=options, pixel_format=pixel_format)
-    return _trouble(_tried(command), encoder)
+    return _trouble(
+        _tried(trial_encode_argv(tool.path, encoder, preset=preset, options=options, pixel_format=pixel_format))
+    )
 
 
 def require_working(tool: Tool, profile: Profile) -> None:
@@ -47,32 +48,25 @@ def require_working(tool: Tool, profile: Profile) -> None:
     failure says nothing: some software encoders take only the sizes or rates of their own standard.
     """
     if profile.video is not None and profile.video.encoder not in (*WELL_KNOWN_ENCODERS, "copy"):
-        encoder = profile.video.encoder
-        if is_hardware(encoder):
-            _require_device(tool, profile, encoder)
-        _require_held(tool, profile, encoder, "v")
+        _require(tool, profile, profile.video.encoder, "video")
     if profile.audio is not None and profile.audio.encoder not in (*WELL_KNOWN_AUDIO_ENCODERS, "copy"):
-        _require_held(tool, profile, profile.audio.encoder, "a")
+        _require(tool, profile, profile.audio.encoder, "audio")
 
 
-def _require_device(tool: Tool, profile: Profile, encoder: str) -> None:
-    trouble = trial_encode(tool, encoder)
-    if trouble is not None:
+def _require(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
+    finished = _tried(trial_encode_argv(tool.path, encoder, kind=kind[0], container=profile.container))
+    if _NOT_HELD.search(finished.stderr_text):
+        raise ProfileError(
+            f"The profile {profile.name} asks for the {kind} encoder {encoder!r} in the container "
+            f"{profile.container!r}, which does not hold what that makes; choose another encoder, or the container mkv."
+        )
+    trouble = _trouble(finished)
+    if trouble is not None and is_hardware(encoder):
         said = re.search(r"\(ffmpeg says: (.*)\)", trouble)
         raise ProfileError(
-            f"The profile {profile.name} asks for the video encoder {encoder!r}, which this ffmpeg ({tool.version}) "
-            f"has but cannot use on this machine{f': {said[1]}' if said else ''}. Check that the device is there, its "
-            "driver is installed and this user may use it, or choose a software encoder such as libx264."
-        )
-
-
-def _require_held(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
-    command = trial_encode_argv(tool.path, encoder, kind=kind, muxer=muxer(profile.container))
-    if _NOT_HELD.search(_tried(command).stderr_text):
-        what = "video" if kind == "v" else "audio"
-        raise ProfileError(
-            f"The profile {profile.name} puts the {what} encoder {encoder!r} into the container "
-            f"{profile.container!r}, which does not hold what it makes; choose another encoder, or the container mkv."
+            f"The profile {profile.name} asks for the {kind} encoder {encoder!r}, which this ffmpeg ({tool.version}) "
+            f"has, but which does not work on this machine{f' ({said[1]})' if said else ''}. See that its device is "
+            "there, its driver installed and this user allowed to use it, or choose a software encoder such as libx264."
         )
 
 
@@ -80,6 +74,6 @@ def _tried(command: list[bytes | str]) -> Finished:
     return run_once(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS)
 
 
-def _trouble(finished: Finished, encoder: str) -> str | None:
-    found = diagnose(finished, os.fsencode(f"trial of {encoder}"))
+def _trouble(finished: Finished) -> str | None:
+    found = diagnose(finished, b"the trial")
     return None if found is None else found.message

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models import AudioSettings, HdrKind, MediaInfo, Profile, StreamInfo, StreamKind
+from pyprocessor.models import AudioSettings, HdrKind, MediaInfo, Profile, StreamInfo, StreamKind, VideoInfo
 
 
 class Action(StrEnum):
@@ -31,6 +31,8 @@ class StreamPlan:
     action: Action
     encoder: str | None = None
     cover: bool = False
+    attached: bool = False
+    """A cover that the container holds as an attachment, which ffmpeg takes as a file and puts last."""
     reason: str = ""
 
 
@@ -39,12 +41,13 @@ class Contract:
     """`streams` has every source stream, kept ones first and in output order.
 
     `frames` and the durations are what the source states of the kept streams, None where it does not; `estimated` says
-    that they are guesses. `audio_seconds` goes with the kept audio streams in output order.
+    that they are guesses. `video_seconds` and `audio_seconds` go with the kept streams in output order, covers left
+    out; `frames` and `same_frames` are of the first film.
     """
 
     streams: tuple[StreamPlan, ...]
     container: str
-    video_seconds: float | None
+    video_seconds: tuple[float | None, ...]
     audio_seconds: tuple[float | None, ...]
     duration_seconds: float | None
     tolerance_seconds: float
@@ -52,6 +55,8 @@ class Contract:
     frames: int | None
     same_frames: bool
     """Whether every source picture becomes one output picture (the frame rate is unchanged)."""
+    limit_seconds: float | None = None
+    """Where the output is to end although the source goes on: subtitles and chapters far beyond the end of the film."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -59,8 +64,12 @@ class Contract:
         return tuple(plan for plan in self.streams if plan.action is not Action.DROP)
 
     @property
+    def films(self) -> tuple[StreamPlan, ...]:
+        return tuple(plan for plan in self.kept if plan.kind is StreamKind.VIDEO and not plan.cover)
+
+    @property
     def video_streams(self) -> int:
-        return sum(plan.kind is StreamKind.VIDEO and not plan.cover for plan in self.kept)
+        return len(self.films)
 
     @property
     def cover_pictures(self) -> int:
@@ -90,11 +99,14 @@ class _Container:
     copied_audio: frozenset[str] = frozenset()
     covers: frozenset[str] = frozenset()
     attachments: bool = False
+    """Whether it holds files; a cover is one of them there."""
     one_audio: bool = False
 
 
 _MOV_AUDIO = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))
 _COVERS = frozenset(("mjpeg", "png"))
+ATTACHED_COVERS = frozenset(("mjpeg", "png", "gif", "tiff"))
+"""Pictures that are read back as covers where they are attachments."""
 _MKV_AUDIO = _MOV_AUDIO | {"dts", "truehd", "flac", "opus", "vorbis", "mp2", "pcm_s16le", "pcm_s24le", "pcm_f32le"}
 _CONTAINERS = {
     "mp4": _Container("mov_text", frozenset(("mov_text",)), _MOV_AUDIO, _COVERS),
@@ -103,12 +115,13 @@ _CONTAINERS = {
         "srt",
         frozenset(("subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle")),
         _MKV_AUDIO,
+        ATTACHED_COVERS,
         attachments=True,
     ),
     "webm": _Container("webvtt", frozenset(("webvtt",)), frozenset(("opus", "vorbis"))),
     "mpegts": _Container(copied_audio=frozenset(("aac", "mp3", "mp2", "ac3", "eac3"))),
     "m4a": _Container(copied_audio=frozenset(("aac", "alac", "ac3")), covers=_COVERS),
-    "mka": _Container(copied_audio=_MKV_AUDIO),
+    "mka": _Container(copied_audio=_MKV_AUDIO, covers=ATTACHED_COVERS, attachments=True),
     "ogg": _Container(copied_audio=frozenset(("vorbis", "opus", "flac")), one_audio=True),
     "opus": _Container(copied_audio=frozenset(("opus",)), one_audio=True),
     "mp3": _Container(copied_audio=frozenset(("mp3",)), covers=_COVERS, one_audio=True),
@@ -117,13 +130,14 @@ _CONTAINERS = {
 }
 """A container that is not listed gets video and audio and nothing else.
 
-MP4 and MOV refuse attachments, and players show no bitmap subtitles in them. A cover in Matroska is an attachment,
-which ffmpeg would have to be given as a file.
+MP4 and MOV refuse attachments, and players show no bitmap subtitles in them.
 """
 
 TEXT_SUBTITLES = frozenset(("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml"))
 FASTEST_AV1 = 240
 """Pictures a second: the most that SVT-AV1 encodes."""
+_AFTER_THE_END_SECONDS = 1.0
+"""Left where the end of an output is set, so that no picture and no sample of encoder delay is cut."""
 _BY_PROFILE = ", which the profile leaves out"
 _TOLERANCE_SECONDS = 0.25
 """Encoder delay and padding: 1024 samples of AAC at 8 kHz are 0.13 s on either side."""
@@ -146,19 +160,20 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
             "It has no audio, and the profile makes audio alone; use a profile that makes video for it.",
         )
     kept: list[StreamPlan] = []
+    attached: list[StreamPlan] = []
     dropped = list(dropped_audio)
     if film is not None and profile.video is not None:
         kept.append(StreamPlan(film.index, StreamKind.VIDEO, Action.ENCODE, profile.video.encoder))
     for stream in media.streams:
         if stream.kind is StreamKind.VIDEO and stream is not film:
             plan = _further_video(profile, stream, container)
-            (dropped if plan.action is Action.DROP else kept).append(plan)
+            (dropped if plan.action is Action.DROP else attached if plan.attached else kept).append(plan)
     kept.extend(kept_audio)
     for stream in media.streams:
         if stream.kind in (StreamKind.SUBTITLE, StreamKind.ATTACHMENT, StreamKind.DATA):
             plan = _other(profile, stream, container)
             (dropped if plan.action is Action.DROP else kept).append(plan)
-    return _with_expectations(profile, media, film, kept, dropped)
+    return _with_expectations(profile, media, film, kept + attached, dropped)
 
 
 def _refuse_cut_off(media: MediaInfo) -> None:
@@ -199,7 +214,7 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
         raise JobError(FailureKind.UNSUPPORTED, "Its video is in a codec for which there is no decoder.")
     if film.video.width < 1 or film.video.height < 1:
         raise JobError(FailureKind.BAD_INPUT, "Its video does not say how large its pictures are: it is damaged.")
-    if film.video.hdr is HdrKind.DOLBY_VISION and film.video.colour.transfer is None:
+    if _is_single_layer_dolby_vision(film.video):
         raise JobError(
             FailureKind.UNSUPPORTED,
             "Its video is Dolby Vision without a picture for other players (profile 5 or 10.0); "
@@ -210,14 +225,30 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
 
 def _further_video(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
     if stream.video is None or not stream.video.attached_picture:
-        return _drop(
-            stream, "a further video track: only the first is kept" if profile.video else f"video{_BY_PROFILE}"
-        )
+        return _further_film(profile, stream)
     if not profile.keep_attachments:
         return _drop(stream, f"a cover picture{_BY_PROFILE}")
     if stream.codec not in container.covers:
         return _drop(stream, f"a cover picture ({stream.codec or 'unknown'}), which {profile.container} cannot carry")
-    return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True)
+    return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True, attached=container.attachments)
+
+
+def _further_film(profile: Profile, stream: StreamInfo) -> StreamPlan:
+    if profile.video is None:
+        return _drop(stream, f"video{_BY_PROFILE}")
+    if not profile.video.all_tracks:
+        return _drop(stream, "a further video track: the profile keeps the first")
+    video = stream.video
+    if video is None or stream.codec is None or stream.frames == 0 or video.width < 1 or video.height < 1:
+        return _drop(stream, f"a further video track that cannot be decoded ({stream.codec or 'unknown codec'})")
+    if _is_single_layer_dolby_vision(video):
+        return _drop(stream, "a further video track: Dolby Vision without a picture for other players")
+    return StreamPlan(stream.index, stream.kind, Action.ENCODE, profile.video.encoder)
+
+
+def _is_single_layer_dolby_vision(video: VideoInfo) -> bool:
+    """Profile 5 or 10.0, which ffmpeg would turn green and purple."""
+    return video.hdr is HdrKind.DOLBY_VISION and video.colour.transfer is None
 
 
 def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[list[StreamPlan], list[StreamPlan]]:
@@ -284,10 +315,12 @@ def _with_expectations(
     profile: Profile, media: MediaInfo, film: StreamInfo | None, kept: list[StreamPlan], dropped: list[StreamPlan]
 ) -> Contract:
     by_index = {stream.index: stream for stream in media.streams}
-    audio_seconds = tuple(by_index[p.index].duration_seconds for p in kept if p.kind is StreamKind.AUDIO)
-    video_seconds = film.duration_seconds if film is not None else None
-    own = [seconds for seconds in (video_seconds, *audio_seconds) if seconds is not None]
-    known = len(own) == len(audio_seconds) + (film is not None)
+    films = [by_index[p.index] for p in kept if p.kind is StreamKind.VIDEO and not p.cover]
+    sound = [by_index[p.index] for p in kept if p.kind is StreamKind.AUDIO]
+    video_seconds = tuple(stream.duration_seconds for stream in films)
+    audio_seconds = tuple(stream.duration_seconds for stream in sound)
+    own = [seconds for seconds in (*video_seconds, *audio_seconds) if seconds is not None]
+    known = len(own) == len(video_seconds) + len(audio_seconds)
     # Subtitles, data and chapters may make the container longer than what is seen and heard.
     duration = max(own) if own and known else media.duration_seconds
     same_frames = film is None or same_frame_rate(profile, film)
@@ -296,9 +329,12 @@ def _with_expectations(
     if not same_frames and profile.video is not None and profile.video.fps is not None:
         frame_seconds = max(frame_seconds, float(1 / profile.video.fps))
     notes = _left_out(dropped)
+    limit = None
     if own and known and media.duration_seconds is not None and _far(media.duration_seconds, max(own)):
+        limit = max(s.start_seconds + (s.duration_seconds or 0.0) for s in (*films, *sound)) + _AFTER_THE_END_SECONDS
         notes.append(
-            f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {max(own):,.1f} s."
+            f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {max(own):,.1f} s; "
+            "subtitles and chapters after their end were left out."
         )
     return Contract(
         streams=(*kept, *dropped),
@@ -310,6 +346,7 @@ def _with_expectations(
         estimated=media.duration_estimated,
         frames=film.frames if film is not None and same_frames else None,
         same_frames=same_frames,
+        limit_seconds=limit,
         notes=tuple(notes),
     )
 
@@ -325,6 +362,15 @@ def _left_out(dropped: list[StreamPlan]) -> list[str]:
         f"Left out {'stream' if len(indexes) == 1 else 'streams'} {', '.join(indexes)}: {reason}."
         for reason, indexes in reasons.items()
     ]
+
+
+def kept_films(profile: Profile, media: MediaInfo) -> tuple[StreamInfo, ...]:
+    """The video tracks that the output will hold, covers left out, the first one first."""
+    first = media.video
+    if first is None or profile.video is None:
+        return ()
+    further = (s for s in media.streams if s.video is not None and not s.video.attached_picture and s is not first)
+    return (first, *(s for s in further if _further_film(profile, s).action is not Action.DROP))
 
 
 def same_frame_rate(profile: Profile, film: StreamInfo) -> bool:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MAX_SIDE = 16_384
 """Pixels: the largest side that x264, x265 and SVT-AV1 all take. A larger one is an error or a decompression bomb."""
 MAX_STREAMS = 500
+MAX_FILMS = 8
+"""Film streams of which the first picture is looked at."""
 MAX_SECONDS = 30 * 24 * 3600.0
 
 _UNSTATED_DURATION = frozenset(
@@ -98,11 +100,11 @@ def probe(path: bytes, *, size_bytes: int) -> MediaInfo:
     except PermissionError as error:
         raise InspectError(FailureKind.PERMISSION, f"{name} may not be read; change its permissions.") from error
     except FileNotFoundError as error:
-        raise InspectError(FailureKind.BAD_INPUT, f"{name} is no longer there.") from error
+        raise InspectError(FailureKind.UNAVAILABLE, f"{name} is no longer there.") from error
     except av.error.FFmpegError as error:
         raise InspectError(FailureKind.BAD_INPUT, f"{name} is damaged: {error.strerror}.") from error
     except OSError as error:
-        raise InspectError(FailureKind.BAD_INPUT, f"{name} cannot be read: {error.strerror}.") from error
+        raise InspectError(FailureKind.UNAVAILABLE, f"{name} cannot be read: {error.strerror}.") from error
 
 
 def _regular_file(path: bytes, name: str) -> BinaryIO:
@@ -125,7 +127,12 @@ def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size
                 FailureKind.BAD_INPUT,
                 f"{name} is cut off: its structure reaches {missing:,} bytes beyond its end and its index is missing.",
             )
-        return FailureKind.BAD_INPUT, f"{name} has no usable index (moov): it is damaged, or was never finished."
+        index = structure.index_of_mp4(file, size_bytes)
+        if index is None:
+            return FailureKind.BAD_INPUT, f"{name} has no index (moov): it is damaged, or was never finished."
+        if b"encv" in index or b"enca" in index:
+            return FailureKind.UNSUPPORTED, f"{name} is encrypted (copy protection), so it cannot be read."
+        return FailureKind.BAD_INPUT, f"{name} has an index (moov) that cannot be read: it is damaged."
     return FailureKind.BAD_INPUT, f"{name} is not a video or audio file that can be read, or its start is damaged."
 
 
@@ -199,15 +206,20 @@ def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
 
 
 def _first_pictures(container: InputContainer, notes: list[str]) -> dict[int, FirstPicture]:
-    """Decode the first picture of the first film stream, within bounds; keyed by stream index."""
+    """Decode the first picture of the film streams, each within bounds; keyed by stream index."""
     films = [s for s in container.streams.video if not _attached(s)]
-    if not films:
-        return {}
-    stream = films[0]
-    picture = first_picture(container, stream)
-    if picture.note is not None:
-        notes.append(picture.note)
-    return {stream.index: picture}
+    pictures: dict[int, FirstPicture] = {}
+    for number, stream in enumerate(films[:MAX_FILMS]):
+        if number:
+            try:
+                container.seek(0)
+            except av.error.FFmpegError:  # some streams cannot go back; then the headers must do
+                break
+        pictures[stream.index] = found = first_picture(container, stream)
+        if found.note is not None:
+            which = "" if len(films) == 1 else f"Stream {stream.index}: "
+            notes.append(which + found.note)
+    return pictures
 
 
 # ---------------------------------------------------------------- streams
@@ -244,6 +256,7 @@ def _stream(container: InputContainer, stream: Stream, picture: FirstPicture | N
         kind=kind,
         codec=codec,
         decoder=decoder,
+        start_seconds=_start_seconds(container, stream),
         duration_seconds=_stream_seconds(stream, from_zero=_is_fragmented(container)),
         frames=frames,
         bit_rate=(context.bit_rate or None) if context is not None and kind is not StreamKind.SUBTITLE else None,
@@ -283,6 +296,8 @@ def _video(stream: av.VideoStream, picture: FirstPicture | None) -> VideoInfo:
         or (context is not None and context.field_order in _FIELD_ORDERS_INTERLACED),
         variable_frame_rate=_varies(base, average),
         attached_picture=_attached(stream),
+        alpha=stream.metadata.get("alpha_mode") == "1"  # of VP8 and VP9, which keep it beside the picture
+        or (pixel_format is not None and any(component.is_alpha for component in pixel_format.components)),
     )
 
 
@@ -330,6 +345,12 @@ def _is_fragmented(container: InputContainer) -> bool:
     """Whether an MP4 lists its samples in fragments; its durations then count from time 0."""
     listed = [stream.frames for stream in (*container.streams.video, *container.streams.audio)]
     return container.format.name.startswith("mov,") and bool(listed) and not any(listed)
+
+
+def _start_seconds(container: InputContainer, stream: Stream) -> float:
+    if stream.start_time is None or stream.time_base is None or container.start_time is None:
+        return 0.0
+    return max(0.0, float(stream.start_time * stream.time_base) - container.start_time / av.time_base)
 
 
 def _stream_seconds(stream: Stream, *, from_zero: bool) -> float | None:

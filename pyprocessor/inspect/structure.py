@@ -8,6 +8,7 @@ before its structure does was cut off. Only headers are read.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ _PACK_BYTES = 2048
 _OGG_TAIL_BYTES = 65536
 _EBML_SEGMENT = 0x18538067
 _MOST_ELEMENTS = 200_000
+_MOST_INDEX_BYTES = 4_000_000
 _AVI_SLACK_BYTES = 64
 """Careless writers get the size of the whole wrong by a header or two."""
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -65,10 +67,34 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
     return Tail(missing_bytes=max(0, declared - size_bytes))
 
 
+def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
+    """The start of an MP4's index (its `moov` box), where its tracks are listed; None where there is none."""
+    for kind, start, length in _boxes(file, size_bytes):
+        if kind == b"moov":
+            file.seek(start)
+            return file.read(min(length, _MOST_INDEX_BYTES))
+        if not kind.isalnum():
+            return None
+    return None
+
+
 # Each of these returns where the structure says the file ends, or 0 where it does not say.
 
 
 def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
+    position = 0
+    for kind, start, length in _boxes(file, size_bytes):
+        if not kind.isalnum():  # junk
+            return 0
+        position = start + length
+    return position
+
+
+def _boxes(file: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and length of the outermost boxes of an MP4, as its headers have them.
+
+    The last is told with no kind where its header does not say how long it is.
+    """
     position = 0
     while position + 8 <= size_bytes:
         file.seek(position)
@@ -76,10 +102,11 @@ def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:16], "big")
-        if length < 8 or not head[4:8].isalnum():  # 0 means "to the end of the file"; anything else here is junk
-            return 0
+        if length < 8:  # 0 means "to the end of the file"; anything else here is junk
+            yield b"", position, length
+            return
+        yield head[4:8], position, length
         position += length
-    return position
 
 
 def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:

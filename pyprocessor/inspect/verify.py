@@ -45,9 +45,9 @@ _OVERSTATED_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """What the output holds: its film and its audio tracks in output order, `frames` where they were counted."""
+    """What the output holds: film and audio tracks in output order, `frames` of the first where they were counted."""
 
-    film: Track | None
+    films: tuple[Track, ...]
     audio: tuple[Track, ...]
     subtitles: int
     frames: int | None
@@ -78,7 +78,9 @@ def verify(
         )
     notes = list(media.notes)
     if not _as_declared(output, contract):
-        notes += _against_source(output, contract, encoded_frames, source)
+        notes += _against_source(output, contract, encoded_frames, source, media)
+    elif _lacks_pictures(output, contract, media):
+        notes += _lost_at_its_ends(output, contract, source, media)
     return OutputFacts(
         size_bytes=found.st_size,
         mtime_ns=found.st_mtime_ns,
@@ -118,7 +120,7 @@ def _read_output(container: InputContainer, contract: Contract, size_bytes: int)
         measured, counted = _end_of(container, [stream.index for stream in (*films, *audio)], size_bytes)
         tracks = measured.tracks
     return _Output(
-        film=tracks[films[0].index] if films else None,
+        films=tuple(tracks[stream.index] for stream in films),
         audio=tuple(tracks[stream.index] for stream in audio),
         subtitles=subtitles,
         frames=tracks[films[0].index].packets if films and counted else None,
@@ -166,11 +168,11 @@ def _end_of(container: InputContainer, wanted: list[int], size_bytes: int) -> tu
 
 def _as_declared(output: _Output, contract: Contract) -> bool:
     """Whether every track reaches what the source declares."""
-    if output.film is not None:
-        if contract.frames is not None and output.frames is not None:
+    for number, (film, seconds) in enumerate(zip(output.films, contract.video_seconds, strict=True)):
+        if number == 0 and contract.frames is not None and output.frames is not None:
             if not _all_frames(output.frames, contract.frames):
                 return False
-        elif not _reaches(output.film, contract.video_seconds, contract):
+        elif not _reaches(film, seconds, contract):
             return False
     for track, seconds in zip(output.audio, contract.audio_seconds, strict=True):
         if not _reaches(track, seconds, contract):
@@ -194,7 +196,9 @@ def _reaches(track: Track, declared: float | None, contract: Contract) -> bool:
 # ---------------------------------------------------------------- against what the source holds
 
 
-def _against_source(output: _Output, contract: Contract, encoded_frames: int | None, source: bytes) -> list[str]:
+def _against_source(
+    output: _Output, contract: Contract, encoded_frames: int | None, source: bytes, media: MediaInfo
+) -> list[str]:
     """Compare the output with the source's own packets; returns notes, raises VerifyError where the output is short."""
     name = display(os.path.basename(source))
     try:
@@ -208,15 +212,16 @@ def _against_source(output: _Output, contract: Contract, encoded_frames: int | N
             f"The output differs from what {name} declares, and reading what it holds took over "
             f"{SOURCE_LIMIT_SECONDS:.0f} s.",
         )
-    film = [plan for plan in contract.kept if plan.kind is StreamKind.VIDEO and not plan.cover]
     audio = [plan for plan in contract.kept if plan.kind is StreamKind.AUDIO]
     frames = output.frames if output.frames is not None else encoded_frames
-    for plan in film:
-        if output.film is not None:
-            _same_film(output.film, frames, held.tracks[plan.index], contract, name)
+    notes = []
+    for number, (plan, got) in enumerate(zip(contract.films, output.films, strict=True)):
+        _same_film(got, None if number else frames, held.tracks[plan.index], contract, name)
+        if number == 0:
+            notes += _lost_pictures(got, frames, held.tracks[plan.index], contract, media, name)
     for plan, got in zip(audio, output.audio, strict=True):
         _same_audio(got, held.tracks[plan.index], contract, name)
-    return _overstated(contract, held, name)
+    return notes + _overstated(contract, held, name)
 
 
 def _same_film(got: Track, frames: int | None, held: Track, contract: Contract, name: str) -> None:
@@ -231,6 +236,49 @@ def _same_film(got: Track, frames: int | None, held: Track, contract: Contract, 
     else:
         what = f"{got.seconds or 0.0:,.1f} s of the {held.seconds or 0.0:,.1f} s of video"
     raise VerifyError(FailureKind.BAD_INPUT, f"Only {what} in {name} could be decoded: it is damaged.")
+
+
+def _lost_pictures(
+    got: Track, frames: int | None, held: Track, contract: Contract, media: MediaInfo, name: str
+) -> list[str]:
+    """A note on pictures that did not come out although the output lasts long enough to pass."""
+    if not contract.same_frames or frames is None or _all_frames(frames, held.packets):
+        return []
+    if media.video is not None and media.video.video is not None and not media.video.video.interlaced:
+        return [f"Only {frames:,} of the {held.packets:,} pictures in {name} could be decoded."]
+    # The two fields of an interlaced picture may be packets of their own, so only the time can tell.
+    if got.seconds is None or held.seconds is None or not _is_short(got.seconds, held.seconds, media):
+        return []
+    return [f"Only {got.seconds:,.2f} s of the {held.seconds:,.2f} s of video in {name} could be decoded."]
+
+
+def _is_short(seconds: float, expected: float, media: MediaInfo) -> bool:
+    """Whether more is lacking than pictures that may be lost without a word."""
+    film = media.video
+    rate = film.video.frame_rate if film is not None and film.video is not None else None
+    return expected - seconds > max(_LOST_FRAMES / float(rate) if rate else _OVERSTATED_SECONDS, _LOST_SHARE * expected)
+
+
+def _lacks_pictures(output: _Output, contract: Contract, media: MediaInfo) -> bool:
+    """Whether the film came out shorter, although within tolerance: in a short film that may be many pictures."""
+    declared = contract.video_seconds[0] if contract.video_seconds else None
+    if not output.films or contract.frames is not None or not contract.same_frames:
+        return False
+    got = output.films[0].seconds
+    return got is not None and declared is not None and _is_short(got, declared, media)
+
+
+def _lost_at_its_ends(output: _Output, contract: Contract, source: bytes, media: MediaInfo) -> list[str]:
+    """A note where the source holds pictures that did not come out; what cannot be read or counted gives none."""
+    try:
+        with closing(open_source(source)) as container:
+            held = read_packets(container, limit_seconds=SOURCE_LIMIT_SECONDS)
+    except av.error.FFmpegError:
+        return []
+    if not held.whole:
+        return []
+    name = display(os.path.basename(source))
+    return _lost_pictures(output.films[0], output.frames, held.tracks[contract.films[0].index], contract, media, name)
 
 
 def _same_audio(got: Track, held: Track, contract: Contract, name: str) -> None:

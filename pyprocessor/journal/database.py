@@ -122,12 +122,26 @@ def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
         )
     if primary in _DAMAGED:
         return JournalError(
-            f"The journal {name} is damaged ({error}). Move that file away and run the same command again; "
-            f"sources and outputs are not touched by that."
+            f"The journal {name} is damaged ({error}). Move that file away and run the same command again: "
+            f"sources and outputs are not touched by that, and finished outputs are known again from their receipts."
         )
     if primary in _IN_USE:
         return JournalError(f"The journal {name} is in use by another program ({error}). Close it and try again.")
     return JournalError(f"The journal {name} refused a statement: {error}.")
+
+
+def is_there(state_folder: bytes) -> bool:
+    """Whether there is a journal in this folder. Raises OutputUnwritable where that cannot be told."""
+    path = os.path.join(state_folder, FILE_NAME)
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise OutputUnwritable(
+            f"The journal {display(path)} cannot be read: {error.strerror}. Check the folder's permissions."
+        ) from error
+    return True
 
 
 def open_for_writing(state_folder: bytes, *, wal: bool) -> Database:

@@ -16,7 +16,7 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.journal.database import Database, open_for_writing
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.records import encode, shape
-from pyprocessor.journal.rows import JobRow, NameTaken, PlanChange, Planned, facts_text
+from pyprocessor.journal.rows import JobRow, Made, NameTaken, PlanChange, Planned, facts_text
 from pyprocessor.models import (
     Batch,
     Cost,
@@ -89,9 +89,10 @@ class Journal(JournalReader):
         self._run_id = cursor.lastrowid
         return self._run_id
 
-    def end_run(self, exit_code: int) -> None:
-        """Records that this run ended, now."""
-        self._database.write("end_run", {"run_id": self.run_id, "exit_code": exit_code, "ended_at": self._clock()})
+    def end_run(self, exit_code: int, *, done_before: int | None = None, failed_before: int | None = None) -> None:
+        """Records that this run ended, now, and how many of its files earlier runs had settled."""
+        values = {"run_id": self.run_id, "exit_code": exit_code, "ended_at": self._clock()}
+        self._database.write("end_run", {**values, "done_before": done_before, "failed_before": failed_before})
 
     @property
     def run_id(self) -> int:
@@ -143,10 +144,12 @@ class Journal(JournalReader):
 
     # ------------------------------------------------------------ planning
 
-    def plan(self, job: Job, *, media_seconds: float | None, profile_name: str = "") -> Planned | NameTaken:
+    def plan(
+        self, job: Job, *, media_seconds: float | None, profile_name: str = "", again: bool = False
+    ) -> Planned | NameTaken:
         """Takes a job in: as PENDING where it is new, or where its source (size, mtime) or its profile's fingerprint is
-        another one than when it was last planned; else its row stays as it is, final states included. Whether a FAILED
-        one is tried again is the caller's to say (`reset`).
+        another one than when it was last planned; else its row stays as it is, final states included, unless `again`
+        says that a final one begins anew.
 
         `media_seconds` is the source's duration, None if unknown. Returns NameTaken, with nothing written, where
         another job owns the name of the output; an empty name is no name.
@@ -158,7 +161,7 @@ class Journal(JournalReader):
             if known.state in _IN_HAND:
                 return Planned(PlanChange.IN_HAND, known)
             change = _change(known, job)
-            if change is not PlanChange.UNCHANGED:
+            if change is not PlanChange.UNCHANGED or (again and known.final):
                 return self._write_plan("replan_job", change, job, media_seconds, profile_name, known)
             if known.state is JobState.PENDING:
                 return self._write_plan("refresh_job", change, job, media_seconds, profile_name)
@@ -200,7 +203,9 @@ class Journal(JournalReader):
             assert isinstance(owner_id, str)
             assert isinstance(owner_source, bytes)
             return NameTaken(job.output, owner_id, owner_source)
-        if previous is not None:
+        if previous is not None and change is PlanChange.UNCHANGED:
+            self.add_event("reset", "It is done again.", job.id)
+        elif previous is not None:
             what = "source" if change is PlanChange.SOURCE_CHANGED else "profile"
             self.add_event("replanned", f"The {what} changed; a job that was {previous.state} begins anew.", job.id)
         row = self.job(job.id)
@@ -219,8 +224,34 @@ class Journal(JournalReader):
         return tuple(done)
 
     def adopt(self, job_id: str, facts: OutputFacts) -> bool:
-        """PENDING to SUCCEEDED: a receipt proves that the output is there already."""
-        return self._hit("adopt_job", {"id": job_id, **_facts(facts)})
+        """PENDING to SUCCEEDED: the output is there already. The job is then of no run that this journal knows."""
+        with self.transaction():
+            self._database.write("insert_forgotten_run", {"now": self._clock()})
+            hit = self._hit("adopt_job", {"id": job_id, **_facts(facts)})
+            if hit:
+                self._database.write("remember_output", {"id": job_id})
+        return hit
+
+    def claim(self, job_id: str, facts: OutputFacts) -> bool:
+        """Notes that what lies under a PENDING job's name was made of its source, so that it may be replaced."""
+        return self._hit("claim_output", {"id": job_id, **_facts(facts)})
+
+    def remember_output(self, made: Made) -> None:
+        """Notes what was made under a name, where this journal did not see it being made."""
+        source = made.source
+        self._database.write(
+            "insert_output",
+            {
+                "output": made.output,
+                "source_path": source.path,
+                "relative": source.relative,
+                "source_size": source.size_bytes,
+                "source_mtime_ns": source.mtime_ns,
+                "profile_fingerprint": made.profile_fingerprint,
+                "task": made.task,
+                **_facts(made.facts),
+            },
+        )
 
     # ------------------------------------------------------------ batches
 
@@ -291,6 +322,7 @@ class Journal(JournalReader):
             hit = self._hit("succeed_job", {"id": job_id, "attempt_id": attempt_id, **_facts(facts)})
             if hit:
                 self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
+                self._database.write("remember_output", {"id": job_id})
         return hit
 
     def finish(self, job_id: str, attempt_id: int | None, outcome: Outcome, usage: Usage | None = None) -> bool:

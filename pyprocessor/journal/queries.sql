@@ -7,11 +7,20 @@ INSERT INTO runs (arguments, engine_pid, engine_start_time, started_at)
 VALUES (:arguments, :pid, :start_time, :started_at)
 
 -- name: end_run
-UPDATE runs SET ended_at = :ended_at, exit_code = :exit_code WHERE id = :run_id
+UPDATE runs SET
+    ended_at = :ended_at, exit_code = :exit_code, done_before = :done_before, failed_before = :failed_before
+WHERE id = :run_id
 
 -- name: last_run
-SELECT id, arguments, engine_pid, engine_start_time, started_at, ended_at, exit_code
-FROM runs ORDER BY id DESC LIMIT 1
+SELECT * FROM runs ORDER BY id DESC LIMIT 1
+
+-- name: open_runs
+SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id
+
+-- What no run of this journal did, but one before it: jobs that are adopted belong to it.
+-- name: insert_forgotten_run
+INSERT OR IGNORE INTO runs (id, arguments, engine_pid, engine_start_time, started_at, ended_at)
+VALUES (0, '', 0, 0, :now, :now)
 
 -- ------------------------------------------------------------------ media
 
@@ -65,6 +74,32 @@ SELECT id, source_path FROM jobs
 WHERE output = :output
     AND state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND output <> x''
 
+-- name: owner
+SELECT * FROM jobs
+WHERE output = :output
+    AND state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND output <> x''
+
+-- ------------------------------------------------------------------ outputs
+
+-- name: made
+SELECT * FROM outputs WHERE output = :output
+
+-- name: any_output
+SELECT 1 FROM outputs LIMIT 1
+
+-- name: remember_output
+INSERT OR REPLACE INTO outputs
+SELECT output, output_size, output_mtime_ns, output_facts, source_path, relative, size, mtime_ns, profile_fingerprint, task
+FROM jobs WHERE id = :id AND output <> x''
+
+-- name: insert_output
+INSERT OR REPLACE INTO outputs (
+    output, size, mtime_ns, facts, source_path, relative, source_size, source_mtime_ns, profile_fingerprint, task
+) VALUES (
+    :output, :size, :mtime_ns, :facts, :source_path, :relative, :source_size, :source_mtime_ns, :profile_fingerprint,
+    :task
+)
+
 -- ------------------------------------------------------------------ jobs: planning
 
 -- name: insert_job
@@ -76,7 +111,7 @@ INSERT INTO jobs (
     :priority, :tenant, :dependencies, :metadata, :cpu_seconds, :memory_bytes, :disk_bytes, :media_seconds, :run_id, :now
 )
 
--- The source or the profile is another one: begin anew. output_size and output_mtime_ns stay, they tell our old output.
+-- The source or the profile is another one: begin anew. What was last made stays known while the name is the same.
 -- name: replan_job
 UPDATE jobs SET
     task = :task, source_path = :source_path, relative = :relative, size = :size, mtime_ns = :mtime_ns,
@@ -84,6 +119,9 @@ UPDATE jobs SET
     priority = :priority, tenant = :tenant, dependencies = :dependencies, metadata = :metadata,
     cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now,
+    output_size = CASE WHEN output = :output THEN output_size END,
+    output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
+    output_facts = CASE WHEN output = :output THEN output_facts END,
     attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failure = NULL, reason = '',
     attempt_id = NULL, batch_id = NULL, granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL
 WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')
@@ -91,10 +129,18 @@ WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')
 -- Still to be done, nothing published: takes today's name, cost, order and labels, keeps what it has been through.
 -- name: refresh_job
 UPDATE jobs SET
-    relative = :relative, output = :output, profile_name = :profile_name,
+    output_size = CASE WHEN output = :output THEN output_size END,
+    output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
+    output_facts = CASE WHEN output = :output THEN output_facts END,
+    source_path = :source_path, relative = :relative, output = :output, profile_name = :profile_name,
     priority = :priority, tenant = :tenant, dependencies = :dependencies, metadata = :metadata,
     cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'pending'
+
+-- What lies under the job's name is its own, made before it had another name or in a run that the journal forgot.
+-- name: claim_output
+UPDATE jobs SET output_size = :size, output_mtime_ns = :mtime_ns, output_facts = :facts, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'pending'
 
 -- ------------------------------------------------------------------ jobs: moves
@@ -124,7 +170,7 @@ WHERE id = :id AND state = 'publishing' AND attempt_id = :attempt_id
 -- name: adopt_job
 UPDATE jobs SET
     state = 'succeeded', output_size = :size, output_mtime_ns = :mtime_ns, output_facts = :facts,
-    failure = NULL, reason = '', run_id = :run_id, updated_at = :now
+    failure = NULL, reason = '', run_id = 0, updated_at = :now
 WHERE id = :id AND state = 'pending'
 
 -- name: finish_waiting_job

@@ -16,6 +16,7 @@ from pyprocessor.journal.rows import (
     Counts,
     EventRow,
     JobRow,
+    Made,
     ReadingRow,
     RunRow,
 )
@@ -52,6 +53,10 @@ class JournalReader:
         row = self._database.row("last_run", {})
         return None if row is None else RunRow.from_row(row)
 
+    def open_runs(self) -> tuple[RunRow, ...]:
+        """Runs that nobody saw end: running now, or killed."""
+        return tuple(map(RunRow.from_row, self._database.rows("open_runs", {})))
+
     def media(self, path: bytes, size_bytes: int, mtime_ns: int) -> CachedMedia | None:
         """What inspecting said of exactly this file.
 
@@ -72,6 +77,20 @@ class JournalReader:
         """One job, or None."""
         row = self._database.row("job", {"id": job_id})
         return None if row is None else JobRow.from_row(row)
+
+    def owner(self, output: bytes) -> JobRow | None:
+        """The job that has, or will have, this output; None where the name is no job's."""
+        row = self._database.row("owner", {"output": output})
+        return None if row is None else JobRow.from_row(row)
+
+    def made(self, output: bytes) -> Made | None:
+        """What was last made under this name, whichever job has it now."""
+        row = self._database.row("made", {"output": output})
+        return None if row is None else Made.from_row(row)
+
+    def knows_outputs(self) -> bool:
+        """Whether any output was ever made, as far as this journal knows."""
+        return self._database.row("any_output", {}) is not None
 
     def jobs(self, state: JobState | None = None, run_id: int | None = None) -> Iterator[JobRow]:
         """The jobs in the order they were first planned; of one state, or last changed by one run."""

@@ -27,7 +27,10 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One call of the command. `ended_at` is None while it runs, and for ever if it was killed."""
+    """One call of the command. `ended_at` is None while it runs, and for ever if it was killed.
+
+    `done_before` and `failed_before` count the files it was asked for that earlier runs had settled; None likewise.
+    """
 
     id: int
     arguments: str
@@ -35,10 +38,12 @@ class RunRow:
     started_at: float
     ended_at: float | None
     exit_code: int | None
+    done_before: int | None = None
+    failed_before: int | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> RunRow:
-        return cls(row[0], row[1], ProcessIdentity(row[2], row[3]), row[4], row[5], row[6])
+        return cls(row[0], row[1], ProcessIdentity(row[2], row[3]), *row[4:9])
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,21 @@ def facts_from(size_bytes: int, mtime_ns: int, text: str) -> OutputFacts:
     """The facts again from their two columns and the text."""
     values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in json.loads(text)]
     return OutputFacts(size_bytes, mtime_ns, *values)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was last made under a name below the output root, and of which source."""
+
+    output: bytes
+    facts: OutputFacts
+    source: Source
+    profile_fingerprint: str
+    task: str
+
+    @classmethod
+    def from_row(cls, row: Row) -> Made:
+        return cls(row[0], facts_from(row[1], row[2], row[3]), Source(*row[4:8]), row[8], row[9])
 
 
 class PlanChange(StrEnum):

@@ -9,7 +9,9 @@ CREATE TABLE runs (
     engine_start_time REAL NOT NULL,
     started_at        REAL NOT NULL,
     ended_at          REAL,
-    exit_code         INTEGER
+    exit_code         INTEGER,
+    done_before       INTEGER,           -- files it was asked for that earlier runs had settled
+    failed_before     INTEGER
 );
 
 -- What inspecting said of a file, so that the next run probes nothing. One row a path, true for that size and mtime.
@@ -76,6 +78,21 @@ CREATE INDEX jobs_state ON jobs (state);
 -- word for word, because SQLite uses a partial index only where it finds the same terms.
 CREATE UNIQUE INDEX jobs_output ON jobs (output)
     WHERE state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND output <> x'';
+
+-- What was last made under each name, also where the job has taken another name since: so that a file in the output
+-- folder can be told to be ours, and of which source. True while it lies there with that size and mtime.
+CREATE TABLE outputs (
+    output              BLOB PRIMARY KEY,
+    size                INTEGER NOT NULL,
+    mtime_ns            INTEGER NOT NULL,
+    facts               TEXT NOT NULL,
+    source_path         BLOB NOT NULL,
+    relative            BLOB NOT NULL,
+    source_size         INTEGER NOT NULL,
+    source_mtime_ns     INTEGER NOT NULL,
+    profile_fingerprint TEXT NOT NULL,
+    task                TEXT NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE attempts (
     id                 INTEGER PRIMARY KEY,

@@ -86,6 +86,8 @@ class VideoInfo:
     interlaced: bool = False
     variable_frame_rate: bool = False
     attached_picture: bool = False
+    alpha: bool = False
+    """Whether its pictures have transparent parts, also where its decoder leaves them out."""
 
     @property
     def pixels(self) -> int:
@@ -108,6 +110,8 @@ class StreamInfo:
     codec: str | None
     decoder: str | None = None
     """A decoder that ffmpeg must be told to use, where its own choice fails."""
+    start_seconds: float = 0.0
+    """After the file's first packet."""
     duration_seconds: float | None = None
     frames: int | None = None
     bit_rate: int | None = None
@@ -140,6 +144,16 @@ class MediaInfo:
     def video(self) -> StreamInfo | None:
         """The first video stream that is a film and not an attached picture."""
         return next((s for s in self.streams if s.video is not None and not s.video.attached_picture), None)
+
+    @property
+    def playing_seconds(self) -> float | None:
+        """How long its film and sound last where each of them says so, or else what the container declares.
+
+        Subtitles, data and chapters may make a container much longer than what is seen and heard.
+        """
+        tracks = (self.video, *self.audio) if self.video is not None else self.audio
+        stated = [track.duration_seconds for track in tracks if track.duration_seconds is not None]
+        return max(stated) if stated and len(stated) == len(tracks) else self.duration_seconds
 
     @property
     def audio(self) -> tuple[StreamInfo, ...]:

@@ -35,6 +35,8 @@ class VideoSettings:
     hdr: HdrPolicy = HdrPolicy.TONEMAP
     deinterlace: Deinterlace = Deinterlace.AUTO
     keyframe_seconds: float | None = None
+    all_tracks: bool = False
+    """Whether further video tracks, such as other angles, are kept beside the first."""
     options: tuple[tuple[str, str], ...] = ()
     """Further encoder options, from the allow-list."""
 

@@ -154,6 +154,7 @@ class Freezer:
             hdr=hdr,
             deinterlace=Deinterlace(said.deinterlace or Deinterlace.AUTO),
             keyframe_seconds=said.keyframe_seconds,
+            all_tracks=said_or(said.all_tracks, False),
             options=options,
         )
 

@@ -89,6 +89,7 @@ def _video(profile: Profile) -> dict[str, Any] | bool:
         hdr=video.hdr.value,
         deinterlace=video.deinterlace.value,
         keyframe_seconds=video.keyframe_seconds,
+        all_tracks=video.all_tracks,
         options=dict(video.options) or None,
     )
 

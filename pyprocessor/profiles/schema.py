@@ -89,6 +89,7 @@ class Video(Section):
     hdr: Literal["tonemap", "keep"] | None = key("HDR sources: tone-map to SDR, or keep (10 bit formats).", "tonemap")
     deinterlace: Literal["auto", "always", "never"] | None = key("auto: sources that are interlaced.", "auto")
     keyframe_seconds: seconds(0.02, 600) | None = key("Longest time between keyframes. Absent: the encoder's own.")  # type: ignore[valid-type]
+    all_tracks: bool | None = key("Keep every video track; false keeps the first.", False)
     options: OptionTable | None = key("Further encoder options, from the list of allowed ones.")
 
 

@@ -27,6 +27,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "libvpx": ("yuv420p",),
 }
 """Pixel formats by encoder, for profiles that keep the source's; another encoder chooses for itself."""
+_WITH_ALPHA = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")
 _DEEP_FORMAT = re.compile(r"1[0246](le|be)?$")
 _STALE_SIDE_DATA = (
     "MASTERING_DISPLAY_METADATA",
@@ -37,7 +38,7 @@ _STALE_SIDE_DATA = (
     "25",
     "26",
 )
-"""What describes HDR pictures. 25 is DYNAMIC_HDR_VIVID and 26 AMBIENT_VIEWING_ENVIRONMENT, whose names FFmpeg 5.1 lacks."""
+"""What describes HDR pictures. 25 is DYNAMIC_HDR_VIVID, 26 AMBIENT_VIEWING_ENVIRONMENT: FFmpeg 5.1 lacks the names."""
 _HIGH_DEFINITION_LINES = 720
 """From this height on, video that does not state its colours is BT.709 (as players and ffmpeg assume)."""
 _REFERENCE_WHITE = "100"
@@ -75,6 +76,8 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         notes.append(f"Its high dynamic range was mapped to standard range: {settings.encoder} makes 8-bit video here.")
     if video.hdr is HdrKind.DOLBY_VISION:
         notes.append("Its Dolby Vision layer was left out; the picture that all players show was used.")
+    if video.alpha and not (pixel_format or "").startswith(_WITH_ALPHA):
+        notes.append("Its transparency was left out.")
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),

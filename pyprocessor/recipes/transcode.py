@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Options, Output, muxer
-from pyprocessor.inspect.contract import Contract, StreamPlan, same_frame_rate
+from pyprocessor.ffmpeg.invocation import Attachment, Input, Invocation, MappedStream, Options, Output, muxer
+from pyprocessor.inspect.contract import Contract, StreamPlan, kept_films, same_frame_rate
 from pyprocessor.models import CostFeatures, MediaInfo, Profile, Source, StreamInfo, StreamKind, VideoSettings
 from pyprocessor.recipes.audio import audio_stream, output_channels, target_bit_rate
-from pyprocessor.recipes.picture import Picture, picture
+from pyprocessor.recipes.picture import Picture, picture, size
 
 _FASTSTART = frozenset(("mp4", "mov", "m4a"))
 _HEVC_ENCODERS = ("libx265", "hevc_", "libkvazaar")
@@ -35,6 +35,30 @@ _STATISTICS_TAGS = (
     "_STATISTICS_WRITING_DATE_UTC",
 )
 """Matroska tags that describe the source's streams and would be a lie about the output's."""
+_QUICKTIME_LANGUAGES = {
+    "bod": "tib",
+    "cym": "wel",
+    "cze": "ces",
+    "deu": "ger",
+    "ell": "gre",
+    "eus": "baq",
+    "fas": "per",
+    "fre": "fra",
+    "hye": "arm",
+    "isl": "ice",
+    "kat": "geo",
+    "mkd": "mac",
+    "msa": "may",
+    "mya": "bur",
+    "nld": "dut",
+    "nob": "nor",
+    "rum": "ron",
+    "slo": "slk",
+    "sqi": "alb",
+    "swe": "sve",
+    "zho": "chi",
+}
+"""Languages by the one code that ffmpeg writes into QuickTime, where it drops the other (tried with FFmpeg 9.0.2)."""
 _GUESSED_BITS_PER_PIXEL = 0.1
 _GUESSED_RATE = Fraction(25)
 _GUESSED_AUDIO_BIT_RATE = 128_000
@@ -49,19 +73,34 @@ class Recipe:
 
 
 def recipe(
-    profile: Profile, media: MediaInfo, contract: Contract, source: Source, *, threads: int, output_name: str
+    profile: Profile,
+    media: MediaInfo,
+    contract: Contract,
+    source: Source,
+    *,
+    threads: int,
+    output_name: str,
+    covers: tuple[Attachment, ...] = (),
 ) -> Recipe:
-    """The ffmpeg that makes of `source` what `contract` promises, as `output_name` in its working directory."""
+    """The ffmpeg that makes of `source` what `contract` promises, as `output_name` in its working directory.
+
+    `covers` are the files, in that folder, of the covers that the contract wants attached, in its order.
+    """
+    wanted = sum(plan.attached for plan in contract.kept)
+    if len(covers) != wanted:
+        raise ValueError(f"the contract wants {wanted} covers attached, and {len(covers)} are given")
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
     notes = list(contract.notes)
     input_options: list[tuple[str, str]] = []
     for plan in contract.kept:
+        if plan.attached:
+            continue
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
-        mapped, told = _mapped(profile, media, contract, plan, stream)
-        streams.append(mapped)
+        mapped, told = _mapped(profile, media, plan, stream)
+        streams.append(_with_language(mapped, profile, stream))
         notes += told
     return Recipe(
         Invocation(
@@ -71,7 +110,8 @@ def recipe(
                     output_name,
                     muxer(profile.container),
                     tuple(streams),
-                    _output_options(profile, media),
+                    _output_options(profile, media, contract),
+                    covers,
                 ),
             ),
             threads=threads,
@@ -81,14 +121,15 @@ def recipe(
 
 
 def _mapped(
-    profile: Profile, media: MediaInfo, contract: Contract, plan: StreamPlan, stream: StreamInfo
+    profile: Profile, media: MediaInfo, plan: StreamPlan, stream: StreamInfo
 ) -> tuple[MappedStream, tuple[str, ...]]:
     source = (0, stream.index)
     if plan.cover:
         return MappedStream(source, "v", "copy", options=(("disposition", "attached_pic"),)), ()
     if plan.kind is StreamKind.VIDEO and profile.video is not None and stream.video is not None:
-        made = picture(profile.video, stream.video, keeps_rate=contract.same_frames)
-        return _video_stream(profile, media, contract, stream, made), made.notes
+        keeps_rate = same_frame_rate(profile, stream)
+        made = picture(profile.video, stream.video, keeps_rate=keeps_rate)
+        return _video_stream(profile, media, stream, made, keeps_rate=keeps_rate), made.notes
     if plan.kind is StreamKind.AUDIO and profile.audio is not None:
         mapped = audio_stream(profile.audio, stream, plan)
     elif plan.kind is StreamKind.SUBTITLE:
@@ -100,23 +141,30 @@ def _mapped(
     return _with_metadata(mapped, media), ()
 
 
+def _with_language(mapped: MappedStream, profile: Profile, stream: StreamInfo) -> MappedStream:
+    language = _QUICKTIME_LANGUAGES.get(stream.language or "")
+    if profile.container != "mov" or language is None:
+        return mapped
+    return replace(mapped, metadata=(*mapped.metadata, ("language", language)))
+
+
 def _with_metadata(mapped: MappedStream, media: MediaInfo) -> MappedStream:
     if not media.container.startswith("matroska"):
         return mapped
     stale = tuple((tag + suffix, "") for tag in _STATISTICS_TAGS for suffix in ("", "-eng"))
-    return MappedStream(
-        mapped.source, mapped.kind, mapped.encoder, mapped.filters, mapped.options, mapped.preset, stale
-    )
+    return replace(mapped, metadata=(*mapped.metadata, *stale))
 
 
-def _output_options(profile: Profile, media: MediaInfo) -> Options:
+def _output_options(profile: Profile, media: MediaInfo, contract: Contract) -> Options:
     options: list[tuple[str, str]] = [("max_muxing_queue_size", _MUXING_QUEUE_PACKETS)]
+    if contract.limit_seconds is not None:
+        options.append(("t", f"{contract.limit_seconds:.3f}"))
     if profile.container in _FASTSTART:
         options.append(("movflags", "+faststart"))
     if profile.container in ("mp4", "m4a"):
         options.append(("write_tmcd", "0"))  # a timecode tag would become a data track; editors read it in MOV
-    if not profile.keep_metadata:
-        options.append(("map_metadata", "-1"))
+    # Left to itself, ffmpeg copies all metadata but the date of the recording.
+    options.append(("map_metadata", "0" if profile.keep_metadata else "-1"))
     if media.chapters:
         options.append(("map_chapters", "0" if profile.keep_chapters else "-1"))
     return tuple(options)
@@ -126,7 +174,7 @@ def _output_options(profile: Profile, media: MediaInfo) -> Options:
 
 
 def _video_stream(
-    profile: Profile, media: MediaInfo, contract: Contract, stream: StreamInfo, made: Picture
+    profile: Profile, media: MediaInfo, stream: StreamInfo, made: Picture, *, keeps_rate: bool
 ) -> MappedStream:
     settings = profile.video
     if settings is None or stream.video is None:
@@ -135,7 +183,7 @@ def _video_stream(
         *_quality(settings, made),
         *((("tune", settings.tune),) if settings.tune is not None else ()),
         *_keyframes(settings, stream),
-        *_timing(media, contract, stream),
+        *_timing(media, stream, keeps_rate=keeps_rate),
     ]
     if profile.container in ("mp4", "mov") and stream.video.variable_frame_rate:
         options.append(("bsf", _LAST_PICTURE))
@@ -189,9 +237,9 @@ def _keyframes(settings: VideoSettings, stream: StreamInfo) -> Options:
     return (("g", str(max(1, round(rate * Fraction(settings.keyframe_seconds))))),)
 
 
-def _timing(media: MediaInfo, contract: Contract, stream: StreamInfo) -> Options:
+def _timing(media: MediaInfo, stream: StreamInfo, *, keeps_rate: bool) -> Options:
     """Every picture keeps its time: on another clock than the source's, ffmpeg rounds to its guess of the rate."""
-    if not contract.same_frames:
+    if not keeps_rate:
         return (("fps_mode", "vfr"),)
     coarse = media.container.startswith(_COARSE_CLOCKS)
     if coarse and stream.video is not None and not stream.video.variable_frame_rate:
@@ -203,31 +251,42 @@ def _timing(media: MediaInfo, contract: Contract, stream: StreamInfo) -> Options
 
 
 def features(profile: Profile, media: MediaInfo) -> CostFeatures:
-    """What the cost model may look at of the transcode that `profile` makes of `media`."""
-    film = media.video if profile.video is not None else None
-    if film is None or film.video is None or profile.video is None:
+    """What the cost model may look at of the transcode that `profile` makes of `media`.
+
+    Several films are encoded side by side, so their pixels add up, and `frames` are those of one so large.
+    """
+    settings = profile.video
+    films = [(film, film.video) for film in kept_films(profile, media) if film.video is not None]
+    if not films or settings is None:
         return _audio_features(profile, media)
-    made = picture(profile.video, film.video, keeps_rate=same_frame_rate(profile, film))
-    rate = film.video.frame_rate or _GUESSED_RATE
-    pixels = max(1, film.video.pixels)
-    seconds = media.duration_seconds or media.size_bytes * 8 / (pixels * float(rate) * _GUESSED_BITS_PER_PIXEL)
-    frames = film.frames or seconds * float(profile.video.fps or rate)
+    first, first_video = films[0]
+    source_pixels = sum(video.pixels for _, video in films)
+    rate = first_video.frame_rate or _GUESSED_RATE
+    guessed = media.size_bytes * 8 / (max(1, source_pixels) * float(rate) * _GUESSED_BITS_PER_PIXEL)
+    seconds = media.playing_seconds or guessed
+    made = picture(settings, first_video, keeps_rate=same_frame_rate(profile, first))
+    pixels, coded = 0, 0.0
+    for film, video in films:
+        width, height = size(settings, video)
+        pixels += width * height
+        frames = film.frames or seconds * float(settings.fps or video.frame_rate or _GUESSED_RATE)
+        coded += width * height * frames
     return CostFeatures(
         task="transcode",
-        encoder=profile.video.encoder,
-        preset=profile.video.preset,
-        pixels=made.width * made.height,
-        source_pixels=film.video.pixels,
-        pixel_format=made.pixel_format or film.video.pixel_format or "yuv420p",
-        frames=float(frames),
+        encoder=settings.encoder,
+        preset=settings.preset,
+        pixels=pixels,
+        source_pixels=source_pixels,
+        pixel_format=made.pixel_format or first_video.pixel_format or "yuv420p",
+        frames=coded / pixels,
         duration_seconds=seconds,
         source_bytes=media.size_bytes,
-        target_bit_rate=bit_rate_cap(profile.video, made.lines),
+        target_bit_rate=bit_rate_cap(settings, made.lines),
     )
 
 
 def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
-    seconds = media.duration_seconds or media.size_bytes * 8 / _GUESSED_AUDIO_BIT_RATE
+    seconds = media.playing_seconds or media.size_bytes * 8 / _GUESSED_AUDIO_BIT_RATE
     rate = None
     if profile.audio is not None and media.audio and media.audio[0].audio is not None:
         first = media.audio[0]

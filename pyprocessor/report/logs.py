@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
-from pyprocessor.models import RunSnapshot
+from pyprocessor.models import RunSnapshot, display
 from pyprocessor.report.narration import Level, Message, Narrator, json_line
 from pyprocessor.report.wording import one_line
 
@@ -58,14 +59,14 @@ class RunLog(Narrator):
         except OSError as error:
             # A full disk is the engine's to judge; it must not end the run from here.
             self._broken = True
-            self._on_trouble(f"The run's log cannot be written and ends here: {error}")
+            self._on_trouble(f"The run's log cannot be written and ends here: {_why(error)}.")
 
     def close(self) -> None:
         if self._log is not None:
             try:
                 self._log.close()
             except OSError as error:
-                self._on_trouble(f"The run's log could not be completed: {error}")
+                self._on_trouble(f"The run's log could not be completed: {_why(error)}.")
             self._log = None
 
     def _line(self, message: Message) -> str:
@@ -73,3 +74,11 @@ class RunLog(Narrator):
             return json_line(self._now(), message)
         at = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return f"{at} {message.level.name.lower():<7} {one_line(message.text)}"
+
+
+def _why(error: OSError) -> str:
+    """The system's reason, with the file where the error names one."""
+    reason = error.strerror or "the system does not say why"
+    if not isinstance(error.filename, str | bytes):
+        return reason
+    return f"{reason} ({display(os.fsencode(error.filename))})"

@@ -152,8 +152,9 @@ def _level_of(kind: OutcomeKind, will_retry: bool) -> Level:
 
 
 def progress_line(snapshot: RunSnapshot) -> str:
-    """The line that scripts read. Success is the share of the files done that did not fail; memory is in 10^6 bytes."""
-    success = 100.0 * (snapshot.done - snapshot.failed) / snapshot.done if snapshot.done else 100.0
+    """The line that scripts read. Success is the share of the files done that did not fail, none before the first;
+    memory is in 10^6 bytes."""
+    success = 100.0 * (snapshot.done - snapshot.failed) / snapshot.done if snapshot.done else 0.0
     return (
         f"Progress: {snapshot.done}/{snapshot.total} ({success:.1f}% success) | Active: {snapshot.active}"
         f" | Failed: {snapshot.failed} | Memory: {snapshot.memory_bytes / 1e6:.1f}MB"

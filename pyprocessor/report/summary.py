@@ -26,7 +26,10 @@ DOCUMENT_VERSION = 1
 MOST_FAILURES_TOLD = 20
 MOST_REASONS_TOLD = 10
 
-_CUT_SHORT = (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.OUTPUT_UNWRITABLE, ExitCode.TRY_AGAIN)
+_CUT_SHORT = (
+    *(ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP),
+    *(ExitCode.OUTPUT_UNWRITABLE, ExitCode.TRY_AGAIN),
+)
 """Runs that ended so may not know what there is to do."""
 
 LogOf = Callable[[str], bytes | None]
@@ -107,7 +110,8 @@ def summarise(
     """Sum up one run.
 
     `now` (seconds since the epoch) stands in for the end of a run that has none; `exit_code` likewise. `done_before`
-    and `failed_before` are the run's own counts; without them, everything the journal holds from other runs is counted.
+    and `failed_before` are the run's own counts, which the journal has once it ended; before that, everything the
+    journal holds from other runs is counted.
     """
     all_counts, counts = journal.counts(), journal.counts(run_id=run.id)
     tally = _Tally(log_of)
@@ -128,8 +132,8 @@ def summarise(
         quarantined=counts.quarantined,
         cancelled=counts.cancelled,
         left=counts.total - counts.final,
-        done_before=done_elsewhere if done_before is None else done_before,
-        failed_before=failed_elsewhere if failed_before is None else failed_before,
+        done_before=_first(done_before, run.done_before, done_elsewhere),
+        failed_before=_first(failed_before, run.failed_before, failed_elsewhere),
         bytes_before=tally.bytes_before,
         bytes_after=tally.bytes_after,
         media_seconds=tally.media_seconds,
@@ -138,6 +142,11 @@ def summarise(
         prediction=accuracy.prediction(journal, run.id),
         governing=governing(journal, run.id, ended_at),
     )
+
+
+def _first(*numbers: int | None) -> int:
+    """The first that is known, else 0."""
+    return next((number for number in numbers if number is not None), 0)
 
 
 def _bad(counts: Counts) -> int:

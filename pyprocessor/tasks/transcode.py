@@ -13,6 +13,7 @@ from pyprocessor.inspect.verify import verify
 from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile
 from pyprocessor.recipes.transcode import features, recipe
 from pyprocessor.tasks.base import Step, Work
+from pyprocessor.tasks.covers import cover_files
 
 
 class Transcode:
@@ -25,8 +26,17 @@ class Transcode:
 
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
         agreed = contract(work.profile, work.media)
-        plan = recipe(work.profile, work.media, agreed, work.source, threads=work.threads, output_name=work.partial)
-        finished = yield Step(plan.invocation)
+        with cover_files(work, agreed) as covers:
+            plan = recipe(
+                work.profile,
+                work.media,
+                agreed,
+                work.source,
+                threads=work.threads,
+                output_name=work.partial,
+                covers=covers,
+            )
+            finished = yield Step(plan.invocation)
         problem = diagnose(finished, work.source.path)
         if problem is not None:
             raise JobError(problem.kind, problem.message)

@@ -141,8 +141,10 @@ def test_one_interrupt_finishes_what_runs(long_inputs: Path, tmp_path: Path) -> 
     assert len(list(output.glob("*.mp4"))) == 4
 
 
-@pytest.mark.parametrize(("signals", "code"), [([signal.SIGINT, signal.SIGINT], 130), ([signal.SIGTERM], 143)])
-def test_two_interrupts_or_a_termination_end_it_now(
+@pytest.mark.parametrize(
+    ("signals", "code"), [([signal.SIGINT, signal.SIGINT], 130), ([signal.SIGTERM], 143), ([signal.SIGHUP], 129)]
+)
+def test_two_interrupts_or_a_termination_or_a_closed_terminal_end_it_now(
     signals: list[signal.Signals], code: int, long_inputs: Path, tmp_path: Path
 ) -> None:
     """ffmpegs are ended, partials removed, nothing is left running, and the same command goes on."""

@@ -96,9 +96,35 @@ def test_a_file_of_damaged_packets(ffmpeg_path: str, make_clip: Callable[..., Pa
 def test_a_missing_file_and_a_folder(ffmpeg_path: str, tmp_path: Path) -> None:
     """A source may vanish between scan and start."""
     missing = diagnosed(ffmpeg_path, tmp_path, tmp_path / "gone.mp4")
-    assert (missing.kind, "no longer there" in missing.message) == (FailureKind.BAD_INPUT, True)
+    assert (missing.kind, "no longer there" in missing.message) == (FailureKind.UNAVAILABLE, True)
     folder = diagnosed(ffmpeg_path, tmp_path, tmp_path)
     assert (folder.kind, "folder" in folder.message) == (FailureKind.BAD_INPUT, True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "No space left on device 3.mov",
+        "a: No space left on device",
+        "moov atom not found.mp4",
+        "[out#0 File too large",
+    ],
+)
+def test_a_file_is_not_judged_by_its_name(ffmpeg_path: str, tmp_path: Path, name: str) -> None:
+    """ffmpeg repeats the path of what it cannot open, and that may say anything."""
+    assert diagnosed(ffmpeg_path, tmp_path, tmp_path / name).kind is FailureKind.UNAVAILABLE
+
+
+def test_a_name_of_two_lines_is_not_read_as_two_messages() -> None:
+    """Each of its lines is known for a part of the path."""
+    text = (
+        "[in#0 @ 0x5] [error] Error opening input: No such file or directory\n"
+        "[error] Error opening input file file:/in/x\n"
+        "malloc of size 1 failed: Disk quota exceeded\n"
+    )
+    found = diagnose(failed(text), b"/in/x\nmalloc of size 1 failed: Disk quota exceeded")
+    assert found is not None
+    assert found.kind is FailureKind.UNAVAILABLE
 
 
 def test_a_stream_that_is_not_there(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
@@ -220,7 +246,34 @@ def test_nothing_to_say_of_success(ffmpeg_path: str, make_clip: Callable[..., Pa
         ("[out#0/mp4 @ 0x5] [error] Error writing trailer: Disk quota exceeded", FailureKind.DISK, "quota"),
         ("[out#0/mp4 @ 0x5] [error] Error writing trailer: File too large", FailureKind.DISK, "larger"),
         ("[out#0/mp4 @ 0x5] [error] Error writing trailer: Input/output error", FailureKind.DISK, "does not take"),
-        ("[in#0 @ 0x5] [error] Error during demuxing: Input/output error", FailureKind.BAD_INPUT, "cannot be read"),
+        ("[in#0 @ 0x5] [error] Error during demuxing: Input/output error", FailureKind.UNAVAILABLE, "cannot be read"),
+        ("[in#0 @ 0x5] [error] Error opening input: Stale file handle", FailureKind.UNAVAILABLE, "cannot be read"),
+        (
+            "[in#0 @ 0x5] [error] Error during demuxing: Transport endpoint is not connected",
+            FailureKind.UNAVAILABLE,
+            "cannot be read",
+        ),
+        ("[out#0/mp4 @ 0x5] [fatal] Error opening output x.mp4: Stale file handle", FailureKind.DISK, "does not take"),
+        (
+            "[out#0/mp4 @ 0x5] [fatal] Error opening output x.mp4: Operation not permitted",
+            FailureKind.PERMISSION,
+            "may not be written",
+        ),
+        (
+            "[mp4 @ 0x5] [error] Unable to re-open x.mp4 output file for shifting data",
+            FailureKind.INFRASTRUCTURE,
+            "was removed",
+        ),
+        (
+            "[out#0/mp4 @ 0x5] [fatal] Error opening output x.mp4: No such file or directory",
+            FailureKind.INFRASTRUCTURE,
+            "was removed",
+        ),
+        (
+            "[out#0/mp4 @ 0x5] [fatal] Error opening output x.mp4: Too many open files",
+            FailureKind.INFRASTRUCTURE,
+            "could not be opened",
+        ),
         ("[in#0 @ 0x5] [error] Error opening input: Cannot allocate memory", FailureKind.BAD_INPUT, "header asks"),
         ("x264 [error]: malloc of size 26999616 failed", FailureKind.RESOURCE, "x264 [error]: malloc of size"),
         ("[error] Error initializing: Resource temporarily unavailable", FailureKind.RESOURCE, "allows in processes"),

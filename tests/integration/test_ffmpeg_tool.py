@@ -7,8 +7,10 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pyprocessor.errors import ExitCode, FfmpegUnusable, ProfileError
@@ -143,6 +145,28 @@ def test_one_that_never_answers_is_given_up(cache: Path, tmp_path: Path, monkeyp
         tool.find({"PYPROCESSOR_FFMPEG": str(script(tmp_path / "ff", "exec sleep 1000"))})
 
 
+def test_what_a_hanging_wrapper_started_is_ended_too(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script's own child holds the pipe open; it is not waited for, and does not stay behind."""
+    monkeypatch.setattr(tool, "_ANSWER_SECONDS", 1.0)
+    wrapper = script(tmp_path / "ff", f"sleep 1000 & echo $! > {tmp_path}/pid\nwait\n")
+    with pytest.raises(FfmpegUnusable, match="did not answer"):
+        tool.find({"PYPROCESSOR_FFMPEG": str(wrapper)})
+    sleeper = int((tmp_path / "pid").read_text())
+    end = time.monotonic() + 20
+    while _lives(sleeper):
+        assert time.monotonic() < end, "the wrapper's child was left behind"
+        time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 # ---------------------------------------------------------------- remembering
 
 
@@ -240,34 +264,6 @@ def test_nothing_is_suggested_where_nothing_is_near(found: tool.Tool) -> None:
         tool.require(bare, profile())
     assert "Nearest" not in str(caught.value)
     assert "Among" not in str(caught.value)
-
-
-# ---------------------------------------------------------------- trials
-
-
-def test_a_software_encoder_works_in_a_trial(found: tool.Tool) -> None:
-    """One frame is enough to tell."""
-    assert tool.trial_encode(found, "libx264", preset="ultrafast", options=(("crf", "30"),)) is None
-    assert tool.trial_encode(found, "libx265", preset="ultrafast", pixel_format="yuv420p10le") is None
-
-
-def test_a_trial_says_why_an_encoder_does_not_work(found: tool.Tool) -> None:
-    """A preset the encoder does not know, and an encoder there is none of."""
-    reason = tool.trial_encode(found, "libx264", preset="quick")
-    assert reason is not None
-    assert "invalid preset 'quick'" in reason
-    assert tool.trial_encode(found, "libx999") is not None
-
-
-def test_a_hardware_encoder_without_its_device_fails_its_trial(found: tool.Tool) -> None:
-    """Being listed is not being there."""
-    if "h264_nvenc" not in found.encoders:
-        pytest.skip("this ffmpeg was built without nvenc")
-    if Path("/dev/nvidia0").exists():
-        pytest.skip("this machine has an Nvidia card")
-    reason = tool.trial_encode(found, "h264_nvenc")
-    assert reason is not None
-    assert "hardware encoder does not work here" in reason
 
 
 def test_the_tool_in_use_is_a_plain_file(ffmpeg_path: str) -> None:

@@ -338,6 +338,46 @@ def test_adopting_an_output(journal: Journal) -> None:
     assert (row.state, row.produced, row.attempts) == (JobState.SUCCEEDED, FACTS, 0)
 
 
+def test_what_was_made_under_a_name_outlives_the_jobs_name(journal: Journal) -> None:
+    """A job that moves on to another name no longer claims its old output, but whose that was is still known."""
+    job = a_job(output=b"a.mp4")
+    end(journal, job)
+    moved = replace(job, output=b"a.mkv", profile_fingerprint="profile-2")
+    plan(journal, moved)
+    assert row_of(journal, job).produced is None
+    assert journal.owner(b"a.mp4") is None
+    made = journal.made(b"a.mp4")
+    assert made is not None
+    assert (made.facts, made.source, made.profile_fingerprint) == (FACTS, job.source, "profile-1")
+    assert journal.claim(job.id, FACTS)
+    assert row_of(journal, job).produced == FACTS
+    assert journal.made(b"a.mkv") is None
+
+
+def test_a_final_job_begins_anew_under_a_free_name(journal: Journal) -> None:
+    """A failed one whose name was taken meanwhile: it is told so, and planned again under another."""
+    first, second = a_job(b"1.mov", output=b"a.mp4"), a_job(b"2.mov", output=b"a.mp4")
+    journal.finish(first.id, begin(journal, first), CRASH)
+    end(journal, second)
+    assert isinstance(journal.plan(first, media_seconds=None, again=True), NameTaken)
+    planned = journal.plan(replace(first, output=b"b.mp4"), media_seconds=None, again=True)
+    assert isinstance(planned, Planned)
+    assert (planned.row.state, planned.row.output) == (JobState.PENDING, b"b.mp4")
+    assert journal.owner(b"b.mp4") == planned.row
+
+
+def test_an_adopted_job_is_of_no_run_that_the_journal_knows(journal: Journal) -> None:
+    """So no run counts it among what it did, and the newest run stays the newest."""
+    job = a_job()
+    plan(journal, job)
+    assert journal.adopt(job.id, FACTS)
+    assert journal.counts(run_id=journal.run_id).total == 0
+    last = journal.last_run()
+    assert last is not None
+    assert last.id == journal.run_id
+    assert journal.made(job.output) is not None
+
+
 def test_resetting_forgives(journal: Journal) -> None:
     """A final job asked for again is pending with nothing charged; the reason is an event."""
     job = a_job()

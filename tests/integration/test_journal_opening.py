@@ -149,7 +149,9 @@ def test_reading_beside_a_writer(tmp_path: Path, wal: bool) -> None:
             journal.add_event("b", "B.")
             assert [event.kind for event in reader.events()] == ["a", "b"]
             with pytest.raises(OutputUnwritable, match="readonly"):
-                reader._database.write("end_run", {"run_id": 1, "exit_code": 0, "ended_at": 0.0})
+                reader._database.write(
+                    "end_run", {"run_id": 1, "exit_code": 0, "ended_at": 0.0, "done_before": 0, "failed_before": 0}
+                )
             with journal.transaction():
                 journal.add_event("c", "C.")
                 if wal:

@@ -135,6 +135,21 @@ def test_variable_frame_rate(ffmpeg, tmp_path) -> None:
     assert film(probed(tmp_path / "vfr.mp4")).variable_frame_rate
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "a.webm"), True),
+        (("-c:v", "prores_ks", "-pix_fmt", "yuva444p10le", "a.mov"), True),
+        (("-c:v", "rawvideo", "-pix_fmt", "pal8", "a.avi"), False),
+    ],
+    ids=["beside the picture", "in the picture", "none"],
+)
+def test_transparency(ffmpeg, tmp_path, arguments: tuple[str, ...], expected: bool) -> None:
+    """Also of VP9, whose decoder does not give it out."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=0.2,format=yuva420p", *arguments)
+    assert film(probed(tmp_path / arguments[-1])).alpha is expected
+
+
 def test_every_kind_of_stream(ffmpeg, make_clip, tmp_path) -> None:
     """Languages, titles, dispositions, subtitles, attachments, covers and chapters of a Matroska file."""
     make_clip(tmp_path / "a.mp4")
@@ -313,3 +328,27 @@ def test_absurd_sizes_are_refused(tmp_path) -> None:
     path = tmp_path / "a.y4m"
     path.write_bytes(b"YUV4MPEG2 W17000 H2 F25:1 C420jpeg\n" + (b"FRAME\n" + b"\x10" * 17000 * 3) * 2)
     assert "17000x2" in str(refusal(path))
+
+
+def test_what_is_wrong_with_an_index(ffmpeg, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Missing, damaged and encrypted are three things, and each is told as what it is."""
+    path = tmp_path / "a.mp4"
+
+    def damaged(box: bytes) -> InspectError:
+        """The clip refused once the number of entries in this box is far too large."""
+        data = path.read_bytes()
+        entries = data.index(box) + 8
+        path.write_bytes(data[:entries] + b"\x7f\xff\xff\xff" + data[entries + 4 :])
+        return refusal(path)
+
+    ffmpeg(*TEST_PICTURE, "-pix_fmt", "yuv420p", str(path))
+    error = damaged(b"stsc")
+    assert (error.kind, "has an index (moov) that cannot be read: it is damaged" in str(error)) == ("bad_input", True)
+    key, key_id = "76a6c65c5ea762046bd749a2e632ccbb", "a7e61c373e219033c21091fa607bf3b8"
+    scheme = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", key, "-encryption_kid", key_id)
+    ffmpeg(*TEST_PICTURE, "-pix_fmt", "yuv420p", "-movflags", "+frag_keyframe+empty_moov", *scheme, str(path))
+    error = damaged(b"senc")
+    assert (error.kind, "is encrypted" in str(error)) == ("unsupported", True)
+    path.write_bytes(b"\0\0\0\x14ftypisom\0\0\0\0isom\0\0\0\x6cmdat" + bytes(100))
+    error = refusal(path)
+    assert (error.kind, "has no index (moov)" in str(error)) == ("bad_input", True)

@@ -15,13 +15,17 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.errors import FailureKind, OutputUnwritable, PublishError
+from pyprocessor.models import Source
 from pyprocessor.publish import renames
+from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, write_file
 from pyprocessor.publish.partials import OutputSeal, discard, partial_name, seal, sweep_partials
 from pyprocessor.publish.publish import publish
 
 CONTENT = b"the new content" * 1000
 OLD = b"the old content"
+ANYWHERE = Bounds(b"/", Source(b"/nonexistent/a.mov", b"a.mov", 1, 1))
+"""Of a source that nothing can hit."""
 
 
 @pytest.fixture(params=["renameat2", "link", "neither"])
@@ -93,7 +97,7 @@ def test_a_free_name_is_taken(output: bytes, way: str, name: bytes) -> None:
     """The file moves with its size, mtime and permissions, and nothing else is left."""
     partial, final = make_partial(output), os.path.join(output, name)
     sealed = seal(partial)
-    assert publish(partial, final, seal=sealed, replace=False) == sealed
+    assert publish(partial, final, seal=sealed, replace=False, bounds=ANYWHERE) == sealed
     assert content(final) == CONTENT
     assert everything_below(output) == {final}
 
@@ -104,7 +108,7 @@ def test_a_taken_name_is_never_clobbered(output: bytes, way: str) -> None:
     with open(final, "wb") as writing:
         writing.write(OLD)
     with pytest.raises(PublishError, match=r"taken\.mp4 could not be given its name: a file of 15 bytes") as caught:
-        publish(partial, final, seal=seal(partial), replace=False)
+        publish(partial, final, seal=seal(partial), replace=False, bounds=ANYWHERE)
     assert caught.value.kind is FailureKind.PERMISSION
     assert (content(final), content(partial)) == (OLD, CONTENT)
 
@@ -114,7 +118,7 @@ def test_a_dangling_link_is_a_taken_name(output: bytes, way: str) -> None:
     partial, final = make_partial(output), os.path.join(output, b"link.mp4")
     os.symlink(b"nowhere", final)
     with pytest.raises(PublishError):
-        publish(partial, final, seal=seal(partial), replace=False)
+        publish(partial, final, seal=seal(partial), replace=False, bounds=ANYWHERE)
     assert os.readlink(final) == b"nowhere"
 
 
@@ -124,7 +128,7 @@ def test_replacing(output: bytes) -> None:
     with open(target, "wb") as writing:
         writing.write(OLD)
     os.symlink(target, final)
-    publish(partial, final, seal=seal(partial), replace=True)
+    publish(partial, final, seal=seal(partial), replace=True, bounds=ANYWHERE)
     assert (content(final), content(target)) == (CONTENT, OLD)
     assert not os.path.islink(final)
 
@@ -135,7 +139,7 @@ def test_a_folder_is_not_replaced(output: bytes, replace: bool) -> None:
     partial, final = make_partial(output), os.path.join(output, b"folder.mp4")
     os.mkdir(final)
     with pytest.raises(PublishError, match="a folder of that name lies there"):
-        publish(partial, final, seal=seal(partial), replace=replace)
+        publish(partial, final, seal=seal(partial), replace=replace, bounds=ANYWHERE)
     assert content(partial) == CONTENT
 
 
@@ -145,7 +149,7 @@ def test_a_file_in_the_way_of_a_folder(output: bytes) -> None:
     with open(blocker, "wb"):
         pass
     with pytest.raises(PublishError, match=r"a file stands where a folder is needed \(.*/a\)"):
-        publish(partial, os.path.join(blocker, b"b", b"c.mp4"), seal=seal(partial), replace=False)
+        publish(partial, os.path.join(blocker, b"b", b"c.mp4"), seal=seal(partial), replace=False, bounds=ANYWHERE)
 
 
 @pytest.mark.parametrize("name", [b"x" * 256, b"/".join([b"y" * 200] * 25)], ids=["name", "path"])
@@ -153,7 +157,7 @@ def test_a_name_too_long(output: bytes, name: bytes) -> None:
     """It cannot help to try again."""
     partial = make_partial(output)
     with pytest.raises(PublishError, match="longer than the file system allows") as caught:
-        publish(partial, os.path.join(output, name), seal=seal(partial), replace=False)
+        publish(partial, os.path.join(output, name), seal=seal(partial), replace=False, bounds=ANYWHERE)
     assert caught.value.kind is FailureKind.UNSUPPORTED
 
 
@@ -164,7 +168,7 @@ def test_a_partial_that_changed_is_not_published(output: bytes) -> None:
     with open(partial, "ab") as writing:
         writing.write(b"more")
     with pytest.raises(PublishError, match="changed after it was verified"):
-        publish(partial, final, seal=sealed, replace=True)
+        publish(partial, final, seal=sealed, replace=True, bounds=ANYWHERE)
     assert not os.path.lexists(final)
 
 
@@ -174,7 +178,7 @@ def test_a_partial_that_is_gone(output: bytes) -> None:
     with pytest.raises(PublishError):
         seal(missing)
     with pytest.raises(PublishError):
-        publish(missing, os.path.join(output, b"f.mp4"), seal=OutputSeal(1, 1), replace=False)
+        publish(missing, os.path.join(output, b"f.mp4"), seal=OutputSeal(1, 1), replace=False, bounds=ANYWHERE)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
@@ -184,7 +188,7 @@ def test_permissions_follow_the_umask(output: bytes, elsewhere: bytes, umask: in
     try:
         for number, root in enumerate((output, elsewhere)):
             partial, final = make_partial(output), os.path.join(root, f"{umask}-{number}.mp4".encode())
-            publish(partial, final, seal=seal(partial), replace=False)
+            publish(partial, final, seal=seal(partial), replace=False, bounds=ANYWHERE)
             assert stat.S_IMODE(os.stat(final).st_mode) == 0o666 & ~umask
     finally:
         os.umask(old)
@@ -196,7 +200,7 @@ def test_no_permission(output: bytes) -> None:
     partial, folder = make_partial(output), os.path.join(output, b"closed")
     os.mkdir(folder, 0o500)
     with pytest.raises(PublishError, match="permission is denied") as caught:
-        publish(partial, os.path.join(folder, b"f.mp4"), seal=seal(partial), replace=False)
+        publish(partial, os.path.join(folder, b"f.mp4"), seal=seal(partial), replace=False, bounds=ANYWHERE)
     assert caught.value.kind is FailureKind.PERMISSION
 
 
@@ -205,7 +209,7 @@ def race(partial: bytes, final: bytes, start: object, results: object) -> None:
     sealed = seal(partial)
     start.wait()  # type: ignore[attr-defined]
     try:
-        publish(partial, final, seal=sealed, replace=False)
+        publish(partial, final, seal=sealed, replace=False, bounds=ANYWHERE)
         results.send("won")  # type: ignore[attr-defined]
     except PublishError:
         results.send("refused")  # type: ignore[attr-defined]
@@ -242,7 +246,7 @@ def test_publishing_to_another_file_system(output: bytes, elsewhere: bytes, repl
     """The file is copied whole, under its name in one step, with its mtime; nothing else is left on either side."""
     partial, final = make_partial(output), os.path.join(elsewhere, f"{replace}".encode(), b"f.mp4")
     sealed = seal(partial)
-    assert publish(partial, final, seal=sealed, replace=replace) == sealed
+    assert publish(partial, final, seal=sealed, replace=replace, bounds=ANYWHERE) == sealed
     assert content(final) == CONTENT
     assert everything_below(os.path.dirname(final)) == {final}
     assert everything_below(output) == set()
@@ -255,7 +259,7 @@ def test_a_taken_name_on_another_file_system(output: bytes, elsewhere: bytes) ->
     with open(final, "wb") as writing:
         writing.write(OLD)
     with pytest.raises(PublishError):
-        publish(partial, final, seal=seal(partial), replace=False)
+        publish(partial, final, seal=seal(partial), replace=False, bounds=ANYWHERE)
     assert everything_below(os.path.dirname(final)) == {final}
     assert content(final) == OLD
     assert everything_below(output) == {partial}
@@ -281,7 +285,7 @@ def test_a_full_disk_below_the_output(output: bytes, small_disk: bytes) -> None:
     with open(partial, "wb") as writing:
         writing.write(bytes(2 << 20))
     with pytest.raises(PublishError, match="the disk is full") as caught:
-        publish(partial, final, seal=seal(partial), replace=False)
+        publish(partial, final, seal=seal(partial), replace=False, bounds=ANYWHERE)
     assert caught.value.kind is FailureKind.DISK
     assert os.listdir(small_disk) == []
     assert os.path.getsize(partial) == 2 << 20
@@ -292,7 +296,7 @@ def test_a_read_only_disk_below_the_output(output: bytes, small_disk: bytes) -> 
     partial = make_partial(output)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(PublishError, match="read-only") as caught:
-        publish(partial, os.path.join(small_disk, b"f.mp4"), seal=seal(partial), replace=False)
+        publish(partial, os.path.join(small_disk, b"f.mp4"), seal=seal(partial), replace=False, bounds=ANYWHERE)
     assert caught.value.kind is FailureKind.DISK
 
 

@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 
 import pyprocessor.publish
+from pyprocessor.models import Source
 from pyprocessor.publish import renames
+from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, write_file
 from pyprocessor.publish.folders import exchange_folder
 from pyprocessor.publish.partials import seal, sweep_partials
 from pyprocessor.publish.publish import publish
 
+ANYWHERE = Bounds(b"/", Source(b"/nonexistent/a.mov", b"a.mov", 1, 1))
 ROOM = os.path.dirname(pyprocessor.publish.__file__)
 NEW, OLD = b"new" * 400_000, b"old"
 ENDED, MOST_LINES = 0, 2000
@@ -113,7 +116,7 @@ def test_killing_the_publisher_of_a_file(tmp_path: Path, root: bytes, way: str, 
             write(final, OLD)
         partial = write(os.path.join(partials, b"id-1.mp4"), NEW)
         sealed = seal(partial)
-        deed = partial_call(publish, partial, final, seal=sealed, replace=replace)
+        deed = partial_call(publish, partial, final, seal=sealed, replace=replace, bounds=ANYWHERE)
         killed = killed_before_line(number, deed)
         found = read(final)
         assert found in (before, NEW)

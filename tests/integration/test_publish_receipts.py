@@ -12,6 +12,7 @@ import pytest
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import Source
+from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter, matches, read_receipts
@@ -82,7 +83,7 @@ def test_a_receipt_is_true_exactly_when_the_output_is_there(tmp_path: Path) -> N
     sealed = seal(partial)
     told = Receipt(b"a/f.mp4", sealed.size_bytes, sealed.mtime_ns, Source(b"/i", b"i", 3, 4), "p", "t")
     assert not matches(told, output)
-    publish(partial, os.path.join(output, b"a/f.mp4"), seal=sealed, replace=False)
+    publish(partial, os.path.join(output, b"a/f.mp4"), seal=sealed, replace=False, bounds=Bounds(output, told.source))
     assert matches(told, output)
     os.utime(os.path.join(output, b"a/f.mp4"), ns=(1, 1))
     assert not matches(told, output)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.engine.messages import Candidate, PassedOver
-from pyprocessor.engine.scan import ScanPlan, order_key, walk
-from pyprocessor.models import Profile, ScanSettings
+from pyprocessor.engine.messages import Candidate, PassedOver, Remark
+from pyprocessor.engine.scan import Glob, ScanPlan, order_key, walk
+from pyprocessor.models import Profile, ScanSettings, Source
+from pyprocessor.publish.receipts import Receipt, ReceiptWriter
+from pyprocessor.publish.state_folder import prepare_state_folder
 
 ODD_NAMES = [
     b"plain.mp4",
@@ -110,6 +112,86 @@ def test_globs_hold_for_names_and_for_paths(tmp_path: Path) -> None:
     assert taken(scan(tmp_path, exclude=("trailer-*", "*.mkv"))) == [b"a.mp4", b"sub/a.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("drafts", "drafts/b.mov", True),
+        ("drafts", "deep/drafts/er/b.mov", True),
+        ("drafts", "mydrafts/b.mov", False),
+        ("drafts/", "drafts/b.mov", True),
+        ("./drafts/*", "drafts/b.mov", True),
+        ("/a*", "a.mov", True),
+        ("/a*", "sub/a.mov", False),
+        ("**/*.mov", "a.mov", True),
+        ("**/*.mov", "s/t/a.mov", True),
+        ("sub/**/a.mov", "sub/a.mov", True),
+        ("sub/**/a.mov", "sub/x/y/a.mov", True),
+        ("sub/**/a.mov", "sub/xa.mov", False),
+        ("*a*b*", "xxa/xxbxx", True),
+        ("[ab]?.mov", "s/bc.mov", True),
+        ("a.mov", "s/ba.mov", False),
+    ],
+)
+def test_globs_mean_what_people_write(pattern: str, path: str, matches: bool) -> None:
+    """A folder's name is all that is in it; `./`, `/`, `**/` and a slash at the end are as elsewhere."""
+    assert Glob(pattern).matches(path.encode()) is matches
+
+
+def remarks(plan: ScanPlan) -> list[str]:
+    """What is said of the walk as a whole."""
+    return [entry.text for entry in walk(plan) if isinstance(entry, Remark)]
+
+
+def test_a_glob_that_matches_nothing_is_told(tmp_path: Path) -> None:
+    """A slip of the pen is heard of; a pattern that another one made needless is not."""
+    touch(tmp_path, ["a.mp4", "sub/b.mp4"])
+    said = remarks(scan(tmp_path, exclude=("sub", "sub/b.mp4", "dratfs")))
+    assert said == ['The pattern "dratfs" of exclude matches no file in the input.']
+    assert remarks(scan(tmp_path, include=("*.mp4",))) == []
+    assert remarks(scan(tmp_path, after=b"a.mp4", exclude=("a.mp4",))) == []
+
+
+def made_in(output: Path, name: str, source: Path) -> None:
+    """An output folder of an earlier run, with one output and its receipt."""
+    touch(output, [name])
+    folder = prepare_state_folder(os.fsencode(output))
+    writer = ReceiptWriter(folder.receipts, 1)
+    told = Source(os.fsencode(source), os.fsencode(source.name), 1, 1)
+    writer.append(Receipt(name.encode(), 1, 1, told, "p", "transcode"))
+    writer.close()
+
+
+def test_outputs_of_other_runs_over_this_input_are_no_sources(tmp_path: Path) -> None:
+    """Below the input and in its own folder; what lies beside them is taken, and what was left out is told."""
+    touch(tmp_path, ["a.mov", "Small/real.mov", "t.mov"])
+    made_in(tmp_path / "Small", "sub/a.mp4", tmp_path / "a.mov")
+    made_in(tmp_path, "t.mp4", tmp_path / "t.mov")
+    plan = scan(tmp_path)
+    found = [entry for entry in walk(plan) if isinstance(entry, Candidate)]
+    assert [entry.source.relative for entry in found] == [b"a.mov", b"t.mov", b"Small/real.mov"]
+    assert found[1].output == b"t.mp4"
+    (said,) = remarks(plan)
+    assert "2 files, t.mp4 among them, were made by earlier runs" in said
+
+
+def test_outputs_made_of_another_input_may_be_sources(tmp_path: Path) -> None:
+    """One run's output folder is the next one's input."""
+    made_in(tmp_path / "first", "a.mp4", tmp_path / "camera" / "a.mov")
+    assert taken(scan(tmp_path / "first")) == [b"a.mp4"]
+    assert remarks(scan(tmp_path / "first")) == []
+
+
+def test_a_link_in_the_output_back_into_the_input_is_told(tmp_path: Path) -> None:
+    """Before anything is spent on files whose outputs would come to lie among the sources."""
+    touch(tmp_path, ["in/a.mov", "in/sub/b.mov"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to("../in/sub")
+    plan = scan(tmp_path / "in", output=tmp_path / "out")
+    assert taken(plan) == [b"a.mov"]
+    (told,) = (entry for entry in walk(plan) if isinstance(entry, PassedOver))
+    assert "remove that link" in told.reason
+
+
 def test_sizes_bound_what_is_taken(tmp_path: Path) -> None:
     """Too small and too large are passed over with the bound in the reason."""
     touch(tmp_path, ["small.mp4"], b"x" * 10)
@@ -132,6 +214,23 @@ def test_a_file_still_being_copied_is_left_for_the_next_run(tmp_path: Path) -> N
     assert "next run" in entry.reason
     settled = ScanPlan(plan.root, plan.output_root, plan.profile, time.time_ns() + 7200 * 10**9)
     assert taken(settled) == [b"copying.mp4"]
+
+
+def test_a_stamp_in_the_future_does_not_hold_a_file_back_for_ever(tmp_path: Path) -> None:
+    """An mtime may say anything; the ctime tells. Where both are a little ahead, clocks differ: it may be new."""
+    touch(tmp_path, ["a.mp4"])
+    os.utime(tmp_path / "a.mp4", (2**31, 2**31))
+    plan = scan(tmp_path, min_age_seconds=10)
+
+    def at(seconds: float) -> list[bytes]:
+        return taken(ScanPlan(plan.root, plan.output_root, plan.profile, plan.ages_from_ns + int(seconds * 1e9)))
+
+    assert at(0) == []
+    assert at(60) == [b"a.mp4"]
+    os.utime(tmp_path / "a.mp4", (time.time() + 3600, time.time() + 3600))
+    assert at(60) == [b"a.mp4"]
+    assert at(-60) == []
+    assert at(-3 * 24 * 3600) == [b"a.mp4"]
 
 
 def test_a_walk_goes_on_after_any_file(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from pyprocessor.inspect.probe import probe
 from pyprocessor.inspect.verify import verify
 from pyprocessor.models import AudioSettings, HdrPolicy, Profile, Source, VideoSettings
 from pyprocessor.recipes.transcode import features, recipe
+from pyprocessor.tasks.base import Work
+from pyprocessor.tasks.covers import cover_files
 
 EVERYWHERE = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
 KEEPING = replace(
@@ -37,16 +39,17 @@ def attempt(path: Path, profile: Profile, ffmpeg_path: str, folder: Path) -> str
     try:
         media = probe(source.path, size_bytes=source.size_bytes)
         agreed = contract(profile, media)
-        made = recipe(profile, media, agreed, source, threads=1, output_name=name)
         assert features(profile, media).duration_seconds >= 0
-        done = subprocess.run(
-            argv(made.invocation, ffmpeg_path),
-            cwd=folder,
-            env=environment(os.environ),
-            capture_output=True,
-            timeout=600,
-            check=False,
-        )
+        with cover_files(Work("j", source, media, profile, 1, os.fsencode(folder), name), agreed) as covers:
+            made = recipe(profile, media, agreed, source, threads=1, output_name=name, covers=covers)
+            done = subprocess.run(
+                argv(made.invocation, ffmpeg_path),
+                cwd=folder,
+                env=environment(os.environ),
+                capture_output=True,
+                timeout=600,
+                check=False,
+            )
         if done.returncode != 0:
             return f"ffmpeg: {done.stderr[-300:].decode(errors='replace')}"
         counts = re.findall(rb"^frame=(\d+)$", done.stdout, re.MULTILINE)

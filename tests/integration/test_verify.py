@@ -31,6 +31,8 @@ from pyprocessor.models import (
     VideoSettings,
 )
 from pyprocessor.recipes.transcode import recipe
+from pyprocessor.tasks.base import Work
+from pyprocessor.tasks.covers import cover_files
 
 MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
 MKV = Profile(
@@ -89,15 +91,17 @@ def transcode(ffmpeg_path, tmp_path) -> Transcode:
         agreed = contract(profile, media)
         source = Source(os.fsencode(path), os.fsencode(path.name), path.stat().st_size, 0)
         name = f"output.{profile.extension}"
-        made = recipe(profile, media, agreed, source, threads=1, output_name=name)
-        done = subprocess.run(
-            argv(made.invocation, ffmpeg_path),
-            cwd=tmp_path,
-            env=environment(os.environ),
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
+        work = Work("j", source, media, profile, 1, os.fsencode(tmp_path), name)
+        with cover_files(work, agreed) as covers:
+            made = recipe(profile, media, agreed, source, threads=1, output_name=name, covers=covers)
+            done = subprocess.run(
+                argv(made.invocation, ffmpeg_path),
+                cwd=tmp_path,
+                env=environment(os.environ),
+                capture_output=True,
+                timeout=120,
+                check=False,
+            )
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         counts = re.findall(rb"^frame=(\d+)$", done.stdout, re.MULTILINE)
         return Made(tmp_path / name, path, media, agreed, int(counts[-1]) if counts else None, made.notes)
@@ -285,7 +289,32 @@ def test_subtitles_attachments_covers_and_chapters(ffmpeg, make_clip, transcode,
     assert probe(os.fsencode(mp4.path), size_bytes=mp4.path.stat().st_size).chapters == 1
     assert any("attachment" in note for note in mp4.notes)
     mkv = transcode(tmp_path / "all.mkv", MKV)
-    assert (mkv.verified().subtitle_streams, mkv.agreed.attachments) == (1, 1)
+    assert (mkv.verified().subtitle_streams, mkv.agreed.attachments, mkv.agreed.cover_pictures) == (1, 1, 1)
+    with av.open(str(mkv.path)) as container:
+        (kept,) = (s for s in container.streams.video if s.disposition & type(s.disposition).attached_pic)
+        assert kept.metadata["filename"] == "cover.png"
+        (content,) = (bytes(packet) for packet in container.demux(kept) if packet.size)
+    assert content == (tmp_path / "cover.png").read_bytes()
+    assert sorted(path.name for path in tmp_path.glob("output*")) == ["output.mkv", "output.mp4"]
+
+
+def test_every_film_is_kept_where_the_profile_says_so(ffmpeg, transcode, tmp_path) -> None:
+    """A second angle, turned and of another size, comes out upright beside the first; each is held to its length."""
+    ffmpeg(*pattern("64x48"), "-c:v", "libx264", "plain.mp4")
+    ffmpeg("-display_rotation", "90", "-i", "plain.mp4", "-c", "copy", "turned.mp4")
+    ffmpeg(*pattern(), *tone(), "-i", "turned.mp4", "-map", "0", "-map", "1", "-map", "2", "-c:v:0", "libx264",
+           "-c:v:1", "copy", "-c:a", "aac", "two.mp4")  # fmt: skip
+    every = replace(MKV, video=replace(MKV.video, all_tracks=True))
+    made = transcode(tmp_path / "two.mp4", every)
+    facts = made.verified()
+    assert (facts.video_streams, facts.audio_streams, facts.frames) == (2, 1, 25)
+    media = probe(os.fsencode(made.path), size_bytes=made.path.stat().st_size)
+    sizes = [(s.video.width, s.video.height, s.video.rotation) for s in media.streams if s.video is not None]
+    assert sizes == [(160, 90, 0), (48, 64, 0)]
+    ffmpeg("-i", "output.mkv", "-t", "0.4", "-i", "output.mkv", "-map", "0:0", "-map", "1:1", "-map", "0:a",
+           "-c", "copy", "short.mkv")  # fmt: skip
+    with pytest.raises(VerifyError, match="video"):
+        made.verified(tmp_path / "short.mkv")
 
 
 def test_subtitles_longer_than_the_film(ffmpeg, make_clip, transcode, tmp_path) -> None:
@@ -295,7 +324,61 @@ def test_subtitles_longer_than_the_film(ffmpeg, make_clip, transcode, tmp_path) 
         "1\n00:00:00,100 --> 00:00:00,900\nHello\n\n2\n00:30:00,000 --> 00:30:01,000\nBye\n"
     )
     ffmpeg("-i", "a.mp4", "-i", "s.srt", "-map", "0", "-map", "1", "-c", "copy", "-c:s", "srt", "a.mkv")
-    assert transcode(tmp_path / "a.mkv", MP4).verified().subtitle_streams == 1
+    made = transcode(tmp_path / "a.mkv", MP4)
+    assert made.verified().subtitle_streams == 1
+    with av.open(str(made.path)) as container:
+        (words,) = container.streams.subtitles
+        ends = [
+            float((p.pts + p.duration) * p.time_base) for p in container.demux(words) if p.size and p.pts is not None
+        ]
+    assert max(ends) < 4
+
+
+def test_a_gap_in_the_sound_becomes_silence(ffmpeg, transcode, tmp_path) -> None:
+    """Players that count samples stay in step: there are as many as the track is long."""
+    ffmpeg(
+        *(*pattern(seconds="3"), *tone("3"), "-af", "aselect='lt(t,1)+gt(t,1.7)'"),
+        *("-c:v", "libx264", "-c:a", "pcm_s16le", "a.mkv"),
+    )
+    made = transcode(tmp_path / "a.mkv", MP4)
+    made.verified()
+    with av.open(str(made.path)) as container:
+        sound = container.streams.audio[0]
+        lengths = [float(packet.duration * packet.time_base) for packet in container.demux(sound) if packet.size]
+    assert max(lengths) < 0.05
+    assert sum(lengths) == pytest.approx(3.0, abs=0.1)
+
+
+def test_a_varying_rate_keeps_its_length_in_mp4(ffmpeg, transcode, tmp_path) -> None:
+    """The last pictures last longest, and what is coded out of order must not cost them their time."""
+    ffmpeg(
+        *(*pattern(rate="10", seconds="2"), "-vf", "setpts='if(gt(N,16),PTS+(N-16)*0.8/TB,PTS)'"),
+        *("-fps_mode", "vfr", "-enc_time_base", "1/1000", "-c:v", "libx264", "-preset", "ultrafast", "a.mp4"),
+    )
+    reordering = replace(MP4, video=replace(MP4.video, preset="medium"))
+    source = probe(os.fsencode(tmp_path / "a.mp4"), size_bytes=(tmp_path / "a.mp4").stat().st_size)
+    assert source.video is not None
+    assert source.video.video is not None
+    assert source.video.video.variable_frame_rate
+    facts = transcode(tmp_path / "a.mp4", reordering).verified()
+    assert facts.duration_seconds == pytest.approx(source.video.duration_seconds, abs=0.01)
+
+
+def test_a_slow_rate_leaves_a_short_film_its_picture(make_clip, transcode, tmp_path) -> None:
+    """One picture in ten seconds of a film of one second is one picture, and not none."""
+    slow = replace(MP4, video=replace(MP4.video, fps=Fraction(1, 10)))
+    assert transcode(make_clip(tmp_path / "a.mp4"), slow).verified().frames == 1
+
+
+def test_pictures_that_do_not_come_out_are_told_of(ffmpeg, transcode, tmp_path) -> None:
+    """A recording that begins between two keyframes loses its start: short enough to pass, but not in silence."""
+    ffmpeg(*pattern(size="320x180", seconds="2.4"), *tone("2.4"), "-c:v", "libx264", "-x264-params",
+           "keyint=20:min-keyint=20:scenecut=0:bframes=0", "-c:a", "aac", "-muxdelay", "0", "whole.ts")  # fmt: skip
+    assert transcode(tmp_path / "whole.ts", MP4).verified().notes == ()
+    ffmpeg("-i", "whole.ts", "-map", "0", "-c", "copy", "-bsf:v", "noise=drop='lt(n,12)'", "-muxdelay", "0", "cut.ts")
+    facts = transcode(tmp_path / "cut.ts", MP4).verified()
+    assert facts.frames == 40
+    assert facts.notes == ("Only 40 of the 48 pictures in cut.ts could be decoded.",)
 
 
 def test_sound_alone(make_clip, transcode, tmp_path) -> None:

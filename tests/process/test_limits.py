@@ -30,10 +30,10 @@ def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
     return tmp_path / "in"
 
 
-def limited(batch: BatchSettings = BatchSettings(), **throttling: object) -> Profile:
+def limited(batch: BatchSettings | None = None, **throttling: object) -> Profile:
     """The profile `fast` under these limits."""
     profile = load("fast", environment={}).profile
-    return replace(profile, batch=batch, throttling=replace(ThrottlingSettings(), **throttling))  # type: ignore[arg-type]
+    return replace(profile, batch=batch or BatchSettings(), throttling=replace(ThrottlingSettings(), **throttling))  # type: ignore[arg-type]
 
 
 def attempts(output: Path) -> list[AttemptRow]:

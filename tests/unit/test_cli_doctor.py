@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pyprocessor.cli.main import main
 from pyprocessor.cli.doctor import CLASSES_TOLD, most_used
+from pyprocessor.cli.main import main
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.calibration import default_path, save
 from pyprocessor.costs.model import prior_cost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from pyprocessor import __version__
 from pyprocessor.cli.main import LazyGroup, main, pyprocessor
+from pyprocessor.cli.session import Session
 from pyprocessor.errors import ExitCode, FfmpegUnusable, OutputBusy, OutputUnwritable
 
 Captured = pytest.CaptureFixture[str]
@@ -65,7 +67,7 @@ def test_help_imports_nothing_heavy() -> None:
     """An answer to --help loads click and none of what the job needs."""
     program = (
         "import sys\n"
-        "from pyprocessor.cli import main\n"
+        "from pyprocessor.cli.main import main\n"
         "assert main(['--help']) == 0\n"
         "heavy = {'av', 'pydantic', 'tqdm', 'psutil', 'yaml', 'ffmpeg', 'sqlite3', 'multiprocessing', 'numpy'}\n"
         "loaded = heavy & set(sys.modules)\n"
@@ -161,6 +163,54 @@ def test_a_defect_with_verbose_shows_its_traceback(capsys: Captured, monkeypatch
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--json", "--bogus"],
+        ["--input", "/nowhere", "--output", "x", "--json", "--plan"],
+        ["--json", "--profile", "nosuch", "--input", "/", "--output", "x"],
+        ["report", "--output", "/nowhere", "--format", "json"],
+        ["report", "--output", "/nowhere", "--format=json"],
+        ["probe", "/nowhere", "--json"],
+    ],
+)
+def test_who_waits_for_a_document_gets_one(arguments: list[str], capsys: Captured) -> None:
+    """Where no result can be given, the document says why and with which exit code."""
+    code = main(arguments)
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert document["version"] == 1
+    assert document["exit_code"] == code == ExitCode.USAGE
+    assert document["error"] in said.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(OutputBusy("Another run holds it."), 75), (KeyboardInterrupt(), 130), (ZeroDivisionError(), 70)],
+)
+def test_the_document_tells_any_early_end(
+    error: BaseException, code: int, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Busy outputs, interrupts and defects are told in it as well, and only where it was asked for."""
+    monkeypatch.setattr("pyprocessor.cli.run.run", raising(error))
+    assert main(["--input", "a", "--output", "b", "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["exit_code"] == code
+    assert main(["--input", "--", "--output", "b"]) == code
+    assert capsys.readouterr().out == ""
+
+
+def test_no_second_document_after_one_has_begun(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document that was torn by a defect is not followed by another."""
+
+    def run(_: object, session: Session) -> int:
+        session.answered = True
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pyprocessor.cli.run.run", run)
+    assert main(["--input", "a", "--output", "b", "--json"]) == ExitCode.INTERNAL
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("arguments", [["--log-format", "json", "--bogus"], ["--log-format=json", "--crf", "x"]])
 def test_errors_are_json_lines_where_asked(arguments: list[str], capsys: Captured) -> None:
     """Even an error in reading the arguments is a JSON object with --log-format json."""
@@ -179,6 +229,65 @@ def test_a_reader_that_went_away_is_no_error() -> None:
         os.close(writing)
     assert done.returncode == 0
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("arguments", ["profiles list", "doctor --json", "probe nowhere --json", "--help", "--bogus"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_as_good_as_nowhere(arguments: str, closed: str, tmp_path: Path) -> None:
+    """Nothing that is printed can reach anyone, and the exit code is what it would have been."""
+    command = f"{shlex.quote(sys.executable)} -m pyprocessor {arguments}"
+    codes = [
+        subprocess.run(f"{command} {streams}", shell=True, capture_output=True, timeout=120, check=False).returncode
+        for streams in (closed, "</dev/null >/dev/null 2>/dev/null")
+    ]
+    assert codes[0] == codes[1]
+
+
+def test_files_do_not_take_the_numbers_of_closed_streams(tmp_path: Path) -> None:
+    """Else what is printed would end up in the next file that is opened, the journal for instance."""
+    program = (
+        "import os\n"
+        "from pyprocessor.cli.console import _have_standard_streams\n"
+        "_have_standard_streams()\n"
+        f"open({str(tmp_path / 'number')!r}, 'w').write(str(os.open(os.devnull, os.O_RDONLY)))\n"
+        "print('to nobody')\n"
+    )
+    line = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} <&- >&- 2>&-"
+    subprocess.run(line, shell=True, timeout=60, check=True)
+    assert int((tmp_path / "number").read_text()) > 2
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: int, tmp_path: Path) -> None:
+    """The command's own libraries take a while to import; Ctrl-C in that while shows no traceback."""
+    (tmp_path / "click.py").write_text(
+        f"import os, signal, time\nos.kill(os.getpid(), signal.{number})\ntime.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pyprocessor", "--json", "--input", "a", "--output", "b"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stderr == "pyprocessor: error: Interrupted; the same command goes on from here.\n"
+    assert json.loads(done.stdout)["exit_code"] == code
+
+
+def test_warnings_of_python_stay_out_of_the_lines(tmp_path: Path) -> None:
+    """They are for developers, and no JSON."""
+    (tmp_path / "click.py").write_text("import warnings\nwarnings.warn('of no concern')\nraise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pyprocessor", "--log-format", "json"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert [json.loads(line)["level"] for line in done.stderr.splitlines()] == ["error"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")

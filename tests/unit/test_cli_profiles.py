@@ -17,6 +17,14 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(profiles, list(arguments), catch_exceptions=False)
 
 
+def test_alone_it_explains_itself() -> None:
+    """The help, whole sentences and all, as `pyprocessor` alone does; it is no mistake."""
+    result = run()
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage: ")
+    assert "Check a profile file and tell every error in it." in result.output
+
+
 def test_list_names_and_describes() -> None:
     """One line for each built-in profile."""
     lines = run("list").output.splitlines()

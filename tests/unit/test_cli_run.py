@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.cli.main import main
 from pyprocessor.cli import run as run_module
+from pyprocessor.cli.main import main
 from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import keep_apart
 from pyprocessor.engine.listener import RunRequest
@@ -95,6 +95,9 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
         ("--preset warp", "--preset"),
         ("--encoder libx999", "libx999"),
         ("--profile nosuch", "nosuch"),
+        ("--profile=", "--profile is empty"),
+        ("--config=", "--config is empty"),
+        ("--encoder gif", "does not hold what that makes"),
         ("--profile nosuch.yaml", "nosuch.yaml"),
         ("--config nosuch.json", "nosuch.json"),
         ("--quiet --verbose", "--quiet"),

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.inspect.contract import Action, Contract, contract
+from pyprocessor.inspect.contract import Action, Contract, contract, kept_films
 from pyprocessor.models import (
     AudioInfo,
     AudioSettings,
@@ -92,13 +92,15 @@ def test_subtitles_by_container(profile: Profile, codec: str | None, expected: t
 
 
 def test_attachments_data_and_covers() -> None:
-    """MKV keeps fonts, MP4 keeps covers; data tracks go everywhere, each with its reason."""
+    """MKV keeps fonts and covers, MP4 covers alone; data tracks go everywhere, each with its reason."""
     source = media(film(), cover(1), cover(2, "bmp"), other(3, StreamKind.ATTACHMENT, "ttf"), other(4, StreamKind.DATA))
     mp4, mkv = contract(MP4, source), contract(MKV, source)
     assert [plan.index for plan in mp4.kept] == [0, 1]
     assert (mp4.video_streams, mp4.cover_pictures, mp4.attachments) == (1, 1, 0)
-    assert [plan.index for plan in mkv.kept] == [0, 3]
-    assert (mkv.video_streams, mkv.cover_pictures, mkv.attachments) == (1, 0, 1)
+    assert [plan.index for plan in mkv.kept] == [0, 3, 1]  # ffmpeg puts what it attaches last
+    assert (mkv.video_streams, mkv.cover_pictures, mkv.attachments) == (1, 1, 1)
+    assert [plan.attached for plan in mkv.kept] == [False, False, True]
+    assert not any(plan.attached for plan in mp4.kept)
     assert all(plan.reason for agreed in (mp4, mkv) for plan in agreed.streams if plan.action is Action.DROP)
     bare = contract(replace(MKV, keep_attachments=False), source)
     assert [plan.index for plan in bare.kept] == [0]
@@ -109,6 +111,35 @@ def test_streams_left_out_for_one_reason_make_one_note() -> None:
     agreed = contract(MP4, media(film(), *(other(n, StreamKind.DATA) for n in range(1, 5))))
     assert len(agreed.notes) == 1
     assert "streams 1, 2, 3, 4" in agreed.notes[0]
+
+
+def test_further_films_are_kept_where_the_profile_says_so() -> None:
+    """Each that decodes is encoded beside the first; one that does not is left out with its reason."""
+    every = replace(MKV, video=VideoSettings(all_tracks=True))
+    source = media(film(), sound(1), film(2), film(3, codec=None), film(4, frames=0), film(5, duration_seconds=20.0))
+    agreed = contract(every, source)
+    assert [plan.index for plan in agreed.kept] == [0, 2, 5, 1]
+    assert agreed.video_streams == 3
+    assert agreed.video_seconds == (10.0, 10.0, 20.0)
+    assert agreed.duration_seconds == 20.0
+    assert len(agreed.notes) == 2
+    assert [stream.index for stream in kept_films(every, source)] == [0, 2, 5]
+    first = contract(MKV, source)
+    assert (first.video_streams, [stream.index for stream in kept_films(MKV, source)]) == (1, [0])
+    assert any("the profile keeps the first" in note for note in first.notes)
+    assert contract(SOUND, source).video_streams == 0
+
+
+def test_subtitles_far_beyond_the_film_are_cut_at_its_end() -> None:
+    """A container of an hour with ten seconds of film makes ten seconds; one that is a little longer is left alone."""
+    source = media(film(start_seconds=2.0), sound(1), other(2, StreamKind.SUBTITLE, "subrip"), duration_seconds=5378.0)
+    agreed = contract(MP4, source)
+    assert agreed.duration_seconds == 10.0
+    assert agreed.limit_seconds == pytest.approx(13.0)
+    assert any("after their end were left out" in note for note in agreed.notes)
+    assert source.playing_seconds == 10.0
+    assert contract(MP4, replace(source, duration_seconds=60.0)).limit_seconds is None
+    assert replace(source, streams=(film(duration_seconds=None), sound(1))).playing_seconds == 5378.0
 
 
 def test_film_comes_first_whatever_the_source_order() -> None:
@@ -247,7 +278,7 @@ def test_unknown_track_lengths_leave_the_containers() -> None:
     """Where tracks do not say how long they are, the container's word counts."""
     agreed = contract(MP4, media(film(duration_seconds=None, frames=None), sound(1)))
     assert agreed.duration_seconds == 10.0
-    assert agreed.video_seconds is None
+    assert agreed.video_seconds == (None,)
 
 
 def test_contract_travels_between_processes() -> None:

@@ -100,6 +100,12 @@ def test_progress_line_keeps_its_form(changes: dict[str, object]) -> None:
     assert LINE.fullmatch(progress_line(replace(SNAPSHOT, **changes)))  # type: ignore[arg-type]
 
 
+def test_nothing_done_is_no_success() -> None:
+    """Before the first file is done there is nothing that succeeded."""
+    line = progress_line(replace(SNAPSHOT, done=0, total=4, succeeded=0, failed=0, skipped=0))
+    assert line.startswith("Progress: 0/4 (0.0% success)")
+
+
 def test_lines_tell_progress_once_an_interval() -> None:
     """Ticks come every second; lines come every interval, and late ticks are not made up for."""
     stream = Terminal()
@@ -407,11 +413,10 @@ def test_run_log_that_cannot_be_written_is_told_once() -> None:
     troubles: list[str] = []
 
     def open_log() -> io.StringIO:
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "No space left on device", b"/out/run.log")
 
     play(RunLog(open_log, troubles.append))
-    assert len(troubles) == 1
-    assert "No space left on device" in troubles[0]
+    assert troubles == ["The run's log cannot be written and ends here: No space left on device (/out/run.log)."]
 
 
 def test_run_log_names_sort_by_time() -> None:

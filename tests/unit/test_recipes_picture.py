@@ -88,6 +88,15 @@ def test_pixels_that_are_not_square_stay_so() -> None:
     assert options(picture(X264, turned, keeps_rate=True), "setsar")["sar"] == "3/4"
 
 
+def test_transparency_that_is_lost_is_told_of() -> None:
+    """H.264 has none; where the output's pictures have it too, there is nothing to tell."""
+    clear = replace(SDR, alpha=True)
+    assert picture(X264, clear, keeps_rate=True).notes == ("Its transparency was left out.",)
+    assert picture(X264, SDR, keeps_rate=True).notes == ()
+    prores = VideoSettings("prores_ks", pixel_format="yuva444p10le")
+    assert picture(prores, clear, keeps_rate=True).notes == ()
+
+
 @pytest.mark.parametrize("video", [PQ, HLG], ids=["pq", "hlg"])
 def test_hdr_is_tone_mapped_and_its_metadata_removed(video: VideoInfo) -> None:
     """SDR output carries no stale mastering data and is told how its source was coded."""
@@ -95,7 +104,8 @@ def test_hdr_is_tone_mapped_and_its_metadata_removed(video: VideoInfo) -> None:
     assert "tonemap" in names(made)
     assert options(made, "zscale")["transferin"] == video.colour.transfer
     removed = {dict(step.options)["type"] for step in made.filters if step.name == "sidedata"}
-    assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= removed
+    ambient_viewing_environment = "26"
+    assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", ambient_viewing_environment} <= removed
     assert made.pixel_format == "yuv420p"
     assert not made.high_dynamic_range
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from pyprocessor.ffmpeg.invocation import MappedStream, argv
+from pyprocessor.ffmpeg.invocation import Attachment, MappedStream, argv
 from pyprocessor.inspect.contract import contract
 from pyprocessor.models import (
     AudioInfo,
@@ -169,3 +169,74 @@ def test_features_of_sound_and_of_a_file_that_does_not_say_how_long_it_is() -> N
     unknown = features(Profile("p", "f"), replace(MEDIA, duration_seconds=None))
     assert unknown.duration_seconds > 0
     assert unknown.frames > 0
+
+
+def test_what_lies_beyond_the_end_is_cut_and_costs_nothing() -> None:
+    """Subtitles of an hour beside ten seconds of film: the output ends with the film, and so does the prediction."""
+    plain = replace(MEDIA, container="matroska,webm")
+    stretched = replace(plain, duration_seconds=5378.0)
+    profile = Profile("p", "f")
+    assert dict(made(profile, stretched).invocation.outputs[0].options)["t"] == "11.000"
+    assert "t" not in dict(made(profile, plain).invocation.outputs[0].options)
+    assert features(profile, stretched) == features(profile, plain)
+    alone = replace(profile, video=None, container="m4a")
+    assert features(alone, stretched) == features(alone, plain)
+
+
+def test_films_side_by_side_cost_what_they_cost_together() -> None:
+    """Two tracks: their pixels are in memory at once, and every picture of both is coded."""
+    every = with_video(all_tracks=True)
+    second = replace(FILM, index=3, video=VideoInfo(640, 360, "yuv420p", frame_rate=Fraction(50)))
+    media = replace(MEDIA, streams=(*MEDIA.streams, second))
+    both = features(every, media)
+    assert both.pixels == both.source_pixels == 1280 * 720 + 640 * 360
+    assert both.pixels * both.frames == pytest.approx(1280 * 720 * 250 + 640 * 360 * 500)
+    assert features(with_video(), media) == features(with_video(), MEDIA)
+
+
+@pytest.mark.parametrize(
+    ("container", "varies", "set_right"), [("mp4", True, True), ("mp4", False, False), ("mkv", True, False)]
+)
+def test_the_last_picture_of_a_varying_film_lasts_to_the_end(container: str, varies: bool, set_right: bool) -> None:
+    """MP4 alone counts a track in decoding order, and only unequal pictures show it."""
+    assert FILM.video is not None
+    film = replace(FILM, video=replace(FILM.video, variable_frame_rate=varies))
+    profile = Profile("p", "f", container=container)
+    options = dict(film_of(profile, replace(MEDIA, streams=(film,))).options)
+    assert ("bsf" in options) is set_right
+
+
+def test_covers_to_attach_are_files_that_the_contract_asks_for() -> None:
+    """They come after the streams; one too few is a mistake and not an output without its cover."""
+    cover = StreamInfo(3, StreamKind.VIDEO, "png", video=VideoInfo(300, 300, "rgb24", attached_picture=True))
+    media = replace(MEDIA, streams=(*MEDIA.streams, cover))
+    profile = Profile("p", "f", container="mkv", extension="mkv")
+    agreed = contract(profile, media)
+    file = Attachment("o.part.cover0", "front cover.png", "image/png")
+    whole = recipe(profile, media, agreed, SOURCE, threads=1, output_name="o.part", covers=(file,))
+    words = [str(word) for word in argv(whole.invocation, "ffmpeg")]
+    at = words.index("-attach")
+    assert words[at + 1] == "o.part.cover0"
+    assert words[at + 2 : at + 6] == [
+        *("-metadata:s:3", "filename=front cover.png"),
+        *("-metadata:s:3", "mimetype=image/png"),
+    ]
+    with pytest.raises(ValueError, match="covers"):
+        recipe(profile, media, agreed, SOURCE, threads=1, output_name="o.part")
+    outside = replace(whole.invocation.outputs[0], attachments=(Attachment("/etc/passwd", "x.png", "image/png"),))
+    with pytest.raises(ValueError, match="plain"):
+        argv(replace(whole.invocation, outputs=(outside,)), "ffmpeg")
+
+
+def test_languages_by_the_codes_that_quicktime_keeps() -> None:
+    """German is `deu` in broadcasts and `ger` to ffmpeg's QuickTime writer, which drops the other."""
+    german = replace(SOUND, language="deu")
+    media = replace(MEDIA, streams=(FILM, german))
+    mov, mp4 = (made(Profile("p", "f", container=container), media) for container in ("mov", "mp4"))
+    assert dict(mov.invocation.outputs[0].streams[1].metadata)["language"] == "ger"
+    assert "language" not in dict(mp4.invocation.outputs[0].streams[1].metadata)
+
+
+def test_the_date_of_a_recording_is_kept() -> None:
+    """Left to itself, ffmpeg would drop it."""
+    assert ("map_metadata", "0") in made(Profile("p", "f")).invocation.outputs[0].options

@@ -178,6 +178,18 @@ def test_nothing_to_do_is_said(journal: Journal, done: int, failed: int, said: s
     assert ("--retry-failed" in text) == bool(failed)
 
 
+def test_an_ended_run_keeps_its_own_counts_of_what_was_done_before(journal: Journal) -> None:
+    """Files that a run was not asked for are not counted as done before it, when it is told of later either."""
+    for name in (b"a", b"b", b"c"):
+        journal.adopt(add(journal, name), FACTS)
+    journal.begin_run("--exclude c", ENGINE)
+    journal.end_run(0, done_before=2, failed_before=0)
+    row = journal.last_run()
+    assert row is not None
+    told = summary.summarise(journal, row, now=0.0, log_of=lambda _: None)
+    assert (told.done_before, told.failed_before, told.succeeded) == (2, 0, 0)
+
+
 def test_earlier_runs_are_told_apart(journal: Journal) -> None:
     """What an earlier run settled counts as done or failed before."""
     succeed(journal, b"a")

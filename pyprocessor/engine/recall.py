@@ -1,0 +1,53 @@
+"""What receipts still tell where the journal is missing: which outputs were made, and of what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from pyprocessor.journal.rows import CachedMedia, JobRow, Made
+from pyprocessor.models import OutputFacts
+from pyprocessor.publish.receipts import Receipt, read_receipts
+from pyprocessor.publish.state_folder import StateFolder
+
+
+def recalled(folder: StateFolder) -> Receipts:
+    """All receipts of an output folder. Raises PublishError where they cannot be read."""
+    return Receipts(read_receipts(folder.receipts) if os.path.isdir(folder.receipts) else ())
+
+
+class Receipts:
+    """A memory of outputs alone: it knows no jobs. Of several receipts for one output the newest counts."""
+
+    def __init__(self, receipts: Iterable[Receipt]) -> None:
+        self._newest: dict[bytes, Receipt] = {}
+        for receipt in receipts:
+            known = self._newest.get(receipt.output)
+            if known is None or known.written_at <= receipt.written_at:
+                self._newest[receipt.output] = receipt
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def outputs(self) -> Iterable[Made]:
+        """All outputs that there are receipts for."""
+        return map(_made, self._newest.values())
+
+    def job(self, _: str) -> JobRow | None:
+        return None
+
+    def owner(self, _: bytes) -> JobRow | None:
+        return None
+
+    def made(self, output: bytes) -> Made | None:
+        receipt = self._newest.get(output)
+        return None if receipt is None else _made(receipt)
+
+    def media(self, _: bytes, __: int, ___: int) -> CachedMedia | None:
+        return None
+
+
+def _made(receipt: Receipt) -> Made:
+    """What a receipt tells; what was in the output it does not."""
+    facts = OutputFacts(receipt.size_bytes, receipt.mtime_ns, None, 0, 0, 0, None)
+    return Made(receipt.output, facts, receipt.source, receipt.profile_fingerprint, receipt.task)

@@ -1,0 +1,42 @@
+"""The bytes of cover pictures, for containers that hold them as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import av.error
+
+from pyprocessor.errors import FailureKind, InspectError
+from pyprocessor.inspect.reader import open_source
+
+_MOST_PACKETS = 3000
+"""How far to look for a cover that is a track of one picture; those that are attached come first of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """A picture file's content, and the name that the source gives it, or an empty one."""
+
+    content: bytes
+    file_name: str
+
+
+def read_covers(source: bytes, indexes: Sequence[int]) -> list[Cover]:
+    """The covers in these streams of the file `source`, in this order. Raises InspectError where one is not there."""
+    found: dict[int, bytes] = {}
+    try:
+        with closing(open_source(source)) as container:
+            names = {stream.index: stream.metadata.get("filename", "") for stream in container.streams}
+            for number, packet in enumerate(container.demux()):
+                if packet.stream_index in indexes and packet.size:
+                    found.setdefault(packet.stream_index, bytes(packet))
+                if len(found) == len(indexes) or number >= _MOST_PACKETS:
+                    break
+    except av.error.FFmpegError as error:
+        raise InspectError(FailureKind.BAD_INPUT, f"Its cover cannot be read: {error.strerror}.") from error
+    missing = [str(index) for index in indexes if index not in found]
+    if missing:
+        raise InspectError(FailureKind.BAD_INPUT, f"Its cover (stream {missing[0]}) holds no picture.")
+    return [Cover(found[index], names[index].replace("\0", "")) for index in indexes]
