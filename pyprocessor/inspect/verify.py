@@ -79,6 +79,8 @@ def verify(
     notes = list(media.notes)
     if not _as_declared(output, contract):
         notes += _against_source(output, contract, encoded_frames, source, media)
+    elif _ends_early(output, contract):
+        notes.append("Its last picture is shown for a shorter time than in the source; all pictures are there.")
     elif _lacks_pictures(output, contract, media):
         notes += _lost_at_its_ends(output, contract, source, media)
     return OutputFacts(
@@ -178,6 +180,13 @@ def _as_declared(output: _Output, contract: Contract) -> bool:
         if not _reaches(track, seconds, contract):
             return False
     return True
+
+
+def _ends_early(output: _Output, contract: Contract) -> bool:
+    """Whether all pictures are there, but the last, of which not every encoder says how long it lasts, ends early."""
+    if not output.films or contract.frames is None or output.films[0].seconds is None:
+        return False
+    return not _reaches(output.films[0], contract.video_seconds[0], contract)
 
 
 def _all_frames(found: int | None, expected: int | None) -> bool:

@@ -78,6 +78,8 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         notes.append("Its Dolby Vision layer was left out; the picture that all players show was used.")
     if video.alpha and not (pixel_format or "").startswith(_WITH_ALPHA):
         notes.append("Its transparency was left out.")
+    if not keeps_rate and settings.fps is None and video.frame_rate is not None:
+        notes.append(f"Its {float(video.frame_rate):g} pictures a second became {FASTEST_AV1}: AV1 takes no more here.")
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),

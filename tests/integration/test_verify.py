@@ -211,8 +211,22 @@ def test_a_varying_rate_keeps_every_time_stamp(ffmpeg, transcode, tmp_path) -> N
 def test_a_clock_too_fast_for_av1_is_slowed(ffmpeg, transcode, tmp_path) -> None:
     """600 pictures a second become 240, with the duration unchanged."""
     ffmpeg(*pattern(rate="600", seconds="0.5"), "-c:v", "libx264", "-preset", "ultrafast", "a.mp4")
-    facts = transcode(tmp_path / "a.mp4", MKV).verified()
-    assert facts.frames == 120
+    made = transcode(tmp_path / "a.mp4", MKV)
+    assert made.verified().frames == 120
+    assert made.notes == ("Its 600 pictures a second became 240: AV1 takes no more here.",)
+
+
+def test_a_last_picture_that_ends_early_is_told_of(ffmpeg, transcode, tmp_path) -> None:
+    """SVT-AV1 does not say how long a picture lasts, so the last gets the usual time."""
+    ffmpeg(
+        *(*pattern(rate="10", seconds="2"), "-vf", "setpts='if(gt(N,16),PTS+(N-16)*2/TB,PTS)'"),
+        *("-fps_mode", "vfr", "-enc_time_base", "1/1000", "-c:v", "libx264", "-preset", "ultrafast", "a.mp4"),
+    )
+    # Its index says how long the last picture lasts.
+    ffmpeg("-i", "a.mp4", "-c", "copy", "-bsf:v", "setts=pts=PTS:dts=DTS:duration='max(DURATION,2/TB)'", "b.mp4")
+    facts = transcode(tmp_path / "b.mp4", MKV).verified()
+    assert facts.frames == 20
+    assert facts.notes == ("Its last picture is shown for a shorter time than in the source; all pictures are there.",)
 
 
 def test_a_changed_rate_is_held_to_the_duration(make_clip, transcode, tmp_path) -> None:
@@ -362,6 +376,7 @@ def test_a_varying_rate_keeps_its_length_in_mp4(ffmpeg, transcode, tmp_path) -> 
     assert source.video.video.variable_frame_rate
     facts = transcode(tmp_path / "a.mp4", reordering).verified()
     assert facts.duration_seconds == pytest.approx(source.video.duration_seconds, abs=0.01)
+    assert facts.notes == ()
 
 
 def test_a_slow_rate_leaves_a_short_film_its_picture(make_clip, transcode, tmp_path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pyprocessor.engine import scout
@@ -17,7 +19,7 @@ from pyprocessor.inspect.probe import probe
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, ProcessIdentity, Profile
 from pyprocessor.profiles import load
-from tests.process.runs import Recorder, published, request, rows, run, states
+from tests.process.runs import Recorder, partials, published, request, rows, run, states
 
 
 def profile(name: str) -> Profile:
@@ -177,7 +179,6 @@ def test_the_first_death_of_the_scout_is_not_charged_to_a_file(
 
 def test_a_run_that_lives_is_not_disturbed_without_its_lock(inputs: Path, tmp_path: Path) -> None:
     """The journal tells of it by pid and start time; one that is dead is no hindrance."""
-    import psutil
 
     output = tmp_path / "out"
     run(request(inputs, output))
@@ -213,3 +214,23 @@ def test_a_journal_that_is_removed_ends_the_run(inputs: Path, tmp_path: Path, ma
     assert run(request(inputs, output, profile=slow), recorder).exit_code == ExitCode.OUTPUT_UNWRITABLE
     assert any("was removed while the run was working" in text for _, text in recorder.notices)
     assert len(recorder.starts) < 4
+
+
+def test_a_killed_process_leaves_no_partial_behind_in_the_run(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """What it left is gone before its file is tried again, and not only when the next run sweeps."""
+    make_clip(tmp_path / "in" / "a.mov", seconds=10.0, size="640x360", audio=None)
+    output = tmp_path / "out"
+    seen: list[list[str]] = []
+
+    def kill_the_first(_: str) -> None:
+        seen.append(partials(output))
+        if len(seen) == 1:
+            deadline = time.monotonic() + 20
+            while not partials(output) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            (ffmpeg,) = (p for p in psutil.Process().children(recursive=True) if p.name().startswith("ffmpeg"))
+            ffmpeg.parent().kill()
+
+    assert run(request(tmp_path / "in", output), Recorder(on_started=kill_the_first)).exit_code == ExitCode.OK
+    assert seen == [[], []]
+    assert partials(output) == []
