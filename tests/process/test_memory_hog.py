@@ -23,7 +23,7 @@ MAX_MEMORY_PERCENT = 60
 GRABBED_BYTES = 800 * MIB
 CEILING_BYTES = 1000 * MIB
 """Up to where the hog fills the group, others included: well over what is allowed, below where the run must shed."""
-CLIPS = 8
+CLIPS = 5
 DEADLINE_SECONDS = 60.0
 PROFILE = (
     "container: mp4\nvideo:\n  encoder: libx264\n  preset: medium\n  crf: 23\n  pixel_format: yuv420p\naudio: false\n"
@@ -60,7 +60,7 @@ def test_a_run_waits_for_a_memory_hog_and_then_finishes_everything(  # type: ign
 ) -> None:
     """While the hog holds on, the run holds, shrinks and suspends; nothing is killed and nothing is lost."""
     for number in range(CLIPS):
-        make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=6.0, size="1280x720", audio=None)
+        make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=15.0, size="1280x720", audio=None)
     (tmp_path / "profile.yaml").write_text(PROFILE)
     output = tmp_path / "out"
     command = [sys.executable, "-m", "pyprocessor", "--input", str(tmp_path / "in"), "--output", str(output)]

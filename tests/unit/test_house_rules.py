@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -252,3 +253,13 @@ def test_the_journal_is_not_known_to_the_worker() -> None:
         if module.path in ("engine/worker.py", "engine/scout.py"):
             names = {name for _, name in imports(module)}
             assert not any(name.startswith(("pyprocessor.journal", "pyprocessor.report")) for name in names)
+
+
+def test_every_package_is_installed() -> None:
+    """A folder of modules that pyproject.toml does not list would be missing from the wheel."""
+    project = PACKAGE.parent / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("the package was not loaded from a checkout")
+    listed = set(tomllib.loads(project.read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"])
+    folders = {".".join(path.parent.relative_to(PACKAGE.parent).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert listed == folders | {"pyprocessor.builtin_profiles"}
