@@ -75,6 +75,9 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
     if not given:
         click.echo(ctx.get_help())
         return ExitCode.OK
+    if values["input"] is not None and os.path.exists(values["input"]):
+        # There is likely to be something to do: what our processes need is imported beside what is needed here.
+        import_module("pyprocessor.engine.child").warm_up()
     run: Callable[[RunOptions, Session], ExitCode] = import_module("pyprocessor.cli.run").run
     return run(RunOptions(**values), ctx.obj)
 

@@ -11,7 +11,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import spawn
+from multiprocessing import forkserver, spawn
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -20,7 +20,16 @@ from pyprocessor.engine.system import kill_group, process_identity
 from pyprocessor.errors import ChildUnstartable
 from pyprocessor.models import ProcessIdentity
 
-PRELOADED = ("pyprocessor.engine.worker", "pyprocessor.engine.scout", "ffmpeg")
+PRELOADED = (
+    "pyprocessor.engine.worker",
+    "pyprocessor.engine.scout",
+    "pyprocessor.inspect.covers",
+    "pyprocessor.inspect.probe",
+    "pyprocessor.inspect.verify",
+    "av.subtitles.stream",
+    "ffmpeg",
+)
+"""What a forkserver imports once for all its children; a name that does not exist is passed over without a word."""
 NAME_PREFIX = "pyprocessor-"
 START_TRIES = 5
 FIRST_PAUSE_SECONDS = 0.05
@@ -43,6 +52,12 @@ def context(method: str | None = None) -> BaseContext:
     if chosen.get_start_method() == "forkserver":
         chosen.set_forkserver_preload(list(PRELOADED))
     return chosen
+
+
+def warm_up() -> None:
+    """Have the process that starts ours begin with its imports (0.2 s of CPU time) while this one does its own."""
+    if context().get_start_method() == "forkserver":
+        forkserver.ensure_running()
 
 
 def _spare_the_main_module() -> None:
@@ -91,15 +106,17 @@ class Child:
         return True
 
     def receive(self) -> Iterator[Any]:
-        """All messages that wait; raises EOFError when the other end is closed and everything was read.
+        """All messages that wait, of which there must be one; raises EOFError when the other end is closed.
 
         Raises `ChildUnstartable` instead where the process ended by itself without a word: the next one would, too.
         """
         try:
-            while self.connection.poll(0):
+            while True:
                 message = self.connection.recv()
                 self._spoke = True
                 yield message
+                if not self.connection.poll(0):
+                    return
         except (EOFError, ConnectionResetError, BrokenPipeError) as error:
             if not self._spoke and self.join(FAREWELL_SECONDS):
                 code = self.exit_code

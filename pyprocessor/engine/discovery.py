@@ -124,12 +124,12 @@ class Discovery:
         return self._scout.pid if self._scout is not None else None
 
     def handle(self, now: float) -> Iterator[Finding]:
-        """Take in what the scout has sent."""
+        """Take in what the scout has sent. To be called only when `connection` has something to say."""
         if self._scout is None:
             return
-        self._last_heard = now
         try:
             for message in self._scout.receive():
+                self._last_heard = now
                 match message:
                     case Found(candidates, passed_over, remarks):
                         yield from self._found(candidates, passed_over)

@@ -94,6 +94,7 @@ class Dispatch:
         self._batches = 0
         self._alone = False
         self._concurrency = 1
+        self._formed_at = -1
         self.width = 0
         """Threads of all files that would run at once now."""
         self._reading_number = 0
@@ -111,6 +112,9 @@ class Dispatch:
         """Predicted CPU-seconds of what waits, by class and by job, in no order."""
         held = [(job.entry.cost_class, job.entry.cpu_seconds) for process in self.processes for job in process.unsent]
         return [*self.waiting.ready.work(), *held]
+
+    def _occupied(self) -> int:
+        return sum(process.occupied_slots for process in self.processes)
 
     def is_alone(self, process: BatchProcess) -> bool:
         """Whether nothing else runs beside this process's one job."""
@@ -145,6 +149,9 @@ class Dispatch:
                 self._begin(Batch(self._batches + 1, (entry.job_id,), 1, 1, entry.memory_bytes), (entry,))
         if self._alone or (self._batches == 0 and not self._enough_to_begin(conditions)):
             return
+        if conditions.allowance.look == self._formed_at and self._occupied() >= self._concurrency:
+            return  # no slot has become free since batches were last formed
+        self._formed_at = conditions.allowance.look
         settings, estimation = self._request.profile.batch, self._request.profile.estimation
         ready = self.waiting.ready
         known = len(self.waiting) + sum(len(process.jobs) for process in self.processes)

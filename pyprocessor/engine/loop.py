@@ -9,10 +9,12 @@ All that one turn of the loop writes is committed at once, before anything that 
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import wait
@@ -99,6 +101,8 @@ class Engine:
     def run(self) -> RunResult:
         """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before anything began."""
         folder = prepare_state_folder(self._request.output)
+        # What was imported stays to the end: collecting garbage need not go through it again and again.
+        gc.freeze()
         with hold(folder.path, self._request.output) as held:
             local = not network_filesystem(folder.path)
             with Journal.open(folder.path, wal=local) as journal, Interrupts() as interrupts:
@@ -170,14 +174,15 @@ class _Run:
         exit_code = ExitCode.INTERNAL
         try:
             while not self._over():
-                self._wait()
+                heard = self._wait()
                 now = time.monotonic()
                 with self._journal.transaction():
                     self._heed(now)
                     self._keep_hours(now)
-                    self._discover(now)
+                    self._discover(now, heard)
                     for process in tuple(self._dispatch.processes):
-                        self._hear(process, now)
+                        if process.connection in heard:
+                            self._hear(process, now)
                     self._dispatch.waiting.take_up_retries(now)
                     self._observe(now)
                 self._send_grants()
@@ -208,13 +213,14 @@ class _Run:
         waiting = self._dispatch.waiting
         return self._stopping or (self._discovery.finished and len(waiting) == waiting.late)
 
-    def _wait(self) -> None:
+    def _wait(self) -> Collection[Any]:
+        """Sleep until something is to be done; returns the connections that have something to say."""
         processes = self._dispatch.processes
         sources: list[Any] = [self._interrupts.wakeup, *(process.connection for process in processes)]
         if self._discovery.connection is not None:
             sources.append(self._discovery.connection)
         due = min(self._dispatch.waiting.next_due, self._watch.next_due) - time.monotonic()
-        wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
+        return wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
 
     def _exit_code(self) -> ExitCode:
         unfinished = bool(self._dispatch.waiting) or not self._discovery.listed
@@ -289,11 +295,12 @@ class _Run:
 
     # ------------------------------------------------------------ what is found
 
-    def _discover(self, now: float) -> None:
+    def _discover(self, now: float, heard: Collection[Any]) -> None:
         if self._discovery.finished:
             return
         files = self._discovery.files
-        for finding in itertools.chain(self._discovery.handle(now), self._discovery.check(now)):
+        said = self._discovery.handle(now) if self._discovery.connection in heard else ()
+        for finding in itertools.chain(said, self._discovery.check(now)):
             entry = self._ledger.take(finding)
             if entry is not None:
                 self._dispatch.waiting.ready.add(entry)

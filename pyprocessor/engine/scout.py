@@ -30,7 +30,6 @@ from pyprocessor.engine.messages import (
 )
 from pyprocessor.engine.scan import ScanPlan, walk
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Source
 
 LISTING_CHUNK = 100
@@ -101,6 +100,9 @@ class _Scout:
             self._inspect(wanted)
 
     def _inspect(self, source: Source) -> None:
+        # Here, so that the engine, which names this module's entry point, does without PyAV.
+        from pyprocessor.inspect.probe import probe
+
         self._connection.send(Inspecting(source))
         try:
             answer = Inspected(source, probe(source.path, size_bytes=source.size_bytes))

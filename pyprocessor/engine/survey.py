@@ -42,10 +42,10 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
         discovery = Discovery(request, task(TASK), survey.model, memory, context(), now)
         stack.callback(discovery.stop)
         while not discovery.finished:
-            if discovery.connection is not None:
-                wait([discovery.connection], timeout=TURN_SECONDS)
+            heard = wait([discovery.connection] if discovery.connection is not None else [], timeout=TURN_SECONDS)
             now = time.monotonic()
-            for finding in (*discovery.handle(now), *discovery.check(now)):
+            said = discovery.handle(now) if heard else ()
+            for finding in (*said, *discovery.check(now)):
                 survey.take(finding)
             listener.found(discovery.files, discovery.finished)
             if request.limit is not None and len(survey.jobs) >= request.limit:

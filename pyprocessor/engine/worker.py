@@ -11,6 +11,7 @@ journal nor the terminal: everything it has to say goes over the pipe.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import selectors
 import signal
@@ -97,6 +98,7 @@ class _Attempt:
 def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     """Entry point of a batch process; returns when the batch is done or the engine is gone."""
     os.setpgid(0, 0)
+    gc.freeze()  # what the forkserver imported is shared with it, as long as nobody writes to it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     be_polite(setup.nice, io_idle=setup.io_idle)
     worker = _Worker(connection, setup)

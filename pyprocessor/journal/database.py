@@ -35,9 +35,11 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, path: bytes) -> None:
         self._connection = connection
         self._path = path
+        self._in_block = False
 
     def write(self, name: str, parameters: Parameters) -> sqlite3.Cursor:
         """Runs one statement that changes something; the cursor has its `rowcount` and `lastrowid`."""
+        self._begin()
         try:
             return self._connection.execute(QUERIES[name], parameters)
         except sqlite3.Error as error:
@@ -45,6 +47,7 @@ class Database:
 
     def insert_unless_taken(self, name: str, parameters: Parameters) -> bool:
         """Runs one statement; False where a UNIQUE constraint refused it."""
+        self._begin()
         try:
             self._connection.execute(QUERIES[name], parameters)
         except sqlite3.IntegrityError as error:
@@ -81,19 +84,24 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All writes within stand or fall together; inside another transaction it joins that one."""
-        joins = self._connection.in_transaction
-        if joins:
+        """All writes within stand or fall together; inside another transaction it joins that one.
+
+        It begins with the first write: a block without any costs nothing.
+        """
+        if self._in_block:
             yield
             return
-        self._run("BEGIN IMMEDIATE")
+        self._in_block = True
         try:
             yield
-            self._run("COMMIT")
+            if self._connection.in_transaction:
+                self._run("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # on a full disk SQLite may have rolled back by itself
                 self._run("ROLLBACK")
             raise
+        finally:
+            self._in_block = False
 
     def close(self) -> None:
         """Closes the connection; what no transaction committed is lost."""
@@ -101,6 +109,10 @@ class Database:
             self._connection.close()
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
+
+    def _begin(self) -> None:
+        if self._in_block and not self._connection.in_transaction:
+            self._run("BEGIN IMMEDIATE")
 
     def _run(self, statement: str) -> None:
         try:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from pyprocessor.ffmpeg.invocation import Attachment
 from pyprocessor.inspect.contract import Contract
-from pyprocessor.inspect.covers import read_covers
 from pyprocessor.publish.partials import discard
 from pyprocessor.publish.refusals import refusal
 from pyprocessor.tasks.base import Work
@@ -27,6 +26,9 @@ def cover_files(work: Work, contract: Contract) -> Iterator[tuple[Attachment, ..
 
     Raises JobError where a cover cannot be read from the source, or a file cannot be written.
     """
+    # Here, so that the engine does without PyAV.
+    from pyprocessor.inspect.covers import read_covers
+
     wanted = [plan.index for plan in contract.kept if plan.attached]
     codecs = {stream.index: stream.codec or "" for stream in work.media.streams}
     covers = read_covers(work.source.path, wanted) if wanted else []

@@ -9,7 +9,6 @@ from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.inspect.contract import contract
-from pyprocessor.inspect.verify import verify
 from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile
 from pyprocessor.recipes.transcode import features, recipe
 from pyprocessor.tasks.base import Step, Work
@@ -25,6 +24,9 @@ class Transcode:
         return features(profile, media)
 
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
+        # Here, so that the engine, which asks for features only, does without PyAV.
+        from pyprocessor.inspect.verify import verify
+
         agreed = contract(work.profile, work.media)
         with cover_files(work, agreed) as covers:
             plan = recipe(

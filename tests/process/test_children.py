@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from typing import Any
 import pytest
 
 from pyprocessor.engine import child as child_module
-from pyprocessor.engine import worker
+from pyprocessor.engine import scout, worker
 from pyprocessor.engine.child import Child, context
 from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PublishError
+from pyprocessor.inspect import probe as probe_module
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, OutcomeKind, Profile
 from pyprocessor.profiles import load
@@ -237,3 +239,48 @@ def test_a_retry_is_told_once_and_kept(inputs: Path, tmp_path: Path, standin_ffm
         kept = [event.text for event in journal.events() if "tried again" in event.text]
     assert len(kept) == 1
     assert kept[0].startswith("sub/standin-first-segv.mov: ")
+
+
+@patched
+@pytest.mark.parametrize("frozen", ["one.mov", None])
+def test_a_scout_that_goes_silent_is_replaced(
+    frozen: str | None,
+    inputs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """Over one file, that file fails as stalled and all others are done; over the listing, the run says so and ends."""
+    make_clip(inputs / "one.mov")
+    probe, walk = probe_module.probe, scout.walk
+
+    def hang_over_one(path: bytes, **more: Any) -> Any:
+        if path.endswith(b"one.mov"):
+            signal.pause()
+        return probe(path, **more)
+
+    def hang_at_once(*arguments: Any) -> Any:
+        signal.pause()
+        return walk(*arguments)
+
+    if frozen is None:
+        monkeypatch.setattr(scout, "walk", hang_at_once)
+    else:
+        monkeypatch.setattr(probe_module, "probe", hang_over_one)
+    asked = profile()
+    asked = replace(asked, errors=replace(asked.errors, inspect_timeout_seconds=2.0))
+    recorder = Recorder()
+    result = run(request(inputs, tmp_path / "out", profile=asked), recorder, start_method="fork")
+    assert result.exit_code == ExitCode.SOME_FAILED
+    if frozen is None:
+        assert any("without an answer" in text for _, text in recorder.notices)
+    else:
+        assert published(tmp_path / "out") == {"a.mp4", "sub/b.mp4"}
+        row = rows(tmp_path / "out")[b"one.mov"]
+        assert (row.state, row.failure) == (JobState.FAILED, FailureKind.STALL)
+
+
+def test_what_is_preloaded_exists() -> None:
+    """A forkserver passes over a name that it cannot import without a word."""
+    for name in child_module.PRELOADED:
+        import_module(name)

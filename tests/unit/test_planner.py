@@ -78,6 +78,16 @@ def test_processes_and_slots_for_many_files(cores: int, processes: int, slots: i
     assert (how.processes, how.slots_per_process, how.concurrency, how.threads) == (processes, slots, cores, 1)
 
 
+@pytest.mark.parametrize(("cpu_seconds", "concurrency"), [(10.0, 8), (0.2, 9), (0.05, 11), (0.0, 16)])
+def test_very_short_files_keep_cores_busy_between_them(cpu_seconds: float, concurrency: int) -> None:
+    """More run at once than there are cores, where a core would often wait for the next one."""
+    typical = Cost(cpu_seconds, 50 * MIB, 0)
+    how = shape(reading(8), AUTO, jobs_known=1000, typical=typical, more_to_come=False)
+    assert (how.concurrency, how.threads) == (concurrency, 1)
+    how = shape(reading(8), AUTO, jobs_known=1000, typical=typical, more_to_come=False, cpu_limit_percent=100.0)
+    assert how.concurrency == 8
+
+
 def test_fewer_files_than_cores_share_the_threads() -> None:
     """Three files on eight cores get two threads each, one file gets all."""
     assert (shaped(8, jobs=3).concurrency, shaped(8, jobs=3).threads) == (3, 2)
