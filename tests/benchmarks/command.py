@@ -23,9 +23,17 @@ class Measured:
 
 def measured(command: Sequence[str], *, cwd: Path | None = None, accepted: Sequence[int] = (0,)) -> Measured:
     """Run a command to its end; raises RuntimeError with its output where the exit code is not an accepted one."""
+    # What pip installs has its bytecode; a checkout that may not write any would compile itself at every start.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
     process = subprocess.Popen(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     output = process.stdout.read()
