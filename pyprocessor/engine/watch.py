@@ -23,6 +23,8 @@ from pyprocessor.models import Reading
 from pyprocessor.plan.admission import UNMEASURED_FACTOR
 from pyprocessor.plan.planner import memory_budget
 
+SCARCE_SHARE = 0.25
+"""Of all memory: with less room than this, it is looked again as soon as a file has made some."""
 YOUNG_SECONDS = 3.0
 """How long an ffmpeg's memory may grow fast: x264 medium at 1080p is at 86 % of its peak after one second, slower
 encoders and larger pictures take a few."""
@@ -72,7 +74,7 @@ class Watch:
 
     def freed(self, now: float) -> None:
         """Take note that an ffmpeg has ended: where room is waited for, there may be some now."""
-        if not self.allowance.admit:
+        if not self.allowance.admit or self.allowance.room_bytes < SCARCE_SHARE * self.reading.total_memory_bytes:
             self.next_due = now
 
     def due(self, now: float) -> bool:
