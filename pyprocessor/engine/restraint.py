@@ -60,7 +60,8 @@ def repay(
         return CpuStep(CpuDebt(), resume=throttled)
     most = CPU_STEP * (len(throttled) + 1)
     owed = debt.percent_seconds + (reading.our_cpu_percent - limit_percent) * elapsed_seconds
-    owed = min(max(owed, 0.0), most)
+    # What one reading overshoots by is owed as well, but no more than a step of it.
+    owed = min(max(owed, 0.0), most + CPU_STEP)
     stopped = debt.stopped_seconds + elapsed_seconds if throttled and not going else 0.0
     if stopped > LONGEST_THROTTLE / limit_percent:
         return CpuStep(CpuDebt(CPU_STEP * (len(throttled) - 0.5), throttled[1:]), resume=throttled[:1])

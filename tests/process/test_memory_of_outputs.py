@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from pyprocessor.engine import scout
 from pyprocessor.errors import ExitCode, FailureKind, OutputBusy
+from pyprocessor.inspect import probe as probe_module
 from pyprocessor.inspect.probe import probe
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, ProcessIdentity, Profile
@@ -152,9 +152,9 @@ def test_a_file_that_may_be_read_again_is_done(inputs: Path, tmp_path: Path, mon
     def refused(path: bytes, *, size_bytes: int) -> Any:
         raise InspectError(FailureKind.PERMISSION, f"{os.fsdecode(path)} may not be read.")
 
-    monkeypatch.setattr(scout, "probe", refused)
+    monkeypatch.setattr(probe_module, "probe", refused)
     assert run(request(inputs, tmp_path / "out"), start_method="fork").exit_code == ExitCode.SOME_FAILED
-    monkeypatch.setattr(scout, "probe", probe)
+    monkeypatch.setattr(probe_module, "probe", probe)
     assert run(request(inputs, tmp_path / "out"), start_method="fork").exit_code == ExitCode.OK
 
 
@@ -172,7 +172,7 @@ def test_the_first_death_of_the_scout_is_not_charged_to_a_file(
             os.kill(os.getpid(), signal.SIGKILL)
         return probe(path, size_bytes=size_bytes)
 
-    monkeypatch.setattr(scout, "probe", deadly)
+    monkeypatch.setattr(probe_module, "probe", deadly)
     run(request(inputs, tmp_path / "out"), start_method="fork")
     assert states(tmp_path / "out") == {b"a.mov": expected, b"sub/a.mov": JobState.SUCCEEDED}
 
