@@ -164,7 +164,7 @@ class _Run:
         self._end_by = math.inf
         self._disk_trouble = False
         self._stillborn = 0
-        self._schedule = Schedule.begin(request.profile.schedule, _local_time())
+        self._schedule = Schedule.begin(request.profile.schedule, local_time())
         self._phase = Phase.OPEN
         self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
 
@@ -188,7 +188,7 @@ class _Run:
                 self._send_grants()
                 self._fill(now)
             if self._dispatch.waiting.late and not self._stopping:
-                self._note(self._schedule.none_fits(self._dispatch.waiting.late, _local_time()))
+                self._note(self._schedule.none_fits(self._dispatch.waiting.late, local_time()))
             self._tell(time.monotonic())
             exit_code = self._exit_code()
         except PyprocessorError as error:
@@ -258,7 +258,7 @@ class _Run:
 
     def _keep_hours(self, now: float) -> None:
         """Begin and end with the window of the day."""
-        clock = _local_time()
+        clock = local_time()
         self._schedule = self._schedule.seen(clock)
         phase = self._schedule.phase(clock)
         if phase is self._phase or self._phase is Phase.OVER:
@@ -331,8 +331,7 @@ class _Run:
                 active.ffmpeg, active.started_seconds = ffmpeg, now
                 self._ledger.spawned(active, ffmpeg)
             case Progressed(job_id, seconds, speed):
-                active = process.jobs[job_id]
-                active.progress_seconds, active.speed = seconds, speed
+                process.jobs[job_id].progress_seconds = seconds
                 self._listener.progressed(job_id, seconds, speed)
             case Encoded(job_id):
                 process.jobs[job_id].encoded()
@@ -431,7 +430,7 @@ class _Run:
                 now=now,
                 run_seconds=now - self._began,
                 schedule=self._schedule,
-                clock=_local_time(),
+                clock=local_time(),
             )
         )
 
@@ -456,7 +455,7 @@ class _Run:
             self._tell(now)
 
     def _tell(self, now: float) -> None:
-        wait = self._schedule.seconds_to_open(_local_time()) if self._phase is Phase.WAITING else 0.0
+        wait = self._schedule.seconds_to_open(local_time()) if self._phase is Phase.WAITING else 0.0
         self._listener.tick(
             self._outlook.snapshot(
                 now, listing_done=self._discovery.finished, stopping=self._stopping, begins_in_seconds=wait
@@ -464,6 +463,6 @@ class _Run:
         )
 
 
-def _local_time() -> datetime:
+def local_time() -> datetime:
     """What clocks on the wall show: windows are about nothing else."""
     return datetime.now()  # noqa: DTZ005

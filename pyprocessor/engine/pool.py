@@ -49,7 +49,6 @@ class Active:
     state: JobState = JobState.ASSIGNED
     attempt_id: int | None = None
     progress_seconds: float = 0.0
-    speed: float | None = None
     prepared: Prepared | None = None
     predicted: Cost | None = None
     need_bytes: int = 0

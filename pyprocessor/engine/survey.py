@@ -16,9 +16,10 @@ from pyprocessor.engine.child import context
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
 from pyprocessor.engine.listener import Listener, RunRequest
-from pyprocessor.engine.loop import TASK, TURN_SECONDS
+from pyprocessor.engine.loop import TASK, TURN_SECONDS, local_time
 from pyprocessor.engine.place import Memory
 from pyprocessor.engine.recall import recalled
+from pyprocessor.engine.schedule import Schedule
 from pyprocessor.engine.system import Sampler
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
@@ -97,4 +98,7 @@ class _Survey:
             tuple(sorted(self._skipped, key=lambda skipped: skipped.name)),
             profile.throttling,
         )
-        return replace(planned, notes=(*planned.notes, *self._troubles))
+        clock = local_time()
+        hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)
+        told = [hours] if hours is not None else []
+        return replace(planned, notes=(*planned.notes, *told, *self._troubles))

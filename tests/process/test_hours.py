@@ -31,7 +31,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock on the engine's wall."""
     made = Clock()
-    monkeypatch.setattr(loop, "_local_time", made)
+    monkeypatch.setattr(loop, "local_time", made)
     return made
 
 
