@@ -12,7 +12,7 @@ import math
 import re
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from pyprocessor.costs.priors import BASE_BYTES, MIB, encode_prior
@@ -21,6 +21,8 @@ from pyprocessor.models import Cost, CostFeatures
 COPY = "copy"
 HISTORY = 64
 """Ratios kept of one class: enough for a steady median, few enough to follow a change of machine or build."""
+RECENT = 3
+"""Where so many of the latest attempts took more memory than was usual, they are believed and not the history."""
 _LARGEST_RATIO = math.log(50.0)
 
 # Measured with FFmpeg 9.0.2 on real clips, one thread.
@@ -124,8 +126,9 @@ class Price:
 class History:
     """Natural logarithms of measured / prior, newest last; `count` is of all attempts, also those dropped since.
 
-    `medians` are of the three channels, `deviations` (how far a ratio usually lies from its median) of CPU and memory;
-    both are worked out once, because every job that is planned asks for them.
+    `medians` are of the three channels, that of memory at least the median of the latest attempts; `deviations` (how
+    far a ratio usually lies from its median) of CPU and memory. Both are worked out once, because every job that is
+    planned asks for them.
     """
 
     count: int = 0
@@ -138,8 +141,9 @@ class History:
     @classmethod
     def of(cls, count: int, cpu: tuple[float, ...], memory: tuple[float, ...], disk: tuple[float, ...]) -> History:
         """A history with its medians and deviations worked out."""
-        medians = (_median(cpu), _median(memory), _median(disk))
-        return cls(count, cpu, memory, disk, medians, (_deviation(cpu, medians[0]), _deviation(memory, medians[1])))
+        usual = _median(memory)
+        medians = (_median(cpu), max(usual, _median(memory[-RECENT:])), _median(disk))
+        return cls(count, cpu, memory, disk, medians, (_deviation(cpu, medians[0]), _deviation(memory, usual)))
 
     def with_ratios(self, prior: Cost, measured: Cost) -> History:
         """This history and one more attempt. What was not measured (0) is left out."""
@@ -154,8 +158,11 @@ class History:
 def _appended(ratios: tuple[float, ...], prior: float, measured: float) -> tuple[float, ...]:
     if prior <= 0 or measured <= 0 or not math.isfinite(measured):
         return ratios
-    ratio = max(-_LARGEST_RATIO, min(_LARGEST_RATIO, math.log(measured / prior)))
-    return (*ratios, ratio)[-HISTORY:]
+    return (*ratios, _ratio(prior, measured))[-HISTORY:]
+
+
+def _ratio(prior: float, measured: float) -> float:
+    return max(-_LARGEST_RATIO, min(_LARGEST_RATIO, math.log(measured / prior)))
 
 
 def _median(ratios: tuple[float, ...]) -> float:
@@ -184,11 +191,28 @@ def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, Gro
 
 
 @dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What a file that still runs was seen to take: the logarithm of memory / prior.
+
+    `settled` says that it no longer grows; else it takes at least this. After `attempts_left` more attempts of its kind
+    the history knows better.
+    """
+
+    ratio: float
+    settled: bool
+    attempts_left: int = RECENT
+
+
+@dataclass(frozen=True, slots=True)
 class CostModel:
-    """A frozen snapshot of what is known; `observe` returns the next one."""
+    """A frozen snapshot of what is known; `observe` and `glimpse` return the next one.
+
+    `running` has what files that have not ended yet teach, by the group of one picture size. It holds for the run.
+    """
 
     classes: Mapping[CostClass, History] = field(default_factory=lambda: MappingProxyType({}))
     groups: Mapping[GroupKey, History] = field(default_factory=lambda: MappingProxyType({}))
+    running: Mapping[GroupKey, Glimpse] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def priors(cls) -> CostModel:
@@ -217,7 +241,29 @@ class CostModel:
         groups = dict(self.groups)
         for key in group_keys(cost_class):
             groups[key] = groups.get(key, History()).with_ratios(prior, measured)
-        return CostModel(MappingProxyType(classes), MappingProxyType(groups))
+        running = dict(self.running)
+        size = group_keys(cost_class)[-1]
+        if size in running:
+            left = running[size].attempts_left - 1
+            running[size] = replace(running[size], attempts_left=left)
+            if left == 0:
+                del running[size]
+        return CostModel(MappingProxyType(classes), MappingProxyType(groups), MappingProxyType(running))
+
+    def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> CostModel:
+        """The model that also knows what a file that runs takes now, `settled` if it has stopped growing.
+
+        So a file of hours need not end before others of its kind are believed to fit beside it, or not to.
+        """
+        size = group_keys(class_of(features, threads))[-1]
+        ratio = _ratio(prior_cost(features, threads).memory_bytes, max(memory_bytes, 1))
+        known = self.running.get(size)
+        if known is not None:
+            ratio, settled = max(ratio, known.ratio), settled or known.settled
+        seen = Glimpse(ratio, settled)
+        if seen == known:
+            return self
+        return replace(self, running=MappingProxyType({**self.running, size: seen}))
 
     def measured_count(self, cost_class: CostClass) -> int:
         """How many attempts of this class were observed."""
@@ -230,7 +276,9 @@ class CostModel:
         A class whose peaks scatter keeps a margin of twice their usual deviation.
         """
         history = self.classes.get(cost_class, History())
-        known = 1 + (unmeasured - 1) * 2 / (2 + len(history.memory))
+        glimpse = self.running.get(group_keys(cost_class)[-1])
+        seen = max(len(history.memory), glimpse is not None and glimpse.settled)
+        known = 1 + (unmeasured - 1) * 2 / (2 + seen)
         return max(known, min(unmeasured, math.exp(2 * history.deviations[1])))
 
     def price(self, cost_class: CostClass, unmeasured: float) -> Price:
@@ -267,6 +315,10 @@ class CostModel:
                 sure = len(history.memory) / (len(history.memory) + _HELD_BACK_MEMORY)
                 memory += sure * (history.medians[1] - memory)
                 disk += len(history.disk) / (len(history.disk) + held_back) * (history.medians[2] - disk)
+        glimpse = self.running.get(group_keys(cost_class)[-1])
+        if glimpse is not None:
+            believed = glimpse.settled and (size is None or not size.memory)
+            memory = glimpse.ratio if believed else max(memory, glimpse.ratio)
         return cpu, memory, disk
 
 

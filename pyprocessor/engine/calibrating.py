@@ -32,6 +32,12 @@ class Calibration:
         self._unsaved += 1
         return self.keep() if self._unsaved >= SAVE_EVERY else None
 
+    def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> bool:
+        """Learn from a file that still runs what its kind takes; says whether that was news."""
+        before = self.model
+        self.model = before.glimpse(features, threads, memory_bytes, settled=settled)
+        return self.model is not before
+
     def keep(self) -> str | None:
         """Save what was learned since the last time; returns a sentence where that is not possible."""
         if self._path is None or self._unsaved == 0:

@@ -120,6 +120,11 @@ class Dispatch:
         """Whether nothing else runs beside this process's one job."""
         return self.processes == [process] and len(process.sent) <= 1
 
+    def reprice(self) -> None:
+        """Predict what waits anew with what the cost model knows now."""
+        if self.waiting.ready.reprice(self._calibration.model, self._request.profile.estimation):
+            self.waiting.reconsider()
+
     def fill(self, conditions: Conditions) -> None:
         """Form batches for free slots and feed the processes: idle slots first, then what is to follow at once."""
         if conditions.reading_number != self._reading_number:
@@ -366,7 +371,7 @@ def _running_job(job: Active, threads: int, now: float) -> RunningJob:
     return RunningJob(
         cost_class=job.entry.cost_class,
         threads=threads,
-        predicted_bytes=memory_need(job.entry, threads),
+        predicted_bytes=max(memory_need(job.entry, threads), job.likely_bytes),
         memory_bytes=job.memory_bytes,
         age_seconds=max(0.0, now - job.started_seconds),
     )

@@ -26,8 +26,9 @@ prediction has turned out too low."""
 @dataclass(frozen=True, slots=True)
 class RunningFile:
     """One file being encoded now. `memory_bytes` is the resident memory of its ffmpeg, `predicted_bytes` the peak that
-    was reserved for it; the youngest has the largest `started_seconds` (monotonic). `sheds` counts how often it was
-    ended for want of memory before."""
+    was reserved for it when it began, and `likely_bytes` what its kind is now known to take, where that is more; the
+    youngest has the largest `started_seconds` (monotonic). `sheds` counts how often it was ended for want of memory
+    before."""
 
     job_id: str
     name: str
@@ -36,11 +37,12 @@ class RunningFile:
     predicted_bytes: int
     suspended: bool = False
     sheds: int = 0
+    likely_bytes: int = 0
 
     @property
     def remaining_bytes(self) -> int:
         """What it is predicted to grow by."""
-        return max(0, self.predicted_bytes - self.memory_bytes)
+        return max(0, max(self.predicted_bytes, self.likely_bytes) - self.memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)

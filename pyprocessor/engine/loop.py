@@ -154,7 +154,7 @@ class _Run:
             self._ledger.notice("info", note)
         work = task(TASK)
         self._discovery = Discovery(request, work, self._calibration, journal, context, self._began)
-        self._watch = Watch(request, journal, self._ledger, self._began, cores=cores)
+        self._watch = Watch(request, journal, self._ledger, self._calibration, self._began, cores=cores)
         self._dispatch = Dispatch(
             request, context, folder, self._run_id, work, journal, self._ledger, self._calibration
         )
@@ -356,9 +356,7 @@ class _Run:
         if active.prepared is not None:
             features = active.prepared.features
             self._note(self._calibration.observe(features, process.batch.threads, usage, facts.size_bytes))
-            waiting = self._dispatch.waiting
-            if waiting.ready.reprice(self._calibration.model, self._request.profile.estimation):
-                waiting.reconsider()
+            self._dispatch.reprice()
 
     def _ended(
         self, process: BatchProcess, active: Active, outcome: Outcome, usage: Usage | None, killed: bool, now: float
@@ -442,6 +440,9 @@ class _Run:
             return
         readings = self._watch.readings
         decision = self._watch.look(self._dispatch.processes, self._discovery.pid, now)
+        if self._watch.learned:
+            self._watch.learned = False
+            self._dispatch.reprice()
         if decision.take_back:
             for process in self._dispatch.processes:
                 self._take_back(process, now)

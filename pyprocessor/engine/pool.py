@@ -21,6 +21,9 @@ from pyprocessor.engine.worker import worker_main
 from pyprocessor.models import Batch, Cost, CostFeatures, JobState, ProcessIdentity
 from pyprocessor.plan.ready import Entry
 
+NOTICEABLE_GROWTH = 1.02
+"""Memory that grows by less than this factor does not grow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -35,8 +38,9 @@ class Active:
     """A job that a batch process holds. `replace` says that its publish may take the place of an existing file.
 
     From when it is about to be sent, `predicted` (for its threads) is known, and `need_bytes` is the memory it is
-    reckoned with: the prediction with its margin. `memory_bytes` is what its ffmpeg was seen to take last, and
-    `started_seconds` the monotonic time at which that ffmpeg was spawned.
+    reckoned with: the prediction with its margin, `likely_bytes` being more where others of its kind have turned out to
+    take more since. `memory_bytes` is what its ffmpeg was seen to take last, and `started_seconds` the monotonic time
+    at which that ffmpeg was spawned.
     """
 
     entry: Entry
@@ -52,11 +56,15 @@ class Active:
     prepared: Prepared | None = None
     predicted: Cost | None = None
     need_bytes: int = 0
+    likely_bytes: int = 0
     ffmpeg: ProcessIdentity | None = None
     is_encoded: bool = False
     """Its ffmpegs are done: it takes neither slot nor memory any more, though it is not published yet."""
     started_seconds: float = math.inf
     memory_bytes: int = 0
+    steady_bytes: int = 0
+    """Its memory when it last grew noticeably, which was at the monotonic time `steady_since`."""
+    steady_since: float = math.inf
     suspended: bool = False
     suspended_at: float = 0.0
     suspended_seconds: float = 0.0
@@ -68,7 +76,21 @@ class Active:
     @property
     def reserved_bytes(self) -> int:
         """Memory that is to be kept for it: more than predicted once it takes more."""
-        return max(self.need_bytes, self.memory_bytes)
+        return max(self.need_bytes, self.likely_bytes, self.memory_bytes)
+
+    @property
+    def frames_done(self) -> float:
+        """How many pictures are behind it; 0 where that is not known."""
+        features = None if self.prepared is None else self.prepared.features
+        if features is None or features.duration_seconds <= 0:
+            return 0.0
+        return features.frames * self.progress_seconds / features.duration_seconds
+
+    def weighed(self, memory_bytes: int, now: float) -> None:
+        """Take note of what its ffmpeg takes now."""
+        self.memory_bytes = memory_bytes
+        if memory_bytes > self.steady_bytes * NOTICEABLE_GROWTH:
+            self.steady_bytes, self.steady_since = memory_bytes, now
 
     @property
     def share_done(self) -> float:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pyprocessor.costs import class_of
+from pyprocessor.engine.calibrating import Calibration
 from pyprocessor.engine.dispatch import Allowance
 from pyprocessor.engine.governor import Decision, Governed, Level, RunningFile, govern
 from pyprocessor.engine.ledger import Ledger
@@ -20,7 +22,7 @@ from pyprocessor.engine.pool import Active, BatchProcess
 from pyprocessor.engine.system import Sampler
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Reading
-from pyprocessor.plan.admission import UNMEASURED_FACTOR
+from pyprocessor.plan.admission import UNMEASURED_FACTOR, memory_need
 from pyprocessor.plan.planner import memory_budget
 
 SCARCE_SHARE = 0.25
@@ -28,17 +30,29 @@ SCARCE_SHARE = 0.25
 YOUNG_SECONDS = 3.0
 """How long an ffmpeg's memory may grow fast: x264 medium at 1080p is at 86 % of its peak after one second, slower
 encoders and larger pictures take a few."""
+STEADY_SECONDS = 1.5
+STEADY_FRAMES = 60
+"""An encode whose memory did not grow for so long and that has so many frames behind it has shown what it takes:
+x264 medium holds all it will ever hold after some 45."""
 
 
 class Watch:
     """The readings of one run and what follows from them. `cores` is to be reckoned with instead of the real ones."""
 
     def __init__(
-        self, request: RunRequest, journal: Journal, ledger: Ledger, now: float, *, cores: float | None = None
+        self,
+        request: RunRequest,
+        journal: Journal,
+        ledger: Ledger,
+        calibration: Calibration,
+        now: float,
+        *,
+        cores: float | None = None,
     ) -> None:
         self._profile = request.profile
         self._journal = journal
         self._ledger = ledger
+        self._calibration = calibration
         self._cores = cores
         self._sampler = Sampler(request.output)
         self._state = Governed()
@@ -47,6 +61,8 @@ class Watch:
         self.readings = 0
         """How many readings were taken at the slow interval."""
         self.looks = 0
+        self.learned = False
+        """Whether running files have taught the cost model something since this was last set back."""
         self._read_at = now
         self.next_due = now
         self.reading = self._read(now, slow=True)
@@ -91,7 +107,8 @@ class Watch:
         if slow:
             self._journal.add_reading(self.reading)
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
-        self._weigh([job for _, job in running.values()])
+        self._weigh([job for _, job in running.values()], now)
+        self._learn([(job, process.batch.threads) for process, job in running.values()], now)
         decision = govern(
             self._state,
             self.reading,
@@ -139,11 +156,33 @@ class Watch:
             self.readings += 1
         return reading if self._cores is None else replace(reading, cores=self._cores)
 
-    def _weigh(self, jobs: Sequence[Active]) -> None:
+    def _weigh(self, jobs: Sequence[Active], now: float) -> None:
         """Note what every running ffmpeg takes now."""
         pids = {job.ffmpeg.pid: job for job in jobs if job.ffmpeg is not None}
         for pid, seen in self._sampler.processes(pids, peaks=False).items():
-            pids[pid].memory_bytes = seen.memory_bytes
+            pids[pid].weighed(seen.memory_bytes, now)
+
+    def _learn(self, running: Sequence[tuple[Active, int]], now: float) -> None:
+        """Have the cost model learn at once from files that outgrew their prediction or have shown what they take.
+
+        What is known of a file that runs is raised with it, what the governor holds its growth against is not.
+        """
+        news = False
+        for job, threads in running:
+            if job.prepared is None or job.suspended:
+                continue
+            features, model = job.prepared.features, self._calibration.model
+            outgrown = job.memory_bytes > max(job.need_bytes, job.likely_bytes)
+            steady = job.frames_done >= STEADY_FRAMES and now - job.steady_since >= STEADY_SECONDS
+            if outgrown or (steady and model.measured_count(class_of(features, threads)) == 0):
+                seen = max(job.memory_bytes, job.steady_bytes)
+                news |= self._calibration.glimpse(features, threads, seen, settled=steady)
+        if news:
+            self.learned = True
+            model, factor = self._calibration.model, self._profile.estimation.memory_safety_factor
+            for job, threads in running:
+                priced = replace(job.entry, price=model.price(job.entry.cost_class, factor))
+                job.likely_bytes = memory_need(priced, threads)
 
     def _ramps(self, jobs: Sequence[Active], now: float) -> bool:
         """Whether files that started lately could, at worst, pass what is allowed before the next slow reading."""
@@ -162,4 +201,5 @@ def _file(job: Active) -> RunningFile:
         predicted_bytes=job.need_bytes,
         suspended=job.suspended,
         sheds=job.sheds,
+        likely_bytes=job.likely_bytes,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ LIMIT_BYTES = 900 * MIB
 """Three 720p encodes of some 210 MiB each and our own processes fit, five do not."""
 BUDGET_BYTES = LIMIT_BYTES * 80 // 100
 CLIPS = 8
+MORE_CLIPS = 4
+"""So many more than can start before the model has learned anything."""
 PROFILE = (
     "container: mp4\nvideo:\n  encoder: libx264\n  preset: medium\n  crf: 23\n  pixel_format: yuv420p\naudio: false\n"
 )
@@ -77,13 +80,20 @@ def test_the_governor_alone_saves_a_run_whose_predictions_are_wrong(
     group: MemoryGroup, clips: Path, profile: Path, tmp_path: Path
 ) -> None:
     """Six at once are admitted by a model that is wrong by a factor of four; all is done, and the journal says how."""
+    for number in range(MORE_CLIPS):
+        shutil.copy(clips / "clip-0.mp4", clips / f"more-{number}.mp4")
     command = [sys.executable, "-m", "tests.process.misled", "--input", str(clips), "--output", str(tmp_path / "out")]
     run = run_inside(group, [*command, "--profile", str(profile)], cwd=Path.cwd())
     assert run.oom_kills == 0, run.output
     assert run.returncode == 0, run.output
-    assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * CLIPS
+    assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * (CLIPS + MORE_CLIPS)
     kinds = set(_kinds(tmp_path / "out"))
     assert kinds & {"suspend", "shed"}, f"what was admitted fitted after all: {kinds}"
+    with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
+        last = max(journal.attempts(), key=lambda attempt: attempt.started_at)
+    assert last.predicted is not None
+    assert last.usage is not None
+    assert last.predicted.memory_bytes > 0.8 * last.usage.peak_memory_bytes, "it is as wrong at the end as it was"
 
 
 def _kinds(output: Path) -> list[str]:

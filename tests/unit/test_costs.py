@@ -215,3 +215,66 @@ def test_predictions_stay_sane_whatever_is_measured(measured: list[tuple[float, 
     assert expected.memory_bytes / 51 < predicted.memory_bytes < expected.memory_bytes * 51
     assert expected.cpu_seconds / 51 < predicted.cpu_seconds < expected.cpu_seconds * 51
     assert all(len(h.memory) <= 64 for h in model.classes.values())
+
+
+def with_memory(model: CostModel, job: CostFeatures, factor: float, times: int) -> CostModel:
+    """The model after so many attempts that took `factor` of their prior's memory."""
+    known = prior(job)
+    for _ in range(times):
+        taken = Cost(known.cpu_seconds, round(known.memory_bytes * factor), known.disk_bytes)
+        model = model.observe(job, 1, taken)
+    return model
+
+
+def test_a_long_history_of_less_memory_does_not_outweigh_what_the_latest_attempts_took() -> None:
+    """A model that learned the wrong thing twenty times is right again after three attempts."""
+    job = features(pixels=P1080)
+    model = with_memory(with_memory(CostModel.priors(), job, 0.25, 20), job, 1.0, 3)
+    assert model.predict(job, 1).memory_bytes == pytest.approx(prior(job).memory_bytes, rel=0.1)
+
+
+def test_one_odd_attempt_among_the_latest_moves_nothing() -> None:
+    """A single file that took four times as much is an outlier, also when it is the newest."""
+    job = features(pixels=P1080)
+    model = with_memory(with_memory(CostModel.priors(), job, 1.0, 10), job, 4.0, 1)
+    assert model.predict(job, 1).memory_bytes == pytest.approx(prior(job).memory_bytes, rel=0.02)
+
+
+def test_a_running_file_that_outgrew_its_prediction_is_believed_at_once() -> None:
+    """Others of its size are predicted to take at least as much, at any number of threads; other sizes are not."""
+    job, other = features(pixels=P1080), features(pixels=P720)
+    wrong = with_memory(CostModel.priors(), job, 0.25, 20)
+    taken = prior(job).memory_bytes
+    model = wrong.glimpse(job, 1, taken, settled=False)
+    assert model.predict(job, 1).memory_bytes == pytest.approx(taken, rel=0.01)
+    assert model.predict(job, 4).memory_bytes == pytest.approx(prior(job, 4).memory_bytes, rel=0.01)
+    assert model.predict(other, 1) == wrong.predict(other, 1)
+
+
+def test_a_running_file_below_its_prediction_teaches_nothing_until_it_has_settled() -> None:
+    """One that still grows may take all that was predicted; one that does not is believed, and its margin is less."""
+    job = features(pixels=P1080)
+    cost_class, known = class_of(job, 1), prior(job).memory_bytes
+    growing = CostModel.priors().glimpse(job, 1, known // 2, settled=False)
+    assert growing.predict(job, 1).memory_bytes == known
+    assert growing.price(cost_class, 1.5) == CostModel.priors().price(cost_class, 1.5)
+    settled = growing.glimpse(job, 1, known * 3 // 4, settled=True)
+    assert settled.predict(job, 1).memory_bytes == pytest.approx(known * 0.75, rel=0.01)
+    assert settled.price(cost_class, 1.5).memory < 0.75 * 1.5
+
+
+def test_what_is_no_news_is_the_same_model() -> None:
+    """A file that takes what was seen before leaves nothing to re-price."""
+    job = features(pixels=P1080)
+    model = CostModel.priors().glimpse(job, 1, 600 * MIB, settled=True)
+    assert model.glimpse(job, 1, 500 * MIB, settled=True) is model
+
+
+def test_glimpses_give_way_to_what_attempts_took() -> None:
+    """A running file that took far more than others is forgotten once enough others have ended."""
+    job = features(pixels=P1080)
+    model = CostModel.priors().glimpse(job, 1, 4 * prior(job).memory_bytes, settled=False)
+    assert with_memory(model, job, 1.0, 2).predict(job, 1).memory_bytes > 3 * prior(job).memory_bytes
+    later = with_memory(model, job, 1.0, 3)
+    assert later.running == {}
+    assert later.predict(job, 1).memory_bytes == pytest.approx(prior(job).memory_bytes, rel=0.01)

@@ -388,6 +388,15 @@ def test_a_file_that_would_not_fit_waits() -> None:
     assert any(d.resume for d in governor.see_often(5, 390, [replace(files[0], predicted_bytes=300 * MIB), files[1]]))
 
 
+def test_a_file_whose_kind_turned_out_larger_waits_for_more_room() -> None:
+    """What others of its kind were seen to take counts, and not what was predicted when it began."""
+    governor = Governor()
+    governor.state = replace(Governed(), level=Level.SUSPEND)
+    files = [file("a", 400), replace(file("b", 100, 100, suspended=True), likely_bytes=400 * MIB)]
+    assert not any(d.resume for d in governor.see_often(20, 550, files))
+    assert any(d.resume for d in governor.see_often(5, 490, files))
+
+
 def test_where_all_are_suspended_one_goes_on_at_once() -> None:
     """No run stands still by itself: the oldest goes on even over the budget."""
     governor = Governor()
