@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import stat
+import warnings
 
-from pyprocessor.errors import OutputUnwritable, UsageError
+from pyprocessor.errors import InputSilent, OutputUnwritable, UsageError
 from pyprocessor.models import display
+
+ANSWER_SECONDS = 30.0
+"""How long a file system may take to tell what a path is. A disk that was asleep takes ten."""
 
 
 def absolute(given: str, option: str) -> bytes:
@@ -28,6 +34,11 @@ def readable_input(given: str) -> bytes:
     the folder that a file lies in.
     """
     path = absolute(given, "--input")
+    if not _answers(path):
+        raise InputSilent(
+            f"The input {display(path)} has not answered for {ANSWER_SECONDS:.0f} seconds; is it on a network share "
+            "whose server is down? Run the same command again when it is back."
+        )
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -53,6 +64,11 @@ def output_folder(given: str) -> bytes:
     Raises `OutputUnwritable` where something else has its name or it cannot be looked at.
     """
     path = absolute(given, "--output")
+    if not _answers(path):
+        raise OutputUnwritable(
+            f"The output {display(path)} has not answered for {ANSWER_SECONDS:.0f} seconds; is it on a network share "
+            "whose server is down? Run the same command again when it is back."
+        )
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -66,6 +82,40 @@ def output_folder(given: str) -> bytes:
             f"The output {display(path)} is not a folder; --output takes a folder, made where there is none."
         )
     return path
+
+
+def _answers(path: bytes) -> bool:
+    """Whether the file system answers at all, whatever it says.
+
+    It is asked by a process made for that, because whoever asks a dead one waits for ever, and not even SIGKILL ends
+    that. Where there is no fork, the caller's own question has to do.
+    """
+    if not hasattr(os, "fork"):
+        return True
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        # Other threads do not matter to a child that only asks the kernel and ends.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            os.closerange(0, 3)  # whoever reads what we print is not to wait for this one
+            os.close(reading)
+            os.stat(path)
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        except OSError:
+            pass  # an answer, too, and the caller will get the same
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        answered = bool(select.select([reading], [], [], ANSWER_SECONDS)[0])
+    finally:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)
+    if answered:
+        os.waitpid(child, 0)
+    return answered
 
 
 def keep_apart(source: bytes, output: bytes, extension: str) -> None:

@@ -328,8 +328,9 @@ class _Worker:
         try:
             self._give_name(attempt, may_replace)
         except PublishError as error:
-            attempt.kept = error.kind is FailureKind.DISK
-            raise
+            kind, message = self._whose_trouble(error.kind, str(error))
+            attempt.kept = kind is FailureKind.DISK
+            raise PublishError(kind, message) from error
 
     def _give_name(self, attempt: _Attempt, may_replace: bool) -> None:
         facts, item = attempt.facts, attempt.item
@@ -363,11 +364,19 @@ class _Worker:
             # What was wrong with it may be that it was being replaced.
             self._end(attempt, SOURCE_CHANGED)
             return
-        if kind is FailureKind.PERMISSION and (refused := write_refused(self._setup.partials)) is not None:
-            kind, message = FailureKind.DISK, refused  # no file's own trouble: nothing can be written here now
+        kind, message = self._whose_trouble(kind, message)
         message = told(source, message)
         write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
+
+    def _whose_trouble(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
+        """The same, but for a missing permission that is no file's own trouble: nothing can be written here now."""
+        if kind is FailureKind.PERMISSION:
+            for folder in (self._setup.partials, self._setup.output_root):
+                refused = write_refused(folder)
+                if refused is not None:
+                    return FailureKind.DISK, refused
+        return kind, message
 
     def _interrupted(self, attempt: _Attempt) -> None:
         self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, "The run was stopped."))
