@@ -78,7 +78,7 @@ def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> 
     """The scout waits for ever; the engine takes its readings meanwhile, gives up on it and says so."""
     inputs.die()
     profile = load("fast", environment={}).profile
-    profile = replace(profile, errors=replace(profile.errors, inspect_timeout_seconds=3.0))
+    profile = replace(profile, errors=replace(profile.errors, inspect_timeout_seconds=8.0))
     ticks: list[float] = []
 
     class Watching(Recorder):
@@ -94,8 +94,8 @@ def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> 
         inputs.return_to_life()
     assert results[0].exit_code == ExitCode.SOME_FAILED
     assert any("without an answer" in text for _, text in recorder.notices)
-    assert len(ticks) >= 4
-    assert max(later - earlier for earlier, later in pairwise(ticks)) < 2.5
+    assert len(ticks) >= 3
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 4.0, "half of the time it waits for the scout"
 
 
 def test_a_share_that_is_dead_at_the_start(inputs: Share, monkeypatch: pytest.MonkeyPatch) -> None:

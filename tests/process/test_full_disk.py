@@ -7,20 +7,24 @@ import errno
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pyprocessor.errors import ExitCode, FailureKind, OutputUnwritable
 from pyprocessor.models import JobState, Profile, ThrottlingSettings
 from pyprocessor.profiles import load
 from pyprocessor.publish.refusals import refusal, storage_refuses
-from tests.acceptance.command import assert_plain, call
+from tests.acceptance.command import assert_plain, begin, call
 from tests.process.disks import MIB, NoDisk, fill, loop_disk
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
+
+DEADLINE_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -196,6 +200,37 @@ def test_what_is_verified_is_kept(inputs: Path, disk: Path, lock_folder) -> None
     assert len(published(output)) == 4
     nothing_charged(output)
     assert partials(output) == []
+
+
+def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """Everything that writes waits, the journal too; when the disk is back all goes on, and nothing is failed."""
+    for name in ("a.mp4", "b.mp4"):
+        make_clip(tmp_path / "long" / name, seconds=10.0, size="1280x720", audio=None)
+    output = disk / "out"
+    running = begin(*job(tmp_path / "long", output))
+    try:
+        unfinished = output / ".pyprocessor" / "partial"
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not (unfinished.is_dir() and any(path.stat().st_size for path in unfinished.iterdir())):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        if subprocess.run(["fsfreeze", "-f", str(disk)], capture_output=True, check=False).returncode:
+            pytest.skip("this machine does not freeze a file system")
+        try:
+            while not (waits := psutil.Process(running.pid).status() == psutil.STATUS_DISK_SLEEP):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert waits
+        finally:
+            subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
+        said, _ = running.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.communicate()
+    assert running.returncode == 0, said
+    assert published(output) == {"a.mp4", "b.mp4"}
+    nothing_charged(output)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
