@@ -87,6 +87,16 @@ class JournalError(PyprocessorError):
     exit_code = ExitCode.OUTPUT_UNWRITABLE
 
 
+class JournalDamaged(JournalError):
+    """What the journal's file holds is no journal, or no longer one: it can only be rebuilt."""
+
+
+class InputSilent(PyprocessorError):
+    """The input's file system does not answer, as a network share does whose server is gone."""
+
+    exit_code = ExitCode.TRY_AGAIN
+
+
 class ChildUnstartable(PyprocessorError):
     """The system starts no process for us, or only ones that end before their first word."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import time
 import warnings
 from types import FrameType
+
+FAREWELL_SECONDS = 5.0
 
 
 class Terminated(BaseException):
@@ -23,13 +27,32 @@ def main() -> int:
         signal.signal(signal.SIGTERM, _terminate)
         from pyprocessor.cli.main import main as command
 
-        return command()
+        return _leave(command())
     except (KeyboardInterrupt, Terminated) as ended:
         from pyprocessor.cli.session import INTERRUPTED, Session
         from pyprocessor.errors import ExitCode
 
         code = ExitCode.TERMINATED if isinstance(ended, Terminated) else ExitCode.INTERRUPTED
         return Session.of(sys.argv[1:]).fail(INTERRUPTED, code)
+
+
+def _leave(code: int) -> int:
+    """The exit code; where a process of ours cannot be ended, end without it.
+
+    One that waits for a file system that no longer answers outlives even SIGKILL, and Python would wait for it.
+    """
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is None:
+        return code
+    deadline = time.monotonic() + FAREWELL_SECONDS
+    for child in processes.active_children():
+        child.join(max(0.0, deadline - time.monotonic()))
+    if not processes.active_children():
+        return code
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

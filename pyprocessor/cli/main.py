@@ -75,7 +75,8 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
     if not given:
         click.echo(ctx.get_help())
         return ExitCode.OK
-    if values["input"] is not None and os.path.exists(values["input"]):
+    paths = import_module("pyprocessor.cli.paths")
+    if values["input"] and paths.input_exists(paths.absolute(values["input"], "--input")):
         # There is likely to be something to do: what our processes need is imported beside what is needed here.
         import_module("pyprocessor.engine.child").warm_up()
     run: Callable[[RunOptions, Session], ExitCode] = import_module("pyprocessor.cli.run").run

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import stat
+import warnings
 
-from pyprocessor.errors import OutputUnwritable, UsageError
+from pyprocessor.errors import InputSilent, OutputUnwritable, UsageError
 from pyprocessor.models import display
+
+ANSWER_SECONDS = 30.0
+"""How long a file system may take to tell what a path is. A disk that was asleep takes ten."""
+_SILENT = (
+    f"has not answered for {ANSWER_SECONDS:.0f} seconds; is it on a network share whose server is down? Run the same "
+    "command again when it is back."
+)
 
 
 def absolute(given: str, option: str) -> bytes:
@@ -28,6 +38,7 @@ def readable_input(given: str) -> bytes:
     the folder that a file lies in.
     """
     path = absolute(given, "--input")
+    input_exists(path)
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -53,6 +64,8 @@ def output_folder(given: str) -> bytes:
     Raises `OutputUnwritable` where something else has its name or it cannot be looked at.
     """
     path = absolute(given, "--output")
+    if _exists(path) is None:
+        raise OutputUnwritable(f"The output {display(path)} {_SILENT}")
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -66,6 +79,49 @@ def output_folder(given: str) -> bytes:
             f"The output {display(path)} is not a folder; --output takes a folder, made where there is none."
         )
     return path
+
+
+def input_exists(path: bytes) -> bool:
+    """Whether there is an input; raises `InputSilent` where its file system does not answer."""
+    found = _exists(path)
+    if found is None:
+        raise InputSilent(f"The input {display(path)} {_SILENT}")
+    return found
+
+
+def _exists(path: bytes) -> bool | None:
+    """Whether something is there that can be opened; None where the file system does not answer at all.
+
+    It is asked by a process made for that, because whoever asks a dead one waits for ever, and not even SIGKILL ends
+    that. Where there is no fork, the caller's own question has to do.
+    """
+    if not hasattr(os, "fork"):
+        return os.path.exists(path)
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        # Other threads do not matter to a child that only asks the kernel and ends.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            os.closerange(0, 3)  # whoever reads what we print is not to wait for this one
+            os.close(reading)
+            os.stat(path)
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+            os.write(writing, b"!")
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        answered = bool(select.select([reading], [], [], ANSWER_SECONDS)[0])
+        found = answered and os.read(reading, 1) == b"!"
+    finally:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)
+    if not answered:
+        return None
+    os.waitpid(child, 0)
+    return found
 
 
 def keep_apart(source: bytes, output: bytes, extension: str) -> None:

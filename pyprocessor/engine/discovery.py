@@ -56,6 +56,8 @@ from pyprocessor.tasks.base import Task
 INSPECTIONS_AHEAD = 48
 """Inspections asked of the scout at once: few enough that the requests always fit its pipe."""
 SCOUT_LIVES = 50
+REAP_SECONDS = 0.1
+"""How long is waited for a scout that was killed: one that waits for a dead file system does not end even then."""
 NO_COST = Cost(0.0, 0, 0)
 
 
@@ -165,7 +167,7 @@ class Discovery:
         """End the scout: nothing more is to be found."""
         if self._scout is not None:
             self._scout.kill()
-            self._scout.join(5.0)
+            self._scout.join(REAP_SECONDS)
             self._scout = None
         self._to_ask.clear()
         self._asked.clear()
@@ -197,7 +199,7 @@ class Discovery:
     def _replace_scout(self, what: str, now: float) -> Iterator[Finding]:
         assert self._scout is not None
         self._scout.kill()
-        self._scout.join(5.0)
+        self._scout.join(REAP_SECONDS)
         self._scout = None
         self._lives -= 1
         culprit, self._open = self._open, None

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from pyprocessor.errors import OutputBusy, OutputUnwritable
 from pyprocessor.journal.database import is_there
 from pyprocessor.models import display
+from pyprocessor.publish.refusals import unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,10 @@ class Held:
 
 @contextlib.contextmanager
 def hold(state_folder: bytes, output: bytes) -> Iterator[Held]:
-    """Hold the output folder for the time of the context; raises `OutputBusy` when another run has it."""
+    """Hold the output folder for the time of the context.
+
+    Raises `OutputBusy` when another run has it, `OutputUnwritable` where it cannot be told.
+    """
     path = os.path.join(state_folder, b"run.lock")
     lock = FileLock(os.fsdecode(path))
     try:
@@ -54,6 +58,8 @@ def hold(state_folder: bytes, output: bytes) -> Iterator[Held]:
         raise OutputBusy(
             f"Another run is working on {display(output)}; wait until it has ended, or give another --output."
         ) from None
+    except OSError as error:
+        raise unwritable(error, path, "cannot be locked") from error
     try:
         found = os.stat(state_folder)
         yield Held(state_folder, found.st_dev, found.st_ino)

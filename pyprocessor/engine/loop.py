@@ -9,6 +9,7 @@ All that one turn of the loop writes is committed at once, before anything that 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import math
@@ -43,14 +44,15 @@ from pyprocessor.engine.messages import (
     Started,
     Verified,
 )
+from pyprocessor.engine.opening import marking_damage, open_journal
 from pyprocessor.engine.outlook import Outlook
 from pyprocessor.engine.pool import Active, BatchProcess
-from pyprocessor.engine.recovery import drop_partial, recover, refuse_if_busy, was_published
+from pyprocessor.engine.recovery import begin_run, drop_partial, recover, refuse_if_busy, was_published
 from pyprocessor.engine.schedule import Phase, Schedule
 from pyprocessor.engine.system import network_filesystem, process_identity
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
-from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PyprocessorError
+from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Overrun, Usage, display
 from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
@@ -105,7 +107,8 @@ class Engine:
         gc.freeze()
         with hold(folder.path, self._request.output) as held:
             local = not network_filesystem(folder.path)
-            with Journal.open(folder.path, wal=local) as journal, Interrupts() as interrupts:
+            journal, rebuilt = open_journal(folder, wal=local)
+            with marking_damage(folder), journal, Interrupts() as interrupts:
                 refuse_if_busy(journal, self._request.output)
                 run = _Run(
                     self._request,
@@ -115,6 +118,7 @@ class Engine:
                     held,
                     journal,
                     interrupts,
+                    rebuilt=rebuilt,
                     model=self._model,
                     cores=self._cores,
                 )
@@ -132,6 +136,7 @@ class _Run:
         journal: Journal,
         interrupts: Interrupts,
         *,
+        rebuilt: str | None,
         model: CostModel | None,
         cores: float | None,
     ) -> None:
@@ -147,11 +152,13 @@ class _Run:
         self._ledger = Ledger(request, journal, self._calibration, self._tally, listener)
         engine = process_identity(os.getpid())
         assert engine is not None
-        self._run_id = journal.begin_run(request.arguments, engine)
+        self._run_id, behind = begin_run(journal, folder, request.arguments, engine)
         if problem is not None:
             self._ledger.notice("warning", problem)
-        for note in recover(journal, folder, request.output):
-            self._ledger.notice("info", note)
+        if rebuilt is not None:
+            self._ledger.notice("error", rebuilt)
+        for note in recover(journal, folder, request.output, behind=behind):
+            self._ledger.notice(note.level, note.text)
         work = task(TASK)
         self._discovery = Discovery(request, work, self._calibration, journal, context, self._began)
         self._watch = Watch(request, journal, self._ledger, self._calibration, self._began, cores=cores)
@@ -171,7 +178,6 @@ class _Run:
     # ------------------------------------------------------------ the loop
 
     def go(self) -> RunResult:
-        exit_code = ExitCode.INTERNAL
         try:
             while not self._over():
                 heard = self._wait()
@@ -191,17 +197,25 @@ class _Run:
                 self._note(self._schedule.none_fits(self._dispatch.waiting.late, local_time()))
             self._tell(time.monotonic())
             exit_code = self._exit_code()
-        except PyprocessorError as error:
-            exit_code = error.exit_code
+        except BaseException as error:
+            exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
+            with contextlib.suppress(OutputUnwritable, JournalError):  # the error that is under way tells of it
+                self._close(exit_code)
             raise
-        finally:
-            self._discovery.stop()
-            for process in self._dispatch.processes:
-                process.child.kill()
-            self._note(self._calibration.keep())
-            tally = self._tally
-            self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
+        self._close(exit_code)
         return RunResult(exit_code, self._run_id, self._tally.done_before, self._tally.failed_before)
+
+    def _close(self, exit_code: ExitCode) -> None:
+        """Leave nothing running, and journal the end."""
+        self._discovery.stop()
+        for process in self._dispatch.processes:
+            process.child.kill()
+            for active in process.jobs.values():
+                if active.prepared is not None and active.state is JobState.RUNNING:
+                    drop_partial(self._folder, active.prepared.item.partial)  # where the disk is full, room is needed
+        self._note(self._calibration.keep())
+        tally = self._tally
+        self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
 
     @property
     def _stopping(self) -> bool:
@@ -365,6 +379,10 @@ class _Run:
         self._watch.freed(now)
         if outcome.failure is FailureKind.DISK:
             self._disk_full(outcome.reason, now)
+            if active.state is JobState.PUBLISHING:
+                # It is verified and lies there: the next run gives it its name, by the grant.
+                self._listener.finished(active.job_id, INTERRUPTED, will_retry=True)
+                return
             outcome = INTERRUPTED
         elif killed and outcome.failure is not None and self._watch.killed_for_memory():
             if self._dispatch.is_alone(process):
@@ -411,6 +429,8 @@ class _Run:
     # ------------------------------------------------------------ what batch processes are given
 
     def _send_grants(self) -> None:
+        if self._grants:
+            self._journal.persist()  # else a power cut could leave an output under its name that nobody knows
         for process, grant in self._grants:
             process.child.send(grant)
         self._grants.clear()

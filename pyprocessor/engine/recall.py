@@ -1,4 +1,4 @@
-"""What receipts still tell where the journal is missing: which outputs were made, and of what."""
+"""What receipts still tell where the journal is missing or behind: which outputs were made, and of what."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from collections.abc import Iterable
 
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts
-from pyprocessor.publish.receipts import Receipt, read_receipts
+from pyprocessor.publish.receipts import Receipt, matches, read_receipts
 from pyprocessor.publish.state_folder import StateFolder
 
 
 def recalled(folder: StateFolder) -> Receipts:
     """All receipts of an output folder. Raises PublishError where they cannot be read."""
-    return Receipts(read_receipts(folder.receipts) if os.path.isdir(folder.receipts) else ())
+    damaged: list[bytes] = []
+    found = Receipts(read_receipts(folder.receipts, damaged.append) if os.path.isdir(folder.receipts) else ())
+    found.damaged_lines = len(damaged)
+    return found
 
 
 class Receipts:
     """A memory of outputs alone: it knows no jobs. Of several receipts for one output the newest counts."""
 
     def __init__(self, receipts: Iterable[Receipt]) -> None:
+        self.damaged_lines = 0
+        """How many lines among them told nothing."""
         self._newest: dict[bytes, Receipt] = {}
         for receipt in receipts:
             known = self._newest.get(receipt.output)
@@ -32,6 +37,10 @@ class Receipts:
     def outputs(self) -> Iterable[Made]:
         """All outputs that there are receipts for."""
         return map(_made, self._newest.values())
+
+    def standing(self, output_root: bytes) -> Iterable[Made]:
+        """Those that lie under their names as their receipts tell."""
+        return (_made(receipt) for receipt in self._newest.values() if matches(receipt, output_root))
 
     def job(self, _: str) -> JobRow | None:
         return None

@@ -3,48 +3,81 @@
 An earlier engine may have died at any moment. Its batch processes end themselves when their pipe closes; what is still
 alive is known by pid and start time. A job whose publish was granted is decided by the disk: the granted size and mtime
 under the final name mean that it was published, under the temporary name that it was verified and only the rename is
-missing. All else goes back to the queue. Where the journal itself is gone, receipts tell what was made.
+missing. All else goes back to the queue. Where the journal is gone or behind, receipts tell what was made.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from pyprocessor.engine.recall import recalled
+from pyprocessor.engine.recall import Receipts, recalled
 from pyprocessor.engine.scan import existing_output
 from pyprocessor.engine.system import is_alive, kill_group
 from pyprocessor.errors import OutputBusy, PublishError
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import Outcome, OutcomeKind, display
+from pyprocessor.journal.rows import JobRow, Made
+from pyprocessor.models import Outcome, OutcomeKind, ProcessIdentity, display
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
+from pyprocessor.publish.receipts import latest_run
 from pyprocessor.publish.state_folder import StateFolder
 
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file was done.")
 
 
-def recover(journal: Journal, folder: StateFolder, output_root: bytes) -> list[str]:
-    """Bring the journal and the disk to rest; returns sentences about what was found.
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence about what an earlier run left; `level` is that of a notice."""
+
+    text: str
+    level: str = "info"
+
+
+def begin_run(journal: Journal, folder: StateFolder, arguments: str, engine: ProcessIdentity) -> tuple[int, bool]:
+    """Enter this run in the journal; returns its number, and whether outputs may have been made that the journal does
+    not tell of: the last run did not end by itself (what a power cut or a damaged log took is gone without a trace), or
+    there are receipts of later runs than the journal knows."""
+    last = journal.last_run()
+    known, told = last.id if last is not None else 0, latest_run(folder.receipts)
+    behind = told > known or (last is not None and last.ended_at is None)
+    return journal.begin_run(arguments, engine, after=max(known, told)), behind
+
+
+def recover(journal: Journal, folder: StateFolder, output_root: bytes, *, behind: bool) -> list[Note]:
+    """Bring the journal and the disk to rest; returns what was found. `behind` is what `begin_run` said.
 
     Call `refuse_if_busy` before.
     """
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
     notes = [
-        f"Ended process {batch.worker.pid}, which an earlier run had left behind."
+        Note(f"Ended process {batch.worker.pid}, which an earlier run had left behind.")
         for batch in journal.open_batches()
         if kill_group(batch.worker)
     ]
     with journal.transaction():
         journal.abandon_open()
-        notes.extend(_settle(journal, folder, output_root, row) for row in list(journal.publishing_jobs()))
-    removed = sweep_partials(folder.partials)
+        notes.extend(Note(_settle(journal, folder, output_root, row)) for row in list(journal.publishing_jobs()))
+    try:
+        removed = sweep_partials(folder.partials)
+    except PublishError as error:
+        notes.append(Note(f"What an earlier run left unfinished stays there: {error}", "warning"))
+        removed = 0
     if removed:
-        notes.append(f"Removed {removed} unfinished temporary file(s) of an earlier run.")
-    return [*notes, *_recall(journal, folder)]
+        notes.append(Note(f"Removed {removed} unfinished temporary file(s) of an earlier run."))
+    strangers = os.listdir(folder.partials)
+    if strangers:
+        notes.append(
+            Note(
+                f"{display(os.path.join(folder.partials, min(strangers)))} is no unfinished output of pyprocessor "
+                f"and was left alone, {len(strangers)} such file(s) in all; better keep nothing in that folder."
+            )
+        )
+    if not journal.knows_outputs():
+        return [*notes, *_recall(journal, folder)]
+    return [*notes, *_catch_up(journal, folder, output_root)] if behind else notes
 
 
 def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
@@ -57,16 +90,15 @@ def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
             )
 
 
-def _recall(journal: Journal, folder: StateFolder) -> list[str]:
+def _recall(journal: Journal, folder: StateFolder) -> list[Note]:
     """Where the journal is new and outputs are not, take in what the receipts tell of them."""
-    if journal.knows_outputs():
-        return []
     try:
         receipts = recalled(folder)
     except PublishError as error:
-        return [f"What earlier runs made cannot be told, so it is left as it is: {error}"]
+        return [Note(f"What earlier runs made cannot be told, so it is left as it is: {error}", "error")]
+    notes = _damaged_lines(receipts, folder)
     if not receipts:
-        return []
+        return notes
     with journal.transaction():
         for made in receipts.outputs():
             journal.remember_output(made)
@@ -74,7 +106,41 @@ def _recall(journal: Journal, folder: StateFolder) -> list[str]:
         f"The journal of earlier runs is gone. The receipts in {display(folder.receipts)} tell of {len(receipts)} "
         "output(s) that they made: what is still as it was made is not made again."
     )
-    return [told]
+    return [*notes, Note(told, "warning")]
+
+
+def _catch_up(journal: Journal, folder: StateFolder, output_root: bytes) -> list[Note]:
+    """Take in outputs that receipts tell of, that lie there, and that the journal does not know, or not as they are."""
+    try:
+        receipts = recalled(folder)
+    except PublishError as error:
+        return [Note(f"Whether the journal knows all that earlier runs made cannot be told: {error}", "error")]
+    found = 0
+    with journal.transaction():
+        for made in receipts.standing(output_root):
+            known = journal.made(made.output)
+            if known is None or _seal(known) != _seal(made):
+                journal.remember_output(made)
+                found += 1
+    notes = _damaged_lines(receipts, folder)
+    if found:
+        told = f"{found} output(s) of an earlier run were not in the journal and are known again from their receipts."
+        notes.append(Note(told, "warning"))
+    return notes
+
+
+def _seal(made: Made) -> OutputSeal:
+    return OutputSeal(made.facts.size_bytes, made.facts.mtime_ns)
+
+
+def _damaged_lines(receipts: Receipts, folder: StateFolder) -> list[Note]:
+    if not receipts.damaged_lines:
+        return []
+    told = (
+        f"{receipts.damaged_lines} line(s) of the receipts in {display(folder.receipts)} are damaged and were passed "
+        "over; an output that only they told of is taken for somebody else's and left alone."
+    )
+    return [Note(told, "warning")]
 
 
 def drop_partial(folder: StateFolder, name: str) -> None:

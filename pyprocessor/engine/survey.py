@@ -21,6 +21,7 @@ from pyprocessor.engine.place import Memory
 from pyprocessor.engine.recall import recalled
 from pyprocessor.engine.schedule import Schedule
 from pyprocessor.engine.system import Sampler
+from pyprocessor.errors import JournalDamaged
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Job, JobState, PlanReport, SkippedFile, display
@@ -34,10 +35,13 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
     survey = _Survey(request)
     folder = state_folder(request.output)
     with contextlib.ExitStack() as stack:
-        memory: Memory
+        memory: Memory | None = None
         if is_there(folder.path):
-            memory = stack.enter_context(JournalReader.read_only(folder.path))
-        else:
+            try:
+                memory = stack.enter_context(JournalReader.read_only(folder.path))
+            except JournalDamaged as error:
+                survey.tell(str(error))
+        if memory is None:
             memory = recalled(folder)
         now = time.monotonic()
         discovery = Discovery(request, task(TASK), survey.model, memory, context(), now)
@@ -62,6 +66,10 @@ class _Survey:
         self.jobs: list[tuple[Job, CostClass]] = []
         self._skipped: list[SkippedFile] = []
         self._troubles = [learned.problem] if learned.problem is not None else []
+
+    def tell(self, trouble: str) -> None:
+        """Have the plan say this as well."""
+        self._troubles.append(trouble)
 
     def take(self, finding: Finding) -> None:
         """Sort one finding into what would be done and what would not."""

@@ -59,6 +59,8 @@ from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import OutputSeal, discard, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
+from pyprocessor.publish.refusals import storage_refuses
+from pyprocessor.publish.state_folder import write_refused
 from pyprocessor.tasks.base import Step, Work
 from pyprocessor.tasks.registry import task
 
@@ -89,6 +91,8 @@ class _Attempt:
     peak_memory_bytes: int = 0
     facts: OutputFacts | None = None
     killed: bool = False
+    kept: bool = False
+    """Whether the output stays among the partials, for the next run to publish."""
     transcript: list[str] = field(default_factory=list)
 
     def usage(self) -> Usage:
@@ -262,7 +266,8 @@ class _Worker:
         except JobError as error:
             self._failed(attempt, error.kind, str(error))
         except OSError as error:
-            self._failed(attempt, FailureKind.INFRASTRUCTURE, f"The operating system refused: {error}.")
+            kind = FailureKind.DISK if storage_refuses(error) else FailureKind.INFRASTRUCTURE
+            self._failed(attempt, kind, f"The operating system refused: {error}.")
         except Exception as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
             attempt.transcript.append(traceback.format_exc())
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
@@ -318,6 +323,16 @@ class _Worker:
         self._connection.send(Verified(attempt.item.job_id, attempt.facts))
 
     def _publish(self, attempt: _Attempt, may_replace: bool) -> None:
+        """Give the output its name. Where the disk does not take that, it is kept: it is verified, and what the engine
+        has journaled lets the next run do it."""
+        try:
+            self._give_name(attempt, may_replace)
+        except PublishError as error:
+            kind, message = self._whose_trouble(error.kind, str(error))
+            attempt.kept = kind is FailureKind.DISK
+            raise PublishError(kind, message) from error
+
+    def _give_name(self, attempt: _Attempt, may_replace: bool) -> None:
         facts, item = attempt.facts, attempt.item
         assert facts is not None
         self._receipts.append(
@@ -349,16 +364,27 @@ class _Worker:
             # What was wrong with it may be that it was being replaced.
             self._end(attempt, SOURCE_CHANGED)
             return
+        kind, message = self._whose_trouble(kind, message)
         message = told(source, message)
         write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
+
+    def _whose_trouble(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
+        """The same, but for a missing permission that is no file's own trouble: nothing can be written here now."""
+        if kind is FailureKind.PERMISSION:
+            for folder in (self._setup.partials, self._setup.output_root):
+                refused = write_refused(folder)
+                if refused is not None:
+                    return FailureKind.DISK, refused
+        return kind, message
 
     def _interrupted(self, attempt: _Attempt) -> None:
         self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, "The run was stopped."))
 
     def _end(self, attempt: _Attempt, outcome: Outcome) -> None:
         attempt.steps.close()
-        _discard(attempt)
+        if not attempt.kept:
+            _discard(attempt)
         self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed))
 
 

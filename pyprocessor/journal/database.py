@@ -5,28 +5,37 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import cache
+from typing import Any, TypeVar
 from urllib.parse import quote_from_bytes
 
-from pyprocessor.errors import JournalError, OutputUnwritable, PyprocessorError
+from pyprocessor.errors import JournalDamaged, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.queries import QUERIES, SCHEMA
 from pyprocessor.models import TRANSITIONS, display
 
 SCHEMA_VERSION = 1
 FILE_NAME = b"journal.sqlite3"
+COMPANIONS = (b"-wal", b"-shm", b"-journal")
+"""Endings of what SQLite keeps beside the file, and what the file alone may lack."""
 BUSY_SECONDS = 10.0
 """How long a statement waits for a reader or a writer in another process."""
 PAGE_ROWS = 500
 """Rows fetched at a time when streaming: bounds memory, and no read stays open while the engine writes."""
 WAL_BYTES_KEPT = 16 << 20
+_ROOM_NEEDED = 64 << 10
+"""Less than this is no room for the files that SQLite opens."""
 
 _NO_SPACE = {sqlite3.SQLITE_FULL}
 _NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_NOT_TEXT = "Could not decode"
+"""Of the error for a text that is none, which has no code of its own."""
 _IN_USE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 Parameters = Mapping[str, object]
+Record = TypeVar("Record")
 
 
 class Database:
@@ -103,6 +112,33 @@ class Database:
         finally:
             self._in_block = False
 
+    def record(self, kind: Callable[[Any], Record], row: tuple[object, ...]) -> Record:
+        """What a row means; raises JournalDamaged where it means nothing, as after a bit of it was flipped."""
+        try:
+            return kind(row)
+        except (ValueError, TypeError, KeyError, AssertionError) as error:
+            raise _damaged(self._path, f"a row of it holds what was never written: {error}") from error
+
+    def persist(self) -> None:
+        """Brings all that was committed to the disk, for what must be known even after a power cut.
+
+        Without a write-ahead log every commit does that by itself.
+        """
+        log = self._path + b"-wal"
+        try:
+            # SQLite locks none of this file's bytes, so that closing it here takes no lock away.
+            descriptor = os.open(log, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unsynced(error, log) from error
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            raise _unsynced(error, log) from error
+        finally:
+            os.close(descriptor)
+
     def close(self) -> None:
         """Closes the connection; what no transaction committed is lost."""
         try:
@@ -126,20 +162,60 @@ def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
     code: int | None = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
     name = display(path)
-    if primary in _NO_SPACE:
-        return OutputUnwritable(f"The journal {name} cannot be written: the disk is full. Free some space and go on.")
+    if primary in _NO_SPACE or (primary in _NOT_WRITABLE and _is_full(path)):
+        return OutputUnwritable(
+            f"The journal {name} cannot be written: the disk is full. Free some space and run the same command again."
+        )
     if primary in _NOT_WRITABLE:
         return OutputUnwritable(
-            f"The journal {name} cannot be read or written ({error}). Check the disk and the folder's permissions."
+            f"The journal {name} cannot be read or written ({error}). Check the disk, its quota and the folder's "
+            "permissions, and run the same command again."
         )
-    if primary in _DAMAGED:
-        return JournalError(
-            f"The journal {name} is damaged ({error}). Move that file away and run the same command again: "
-            f"sources and outputs are not touched by that, and finished outputs are known again from their receipts."
-        )
+    if primary in _DAMAGED or str(error).startswith(_NOT_TEXT):
+        return _damaged(path, str(error))
     if primary in _IN_USE:
         return JournalError(f"The journal {name} is in use by another program ({error}). Close it and try again.")
     return JournalError(f"The journal {name} refused a statement: {error}.")
+
+
+def _damaged(path: bytes, how: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"The journal {display(path)} is damaged ({how}). Run the same command again: it sets that file aside and "
+        "begins another. Sources and outputs are not touched by that, and receipts tell what was made."
+    )
+
+
+def _unsynced(error: OSError, log: bytes) -> OutputUnwritable:
+    return OutputUnwritable(
+        f"The journal's log {display(log)} could not be brought to the disk: {error.strerror}. Check the disk and run "
+        "the same command again."
+    )
+
+
+def _is_full(path: bytes) -> bool:
+    """SQLite answers "disk I/O error" where it finds no room for its shared memory."""
+    try:
+        found = os.statvfs(os.path.dirname(path) or b".")
+    except (OSError, AttributeError):  # Windows has no such call
+        return False
+    return found.f_bavail * found.f_frsize < _ROOM_NEEDED
+
+
+def is_sound(state_folder: bytes) -> bool:
+    """Reads the whole journal through: whether every page of it is what SQLite wrote. Raises OutputUnwritable.
+
+    Measured: 0.2 s for the journal of 100,000 jobs with an attempt each. A flipped bit inside of what a row holds is
+    not found by that.
+    """
+    path = os.path.join(state_folder, FILE_NAME)
+    with closing(_connect(path, mode="rw")) as connection:
+        try:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+        except sqlite3.Error as error:
+            told = explain(error, path)
+            if isinstance(told, JournalDamaged):
+                return False
+            raise told from error
 
 
 def is_there(state_folder: bytes) -> bool:
@@ -183,7 +259,7 @@ def open_for_reading(state_folder: bytes) -> Database:
     """Opens an existing journal to read it, whether or not a run is writing it.
 
     The connection may touch the lock and recovery files of SQLite (a killed run can have left some) but never a row.
-    Where the disk is read-only and no run left such files, the file cannot change and is read as it lies.
+    Where the disk is read-only or full and no run left such files, the file does not change and is read as it lies.
     """
     path = os.path.join(state_folder, FILE_NAME)
     if not os.path.isfile(path):
@@ -194,7 +270,9 @@ def open_for_reading(state_folder: bytes) -> Database:
             version = _schema_version(connection)
         except sqlite3.OperationalError as error:
             primary = error.sqlite_errorcode & 0xFF
-            if primary not in _NOT_WRITABLE or _has_content(path + b"-wal") or os.access(state_folder, os.W_OK):
+            if primary not in _NOT_WRITABLE | _NO_SPACE or _has_content(path + b"-wal"):
+                raise
+            if os.access(state_folder, os.W_OK) and not _is_full(path):
                 raise
             connection.close()
             connection = _connect(path, mode="ro&immutable=1")
@@ -224,8 +302,8 @@ def _connect(path: bytes, *, mode: str) -> sqlite3.Connection:
 def _set_up_writer(connection: sqlite3.Connection, *, wal: bool) -> None:
     if wal:
         connection.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode NORMAL can lose the last commits at a power cut but never damages the file; a lost commit is a job
-        # that is looked at again.
+        # In WAL mode NORMAL can lose the last commits at a power cut but never damages the file. What must not be lost
+        # is brought to the disk by `persist`; another lost commit is a job that is looked at again.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
     else:
@@ -238,13 +316,31 @@ def _prepare_schema(connection: sqlite3.Connection, path: bytes) -> None:
     version = _schema_version(connection)
     if version == 0:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            if _shape_of_ours() <= _shape(connection):
+                raise _damaged(path, "its version is gone")
             raise JournalError(
                 f"{display(path)} is a database, but not a journal of pyprocessor. Move that file away and try again."
             )
         connection.executescript(f"BEGIN IMMEDIATE;\n{SCHEMA}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
     elif version != SCHEMA_VERSION:
         raise _wrong_version(path, version)
+    missing = _shape_of_ours() - _shape(connection)
+    if missing:
+        raise _damaged(path, f"it lacks {', '.join(sorted(name for _, name, _ in missing))}")
     _write_transitions(connection)
+
+
+def _shape(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str | None]]:
+    """Kind and name of all that the database holds, and the columns of its tables."""
+    columns = "SELECT m.type, m.name, c.name FROM sqlite_master AS m LEFT JOIN pragma_table_info(m.name) AS c"
+    return frozenset(connection.execute(columns))
+
+
+@cache
+def _shape_of_ours() -> frozenset[tuple[str, str, str | None]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(SCHEMA)
+        return _shape(connection)
 
 
 def _write_transitions(connection: sqlite3.Connection) -> None:
@@ -267,6 +363,8 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 
 def _wrong_version(path: bytes, version: int) -> JournalError:
+    if version < 0:
+        return _damaged(path, f"no version of it is {version}")
     if version > SCHEMA_VERSION:
         return JournalError(
             f"The journal {display(path)} was written by a newer pyprocessor (its version is {version}, this one reads "

@@ -63,8 +63,8 @@ class Journal(JournalReader):
         """Opens the journal in this folder, making it (mode 0600) where there is none.
 
         `wal` is False on a network file system, where SQLite's write-ahead log does not work. `clock` gives seconds
-        since the epoch. Raises OutputUnwritable (disk full, no permission) or JournalError (damaged, or of a newer
-        version).
+        since the epoch. Raises OutputUnwritable (disk full, no permission), JournalDamaged or JournalError (of a newer
+        version, somebody else's).
         """
         return cls(open_for_writing(state_folder, wal=wal), clock)
 
@@ -72,13 +72,20 @@ class Journal(JournalReader):
         """Groups writes: all are committed at the end of the block, or none where an exception leaves it."""
         return self._database.transaction()
 
+    def persist(self) -> None:
+        """Brings what was committed to the disk. A commit alone survives a kill, but not a power cut."""
+        self._database.persist()
+
     # ------------------------------------------------------------ runs
 
-    def begin_run(self, arguments: str, engine: ProcessIdentity) -> int:
-        """Records that a run begins, now; `arguments` is the command line as text. Returns the run's id."""
+    def begin_run(self, arguments: str, engine: ProcessIdentity, *, after: int = 0) -> int:
+        """Records that a run begins, now; `arguments` is the command line as text. Returns the run's id, which is
+        higher than those before and than `after`."""
+        last = self.last_run()
         cursor = self._database.write(
             "insert_run",
             {
+                "id": max(after, last.id if last is not None else 0) + 1,
                 "arguments": _storable(arguments),
                 "pid": engine.pid,
                 "start_time": engine.start_time,

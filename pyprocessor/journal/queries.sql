@@ -3,8 +3,8 @@
 -- ------------------------------------------------------------------ runs
 
 -- name: insert_run
-INSERT INTO runs (arguments, engine_pid, engine_start_time, started_at)
-VALUES (:arguments, :pid, :start_time, :started_at)
+INSERT INTO runs (id, arguments, engine_pid, engine_start_time, started_at)
+VALUES (:id, :arguments, :pid, :start_time, :started_at)
 
 -- name: end_run
 UPDATE runs SET

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.journal.database import Database, open_for_reading
@@ -21,6 +21,8 @@ from pyprocessor.journal.rows import (
     RunRow,
 )
 from pyprocessor.models import JobState, MediaInfo
+
+Record = TypeVar("Record")
 
 
 class JournalReader:
@@ -48,14 +50,17 @@ class JournalReader:
     ) -> None:
         self.close()
 
+    def _records(self, kind: Callable[[Any], Record], rows: Iterable[tuple[object, ...]]) -> Iterator[Record]:
+        return (self._database.record(kind, row) for row in rows)
+
     def last_run(self) -> RunRow | None:
         """The newest run, or None."""
         row = self._database.row("last_run", {})
-        return None if row is None else RunRow.from_row(row)
+        return None if row is None else self._database.record(RunRow.from_row, row)
 
     def open_runs(self) -> tuple[RunRow, ...]:
         """Runs that nobody saw end: running now, or killed."""
-        return tuple(map(RunRow.from_row, self._database.rows("open_runs", {})))
+        return tuple(self._records(RunRow.from_row, self._database.rows("open_runs", {})))
 
     def media(self, path: bytes, size_bytes: int, mtime_ns: int) -> CachedMedia | None:
         """What inspecting said of exactly this file.
@@ -66,27 +71,22 @@ class JournalReader:
         row = self._database.row("media", key)
         if row is None:
             return None
-        text, failure, message = row
-        assert isinstance(message, str)
-        if text is None:
-            return CachedMedia(None, FailureKind(str(failure)), message)
-        assert isinstance(text, str)
-        return CachedMedia(decode(MediaInfo, text), None, message)
+        return self._database.record(_cached, row)
 
     def job(self, job_id: str) -> JobRow | None:
         """One job, or None."""
         row = self._database.row("job", {"id": job_id})
-        return None if row is None else JobRow.from_row(row)
+        return None if row is None else self._database.record(JobRow.from_row, row)
 
     def owner(self, output: bytes) -> JobRow | None:
         """The job that has, or will have, this output; None where the name is no job's."""
         row = self._database.row("owner", {"output": output})
-        return None if row is None else JobRow.from_row(row)
+        return None if row is None else self._database.record(JobRow.from_row, row)
 
     def made(self, output: bytes) -> Made | None:
         """What was last made under this name, whichever job has it now."""
         row = self._database.row("made", {"output": output})
-        return None if row is None else Made.from_row(row)
+        return None if row is None else self._database.record(Made.from_row, row)
 
     def knows_outputs(self) -> bool:
         """Whether any output was ever made, as far as this journal knows."""
@@ -98,7 +98,7 @@ class JournalReader:
             rows = self._database.pages("jobs_page", {"run_id": run_id})
         else:
             rows = self._database.pages("jobs_page_in_state", {"run_id": run_id, "state": state.value})
-        return map(JobRow.from_row, rows)
+        return self._records(JobRow.from_row, rows)
 
     def publishing_jobs(self) -> Iterator[JobRow]:
         """Jobs whose publish was granted and not told done; after an engine's death `granted` and the disk decide."""
@@ -116,32 +116,43 @@ class JournalReader:
             rows = self._database.rows("counts", {})
         else:
             rows = self._database.rows("counts_of_run", {"run_id": run_id})
-        return Counts(**{str(state): count for state, count in rows if isinstance(count, int)})
+        return self._database.record(_counts, tuple(rows))
 
     def open_attempts(self) -> Iterator[AttemptRow]:
         """Attempts that nobody closed: running now, or left by a killed engine."""
-        return map(AttemptRow.from_row, self._database.pages("open_attempts_page", {}))
+        return self._records(AttemptRow.from_row, self._database.pages("open_attempts_page", {}))
 
     def attempts(self, job_id: str | None = None, run_id: int | None = None) -> Iterator[AttemptRow]:
         """Attempts, oldest first: of one job, else of one run, else all."""
         if job_id is not None:
-            return map(AttemptRow.from_row, self._database.pages("attempts_of_job", {"job_id": job_id}))
-        return map(AttemptRow.from_row, self._database.pages("attempts_page", {"run_id": run_id}))
+            return self._records(AttemptRow.from_row, self._database.pages("attempts_of_job", {"job_id": job_id}))
+        return self._records(AttemptRow.from_row, self._database.pages("attempts_page", {"run_id": run_id}))
 
     def open_batches(self) -> tuple[BatchRow, ...]:
         """Batches whose process nobody saw end: running now, or left by a killed engine."""
-        return tuple(map(BatchRow.from_row, self._database.rows("open_batches", {})))
+        return tuple(self._records(BatchRow.from_row, self._database.rows("open_batches", {})))
 
     def batches(self, run_id: int) -> tuple[BatchRow, ...]:
         """The batches of one run."""
-        return tuple(map(BatchRow.from_row, self._database.rows("batches_of_run", {"run_id": run_id})))
+        return tuple(self._records(BatchRow.from_row, self._database.rows("batches_of_run", {"run_id": run_id})))
 
     def readings(self, run_id: int | None = None) -> Iterator[ReadingRow]:
         """The kept readings, oldest first."""
-        return map(ReadingRow.from_row, self._database.pages("readings_page", {"run_id": run_id}))
+        return self._records(ReadingRow.from_row, self._database.pages("readings_page", {"run_id": run_id}))
 
     def events(self, run_id: int | None = None, job_id: str | None = None) -> Iterator[EventRow]:
         """Events, oldest first: of one job, else of one run, else all."""
         if job_id is not None:
-            return map(EventRow.from_row, self._database.pages("events_of_job", {"job_id": job_id}))
-        return map(EventRow.from_row, self._database.pages("events_page", {"run_id": run_id}))
+            return self._records(EventRow.from_row, self._database.pages("events_of_job", {"job_id": job_id}))
+        return self._records(EventRow.from_row, self._database.pages("events_page", {"run_id": run_id}))
+
+
+def _cached(row: tuple[Any, ...]) -> CachedMedia:
+    text, failure, message = row
+    if text is None:
+        return CachedMedia(None, FailureKind(failure), message)
+    return CachedMedia(decode(MediaInfo, text), None, message)
+
+
+def _counts(rows: tuple[Any, ...]) -> Counts:
+    return Counts(**dict(rows))

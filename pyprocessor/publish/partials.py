@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Container
 from dataclasses import dataclass
 
-from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file
+from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder
 from pyprocessor.publish.refusals import refusal, unwritable
 
 LONGEST_NAME = 40
@@ -16,6 +17,8 @@ AWAY_SUFFIX = b".away"
 OLD_SUFFIX = b".old"
 """Of a folder that was moved away to make room for the one staged under the name before the suffix."""
 _ID_CHARACTERS = 20
+_OURS = re.compile(rb"[0-9a-f]{%d}-[0-9]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
+"""Names of unfinished output and of what belongs to it: all that an attempt writes begins with the attempt's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,10 @@ def partial_name(job_id: str, attempt: int, extension: str) -> str:
 
 
 def seal(path: bytes) -> OutputSeal:
-    """Brings a file to the disk and says what it is to be told again by. Raises PublishError."""
+    """Brings a file and its name to the disk and says what it is to be told again by. Raises PublishError."""
     try:
         found = sync_file(path)
+        sync_folder(os.path.dirname(path))
     except OSError as error:
         raise refusal(error, path, "could not be brought to the disk") from error
     return OutputSeal(found.st_size, found.st_mtime_ns)
@@ -63,8 +67,9 @@ def discard(path: bytes) -> None:
 def sweep_partials(folder: bytes, keep: Container[bytes] = ()) -> int:
     """Removes what earlier runs left unfinished, but for the names in `keep`. Returns how many partials it removed.
 
-    Copies that were under way beside a final name are found by the notes their publisher left here. Call it only while
-    no worker of this output runs. Raises PublishError, or OutputUnwritable where the folder itself cannot be read.
+    Only what bears a name of ours is removed, since the folder may be a link to one that others use, too. Copies that
+    were under way beside a final name are found by the notes their publisher left here. Call it only while no worker of
+    this output runs. Raises PublishError, or OutputUnwritable where the folder itself cannot be read.
     """
     try:
         names = os.listdir(folder)
@@ -72,7 +77,7 @@ def sweep_partials(folder: bytes, keep: Container[bytes] = ()) -> int:
         raise unwritable(error, folder, "could not be listed") from error
     removed = 0
     for name in names:
-        if name in keep:
+        if name in keep or not _OURS.fullmatch(name):
             continue
         path = os.path.join(folder, name)
         if name.endswith(AWAY_SUFFIX):

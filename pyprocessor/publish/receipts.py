@@ -1,8 +1,8 @@
 """What each output was made from, beside the outputs, so that a lost journal can be rebuilt.
 
-A receipt is written before the rename: size and mtime survive a rename, so it is true exactly when what lies under the
-final name has the size and mtime it tells, and a receipt whose rename never came is told by the same comparison. One
-line of JSON each, one file for each process that writes them.
+A receipt is on the disk before the rename: size and mtime survive a rename, so it is true exactly when what lies under
+the final name has the size and mtime it tells, and a receipt whose rename never came is told by the same comparison.
+One line of JSON each, one file for each process that writes them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pyprocessor.models import Source
+from pyprocessor.publish.durable import sync_folder
 from pyprocessor.publish.refusals import refusal
 
 _SUFFIX = b".jsonl"
@@ -41,10 +42,10 @@ class ReceiptWriter:
         self._descriptor: int | None = None
 
     def append(self, receipt: Receipt) -> None:
-        """Hands one receipt to the operating system. Raises PublishError.
+        """Brings one receipt to the disk. Raises PublishError.
 
-        It is not brought to the disk one by one, which would cost each output a second wait for it: a receipt is only
-        asked for where the journal is lost, and one that a power cut took means that its output is made again.
+        It is waited for, one by one: where a power cut took the receipt and left the output, and the journal was lost
+        as well, nobody would know any more that the output is ours.
         """
         try:
             if self._descriptor is None:
@@ -53,6 +54,7 @@ class ReceiptWriter:
             written = os.write(self._descriptor, line)
             while written < len(line):  # the disk is nearly full: the next write says so
                 written += os.write(self._descriptor, line[written:])
+            os.fsync(self._descriptor)
         except OSError as error:
             # Opened anew, the next receipt begins with a line break, which tells it from what was written of this one.
             if self._descriptor is not None:
@@ -61,27 +63,24 @@ class ReceiptWriter:
             raise refusal(error, self._path, "could not take a receipt") from error
 
     def close(self) -> None:
-        """Brings the receipts to the disk and closes the file."""
-        if self._descriptor is None:
-            return
-        descriptor, self._descriptor = self._descriptor, None
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            raise refusal(error, self._path, "could not be brought to the disk") from error
-        finally:
-            os.close(descriptor)
+        """Closes the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _open(self) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         descriptor = os.open(self._path, flags, 0o600)
         if os.fstat(descriptor).st_size:
             os.write(descriptor, b"\n")  # a kill or a full disk may have torn the last line
+        else:
+            sync_folder(os.path.dirname(self._path))
         return descriptor
 
 
-def read_receipts(folder: bytes) -> Iterator[Receipt]:
-    """All receipts in the folder, one file after another by name; torn lines, which a kill leaves, are passed over.
+def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = None) -> Iterator[Receipt]:
+    """All receipts in the folder, one file after another by name; `on_damaged` hears of each line that is none, as a
+    kill or a damaged disk leaves them, with the path of its file.
 
     An output that was made twice has two. Raises PublishError where a file cannot be read.
     """
@@ -97,8 +96,20 @@ def read_receipts(folder: bytes) -> Iterator[Receipt]:
                     receipt = _receipt(line)
                     if receipt is not None:
                         yield receipt
+                    elif on_damaged is not None and line.strip():
+                        on_damaged(path)
         except OSError as error:
             raise refusal(error, path, "could not be read") from error
+
+
+def latest_run(folder: bytes) -> int:
+    """The highest number of a run that receipts are of; 0 where there are none, or they cannot be listed."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return 0
+    runs = (name.partition(b"-")[0] for name in names if name.endswith(_SUFFIX))
+    return max((int(run) for run in runs if run.isdigit()), default=0)
 
 
 def matches(receipt: Receipt, output_root: bytes) -> bool:
@@ -131,12 +142,15 @@ def _line(receipt: Receipt) -> bytes:
 def _receipt(line: bytes) -> Receipt | None:
     try:
         told = json.loads(line)
-        source = Source(
-            _path(told["source"]), _path(told["source_relative"]), told["source_size"], told["source_mtime_ns"]
-        )
-        output, size, mtime_ns = _path(told["output"]), told["size"], told["mtime_ns"]
-        return Receipt(output, size, mtime_ns, source, told["profile"], told["task"], told["time"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+        sizes_and_times = [told[key] for key in ("source_size", "source_mtime_ns", "size", "mtime_ns")]
+        profile, task, written_at = told["profile"], told["task"], told["time"]
+        of_kinds = (*((number, int) for number in sizes_and_times), (profile, str), (task, str))
+        if not all(isinstance(value, kind) for value, kind in of_kinds) or not isinstance(written_at, (int, float)):
+            return None
+        source_size, source_mtime_ns, size, mtime_ns = sizes_and_times
+        source = Source(_path(told["source"]), _path(told["source_relative"]), source_size, source_mtime_ns)
+        return Receipt(_path(told["output"]), size, mtime_ns, source, profile, task, written_at)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

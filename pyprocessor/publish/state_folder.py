@@ -11,6 +11,8 @@ from pyprocessor.publish.durable import make_folders, temporary_beside
 from pyprocessor.publish.refusals import unwritable
 
 NAME = b".pyprocessor"
+_BLOCK_BYTES = 4096
+"""A single byte may find room beside the name of its file, where there is none for anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +50,32 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
         make_folders(output_root)
         for path in (folder.path, folder.partials, folder.receipts, folder.logs):
             make_folders(path, mode=0o700)
-        _try_a_write(folder.partials)
+        try_a_write(folder.partials)
     except OSError as error:
         raise unwritable(error, output_root, "cannot be used as output") from error
     return folder
 
 
-def _try_a_write(folder: bytes) -> None:
-    """Asking for permission is not enough: root, network shares and full disks answer yes and refuse later."""
+def write_refused(folder: bytes) -> str | None:
+    """Why nothing can be written into a folder now, as a sentence; None where it can."""
+    try:
+        try_a_write(folder)
+    except OSError as error:
+        return str(unwritable(error, folder, "takes no more files"))
+    return None
+
+
+def try_a_write(folder: bytes) -> None:
+    """Writes a block and removes it again; raises OSError where that cannot be done.
+
+    Asking for permission is not enough: root, network shares and full disks answer yes and refuse later.
+    """
     probe = temporary_beside(os.path.join(folder, b"probe"))
     try:
         with open(probe, "xb") as writing:
-            writing.write(b"\0")
+            writing.write(bytes(_BLOCK_BYTES))
+            writing.flush()
+            os.fsync(writing.fileno())  # a share tells only now that it is full
     finally:
         if os.path.lexists(probe):
             os.unlink(probe)

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TextIO
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import AttemptRow, Counts, EventRow, JobRow, RunRow
 from pyprocessor.models import FINAL_STATES, JobState, display
-from pyprocessor.report import accuracy, wording
+from pyprocessor.report import accuracy, troubles, wording
 from pyprocessor.report.accuracy import Prediction
 from pyprocessor.report.governing import Governing, event_entry, event_lines, governing, governor_events, sentence
 from pyprocessor.report.table import aligned, wrapped
@@ -85,6 +85,7 @@ class Summary:
     skip_reasons: tuple[tuple[str, int], ...]
     prediction: Prediction | None
     governing: Governing
+    troubles: tuple[str, ...] = ()
 
     @property
     def settled(self) -> int:
@@ -141,6 +142,7 @@ def summarise(
         skip_reasons=tuple(tally.skip_reasons.most_common(MOST_REASONS_TOLD)),
         prediction=accuracy.prediction(journal, run.id),
         governing=governing(journal, run.id, ended_at),
+        troubles=troubles.rows(journal, run.id),
     )
 
 
@@ -192,7 +194,8 @@ def text(summary: Summary, *, width: int = 80, looked_in: bytes | None = None) -
     `looked_in` is the input, to be named where nothing was found in it.
     """
     if summary.settled == 0 and summary.left == 0 and summary.exit_code not in _CUT_SHORT:
-        return _nothing_done(summary, looked_in)
+        lines = wrapped("\n".join(summary.troubles), width) if summary.troubles else []
+        return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in lines)
     lines = aligned(_rows(summary), width)
     if summary.failures:
         lines += ["", "Failed:"]
@@ -266,6 +269,7 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         rows += accuracy.rows(summary.prediction)
     if summary.governing:
         rows.append(("Governor", sentence(summary.governing)))
+    rows += [("Trouble", trouble) for trouble in summary.troubles]
     return rows
 
 
@@ -273,7 +277,8 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
 
 
 def write_json(stream: TextIO, summary: Summary, journal: Remembered, *, output_root: bytes, log_of: LogOf) -> None:
-    """Write the summary, the governor's events and every job the journal holds as one JSON document.
+    """Write the summary, the governor's events, what went wrong with the run as a whole, and every job the journal
+    holds, as one JSON document.
 
     All of it is ASCII. A path that is not UTF-8 has its odd bytes escaped and comes a second time, exact, as
     `<key>_bytes_base64`.
@@ -284,7 +289,9 @@ def write_json(stream: TextIO, summary: Summary, journal: Remembered, *, output_
     stream.write(head.removesuffix("}") + ', "governor": ' + json.dumps(_governor(summary)).removesuffix("}"))
     stream.write(', "events": [')
     _write_items(stream, map(event_entry, governor_events(journal, summary.run.id)))
-    stream.write(']}, "files": [')
+    stream.write(']}, "troubles": [')
+    _write_items(stream, troubles.entries(journal, summary.run.id))
+    stream.write('], "files": [')
     # A run that settled nothing has nothing to add to what earlier runs took.
     took = _took(journal, summary.run.id) if summary.settled or summary.left else {}
     run_id = summary.run.id

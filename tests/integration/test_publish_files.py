@@ -52,6 +52,10 @@ def elsewhere() -> Iterator[bytes]:
         yield os.fsencode(folder)
 
 
+OURS = b"0123456789abcdef0123"
+"""What begins the name of an attempt's unfinished output."""
+
+
 @pytest.fixture
 def output(tmp_path: Path) -> bytes:
     """An output folder with a folder for partials."""
@@ -321,17 +325,33 @@ def test_an_extension_that_is_none(extension: str) -> None:
 def test_sweeping(output: bytes) -> None:
     """Leftover files and folders go, what is to be kept stays, links are not followed."""
     folder = os.path.join(output, b"partial")
-    kept, lost = make_partial(output, b"kept"), make_partial(output, b"lost \xff")
-    os.makedirs(os.path.join(folder, b"staged", b"deep"))
-    os.symlink(output, os.path.join(folder, b"link"))
-    assert sweep_partials(folder, keep={b"kept"}) == 3
-    assert os.listdir(folder) == [b"kept"]
+    kept, lost = make_partial(output, OURS + b"-1.mp4"), make_partial(output, OURS + b"-2.mp4 \xff\n")
+    os.makedirs(os.path.join(folder, OURS + b"-3", b"deep"))
+    os.symlink(output, os.path.join(folder, OURS + b"-4.m3u8"))
+    assert sweep_partials(folder, keep={OURS + b"-1.mp4"}) == 3
+    assert os.listdir(folder) == [OURS + b"-1.mp4"]
     assert content(kept) == CONTENT
     assert not os.path.exists(lost)
     assert os.path.isdir(output)
     discard(kept)
     discard(kept)
     assert sweep_partials(folder) == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"film.mp4", b"notes-1.txt", b"0123-1.mp4", OURS[:-1] + b"g-1.mp4", OURS + b"-x.mp4", b"a\n" + OURS + b"-1"],
+)
+def test_what_is_not_ours_is_never_swept(output: bytes, name: bytes, tmp_path: Path) -> None:
+    """The folder may be a link to one that others use: files and folders with names that no attempt has are left."""
+    folder, elsewhere = os.path.join(output, b"partial"), os.path.join(bytes(tmp_path), b"scratch")
+    os.rename(folder, elsewhere)
+    os.symlink(elsewhere, folder)
+    make_partial(output, name)
+    os.makedirs(os.path.join(folder, name + b".d", b"deep"))
+    make_partial(output, OURS + b"-1.mp4")
+    assert sweep_partials(folder) == 1
+    assert sorted(os.listdir(folder)) == sorted([name, name + b".d"])
 
 
 def test_sweeping_a_folder_that_is_not_there(output: bytes) -> None:
@@ -344,7 +364,7 @@ def test_sweeping_a_folder_that_is_not_there(output: bytes) -> None:
 def test_a_note_that_names_no_copy_of_ours(output: bytes, told: bytes) -> None:
     """A torn or strange note removes nothing but itself."""
     bystander = os.path.join(output, b"relative")
-    for path, held in ((bystander, OLD), (os.path.join(output, b"partial", b"x.away"), told)):
+    for path, held in ((bystander, OLD), (os.path.join(output, b"partial", OURS + b"-1.mp4.away"), told)):
         with open(path, "wb") as writing:
             writing.write(held)
     assert sweep_partials(os.path.join(output, b"partial")) == 0

@@ -27,6 +27,7 @@ ANYWHERE = Bounds(b"/", Source(b"/nonexistent/a.mov", b"a.mov", 1, 1))
 ROOM = os.path.dirname(pyprocessor.publish.__file__)
 NEW, OLD = b"new" * 400_000, b"old"
 ENDED, MOST_LINES = 0, 2000
+OURS = b"0123456789abcdef0123"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the publisher is killed in a forked child")
 
@@ -114,7 +115,7 @@ def test_killing_the_publisher_of_a_file(tmp_path: Path, root: bytes, way: str, 
         final = os.path.join(root, str(number).encode(), b"film.mp4")
         if replace:
             write(final, OLD)
-        partial = write(os.path.join(partials, b"id-1.mp4"), NEW)
+        partial = write(os.path.join(partials, OURS + b"-1.mp4"), NEW)
         sealed = seal(partial)
         deed = partial_call(publish, partial, final, seal=sealed, replace=replace, bounds=ANYWHERE)
         killed = killed_before_line(number, deed)
@@ -139,7 +140,7 @@ def test_killing_the_publisher_of_a_folder(tmp_path: Path, root: bytes, way: str
     seen = set()
     for number in range(1, MOST_LINES):
         final = os.path.join(root, str(number).encode())
-        staged = os.path.join(partials, b"staged")
+        staged = os.path.join(partials, OURS + b"-1")
         write(os.path.join(final, b"old"), OLD)
         write(os.path.join(staged, b"new"), NEW)
         write(os.path.join(staged, b"deep", b"new"), NEW)

@@ -1,0 +1,73 @@
+"""Small file systems of a test's own: in memory, or in a file behind a loop device, as a real disk is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+MIB = 1 << 20
+UNMOUNT_SECONDS = 10.0
+
+
+class NoDisk(Exception):
+    """No file system can be mounted here; the text is a sentence that says why."""
+
+
+@contextlib.contextmanager
+def memory_disk(point: Path, size_bytes: int) -> Iterator[Path]:
+    """A file system in memory, mounted at `point`, a folder that is made."""
+    with _mounted(["-t", "tmpfs", "-o", f"size={size_bytes}", "none"], point):
+        yield point
+
+
+@contextlib.contextmanager
+def loop_disk(point: Path, size_bytes: int) -> Iterator[Path]:
+    """An ext4 in a file beside `point`, mounted there."""
+    image = point.with_name(point.name + ".image")
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    if _refused("mkfs.ext4", "-q", "-m", "0", str(image)):
+        raise NoDisk("There is no mkfs.ext4 here.")
+    with _mounted(["-o", "loop", str(image)], point):
+        yield point
+    image.unlink()
+
+
+@contextlib.contextmanager
+def _mounted(options: list[str], point: Path) -> Iterator[None]:
+    if os.geteuid() != 0:
+        raise NoDisk("Mounting a file system takes root.")
+    point.mkdir(parents=True)
+    if _refused("mount", *options, str(point)):
+        raise NoDisk("This machine does not let us mount a file system.")
+    try:
+        yield
+    finally:
+        deadline = time.monotonic() + UNMOUNT_SECONDS
+        while _refused("umount", str(point)):  # a process that was killed may not be gone yet
+            assert time.monotonic() < deadline, f"{point} is still in use"
+            time.sleep(0.1)
+
+
+def fill(folder: Path, *, leave_bytes: int = 0) -> Path:
+    """A file that takes all the room there is, but for `leave_bytes`; remove it to make room again."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as writing, contextlib.suppress(OSError):
+        while True:
+            writing.write(bytes(64 << 10))
+    with filler.open("ab", buffering=0) as writing, contextlib.suppress(OSError):
+        while True:
+            writing.write(bytes(512))
+    os.truncate(filler, max(0, filler.stat().st_size - leave_bytes))
+    return filler
+
+
+def _refused(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode != 0
+    except FileNotFoundError:
+        return True

@@ -1,0 +1,203 @@
+"""Whole runs over an output whose journal was damaged: told loudly, rebuilt from receipts, nothing made twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.errors import ExitCode, JournalDamaged
+from pyprocessor.models import JobState
+from tests.acceptance.command import assert_plain, call
+from tests.process.runs import Recorder, partials, published, request, rows, run, states
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """Three small clips, one with an odd name."""
+    for name in ("a.mp4", "b.mp4", "sub/c\n%d.mp4"):
+        make_clip(tmp_path / "in" / name)
+    return tmp_path / "in"
+
+
+def journal_of(output: Path) -> Path:
+    """The journal's path."""
+    return output / ".pyprocessor" / "journal.sqlite3"
+
+
+def stamps(output: Path) -> dict[str, int]:
+    """When each output was made."""
+    return {name: (output / name).stat().st_mtime_ns for name in published(output)}
+
+
+def random_bytes(path: Path) -> None:
+    path.write_bytes(os.urandom(path.stat().st_size))
+
+
+def half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def nothing_left(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def header(path: Path) -> None:
+    path.write_bytes(os.urandom(100) + path.read_bytes()[100:])
+
+
+@pytest.mark.parametrize("damage", [random_bytes, half, header, nothing_left])
+def test_a_damaged_journal_is_rebuilt(inputs: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """Nothing verified is done again; what is new is done; the damage is told as an error, whatever is quiet."""
+    output = tmp_path / "out"
+    assert run(request(inputs, output)).exit_code == ExitCode.OK
+    made = stamps(output)
+    damage(journal_of(output))
+    shutil.copy(inputs / "a.mp4", inputs / "new.mp4")
+    recorder = Recorder()
+    assert run(request(inputs, output), recorder).exit_code == ExitCode.OK
+    assert recorder.starts == ["new.mp4"]
+    assert {name: at for name, at in stamps(output).items() if name in made} == made
+    assert set(states(output).values()) == {JobState.SUCCEEDED}
+    told = [text for level, text in recorder.notices if level in ("error", "warning")]
+    assert any("receipts" in text and "3 output(s)" in text for text in told)
+    if damage is not nothing_left:
+        assert any("was set aside as" in text for level, text in recorder.notices if level == "error")
+        assert [name for name in os.listdir(journal_of(output).parent) if ".damaged-" in name]
+    recorder = Recorder()
+    assert run(request(inputs, output), recorder).exit_code == ExitCode.OK
+    assert (recorder.starts, recorder.notices) == ([], [])
+
+
+def test_it_is_told_everywhere(inputs: Path, tmp_path: Path) -> None:
+    """On the screen even with --quiet, in the log, the summary and the JSON document; --plan and report say so."""
+    output = tmp_path / "out"
+    job = ("--input", inputs, "--output", output, "--profile", "fast")
+    assert_plain(call(*job), 0)
+    random_bytes(journal_of(output))
+    assert_plain(call("report", "--output", output), 74, "is damaged", "Run the same command again")
+    assert_plain(call(*job, "--plan"), 0, "is damaged", "done already")
+    quiet = call(*job, "--quiet", "--json")
+    assert quiet.returncode == 0, quiet.stderr
+    assert "was set aside as" in quiet.stderr
+    assert any("was set aside as" in trouble["text"] for trouble in json.loads(quiet.stdout)["troubles"])
+    logs = "".join(path.read_text() for path in (output / ".pyprocessor" / "logs").glob("run-*.log"))
+    assert "was set aside as" in logs
+    assert "was set aside as" in " ".join(call("report", "--output", output).stdout.split())
+
+
+def test_damage_in_the_midst_of_a_run(inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """That run ends with a sentence and leaves nothing running; the next sets the journal aside and does the rest."""
+    output = tmp_path / "out"
+    run(request(inputs, output))
+    made = stamps(output)
+    for number in range(60):
+        make_clip(inputs / f"new-{number}.mp4")
+
+    def damage(_: str) -> None:
+        random_bytes(journal_of(output))
+        for ending in ("-wal", "-shm"):
+            beside = Path(str(journal_of(output)) + ending)
+            if beside.exists():
+                random_bytes(beside)
+
+    with pytest.raises(JournalDamaged, match="Run the same command again"):
+        run(request(inputs, output), Recorder(on_started=damage))
+    recorder = Recorder()
+    assert run(request(inputs, output), recorder).exit_code == ExitCode.OK
+    assert any("was set aside as" in text for level, text in recorder.notices if level == "error")
+    assert len(published(output)) == 63
+    assert {name: at for name, at in stamps(output).items() if name in made} == made
+    assert partials(output) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.process.runs import Recorder, request, run
+
+class Killed(Recorder):
+    def finished(self, job_id, outcome, *, will_retry=False):
+        super().finished(job_id, outcome, will_retry=will_retry)
+        if len(self.outcomes) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+run(request(Path(sys.argv[1]), Path(sys.argv[2])), Killed())
+"""
+
+
+@pytest.mark.parametrize("lost", ["log", "half of the log", "all but an older journal"])
+def test_a_journal_that_is_behind_learns_from_receipts(inputs: Path, tmp_path: Path, lost: str) -> None:
+    """The last commits are gone, as after a power cut or with a damaged log: outputs made since are known again."""
+    output = tmp_path / "out"
+    hidden = tmp_path / "hidden"
+    (inputs / "sub").rename(hidden)
+    run(request(inputs, output))
+    older = journal_of(output).read_bytes()
+    hidden.rename(inputs / "sub")
+    for name in ("d.mp4", "e.mp4", "f.mp4"):
+        shutil.copy(inputs / "a.mp4", inputs / name)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(inputs), str(output)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    made = stamps(output)
+    assert len(made) >= 3
+    log = Path(str(journal_of(output)) + "-wal")
+    assert log.stat().st_size > 0
+    if lost == "half of the log":
+        half(log)
+    else:
+        log.unlink()
+    if lost == "all but an older journal":
+        journal_of(output).write_bytes(older)
+    recorder = Recorder()
+    assert run(request(inputs, output), recorder).exit_code == ExitCode.OK, recorder.notices
+    assert {name: at for name, at in stamps(output).items() if name in made} == made
+    assert len(published(output)) == 6
+    assert set(states(output).values()) == {JobState.SUCCEEDED}
+    assert partials(output) == []
+    if lost != "half of the log":
+        assert any("known again from their receipts" in text for _, text in recorder.notices)
+
+
+def test_damaged_receipts_are_told(inputs: Path, tmp_path: Path) -> None:
+    """Lines that tell nothing are passed over and counted; what only they told of is left alone, never replaced."""
+    output = tmp_path / "out"
+    run(request(inputs, output))
+    made = stamps(output)
+    files = sorted((output / ".pyprocessor" / "receipts").iterdir())
+    lines = b"".join(path.read_bytes() for path in files).splitlines(keepends=True)
+    (lost,) = [line for line in lines if b'"output":"a.mp4"' in line]
+    kept = [line for line in lines if line != lost]
+    files[0].write_bytes(lost[: len(lost) // 2] + b"\n" + b"".join(kept) + b"\0" * 100 + b"\n" + b'{"output":1}\n')
+    for path in files[1:]:
+        path.unlink()
+    journal_of(output).unlink()
+    recorder = Recorder()
+    run(request(inputs, output), recorder)
+    assert recorder.starts == []
+    assert stamps(output) == made
+    assert any(level == "warning" and text.startswith("3 line(s) of the receipts") for level, text in recorder.notices)
+    assert rows(output)[b"a.mp4"].state is JobState.SKIPPED
+    assert rows(output)[b"b.mp4"].state is JobState.SUCCEEDED
+
+
+def test_an_output_that_somebody_replaced_is_not_ours(inputs: Path, tmp_path: Path) -> None:
+    """Receipts are older than it: it is neither counted as done nor replaced."""
+    output = tmp_path / "out"
+    run(request(inputs, output))
+    (output / "b.mp4").write_bytes(b"edited by hand")
+    random_bytes(journal_of(output))
+    recorder = Recorder()
+    run(request(inputs, output), recorder)
+    assert (output / "b.mp4").read_bytes() == b"edited by hand"
+    assert recorder.starts == []
+    assert states(output)[b"b.mp4"] is JobState.SKIPPED
+    assert states(output)[b"a.mp4"] is JobState.SUCCEEDED
+    assert any("changed after it was made" in outcome.reason for _, outcome, _ in recorder.outcomes)

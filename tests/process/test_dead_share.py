@@ -1,0 +1,113 @@
+"""An input whose file server dies: what waits for it cannot be ended, and the engine goes on all the same."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.cli import paths
+from pyprocessor.errors import ExitCode, InputSilent
+from pyprocessor.models import JobState
+from pyprocessor.profiles import load
+from tests.acceptance.command import assert_plain, begin, call
+from tests.process.dead_share import NoShare, Share, share
+from tests.process.runs import Recorder, published, request, run_in_thread, states
+
+DEADLINE_SECONDS = 120.0
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_clip) -> Iterator[Share]:  # type: ignore[no-untyped-def]
+    """Two clips that take a while, on a share."""
+    for name in ("a.mp4", "b.mp4"):
+        make_clip(tmp_path / "in" / name, seconds=20.0, size="1280x720", audio=None)
+    try:
+        with share(tmp_path / "in", tmp_path / "share") as mounted:
+            assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
+            yield mounted
+    except NoShare as why:
+        pytest.skip(str(why))
+
+
+def until(condition, what: str) -> None:  # type: ignore[no-untyped-def]
+    """Wait for a state."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
+
+
+def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) -> None:
+    """The engine tells where it stands, obeys, and ends though its ffmpegs do not; the next run does all."""
+    output = tmp_path / "out"
+    job = ["--input", inputs.point, "--output", output, "--profile", "fast", "--preset", "medium"]
+    running = begin(*job, "--progress-interval", "0.5", "--verbose")
+    assert running.stdout is not None
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(running.stdout or ()), daemon=True)
+    reader.start()
+    try:
+        partials = output / ".pyprocessor" / "partial"
+        until(lambda: partials.is_dir() and any(p.stat().st_size for p in partials.iterdir()), "an ffmpeg writes")
+        inputs.die()
+        told = len(lines)
+        until(lambda: sum("Progress:" in line for line in lines[told:]) >= 5, "the engine tells where it stands")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=DEADLINE_SECONDS) == ExitCode.TERMINATED, "".join(lines)
+    finally:
+        if running.poll() is None:
+            running.kill()
+        inputs.return_to_life()
+        reader.join(DEADLINE_SECONDS)
+        running.stdout.close()
+        running.wait()
+    assert "Traceback" not in "".join(lines)
+    assert JobState.FAILED not in states(output).values()
+    assert_plain(call(*job), 0)
+    assert published(output) == {"a.mp4", "b.mp4"}
+
+
+def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> None:
+    """The scout waits for ever; the engine takes its readings meanwhile, gives up on it and says so."""
+    inputs.die()
+    profile = load("fast", environment={}).profile
+    profile = replace(profile, errors=replace(profile.errors, inspect_timeout_seconds=8.0))
+    ticks: list[float] = []
+
+    class Watching(Recorder):
+        def tick(self, snapshot) -> None:  # type: ignore[no-untyped-def]
+            ticks.append(time.monotonic())
+
+    recorder = Watching()
+    try:
+        thread, results = run_in_thread(request(inputs.point, tmp_path / "out", profile=profile), recorder)
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
+    finally:
+        inputs.return_to_life()
+    assert results[0].exit_code == ExitCode.SOME_FAILED
+    assert any("without an answer" in text for _, text in recorder.notices)
+    assert len(ticks) >= 3
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 4.0, "half of the time it waits for the scout"
+
+
+def test_a_share_that_is_dead_at_the_start(inputs: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question is left to a process of its own, which is left behind."""
+    monkeypatch.setattr(paths, "ANSWER_SECONDS", 0.5)
+    assert paths.readable_input(str(inputs.point)) == bytes(inputs.point)
+    inputs.die()
+    try:
+        with pytest.raises(InputSilent, match="has not answered") as caught:
+            paths.readable_input(str(inputs.point))
+        assert caught.value.exit_code is ExitCode.TRY_AGAIN
+    finally:
+        inputs.return_to_life()
+    assert paths.input_exists(bytes(inputs.point))
+    assert not paths.input_exists(bytes(inputs.point / "none"))

@@ -1,0 +1,242 @@
+"""Runs on disks that fill up, become read-only or lose their permissions: they stop with 74 and a sentence, nothing is
+failed or charged, and the same command goes on when there is room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pyprocessor.errors import ExitCode, FailureKind, OutputUnwritable
+from pyprocessor.models import JobState, Profile, ThrottlingSettings
+from pyprocessor.profiles import load
+from pyprocessor.publish.refusals import refusal, storage_refuses
+from tests.acceptance.command import assert_plain, begin, call
+from tests.process.disks import MIB, NoDisk, fill, loop_disk
+from tests.process.runs import Recorder, partials, published, request, rows, run, states
+
+DEADLINE_SECONDS = 120.0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """An ext4 of 24 MiB."""
+    try:
+        with loop_disk(tmp_path / "disk", 24 * MIB) as point:
+            yield point
+    except NoDisk as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """Four clips whose outputs take about 1 MB each."""
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4"):
+        make_clip(tmp_path / "in" / name, seconds=4.0, size="640x360", audio=None)
+    return tmp_path / "in"
+
+
+def careless() -> Profile:
+    """The profile `fast` without a reserve, which would else stop the run before the disk is full."""
+    profile = load("fast", environment={}).profile
+    return replace(profile, throttling=replace(ThrottlingSettings(), disk_reserve_bytes=0))
+
+
+def job(inputs: Path, output: Path, *more: str) -> list[str | Path]:
+    """The command line."""
+    return ["--input", inputs, "--output", output, "--profile", "fast", "--disk-reserve", "0", *more]
+
+
+def stop_and_go_on(inputs: Path, output: Path, recorder: Recorder) -> None:
+    """A run that is to meet a disk that takes no more, whether the engine or a batch process meets it first."""
+    with suppress(OutputUnwritable):
+        result = run(request(inputs, output, profile=careless()), recorder)
+        assert result.exit_code == ExitCode.OUTPUT_UNWRITABLE, recorder.notices
+    assert not [outcome for _, outcome, _ in recorder.outcomes if outcome.failure is not None]
+
+
+def nothing_charged(output: Path) -> None:
+    """No job is failed, and no retry is used up."""
+    assert set(states(output).values()) == {JobState.SUCCEEDED}
+    assert {row.retries_charged for row in rows(output).values()} == {0}
+
+
+def test_a_disk_that_fills_while_encoding(inputs: Path, disk: Path) -> None:
+    """As typed: 74, one plain sentence that says what to do; after that the same command does the rest."""
+    output = disk / "out"
+    filler = fill(disk, leave_bytes=MIB)
+    assert_plain(call(*job(inputs, output)), 74, "full", "run the same command again")
+    filler.unlink()
+    assert_plain(call(*job(inputs, output)), 0)
+    assert len(published(output)) == 4
+    nothing_charged(output)
+    assert partials(output) == []
+
+
+@pytest.mark.parametrize("leave_bytes", [0, 40 << 10, 400 << 10])
+def test_a_disk_that_fills_under_the_engine(inputs: Path, disk: Path, leave_bytes: int) -> None:
+    """Journal, log and receipts are on it, too: whichever is refused first, the run stops and the next one goes on."""
+    output = disk / "out"
+    fillers: list[Path] = []
+
+    def crowd(_: str) -> None:
+        if not fillers:
+            fillers.append(fill(disk, leave_bytes=leave_bytes))
+
+    stop_and_go_on(inputs, output, Recorder(on_started=crowd))
+    fillers[0].unlink()
+    recorder = Recorder()
+    assert run(request(inputs, output, profile=careless()), recorder).exit_code == ExitCode.OK, recorder.notices
+    assert len(published(output)) == 4
+    nothing_charged(output)
+    assert partials(output) == []
+
+
+def test_a_disk_that_is_full_at_the_start(inputs: Path, disk: Path) -> None:
+    """There is not even room for the state folder; or only for that."""
+    output = disk / "out"
+    filler = fill(disk)
+    assert_plain(call(*job(inputs, output)), 74, "full")
+    filler.unlink()
+    filler = fill(disk, leave_bytes=60 << 10)
+    assert_plain(call(*job(inputs, output)), 74, "full")
+    filler.unlink()
+    assert_plain(call(*job(inputs, output)), 0)
+
+
+def test_the_reserve_catches_it_before(inputs: Path, disk: Path) -> None:
+    """With a reserve nothing is started that the disk has no room for, and no encoding is lost."""
+    output = disk / "out"
+    filler = fill(disk, leave_bytes=3 * MIB)
+    result = call(*job(inputs, output), "--disk-reserve", "4MiB")
+    assert_plain(result, 74, "nearly full")
+    assert published(output) == set()
+    filler.unlink()
+    assert_plain(call(*job(inputs, output), "--disk-reserve", "4MiB"), 0)
+
+
+def test_a_disk_that_becomes_read_only(inputs: Path, disk: Path) -> None:
+    """As ext4 does after an error: whatever was open fails from one moment to the next."""
+    output = disk / "out"
+
+    def abort(_: str) -> None:
+        subprocess.run(["mount", "-o", "remount,abort", str(disk)], capture_output=True, check=False)
+
+    stop_and_go_on(inputs, output, Recorder(on_started=abort))
+    assert_plain(call(*job(inputs, output)), 74)
+    image = disk.with_name(disk.name + ".image")
+    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["e2fsck", "-fy", str(image)], capture_output=True, check=False)
+    subprocess.run(["mount", "-o", "loop", str(image), str(disk)], check=True)
+    recorder = Recorder()
+    assert run(request(inputs, output, profile=careless()), recorder).exit_code == ExitCode.OK, recorder.notices
+    nothing_charged(output)
+
+
+@pytest.fixture
+def lock_folder(disk: Path) -> Iterator[object]:
+    """Take away, also from root, the right to make anything in a folder; give it back at the end."""
+    if shutil.which("chattr") is None:
+        pytest.skip("there is no chattr here")
+    locked: list[Path] = []
+
+    def lock(folder: Path) -> None:
+        subprocess.run(["chattr", "+i", str(folder)], check=True)
+        locked.append(folder)
+
+    yield lock
+    for folder in locked:
+        subprocess.run(["chattr", "-i", str(folder)], check=True)
+
+
+def test_a_folder_that_takes_no_more_files(inputs: Path, disk: Path, lock_folder) -> None:  # type: ignore[no-untyped-def]
+    """A missing permission there is no file's own trouble: the run stops instead of failing one file after another."""
+    output = disk / "out"
+    locked: list[Path] = []
+
+    def lock(_: str) -> None:
+        if not locked:
+            locked.append(output / ".pyprocessor" / "partial")
+            lock_folder(locked[0])
+
+    recorder = Recorder(on_started=lock)
+    stop_and_go_on(inputs, output, recorder)
+    assert any("takes no more files" in text for level, text in recorder.notices if level == "error")
+    subprocess.run(["chattr", "-i", str(locked[0])], check=True)
+    assert run(request(inputs, output, profile=careless())).exit_code == ExitCode.OK
+    nothing_charged(output)
+
+
+def test_what_is_verified_is_kept(inputs: Path, disk: Path, lock_folder) -> None:  # type: ignore[no-untyped-def]
+    """Where only the last step is refused, the next run does that step and does not encode again."""
+    output = disk / "out"
+    locked: list[Path] = []
+
+    def lock(_: str) -> None:
+        if not locked:
+            locked.append(output)
+            lock_folder(output)
+
+    first = Recorder(on_started=lock)
+    stop_and_go_on(inputs, output, first)
+    kept = partials(output)
+    assert kept
+    assert published(output) == set()
+    subprocess.run(["chattr", "-i", str(output)], check=True)
+    second = Recorder()
+    assert run(request(inputs, output, profile=careless()), second).exit_code == ExitCode.OK
+    finished = [text for _, text in second.notices if "was finished by an earlier run" in text]
+    assert len(finished) == len(kept)
+    assert len(second.starts) == 4 - len(kept)
+    assert len(published(output)) == 4
+    nothing_charged(output)
+    assert partials(output) == []
+
+
+def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """Everything that writes waits, the journal too; when the disk is back all goes on, and nothing is failed."""
+    for name in ("a.mp4", "b.mp4"):
+        make_clip(tmp_path / "long" / name, seconds=10.0, size="1280x720", audio=None)
+    output = disk / "out"
+    running = begin(*job(tmp_path / "long", output))
+    try:
+        unfinished = output / ".pyprocessor" / "partial"
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not (unfinished.is_dir() and any(path.stat().st_size for path in unfinished.iterdir())):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        if subprocess.run(["fsfreeze", "-f", str(disk)], capture_output=True, check=False).returncode:
+            pytest.skip("this machine does not freeze a file system")
+        try:
+            while not (waits := psutil.Process(running.pid).status() == psutil.STATUS_DISK_SLEEP):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert waits
+        finally:
+            subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
+        said, _ = running.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.communicate()
+    assert running.returncode == 0, said
+    assert published(output) == {"a.mp4", "b.mp4"}
+    nothing_charged(output)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_quota_is_a_full_disk(number: int) -> None:
+    """All that concerns the disk as a whole stops the run, whoever of us met it."""
+    error = OSError(number, os.strerror(number))
+    assert storage_refuses(error)
+    assert refusal(error, b"/out/a.mp4", "could not be written").kind is FailureKind.DISK
+    assert not storage_refuses(OSError(errno.ENOENT, "x"))
