@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass
 
 from pyprocessor.errors import OutputUnwritable
@@ -11,6 +13,8 @@ from pyprocessor.publish.durable import make_folders, temporary_beside
 from pyprocessor.publish.refusals import unwritable
 
 NAME = b".pyprocessor"
+CONTROL_SOCKET = b"control.sock"
+"""In the state folder, as long as a run has it: see `engine/control`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,21 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
     except OSError as error:
         raise unwritable(error, output_root, "cannot be used as output") from error
     return folder
+
+
+def remove_socket(folder: int, *, inode: int | None = None) -> None:
+    """Removes the control socket from the opened state folder, if there is one; with `inode`, only that very one.
+
+    Raises OSError, FileExistsError where something else has its name.
+    """
+    try:
+        found = os.stat(CONTROL_SOCKET, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise FileExistsError(errno.EEXIST, "something else has its name, control.sock")
+    if inode is None or found.st_ino == inode:
+        os.unlink(CONTROL_SOCKET, dir_fd=folder)
 
 
 def _try_a_write(folder: bytes) -> None:
