@@ -10,11 +10,13 @@ from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
-    """What the command returns to the shell; 69 to 75 follow sysexits.h, 129 to 143 are 128 + signal."""
+    """What the command returns to the shell; 3 as service scripts have it, 69 to 75 as sysexits.h, 129 to 143 are 128 +
+    signal."""
 
     OK = 0
     SOME_FAILED = 1
     USAGE = 2
+    NOT_RUNNING = 3
     FFMPEG_UNUSABLE = 69
     INTERNAL = 70
     OUTPUT_UNWRITABLE = 74

@@ -24,6 +24,9 @@ def main() -> int:
         # Python's own warnings are for developers, and would stand between lines that are promised to be JSON.
         warnings.simplefilter("ignore")
     try:
+        if hasattr(signal, "pthread_sigmask"):
+            # They would end the program; a run lets them through once it can pause.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
         signal.signal(signal.SIGTERM, _terminate)
         from pyprocessor.cli.main import main as command
 

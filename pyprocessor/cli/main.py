@@ -23,6 +23,10 @@ from pyprocessor.cli.session import INTERRUPTED, Session, silence_output
 from pyprocessor.errors import ExitCode, PyprocessorError
 
 _COMMANDS = {
+    "pause": ("pyprocessor.cli.control", "pause", "Have the running one start nothing more, until resumed."),
+    "resume": ("pyprocessor.cli.control", "resume", "Have a paused run go on."),
+    "status": ("pyprocessor.cli.status", "status", "Show how far the run of an output folder is."),
+    "stop": ("pyprocessor.cli.control", "stop", "Have the running one finish its files, and stop."),
     "doctor": ("pyprocessor.cli.doctor", "doctor", "Check ffmpeg, Python, memory and folders, and say what to do."),
     "probe": ("pyprocessor.cli.probe", "probe", "Show what is in a video file."),
     "profiles": ("pyprocessor.cli.profiles", "profiles", "List, show and check profiles."),

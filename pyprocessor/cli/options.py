@@ -47,6 +47,7 @@ class RunOptions:
     window: str | None = None
     until: str | None = None
     overrun: str | None = None
+    grace: str | None = None
     plan: bool = False
     json: bool = False
     log_format: str = "text"
@@ -84,6 +85,9 @@ _OPTIONS = (
         "--overrun",
         type=click.Choice(["finish", "requeue"]),
         help="When the time is up, finish running files or end them for the next run.  [default: finish]",
+    ),
+    click.option(
+        "--grace", metavar="TIME", help="How long running files have to finish after SIGTERM: 30s, 2m.  [default: 10s]"
     ),
     click.option("--encoder", metavar="NAME", help="Video encoder: libx264, libx265, libsvtav1, ..."),
     click.option("--preset", metavar="NAME", help="The encoder's preset: speed against size."),

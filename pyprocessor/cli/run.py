@@ -195,6 +195,7 @@ def overrides(options: RunOptions) -> profiles.Overrides:
         window=options.window,
         until=options.until,
         overrun=options.overrun,
+        grace_seconds=_parsed("--grace", options.grace, parse_duration),
     )
 
 

@@ -1,69 +1,82 @@
-"""SIGINT, SIGTERM and SIGHUP while a run goes on: taken note of, and the loop woken, never acted on in the handler."""
+"""Signals while a run goes on: taken note of, and the loop woken, never acted on in the handler.
+
+SIGINT, SIGTERM, SIGHUP    stop (see `course`)
+SIGUSR1, SIGUSR2           pause, resume
+"""
 
 from __future__ import annotations
 
 import signal
 import socket
 import threading
-from enum import IntEnum
+from collections import deque
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from pyprocessor.errors import ExitCode
+from pyprocessor.engine.course import Order
 
-_HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Wish(IntEnum):
-    """How a run is asked to stop."""
-
-    GO_ON = 0
-    DRAIN = 1
-    """Finish what runs, start nothing new."""
-    END = 2
-    """End what runs."""
+_ORDERS = {
+    "SIGINT": Order.INTERRUPT,
+    "SIGTERM": Order.TERMINATE,
+    "SIGHUP": Order.HANG_UP,
+    "SIGUSR1": Order.PAUSE,
+    "SIGUSR2": Order.RESUME,
+}
+"""By name, since not every system has them all."""
+_HEEDED = {int(getattr(signal, name)): order for name, order in _ORDERS.items() if hasattr(signal, name)}
+_PAUSING = {number for number, order in _HEEDED.items() if order in (Order.PAUSE, Order.RESUME)}
 
 
 class Interrupts:
-    """Context in which SIGINT asks to drain, a second one, SIGTERM and SIGHUP to end; deaf outside the main thread.
+    """Context in which signals become orders, in the order they came; deaf outside the main thread.
 
-    Where SIGHUP was ignored, as `nohup` has it, it still is.
+    Where SIGHUP was ignored, as `nohup` has it, it still is. SIGUSR1 and SIGUSR2, which the command blocks from its
+    first moment because they would end it, are let through here; those that came before are heard now.
     """
 
     def __init__(self) -> None:
-        self.wish = Wish.GO_ON
-        self.exit_code = ExitCode.INTERRUPTED
+        self._came: deque[Order] = deque()
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)
         self._previous: dict[int, Any] = {}
         self._previous_wakeup = -1
+        self._mask: set[int] | None = None
 
     @property
     def wakeup(self) -> socket.socket:
         """Becomes readable when a signal came."""
         return self._reader
 
-    def drain_wakeup(self) -> None:
-        """Empty the wake-up socket."""
+    def take(self) -> list[Order]:
+        """What was asked for since the last call; empties the wake-up socket."""
         try:
             while self._reader.recv(512):
                 pass
         except BlockingIOError:
-            return
+            pass
+        orders: list[Order] = []
+        while self._came:
+            orders.append(self._came.popleft())
+        return orders
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
             for number in _HEEDED:
-                if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                if _HEEDED[number] is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
                     continue
                 self._previous[number] = signal.signal(number, self._note)
+            if _PAUSING:
+                self._mask = set(signal.pthread_sigmask(signal.SIG_UNBLOCK, _PAUSING))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._mask is not None:
+            # Before the handlers go: one that comes late is not to end the program while it sums up.
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         if self._previous:
@@ -73,8 +86,4 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if number == signal.SIGINT:
-            self.wish = Wish.END if self.wish >= Wish.DRAIN else Wish.DRAIN
-        else:
-            self.exit_code = ExitCode.TERMINATED if number == signal.SIGTERM else ExitCode.HUNG_UP
-            self.wish = Wish.END
+        self._came.append(_HEEDED[number])

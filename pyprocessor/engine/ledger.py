@@ -12,6 +12,7 @@ from dataclasses import replace
 from pyprocessor.costs import class_of
 from pyprocessor.engine import retry
 from pyprocessor.engine.calibrating import Calibration
+from pyprocessor.engine.course import Remark
 from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
 from pyprocessor.engine.governor import EventKind, GovernorEvent
 from pyprocessor.engine.listener import Listener, RunRequest
@@ -63,6 +64,11 @@ class Ledger:
         """Tell and keep a decision of the governor, with the reading it was taken on."""
         self._journal.add_event(event.kind, event.text, event.job_id, reading=reading)
         self._listener.notice("info" if event.kind in _EASINGS else "warning", event.text)
+
+    def steered(self, remark: Remark) -> None:
+        """Tell and keep what the run was asked to do from outside."""
+        self._journal.add_event(remark.kind, remark.text)
+        self._listener.notice(remark.level, remark.text)
 
     # ------------------------------------------------------------ what was found
 

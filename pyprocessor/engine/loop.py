@@ -25,10 +25,11 @@ from typing import Any
 from pyprocessor.costs import CostModel
 from pyprocessor.engine.calibrating import learned
 from pyprocessor.engine.child import context
+from pyprocessor.engine.course import Pause, Wish
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
 from pyprocessor.engine.hold import Held, hold
-from pyprocessor.engine.interrupt import Interrupts, Wish
+from pyprocessor.engine.interrupt import Interrupts
 from pyprocessor.engine.ledger import INTERRUPTED, Ledger
 from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.messages import (
@@ -49,12 +50,13 @@ from pyprocessor.engine.outlook import Outlook
 from pyprocessor.engine.pool import Active, BatchProcess
 from pyprocessor.engine.recovery import begin_run, drop_partial, recover, refuse_if_busy, was_published
 from pyprocessor.engine.schedule import Phase, Schedule
+from pyprocessor.engine.steering import Steering
 from pyprocessor.engine.system import network_filesystem, process_identity
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Overrun, Usage, display
+from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Overrun, Standing, Usage, display
 from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
 from pyprocessor.tasks.registry import task
 
@@ -145,7 +147,6 @@ class _Run:
         self._folder = folder
         self._held = held
         self._journal = journal
-        self._interrupts = interrupts
         self._began = time.monotonic()
         self._tally = Tally(self._began)
         self._calibration, problem = learned(model)
@@ -153,6 +154,7 @@ class _Run:
         engine = process_identity(os.getpid())
         assert engine is not None
         self._run_id, behind = begin_run(journal, folder, request.arguments, engine)
+        self._steering = Steering(folder.path, interrupts, self._ledger, request.profile.schedule.grace_seconds)
         if problem is not None:
             self._ledger.notice("warning", problem)
         if rebuilt is not None:
@@ -167,7 +169,6 @@ class _Run:
         )
         self._grants: list[tuple[BatchProcess, Grant]] = []
         self._taken = 0
-        self._wish = Wish.GO_ON
         self._end_by = math.inf
         self._disk_trouble = False
         self._stillborn = 0
@@ -183,7 +184,7 @@ class _Run:
                 heard = self._wait()
                 now = time.monotonic()
                 with self._journal.transaction():
-                    self._heed(now)
+                    self._heed(now, heard)
                     self._keep_hours(now)
                     self._discover(now, heard)
                     for process in tuple(self._dispatch.processes):
@@ -192,6 +193,7 @@ class _Run:
                     self._dispatch.waiting.take_up_retries(now)
                     self._observe(now)
                 self._send_grants()
+                self._steering.answer()
                 self._fill(now)
             if self._dispatch.waiting.late and not self._stopping:
                 self._note(self._schedule.none_fits(self._dispatch.waiting.late, local_time()))
@@ -215,11 +217,12 @@ class _Run:
                     drop_partial(self._folder, active.prepared.item.partial)  # where the disk is full, room is needed
         self._note(self._calibration.keep())
         tally = self._tally
+        self._steering.close()
         self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
 
     @property
     def _stopping(self) -> bool:
-        return self._wish > Wish.GO_ON or self._disk_trouble or self._phase is Phase.OVER
+        return self._steering.course.wish > Wish.GO_ON or self._disk_trouble or self._phase is Phase.OVER
 
     def _over(self) -> bool:
         if self._dispatch.processes:
@@ -230,18 +233,19 @@ class _Run:
     def _wait(self) -> Collection[Any]:
         """Sleep until something is to be done; returns the connections that have something to say."""
         processes = self._dispatch.processes
-        sources: list[Any] = [self._interrupts.wakeup, *(process.connection for process in processes)]
+        now = time.monotonic()
+        sources: list[Any] = [*self._steering.sources(now), *(process.connection for process in processes)]
         if self._discovery.connection is not None:
             sources.append(self._discovery.connection)
-        due = min(self._dispatch.waiting.next_due, self._watch.next_due) - time.monotonic()
+        due = min(self._dispatch.waiting.next_due, self._watch.next_due) - now
         return wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
 
     def _exit_code(self) -> ExitCode:
         unfinished = bool(self._dispatch.waiting) or not self._discovery.listed
         if self._disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
-        if self._wish > Wish.GO_ON and unfinished:
-            return self._interrupts.exit_code
+        if self._steering.course.wish > Wish.GO_ON and unfinished:
+            return self._steering.course.exit_code
         if self._dispatch.waiting.late or (self._phase is Phase.OVER and unfinished):
             return ExitCode.TRY_AGAIN
         if self._tally.failed or self._tally.failed_before or self._tally.troubles:
@@ -252,20 +256,20 @@ class _Run:
         if problem is not None:
             self._ledger.notice("warning", problem)
 
-    # ------------------------------------------------------------ stopping
+    # ------------------------------------------------------------ stopping and pausing
 
-    def _heed(self, now: float) -> None:
-        """Act on signals."""
-        self._interrupts.drain_wakeup()
-        if self._interrupts.wish > self._wish:
-            self._wish = self._interrupts.wish
-            if self._wish is Wish.DRAIN:
-                self._ledger.notice(
-                    "warning", "Stopping: running files are finished first; interrupt again to end them now."
-                )
-            else:
-                self._ledger.notice("warning", "Stopping now; the same command goes on from here.")
-            self._stop_processes(now, end=self._wish is Wish.END)
+    def _heed(self, now: float, heard: Collection[Any]) -> None:
+        """Act on signals, and on what is asked from other terminals."""
+        before = self._steering.course
+        self._steering.heed(heard, now, lambda: self._standing(now))
+        course = self._steering.course
+        if course.wish > before.wish:
+            self._stop_processes(now, end=course.wish is Wish.END)
+        if course.pause is not before.pause:
+            for process in self._dispatch.processes:
+                if course.pause is not Pause.NONE:
+                    self._take_back(process, now)
+                process.pause(course.pause, now)
         if now > self._end_by:
             for process in tuple(self._dispatch.processes):
                 self._died(process, now)
@@ -342,10 +346,10 @@ class _Run:
                 self._ledger.started(process.jobs[job_id], process.identity, process.batch.threads)
             case Spawned(job_id, ffmpeg):
                 active = process.jobs[job_id]
-                active.ffmpeg, active.started_seconds = ffmpeg, now
+                process.spawned(active, ffmpeg, now, frozen=self._steering.is_frozen)
                 self._ledger.spawned(active, ffmpeg)
             case Progressed(job_id, seconds, speed):
-                process.jobs[job_id].progress_seconds = seconds
+                process.jobs[job_id].progress_seconds, process.jobs[job_id].speed = seconds, speed
                 self._listener.progressed(job_id, seconds, speed)
             case Encoded(job_id):
                 process.jobs[job_id].encoded()
@@ -437,7 +441,7 @@ class _Run:
 
     def _fill(self, now: float) -> None:
         """Start what may be started."""
-        if self._stopping or self._phase is not Phase.OPEN:
+        if self._stopping or self._steering.is_paused or self._phase is not Phase.OPEN:
             return
         self._dispatch.fill(
             Conditions(
@@ -476,11 +480,15 @@ class _Run:
             self._tell(now)
 
     def _tell(self, now: float) -> None:
-        wait = self._schedule.seconds_to_open(local_time()) if self._phase is Phase.WAITING else 0.0
-        self._listener.tick(
-            self._outlook.snapshot(
-                now, listing_done=self._discovery.finished, stopping=self._stopping, begins_in_seconds=wait
-            )
+        self._listener.tick(self._standing(now).snapshot)
+
+    def _standing(self, now: float) -> Standing:
+        waits = self._phase is Phase.WAITING
+        return self._outlook.standing(
+            now,
+            listing_done=self._discovery.finished,
+            state=self._steering.state(stopping=self._stopping, waits=waits),
+            begins_in_seconds=self._schedule.seconds_to_open(local_time()) if waits else 0.0,
         )
 
 

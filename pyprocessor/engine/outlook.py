@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 from pyprocessor.engine.calibrating import Calibration
 from pyprocessor.engine.dispatch import Dispatch
-from pyprocessor.engine.eta import InProgress, Pace, Waiting, estimate
+from pyprocessor.engine.eta import Eta, InProgress, Pace, Waiting, estimate
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
-from pyprocessor.models import RunSnapshot
+from pyprocessor.models import ActiveFile, RunSnapshot, RunState, Standing
 
 
 class Outlook:
@@ -19,9 +22,21 @@ class Outlook:
         self._watch = watch
         self._calibration = calibration
         self._pace = Pace()
+        self._began_at = time.time() - (time.monotonic() - tally.began)
 
-    def snapshot(self, now: float, *, listing_done: bool, stopping: bool, begins_in_seconds: float) -> RunSnapshot:
+    def standing(self, now: float, *, listing_done: bool, state: RunState, begins_in_seconds: float) -> Standing:
         """Where the run stands now, on the monotonic clock. Work that waits begins only in so many seconds."""
+        return Standing(
+            pid=os.getpid(),
+            started_at=self._began_at,
+            snapshot=self._snapshot(now, listing_done, state, begins_in_seconds),
+            done_before=self._tally.done_before,
+            failed_before=self._tally.failed_before,
+            begins_in_seconds=begins_in_seconds,
+            files=self._files(now),
+        )
+
+    def _snapshot(self, now: float, listing_done: bool, state: RunState, begins_in_seconds: float) -> RunSnapshot:
         model = self._calibration.model
         running = self._dispatch.running
         files = [
@@ -34,17 +49,33 @@ class Outlook:
             )
             for job, threads in running
         ]
-        units = sum(threads for job, threads in running if not job.suspended)
+        units = sum(threads for job, threads in running if not job.is_still)
         behind = sum(file.cpu_seconds * file.done(self._pace.rate) for file in files)
         self._pace = self._pace.after(now, self._tally.cost_done + behind, units)
-        work = [] if stopping else self._dispatch.work()
+        work = [] if state.stopping else self._dispatch.work()
         eta = estimate(
             self._pace,
-            self._dispatch.width if self._watch.allowance.admit and not stopping else units,
+            self._dispatch.width if self._watch.allowance.admit and not state.stopping else units,
             [Waiting(seconds, model.spread(cost_class)) for cost_class, seconds in work],
             files,
             listing_done=listing_done,
         )
+        if state.paused:
+            eta = Eta()  # nobody knows when it goes on
         return self._tally.snapshot(
-            now, self._watch.reading, len(files), listing_done, stopping, eta.after(begins_in_seconds)
+            now, self._watch.reading, len(files), listing_done, state, eta.after(begins_in_seconds)
+        )
+
+    def _files(self, now: float) -> tuple[ActiveFile, ...]:
+        running = sorted((job for job, _ in self._dispatch.running), key=lambda job: (job.started_seconds, job.job_id))
+        return tuple(
+            ActiveFile(
+                name=job.name,
+                media_seconds=job.media_seconds or None,
+                done_seconds=job.progress_seconds,
+                speed=job.speed,
+                running_seconds=job.active_seconds(now),
+                still=job.is_still,
+            )
+            for job in running
         )

@@ -15,7 +15,19 @@ from multiprocessing.context import BaseContext
 
 from pyprocessor.engine import states
 from pyprocessor.engine.child import Child
-from pyprocessor.engine.messages import Close, Drain, End, Hold, Release, TakeBack, WorkerSetup, WorkItem
+from pyprocessor.engine.course import Pause
+from pyprocessor.engine.messages import (
+    Close,
+    Drain,
+    End,
+    Hold,
+    Release,
+    Resume,
+    Suspend,
+    TakeBack,
+    WorkerSetup,
+    WorkItem,
+)
 from pyprocessor.engine.states import Event
 from pyprocessor.engine.worker import worker_main
 from pyprocessor.models import Batch, Cost, CostFeatures, JobState, ProcessIdentity
@@ -65,9 +77,14 @@ class Active:
     steady_bytes: int = 0
     """Its memory when it last grew noticeably, which was at the monotonic time `steady_since`."""
     steady_since: float = math.inf
+    speed: float | None = None
+    """Media seconds per second, as last told."""
     suspended: bool = False
-    suspended_at: float = 0.0
-    suspended_seconds: float = 0.0
+    """By the governor."""
+    frozen: bool = False
+    """By the user. Its ffmpeg stands still while either holds, so neither wakes what the other stopped."""
+    still_since: float = 0.0
+    still_seconds: float = 0.0
 
     @property
     def job_id(self) -> str:
@@ -101,21 +118,50 @@ class Active:
         """Take note that its last ffmpeg has ended."""
         self.is_encoded, self.ffmpeg, self.memory_bytes = True, None, 0
 
-    def suspend(self, now: float) -> None:
-        """Take note that its ffmpeg stands still from now on."""
-        if not self.suspended:
-            self.suspended, self.suspended_at = True, now
+    @property
+    def is_still(self) -> bool:
+        """Whether its ffmpeg stands still."""
+        return self.suspended or self.frozen
 
-    def resume(self, now: float) -> None:
-        """Take note that its ffmpeg goes on."""
-        if self.suspended:
-            self.suspended = False
-            self.suspended_seconds += now - self.suspended_at
+    def suspend(self, now: float) -> bool:
+        """The governor stops it; True where its ffmpeg is to be told."""
+        was_still = self.is_still
+        self.suspended = True
+        return self._stopped(was_still, now)
+
+    def resume(self, now: float) -> bool:
+        """The governor lets it go on; True where its ffmpeg is to be told."""
+        was_still = self.is_still
+        self.suspended = False
+        return self._went_on(was_still, now)
+
+    def freeze(self, now: float) -> bool:
+        """The user stops it; True where its ffmpeg is to be told."""
+        was_still = self.is_still
+        self.frozen = True
+        return self._stopped(was_still, now)
+
+    def thaw(self, now: float) -> bool:
+        """The user lets it go on; True where its ffmpeg is to be told."""
+        was_still = self.is_still
+        self.frozen = False
+        return self._went_on(was_still, now)
+
+    def _stopped(self, was_still: bool, now: float) -> bool:
+        if not was_still:
+            self.still_since = now
+        return not was_still
+
+    def _went_on(self, was_still: bool, now: float) -> bool:
+        if was_still and not self.is_still:
+            self.still_seconds += now - self.still_since
+            return True
+        return False
 
     def active_seconds(self, now: float) -> float:
         """How long its ffmpeg has run, less the time it stood still."""
-        until = self.suspended_at if self.suspended else now
-        return max(0.0, until - self.started_seconds - self.suspended_seconds)
+        until = self.still_since if self.is_still else now
+        return max(0.0, until - self.started_seconds - self.still_seconds)
 
     def step(self, event: Event) -> None:
         self.state = states.step(self.state, event)
@@ -203,6 +249,27 @@ class BatchProcess:
         if held != self._held:
             self._held = held
             self.child.send(Hold() if held else Release())
+
+    def pause(self, wanted: Pause, now: float) -> None:
+        """Have it pause as the user wants, or go on. Once paused it is drained: what it did not start is for others,
+        and its memory is free when it is done. What the governor stopped stays so."""
+        if wanted is not Pause.NONE:
+            self.drain()
+        for job in self.running:
+            told = job.ffmpeg is not None
+            if wanted is Pause.FREEZE and told and job.freeze(now):
+                self.child.send(Suspend(job.job_id))
+            elif wanted is Pause.NONE and job.thaw(now) and told:
+                self.child.send(Resume(job.job_id))
+
+    def spawned(self, job: Active, ffmpeg: ProcessIdentity, now: float, *, frozen: bool) -> None:
+        """Take note of a job's ffmpeg. Where the job stands still, the new one is to do so, too."""
+        job.ffmpeg, job.started_seconds, job.still_seconds = ffmpeg, now, 0.0
+        job.still_since = now
+        if frozen:
+            job.freeze(now)
+        if job.is_still:
+            self.child.send(Suspend(job.job_id))
 
     def drain(self) -> None:
         """Let what runs finish; start nothing more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyprocessor.engine.eta import Eta
-from pyprocessor.models import OutcomeKind, Reading, RunSnapshot
+from pyprocessor.models import OutcomeKind, Reading, RunSnapshot, RunState
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Tally:
                 self.skipped += 1
 
     def snapshot(
-        self, now: float, reading: Reading, active: int, listing_done: bool, draining: bool, eta: Eta
+        self, now: float, reading: Reading, active: int, listing_done: bool, state: RunState, eta: Eta
     ) -> RunSnapshot:
         """Where the run stands; `active` files run now."""
         return RunSnapshot(
@@ -56,5 +56,6 @@ class Tally:
             eta_seconds=eta.seconds,
             eta_low_seconds=eta.low,
             eta_high_seconds=eta.high,
-            draining=draining,
+            draining=state.stopping,
+            state=state,
         )

@@ -125,12 +125,12 @@ class Watch:
             process.hold(not decision.admit)
         for job_id in decision.suspend:
             process, job = running[job_id]
-            job.suspend(now)
-            process.child.send(Suspend(job_id))
+            if job.suspend(now):
+                process.child.send(Suspend(job_id))
         for job_id in decision.resume:
             process, job = running[job_id]
-            job.resume(now)
-            process.child.send(Resume(job_id))
+            if job.resume(now):
+                process.child.send(Resume(job_id))
         for job_id in decision.shed:
             running[job_id][0].child.send(Shed(job_id))
         interval = self._profile.monitoring.sample_interval_seconds

@@ -104,6 +104,9 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     os.setpgid(0, 0)
     gc.freeze()  # what the forkserver imported is shared with it, as long as nobody writes to it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        # The kernel sends it to a group with a stopped member when the group's last parent outside of it dies.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     be_polite(setup.nice, io_idle=setup.io_idle)
     worker = _Worker(connection, setup)
     signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())

@@ -34,13 +34,16 @@ from pyprocessor.models.profile import (
     VideoSettings,
 )
 from pyprocessor.models.run import (
+    ActiveFile,
     PlannedBatch,
     PlannedFile,
     PlanReport,
     ProcessReading,
     Reading,
     RunSnapshot,
+    RunState,
     SkippedFile,
+    Standing,
 )
 from pyprocessor.models.work import (
     FINAL_STATES,
@@ -61,6 +64,7 @@ from pyprocessor.models.work import (
 __all__ = [
     "FINAL_STATES",
     "TRANSITIONS",
+    "ActiveFile",
     "AudioInfo",
     "AudioSettings",
     "Batch",
@@ -90,10 +94,12 @@ __all__ = [
     "Profile",
     "Reading",
     "RunSnapshot",
+    "RunState",
     "ScanSettings",
     "ScheduleSettings",
     "SkippedFile",
     "Source",
+    "Standing",
     "StreamInfo",
     "StreamKind",
     "ThrottlingSettings",

@@ -141,11 +141,14 @@ class Overrun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
-    """When a run may work, in local time of day; a window may span midnight. `until` is the next such time."""
+    """When a run may work, in local time of day; a window may span midnight. `until` is the next such time.
+
+    `grace_seconds` is how long running files have to finish after SIGTERM."""
 
     window: tuple[time, time] | None = None
     until: time | None = None
     overrun: Overrun = Overrun.FINISH
+    grace_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

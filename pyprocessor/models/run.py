@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from pyprocessor.models.work import Cost
 
@@ -49,6 +50,30 @@ class ProcessReading:
 # ---------------------------------------------------------------- what a run tells its listeners
 
 
+class RunState(StrEnum):
+    """What a run is at."""
+
+    WAITING = "waiting"
+    """Its window of the day has not opened yet."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Nothing is started; what runs is finished."""
+    PAUSED_NOW = "paused_now"
+    """Nothing is started, and what runs stands still."""
+    DRAINING = "draining"
+    """It was asked to stop, or its time is up: what runs is finished first."""
+    ENDING = "ending"
+    """What runs is being ended."""
+
+    @property
+    def paused(self) -> bool:
+        return self in (RunState.PAUSED, RunState.PAUSED_NOW)
+
+    @property
+    def stopping(self) -> bool:
+        return self in (RunState.DRAINING, RunState.ENDING)
+
+
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
     """Where a run stands. `done` counts files in a final state (succeeded, failed and skipped) out of `total`."""
@@ -72,6 +97,37 @@ class RunSnapshot:
     eta_low_seconds: float | None = None
     eta_high_seconds: float | None = None
     """The band around `eta_seconds` that the predictions' spread allows."""
+    state: RunState = RunState.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveFile:
+    """A file that runs now. `media_seconds` is None where its duration is not known; `speed` is media seconds per
+    second; `running_seconds` is less the time it stood still, and `still` says that it does now."""
+
+    name: str
+    media_seconds: float | None
+    done_seconds: float
+    speed: float | None
+    running_seconds: float
+    still: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands, for whoever asks from outside. `started_at` is seconds since the epoch.
+
+    `done_before` and `failed_before` count files that earlier runs settled and that still hold. A run that waits for
+    its window begins in `begins_in_seconds`.
+    """
+
+    pid: int
+    started_at: float
+    snapshot: RunSnapshot
+    done_before: int = 0
+    failed_before: int = 0
+    begins_in_seconds: float = 0.0
+    files: tuple[ActiveFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ _SHORT: dict[str, KeyPath] = {
     "WINDOW": ("schedule", "window"),
     "UNTIL": ("schedule", "until"),
     "OVERRUN": ("schedule", "overrun"),
+    "GRACE": ("schedule", "grace_seconds"),
 }
 _FILES_ONLY = frozenset({"description", "extends", "input", "output"}) | frozenset(SECTIONS)
 _TABLES = frozenset({("video", "bitrates"), ("video", "options")})

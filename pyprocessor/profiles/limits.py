@@ -144,6 +144,7 @@ class Limits:
             window=said.window,
             until=said.until,
             overrun=Overrun(said.overrun) if said.overrun is not None else ScheduleSettings().overrun,
+            grace_seconds=said_or(said.grace_seconds, ScheduleSettings().grace_seconds),
         )
 
     def _overrun_of_nothing(self) -> None:

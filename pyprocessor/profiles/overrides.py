@@ -49,6 +49,7 @@ class Overrides:
     window: str | None = None
     until: str | None = None
     overrun: str | None = None
+    grace_seconds: float | None = None
 
 
 def _same(value: Any) -> Any:
@@ -96,6 +97,7 @@ _OPTIONS: tuple[tuple[str, str, KeyPath, Callable[[Any], Any]], ...] = (
     ("window", "--window", ("schedule", "window"), _same),
     ("until", "--until", ("schedule", "until"), _same),
     ("overrun", "--overrun", ("schedule", "overrun"), _same),
+    ("grace_seconds", "--grace", ("schedule", "grace_seconds"), _same),
 )
 
 

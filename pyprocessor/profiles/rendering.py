@@ -135,4 +135,5 @@ def _schedule(profile: Profile) -> dict[str, Any]:
         window=None if schedule.window is None else window_text(schedule.window),
         until=None if schedule.until is None else time_text(schedule.until),
         overrun=schedule.overrun.value,
+        grace_seconds=schedule.grace_seconds,
     )

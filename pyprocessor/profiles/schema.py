@@ -226,6 +226,10 @@ class Schedule(Section):
         "Files that still run when the time is up: finish them, or end them for a later run to do.",
         _SCHEDULE.overrun.value,
     )
+    grace_seconds: seconds(0, 86400) | None = key(  # type: ignore[valid-type]
+        "How long running files have to finish once the run is told to end (SIGTERM); 0 ends them at once.",
+        _SCHEDULE.grace_seconds,
+    )
 
 
 class ErrorHandling(Section):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass
 
 from pyprocessor.errors import OutputUnwritable
@@ -13,6 +15,8 @@ from pyprocessor.publish.refusals import unwritable
 NAME = b".pyprocessor"
 _BLOCK_BYTES = 4096
 """A single byte may find room beside the name of its file, where there is none for anything else."""
+CONTROL_SOCKET = b"control.sock"
+"""In the state folder, as long as a run has it: see `engine/control`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +83,18 @@ def try_a_write(folder: bytes) -> None:
     finally:
         if os.path.lexists(probe):
             os.unlink(probe)
+
+
+def remove_socket(folder: int, *, inode: int | None = None) -> None:
+    """Removes the control socket from the opened state folder, if there is one; with `inode`, only that very one.
+
+    Raises OSError, FileExistsError where something else has its name.
+    """
+    try:
+        found = os.stat(CONTROL_SOCKET, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise FileExistsError(errno.EEXIST, "something else has its name, control.sock")
+    if inode is None or found.st_ino == inode:
+        os.unlink(CONTROL_SOCKET, dir_fd=folder)

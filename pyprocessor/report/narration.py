@@ -155,10 +155,11 @@ def progress_line(snapshot: RunSnapshot) -> str:
     """The line that scripts read. Success is the share of the files done that did not fail, none before the first;
     memory is in 10^6 bytes."""
     success = 100.0 * (snapshot.done - snapshot.failed) / snapshot.done if snapshot.done else 0.0
+    ready = "paused" if snapshot.state.paused else clock(snapshot.eta_seconds)
     return (
         f"Progress: {snapshot.done}/{snapshot.total} ({success:.1f}% success) | Active: {snapshot.active}"
         f" | Failed: {snapshot.failed} | Memory: {snapshot.memory_bytes / 1e6:.1f}MB"
-        f" | CPU: {snapshot.cpu_percent:.1f}% | ETA: {clock(snapshot.eta_seconds)}"
+        f" | CPU: {snapshot.cpu_percent:.1f}% | ETA: {ready}"
     )
 
 
@@ -258,7 +259,7 @@ def _progress_message(snapshot: RunSnapshot) -> Message:
         *("done", "total", "total_is_final", "succeeded", "failed", "skipped", "active", "memory_bytes"),
         *("cpu_percent", "elapsed_seconds", "eta_seconds", "eta_low_seconds", "eta_high_seconds", "draining"),
     )
-    fields = tuple((name, getattr(snapshot, name)) for name in names)
+    fields = (*((name, getattr(snapshot, name)) for name in names), ("state", snapshot.state.value))
     return Message(Level.INFO, "progress", progress_line(snapshot), fields)
 
 

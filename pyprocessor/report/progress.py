@@ -143,7 +143,7 @@ class Bars(Narrator):
             return video
         more = "" if snapshot.total_is_final else "+"
         failed = f", {snapshot.failed} failed" if snapshot.failed else ""
-        ending = " | stopping" if snapshot.draining else ""
+        ending = " | paused" if snapshot.state.paused else " | stopping" if snapshot.draining else ""
         return (
             f"{snapshot.done}/{snapshot.total}{more} files{failed} | {video} | {size(snapshot.memory_bytes)}"
             f" | CPU {snapshot.cpu_percent:.0f}% | ETA {eta(snapshot)}{ending}"

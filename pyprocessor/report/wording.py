@@ -96,6 +96,8 @@ def clock(seconds: float | None) -> str:
 def eta(snapshot: RunSnapshot) -> str:
     """When the run will be done, with its band: `0:12:30 (0:10:00-0:15:40)`, `over 0:10:00`, or `unknown`."""
     low, high = snapshot.eta_low_seconds, snapshot.eta_high_seconds
+    if snapshot.state.paused:
+        return "when resumed"
     if snapshot.eta_seconds is None:
         return "unknown" if low is None else f"over {clock(low)}"
     if low is None or high is None:

@@ -12,6 +12,7 @@ from pyprocessor.engine.system.cgroups import core_count
 from pyprocessor.engine.system.filesystems import NETWORK_FILE_SYSTEMS, network_filesystem
 from pyprocessor.engine.system.processes import be_polite, is_alive, kill_group, process_identity
 from pyprocessor.engine.system.sampler import Sampler
+from pyprocessor.engine.system.sockets import address as socket_address
 
 __all__ = [
     "NETWORK_FILE_SYSTEMS",
@@ -22,4 +23,5 @@ __all__ = [
     "kill_group",
     "network_filesystem",
     "process_identity",
+    "socket_address",
 ]

@@ -1,0 +1,71 @@
+"""Finding the run of an output folder: over its control socket, else in the journal."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from pyprocessor.cli.paths import output_folder
+from pyprocessor.engine.caller import Unanswered, ask
+from pyprocessor.engine.protocol import Answer, Request
+from pyprocessor.engine.system import is_alive
+from pyprocessor.errors import UsageError
+from pyprocessor.journal.database import is_there
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.rows import RunRow
+from pyprocessor.models import display
+from pyprocessor.publish.state_folder import state_folder
+
+TRIES = 2
+BETWEEN_SECONDS = 0.5
+"""A run that begins or ends right now has no socket for a moment."""
+
+
+class Contact:
+    """The run of one output folder, as far as it can be reached; raises `UsageError` where there never was one."""
+
+    def __init__(self, given: str) -> None:
+        self.output = output_folder(given)
+        self.folder = state_folder(self.output).path
+        self.shown = display(self.output)
+        if not os.path.isdir(self.folder) or not is_there(self.folder):
+            raise UsageError(f"{self.shown} holds no journal; name the --output folder of a run.")
+
+    def ask(self, request: Request) -> Answer | None:
+        """What the run answers; None where nobody answers, and `living` tells whether a run is there all the same."""
+        for left in reversed(range(TRIES)):
+            try:
+                return ask(self.folder, request)
+            except Unanswered:
+                if self.living() is None:
+                    return None
+                if left:
+                    time.sleep(BETWEEN_SECONDS)
+        return None
+
+    def living(self) -> RunRow | None:
+        """The run whose engine lives, by the journal's pid and start time."""
+        with self.journal() as journal:
+            for run in journal.open_runs():
+                if is_alive(run.engine):
+                    return run
+        return None
+
+    def journal(self) -> JournalReader:
+        """The journal, to be closed by the caller."""
+        return JournalReader.read_only(self.folder)
+
+    def told(self, run: RunRow, kind: str) -> bool:
+        """Whether the run has journaled an event of this kind."""
+        with self.journal() as journal:
+            return any(event.kind == kind for event in journal.events(run_id=run.id))
+
+    def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for something to become true; False where it did not in time."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(BETWEEN_SECONDS / 5)
+        return True

@@ -1,0 +1,37 @@
+"""Local sockets in folders of any name: their addresses are shorter than paths may be (107 bytes on Linux)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+LONGEST_ADDRESS = 107 if sys.platform == "linux" else 103
+"""Bytes of `sun_path` less the one that ends it."""
+_OPENED = "/proc/self/fd"
+
+
+@contextlib.contextmanager
+def address(folder: bytes, opened: int, name: bytes, *, by_descriptor: bool | None = None) -> Iterator[bytes]:
+    """An address of the socket `name` in a folder, to be bound or connected to inside the context.
+
+    `opened` is a descriptor of that folder. A path that is too long goes through it where the system shows descriptors
+    as paths; elsewhere the folder becomes the current one for the time of the context, which other threads would
+    notice. `by_descriptor` says which way, for tests.
+    """
+    path = os.path.join(folder, name)
+    if len(path) <= LONGEST_ADDRESS and by_descriptor is None:
+        yield path
+    elif by_descriptor if by_descriptor is not None else os.path.exists(f"{_OPENED}/{opened}"):
+        yield b"%s/%d/%s" % (_OPENED.encode(), opened, name)
+    else:
+        before = os.open(".", os.O_RDONLY)
+        try:
+            os.fchdir(opened)
+            try:
+                yield name
+            finally:
+                os.fchdir(before)
+        finally:
+            os.close(before)

@@ -1,0 +1,53 @@
+"""A file stands still for the governor, for the user, or for both; neither wakes what the other stopped."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyprocessor.engine.pool import Active
+from pyprocessor.models import Cost
+from pyprocessor.plan.ready import Entry
+
+
+@pytest.fixture
+def job() -> Active:
+    """A job whose ffmpeg was spawned at the time 100."""
+    from pyprocessor.costs import CostClass  # noqa: F401 - the class is only a key here
+
+    entry = Entry.__new__(Entry)
+    made = Active(entry, "a.mp4", 10.0, 0, 0, 0, False)
+    made.started_seconds = 100.0
+    return made
+
+
+def test_one_reason_after_another(job: Active) -> None:
+    """With one reason at a time, each change is told to the ffmpeg, once."""
+    assert job.suspend(110.0)
+    assert not job.suspend(111.0)
+    assert job.resume(112.0)
+    assert not job.resume(113.0)
+    assert job.freeze(120.0)
+    assert job.thaw(125.0)
+    assert not job.is_still
+    assert job.active_seconds(130.0) == 30.0 - 2.0 - 5.0
+
+
+def test_the_governor_does_not_wake_what_the_user_stopped(job: Active) -> None:
+    """Suspended, frozen, resumed: it stands still until the user lets it go."""
+    assert job.suspend(110.0)
+    assert not job.freeze(111.0)
+    assert not job.resume(112.0)
+    assert job.is_still
+    assert job.active_seconds(500.0) == 10.0
+    assert job.thaw(600.0)
+    assert job.active_seconds(601.0) == 11.0
+
+
+def test_the_user_does_not_wake_what_the_governor_stopped(job: Active) -> None:
+    """Frozen, suspended, thawed: memory is as short as it was."""
+    assert job.freeze(110.0)
+    assert not job.suspend(111.0)
+    assert not job.thaw(112.0)
+    assert job.is_still
+    assert job.resume(113.0)
+    assert job.active_seconds(114.0) == 11.0
