@@ -36,7 +36,7 @@ FIRST_PAUSE_SECONDS = 0.05
 """Doubled after each try: together 0.75 s, in which a forkserver that was killed is back."""
 FAREWELL_SECONDS = 1.0
 """How long a process may take from closing its pipe to having ended."""
-_NOBODY_KNOWS = 255
+NOBODY_KNOWS = 255
 """The exit code that multiprocessing makes up where the forkserver, which alone would know, is gone."""
 
 
@@ -120,7 +120,7 @@ class Child:
         except (EOFError, ConnectionResetError, BrokenPipeError) as error:
             if not self._spoke and self.join(FAREWELL_SECONDS):
                 code = self.exit_code
-                if code is not None and 0 < code != _NOBODY_KNOWS:
+                if code is not None and 0 < code != NOBODY_KNOWS:
                     raise ChildUnstartable(
                         f"A process that pyprocessor started ended at once, with exit code {code}; what it said above "
                         "tells why. If it says nothing, see that memory and the installation are in order "

@@ -13,7 +13,7 @@ from pyprocessor.errors import JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.queries import QUERIES, SCHEMA
 from pyprocessor.models import TRANSITIONS, display
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = b"journal.sqlite3"
 BUSY_SECONDS = 10.0
 """How long a statement waits for a reader or a writer in another process."""
