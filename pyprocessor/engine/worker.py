@@ -52,6 +52,7 @@ from pyprocessor.engine.messages import (
     WorkItem,
 )
 from pyprocessor.engine.patience import beat_seconds
+from pyprocessor.engine.refused import refused
 from pyprocessor.engine.system import be_polite
 from pyprocessor.engine.told import told
 from pyprocessor.errors import FailureKind, JobError, PublishError
@@ -250,7 +251,7 @@ class _Worker:
         self._advance(attempt, None)
 
     def _resume(self, attempt: _Attempt, finished: Finished) -> None:
-        attempt.killed = finished.signal == signal.SIGKILL and finished.ended_by is None
+        attempt.killed = finished.killed
         if self._ending:
             self._interrupted(attempt)
         elif attempt.item.job_id in self._shed and finished.returncode != 0:
@@ -279,8 +280,10 @@ class _Worker:
             raise  # the engine is gone, which is no failure of the job
         except JobError as error:
             self._failed(attempt, error.kind, str(error))
+        except MemoryError:
+            self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
         except OSError as error:
-            self._failed(attempt, FailureKind.INFRASTRUCTURE, f"The operating system refused: {error}.")
+            self._failed(attempt, *refused(error, attempt.item.source.path))
         except Exception as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
             attempt.transcript.append(traceback.format_exc())
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
