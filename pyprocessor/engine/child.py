@@ -170,6 +170,18 @@ class Child:
         self._process.join(timeout_seconds)
         return not self._process.is_alive()
 
+    def bury(self, timeout_seconds: float) -> bool:
+        """Wait for a process that was killed; True when it is gone.
+
+        One that hangs in a call to a disk that does not answer is not: it is left to the system, and multiprocessing is
+        told not to wait for it when this program ends, which it would do for ever.
+        """
+        gone = self.join(timeout_seconds)
+        if not gone:
+            with contextlib.suppress(KeyError):
+                multiprocessing.process._children.remove(self._process)  # type: ignore[attr-defined]
+        return gone
+
 
 def _started(context: BaseContext, entry: Callable[[Any, Any], None], arguments: tuple[object, ...], name: str) -> Any:
     """A process that was started, if need be by a new forkserver: the one there was may have been killed."""

@@ -63,9 +63,10 @@ class Deaths:
         alone = {job.job_id: self._dispatch.runs_alone(job) for job in running}
         process.child.kill()
         self._dispatch.processes.remove(process)
-        gone = not process.jobs or wait_gone(process.identity, FAREWELL_SECONDS)
-        if process.jobs and gone:
-            process.child.join(FAREWELL_SECONDS)  # for its exit code
+        gone = True
+        if process.jobs:
+            gone = wait_gone(process.identity, FAREWELL_SECONDS)
+            process.child.bury(FAREWELL_SECONDS if gone else 0.0)  # for its exit code, too
         self._count_stillborn(process)
         exit_code = process.child.exit_code
         if gone:  # one that hangs stays known as open, so that the next run looks for it

@@ -165,7 +165,7 @@ class Discovery:
         """End the scout: nothing more is to be found."""
         if self._scout is not None:
             self._scout.kill()
-            self._scout.join(5.0)
+            self._scout.bury(5.0)
             self._scout = None
         self._to_ask.clear()
         self._asked.clear()
@@ -191,13 +191,14 @@ class Discovery:
             self._scout.send(Close())
             if not self._scout.join(5.0):
                 self._scout.kill()
+                self._scout.bury(5.0)
             self._scout.connection.close()
             self._scout = None
 
     def _replace_scout(self, what: str, now: float) -> Iterator[Finding]:
         assert self._scout is not None
         self._scout.kill()
-        self._scout.join(5.0)
+        self._scout.bury(5.0)
         self._scout = None
         self._lives -= 1
         culprit, self._open = self._open, None
