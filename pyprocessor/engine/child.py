@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver, spawn
+from multiprocessing import forkserver, spawn, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from pyprocessor.engine.system import kill_group, process_identity
 from pyprocessor.errors import ChildUnstartable
 from pyprocessor.models import ProcessIdentity
+from pyprocessor.publish.scratch import make_scratch, sweep_scratch
 
 PRELOADED = (
     "pyprocessor.engine.worker",
@@ -31,12 +33,14 @@ PRELOADED = (
 )
 """What a forkserver imports once for all its children; a name that does not exist is passed over without a word."""
 NAME_PREFIX = "pyprocessor-"
+LONGEST_SOCKET_FOLDER = 80
+"""Bytes: a socket's path has 107 at most on Linux, 103 on macOS."""
 START_TRIES = 5
 FIRST_PAUSE_SECONDS = 0.05
 """Doubled after each try: together 0.75 s, in which a forkserver that was killed is back."""
 FAREWELL_SECONDS = 1.0
 """How long a process may take from closing its pipe to having ended."""
-_NOBODY_KNOWS = 255
+NOBODY_KNOWS = 255
 """The exit code that multiprocessing makes up where the forkserver, which alone would know, is gone."""
 
 
@@ -50,6 +54,7 @@ def context(method: str | None = None) -> BaseContext:
     chosen = multiprocessing.get_context(method or start_method())
     _spare_the_main_module()
     if chosen.get_start_method() == "forkserver":
+        _have_sockets_swept()
         chosen.set_forkserver_preload(list(PRELOADED))
     return chosen
 
@@ -58,6 +63,26 @@ def warm_up() -> None:
     """Have the process that starts ours begin with its imports (0.2 s of CPU time) while this one does its own."""
     if context().get_start_method() == "forkserver":
         forkserver.ensure_running()
+
+
+def _have_sockets_swept() -> None:
+    """Keep the forkserver's socket in a folder that a later run removes, should this one be killed.
+
+    multiprocessing would make one itself, `pymp-...`, that nobody could tell to be left behind.
+    """
+    known: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if known.get("tempdir") is not None:
+        return
+    sweep_scratch()
+    try:
+        scratch = make_scratch()
+    except OSError:
+        return  # there is no room: multiprocessing will say so, if it needs one
+    if len(os.fsencode(scratch.path)) > LONGEST_SOCKET_FOLDER:
+        scratch.remove()
+        return
+    known["tempdir"] = scratch.path
+    util.Finalize(None, scratch.remove, exitpriority=-100)
 
 
 def _spare_the_main_module() -> None:
@@ -120,7 +145,7 @@ class Child:
         except (EOFError, ConnectionResetError, BrokenPipeError) as error:
             if not self._spoke and self.join(FAREWELL_SECONDS):
                 code = self.exit_code
-                if code is not None and 0 < code != _NOBODY_KNOWS:
+                if code is not None and 0 < code != NOBODY_KNOWS:
                     raise ChildUnstartable(
                         f"A process that pyprocessor started ended at once, with exit code {code}; what it said above "
                         "tells why. If it says nothing, see that memory and the installation are in order "
@@ -144,6 +169,18 @@ class Child:
         """Wait for the process to be gone; True when it is."""
         self._process.join(timeout_seconds)
         return not self._process.is_alive()
+
+    def bury(self, timeout_seconds: float) -> bool:
+        """Wait for a process that was killed; True when it is gone.
+
+        One that hangs in a call to a disk that does not answer is not: it is left to the system, and multiprocessing is
+        told not to wait for it when this program ends, which it would do for ever.
+        """
+        gone = self.join(timeout_seconds)
+        if not gone:
+            with contextlib.suppress(KeyError):
+                multiprocessing.process._children.remove(self._process)  # type: ignore[attr-defined]
+        return gone
 
 
 def _started(context: BaseContext, entry: Callable[[Any, Any], None], arguments: tuple[object, ...], name: str) -> Any:

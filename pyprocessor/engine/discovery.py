@@ -167,7 +167,7 @@ class Discovery:
         """End the scout: nothing more is to be found."""
         if self._scout is not None:
             self._scout.kill()
-            self._scout.join(REAP_SECONDS)
+            self._scout.bury(REAP_SECONDS)
             self._scout = None
         self._to_ask.clear()
         self._asked.clear()
@@ -193,13 +193,14 @@ class Discovery:
             self._scout.send(Close())
             if not self._scout.join(5.0):
                 self._scout.kill()
+                self._scout.bury(5.0)
             self._scout.connection.close()
             self._scout = None
 
     def _replace_scout(self, what: str, now: float) -> Iterator[Finding]:
         assert self._scout is not None
         self._scout.kill()
-        self._scout.join(REAP_SECONDS)
+        self._scout.bury(REAP_SECONDS)
         self._scout = None
         self._lives -= 1
         culprit, self._open = self._open, None
@@ -292,9 +293,8 @@ class Discovery:
             yield known
             return
         cached = self._memory.media(source.path, source.size_bytes, source.mtime_ns) if self._memory else None
-        again = cached is None or (cached.media is None and self._request.retry_failed)
         asking = _Asking(candidate, found)
-        if cached is None or again or retry.again_in_next_run(cached.failure):
+        if cached is None or (cached.media is None and self._request.retry_failed):
             self._to_ask.append(asking)
         else:
             yield self._inspected(asking, cached.media, cached.failure, cached.message, fresh=False)
@@ -358,7 +358,13 @@ class Discovery:
             return False
         match row.state:
             case JobState.FAILED | JobState.QUARANTINED:
-                return not self._request.retry_failed and not retry.again_in_next_run(row.failure)
+                again = retry.again_in_next_run(
+                    row.failure,
+                    attempts=row.attempts,
+                    failed_runs=row.failed_runs,
+                    settings=self._request.profile.errors,
+                )
+                return not self._request.retry_failed and not again
             case JobState.KEPT_SOURCE:
                 return True
             case _:
@@ -372,7 +378,7 @@ class Discovery:
         job = self._job(source, found.output, found.row)
         if media is None:
             kind = failure or FailureKind.BAD_INPUT
-            lasting = fresh and not retry.again_in_next_run(kind)
+            lasting = fresh and retry.lasting(kind)
             return Settled(job, Outcome(OutcomeKind.FAILED, told(source, reason), kind), inspection_failed=lasting)
         try:
             contract(self._request.profile, media)

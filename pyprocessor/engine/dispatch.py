@@ -16,6 +16,7 @@ from pyprocessor.engine.calibrating import Calibration
 from pyprocessor.engine.ledger import Ledger
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.messages import WorkerSetup, WorkItem
+from pyprocessor.engine.patience import patience
 from pyprocessor.engine.pool import Active, BatchProcess, Prepared
 from pyprocessor.engine.schedule import Schedule
 from pyprocessor.engine.waiting import Waiting
@@ -31,6 +32,9 @@ from pyprocessor.tasks.base import Task
 
 FIRST_BATCH_SECONDS = 0.5
 """How long the first batch may wait for as many files as there are cores to be known."""
+
+LISTING_SECONDS = 10.0
+"""How long what is to run alone waits for other files to be found; a listing may go on for as long as the run does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Dispatch:
     @property
     def running(self) -> list[tuple[Active, int]]:
         """Every job that runs, with its threads."""
-        return [(job, process.batch.threads) for process in self.processes for job in process.running]
+        return [(job, job.threads) for process in self.processes for job in process.running]
 
     def work(self) -> list[tuple[CostClass, float]]:
         """Predicted CPU-seconds of what waits, by class and by job, in no order."""
@@ -116,9 +120,9 @@ class Dispatch:
     def _occupied(self) -> int:
         return sum(process.occupied_slots for process in self.processes)
 
-    def is_alone(self, process: BatchProcess) -> bool:
-        """Whether nothing else runs beside this process's one job."""
-        return self.processes == [process] and len(process.sent) <= 1
+    def runs_alone(self, active: Active) -> bool:
+        """Whether no other file is being encoded."""
+        return not any(job is not active and not job.is_encoded for job, _ in self.running)
 
     def reprice(self) -> None:
         """Predict what waits anew with what the cost model knows now."""
@@ -148,7 +152,7 @@ class Dispatch:
     def _form_batches(self, conditions: Conditions) -> None:
         if not self.processes:
             self._alone = False
-            entry = self.waiting.take_alone()
+            entry = self.waiting.take_alone() if self._time_for_those_alone(conditions) else None
             if entry is not None:
                 self._alone = True
                 self._begin(Batch(self._batches + 1, (entry.job_id,), 1, 1, entry.memory_bytes), (entry,))
@@ -191,6 +195,11 @@ class Dispatch:
                 continue
             slots = min(formed.batch.slots, len(entries))
             self._begin(replace(formed.batch, job_ids=tuple(e.job_id for e in entries), slots=slots), entries)
+
+    def _time_for_those_alone(self, conditions: Conditions) -> bool:
+        """Whether nothing else is to be done: what runs alone may be a danger to the run, and holds up all others."""
+        listed = not conditions.more_to_come or conditions.run_seconds > LISTING_SECONDS
+        return listed and not self.waiting.ready
 
     def _is_measured(self) -> bool:
         """Whether attempts of the class that most of the waiting work is of were ever measured."""
@@ -255,11 +264,13 @@ class Dispatch:
                 Active(
                     entry=entry,
                     name=display(row.source.relative),
+                    threads=1 if entry.narrow else batch.threads,
                     media_seconds=row.media_seconds or 0.0,
                     crashes=row.crashes,
                     retries=row.retries_charged,
                     sheds=row.sheds,
                     replace=self._request.overwrite or row.produced is not None,
+                    alone=self._alone,
                 )
             )
         throttling = self._request.profile.throttling
@@ -290,14 +301,14 @@ class Dispatch:
         if job is None:
             return False
         throttling, estimation = self._request.profile.throttling, self._request.profile.estimation
-        threads, model = process.batch.threads, self._calibration.model
+        threads, model = job.threads, self._calibration.model
         job.entry = replace(job.entry, price=model.price(job.entry.cost_class, estimation.memory_safety_factor))
         allowance = conditions.allowance
-        sent = [(other_process, other) for other_process in self.processes for other in other_process.sent]
+        sent = [other for other_process in self.processes for other in other_process.sent]
         verdict = may_start(
             job.entry,
             threads,
-            [_running_job(other, other_process.batch.threads, conditions.now) for other_process, other in sent],
+            [_running_job(other, conditions.now) for other in sent],
             memory_budget(conditions.reading, self._request.profile.batch),
             model,
             concurrency=self._concurrency,
@@ -314,13 +325,13 @@ class Dispatch:
         claimed = self._claimed_bytes + need
         if sent and (allowance.one_only or claimed > allowance.room_bytes):
             return False
-        disk = sum(other.entry.disk_bytes for _, other in sent) + job.entry.disk_bytes
+        disk = sum(other.entry.disk_bytes for other in sent) + job.entry.disk_bytes
         if sent and conditions.reading.free_disk_bytes - disk < throttling.disk_reserve_bytes:
             return False
         self._claimed_bytes, self._told_waiting = claimed, False
         if model.measured_count(replace(job.entry.cost_class, threads=threads)) == 0:
             self._admitted += 1
-        process.send_next(self._prepare(process, job).item)
+        process.send_next(self._prepare(job).item)
         return True
 
     def _tell_of_waiting(self, job: Active, need: int, room: float) -> None:
@@ -330,9 +341,9 @@ class Dispatch:
             text = f"{job.name} waits: it is predicted to take {mebibytes(need)}, and other programs leave "
             self._ledger.notice("warning", f"{text}{mebibytes(max(0, int(room)))} of memory.", job_id=job.job_id)
 
-    def _prepare(self, process: BatchProcess, job: Active) -> Prepared:
+    def _prepare(self, job: Active) -> Prepared:
         """The job's work item and features, looked up when first asked for, and what it is reckoned with now."""
-        threads = process.batch.threads
+        threads = job.threads
         prepared = job.prepared
         if prepared is None:
             row = self._journal.job(job.job_id)
@@ -341,6 +352,9 @@ class Dispatch:
             cached = self._journal.media(source.path, source.size_bytes, source.mtime_ns)
             assert cached is not None
             assert cached.media is not None
+            features = self._task.features(self._request.profile, cached.media)
+            predicted = self._calibration.predict(features, threads)
+            limits = patience(self._request.profile.errors, predicted, features)
             item = WorkItem(
                 job_id=job.job_id,
                 task=row.task,
@@ -349,8 +363,10 @@ class Dispatch:
                 threads=threads,
                 partial=partial_name(row.id, row.attempts + 1, self._request.profile.extension),
                 output=row.output,
+                stall_seconds=limits.stall_seconds,
+                wall_limit_seconds=limits.wall_limit_seconds,
             )
-            prepared = job.prepared = Prepared(item, self._task.features(self._request.profile, cached.media))
+            prepared = job.prepared = Prepared(item, features)
         job.predicted = self._calibration.predict(prepared.features, threads)
         job.need_bytes = memory_need(job.entry, threads)
         return prepared
@@ -367,11 +383,11 @@ def _running(process: BatchProcess, now: float) -> Running:
     return Running(slots, process.memory_bytes, threads, left / slots if slots else 0.0)
 
 
-def _running_job(job: Active, threads: int, now: float) -> RunningJob:
+def _running_job(job: Active, now: float) -> RunningJob:
     return RunningJob(
         cost_class=job.entry.cost_class,
-        threads=threads,
-        predicted_bytes=max(memory_need(job.entry, threads), job.likely_bytes),
+        threads=job.threads,
+        predicted_bytes=max(memory_need(job.entry, job.threads), job.likely_bytes),
         memory_bytes=job.memory_bytes,
         age_seconds=max(0.0, now - job.started_seconds),
     )

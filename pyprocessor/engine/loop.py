@@ -26,6 +26,7 @@ from pyprocessor.costs import CostModel
 from pyprocessor.engine.calibrating import learned
 from pyprocessor.engine.child import context
 from pyprocessor.engine.course import Pause, Wish
+from pyprocessor.engine.deaths import Deaths
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
 from pyprocessor.engine.hold import Held, hold
@@ -33,6 +34,7 @@ from pyprocessor.engine.interrupt import Interrupts
 from pyprocessor.engine.ledger import INTERRUPTED, Ledger
 from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.messages import (
+    Alive,
     Closed,
     Encoded,
     Ended,
@@ -48,15 +50,16 @@ from pyprocessor.engine.messages import (
 from pyprocessor.engine.opening import marking_damage, open_journal
 from pyprocessor.engine.outlook import Outlook
 from pyprocessor.engine.pool import Active, BatchProcess
-from pyprocessor.engine.recovery import begin_run, drop_partial, recover, refuse_if_busy, was_published
+from pyprocessor.engine.recovery import begin_run, drop_partial, recover, refuse_if_busy, set_aside
 from pyprocessor.engine.schedule import Phase, Schedule
+from pyprocessor.engine.silence import Silence
 from pyprocessor.engine.steering import Steering
 from pyprocessor.engine.system import network_filesystem, process_identity
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
-from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
+from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Overrun, Standing, Usage, display
+from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, Standing, Usage, display
 from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
 from pyprocessor.tasks.registry import task
 
@@ -65,9 +68,6 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 SETTLE_SECONDS = 10.0
 """How long processes that were told to end may take before they are killed."""
-STILLBORN_AT_MOST = 10
-"""Batch processes in a row that end before they begin a file: more will not help."""
-NO_MEMORY = "memory ran out and the system killed its ffmpeg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +161,20 @@ class _Run:
             self._ledger.notice("error", rebuilt)
         for note in recover(journal, folder, request.output, behind=behind):
             self._ledger.notice(note.level, note.text)
+        for sentence in set_aside(journal, request.profile.errors.max_killed_runs):
+            self._ledger.notice("warning", sentence)
         work = task(TASK)
         self._discovery = Discovery(request, work, self._calibration, journal, context, self._began)
         self._watch = Watch(request, journal, self._ledger, self._calibration, self._began, cores=cores)
         self._dispatch = Dispatch(
             request, context, folder, self._run_id, work, journal, self._ledger, self._calibration
         )
+        self._silence = Silence(request.profile.errors)
         self._grants: list[tuple[BatchProcess, Grant]] = []
         self._taken = 0
         self._end_by = math.inf
         self._disk_trouble = False
-        self._stillborn = 0
+        self._deaths = Deaths(request, folder, journal, self._ledger, self._dispatch, self._watch)
         self._schedule = Schedule.begin(request.profile.schedule, local_time())
         self._phase = Phase.OPEN
         self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
@@ -190,6 +193,8 @@ class _Run:
                     for process in tuple(self._dispatch.processes):
                         if process.connection in heard:
                             self._hear(process, now)
+                    for process in self._silence.too_long(self._dispatch.processes):
+                        self._died(process, now, silent=True)
                     self._dispatch.waiting.take_up_retries(now)
                     self._observe(now)
                 self._send_grants()
@@ -246,7 +251,7 @@ class _Run:
             return ExitCode.OUTPUT_UNWRITABLE
         if self._steering.course.wish > Wish.GO_ON and unfinished:
             return self._steering.course.exit_code
-        if self._dispatch.waiting.late or (self._phase is Phase.OVER and unfinished):
+        if self._deaths.left_undecided or self._dispatch.waiting.late or (self._phase is Phase.OVER and unfinished):
             return ExitCode.TRY_AGAIN
         if self._tally.failed or self._tally.failed_before or self._tally.troubles:
             return ExitCode.SOME_FAILED
@@ -319,9 +324,9 @@ class _Run:
         files = self._discovery.files
         said = self._discovery.handle(now) if self._discovery.connection in heard else ()
         for finding in itertools.chain(said, self._discovery.check(now)):
-            entry = self._ledger.take(finding)
-            if entry is not None:
-                self._dispatch.waiting.ready.add(entry)
+            again = self._ledger.take(finding)
+            if again is not None:
+                self._dispatch.waiting.take_in(again)
                 self._taken += 1
                 if self._request.limit is not None and self._taken >= self._request.limit:
                     self._discovery.stop()
@@ -333,6 +338,7 @@ class _Run:
     # ------------------------------------------------------------ what batch processes say
 
     def _hear(self, process: BatchProcess, now: float) -> None:
+        self._silence.heard(process)
         try:
             for message in process.child.receive():
                 self._message(process, message, now)
@@ -342,8 +348,8 @@ class _Run:
     def _message(self, process: BatchProcess, message: FromWorker, now: float) -> None:
         match message:
             case Started(job_id):
-                self._stillborn, process.began = 0, True
-                self._ledger.started(process.jobs[job_id], process.identity, process.batch.threads)
+                self._deaths.began(process)
+                self._ledger.started(process.jobs[job_id], process.identity)
             case Spawned(job_id, ffmpeg):
                 active = process.jobs[job_id]
                 process.spawned(active, ffmpeg, now, frozen=self._steering.is_frozen)
@@ -361,26 +367,25 @@ class _Run:
             case Published(job_id, facts, usage):
                 active = process.let_go(job_id)
                 self._ledger.published(active, facts, usage)
-                self._learn(process, active, facts, usage)
+                self._learn(active, facts, usage)
             case Ended(job_id, outcome, usage, killed):
-                self._ended(process, process.let_go(job_id), outcome, usage, killed, now)
+                self._ended(process.let_go(job_id), outcome, usage, killed, now)
             case HandedBack(job_ids):
                 for job_id in job_ids:
                     self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
-            case Closed():
-                pass  # the end-of-file that follows is the end, with or without this farewell
+            case Alive() | Closed():
+                pass  # that it was said is all; the end-of-file that follows a farewell is the end, with or without it
 
-    def _learn(self, process: BatchProcess, active: Active, facts: OutputFacts, usage: Usage) -> None:
+    def _learn(self, active: Active, facts: OutputFacts, usage: Usage) -> None:
         if active.prepared is not None:
             features = active.prepared.features
-            self._note(self._calibration.observe(features, process.batch.threads, usage, facts.size_bytes))
+            self._note(self._calibration.observe(features, active.threads, usage, facts.size_bytes))
             self._dispatch.reprice()
 
-    def _ended(
-        self, process: BatchProcess, active: Active, outcome: Outcome, usage: Usage | None, killed: bool, now: float
-    ) -> None:
+    def _ended(self, active: Active, outcome: Outcome, usage: Usage | None, killed: bool, now: float) -> None:
         """An attempt ended without an output. A SIGKILL that nobody of us sent is memory's doing only with evidence."""
         self._watch.freed(now)
+        alone = self._dispatch.runs_alone(active)
         if outcome.failure is FailureKind.DISK:
             self._disk_full(outcome.reason, now)
             if active.state is JobState.PUBLISHING:
@@ -389,46 +394,13 @@ class _Run:
                 return
             outcome = INTERRUPTED
         elif killed and outcome.failure is not None and self._watch.killed_for_memory():
-            if self._dispatch.is_alone(process):
-                outcome = Outcome(
-                    OutcomeKind.FAILED,
-                    f"{active.name}: {NO_MEMORY}, though nothing ran beside it.",
-                    FailureKind.RESOURCE,
-                )
-            else:
-                outcome = Outcome(OutcomeKind.SHED, f"{active.name}: {NO_MEMORY}; it is done later.")
-                self._ledger.notice("warning", outcome.reason, job_id=active.job_id)
-        self._dispatch.waiting.put_back(self._ledger.ended(active, outcome, usage), now)
+            outcome = self._deaths.of_memory(active, "its ffmpeg", alone=alone)
+        self._dispatch.waiting.put_back(self._ledger.ended(active, outcome, usage, alone=alone), now)
 
-    def _died(self, process: BatchProcess, now: float) -> None:
+    def _died(self, process: BatchProcess, now: float, *, silent: bool = False) -> None:
         """The process is gone, or given up on. Whatever it still owned is charged to it, exit code 0 or not."""
-        process.child.kill()
-        self._dispatch.processes.remove(process)
-        if process.jobs and not process.began and not process.draining:
-            self._stillborn += 1
-            if self._stillborn >= STILLBORN_AT_MOST:
-                raise ChildUnstartable(
-                    f"{self._stillborn} batch processes in a row ended before they began a file; see whether something "
-                    "on this system kills them (memory limits, security software), and run the same command again."
-                )
-        self._journal.end_batch(process.batch.id, process.child.exit_code)
         self._grants = [(owner, grant) for owner, grant in self._grants if owner is not process]
-        waiting = self._dispatch.waiting
-        for active in tuple(process.jobs.values()):
-            process.let_go(active.job_id)
-            if active.prepared is not None:
-                drop_partial(self._folder, active.prepared.item.partial)
-            if active.state is JobState.RUNNING and not process.ending:
-                waiting.put_back(self._ledger.crashed(active), now)
-            elif active.state is JobState.PUBLISHING:
-                row = self._journal.job(active.job_id)
-                assert row is not None
-                if row.granted is not None and was_published(self._request.output, row):
-                    self._ledger.published(active, row.granted, None)
-                else:
-                    waiting.put_back(self._ledger.returned(active), now)
-            else:
-                waiting.put_back(self._ledger.returned(active), now)
+        self._deaths.bury(process, now, silent=silent)
 
     # ------------------------------------------------------------ what batch processes are given
 

@@ -38,7 +38,10 @@ class WorkerSetup:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One job to do. `partial` is the temporary name, `output` the final one below the output root."""
+    """One job to do. `partial` is the temporary name, `output` the final one below the output root.
+
+    `stall_seconds` is how long its ffmpeg may go without progress, `wall_limit_seconds` how long it may take in all.
+    """
 
     job_id: str
     task: str
@@ -47,6 +50,8 @@ class WorkItem:
     threads: int
     partial: str
     output: bytes
+    stall_seconds: float
+    wall_limit_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +176,11 @@ class HandedBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """Said every few seconds, whatever else there is to say; a process that is silent for long is given up on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The last message of a batch process that ends as it should."""
 
@@ -274,5 +284,5 @@ class Compared:
 
 
 ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
-FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Closed
+FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Alive | Closed
 FromScout = Found | Listed | Inspecting | Inspected | Compared

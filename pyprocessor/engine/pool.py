@@ -47,7 +47,8 @@ class Prepared:
 
 @dataclass(slots=True)
 class Active:
-    """A job that a batch process holds. `replace` says that its publish may take the place of an existing file.
+    """A job that a batch process holds, with the `threads` its ffmpeg gets. `replace` says that its publish may take
+    the place of an existing file, and `alone` that nothing is to run beside it.
 
     From when it is about to be sent, `predicted` (for its threads) is known, and `need_bytes` is the memory it is
     reckoned with: the prediction with its margin, `likely_bytes` being more where others of its kind have turned out to
@@ -57,11 +58,13 @@ class Active:
 
     entry: Entry
     name: str
+    threads: int
     media_seconds: float
     crashes: int
     retries: int
     sheds: int
     replace: bool
+    alone: bool = False
     state: JobState = JobState.ASSIGNED
     attempt_id: int | None = None
     progress_seconds: float = 0.0
@@ -211,6 +214,11 @@ class BatchProcess:
         more was measured."""
         bound = self.batch.memory_budget_bytes * self.occupied_slots // self.batch.slots
         return max(bound, sum(job.reserved_bytes for job in self.running if not job.is_encoded))
+
+    @property
+    def bytes_to_settle(self) -> int:
+        """Predicted size of the outputs that it may be reading back, or waiting for the disk to take."""
+        return sum(job.entry.disk_bytes for job in self.jobs.values() if job.is_encoded)
 
     @property
     def unsent(self) -> list[Active]:

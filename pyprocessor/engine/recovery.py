@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass, replace
 
 from pyprocessor.engine.recall import Receipts, recalled
 from pyprocessor.engine.scan import existing_output
-from pyprocessor.engine.system import is_alive, kill_group
-from pyprocessor.errors import OutputBusy, PublishError
+from pyprocessor.engine.system import is_alive, kill_group, wait_gone
+from pyprocessor.errors import FailureKind, OutputBusy, PublishError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow, Made
-from pyprocessor.models import Outcome, OutcomeKind, ProcessIdentity, display
+from pyprocessor.models import JobState, Outcome, OutcomeKind, ProcessIdentity, display
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.publish.state_folder import StateFolder
 
+SETTLE_SECONDS = 5.0
+"""How long processes that were killed may take to be gone."""
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file was done.")
 
 
@@ -52,11 +55,12 @@ def recover(journal: Journal, folder: StateFolder, output_root: bytes, *, behind
     Call `refuse_if_busy` before.
     """
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
-    notes = [
-        Note(f"Ended process {batch.worker.pid}, which an earlier run had left behind.")
-        for batch in journal.open_batches()
-        if kill_group(batch.worker)
-    ]
+    left = [batch.worker for batch in journal.open_batches() if kill_group(batch.worker)]
+    notes = [Note(f"Ended process {worker.pid}, which an earlier run had left behind.") for worker in left]
+    until = time.monotonic() + SETTLE_SECONDS
+    for worker in left:
+        # What it was publishing is decided by the disk, which it should not touch any more.
+        wait_gone(worker, max(0.0, until - time.monotonic()))
     with journal.transaction():
         journal.abandon_open()
         notes.extend(Note(_settle(journal, folder, output_root, row)) for row in list(journal.publishing_jobs()))
@@ -78,6 +82,23 @@ def recover(journal: Journal, folder: StateFolder, output_root: bytes, *, behind
     if not journal.knows_outputs():
         return [*notes, *_recall(journal, folder)]
     return [*notes, *_catch_up(journal, folder, output_root)] if behind else notes
+
+
+def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
+    """Quarantine jobs that were being worked on when so many runs in a row were killed: they may be what killed them.
+
+    Call `recover` before. Returns a sentence about each.
+    """
+    deadly = [row for row in journal.jobs(JobState.PENDING, journal.run_id) if row.killed_runs >= most_killed_runs]
+    sentences = []
+    for row in deadly:
+        reason = (
+            f"{display(row.source.relative)}: {row.killed_runs} runs in a row were killed while it was being worked "
+            "on, so the file is set aside; --retry-failed tries it again."
+        )
+        journal.finish(row.id, None, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH))
+        sentences.append(reason)
+    return sentences
 
 
 def refuse_if_busy(journal: Journal, output_root: bytes) -> None:

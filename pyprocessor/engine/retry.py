@@ -1,9 +1,12 @@
-"""Whether a failed attempt is tried again, and when: pure functions of the failure and the counts so far.
+"""Whether a failed attempt is tried again, when and how: pure functions of the failure and the counts so far.
 
 Kinds that describe the source (damaged, unsupported) are final. A full disk or a missing permission concerns the whole
 run and is not tried again within it, but the next run takes such jobs up. The rest is transient: it is tried again
 after a pause that doubles, with jitter so that many retries do not start at once. A source that cannot be reached is
 both: a share may come back within moments, or before the next run.
+
+Nothing is tried for ever. What counts are the retries charged, the deaths of batch processes, the runs that ended with
+the job failed, and the runs that were killed while they worked on it; the journal keeps all of them from run to run.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind
+from pyprocessor.models import ErrorSettings
 
 CRASHES_UNTIL_QUARANTINE = 2
-FIRST_DELAY_SECONDS = 1.0
-LONGEST_DELAY_SECONDS = 60.0
+KILLED_RUNS_UNTIL_ALONE = 2
+"""One may have been anything's doing. Alone, a job stands under suspicion for nothing but its own deeds."""
 
 TRANSIENT = frozenset(
     {
@@ -25,16 +29,12 @@ TRANSIENT = frozenset(
         FailureKind.INFRASTRUCTURE,
     }
 )
-NEXT_RUN = frozenset(
-    {
-        FailureKind.DISK,
-        FailureKind.PERMISSION,
-        FailureKind.RESOURCE,
-        FailureKind.UNAVAILABLE,
-        FailureKind.INFRASTRUCTURE,
-    }
-)
-"""Kinds whose cause lies outside the file, so that a later run may well succeed."""
+_OF_THE_OUTPUT = frozenset({FailureKind.DISK, FailureKind.PERMISSION})
+"""To try again costs little and tells little of the file, so every run does."""
+_NEXT_RUN = frozenset({FailureKind.RESOURCE, FailureKind.UNAVAILABLE, FailureKind.INFRASTRUCTURE})
+"""Kinds whose cause lies outside the file, so that a later run may well succeed; but not one run after another."""
+_OF_INSPECTION = frozenset({FailureKind.STALL, FailureKind.CRASH})
+"""While inspecting, these are said after one or two tries: the disk may have been slow to wake up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,17 @@ class Decision:
         return self.delay_seconds is not None
 
 
-def decide(failure: FailureKind, retries_so_far: int, max_retries: int, jitter: float) -> Decision:
+def decide(failure: FailureKind, retries_so_far: int, settings: ErrorSettings, jitter: float) -> Decision:
     """Decide about a failed attempt. `jitter` is a number in [0, 1) that the caller draws."""
-    if failure not in TRANSIENT or retries_so_far >= max_retries:
+    if failure not in TRANSIENT or retries_so_far >= settings.max_retries:
         return Decision(None)
-    doubled = min(FIRST_DELAY_SECONDS * 2**retries_so_far, LONGEST_DELAY_SECONDS)
-    return Decision(doubled * (0.5 + jitter / 2))
+    return Decision(delay_seconds(retries_so_far, settings, jitter))
+
+
+def delay_seconds(retries_so_far: int, settings: ErrorSettings, jitter: float) -> float:
+    """The pause before the next try: doubled with each, up to the longest, and between half of that and all of it."""
+    doubled = settings.retry_delay_seconds * 2.0 ** min(retries_so_far, 64)
+    return min(doubled, settings.max_retry_delay_seconds) * (0.5 + jitter / 2)
 
 
 def quarantined(crashes: int) -> bool:
@@ -61,6 +66,22 @@ def quarantined(crashes: int) -> bool:
     return crashes >= CRASHES_UNTIL_QUARANTINE
 
 
-def again_in_next_run(failure: FailureKind | None) -> bool:
+def alone(*, crashes: int, killed_runs: int, sheds: int, max_sheds: int) -> bool:
+    """Whether a job with this past runs with nothing beside it."""
+    return crashes > 0 or killed_runs >= KILLED_RUNS_UNTIL_ALONE or sheds >= max_sheds
+
+
+def lasting(failure: FailureKind | None) -> bool:
+    """Whether what failed while inspecting is sure to fail again as long as the file stays as it is."""
+    return failure in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED)
+
+
+def bounded(failure: FailureKind | None, *, attempts: int) -> bool:
+    """Whether a job that ended so is tried by later runs, but not by all of them. `attempts` is 0 where it never came
+    to one: inspecting failed."""
+    return failure in _NEXT_RUN or (failure in _OF_INSPECTION and attempts == 0)
+
+
+def again_in_next_run(failure: FailureKind | None, *, attempts: int, failed_runs: int, settings: ErrorSettings) -> bool:
     """True where a job that ended failed in an earlier run is worth a fresh start in this one."""
-    return failure in NEXT_RUN
+    return failure in _OF_THE_OUTPUT or (bounded(failure, attempts=attempts) and failed_runs < settings.max_failed_runs)

@@ -12,10 +12,10 @@ from pyprocessor.plan.ready import Entry, Ready
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The job goes back to the queue after so many seconds.
+    """The job goes to the queue after so many seconds.
 
-    `alone` says that it is then run in a process of its own with nothing beside it: it may have killed its process, or
-    memory was short for it again and again.
+    `alone` says that it is then run in a process of its own with nothing beside it: it may have killed its process or
+    the run, or memory was short for it again and again.
     """
 
     entry: Entry
@@ -54,6 +54,13 @@ class Waiting:
     def next_due(self) -> float:
         """Monotonic time at which the next retry is due; infinity without one."""
         return self._retries[0][0] if self._retries else math.inf
+
+    def take_in(self, again: Again) -> None:
+        """Take a job in that was found."""
+        if again.alone:
+            self._alone.append(again.entry)
+        else:
+            self.ready.add(again.entry)
 
     def put_back(self, again: Again | None, now: float) -> None:
         """Take a job in again; None is a job that is not to come back."""

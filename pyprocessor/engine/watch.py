@@ -108,7 +108,7 @@ class Watch:
             self._journal.add_reading(self.reading)
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
         self._weigh([job for _, job in running.values()], now)
-        self._learn([(job, process.batch.threads) for process, job in running.values()], now)
+        self._learn([job for _, job in running.values()], now)
         decision = govern(
             self._state,
             self.reading,
@@ -162,27 +162,27 @@ class Watch:
         for pid, seen in self._sampler.processes(pids, peaks=False).items():
             pids[pid].weighed(seen.memory_bytes, now)
 
-    def _learn(self, running: Sequence[tuple[Active, int]], now: float) -> None:
+    def _learn(self, running: Sequence[Active], now: float) -> None:
         """Have the cost model learn at once from files that outgrew their prediction or have shown what they take.
 
         What is known of a file that runs is raised with it, what the governor holds its growth against is not.
         """
         news = False
-        for job, threads in running:
+        for job in running:
             if job.prepared is None or job.suspended:
                 continue
             features, model = job.prepared.features, self._calibration.model
             outgrown = job.memory_bytes > max(job.need_bytes, job.likely_bytes)
             steady = job.frames_done >= STEADY_FRAMES and now - job.steady_since >= STEADY_SECONDS
-            if outgrown or (steady and model.measured_count(class_of(features, threads)) == 0):
+            if outgrown or (steady and model.measured_count(class_of(features, job.threads)) == 0):
                 seen = max(job.memory_bytes, job.steady_bytes)
-                news |= self._calibration.glimpse(features, threads, seen, settled=steady)
+                news |= self._calibration.glimpse(features, job.threads, seen, settled=steady)
         if news:
             self.learned = True
             model, factor = self._calibration.model, self._profile.estimation.memory_safety_factor
-            for job, threads in running:
+            for job in running:
                 priced = replace(job.entry, price=model.price(job.entry.cost_class, factor))
-                job.likely_bytes = memory_need(priced, threads)
+                job.likely_bytes = memory_need(priced, job.threads)
 
     def _ramps(self, jobs: Sequence[Active], now: float) -> bool:
         """Whether files that started lately could, at worst, pass what is allowed before the next slow reading."""

@@ -24,8 +24,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 
+from pyprocessor.engine.awake import AwakeClock
 from pyprocessor.engine.joblog import write_crash_log, write_job_log
 from pyprocessor.engine.messages import (
+    Alive,
     Close,
     Closed,
     Drain,
@@ -49,6 +51,8 @@ from pyprocessor.engine.messages import (
     WorkerSetup,
     WorkItem,
 )
+from pyprocessor.engine.patience import beat_seconds
+from pyprocessor.engine.refused import refused
 from pyprocessor.engine.system import be_polite
 from pyprocessor.engine.told import told
 from pyprocessor.errors import FailureKind, JobError, PublishError
@@ -59,13 +63,14 @@ from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import OutputSeal, discard, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
-from pyprocessor.publish.refusals import storage_refuses
 from pyprocessor.publish.state_folder import write_refused
 from pyprocessor.tasks.base import Step, Work
 from pyprocessor.tasks.registry import task
 
 PROGRESS_INTERVAL_SECONDS = 0.5
 POLL_SECONDS = 0.5
+TURN_COUNTS_SECONDS = 5.0
+"""The most that one turn of the loop counts against an ffmpeg: a longer one was spent verifying, or standing still."""
 STOP_GRACE_SECONDS = 3.0
 SOURCE_CHANGED = Outcome(
     OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
@@ -136,12 +141,16 @@ class _Worker:
         self._asked_to_end = False
         self._ending = False
         self._held = False
+        self._clock = AwakeClock(TURN_COUNTS_SECONDS)
+        self._beat_seconds = beat_seconds(setup.profile.errors)
+        self._beat_at = -self._beat_seconds
         self._shed: set[str] = set()
 
     # ------------------------------------------------------------ the loop
 
     def loop(self) -> None:
         while self._accepting or self._waiting or self._running or self._to_verify or self._to_publish:
+            self._beat()
             self._fill_slots()
             if self._to_verify:
                 self._resume(*self._to_verify.popleft())
@@ -154,8 +163,16 @@ class _Worker:
             if self._asked_to_end:
                 self.end()
             self._watch()
+            self._clock.turn()
         self._connection.send(Closed())
         self._receipts.close()
+
+    def _beat(self) -> None:
+        """Say that this process is there. Not from a thread of its own: that would go on while this one is stuck."""
+        now = time.monotonic()
+        if now - self._beat_at >= self._beat_seconds:
+            self._beat_at = now
+            self._connection.send(Alive())
 
     def _receive(self) -> None:
         while self._connection.poll(0):
@@ -219,8 +236,9 @@ class _Worker:
         for attempt in self._running:
             if attempt.run is not None:
                 attempt.run.kill()
-        while any(a.run is not None and a.run.poll(time.monotonic()) is None for a in self._running):
+        while any(a.run is not None and a.run.poll(self._clock()) is None for a in self._running):
             self._selector.select(0.01)
+            self._clock.turn()
         for attempt in (*self._running, *(a for a, _ in self._to_verify), *self._to_publish.values()):
             _discard(attempt)
 
@@ -239,7 +257,7 @@ class _Worker:
         self._advance(attempt, None)
 
     def _resume(self, attempt: _Attempt, finished: Finished) -> None:
-        attempt.killed = finished.signal == signal.SIGKILL and finished.ended_by is None
+        attempt.killed = finished.killed
         if self._ending:
             self._interrupted(attempt)
         elif attempt.item.job_id in self._shed and finished.returncode != 0:
@@ -268,9 +286,10 @@ class _Worker:
             raise  # the engine is gone, which is no failure of the job
         except JobError as error:
             self._failed(attempt, error.kind, str(error))
+        except MemoryError:
+            self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
         except OSError as error:
-            kind = FailureKind.DISK if storage_refuses(error) else FailureKind.INFRASTRUCTURE
-            self._failed(attempt, kind, f"The operating system refused: {error}.")
+            self._failed(attempt, *refused(error, attempt.item.source.path))
         except Exception as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
             attempt.transcript.append(traceback.format_exc())
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
@@ -282,7 +301,9 @@ class _Worker:
             command,
             cwd=self._setup.partials,
             env=self._environment,
-            stall_seconds=self._setup.profile.errors.stall_seconds,
+            clock=self._clock,
+            stall_seconds=attempt.item.stall_seconds,
+            wall_limit_seconds=attempt.item.wall_limit_seconds,
         )
         attempt.run = run
         run.register(self._selector)
@@ -296,7 +317,7 @@ class _Worker:
             run = attempt.run
             if run is None:
                 continue
-            finished = run.poll(now)
+            finished = run.poll(self._clock())
             if finished is not None:
                 self._running.remove(attempt)
                 attempt.run = None

@@ -39,6 +39,9 @@ def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
         return _ended(finished, finished.ended_by, name, lines)
     if finished.signal is not None:
         return _killed(finished.signal, name, lines)
+    # A script around ffmpeg tells of its death as shells do. ffmpeg's own exit codes come with a line that says why.
+    if finished.returncode - _SHELL_SIGNALS in _DEADLY and _cause(lines) is None:
+        return _killed(finished.returncode - _SHELL_SIGNALS, name, lines)
     for rule in _STORAGE_RULES:
         line = rule.search(lines)
         if line is not None:
@@ -51,6 +54,8 @@ def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
             quote = _quoted(_cause(lines) or line) if rule.quote else ""
             return Diagnosis(rule.kind, f"{name}: {rule.sentence}{quote}.")
     cause = _cause(lines)
+    if finished.returncode == _TOLD_TO_END and cause is None:
+        return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg was told to end by another program or by the system.")
     # Without a line that tells more, damage in the file is by far the likeliest reason; trying again will not help.
     return Diagnosis(
         FailureKind.BAD_INPUT, f"{name}: ffmpeg could not process it (exit code {finished.returncode}){_quoted(cause)}."
@@ -97,7 +102,25 @@ def _killed(number: int, name: str, lines: list[str]) -> Diagnosis:
         signal_name = f"signal {number}"
     if signal_name == "SIGXFSZ":
         return Diagnosis(FailureKind.DISK, f"{name}: the output grew larger than this system's limit on file sizes.")
+    if signal_name == "SIGXCPU":
+        return Diagnosis(
+            FailureKind.RESOURCE, f"{name}: ffmpeg used up the CPU time that this system allows a process."
+        )
+    for rule in _SHORTAGE_RULES:
+        # Several encoders abort, or run into nothing, where memory is refused to them.
+        if rule.search(lines) is not None:
+            return Diagnosis(rule.kind, f"{name}: {rule.sentence}.")
+    if signal_name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"):
+        by = "by another program or by the system"
+        return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg was killed {by} ({signal_name}).")
     return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg crashed ({signal_name}){_quoted(_cause(lines))}.")
+
+
+_SHELL_SIGNALS = 128
+_DEADLY = frozenset({4, 6, 7, 8, 9, 11})
+"""SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL and SIGSEGV, as Linux numbers them."""
+_TOLD_TO_END = 255
+"""ffmpeg's exit code after SIGTERM, SIGINT and the like."""
 
 
 # ---------------------------------------------------------------- rules
@@ -133,6 +156,19 @@ _STORAGE_RULES = (
     _rule(FailureKind.DISK, rf"{_ON_OUTPUT}{_AWAY}$", "the disk of the output does not take what is written"),
 )
 """Looked for whatever the exit code. Wherever they are said they are about an output: reading says none of them."""
+
+_SHORTAGE_RULES = (
+    _rule(
+        FailureKind.RESOURCE,
+        r"Cannot allocate memory|malloc of size \d+ failed|insufficient resources|[Oo]ut of memory|std::bad_alloc",
+        "ffmpeg ran out of memory; fewer jobs at once or a faster preset need less",
+    ),
+    _rule(
+        FailureKind.RESOURCE,
+        r"Resource temporarily unavailable|pthread_create.*failed",
+        "ffmpeg could not start a thread: memory, or what this system allows in processes, is used up",
+    ),
+)
 
 _RULES = (
     _rule(
@@ -182,16 +218,7 @@ _RULES = (
         r"Error opening input: Cannot allocate memory",
         "it is damaged: its header asks for more memory than there is",
     ),
-    _rule(
-        FailureKind.RESOURCE,
-        r"Cannot allocate memory|malloc of size \d+ failed|insufficient resources|[Oo]ut of memory|std::bad_alloc",
-        "ffmpeg ran out of memory; fewer jobs at once or a faster preset need less",
-    ),
-    _rule(
-        FailureKind.RESOURCE,
-        r"Resource temporarily unavailable|pthread_create.*failed",
-        "ffmpeg could not start a thread: memory, or what this system allows in processes, is used up",
-    ),
+    *_SHORTAGE_RULES,
     _rule(
         FailureKind.UNSUPPORTED,
         r"no decoder found for|Decoder not found|Decoder \(codec [^)]*\) not found|Unknown decoder",

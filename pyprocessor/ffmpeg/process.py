@@ -38,6 +38,42 @@ def process_identity(pid: int) -> ProcessIdentity:
     return ProcessIdentity(pid, booted + ticks / os.sysconf("SC_CLK_TCK"))
 
 
+def descendants(pid: int) -> list[ProcessIdentity]:
+    """All processes below this one, parents before their children: none below ffmpeg itself, but where a script stands
+    in for it and stays, the real one. Off Linux through psutil."""
+    if not ON_LINUX:
+        import psutil
+
+        try:
+            return [ProcessIdentity(child.pid, child.create_time()) for child in psutil.Process(pid).children(True)]
+        except psutil.Error:
+            return []
+    found: list[ProcessIdentity] = []
+    pending = [pid]
+    while pending:
+        for child in _children(pending.pop()):
+            with contextlib.suppress(OSError, ValueError, IndexError):  # it has just ended
+                found.append(process_identity(child))
+                pending.append(child)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                found += [int(child) for child in file.read().split()]
+    return found
+
+
+def signal_process(identity: ProcessIdentity, number: int) -> None:
+    """Signal that very process, unless it has ended."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        if process_identity(identity.pid).start_time == identity.start_time:
+            os.kill(identity.pid, number)
+
+
 def prefer_as_oom_victim(pid: int) -> None:
     """If the kernel must kill for memory, have it take this process rather than its parent; only a preference."""
     # Not allowed in some containers, and absent off Linux; memory is watched in any case.

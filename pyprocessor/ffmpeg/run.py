@@ -26,10 +26,12 @@ from enum import StrEnum
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.process import (
     ON_LINUX,
+    descendants,
     high_water_bytes,
     pidfd,
     prefer_as_oom_victim,
     process_identity,
+    signal_process,
     written_bytes,
 )
 from pyprocessor.ffmpeg.progress import Progress, ReportReader
@@ -78,6 +80,11 @@ class Finished:
     stderr_text: str
     progress: Progress | None
     ended_by: EndedBy | None
+
+    @property
+    def killed(self) -> bool:
+        """Whether a SIGKILL that we did not send ended it, or what a script that was started as ffmpeg had started."""
+        return self.ended_by is None and (self.signal == signal.SIGKILL or self.returncode == 128 + signal.SIGKILL)
 
     @property
     def usage(self) -> Usage:
@@ -130,6 +137,7 @@ class FfmpegRun:
         self._suspended_seconds = 0.0
         self._ended_by: EndedBy | None = None
         self._kill_at: float | None = None
+        self._told_to_end: set[ProcessIdentity] = set()
         self._finished: Finished | None = None
 
     # ------------------------------------------------------------ what it is and how far it got
@@ -240,8 +248,14 @@ class FfmpegRun:
     # ------------------------------------------------------------ inside
 
     def _signal(self, number: int) -> None:
+        # A script that was given for ffmpeg may have it run below itself, and die of a signal without passing it on.
+        below = descendants(self._pid)
         # The pid cannot have been given to another process: only `poll` reaps it, and then nothing is signalled.
         os.kill(self._pid, number)
+        for process in below:
+            signal_process(process, number)
+        if number in (signal.SIGTERM, signal.SIGKILL):
+            self._told_to_end.update(below)
 
     def _end(self, reason: EndedBy, kill_at: float) -> None:
         self._ended_by = self._ended_by or reason
@@ -305,6 +319,8 @@ class FfmpegRun:
             stream.close()
 
     def _collect(self, status: int, cpu_seconds: float, maxrss: int, now: float) -> Finished:
+        for process in self._told_to_end:
+            signal_process(process, signal.SIGKILL)  # it has outlived the script that stood in for it
         # Popen did not see the process being reaped and would otherwise report exit code 0.
         returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
         for fd in (self._stdout, self._stderr):

@@ -20,7 +20,7 @@ import av.error
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, content, structure
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, first_picture, video_context
-from pyprocessor.inspect.reader import open_source
+from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.models import AudioInfo, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def probe(path: bytes, *, size_bytes: int) -> MediaInfo:
             try:
                 container = open_source(path)
             except av.error.FFmpegError as error:
+                if isinstance(error, OSError) and is_away(path):
+                    raise
                 raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
             with closing(container):
                 tail = structure.examine(file, container.format.name, size_bytes)
@@ -102,6 +104,8 @@ def probe(path: bytes, *, size_bytes: int) -> MediaInfo:
     except FileNotFoundError as error:
         raise InspectError(FailureKind.UNAVAILABLE, f"{name} is no longer there.") from error
     except av.error.FFmpegError as error:
+        if isinstance(error, OSError) and is_away(path):
+            raise InspectError(FailureKind.UNAVAILABLE, f"{name} cannot be read: {error.strerror}.") from error
         raise InspectError(FailureKind.BAD_INPUT, f"{name} is damaged: {error.strerror}.") from error
     except OSError as error:
         raise InspectError(FailureKind.UNAVAILABLE, f"{name} cannot be read: {error.strerror}.") from error

@@ -19,6 +19,26 @@ _BEFORE_19: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version_
 """PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 unless told otherwise; 19 has no such option."""
 
 
+READ_AGAIN_BYTES = 64_000_000
+"""How much of a file is read to find out whether it can be read at all."""
+_READ_BYTES = 1 << 20
+
+
+def is_away(path: bytes) -> bool:
+    """Whether the file cannot be read: moved away, or its disk or share does not answer.
+
+    Only reading it tells: what demuxers call an input/output error is, more often than not, a file that ends too soon.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            left = READ_AGAIN_BYTES
+            while left > 0 and (data := file.read(_READ_BYTES)):
+                left -= len(data)
+    except OSError:
+        return True
+    return False
+
+
 def open_source(path: bytes) -> InputContainer:
     """Open a user's file: only local files, only the demuxers allowed for untrusted input, bounded probing.
 

@@ -18,7 +18,7 @@ import av.error
 from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.contract import Contract
 from pyprocessor.inspect.measure import Measured, Track, read_packets
-from pyprocessor.inspect.reader import open_output, open_source
+from pyprocessor.inspect.reader import is_away, open_output, open_source
 from pyprocessor.models import MediaInfo, OutputFacts, StreamKind, display
 
 if TYPE_CHECKING:
@@ -214,7 +214,10 @@ def _against_source(
         with closing(open_source(source)) as container:
             held = read_packets(container, limit_seconds=SOURCE_LIMIT_SECONDS)
     except av.error.FFmpegError as error:
-        raise VerifyError(FailureKind.BAD_INPUT, f"{name} can no longer be read: {error.strerror}.") from error
+        kind = FailureKind.UNAVAILABLE if is_away(source) else FailureKind.BAD_INPUT
+        raise VerifyError(kind, f"{name} can no longer be read: {error.strerror}.") from error
+    if held.damage is not None and is_away(source):
+        raise VerifyError(FailureKind.UNAVAILABLE, f"{name} can no longer be read: {held.damage}.")
     if not held.whole:
         raise VerifyError(
             FailureKind.INFRASTRUCTURE,

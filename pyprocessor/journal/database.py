@@ -15,7 +15,7 @@ from pyprocessor.errors import JournalDamaged, JournalError, OutputUnwritable, P
 from pyprocessor.journal.queries import QUERIES, SCHEMA
 from pyprocessor.models import TRANSITIONS, display
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = b"journal.sqlite3"
 COMPANIONS = (b"-wal", b"-shm", b"-journal")
 """Endings of what SQLite keeps beside the file, and what the file alone may lack."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 
 from pyprocessor.errors import FailureKind
@@ -109,7 +109,8 @@ class Journal(JournalReader):
 
     def abandon_open(self) -> int:
         """Takes back what a killed engine left: jobs ASSIGNED or RUNNING become PENDING, uncharged, and their attempts
-        are closed as interrupted. PUBLISHING jobs are left to the caller, with their attempts.
+        are closed as interrupted; for each RUNNING one it is counted that a run was killed over it. PUBLISHING jobs
+        are left to the caller, with their attempts.
 
         Call it when the processes in `open_attempts` and `open_batches` are known to be gone. Returns the number of
         jobs.
@@ -152,11 +153,18 @@ class Journal(JournalReader):
     # ------------------------------------------------------------ planning
 
     def plan(
-        self, job: Job, *, media_seconds: float | None, profile_name: str = "", again: bool = False
+        self,
+        job: Job,
+        *,
+        media_seconds: float | None,
+        profile_name: str = "",
+        again: bool = False,
+        forgive: bool = False,
     ) -> Planned | NameTaken:
         """Takes a job in: as PENDING where it is new, or where its source (size, mtime) or its profile's fingerprint is
         another one than when it was last planned; else its row stays as it is, final states included, unless `again`
-        says that a final one begins anew.
+        says that a final one begins anew. That one goes on counting the runs in which it failed, and a PENDING one all
+        that is charged to it, unless the source or the profile changed or `forgive` is set.
 
         `media_seconds` is the source's duration, None if unknown. Returns NameTaken, with nothing written, where
         another job owns the name of the output; an empty name is no name.
@@ -168,10 +176,11 @@ class Journal(JournalReader):
             if known.state in _IN_HAND:
                 return Planned(PlanChange.IN_HAND, known)
             change = _change(known, job)
+            forgiven = {"forgive": forgive or change is not PlanChange.UNCHANGED}
             if change is not PlanChange.UNCHANGED or (again and known.final):
-                return self._write_plan("replan_job", change, job, media_seconds, profile_name, known)
+                return self._write_plan("replan_job", change, job, media_seconds, profile_name, known, forgiven)
             if known.state is JobState.PENDING:
-                return self._write_plan("refresh_job", change, job, media_seconds, profile_name)
+                return self._write_plan("refresh_job", change, job, media_seconds, profile_name, None, forgiven)
             return Planned(change, known)
 
     def _write_plan(
@@ -182,6 +191,7 @@ class Journal(JournalReader):
         media_seconds: float | None,
         profile_name: str,
         previous: JobRow | None = None,
+        forgiven: Mapping[str, object] | None = None,
     ) -> Planned | NameTaken:
         values = {
             "id": job.id,
@@ -201,6 +211,7 @@ class Journal(JournalReader):
             "memory_bytes": job.cost.memory_bytes,
             "disk_bytes": job.cost.disk_bytes,
             "media_seconds": media_seconds,
+            **(forgiven or {}),
             **self._stamp(),
         }
         if not self._database.insert_unless_taken(statement, values):
@@ -335,7 +346,8 @@ class Journal(JournalReader):
     def finish(self, job_id: str, attempt_id: int | None, outcome: Outcome, usage: Usage | None = None) -> bool:
         """Ends a job as skipped, kept_source, failed, quarantined or cancelled: a waiting one without an attempt, a
         running one with its own."""
-        values = {"id": job_id, "state": _FINISHES[outcome.kind].value, **_ending(outcome)}
+        failed = outcome.kind is OutcomeKind.FAILED
+        values = {"id": job_id, "state": _FINISHES[outcome.kind].value, "failed": failed, **_ending(outcome)}
         if attempt_id is None:
             return self._hit("finish_waiting_job", values)
         with self.transaction():

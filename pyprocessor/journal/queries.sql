@@ -122,13 +122,19 @@ UPDATE jobs SET
     output_size = CASE WHEN output = :output THEN output_size END,
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
-    attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failure = NULL, reason = '',
+    attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, killed_runs = 0, failure = NULL, reason = '',
+    failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
     attempt_id = NULL, batch_id = NULL, granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL
 WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')
 
--- Still to be done, nothing published: takes today's name, cost, order and labels, keeps what it has been through.
+-- Still to be done, nothing published: takes today's name, cost, order and labels, keeps what it has been through unless
+-- that is forgiven.
 -- name: refresh_job
 UPDATE jobs SET
+    crashes = CASE WHEN :forgive THEN 0 ELSE crashes END, sheds = CASE WHEN :forgive THEN 0 ELSE sheds END,
+    retries_charged = CASE WHEN :forgive THEN 0 ELSE retries_charged END,
+    failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
+    killed_runs = CASE WHEN :forgive THEN 0 ELSE killed_runs END,
     output_size = CASE WHEN output = :output THEN output_size END,
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
@@ -164,7 +170,7 @@ WHERE id = :id AND state = 'running' AND attempt_id = :attempt_id
 UPDATE jobs SET
     state = 'succeeded', output_size = :size, output_mtime_ns = :mtime_ns, output_facts = :facts,
     granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
-    failure = NULL, reason = '', run_id = :run_id, updated_at = :now
+    failure = NULL, reason = '', failed_runs = 0, killed_runs = 0, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'publishing' AND attempt_id = :attempt_id
 
 -- name: adopt_job
@@ -175,12 +181,14 @@ WHERE id = :id AND state = 'pending'
 
 -- name: finish_waiting_job
 UPDATE jobs SET
-    state = :state, failure = :failure, reason = :reason, batch_id = NULL, run_id = :run_id, updated_at = :now
+    state = :state, failure = :failure, reason = :reason, failed_runs = failed_runs + :failed,
+    batch_id = NULL, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('pending', 'assigned')
 
 -- name: finish_running_job
 UPDATE jobs SET
     state = :state, failure = :failure, reason = :reason, crashes = crashes + :crashed,
+    failed_runs = failed_runs + :failed, killed_runs = 0,
     granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
@@ -193,6 +201,7 @@ WHERE id = :id AND state = 'assigned'
 UPDATE jobs SET
     state = 'pending', failure = :failure, reason = :reason,
     crashes = crashes + :crashed, sheds = sheds + :shed, retries_charged = retries_charged + :charge,
+    killed_runs = 0,
     granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
@@ -200,8 +209,8 @@ WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_
 -- A final job is to be done again, unless another job has taken its name since.
 -- name: reset_job
 UPDATE jobs SET
-    state = 'pending', attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failure = NULL, reason = '',
-    run_id = :run_id, updated_at = :now
+    state = 'pending', attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failed_runs = 0, killed_runs = 0,
+    failure = NULL, reason = '', run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('succeeded', 'skipped', 'kept_source', 'failed', 'quarantined', 'cancelled')
     AND NOT EXISTS (
         SELECT 1 FROM jobs AS other
@@ -210,7 +219,9 @@ WHERE id = :id AND state IN ('succeeded', 'skipped', 'kept_source', 'failed', 'q
     )
 
 -- name: abandon_jobs
-UPDATE jobs SET state = 'pending', attempt_id = NULL, batch_id = NULL, run_id = :run_id, updated_at = :now
+UPDATE jobs SET
+    state = 'pending', killed_runs = killed_runs + (state = 'running'),
+    attempt_id = NULL, batch_id = NULL, run_id = :run_id, updated_at = :now
 WHERE state IN ('assigned', 'running')
 
 -- ------------------------------------------------------------------ attempts

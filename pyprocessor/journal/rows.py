@@ -62,7 +62,8 @@ class JobRow:
     `granted` is what a publish was granted for and is set exactly while the state is PUBLISHING. `produced` is the
     output of the last success; it stays while the job is done again, so that our own old output can be told from a
     stranger's.
-    `run_id` is the run that last changed the row.
+    `run_id` is the run that last changed the row. `failed_runs` counts runs in which it ended failed, with the same
+    source and profile; `killed_runs` runs in a row that were killed while it was RUNNING.
     """
 
     sequence: int
@@ -91,6 +92,8 @@ class JobRow:
     produced: OutputFacts | None
     run_id: int
     updated_at: float
+    failed_runs: int = 0
+    killed_runs: int = 0
 
     @property
     def final(self) -> bool:
@@ -125,6 +128,8 @@ class JobRow:
             produced=None if row[32] is None else facts_from(row[30], row[31], row[32]),
             run_id=row[33],
             updated_at=row[34],
+            failed_runs=row[35],
+            killed_runs=row[36],
         )
 
 

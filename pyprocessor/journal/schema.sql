@@ -69,7 +69,9 @@ CREATE TABLE jobs (
     output_mtime_ns     INTEGER,
     output_facts        TEXT,
     run_id              INTEGER NOT NULL REFERENCES runs (id),   -- the run that last changed the row
-    updated_at          REAL NOT NULL
+    updated_at          REAL NOT NULL,
+    failed_runs         INTEGER NOT NULL DEFAULT 0,              -- runs in which it ended failed, and nothing changed
+    killed_runs         INTEGER NOT NULL DEFAULT 0               -- runs in a row that were killed while it was running
 );
 
 CREATE INDEX jobs_state ON jobs (state);

@@ -153,9 +153,24 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, slots=True)
 class ErrorSettings:
+    """When to try again and when to give up.
+
+    `stall_seconds` is the least: what is patience with one file follows from what it is predicted to take (see
+    `engine/patience`). `max_failed_runs` counts runs in which a file failed in a way that may pass, `max_killed_runs`
+    runs in a row that were killed while they worked on it.
+    """
+
     max_retries: int = 3
+    retry_delay_seconds: float = 1.0
+    """Before the first retry; each further one waits twice as long."""
+    max_retry_delay_seconds: float = 60.0
+    max_failed_runs: int = 5
+    max_killed_runs: int = 5
     stall_seconds: float = 120.0
+    time_limit_factor: float = 30.0
+    """How many times longer than predicted one file may take."""
     inspect_timeout_seconds: float = 20.0
+    worker_silence_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

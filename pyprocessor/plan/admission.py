@@ -47,7 +47,7 @@ START = Verdict(True)
 
 def memory_need(entry: Entry, threads: int) -> int:
     """Predicted peak bytes, with margin, of a job that runs with `threads`."""
-    if threads == 1:
+    if threads == 1 or entry.narrow:
         return entry.memory_bytes
     return math.ceil(entry.memory_bytes * thread_growth(entry.cost_class, threads))
 

@@ -239,7 +239,7 @@ def _listed(ready: Ready, shape: Shape, room: float | None) -> list[Entry]:
     if len(ready) > SCHEDULED_PER_CORE * max(shape.cores, shape.concurrency):
         return []
     fitting = [e for e in ready.longer_than(-1.0) if room is None or e.memory_bytes <= room]
-    return sorted(fitting, key=lambda e: (-e.priority, -e.cpu_seconds, e.job_id))
+    return sorted(fitting, key=lambda e: (-e.priority, e.tries, -e.cpu_seconds, e.job_id))
 
 
 def _widening(

@@ -1,8 +1,8 @@
 """The order of work, written once: what is to be started next.
 
-Dependencies met, then priority (higher first), then the tenant that was given least so far, then the longest job, then
-its id. Where the first job does not fit the memory that is free, the first that does fit is taken; the planner keeps
-room for the one that was passed (see `planner.next_batch`).
+Dependencies met, then priority (higher first), then what was not tried yet before what was, then the tenant that was
+given least so far, then the longest job, then its id. Where the first job does not fit the memory that is free, the
+first that does fit is taken; the planner keeps room for the one that was passed (see `planner.next_batch`).
 
 Held in memory for every job that waits, so entries are light: 100,000 of them take some 40 MB. What is learned while
 they wait multiplies all predictions of a class alike, so it changes no order within the class: a new price is noted
@@ -39,6 +39,15 @@ class Entry:
     price: Price = PRIORS
     memory_floor_bytes: int = 0
     """What an attempt is known to have taken, whatever is predicted."""
+    tries: int = 0
+    """How often it failed in a way that may pass: each time it stands further behind."""
+    narrow: bool = False
+    """Memory ran out under it: it gets one thread, however many others get."""
+
+    @property
+    def band(self) -> Band:
+        """What stands in a higher band comes first, whatever it costs."""
+        return self.priority, -self.tries
 
     @property
     def cpu_seconds(self) -> float:
@@ -55,6 +64,7 @@ class Entry:
         return replace(self, memory_floor_bytes=max(memory_bytes, self.memory_floor_bytes))
 
 
+Band = tuple[int, int]
 _Bucket = tuple[CostClass, int, int]
 """Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so at any price: if the first
 does not fit, neither do the others."""
@@ -80,7 +90,7 @@ class Ready:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
-        self._heaps: dict[int, dict[str, dict[_Bucket, list[_Item]]]] = {}
+        self._heaps: dict[Band, dict[str, dict[_Bucket, list[_Item]]]] = {}
         self._given: dict[str, float] = {}
         self._waiting: dict[str, tuple[Entry, set[str]]] = {}
         self._dependents: dict[str, list[str]] = {}
@@ -194,8 +204,8 @@ class Ready:
         Whether jobs of a class fit must depend on their memory, or leave out the shorter of them: a bucket whose first
         job does not fit is passed as a whole.
         """
-        for priority in sorted(self._heaps, reverse=True):
-            tenants = self._heaps[priority]
+        for band in sorted(self._heaps, reverse=True):
+            tenants = self._heaps[band]
             for tenant in sorted(tenants, key=lambda t: (self._given.get(t, 0.0), t)):
                 best: tuple[float, str, Entry] | None = None
                 for entry in self._heads(tenants[tenant]):
@@ -227,7 +237,7 @@ class Ready:
     def _push(self, entry: Entry) -> None:
         if entry.job_id in self._entries:
             self._remove(entry.job_id)
-        tenants = self._heaps.setdefault(entry.priority, {})
+        tenants = self._heaps.setdefault(entry.band, {})
         if entry.tenant not in tenants:
             self._join(entry.tenant)
         known = self._classes.setdefault(entry.cost_class, _Class(entry.price))
@@ -255,7 +265,7 @@ class Ready:
         return entry
 
     def _clear(self, entry: Entry) -> None:
-        tenants = self._heaps[entry.priority]
+        tenants = self._heaps[entry.band]
         buckets = tenants[entry.tenant]
         bucket = _bucket(entry)
         heap = buckets[bucket]
@@ -266,7 +276,7 @@ class Ready:
             if not buckets:
                 del tenants[entry.tenant]
                 if not tenants:
-                    del self._heaps[entry.priority]
+                    del self._heaps[entry.band]
 
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[Entry]:
         """The first of each bucket, at today's price."""

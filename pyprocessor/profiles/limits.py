@@ -158,10 +158,22 @@ class Limits:
 
     def errors(self, said: ErrorHandling) -> ErrorSettings:
         default = ErrorSettings()
+        first = said_or(said.retry_delay_seconds, default.retry_delay_seconds)
+        longest = said_or(said.max_retry_delay_seconds, max(default.max_retry_delay_seconds, first))
+        if longest < first:
+            other = self._other(("error_handling", "retry_delay_seconds"), said=said.retry_delay_seconds is not None)
+            rule = f"must not be below {other}, which is {first:g} seconds"
+            self._wrong(("error_handling", "max_retry_delay_seconds"), said.max_retry_delay_seconds, rule)
         return ErrorSettings(
             max_retries=said_or(said.max_retries, default.max_retries),
+            retry_delay_seconds=first,
+            max_retry_delay_seconds=longest,
+            max_failed_runs=said_or(said.max_failed_runs, default.max_failed_runs),
+            max_killed_runs=said_or(said.max_killed_runs, default.max_killed_runs),
             stall_seconds=said_or(said.stall_seconds, default.stall_seconds),
+            time_limit_factor=float(said_or(said.time_limit_factor, default.time_limit_factor)),
             inspect_timeout_seconds=said_or(said.inspect_timeout_seconds, default.inspect_timeout_seconds),
+            worker_silence_seconds=said_or(said.worker_silence_seconds, default.worker_silence_seconds),
         )
 
 

@@ -57,8 +57,14 @@ def render(profile: Profile, description: str) -> str:
         "schedule": _schedule(profile),
         "error_handling": {
             "max_retries": profile.errors.max_retries,
+            "retry_delay_seconds": profile.errors.retry_delay_seconds,
+            "max_retry_delay_seconds": profile.errors.max_retry_delay_seconds,
+            "max_failed_runs": profile.errors.max_failed_runs,
+            "max_killed_runs": profile.errors.max_killed_runs,
             "stall_seconds": profile.errors.stall_seconds,
+            "time_limit_factor": profile.errors.time_limit_factor,
             "inspect_timeout_seconds": profile.errors.inspect_timeout_seconds,
+            "worker_silence_seconds": profile.errors.worker_silence_seconds,
         },
     }
     written = {name: value for name, value in values.items() if value is not None and value != {}}

@@ -238,11 +238,30 @@ class ErrorHandling(Section):
     max_retries: Annotated[int, Between(0, 100, "retries")] | None = key(
         "Further tries of a file that failed in a way that may pass.", _ERRORS.max_retries
     )
+    retry_delay_seconds: seconds(0.01, 86400) | None = key(  # type: ignore[valid-type]
+        "Time before the first of them; it doubles from one to the next.", _ERRORS.retry_delay_seconds
+    )
+    max_retry_delay_seconds: seconds(0.01, 86400) | None = key(  # type: ignore[valid-type]
+        "Longest time before one of them.", _ERRORS.max_retry_delay_seconds
+    )
+    max_failed_runs: Annotated[int, Between(1, 1000, "runs")] | None = key(
+        "Runs in which a file may fail in a way that may pass; the next ones leave it alone.", _ERRORS.max_failed_runs
+    )
+    max_killed_runs: Annotated[int, Between(1, 1000, "runs")] | None = key(
+        "Runs in a row that may be killed while they work on a file, before it is set aside.", _ERRORS.max_killed_runs
+    )
     stall_seconds: seconds(1, 86400) | None = key(  # type: ignore[valid-type]
-        "An ffmpeg without progress for so long is ended.", _ERRORS.stall_seconds
+        "An ffmpeg without progress for so long is ended; files that are slow to encode are given more.",
+        _ERRORS.stall_seconds,
+    )
+    time_limit_factor: Annotated[float, Between(2, 10_000, "times")] | None = key(
+        "How many times longer than predicted one file may take; an hour is always allowed.", _ERRORS.time_limit_factor
     )
     inspect_timeout_seconds: seconds(0.1, 3600) | None = key(  # type: ignore[valid-type]
         "Longest time that inspecting one file may take.", _ERRORS.inspect_timeout_seconds
+    )
+    worker_silence_seconds: seconds(1, 86400) | None = key(  # type: ignore[valid-type]
+        "A batch process that says nothing for so long is given up on.", _ERRORS.worker_silence_seconds
     )
 
 

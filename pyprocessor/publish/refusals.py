@@ -30,11 +30,6 @@ _KINDS = {
 }
 
 
-def storage_refuses(error: OSError) -> bool:
-    """Whether the output's disk is full or takes nothing now, which concerns all files alike."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
 def refusal(error: OSError, path: bytes, wish: str) -> PublishError:
     """The error of one file. `wish` is what was tried, as in "could not be given its name"."""
     kind, sentence = _sentence(error, path, wish)

@@ -318,6 +318,15 @@ def test_a_full_disk_is_told_even_after_exit_code_0() -> None:
         (failed("", -9, 9), FailureKind.CRASH, "SIGKILL"),
         (failed("", -25, 25), FailureKind.DISK, "limit on file sizes"),
         (failed("", -63, 63), FailureKind.CRASH, "crashed"),
+        (failed("", -4, 4), FailureKind.CRASH, "crashed (SIGILL)"),
+        (failed("terminate called after std::bad_alloc", -6, 6), FailureKind.RESOURCE, "ran out of memory"),
+        (failed("[libx265 @ 0x5] [error] malloc of size 9 failed", -11, 11), FailureKind.RESOURCE, "ran out of memory"),
+        (failed("", -24, 24), FailureKind.RESOURCE, "CPU time"),
+        (failed("[h264 @ 0x5] [warning] odd", 255), FailureKind.CRASH, "told to end by another program"),
+        (failed("[h264 @ 0x5] [error] odd", 255), FailureKind.BAD_INPUT, "exit code 255"),
+        (failed("", 139), FailureKind.CRASH, "crashed (SIGSEGV)"),
+        (failed("", 137), FailureKind.CRASH, "was killed by another program or by the system (SIGKILL)"),
+        (failed("[h264 @ 0x5] [error] odd", 139), FailureKind.BAD_INPUT, "exit code 139"),
     ],
 )
 def test_ends_that_are_not_exits(finished: Finished, kind: FailureKind, words: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Output, argv, environment
-from pyprocessor.ffmpeg.process import process_identity
+from pyprocessor.ffmpeg.process import descendants, process_identity
 from pyprocessor.ffmpeg.progress import Progress, ReportReader
 from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished, run_once
 from pyprocessor.ffmpeg.stderr import HEAD_BYTES, LINE_BYTES, TAIL_BYTES, StderrLog
@@ -461,3 +461,39 @@ def test_messages_without_line_ends_do_not_grow() -> None:
 def test_the_stand_in_is_executable(standin_ffmpeg: str) -> None:
     """It is started as a program, by its own first line."""
     assert Path(standin_ffmpeg).stat().st_mode & stat.S_IXUSR
+
+
+# ---------------------------------------------------------------- scripts in ffmpeg's place
+
+
+@pytest.fixture
+def wrapped(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> list[bytes | str]:
+    """The command line of an endless encode through a script that stays in front of the real ffmpeg."""
+    script = tmp_path / "wrapper"
+    script.write_text(f'#!/bin/sh\n"{ffmpeg_path}" "$@"\necho done >&2\n')
+    script.chmod(0o755)
+    return encode(str(script), make_clip(tmp_path / "a.mp4"), loops=-1)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_what_a_script_started_is_ended_with_it(
+    how: str, wrapped: list[bytes | str], loop: Loop, tmp_path: Path
+) -> None:
+    """A shell dies of a signal without passing it on: the ffmpeg below it is signalled too."""
+    run = loop.start(wrapped, cwd=str(tmp_path))
+    loop.until(lambda: run.progress is not None and descendants(run.identity.pid))
+    (below,) = descendants(run.identity.pid)
+    run.stop(30.0) if how == "stop" else run.kill()
+    loop.finish(run)
+    loop.until(lambda: not psutil.pid_exists(below.pid) or psutil.Process(below.pid).status() == "zombie")
+
+
+def test_what_a_script_started_is_suspended_with_it(wrapped: list[bytes | str], loop: Loop, tmp_path: Path) -> None:
+    """To stop the shell alone would free no core."""
+    run = loop.start(wrapped, cwd=str(tmp_path))
+    loop.until(lambda: run.progress is not None and descendants(run.identity.pid))
+    (below,) = descendants(run.identity.pid)
+    run.suspend()
+    loop.until(lambda: psutil.Process(below.pid).status() == psutil.STATUS_STOPPED)
+    run.resume()
+    loop.until(lambda: psutil.Process(below.pid).status() != psutil.STATUS_STOPPED)

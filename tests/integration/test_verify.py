@@ -442,6 +442,16 @@ def test_a_short_but_playable_output_is_never_taken(ffmpeg, make_clip, transcode
     assert error.kind is FailureKind.INFRASTRUCTURE
 
 
+def test_a_source_that_vanishes_meanwhile_is_not_called_damaged(ffmpeg, make_clip, transcode, tmp_path) -> None:
+    """What is wrong with the output cannot be told without it; it may be back for another try."""
+    made = transcode(make_clip(tmp_path / "a.mp4", seconds=4), MP4)
+    ffmpeg("-i", made.path.name, "-map", "0", "-c", "copy", "-t", "2", "short.mp4")
+    made.source.unlink()
+    error = fails(replace(made, frames=50), tmp_path / "short.mp4")
+    assert error.kind is FailureKind.UNAVAILABLE
+    assert "can no longer be read" in str(error)
+
+
 def test_sound_that_breaks_off_is_never_taken(ffmpeg, make_clip, transcode, tmp_path) -> None:
     """The film is whole, so only the audio track shows it."""
     made = transcode(make_clip(tmp_path / "a.mp4", seconds=6), MP4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -116,6 +117,24 @@ def test_processes_that_never_start_are_told_in_a_sentence(monkeypatch: pytest.M
     with pytest.raises(ChildUnstartable, match="Resource temporarily unavailable") as caught:
         Child(unwilling, say_hello, 42, "pyprocessor-test")
     assert caught.value.exit_code == ExitCode.TRY_AGAIN
+
+
+def wait_for_ever(connection: Connection, setup: object) -> None:
+    """An entry point that does not end by itself."""
+    connection.send(setup)
+    signal.pause()
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_nobody_waits_for_ever_for_a_process_that_does_not_go(method: str) -> None:
+    """Multiprocessing joins all processes it knows when the program ends, one that hangs in the kernel as well."""
+    child = Child(context(method), wait_for_ever, 42, "pyprocessor-test")
+    assert child.connection.poll(DEADLINE_SECONDS)
+    assert child.pid in {process.pid for process in multiprocessing.active_children()}
+    assert not child.bury(0.0)
+    assert child.pid not in {process.pid for process in multiprocessing.active_children()}
+    child.kill()
+    assert child.bury(DEADLINE_SECONDS)
 
 
 def test_a_process_that_ends_without_a_word_is_told() -> None:

@@ -177,7 +177,7 @@ def test_a_kill_is_memorys_doing_only_with_evidence(
     make_clip(tmp_path / "in" / "standin-first-killed.mp4")
     make_clip(tmp_path / "in" / "other.mp4", seconds=3.0, size="640x360")
     monkeypatch.setattr(Watch, "killed_for_memory", lambda _: evidence)
-    monkeypatch.setattr(Dispatch, "is_alone", lambda *_: False)
+    monkeypatch.setattr(Dispatch, "runs_alone", lambda *_: False)
     profile = limited(BatchSettings(jobs=2))
     asked = request(tmp_path / "in", tmp_path / "out", profile=profile, tool_path=standin_ffmpeg)
     # Spawned processes see the variables that the stand-in reads; a forkserver may be older than they are.

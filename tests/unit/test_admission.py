@@ -115,3 +115,11 @@ def test_never_beyond_the_budget_and_never_stuck(
         taken = sum(max(one.memory_bytes, one.predicted_bytes) for one in beside)
         assert taken + mib * MIB <= budget * MIB
     assert bool(verdict.reason) is not verdict.start
+
+
+def test_what_gets_one_thread_needs_the_memory_of_one() -> None:
+    """However many threads its batch has."""
+    wide = Entry("id", 10.0, 400 * MIB, LARGE)
+    narrow = Entry("id", 10.0, 400 * MIB, LARGE, narrow=True)
+    assert memory_need(wide, 8) > memory_need(wide, 1)
+    assert memory_need(narrow, 8) == memory_need(wide, 1)

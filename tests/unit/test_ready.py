@@ -269,3 +269,15 @@ def test_nothing_is_lost_or_given_twice(steps: list[tuple[object, ...]]) -> None
         assert len(ready) == len(model)
         assert abs(ready.cpu_seconds - sum(e.cpu_seconds for e in model.values())) < 1e-6
     assert sorted(drain(ready)) == sorted(model)
+
+
+def test_what_was_tried_stands_behind_what_was_not() -> None:
+    """However long it takes; but a higher priority comes first all the same."""
+    ready = Ready()
+    ready.add(replace(job("tried twice", 1000.0), tries=2))
+    ready.add(replace(job("tried once", 100.0), tries=1))
+    ready.add(job("fresh", 1.0))
+    ready.add(replace(job("urgent", 1.0, priority=1), tries=3))
+    taken = [entry.job_id for _ in range(4) if (entry := ready.take()) is not None]
+    assert taken == ["urgent", "fresh", "tried once", "tried twice"]
+    assert len(ready) == 0

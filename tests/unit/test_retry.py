@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.engine import retry
 from pyprocessor.errors import FailureKind
+from pyprocessor.models import ErrorSettings
 
+PATIENT = ErrorSettings(max_retries=99)
 JITTER = st.floats(0.0, 1.0, exclude_max=True)
 
 
 @given(st.sampled_from(FailureKind), st.integers(0, 50), st.integers(0, 10), JITTER)
 def test_retries_are_bounded_and_delays_sane(kind: FailureKind, so_far: int, limit: int, jitter: float) -> None:
     """Never more retries than allowed, never a negative or endless delay."""
-    decision = retry.decide(kind, so_far, limit, jitter)
+    decision = retry.decide(kind, so_far, ErrorSettings(max_retries=limit), jitter)
     if so_far >= limit:
         assert not decision.again
     if decision.delay_seconds is not None:
-        assert 0.0 < decision.delay_seconds <= retry.LONGEST_DELAY_SECONDS
+        assert 0.0 < decision.delay_seconds <= ErrorSettings().max_retry_delay_seconds
 
 
 @given(st.integers(0, 10), JITTER)
 def test_what_describes_the_source_is_final(so_far: int, jitter: float) -> None:
     """A damaged or unsupported file is not tried again, and neither is a full disk within the run."""
     for kind in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.DISK, FailureKind.PERMISSION):
-        assert not retry.decide(kind, so_far, 99, jitter).again
+        assert not retry.decide(kind, so_far, PATIENT, jitter).again
 
 
 def test_delays_double() -> None:
     """With the same jitter each delay is twice the one before, up to the longest."""
-    delays = [retry.decide(FailureKind.CRASH, n, 99, 0.5).delay_seconds for n in range(4)]
+    delays = [retry.decide(FailureKind.CRASH, n, PATIENT, 0.5).delay_seconds for n in range(4)]
     assert delays == [0.75, 1.5, 3.0, 6.0]
+    assert retry.delay_seconds(10_000, PATIENT, 0.0) == PATIENT.max_retry_delay_seconds / 2
+    swift = ErrorSettings(retry_delay_seconds=0.1, max_retry_delay_seconds=0.15)
+    assert [retry.delay_seconds(n, swift, 1.0) for n in range(3)] == [0.1, 0.15, 0.15]
 
 
-def test_a_full_disk_is_taken_up_by_the_next_run_and_a_damaged_file_is_not() -> None:
-    """What lies outside the file may be mended before the next run."""
-    assert retry.again_in_next_run(FailureKind.DISK)
-    assert not retry.again_in_next_run(FailureKind.BAD_INPUT)
-    assert not retry.again_in_next_run(None)
+@pytest.mark.parametrize("kind", [None, *FailureKind])
+@pytest.mark.parametrize("attempts", [0, 4])
+def test_what_later_runs_try_again(kind: FailureKind | None, attempts: int) -> None:
+    """What lies outside the file may be mended before the next run, but no file is tried by all runs to come; only
+    what concerns the output as a whole is looked at in each. A stall or a crash counts so while inspecting alone."""
+
+    def again(failed_runs: int) -> bool:
+        return retry.again_in_next_run(kind, attempts=attempts, failed_runs=failed_runs, settings=PATIENT)
+
+    outside = kind in (FailureKind.RESOURCE, FailureKind.UNAVAILABLE, FailureKind.INFRASTRUCTURE)
+    inspecting = kind in (FailureKind.STALL, FailureKind.CRASH) and attempts == 0
+    whole = kind in (FailureKind.DISK, FailureKind.PERMISSION)
+    assert again(PATIENT.max_failed_runs - 1) == (outside or inspecting or whole)
+    assert again(PATIENT.max_failed_runs) == whole
+
+
+def test_only_what_is_said_of_the_file_is_remembered_of_its_inspection() -> None:
+    """A disk that was slow to wake up is no property of the file."""
+    assert {kind for kind in FailureKind if retry.lasting(kind)} == {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED}
+
+
+def test_who_runs_alone() -> None:
+    """What was there when a process died, or when two runs in a row were killed, or what memory was short for often."""
+    calm = {"crashes": 0, "killed_runs": 1, "sheds": 2, "max_sheds": 3}
+    assert not retry.alone(**calm)
+    for more in ({"crashes": 1}, {"killed_runs": 2}, {"sheds": 3}):
+        assert retry.alone(**{**calm, **more})
 
 
 def test_the_second_crash_quarantines() -> None:

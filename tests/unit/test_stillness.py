@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pyprocessor.engine.pool import Active
-from pyprocessor.models import Cost
 from pyprocessor.plan.ready import Entry
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pyprocessor.engine.system.cgroups import core_count
 from pyprocessor.engine.system.filesystems import NETWORK_FILE_SYSTEMS, network_filesystem
-from pyprocessor.engine.system.processes import be_polite, is_alive, kill_group, process_identity
+from pyprocessor.engine.system.processes import be_polite, is_alive, kill_group, process_identity, wait_gone
 from pyprocessor.engine.system.sampler import Sampler
 from pyprocessor.engine.system.sockets import address as socket_address
 
@@ -24,4 +24,5 @@ __all__ = [
     "network_filesystem",
     "process_identity",
     "socket_address",
+    "wait_gone",
 ]

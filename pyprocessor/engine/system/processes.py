@@ -6,11 +6,13 @@ import contextlib
 import os
 import signal
 import sys
+import time
 
 import psutil
 
 from pyprocessor.models import ProcessIdentity
 
+_GONE_POLL_SECONDS = 0.005
 _START_TIME_TOLERANCE = 1.0
 """Seconds two readings of one start time may differ by, where the wall clock was stepped between them."""
 
@@ -45,6 +47,17 @@ def is_alive(identity: ProcessIdentity) -> bool:
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def wait_gone(identity: ProcessIdentity, seconds: float) -> bool:
+    """Wait for that very process to have ended; False where it still runs. One that was killed and hangs in a call to
+    a disk that does not answer ends only once that returns."""
+    until = time.monotonic() + seconds
+    while is_alive(identity):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_GONE_POLL_SECONDS)
+    return True
 
 
 def kill_group(leader: ProcessIdentity, signal_number: int | None = None) -> bool:

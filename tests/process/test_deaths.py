@@ -1,0 +1,154 @@
+"""The table of deaths: whatever dies, every job ends in one final state, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.errors import ExitCode, FailureKind
+from pyprocessor.models import JobState, OutcomeKind
+from tests.process.engines import Undertaking
+from tests.process.runs import partials, published, rows
+
+if os.name != "posix":
+    pytest.skip("signals as these are POSIX's", allow_module_level=True)
+
+METHODS = ["forkserver", "spawn"]
+NAMES = {"one.mp4", "two.mp4", "three.mp4"}
+
+
+@dataclass(frozen=True)
+class Death:
+    """`strike` kills something once files are being encoded; `ends_run` says that the engine is among it. Of the
+    attempts that ran, `crashed` says that those in the process that died are charged as crashes."""
+
+    strike: Callable[[Undertaking], None]
+    ends_run: bool = False
+    crashed: bool = False
+
+
+def worker(number: int) -> Callable[[Undertaking], None]:
+    """Signals one batch process."""
+    return lambda undertaking: os.kill(undertaking.encoding()[0].worker.pid, number)
+
+
+def ffmpeg(number: int) -> Callable[[Undertaking], None]:
+    """Signals one ffmpeg."""
+
+    def strike(undertaking: Undertaking) -> None:
+        victim = undertaking.encoding()[0].ffmpeg
+        assert victim is not None
+        os.kill(victim.pid, number)
+
+    return strike
+
+
+def forkserver(undertaking: Undertaking) -> None:
+    """Kills the forkserver, and nothing else."""
+    undertaking.encoding()
+    undertaking.forkserver().kill()
+
+
+def engine(undertaking: Undertaking) -> None:
+    """Kills the engine, and nothing else."""
+    undertaking.encoding()
+    undertaking.kill()
+
+
+def worker_and_forkserver(undertaking: Undertaking) -> None:
+    """Kills both, so that nobody knows how the batch process ended."""
+    victim = undertaking.encoding()[0].worker.pid
+    undertaking.forkserver().kill()
+    os.kill(victim, signal.SIGKILL)
+
+
+def everything(undertaking: Undertaking) -> None:
+    """Kills all processes of the run, the engine last, as a machine does that loses its power."""
+    undertaking.encoding()
+    for process in undertaking.processes():
+        if process.pid != undertaking.engine_pid:
+            process.kill()
+    undertaking.kill()
+
+
+DEATHS = {
+    "batch process, SIGSEGV": Death(worker(signal.SIGSEGV), crashed=True),
+    "batch process, SIGKILL": Death(worker(signal.SIGKILL), crashed=True),
+    "batch process, os._exit(0)": Death(worker(signal.SIGUSR1), crashed=True),
+    "batch process, SIGTERM": Death(worker(signal.SIGTERM)),
+    "ffmpeg, SIGKILL": Death(ffmpeg(signal.SIGKILL), crashed=True),
+    "ffmpeg, SIGSEGV": Death(ffmpeg(signal.SIGSEGV), crashed=True),
+    "ffmpeg, SIGTERM": Death(ffmpeg(signal.SIGTERM), crashed=True),
+    "engine, SIGKILL": Death(engine, ends_run=True),
+    "everything, SIGKILL": Death(everything, ends_run=True),
+}
+OF_A_FORKSERVER = {
+    "forkserver, SIGKILL": Death(forkserver),
+    "forkserver and batch process, SIGKILL": Death(worker_and_forkserver, crashed=True),
+}
+TABLE = [(method, name) for method in METHODS for name in DEATHS] + [("forkserver", name) for name in OF_A_FORKSERVER]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """Three files, each a second or two of work."""
+    for name in sorted(NAMES):
+        make_clip(tmp_path / "in" / name, seconds=10.0, size="640x360", audio=None)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def undertake(inputs: Path, tmp_path: Path) -> Iterator[Callable[..., Undertaking]]:
+    """Makes undertakings over the inputs, of which nothing is left running."""
+    made: list[Undertaking] = []
+
+    def make(start_method: str, **settings: object) -> Undertaking:
+        made.append(Undertaking(inputs, tmp_path / "out", start_method, **settings))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for undertaking in made:
+        undertaking.end()
+
+
+@pytest.mark.parametrize(("method", "name"), TABLE)
+def test_whatever_dies_nothing_is_lost(method: str, name: str, undertake: Callable[..., Undertaking]) -> None:
+    """All files are done by the same command, nothing runs on, and only deaths are charged."""
+    death = (DEATHS | OF_A_FORKSERVER)[name]
+    undertaking = undertake(method, errors={"retry_delay_seconds": 0.05})
+    undertaking.start()
+    death.strike(undertaking)
+    if death.ends_run:
+        undertaking.nothing_left()
+        before = {a.id for a in undertaking.attempts()}
+    assert undertaking.finish() == ExitCode.OK
+    undertaking.nothing_left()
+    output = undertaking.output
+    jobs = rows(output)
+    assert {row.state for row in jobs.values()} == {JobState.SUCCEEDED}
+    assert published(output) == NAMES
+    assert partials(output) == []
+    attempts = undertaking.attempts()
+    assert not [a for a in attempts if a.ended_at is None]
+    succeeded = [a.job_id for a in attempts if a.outcome is OutcomeKind.SUCCEEDED]
+    assert len(succeeded) == len(set(succeeded)) == len(NAMES)
+    others = [a for a in attempts if a.outcome is not OutcomeKind.SUCCEEDED]
+    if death.crashed:
+        assert others
+        assert {(a.outcome, a.failure, a.charged) for a in others} == {(OutcomeKind.FAILED, FailureKind.CRASH, True)}
+        assert sum(row.crashes for row in jobs.values()) == len(others)
+    else:
+        assert all((a.outcome, a.charged) == (OutcomeKind.INTERRUPTED, False) for a in others)
+        assert not any(row.crashes or row.retries_charged for row in jobs.values())
+    if death.ends_run:
+        assert {a.id for a in others} <= before, "only what the death interrupted was begun twice"
+    if name == "forkserver, SIGKILL":
+        assert others == [], "its children run on"
+    # Nothing that is done is done again.
+    assert undertaking.finish() == ExitCode.OK
+    assert len(undertaking.attempts()) == len(attempts)

@@ -1,0 +1,108 @@
+"""A batch process that stops answering is given up on, and what it was granted it cannot use any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pyprocessor.errors import ExitCode, FailureKind
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import JobState, OutcomeKind
+from tests.process.engines import Undertaking, alive, until
+from tests.process.runs import published, rows
+
+if os.name != "posix":
+    pytest.skip("signals as these are POSIX's", allow_module_level=True)
+
+
+@pytest.fixture
+def undertake(tmp_path: Path) -> Iterator[Callable[..., Undertaking]]:
+    """Makes undertakings over the folder `in`, of which nothing is left running."""
+    made: list[Undertaking] = []
+
+    def make(start_method: str, **settings: object) -> Undertaking:
+        made.append(Undertaking(tmp_path / "in", tmp_path / "out", start_method, **settings))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for undertaking in made:
+        undertaking.end()
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_a_batch_process_that_was_stopped_is_given_up_on(
+    method: str,
+    undertake: Callable[..., Undertaking],
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """It is ended with its ffmpegs, its jobs are charged as stalled and done by another, and it publishes nothing."""
+    make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
+    undertaking = undertake(method, errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 8.0})
+    undertaking.start()
+    (attempt,) = undertaking.encoding()
+    os.kill(attempt.worker.pid, signal.SIGSTOP)
+    assert undertaking.finish() == ExitCode.OK
+    assert not alive(attempt.worker.pid)
+    undertaking.nothing_left()
+    first, *others = undertaking.attempts()
+    assert (first.outcome, first.failure, first.charged) == (OutcomeKind.FAILED, FailureKind.STALL, True)
+    assert "did not answer any more" in first.reason
+    assert [a.outcome for a in others] == [OutcomeKind.SUCCEEDED]
+    assert others[0].worker != first.worker
+    assert rows(tmp_path / "out")[b"one.mp4"].crashes == 0
+
+
+def test_what_was_granted_to_a_stopped_process_is_decided_once_it_is_gone(
+    undertake: Callable[..., Undertaking],
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """Stopped between the grant and the rename, it is killed before anybody else publishes; it is never let go on."""
+    for number in range(6):
+        make_clip(tmp_path / "in" / f"{number}.mp4", seconds=2.0, size="320x180", audio=None)
+    undertaking = undertake("spawn", errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 8.0})
+    undertaking.start()
+
+    def granted() -> JobRow | None:
+        with undertaking.journal() as journal:
+            publishing = [] if journal is None else list(journal.publishing_jobs())
+        return publishing[0] if publishing else None
+
+    row = until(granted, "a grant")
+    (attempt,) = [a for a in undertaking.attempts() if a.id == row.attempt_id]
+    stopped = alive(attempt.worker.pid)
+    if stopped:
+        os.kill(attempt.worker.pid, signal.SIGSTOP)
+    assert undertaking.finish() == ExitCode.OK
+    assert not alive(attempt.worker.pid)
+    assert published(tmp_path / "out") == {f"{number}.mp4" for number in range(6)}
+    done = [a.job_id for a in undertaking.attempts() if a.outcome is OutcomeKind.SUCCEEDED]
+    assert len(done) == len(set(done)) == 6
+
+
+def test_an_engine_that_was_stopped_gives_nobody_up(
+    undertake: Callable[..., Undertaking],
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """Stopped with all its processes for longer than their silence may last, as a machine that sleeps: they go on."""
+    make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
+    undertaking = undertake("spawn", errors={"worker_silence_seconds": 4.0, "stall_seconds": 6.0})
+    undertaking.start()
+    undertaking.encoding()
+    processes = undertaking.processes()
+    for process in processes:
+        process.suspend()
+    with pytest.raises(psutil.TimeoutExpired):
+        psutil.Process(undertaking.engine_pid).wait(8.0)
+    for process in processes:
+        process.resume()
+    assert undertaking.finish() == ExitCode.OK
+    assert [a.outcome for a in undertaking.attempts()] == [OutcomeKind.SUCCEEDED]
+    assert rows(tmp_path / "out")[b"one.mp4"].state is JobState.SUCCEEDED
