@@ -53,6 +53,8 @@ class Ledger:
         self._calibration = calibration
         self._tally = tally
         self._listener = listener
+        self.in_hand: set[str] = set()
+        """Jobs that were queued and have not reached a final state."""
 
     def notice(self, level: str, text: str, *, job_id: str | None = None) -> None:
         """Tell the user a sentence and keep it."""
@@ -113,6 +115,7 @@ class Ledger:
         job = planned
         self._tally.total += 1
         self._tally.media_seconds += seconds
+        self.in_hand.add(job.id)
         return entry(job, class_of(todo.features, 1), self._calibration.model, self._request.profile.estimation)
 
     def _plan(self, job: Job, media_seconds: float | None) -> Job:
@@ -217,5 +220,6 @@ class Ledger:
         self._settle(active.job_id, outcome, active.entry.cpu_seconds)
 
     def _settle(self, job_id: str, outcome: Outcome, cost_seconds: float) -> None:
+        self.in_hand.discard(job_id)
         self._tally.settle(outcome.kind, cost_seconds)
         self._listener.finished(job_id, outcome)

@@ -32,6 +32,7 @@ from pyprocessor.models.profile import (
     ScheduleSettings,
     ThrottlingSettings,
     VideoSettings,
+    WatchSettings,
 )
 from pyprocessor.models.run import (
     PlannedBatch,
@@ -100,6 +101,7 @@ __all__ = [
     "Usage",
     "VideoInfo",
     "VideoSettings",
+    "WatchSettings",
     "display",
     "job_id",
 ]

@@ -149,6 +149,13 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """How a folder is watched. `poll_seconds` is the longest time between two looks at the whole of it."""
+
+    poll_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorSettings:
     max_retries: int = 3
     stall_seconds: float = 120.0
@@ -181,3 +188,4 @@ class Profile:
     throttling: ThrottlingSettings = ThrottlingSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     errors: ErrorSettings = ErrorSettings()
+    watch: WatchSettings = WatchSettings()
