@@ -164,6 +164,7 @@ class _Run:
         else:
             self._discovery = Discovery(*known)
         self._at_rest = False
+        self._told_at: tuple[int, int] | None = None
         self._watch = Watch(request, journal, self._ledger, self._began, cores=cores)
         self._dispatch = Dispatch(
             request, context, folder, self._run_id, work, journal, self._ledger, self._calibration
@@ -487,12 +488,12 @@ class _Run:
             return
         self._tell(now)
         self._note(self._calibration.keep())
-        if not self._dispatch.waiting:
-            tally = self._tally
+        tally, named = self._tally, display(self._request.input)
+        settled = (tally.done, tally.failed)
+        if not self._dispatch.waiting and settled != self._told_at:
+            self._told_at = settled
             made = f"{tally.succeeded} file{'' if tally.succeeded == 1 else 's'} made, {tally.failed} failed"
-            self._ledger.notice(
-                "info", f"Nothing is left to do ({made}); {display(self._request.input)} is watched for more."
-            )
+            self._ledger.notice("info", f"Nothing is left to do ({made}); {named} is watched for more.")
 
     def _tell(self, now: float) -> None:
         wait = self._schedule.seconds_to_open(local_time()) if self._phase is Phase.WAITING else 0.0
