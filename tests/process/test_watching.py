@@ -262,13 +262,13 @@ def test_the_window_comes_back_every_day(tmp_path: Path, make_clip, monkeypatch:
         schedule=ScheduleSettings(window=(clock[0].time().replace(hour=22), clock[0].time().replace(hour=6))),
     )
     recorder = Recorder()
+    closed = "The window 22:00-06:00 has closed: nothing more is started before 22:00"
     make_clip(tmp_path / "in" / "a.mp4")
     asked = request(tmp_path / "in", tmp_path / "out", profile=profile, watch=True, limit=3)
     thread, results = run_in_thread(asked, recorder)
     until(lambda: published(tmp_path / "out") == {"a.mp4"} if (tmp_path / "out").exists() else False)
     for day, name in ((1, "b"), (2, "c")):
         clock[0] = datetime(2026, 3, 3, 12, 0) + timedelta(days=day)  # noqa: DTZ001 - as above
-        closed = "The window 22:00-06:00 has closed: nothing more is started before 22:00"
         until(lambda day=day: sum(closed in text for _, text in recorder.notices) == day)  # type: ignore[misc]
         make_clip(tmp_path / "in" / f"{name}.mp4")
         until(lambda name=name: JobState.PENDING in states(tmp_path / "out").values())  # type: ignore[misc]
