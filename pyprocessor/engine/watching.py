@@ -85,7 +85,7 @@ class Watching:
     @property
     def complete(self) -> bool:
         """Whether all that is known to be there was listed and inspected."""
-        return self.listed and self._discovery.finished
+        return (self.listed or self._vanished) and self._discovery.finished
 
     @property
     def connections(self) -> tuple[Connection, ...]:

@@ -225,18 +225,11 @@ def test_a_lookout_or_scout_that_is_killed_is_replaced(start: Start, tmp_path: P
 def test_a_stop_in_the_middle_of_a_file_is_taken_up_by_the_next_run(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Exit code 143, no partial output, no process left."""
     make_clip(tmp_path / "in" / "long.mp4", seconds=60.0, size="640x360")
-    watcher = start()
-    until(lambda: (tmp_path / "out").exists() and JobState.RUNNING in states_or_none(tmp_path / "out"))
+    watcher = start("--verbose")
+    watcher.until_said("Started: long.mp4")
     assert watcher.end(signal.SIGTERM) == 143
     assert published(tmp_path / "out") == set()
     assert os.listdir(tmp_path / "out" / ".pyprocessor" / "partial") == []
-
-
-def states_or_none(output: Path) -> set[JobState]:
-    """The states of all jobs, none before there is a journal."""
-    if not (output / ".pyprocessor" / "journal.sqlite3").exists():
-        return set()
-    return set(states(output).values())
 
 
 def test_a_limit_ends_the_watching(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
