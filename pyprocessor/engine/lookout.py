@@ -30,6 +30,7 @@ from pyprocessor.engine.messages import (
 )
 from pyprocessor.engine.scan import YOUNG, ScanPlan, walk
 from pyprocessor.engine.settling import Sighting, mark_of, next_look, settled, sighted, told
+from pyprocessor.engine.system import network_filesystem
 from pyprocessor.engine.system.openness import open_for_writing
 from pyprocessor.engine.wakeups import Wakeups
 
@@ -62,6 +63,7 @@ class _Lookout:
         self._first = True
         self._young = False
         self._device: int | None = None
+        self._local = True
         self._vanished = False
         self._spoke = 0.0
         self._open = True
@@ -136,6 +138,7 @@ class _Lookout:
         if empty and self._device not in (None, status.st_dev):
             return "is empty and on another file system than before, as if something were not mounted"
         self._device = status.st_dev
+        self._local = not network_filesystem(root)  # elsewhere asking who writes costs much and tells nothing
         self._wakeups.listen(status)
         return None
 
@@ -146,7 +149,7 @@ class _Lookout:
         sighting = sighted(self._sightings.get(relative), mark_of(entry), time.monotonic())
         if not (self._first or settled(sighting, began, self._setup.min_age_seconds)) or sighting.told:
             return sighting
-        if open_for_writing(os.path.join(self._setup.root, relative)):
+        if self._local and isinstance(entry, Candidate) and open_for_writing(entry.source.path):
             return Sighting(sighting.mark, time.monotonic())
         news.append(entry)
         return told(sighting)

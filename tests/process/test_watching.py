@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyprocessor.engine import loop
+from pyprocessor.engine import loop, watching
 from pyprocessor.engine.system import process_identity
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, ScheduleSettings, WatchSettings
@@ -230,6 +230,55 @@ def test_a_stop_in_the_middle_of_a_file_is_taken_up_by_the_next_run(start: Start
     assert watcher.end(signal.SIGTERM) == 143
     assert published(tmp_path / "out") == set()
     assert os.listdir(tmp_path / "out" / ".pyprocessor" / "partial") == []
+
+
+def test_a_file_that_changes_while_it_is_being_done_is_done_again(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """What is made in the end is made of what lies there in the end, and its name was never given to anything else."""
+    make_clip(tmp_path / "in" / "a.mp4", seconds=60.0, size="640x360")
+    watcher = start("--verbose")
+    watcher.until_said("Started: a.mp4")
+    make_clip(tmp_path / "in" / "a.mp4", seconds=2.0)
+    size = (tmp_path / "in" / "a.mp4").stat().st_size
+    watcher.until_said("Succeeded: a.mp4")
+    watcher.until_said("(1 file made, 0 failed)")
+    assert watcher.end(signal.SIGTERM) == 0
+    row = rows(tmp_path / "out")[b"a.mp4"]
+    assert (row.state, row.source.size_bytes) == (JobState.SUCCEEDED, size)
+    assert row.produced is not None
+    assert row.produced.frames == 50
+
+
+def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a network that is down: files that are known are done, it is told once, and it goes on when it answers."""
+    monkeypatch.setattr(watching, "SILENCE_SECONDS", 2.0)
+    profile = load("fast", environment={}).profile
+    profile = replace(profile, watch=WatchSettings(0.5), scan=replace(profile.scan, min_age_seconds=0.5))
+    make_clip(tmp_path / "in" / "a.mp4", seconds=30.0, size="640x360")
+    recorder = Recorder()
+    asked = request(tmp_path / "in", tmp_path / "out", profile=profile, watch=True, limit=2)
+    before = set(psutil.Process().children(recursive=True))
+    thread, results = run_in_thread(asked, recorder)
+    until(lambda: recorder.starts == ["a.mp4"])
+    ours = [p for p in psutil.Process().children(recursive=True) if p not in before and os.getpgid(p.pid) == p.pid]
+    lookout = min(ours, key=lambda process: process.create_time())
+    lookout.suspend()
+    try:
+        until(lambda: any("takes long" in text for _, text in recorder.notices))
+        make_clip(tmp_path / "in" / "b.mp4")
+        until(lambda: published(tmp_path / "out") == {"a.mp4"})
+        ticks = len(recorder.snapshots)
+        until(lambda: len(recorder.snapshots) > ticks or any("Nothing is left" in text for _, text in recorder.notices))
+    finally:
+        lookout.resume()
+    thread.join(DEADLINE_SECONDS)
+    assert [result.exit_code for result in results] == [0]
+    assert published(tmp_path / "out") == {"a.mp4", "b.mp4"}
+    assert sum("takes long" in text for _, text in recorder.notices) == 1
+    assert any("answers again" in text for _, text in recorder.notices)
 
 
 def test_a_limit_ends_the_watching(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
