@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from pyprocessor.engine import loop, watching
-from pyprocessor.engine.system import process_identity
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, ScheduleSettings, WatchSettings
 from pyprocessor.profiles import load
@@ -66,6 +65,17 @@ class Watcher:
     def family(self) -> list[psutil.Process]:
         """Every process that the run has started."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def lookout(self) -> psutil.Process:
+        """The lookout of a run at rest: beside it there is only the forkserver with its tracker, which lead no group."""
+        found: list[psutil.Process] = []
+
+        def alone() -> bool:
+            found[:] = [p for p in self.family() if p.status() != psutil.STATUS_ZOMBIE and os.getpgid(p.pid) == p.pid]
+            return len(found) == 1
+
+        until(alone, lambda: (self.said, found))
+        return found[0]
 
     def end(self, number: int) -> int:
         """Send this signal, wait, and see that nothing of the run is left."""
@@ -204,17 +214,13 @@ def test_after_a_kill_the_same_command_goes_on(start: Start, tmp_path: Path, mak
     assert rows(tmp_path / "out")[b"a.mp4"].attempts == 1
 
 
-def test_a_lookout_or_scout_that_is_killed_is_replaced(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+def test_a_lookout_that_is_killed_is_replaced(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """The run goes on watching, tells of it once, and does nothing again."""
     make_clip(tmp_path / "in" / "a.mp4")
     watcher = start()
-    watcher.until_made("a.mp4")
-    watcher.until_said("is watched for more")
+    watcher.until_said("(1 file made, 0 failed)")
     for number in range(2):
-        # At rest there are the forkserver with its tracker, and of the rest only the lookout.
-        leaders = [p for p in watcher.family() if os.getpgid(p.pid) == p.pid]
-        assert len(leaders) == 1
-        leaders[0].kill()
+        watcher.lookout().kill()
         make_clip(tmp_path / "in" / f"{number}.mp4")
         watcher.until_said(f"({number + 2} files made, 0 failed)")
     assert watcher.said.count("died and is replaced") == 1
@@ -334,11 +340,9 @@ def test_known_files_cost_no_line_in_the_journal(start: Start, tmp_path: Path, m
     until(lambda: states(tmp_path / "out").get(b"b.mp4") is JobState.SKIPPED and len(states(tmp_path / "out")) == 3)
     watcher.until_said("1 file made, 1 failed")
     before = {row.id: row.updated_at for row in rows(tmp_path / "out").values()}
-    leader = next(p for p in watcher.family() if os.getpgid(p.pid) == p.pid)
-    identity = process_identity(leader.pid)
-    leader.kill()  # the next lookout tells of all files anew
+    watcher.lookout().kill()  # the next one tells of all files anew
     watcher.until_said("died and is replaced")
-    until(lambda: any(os.getpgid(p.pid) == p.pid and process_identity(p.pid) != identity for p in watcher.family()))
+    watcher.lookout()
     make_clip(tmp_path / "in" / "z.mp4")
     watcher.until_said("2 files made, 1 failed")
     after = {row.id: row.updated_at for row in rows(tmp_path / "out").values()}
