@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -67,11 +68,15 @@ class Watcher:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def lookout(self) -> psutil.Process:
-        """The lookout of a run at rest: beside it there is only the forkserver with its tracker, which lead no group."""
+        """The lookout of a run at rest: beside it are only the forkserver and its tracker, which lead no group."""
         found: list[psutil.Process] = []
 
         def alone() -> bool:
-            found[:] = [p for p in self.family() if p.status() != psutil.STATUS_ZOMBIE and os.getpgid(p.pid) == p.pid]
+            found.clear()
+            for process in self.family():
+                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                    if process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == process.pid:
+                        found.append(process)
             return len(found) == 1
 
         until(alone, lambda: (self.said, found))
