@@ -20,7 +20,7 @@ from pyprocessor import __version__
 from pyprocessor.cli.console import Terminated
 from pyprocessor.cli.options import RunOptions, run_options
 from pyprocessor.cli.session import INTERRUPTED, Session, silence_output
-from pyprocessor.errors import ExitCode, PyprocessorError
+from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
     "pause": ("pyprocessor.cli.control", "pause", "Have the running one start nothing more, until resumed."),
@@ -98,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return wanted.exit_code
     except click.ClickException as error:
         return session.fail(_sentence(error), ExitCode.USAGE)
+    except OutputBusy as error:
+        # With a crontab that is no news: the other run does the work, and the exit code tells.
+        return session.fail(str(error), error.exit_code, silent=session.quiet)
     except PyprocessorError as error:
         return session.fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):

@@ -55,6 +55,7 @@ class RunOptions:
     verbose: bool = False
     retry_failed: bool = False
     overwrite: bool = False
+    watch: bool = False
 
 
 _OPTIONS = (
@@ -101,6 +102,7 @@ _OPTIONS = (
     click.option("--min-size", metavar="SIZE", help="Leave out smaller files: 500K, 5M."),
     click.option("--max-size", metavar="SIZE", help="Leave out larger files: 6G."),
     click.option("--min-age", metavar="TIME", help="Leave files changed less long ago for the next run: 90s, 2m."),
+    click.option("--watch", is_flag=True, help="Go on with files that come into the input folder, until stopped."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed in an earlier run."),
     click.option("--overwrite", is_flag=True, help="Replace files in the output folder that no run made."),
     click.option("--plan", is_flag=True, help="Show what would be done, and do nothing."),

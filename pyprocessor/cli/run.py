@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from pyprocessor import profiles
@@ -23,7 +24,7 @@ from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import PlanReport, display
+from pyprocessor.models import PlanReport, Profile, display
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.publish.state_folder import state_folder
 from pyprocessor.report import summary
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from pyprocessor.engine.loop import RunResult
 
 Parsed = TypeVar("Parsed")
+WATCHED_MIN_AGE_SECONDS = 10.0
+"""How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
 
 
@@ -120,19 +123,29 @@ def _request(options: RunOptions, loaded: profiles.LoadedProfile, variables: Map
         raise UsageError("No output is named; give --output DIR, the folder to write.")
     source, output = readable_input(named_input), output_folder(named_output)
     keep_apart(source, output, loaded.profile.extension)
+    if options.watch and not os.path.isdir(source):
+        raise UsageError(f"--watch watches a folder, and the input {display(source)} is a file; name its folder.")
     found = tool.find(variables)
     tool.require(found, loaded.profile)
     trial.require_working(found, loaded.profile)
     return RunRequest(
         input=source,
         output=output,
-        profile=loaded.profile,
+        profile=_settling(loaded.profile) if options.watch and options.min_age is None else loaded.profile,
         tool_path=found.path,
         arguments=_arguments(),
         limit=options.limit,
         retry_failed=options.retry_failed,
         overwrite=options.overwrite,
+        watch=options.watch,
     )
+
+
+def _settling(profile: Profile) -> Profile:
+    """The profile with an age at which files are taken while a folder is watched, where it says none."""
+    if profile.scan.min_age_seconds > 0:
+        return profile
+    return replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))
 
 
 def _arguments() -> str:
@@ -148,6 +161,8 @@ def check_contradictions(options: RunOptions) -> None:
     """Raise `UsageError` for options that make no sense together or by themselves."""
     if options.quiet and options.verbose:
         raise UsageError("--quiet and --verbose contradict each other; give one of them.")
+    if options.plan and options.watch:
+        raise UsageError("--plan tells what would be done now, and --watch waits for what comes; give one of them.")
     if options.plan and options.quiet:
         raise UsageError("--plan only tells, and --quiet is to tell nothing; give one of them.")
     for option, named in (("--profile", options.profile), ("--config", options.config)):

@@ -30,6 +30,7 @@ class Session:
     json_lines: bool = False
     json_document: bool = False
     verbose: bool = False
+    quiet: bool = False
     logs: bytes | None = None
     answered: bool = False
 
@@ -40,11 +41,15 @@ class Session:
         if "--" in told:
             del told[told.index("--") :]
         document = "--json" in told or ("report" in told and _has(told, "--format", "json"))
-        return cls(_has(told, "--log-format", "json"), document, "--verbose" in told)
+        return cls(_has(told, "--log-format", "json"), document, "--verbose" in told, "--quiet" in told)
 
-    def fail(self, text: str, code: ExitCode) -> ExitCode:
-        """Tell why the command ends without a result, in the document that is waited for as well; returns the code."""
-        self.complain(text)
+    def fail(self, text: str, code: ExitCode, *, silent: bool = False) -> ExitCode:
+        """Tell why the command ends without a result, in the document that is waited for as well; returns the code.
+
+        `silent` keeps it off standard error.
+        """
+        if not silent:
+            self.complain(text)
         if self.json_document and not self.answered:
             self.answered = True
             document = {"version": ERROR_DOCUMENT_VERSION, "error": text, "exit_code": int(code)}

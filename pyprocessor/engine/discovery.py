@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -83,10 +83,23 @@ class _Asking:
 
 
 class Discovery:
-    """Findings about one input, as they come. `handle` and `check` are to be called until `finished`."""
+    """Findings about one input, as they come. `handle` and `check` are to be called until `finished`.
+
+    With `lists` false it lists nothing, and is handed what somebody else found by `arrived`. Of jobs that are
+    `in_hand`, and of files it is just asking about, it says nothing new before that is over.
+    """
 
     def __init__(
-        self, request: RunRequest, task: Task, costs: Costs, memory: Memory | None, context: BaseContext, now: float
+        self,
+        request: RunRequest,
+        task: Task,
+        costs: Costs,
+        memory: Memory | None,
+        context: BaseContext,
+        now: float,
+        *,
+        lists: bool = True,
+        in_hand: Collection[str] = frozenset(),
     ) -> None:
         self._request = request
         self._task = task
@@ -98,9 +111,13 @@ class Discovery:
             output_root=request.output,
             profile=request.profile,
             ages_from_ns=time.time_ns(),
+            lists=lists,
         )
         self.files = 0
-        self.listed = False
+        self.listed = not lists
+        self._in_hand = in_hand
+        self._asking: dict[bytes, Source] = {}
+        self._held: dict[bytes, tuple[str, Candidate | PassedOver]] = {}
         self._to_ask: deque[_Asking] = deque()
         self._asked: dict[bytes, _Asking] = {}
         self._compares = True
@@ -109,7 +126,10 @@ class Discovery:
         self._open: Source | None = None
         self._last_heard = now
         self._lives = SCOUT_LIVES
-        self._scout: Child | None = Child(context, scout_main, self._setup, "pyprocessor-scout")
+        self._scout: Child | None = self._new_scout() if lists else None
+
+    def _new_scout(self) -> Child:
+        return Child(self._context, scout_main, self._setup, "pyprocessor-scout")
 
     @property
     def finished(self) -> bool:
@@ -117,13 +137,18 @@ class Discovery:
         return self._scout is None
 
     @property
-    def connection(self) -> Connection | None:
-        """What to wait on."""
-        return self._scout.connection if self._scout is not None else None
+    def complete(self) -> bool:
+        """Whether all that is known to be there was listed and inspected."""
+        return self.finished
 
     @property
-    def pid(self) -> int | None:
-        return self._scout.pid if self._scout is not None else None
+    def connections(self) -> tuple[Connection, ...]:
+        """What to wait on."""
+        return (self._scout.connection,) if self._scout is not None else ()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return (self._scout.pid,) if self._scout is not None else ()
 
     def handle(self, now: float) -> Iterator[Finding]:
         """Take in what the scout has sent. To be called only when `connection` has something to say."""
@@ -163,6 +188,50 @@ class Discovery:
             yield from self._replace_scout(f"took more than {timeout:.0f} seconds", now)
         self._ask_for_more()
 
+    def arrived(self, entries: Collection[Candidate | PassedOver], now: float) -> Iterator[Finding]:
+        """Take in what somebody else found. What is in hand is held until it no longer is."""
+        self.files += len(entries)
+        for entry in entries:
+            yield from self._arrived(entry)
+        self._begin_asking(now)
+
+    def retry_no_more(self) -> None:
+        """From here on, files that failed are tried again only when they change."""
+        self._request = replace(self._request, retry_failed=False)
+
+    def take_up_held(self, now: float) -> Iterator[Finding]:
+        """Look again at what was held."""
+        free = [p for p, (job, _) in self._held.items() if job not in self._in_hand and p not in self._asking]
+        for path in free:
+            yield from self._arrived(self._held.pop(path)[1])
+        if free:
+            self._begin_asking(now)
+
+    def _arrived(self, entry: Candidate | PassedOver) -> Iterator[Finding]:
+        source = entry.source
+        row = self._row(source) if source is not None else None
+        busy = row if row is not None and row.id in self._in_hand else None
+        asked = self._asking.get(source.path) if source is not None else None
+        if source is not None and (busy is not None or asked is not None):
+            self._hold(entry, source, row.id if row is not None else "", asked or (busy.source if busy else source))
+        elif isinstance(entry, Candidate):
+            yield from self._candidate(entry, {})
+        else:
+            yield self._passed_over(entry)
+
+    def _hold(self, entry: Candidate | PassedOver, source: Source, job: str, known: Source) -> None:
+        """Hold what was found of a file that is in hand, unless the file is still as it is `known`."""
+        if (source.size_bytes, source.mtime_ns) != (known.size_bytes, known.mtime_ns):
+            self._held[source.path] = (job, entry)
+        else:
+            self._held.pop(source.path, None)
+
+    def _begin_asking(self, now: float) -> None:
+        if self._to_ask and self._scout is None:
+            self._lives, self._last_heard = SCOUT_LIVES, now
+            self._scout = self._new_scout()
+        self._ask_for_more()
+
     def stop(self) -> None:
         """End the scout: nothing more is to be found."""
         if self._scout is not None:
@@ -170,6 +239,7 @@ class Discovery:
             self._scout.bury(REAP_SECONDS)
             self._scout = None
         self._to_ask.clear()
+        self._asking.clear()
         self._asked.clear()
 
     # ------------------------------------------------------------ the scout
@@ -220,10 +290,11 @@ class Discovery:
             if self._to_ask or not self.listed:
                 yield Trouble("Inspecting was given up; run the same command again for the files that are left.")
             self._to_ask.clear()
+            self._asking.clear()
             return
         self._last_heard = now
         # A listing that was complete is not walked again: resuming after the last file ends at once.
-        self._scout = Child(self._context, scout_main, self._setup, "pyprocessor-scout")
+        self._scout = self._new_scout()
 
     def _charge(self, asking: _Asking, what: str) -> Iterator[Finding]:
         """A scout ended or went silent over a file. The first death may have been anything's doing."""
@@ -269,15 +340,20 @@ class Discovery:
     def _candidate(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> Iterator[Finding]:
         """What the journal and the output folder say of it; nothing as long as the scout has to be asked."""
         source = candidate.source
+        self._asking.pop(source.path, None)
         found = self._place(candidate, answers)
         if isinstance(found, Question):
             question = Compare(source, found.other)
             if self._compares:
                 self._to_ask.append(_Asking(candidate, None, question, answers))
+                self._asking[source.path] = source
             else:
                 yield from self._candidate(candidate, {**answers, found.other: False})
             return
         row = found.row
+        if row is not None and row.id in self._in_hand:
+            self._hold(candidate, source, row.id, row.source)
+            return
         if row is not None and self._failed_the_same(row, source):
             yield AlreadyDone(row)
             return
@@ -296,6 +372,7 @@ class Discovery:
         asking = _Asking(candidate, found)
         if cached is None or (cached.media is None and self._request.retry_failed):
             self._to_ask.append(asking)
+            self._asking[source.path] = source
         else:
             yield self._inspected(asking, cached.media, cached.failure, cached.message, fresh=False)
 
@@ -375,6 +452,7 @@ class Discovery:
     ) -> Finding:
         source, found = asking.candidate.source, asking.place
         assert found is not None
+        self._asking.pop(source.path, None)
         job = self._job(source, found.output, found.row)
         if media is None:
             kind = failure or FailureKind.BAD_INPUT

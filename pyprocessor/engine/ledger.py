@@ -54,6 +54,8 @@ class Ledger:
         self._calibration = calibration
         self._tally = tally
         self._listener = listener
+        self.in_hand: set[str] = set()
+        """Jobs that were queued and have not reached a final state."""
 
     def notice(self, level: str, text: str, *, job_id: str | None = None) -> None:
         """Tell the user a sentence and keep it."""
@@ -119,6 +121,7 @@ class Ledger:
             self._journal.claim(job.id, todo.replaces)
         self._tally.total += 1
         self._tally.media_seconds += seconds
+        self.in_hand.add(job.id)
         profile = self._request.profile
         fresh = entry(planned, class_of(todo.features, 1), self._calibration.model, profile.estimation)
         return _with_its_past(fresh, row, profile.throttling.max_sheds)
@@ -261,6 +264,7 @@ class Ledger:
         return replace(outcome, reason=f"{outcome.reason} {told}")
 
     def _settle(self, job_id: str, outcome: Outcome, cost_seconds: float) -> None:
+        self.in_hand.discard(job_id)
         self._tally.settle(outcome.kind, cost_seconds)
         self._listener.finished(job_id, outcome)
 

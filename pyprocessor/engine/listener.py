@@ -13,7 +13,8 @@ class RunRequest:
     """One run. `input` (a file or a folder) and `output` (a folder) are absolute; `arguments` is for the journal.
 
     `limit` bounds how many files are taken up; `retry_failed` starts failed ones over; `overwrite` allows taking the
-    place of files in the output folder that no run of ours made.
+    place of files in the output folder that no run of ours made. `watch` goes on when all is done, with what comes into
+    the input folder from then on.
     """
 
     input: bytes
@@ -24,6 +25,7 @@ class RunRequest:
     limit: int | None = None
     retry_failed: bool = False
     overwrite: bool = False
+    watch: bool = False
 
 
 class Listener(Protocol):

@@ -57,6 +57,7 @@ from pyprocessor.engine.steering import Steering
 from pyprocessor.engine.system import network_filesystem, process_identity
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
+from pyprocessor.engine.watching import Watching
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, Standing, Usage, display
@@ -68,6 +69,8 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 SETTLE_SECONDS = 10.0
 """How long processes that were told to end may take before they are killed."""
+REST_SECONDS = 30.0
+"""How often readings are taken while a run that watches has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,15 @@ class _Run:
         for sentence in set_aside(journal, request.profile.errors.max_killed_runs):
             self._ledger.notice("warning", sentence)
         work = task(TASK)
-        self._discovery = Discovery(request, work, self._calibration, journal, context, self._began)
+        known = (request, work, self._calibration, journal, context, self._began)
+        self._discovery: Discovery | Watching
+        if request.watch:
+            ledger = self._ledger
+            self._discovery = Watching(*known, in_hand=ledger.in_hand, tell=ledger.notice)
+        else:
+            self._discovery = Discovery(*known)
+        self._at_rest = False
+        self._told_at: tuple[int, int] | None = None
         self._watch = Watch(request, journal, self._ledger, self._calibration, self._began, cores=cores)
         self._dispatch = Dispatch(
             request, context, folder, self._run_id, work, journal, self._ledger, self._calibration
@@ -175,7 +186,7 @@ class _Run:
         self._end_by = math.inf
         self._disk_trouble = False
         self._deaths = Deaths(request, folder, journal, self._ledger, self._dispatch, self._watch)
-        self._schedule = Schedule.begin(request.profile.schedule, local_time())
+        self._schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
         self._phase = Phase.OPEN
         self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
 
@@ -229,6 +240,13 @@ class _Run:
     def _stopping(self) -> bool:
         return self._steering.course.wish > Wish.GO_ON or self._disk_trouble or self._phase is Phase.OVER
 
+    @property
+    def _resting(self) -> bool:
+        """Whether a run that watches has nothing to do now."""
+        waiting = self._dispatch.waiting
+        idle = not self._dispatch.processes and (len(waiting) == waiting.late or self._phase is Phase.WAITING)
+        return self._request.watch and idle and self._discovery.complete and not self._stopping
+
     def _over(self) -> bool:
         if self._dispatch.processes:
             return False
@@ -240,8 +258,7 @@ class _Run:
         processes = self._dispatch.processes
         now = time.monotonic()
         sources: list[Any] = [*self._steering.sources(now), *(process.connection for process in processes)]
-        if self._discovery.connection is not None:
-            sources.append(self._discovery.connection)
+        sources.extend(self._discovery.connections)
         due = min(self._dispatch.waiting.next_due, self._watch.next_due) - now
         return wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
 
@@ -288,11 +305,15 @@ class _Run:
             return
         self._phase = phase
         self._note(self._schedule.sentence(clock))
-        if phase is Phase.OVER:
+        if phase is Phase.OVER or (phase is Phase.WAITING and self._request.watch):
             self._stop_processes(now, end=self._request.profile.schedule.overrun is Overrun.REQUEUE)
+        elif phase is Phase.OPEN and not self._stopping:  # perhaps a window that has come back
+            self._end_by = math.inf
+            self._dispatch.waiting.reconsider()
 
     def _stop_processes(self, now: float, *, end: bool) -> None:
-        self._discovery.stop()
+        if self._stopping:
+            self._discovery.stop()
         if end:
             self._end_by = min(self._end_by, now + SETTLE_SECONDS)
         for process in self._dispatch.processes:
@@ -322,7 +343,7 @@ class _Run:
         if self._discovery.finished:
             return
         files = self._discovery.files
-        said = self._discovery.handle(now) if self._discovery.connection in heard else ()
+        said = self._discovery.handle(now) if any(c in heard for c in self._discovery.connections) else ()
         for finding in itertools.chain(said, self._discovery.check(now)):
             again = self._ledger.take(finding)
             if again is not None:
@@ -332,7 +353,7 @@ class _Run:
                     self._discovery.stop()
                     break
         if self._discovery.files != files or self._discovery.finished:
-            self._listener.found(self._discovery.files, self._discovery.finished)
+            self._listener.found(self._discovery.files, self._discovery.complete)
             self._listener.queued(self._tally.total, self._tally.media_seconds)
 
     # ------------------------------------------------------------ what batch processes say
@@ -420,7 +441,7 @@ class _Run:
                 reading=self._watch.reading,
                 reading_number=self._watch.readings,
                 allowance=self._watch.allowance,
-                more_to_come=not self._discovery.finished,
+                more_to_come=not self._discovery.complete,
                 now=now,
                 run_seconds=now - self._began,
                 schedule=self._schedule,
@@ -432,10 +453,13 @@ class _Run:
 
     def _observe(self, now: float) -> None:
         """Take a reading when one is due, do what the governor says of it, and tell where the run stands."""
+        resting = self._resting
+        if resting != self._at_rest:
+            self._rest(resting, now)
         if not self._watch.due(now):
             return
         readings = self._watch.readings
-        decision = self._watch.look(self._dispatch.processes, self._discovery.pid, now)
+        decision = self._watch.look(self._dispatch.processes, self._discovery.pids, now)
         if self._watch.learned:
             self._watch.learned = False
             self._dispatch.reprice()
@@ -448,8 +472,25 @@ class _Run:
             self._disk_full(lost, now)
         if self._watch.disk_is_low and not self._dispatch.processes and self._dispatch.waiting:
             self._disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
-        if self._watch.readings > readings:
+        if resting:
+            self._watch.next_due = now + REST_SECONDS
+        elif self._watch.readings > readings:
             self._tell(now)
+
+    def _rest(self, resting: bool, now: float) -> None:
+        """A run that watches has come to rest, or has something to do again."""
+        self._at_rest = resting
+        self._watch.next_due = now
+        if not resting:
+            return
+        self._tell(now)
+        self._note(self._calibration.keep())
+        tally, named = self._tally, display(self._request.input)
+        settled = (tally.done, tally.failed)
+        if not self._dispatch.waiting and settled != self._told_at:
+            self._told_at = settled
+            made = f"{tally.succeeded} file{'' if tally.succeeded == 1 else 's'} made, {tally.failed} failed"
+            self._ledger.notice("info", f"Nothing is left to do ({made}); {named} is watched for more.")
 
     def _tell(self, now: float) -> None:
         self._listener.tick(self._standing(now).snapshot)
@@ -458,7 +499,7 @@ class _Run:
         waits = self._phase is Phase.WAITING
         return self._outlook.standing(
             now,
-            listing_done=self._discovery.finished,
+            listing_done=self._discovery.complete,
             state=self._steering.state(stopping=self._stopping, waits=waits),
             begins_in_seconds=self._schedule.seconds_to_open(local_time()) if waits else 0.0,
         )

@@ -193,7 +193,7 @@ class ScoutSetup:
     """What the scout is started with.
 
     `root` is the input folder or file; `resume_after` is the relative path after which to go on, when a scout that died
-    is replaced. `ages_from_ns` is the wall clock that `min_age` is measured from.
+    is replaced. `ages_from_ns` is the wall clock that `min_age` is measured from. One that does not list only inspects.
     """
 
     root: bytes
@@ -201,6 +201,20 @@ class ScoutSetup:
     profile: Profile
     ages_from_ns: int
     resume_after: bytes | None = None
+    lists: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LookoutSetup:
+    """What the lookout is started with. `root` is the input folder.
+
+    A file that comes later is told of once it was seen unchanged for `min_age_seconds`.
+    """
+
+    root: bytes
+    output_root: bytes
+    profile: Profile
+    min_age_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +297,34 @@ class Compared:
     same: bool
 
 
+# ---------------------------------------------------------------- lookout to engine
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """A look at the folder is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A look at the whole folder is complete; the next one begins after so many seconds at the latest."""
+
+    next_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The folder is not there, or not what it was, with why as a clause: "does not exist"."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reappeared:
+    """The folder that had vanished is there again."""
+
+
 ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
 FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Alive | Closed
 FromScout = Found | Listed | Inspecting | Inspected | Compared
+FromLookout = Found | Looking | Looked | Vanished | Reappeared

@@ -33,6 +33,8 @@ AUDIO_EXTENSIONS = frozenset(
 )
 CLOCKS_APART_SECONDS = 24 * 3600.0
 """A time stamp further ahead than clocks may differ is wrong: it does not say when a file changed."""
+YOUNG = "was changed a moment ago and is left for the next run"
+"""Why a file that is younger than `min_age` is passed over."""
 _PathKey = tuple[tuple[int, bytes], ...]
 
 
@@ -190,7 +192,7 @@ class _Walk:
             return PassedOver(relative, f"is larger than {settings.max_size_bytes} bytes")
         least = settings.min_age_seconds
         if least > 0 and age_seconds(status, self._plan.ages_from_ns) < least:
-            return PassedOver(relative, "was changed a moment ago and is left for the next run")
+            return PassedOver(relative, YOUNG)
         if status.st_size == 0:
             return PassedOver(relative, "is empty", FailureKind.BAD_INPUT, source)
         stray = self._stray(os.path.dirname(os.path.join(self._plan.output_root, output)), os.path.dirname(path))

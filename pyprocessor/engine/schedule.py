@@ -9,6 +9,7 @@ seconds between two moments, so that a night in which clocks are changed is an h
     `until`                              ends there, wherever the window is; the next such time after the start
     clock set back                       `seen` notices, and finds window and end anew from the new time
     asleep over the end                  over; but inside a later window the run goes on, unless `until` has passed
+    `daily` (a run that watches)         waits for the next window instead of ending where one closes
 
 A time of day that a change of clocks skips comes as much later, and one that comes twice counts at its first, as
 RFC 5545 (3.3.5) has it. The `until` of a run that starts between the two is the second.
@@ -52,22 +53,24 @@ class Schedule:
     """When the run is to be over; infinity without `until`."""
     last: float
     """When the clock was last looked at."""
+    daily: bool = False
+    """Whether the window comes back every day."""
 
     @classmethod
-    def begin(cls, settings: ScheduleSettings, now: datetime) -> Schedule:
+    def begin(cls, settings: ScheduleSettings, now: datetime, *, daily: bool = False) -> Schedule:
         """The times of a run that starts now."""
         opens, until = -math.inf, math.inf
         if settings.window is not None:
             opens = _window_at_or_after(settings.window, now)[0]
         if settings.until is not None:
             until = _next(settings.until, now)
-        return cls(settings, opens, until, now.timestamp())
+        return cls(settings, opens, until, now.timestamp(), daily)
 
     def seen(self, now: datetime) -> Schedule:
         """The schedule after a look at the clock, to be kept for the next one; begun anew where it was set back."""
         at = now.timestamp()
         if at < self.last - SET_BACK_SECONDS:
-            return Schedule.begin(self.settings, now)
+            return Schedule.begin(self.settings, now, daily=self.daily)
         return replace(self, last=at) if at > self.last else self
 
     def phase(self, now: datetime) -> Phase:
@@ -79,7 +82,7 @@ class Schedule:
             return Phase.OPEN
         if _window_at_or_after(self.settings.window, now)[0] <= at:
             return Phase.OPEN
-        return Phase.WAITING if at < self.opens else Phase.OVER
+        return Phase.WAITING if at < self.opens or self.daily else Phase.OVER
 
     def seconds_left(self, now: datetime) -> float:
         """Until the window closes or `until`, whichever is first; 0 unless open, infinity without an end."""
@@ -95,7 +98,8 @@ class Schedule:
             case Phase.OVER:
                 return math.inf
             case Phase.WAITING:
-                return max(0.0, self.opens - now.timestamp())
+                assert self.settings.window is not None
+                return max(0.0, _window_at_or_after(self.settings.window, now)[0] - now.timestamp())
 
     def fits(self, predicted_seconds: float, spread: float, now: datetime) -> bool:
         """Whether a file that is started now will be done in time.
@@ -123,7 +127,11 @@ class Schedule:
                 return None
             case Phase.WAITING:
                 assert self.settings.window is not None
-                return f"Waiting until {_shown(self.settings.window[0])}, when the window {self._window()} opens."
+                opens = _shown(self.settings.window[0])
+                if now.timestamp() >= self.opens:
+                    closed = f"The window {self._window()} has closed: nothing more is started before {opens}"
+                    return f"{closed}, and {self._running_files()}."
+                return f"Waiting until {opens}, when the window {self._window()} opens."
             case Phase.OVER:
                 return self._over(now)
 
@@ -169,10 +177,12 @@ class Schedule:
             why = f"It is {_shown(settings.until)}"
         else:
             why = f"The window {self._window()} has closed"
-        running = (
-            "running files are finished" if settings.overrun is Overrun.FINISH else "running files are ended and wait"
-        )
-        return f"{why}: nothing more is started, and {running}; the same command goes on from here."
+        return f"{why}: nothing more is started, and {self._running_files()}; the same command goes on from here."
+
+    def _running_files(self) -> str:
+        if self.settings.overrun is Overrun.FINISH:
+            return "running files are finished"
+        return "running files are ended and wait"
 
     def _window(self) -> str:
         assert self.settings.window is not None

@@ -50,9 +50,11 @@ class _Scout:
     def __init__(self, connection: Connection, setup: ScoutSetup) -> None:
         self._connection = connection
         self._wanted: deque[Source | Compare] = deque()
-        self._entries: Iterator[Candidate | PassedOver | Remark] | None = walk(
-            ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after)
-        )
+        self._entries: Iterator[Candidate | PassedOver | Remark] | None = None
+        if setup.lists:
+            self._entries = walk(
+                ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after)
+            )
         self._open = True
 
     def run(self) -> None:

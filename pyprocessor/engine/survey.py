@@ -47,7 +47,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
         discovery = Discovery(request, task(TASK), survey.model, memory, context(), now)
         stack.callback(discovery.stop)
         while not discovery.finished:
-            heard = wait([discovery.connection] if discovery.connection is not None else [], timeout=TURN_SECONDS)
+            heard = wait(discovery.connections, timeout=TURN_SECONDS)
             now = time.monotonic()
             said = discovery.handle(now) if heard else ()
             for finding in (*said, *discovery.check(now)):

@@ -97,11 +97,10 @@ class Watch:
         """Whether a reading is to be taken."""
         return now >= self.next_due
 
-    def look(self, processes: Sequence[BatchProcess], scout_pid: int | None, now: float) -> Decision:
-        """Take a reading and have the processes hold, suspend, resume and shed as the governor decides."""
-        self._groups = [process.child.pid for process in processes]
-        if scout_pid is not None:
-            self._groups.append(scout_pid)
+    def look(self, processes: Sequence[BatchProcess], scouts: Sequence[int], now: float) -> Decision:
+        """Take a reading, with `scouts` as further process groups of ours, and have the processes hold, suspend, resume
+        and shed as the governor decides."""
+        self._groups = [*(process.child.pid for process in processes), *scouts]
         slow = now - self._read_at >= self._profile.monitoring.sample_interval_seconds
         self.reading = self._read(now, slow=slow)
         if slow:

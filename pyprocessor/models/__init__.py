@@ -32,6 +32,7 @@ from pyprocessor.models.profile import (
     ScheduleSettings,
     ThrottlingSettings,
     VideoSettings,
+    WatchSettings,
 )
 from pyprocessor.models.run import (
     ActiveFile,
@@ -106,6 +107,7 @@ __all__ = [
     "Usage",
     "VideoInfo",
     "VideoSettings",
+    "WatchSettings",
     "display",
     "job_id",
 ]

@@ -152,6 +152,13 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """How a folder is watched. `poll_seconds` is the longest time between two looks at the whole of it."""
+
+    poll_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorSettings:
     """When to try again and when to give up.
 
@@ -199,3 +206,4 @@ class Profile:
     throttling: ThrottlingSettings = ThrottlingSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     errors: ErrorSettings = ErrorSettings()
+    watch: WatchSettings = WatchSettings()

@@ -43,6 +43,7 @@ from pyprocessor.profiles.schema import (
     Schedule,
     Throttling,
     Video,
+    Watch,
 )
 
 _CONTENT = (
@@ -98,6 +99,7 @@ class Freezer:
             throttling=limits.throttling(said.throttling or Throttling()),
             schedule=limits.schedule(said.schedule or Schedule()),
             errors=limits.errors(said.error_handling or ErrorHandling()),
+            watch=limits.watch(said.watch or Watch()),
         )
         self.problems += limits.problems
         self.notices += limits.notices

@@ -14,6 +14,7 @@ from pyprocessor.models import (
     ScanSettings,
     ScheduleSettings,
     ThrottlingSettings,
+    WatchSettings,
 )
 from pyprocessor.profiles.documents import KeyPath
 from pyprocessor.profiles.layers import Merged
@@ -26,6 +27,7 @@ from pyprocessor.profiles.schema import (
     Scan,
     Schedule,
     Throttling,
+    Watch,
 )
 
 T = TypeVar("T")
@@ -175,6 +177,9 @@ class Limits:
             inspect_timeout_seconds=said_or(said.inspect_timeout_seconds, default.inspect_timeout_seconds),
             worker_silence_seconds=said_or(said.worker_silence_seconds, default.worker_silence_seconds),
         )
+
+    def watch(self, said: Watch) -> WatchSettings:
+        return WatchSettings(poll_seconds=said_or(said.poll_seconds, WatchSettings().poll_seconds))
 
 
 def _ends_within(window: tuple[time, time], until: time) -> bool:

@@ -66,6 +66,7 @@ def render(profile: Profile, description: str) -> str:
             "inspect_timeout_seconds": profile.errors.inspect_timeout_seconds,
             "worker_silence_seconds": profile.errors.worker_silence_seconds,
         },
+        "watch": {"poll_seconds": profile.watch.poll_seconds},
     }
     written = {name: value for name, value in values.items() if value is not None and value != {}}
     return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100)

@@ -17,6 +17,7 @@ from pyprocessor.models import (
     MonitoringSettings,
     ScheduleSettings,
     ThrottlingSettings,
+    WatchSettings,
 )
 from pyprocessor.profiles.codecs import CONTAINERS
 from pyprocessor.profiles.fields import (
@@ -55,6 +56,7 @@ _MONITORING = MonitoringSettings()
 _THROTTLING = ThrottlingSettings()
 _SCHEDULE = ScheduleSettings()
 _ERRORS = ErrorSettings()
+_WATCH = WatchSettings()
 
 
 def key(description: str, default: object = None) -> Any:
@@ -265,6 +267,14 @@ class ErrorHandling(Section):
     )
 
 
+class Watch(Section):
+    """How a folder is watched, with --watch."""
+
+    poll_seconds: seconds(0.5, 86400) | None = key(  # type: ignore[valid-type]
+        "Longest time between two looks at the whole folder.", _WATCH.poll_seconds
+    )
+
+
 class ProfileFile(Section):
     """A pyprocessor profile."""
 
@@ -287,6 +297,7 @@ class ProfileFile(Section):
     throttling: Throttling | None = key("When less is done, and how files are run beside other work.")
     schedule: Schedule | None = key("At what time of day work is done.")
     error_handling: ErrorHandling | None = key("When to give up on a file.")
+    watch: Watch | None = key("How a folder is watched, with --watch.")
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -300,5 +311,6 @@ SECTIONS: dict[str, type[Section]] = {
     "throttling": Throttling,
     "schedule": Schedule,
     "error_handling": ErrorHandling,
+    "watch": Watch,
 }
 """The keys of `ProfileFile` that hold keys of their own."""

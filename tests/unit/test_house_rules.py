@@ -53,6 +53,7 @@ ONLY_IN: dict[str, list[str]] = {
     "psutil": ["engine/system/", "ffmpeg/process.py"],  # the latter: its own child, where there is no /proc
     "av": ["inspect/", "cli/doctor.py"],  # the latter only tells whether it loads
     "imageio_ffmpeg": ["ffmpeg/"],
+    "watchfiles": ["engine/wakeups.py"],
 }
 """Which modules may import a library. A folder ends with a slash."""
 

@@ -283,3 +283,29 @@ def test_until_is_the_next_such_time(until: time, start: int, zone: ZoneInfo) ->
     exists = datetime.fromtimestamp(skipped.timestamp(), zone).time() == skipped.time()
     assert end.time() == until or not exists
     assert end - now <= timedelta(days=1, hours=1)
+
+
+def test_a_daily_window_comes_back() -> None:
+    """Where another run would be over, a daily one waits for the next evening, night after night."""
+    begun = Schedule.begin(NIGHT, berlin(1, 12), daily=True)
+    for day in (2, 3, 4):
+        assert begun.phase(berlin(day, 5, 59)) is Phase.OPEN
+        assert begun.phase(berlin(day, 6)) is Phase.WAITING
+        assert begun.seconds_to_open(berlin(day, 21)) == HOUR
+        assert begun.seconds_left(berlin(day, 22)) == 8 * HOUR
+    assert begun.sentence(berlin(1, 12)) == "Waiting until 22:00, when the window 22:00-06:00 opens."
+    closed = begun.sentence(berlin(2, 6))
+    assert closed is not None
+    assert "nothing more is started before 22:00, and running files are finished" in closed
+    assert Schedule.begin(NIGHT, berlin(1, 12)).phase(berlin(2, 6)) is Phase.OVER
+
+
+def test_an_end_ends_a_daily_schedule_too() -> None:
+    """`until` is a moment, not a time of every day; and a clock that is set back leaves it daily."""
+    begun = Schedule.begin(ScheduleSettings(window=(time(22), time(6)), until=time(5)), berlin(1, 12), daily=True)
+    assert begun.phase(berlin(2, 4, 59)) is Phase.OPEN
+    assert begun.phase(berlin(2, 5)) is Phase.OVER
+    assert begun.phase(berlin(3, 23)) is Phase.OVER
+    nights = Schedule.begin(NIGHT, berlin(3, 12), daily=True).seen(berlin(1, 12))
+    assert nights.daily
+    assert nights.phase(berlin(2, 12)) is Phase.WAITING
