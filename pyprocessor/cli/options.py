@@ -54,6 +54,7 @@ class RunOptions:
     verbose: bool = False
     retry_failed: bool = False
     overwrite: bool = False
+    allow_unsafe_args: bool = False
 
 
 _OPTIONS = (
@@ -99,6 +100,11 @@ _OPTIONS = (
     click.option("--min-age", metavar="TIME", help="Leave files changed less long ago for the next run: 90s, 2m."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed in an earlier run."),
     click.option("--overwrite", is_flag=True, help="Replace files in the output folder that no run made."),
+    click.option(
+        "--allow-unsafe-args",
+        is_flag=True,
+        help="Take the profile's table `unsafe`, whose words ffmpeg gets unchecked.",
+    ),
     click.option("--plan", is_flag=True, help="Show what would be done, and do nothing."),
     click.option(
         "--json",

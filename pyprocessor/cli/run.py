@@ -45,7 +45,12 @@ def run(options: RunOptions, session: Session) -> ExitCode:
     Raises `PyprocessorError` where nothing could be begun, with the sentence to show and the exit code.
     """
     check_contradictions(options)
-    loaded = profiles.load(options.profile, config_file=options.config, overrides=overrides(options))
+    loaded = profiles.load(
+        options.profile,
+        config_file=options.config,
+        overrides=overrides(options),
+        allow_unsafe=options.allow_unsafe_args,
+    )
     request = _request(options, loaded, os.environ)
     screen = _screen(options, session, loaded.profile.monitoring.progress_interval_seconds)
     with closing(screen):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 LOG_NAME_DIGITS = 16
+HOOKS_LOG_NAME = b"hooks.log"
 
 
 def job_log_name(job_id: str) -> str:
@@ -17,6 +19,12 @@ def write_job_log(logs: bytes, job_id: str, message: str, transcript: Sequence[s
     """Append to the job's log; control characters come out escaped. A log that cannot be written fails no job."""
     lines = [message, *(line for part in transcript for line in part.splitlines()), ""]
     _append(os.path.join(logs, job_log_name(job_id).encode("ascii")), lines)
+
+
+def write_hooks_log(logs: bytes, what: str, said: str) -> None:
+    """Append what a hook printed, below a line that says which call it was and how it ended."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    _append(os.path.join(logs, HOOKS_LOG_NAME), [f"{at} {what}", *(f"    {line}" for line in said.splitlines())])
 
 
 def write_crash_log(logs: bytes, pid: int, trace: str) -> None:

@@ -27,6 +27,7 @@ from pyprocessor.engine.child import context
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
 from pyprocessor.engine.hold import Held, hold
+from pyprocessor.engine.hooks import COUNTS, Call, call_at_end, end_call
 from pyprocessor.engine.interrupt import Interrupts, Wish
 from pyprocessor.engine.ledger import INTERRUPTED, Ledger
 from pyprocessor.engine.listener import Listener, RunRequest
@@ -103,22 +104,28 @@ class Engine:
         folder = prepare_state_folder(self._request.output)
         # What was imported stays to the end: collecting garbage need not go through it again and again.
         gc.freeze()
-        with hold(folder.path, self._request.output) as held:
-            local = not network_filesystem(folder.path)
-            with Journal.open(folder.path, wal=local) as journal, Interrupts() as interrupts:
-                refuse_if_busy(journal, self._request.output)
-                run = _Run(
-                    self._request,
-                    self._listener,
-                    self._context,
-                    folder,
-                    held,
-                    journal,
-                    interrupts,
-                    model=self._model,
-                    cores=self._cores,
-                )
-                return run.go()
+        run: _Run | None = None
+        try:
+            with hold(folder.path, self._request.output) as held:
+                local = not network_filesystem(folder.path)
+                with Journal.open(folder.path, wal=local) as journal, Interrupts() as interrupts:
+                    refuse_if_busy(journal, self._request.output)
+                    run = _Run(
+                        self._request,
+                        self._listener,
+                        self._context,
+                        folder,
+                        held,
+                        journal,
+                        interrupts,
+                        model=self._model,
+                        cores=self._cores,
+                    )
+                    return run.go()
+        finally:
+            # Only now, so that what is called finds the journal closed and the output free.
+            if run is not None:
+                call_at_end(self._request.profile.hooks, run.last_call(), folder.logs, self._listener.notice)
 
 
 class _Run:
@@ -144,7 +151,7 @@ class _Run:
         self._began = time.monotonic()
         self._tally = Tally(self._began)
         self._calibration, problem = learned(model)
-        self._ledger = Ledger(request, journal, self._calibration, self._tally, listener)
+        self._ledger = Ledger(request, journal, self._calibration, self._tally, listener, folder.logs)
         engine = process_identity(os.getpid())
         assert engine is not None
         self._run_id = journal.begin_run(request.arguments, engine)
@@ -164,6 +171,7 @@ class _Run:
         self._end_by = math.inf
         self._disk_trouble = False
         self._stillborn = 0
+        self._ended_as = ExitCode.INTERNAL
         self._schedule = Schedule.begin(request.profile.schedule, local_time())
         self._phase = Phase.OPEN
         self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
@@ -187,9 +195,11 @@ class _Run:
                     self._observe(now)
                 self._send_grants()
                 self._fill(now)
+                self._ledger.hooks.poll(now)
             if self._dispatch.waiting.late and not self._stopping:
                 self._note(self._schedule.none_fits(self._dispatch.waiting.late, local_time()))
             self._tell(time.monotonic())
+            self._ledger.hooks.finish(lambda: self._interrupts.wish is not Wish.END)
             exit_code = self._exit_code()
         except PyprocessorError as error:
             exit_code = error.exit_code
@@ -198,10 +208,16 @@ class _Run:
             self._discovery.stop()
             for process in self._dispatch.processes:
                 process.child.kill()
+            self._ledger.hooks.abandon()
             self._note(self._calibration.keep())
-            tally = self._tally
+            tally, self._ended_as = self._tally, exit_code
             self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
         return RunResult(exit_code, self._run_id, self._tally.done_before, self._tally.failed_before)
+
+    def last_call(self) -> Call | None:
+        """What the user's hook is to hear of the run, once it is over."""
+        counts = {name: getattr(self._tally, name) for name in COUNTS}
+        return end_call(self._request.profile.hooks, self._request.input, self._request.output, self._ended_as, counts)
 
     @property
     def _stopping(self) -> bool:

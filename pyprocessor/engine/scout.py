@@ -29,6 +29,7 @@ from pyprocessor.engine.messages import (
     ScoutSetup,
 )
 from pyprocessor.engine.scan import ScanPlan, walk
+from pyprocessor.engine.system import bound_own_memory
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.models import Source
 
@@ -40,6 +41,7 @@ def scout_main(connection: Connection, setup: ScoutSetup) -> None:
     """Entry point of the process; returns when the engine closes the pipe or says `Close`."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    bound_own_memory(setup.profile.input_limits.inspect_memory_bytes)
     try:
         _Scout(connection, setup).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -49,6 +51,7 @@ def scout_main(connection: Connection, setup: ScoutSetup) -> None:
 class _Scout:
     def __init__(self, connection: Connection, setup: ScoutSetup) -> None:
         self._connection = connection
+        self._limits = setup.profile.input_limits
         self._wanted: deque[Source | Compare] = deque()
         self._entries: Iterator[Candidate | PassedOver | Remark] | None = walk(
             ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after)
@@ -105,7 +108,7 @@ class _Scout:
 
         self._connection.send(Inspecting(source))
         try:
-            answer = Inspected(source, probe(source.path, size_bytes=source.size_bytes))
+            answer = Inspected(source, probe(source.path, size_bytes=source.size_bytes, limits=self._limits))
         except InspectError as error:
             answer = Inspected(source, None, error.kind, str(error))
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence

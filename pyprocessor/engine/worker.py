@@ -59,6 +59,7 @@ from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import OutputSeal, discard, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
+from pyprocessor.recipes.growth import output_limit_bytes
 from pyprocessor.tasks.base import Step, Work
 from pyprocessor.tasks.registry import task
 
@@ -275,6 +276,7 @@ class _Worker:
             cwd=self._setup.partials,
             env=self._environment,
             stall_seconds=self._setup.profile.errors.stall_seconds,
+            output_limit_bytes=_output_limit(attempt),
         )
         attempt.run = run
         run.register(self._selector)
@@ -360,6 +362,11 @@ class _Worker:
         attempt.steps.close()
         _discard(attempt)
         self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed))
+
+
+def _output_limit(attempt: _Attempt) -> int:
+    work = attempt.work
+    return output_limit_bytes(work.profile.input_limits, task(attempt.item.task).features(work.profile, work.media))
 
 
 def _discard(attempt: _Attempt) -> None:

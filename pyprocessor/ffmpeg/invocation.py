@@ -35,6 +35,8 @@ class Input:
     path: bytes
     trust: Trust = Trust.UNTRUSTED
     options: Options = ()
+    unchecked: tuple[str, ...] = ()
+    """Words of the user's own that come after all others before `-i`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Output:
     streams: tuple[MappedStream, ...]
     options: Options = ()
     attachments: tuple[Attachment, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    """Words of the user's own that come after all other options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,8 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
         if not os.path.isabs(source.path) or b"\0" in source.path:
             raise ValueError(f"not the absolute path of an input: {source.path!r}")
         arguments += _options(whitelists(source.trust))
-        arguments += ["-threads", threads, *_options(source.options), "-i", b"file:" + source.path]
+        arguments += ["-threads", threads, *_options(source.options), *_unchecked(source.unchecked)]
+        arguments += ["-i", b"file:" + source.path]
     for output in invocation.outputs:
         arguments += _output_arguments(output, len(invocation.inputs), invocation.threads)
     return arguments
@@ -254,7 +259,14 @@ def _output_arguments(output: Output, inputs: int, threads: int) -> list[str]:
             raise ValueError(f"not a plain, short, relative name: {attachment.name!r}")
         arguments += ["-attach", attachment.name]
         arguments += _metadata(number, (("filename", attachment.file_name), ("mimetype", attachment.media_type)))
-    return [*arguments, *_options(output.options), "-f", _word(output.muxer), output.name]
+    arguments += [*_options(output.options), *_unchecked(output.unchecked)]
+    return [*arguments, "-f", _word(output.muxer), output.name]
+
+
+def _unchecked(words: tuple[str, ...]) -> tuple[str, ...]:
+    if any("\0" in word for word in words):
+        raise ValueError("a word for ffmpeg holds a null character")
+    return words
 
 
 def _stream_options(number: int, stream: MappedStream, threads: int) -> list[str]:

@@ -67,6 +67,12 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
     return Tail(missing_bytes=max(0, declared - size_bytes))
 
 
+def is_mp4(file: BinaryIO) -> bool:
+    """Whether it begins with a box as MP4 and QuickTime files do."""
+    file.seek(4)
+    return file.read(4) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+
+
 def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
     """The start of an MP4's index (its `moov` box), where its tracks are listed; None where there is none."""
     for kind, start, length in _boxes(file, size_bytes):

@@ -24,6 +24,8 @@ from pyprocessor.models.profile import (
     ErrorSettings,
     EstimationSettings,
     HdrPolicy,
+    HookSettings,
+    InputLimits,
     MonitoringSettings,
     NamingSettings,
     Overrun,
@@ -31,6 +33,7 @@ from pyprocessor.models.profile import (
     ScanSettings,
     ScheduleSettings,
     ThrottlingSettings,
+    UnsafeArguments,
     VideoSettings,
 )
 from pyprocessor.models.run import (
@@ -73,6 +76,8 @@ __all__ = [
     "EstimationSettings",
     "HdrKind",
     "HdrPolicy",
+    "HookSettings",
+    "InputLimits",
     "Job",
     "JobState",
     "MediaInfo",
@@ -97,6 +102,7 @@ __all__ = [
     "StreamInfo",
     "StreamKind",
     "ThrottlingSettings",
+    "UnsafeArguments",
     "Usage",
     "VideoInfo",
     "VideoSettings",

@@ -137,8 +137,7 @@ def breaches(ran: Ran, expected: set[str], whole: set[str]) -> list[str]:
         found.append(f"the run took more than {ran.seconds:.0f} s and was ended")
     elif ran.exit_code not in (0, 1):
         found.append(f"the run ended with exit code {ran.exit_code}")
-    for name in sorted(expected - ran.rows.keys()):
-        found.append(f"{name} is not in the journal")
+    found += [f"{name} is not in the journal" for name in sorted(expected - ran.rows.keys())]
     for name, row in sorted(ran.rows.items()):
         if row.state not in FINAL_STATES:
             found.append(f"{name} ended in no final state, but {row.state.value}")
@@ -146,15 +145,23 @@ def breaches(ran: Ran, expected: set[str], whole: set[str]) -> list[str]:
             found.append(f"{name} is {row.state.value} without a reason")
         elif "internal error" in row.reason or "Inspecting failed with" in row.reason:
             found.append(f"{name} met a defect: {row.reason}")
-    for name in sorted(whole):
-        if name in ran.rows and ran.rows[name].state is not JobState.SUCCEEDED:
-            found.append(f"the whole neighbour {name} was lost: {ran.rows[name].reason}")
+    found += [
+        f"the whole neighbour {name} was lost: {ran.rows[name].reason}"
+        for name in sorted(whole & ran.rows.keys())
+        if ran.rows[name].state is not JobState.SUCCEEDED
+    ]
     if "Traceback" in ran.said:
         found.append(f"a traceback was printed:\n{ran.said[-4000:]}")
-    for log in sorted((ran.output / ".pyprocessor" / "logs").iterdir()):
-        if log.name.startswith("crash-") or "Traceback" in log.read_text(encoding="utf-8", errors="replace"):
-            found.append(f"a traceback is in the log {log.name}:\n{log.read_text(errors='replace')[-4000:]}")
+    found += [f"a traceback is in the log {name}:\n{text[-4000:]}" for name, text in tracebacks(ran.output)]
     return found
+
+
+def tracebacks(output: Path) -> Iterator[tuple[str, str]]:
+    """Logs with a traceback: their names and texts."""
+    for log in sorted((output / ".pyprocessor" / "logs").iterdir()):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if log.name.startswith("crash-") or "Traceback" in text:
+            yield log.name, text
 
 
 def counts(ran: Ran) -> str:

@@ -37,6 +37,24 @@ def be_polite(nice: int, *, io_idle: bool) -> None:
             psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
 
 
+def bound_own_memory(more_bytes: int) -> None:
+    """Let this process allocate so much more than it holds now, and no further: what asks for more is told there is
+    none.
+
+    Linux only: elsewhere the limit does not count what large allocations are made of. For encoders it is no use, since
+    some reserve far more than they fill.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    held = psutil.Process().memory_info().data
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = held + more_bytes
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
 def is_alive(identity: ProcessIdentity) -> bool:
     """Whether that very process still runs; one that has ended but was not waited for does not."""
     try:
