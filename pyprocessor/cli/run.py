@@ -25,7 +25,7 @@ from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import PlanReport, display
 from pyprocessor.profiles.quantities import parse_duration, parse_size
-from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.publish.state_folder import opened_privately, state_folder
 from pyprocessor.report import summary
 from pyprocessor.report.logs import RunLog, run_log_name
 from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several
@@ -82,7 +82,7 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
 
     def open_log() -> TextIO:
         # A line at a time, so that the log of a run that is killed ends with what it did last.
-        return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
     with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
         return Engine(request, Several((screen, log))).run()

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from pyprocessor.publish.state_folder import opened_privately
+
 LOG_NAME_DIGITS = 16
 HOOKS_LOG_NAME = b"hooks.log"
 
@@ -35,7 +37,7 @@ def write_crash_log(logs: bytes, pid: int, trace: str) -> None:
 def _append(path: bytes, lines: Sequence[str]) -> None:
     text = "\n".join(_printable(line) for line in lines) + "\n"
     try:
-        with open(path, "a", encoding="utf-8") as log:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=opened_privately) as log:
             log.write(text)
     except OSError:
         # The output's disk may be full, which is told as the failure itself.

@@ -54,7 +54,7 @@ from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Overrun, Usage, display
-from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
+from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder
 from pyprocessor.tasks.registry import task
 
 TASK = "transcode"
@@ -157,6 +157,8 @@ class _Run:
         self._run_id = journal.begin_run(request.arguments, engine)
         if problem is not None:
             self._ledger.notice("warning", problem)
+        for note in make_private(folder):
+            self._ledger.notice("warning", note)
         for note in recover(journal, folder, request.output):
             self._ledger.notice("info", note)
         work = task(TASK)

@@ -107,7 +107,7 @@ class Invocation:
 
 UNTRUSTED_DEMUXERS = (
     "mov,matroska,avi,mpegts,mpegtsraw,mpeg,mpegvideo,flv,live_flv,kux,asf,asf_o,mxf,gxf,ogg,nut,rm,ivr,wtv,nsv,nuv,ty,"
-    "pva,pmp,dhav,lmlm4,mlv,cine,r3d,ivf,obu,av1,h261,h263,h264,hevc,vvc,evc,apv,m4v,mjpeg,mjpeg_2000,mxg,vc1,vc1test,"
+    "pva,pmp,dhav,lmlm4,cine,r3d,ivf,obu,av1,h261,h263,h264,hevc,vvc,evc,apv,m4v,mjpeg,mjpeg_2000,mxg,vc1,vc1test,"
     "dirac,dv,dnxhd,cavsvideo,avs2,avs3,yuv4mpegpipe,gif,apng,webp_anim,swf,smk,bink,roq,flic,film_cpk,idcin,ipmovie,"
     "vmd,4xm,cdxl,thp,bethsoftvid,rl2,siff,psxstr,xmv,vivo,"
     "wav,w64,aiff,au,caf,mp3,aac,loas,ac3,ac4,eac3,dts,dtshd,truehd,mlp,flac,ape,tta,tak,wv,mpc,mpc8,amr,amrnb,amrwb,"
@@ -116,7 +116,8 @@ UNTRUSTED_DEMUXERS = (
 """Containers and raw streams that a user's file may be: each reads that one file and nothing else.
 
 Left out on purpose: playlists and manifests (hls, dash, imf, concat, sdp), number patterns (image2), scripts and text
-(avisynth, ffmetadata, tty, subtitles), devices (lavfi, v4l2), and headerless data that anything could be taken for.
+(avisynth, ffmetadata, tty, subtitles), formats that go on in files beside the first (mlv), devices (lavfi, v4l2), and
+headerless data that anything could be taken for.
 """
 
 _OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,png_pipe,jpeg_pipe,webp_pipe,ffmetadata"

@@ -95,6 +95,8 @@ def probe(path: bytes, *, size_bytes: int, limits: InputLimits = InputLimits()) 
                 raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
             with closing(container):
                 tail = structure.examine(file, container.format.name, size_bytes)
+                if container.format.name.startswith("mov,"):
+                    _refuse_references(file, name, size_bytes)
                 return _describe(container, name, size_bytes, tail, limits)
     except MemoryError as error:  # PyAV's is one as well
         raise too_much_memory(limits, name) from error
@@ -175,6 +177,16 @@ def _describe(
         notes=tuple(notes),
         missing_bytes=missing,
     )
+
+
+def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
+    index = structure.index_of_mp4(file, size_bytes)
+    if index is not None and structure.refers_to_other_files(index):
+        raise InspectError(
+            FailureKind.UNSUPPORTED,
+            f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the files "
+            "it refers to into the input instead.",
+        )
 
 
 def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
