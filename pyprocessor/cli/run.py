@@ -5,6 +5,7 @@ The engine is imported only when the request is sound, so that a mistake on the 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -221,7 +222,7 @@ def _parsed(option: str, text: str | None, parse: Callable[[object], Parsed]) ->
     try:
         return parse(text)
     except ValueError as error:
-        raise ProfileError(f'{option} is "{text}", but {error}.') from None
+        raise ProfileError(f"{option} is {json.dumps(text)}, but {error}.") from None
 
 
 # ---------------------------------------------------------------- telling

@@ -77,7 +77,11 @@ def render(profile: Profile, description: str) -> str:
         "unsafe": _said(input=list(profile.unsafe.input), output=list(profile.unsafe.output)),
     }
     written = {name: value for name, value in values.items() if value is not None and value != {}}
-    return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100)
+    if all(line.isprintable() for line in text.split("\n")):
+        return text
+    # Characters that turn text around, or are none, are shown as what they are.
+    return str(yaml.safe_dump(written, sort_keys=False, allow_unicode=False, width=100))
 
 
 def _said(**values: Any) -> dict[str, Any]:
