@@ -60,7 +60,7 @@ class Session:
         from pyprocessor.report.narration import Level, Message, json_line, write_line
         from pyprocessor.report.wording import one_line
 
-        # What was typed or stands in a profile may hold escapes for the terminal; several errors stand on several lines.
+        # What was typed or stands in a profile may hold escapes for the terminal. Several errors are several lines.
         text = "\n".join(one_line(line) for line in text.split("\n"))
 
         if self.json_lines:

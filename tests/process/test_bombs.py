@@ -175,6 +175,8 @@ def test_claims_are_refused(tmp_path: Path, make_clip, ffmpeg_path: str) -> None
     bomb("longer.mkv", matroska([sound_track(1)], bytes(64), seconds=float(1 << 62)))
     film = bytearray(make_clip(tmp_path / "film.mp4", audio=None).read_bytes())
     struct.pack_into(">I", film, film.index(b"stts") + 16, 0x7FFFFFFF)
+    for box in (b"mvhd", b"mdhd"):  # units in a second, and how many of them it lasts
+        struct.pack_into(">II", film, film.index(box) + 16, 1, 0xFFFFFFF0)
     film = bytearray(bytes(film).replace(b"edts", b"free"))  # the edit list says how long it really is
     bomb("endless.mp4", bytes(film), "days")
     # What ffmpeg itself takes for a picture ends at about 16384 x 16384; our limit lies below that.
@@ -248,6 +250,20 @@ def test_an_output_that_grows_without_measure_is_ended(tmp_path: Path, make_clip
     assert "input_limits.max_output_growth" in found[b"unfolds.mp4"].reason
     assert os.listdir(tmp_path / "out" / ".pyprocessor" / "partial") == []
     assert source.stat().st_size > 100_000
+
+
+def test_a_file_that_wants_too_much_memory_to_be_inspected_is_refused(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """The scout is told there is none, says so of this file, and goes on with the next."""
+    if os.uname().sysname != "Linux":
+        pytest.skip("elsewhere the limit does not count what large allocations are made of")
+    make_clip(tmp_path / "in" / "a large.avi", seconds=0.2, size="8000x8000", rate=5, video="mjpeg", audio=None)
+    make_clip(tmp_path / "in" / "whole.mp4")
+    limits = InputLimits(inspect_memory_bytes=48 << 20)
+    run(request(tmp_path / "in", tmp_path / "out", profile=replace(load("fast").profile, input_limits=limits)))
+    found = rows(tmp_path / "out")
+    assert found[b"whole.mp4"].state is JobState.SUCCEEDED, found[b"whole.mp4"].reason
+    assert found[b"a large.avi"].state is JobState.FAILED
+    assert "wants more memory to be inspected than the 50 MB allowed" in found[b"a large.avi"].reason
 
 
 def test_what_was_inspected_before_is_held_against_new_limits(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
