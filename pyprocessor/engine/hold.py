@@ -47,7 +47,7 @@ class Held:
 def hold(state_folder: bytes, output: bytes) -> Iterator[Held]:
     """Hold the output folder for the time of the context; raises `OutputBusy` when another run has it."""
     path = os.path.join(state_folder, b"run.lock")
-    lock = FileLock(os.fsdecode(path))
+    lock = FileLock(os.fsdecode(path), mode=0o600)
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import time
@@ -141,8 +140,7 @@ class Hooks:
             if now > ends_by or not go_on():
                 break
             self.poll(now)
-            pipes = [running.process.stdout for running in self._running if running.process.stdout is not None]
-            select.select(pipes, [], [], _LOOK_SECONDS)
+            time.sleep(_LOOK_SECONDS)
         left = len(self._waiting) + len(self._running) + self._dropped
         self.abandon()
         if left:

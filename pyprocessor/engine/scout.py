@@ -29,7 +29,7 @@ from pyprocessor.engine.messages import (
     ScoutSetup,
 )
 from pyprocessor.engine.scan import ScanPlan, walk
-from pyprocessor.engine.system import bound_own_memory
+from pyprocessor.engine.system import bounded_memory
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.models import Source
 
@@ -41,7 +41,6 @@ def scout_main(connection: Connection, setup: ScoutSetup) -> None:
     """Entry point of the process; returns when the engine closes the pipe or says `Close`."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    bound_own_memory(setup.profile.input_limits.inspect_memory_bytes)
     try:
         _Scout(connection, setup).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -108,7 +107,9 @@ class _Scout:
 
         self._connection.send(Inspecting(source))
         try:
-            answer = Inspected(source, probe(source.path, size_bytes=source.size_bytes, limits=self._limits))
+            with bounded_memory(self._limits.inspect_memory_bytes):
+                media = probe(source.path, size_bytes=source.size_bytes, limits=self._limits)
+            answer = Inspected(source, media)
         except InspectError as error:
             answer = Inspected(source, None, error.kind, str(error))
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from pyprocessor.engine.system.cgroups import core_count
 from pyprocessor.engine.system.filesystems import NETWORK_FILE_SYSTEMS, network_filesystem
-from pyprocessor.engine.system.processes import be_polite, bound_own_memory, is_alive, kill_group, process_identity
+from pyprocessor.engine.system.processes import be_polite, bounded_memory, is_alive, kill_group, process_identity
 from pyprocessor.engine.system.sampler import Sampler
 
 __all__ = [
     "NETWORK_FILE_SYSTEMS",
     "Sampler",
     "be_polite",
-    "bound_own_memory",
+    "bounded_memory",
     "core_count",
     "is_alive",
     "kill_group",

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 import psutil
 
@@ -37,22 +38,27 @@ def be_polite(nice: int, *, io_idle: bool) -> None:
             psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
 
 
-def bound_own_memory(more_bytes: int) -> None:
-    """Let this process allocate so much more than it holds now, and no further: what asks for more is told there is
+@contextlib.contextmanager
+def bounded_memory(more_bytes: int) -> Iterator[None]:
+    """Context in which this process may allocate so much more than it holds, and what asks for more is told there is
     none.
 
     Linux only: elsewhere the limit does not count what large allocations are made of. For encoders it is no use, since
     some reserve far more than they fill.
     """
     if sys.platform != "linux":
+        yield
         return
     import resource
 
-    held = psutil.Process().memory_info().data
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = held + more_bytes
-    if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = psutil.Process().memory_info().data + more_bytes
+    narrower = limit if soft == resource.RLIM_INFINITY else min(limit, soft)
+    resource.setrlimit(resource.RLIMIT_DATA, (narrower, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
