@@ -128,7 +128,13 @@ def _crash(error: Exception, session: Session) -> str:
     if session.logs is not None:
         path = os.path.join(session.logs, f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log".encode())
         try:
-            with open(path, "w", encoding="utf-8", errors="backslashreplace") as log:
+            with open(
+                path,
+                "w",
+                encoding="utf-8",
+                errors="backslashreplace",
+                opener=lambda name, flags: os.open(name, flags, 0o600),
+            ) as log:
                 log.write(told)
         except OSError:
             pass  # told on standard error below, as where there is no folder

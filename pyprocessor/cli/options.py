@@ -56,6 +56,7 @@ class RunOptions:
     retry_failed: bool = False
     overwrite: bool = False
     watch: bool = False
+    allow_unsafe_args: bool = False
 
 
 _OPTIONS = (
@@ -105,6 +106,11 @@ _OPTIONS = (
     click.option("--watch", is_flag=True, help="Go on with files that come into the input folder, until stopped."),
     click.option("--retry-failed", is_flag=True, help="Try files again that failed in an earlier run."),
     click.option("--overwrite", is_flag=True, help="Replace files in the output folder that no run made."),
+    click.option(
+        "--allow-unsafe-args",
+        is_flag=True,
+        help="Take the profile's table `unsafe`, whose words ffmpeg gets unchecked.",
+    ),
     click.option("--plan", is_flag=True, help="Show what would be done, and do nothing."),
     click.option(
         "--json",

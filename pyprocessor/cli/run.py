@@ -5,6 +5,7 @@ The engine is imported only when the request is sound, so that a mistake on the 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -26,7 +27,7 @@ from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import PlanReport, Profile, display
 from pyprocessor.profiles.quantities import parse_duration, parse_size
-from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.publish.state_folder import opened_privately, state_folder
 from pyprocessor.report import summary
 from pyprocessor.report.logs import RunLog, run_log_name
 from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several
@@ -48,7 +49,12 @@ def run(options: RunOptions, session: Session) -> ExitCode:
     Raises `PyprocessorError` where nothing could be begun, with the sentence to show and the exit code.
     """
     check_contradictions(options)
-    loaded = profiles.load(options.profile, config_file=options.config, overrides=overrides(options))
+    loaded = profiles.load(
+        options.profile,
+        config_file=options.config,
+        overrides=overrides(options),
+        allow_unsafe=options.allow_unsafe_args,
+    )
     request = _request(options, loaded, os.environ)
     screen = _screen(options, session, loaded.profile.monitoring.progress_interval_seconds)
     with closing(screen):
@@ -80,7 +86,7 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
 
     def open_log() -> TextIO:
         # A line at a time, so that the log of a run that is killed ends with what it did last.
-        return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
     with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
         return Engine(request, Several((screen, log))).run()
@@ -232,7 +238,7 @@ def _parsed(option: str, text: str | None, parse: Callable[[object], Parsed]) ->
     try:
         return parse(text)
     except ValueError as error:
-        raise ProfileError(f'{option} is "{text}", but {error}.') from None
+        raise ProfileError(f"{option} is {json.dumps(text)}, but {error}.") from None
 
 
 # ---------------------------------------------------------------- telling

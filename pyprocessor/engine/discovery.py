@@ -37,6 +37,7 @@ from pyprocessor.engine.scan import existing_output, order_key
 from pyprocessor.engine.scout import scout_main
 from pyprocessor.engine.told import told
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.inspect.claims import check_claims
 from pyprocessor.inspect.contract import contract
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import (
@@ -459,10 +460,11 @@ class Discovery:
             lasting = fresh and retry.lasting(kind)
             return Settled(job, Outcome(OutcomeKind.FAILED, told(source, reason), kind), inspection_failed=lasting)
         try:
+            check_claims(media, self._request.profile.input_limits, display(source.relative))
             contract(self._request.profile, media)
             features = self._task.features(self._request.profile, media)
         except JobError as error:
-            outcome = Outcome(OutcomeKind.FAILED, f"{display(source.relative)}: {error}", error.kind)
+            outcome = Outcome(OutcomeKind.FAILED, told(source, str(error)), error.kind)
             return Settled(replace(job, media=media), outcome)
         cost = self._costs.predict(features, 1)
         return Todo(replace(job, media=media, cost=cost), features, fresh, found.made)

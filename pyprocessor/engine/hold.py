@@ -51,7 +51,7 @@ def hold(state_folder: bytes, output: bytes) -> Iterator[Held]:
     Raises `OutputBusy` when another run has it, `OutputUnwritable` where it cannot be told.
     """
     path = os.path.join(state_folder, b"run.lock")
-    lock = FileLock(os.fsdecode(path))
+    lock = FileLock(os.fsdecode(path), mode=0o600)
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pyprocessor.publish.state_folder import opened_privately
 
 LOG_NAME_DIGITS = 16
+HOOKS_LOG_NAME = b"hooks.log"
 
 
 def job_log_name(job_id: str) -> str:
@@ -19,6 +23,12 @@ def write_job_log(logs: bytes, job_id: str, message: str, transcript: Sequence[s
     _append(os.path.join(logs, job_log_name(job_id).encode("ascii")), lines)
 
 
+def write_hooks_log(logs: bytes, what: str, said: str) -> None:
+    """Append what a hook printed, below a line that says which call it was and how it ended."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    _append(os.path.join(logs, HOOKS_LOG_NAME), [f"{at} {what}", *(f"    {line}" for line in said.splitlines())])
+
+
 def write_crash_log(logs: bytes, pid: int, trace: str) -> None:
     """Keep the traceback of a defect that ended the process `pid`."""
     _append(os.path.join(logs, f"crash-{pid}.log".encode("ascii")), trace.splitlines())
@@ -27,7 +37,7 @@ def write_crash_log(logs: bytes, pid: int, trace: str) -> None:
 def _append(path: bytes, lines: Sequence[str]) -> None:
     text = "\n".join(_printable(line) for line in lines) + "\n"
     try:
-        with open(path, "a", encoding="utf-8") as log:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=opened_privately) as log:
             log.write(text)
     except OSError:
         # The output's disk may be full, which is told as the failure itself.

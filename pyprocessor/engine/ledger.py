@@ -6,6 +6,7 @@ The loop calls it inside a journal transaction; it knows nothing of processes an
 from __future__ import annotations
 
 import math
+import os
 import random
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from pyprocessor.engine.calibrating import Calibration
 from pyprocessor.engine.course import Remark
 from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
 from pyprocessor.engine.governor import EventKind, GovernorEvent
+from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.place import other_name
 from pyprocessor.engine.pool import Active
@@ -47,8 +49,15 @@ class Ledger:
     """Moves jobs of one run."""
 
     def __init__(
-        self, request: RunRequest, journal: Journal, calibration: Calibration, tally: Tally, listener: Listener
+        self,
+        request: RunRequest,
+        journal: Journal,
+        calibration: Calibration,
+        tally: Tally,
+        listener: Listener,
+        logs: bytes,
     ) -> None:
+        self.hooks = Hooks(request.profile.hooks, logs, self.notice)
         self._request = request
         self._journal = journal
         self._calibration = calibration
@@ -267,6 +276,11 @@ class Ledger:
         self.in_hand.discard(job_id)
         self._tally.settle(outcome.kind, cost_seconds)
         self._listener.finished(job_id, outcome)
+        if self.hooks.wants(outcome.kind):
+            row = self._journal.job(job_id)
+            if row is not None:
+                output = os.path.join(self._request.output, row.output)
+                self.hooks.add(file_call(self.hooks.settings, row.source.path, output, outcome))
 
 
 def _narrowed(entry: Entry, usage: Usage | None) -> Entry:

@@ -30,6 +30,7 @@ from pyprocessor.engine.deaths import Deaths
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
 from pyprocessor.engine.hold import Held, hold
+from pyprocessor.engine.hooks import COUNTS, Call, call_at_end, end_call
 from pyprocessor.engine.interrupt import Interrupts
 from pyprocessor.engine.ledger import INTERRUPTED, Ledger
 from pyprocessor.engine.listener import Listener, RunRequest
@@ -61,7 +62,7 @@ from pyprocessor.engine.watching import Watching
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, Standing, Usage, display
-from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
+from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder
 from pyprocessor.tasks.registry import task
 
 TASK = "transcode"
@@ -110,24 +111,30 @@ class Engine:
         folder = prepare_state_folder(self._request.output)
         # What was imported stays to the end: collecting garbage need not go through it again and again.
         gc.freeze()
-        with hold(folder.path, self._request.output) as held:
-            local = not network_filesystem(folder.path)
-            journal, rebuilt = open_journal(folder, wal=local)
-            with marking_damage(folder), journal, Interrupts() as interrupts:
-                refuse_if_busy(journal, self._request.output)
-                run = _Run(
-                    self._request,
-                    self._listener,
-                    self._context,
-                    folder,
-                    held,
-                    journal,
-                    interrupts,
-                    rebuilt=rebuilt,
-                    model=self._model,
-                    cores=self._cores,
-                )
-                return run.go()
+        run: _Run | None = None
+        try:
+            with hold(folder.path, self._request.output) as held:
+                local = not network_filesystem(folder.path)
+                journal, rebuilt = open_journal(folder, wal=local)
+                with marking_damage(folder), journal, Interrupts() as interrupts:
+                    refuse_if_busy(journal, self._request.output)
+                    run = _Run(
+                        self._request,
+                        self._listener,
+                        self._context,
+                        folder,
+                        held,
+                        journal,
+                        interrupts,
+                        rebuilt=rebuilt,
+                        model=self._model,
+                        cores=self._cores,
+                    )
+                    return run.go()
+        finally:
+            # Only now, so that what is called finds the journal closed and the output free.
+            if run is not None:
+                call_at_end(self._request.profile.hooks, run.last_call(), folder.logs, self._listener.notice)
 
 
 class _Run:
@@ -153,13 +160,15 @@ class _Run:
         self._began = time.monotonic()
         self._tally = Tally(self._began)
         self._calibration, problem = learned(model)
-        self._ledger = Ledger(request, journal, self._calibration, self._tally, listener)
+        self._ledger = Ledger(request, journal, self._calibration, self._tally, listener, folder.logs)
         engine = process_identity(os.getpid())
         assert engine is not None
         self._run_id, behind = begin_run(journal, folder, request.arguments, engine)
         self._steering = Steering(folder.path, interrupts, self._ledger, request.profile.schedule.grace_seconds)
         if problem is not None:
             self._ledger.notice("warning", problem)
+        for sentence in make_private(folder):
+            self._ledger.notice("warning", sentence)
         if rebuilt is not None:
             self._ledger.notice("error", rebuilt)
         for note in recover(journal, folder, request.output, behind=behind):
@@ -185,6 +194,7 @@ class _Run:
         self._taken = 0
         self._end_by = math.inf
         self._disk_trouble = False
+        self._ended_as = ExitCode.INTERNAL
         self._deaths = Deaths(request, folder, journal, self._ledger, self._dispatch, self._watch)
         self._schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
         self._phase = Phase.OPEN
@@ -211,9 +221,11 @@ class _Run:
                 self._send_grants()
                 self._steering.answer()
                 self._fill(now)
+                self._ledger.hooks.poll(now)
             if self._dispatch.waiting.late and not self._stopping:
                 self._note(self._schedule.none_fits(self._dispatch.waiting.late, local_time()))
             self._tell(time.monotonic())
+            self._ledger.hooks.finish(self._hooks_may_go_on)
             exit_code = self._exit_code()
         except BaseException as error:
             exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
@@ -225,7 +237,9 @@ class _Run:
 
     def _close(self, exit_code: ExitCode) -> None:
         """Leave nothing running, and journal the end."""
+        self._ended_as = exit_code
         self._discovery.stop()
+        self._ledger.hooks.abandon()
         for process in self._dispatch.processes:
             process.child.kill()
             for active in process.jobs.values():
@@ -235,6 +249,18 @@ class _Run:
         tally = self._tally
         self._steering.close()
         self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
+
+    def _hooks_may_go_on(self) -> bool:
+        """Whether the run, being over, still waits for its hooks; who asks how it stands gets an answer meanwhile."""
+        now = time.monotonic()
+        self._heed(now, wait(self._steering.sources(now), timeout=0))
+        self._steering.answer()
+        return self._steering.course.wish is not Wish.END
+
+    def last_call(self) -> Call | None:
+        """What the user's hook is to hear of the run, once it is over."""
+        counts = {name: getattr(self._tally, name) for name in COUNTS}
+        return end_call(self._request.profile.hooks, self._request.input, self._request.output, self._ended_as, counts)
 
     @property
     def _stopping(self) -> bool:

@@ -29,6 +29,7 @@ from pyprocessor.engine.messages import (
     ScoutSetup,
 )
 from pyprocessor.engine.scan import ScanPlan, walk
+from pyprocessor.engine.system import bounded_memory
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.models import Source
 
@@ -49,6 +50,7 @@ def scout_main(connection: Connection, setup: ScoutSetup) -> None:
 class _Scout:
     def __init__(self, connection: Connection, setup: ScoutSetup) -> None:
         self._connection = connection
+        self._limits = setup.profile.input_limits
         self._wanted: deque[Source | Compare] = deque()
         self._entries: Iterator[Candidate | PassedOver | Remark] | None = None
         if setup.lists:
@@ -107,7 +109,9 @@ class _Scout:
 
         self._connection.send(Inspecting(source))
         try:
-            answer = Inspected(source, probe(source.path, size_bytes=source.size_bytes))
+            with bounded_memory(self._limits.inspect_memory_bytes):
+                media = probe(source.path, size_bytes=source.size_bytes, limits=self._limits)
+            answer = Inspected(source, media)
         except InspectError as error:
             answer = Inspected(source, None, error.kind, str(error))
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence

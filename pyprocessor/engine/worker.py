@@ -64,6 +64,7 @@ from pyprocessor.publish.partials import OutputSeal, discard, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.state_folder import write_refused
+from pyprocessor.recipes.growth import output_limit_bytes
 from pyprocessor.tasks.base import Step, Work
 from pyprocessor.tasks.registry import task
 
@@ -304,6 +305,7 @@ class _Worker:
             clock=self._clock,
             stall_seconds=attempt.item.stall_seconds,
             wall_limit_seconds=attempt.item.wall_limit_seconds,
+            output_limit_bytes=_output_limit(attempt),
         )
         attempt.run = run
         run.register(self._selector)
@@ -410,6 +412,11 @@ class _Worker:
         if not attempt.kept:
             _discard(attempt)
         self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed))
+
+
+def _output_limit(attempt: _Attempt) -> int:
+    work = attempt.work
+    return output_limit_bytes(work.profile.input_limits, task(attempt.item.task).features(work.profile, work.media))
 
 
 def _discard(attempt: _Attempt) -> None:

@@ -90,7 +90,12 @@ def _ended(finished: Finished, ended_by: EndedBy, name: str, lines: list[str]) -
                 f"{name}: ffmpeg took longer than it may ({finished.wall_seconds:.0f} s) and was ended{reached}.",
             )
         case EndedBy.SIZE:
-            return Diagnosis(FailureKind.DISK, f"{name}: the output grew larger than it may, so ffmpeg was ended.")
+            return Diagnosis(
+                FailureKind.BAD_INPUT,
+                f"{name}: its output grew far larger than a file of its size should give, so ffmpeg was ended"
+                f"{reached}. If it is sound, raise `input_limits.max_output_growth` in the profile and run with "
+                "--retry-failed.",
+            )
         case EndedBy.STOP:
             return Diagnosis(FailureKind.INFRASTRUCTURE, f"{name}: ffmpeg was stopped before it was done.")
 

@@ -35,6 +35,8 @@ class Input:
     path: bytes
     trust: Trust = Trust.UNTRUSTED
     options: Options = ()
+    unchecked: tuple[str, ...] = ()
+    """Words of the user's own that come after all others before `-i`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Output:
     streams: tuple[MappedStream, ...]
     options: Options = ()
     attachments: tuple[Attachment, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    """Words of the user's own that come after all other options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Invocation:
 
 UNTRUSTED_DEMUXERS = (
     "mov,matroska,avi,mpegts,mpegtsraw,mpeg,mpegvideo,flv,live_flv,kux,asf,asf_o,mxf,gxf,ogg,nut,rm,ivr,wtv,nsv,nuv,ty,"
-    "pva,pmp,dhav,lmlm4,mlv,cine,r3d,ivf,obu,av1,h261,h263,h264,hevc,vvc,evc,apv,m4v,mjpeg,mjpeg_2000,mxg,vc1,vc1test,"
+    "pva,pmp,dhav,lmlm4,cine,r3d,ivf,obu,av1,h261,h263,h264,hevc,vvc,evc,apv,m4v,mjpeg,mjpeg_2000,mxg,vc1,vc1test,"
     "dirac,dv,dnxhd,cavsvideo,avs2,avs3,yuv4mpegpipe,gif,apng,webp_anim,swf,smk,bink,roq,flic,film_cpk,idcin,ipmovie,"
     "vmd,4xm,cdxl,thp,bethsoftvid,rl2,siff,psxstr,xmv,vivo,"
     "wav,w64,aiff,au,caf,mp3,aac,loas,ac3,ac4,eac3,dts,dtshd,truehd,mlp,flac,ape,tta,tak,wv,mpc,mpc8,amr,amrnb,amrwb,"
@@ -112,7 +116,8 @@ UNTRUSTED_DEMUXERS = (
 """Containers and raw streams that a user's file may be: each reads that one file and nothing else.
 
 Left out on purpose: playlists and manifests (hls, dash, imf, concat, sdp), number patterns (image2), scripts and text
-(avisynth, ffmetadata, tty, subtitles), devices (lavfi, v4l2), and headerless data that anything could be taken for.
+(avisynth, ffmetadata, tty, subtitles), formats that go on in files beside the first (mlv), devices (lavfi, v4l2), and
+headerless data that anything could be taken for.
 """
 
 _OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,png_pipe,jpeg_pipe,webp_pipe,ffmetadata"
@@ -187,7 +192,8 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
         if not os.path.isabs(source.path) or b"\0" in source.path:
             raise ValueError(f"not the absolute path of an input: {source.path!r}")
         arguments += _options(whitelists(source.trust))
-        arguments += ["-threads", threads, *_options(source.options), "-i", b"file:" + source.path]
+        arguments += ["-threads", threads, *_options(source.options), *_unchecked(source.unchecked)]
+        arguments += ["-i", b"file:" + source.path]
     for output in invocation.outputs:
         arguments += _output_arguments(output, len(invocation.inputs), invocation.threads)
     return arguments
@@ -254,7 +260,14 @@ def _output_arguments(output: Output, inputs: int, threads: int) -> list[str]:
             raise ValueError(f"not a plain, short, relative name: {attachment.name!r}")
         arguments += ["-attach", attachment.name]
         arguments += _metadata(number, (("filename", attachment.file_name), ("mimetype", attachment.media_type)))
-    return [*arguments, *_options(output.options), "-f", _word(output.muxer), output.name]
+    arguments += [*_options(output.options), *_unchecked(output.unchecked)]
+    return [*arguments, "-f", _word(output.muxer), output.name]
+
+
+def _unchecked(words: tuple[str, ...]) -> tuple[str, ...]:
+    if any("\0" in word for word in words):
+        raise ValueError("a word for ffmpeg holds a null character")
+    return words
 
 
 def _stream_options(number: int, stream: MappedStream, threads: int) -> list[str]:

@@ -48,6 +48,8 @@ def first_picture(container: InputContainer, stream: av.VideoStream) -> FirstPic
                 frames = context.decode(packet if packet.size else None)
             except av.error.EOFError:
                 break
+            except MemoryError:  # the limit on what inspecting may take, not damage
+                raise
             except av.error.FFmpegError as error:
                 problem = error.strerror
             else:

@@ -19,20 +19,17 @@ import av.error
 
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, content, structure
+from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, first_picture, video_context
 from pyprocessor.inspect.reader import is_away, open_source
-from pyprocessor.models import AudioInfo, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
+from pyprocessor.models import AudioInfo, InputLimits, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-MAX_SIDE = 16_384
-"""Pixels: the largest side that x264, x265 and SVT-AV1 all take. A larger one is an error or a decompression bomb."""
-MAX_STREAMS = 500
 MAX_FILMS = 8
 """Film streams of which the first picture is looked at."""
-MAX_SECONDS = 30 * 24 * 3600.0
 
 _UNSTATED_DURATION = frozenset(
     (
@@ -79,8 +76,8 @@ _HIGHEST_RATE = 240
 """A guessed frame rate above this is a time base and no rate, unless the average says so too."""
 
 
-def probe(path: bytes, *, size_bytes: int) -> MediaInfo:
-    """What the file at `path` (absolute) holds. `size_bytes` is the size the scanner saw.
+def probe(path: bytes, *, size_bytes: int, limits: InputLimits = InputLimits()) -> MediaInfo:  # noqa: B008 - frozen
+    """What the file at `path` (absolute) holds. `size_bytes` is the size the scanner saw, `limits` what it may claim.
 
     Raises InspectError where the file is not media, is damaged beyond reading, or cannot be read.
     """
@@ -95,10 +92,16 @@ def probe(path: bytes, *, size_bytes: int) -> MediaInfo:
             except av.error.FFmpegError as error:
                 if isinstance(error, OSError) and is_away(path):
                     raise
+                if isinstance(error, MemoryError) and not structure.is_mp4(file):
+                    raise
                 raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
             with closing(container):
                 tail = structure.examine(file, container.format.name, size_bytes)
-                return _describe(container, name, size_bytes, tail)
+                if container.format.name.startswith("mov,"):
+                    _refuse_references(file, name, size_bytes)
+                return _describe(container, name, size_bytes, tail, limits)
+    except MemoryError as error:  # PyAV's is one as well
+        raise too_much_memory(limits, name) from error
     except PermissionError as error:
         raise InspectError(FailureKind.PERMISSION, f"{name} may not be read; change its permissions.") from error
     except FileNotFoundError as error:
@@ -123,8 +126,7 @@ def _regular_file(path: bytes, name: str) -> BinaryIO:
 def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size_bytes: int) -> tuple[FailureKind, str]:
     if isinstance(error, PermissionError):
         return FailureKind.PERMISSION, f"{name} may not be read; change its permissions."
-    file.seek(4)
-    if file.read(4) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+    if structure.is_mp4(file):
         missing = structure.examine(file, "mov,", size_bytes).missing_bytes
         if missing:
             return (
@@ -140,18 +142,16 @@ def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size
     return FailureKind.BAD_INPUT, f"{name} is not a video or audio file that can be read, or its start is damaged."
 
 
-def _describe(container: InputContainer, name: str, size_bytes: int, tail: structure.Tail) -> MediaInfo:
-    if len(container.streams) > MAX_STREAMS:
-        raise InspectError(
-            FailureKind.BAD_INPUT,
-            f"{name} claims to hold {len(container.streams)} streams; at most {MAX_STREAMS} are read.",
-        )
+def _describe(
+    container: InputContainer, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
+) -> MediaInfo:
+    check_streams(len(container.streams), limits, name)
     container_name = container.format.name
     _check_index(container, name, size_bytes)
     for film in container.streams.video:  # before a decoder allocates them
         context = video_context(film)
         if context is not None:
-            _refuse_huge(context.width, context.height, name)
+            check_picture(context.width, context.height, limits, name)
     notes: list[str] = []
     picture_of = _first_pictures(container, notes)
     if tail.note is not None:
@@ -160,13 +160,12 @@ def _describe(container: InputContainer, name: str, size_bytes: int, tail: struc
     for stream in container.streams:
         described = _stream(container, stream, picture_of.get(stream.index))
         if described.video is not None:
-            _refuse_huge(described.video.width, described.video.height, name)
+            check_picture(described.video.width, described.video.height, limits, name)
         streams.append(described)
     if not streams:
         raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
     duration, estimated = _duration(container, streams)
-    if duration is not None and duration > MAX_SECONDS:
-        raise InspectError(FailureKind.BAD_INPUT, f"{name} claims to last {duration / 86400:,.0f} days; it is damaged.")
+    check_duration(duration, limits, name)
     # What the index of an MP4 lists was found to be there; then only an empty or unused rest of a part is missing.
     missing = 0 if container_name.startswith("mov,") and not _is_fragmented(container) else tail.missing_bytes
     if duration is None and any(s.video is not None for s in streams):
@@ -184,11 +183,13 @@ def _describe(container: InputContainer, name: str, size_bytes: int, tail: struc
     )
 
 
-def _refuse_huge(width: int, height: int, name: str) -> None:
-    if max(width, height) > MAX_SIDE:
+def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
+    index = structure.index_of_mp4(file, size_bytes)
+    if index is not None and structure.refers_to_other_files(index):
         raise InspectError(
-            FailureKind.BAD_INPUT,
-            f"{name} claims pictures of {width}x{height} pixels; at most {MAX_SIDE} either way are read.",
+            FailureKind.UNSUPPORTED,
+            f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the files "
+            "it refers to into the input instead.",
         )
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PROBE_BYTES = 5_000_000
 """What a demuxer may read to find the streams: ffmpeg's own default, so that both see the same streams."""
 
+MOST_STREAMS = 10_000
+"""Streams that a demuxer makes before it gives up (by itself at 1,000), so that too many can be told as what it is."""
+
 _BEFORE_19: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 """PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 unless told otherwise; 19 has no such option."""
 
@@ -44,7 +47,8 @@ def open_source(path: bytes) -> InputContainer:
 
     Raises av.error.FFmpegError, of which the missing file and the forbidden file are also OSErrors.
     """
-    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | {"probesize": str(PROBE_BYTES)})
+    bounds = {"probesize": str(PROBE_BYTES), "max_streams": str(MOST_STREAMS)}
+    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds)
 
 
 def open_output(path: bytes) -> InputContainer:

@@ -67,6 +67,12 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
     return Tail(missing_bytes=max(0, declared - size_bytes))
 
 
+def is_mp4(file: BinaryIO) -> bool:
+    """Whether it begins with a box as MP4 and QuickTime files do."""
+    file.seek(4)
+    return file.read(4) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+
+
 def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
     """The start of an MP4's index (its `moov` box), where its tracks are listed; None where there is none."""
     for kind, start, length in _boxes(file, size_bytes):
@@ -76,6 +82,43 @@ def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
         if not kind.isalnum():
             return None
     return None
+
+
+def refers_to_other_files(index: bytes) -> bool:
+    """Whether a film or sound track in this index of an MP4 or MOV has all its data in other files ("reference movie").
+
+    Such a file is an alias: nothing in it can be played, and the other files are not for it to choose.
+    """
+    for track in _boxes_within(next(_boxes_within(index, b"moov"), b""), b"trak"):
+        for media in _boxes_within(track, b"mdia"):
+            handler = next(_boxes_within(media, b"hdlr"), b"")
+            if handler[8:12] not in (b"vide", b"soun"):
+                continue
+            for information in _boxes_within(media, b"minf"):
+                for data in _boxes_within(information, b"dinf"):
+                    references = next(_boxes_within(data, b"dref"), b"")
+                    entries = [body for _, body in _children(references[8:])]
+                    # The lowest bit of an entry's flags says that the data is in this very file.
+                    if entries and not any(entry[3:4] and entry[3] & 1 for entry in entries):
+                        return True
+    return False
+
+
+def _boxes_within(data: bytes, kind: bytes) -> Iterator[bytes]:
+    return (body for found, body in _children(data) if found == kind)
+
+
+def _children(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of the boxes that follow each other in `data`, up to the first that is malformed."""
+    position = 0
+    while position + 8 <= len(data):
+        length, start = int.from_bytes(data[position : position + 4], "big"), position + 8
+        if length == 1:
+            length, start = int.from_bytes(data[position + 8 : position + 16], "big"), position + 16
+        if length < start - position:
+            return
+        yield data[position + 4 : position + 8], data[start : position + length]
+        position += length
 
 
 # Each of these returns where the structure says the file ends, or 0 where it does not say.

@@ -181,6 +181,41 @@ class ErrorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class InputLimits:
+    """What a source may claim, so that a decompression bomb fails by itself and takes nothing else along.
+
+    `max_pixels` is width x height, 16384 x 8192 by default. An output may grow to `always_allowed_output_bytes` plus
+    `max_output_growth` times its source, and, where the encoder compresses little by design, to its pictures' raw size.
+    """
+
+    max_pixels: int = 134_217_728
+    max_streams: int = 1000
+    """Fonts are streams as well: films with subtitles come with a hundred."""
+    max_duration_seconds: float = 30 * 86400.0
+    inspect_memory_bytes: int = 2 << 30
+    max_output_growth: float = 100.0
+    always_allowed_output_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """Programs to call, as argument lists without a shell: after each file that succeeded or failed, after the run."""
+
+    on_success: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    on_end: tuple[str, ...] = ()
+    timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnsafeArguments:
+    """Words handed to ffmpeg unchecked, before the input and before the output; only with the user's leave."""
+
+    input: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """Validated, frozen settings: what to make of a Source and under which limits.
 
@@ -207,3 +242,6 @@ class Profile:
     schedule: ScheduleSettings = ScheduleSettings()
     errors: ErrorSettings = ErrorSettings()
     watch: WatchSettings = WatchSettings()
+    input_limits: InputLimits = InputLimits()
+    hooks: HookSettings = HookSettings()
+    unsafe: UnsafeArguments = UnsafeArguments()

@@ -17,8 +17,18 @@ from pyprocessor.profiles.validation import problems_of
 PREFIX = "PYPROCESSOR_"
 PROFILE_VARIABLE = "PYPROCESSOR_PROFILE"
 CONFIG_VARIABLE = "PYPROCESSOR_CONFIG"
-RESERVED = (PROFILE_VARIABLE, CONFIG_VARIABLE, "PYPROCESSOR_FFMPEG", "PYPROCESSOR_MEDIA")
-"""Not settings: read by `load`, by the search for ffmpeg, and by the tests."""
+_FOR_HOOKS = (
+    *("HOOK", "SOURCE", "OUTPUT", "OUTCOME", "FAILURE", "REASON", "EXIT_CODE"),
+    *("SUCCEEDED", "FAILED", "SKIPPED", "DONE_BEFORE", "FAILED_BEFORE"),
+)
+RESERVED = (
+    PROFILE_VARIABLE,
+    CONFIG_VARIABLE,
+    "PYPROCESSOR_FFMPEG",
+    "PYPROCESSOR_MEDIA",
+    *(PREFIX + name for name in _FOR_HOOKS),
+)
+"""Not settings: read by `load`, by the search for ffmpeg, and by the tests; or set for hooks, which may call us."""
 
 _SHORT: dict[str, KeyPath] = {
     "ENCODER": ("video", "encoder"),
@@ -48,6 +58,8 @@ _SHORT: dict[str, KeyPath] = {
     "GRACE": ("schedule", "grace_seconds"),
 }
 _FILES_ONLY = frozenset({"description", "extends", "input", "output"}) | frozenset(SECTIONS)
+_SECTIONS_OF_FILES = frozenset({"hooks", "unsafe"})
+"""What is run, or handed on unchecked, must stand in a file that the user named: variables may come from anywhere."""
 _TABLES = frozenset({("video", "bitrates"), ("video", "options")})
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
@@ -63,7 +75,7 @@ def variables() -> dict[str, KeyPath]:
             found[PREFIX + name.upper()] = (name,)
     for section, model in SECTIONS.items():
         for name in model.model_fields:
-            if (section, name) not in _TABLES:
+            if section not in _SECTIONS_OF_FILES and (section, name) not in _TABLES:
                 found[f"{PREFIX}{section}_{name}".upper()] = (section, name)
     found.update({PREFIX + short: path for short, path in _SHORT.items()})
     return found

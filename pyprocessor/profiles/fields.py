@@ -161,6 +161,18 @@ def _glob(value: str) -> str:
     return value
 
 
+def _word(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must hold no null character")
+    return value
+
+
+def _words(value: list[str]) -> list[str]:
+    if value and not value[0]:
+        raise ValueError("must begin with a word that is not empty")
+    return value
+
+
 def _extension(value: str) -> str:
     word = value.strip().lower().removeprefix("*").removeprefix(".")
     if not re.fullmatch(r"[^\s./\\*?\0]{1,16}", word):
@@ -260,6 +272,7 @@ Pattern = Annotated[str, AfterValidator(pattern)]
 GroupPattern = Annotated[str, AfterValidator(pattern_with_group)]
 Extension = Annotated[str, AfterValidator(_extension)]
 Glob = Annotated[str, AfterValidator(_glob)]
+Words = Annotated[list[Annotated[str, AfterValidator(_word)]], AfterValidator(_words)]
 BatchSize = Annotated[
     int | Literal["auto"],
     PlainValidator(_batch_size),

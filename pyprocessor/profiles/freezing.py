@@ -14,6 +14,7 @@ from pyprocessor.models import (
     HdrPolicy,
     NamingSettings,
     Profile,
+    UnsafeArguments,
     VideoSettings,
 )
 from pyprocessor.profiles.codecs import (
@@ -36,12 +37,15 @@ from pyprocessor.profiles.schema import (
     BatchProcessing,
     ErrorHandling,
     Estimation,
+    Hooks,
+    InputLimitsTable,
     Monitoring,
     Naming,
     ProfileFile,
     Scan,
     Schedule,
     Throttling,
+    Unsafe,
     Video,
     Watch,
 )
@@ -64,8 +68,9 @@ SOURCE_PIXEL_FORMAT = "source"
 class Freezer:
     """Builds the records of a profile from merged settings; `problems` gathers what does not go together."""
 
-    def __init__(self, merged: Merged) -> None:
+    def __init__(self, merged: Merged, *, allow_unsafe: bool = False) -> None:
         self._merged = merged
+        self._allow_unsafe = allow_unsafe
         self._said = ProfileFile.model_validate(merged.values)
         self.problems: list[str] = []
         self.notices: list[str] = []
@@ -100,6 +105,9 @@ class Freezer:
             schedule=limits.schedule(said.schedule or Schedule()),
             errors=limits.errors(said.error_handling or ErrorHandling()),
             watch=limits.watch(said.watch or Watch()),
+            input_limits=limits.input(said.input_limits or InputLimitsTable()),
+            hooks=limits.hooks(said.hooks or Hooks()),
+            unsafe=self._unsafe(said.unsafe or Unsafe()),
         )
         self.problems += limits.problems
         self.notices += limits.notices
@@ -117,6 +125,17 @@ class Freezer:
                 self.problems.append(f"{origin.key} has no effect, because the profile makes no {what}; leave it out.")
             else:
                 self.notices.append(f"{origin.key} has no effect, because the profile makes no {what}.")
+
+    def _unsafe(self, said: Unsafe) -> UnsafeArguments:
+        """Words that no list was held against: an error, unless the user allows them by an option of the command."""
+        words = UnsafeArguments(tuple(said.input or ()), tuple(said.output or ()))
+        if (words.input or words.output) and not self._allow_unsafe:
+            origin = self._merged.origin(("unsafe",))
+            self.problems.append(
+                f"{origin.prefix}{origin.subject} hands words to ffmpeg that are not checked and could read, write or "
+                "send any file; if you trust them, give --allow-unsafe-args on the command line, else remove the table."
+            )
+        return words
 
     # ------------------------------------------------------------ picture
 
@@ -253,6 +272,8 @@ def _fingerprint(profile: Profile) -> str:
     """SHA-256, hex, over canonical JSON of what decides the content of an output."""
     settings = asdict(profile)
     content = {name: settings[name] for name in _CONTENT}
+    if profile.unsafe != UnsafeArguments():  # else left out, so that no other profile's fingerprint knows of it
+        content["unsafe"] = settings["unsafe"]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_canonical)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -9,6 +9,8 @@ from pyprocessor.models import (
     BatchSettings,
     ErrorSettings,
     EstimationSettings,
+    HookSettings,
+    InputLimits,
     MonitoringSettings,
     Overrun,
     ScanSettings,
@@ -23,6 +25,8 @@ from pyprocessor.profiles.schema import (
     BatchProcessing,
     ErrorHandling,
     Estimation,
+    Hooks,
+    InputLimitsTable,
     Monitoring,
     Scan,
     Schedule,
@@ -180,6 +184,25 @@ class Limits:
 
     def watch(self, said: Watch) -> WatchSettings:
         return WatchSettings(poll_seconds=said_or(said.poll_seconds, WatchSettings().poll_seconds))
+
+    def input(self, said: InputLimitsTable) -> InputLimits:
+        default = InputLimits()
+        return InputLimits(
+            max_pixels=said_or(said.max_pixels, default.max_pixels),
+            max_streams=said_or(said.max_streams, default.max_streams),
+            max_duration_seconds=said_or(said.max_duration, default.max_duration_seconds),
+            inspect_memory_bytes=said_or(said.inspect_memory, default.inspect_memory_bytes),
+            max_output_growth=float(said_or(said.max_output_growth, default.max_output_growth)),
+            always_allowed_output_bytes=said_or(said.always_allowed_output, default.always_allowed_output_bytes),
+        )
+
+    def hooks(self, said: Hooks) -> HookSettings:
+        return HookSettings(
+            on_success=tuple(said.on_success or ()),
+            on_failure=tuple(said.on_failure or ()),
+            on_end=tuple(said.on_end or ()),
+            timeout_seconds=said_or(said.timeout_seconds, HookSettings().timeout_seconds),
+        )
 
 
 def _ends_within(window: tuple[time, time], until: time) -> bool:

@@ -40,11 +40,13 @@ def load(
     config_file: str | None = None,
     environment: Mapping[str, str] = os.environ,
     overrides: Overrides = Overrides(),  # noqa: B008 - frozen
+    allow_unsafe: bool = False,
 ) -> LoadedProfile:
     """The settings in force: defaults < `config_file` < `name_or_file` < environment < overrides.
 
     `name_or_file` is a built-in profile's name or a file; None takes `PYPROCESSOR_PROFILE`, and `config_file` None
-    takes `PYPROCESSOR_CONFIG`. Raises ProfileError with every error found, each naming its file, variable or option.
+    takes `PYPROCESSOR_CONFIG`. `allow_unsafe` takes a table `unsafe` as it stands.
+    Raises ProfileError with every error found, each naming its file, variable or option.
     """
     config = config_file or environment.get(CONFIG_VARIABLE) or None
     reference = name_or_file or environment.get(PROFILE_VARIABLE) or None
@@ -72,7 +74,7 @@ def load(
         problems += problems_in(error)
     if problems:
         raise SettingsRefused(problems)
-    return _freeze(name, layers)
+    return _freeze(name, layers, allow_unsafe=allow_unsafe)
 
 
 def describe(name: str) -> str:
@@ -91,18 +93,21 @@ def show(name: str) -> str:
 def validate(file: str) -> list[str]:
     """Notices on a profile file that can be used (settings without effect); raises ProfileError for one that cannot."""
     loaded = _alone(file)
+    unsafe = loaded.profile.unsafe
+    if unsafe.input or unsafe.output:
+        return [*loaded.notices, "It hands unchecked words to ffmpeg, so a run with it needs --allow-unsafe-args."]
     return list(loaded.notices)
 
 
 def _alone(name: str) -> LoadedProfile:
     others = {variable: value for variable, value in os.environ.items() if not variable.startswith(PREFIX)}
     short_name, layers = file_layers(name, others)
-    return _freeze(short_name, layers)
+    return _freeze(short_name, layers, allow_unsafe=True)
 
 
-def _freeze(name: str, layers: Sequence[Layer]) -> LoadedProfile:
+def _freeze(name: str, layers: Sequence[Layer], *, allow_unsafe: bool) -> LoadedProfile:
     merged: Merged = merge(layers)
-    freezer = Freezer(merged)
+    freezer = Freezer(merged, allow_unsafe=allow_unsafe)
     profile = freezer.profile(name)
     if freezer.problems:
         raise SettingsRefused(freezer.problems)

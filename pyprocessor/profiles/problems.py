@@ -69,12 +69,17 @@ class SettingsRefused(ProfileError):
     """Settings with one or more things wrong: one is said as it is, several are listed one to a line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(dict.fromkeys(problems))
+        self.problems = tuple(dict.fromkeys(_one_line(problem) for problem in problems))
         if len(self.problems) == 1:
             super().__init__(self.problems[0])
         else:
             head = f"The settings have {len(self.problems)} errors:"
             super().__init__("\n".join([head, *(f"  {line}" for line in self.problems)]))
+
+
+def _one_line(text: str) -> str:
+    """Keys and values may hold line ends and escapes for the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def problems_in(error: ProfileError) -> tuple[str, ...]:

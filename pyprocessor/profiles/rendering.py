@@ -67,9 +67,28 @@ def render(profile: Profile, description: str) -> str:
             "worker_silence_seconds": profile.errors.worker_silence_seconds,
         },
         "watch": {"poll_seconds": profile.watch.poll_seconds},
+        "input_limits": {
+            "max_pixels": profile.input_limits.max_pixels,
+            "max_streams": profile.input_limits.max_streams,
+            "max_duration": profile.input_limits.max_duration_seconds,
+            "inspect_memory": profile.input_limits.inspect_memory_bytes,
+            "max_output_growth": profile.input_limits.max_output_growth,
+            "always_allowed_output": profile.input_limits.always_allowed_output_bytes,
+        },
+        "hooks": _said(
+            on_success=list(profile.hooks.on_success),
+            on_failure=list(profile.hooks.on_failure),
+            on_end=list(profile.hooks.on_end),
+            timeout_seconds=profile.hooks.timeout_seconds,
+        ),
+        "unsafe": _said(input=list(profile.unsafe.input), output=list(profile.unsafe.output)),
     }
     written = {name: value for name, value in values.items() if value is not None and value != {}}
-    return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100)
+    if all(line.isprintable() for line in text.split("\n")):
+        return text
+    # Characters that turn text around, or are none, are shown as what they are.
+    return str(yaml.safe_dump(written, sort_keys=False, allow_unicode=False, width=100))
 
 
 def _said(**values: Any) -> dict[str, Any]:

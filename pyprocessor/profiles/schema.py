@@ -14,6 +14,8 @@ from pyprocessor.models import (
     BatchSettings,
     ErrorSettings,
     EstimationSettings,
+    HookSettings,
+    InputLimits,
     MonitoringSettings,
     ScheduleSettings,
     ThrottlingSettings,
@@ -46,6 +48,7 @@ from pyprocessor.profiles.fields import (
     TimeOfDay,
     Tune,
     Window,
+    Words,
     seconds,
 )
 from pyprocessor.profiles.problems import listed
@@ -57,6 +60,8 @@ _THROTTLING = ThrottlingSettings()
 _SCHEDULE = ScheduleSettings()
 _ERRORS = ErrorSettings()
 _WATCH = WatchSettings()
+_INPUT = InputLimits()
+_HOOKS = HookSettings()
 
 
 def key(description: str, default: object = None) -> Any:
@@ -275,6 +280,48 @@ class Watch(Section):
     )
 
 
+class InputLimitsTable(Section):
+    """What a source may claim before it counts as damaged, or as made to harm."""
+
+    max_pixels: Annotated[int, Between(256, 1 << 30, "pixels")] | None = key(
+        "Largest picture of a source, width x height.", _INPUT.max_pixels
+    )
+    max_streams: Annotated[int, Between(1, 10_000, "streams")] | None = key(
+        "Most streams that a source may hold.", _INPUT.max_streams
+    )
+    max_duration: seconds(1, 366 * 86400) | None = key(  # type: ignore[valid-type]
+        "Longest that a source may claim to last.", _INPUT.max_duration_seconds
+    )
+    inspect_memory: MemoryBytes | None = key(
+        "Memory that inspecting may take (Linux); a file that wants more is refused.", _INPUT.inspect_memory_bytes
+    )
+    max_output_growth: Annotated[float, Between(1, 1_000_000, "times the source")] | None = key(
+        "How many times its source's size an output may reach, beside `always_allowed_output`.",
+        _INPUT.max_output_growth,
+    )
+    always_allowed_output: Bytes | None = key(
+        "Size that any output may reach, however small its source.", _INPUT.always_allowed_output_bytes
+    )
+
+
+class Hooks(Section):
+    """Programs to call, each a list of its name and arguments; no shell reads them."""
+
+    on_success: Words | None = key("After each file that succeeded.")
+    on_failure: Words | None = key("After each file that failed for good.")
+    on_end: Words | None = key("After the run.")
+    timeout_seconds: seconds(0.1, 86400) | None = key(  # type: ignore[valid-type]
+        "A program that takes longer is ended.", _HOOKS.timeout_seconds
+    )
+
+
+class Unsafe(Section):
+    """Words for ffmpeg that nobody checks; they need --allow-unsafe-args on the command line."""
+
+    input: Words | None = key("Put before the input.")
+    output: Words | None = key("Put before the output.")
+
+
 class ProfileFile(Section):
     """A pyprocessor profile."""
 
@@ -298,6 +345,9 @@ class ProfileFile(Section):
     schedule: Schedule | None = key("At what time of day work is done.")
     error_handling: ErrorHandling | None = key("When to give up on a file.")
     watch: Watch | None = key("How a folder is watched, with --watch.")
+    input_limits: InputLimitsTable | None = key("What a source may claim.")
+    hooks: Hooks | None = key("Programs to call after files and after the run.")
+    unsafe: Unsafe | None = key("Unchecked words for ffmpeg; they need --allow-unsafe-args.")
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -312,5 +362,8 @@ SECTIONS: dict[str, type[Section]] = {
     "schedule": Schedule,
     "error_handling": ErrorHandling,
     "watch": Watch,
+    "input_limits": InputLimitsTable,
+    "hooks": Hooks,
+    "unsafe": Unsafe,
 }
 """The keys of `ProfileFile` that hold keys of their own."""

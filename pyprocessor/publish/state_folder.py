@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from dataclasses import dataclass
 
 from pyprocessor.errors import OutputUnwritable
@@ -58,6 +59,42 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
     except OSError as error:
         raise unwritable(error, output_root, "cannot be used as output") from error
     return folder
+
+
+def make_private(folder: StateFolder) -> tuple[str, ...]:
+    """Takes everybody else's rights to the state folder away; returns what the user should know of it, as sentences.
+
+    File names and what ffmpeg said of them are nobody else's business, and who can write there can make a run believe
+    anything. Windows has no such rights.
+    """
+    if sys.platform == "win32":
+        return ()
+    notes = []
+    name = display(folder.path)
+    for path in (folder.path, folder.partials, folder.receipts, folder.logs):
+        try:
+            found = os.stat(path)
+            if not found.st_mode & 0o077:
+                continue
+            if found.st_uid == os.geteuid():
+                os.chmod(path, 0o700)
+                found = os.stat(path)
+        except OSError as error:
+            notes.append(f"The rights to {display(path)} could not be looked at: {error.strerror}.")
+            continue
+        if found.st_mode & 0o077:
+            notes.append(
+                f"Others can read or write {display(path)}, and that could not be changed: it belongs to another user, "
+                "or its file system knows no such rights. Do not trust an output folder that others can write to."
+            )
+        elif path == folder.path:
+            notes.append(f"Others could read {name}; it is for its owner alone again.")
+    return tuple(notes)
+
+
+def opened_privately(path: str | bytes, flags: int) -> int:
+    """An opener for `open`: what it makes is for its owner alone."""
+    return os.open(path, flags, 0o600)
 
 
 def write_refused(folder: bytes) -> str | None:

@@ -104,7 +104,7 @@ def recipe(
         notes += told
     return Recipe(
         Invocation(
-            inputs=(Input(source.path, options=tuple(input_options)),),
+            inputs=(Input(source.path, options=tuple(input_options), unchecked=profile.unsafe.input),),
             outputs=(
                 Output(
                     output_name,
@@ -112,6 +112,7 @@ def recipe(
                     tuple(streams),
                     _output_options(profile, media, contract),
                     covers,
+                    unchecked=profile.unsafe.output,
                 ),
             ),
             threads=threads,

@@ -312,7 +312,7 @@ def test_a_full_disk_is_told_even_after_exit_code_0() -> None:
         (failed("", 255, None, EndedBy.STALL), FailureKind.STALL, "no progress for too long at 0.4 s"),
         (failed("", -9, 9, EndedBy.STALL), FailureKind.STALL, "no progress"),
         (failed("", 255, None, EndedBy.WALL), FailureKind.STALL, "longer than it may (12 s)"),
-        (failed("", 255, None, EndedBy.SIZE), FailureKind.DISK, "grew larger"),
+        (failed("", 255, None, EndedBy.SIZE), FailureKind.BAD_INPUT, "grew far larger"),
         (failed("", 255, None, EndedBy.STOP), FailureKind.INFRASTRUCTURE, "was stopped"),
         (failed("[h264 @ 0x5] [error] odd", -11, 11), FailureKind.CRASH, "crashed (SIGSEGV) (ffmpeg says: odd)"),
         (failed("", -9, 9), FailureKind.CRASH, "SIGKILL"),

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from pyprocessor.engine.system.cgroups import core_count
 from pyprocessor.engine.system.filesystems import NETWORK_FILE_SYSTEMS, network_filesystem
-from pyprocessor.engine.system.processes import be_polite, is_alive, kill_group, process_identity, wait_gone
+from pyprocessor.engine.system.processes import (
+    be_polite,
+    bounded_memory,
+    is_alive,
+    kill_group,
+    process_identity,
+    wait_gone,
+)
 from pyprocessor.engine.system.sampler import Sampler
 from pyprocessor.engine.system.sockets import address as socket_address
 
@@ -18,6 +25,7 @@ __all__ = [
     "NETWORK_FILE_SYSTEMS",
     "Sampler",
     "be_polite",
+    "bounded_memory",
     "core_count",
     "is_alive",
     "kill_group",

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 import psutil
 
@@ -37,6 +38,29 @@ def be_polite(nice: int, *, io_idle: bool) -> None:
     if io_idle and sys.platform == "linux":
         with contextlib.suppress(OSError, psutil.Error):
             psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
+
+
+@contextlib.contextmanager
+def bounded_memory(more_bytes: int) -> Iterator[None]:
+    """Context in which this process may allocate so much more than it holds, and what asks for more is told there is
+    none.
+
+    Linux only: elsewhere the limit does not count what large allocations are made of. For encoders it is no use, since
+    some reserve far more than they fill.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = psutil.Process().memory_info().data + more_bytes
+    narrower = limit if soft == resource.RLIM_INFINITY else min(limit, soft)
+    resource.setrlimit(resource.RLIMIT_DATA, (narrower, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def is_alive(identity: ProcessIdentity) -> bool:

@@ -1,0 +1,230 @@
+"""Programs of the user's own that are called as files end: without a shell, a few at a time, each for a limited time.
+
+They run beside the run and never hold it: what is called waits in a bounded queue, the loop looks after it in passing,
+and at the end of the run what is left gets a limited time. A hook that fails, hangs or cannot be started is told and
+changes nothing about its file. File names reach it as data: in environment variables, exactly as the disk has them.
+
+    ledger (a file ended) -> add -> poll (each turn of the loop) -> finish (the loop is done) -> call_at_end
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pyprocessor.engine.joblog import HOOKS_LOG_NAME, write_hooks_log
+from pyprocessor.engine.system import kill_group, process_identity
+from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
+
+AT_ONCE = 4
+MOST_WAITING = 10_000
+"""Calls that wait; further ones are dropped, and that is told."""
+KEPT_BYTES = 16 * 1024
+"""Of what one call prints."""
+_READ_BYTES = 64 * 1024
+_LOOK_SECONDS = 0.05
+_VARIABLES = "PYPROCESSOR_"
+COUNTS = ("succeeded", "failed", "skipped", "done_before", "failed_before")
+"""What the end of a run tells, each as a variable."""
+Tell = Callable[[str, str], None]
+"""Takes a level and a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to make: which hook, what it is about (printable), the words, and the variables beside the usual."""
+
+    hook: str
+    about: str
+    words: tuple[str, ...]
+    variables: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(slots=True)
+class _Running:
+    call: Call
+    process: subprocess.Popen[bytes]
+    identity: ProcessIdentity
+    ends_by: float
+    said: bytearray = field(default_factory=bytearray)
+
+
+def file_call(settings: HookSettings, source: bytes, output: bytes, outcome: Outcome) -> Call | None:
+    """The call that a file's end asks for, if any. `output` is the absolute path its output has, or would have."""
+    if outcome.kind is OutcomeKind.SUCCEEDED:
+        hook, words = "on_success", settings.on_success
+    elif outcome.kind in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED):
+        hook, words = "on_failure", settings.on_failure
+    else:
+        return None
+    if not words:
+        return None
+    variables = (
+        ("SOURCE", source),
+        ("OUTPUT", output),
+        ("OUTCOME", outcome.kind.value.encode()),
+        ("FAILURE", (outcome.failure.value if outcome.failure is not None else "").encode()),
+        ("REASON", _safe(outcome.reason)),
+    )
+    return Call(hook, display(source), words, variables)
+
+
+def end_call(
+    settings: HookSettings, source: bytes, output: bytes, exit_code: int, counts: Mapping[str, int]
+) -> Call | None:
+    """The call that the end of a run asks for, if any; `source` and `output` are the folders of the run."""
+    if not settings.on_end:
+        return None
+    outcome = "succeeded" if exit_code == 0 else "failed"
+    variables = (
+        ("SOURCE", source),
+        ("OUTPUT", output),
+        ("OUTCOME", outcome.encode()),
+        ("EXIT_CODE", str(exit_code).encode()),
+        *((name.upper(), str(number).encode()) for name, number in counts.items()),
+    )
+    return Call("on_end", display(output), settings.on_end, variables)
+
+
+class Hooks:
+    """The calls of one run; `tell` hears of those that went wrong, `logs` is the folder of their log."""
+
+    def __init__(self, settings: HookSettings, logs: bytes, tell: Tell) -> None:
+        self.settings = settings
+        self._logs = logs
+        self._tell = tell
+        self._waiting: deque[Call] = deque()
+        self._running: list[_Running] = []
+        self._dropped = 0
+
+    def wants(self, kind: OutcomeKind) -> bool:
+        """Whether a file that ends so is anything to call about."""
+        if kind is OutcomeKind.SUCCEEDED:
+            return bool(self.settings.on_success)
+        return kind in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED) and bool(self.settings.on_failure)
+
+    def add(self, call: Call | None) -> None:
+        """Have a call made at the next opportunity."""
+        if call is None:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            if not self._dropped:
+                self._tell("warning", f"The hook {call.hook} is too slow for the run: calls are left out from here on.")
+            self._dropped += 1
+            return
+        self._waiting.append(call)
+
+    def poll(self, now: float) -> None:
+        """Look after what runs and start what waits; returns at once."""
+        for running in tuple(self._running):
+            self._read(running)
+            code = running.process.poll()
+            if code is None and now < running.ends_by:
+                continue
+            self._running.remove(running)
+            self._ended(running, code)
+        while self._waiting and len(self._running) < AT_ONCE:
+            self._start(self._waiting.popleft(), now)
+
+    def finish(self, go_on: Callable[[], bool]) -> None:
+        """Make the calls that are left, for at most twice the time one may take, as long as `go_on` says so."""
+        ends_by = time.monotonic() + 2 * self.settings.timeout_seconds
+        while self._waiting or self._running:
+            now = time.monotonic()
+            if now > ends_by or not go_on():
+                break
+            self.poll(now)
+            time.sleep(_LOOK_SECONDS)
+        left = len(self._waiting) + len(self._running) + self._dropped
+        self.abandon()
+        if left:
+            self._tell("warning", f"The run ended before its hooks did: {left} calls were not made or not finished.")
+
+    def abandon(self) -> None:
+        """End what runs and forget what waits."""
+        self._waiting.clear()
+        for running in self._running:
+            self._kill(running)
+        self._running.clear()
+
+    # ------------------------------------------------------------ one call
+
+    def _start(self, call: Call, now: float) -> None:
+        try:
+            process = subprocess.Popen(
+                call.words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=_environment(call),
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self._tell("warning", f"The hook {call.hook} for {call.about} could not be started: {why}.")
+            return
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        identity = process_identity(process.pid) or ProcessIdentity(process.pid, time.time())
+        self._running.append(_Running(call, process, identity, now + self.settings.timeout_seconds))
+
+    def _read(self, running: _Running) -> None:
+        """Take what it printed, one read at a time, and keep the beginning."""
+        pipe = running.process.stdout
+        assert pipe is not None
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(pipe.fileno(), _READ_BYTES)
+            running.said += data[: KEPT_BYTES - len(running.said)]
+
+    def _ended(self, running: _Running, code: int | None) -> None:
+        call, problem = running.call, None
+        if code is None:
+            problem = f"took longer than {self.settings.timeout_seconds:g} s and was ended"
+        elif code < 0:
+            problem = f"was ended by signal {-code}"
+        elif code:
+            problem = f"ended with exit code {code}"
+        self._read(running)
+        self._kill(running)  # also what it left behind in its group
+        said = running.said.decode("utf-8", "backslashreplace").strip()
+        if said or problem is not None:
+            write_hooks_log(self._logs, f"{call.hook} for {call.about} {problem or 'succeeded'}", said)
+        if problem is not None:
+            log = display(os.path.join(self._logs, HOOKS_LOG_NAME))
+            self._tell("warning", f"The hook {call.hook} for {call.about} {problem}; what it said is in {log}.")
+
+    def _kill(self, running: _Running) -> None:
+        kill_group(running.identity, None if os.name == "nt" else signal.SIGKILL)
+        if running.process.stdout is not None:
+            running.process.stdout.close()
+        running.process.wait()
+
+
+def call_at_end(settings: HookSettings, call: Call | None, logs: bytes, tell: Tell) -> None:
+    """Make the call of the run's end and wait for it, no longer than it may take."""
+    if call is None:
+        return
+    hooks = Hooks(settings, logs, tell)
+    hooks.add(call)
+    try:
+        hooks.finish(lambda: True)
+    finally:
+        hooks.abandon()
+
+
+def _environment(call: Call) -> dict[bytes, bytes]:
+    """The environment of pyprocessor with the call's variables; none of an earlier hook's."""
+    inherited = {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
+    own = {f"{_VARIABLES}{name}".encode(): value for name, value in call.variables}
+    return {**inherited, b"PYPROCESSOR_HOOK": call.hook.encode(), **own}
+
+
+def _safe(text: str) -> bytes:
+    """Text as the value of a variable, which can hold no null character."""
+    return text.encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")

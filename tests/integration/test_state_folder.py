@@ -1,0 +1,70 @@
+"""The state folder is for its owner alone, whatever it was before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.models import display
+from pyprocessor.publish.state_folder import make_private, prepare_state_folder
+from tests.process.runs import Recorder, request, run
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no such rights", allow_module_level=True)
+
+
+def bits(path: bytes | Path) -> int:
+    """The rights as octal digits say them."""
+    return os.stat(path).st_mode & 0o777
+
+
+def test_a_new_one_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    """Folder and folders in it."""
+    before = os.umask(0)
+    try:
+        folder = prepare_state_folder(bytes(tmp_path / "out"))
+    finally:
+        os.umask(before)
+    assert {bits(path) for path in (folder.path, folder.partials, folder.receipts, folder.logs)} == {0o700}
+    assert make_private(folder) == ()
+
+
+def test_one_that_others_could_read_is_mended_and_told(tmp_path: Path) -> None:
+    """Once."""
+    folder = prepare_state_folder(bytes(tmp_path / "out"))
+    os.chmod(folder.path, 0o755)
+    os.chmod(folder.logs, 0o777)
+    (told,) = make_private(folder)
+    assert display(folder.path) in told
+    assert "for its owner alone again" in told
+    assert (bits(folder.path), bits(folder.logs)) == (0o700, 0o700)
+    assert make_private(folder) == ()
+
+
+def test_one_that_belongs_to_another_is_told(tmp_path: Path) -> None:
+    """It cannot be mended, and cannot be trusted."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    folder = prepare_state_folder(bytes(tmp_path / "out"))
+    os.chmod(folder.path, 0o777)
+    os.chown(folder.path, 12345, 12345)
+    (told,) = make_private(folder)
+    assert "belongs to another user" in told
+    os.chown(folder.path, 0, 0)
+
+
+def test_what_a_run_leaves_there_is_private(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """A run mends the folder and says so; journal, lock, receipts and logs are for the owner alone by themselves."""
+    make_clip(tmp_path / "in" / "a.mp4")
+    (tmp_path / "in" / "bad.mp4").write_text("words")
+    state = tmp_path / "out" / ".pyprocessor"
+    state.mkdir(parents=True, mode=0o755)
+    recorder = Recorder()
+    run(request(tmp_path / "in", tmp_path / "out"), recorder)
+    assert any("for its owner alone again" in text for _, text in recorder.notices)
+    assert bits(state) == 0o700
+    loose = {path.name: oct(bits(path)) for path in state.rglob("*") if path.is_file() and bits(path) & 0o077}
+    assert loose == {}

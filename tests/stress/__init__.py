@@ -1,0 +1,1 @@
+"""What is too long for the tests: `make stress` or `python -m tests.stress`."""
