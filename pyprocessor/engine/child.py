@@ -11,7 +11,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver, spawn
+from multiprocessing import forkserver, spawn, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from pyprocessor.engine.system import kill_group, process_identity
 from pyprocessor.errors import ChildUnstartable
 from pyprocessor.models import ProcessIdentity
+from pyprocessor.publish.scratch import remove_scratch, scratch_folder
 
 PRELOADED = (
     "pyprocessor.engine.worker",
@@ -51,6 +52,7 @@ def context(method: str | None = None) -> BaseContext:
     _spare_the_main_module()
     if chosen.get_start_method() == "forkserver":
         chosen.set_forkserver_preload(list(PRELOADED))
+        _take_scratch_folder()
     return chosen
 
 
@@ -58,6 +60,19 @@ def warm_up() -> None:
     """Have the process that starts ours begin with its imports (0.2 s of CPU time) while this one does its own."""
     if context().get_start_method() == "forkserver":
         forkserver.ensure_running()
+
+
+def _take_scratch_folder() -> None:
+    """Have the forkserver's socket lie in a folder that the next run removes where this one is killed.
+
+    multiprocessing makes one of its own otherwise, which every kill would leave behind. Where it has made one in this
+    process already, that stays in use.
+    """
+    described: Any = multiprocessing.current_process()
+    if described._config.get("tempdir") is None:
+        described._config["tempdir"] = path = scratch_folder()
+        # At the moment at which multiprocessing would remove its own: behind all that may still use it.
+        util.Finalize(None, remove_scratch, args=(path,), exitpriority=-100)
 
 
 def _spare_the_main_module() -> None:

@@ -1,0 +1,1 @@
+"""Faults on purpose: whole runs of the command whose processes are killed, and what must hold afterwards."""
