@@ -81,7 +81,7 @@ def set_trap(trap: Trap) -> None:
     Database._run = trapped_run  # type: ignore[method-assign]
     _trap_the_opening(trap)
     if trap.statement == "prune_readings":
-        journal.PRUNE_EVERY = journal.READINGS_KEPT = 1
+        journal.PRUNE_EVERY, journal.READINGS_KEPT = 1, 0
 
 
 class _Connection:
