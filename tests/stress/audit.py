@@ -91,7 +91,8 @@ class Watch:
 
 def frames(path: bytes, ffmpeg: str) -> str:
     """A digest of every decoded frame and sample with its time, or what the decoder complained of."""
-    call = [ffmpeg, "-nostdin", "-v", "error", "-xerror", "-i", b"file:" + path, "-map", "0", "-f", "framemd5", "-"]
+    call: list[str | bytes] = [ffmpeg, "-nostdin", "-v", "error", "-xerror", "-i", b"file:" + path, "-map", "0"]
+    call += ["-f", "framemd5", "-"]
     done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode or done.stderr:
         return f"exit code {done.returncode}: {done.stderr.decode(errors='replace').strip()[-300:]}"

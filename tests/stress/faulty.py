@@ -17,6 +17,7 @@ from pyprocessor.cli import console
 from pyprocessor.engine import child
 from pyprocessor.journal import database, journal
 from pyprocessor.journal.database import Database
+from pyprocessor.journal.queries import QUERIES
 
 KILL = "STRESS_KILL"
 WORKER = "STRESS_WORKER"
@@ -92,7 +93,7 @@ class _Connection:
         self._trap = trap
 
     def execute(self, statement: str, *more: Any) -> Any:
-        if statement == database.QUERIES["clear_transitions"]:
+        if statement == QUERIES["clear_transitions"]:
             self._trap.wrote("clear_transitions")
         if statement == "COMMIT":
             self._trap.spring("before")

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 from pyprocessor.engine import worker
+from pyprocessor.publish.publish import publish
 
 _ENGINE = os.getppid()
 """This is imported in the forkserver, whose parent is the engine."""
@@ -34,8 +34,7 @@ def _die(output: bytes, *, engine: bool) -> None:
 def _set(named: str) -> None:
     point, _, more = named.partition("+")
     engine = more == "engine"
-    publish: Callable[..., Any] = worker.publish
-    spawn: Callable[..., Any] = worker._Worker._spawn
+    spawn: Any = worker._Worker._spawn
 
     def published(partial: bytes, final: bytes, **options: Any) -> Any:
         output = os.path.relpath(final, options["bounds"].output_root)
@@ -51,8 +50,9 @@ def _set(named: str) -> None:
         if point == "spawned":
             _die(attempt.item.output, engine=engine)
 
-    worker.publish = published
-    worker._Worker._spawn = spawned  # type: ignore[method-assign]
+    patched: Any = worker
+    patched.publish = published
+    patched._Worker._spawn = spawned
 
 
 _set(os.environ["STRESS_WORKER"])
