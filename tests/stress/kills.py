@@ -91,7 +91,10 @@ def measure(folder: Path, asked: Asked) -> Iterator[str]:
     while tally.events < asked.kills:
         tally.rounds += 1
         before, output = tally.events, folder / f"out-{tally.rounds}"
-        _Round(bench, output, random, figures, tally, asked.kills).go()
+        try:
+            _Round(bench, output, random, figures, tally, asked.kills).go()
+        finally:
+            kill_all(bench.processes())
         told = f"round {tally.rounds}"
         audit.compare(figures, output, frames, ffmpeg, told)
         audit.inspect_state(figures, output, told)

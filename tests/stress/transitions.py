@@ -142,7 +142,10 @@ def measure(folder: Path, asked: Asked) -> Iterator[str]:
     for case in chosen:
         before = len(figures.found)
         at = time.monotonic()
-        told = harness.kill_at(case)
+        try:
+            told = harness.kill_at(case)
+        finally:
+            harness.end_all()
         verdict = "ok" if len(figures.found) == before else "FAILED"
         yield f"{verdict}: {case}: {told} ({time.monotonic() - at:.1f} s)"
     for said in sorted(folder.glob("said-*.txt")):
@@ -175,6 +178,10 @@ class _Harness:
         assert code == ExitCode.SOME_FAILED, run.text()
         assert bench.left_after(LEFT_SECONDS) == []
         return code, audit.all_frames(output, self._ffmpeg)
+
+    def end_all(self) -> None:
+        """Leave nothing running, whatever went wrong."""
+        kill_all([*self._bench.processes(), *self._other.processes()])
 
     def kill_at(self, case: Case) -> str:
         """Do it, and look at what came out; returns what is to be told besides."""
