@@ -35,11 +35,14 @@ def test_random_kills_lose_nothing(folder: Path) -> None:
     assert any(line.startswith("10 kills in") for line in lines)
 
 
-@pytest.mark.parametrize("statement", ["assign_job", "grant_job", "succeed_job"])
-def test_an_engine_killed_at_a_write_is_gone_on_from(statement: str, folder: Path) -> None:
-    """Before and after the commits that matter most."""
-    for line in transitions.measure(folder, Asked(SEED, transitions=(statement,))):
+def test_kills_at_writes_of_the_journal_lose_nothing(folder: Path) -> None:
+    """The engine, and batch processes, at the moments that matter most: about the grant and the rename."""
+    chosen = ("assign_job/after", "grant_job/after", "succeed_job/before", "worker/granted", "worker/renamed+engine")
+    lines = []
+    for line in transitions.measure(folder, Asked(SEED, transitions=chosen)):
+        lines.append(line)
         print(line)
+    assert sum(line.startswith("ok: ") for line in lines) == len(transitions.cases(chosen)) == 8
 
 
 def test_the_harness_would_notice(folder: Path) -> None:

@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], help="which to run; all of them by default")
     parser.add_argument("--kills", type=int, default=200, help="moments at which something is killed (200)")
     parser.add_argument("--clips", type=int, default=40, help="sources that kills works on (40)")
-    parser.add_argument("--only", nargs="*", default=[], help="names of journal writes for transitions; all by default")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="grant_job, succeed_job/before, ...: which kills of transitions"
+    )
     parser.add_argument("--seed", type=int, default=None, help="decides all random choices; printed")
     parser.add_argument("--keep", action="store_true", help="keep the folder, as is done where a figure is not 0")
     options = parser.parse_args()

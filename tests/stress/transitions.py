@@ -105,13 +105,18 @@ def _without_comments(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kill: of the engine at a write of the journal, or of a batch process at a `point` of a file's way."""
+    """One kill: of the engine at the `count`th time a statement writes, `before` or `after` the commit; or, the
+    statement being `worker`, of a batch process at a point of a file's way, which is then the moment."""
 
     statement: str
     moment: str
     start: Start
     count: int = 1
-    point: str = ""
+
+    @property
+    def point(self) -> str:
+        """Where a batch process dies; empty where the engine does."""
+        return self.moment if self.statement == "worker" else ""
 
     def __str__(self) -> str:
         if self.point:
@@ -122,15 +127,17 @@ class Case:
 
 
 def cases(names: tuple[str, ...] = ()) -> list[Case]:
-    """All kills, or those at the named writes (`worker` for those of batch processes)."""
+    """All kills, or those at the named writes: `grant_job`, `grant_job/after`, `worker`, `worker/renamed`."""
     found = []
     for statement, start in WRITES.items():
         times = sorted({1, AGAIN_LATER.get(statement, 1)})
         found += [Case(statement, moment, start, count) for count in times for moment in ("before", "after")]
     found += [Case(statement, moment, start) for statement, start in MORE for moment in ("before", "after")]
     for point in ("spawned", "granted", "renamed", "granted+engine", "renamed+engine"):
-        found.append(Case("worker", "", Start.NOTHING, point=point))
-    return [case for case in found if not names or case.statement in names]
+        found.append(Case("worker", point, Start.NOTHING))
+    return [
+        case for case in found if not names or {case.statement, f"{case.statement}/{case.moment}"} & frozenset(names)
+    ]
 
 
 def measure(folder: Path, asked: Asked) -> Iterator[str]:
