@@ -131,6 +131,10 @@ class Bench:
             return None
         return Process(pid, _role(line, pid, group, workers), line.replace(b"\0", b" ").decode(errors="replace")[:200])
 
+    def send(self, process: Process, number: int) -> bool:
+        """Signal one of ours; False where it is gone, even if its number was given to somebody else since."""
+        return self._process(process.pid, frozenset()) is not None and send(process.pid, number)
+
     def left_after(self, seconds: float) -> list[Process]:
         """What still runs after so many seconds; returns as soon as nothing does."""
         deadline = time.monotonic() + seconds

@@ -25,7 +25,7 @@ from pyprocessor.models import JobState, display
 from tests.stress import audit
 from tests.stress.audit import Watch
 from tests.stress.clips import make_sources, write_profile
-from tests.stress.command import Bench, Process, Role, Run, kill_all, send
+from tests.stress.command import Bench, Process, Role, Run, kill_all
 from tests.stress.figures import Asked, Figures
 
 Drawn = TypeVar("Drawn")
@@ -44,7 +44,12 @@ MEAN_SECONDS = 0.9
 """Between two kills."""
 EARLY_SHARE = 0.25
 """Of the runs: their first kill comes while they still start."""
-EARLY_SECONDS = 0.4
+EARLY_SECONDS = 0.8
+SCOUT_SHARE = 0.2
+"""Of the runs: its scout, which lives for moments only, is waited for and killed."""
+SCOUT_WAITED_SECONDS = 3.0
+SCOUT_SECONDS = 0.1
+"""How long it is left alone, at most."""
 STOPPED_SECONDS = (0.05, 0.6)
 ORPHAN_SHARE = 0.3
 """Of the engine's own deaths: it is looked whether all it started ends by itself."""
@@ -193,6 +198,8 @@ class _Round:
         self._engine_signals = set()
         hung_at = time.monotonic() + RUN_SECONDS
         early = self._random.random() < EARLY_SHARE
+        if self._random.random() < SCOUT_SHARE:
+            self._kill_scout(run)
         while True:
             wait = self._random.uniform(0, EARLY_SECONDS) if early else self._random.expovariate(1 / MEAN_SECONDS)
             early = False
@@ -225,23 +232,36 @@ class _Round:
             chosen = processes
         by = _drawn(self._random, SIGNALS)
         hit = self._signal(chosen, by, run)
-        if hit:
-            self._tally.events += 1
-            self._tally.how_many[how_many] += 1
-            self._tally.signals[by] += 1
-            self._tally.processes.update(process.role.value for process in hit)
+        self._count(hit, by, how_many)
         if any(process.pid == run.pid for process in hit) and by != "SIGTERM":
             with suppress(TimeoutExpired):
                 run.process.wait(LEFT_SECONDS)
         return {process.role for process in hit}
 
+    def _kill_scout(self, run: Run) -> None:
+        end = time.monotonic() + SCOUT_WAITED_SECONDS
+        while time.monotonic() < end and run.ended() is None:
+            scouts = [process for process in self._bench.processes(self._output) if process.role is Role.SCOUT]
+            if scouts:
+                time.sleep(self._random.uniform(0, SCOUT_SECONDS))
+                by = _drawn(self._random, SIGNALS)
+                self._count(self._signal(scouts[:1], by, run), by, "one")
+                return
+
+    def _count(self, hit: Sequence[Process], by: str, how_many: str) -> None:
+        if hit:
+            self._tally.events += 1
+            self._tally.how_many[how_many] += 1
+            self._tally.signals[by] += 1
+            self._tally.processes.update(process.role.value for process in hit)
+
     def _signal(self, chosen: Sequence[Process], by: str, run: Run) -> list[Process]:
         numbers = [getattr(signal, name) for name in by.split(", ")]
-        hit = [process for process in chosen if send(process.pid, numbers[0])]
+        hit = [process for process in chosen if self._bench.send(process, numbers[0])]
         if len(numbers) > 1:
             time.sleep(self._random.uniform(*STOPPED_SECONDS))
             for process in hit:
-                send(process.pid, numbers[1])
+                self._bench.send(process, numbers[1])
         if any(process.pid == run.pid for process in hit):
             self._engine_signals.add(numbers[-1])
         return hit
