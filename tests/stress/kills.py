@@ -31,7 +31,7 @@ from tests.stress.figures import Asked, Figures
 Drawn = TypeVar("Drawn")
 
 WEIGHTS = {
-    Role.ENGINE: 4,
+    Role.ENGINE: 3,
     Role.WORKER: 4,
     Role.FFMPEG: 4,
     Role.SCOUT: 3,
@@ -40,11 +40,11 @@ WEIGHTS = {
 }
 SIGNALS = {"SIGKILL": 75, "SIGSEGV": 8, "SIGTERM": 9, "SIGSTOP, SIGKILL": 8}
 HOW_MANY = {"one": 75, "several": 15, "all": 10}
-MEAN_SECONDS = 0.9
-"""Between two kills."""
+KILLS_PER_UNDISTURBED_RUN = 25
+MEAN_SECONDS_AT_LEAST, MEAN_SECONDS_AT_MOST = 0.5, 4.0
+"""Between two kills: in proportion to what the undisturbed run took, so that a slow machine gets as far in between."""
 EARLY_SHARE = 0.25
-"""Of the runs: their first kill comes while they still start."""
-EARLY_SECONDS = 0.8
+"""Of the runs: their first kill comes within the mean time, while they still start."""
 SCOUT_SHARE = 0.2
 """Of the runs: its scout, which lives for moments only, is waited for and killed."""
 SCOUT_WAITED_SECONDS = 3.0
@@ -87,17 +87,19 @@ def measure(folder: Path, asked: Asked) -> Iterator[str]:
     yield f"seed {asked.seed}; {asked.clips} clips; kills of {asked.kills} moments"
     reference = folder / "reference"
     run = bench.start(reference)
-    undisturbed = time.monotonic()
+    at = time.monotonic()
     assert run.end(RUN_SECONDS) == 0, run.text()
+    undisturbed = time.monotonic() - at
+    pace = min(max(undisturbed / KILLS_PER_UNDISTURBED_RUN, MEAN_SECONDS_AT_LEAST), MEAN_SECONDS_AT_MOST)
     frames = audit.all_frames(reference, ffmpeg)
     assert len(frames) == asked.clips, sorted(frames)
-    yield f"the undisturbed run took {time.monotonic() - undisturbed:.1f} s on one core"
+    yield f"the undisturbed run took {undisturbed:.1f} s on one core; a kill every {pace:.1f} s on average"
     figures, tally = Figures(audit.ALL), Tally()
     while tally.events < asked.kills:
         tally.rounds += 1
         before, output = tally.events, folder / f"out-{tally.rounds}"
         try:
-            _Round(bench, output, random, figures, tally, asked.kills).go()
+            _Round(bench, output, random, figures, tally, asked.kills, pace).go()
         finally:
             kill_all(bench.processes())
         told = f"round {tally.rounds}"
@@ -127,13 +129,16 @@ def _told(tally: Tally, seconds: float) -> Iterator[str]:
 class _Round:
     """One fresh output, until all of it is done."""
 
-    def __init__(self, bench: Bench, output: Path, random: Random, figures: Figures, tally: Tally, kills: int) -> None:
+    def __init__(
+        self, bench: Bench, output: Path, random: Random, figures: Figures, tally: Tally, kills: int, pace: float
+    ) -> None:
         self._bench = bench
         self._output = output
         self._random = random
         self._figures = figures
         self._tally = tally
         self._kills = kills
+        self._pace = pace
         self._told = f"round {tally.rounds}"
         self._engine_signals: set[int] = set()
 
@@ -201,7 +206,7 @@ class _Round:
         if self._random.random() < SCOUT_SHARE:
             self._kill_scout(run)
         while True:
-            wait = self._random.uniform(0, EARLY_SECONDS) if early else self._random.expovariate(1 / MEAN_SECONDS)
+            wait = self._random.uniform(0, self._pace) if early else self._random.expovariate(1 / self._pace)
             early = False
             at = time.monotonic() + wait
             while time.monotonic() < at:

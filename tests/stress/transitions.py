@@ -230,7 +230,7 @@ class _Harness:
                 self._figures.add(audit.DAMAGED, f"{told}: {display(path)} at the kill")
         run = bench.start(output)
         self._check_code(run, told)
-        self._check_all(bench, output, reference, told)
+        self._check_all(case, bench, output, reference)
         now = audit.outputs(output)
         for path, seen in whole.items():
             if now.get(path) != seen:
@@ -242,8 +242,7 @@ class _Harness:
         return f"{len(whole)} of {len(reference)} outputs had their names at the kill; none was made again"
 
     def _compare_the_one_run(self, case: Case, bench: Bench, output: Path, reference: dict[bytes, str]) -> str:
-        told = str(case)
-        self._check_all(bench, output, reference, told)
+        self._check_all(case, bench, output, reference)
         attempts = self._check_the_file(case, output)
         return f"the same run did all; {attempts} attempt(s) at the file"
 
@@ -256,10 +255,12 @@ class _Harness:
         elif code != self._code:
             self._figures.add(audit.EXITS, f"{told}: the rerun's exit code {code}: {run.text()[-300:]!r}")
 
-    def _check_all(self, bench: Bench, output: Path, reference: dict[bytes, str], told: str) -> None:
+    def _check_all(self, case: Case, bench: Bench, output: Path, reference: dict[bytes, str]) -> None:
+        told = str(case)
         self._look_for_left(bench, f"{told}, at the end")
         audit.compare(self._figures, output, reference, self._ffmpeg, told)
-        audit.inspect_state(self._figures, output, told)
+        # What was removed was made by the first run, and is rightly made a second time.
+        audit.inspect_state(self._figures, output, told, since_run=2 if case.start is Start.OUTPUT_LOST else 0)
         for name in os.listdir(bench.temporary):
             self._figures.add(audit.TEMPORARY, f"{told}: {name} in the folder for temporary files")
             shutil.rmtree(bench.temporary / name)
