@@ -2,6 +2,7 @@
 # make test                                  the tests
 # make check                                 format, lint, types, tests: what continuous integration runs
 # make bench                                 figures
+# make stress [ARGS=...]                     kills, by the hundred; ARGS="kills --kills 20 --seed 7" for less
 # make clean                                 removes what these made
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 FOR_RUN := $(VENV)/.ready-to-run
 FOR_DEVELOPMENT := $(VENV)/.ready-to-develop
 
-.PHONY: run test check lint bench clean
+.PHONY: run test check lint bench stress clean
 .DELETE_ON_ERROR:
 
 run: $(FOR_RUN)
@@ -36,6 +37,9 @@ lint: $(FOR_DEVELOPMENT)
 
 bench: $(FOR_DEVELOPMENT)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+stress: $(FOR_DEVELOPMENT)
+	$(BIN)/python -m tests.stress $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo build dist pyprocessor.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -113,11 +113,8 @@ class Child:
     """
 
     def __init__(self, context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str) -> None:
-        ours, theirs = context.Pipe(duplex=True)
-        self._process = _started(context, entry, (theirs, setup), name)
-        theirs.close()
+        self._process, self.connection = _started(context, entry, setup, name)
         self._spoke = False
-        self.connection: Connection = ours
         self.pid: int = self._process.pid
         # One that has ended already is told by its pipe; the time only has to differ from any later process's.
         self.identity = process_identity(self.pid) or ProcessIdentity(self.pid, time.time())
@@ -183,15 +180,23 @@ class Child:
         return gone
 
 
-def _started(context: BaseContext, entry: Callable[[Any, Any], None], arguments: tuple[object, ...], name: str) -> Any:
-    """A process that was started, if need be by a new forkserver: the one there was may have been killed."""
+def _started(
+    context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str
+) -> tuple[Any, Connection]:
+    """A process that was started, if need be by a new forkserver, and our end of its pipe.
+
+    A forkserver that is killed may have started the process and not have said so. So each try has a pipe of its own:
+    what came of a try that failed finds its pipe closed and ends, and does not speak for the process of the next.
+    """
     pause = FIRST_PAUSE_SECONDS
     for left in reversed(range(START_TRIES)):
+        ours, theirs = context.Pipe(duplex=True)
         # BaseContext does not declare Process in typeshed, though every concrete context has it.
-        process = context.Process(target=entry, args=arguments, name=name)  # type: ignore[attr-defined]
+        process = context.Process(target=entry, args=(theirs, setup), name=name)  # type: ignore[attr-defined]
         try:
             process.start()
         except (EOFError, OSError) as error:
+            ours.close()
             if not left:
                 why = getattr(error, "strerror", None) or "the process that starts them is gone again and again"
                 raise ChildUnstartable(
@@ -201,5 +206,7 @@ def _started(context: BaseContext, entry: Callable[[Any, Any], None], arguments:
             time.sleep(pause)
             pause *= 2
         else:
-            return process
+            return process, ours
+        finally:
+            theirs.close()
     raise AssertionError("the last try returns or raises")

@@ -48,6 +48,11 @@ def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
             return Diagnosis(rule.kind, f"{name}: {rule.sentence}.")
     if finished.returncode == 0:
         return None
+    if finished.returncode == _TOLD_TO_END and not any(line.endswith(_SAME_CODE) for line in lines):
+        # Whatever it complained of before, that did not end it.
+        return Diagnosis(
+            FailureKind.INFRASTRUCTURE, f"{name}: ffmpeg was told to end by another program or by the system."
+        )
     for rule in _RULES:
         line = rule.search(lines)
         if line is not None:
@@ -60,6 +65,12 @@ def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
     return Diagnosis(
         FailureKind.BAD_INPUT, f"{name}: ffmpeg could not process it (exit code {finished.returncode}){_quoted(cause)}."
     )
+
+
+_TOLD_TO_END = 255
+"""What ffmpeg exits with after SIGTERM or SIGINT, without a word and with a playable short file."""
+_SAME_CODE = "Operation not permitted"
+"""The one error whose number comes out as the same exit code, -1."""
 
 
 def _without(source: bytes, text: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import selectors
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.ffmpeg.diagnosis import Diagnosis, diagnose
 from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, argv, environment
 from pyprocessor.ffmpeg.progress import Progress
-from pyprocessor.ffmpeg.run import EndedBy, Finished, run_once
+from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished, run_once
 
 NOBODY = 65534
 
@@ -81,6 +84,39 @@ def test_a_file_cut_off_before_its_index(ffmpeg_path: str, make_clip: Callable[.
     found = diagnosed(ffmpeg_path, tmp_path, clip)
     assert found.kind is FailureKind.BAD_INPUT
     assert "it has no index" in found.message
+
+
+def test_an_ffmpeg_that_another_program_ends(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    """A service that is stopped sends SIGTERM to all its processes: nothing is wrong with the file."""
+    clip = make_clip(tmp_path / "long.mp4", seconds=30.0)
+    run = FfmpegRun(
+        [
+            *(ffmpeg_path, "-nostdin", "-loglevel", "level+warning", "-progress", "pipe:1", "-stats_period", "0.1"),
+            *("-re", "-i", str(clip), "-f", "null", "-"),
+        ]
+    )
+    with selectors.DefaultSelector() as selector:
+        run.register(selector)
+        while (finished := run.poll(time.monotonic())) is None:
+            for key, _ in selector.select(0.5):
+                run.on_readable(key.fd)
+            if run.progress is not None:
+                os.kill(run.identity.pid, signal.SIGTERM)
+    found = diagnose(finished, bytes(clip))
+    assert found is not None
+    assert (found.kind, finished.signal, finished.ended_by) == (FailureKind.INFRASTRUCTURE, None, None)
+    assert "told to end" in found.message
+
+
+def test_what_an_ended_ffmpeg_complained_of_is_not_blamed() -> None:
+    """Only the error that has the same exit code is told from a signal by its words."""
+    text = "[h264 @ 0x55] [error] Invalid data found when processing input\n"
+    found = diagnose(failed(text, 255), b"/in/a.mp4")
+    assert found is not None
+    assert found.kind is FailureKind.INFRASTRUCTURE
+    refused = diagnose(failed("[out#0/mp4 @ 0x55] [error] Error opening output: Operation not permitted\n", 255), b"a")
+    assert refused is not None
+    assert refused.kind is FailureKind.PERMISSION
 
 
 def test_a_file_of_damaged_packets(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:

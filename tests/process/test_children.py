@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -52,9 +53,10 @@ def profile(*, stall_seconds: float = 60.0, max_retries: int = 0) -> Profile:
 class Unwilling:
     """A context whose processes do not start the first `failures` times."""
 
-    def __init__(self, failures: int, error: Exception) -> None:
+    def __init__(self, failures: int, error: Exception, *, started_unnoticed: bool = False) -> None:
         self._failures = failures
         self._error = error
+        self._started_unnoticed = started_unnoticed
         self._context: Any = context("forkserver")
 
     def Pipe(self, duplex: bool) -> Any:  # noqa: N802 - the context's own name
@@ -65,7 +67,12 @@ class Unwilling:
         if self._failures:
             self._failures -= 1
 
+            begin = process.start
+
             def start() -> None:
+                if self._started_unnoticed:
+                    del process.start  # it is pickled with the rest
+                    begin()
                 raise self._error
 
             process.start = start
@@ -75,6 +82,17 @@ class Unwilling:
 def say_hello(connection: Connection, setup: object) -> None:
     """An entry point that says what it was given."""
     connection.send(setup)
+
+
+def say_pid_and_wait(connection: Connection, setup: str) -> None:
+    """An entry point that says its pid and waits for its pipe to close; then it writes its pid to a file."""
+    with contextlib.suppress(OSError):  # nobody may be there to hear it
+        connection.send(os.getpid())
+    with contextlib.suppress(EOFError, ConnectionResetError):
+        connection.recv()
+    path = Path(setup)
+    path.with_name("written").write_text(str(os.getpid()))
+    path.with_name("written").replace(path)
 
 
 def end_with(connection: Connection, setup: int) -> None:
@@ -108,6 +126,21 @@ def test_a_process_that_did_not_start_is_started_again(error: Exception, monkeyp
     child = Child(unwilling, say_hello, 42, "pyprocessor-test")
     assert heard(child) == [42]
     assert child.join(10)
+
+
+def test_a_process_that_was_started_unnoticed_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forkserver is killed in the act: what it started finds nobody at its pipe, and is not taken for the next."""
+    monkeypatch.setattr(child_module, "FIRST_PAUSE_SECONDS", 0.001)
+    unwilling: Any = Unwilling(1, EOFError("unexpected EOF"), started_unnoticed=True)
+    child = Child(unwilling, say_pid_and_wait, str(tmp_path / "ended"), "pyprocessor-test")
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not (tmp_path / "ended").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert (tmp_path / "ended").read_text() != str(child.pid)
+    assert child.connection.recv() == child.pid
+    child.connection.close()
+    assert child.join(DEADLINE_SECONDS)
 
 
 def test_processes_that_never_start_are_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

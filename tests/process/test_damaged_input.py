@@ -9,6 +9,7 @@ import pytest
 
 from tests.stress import damaged
 from tests.stress.damage import DAMAGES
+from tests.stress.figures import Asked
 
 FILES = 36
 """Three of each kind of damage."""
@@ -17,7 +18,7 @@ SEED = 20_260
 
 def test_damaged_files_fail_or_succeed_with_a_reason(tmp_path: Path) -> None:
     """No hang, no traceback, no neighbour lost, and nothing without a final state."""
-    lines = list(damaged.measure(tmp_path, FILES, SEED))
+    lines = list(damaged.measure(tmp_path, Asked(SEED, damaged=FILES)))
     assert lines[0] == f"seed {SEED}"
     assert lines[-1].endswith("breaches 0"), lines
 

@@ -1,1 +1,1 @@
-"""What is too long for the tests: `make stress` or `python -m tests.stress`."""
+"""Faults on purpose: whole runs of the command whose processes are killed, and what must hold afterwards."""

@@ -23,9 +23,9 @@ from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import FINAL_STATES, JobState
 from tests.benchmarks.command import pyprocessor
 from tests.stress.damage import DAMAGES
+from tests.stress.figures import Asked, Broken
 from tests.stress.traps import Canary, LoopbackListener
 
-COUNT = 1000
 WHOLE_PART = 10
 """One file in so many is whole."""
 SECONDS_PER_FILE = 3.0
@@ -45,10 +45,6 @@ _CODECS: Mapping[str, Sequence[str]] = {
     "flv": ("-c:v", "flv1", "-c:a", "aac"),
     "mov": ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-c:a", "pcm_s16le"),
 }
-
-
-class Breach(AssertionError):
-    """Something happened that must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,26 +168,27 @@ def counts(ran: Ran) -> str:
     return f"{told} ({', '.join(f'{number} {kind}' for kind, number in kinds.most_common())})"
 
 
-def measure(folder: Path, count: int = COUNT, seed: int | None = None) -> Iterator[str]:
-    """The generated damage. Raises `Breach` with everything that must not have happened."""
-    chosen = random.SystemRandom().randrange(1 << 32) if seed is None else seed
-    yield f"seed {chosen}"
+def measure(folder: Path, asked: Asked) -> Iterator[str]:
+    """The generated damage. Raises `Broken` behind the lines that tell what must not have happened."""
+    count, seed = asked.damaged, asked.seed
+    yield f"seed {seed}"
     clips = make_clips(folder / "clips")
     inputs = folder / "in"
-    made, whole = damage_clips(clips, inputs, count, chosen)
+    made, whole = damage_clips(clips, inputs, count, seed)
     yield f"{count} damaged files ({', '.join(f'{n} {kind}' for kind, n in made.items())}), {len(whole)} whole ones"
     expected = {str(path.relative_to(inputs)) for path in inputs.rglob("*") if path.is_file()}
     ran = run_over(inputs, folder / "out", len(expected), cwd=folder)
     yield f"{ran.seconds:.0f} s: {counts(ran)}"
     found = breaches(ran, expected, whole)
     yield _verdict(ran, found)
+    yield from (f"FAILED {text}" for text in found)
     if found:
-        raise Breach("\n".join(found))
+        raise Broken
 
 
-def measure_published(folder: Path, count: int = 0, seed: int | None = None) -> Iterator[str]:
-    """The broken media in the folder that PYPROCESSOR_MEDIA names. Raises `Breach`."""
-    del count, seed
+def measure_published(folder: Path, asked: Asked) -> Iterator[str]:
+    """The broken media in the folder that PYPROCESSOR_MEDIA names. Raises `Broken`."""
+    del asked
     named = os.environ.get(MEDIA_VARIABLE)
     if not named:
         yield f"left out: {MEDIA_VARIABLE} names no folder of clips"
@@ -229,8 +226,9 @@ def measure_published(folder: Path, count: int = 0, seed: int | None = None) -> 
         found.append(f"the canary's text is in {spread or 'what was printed'}")
     yield f"{listener.connections} connections, canary opened {opened} times, its text in {len(spread)} files"
     yield _verdict(ran, found)
+    yield from (f"FAILED {text}" for text in found)
     if found:
-        raise Breach("\n".join(found))
+        raise Broken
 
 
 def lay_out(broken: Path, inputs: Path, port: int) -> list[Canary]:
