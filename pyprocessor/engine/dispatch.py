@@ -7,6 +7,7 @@ what the running ones really take: so a prediction that turns out too low costs 
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.context import BaseContext
@@ -20,6 +21,7 @@ from pyprocessor.engine.patience import patience
 from pyprocessor.engine.pool import Active, BatchProcess, Prepared
 from pyprocessor.engine.schedule import Schedule
 from pyprocessor.engine.waiting import Waiting
+from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, Cost, Reading, display
 from pyprocessor.plan.admission import RunningJob, may_start, memory_need
@@ -286,6 +288,7 @@ class Dispatch:
             logs=self._folder.logs,
             nice=throttling.nice,
             io_idle=throttling.io_idle,
+            journal_log=os.path.join(self._folder.path, LOG_NAME),
         )
         process = BatchProcess(self._context, setup, batch, active)
         self.processes.append(process)

@@ -452,8 +452,6 @@ class _Run:
     # ------------------------------------------------------------ what batch processes are given
 
     def _send_grants(self) -> None:
-        if self._grants:
-            self._journal.persist()  # else a power cut could leave an output under its name that nobody knows
         for process, grant in self._grants:
             process.child.send(grant)
         self._grants.clear()

@@ -20,7 +20,9 @@ from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity,
 class WorkerSetup:
     """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once.
 
-    `nice` is added to its niceness; `io_idle` has its disk access served when nobody else wants the disk.
+    `journal_log` is the file that holds the intent to publish, committed when that is granted; where there is none,
+    commits are on the disk by themselves. `nice` is added to its niceness; `io_idle` has its disk access served when
+    nobody else wants the disk.
     """
 
     run_id: int
@@ -34,6 +36,7 @@ class WorkerSetup:
     logs: bytes
     nice: int = 0
     io_idle: bool = False
+    journal_log: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

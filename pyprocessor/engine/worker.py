@@ -60,7 +60,7 @@ from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Source, Usage
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import OutputSeal, discard, seal
+from pyprocessor.publish.partials import OutputSeal, discard, persist_intent, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.state_folder import write_refused
@@ -361,6 +361,7 @@ class _Worker:
     def _give_name(self, attempt: _Attempt, may_replace: bool) -> None:
         facts, item = attempt.facts, attempt.item
         assert facts is not None
+        persist_intent(self._setup.journal_log)
         self._receipts.append(
             Receipt(
                 output=item.output,

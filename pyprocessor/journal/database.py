@@ -17,6 +17,8 @@ from pyprocessor.models import TRANSITIONS, display
 
 SCHEMA_VERSION = 2
 FILE_NAME = b"journal.sqlite3"
+LOG_NAME = FILE_NAME + b"-wal"
+"""What is committed lies here until it is moved to the file; syncing it makes a commit outlast a power cut."""
 COMPANIONS = (b"-wal", b"-shm", b"-journal")
 """Endings of what SQLite keeps beside the file, and what the file alone may lack."""
 BUSY_SECONDS = 10.0
@@ -119,26 +121,6 @@ class Database:
         except (ValueError, TypeError, KeyError, AssertionError) as error:
             raise _damaged(self._path, f"a row of it holds what was never written: {error}") from error
 
-    def persist(self) -> None:
-        """Brings all that was committed to the disk, for what must be known even after a power cut.
-
-        Without a write-ahead log every commit does that by itself.
-        """
-        log = self._path + b"-wal"
-        try:
-            # SQLite locks none of this file's bytes, so that closing it here takes no lock away.
-            descriptor = os.open(log, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise _unsynced(error, log) from error
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            raise _unsynced(error, log) from error
-        finally:
-            os.close(descriptor)
-
     def close(self) -> None:
         """Closes the connection; what no transaction committed is lost."""
         try:
@@ -182,13 +164,6 @@ def _damaged(path: bytes, how: str) -> JournalDamaged:
     return JournalDamaged(
         f"The journal {display(path)} is damaged ({how}). Run the same command again: it sets that file aside and "
         "begins another. Sources and outputs are not touched by that, and receipts tell what was made."
-    )
-
-
-def _unsynced(error: OSError, log: bytes) -> OutputUnwritable:
-    return OutputUnwritable(
-        f"The journal's log {display(log)} could not be brought to the disk: {error.strerror}. Check the disk and run "
-        "the same command again."
     )
 
 
@@ -303,7 +278,7 @@ def _set_up_writer(connection: sqlite3.Connection, *, wal: bool) -> None:
     if wal:
         connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode NORMAL can lose the last commits at a power cut but never damages the file. What must not be lost
-        # is brought to the disk by `persist`; another lost commit is a job that is looked at again.
+        # is brought to the disk by whoever acts on it; another lost commit is a job that is looked at again.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
     else:

@@ -72,10 +72,6 @@ class Journal(JournalReader):
         """Groups writes: all are committed at the end of the block, or none where an exception leaves it."""
         return self._database.transaction()
 
-    def persist(self) -> None:
-        """Brings what was committed to the disk. A commit alone survives a kill, but not a power cut."""
-        self._database.persist()
-
     # ------------------------------------------------------------ runs
 
     def begin_run(self, arguments: str, engine: ProcessIdentity, *, after: int = 0) -> int:

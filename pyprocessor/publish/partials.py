@@ -48,6 +48,19 @@ def seal(path: bytes) -> OutputSeal:
     return OutputSeal(found.st_size, found.st_mtime_ns)
 
 
+def persist_intent(journal_log: bytes) -> None:
+    """Brings the journal's log, where there is one, to the disk, and with it the committed intent to publish.
+
+    Who publishes does it, so that the engine waits for no disk. Raises PublishError.
+    """
+    try:
+        sync_file(journal_log)
+    except FileNotFoundError:
+        return  # the journal does without, and every commit is on the disk
+    except OSError as error:
+        raise refusal(error, journal_log, "could not be brought to the disk") from error
+
+
 def discard(path: bytes) -> None:
     """Removes a file, or a folder with all it holds; nothing happens where there is none. Links are not followed.
 

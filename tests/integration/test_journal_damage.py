@@ -218,27 +218,3 @@ def test_the_check_reads_pages_that_opening_does_not(folder: StateFolder) -> Non
     Journal.open(folder.path, wal=True).close()
     assert not is_sound(folder.path)
     assert JournalDamaged.exit_code is ExitCode.OUTPUT_UNWRITABLE
-
-
-def test_persisting_brings_the_log_to_the_disk(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exactly the log's file is synced, and SQLite's locks survive it."""
-    synced: list[str] = []
-    sync = os.fsync
-
-    def noted(descriptor: int) -> None:
-        synced.append(Path(f"/dev/fd/{descriptor}").resolve().name if os.path.isdir("/dev/fd") else "")
-        sync(descriptor)
-
-    with Journal.open(folder.path, wal=True) as journal:
-        journal.begin_run("x", ENGINE)
-        monkeypatch.setattr(os, "fsync", noted)
-        journal.persist()
-        assert synced in ([NAME + "-wal"], [""])
-        other = sqlite3.connect(journal_file(folder), timeout=0.01, isolation_level=None)
-        with closing(other), journal.transaction():
-            journal.add_event("a", "A.")
-            journal.persist()
-            with pytest.raises(sqlite3.OperationalError, match="locked"):
-                other.execute("BEGIN IMMEDIATE")
-    with Journal.open(folder.path, wal=False) as journal:
-        journal.persist()  # nothing to be done
