@@ -28,6 +28,8 @@ def main() -> int:
             # They would end the program; a run lets them through once it can pause.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
         signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
         from pyprocessor.cli.main import main as command
 
         return _leave(command())
@@ -60,7 +62,20 @@ def _leave(code: int) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     del number, frame
+    _deafen()
     raise Terminated
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    _deafen()
+    raise KeyboardInterrupt
+
+
+def _deafen() -> None:
+    """Whoever asks a second time gets the sentence that the first is answered by, and no traceback from within it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _have_standard_streams() -> None:

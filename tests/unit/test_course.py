@@ -42,7 +42,7 @@ def after(*orders: Order, grace: float = GRACE) -> Course:
     ],
 )
 def test_how_a_run_is_stopped(orders: list[Order], wish: Wish, code: int, end_at: float) -> None:
-    """One Ctrl-C, `stop` and SIGTERM drain, the last with an end to it; a second signal ends at once."""
+    """One Ctrl-C, `stop` and SIGTERM drain, the last within a time; a second signal ends; codes are 128 + signal."""
     course = after(*orders)
     assert (course.wish, course.exit_code, course.end_at) == (wish, ExitCode(code), end_at)
 

@@ -73,4 +73,5 @@ def test_a_pause_before_the_run_is_heard_and_one_after_it_ends_nothing() -> None
     os.kill(os.getpid(), signal.SIGUSR1)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) >= PAUSING
     assert signal.sigpending() == {signal.SIGUSR1}
+    assert signal.sigwait({signal.SIGUSR1}) == signal.SIGUSR1
     assert late == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pyprocessor.costs import CostClass
 from pyprocessor.engine.pool import Active
 from pyprocessor.plan.ready import Entry
 
@@ -11,9 +12,7 @@ from pyprocessor.plan.ready import Entry
 @pytest.fixture
 def job() -> Active:
     """A job whose ffmpeg was spawned at the time 100."""
-    from pyprocessor.costs import CostClass  # noqa: F401 - the class is only a key here
-
-    entry = Entry.__new__(Entry)
+    entry = Entry("a", 1.0, 1.0, CostClass("transcode", "libx264", "medium", "hd", "yuv420p", 1))
     made = Active(entry, "a.mp4", 10.0, 0, 0, 0, False)
     made.started_seconds = 100.0
     return made

@@ -1,0 +1,508 @@
+"""Steering real runs from outside: status, pause, resume and stop over the socket, by signals, and with neither."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import JobState
+from tests.acceptance.command import COMMAND, DEADLINE_SECONDS, assert_plain, begin, call
+from tests.process.runs import partials, published, rows, states
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="runs are steered over local sockets and signals")
+SLOWEST = ("--preset", "veryslow")
+ONE_AT_A_TIME = ("--profile", "fast", "--batch-mode", "disabled")
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """Three clips that take a while each."""
+    for number in range(3):
+        make_clip(tmp_path / "in" / f"{number}.mp4", seconds=6.0, size="640x360", audio=None)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def film(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """One file that takes minutes with the preset SLOWEST: far longer than what tests do meanwhile."""
+    make_clip(tmp_path / "in" / "film.mp4", seconds=60.0, size="1280x720", audio=None)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Begin runs that are killed at the end, should they still be there."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def run(inputs: Path, output: Path, *more: str) -> subprocess.Popen[str]:
+        begun.append(begin("--input", inputs, "--output", output, *ONE_AT_A_TIME, *more))
+        return begun[-1]
+
+    yield run
+    for process in begun:
+        process.kill()
+        if process.stdout is not None and not process.stdout.closed:
+            process.communicate()
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait on a state with a generous deadline."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited too long for {what}"
+        time.sleep(0.05)
+    return value
+
+
+def ask(output: Path | bytes, do: str = "status", **more: object) -> dict[str, Any] | None:
+    """What the run says over its socket, without the cost of a process; None where nobody is there."""
+    folder = os.open(os.path.join(os.fsencode(output), b".pyprocessor"), os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(DEADLINE_SECONDS)
+            connection.connect(f"/proc/self/fd/{folder}/control.sock")
+            connection.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
+            said = b""
+            while data := connection.recv(1 << 16):
+                said += data
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+    answer: dict[str, Any] = json.loads(said)
+    return answer
+
+
+def standing(output: Path | bytes) -> dict[str, Any]:
+    """Where the run stands; empty where it does not answer (yet)."""
+    try:
+        answer = ask(output)
+    except FileNotFoundError:
+        return {}
+    return answer["standing"] if answer is not None else {}
+
+
+def state(output: Path | bytes) -> str | None:
+    """What the run is at."""
+    found = standing(output)
+    return found["snapshot"].get("state", "running") if found else None
+
+
+def ffmpegs(pid: int) -> list[psutil.Process]:
+    """ffmpegs below a process."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [p for p in psutil.Process(pid).children(recursive=True) if "ffmpeg" in p.name()]
+    return []
+
+
+def encoding(process: subprocess.Popen[str], output: Path) -> list[psutil.Process]:
+    """Wait until a file is being encoded, as the run itself tells; returns its ffmpeg."""
+
+    def found() -> list[psutil.Process]:
+        assert process.poll() is None, process.communicate()
+        running = any(row.state is JobState.RUNNING for row in rows(output).values()) if standing(output) else False
+        return ffmpegs(process.pid) if running and standing(output).get("files") else []
+
+    found_ones: list[psutil.Process] = until(found, "a file to be encoded")
+    return found_ones
+
+
+def stopped(process: psutil.Process) -> bool:
+    return bool(process.status() == psutil.STATUS_STOPPED)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    said, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert "Traceback" not in said
+    return process.returncode, said
+
+
+def events(output: Path) -> list[str]:
+    with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
+        return [event.kind for event in journal.events()]
+
+
+def frames(ffmpeg: str, path: Path) -> bytes:
+    """A hash of every decoded frame."""
+    argv = [ffmpeg, "-nostdin", "-loglevel", "error", "-i", str(path), "-f", "framemd5", "-"]
+    return subprocess.run(argv, capture_output=True, check=True, timeout=DEADLINE_SECONDS).stdout
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for the signal."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("what a process catches is read from /proc")
+    mask = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(mask.split()[1], 16) & 1 << (number - 1))
+
+
+def test_a_frozen_run_goes_on_as_if_nothing_had_been(
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], ffmpeg_path: str
+) -> None:
+    """`pause --now` stops the ffmpeg, `resume` lets it go on, and outputs equal those of an undisturbed run. All of
+    it is seen by `status`, in the progress lines, in the log and in the journal, and nothing is charged."""
+    still, output = tmp_path / "undisturbed", tmp_path / "out"
+    process = start(inputs, output, "--progress-interval", "0.1", "--preset", "slow")
+    (ffmpeg,) = encoding(process, output)
+    assert_plain(call("pause", "--output", output, "--now"), 0, "stand still")
+    until(lambda: stopped(ffmpeg), "the ffmpeg to stop")
+    told = call("status", "--output", output)
+    assert_plain(told, 0, "paused; running files stand still", f"process {process.pid}", "still", "0 of 3 files")
+    document = json.loads(call("status", "--output", output, "--json").stdout)
+    assert (document["state"], document["left"], document["active"]) == ("paused_now", 3, 1)
+    assert document["files"][0]["still"]
+    cpu = sum(ffmpeg.cpu_times()[:2])
+    until(lambda: standing(output)["snapshot"]["elapsed_seconds"] > document["elapsed_seconds"] + 2, "time to pass")
+    assert stopped(ffmpeg)
+    assert sum(ffmpeg.cpu_times()[:2]) == cpu
+    assert standing(output)["files"][0]["running_seconds"] == document["files"][0]["running_seconds"]
+    assert_plain(call("pause", "--output", output), 0, "already")
+    assert stopped(ffmpeg), "a plain pause does not wake what stands still"
+    assert_plain(call("resume", "--output", output), 0, "goes on")
+    code, said = ended(process)
+    assert code == 0, said
+    assert "Paused: running files stand still" in said
+    assert "| ETA: paused\n" in said
+    assert "Resumed" in said
+    assert [kind for kind in events(output) if kind in ("paused", "resumed")] == ["paused", "resumed"]
+    assert {(row.attempts, row.retries_charged, row.crashes, row.sheds) for row in rows(output).values()} == {
+        (1, 0, 0, 0)
+    }
+    (log,) = (output / ".pyprocessor" / "logs").glob("run-*.log")
+    assert "Paused: " in log.read_text()
+    assert_plain(call("--input", inputs, "--output", still, *ONE_AT_A_TIME, "--preset", "slow"), 0)
+    for name in ("0.mp4", "1.mp4", "2.mp4"):
+        assert frames(ffmpeg_path, output / name) == frames(ffmpeg_path, still / name)
+
+
+def test_a_plain_pause_finishes_what_runs_and_starts_nothing(
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """The running file gets its output, the others wait until resumed, and the next run is not paused."""
+    output = tmp_path / "out"
+    process = start(inputs, output)
+    encoding(process, output)
+    assert_plain(call("pause", "--output", output), 0, "running files are finished")
+    until(lambda: not standing(output).get("files"), "the running file to be finished")
+    done = standing(output)["snapshot"]["done"]
+    elapsed = standing(output)["snapshot"]["elapsed_seconds"]
+    until(lambda: standing(output)["snapshot"]["elapsed_seconds"] > elapsed + 2, "time to pass")
+    assert (state(output), standing(output)["snapshot"]["done"]) == ("paused", done)
+    assert done < 3
+    assert ffmpegs(process.pid) == []
+    assert len(published(output)) == done
+    assert_plain(call("stop", "--output", output), 0)
+    assert ended(process)[0] == 130
+    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
+    assert len(published(output)) == 3
+
+
+def test_signals_pause_and_resume(inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """SIGUSR1 and SIGUSR2 do what the commands do."""
+    output = tmp_path / "out"
+    process = start(inputs, output)
+    encoding(process, output)
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: state(output) == "paused", "the pause")
+    process.send_signal(signal.SIGUSR2)
+    code, said = ended(process)
+    assert code == 0, said
+    assert len(published(output)) == 3
+
+
+def test_a_pause_before_the_run_can_hear_it_is_kept(
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """SIGUSR1 in the first moments ends nothing; the run begins paused."""
+    output = tmp_path / "out"
+    process = start(inputs, output)
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():
+        pytest.skip("what a process blocks is read from /proc")
+
+    def blocks() -> bool:
+        mask = next(line for line in status.read_text().splitlines() if line.startswith("SigBlk:"))
+        return bool(int(mask.split()[1], 16) & 1 << (signal.SIGUSR1 - 1))
+
+    until(blocks, "the command to block the signal")
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: state(output) == "paused", "the run to begin paused")
+    assert rows(output) == {} or JobState.SUCCEEDED not in states(output).values()
+    assert ask(output, "resume") == {"ok": True, "text": f"The run (process {process.pid}) goes on."}
+    assert ended(process)[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_before_the_run_can_hear_it_ends_in_a_sentence(
+    number: signal.Signals, inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Neither a traceback nor a silent death, and the same command does all of it afterwards."""
+    output = tmp_path / "out"
+    for pause_seconds in (0.0, 0.05, 0.1, 0.2, 0.4):
+        process = start(inputs, output, "--grace", "0")
+        until(partial(catches, process.pid, signal.SIGTERM), "the command to begin")
+        time.sleep(pause_seconds)
+        process.send_signal(number)
+        if number == signal.SIGINT:
+            time.sleep(0.1)
+            process.send_signal(number)
+        code, said = ended(process)
+        assert code in (128 + number, 0), said
+        assert said != "" or code == 0
+    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
+    assert len(published(output)) == 3
+    assert partials(output) == []
+
+
+def test_sigterm_leaves_time_to_finish(
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Within the grace the running file is finished; the others wait for the same command; exit code 143."""
+    output = tmp_path / "out"
+    process = start(inputs, output, "--grace", "1h")
+    encoding(process, output)
+    process.terminate()
+    code, said = ended(process)
+    assert code == 143, said
+    assert "have 3600 s to finish" in said
+    done = list(states(output).values()).count(JobState.SUCCEEDED)
+    assert 1 <= done < 3
+    assert len(published(output)) == done
+
+
+@pytest.mark.parametrize("seconds", ["0", "1s"])
+def test_after_the_grace_files_are_ended(
+    seconds: str, film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """What is not done in time is ended, uncharged, and waits; nothing is left running or half made."""
+    output = tmp_path / "out"
+    process = start(film, output, *SLOWEST, "--grace", seconds)
+    running = encoding(process, output)
+    process.terminate()
+    code, said = ended(process)
+    assert code == 143, said
+    assert psutil.wait_procs(running, timeout=10)[1] == []
+    (row,) = rows(output).values()
+    assert (row.state, row.retries_charged, row.crashes) == (JobState.PENDING, 0, 0)
+    assert partials(output) == []
+    if seconds != "0":
+        assert "The time to finish is over" in said
+
+
+def test_a_second_sigterm_ends_at_once(film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """Whoever cannot wait says so again; a frozen file is no obstacle."""
+    output = tmp_path / "out"
+    process = start(film, output, *SLOWEST, "--grace", "1h")
+    running = encoding(process, output)
+    assert ask(output, "pause", now=True) is not None
+    until(lambda: stopped(running[0]), "the ffmpeg to stop")
+    process.terminate()
+    until(lambda: state(output) == "draining", "the first to be heard")
+    until(lambda: not stopped(running[0]), "the ffmpeg to go on, so that it can finish")
+    process.terminate()
+    assert ended(process)[0] == 143
+    assert psutil.wait_procs(running, timeout=10)[1] == []
+
+
+def test_the_governor_does_not_wake_what_the_user_froze(
+    film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Under a CPU limit the governor stops and wakes the file by turns; while it is frozen, nobody wakes it."""
+    output = tmp_path / "out"
+    process = start(film, output, *SLOWEST, "--cpu-limit", "20")
+    (ffmpeg,) = encoding(process, output)
+    until(lambda: stopped(ffmpeg), "the governor to stop the file")
+    until(lambda: not stopped(ffmpeg), "the governor to wake the file")
+    assert ask(output, "pause", now=True) is not None
+    until(lambda: stopped(ffmpeg), "the file to be frozen")
+    elapsed = standing(output)["snapshot"]["elapsed_seconds"]
+    # The debt of one step is repaid within 50 / 20 s, and what the user stopped would be woken by then.
+    while standing(output)["snapshot"]["elapsed_seconds"] < elapsed + 6:
+        assert stopped(ffmpeg)
+        time.sleep(0.02)
+    assert ask(output, "resume") is not None
+    until(lambda: not stopped(ffmpeg), "the file to go on")
+    assert ask(output, "stop", now=True) is not None
+    assert ended(process)[0] == 130
+
+
+def test_time_spent_frozen_is_no_stall(film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """A file that stands still for longer than a stall may last is not ended for it."""
+    profile = tmp_path / "stall.yaml"
+    profile.write_text("extends: fast\nerror_handling: {stall_seconds: 6, max_retries: 0}\n")
+    output = tmp_path / "out"
+    process = start(film, output, *SLOWEST, "--profile", str(profile))
+    (ffmpeg,) = encoding(process, output)
+    assert ask(output, "pause", now=True) is not None
+    until(lambda: stopped(ffmpeg), "the file to be frozen")
+    elapsed = standing(output)["snapshot"]["elapsed_seconds"]
+    until(lambda: standing(output)["snapshot"]["elapsed_seconds"] > elapsed + 8, "a stall's time to pass")
+    assert ask(output, "resume") is not None
+    until(lambda: not stopped(ffmpeg), "the file to go on")
+    assert ffmpeg.is_running()
+    assert standing(output)["snapshot"]["failed"] == 0
+    assert ask(output, "stop", now=True) is not None
+    assert ended(process)[0] == 130
+    assert [row.state for row in rows(output).values()] == [JobState.PENDING]
+
+
+def test_stop_ends_in_the_manner_asked_for(
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """`stop` twice still finishes the running file, a pause then comes too late, and `stop --now` of a next run does
+    not finish any."""
+    output = tmp_path / "out"
+    process = start(inputs, output, "--preset", "slow")
+    encoding(process, output)
+    assert ask(output, "pause", now=True) is not None
+    assert_plain(call("stop", "--output", output), 0, "finishes its running files")
+    again = ask(output, "stop")
+    assert again is None or again["ok"]
+    late = call("pause", "--output", output)
+    assert late.returncode in (75, 3), late.stderr
+    assert ended(process)[0] == 130
+    done = len(published(output))
+    assert 1 <= done < 3
+    process = start(inputs, output, "--preset", "slow")
+    encoding(process, output)
+    assert ask(output, "pause", now=True) is not None
+    assert_plain(call("stop", "--output", output, "--now"), 0, "ends its files")
+    assert ended(process)[0] == 130
+    assert len(published(output)) == done
+    assert partials(output) == []
+    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME, "--preset", "slow"), 0)
+
+
+def test_where_nothing_runs(inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """No folder: 2. A finished run: told with its exit code, 3. A killed one: told as such, 3; its stale socket hinders
+    nobody."""
+    output = tmp_path / "out"
+    for command in ("status", "pause", "resume", "stop"):
+        assert_plain(call(command, "--output", output), 2, "holds no journal")
+    process = start(inputs, output)
+    encoding(process, output)
+    process.kill()
+    process.communicate()
+    assert (output / ".pyprocessor" / "control.sock").exists()
+    assert_plain(call("status", "--output", output), 3, "Nothing runs", "was killed", "left")
+    for command in ("pause", "resume", "stop"):
+        assert_plain(call(command, "--output", output), 3, "Nothing runs")
+    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
+    assert not (output / ".pyprocessor" / "control.sock").exists()
+    assert_plain(call("status", "--output", output), 3, "Nothing runs", "exit code 0: all done", "3 succeeded")
+    document = json.loads(call("status", "--output", output, "--json").stdout)
+    assert (document["running"], document["last_run"]["exit_code"], document["left"]) == (False, 0, 0)
+
+
+def test_a_run_without_its_socket_is_reached_by_signals(
+    film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """The socket was removed: status tells what is in the journal, and all but `pause --now` still works."""
+    output = tmp_path / "out"
+    process = start(film, output, *SLOWEST, "--grace", "1h")
+    encoding(process, output)
+    (output / ".pyprocessor" / "control.sock").unlink()
+    assert_plain(call("status", "--output", output), 0, f"process {process.pid}", "does not answer", "1 left")
+    assert_plain(call("pause", "--output", output), 0, "by a signal")
+    assert events(output)[-1] == "paused"
+    assert_plain(call("pause", "--output", output, "--now"), 75, "without --now")
+    assert_plain(call("resume", "--output", output), 0, "by a signal")
+    assert events(output)[-1] == "resumed"
+    assert_plain(call("stop", "--output", output), 0, "by a signal")
+    assert_plain(call("stop", "--output", output), 0, "stopping already")
+    assert process.poll() is None
+    assert_plain(call("stop", "--output", output, "--now"), 0, "by signals")
+    assert ended(process)[0] == 143
+    assert partials(output) == []
+
+
+def test_a_run_that_can_have_no_socket_goes_on_and_says_so(
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """What has the socket's name stays, the reason is told once, and the exit code is as ever."""
+    output = tmp_path / "out"
+    (output / ".pyprocessor" / "control.sock").mkdir(parents=True)
+    code, said = ended(start(inputs, output))
+    assert code == 0, said
+    assert said.count("cannot be asked how it stands") == 1
+    assert len(published(output)) == 3
+    assert (output / ".pyprocessor" / "control.sock").is_dir()
+
+
+def test_hostile_callers_hold_up_nothing(
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Garbage, a line of a megabyte, half a line and 200 idle connections beside a real run."""
+    output = tmp_path / "out"
+    process = start(inputs, output)
+    encoding(process, output)
+    address = str(output / ".pyprocessor" / "control.sock")
+    with contextlib.ExitStack() as stack:
+        for number in range(200):
+            caller = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            caller.settimeout(DEADLINE_SECONDS)
+            with contextlib.suppress(OSError):
+                caller.connect(address)
+                caller.sendall((b"", b"\xff\x00garbage\n", b"x" * (1 << 20), b'{"do": "sto')[number % 4])
+        told = call("status", "--output", output)
+        assert told.returncode in (0, 3), told.stderr
+        code, said = ended(process)
+    assert code == 0, said
+    assert len(published(output)) == 3
+
+
+@pytest.mark.parametrize("name", [b"n" * 120, b"latin-\xe9"], ids=["long", "not UTF-8"])
+def test_outputs_of_any_name_can_be_asked(
+    name: bytes, film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Paths that no socket's address can hold, and bytes that are no text."""
+    output = Path(os.fsdecode(os.path.join(bytes(tmp_path), name, name)))
+    process = start(film, output, *SLOWEST)
+    encoding(process, output)
+    mode = os.stat(os.fsencode(output) + b"/.pyprocessor/control.sock").st_mode & 0o777
+    assert mode == 0o600
+    assert_plain(call("status", "--output", output), 0, "State:  running", "film.mp4")
+    assert_plain(call("stop", "--output", output, "--now"), 0)
+    assert ended(process)[0] == 130
+
+
+def test_a_run_under_nohup_survives_its_terminal(inputs: Path, tmp_path: Path) -> None:
+    """The terminal is closed while it works, which the shell does not survive; the run does, and does all."""
+    output = tmp_path / "out"
+    main, terminal = pty.openpty()
+    name = os.ttyname(terminal)
+    arguments = ["--input", str(inputs), "--output", str(output), *ONE_AT_A_TIME]
+    # A session leader that opens a terminal has it; hanging up reaches its whole group, the run among it.
+    script = 'exec <"$0" >"$0" 2>&1; nohup "$@" & echo $! >"$PIDFILE"; wait'
+    pid_file = tmp_path / "pid"
+    shell = subprocess.Popen(
+        ["sh", "-c", script, name, *COMMAND, *arguments],
+        env={**os.environ, "PIDFILE": str(pid_file)},
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    pid = int(until(lambda: pid_file.exists() and pid_file.read_text().strip(), "the run's pid"))
+    run = psutil.Process(pid)
+    until(lambda: standing(output).get("files"), "a file to be encoded")
+    os.close(main)
+    assert shell.wait(DEADLINE_SECONDS) == -signal.SIGHUP
+    until(lambda: not run.is_running() or run.status() == psutil.STATUS_ZOMBIE, "the run to be done")
+    assert set(states(output).values()) == {JobState.SUCCEEDED}
+    assert len(published(output)) == 3
