@@ -87,7 +87,9 @@ class Undertaking:
         """Kill the engine alone, and take note of its end."""
         assert self.engine is not None
         self.engine.kill()
-        self.engine.communicate(timeout=DEADLINE_SECONDS)
+        self.engine.wait(DEADLINE_SECONDS)
+        assert self.engine.stdout is not None
+        self.engine.stdout.close()  # a child that was stopped holds its other end open
         self.engine = None
 
     # ------------------------------------------------------------ what the journal says

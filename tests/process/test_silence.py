@@ -106,3 +106,26 @@ def test_an_engine_that_was_stopped_gives_nobody_up(
     assert undertaking.finish() == ExitCode.OK
     assert [a.outcome for a in undertaking.attempts()] == [OutcomeKind.SUCCEEDED]
     assert rows(tmp_path / "out")[b"one.mp4"].state is JobState.SUCCEEDED
+
+
+def test_a_stopped_process_of_a_killed_run_is_ended_by_the_next_one(
+    undertake: Callable[..., Undertaking],
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """It does not see its pipe close; so it is known by pid and start time, and gone before its job is begun again."""
+    make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
+    undertaking = undertake("forkserver")
+    undertaking.start()
+    (attempt,) = undertaking.encoding()
+    os.kill(attempt.worker.pid, signal.SIGSTOP)
+    undertaking.kill()
+    assert alive(attempt.worker.pid)
+    assert undertaking.finish() == ExitCode.OK
+    assert not alive(attempt.worker.pid)
+    undertaking.nothing_left()
+    first, second = undertaking.attempts()
+    assert (first.outcome, first.charged) == (OutcomeKind.INTERRUPTED, False)
+    assert second.outcome is OutcomeKind.SUCCEEDED
+    row = rows(tmp_path / "out")[b"one.mp4"]
+    assert (row.state, row.killed_runs, row.retries_charged) == (JobState.SUCCEEDED, 0, 0)
