@@ -38,6 +38,8 @@ CHUNK = 100
 LEAST_PAUSE_SECONDS = 0.5
 REST_SHARE = 10.0
 """A look is followed by a pause of so many times as long as it took, at least."""
+ABSENT_LOOK_SECONDS = 5.0
+"""How often it is seen at least whether a folder that vanished is there again: nothing wakes us then."""
 WORD_EVERY_SECONDS = 2.0
 """A look that takes long says that often that it goes on."""
 
@@ -169,11 +171,12 @@ class _Lookout:
         poll = self._setup.profile.watch.poll_seconds
         least = max(LEAST_PAUSE_SECONDS, REST_SHARE * took)
         sightings = () if self._vanished else self._sightings.values()
+        at_most = min(poll, ABSENT_LOOK_SECONDS) if self._vanished else LEAST_PAUSE_SECONDS if self._young else poll
         pause = next_look(
             sightings,
             ended,
             min_age_seconds=self._setup.min_age_seconds,
-            poll_seconds=LEAST_PAUSE_SECONDS if self._young and not self._vanished else poll,
+            poll_seconds=at_most,
             least_seconds=least,
         )
         for problem in self._wakeups.problems():

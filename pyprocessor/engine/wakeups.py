@@ -76,8 +76,10 @@ class Wakeups:
             yield self._problem
 
     def stop(self) -> None:
-        """End the listening, where it goes on."""
+        """End the listening, for good."""
         self._stop.set()
+        self._reader.close()
+        self._writer.close()
 
     def _hear(self, watchfiles: Any, stop: threading.Event) -> None:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pyprocessor.engine import wakeups
 from pyprocessor.engine.child import Child, context
 from pyprocessor.engine.lookout import lookout_main
 from pyprocessor.engine.messages import Close, Found, Looked, LookoutSetup, Reappeared, Vanished
@@ -137,15 +138,20 @@ def test_a_file_held_open_for_writing_is_left_alone(watch: Callable[..., Outlook
         outlook.until(lambda: outlook.names == ["held.mp4"])
 
 
-def test_a_folder_that_is_removed_and_made_again_is_watched_on(watch: Callable[..., Outlook], tmp_path: Path) -> None:
+@pytest.mark.parametrize("poll", [0.5, 600.0], ids=["polling", "woken"])
+def test_a_folder_that_is_removed_and_made_again_is_watched_on(
+    poll: float, watch: Callable[..., Outlook], tmp_path: Path
+) -> None:
     """It is told once that it is gone, once that it is back, and what comes then is seen, with or without wake-ups."""
+    if poll > DEADLINE_SECONDS:
+        pytest.importorskip("watchfiles", reason="nothing wakes the lookout without it")
     root = tmp_path / "in"
     aged(root / "a.mp4")
-    outlook = watch(root)
+    outlook = watch(root, poll=poll)
     outlook.until(lambda: outlook.names == ["a.mp4"])
     shutil.rmtree(root)
     outlook.until(lambda: outlook.presence == ["does not exist"])
-    outlook.more_looks(3)
+    outlook.more_looks(2)
     aged(root / "b.mp4")
     outlook.until(lambda: outlook.names == ["a.mp4", "b.mp4"])
     aged(root / "c.mp4")
@@ -187,6 +193,17 @@ def test_without_watchfiles_it_says_so_once_and_polls(
     assert len(outlook.remarks) == 1
     assert "watchfiles is not installed" in outlook.remarks[0]
     assert "looked at every 0.5 s" in outlook.remarks[0]
+
+
+def test_a_network_file_system_is_not_listened_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never tells of what other machines do; so it is said, once, that it is looked at regularly instead."""
+    monkeypatch.setattr(wakeups, "network_filesystem", lambda path: True)
+    listener = wakeups.Wakeups(os.fsencode(tmp_path), os.fsencode(tmp_path / "out"))
+    for _ in range(2):
+        listener.listen(os.stat(tmp_path))
+    assert ["on a network file system" in problem for problem in listener.problems()] == [True]
+    assert list(listener.problems()) == []
+    listener.stop()
 
 
 def test_it_ends_when_told_to_and_when_nobody_listens(watch: Callable[..., Outlook], tmp_path: Path) -> None:
