@@ -27,9 +27,9 @@ def folder() -> Iterator[Path]:
 
 
 def test_random_kills_lose_nothing(folder: Path) -> None:
-    """Ten moments of killing over a dozen oddly named files."""
+    """Ten moments of killing over ten oddly named files."""
     lines = []
-    for line in kills.measure(folder, Asked(SEED, kills=10, clips=12)):
+    for line in kills.measure(folder, Asked(SEED, kills=10, clips=10)):
         lines.append(line)
         print(line)
     assert any(line.startswith("10 kills in") for line in lines)
@@ -37,12 +37,12 @@ def test_random_kills_lose_nothing(folder: Path) -> None:
 
 def test_kills_at_writes_of_the_journal_lose_nothing(folder: Path) -> None:
     """The engine, and batch processes, at the moments that matter most: about the grant and the rename."""
-    chosen = ("assign_job/after", "grant_job/after", "succeed_job/before", "worker/granted", "worker/renamed+engine")
+    chosen = ("grant_job/after", "succeed_job/before", "worker/renamed+engine")
     lines = []
     for line in transitions.measure(folder, Asked(SEED, transitions=chosen)):
         lines.append(line)
         print(line)
-    assert sum(line.startswith("ok: ") for line in lines) == len(transitions.cases(chosen)) == 8
+    assert sum(line.startswith("ok: ") for line in lines) == len(transitions.cases(chosen)) == 6
 
 
 def test_the_harness_would_notice(folder: Path) -> None:
