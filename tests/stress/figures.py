@@ -11,8 +11,8 @@ SHOWN_AT_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`seed` decides every random choice. `clips`: how many sources `kills` works on. `damaged`: how many damaged files are made. `transitions` names
-    the kills at writes of the journal (see `transitions.cases`); empty for all."""
+    """`seed` decides every random choice. `clips`: how many sources `kills` works on. `damaged`: how many damaged files
+    are made. `transitions` names the kills at writes of the journal (see `transitions.cases`); empty for all."""
 
     seed: int
     kills: int = 200
