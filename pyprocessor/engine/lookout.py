@@ -36,7 +36,7 @@ from pyprocessor.engine.wakeups import Wakeups
 
 CHUNK = 100
 LEAST_PAUSE_SECONDS = 0.5
-REST_SHARE = 10.0
+REST_SHARE = 5.0
 """A look is followed by a pause of so many times as long as it took, at least."""
 ABSENT_LOOK_SECONDS = 5.0
 """How often it is seen at least whether a folder that vanished is there again: nothing wakes us then."""

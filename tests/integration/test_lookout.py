@@ -22,7 +22,7 @@ from pyprocessor.engine.system.openness import open_for_writing
 from pyprocessor.models import WatchSettings
 from pyprocessor.profiles import load
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 
 
 class Outlook:
@@ -168,10 +168,12 @@ def test_looking_again_at_thousands_of_known_files_says_and_keeps_nothing(
         aged(root / f"{number % 20:02d}" / f"{number:05d}.mp4")
     outlook = watch(root, min_age=0.0)
     outlook.until(lambda: len(outlook.names) == 5000)
-    outlook.more_looks(2)
+    outlook.more_looks(1)
+    outlook.more_looks(1)
     process = psutil.Process(outlook.child.pid)
     before = process.memory_info().rss
-    outlook.more_looks(4)
+    for _ in range(4):  # each with a deadline of its own: a busy machine walks slowly
+        outlook.more_looks(1)
     assert len(outlook.names) == 5000
     assert process.memory_info().rss - before < 2 << 20
 
