@@ -47,7 +47,7 @@ EARLY_SHARE = 0.25
 """Of the runs: their first kill comes within the mean time, while they still start."""
 SCOUT_SHARE = 0.2
 """Of the runs: its scout, which lives for moments only, is waited for and killed."""
-SCOUT_WAITED_SECONDS = 3.0
+SCOUT_WAITED_SECONDS = 15.0
 SCOUT_SECONDS = 0.1
 """How long it is left alone, at most."""
 STOPPED_SECONDS = (0.05, 0.6)
@@ -244,9 +244,13 @@ class _Round:
         return {process.role for process in hit}
 
     def _kill_scout(self, run: Run) -> None:
+        """Kill the scout soon after it has come, if it is seen."""
         end = time.monotonic() + SCOUT_WAITED_SECONDS
         while time.monotonic() < end and run.ended() is None:
-            scouts = [process for process in self._bench.processes(self._output) if process.role is Role.SCOUT]
+            found = self._bench.processes(self._output)
+            scouts = [process for process in found if process.role is Role.SCOUT]
+            if not scouts and any(process.role is Role.WORKER for process in found):
+                return  # it has come and gone
             if scouts:
                 time.sleep(self._random.uniform(0, SCOUT_SECONDS))
                 by = _drawn(self._random, SIGNALS)

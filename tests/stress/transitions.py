@@ -15,9 +15,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from random import Random
 
 from pyprocessor.errors import ExitCode
 from pyprocessor.ffmpeg.tool import find
@@ -172,7 +173,7 @@ class _Harness:
         _make_sources(inputs, self._ffmpeg)
         self._bench = Bench(folder, inputs, write_profile(folder / "profile.yaml"))
         other = PROFILE.replace("crf: 23", "crf: 30")
-        self._other = replace(self._bench, profile=write_profile(folder / "other.yaml", other), mark="0" * 16)
+        self._other = Bench(folder, inputs, write_profile(folder / "other.yaml", other))
         self._done = folder / "done"
         self._code, self._reference = self._undisturbed(self._bench, self._done)
         self._other_code, self._other_reference = self._undisturbed(self._other, folder / "done-other")
@@ -323,9 +324,9 @@ class _Harness:
 
 
 def _make_sources(folder: Path, ffmpeg: str) -> None:
-    """Four short clips, one that is cut off and one that is no video at all."""
+    """Four short clips, one that turns out to be damaged while it is encoded, and one that is no video at all."""
     folder.mkdir(parents=True)
-    for number, name in enumerate(("a.mov", "b.mov", "c.mkv", "d %03d.mp4", "half.mkv")):
+    for number, name in enumerate(("a.mov", "b.mov", "c.mkv", "d %03d.mp4", "noise.mkv")):
         picture = f"testsrc2=size=320x180:rate=25:duration=3,hue=h={number * 60}"
         sound = f"sine=frequency={300 + 50 * number}:sample_rate=48000:duration=3"
         call = [
@@ -335,6 +336,8 @@ def _make_sources(folder: Path, ffmpeg: str) -> None:
         ]
         done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
-    cut = (folder / "half.mkv").read_bytes()
-    (folder / "half.mkv").write_bytes(cut[: len(cut) // 2])
+    noise = bytearray((folder / "noise.mkv").read_bytes())
+    begin = len(noise) // 3  # far enough behind the first picture, which inspecting looks at
+    noise[begin : len(noise) * 9 // 10] = Random(0).randbytes(len(noise) * 9 // 10 - begin)
+    (folder / "noise.mkv").write_bytes(noise)
     (folder / "text.mp4").write_text("this is no video\n" * 50)
