@@ -43,7 +43,7 @@ def test_a_batch_process_that_was_stopped_is_given_up_on(
 ) -> None:
     """It is ended with its ffmpegs, its jobs are charged as stalled and done by another, and it publishes nothing."""
     make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
-    undertaking = undertake(method, errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 8.0})
+    undertaking = undertake(method, errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 15.0})
     undertaking.start()
     (attempt,) = undertaking.encoding()
     os.kill(attempt.worker.pid, signal.SIGSTOP)
@@ -66,7 +66,7 @@ def test_what_was_granted_to_a_stopped_process_is_decided_once_it_is_gone(
     """Stopped between the grant and the rename, it is killed before anybody else publishes; it is never let go on."""
     for number in range(6):
         make_clip(tmp_path / "in" / f"{number}.mp4", seconds=2.0, size="320x180", audio=None)
-    undertaking = undertake("spawn", errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 8.0})
+    undertaking = undertake("spawn", errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 15.0})
     undertaking.start()
 
     def granted() -> JobRow | None:
@@ -93,14 +93,14 @@ def test_an_engine_that_was_stopped_gives_nobody_up(
 ) -> None:
     """Stopped with all its processes for longer than their silence may last, as a machine that sleeps: they go on."""
     make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
-    undertaking = undertake("spawn", errors={"worker_silence_seconds": 4.0, "stall_seconds": 6.0})
+    undertaking = undertake("spawn", errors={"worker_silence_seconds": 12.0, "stall_seconds": 12.0})
     undertaking.start()
     undertaking.encoding()
     processes = undertaking.processes()
     for process in processes:
         process.suspend()
     with pytest.raises(psutil.TimeoutExpired):
-        psutil.Process(undertaking.engine_pid).wait(8.0)
+        psutil.Process(undertaking.engine_pid).wait(16.0)
     for process in processes:
         process.resume()
     assert undertaking.finish() == ExitCode.OK
