@@ -86,6 +86,43 @@ def test_what_was_granted_to_a_stopped_process_is_decided_once_it_is_gone(
     assert len(done) == len(set(done)) == 6
 
 
+def test_a_grant_that_a_stopped_process_never_read_is_void(
+    undertake: Callable[..., Undertaking],
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """It had verified its output and waits in its pipe when it is given up on; another makes and publishes the file."""
+    make_clip(tmp_path / "in" / "one.mp4", seconds=4.0, size="320x180", audio=None)
+    undertaking = undertake("spawn", errors={"worker_silence_seconds": 15.0})
+    engine = undertaking.start()
+    (attempt,) = undertaking.encoding()
+    assert attempt.ffmpeg is not None
+    encoder, worker = attempt.ffmpeg.pid, psutil.Process(attempt.worker.pid)
+    engine.send_signal(signal.SIGSTOP)
+    until(lambda: not alive(encoder), "the end of the encode")
+    until(lambda: at_rest(worker), "the output to be verified")
+    worker.suspend()
+    engine.send_signal(signal.SIGCONT)
+    assert undertaking.finish() == ExitCode.OK
+    assert not alive(attempt.worker.pid)
+    first, second = undertaking.attempts()
+    assert (first.outcome, first.charged) == (OutcomeKind.INTERRUPTED, False)
+    assert second.outcome is OutcomeKind.SUCCEEDED
+    assert second.worker != first.worker
+    assert published(tmp_path / "out") == {"one.mp4"}
+    row = rows(tmp_path / "out")[b"one.mp4"]
+    assert row.produced is not None
+    assert row.produced.mtime_ns == (tmp_path / "out" / "one.mp4").stat().st_mtime_ns
+
+
+def at_rest(process: psutil.Process) -> bool:
+    """Whether the process sleeps and goes on sleeping for two seconds, but for its looking around twice a second."""
+    before = process.cpu_times().user
+    with pytest.raises(psutil.TimeoutExpired):
+        process.wait(2.0)
+    return process.status() == psutil.STATUS_SLEEPING and process.cpu_times().user - before < 0.05
+
+
 def test_an_engine_that_was_stopped_gives_nobody_up(
     undertake: Callable[..., Undertaking],
     tmp_path: Path,
