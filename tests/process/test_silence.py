@@ -43,7 +43,7 @@ def test_a_batch_process_that_was_stopped_is_given_up_on(
 ) -> None:
     """It is ended with its ffmpegs, its jobs are charged as stalled and done by another, and it publishes nothing."""
     make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
-    undertaking = undertake(method, errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 8.0})
+    undertaking = undertake(method, errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 15.0})
     undertaking.start()
     (attempt,) = undertaking.encoding()
     os.kill(attempt.worker.pid, signal.SIGSTOP)
@@ -66,7 +66,7 @@ def test_what_was_granted_to_a_stopped_process_is_decided_once_it_is_gone(
     """Stopped between the grant and the rename, it is killed before anybody else publishes; it is never let go on."""
     for number in range(6):
         make_clip(tmp_path / "in" / f"{number}.mp4", seconds=2.0, size="320x180", audio=None)
-    undertaking = undertake("spawn", errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 8.0})
+    undertaking = undertake("spawn", errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 15.0})
     undertaking.start()
 
     def granted() -> JobRow | None:
@@ -86,6 +86,43 @@ def test_what_was_granted_to_a_stopped_process_is_decided_once_it_is_gone(
     assert len(done) == len(set(done)) == 6
 
 
+def test_a_grant_that_a_stopped_process_never_read_is_void(
+    undertake: Callable[..., Undertaking],
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """It had verified its output and waits in its pipe when it is given up on; another makes and publishes the file."""
+    make_clip(tmp_path / "in" / "one.mp4", seconds=4.0, size="320x180", audio=None)
+    undertaking = undertake("spawn", errors={"worker_silence_seconds": 15.0})
+    engine = undertaking.start()
+    (attempt,) = undertaking.encoding()
+    assert attempt.ffmpeg is not None
+    encoder, worker = attempt.ffmpeg.pid, psutil.Process(attempt.worker.pid)
+    engine.send_signal(signal.SIGSTOP)
+    until(lambda: not alive(encoder), "the end of the encode")
+    until(lambda: at_rest(worker), "the output to be verified")
+    worker.suspend()
+    engine.send_signal(signal.SIGCONT)
+    assert undertaking.finish() == ExitCode.OK
+    assert not alive(attempt.worker.pid)
+    first, second = undertaking.attempts()
+    assert (first.outcome, first.charged) == (OutcomeKind.INTERRUPTED, False)
+    assert second.outcome is OutcomeKind.SUCCEEDED
+    assert second.worker != first.worker
+    assert published(tmp_path / "out") == {"one.mp4"}
+    row = rows(tmp_path / "out")[b"one.mp4"]
+    assert row.produced is not None
+    assert row.produced.mtime_ns == (tmp_path / "out" / "one.mp4").stat().st_mtime_ns
+
+
+def at_rest(process: psutil.Process) -> bool:
+    """Whether the process sleeps and goes on sleeping for two seconds, but for its looking around twice a second."""
+    before = process.cpu_times().user
+    with pytest.raises(psutil.TimeoutExpired):
+        process.wait(2.0)
+    return process.status() == psutil.STATUS_SLEEPING and process.cpu_times().user - before < 0.05
+
+
 def test_an_engine_that_was_stopped_gives_nobody_up(
     undertake: Callable[..., Undertaking],
     tmp_path: Path,
@@ -93,14 +130,14 @@ def test_an_engine_that_was_stopped_gives_nobody_up(
 ) -> None:
     """Stopped with all its processes for longer than their silence may last, as a machine that sleeps: they go on."""
     make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
-    undertaking = undertake("spawn", errors={"worker_silence_seconds": 4.0, "stall_seconds": 6.0})
+    undertaking = undertake("spawn", errors={"worker_silence_seconds": 12.0, "stall_seconds": 12.0})
     undertaking.start()
     undertaking.encoding()
     processes = undertaking.processes()
     for process in processes:
         process.suspend()
     with pytest.raises(psutil.TimeoutExpired):
-        psutil.Process(undertaking.engine_pid).wait(8.0)
+        psutil.Process(undertaking.engine_pid).wait(16.0)
     for process in processes:
         process.resume()
     assert undertaking.finish() == ExitCode.OK
