@@ -338,8 +338,8 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 
 def _wrong_version(path: bytes, version: int) -> JournalError:
-    if version < 0:
-        return _damaged(path, f"no version of it is {version}")
+    if version < SCHEMA_VERSION and version != 0:
+        return _damaged(path, f"its version is {version}, which this program does not keep")
     if version > SCHEMA_VERSION:
         return JournalError(
             f"The journal {display(path)} was written by a newer pyprocessor (its version is {version}, this one reads "

@@ -79,6 +79,11 @@ def version(path: Path) -> None:
     overwrite(path, 60, bytes(4))
 
 
+def other_version(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 2}")
+
+
 def page(path: Path) -> None:
     overwrite(path, path.stat().st_size // PAGE // 2 * PAGE, os.urandom(PAGE))
 
@@ -88,7 +93,7 @@ def schema(path: Path) -> None:
         raw.execute("DROP TABLE outputs")
 
 
-@pytest.mark.parametrize("damage", [random_bytes, half, header, version, page, schema])
+@pytest.mark.parametrize("damage", [random_bytes, half, header, version, other_version, page, schema])
 def test_a_damaged_journal_is_set_aside(folder: StateFolder, damage: Callable[[Path], None]) -> None:
     """It stays beside the new one, as it was; the sentence names it."""
     fill(folder, ended=False)
