@@ -178,6 +178,7 @@ SIGHTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(sights=SIGHTS, limit=st.sampled_from([None, 300]))
 def test_what_always_holds(
     sights: list[tuple[float, int, list[tuple[int, int, int, bool, int]], float | None, int]],
