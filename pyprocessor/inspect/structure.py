@@ -27,6 +27,9 @@ _AVI_SLACK_BYTES = 64
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d010201")
 
+_SHORTEST_ALIAS_BYTES = 138
+"""Of a Macintosh alias record with names in it, as ffmpeg sees it."""
+
 _MAYBE = "so it may have been cut off; all that is there was used."
 
 
@@ -97,11 +100,19 @@ def refers_to_other_files(index: bytes) -> bool:
             for information in _boxes_within(media, b"minf"):
                 for data in _boxes_within(information, b"dinf"):
                     references = next(_boxes_within(data, b"dref"), b"")
-                    entries = [body for _, body in _children(references[8:])]
-                    # The lowest bit of an entry's flags says that the data is in this very file.
-                    if entries and not any(entry[3:4] and entry[3] & 1 for entry in entries):
+                    entries = tuple(_children(references[8:]))
+                    if entries and all(_leads_elsewhere(kind, entry) for kind, entry in entries):
                         return True
     return False
+
+
+def _leads_elsewhere(kind: bytes, entry: bytes) -> bool:
+    """Whether a data reference names another file. Careless writers leave the mark "in this very file" out; then the
+    name is empty, or the alias record too short to hold one."""
+    flags, location = entry[:4], entry[4:]
+    if flags[3:] and flags[3] & 1:
+        return False
+    return len(location) > _SHORTEST_ALIAS_BYTES if kind == b"alis" else bool(location.strip(b"\0"))
 
 
 def _boxes_within(data: bytes, kind: bytes) -> Iterator[bytes]:

@@ -352,3 +352,12 @@ def test_what_is_wrong_with_an_index(ffmpeg, tmp_path: Path) -> None:  # type: i
     path.write_bytes(b"\0\0\0\x14ftypisom\0\0\0\0isom\0\0\0\x6cmdat" + bytes(100))
     error = refusal(path)
     assert (error.kind, "has no index (moov)" in str(error)) == ("bad_input", True)
+
+
+def test_a_careless_reference_to_the_file_itself_is_none(make_clip, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """An MP4 that does not mark its data as its own, but names no other file, is read as ever."""
+    path = make_clip(tmp_path / "a.mp4")
+    data = path.read_bytes()
+    assert data.count(b"url \0\0\0\1") == 2
+    path.write_bytes(data.replace(b"url \0\0\0\1", b"url \0\0\0\0"))
+    assert film(probed(path)).width == 160

@@ -178,6 +178,7 @@ SIGHTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(sights=SIGHTS, limit=st.sampled_from([None, 300]))
 @example(
     sights=[
