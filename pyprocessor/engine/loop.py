@@ -494,7 +494,8 @@ class _Run:
         lost = self._held.lost()
         if lost is not None:
             self._disk_full(lost, now)
-        if self._watch.disk_is_low and not self._dispatch.processes and self._dispatch.waiting:
+        idle = self._dispatch.waiting and not self._dispatch.processes and not self._steering.is_paused
+        if self._watch.disk_is_low and idle:
             self._disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
         if resting:
             self._watch.next_due = now + REST_SECONDS

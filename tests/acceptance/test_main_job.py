@@ -149,7 +149,7 @@ def test_two_interrupts_or_a_termination_or_a_closed_terminal_end_it_now(
 ) -> None:
     """ffmpegs are ended, partials removed, nothing is left running, and the same command goes on."""
     output = tmp_path / "out"
-    process = begin(*main_job(long_inputs, output, *SLOW))
+    process = begin(*main_job(long_inputs, output, *SLOW, "--grace", "0"))
     ffmpegs = wait_for(lambda: running_ffmpegs(process.pid), "an ffmpeg to run")
     for number in signals:
         process.send_signal(number)

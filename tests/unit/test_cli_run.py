@@ -208,7 +208,7 @@ def test_options_reach_the_request(source: Path, tmp_path: Path, requests: list[
         "--preset slow --fps 30000/1001 --crf 30 --no-audio --limit 9 --include *.mp4 --include *.mov --exclude x* "
         "--min-size 1K --max-size 1G --min-age 2m --progress-interval 3 --retry-failed --overwrite --quiet "
         "--strict-memory --cpu-limit 60 --nice 4 --io-idle --pressure-polite --disk-reserve 3G --window 21:00-06:00 "
-        "--until 05:00 --overrun requeue"
+        "--until 05:00 --overrun requeue --grace 2m"
     )
     output = tmp_path / "out"
     assert main(["--input", str(source), "--output", str(output), *arguments.split()]) == 0
@@ -229,7 +229,7 @@ def test_options_reach_the_request(source: Path, tmp_path: Path, requests: list[
     throttling = profile.throttling
     assert (throttling.strict_memory, throttling.cpu_limit_percent, throttling.nice) == (True, 60, 4)
     assert (throttling.io_idle, throttling.pressure_polite, throttling.disk_reserve_bytes) == (True, True, 3 << 30)
-    assert profile.schedule == ScheduleSettings((dt.time(21), dt.time(6)), dt.time(5), Overrun.REQUEUE)
+    assert profile.schedule == ScheduleSettings((dt.time(21), dt.time(6)), dt.time(5), Overrun.REQUEUE, 120)
 
 
 def test_paths_are_made_absolute(

@@ -170,6 +170,7 @@ def test_every_override_reaches_its_setting() -> None:
         window="22:00-6:00",
         until="05:30",
         overrun="requeue",
+        grace_seconds=90.0,
     ).profile
     video = loaded.video
     assert video is not None
@@ -191,7 +192,7 @@ def test_every_override_reaches_its_setting() -> None:
         1 << 30,
     )
     assert (throttling.nice, throttling.io_idle, throttling.pressure_polite) == (7, True, True)
-    assert loaded.schedule == ScheduleSettings((time(22), time(6)), time(5, 30), Overrun.REQUEUE)
+    assert loaded.schedule == ScheduleSettings((time(22), time(6)), time(5, 30), Overrun.REQUEUE, 90)
 
 
 def test_empty_overrides_change_nothing() -> None:
@@ -401,7 +402,7 @@ def test_fingerprint_is_of_the_content_alone(write: Write) -> None:
         "monitoring: {sample_interval_seconds: 1}",
         "monitoring: {ramp_interval_seconds: 0.1}",
         "throttling: {hold_percent: 90, cpu_limit_percent: 50, nice: 10, strict_memory: true, disk_reserve: 1G}",
-        "schedule: {window: 22:00-06:00, until: 05:00, overrun: requeue}",
+        "schedule: {window: 22:00-06:00, until: 05:00, overrun: requeue, grace_seconds: 60}",
         "error_handling: {max_retries: 0}",
         "estimation: {max_batch_size: 3}",
         "description: x",

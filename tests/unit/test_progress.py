@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot
+from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot, RunState
 from pyprocessor.report.logs import RunLog, run_log_name
 from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several, progress_line
 from pyprocessor.report.progress import MOST_FILE_BARS, Bars
@@ -167,6 +167,19 @@ def test_the_line_that_scripts_read_has_no_band() -> None:
         progress_line(SNAPSHOT),
         "Expected to be done in 0:12:30 (0:10:00-0:15:40).",
     ]
+
+
+def test_a_paused_run_shows_it_everywhere() -> None:
+    """In the line that scripts read in the place of the time left, on the bar, and as a state for programs."""
+    paused = replace(SNAPSHOT, state=RunState.PAUSED_NOW, eta_seconds=None)
+    assert progress_line(paused).endswith(" | ETA: paused")
+    bars, lines = Bars(Terminal(), rows=24), Terminal()
+    bars.tick(paused)
+    assert bars._bar is not None
+    assert bars._bar.told.endswith("ETA when resumed | paused")
+    bars.close()
+    JsonLines(lines, interval_seconds=10).tick(paused)
+    assert json.loads(lines.getvalue())["state"] == "paused_now"
 
 
 @pytest.mark.parametrize(
