@@ -13,6 +13,7 @@ import pytest
 
 from pyprocessor.cli.options import _OPTIONS
 from pyprocessor.errors import ExitCode
+from pyprocessor.models import ScheduleSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "service.md").read_text()
@@ -100,11 +101,12 @@ def test_exit_codes_are_taken_as_the_page_says() -> None:
 
 
 def test_the_engine_ends_well_before_systemd_kills_it() -> None:
-    """The time after SIGTERM holds what the engine gives its processes, twice."""
+    """The time after SIGTERM holds the grace for running files, and what the engine gives its processes, twice."""
     from pyprocessor.engine.loop import SETTLE_SECONDS
 
     for name in SERVICES:
-        assert float(unit(name)["Service.TimeoutStopSec"][0]) >= 2 * SETTLE_SECONDS
+        limit = ScheduleSettings().grace_seconds + 2 * SETTLE_SECONDS
+        assert float(unit(name)["Service.TimeoutStopSec"][0]) >= limit
 
 
 def test_the_timer_starts_the_service_of_its_name() -> None:
