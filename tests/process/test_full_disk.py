@@ -16,10 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pyprocessor.engine.refused import refused
 from pyprocessor.errors import ExitCode, FailureKind, OutputUnwritable
 from pyprocessor.models import JobState, Profile, ThrottlingSettings
 from pyprocessor.profiles import load
-from pyprocessor.publish.refusals import refusal, storage_refuses
+from pyprocessor.publish.refusals import refusal
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.disks import MIB, NoDisk, fill, loop_disk
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
@@ -237,6 +238,6 @@ def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip)
 def test_a_quota_is_a_full_disk(number: int) -> None:
     """All that concerns the disk as a whole stops the run, whoever of us met it."""
     error = OSError(number, os.strerror(number))
-    assert storage_refuses(error)
+    assert refused(error, b"/in/a.mov")[0] is FailureKind.DISK
     assert refusal(error, b"/out/a.mp4", "could not be written").kind is FailureKind.DISK
-    assert not storage_refuses(OSError(errno.ENOENT, "x"))
+    assert refused(OSError(errno.ENOENT, "x"), b"/in/a.mov")[0] is not FailureKind.DISK
