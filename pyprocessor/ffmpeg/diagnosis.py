@@ -59,8 +59,6 @@ def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
             quote = _quoted(_cause(lines) or line) if rule.quote else ""
             return Diagnosis(rule.kind, f"{name}: {rule.sentence}{quote}.")
     cause = _cause(lines)
-    if finished.returncode == _TOLD_TO_END and cause is None:
-        return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg was told to end by another program or by the system.")
     # Without a line that tells more, damage in the file is by far the likeliest reason; trying again will not help.
     return Diagnosis(
         FailureKind.BAD_INPUT, f"{name}: ffmpeg could not process it (exit code {finished.returncode}){_quoted(cause)}."

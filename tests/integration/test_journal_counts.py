@@ -129,7 +129,7 @@ def test_what_was_there_whenever_runs_were_killed_is_set_aside(journal: Journal,
     """At the third death in a row where three are allowed, with a sentence."""
     for deaths in range(1, 4):
         begin(journal)
-        recover(journal, folder, os.path.dirname(folder.path))
+        recover(journal, folder, os.path.dirname(folder.path), behind=False)
         told = set_aside(journal, 3)
         assert bool(told) == (deaths == 3)
     assert (row(journal).state, row(journal).failure) == (JobState.QUARANTINED, FailureKind.CRASH)
@@ -144,11 +144,11 @@ def test_only_what_an_earlier_run_started_is_ended(journal: Journal, folder: Sta
         identity = process_identity(sleeper.pid)
         assert identity is not None
         journal.begin_batch(Batch(1, (), 1, 1, 1), ProcessIdentity(identity.pid, identity.start_time - 50.0))
-        assert recover(journal, folder, os.path.dirname(folder.path)) == []
+        assert recover(journal, folder, os.path.dirname(folder.path), behind=False) == []
         assert is_alive(identity)
         journal.begin_batch(Batch(2, (), 1, 1, 1), identity)
         began = time.monotonic()
-        (note,) = recover(journal, folder, os.path.dirname(folder.path))
+        (note,) = recover(journal, folder, os.path.dirname(folder.path), behind=False)
         assert str(identity.pid) in note
         assert not is_alive(identity), "it is waited for"
         assert time.monotonic() - began < 60

@@ -149,7 +149,7 @@ def test_a_file_that_may_be_read_again_is_done(inputs: Path, tmp_path: Path, mon
     """A lack of permission lies outside the file and is not kept for ever."""
     from pyprocessor.errors import InspectError
 
-    def refused(path: bytes, *, size_bytes: int) -> Any:
+    def refused(path: bytes, **rest: Any) -> Any:
         raise InspectError(FailureKind.PERMISSION, f"{os.fsdecode(path)} may not be read.")
 
     monkeypatch.setattr(probe_module, "probe", refused)
@@ -166,11 +166,11 @@ def test_the_first_death_of_the_scout_is_not_charged_to_a_file(
     marks = tmp_path / "marks"
     marks.mkdir()
 
-    def deadly(path: bytes, *, size_bytes: int) -> Any:
+    def deadly(path: bytes, **rest: Any) -> Any:
         if path.endswith(b"/in/a.mov") and len(list(marks.iterdir())) < deaths:
             (marks / str(os.getpid())).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return probe(path, size_bytes=size_bytes)
+        return probe(path, **rest)
 
     monkeypatch.setattr(probe_module, "probe", deadly)
     run(request(inputs, tmp_path / "out"), start_method="fork")

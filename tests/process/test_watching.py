@@ -236,7 +236,7 @@ def test_a_lookout_that_is_killed_is_replaced(start: Start, tmp_path: Path, make
 def test_a_stop_in_the_middle_of_a_file_is_taken_up_by_the_next_run(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Exit code 143, no partial output, no process left."""
     make_clip(tmp_path / "in" / "long.mp4", seconds=60.0, size="640x360")
-    watcher = start("--verbose")
+    watcher = start("--verbose", "--grace", "0")
     watcher.until_said("Started: long.mp4")
     assert watcher.end(signal.SIGTERM) == 143
     assert published(tmp_path / "out") == set()
