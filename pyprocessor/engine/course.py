@@ -114,7 +114,8 @@ def remark(before: Course, after: Course, order: Order | None, grace_seconds: fl
     if after.pause is before.pause:
         return None
     if after.pause is Pause.NONE:
-        return Remark("resumed", "info", "Resumed: work goes on.")
+        told = "Resumed: work goes on." if order is not None else "The pause is over, since the run stops."
+        return Remark("resumed", "info", told)
     what = "running files are finished" if after.pause is Pause.HOLD else "running files stand still"
     return Remark("paused", "warning", f"Paused: {what} and nothing new is started until `pyprocessor resume`.")
 

@@ -155,7 +155,7 @@ class Dispatch:
         if not self.processes:
             self._alone = False
             entry = self.waiting.take_alone() if self._time_for_those_alone(conditions) else None
-            if entry is not None:
+            if entry is not None and self._in_time((entry,), 1, conditions, alone=True):
                 self._alone = True
                 self._begin(Batch(self._batches + 1, (entry.job_id,), 1, 1, entry.memory_bytes), (entry,))
         if self._alone or (self._batches == 0 and not self._enough_to_begin(conditions)):
@@ -232,7 +232,9 @@ class Dispatch:
         assert row is not None
         return display(row.source.relative)
 
-    def _in_time(self, entries: tuple[Entry, ...], threads: int, conditions: Conditions) -> tuple[Entry, ...]:
+    def _in_time(
+        self, entries: tuple[Entry, ...], threads: int, conditions: Conditions, *, alone: bool = False
+    ) -> tuple[Entry, ...]:
         """Those that will be done before the run is to be over; the others are set aside."""
         kept: list[Entry] = []
         for entry in entries:
@@ -241,7 +243,7 @@ class Dispatch:
             if conditions.schedule.fits(seconds, spread, conditions.clock):
                 kept.append(entry)
                 continue
-            self.waiting.set_aside(entry)
+            self.waiting.set_aside(entry, alone=alone)
             if not conditions.schedule.ever_fits(seconds, spread):
                 text = conditions.schedule.never_fits(self._name(entry.job_id), seconds)
                 self._ledger.notice("warning", text, job_id=entry.job_id)

@@ -100,7 +100,11 @@ class Ledger:
                 self._tally.total += 1
                 self._settle(job.id, outcome, 0.0)
             case AlreadyDone(row, note):
-                if row.state in (JobState.FAILED, JobState.QUARANTINED):
+                if row.state is JobState.QUARANTINED and row.run_id == self._journal.run_id:
+                    # Set aside as this run began: it is this one's failure, not one of those before.
+                    self._tally.total += 1
+                    self._settle(row.id, Outcome(OutcomeKind.QUARANTINED, row.reason, row.failure), 0.0)
+                elif row.state in (JobState.FAILED, JobState.QUARANTINED):
                     self._tally.failed_before += 1
                 else:
                     self._tally.done_before += 1

@@ -173,8 +173,9 @@ class _Run:
             self._ledger.notice("error", rebuilt)
         for note in recover(journal, folder, request.output, behind=behind):
             self._ledger.notice(note.level, note.text)
-        for sentence in set_aside(journal, request.profile.errors.max_killed_runs):
-            self._ledger.notice("warning", sentence)
+        if not request.retry_failed:  # which starts them over
+            for sentence in set_aside(journal, request.profile.errors.max_killed_runs):
+                self._ledger.notice("warning", sentence)
         work = task(TASK)
         known = (request, work, self._calibration, journal, context, self._began)
         self._discovery: Discovery | Watching
@@ -338,8 +339,10 @@ class _Run:
             self._dispatch.waiting.reconsider()
 
     def _stop_processes(self, now: float, *, end: bool) -> None:
-        if self._stopping:
+        stopping = self._stopping
+        if stopping:
             self._discovery.stop()
+            self._steering.end_pause()
         if end:
             self._end_by = min(self._end_by, now + SETTLE_SECONDS)
         for process in self._dispatch.processes:
@@ -348,6 +351,8 @@ class _Run:
                 process.end()
             else:
                 process.drain()
+            if stopping:
+                process.pause(Pause.NONE, now)
 
     def _take_back(self, process: BatchProcess, now: float) -> None:
         """Queue again what the process was never sent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts
@@ -14,22 +14,31 @@ from pyprocessor.publish.state_folder import StateFolder
 def recalled(folder: StateFolder) -> Receipts:
     """All receipts of an output folder. Raises PublishError where they cannot be read."""
     damaged: list[bytes] = []
-    found = Receipts(read_receipts(folder.receipts, damaged.append) if os.path.isdir(folder.receipts) else ())
+    root = os.path.dirname(folder.path)
+    told = read_receipts(folder.receipts, damaged.append) if os.path.isdir(folder.receipts) else ()
+    found = Receipts(told, lies=lambda receipt: matches(receipt, root))
     found.damaged_lines = len(damaged)
     return found
 
 
 class Receipts:
-    """A memory of outputs alone: it knows no jobs. Of several receipts for one output the newest counts."""
+    """A memory of outputs alone: it knows no jobs. Of several receipts for one output the newest counts whose output
+    `lies` under its name, else the newest: the rename that a receipt was written for may never have come."""
 
-    def __init__(self, receipts: Iterable[Receipt]) -> None:
+    def __init__(self, receipts: Iterable[Receipt], lies: Callable[[Receipt], bool]) -> None:
         self.damaged_lines = 0
         """How many lines among them told nothing."""
         self._newest: dict[bytes, Receipt] = {}
+        replaced: dict[bytes, list[Receipt]] = {}
         for receipt in receipts:
-            known = self._newest.get(receipt.output)
-            if known is None or known.written_at <= receipt.written_at:
-                self._newest[receipt.output] = receipt
+            known = self._newest.setdefault(receipt.output, receipt)
+            if known is not receipt:
+                older, newer = sorted((known, receipt), key=_age)
+                self._newest[receipt.output] = newer
+                replaced.setdefault(receipt.output, []).append(older)
+        for output, older_ones in replaced.items():
+            candidates = (self._newest[output], *sorted(older_ones, key=_age, reverse=True))
+            self._newest[output] = next(filter(lies, candidates), candidates[0])
 
     def __len__(self) -> int:
         return len(self._newest)
@@ -54,6 +63,10 @@ class Receipts:
 
     def media(self, _: bytes, __: int, ___: int) -> CachedMedia | None:
         return None
+
+
+def _age(receipt: Receipt) -> float:
+    return receipt.written_at
 
 
 def _made(receipt: Receipt) -> Made:

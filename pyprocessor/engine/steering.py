@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from pyprocessor.engine.control import Control
@@ -68,6 +69,10 @@ class Steering:
     def answer(self) -> None:
         """Send the answers, once what they tell is in the journal."""
         self._control.send()
+
+    def end_pause(self) -> None:
+        """The run stops for a reason of its own: what stands still is to be finished."""
+        self._turn(replace(self.course, pause=Pause.NONE), None)
 
     def close(self) -> None:
         self._control.close()

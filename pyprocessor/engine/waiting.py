@@ -28,7 +28,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.ready = Ready()
-        self._late: list[Entry] = []
+        self._late: list[Again] = []
         self._retries: list[tuple[float, str, Again]] = []
         self._alone: deque[Entry] = deque()
 
@@ -40,14 +40,17 @@ class Waiting:
         """How many of them would not be done in time, and are left for another run."""
         return len(self._late)
 
-    def set_aside(self, entry: Entry) -> None:
+    def set_aside(self, entry: Entry, *, alone: bool = False) -> None:
         """Leave a job for another run: it would not be done in time."""
-        self._late.append(entry)
+        self._late.append(Again(entry, alone=alone))
 
     def reconsider(self) -> None:
         """Queue again what was set aside: predictions have changed."""
-        for entry in self._late:
-            self.ready.put_back(entry)
+        for again in self._late:
+            if again.alone:
+                self._alone.append(again.entry)
+            else:
+                self.ready.put_back(again.entry)
         self._late.clear()
 
     @property

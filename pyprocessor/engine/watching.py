@@ -125,7 +125,7 @@ class Watching:
         self._discovery.stop()
         if self._lookout is not None:
             self._lookout.kill()
-            self._lookout.join(5.0)
+            self._lookout.bury(5.0)  # one that waits for a dead file system is never gone
             self._lookout = None
 
     # ------------------------------------------------------------ the lookout

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from typing import Any
 import psutil
 import pytest
 
-from pyprocessor.engine import watch
+from pyprocessor.engine import loop, watch
 from pyprocessor.engine.governor import Decision, Governed, RunningFile, govern
+from pyprocessor.errors import ExitCode
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, Reading
 from pyprocessor.profiles import Overrides, load
@@ -200,7 +202,7 @@ def test_a_plain_pause_finishes_what_runs_and_starts_nothing(
 ) -> None:
     """The running file gets its output, the others wait until resumed, and the next run is not paused."""
     output = tmp_path / "out"
-    process = start(inputs, output)
+    process = start(inputs, output, "--preset", "slower")
     encoding(process, output)
     assert_plain(call("pause", "--output", output), 0, "running files are finished")
     until(lambda: not standing(output).get("files"), "the running file to be finished")
@@ -213,14 +215,14 @@ def test_a_plain_pause_finishes_what_runs_and_starts_nothing(
     assert len(published(output)) == done
     assert_plain(call("stop", "--output", output), 0)
     assert ended(process)[0] == 130
-    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
+    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME, "--preset", "slower"), 0)
     assert len(published(output)) == 3
 
 
 def test_signals_pause_and_resume(inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """SIGUSR1 and SIGUSR2 do what the commands do."""
     output = tmp_path / "out"
-    process = start(inputs, output)
+    process = start(inputs, output, "--preset", "slower")
     encoding(process, output)
     process.send_signal(signal.SIGUSR1)
     until(lambda: state(output) == "paused", "the pause")
@@ -547,3 +549,24 @@ def test_a_run_under_nohup_survives_its_terminal(inputs: Path, tmp_path: Path) -
     until(lambda: not run.is_running() or run.status() == psutil.STATUS_ZOMBIE, "the run to be done")
     assert set(states(output).values()) == {JobState.SUCCEEDED}
     assert len(published(output)) == 3
+
+
+def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands still is finished, and the run ends, instead of holding the output for ever."""
+    clock = [datetime(2026, 3, 3, 21, 0)]  # noqa: DTZ001 - local time, as the engine takes it
+    monkeypatch.setattr(loop, "local_time", lambda: clock[0])
+    profile = load("fast", overrides=Overrides(batch_enabled=False, until="23:00"), environment={}).profile
+    output, recorder = tmp_path / "out", Recorder()
+    thread, results = run_in_thread(request(inputs, output, profile=profile), recorder)
+    until(lambda: standing(output).get("files"), "a running file")
+    answer = ask(output, "pause", now=True)
+    assert answer is not None
+    assert answer["ok"]
+    until(lambda: [f.get("still") for f in standing(output).get("files", ())] == [True], "a file that stands still")
+    clock[0] += timedelta(hours=2)
+    thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
+    assert [result.exit_code for result in results] == [ExitCode.TRY_AGAIN]
+    assert any("The pause is over" in text for _, text in recorder.notices)
+    assert len(published(output)) == 1
+    assert partials(output) == []

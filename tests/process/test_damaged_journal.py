@@ -188,6 +188,24 @@ def test_damaged_receipts_are_told(inputs: Path, tmp_path: Path) -> None:
     assert rows(output)[b"b.mp4"].state is JobState.SUCCEEDED
 
 
+def test_a_receipt_whose_rename_never_came_hides_no_other(inputs: Path, tmp_path: Path) -> None:
+    """A kill between the two left the output as an earlier receipt tells it: it is ours, and made anew."""
+    output = tmp_path / "out"
+    run(request(inputs, output))
+    files = (output / ".pyprocessor" / "receipts").iterdir()
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    (receipt,) = [json.loads(line) for line in lines if '"output":"a.mp4"' in line]
+    shutil.copy(inputs / "b.mp4", inputs / "a.mp4")
+    source = (inputs / "a.mp4").stat()
+    newer = {"size": receipt["size"] + 1, "source_mtime_ns": source.st_mtime_ns, "time": receipt["time"] + 1}
+    (output / ".pyprocessor" / "receipts" / "2-1.jsonl").write_text(json.dumps(receipt | newer) + "\n")
+    random_bytes(journal_of(output))
+    recorder = Recorder()
+    assert run(request(inputs, output), recorder).exit_code == ExitCode.OK
+    assert recorder.starts == ["a.mp4"]
+    assert set(states(output).values()) == {JobState.SUCCEEDED}
+
+
 def test_an_output_that_somebody_replaced_is_not_ours(inputs: Path, tmp_path: Path) -> None:
     """Receipts are older than it: it is neither counted as done nor replaced."""
     output = tmp_path / "out"

@@ -25,11 +25,13 @@ NAMES = {"one.mp4", "two.mp4", "three.mp4"}
 @dataclass(frozen=True)
 class Death:
     """`strike` kills something once files are being encoded; `ends_run` says that the engine is among it. Of the
-    attempts that ran, `crashed` says that those in the process that died are charged as crashes."""
+    attempts that ran, `crashed` says that those in the process that died are charged as crashes, and `told_to_end` that
+    an ffmpeg was, which is charged as a fault of the surroundings."""
 
     strike: Callable[[Undertaking], None]
     ends_run: bool = False
     crashed: bool = False
+    told_to_end: bool = False
 
 
 def worker(number: int) -> Callable[[Undertaking], None]:
@@ -83,7 +85,7 @@ DEATHS = {
     "batch process, SIGTERM": Death(worker(signal.SIGTERM)),
     "ffmpeg, SIGKILL": Death(ffmpeg(signal.SIGKILL), crashed=True),
     "ffmpeg, SIGSEGV": Death(ffmpeg(signal.SIGSEGV), crashed=True),
-    "ffmpeg, SIGTERM": Death(ffmpeg(signal.SIGTERM), crashed=True),
+    "ffmpeg, SIGTERM": Death(ffmpeg(signal.SIGTERM), told_to_end=True),
     "engine, SIGKILL": Death(engine, ends_run=True),
     "everything, SIGKILL": Death(everything, ends_run=True),
 }
@@ -142,6 +144,10 @@ def test_whatever_dies_nothing_is_lost(method: str, name: str, undertake: Callab
         assert others
         assert {(a.outcome, a.failure, a.charged) for a in others} == {(OutcomeKind.FAILED, FailureKind.CRASH, True)}
         assert sum(row.crashes for row in jobs.values()) == len(others)
+    elif death.told_to_end:
+        (other,) = others
+        assert (other.outcome, other.failure, other.charged) == (OutcomeKind.FAILED, FailureKind.INFRASTRUCTURE, True)
+        assert not any(row.crashes for row in jobs.values())
     else:
         assert all((a.outcome, a.charged) == (OutcomeKind.INTERRUPTED, False) for a in others)
         assert not any(row.crashes or row.retries_charged for row in jobs.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -85,6 +87,25 @@ def test_a_file_that_would_not_be_done_in_time_is_not_started(
     assert run(asked, recorder).exit_code == ExitCode.TRY_AGAIN
     assert sorted(recorder.starts) == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
     assert states(tmp_path / "out")[b"film.mkv"] is JobState.PENDING
+    assert any(text.startswith("Nothing more is started: the only waiting file") for _, text in recorder.notices)
+
+
+def test_a_file_that_runs_alone_is_not_started_either(
+    tmp_path: Path,
+    clock: Clock,
+    make_clip,  # type: ignore[no-untyped-def]
+) -> None:
+    """A batch process died over it before, so it is done alone: by the same clock as all others."""
+    make_clip(tmp_path / "in" / "film.mkv", seconds=600.0, size="1280x720", rate=5, audio=None)
+    clock.now = EVENING + timedelta(minutes=119, seconds=45)
+    asked = request(tmp_path / "in", tmp_path / "out", profile=scheduled(until=time(23, 0)))
+    assert run(asked).exit_code == ExitCode.TRY_AGAIN
+    with contextlib.closing(sqlite3.connect(tmp_path / "out" / ".pyprocessor" / "journal.sqlite3")) as journal:
+        assert journal.execute("UPDATE jobs SET crashes = 1").rowcount == 1
+        journal.commit()
+    recorder = Recorder()
+    assert run(asked, recorder).exit_code == ExitCode.TRY_AGAIN
+    assert recorder.starts == []
     assert any(text.startswith("Nothing more is started: the only waiting file") for _, text in recorder.notices)
 
 

@@ -176,5 +176,10 @@ def test_a_file_over_which_runs_are_killed_is_set_aside(tmp_path: Path, make_cli
         row = rows(tmp_path / "out")[b"long.mp4"]
         assert (row.state, row.failure) == (JobState.QUARANTINED, FailureKind.CRASH)
         assert "3 runs in a row were killed" in row.reason
+        with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
+            told = journal.last_run()
+        assert told is not None
+        assert told.failed_before == 0, "it is counted once, as this run's"
+        assert undertaking.finish(retry_failed=True) == ExitCode.OK
     finally:
         undertaking.end()
