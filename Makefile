@@ -25,7 +25,7 @@ else
 endif
 
 test: $(FOR_DEVELOPMENT)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: lint
 	$(MAKE) test

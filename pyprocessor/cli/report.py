@@ -11,6 +11,7 @@ import click
 from pyprocessor.cli.joblogs import job_logs
 from pyprocessor.cli.paths import output_folder
 from pyprocessor.cli.session import Session, StandardOutput, print_result
+from pyprocessor.engine.system import is_alive
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import display
@@ -40,4 +41,5 @@ def report(session: Session, output: str, form: str) -> None:
                 summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
         else:
             width = shutil.get_terminal_size((80, 24)).columns
-            print_result(summary.text(summed, width=width) + summary.governor_text(summed, journal, width=width))
+            told = summary.text(summed, width=width, goes_on=run.ended_at is None and is_alive(run.engine))
+            print_result(told + summary.governor_text(summed, journal, width=width))

@@ -28,10 +28,16 @@ MOST_WAITING = 10_000
 KEPT_BYTES = 16 * 1024
 """Of what one call prints."""
 _READ_BYTES = 64 * 1024
+_READS_AT_ONCE = 32
+"""A pipe holds one; more only help one that prints while it is read."""
 _LOOK_SECONDS = 0.05
 _VARIABLES = "PYPROCESSOR_"
 COUNTS = ("succeeded", "failed", "skipped", "done_before", "failed_before")
 """What the end of a run tells, each as a variable."""
+_OURS = frozenset(
+    _VARIABLES + name
+    for name in ("HOOK", "SOURCE", "OUTPUT", "OUTCOME", "FAILURE", "REASON", "EXIT_CODE", *map(str.upper, COUNTS))
+)
 Tell = Callable[[str, str], None]
 """Takes a level and a sentence."""
 
@@ -167,7 +173,8 @@ class Hooks:
             )
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self._tell("warning", f"The hook {call.hook} for {call.about} could not be started: {why}.")
+            what = f"{display(os.fsencode(call.words[0]))} could not be started"
+            self._tell("warning", f"The hook {call.hook} for {call.about}: {what}: {why}.")
             return
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
@@ -175,12 +182,15 @@ class Hooks:
         self._running.append(_Running(call, process, identity, now + self.settings.timeout_seconds))
 
     def _read(self, running: _Running) -> None:
-        """Take what it printed, one read at a time, and keep the beginning."""
+        """Take what it printed, a bounded number of reads at a time, and keep the beginning."""
         pipe = running.process.stdout
         assert pipe is not None
         with contextlib.suppress(BlockingIOError):
-            data = os.read(pipe.fileno(), _READ_BYTES)
-            running.said += data[: KEPT_BYTES - len(running.said)]
+            for _ in range(_READS_AT_ONCE):
+                data = os.read(pipe.fileno(), _READ_BYTES)
+                running.said += data[: KEPT_BYTES - len(running.said)]
+                if not data:
+                    return
 
     def _ended(self, running: _Running, code: int | None) -> None:
         call, problem = running.call, None
@@ -220,7 +230,7 @@ def call_at_end(settings: HookSettings, call: Call | None, logs: bytes, tell: Te
 
 def _environment(call: Call) -> dict[bytes, bytes]:
     """The environment of pyprocessor with the call's variables; none of an earlier hook's."""
-    inherited = {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
+    inherited = {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items() if name not in _OURS}
     own = {f"{_VARIABLES}{name}".encode(): value for name, value in call.variables}
     return {**inherited, b"PYPROCESSOR_HOOK": call.hook.encode(), **own}
 

@@ -500,7 +500,7 @@ class _Run:
         if lost is not None:
             self._disk_full(lost, now)
         idle = self._dispatch.waiting and not self._dispatch.processes and not self._steering.is_paused
-        if self._watch.disk_is_low and idle:
+        if self._watch.disk_is_low and idle and self._phase is Phase.OPEN:
             self._disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
         if resting:
             self._watch.next_due = now + REST_SECONDS

@@ -124,8 +124,11 @@ def _killed(number: int, name: str, lines: list[str]) -> Diagnosis:
         # Several encoders abort, or run into nothing, where memory is refused to them.
         if rule.search(lines) is not None:
             return Diagnosis(rule.kind, f"{name}: {rule.sentence}.")
-    if signal_name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"):
-        by = "by another program or by the system"
+    by = "by another program or by the system"
+    if signal_name in ("SIGTERM", "SIGHUP", "SIGINT"):
+        # It came before ffmpeg had its handlers, which make an exit code of it.
+        return Diagnosis(FailureKind.INFRASTRUCTURE, f"{name}: ffmpeg was told to end {by} ({signal_name}).")
+    if signal_name == "SIGKILL":
         return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg was killed {by} ({signal_name}).")
     return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg crashed ({signal_name}){_quoted(_cause(lines))}.")
 

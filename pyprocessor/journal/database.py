@@ -162,8 +162,8 @@ def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
 
 def _damaged(path: bytes, how: str) -> JournalDamaged:
     return JournalDamaged(
-        f"The journal {display(path)} is damaged ({how}). Run the same command again: it sets that file aside and "
-        "begins another. Sources and outputs are not touched by that, and receipts tell what was made."
+        f"The journal {display(path)} is damaged ({how}). The next run sets that file aside and begins "
+        "another. Sources and outputs are not touched by that, and receipts tell what was made."
     )
 
 

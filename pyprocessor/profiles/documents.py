@@ -20,6 +20,10 @@ MAX_FILE_BYTES = 1 << 20
 _MAX_VALUES = 20_000
 """With YAML aliases written out, so that nested aliases cannot fill the memory."""
 _MAX_DEPTH = 24
+_MAX_NUMBER_LENGTH = 100
+"""Of a number as written in YAML, which in base 60 takes half a minute to read where it fills the file."""
+_MAX_NUMBER = 1 << 63
+"""No setting comes near, and Python refuses to write numbers of thousands of digits into a message."""
 
 _JSON_SUFFIXES = (".json", ".jsonc", ".json5")
 _YAML_SUFFIXES = (".yaml", ".yml")
@@ -29,6 +33,9 @@ _JSON_TOKEN = re.compile(
     r"""//[^\n]*|/\*.*?\*/|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[{}\[\]:,]|[^\s{}\[\]:,"'/]+""", re.DOTALL
 )
 _MERGE_TAG = "tag:yaml.org,2002:merge"
+_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_UNREADABLE = (ValueError, ArithmeticError, LookupError, AttributeError)
+"""What PyYAML lets through where a tag such as `!!bool` stands before a text that is none, or a month is the 13th."""
 
 KeyPath = tuple[str, ...]
 
@@ -194,6 +201,8 @@ def _plain(value: object, name: str, path: KeyPath = ()) -> object:
         raise ProfileError(f"{name} is nested too deeply for a profile.")
     if isinstance(value, float) and not math.isfinite(value):
         raise ProfileError(f"{name}: `{'.'.join(path)}` must be a finite number.")
+    if isinstance(value, int) and abs(value) > _MAX_NUMBER:
+        raise ProfileError(f"{name}: `{'.'.join(path)}` is a number larger than any setting may be.")
     if isinstance(value, dict):
         for key, item in value.items():
             _plain(item, name, (*path, key))
@@ -247,15 +256,22 @@ class _YamlReader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*path, str(number))) for number, item in enumerate(node.value, 1)]
-        try:
-            value = self._loader.construct_object(node)
-        except ValueError:  # a number of thousands of digits, a date with a 13th month
-            raise self._fail(node, f"`{'.'.join(path)}` is not a value that can be read; put it in quotes.") from None
+        value = self._scalar(node, ".".join(path))
         if value is not None and not isinstance(value, str | int | float):
             raise self._fail(node, f"`{'.'.join(path)}` reads as {type(value).__name__} in YAML; put it in quotes.")
         if isinstance(value, float) and not math.isfinite(value):
             raise self._fail(node, f"`{'.'.join(path)}` must be a finite number.")
+        if isinstance(value, int) and abs(value) > _MAX_NUMBER:
+            raise self._fail(node, f"`{'.'.join(path)}` is a number larger than any setting may be.")
         return value
+
+    def _scalar(self, node: yaml.Node, shown: str) -> Any:
+        if node.tag in _NUMBER_TAGS and len(node.value) > _MAX_NUMBER_LENGTH:
+            raise self._fail(node, f"`{shown}` is a number of {len(node.value):,} characters; no setting is so large.")
+        try:
+            return self._loader.construct_object(node)
+        except _UNREADABLE:
+            raise self._fail(node, f"`{shown}` is not a value that can be read; put it in quotes.") from None
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -280,7 +296,7 @@ class _YamlReader:
     def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self._fail(node, "a key must be a text.")
-        value = self._loader.construct_object(node)
+        value = self._scalar(node, node.value[:_MAX_NUMBER_LENGTH])
         if isinstance(value, str):
             return value
         if isinstance(value, int) and not isinstance(value, bool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,12 +92,19 @@ def show(name: str) -> str:
 
 
 def validate(file: str) -> list[str]:
-    """Notices on a profile file that can be used (settings without effect); raises ProfileError for one that cannot."""
+    """Notices on a profile file that can be used: settings without effect, programs it calls.
+
+    Raises ProfileError for one that cannot be used.
+    """
     loaded = _alone(file)
-    unsafe = loaded.profile.unsafe
+    notices = list(loaded.notices)
+    unsafe, hooks = loaded.profile.unsafe, loaded.profile.hooks
     if unsafe.input or unsafe.output:
-        return [*loaded.notices, "It hands unchecked words to ffmpeg, so a run with it needs --allow-unsafe-args."]
-    return list(loaded.notices)
+        notices.append("It hands unchecked words to ffmpeg, so a run with it needs --allow-unsafe-args.")
+    programs = dict.fromkeys(words[0] for words in (hooks.on_success, hooks.on_failure, hooks.on_end) if words)
+    if programs:
+        notices.append(f"It has programs called (`hooks`): {', '.join(map(json.dumps, programs))}.")
+    return notices
 
 
 def _alone(name: str) -> LoadedProfile:

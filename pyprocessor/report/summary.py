@@ -188,15 +188,17 @@ def _without_name(row: JobRow) -> str:
 # ---------------------------------------------------------------- text
 
 
-def text(summary: Summary, *, width: int = 80, looked_in: bytes | None = None) -> str:
+def text(summary: Summary, *, width: int = 80, looked_in: bytes | None = None, goes_on: bool = False) -> str:
     """The closing text: a table that fits `width` columns, but for paths, which stay whole; then each failure.
 
-    `looked_in` is the input, to be named where nothing was found in it.
+    `looked_in` is the input, to be named where nothing was found in it. `goes_on` says that the run is at work still.
     """
+    if goes_on and summary.settled == 0 and summary.left == 0:
+        return "The run is at work and has found nothing to do so far.\n"
     if summary.settled == 0 and summary.left == 0 and summary.exit_code not in _CUT_SHORT:
         lines = wrapped("\n".join(summary.troubles), width) if summary.troubles else []
         return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in lines)
-    lines = aligned(_rows(summary), width)
+    lines = aligned(_rows(summary, goes_on=goes_on), width)
     if summary.failures:
         lines += ["", "Failed:"]
     for failure in summary.failures:
@@ -243,7 +245,7 @@ def _nothing_done(summary: Summary, looked_in: bytes | None) -> str:
     )
 
 
-def _rows(summary: Summary) -> list[tuple[str, str]]:
+def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     rows = [("Done", wording.count(summary.succeeded, "file"))]
     for label, number in (
         ("Source kept", summary.kept_source),
@@ -257,7 +259,8 @@ def _rows(summary: Summary) -> list[tuple[str, str]]:
         if number:
             rows.append((label, wording.count(number, "file")))
     if summary.left:
-        rows.append(("Left to do", f"{wording.count(summary.left, 'file')}; the same command continues"))
+        how = "the run is at work on them" if goes_on else "the same command continues"
+        rows.append(("Left to do", f"{wording.count(summary.left, 'file')}; {how}"))
     rows += [("", f"{number:,} x {wording.one_line(reason)}") for reason, number in summary.skip_reasons]
     rows.append(("Time", wording.clock(summary.seconds)))
     if summary.succeeded:

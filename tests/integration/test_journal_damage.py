@@ -149,7 +149,7 @@ def test_damage_that_shows_late_is_marked(folder: StateFolder) -> None:
             for number in range(200):
                 journal.media(b"/in/%06d.mp4" % number, 1, 1)
 
-    with pytest.raises(JournalDamaged, match="Run the same command again"):
+    with pytest.raises(JournalDamaged, match="The next run sets"):
         meet_it()
     journal, told = open_journal(folder, wal=True)
     with journal:

@@ -173,6 +173,7 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     document = json.loads(call("status", "--output", output, "--json").stdout)
     assert (document["state"], document["left"], document["active"]) == ("paused_now", 3, 1)
     assert document["files"][0]["still"]
+    assert "3 files; the run is at work on them" in call("report", "--output", output).stdout
     cpu = sum(ffmpeg.cpu_times()[:2])
     until(lambda: standing(output)["snapshot"]["elapsed_seconds"] > document["elapsed_seconds"] + 2, "time to pass")
     assert stopped(ffmpeg)

@@ -82,7 +82,7 @@ def test_it_is_told_everywhere(inputs: Path, tmp_path: Path) -> None:
     job = ("--input", inputs, "--output", output, "--profile", "fast")
     assert_plain(call(*job), 0)
     random_bytes(journal_of(output))
-    assert_plain(call("report", "--output", output), 74, "is damaged", "Run the same command again")
+    assert_plain(call("report", "--output", output), 74, "is damaged", "The next run sets that file aside")
     assert_plain(call(*job, "--plan"), 0, "is damaged", "done already")
     quiet = call(*job, "--quiet", "--json")
     assert quiet.returncode == 0, quiet.stderr
@@ -108,7 +108,7 @@ def test_damage_in_the_midst_of_a_run(inputs: Path, tmp_path: Path, make_clip) -
             if beside.exists():
                 random_bytes(beside)
 
-    with pytest.raises(JournalDamaged, match="Run the same command again"):
+    with pytest.raises(JournalDamaged, match="The next run sets"):
         run(request(inputs, output), Recorder(on_started=damage))
     recorder = Recorder()
     assert run(request(inputs, output), recorder).exit_code == ExitCode.OK

@@ -52,8 +52,9 @@ def recorded(path: Path) -> list[dict[str, bytes]]:
     ]
 
 
-def test_each_file_and_the_run_are_told(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+def test_each_file_and_the_run_are_told(tmp_path: Path, make_clip, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """Success, failure and end; names with `;`, `$()`, quotes, a newline and bytes that are no text arrive as data."""
+    monkeypatch.setenv("PYPROCESSOR_REASON", "why a hook called us")
     folder = tmp_path / "in"
     canary = tmp_path / "owned"
     names = [
@@ -81,6 +82,7 @@ def test_each_file_and_the_run_are_told(tmp_path: Path, make_clip) -> None:  # t
     counts = ("EXIT_CODE", "SUCCEEDED", "FAILED", "OUTCOME")
     assert tuple(end[name] for name in counts) == (b"1", b"4", b"1", b"failed")
     assert end["OUTPUT"] == os.fsencode(tmp_path / "out")
+    assert "REASON" not in end
     assert not list(tmp_path.rglob("owned"))
 
 

@@ -188,6 +188,15 @@ SIGHTS = st.lists(
     ],
     limit=None,
 )
+@example(
+    sights=[
+        (0.0, 0, [], None, 0),
+        (0.0, 476, [(0, 16, 0, False, 0), (1, 0, 0, True, 0)], None, 1),
+        (0.5, 0, [(0, 0, 0, False, 0), (1, 0, 0, False, 0)], None, 0),
+        (0.5, 0, [(0, 164, 0, False, 0), (1, 0, 0, False, 0), (2, 4, 0, True, 0)], None, 0),
+    ],
+    limit=300,
+)
 def test_what_always_holds(
     sights: list[tuple[float, int, list[tuple[int, int, int, bool, int]], float | None, int]],
     limit: int | None,
@@ -216,7 +225,10 @@ def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequen
     stopped, ended, resumed = set(decision.suspend), set(decision.shed), set(decision.resume)
     assert stopped | ended | resumed <= ids
     assert len(stopped) + len(ended) + len(resumed) == len(stopped | ended | resumed)
-    ending = {order.job_id for order in before.shedding} & ids
+    # An order that nobody carried out for a second is held for lost, and its file for one that goes on.
+    ending = {order.job_id for order in decision.state.shedding} & ids - ended
+    told = {order.job_id for order in before.suspending}
+    stopping = {order.job_id for order in decision.state.suspending} - stopped | told & ended
     assert not (ended & {order.job_id for order in decision.state.shedding if order.seconds > 0})
     budget = reading.total_memory_bytes * 0.8
     others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
@@ -224,10 +236,9 @@ def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequen
     if ids - ending and not crowded:
         assert ids - ending - ended, "all files were ended"
         pausing = {file.job_id for file in files if file.suspended}
-        if ids - ending - pausing - {order.job_id for order in before.suspending}:
+        if ids - ending - pausing - stopping:
             going = ids - ending - ended - stopped - (pausing - {order.job_id for order in before.resuming})
-            # An order that nobody carried out for a second is held for lost, and its file for one that goes on.
-            assert going - {order.job_id for order in decision.state.suspending}, "nothing goes on"
+            assert going - stopping, "nothing goes on"
     if ended and reading.total_memory_bytes:
         over = reading.used_memory_bytes > budget
         assert over or reading.our_memory_bytes > 300 * MIB

@@ -157,6 +157,14 @@ def test_a_profile_with_unchecked_words_can_be_shown_and_checked(tmp_path: Path)
     assert any("--allow-unsafe-args" in notice for notice in profiles.validate(str(path)))
 
 
+def test_the_programs_that_a_profile_calls_are_named(tmp_path: Path) -> None:
+    """Also where they stand in what it extends."""
+    (tmp_path / "base.yaml").write_text("hooks: {on_end: [mail, me], on_success: [./mine, x]}")
+    path = tmp_path / "p.yaml"
+    path.write_text("extends: base.yaml")
+    assert profiles.validate(str(path)) == ['It has programs called (`hooks`): "./mine", "mail".']
+
+
 def test_unchecked_words_stand_where_they_belong() -> None:
     """Behind all of ours, before the input and before the output's name."""
     streams = (MappedStream((0, 0), "v", "libx264"),)

@@ -93,10 +93,11 @@ def test_services_have_what_the_page_promises(name: str) -> None:
 
 
 def test_exit_codes_are_taken_as_the_page_says() -> None:
-    """What systemd holds to be a success, and what is not begun anew."""
-    assert unit(SERVICES[0])["Service.SuccessExitStatus"] == [f"{ExitCode.TRY_AGAIN:d} {ExitCode.TERMINATED:d}"]
+    """What systemd holds to be a success, also when `pyprocessor stop` ended it, and what is not begun anew."""
+    stopped = f"{ExitCode.INTERRUPTED:d} {ExitCode.TERMINATED:d}"
+    assert unit(SERVICES[0])["Service.SuccessExitStatus"] == [f"{ExitCode.TRY_AGAIN:d} {stopped}"]
     watcher = unit(SERVICES[1])
-    assert watcher["Service.SuccessExitStatus"] == [f"{ExitCode.SOME_FAILED:d} {ExitCode.TERMINATED:d}"]
+    assert watcher["Service.SuccessExitStatus"] == [f"{ExitCode.SOME_FAILED:d} {stopped}"]
     assert watcher["Service.RestartPreventExitStatus"] == [f"{ExitCode.USAGE:d} {ExitCode.FFMPEG_UNUSABLE:d}"]
 
 

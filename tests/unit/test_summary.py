@@ -178,6 +178,17 @@ def test_nothing_to_do_is_said(journal: Journal, done: int, failed: int, said: s
     assert ("--retry-failed" in text) == bool(failed)
 
 
+def test_a_run_at_work_is_not_told_as_one_that_ended(journal: Journal) -> None:
+    """Neither with nothing found so far, nor with files left, which no other command is to continue."""
+    (run,) = journal.open_runs()
+    told = summary.text(summary.summarise(journal, run, now=1_700_000_100.0, log_of=lambda _: None), goes_on=True)
+    assert told == "The run is at work and has found nothing to do so far.\n"
+    add(journal, b"a.mov")
+    told = summary.text(summary.summarise(journal, run, now=1_700_000_100.0, log_of=lambda _: None), goes_on=True)
+    assert "1 file; the run is at work on them" in told
+    assert "continues" not in told
+
+
 def test_an_ended_run_keeps_its_own_counts_of_what_was_done_before(journal: Journal) -> None:
     """Files that a run was not asked for are not counted as done before it, when it is told of later either."""
     for name in (b"a", b"b", b"c"):
