@@ -23,6 +23,7 @@ from pyprocessor.models import ProcessIdentity
 from pyprocessor.publish.scratch import make_scratch, sweep_scratch
 
 PRELOADED = (
+    "pyprocessor.engine.stillborn",
     "pyprocessor.engine.worker",
     "pyprocessor.engine.scout",
     "pyprocessor.inspect.covers",

@@ -1,0 +1,29 @@
+"""What a process says that cannot begin because the engine was killed while it was starting it: nothing.
+
+The forkserver imports this once for all its children (see `child.PRELOADED`); nothing else does. A child whose orders
+end in the middle would print a traceback, though nothing is wrong with it: the engine is gone, and the next run tells.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from multiprocessing import spawn
+from types import TracebackType
+
+
+def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the error as Python does, unless the orders of multiprocessing ended before they were complete."""
+    if not (isinstance(error, (EOFError, pickle.UnpicklingError)) and _reads_orders(trace)):
+        sys.__excepthook__(kind, error, trace)
+
+
+def _reads_orders(trace: TracebackType | None) -> bool:
+    """Whether the innermost frame is where multiprocessing unpickles what a process is to do."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    main = getattr(spawn, "_main", None)
+    return trace is not None and main is not None and trace.tb_frame.f_code is main.__code__
+
+
+sys.excepthook = report

@@ -1,0 +1,45 @@
+"""Children of the forkserver whose engine is killed while it starts them: silent, as nothing is wrong with them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pyprocessor.engine.child import PRELOADED
+
+ENDS_EARLY = """
+import os, sys
+from multiprocessing import spawn
+import pyprocessor.engine.stillborn
+reader, writer = os.pipe()
+os.write(writer, {orders})
+os.close(writer)
+spawn._main(reader, None)
+"""
+
+
+def ended(program: str) -> subprocess.CompletedProcess[str]:
+    """A Python that ran this."""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("orders", [b"", b"\x80\x04\x95"])
+def test_orders_that_end_early_are_no_news(orders: bytes) -> None:
+    """The process ends without a word, but not with success."""
+    found = ended(ENDS_EARLY.format(orders=orders))
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", "")
+
+
+def test_any_other_error_is_told() -> None:
+    """Also an EOFError of another place."""
+    for program in ("1 / 0", "raise EOFError('elsewhere')"):
+        found = ended(f"import pyprocessor.engine.stillborn\n{program}")
+        assert found.returncode == 1
+        assert "Traceback" in found.stderr
+
+
+def test_the_forkserver_imports_it_first() -> None:
+    """What dies while the other modules are being imported is silent, too."""
+    assert PRELOADED[0] == "pyprocessor.engine.stillborn"
