@@ -206,7 +206,8 @@ def test_a_plain_pause_finishes_what_runs_and_starts_nothing(
     process = start(inputs, output, "--preset", "slower")
     encoding(process, output)
     assert_plain(call("pause", "--output", output), 0, "running files are finished")
-    until(lambda: not standing(output).get("files"), "the running file to be finished")
+    at_rest = {JobState.PENDING, JobState.SUCCEEDED}
+    until(lambda: set(states(output).values()) <= at_rest, "the running file to be published and the rest put back")
     done = standing(output)["snapshot"]["done"]
     elapsed = standing(output)["snapshot"]["elapsed_seconds"]
     until(lambda: standing(output)["snapshot"]["elapsed_seconds"] > elapsed + 2, "time to pass")
