@@ -1,23 +1,22 @@
 """Turns what the scout reports into findings: work to do, work already done, files that cannot be done and why.
 
-It reads the journal but never writes it, so the same code serves a run and `--plan`. It holds the scout: replaces it
-when it dies or goes silent, and charges that to the file that was open.
+What a file's finding is, the `judge` decides, from a journal that is read and never written, so that the same code
+serves a run and `--plan`. Here the scout is held: asked, replaced when it dies or goes silent, which is charged to the
+file that was open.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
-from typing import Protocol
 
-from pyprocessor.engine import retry
 from pyprocessor.engine.child import Child
-from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
+from pyprocessor.engine.findings import AlreadyDone, Finding, Trouble
+from pyprocessor.engine.judge import Costs, Judge
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.messages import (
     Candidate,
@@ -32,26 +31,11 @@ from pyprocessor.engine.messages import (
     PassedOver,
     ScoutSetup,
 )
-from pyprocessor.engine.place import Lies, Memory, Place, Question, place
-from pyprocessor.engine.scan import existing_output, order_key
+from pyprocessor.engine.place import Memory, Place, Question
+from pyprocessor.engine.scan import order_key
 from pyprocessor.engine.scout import scout_main
-from pyprocessor.engine.told import told
-from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.inspect.claims import check_claims
-from pyprocessor.inspect.contract import contract
-from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import (
-    Cost,
-    CostFeatures,
-    Job,
-    JobState,
-    MediaInfo,
-    Outcome,
-    OutcomeKind,
-    Source,
-    display,
-    job_id,
-)
+from pyprocessor.errors import FailureKind
+from pyprocessor.models import MediaInfo, Source, display
 from pyprocessor.tasks.base import Task
 
 INSPECTIONS_AHEAD = 48
@@ -59,13 +43,6 @@ INSPECTIONS_AHEAD = 48
 SCOUT_LIVES = 50
 REAP_SECONDS = 0.1
 """How long is waited for a scout that was killed: one that waits for a dead file system does not end even then."""
-NO_COST = Cost(0.0, 0, 0)
-
-
-class Costs(Protocol):
-    """What discovery asks of the cost model."""
-
-    def predict(self, features: CostFeatures, threads: int) -> Cost: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +80,7 @@ class Discovery:
         in_hand: Collection[str] = frozenset(),
     ) -> None:
         self._request = request
-        self._task = task
-        self._costs = costs
-        self._memory = memory
+        self._judge = Judge(request, task, costs, memory)
         self._context = context
         self._setup = ScoutSetup(
             root=request.input,
@@ -198,7 +173,7 @@ class Discovery:
 
     def retry_no_more(self) -> None:
         """From here on, files that failed are tried again only when they change."""
-        self._request = replace(self._request, retry_failed=False)
+        self._judge.retry_no_more()
 
     def take_up_held(self, now: float) -> Iterator[Finding]:
         """Look again at what was held."""
@@ -210,7 +185,7 @@ class Discovery:
 
     def _arrived(self, entry: Candidate | PassedOver) -> Iterator[Finding]:
         source = entry.source
-        row = self._row(source) if source is not None else None
+        row = self._judge.row(source) if source is not None else None
         busy = row if row is not None and row.id in self._in_hand else None
         asked = self._asking.get(source.path) if source is not None else None
         if source is not None and (busy is not None or asked is not None):
@@ -218,7 +193,7 @@ class Discovery:
         elif isinstance(entry, Candidate):
             yield from self._candidate(entry, {})
         else:
-            yield self._passed_over(entry)
+            yield self._judge.passed_over(entry)
 
     def _hold(self, entry: Candidate | PassedOver, source: Source, job: str, known: Source) -> None:
         """Hold what was found of a file that is in hand, unless the file is still as it is `known`."""
@@ -322,27 +297,13 @@ class Discovery:
         for candidate in candidates:
             yield from self._candidate(candidate, {})
         for passed in passed_over:
-            yield self._passed_over(passed)
-
-    def _passed_over(self, passed: PassedOver) -> Finding:
-        source = passed.source or Source(os.path.join(self._request.input, passed.relative), passed.relative, 0, 0)
-        row = self._row(source)
-        outcome = Outcome(OutcomeKind.SKIPPED, f"{display(passed.relative)} {passed.reason}.")
-        if passed.failure is not None:
-            if row is not None and self._failed_the_same(row, source):
-                return AlreadyDone(row)
-            outcome = replace(outcome, kind=OutcomeKind.FAILED, failure=passed.failure)
-        elif row is not None and row.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE):
-            return AlreadyDone(row)
-        elif row is not None and row.state is not JobState.SKIPPED:
-            return Untouched(self._job(source, row.output, row), outcome)
-        return Settled(self._job(source, row.output if row is not None else b"", row), outcome)
+            yield self._judge.passed_over(passed)
 
     def _candidate(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> Iterator[Finding]:
         """What the journal and the output folder say of it; nothing as long as the scout has to be asked."""
         source = candidate.source
         self._asking.pop(source.path, None)
-        found = self._place(candidate, answers)
+        found = self._judge.place(candidate, answers)
         if isinstance(found, Question):
             question = Compare(source, found.other)
             if self._compares:
@@ -355,7 +316,7 @@ class Discovery:
         if row is not None and row.id in self._in_hand:
             self._hold(candidate, source, row.id, row.source)
             return
-        if row is not None and self._failed_the_same(row, source):
+        if row is not None and self._judge.failed_the_same(row, source):
             yield AlreadyDone(row)
             return
         if found.left is not None and not self._told_left:
@@ -365,117 +326,22 @@ class Discovery:
                 f"beside {display(found.output)}; so do others like it.",
                 serious=False,
             )
-        known = self._known(source, found)
+        known = self._judge.known(source, found)
         if known is not None:
             yield known
             return
-        cached = self._memory.media(source.path, source.size_bytes, source.mtime_ns) if self._memory else None
+        cached = self._judge.cached(source)
         asking = _Asking(candidate, found)
-        if cached is None or (cached.media is None and self._request.retry_failed):
+        if cached is None:
             self._to_ask.append(asking)
             self._asking[source.path] = source
         else:
             yield self._inspected(asking, cached.media, cached.failure, cached.message, fresh=False)
 
-    def _place(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> Place | Question:
-        def lying(output: bytes) -> tuple[int, int] | None:
-            if output == candidate.output:
-                return candidate.existing
-            return existing_output(os.path.join(self._request.output, output))
-
-        return place(
-            candidate.source,
-            candidate.output,
-            row=self._row(candidate.source),
-            fingerprint=self._request.profile.fingerprint,
-            task=self._task.name,
-            memory=self._memory,
-            lying=lying,
-            same=answers,
-        )
-
-    def _known(self, source: Source, found: Place) -> Finding | None:
-        """What ends here because of what lies under its name; None for a file that is to be done."""
-        row, name = found.row, display(found.output)
-        done = row is not None and row.state is JobState.SUCCEEDED and row.output == found.output
-        job = self._job(source, found.output, row)
-        if found.lies is Lies.RIGHT:
-            assert found.made is not None
-            if row is not None and done and row.produced == found.made and self._unchanged(row, source):
-                return AlreadyDone(row)
-            return Adopted(job, found.made)
-        if self._request.overwrite:
-            return None
-        if found.lies is Lies.CHANGED:
-            note = f"{name} was changed after it was made and is left as it is; --overwrite makes it anew."
-            if row is not None and done:
-                return AlreadyDone(row, note)
-            return Settled(job, Outcome(OutcomeKind.SKIPPED, note))
-        if found.lies is Lies.FOREIGN:
-            reason = (
-                f"{display(source.relative)} was left alone: {name} already exists in the output folder and was not "
-                "made from it; --overwrite replaces it."
-            )
-            return Settled(job, Outcome(OutcomeKind.SKIPPED, reason))
-        return None
-
-    def _row(self, source: Source) -> JobRow | None:
-        return self._memory.job(job_id(source.path, self._task.name)) if self._memory is not None else None
-
-    def _unchanged(self, row: JobRow, source: Source) -> bool:
-        """Whether neither the source nor the profile has changed since the job was planned."""
-        return (row.source.size_bytes, row.source.mtime_ns, row.profile_fingerprint) == (
-            source.size_bytes,
-            source.mtime_ns,
-            self._request.profile.fingerprint,
-        )
-
-    def _failed_the_same(self, row: JobRow, source: Source) -> bool:
-        """Whether an earlier run ended this job without an output, and nothing gives reason to try again."""
-        if not self._unchanged(row, source):
-            return False
-        match row.state:
-            case JobState.FAILED | JobState.QUARANTINED:
-                again = retry.again_in_next_run(
-                    row.failure,
-                    attempts=row.attempts,
-                    failed_runs=row.failed_runs,
-                    settings=self._request.profile.errors,
-                )
-                return not self._request.retry_failed and not again
-            case JobState.KEPT_SOURCE:
-                return True
-            case _:
-                return False
-
     def _inspected(
         self, asking: _Asking, media: MediaInfo | None, failure: FailureKind | None, reason: str, *, fresh: bool
     ) -> Finding:
-        source, found = asking.candidate.source, asking.place
-        assert found is not None
+        source = asking.candidate.source
+        assert asking.place is not None
         self._asking.pop(source.path, None)
-        job = self._job(source, found.output, found.row)
-        if media is None:
-            kind = failure or FailureKind.BAD_INPUT
-            lasting = fresh and retry.lasting(kind)
-            return Settled(job, Outcome(OutcomeKind.FAILED, told(source, reason), kind), inspection_failed=lasting)
-        try:
-            check_claims(media, self._request.profile.input_limits, display(source.relative))
-            contract(self._request.profile, media)
-            features = self._task.features(self._request.profile, media)
-        except JobError as error:
-            outcome = Outcome(OutcomeKind.FAILED, told(source, str(error)), error.kind)
-            return Settled(replace(job, media=media), outcome)
-        cost = self._costs.predict(features, 1)
-        return Todo(replace(job, media=media, cost=cost), features, fresh, found.made)
-
-    def _job(self, source: Source, output: bytes, row: JobRow | None) -> Job:
-        """The job of a source; one that was planned under another path of the source goes on under its id."""
-        return Job(
-            id=row.id if row is not None else job_id(source.path, self._task.name),
-            task=self._task.name,
-            source=source,
-            output=output,
-            profile_fingerprint=self._request.profile.fingerprint,
-            cost=NO_COST,
-        )
+        return self._judge.inspected(source, asking.place, media, failure, reason, fresh=fresh)

@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.engine.child import Child
-from pyprocessor.engine.discovery import Costs, Discovery
+from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.findings import AlreadyDone, Finding, Settled, Trouble, Untouched
+from pyprocessor.engine.judge import Costs
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.lookout import lookout_main
 from pyprocessor.engine.messages import Found, Looked, LookoutSetup, Reappeared, Vanished
