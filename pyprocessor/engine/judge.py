@@ -21,7 +21,7 @@ from pyprocessor.engine.told import told
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.claims import check_claims
 from pyprocessor.inspect.contract import contract
-from pyprocessor.journal.rows import CachedMedia, JobRow
+from pyprocessor.journal.rows import CachedMedia, JobRow, PlanChange
 from pyprocessor.models import (
     Cost,
     CostFeatures,
@@ -178,11 +178,7 @@ class Judge:
 
     def _unchanged(self, row: JobRow, source: Source) -> bool:
         """Whether neither the source nor the profile has changed since the job was planned."""
-        return (row.source.size_bytes, row.source.mtime_ns, row.profile_fingerprint) == (
-            source.size_bytes,
-            source.mtime_ns,
-            self._request.profile.fingerprint,
-        )
+        return row.change(source, self._request.profile.fingerprint) is PlanChange.UNCHANGED
 
     def _job(self, source: Source, output: bytes, row: JobRow | None) -> Job:
         """The job of a source; one that was planned under another path of the source goes on under its id."""

@@ -7,7 +7,6 @@ which is no error. A move that no table allows is refused by a trigger and raise
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -16,7 +15,16 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.journal.database import Database, open_for_writing
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.records import encode, shape
-from pyprocessor.journal.rows import JobRow, Made, NameTaken, PlanChange, Planned, facts_text
+from pyprocessor.journal.rows import JobRow, Made, NameTaken, PlanChange, Planned
+from pyprocessor.journal.values import (
+    batch_values,
+    ending_values,
+    facts_values,
+    job_values,
+    made_values,
+    storable,
+    usage_values,
+)
 from pyprocessor.models import (
     Batch,
     Cost,
@@ -82,7 +90,7 @@ class Journal(JournalReader):
             "insert_run",
             {
                 "id": max(after, last.id if last is not None else 0) + 1,
-                "arguments": _storable(arguments),
+                "arguments": storable(arguments),
                 "pid": engine.pid,
                 "start_time": engine.start_time,
                 "started_at": self._clock(),
@@ -142,7 +150,7 @@ class Journal(JournalReader):
                 "shape": shape(MediaInfo),
                 "media": media,
                 "failure": failure,
-                "message": _storable(message),
+                "message": storable(message),
             },
         )
 
@@ -171,7 +179,7 @@ class Journal(JournalReader):
                 return self._write_plan("insert_job", PlanChange.NEW, job, media_seconds, profile_name)
             if known.state in _IN_HAND:
                 return Planned(PlanChange.IN_HAND, known)
-            change = _change(known, job)
+            change = known.change(job.source, job.profile_fingerprint)
             forgiven = {"forgive": forgive or change is not PlanChange.UNCHANGED}
             if change is not PlanChange.UNCHANGED or (again and known.final):
                 return self._write_plan("replan_job", change, job, media_seconds, profile_name, known, forgiven)
@@ -189,34 +197,11 @@ class Journal(JournalReader):
         previous: JobRow | None = None,
         forgiven: Mapping[str, object] | None = None,
     ) -> Planned | NameTaken:
-        values = {
-            "id": job.id,
-            "task": job.task,
-            "source_path": job.source.path,
-            "relative": job.source.relative,
-            "size": job.source.size_bytes,
-            "mtime_ns": job.source.mtime_ns,
-            "output": job.output,
-            "profile_fingerprint": job.profile_fingerprint,
-            "profile_name": _storable(profile_name),
-            "priority": job.priority,
-            "tenant": _storable(job.tenant),
-            "dependencies": json.dumps(job.dependencies),
-            "metadata": json.dumps(job.metadata),
-            "cpu_seconds": job.cost.cpu_seconds,
-            "memory_bytes": job.cost.memory_bytes,
-            "disk_bytes": job.cost.disk_bytes,
-            "media_seconds": media_seconds,
-            **(forgiven or {}),
-            **self._stamp(),
-        }
+        values = {**job_values(job, media_seconds, profile_name), **(forgiven or {}), **self._stamp()}
         if not self._database.insert_unless_taken(statement, values):
-            owner = self._database.row("output_owner", {"output": job.output})
+            owner = self.owner(job.output)
             assert owner is not None
-            owner_id, owner_source = owner
-            assert isinstance(owner_id, str)
-            assert isinstance(owner_source, bytes)
-            return NameTaken(job.output, owner_id, owner_source)
+            return NameTaken(job.output, owner.id, owner.source.path)
         if previous is not None and change is PlanChange.UNCHANGED:
             self.add_event("reset", "It is done again.", job.id)
         elif previous is not None:
@@ -241,31 +226,18 @@ class Journal(JournalReader):
         """PENDING to SUCCEEDED: the output is there already. The job is then of no run that this journal knows."""
         with self.transaction():
             self._database.write("insert_forgotten_run", {"now": self._clock()})
-            hit = self._hit("adopt_job", {"id": job_id, **_facts(facts)})
+            hit = self._hit("adopt_job", {"id": job_id, **facts_values(facts)})
             if hit:
                 self._database.write("remember_output", {"id": job_id})
         return hit
 
     def claim(self, job_id: str, facts: OutputFacts) -> bool:
         """Notes that what lies under a PENDING job's name was made of its source, so that it may be replaced."""
-        return self._hit("claim_output", {"id": job_id, **_facts(facts)})
+        return self._hit("claim_output", {"id": job_id, **facts_values(facts)})
 
     def remember_output(self, made: Made) -> None:
         """Notes what was made under a name, where this journal did not see it being made."""
-        source = made.source
-        self._database.write(
-            "insert_output",
-            {
-                "output": made.output,
-                "source_path": source.path,
-                "relative": source.relative,
-                "source_size": source.size_bytes,
-                "source_mtime_ns": source.mtime_ns,
-                "profile_fingerprint": made.profile_fingerprint,
-                "task": made.task,
-                **_facts(made.facts),
-            },
-        )
+        self._database.write("insert_output", made_values(made))
 
     # ------------------------------------------------------------ batches
 
@@ -274,15 +246,10 @@ class Journal(JournalReader):
         self._database.write(
             "insert_batch",
             {
-                "run_id": self.run_id,
-                "id": batch.id,
-                "jobs": len(batch.job_ids),
-                "slots": batch.slots,
-                "threads": batch.threads,
-                "memory_budget_bytes": batch.memory_budget_bytes,
                 "worker_pid": worker.pid,
                 "worker_start_time": worker.start_time,
-                "now": self._clock(),
+                **batch_values(batch),
+                **self._stamp(),
             },
         )
 
@@ -328,12 +295,12 @@ class Journal(JournalReader):
     def grant(self, job_id: str, attempt_id: int, facts: OutputFacts) -> bool:
         """RUNNING to PUBLISHING: the intent, written before the worker may publish. The facts tell the output again
         after a crash between rename and report. False where another attempt has the job: that worker gets no grant."""
-        return self._hit("grant_job", {"id": job_id, "attempt_id": attempt_id, **_facts(facts)})
+        return self._hit("grant_job", {"id": job_id, "attempt_id": attempt_id, **facts_values(facts)})
 
     def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
         """PUBLISHING to SUCCEEDED. `usage` is None where the attempt's end was not seen (a recovery)."""
         with self.transaction():
-            hit = self._hit("succeed_job", {"id": job_id, "attempt_id": attempt_id, **_facts(facts)})
+            hit = self._hit("succeed_job", {"id": job_id, "attempt_id": attempt_id, **facts_values(facts)})
             if hit:
                 self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
                 self._database.write("remember_output", {"id": job_id})
@@ -343,7 +310,7 @@ class Journal(JournalReader):
         """Ends a job as skipped, kept_source, failed, quarantined or cancelled: a waiting one without an attempt, a
         running one with its own."""
         failed = outcome.kind is OutcomeKind.FAILED
-        values = {"id": job_id, "state": _FINISHES[outcome.kind].value, "failed": failed, **_ending(outcome)}
+        values = {"id": job_id, "state": _FINISHES[outcome.kind].value, "failed": failed, **ending_values(outcome)}
         if attempt_id is None:
             return self._hit("finish_waiting_job", values)
         with self.transaction():
@@ -368,7 +335,7 @@ class Journal(JournalReader):
             "charge": charge,
             "crashed": outcome.failure is FailureKind.CRASH,
             "shed": outcome.kind is OutcomeKind.SHED,
-            **_ending(outcome),
+            **ending_values(outcome),
         }
         with self.transaction():
             hit = self._hit("requeue_running_job", values)
@@ -384,10 +351,8 @@ class Journal(JournalReader):
                 "now": self._clock(),
                 "outcome": outcome.kind.value,
                 "charge": charge,
-                "wall_seconds": None if usage is None else usage.wall_seconds,
-                "cpu_seconds": None if usage is None else usage.cpu_seconds,
-                "peak_memory_bytes": None if usage is None else usage.peak_memory_bytes,
-                **_ending(outcome),
+                **usage_values(usage),
+                **ending_values(outcome),
             },
         )
 
@@ -416,7 +381,7 @@ class Journal(JournalReader):
                 "run_id": self.run_id,
                 "at": self._clock(),
                 "kind": kind,
-                "text": _storable(text),
+                "text": storable(text),
                 "job_id": job_id,
                 "batch_id": batch_id,
                 "reading": None if reading is None else encode(reading),
@@ -431,24 +396,3 @@ class Journal(JournalReader):
 
     def _stamp(self) -> dict[str, object]:
         return {"run_id": self.run_id, "now": self._clock()}
-
-
-def _change(known: JobRow, job: Job) -> PlanChange:
-    if (known.source.size_bytes, known.source.mtime_ns) != (job.source.size_bytes, job.source.mtime_ns):
-        return PlanChange.SOURCE_CHANGED
-    if known.profile_fingerprint != job.profile_fingerprint:
-        return PlanChange.PROFILE_CHANGED
-    return PlanChange.UNCHANGED
-
-
-def _facts(facts: OutputFacts) -> dict[str, object]:
-    return {"size": facts.size_bytes, "mtime_ns": facts.mtime_ns, "facts": facts_text(facts)}
-
-
-def _ending(outcome: Outcome) -> dict[str, object]:
-    return {"failure": outcome.failure, "reason": _storable(outcome.reason)}
-
-
-def _storable(text: str) -> str:
-    """SQLite takes no lone surrogates, which text with an odd file name can hold: they come out escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -69,11 +69,6 @@ SELECT state, count(*) FROM jobs GROUP BY state
 -- name: counts_of_run
 SELECT state, count(*) FROM jobs WHERE run_id = :run_id GROUP BY state
 
--- name: output_owner
-SELECT id, source_path FROM jobs
-WHERE output = :output
-    AND state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND output <> x''
-
 -- name: owner
 SELECT * FROM jobs
 WHERE output = :output

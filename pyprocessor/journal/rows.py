@@ -99,6 +99,14 @@ class JobRow:
     def final(self) -> bool:
         return self.state in FINAL_STATES
 
+    def change(self, source: Source, profile_fingerprint: str) -> PlanChange:
+        """What is another than when it was last planned: the source (size, mtime), the profile, or nothing."""
+        if (self.source.size_bytes, self.source.mtime_ns) != (source.size_bytes, source.mtime_ns):
+            return PlanChange.SOURCE_CHANGED
+        if self.profile_fingerprint != profile_fingerprint:
+            return PlanChange.PROFILE_CHANGED
+        return PlanChange.UNCHANGED
+
     @classmethod
     def from_row(cls, row: Row) -> JobRow:
         return cls(

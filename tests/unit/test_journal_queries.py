@@ -74,7 +74,7 @@ def states_of(text: str) -> list[set[str]]:
 def test_the_states_in_sql_are_the_states_in_python() -> None:
     """The owners of a name and the final states are spelt out in SQL as the models have them."""
     assert states_of(SCHEMA) == [{str(state) for state in OWNING}]
-    assert states_of(QUERIES["output_owner"]) == [{str(state) for state in OWNING}]
+    assert states_of(QUERIES["owner"]) == [{str(state) for state in OWNING}]
     final, owning = states_of(QUERIES["reset_job"])
     assert final == {str(state) for state in FINAL_STATES}
     assert owning == {str(state) for state in OWNING}
@@ -92,7 +92,7 @@ def test_counts_has_a_field_for_each_state() -> None:
     ("name", "index"),
     [
         ("job", "sqlite_autoindex_jobs_1"),
-        ("output_owner", "jobs_output"),
+        ("owner", "jobs_output"),
         ("reset_job", "jobs_output"),
         ("jobs_page_in_state", "jobs_state"),
         ("ids_page_in_state", "jobs_state"),
