@@ -10,7 +10,6 @@ journal nor the terminal: everything it has to say goes over the pipe.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import selectors
@@ -19,11 +18,11 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 
+from pyprocessor.engine.attempt import Attempt
 from pyprocessor.engine.awake import AwakeClock
 from pyprocessor.engine.joblog import write_crash_log, write_job_log
 from pyprocessor.engine.messages import (
@@ -58,15 +57,10 @@ from pyprocessor.engine.told import told
 from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
-from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Source, Usage
-from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import OutputSeal, discard, persist_intent, seal
-from pyprocessor.publish.publish import publish
-from pyprocessor.publish.receipts import Receipt, ReceiptWriter
+from pyprocessor.models import Outcome, OutcomeKind, OutputFacts
+from pyprocessor.publish.receipts import ReceiptWriter
 from pyprocessor.publish.state_folder import write_refused
-from pyprocessor.recipes.growth import output_limit_bytes
-from pyprocessor.tasks.base import Step, Work
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.base import Step
 
 PROGRESS_INTERVAL_SECONDS = 0.5
 POLL_SECONDS = 0.5
@@ -80,29 +74,6 @@ _SAID_OF_THE_SOURCE = frozenset(
     {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH},
 )
 """Failures that a source in the course of being replaced may bring about."""
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One job being done: its task's generator, its ffmpeg while there is one, and what it took so far."""
-
-    item: WorkItem
-    work: Work
-    steps: Generator[Step, Finished, OutputFacts]
-    began: float
-    step: Step | None = None
-    run: FfmpegRun | None = None
-    told: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    facts: OutputFacts | None = None
-    killed: bool = False
-    kept: bool = False
-    """Whether the output stays among the partials, for the next run to publish."""
-    transcript: list[str] = field(default_factory=list)
-
-    def usage(self) -> Usage:
-        return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
 
 
 def worker_main(connection: Connection, setup: WorkerSetup) -> None:
@@ -133,9 +104,9 @@ class _Worker:
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
         self._waiting: deque[WorkItem] = deque()
-        self._running: list[_Attempt] = []
-        self._to_verify: deque[tuple[_Attempt, Finished]] = deque()
-        self._to_publish: dict[str, _Attempt] = {}
+        self._running: list[Attempt] = []
+        self._to_verify: deque[tuple[Attempt, Finished]] = deque()
+        self._to_publish: dict[str, Attempt] = {}
         self._receipts = ReceiptWriter(setup.receipts, setup.run_id)
         self._environment = environment(os.environ)
         self._accepting = True
@@ -241,7 +212,7 @@ class _Worker:
             self._selector.select(0.01)
             self._clock.turn()
         for attempt in (*self._running, *(a for a, _ in self._to_verify), *self._to_publish.values()):
-            _discard(attempt)
+            attempt.discard()
 
     # ------------------------------------------------------------ one attempt
 
@@ -251,13 +222,9 @@ class _Worker:
 
     def _start(self, item: WorkItem) -> None:
         self._connection.send(Started(item.job_id))
-        work = Work(
-            item.job_id, item.source, item.media, self._setup.profile, item.threads, self._setup.partials, item.partial
-        )
-        attempt = _Attempt(item, work, task(item.task).run(work), time.monotonic())
-        self._advance(attempt, None)
+        self._advance(Attempt.begin(item, self._setup), None)
 
-    def _resume(self, attempt: _Attempt, finished: Finished) -> None:
+    def _resume(self, attempt: Attempt, finished: Finished) -> None:
         attempt.killed = finished.killed
         if self._ending:
             self._interrupted(attempt)
@@ -267,11 +234,11 @@ class _Worker:
             self._shed.discard(attempt.item.job_id)
             self._advance(attempt, finished)
 
-    def _advance(self, attempt: _Attempt, finished: Finished | None) -> None:
+    def _advance(self, attempt: Attempt, finished: Finished | None) -> None:
         """Run the task up to its next ffmpeg or its end."""
         self._guarded(attempt, partial(self._go_on, attempt, finished))
 
-    def _go_on(self, attempt: _Attempt, finished: Finished | None) -> None:
+    def _go_on(self, attempt: Attempt, finished: Finished | None) -> None:
         try:
             attempt.step = next(attempt.steps) if finished is None else attempt.steps.send(finished)
         except StopIteration as stop:
@@ -279,7 +246,7 @@ class _Worker:
         else:
             self._spawn(attempt, attempt.step)
 
-    def _guarded(self, attempt: _Attempt, act: Callable[[], None]) -> None:
+    def _guarded(self, attempt: Attempt, act: Callable[[], None]) -> None:
         """Do something for one attempt; whatever goes wrong with it ends this attempt alone."""
         try:
             act()
@@ -295,7 +262,7 @@ class _Worker:
             attempt.transcript.append(traceback.format_exc())
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
 
-    def _spawn(self, attempt: _Attempt, step: Step) -> None:
+    def _spawn(self, attempt: Attempt, step: Step) -> None:
         command = argv(step.invocation, self._setup.ffmpeg)
         attempt.transcript.append(" ".join(ascii(part) for part in command))
         run = FfmpegRun(
@@ -305,7 +272,7 @@ class _Worker:
             clock=self._clock,
             stall_seconds=attempt.item.stall_seconds,
             wall_limit_seconds=attempt.item.wall_limit_seconds,
-            output_limit_bytes=_output_limit(attempt),
+            output_limit_bytes=attempt.output_limit_bytes(),
         )
         attempt.run = run
         run.register(self._selector)
@@ -322,10 +289,7 @@ class _Worker:
             finished = run.poll(self._clock())
             if finished is not None:
                 self._running.remove(attempt)
-                attempt.run = None
-                attempt.cpu_seconds += finished.cpu_seconds
-                attempt.peak_memory_bytes = max(attempt.peak_memory_bytes, finished.peak_memory_bytes)
-                attempt.transcript.append(finished.stderr_text)
+                attempt.ffmpeg_ended(finished)
                 if attempt.step is not None and attempt.step.last:
                     self._to_verify.append((attempt, finished))
                     self._connection.send(Encoded(attempt.item.job_id))
@@ -339,60 +303,35 @@ class _Worker:
 
     # ------------------------------------------------------------ how an attempt ends
 
-    def _verified(self, attempt: _Attempt, facts: OutputFacts) -> None:
-        if not _unchanged(attempt.item.source, where_gone=False):
+    def _verified(self, attempt: Attempt, facts: OutputFacts) -> None:
+        if not attempt.source_unchanged(where_gone=False):
             self._end(attempt, SOURCE_CHANGED)
             return
-        sealed = seal(attempt.work.partial_path)
-        attempt.facts = replace(facts, size_bytes=sealed.size_bytes, mtime_ns=sealed.mtime_ns)
+        facts = attempt.seal(facts)
         self._to_publish[attempt.item.job_id] = attempt
-        self._connection.send(Verified(attempt.item.job_id, attempt.facts))
+        self._connection.send(Verified(attempt.item.job_id, facts))
 
-    def _publish(self, attempt: _Attempt, may_replace: bool) -> None:
+    def _publish(self, attempt: Attempt, may_replace: bool) -> None:
         """Give the output its name. Where the disk does not take that, it is kept: it is verified, and what the engine
         has journaled lets the next run do it."""
         try:
-            self._give_name(attempt, may_replace)
+            facts = attempt.publish(self._setup, self._receipts, may_replace=may_replace)
         except PublishError as error:
             kind, message = self._whose_trouble(error.kind, str(error))
             attempt.kept = kind is FailureKind.DISK
             raise PublishError(kind, message) from error
+        self._connection.send(Published(attempt.item.job_id, facts, attempt.usage()))
 
-    def _give_name(self, attempt: _Attempt, may_replace: bool) -> None:
-        facts, item = attempt.facts, attempt.item
-        assert facts is not None
-        persist_intent(self._setup.journal_log)
-        self._receipts.append(
-            Receipt(
-                output=item.output,
-                size_bytes=facts.size_bytes,
-                mtime_ns=facts.mtime_ns,
-                source=item.source,
-                profile_fingerprint=self._setup.profile.fingerprint,
-                task=item.task,
-            )
-        )
-        found = publish(
-            attempt.work.partial_path,
-            os.path.join(self._setup.output_root, item.output),
-            seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
-            replace=may_replace,
-            bounds=Bounds(self._setup.output_root, item.source),
-        )
-        facts = replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
-        self._connection.send(Published(item.job_id, facts, attempt.usage()))
-
-    def _failed(self, attempt: _Attempt, kind: FailureKind, message: str) -> None:
+    def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
         if self._ending:
             self._interrupted(attempt)
             return
-        source = attempt.item.source
-        if kind in _SAID_OF_THE_SOURCE and not _unchanged(source, where_gone=True):
+        if kind in _SAID_OF_THE_SOURCE and not attempt.source_unchanged(where_gone=True):
             # What was wrong with it may be that it was being replaced.
             self._end(attempt, SOURCE_CHANGED)
             return
         kind, message = self._whose_trouble(kind, message)
-        message = told(source, message)
+        message = told(attempt.item.source, message)
         write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
 
@@ -405,31 +344,11 @@ class _Worker:
                     return FailureKind.DISK, refused
         return kind, message
 
-    def _interrupted(self, attempt: _Attempt) -> None:
+    def _interrupted(self, attempt: Attempt) -> None:
         self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, "The run was stopped."))
 
-    def _end(self, attempt: _Attempt, outcome: Outcome) -> None:
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         attempt.steps.close()
         if not attempt.kept:
-            _discard(attempt)
+            attempt.discard()
         self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed))
-
-
-def _output_limit(attempt: _Attempt) -> int:
-    work = attempt.work
-    return output_limit_bytes(work.profile.input_limits, task(attempt.item.task).features(work.profile, work.media))
-
-
-def _discard(attempt: _Attempt) -> None:
-    """Remove what the attempt made so far; where that is refused, the next run tries again and tells."""
-    with contextlib.suppress(PublishError):
-        discard(attempt.work.partial_path)
-
-
-def _unchanged(source: Source, *, where_gone: bool) -> bool:
-    """Whether the source is still what was planned; `where_gone` is the answer where it cannot be looked at."""
-    try:
-        now = os.stat(source.path)
-    except OSError:
-        return where_gone
-    return (now.st_size, now.st_mtime_ns) == (source.size_bytes, source.mtime_ns)

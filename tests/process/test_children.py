@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from pyprocessor.engine import attempt, scout
 from pyprocessor.engine import child as child_module
-from pyprocessor.engine import scout, worker
 from pyprocessor.engine.child import Child, context
 from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PublishError
 from pyprocessor.inspect import probe as probe_module
@@ -221,7 +221,7 @@ def test_a_partial_that_cannot_be_removed_ends_one_job(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, standin_ffmpeg: str
 ) -> None:
     """The job fails for its own reason, its process lives on, and the others are done."""
-    monkeypatch.setattr(worker, "discard", refuse)
+    monkeypatch.setattr(attempt, "discard", refuse)
     (inputs / "a.mov").rename(inputs / "standin-fail.mov")
     recorder = Recorder()
     asked = request(inputs, tmp_path / "out", profile=profile(), tool_path=standin_ffmpeg)
@@ -235,7 +235,7 @@ def test_an_output_that_cannot_be_sealed_ends_one_job(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is refused after the verification is told as what it is."""
-    monkeypatch.setattr(worker, "seal", refuse)
+    monkeypatch.setattr(attempt, "seal", refuse)
     run(request(inputs, tmp_path / "out", profile=profile()), start_method="fork")
     for relative, row in rows(tmp_path / "out").items():
         assert (row.state, row.failure, row.crashes) == (JobState.FAILED, FailureKind.PERMISSION, 0)
@@ -252,7 +252,7 @@ def test_a_defect_in_a_batch_process_leaves_its_traceback_in_the_logs(
     def break_down(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(worker, "_Attempt", break_down)
+    monkeypatch.setattr(attempt.Attempt, "begin", break_down)
     run(request(inputs, tmp_path / "out"), start_method="fork")
     assert set(states(tmp_path / "out").values()) == {JobState.QUARANTINED}
     logs = list((tmp_path / "out" / ".pyprocessor" / "logs").glob("crash-*.log"))

@@ -12,7 +12,7 @@ import os
 import signal
 from typing import Any
 
-from pyprocessor.engine import worker
+from pyprocessor.engine import attempt, worker
 from pyprocessor.publish.publish import publish
 
 _ENGINE = os.getppid()
@@ -45,13 +45,14 @@ def _set(named: str) -> None:
             _die(output, engine=engine)
         return found
 
-    def spawned(of: Any, attempt: Any, step: Any) -> None:
-        spawn(of, attempt, step)
+    def spawned(of: Any, begun: Any, step: Any) -> None:
+        spawn(of, begun, step)
         if point == "spawned":
-            _die(attempt.item.output, engine=engine)
+            _die(begun.item.output, engine=engine)
 
-    patched: Any = worker
+    patched: Any = attempt
     patched.publish = published
+    patched = worker
     patched._Worker._spawn = spawned
 
 
