@@ -1,17 +1,44 @@
-"""What the operating system tells of a child process, on Linux from /proc, elsewhere through psutil."""
+"""A child process: starting it, and what the operating system tells of it, on Linux from /proc, elsewhere through
+psutil."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 
-from pyprocessor.models import ProcessIdentity
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models import ProcessIdentity, display
 
 ON_LINUX = sys.platform == "linux"
 
 _OOM_SCORE_RAISE = 500
 """On the kernel's scale of 0 to 1000: enough that an ffmpeg is chosen before the process that runs the batch."""
+
+
+def spawn(
+    argv: Sequence[bytes | str], cwd: bytes | str | None, env: Mapping[str, str] | None
+) -> subprocess.Popen[bytes]:
+    """Start a child with pipes for what it says and nothing to read; raises JobError where it cannot be started."""
+    try:
+        # Without preexec_fn, and so by vfork: a fork of a large parent would copy its page tables.
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+    except OSError as error:
+        scarce = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+        kind = FailureKind.RESOURCE if scarce else FailureKind.INFRASTRUCTURE
+        what = display(os.fsencode(error.filename or argv[0]))
+        raise JobError(kind, f"ffmpeg could not be started: {error.strerror} ({what}).") from error
 
 
 def pidfd(pid: int) -> int | None:

@@ -13,17 +13,14 @@ sign of life.
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.process import (
     ON_LINUX,
     descendants,
@@ -32,11 +29,12 @@ from pyprocessor.ffmpeg.process import (
     prefer_as_oom_victim,
     process_identity,
     signal_process,
+    spawn,
     written_bytes,
 )
 from pyprocessor.ffmpeg.progress import Progress, ReportReader
 from pyprocessor.ffmpeg.stderr import StderrLog
-from pyprocessor.models import ProcessIdentity, Usage, display
+from pyprocessor.models import ProcessIdentity, Usage
 
 _READ_BYTES = 64 * 1024
 """A pipe's capacity on Linux, so one read empties it."""
@@ -115,7 +113,7 @@ class FfmpegRun:
         self._stall_seconds = stall_seconds
         self._wall_limit_seconds = wall_limit_seconds
         self._output_limit_bytes = output_limit_bytes
-        self._process = _spawn(argv, cwd, env)
+        self._process = spawn(argv, cwd, env)
         self._pid = self._process.pid
         self._began = self._alive_at = clock()
         self._identity = process_identity(self._pid)
@@ -377,27 +375,3 @@ def run_once(
                 selector.select(_POLL_SECONDS)
             raise
     return finished
-
-
-# ---------------------------------------------------------------- processes
-
-
-def _spawn(
-    argv: Sequence[bytes | str], cwd: bytes | str | None, env: Mapping[str, str] | None
-) -> subprocess.Popen[bytes]:
-    try:
-        # Without preexec_fn, and so by vfork: a fork of a large parent would copy its page tables.
-        return subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-        )
-    except OSError as error:
-        scarce = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-        kind = FailureKind.RESOURCE if scarce else FailureKind.INFRASTRUCTURE
-        what = display(os.fsencode(error.filename or argv[0]))
-        raise JobError(kind, f"ffmpeg could not be started: {error.strerror} ({what}).") from error
