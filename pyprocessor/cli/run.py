@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 Parsed = TypeVar("Parsed")
 WATCHED_MIN_AGE_SECONDS = 10.0
 """How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
+FAREWELL_SECONDS = 2.0
+"""How long a run that cannot end by itself may take to say so."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
 
 
@@ -89,7 +92,30 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
     with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
-        return Engine(request, Several((screen, log))).run()
+        return Engine(request, Several((screen, log)), last_resort=_Stuck(screen, session)).run()
+
+
+class _Stuck:
+    """Speaks for a run that waits for its disk, where its log lies as well: on the screen alone."""
+
+    def __init__(self, screen: Bars | Lines | JsonLines, session: Session) -> None:
+        self._screen = screen
+        self._session = session
+
+    def tell(self, level: str, text: str) -> None:
+        self._screen.notice(level, text)
+
+    def leave(self, exit_code: ExitCode, text: str) -> None:
+        # What stands on the screen may hang, too: the program ends all the same.
+        farewell = threading.Thread(target=self._say_farewell, args=(exit_code, text), daemon=True)
+        farewell.start()
+        farewell.join(FAREWELL_SECONDS)
+        os._exit(exit_code)
+
+    def _say_farewell(self, exit_code: ExitCode, text: str) -> None:
+        self._screen.close()
+        self._session.fail(text, exit_code)
+        sys.stdout.flush()
 
 
 def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool) -> None:

@@ -1,8 +1,9 @@
 """The control socket of a run: whoever may use the state folder asks it how it stands, or to pause, go on, or stop.
 
 Nothing here blocks. The loop waits on `sources`, has `hear` give what was asked, and calls `send` once what followed is
-in the journal. A connection carries one request. One that says nothing, half a line, too much or nonsense, or that goes
-away, is closed; one of too many takes the place of the oldest.
+in the journal. While the loop hangs its deputy, another thread, uses `listen` and `answer_at_once`. A connection
+carries one request. One that says nothing, half a line, too much or nonsense, or that goes away, is closed; one of too
+many takes the place of the oldest.
 
 The socket is in place from the start of a run to its end. One that a dead engine left is replaced: only the run that
 holds the output gets here. Where a socket cannot be made (some network file systems have none, Windows' Python neither)
@@ -15,8 +16,10 @@ import contextlib
 import os
 import socket
 import stat
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from typing import Any
 
 from pyprocessor.engine.protocol import REQUEST_BYTES, Answer, Request, answer_line, parse_request
@@ -34,12 +37,14 @@ DEAF_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One connection. `to_send` is what is left of its answer, None as long as there is none."""
+    """One connection. `to_send` is what is left of its answer, None as long as there is none; `at_once` says that it
+    waits for nothing."""
 
     socket: socket.socket
     expires: float
     received: bytearray = field(default_factory=bytearray)
     to_send: bytes | None = None
+    at_once: bool = False
 
 
 class Control:
@@ -47,6 +52,7 @@ class Control:
 
     def __init__(self, folder: bytes) -> None:
         self.problem: str | None = None
+        self._lock = threading.RLock()
         self._listener: socket.socket | None = None
         self._clients: list[Client] = []
         self._deaf_until = 0.0
@@ -83,28 +89,46 @@ class Control:
 
     def sources(self, now: float) -> list[Any]:
         """What to wait on."""
-        asking = [client.socket for client in self._clients if client.to_send is None]
-        return [self._listener, *asking] if self._listener is not None and now >= self._deaf_until else asking
+        with self._lock:
+            asking = [client.socket for client in self._clients if client.to_send is None]
+            return [self._listener, *asking] if self._listener is not None and now >= self._deaf_until else asking
 
     def hear(self, heard: Collection[Any], now: float) -> list[tuple[Client, Request]]:
         """What was asked; each is to be answered. Connections that took too long are closed."""
-        for client in tuple(self._clients):
-            if now > client.expires:
-                self._drop(client)
-        ready = [client for client in self._clients if client.socket in heard]
-        if self._listener is not None and self._listener in heard:
-            # A request is mostly there by the time that its connection is.
-            ready += self._let_in(self._listener, now)
-        asked = []
-        for client in ready:
-            line = self._line(client) if client in self._clients else None
-            if line is None:
-                continue
-            try:
-                asked.append((client, parse_request(line)))
-            except ValueError as error:
-                self.answer(client, Answer(False, str(error)))
-        return asked
+        with self._lock:
+            for client in tuple(self._clients):
+                if now > client.expires:
+                    self._drop(client)
+            ready = [client for client in self._clients if client.socket in heard]
+            if self._listener is not None and self._listener in heard:
+                # A request is mostly there by the time that its connection is.
+                ready += self._let_in(self._listener, now)
+            asked = []
+            for client in ready:
+                line = self._line(client) if client in self._clients else None
+                if line is None:
+                    continue
+                try:
+                    asked.append((client, parse_request(line)))
+                except ValueError as error:
+                    self.answer(client, Answer(False, str(error)))
+            return asked
+
+    def listen(self, now: float) -> list[tuple[Client, Request]]:
+        """What was asked up to now, as `hear` gives it; what is left of earlier answers is sent on."""
+        with self._lock:
+            for client in tuple(self._clients):
+                if client.at_once:
+                    self._push(client)
+            return self.hear(wait(self.sources(now), timeout=0), now)
+
+    def answer_at_once(self, client: Client, answer: Answer) -> None:
+        """Send an answer without waiting for the journal."""
+        with self._lock:
+            self.answer(client, answer)
+            client.at_once = True
+            if client in self._clients:
+                self._push(client)
 
     def answer(self, client: Client, answer: Answer) -> None:
         """Have the answer sent by the next `send`."""
@@ -112,17 +136,10 @@ class Control:
 
     def send(self) -> None:
         """Send what is to be sent, as far as it is taken; what is left is tried again the next time."""
-        for client in tuple(self._clients):
-            if client.to_send is None:
-                continue
-            try:
-                client.to_send = client.to_send[client.socket.send(client.to_send) :]
-            except BlockingIOError:
-                continue
-            except OSError:
-                client.to_send = b""  # nobody is there to take it
-            if not client.to_send:
-                self._drop(client)
+        with self._lock:
+            for client in tuple(self._clients):
+                if client.to_send is not None:
+                    self._push(client)
 
     def close(self) -> None:
         """Close all connections and remove the socket, unless another is there by now."""
@@ -137,6 +154,17 @@ class Control:
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
+
+    def _push(self, client: Client) -> None:
+        assert client.to_send is not None
+        try:
+            client.to_send = client.to_send[client.socket.send(client.to_send) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            client.to_send = b""  # nobody is there to take it
+        if not client.to_send:
+            self._drop(client)
 
     def _let_in(self, listener: socket.socket, now: float) -> list[Client]:
         new = []

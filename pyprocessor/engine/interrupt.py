@@ -60,6 +60,29 @@ class Interrupts:
             orders.append(self._came.popleft())
         return orders
 
+    def deaf(self) -> None:
+        """To be called first by the thread that is to call `overheard`."""
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
+
+    def overheard(self) -> list[Order]:
+        """What signals asked for since the last call while the main thread hangs in a call to the system; for another
+        thread. The main thread takes it all the same when it is back."""
+        orders = []
+        # A signal for a thread that waits for a disk is not delivered until that answers. This one takes its place, so
+        # that the same one can come once more: the system keeps but one of a kind.
+        while self._previous and hasattr(signal, "sigtimedwait"):
+            caught = signal.sigtimedwait(self._previous, 0)
+            if caught is None:
+                break
+            orders.append(_HEEDED[caught.si_signo])
+            self.put(orders[-1])
+        return orders
+
+    def put(self, order: Order) -> None:
+        """Have an order taken by the next `take` as if a signal had brought it."""
+        self._came.append(order)
+
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)

@@ -27,6 +27,7 @@ from pyprocessor.engine.calibrating import learned
 from pyprocessor.engine.child import context
 from pyprocessor.engine.course import Pause, Wish
 from pyprocessor.engine.deaths import Deaths
+from pyprocessor.engine.deputy import Deputy, LastResort
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
 from pyprocessor.engine.hold import Held, hold
@@ -61,7 +62,7 @@ from pyprocessor.engine.watch import Watch
 from pyprocessor.engine.watching import Watching
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, Standing, Usage, display
+from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, ProcessIdentity, Standing, Usage, display
 from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder
 from pyprocessor.tasks.registry import task
 
@@ -87,6 +88,7 @@ class RunResult:
 class Engine:
     """One run over one request.
 
+    `last_resort` is asked to end the program where the output's disk lets the run do nothing more.
     `model` is what to predict costs with instead of what earlier runs learned, and `cores` how many cores to reckon
     with instead of those there are; both are for measurements.
     """
@@ -96,12 +98,14 @@ class Engine:
         request: RunRequest,
         listener: Listener,
         *,
+        last_resort: LastResort | None = None,
         start_method: str | None = None,
         model: CostModel | None = None,
         cores: float | None = None,
     ) -> None:
         self._request = request
         self._listener = listener
+        self._last_resort = last_resort
         self._context = context(start_method)
         self._model = model
         self._cores = cores
@@ -126,6 +130,7 @@ class Engine:
                         held,
                         journal,
                         interrupts,
+                        last_resort=self._last_resort,
                         rebuilt=rebuilt,
                         model=self._model,
                         cores=self._cores,
@@ -148,6 +153,7 @@ class _Run:
         journal: Journal,
         interrupts: Interrupts,
         *,
+        last_resort: LastResort | None,
         rebuilt: str | None,
         model: CostModel | None,
         cores: float | None,
@@ -200,15 +206,27 @@ class _Run:
         self._schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
         self._phase = Phase.OPEN
         self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
+        self._deputy = Deputy(
+            self._steering, request.output, last_resort, lambda: self._outlook.latest, lambda: self._identities
+        )
 
     # ------------------------------------------------------------ the loop
 
     def go(self) -> RunResult:
+        self._standing(self._began)  # for the deputy to tell, should the loop hang before anybody asks
+        self._deputy.start()
+        try:
+            return self._go()
+        finally:
+            self._deputy.stop()
+
+    def _go(self) -> RunResult:
         try:
             while not self._over():
                 heard = self._wait()
                 now = time.monotonic()
                 with self._journal.transaction():
+                    self._tell_of_waiting()
                     self._heed(now, heard)
                     self._keep_hours(now)
                     self._discover(now, heard)
@@ -254,6 +272,7 @@ class _Run:
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; who asks how it stands gets an answer meanwhile."""
         now = time.monotonic()
+        self._deputy.waits(False)
         self._heed(now, wait(self._steering.sources(now), timeout=0))
         self._steering.answer()
         return self._steering.course.wish is not Wish.END
@@ -283,11 +302,24 @@ class _Run:
     def _wait(self) -> Collection[Any]:
         """Sleep until something is to be done; returns the connections that have something to say."""
         processes = self._dispatch.processes
+        self._deputy.waits(True)
         now = time.monotonic()
         sources: list[Any] = [*self._steering.sources(now), *(process.connection for process in processes)]
         sources.extend(self._discovery.connections)
         due = min(self._dispatch.waiting.next_due, self._watch.next_due) - now
-        return wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
+        heard = wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
+        self._deputy.waits(False)
+        return heard
+
+    @property
+    def _identities(self) -> list[ProcessIdentity]:
+        return [process.identity for process in tuple(self._dispatch.processes)]
+
+    def _tell_of_waiting(self) -> None:
+        waited = self._deputy.waited()
+        if waited is not None:
+            named = display(self._request.output)
+            self._ledger.notice("info", f"The disk of {named} answers again, after {waited:.0f} s; the run goes on.")
 
     def _exit_code(self) -> ExitCode:
         unfinished = bool(self._dispatch.waiting) or not self._discovery.listed

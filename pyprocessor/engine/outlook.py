@@ -22,11 +22,13 @@ class Outlook:
         self._watch = watch
         self._calibration = calibration
         self._pace = Pace()
+        self.latest: Standing
+        """Where the run stood when that was last asked, once it was."""
         self._began_at = time.time() - (time.monotonic() - tally.began)
 
     def standing(self, now: float, *, listing_done: bool, state: RunState, begins_in_seconds: float) -> Standing:
         """Where the run stands now, on the monotonic clock. Work that waits begins only in so many seconds."""
-        return Standing(
+        self.latest = Standing(
             pid=os.getpid(),
             started_at=self._began_at,
             snapshot=self._snapshot(now, listing_done, state, begins_in_seconds),
@@ -35,6 +37,7 @@ class Outlook:
             begins_in_seconds=begins_in_seconds,
             files=self._files(now),
         )
+        return self.latest
 
     def _snapshot(self, now: float, listing_done: bool, state: RunState, begins_in_seconds: float) -> RunSnapshot:
         model = self._calibration.model

@@ -22,10 +22,10 @@ class Steering:
         self.course = Course()
         self._interrupts = interrupts
         self._ledger = ledger
-        self._grace = grace_seconds
-        self._control = Control(folder)
-        if self._control.problem is not None:
-            ledger.notice("warning", self._control.problem)
+        self.grace_seconds = grace_seconds
+        self.control = Control(folder)
+        if self.control.problem is not None:
+            ledger.notice("warning", self.control.problem)
 
     @property
     def is_paused(self) -> bool:
@@ -50,35 +50,50 @@ class Steering:
 
     def sources(self, now: float) -> list[Any]:
         """What the loop is to wait on."""
-        return [self._interrupts.wakeup, *self._control.sources(now)]
+        return [self._interrupts.wakeup, *self.control.sources(now)]
 
     def heed(self, heard: Collection[Any], now: float, standing: Callable[[], Standing]) -> None:
         """Take in what was asked since the last time; `standing` is called where somebody wants to know."""
         for signalled in self._interrupts.take():
-            self._turn(self.course.after(signalled, now, self._grace), signalled)
-        for client, request in self._control.hear(heard, now):
+            self._turn(self.course.after(signalled, now, self.grace_seconds), signalled)
+        for client, request in self.control.hear(heard, now):
             order = request.order
             if order is None:
-                self._control.answer(client, Answer(True, standing=standing()))
+                self.control.answer(client, Answer(True, standing=standing()))
                 continue
             before = self.course
-            self._turn(before.after(order, now, self._grace), order)
-            self._control.answer(client, Answer(*reply(before, self.course, order, os.getpid())))
+            self._turn(before.after(order, now, self.grace_seconds), order)
+            self.control.answer(client, Answer(*reply(before, self.course, order, os.getpid())))
         self._turn(self.course.at(now), None)
+
+    def deaf(self) -> None:
+        """To be called first by the thread that is to call `overheard`."""
+        self._interrupts.deaf()
+
+    def overheard(self) -> list[Order]:
+        """What signals asked for while the loop hangs; it will take that in all the same."""
+        return self._interrupts.overheard()
+
+    def ordered(self, course: Course, order: Order, now: float) -> tuple[bool, str, Course]:
+        """Take down an order for the next `heed`, on a course that is still to be followed: what to answer, and the
+        course then."""
+        after = course.after(order, now, self.grace_seconds)
+        self._interrupts.put(order)
+        return *reply(course, after, order, os.getpid()), after
 
     def answer(self) -> None:
         """Send the answers, once what they tell is in the journal."""
-        self._control.send()
+        self.control.send()
 
     def end_pause(self) -> None:
         """The run stops for a reason of its own: what stands still is to be finished."""
         self._turn(replace(self.course, pause=Pause.NONE), None)
 
     def close(self) -> None:
-        self._control.close()
+        self.control.close()
 
     def _turn(self, course: Course, order: Order | None) -> None:
-        told = remark(self.course, course, order, self._grace)
+        told = remark(self.course, course, order, self.grace_seconds)
         self.course = course
         if told is not None:
             self._ledger.steered(told)

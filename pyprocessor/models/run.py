@@ -118,7 +118,8 @@ class Standing:
     """Where a run stands, for whoever asks from outside. `started_at` is seconds since the epoch.
 
     `done_before` and `failed_before` count files that earlier runs settled and that still hold. A run that waits for
-    its window begins in `begins_in_seconds`.
+    its window begins in `begins_in_seconds`. One that waits for the output's disk, which has not answered for
+    `disk_silent_seconds`, tells where it stood before.
     """
 
     pid: int
@@ -128,6 +129,7 @@ class Standing:
     failed_before: int = 0
     begins_in_seconds: float = 0.0
     files: tuple[ActiveFile, ...] = ()
+    disk_silent_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def document(standing: Standing) -> dict[str, Any]:
         "done_before": standing.done_before,
         "failed_before": standing.failed_before,
         "begins_in_seconds": standing.begins_in_seconds,
+        "disk_silent_seconds": standing.disk_silent_seconds,
         "files": [{**asdict(file), "name": one_line(file.name), "share": share(file)} for file in standing.files],
     }
 
@@ -67,6 +68,8 @@ def text(standing: Standing, now: float, *, width: int) -> str:
     at = _AT[snapshot.state]
     if snapshot.state is RunState.WAITING:
         at += f", which opens in {clock(standing.begins_in_seconds)}"
+    if standing.disk_silent_seconds:
+        at = f"waiting for the output's disk, which has not answered for {duration(standing.disk_silent_seconds)}"
     more = "" if snapshot.total_is_final else ", more are being looked for"
     done = f"{snapshot.done:,} of {count(snapshot.total, 'file')} done, {snapshot.failed:,} failed"
     lines = [

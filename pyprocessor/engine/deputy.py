@@ -1,0 +1,162 @@
+"""Speaks for the engine's loop while that waits for a disk.
+
+The journal lies in the output folder, so a disk that takes no writes, or a server that is gone, holds the loop up in
+the midst of a turn, and there is no way around it: what follows from a turn may only be sent once it is written.
+Meanwhile a thread of its own answers who asks over the control socket, takes down orders for the loop, tells the user,
+and ends a run that was told to end and cannot do so itself. It touches neither the disk nor what the loop works with.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from pyprocessor.engine.course import Course, Wish
+from pyprocessor.engine.protocol import Answer
+from pyprocessor.engine.steering import Steering
+from pyprocessor.engine.system import kill_group
+from pyprocessor.errors import ExitCode
+from pyprocessor.models import ProcessIdentity, Standing, display
+
+POLL_SECONDS = 0.5
+SILENT_SECONDS = 4.0
+"""How long a turn of the loop may take before somebody else answers: less than those who ask wait for an answer."""
+TELL_SECONDS = 20.0
+"""How long it may take before the user is told. A disk that was asleep takes ten."""
+SETTLE_SECONDS = 10.0
+"""How long a run that was told to end may wait for the disk before it is ended without."""
+STEP_SECONDS = 1.0
+"""What one look counts for at most: a machine that slept was not waiting."""
+
+
+class LastResort(Protocol):
+    """How a run whose loop hangs reaches its user. Called on another thread; must not touch the output's disk."""
+
+    def tell(self, level: str, text: str) -> None:
+        """One sentence; `level` is "warning" or "error"."""
+
+    def leave(self, exit_code: ExitCode, text: str) -> None:
+        """End this program, with a sentence; nothing of the run goes on."""
+
+
+class Deputy:
+    """The thread, from `start` to `stop`. `standing` is where the run stood last, and
+    `processes` are those to be killed with the run. Without a `last_resort` nothing is told and nothing ended."""
+
+    def __init__(
+        self,
+        steering: Steering,
+        output: bytes,
+        last_resort: LastResort | None,
+        standing: Callable[[], Standing],
+        processes: Callable[[], Iterable[ProcessIdentity]],
+    ) -> None:
+        self._steering = steering
+        self._named = display(output)
+        self._last_resort = last_resort
+        self._last_standing = standing
+        self._processes = processes
+        self._gate = threading.Lock()
+        """Held while the loop's place is taken: it does not go to wait for its connections meanwhile."""
+        self._waiting = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="deputy", daemon=True)
+        self._looked_at = time.monotonic()
+        self._silent = 0.0
+        self._course = Course()
+        self._ending = 0.0
+        self._told = False
+        self._waited: float | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The loop is done. What the thread is about to do it does no more."""
+        with self._gate:
+            self._over.set()
+
+    def waits(self, waits: bool) -> None:
+        """Take note that the loop goes to wait for its connections, or has something to do again."""
+        with self._gate:
+            if self._told:
+                self._waited = self._silent
+            self._told = False
+            self._silent = self._ending = 0.0
+            self._waiting = waits
+
+    def waited(self) -> float | None:
+        """For how many seconds the disk did not answer, once it does again and if the user was told; else None."""
+        waited, self._waited = self._waited, None
+        return waited
+
+    def _watch(self) -> None:
+        self._steering.deaf()
+        while not self._over.wait(POLL_SECONDS):
+            with self._gate:
+                said = [] if self._over.is_set() else self._look(time.monotonic())
+            if self._last_resort is None:
+                continue
+            for level, text in said:
+                self._last_resort.tell(level, text)
+            if self._ending >= SETTLE_SECONDS:
+                self._leave(self._last_resort)
+
+    def _look(self, now: float) -> list[tuple[str, str]]:
+        """Do what the loop should have done, if it hangs; returns what is to be told."""
+        step = min(now - self._looked_at, STEP_SECONDS)
+        self._looked_at = now
+        if self._waiting:
+            return []
+        if self._silent < SILENT_SECONDS:
+            self._silent += step
+            self._course = self._steering.course
+            return []
+        self._silent += step
+        before = self._course
+        self._obey(now)
+        said = []
+        if self._course.wish > before.wish:
+            said.append(("warning", self._stopping()))
+            self._told = True
+        elif not self._told and self._silent >= TELL_SECONDS:
+            said.append(("warning", f"{self._trouble()} Nothing is started or finished until that answers."))
+            self._told = True
+        self._ending = self._ending + step if self._course.wish is Wish.END else 0.0
+        return said
+
+    def _obey(self, now: float) -> None:
+        """Take down what was asked since the last look, and answer."""
+        for signalled in self._steering.overheard():
+            self._course = self._course.after(signalled, now, self._steering.grace_seconds)
+        for client, request in self._steering.control.listen(now):
+            order = request.order
+            if order is None:
+                answer = self._tells()
+            else:
+                ok, text, self._course = self._steering.ordered(self._course, order, now)
+                answer = Answer(ok, f"{text} {self._trouble()} It does so when that answers." if ok else text)
+            self._steering.control.answer_at_once(client, answer)
+        self._course = self._course.at(now)
+
+    def _tells(self) -> Answer:
+        return Answer(True, standing=replace(self._last_standing(), disk_silent_seconds=self._silent))
+
+    def _trouble(self) -> str:
+        return f"The run has waited for the disk of {self._named} for {self._silent:.0f} s."
+
+    def _stopping(self) -> str:
+        if self._course.wish is Wish.END:
+            return f"{self._trouble()} If that does not answer within {SETTLE_SECONDS:.0f} s, the run ends without it."
+        return f"{self._trouble()} The run stops when that answers; asked once more, it ends without it."
+
+    def _leave(self, last_resort: LastResort) -> None:
+        for process in tuple(self._processes()):
+            kill_group(process)
+        last_resort.leave(
+            self._course.exit_code,
+            f"{self._trouble()} The run was ended without it; the same command goes on from here when it answers.",
+        )

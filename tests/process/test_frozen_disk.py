@@ -1,0 +1,194 @@
+"""An output whose disk takes no writes for a while: the engine hangs in its journal, and can be asked and told all the
+same."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pyprocessor.errors import ExitCode
+from pyprocessor.models import JobState
+from tests.acceptance.command import assert_plain, begin, call
+from tests.process.disks import MIB, NoDisk, frozen, loop_disk
+from tests.process.runs import partials, published, states
+
+DEADLINE_SECONDS = 120.0
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Iterator[Path]:
+    """A folder on an ext4 of its own."""
+    try:
+        with loop_disk(tmp_path / "disk", 64 * MIB) as point:
+            yield point / "out"
+    except NoDisk as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+    """Three clips that take a while."""
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        make_clip(tmp_path / "in" / name, seconds=12.0, size="640x360", audio=None)
+    return tmp_path / "in"
+
+
+class Running:
+    """A run and what it prints, a line at a time; the ffmpegs below it at a moment are in `ffmpegs`."""
+
+    def __init__(self, *job: str | Path) -> None:
+        self.process = begin(*job)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(self.process.stdout)
+
+    def has_said(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
+
+    def below(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end, which has to come by itself: the exit code, and all that was printed."""
+        code = self.process.wait(DEADLINE_SECONDS)
+        self._reader.join(DEADLINE_SECONDS)
+        return code, "".join(self.lines)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Running]]:
+    """Begin runs that are killed at the end, should they still be there."""
+    begun: list[Running] = []
+
+    def run(*job: str | Path) -> Running:
+        begun.append(Running(*job))
+        return begun[-1]
+
+    yield run
+    for running in begun:
+        running.process.kill()
+        running.end()
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+
+
+def job(inputs: Path, output: Path) -> list[str | Path]:
+    return [
+        "--input",
+        inputs,
+        "--output",
+        output,
+        "--profile",
+        "fast",
+        "--preset",
+        "medium",
+        "--verbose",
+        "--disk-reserve",
+        "0",
+    ]
+
+
+def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
+    """Wait for a state; `what` tells, at the end, what there was instead."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.05)
+
+
+def writes(output: Path) -> bool:
+    """Whether an ffmpeg of the run writes by now."""
+    folder = output / ".pyprocessor" / "partial"
+    return folder.is_dir() and any(path.stat().st_size for path in folder.iterdir())
+
+
+def status(output: Path) -> dict[str, object]:
+    answered: dict[str, object] = json.loads(call("status", "--output", output, "--json").stdout)
+    return answered
+
+
+def test_a_run_whose_disk_hangs_answers_and_goes_on(inputs: Path, output: Path, start: Callable[..., Running]) -> None:
+    """It tells what it waits for, takes an order down, and does it as soon as the disk is back; nothing is charged."""
+    running = start(*job(inputs, output))
+    until(lambda: writes(output) and status(output).get("total") == 3, lambda: "".join(running.lines))
+    with frozen(output):
+        until(lambda: status(output).get("disk_silent_seconds"), lambda: "".join(running.lines))
+        told = call("status", "--output", output)
+        assert_plain(told, 0, "waiting for the output's disk, which has not answered for", "of 3 files done")
+        assert_plain(
+            call("pause", "--output", output), 0, "is paused", "The run has waited for the disk of", "when that"
+        )
+        assert_plain(call("pause", "--output", output), 0, "paused already")
+        until(
+            lambda: running.has_said("Nothing is started or finished until that answers"),
+            lambda: "".join(running.lines),
+        )
+    until(lambda: running.has_said("Paused: "), lambda: "".join(running.lines))
+    assert running.has_said("answers again, after")
+    assert status(output)["disk_silent_seconds"] == 0
+    assert_plain(call("resume", "--output", output), 0, "goes on")
+    code, said = running.end()
+    assert (code, published(output)) == (0, {"a.mp4", "b.mp4", "c.mp4"}), said
+    assert "Traceback" not in said
+    assert "failed" not in said.replace("0 failed", "").replace("Failed: 0", ""), said
+
+
+@pytest.mark.parametrize("twice", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_end_ends_though_its_disk_hangs(
+    twice: signal.Signals, inputs: Path, output: Path, start: Callable[..., Running]
+) -> None:
+    """It says so and kills what is its own; what waits for the disk is gone as soon as that is back, and the same
+    command does all there is to do."""
+    running = start(*job(inputs, output))
+    until(lambda: writes(output), lambda: "".join(running.lines))
+    below = running.below()
+    assert below
+    with frozen(output):
+        until(lambda: status(output).get("disk_silent_seconds"), lambda: "".join(running.lines))
+        running.process.send_signal(twice)
+        until(lambda: running.has_said("The run stops when that answers"), lambda: "".join(running.lines))
+        running.process.send_signal(twice)
+        until(lambda: running.has_said("the run ends without it"), lambda: "".join(running.lines))
+        until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
+    code, said = running.end()
+    assert code == (ExitCode.INTERRUPTED if twice is signal.SIGINT else ExitCode.TERMINATED), said
+    assert "Traceback" not in said
+    _, left = psutil.wait_procs(below, timeout=DEADLINE_SECONDS)
+    assert not [process for process in left if process.is_running()]
+    assert JobState.FAILED not in states(output).values()
+    again = call(*map(str, job(inputs, output)))
+    assert_plain(again, 0)
+    assert published(output) == {"a.mp4", "b.mp4", "c.mp4"}
+    assert partials(output) == []
+
+
+def test_the_grace_ends_though_the_disk_hangs(inputs: Path, output: Path, start: Callable[..., Running]) -> None:
+    """One SIGTERM with a grace is enough, as a service manager sends it."""
+    running = start(*job(inputs, output), "--grace", "1")
+    until(lambda: writes(output), lambda: "".join(running.lines))
+    with frozen(output):
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
+    assert running.end()[0] == ExitCode.TERMINATED
+
+
+def test_stop_now_ends_a_run_whose_disk_hangs(inputs: Path, output: Path, start: Callable[..., Running]) -> None:
+    """The order comes over the socket."""
+    running = start(*job(inputs, output))
+    until(lambda: writes(output), lambda: "".join(running.lines))
+    with frozen(output):
+        until(lambda: status(output).get("disk_silent_seconds"), lambda: "".join(running.lines))
+        assert_plain(call("stop", "--output", output, "--now"), 0, "ends its files", "when that answers")
+        until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
+    assert running.end()[0] == ExitCode.INTERRUPTED
