@@ -14,7 +14,7 @@ import pytest
 from pyprocessor.errors import FailureKind, JournalError
 from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow, NameTaken, PlanChange, Planned
+from pyprocessor.journal.rows import NameTaken, PlanChange, Planned
 from pyprocessor.models import (
     TRANSITIONS,
     Batch,
@@ -23,37 +23,15 @@ from pyprocessor.models import (
     JobState,
     Outcome,
     OutcomeKind,
-    OutputFacts,
     ProcessIdentity,
-    Source,
     Usage,
-    job_id,
 )
+from tests.integration.journal_jobs import ENGINE, FACTS, WORKER, a_job, begin, plan, row_of
 
-ENGINE = ProcessIdentity(100, 1000.0)
-WORKER = ProcessIdentity(200, 2000.0)
 FFMPEG = ProcessIdentity(300, 3000.0)
-FACTS = OutputFacts(500, 600, 1.5, 1, 1, 0, 25, ("a note",))
 USAGE = Usage(1.0, 2.0, 3)
 CRASH = Outcome(OutcomeKind.FAILED, "It died.", FailureKind.CRASH)
 SHED = Outcome(OutcomeKind.SHED, "Memory was short.")
-
-
-def a_job(name: bytes = b"a.mov", *, output: bytes | None = None, task: str = "transcode") -> Job:
-    """A job over a made-up source."""
-    path = b"/in/" + name
-    return Job(
-        id=job_id(path, task),
-        task=task,
-        source=Source(path, name, 1000, 2000),
-        output=name + b".mp4" if output is None else output,
-        profile_fingerprint="profile-1",
-        cost=Cost(10.0, 20, 30),
-        priority=3,
-        tenant="ten\udcffant",
-        dependencies=("one", "two"),
-        metadata=(("key", "value"), ("odd", "\udcff")),
-    )
 
 
 @pytest.fixture
@@ -65,37 +43,15 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield opened
 
 
-def plan(journal: Journal, job: Job) -> Planned:
-    """Plans a job whose name is free."""
-    planned = journal.plan(job, media_seconds=2.5, profile_name="fast")
-    assert isinstance(planned, Planned)
-    return planned
-
-
-def row_of(journal: Journal, job: Job) -> JobRow:
-    """The job's row, which must be there."""
-    row = journal.job(job.id)
-    assert row is not None
-    return row
-
-
-def begin(journal: Journal, job: Job) -> int:
+def plan_and_begin(journal: Journal, job: Job) -> int:
     """Plans, assigns and starts a job; returns the attempt."""
     plan(journal, job)
-    return begin_again(journal, job)
-
-
-def begin_again(journal: Journal, job: Job) -> int:
-    """Assigns and starts a pending job; returns the attempt."""
-    assert journal.assign([job.id], 1) == (job.id,)
-    attempt = journal.start(job.id, WORKER)
-    assert attempt is not None
-    return attempt
+    return begin(journal, job)
 
 
 def end(journal: Journal, job: Job) -> None:
     """Takes a job all the way to SUCCEEDED."""
-    attempt = begin(journal, job)
+    attempt = plan_and_begin(journal, job)
     assert journal.grant(job.id, attempt, FACTS)
     assert journal.succeed(job.id, attempt, FACTS, USAGE)
 
@@ -131,7 +87,7 @@ def test_an_unchanged_final_job_stays_as_it_is(journal: Journal) -> None:
 def test_a_pending_job_takes_the_new_name_and_cost(journal: Journal) -> None:
     """Nothing is published yet, so today's plan counts; what it has been through is kept."""
     job = a_job()
-    attempt = begin(journal, job)
+    attempt = plan_and_begin(journal, job)
     journal.requeue(job.id, attempt, CRASH, charge=True)
     planned = plan(journal, replace(job, output=b"new.mp4", cost=Cost(1.0, 2, 3)))
     assert planned.change is PlanChange.UNCHANGED
@@ -163,7 +119,7 @@ def test_a_changed_job_begins_anew(journal: Journal, changed: Job, change: PlanC
 def test_a_job_in_a_workers_hands_is_left_alone(journal: Journal) -> None:
     """Even where its source changed meanwhile."""
     job = a_job()
-    begin(journal, job)
+    plan_and_begin(journal, job)
     planned = plan(journal, replace(job, profile_fingerprint="profile-2"))
     assert planned.change is PlanChange.IN_HAND
     assert planned.row.state is JobState.RUNNING
@@ -239,7 +195,7 @@ def test_the_way_to_success(journal: Journal) -> None:
 def test_a_running_job_may_end_without_output(journal: Journal, kind: OutcomeKind, failure: FailureKind | None) -> None:
     """The outcome's reason is kept on the job and on the attempt."""
     job = a_job()
-    attempt = begin(journal, job)
+    attempt = plan_and_begin(journal, job)
     assert journal.finish(job.id, attempt, Outcome(kind, "Why \udcff.", failure), USAGE)
     row = row_of(journal, job)
     assert (row.state, row.failure, row.reason) == (JobState(kind.value), failure, "Why \\udcff.")
@@ -251,8 +207,8 @@ def test_a_running_job_may_end_without_output(journal: Journal, kind: OutcomeKin
 def test_what_is_charged(journal: Journal) -> None:
     """A crash costs a retry and counts as a crash, a shed costs nothing and counts as a shed."""
     job = a_job()
-    journal.requeue(job.id, begin(journal, job), CRASH, charge=True)
-    journal.requeue(job.id, begin_again(journal, job), SHED, charge=False, usage=USAGE)
+    journal.requeue(job.id, plan_and_begin(journal, job), CRASH, charge=True)
+    journal.requeue(job.id, begin(journal, job), SHED, charge=False, usage=USAGE)
     row = row_of(journal, job)
     assert (row.state, row.attempts, row.crashes, row.sheds, row.retries_charged) == (JobState.PENDING, 2, 1, 1, 1)
     assert [(tried.outcome, tried.charged) for tried in journal.attempts(job.id)] == [
@@ -274,9 +230,9 @@ def test_an_assigned_job_can_be_taken_back(journal: Journal) -> None:
 def test_a_worker_that_was_given_up_on_changes_nothing(journal: Journal) -> None:
     """After its job went to another attempt, whatever it still says finds nothing to change."""
     job = a_job()
-    old = begin(journal, job)
+    old = plan_and_begin(journal, job)
     journal.requeue(job.id, old, CRASH, charge=True)
-    new = begin_again(journal, job)
+    new = begin(journal, job)
     before = row_of(journal, job)
     assert not journal.grant(job.id, old, FACTS)
     assert not journal.succeed(job.id, old, FACTS, USAGE)
@@ -357,7 +313,7 @@ def test_what_was_made_under_a_name_outlives_the_jobs_name(journal: Journal) -> 
 def test_a_final_job_begins_anew_under_a_free_name(journal: Journal) -> None:
     """A failed one whose name was taken meanwhile: it is told so, and planned again under another."""
     first, second = a_job(b"1.mov", output=b"a.mp4"), a_job(b"2.mov", output=b"a.mp4")
-    journal.finish(first.id, begin(journal, first), CRASH)
+    journal.finish(first.id, plan_and_begin(journal, first), CRASH)
     end(journal, second)
     assert isinstance(journal.plan(first, media_seconds=None, again=True), NameTaken)
     planned = journal.plan(replace(first, output=b"b.mp4"), media_seconds=None, again=True)
@@ -381,7 +337,7 @@ def test_an_adopted_job_is_of_no_run_that_the_journal_knows(journal: Journal) ->
 def test_resetting_forgives(journal: Journal) -> None:
     """A final job asked for again is pending with nothing charged; the reason is an event."""
     job = a_job()
-    journal.finish(job.id, begin(journal, job), CRASH)
+    journal.finish(job.id, plan_and_begin(journal, job), CRASH)
     assert journal.reset([job.id], "Asked for again.") == (job.id,)
     row = row_of(journal, job)
     assert (row.state, row.attempts, row.crashes, row.failure, row.reason) == (JobState.PENDING, 0, 0, None, "")
