@@ -19,7 +19,7 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.profiles import load
 from tests.benchmarks.bare import Call, bare_calls, xargs
 from tests.benchmarks.command import pyprocessor
-from tests.process.cgroups import MIB, Contained, NoMemoryGroup, memory_group, run_inside
+from tests.process.cgroups import MEMORY_PROFILE, MIB, Contained, NoMemoryGroup, memory_group, run_inside
 
 LIMIT_BYTES = 1400 * MIB
 MAX_MEMORY_PERCENT = 80
@@ -28,9 +28,6 @@ CLIPS = 24
 DIFFERENT_CLIPS = 4
 SECONDS = 5
 LEAST_OF_BEST = 0.9
-PROFILE = (
-    "container: mp4\nvideo:\n  encoder: libx264\n  preset: medium\n  crf: 23\n  pixel_format: yuv420p\naudio: false\n"
-)
 
 
 def measure(folder: Path) -> Iterator[str]:
@@ -43,7 +40,7 @@ def measure(folder: Path) -> Iterator[str]:
         return
     clips = make_clips(folder / "clips")
     profile = folder / "profile.yaml"
-    profile.write_text(PROFILE)
+    profile.write_text(MEMORY_PROFILE)
     calls = list(bare_calls(clips, load(str(profile)).profile).values())
     one = _fixed(folder / "one", calls[:1], 1)
     yield f"one encode alone takes {_mib(one.peak_anonymous_bytes)} of memory; the group holds {_mib(LIMIT_BYTES)}"

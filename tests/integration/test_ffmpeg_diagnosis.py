@@ -19,6 +19,7 @@ from pyprocessor.ffmpeg.diagnosis import Diagnosis, diagnose
 from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, argv, environment
 from pyprocessor.ffmpeg.progress import Progress
 from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished, run_once
+from tests.process.skips import disk_or_skip
 
 NOBODY = 65534
 
@@ -238,13 +239,8 @@ def test_an_output_that_may_not_be_written(
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 40 kB, where one may be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=40k", "pyprocessor-test", str(folder)]
-    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a file system can be mounted by root alone, and not in every container")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with disk_or_skip(tmp_path / "disk", 40_000) as disk:
+        yield disk
 
 
 @pytest.mark.parametrize("muxer", ["mp4", "matroska", "mpegts"])

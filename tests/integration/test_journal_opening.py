@@ -21,6 +21,7 @@ from pyprocessor.journal.journal import PRUNE_EVERY, Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import CachedMedia
 from pyprocessor.models import MediaInfo, ProcessIdentity, Reading, StreamInfo, StreamKind, VideoInfo
+from tests.process.skips import disk_or_skip
 
 ENGINE = ProcessIdentity(100, 1000.0)
 MEDIA = MediaInfo("mov", 1.0, False, 10, None, (StreamInfo(0, StreamKind.VIDEO, "h264", video=VideoInfo(160, 90)),))
@@ -316,15 +317,8 @@ def test_a_kill_loses_nothing_that_was_committed(tmp_path: Path, wal: bool) -> N
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte that can be made read-only."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("mounting a small file system takes root")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True).returncode:
-        pytest.skip("this machine does not let us mount a file system")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    with disk_or_skip(tmp_path / "disk", 1 << 20) as disk:
+        yield disk
 
 
 def test_a_disk_that_is_really_full(small_disk: Path) -> None:

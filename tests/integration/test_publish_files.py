@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -21,6 +20,7 @@ from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, write_file
 from pyprocessor.publish.partials import OutputSeal, discard, partial_name, seal, sweep_partials
 from pyprocessor.publish.publish import publish
+from tests.process.skips import disk_or_skip
 
 CONTENT = b"the new content" * 1000
 OLD = b"the old content"
@@ -272,15 +272,8 @@ def test_a_taken_name_on_another_file_system(output: bytes, elsewhere: bytes) ->
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[bytes]:
     """A file system of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("mounting a small file system takes root")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True).returncode:
-        pytest.skip("this machine does not let us mount a file system")
-    yield bytes(place)
-    subprocess.run(["umount", place], check=True)
+    with disk_or_skip(tmp_path / "disk", 1 << 20) as disk:
+        yield bytes(disk)
 
 
 def test_a_full_disk_below_the_output(output: bytes, small_disk: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ from pyprocessor.errors import OutputUnwritable, PublishError
 from pyprocessor.publish import folders, renames
 from pyprocessor.publish.folders import exchange_folder
 from pyprocessor.publish.state_folder import prepare_state_folder, state_folder
+from tests.process.skips import disk_or_skip
 
 NEW = {b"master.m3u8": b"new", b"720/seg \xff 1.m4s": b"segment"}
 OLD = {b"master.m3u8": b"old", b"1080/seg.m4s": b"old segment"}
@@ -165,18 +165,11 @@ def test_an_output_without_permission(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("option", "sentence"), [("ro", "read-only"), ("full", "the disk is full")])
 def test_an_output_on_a_disk_that_takes_nothing(tmp_path: Path, option: str, sentence: str) -> None:
     """Read-only and full disks are found out before any work is begun."""
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("mounting a small file system takes root")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], capture_output=True).returncode:
-        pytest.skip("this machine does not let us mount a file system")
-    try:
+    with disk_or_skip(tmp_path / "disk", 64 << 10) as disk:
         if option == "ro":
-            subprocess.run([mount, "-o", "remount,ro", tmp_path], check=True)
+            subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         else:
             with pytest.raises(OSError, match="No space"):
-                (tmp_path / "full").write_bytes(bytes(1 << 20))
+                (disk / "full").write_bytes(bytes(1 << 20))
         with pytest.raises(OutputUnwritable, match=sentence):
-            prepare_state_folder(bytes(tmp_path))
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
+            prepare_state_folder(bytes(disk))

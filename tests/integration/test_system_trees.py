@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pyprocessor.engine.system import Sampler
-from tests.process.cgroups import NoMemoryGroup, memory_group
+from tests.process.skips import group_or_skip
 
 MIB = 1 << 20
 BURNT_SECONDS = 0.3
@@ -207,21 +207,18 @@ def test_no_file_stays_open_for_a_process_that_is_gone(leader: Talker) -> None:
 def test_a_real_group_that_we_leave_and_that_is_removed() -> None:
     """Its limit counts while we are inside; once it is gone, a quick reading finds that of the group we are in now."""
     small, large = 300 * MIB, 400 * MIB
-    try:
-        with memory_group(large) as other, memory_group(small) as group:
-            talker = Talker(group.command([sys.executable, "-c", INSIDE]))
-            try:
-                assert int(talker.tell("read")) == small
-                assert int(talker.tell("fast")) == small
-                (other.folder / "cgroup.procs").write_text(str(talker.pid))
-                assert int(talker.tell("read")) == large
-                (group.folder / "cgroup.procs").write_text(str(talker.pid))
-                assert int(talker.tell("read")) == small
-                (other.folder / "cgroup.procs").write_text(str(talker.pid))
-                group.folder.rmdir()
-                assert int(talker.tell("fast")) == large
-                group.folder.mkdir()  # for the one who made it to remove
-            finally:
-                talker.end()
-    except NoMemoryGroup as reason:
-        pytest.skip(f"No control group of our own: {reason}")
+    with group_or_skip(large) as other, group_or_skip(small) as group:
+        talker = Talker(group.command([sys.executable, "-c", INSIDE]))
+        try:
+            assert int(talker.tell("read")) == small
+            assert int(talker.tell("fast")) == small
+            (other.folder / "cgroup.procs").write_text(str(talker.pid))
+            assert int(talker.tell("read")) == large
+            (group.folder / "cgroup.procs").write_text(str(talker.pid))
+            assert int(talker.tell("read")) == small
+            (other.folder / "cgroup.procs").write_text(str(talker.pid))
+            group.folder.rmdir()
+            assert int(talker.tell("fast")) == large
+            group.folder.mkdir()  # for the one who made it to remove
+        finally:
+            talker.end()

@@ -21,6 +21,12 @@ _V1_NO_LIMIT = 1 << 62
 _SETTLE_SECONDS = 10.0
 
 
+MEMORY_PROFILE = (
+    "container: mp4\nvideo:\n  encoder: libx264\n  preset: medium\n  crf: 23\n  pixel_format: yuv420p\naudio: false\n"
+)
+"""A profile by which the encode of a 720p clip fills some 210 MiB."""
+
+
 class NoMemoryGroup(Exception):
     """No control group can be made here; the text is a sentence that says why."""
 

@@ -22,8 +22,9 @@ from pyprocessor.models import JobState, Profile, ThrottlingSettings
 from pyprocessor.profiles import load
 from pyprocessor.publish.refusals import refusal
 from tests.acceptance.command import assert_plain, begin, call
-from tests.process.disks import MIB, NoDisk, fill, loop_disk
+from tests.process.disks import MIB, fill, loop_disk
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
+from tests.process.skips import disk_or_skip
 
 DEADLINE_SECONDS = 120.0
 
@@ -31,11 +32,8 @@ DEADLINE_SECONDS = 120.0
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """An ext4 of 24 MiB."""
-    try:
-        with loop_disk(tmp_path / "disk", 24 * MIB) as point:
-            yield point
-    except NoDisk as why:
-        pytest.skip(str(why))
+    with disk_or_skip(tmp_path / "disk", 24 * MIB, loop_disk) as point:
+        yield point
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from pyprocessor.profiles import load
 from tests.benchmarks.bare import bare_calls, xargs
-from tests.process.cgroups import MIB, MemoryGroup, NoMemoryGroup, memory_group, run_inside
+from tests.process.cgroups import MEMORY_PROFILE, MIB, MemoryGroup, run_inside
 from tests.process.runs import states
+from tests.process.skips import group_or_skip
 
 LIMIT_BYTES = 900 * MIB
 """Three 720p encodes of some 210 MiB each and our own processes fit, five do not."""
@@ -23,19 +24,13 @@ BUDGET_BYTES = LIMIT_BYTES * 80 // 100
 CLIPS = 8
 MORE_CLIPS = 4
 """So many more than can start before the model has learned anything."""
-PROFILE = (
-    "container: mp4\nvideo:\n  encoder: libx264\n  preset: medium\n  crf: 23\n  pixel_format: yuv420p\naudio: false\n"
-)
 
 
 @pytest.fixture
 def group() -> Iterator[MemoryGroup]:
     """A fresh group; the test is skipped where none can be made."""
-    try:
-        with memory_group(LIMIT_BYTES) as made:
-            yield made
-    except NoMemoryGroup as reason:
-        pytest.skip(str(reason))
+    with group_or_skip(LIMIT_BYTES) as made:
+        yield made
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ def clips(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
 def profile(tmp_path: Path) -> Path:
     """H.264, preset medium, without sound."""
     path = tmp_path / "profile.yaml"
-    path.write_text(PROFILE)
+    path.write_text(MEMORY_PROFILE)
     return path
 
 

@@ -14,8 +14,9 @@ import pytest
 from pyprocessor.errors import JournalError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
-from tests.process.cgroups import MIB, MemoryGroup, NoMemoryGroup, memory_group
+from tests.process.cgroups import MEMORY_PROFILE, MIB, MemoryGroup
 from tests.process.runs import states
+from tests.process.skips import group_or_skip
 
 LIMIT_BYTES = 1100 * MIB
 MAX_MEMORY_PERCENT = 60
@@ -25,19 +26,13 @@ CEILING_BYTES = 1000 * MIB
 """Up to where the hog fills the group, others included: well over what is allowed, below where the run must shed."""
 CLIPS = 5
 DEADLINE_SECONDS = 60.0
-PROFILE = (
-    "container: mp4\nvideo:\n  encoder: libx264\n  preset: medium\n  crf: 23\n  pixel_format: yuv420p\naudio: false\n"
-)
 
 
 @pytest.fixture
 def group() -> Iterator[MemoryGroup]:
     """A fresh group; the test is skipped where none can be made."""
-    try:
-        with memory_group(LIMIT_BYTES) as made:
-            yield made
-    except NoMemoryGroup as reason:
-        pytest.skip(str(reason))
+    with group_or_skip(LIMIT_BYTES) as made:
+        yield made
 
 
 @pytest.fixture
@@ -61,7 +56,7 @@ def test_a_run_waits_for_a_memory_hog_and_then_finishes_everything(  # type: ign
     """While the hog holds on, the run holds, shrinks and suspends; nothing is killed and nothing is lost."""
     for number in range(CLIPS):
         make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=15.0, size="1280x720", audio=None)
-    (tmp_path / "profile.yaml").write_text(PROFILE)
+    (tmp_path / "profile.yaml").write_text(MEMORY_PROFILE)
     output = tmp_path / "out"
     command = [sys.executable, "-m", "pyprocessor", "--input", str(tmp_path / "in"), "--output", str(output)]
     command += ["--profile", str(tmp_path / "profile.yaml"), "--max-memory", str(MAX_MEMORY_PERCENT), "--jobs", "2"]
