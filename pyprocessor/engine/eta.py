@@ -57,13 +57,6 @@ class Pace:
             capacity=self.capacity * kept + passed * units,
         )
 
-    def repriced(self, factor: float) -> Pace:
-        """The same pace after predictions were corrected: what waits costs `factor` times what it was said to."""
-        if not (factor > 0 and math.isfinite(factor)):
-            return self
-        # What was assumed stays: it says that a predicted second takes a second, which better predictions make truer.
-        return replace(self, work=self.work * factor)
-
     @property
     def rate(self) -> float:
         """Predicted CPU-seconds retired per second and unit of concurrency; always more than 0."""

@@ -329,5 +329,3 @@ class Reappeared:
 
 ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
 FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Alive | Closed
-FromScout = Found | Listed | Inspecting | Inspected | Compared
-FromLookout = Found | Looking | Looked | Vanished | Reappeared

@@ -58,11 +58,6 @@ SELECT * FROM jobs
 WHERE state = :state AND seq > :after AND (:run_id IS NULL OR run_id = :run_id)
 ORDER BY seq LIMIT :limit
 
--- name: ids_page_in_state
-SELECT seq, id FROM jobs
-WHERE state = :state AND seq > :after AND (:run_id IS NULL OR run_id = :run_id)
-ORDER BY seq LIMIT :limit
-
 -- name: counts
 SELECT state, count(*) FROM jobs GROUP BY state
 

@@ -104,12 +104,6 @@ class JournalReader:
         """Jobs whose publish was granted and not told done; after an engine's death `granted` and the disk decide."""
         return self.jobs(JobState.PUBLISHING)
 
-    def pending_ids(self, run_id: int | None = None) -> Iterator[str]:
-        """Ids of the jobs that wait. With `run_id`: those this run planned, without what earlier runs left behind."""
-        for _, job_id in self._database.pages("ids_page_in_state", {"run_id": run_id, "state": JobState.PENDING.value}):
-            assert isinstance(job_id, str)
-            yield job_id
-
     def counts(self, run_id: int | None = None) -> Counts:
         """How many jobs are in each state; with `run_id` of those that run last changed."""
         if run_id is None:

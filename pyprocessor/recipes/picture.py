@@ -52,7 +52,6 @@ class Picture:
     width: int
     height: int
     pixel_format: str | None
-    high_dynamic_range: bool
     filters: tuple[Filter, ...]
     notes: tuple[str, ...] = ()
 
@@ -89,7 +88,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         *((Filter("format", options=(("pix_fmts", pixel_format),)),) if pixel_format is not None else ()),
         Filter("setsar", options=(("sar", _aspect(video)),)),
     ]
-    return Picture(width, height, pixel_format, keep_hdr, tuple(chain), tuple(notes))
+    return Picture(width, height, pixel_format, tuple(chain), tuple(notes))
 
 
 def keeps_hdr(settings: VideoSettings, video: VideoInfo) -> bool:

@@ -23,8 +23,6 @@ KILL = "STRESS_KILL"
 WORKER = "STRESS_WORKER"
 SCHEMA = "schema"
 """Stands for the making of the tables, which is no named statement."""
-OPENING = frozenset({"clear_transitions", "insert_transition"})
-"""Written while the journal is opened, by themselves."""
 
 
 class Trap:

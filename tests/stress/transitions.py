@@ -176,7 +176,7 @@ class _Harness:
         self._other = Bench(folder, inputs, write_profile(folder / "other.yaml", other))
         self._done = folder / "done"
         self._code, self._reference = self._undisturbed(self._bench, self._done)
-        self._other_code, self._other_reference = self._undisturbed(self._other, folder / "done-other")
+        _, self._other_reference = self._undisturbed(self._other, folder / "done-other")
         self._number = 0
 
     def _undisturbed(self, bench: Bench, output: Path) -> tuple[int, dict[bytes, str]]:

@@ -63,7 +63,6 @@ class Simulated:
     seconds: float
     batches: tuple[FormedBatch, ...]
     most_threads: int
-    most_memory_bytes: int
 
 
 def simulate(
@@ -85,7 +84,7 @@ def simulate(
     formed_batches: list[FormedBatch] = []
     events: list[tuple[float, int, _Process]] = []
     serial = itertools.count()
-    most_threads = most_memory = 0
+    most_threads = 0
 
     def begin(process: _Process, at: float) -> None:
         entry = process.waiting.pop(0)
@@ -108,14 +107,13 @@ def simulate(
             for _ in range(formed.batch.slots):
                 begin(process, now + PROCESS_SECONDS)
         most_threads = max(most_threads, sum(len(p.ends) * p.formed.batch.threads for p in processes))
-        most_memory = max(most_memory, sum(p.running(now).memory_bytes for p in processes))
         now, _, process = heapq.heappop(events)
         process.ends.remove(now)
         if process.waiting:
             begin(process, now)
         elif not process.ends:
             processes.remove(process)
-    return Simulated(now, tuple(formed_batches), most_threads, most_memory)
+    return Simulated(now, tuple(formed_batches), most_threads)
 
 
 def ideal_seconds(clips: Sequence[Clip], cores: int) -> float:

@@ -95,7 +95,6 @@ def test_counts_has_a_field_for_each_state() -> None:
         ("owner", "jobs_output"),
         ("reset_job", "jobs_output"),
         ("jobs_page_in_state", "jobs_state"),
-        ("ids_page_in_state", "jobs_state"),
         ("counts", "jobs_state"),
         ("open_attempts_page", "attempts_open"),
         ("attempts_of_job", "attempts_job"),
