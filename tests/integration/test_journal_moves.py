@@ -351,10 +351,10 @@ def test_recovering_after_the_engine_died(tmp_path: Path) -> None:
         first = killed.begin_run("first", ENGINE)
         end(killed, done)
         killed.begin_batch(Batch(1, (), 1, 1, 1), WORKER)
-        begin(killed, running)
+        plan_and_begin(killed, running)
         plan(killed, assigned)
         killed.assign([assigned.id], 1)
-        granted = begin(killed, publishing)
+        granted = plan_and_begin(killed, publishing)
         killed.grant(publishing.id, granted, FACTS)
     with Journal.open(bytes(tmp_path), wal=True) as journal:
         journal.begin_run("second", ENGINE)
