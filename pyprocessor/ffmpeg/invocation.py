@@ -199,39 +199,30 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
     return arguments
 
 
-def trial_encode_argv(
-    ffmpeg: str,
-    encoder: str,
-    *,
-    kind: str = "v",
-    preset: str | None = None,
-    options: Options = (),
-    pixel_format: str | None = None,
-    container: str | None = None,
-) -> list[bytes | str]:
-    """The arguments that encode one generated 256x256 frame, or a little silence, with `encoder` and throw it away.
+def trial_encode_argv(ffmpeg: str, encoder: str, kind: str, container: str) -> list[bytes | str]:
+    """The arguments that encode one generated 256x256 frame, or a little silence, with `encoder`, put it into a
+    `container` and throw it away.
 
-    `kind` is `v` or `a`. With a `container`, what comes out is put into one and thrown away then. That size is one that
-    every hardware encoder takes; some refuse smaller ones.
+    `kind` is `v` or `a`. That size is one that every hardware encoder takes; some refuse smaller ones.
     """
     device: tuple[str, ...] = ()
-    upload = f"format={pixel_format or 'nv12'}"
+    upload = "format=nv12"
     if encoder.endswith("_vaapi"):
         device, upload = ("-vaapi_device", "/dev/dri/renderD128"), upload + ",hwupload"
     elif encoder.endswith("_vulkan"):
         device, upload = ("-init_hw_device", "vulkan=gpu", "-filter_hw_device", "gpu"), upload + ",hwupload"
-    elif pixel_format is None and not is_hardware(encoder):
+    elif not is_hardware(encoder):
         upload = "null"
     source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-vf", upload, "-frames:v", "1")
     if kind == "a":
         source = ("anullsrc=sample_rate=48000:channel_layout=stereo:duration=0.1",)
-    stream = MappedStream((0, 0), kind, encoder, options=options, preset=preset)
+    stream = MappedStream((0, 0), kind, encoder)
     return [
         *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "level+error", *device),
         *("-f", "lavfi", "-i", *source),
         *_stream_options(0, stream, threads=1),
         # Not every muxer writes to a pipe, but all write to this.
-        *(("-f", "null", "-") if container is None else ("-y", "-f", muxer(container), os.devnull)),
+        *("-y", "-f", muxer(container), os.devnull),
     ]
 
 

@@ -11,8 +11,8 @@ import re
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.ffmpeg.diagnosis import diagnose
-from pyprocessor.ffmpeg.invocation import Options, environment, is_hardware, trial_encode_argv
-from pyprocessor.ffmpeg.run import Finished, run_once
+from pyprocessor.ffmpeg.invocation import environment, is_hardware, trial_encode_argv
+from pyprocessor.ffmpeg.run import run_once
 from pyprocessor.ffmpeg.tool import WELL_KNOWN_AUDIO_ENCODERS, WELL_KNOWN_ENCODERS, Tool
 from pyprocessor.models import Profile
 
@@ -21,24 +21,6 @@ _TRIAL_SECONDS = 30.0
 
 _NOT_HELD = re.compile(r"Could not write header .*incorrect codec parameters")
 """What FFmpeg says, after the muxer's own words, where a container does not hold a codec."""
-
-
-def trial_encode(
-    tool: Tool,
-    encoder: str,
-    *,
-    preset: str | None = None,
-    options: Options = (),
-    pixel_format: str | None = None,
-) -> str | None:
-    """Encode one generated frame: None if that works, else a sentence that says why not.
-
-    A hardware encoder counts as present only if this returns None. It also tells whether an encoder takes a preset and
-    options, before any file is touched.
-    """
-    return _trouble(
-        _tried(trial_encode_argv(tool.path, encoder, preset=preset, options=options, pixel_format=pixel_format))
-    )
 
 
 def require_working(tool: Tool, profile: Profile) -> None:
@@ -54,26 +36,18 @@ def require_working(tool: Tool, profile: Profile) -> None:
 
 
 def _require(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
-    finished = _tried(trial_encode_argv(tool.path, encoder, kind=kind[0], container=profile.container))
+    command = trial_encode_argv(tool.path, encoder, kind[0], profile.container)
+    finished = run_once(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS)
     if _NOT_HELD.search(finished.stderr_text):
         raise ProfileError(
             f"The profile {profile.name} asks for the {kind} encoder {encoder!r} in the container "
             f"{profile.container!r}, which does not hold what that makes; choose another encoder, or the container mkv."
         )
-    trouble = _trouble(finished)
+    trouble = diagnose(finished, b"the trial")
     if trouble is not None and is_hardware(encoder):
-        said = re.search(r"\(ffmpeg says: (.*)\)", trouble)
+        said = re.search(r"\(ffmpeg says: (.*)\)", trouble.message)
         raise ProfileError(
             f"The profile {profile.name} asks for the {kind} encoder {encoder!r}, which this ffmpeg ({tool.version}) "
             f"has, but which does not work on this machine{f' ({said[1]})' if said else ''}. See that its device is "
             "there, its driver installed and this user allowed to use it, or choose a software encoder such as libx264."
         )
-
-
-def _tried(command: list[bytes | str]) -> Finished:
-    return run_once(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS)
-
-
-def _trouble(finished: Finished) -> str | None:
-    found = diagnose(finished, b"the trial")
-    return None if found is None else found.message

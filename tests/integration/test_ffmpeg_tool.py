@@ -15,7 +15,8 @@ import pytest
 
 from pyprocessor.errors import ExitCode, FfmpegUnusable, ProfileError
 from pyprocessor.ffmpeg import tool
-from pyprocessor.models import AudioSettings, Profile, VideoSettings
+from pyprocessor.models import Profile
+from tests.integration.encoder_profiles import profile
 
 
 @pytest.fixture
@@ -34,16 +35,6 @@ def script(path: Path, text: str) -> Path:
     path.write_text("#!/bin/sh\n" + text)
     path.chmod(0o755)
     return path
-
-
-def profile(video: str | None = "libx264", audio: str | None = "aac", container: str = "mp4") -> Profile:
-    return Profile(
-        name="mine",
-        fingerprint="0",
-        container=container,
-        video=None if video is None else VideoSettings(encoder=video),
-        audio=None if audio is None else AudioSettings(encoder=audio),
-    )
 
 
 # ---------------------------------------------------------------- finding

@@ -10,22 +10,13 @@ import pytest
 
 from pyprocessor.errors import ExitCode, ProfileError
 from pyprocessor.ffmpeg import tool, trial
-from pyprocessor.models import AudioSettings, Profile, VideoSettings
+from pyprocessor.models import Profile
+from tests.integration.encoder_profiles import profile
 
 
 @pytest.fixture
 def found(ffmpeg_path: str) -> tool.Tool:
     return tool.find({"PYPROCESSOR_FFMPEG": ffmpeg_path})
-
-
-def profile(video: str | None = "libx264", audio: str | None = "aac", container: str = "mp4") -> Profile:
-    return Profile(
-        name="mine",
-        fingerprint="0",
-        container=container,
-        video=None if video is None else VideoSettings(encoder=video),
-        audio=None if audio is None else AudioSettings(encoder=audio),
-    )
 
 
 @pytest.fixture
@@ -36,27 +27,6 @@ def without_nvenc(found: tool.Tool) -> tool.Tool:
     if Path("/dev/nvidia0").exists():
         pytest.skip("this machine has an Nvidia card")
     return found
-
-
-def test_a_software_encoder_works_in_a_trial(found: tool.Tool) -> None:
-    """One frame is enough to tell."""
-    assert trial.trial_encode(found, "libx264", preset="ultrafast", options=(("crf", "30"),)) is None
-    assert trial.trial_encode(found, "libx265", preset="ultrafast", pixel_format="yuv420p10le") is None
-
-
-def test_a_trial_says_why_an_encoder_does_not_work(found: tool.Tool) -> None:
-    """A preset the encoder does not know, and an encoder there is none of."""
-    reason = trial.trial_encode(found, "libx264", preset="quick")
-    assert reason is not None
-    assert "invalid preset 'quick'" in reason
-    assert trial.trial_encode(found, "libx999") is not None
-
-
-def test_a_hardware_encoder_without_its_device_fails_its_trial(without_nvenc: tool.Tool) -> None:
-    """Being listed is not being there."""
-    reason = trial.trial_encode(without_nvenc, "h264_nvenc")
-    assert reason is not None
-    assert "hardware encoder does not work here" in reason
 
 
 def test_a_profile_for_absent_hardware_is_refused(without_nvenc: tool.Tool) -> None:
