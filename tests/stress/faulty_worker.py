@@ -2,8 +2,7 @@
 
 `STRESS_WORKER` says where: `spawned` (an ffmpeg was just started), `granted` (the grant is there, the file has no name
 yet) or `renamed` (it has its name, which nobody was told). With `+engine` the engine is killed in the same moment.
-The one that dies makes the file
-`STRESS_ONCE` and writes into it which output it was at, below the output root.
+The one that dies makes the file `STRESS_ONCE` and writes into it which output it was at, below the output root.
 """
 
 from __future__ import annotations
