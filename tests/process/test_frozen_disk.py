@@ -16,8 +16,9 @@ import pytest
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState
 from tests.acceptance.command import assert_plain, begin, call
-from tests.process.disks import MIB, NoDisk, frozen, loop_disk
+from tests.process.disks import MIB, frozen, loop_disk
 from tests.process.runs import partials, published, states
+from tests.process.skips import disk_or_skip
 
 DEADLINE_SECONDS = 120.0
 
@@ -25,11 +26,8 @@ DEADLINE_SECONDS = 120.0
 @pytest.fixture
 def output(tmp_path: Path) -> Iterator[Path]:
     """A folder on an ext4 of its own."""
-    try:
-        with loop_disk(tmp_path / "disk", 64 * MIB) as point:
-            yield point / "out"
-    except NoDisk as why:
-        pytest.skip(str(why))
+    with disk_or_skip(tmp_path / "disk", 64 * MIB, loop_disk) as point:
+        yield point / "out"
 
 
 @pytest.fixture
