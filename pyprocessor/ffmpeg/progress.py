@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_NAMES = frozenset(("frame", "out_time_us", "speed", "fps", "total_size", "dup_frames", "drop_frames", "progress"))
+_NAMES = frozenset(("frame", "out_time_us", "speed", "total_size", "drop_frames", "progress"))
 _LINE_BYTES = 1024
 
 
@@ -16,9 +16,7 @@ class Progress:
     out_time_seconds: float = 0.0
     """Of the furthest packet written; 0 until there is one."""
     speed: float | None = None
-    fps: float = 0.0
     total_size_bytes: int = 0
-    dup_frames: int = 0
     drop_frames: int = 0
     done: bool = False
 
@@ -55,9 +53,7 @@ class ReportReader:
             frame=int(self._number("frame") or 0),
             out_time_seconds=before.out_time_seconds if micros is None else micros / 1e6,
             speed=self._number("speed"),
-            fps=self._number("fps") or 0.0,
             total_size_bytes=before.total_size_bytes if total is None else int(total),
-            dup_frames=int(self._number("dup_frames") or 0),
             drop_frames=int(self._number("drop_frames") or 0),
             done=self._values["progress"] == "end",
         )

@@ -199,9 +199,7 @@ class Journal(JournalReader):
     ) -> Planned | NameTaken:
         values = {**job_values(job, media_seconds, profile_name), **(forgiven or {}), **self._stamp()}
         if not self._database.insert_unless_taken(statement, values):
-            owner = self.owner(job.output)
-            assert owner is not None
-            return NameTaken(job.output, owner.id, owner.source.path)
+            return NameTaken(job.output)
         if previous is not None and change is PlanChange.UNCHANGED:
             self.add_event("reset", "It is done again.", job.id)
         elif previous is not None:

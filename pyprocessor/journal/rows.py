@@ -66,7 +66,6 @@ class JobRow:
     source and profile; `killed_runs` runs in a row that were killed while it was RUNNING.
     """
 
-    sequence: int
     id: str
     task: str
     source: Source
@@ -110,7 +109,6 @@ class JobRow:
     @classmethod
     def from_row(cls, row: Row) -> JobRow:
         return cls(
-            sequence=row[0],
             id=row[1],
             task=row[2],
             source=Source(path=row[3], relative=row[4], size_bytes=row[5], mtime_ns=row[6]),
@@ -193,8 +191,6 @@ class NameTaken:
     """The job was not planned: its output's name belongs to another job. Plan it again under another name."""
 
     output: bytes
-    owner_id: str
-    owner_source: bytes
 
 
 @dataclass(frozen=True, slots=True)

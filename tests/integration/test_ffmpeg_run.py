@@ -426,9 +426,9 @@ def test_reports_are_read_however_they_are_cut() -> None:
             reader.feed(text[start : start + size])
             if reader.latest is not None and reader.latest not in seen:
                 seen.append(reader.latest)
-        assert seen[-1] == Progress(12, 0.4, None, 5.0, 48, 0, 0, done=True)
+        assert seen[-1] == Progress(12, 0.4, None, 48, 0, done=True)
         if size < len(text):
-            assert seen[0] == Progress(10, 0.4, 126.0, 5.0, 48, 1, 2, done=False)
+            assert seen[0] == Progress(10, 0.4, 126.0, 48, 2, done=False)
 
 
 def test_a_report_without_news_is_no_progress() -> None:

@@ -126,10 +126,10 @@ def test_a_job_in_a_workers_hands_is_left_alone(journal: Journal) -> None:
 
 
 def test_a_name_belongs_to_one_job(journal: Journal) -> None:
-    """The second job is told who has the name, nothing is written, and under another name it is planned."""
+    """The second job is told that the name is taken, nothing is written, and under another name it is planned."""
     first, second = a_job(b"a.mov", output=b"a.mp4"), a_job(b"a.avi", output=b"a.mp4")
     plan(journal, first)
-    assert journal.plan(second, media_seconds=None) == NameTaken(b"a.mp4", first.id, b"/in/a.mov")
+    assert journal.plan(second, media_seconds=None) == NameTaken(b"a.mp4")
     assert journal.job(second.id) is None
     assert plan(journal, replace(second, output=b"a~1.mp4")).change is PlanChange.NEW
 
