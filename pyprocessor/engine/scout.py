@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
 from multiprocessing.connection import Connection
 
 from pyprocessor.engine.messages import (
@@ -34,6 +34,8 @@ from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.models import Source
 
 LISTING_CHUNK = 100
+LISTING_SECONDS = 1.0
+"""What was found for so long is told at once, so that slow entries do not look like a listing that hangs."""
 INSPECTIONS_BETWEEN_CHUNKS = 8
 
 
@@ -82,7 +84,14 @@ class _Scout:
     def _list_some(self) -> None:
         if self._entries is None:
             return
-        chunk = list(islice(self._entries, LISTING_CHUNK))
+        chunk: list[Candidate | PassedOver | Remark] = []
+        until = time.monotonic() + LISTING_SECONDS
+        ended = True
+        for entry in self._entries:
+            chunk.append(entry)
+            if len(chunk) == LISTING_CHUNK or time.monotonic() > until:
+                ended = False
+                break
         if chunk:
             self._connection.send(
                 Found(
@@ -91,7 +100,7 @@ class _Scout:
                     tuple(r for r in chunk if isinstance(r, Remark)),
                 )
             )
-        if len(chunk) < LISTING_CHUNK:
+        if ended:
             self._entries = None
             self._connection.send(Listed())
 

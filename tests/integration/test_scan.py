@@ -12,6 +12,7 @@ import pytest
 
 from pyprocessor.engine.messages import Candidate, PassedOver, Remark
 from pyprocessor.engine.scan import Glob, ScanPlan, order_key, walk
+from pyprocessor.errors import FailureKind
 from pyprocessor.models import Profile, ScanSettings, Source
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.state_folder import prepare_state_folder
@@ -134,7 +135,26 @@ def test_globs_hold_for_names_and_for_paths(tmp_path: Path) -> None:
 )
 def test_globs_mean_what_people_write(pattern: str, path: str, matches: bool) -> None:
     """A folder's name is all that is in it; `./`, `/`, `**/` and a slash at the end are as elsewhere."""
-    assert Glob(pattern).matches(path.encode()) is matches
+    assert Glob(pattern, "scan.include").matches(path.encode()) is matches
+
+
+def test_a_glob_without_end_fails_the_file_and_says_so(tmp_path: Path) -> None:
+    """A path that a glob takes too long on is passed over as failed, named with the glob; others are taken."""
+    slow = "/".join("a" * 60) + "/a.mp4"
+    touch(tmp_path, [slow, "b.mp4"])
+    pattern = "**/a/" * 14 + "**/z"
+    plan = scan(tmp_path, exclude=(pattern,))
+    entries = {
+        entry.relative if isinstance(entry, PassedOver) else entry.source.relative: entry
+        for entry in walk(plan)
+        if not isinstance(entry, Remark)
+    }
+    assert isinstance(entries[b"b.mp4"], Candidate)
+    passed = entries[slow.encode()]
+    assert isinstance(passed, PassedOver)
+    assert passed.failure is FailureKind.UNSUPPORTED
+    assert f"cannot be decided on: the pattern '{pattern}' of `scan.exclude` takes more than" in passed.reason
+    assert remarks(plan) == []
 
 
 def remarks(plan: ScanPlan) -> list[str]:
