@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import AnyStr, Generic
@@ -35,13 +36,16 @@ class _Rang(Exception):
 
 
 class Expression(Generic[AnyStr]):
-    """One expression and the names it took too long on; `key` is what it is called in a profile, and
-    `written` how it stands there; the attribute is that in quotes, shortened."""
+    """One expression and the names it took too long on; `key` is what it is called in a profile, `written` how it
+    stands there."""
 
     def __init__(self, key: str, written: str, pattern: AnyStr) -> None:
-        self.written = _shortened(written)
-        self._called = f"the pattern {self.written} of `{key}`"
-        self._compiled: re.Pattern[AnyStr] = re.compile(pattern)
+        shown = written if len(written) <= _SHOWN_LENGTH else f"{written[:_SHOWN_LENGTH]}..."
+        self._called = f'the pattern "{display(os.fsencode(shown))}" of `{key}`'
+        with warnings.catch_warnings():
+            # Of sets that may come to mean something else: the user cannot act on where in our code that is.
+            warnings.simplefilter("ignore", FutureWarning)
+            self._compiled: re.Pattern[AnyStr] = re.compile(pattern)
         self._too_long_on: list[str] = []
 
     def search(self, name: AnyStr) -> re.Match[AnyStr] | None:
@@ -86,7 +90,3 @@ def _in_time(operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnySt
 
 def _ring(_number: int, _frame: FrameType | None) -> None:
     raise _Rang
-
-
-def _shortened(written: str) -> str:
-    return repr(written) if len(written) <= _SHOWN_LENGTH else f"{written[:_SHOWN_LENGTH]!r}..."

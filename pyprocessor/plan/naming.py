@@ -44,6 +44,7 @@ class NamePatterns:
     given up. They must be valid regular expressions."""
 
     def __init__(self, settings: NamingSettings) -> None:
+        self.validation_written = settings.validation_pattern
         self.validation = _expression("validation_pattern", settings.validation_pattern)
         self.rename = _expression("rename_pattern", settings.rename_pattern)
         self.organization = _expression("organization_pattern", settings.organization_pattern)
@@ -76,7 +77,7 @@ def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatter
     for name in siblings:
         try:
             if patterns.validation is not None and not patterns.validation.match(os.fsdecode(name)):
-                refused[name] = f"does not match the profile's validation pattern {patterns.validation.written}"
+                refused[name] = f"does not match the profile's validation pattern {patterns.validation_written!r}"
             else:
                 wishes[name] = _wish(name, patterns)
         except TookTooLong as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time
@@ -145,7 +146,9 @@ def _regex(value: str) -> re.Pattern[str]:
     if len(value) > _LONGEST_PATTERN:
         raise ValueError(f"must be a regular expression of at most {_LONGEST_PATTERN:,} characters")
     try:
-        return re.compile(value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of sets that may come to mean something else
+            return re.compile(value)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"must be a regular expression: {error}") from None
 

@@ -153,7 +153,7 @@ def test_a_glob_without_end_fails_the_file_and_says_so(tmp_path: Path) -> None:
     passed = entries[slow.encode()]
     assert isinstance(passed, PassedOver)
     assert passed.failure is FailureKind.UNSUPPORTED
-    assert f"cannot be decided on: the pattern '{pattern}' of `scan.exclude` takes more than" in passed.reason
+    assert f'cannot be decided on: the pattern "{pattern}" of `scan.exclude` takes more than' in passed.reason
     assert remarks(plan) == []
 
 

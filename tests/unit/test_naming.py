@@ -105,7 +105,7 @@ def test_a_pattern_without_end_settles_nothing_but_ends(key: str) -> None:
     plan = output_names([*slow, b"b=.avi"], "mp4", patterns)
     assert plan.names.keys() | plan.refused.keys() == set()
     assert sorted(plan.unsettled) == sorted([*slow, b"b=.avi"])
-    called = rf"cannot be decided on: the pattern '((\\w+\\w+)+)=' of `naming.{key}`"
+    called = rf'cannot be decided on: the pattern "((\w+\w+)+)=" of `naming.{key}`'
     assert plan.unsettled[slow[1]].startswith(f"{called} takes more than 0.5 s on this name; write it so")
     tail = "" if key == "organization_pattern" else ".avi"  # that one is about the output's name
     first, second = (f"{'a' * 60}{digit}{tail}" for digit in (1, 2))
