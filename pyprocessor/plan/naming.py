@@ -44,10 +44,10 @@ class NamePatterns:
     given up. They must be valid regular expressions."""
 
     def __init__(self, settings: NamingSettings) -> None:
-        self.validation_written = settings.validation_pattern
-        self.validation = _expression("validation_pattern", settings.validation_pattern)
-        self.rename = _expression("rename_pattern", settings.rename_pattern)
-        self.organization = _expression("organization_pattern", settings.organization_pattern)
+        self.validation_shown = settings.validation_pattern
+        self.validation_pattern = _expression("validation_pattern", settings.validation_pattern)
+        self.rename_pattern = _expression("rename_pattern", settings.rename_pattern)
+        self.organization_pattern = _expression("organization_pattern", settings.organization_pattern)
 
 
 def _expression(key: str, pattern: str | None) -> Expression[str] | None:
@@ -76,8 +76,8 @@ def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatter
     wishes: dict[bytes, _Wish] = {}
     for name in siblings:
         try:
-            if patterns.validation is not None and not patterns.validation.match(os.fsdecode(name)):
-                refused[name] = f"does not match the profile's validation pattern {patterns.validation_written!r}"
+            if patterns.validation_pattern is not None and not patterns.validation_pattern.match(os.fsdecode(name)):
+                refused[name] = f"does not match the profile's validation pattern {patterns.validation_shown!r}"
             else:
                 wishes[name] = _wish(name, patterns)
         except TookTooLong as error:
@@ -87,11 +87,11 @@ def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatter
 
 def _wish(name: bytes, patterns: NamePatterns) -> _Wish:
     stem, suffix = os.path.splitext(name)
-    if patterns.rename is not None:
-        stem = _captured(patterns.rename.search(os.fsdecode(name))) or stem
+    if patterns.rename_pattern is not None:
+        stem = _captured(patterns.rename_pattern.search(os.fsdecode(name))) or stem
     folder = b""
-    if patterns.organization is not None:
-        folder = _captured(patterns.organization.match(os.fsdecode(stem)))
+    if patterns.organization_pattern is not None:
+        folder = _captured(patterns.organization_pattern.match(os.fsdecode(stem)))
         folder = _fitted(folder, b"", name, 0)
     return _Wish(folder, stem, suffix)
 

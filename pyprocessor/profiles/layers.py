@@ -16,7 +16,7 @@ from pyprocessor.profiles.codecs import EIGHT_BIT_FORMATS, family
 from pyprocessor.profiles.documents import Document, KeyPath, read_document
 from pyprocessor.profiles.flat import is_flat, translate
 from pyprocessor.profiles.flat_schema import FLAT_SECTIONS, KNOWN_AT_TOP
-from pyprocessor.profiles.problems import Origin, SettingsRefused, listed, nearest
+from pyprocessor.profiles.problems import Origin, SettingsRefused, listed, nearest, shortened
 from pyprocessor.profiles.quantities import parse_lines
 from pyprocessor.profiles.schema import SECTIONS, ProfileFile
 from pyprocessor.profiles.validation import problems_of
@@ -177,12 +177,14 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         found = _VARIABLE_NAME.fullmatch(match[1]) if match[0].endswith("}") else None
         if found is None:
-            raise ValueError(f"holds {match[0]!r}; write ${{NAME}} or ${{NAME:-default}}")
+            raise ValueError(f"holds {shortened(match[0])!r}; write ${{NAME}} or ${{NAME:-default}}")
         name, default = found[1], found[2]
         if environment.get(name):
             return environment[name]
         if default is None:
-            raise ValueError(f"needs the environment variable {name}, which is not set; set it or write a default")
+            raise ValueError(
+                f"needs the environment variable {shortened(name)}, which is not set; set it or write a default"
+            )
         return default
 
     return _VARIABLE.sub(value, text)
