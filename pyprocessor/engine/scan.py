@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.engine.messages import Candidate, PassedOver, Remark
@@ -67,23 +67,23 @@ def order_key(relative: bytes) -> _PathKey:
     return (*((1, folder) for folder in folders), (0, name))
 
 
-def walk(plan: ScanPlan) -> Iterator[Candidate | PassedOver | Remark]:
+def walk(plan: ScanPlan, alive: Callable[[], None]) -> Iterator[Candidate | PassedOver | Remark]:
     """Every file worth taking, everything that is passed over for a reason the user should hear, and last what is to be
-    said of the walk as a whole."""
+    said of the walk as a whole. `alive` is called now and then while slow expressions hold it up."""
     if stat.S_ISDIR(os.stat(plan.root).st_mode):
-        yield from _Walk(plan).run()
+        yield from _Walk(plan, alive).run()
     else:
         name = os.path.basename(plan.root)
-        yield from _Walk(plan).files(os.path.dirname(plan.root), b"", [name])
+        yield from _Walk(plan, alive).files(os.path.dirname(plan.root), b"", [name])
 
 
 class _Walk:
-    def __init__(self, plan: ScanPlan) -> None:
+    def __init__(self, plan: ScanPlan, alive: Callable[[], None]) -> None:
         self._plan = plan
         self._extensions = extensions_of(plan.profile)
-        self._names = NamePatterns(plan.profile.naming)
-        self._include = [Glob(pattern, "scan.include") for pattern in plan.settings.include]
-        self._exclude = [Glob(pattern, "scan.exclude") for pattern in plan.settings.exclude]
+        self._names = NamePatterns(plan.profile.naming, alive)
+        self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.settings.include]
+        self._exclude = [Glob(pattern, "scan.exclude", alive) for pattern in plan.settings.exclude]
         self._made: set[bytes] = set()
         self._left_out: list[bytes] = []
         self._strays: dict[bytes, str | None] = {}
@@ -255,7 +255,7 @@ class Glob:
     for the input itself. `key` is what its list is called in a profile.
     """
 
-    def __init__(self, pattern: str, key: str) -> None:
+    def __init__(self, pattern: str, key: str, alive: Callable[[], None]) -> None:
         self.pattern = pattern
         self.matched = False
         bare = pattern.strip()
@@ -265,7 +265,7 @@ class Glob:
         parts = (fnmatch.translate(part)[len("(?s:") : -_END_LENGTH] for part in bare.strip("/").split("**/"))
         expression = "(?:.*/)?".join(parts)
         anywhere = "" if anchored else "(?:.*/)?"
-        self._expression = Expression(key, pattern, os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"))
+        self._expression = Expression(key, pattern, os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"), alive)
 
     def matches(self, relative: bytes) -> bool:
         """Whether a file's path below the input matches; raises TookTooLong."""

@@ -57,8 +57,10 @@ class _Scout:
         self._entries: Iterator[Candidate | PassedOver | Remark] | None = None
         if setup.lists:
             self._entries = walk(
-                ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after)
+                ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after),
+                self._alive,
             )
+        self._spoke = time.monotonic()
         self._open = True
 
     def run(self) -> None:
@@ -103,6 +105,12 @@ class _Scout:
         if ended:
             self._entries = None
             self._connection.send(Listed())
+
+    def _alive(self) -> None:
+        """Say that the listing goes on where nothing was found for a while."""
+        if time.monotonic() - self._spoke > LISTING_SECONDS:
+            self._connection.send(Found((), (), ()))
+            self._spoke = time.monotonic()
 
     def _serve(self, wanted: Source | Compare) -> None:
         if isinstance(wanted, Compare):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 import warnings
 from collections.abc import Callable
 from types import FrameType
@@ -22,6 +23,9 @@ LIMIT_SECONDS = 0.5
 """Of CPU time for one name. An expression that can be used takes some microseconds."""
 TRIES = 2
 """So many names one expression may take too long on before it is given up, lest many files make a run endless."""
+SLOW_SECONDS = 0.001
+ALL_SLOW_SECONDS = 60.0
+"""One expression may spend so much on all names that took it longer than `SLOW_SECONDS`, before it is given up."""
 _ADVICE = "write it so that each part can match in one way only"
 _SHOWN_LENGTH = 200
 
@@ -37,9 +41,13 @@ class _Rang(Exception):
 
 class Expression(Generic[AnyStr]):
     """One expression and the names it took too long on; `key` is what it is called in a profile, `written` how it
-    stands there."""
+    stands there. `alive` is called after each name that took a while."""
 
-    def __init__(self, key: str, written: str, pattern: AnyStr) -> None:
+    def __init__(self, key: str, written: str, pattern: AnyStr, alive: Callable[[], None]) -> None:
+        self.written = written
+        self._alive = alive
+        self._slow_seconds = 0.0
+        self._given_up = False
         shown = written if len(written) <= _SHOWN_LENGTH else f"{written[:_SHOWN_LENGTH]}..."
         self._called = f'the pattern "{display(os.fsencode(shown))}" of `{key}`'
         with warnings.catch_warnings():
@@ -61,18 +69,31 @@ class Expression(Generic[AnyStr]):
         return self._apply(self._compiled.fullmatch, name)
 
     def _apply(self, operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnyStr) -> re.Match[AnyStr] | None:
-        if len(self._too_long_on) >= TRIES:
+        if self._given_up:
             listed = " and ".join(self._too_long_on)
             raise TookTooLong(
                 f"cannot be decided on: {self._called} took too long on {listed} and is not tried any more; {_ADVICE}"
             )
+        began = time.process_time()
         try:
             return _in_time(operation, name)
         except _Rang:
             self._too_long_on.append(display(os.fsencode(name)))
+            self._given_up = len(self._too_long_on) >= TRIES
             raise TookTooLong(
                 f"cannot be decided on: {self._called} takes more than {LIMIT_SECONDS:g} s on this name; {_ADVICE}"
             ) from None
+        finally:
+            took = time.process_time() - began
+            if took > SLOW_SECONDS:
+                self._slow(took, name)
+
+    def _slow(self, took: float, name: AnyStr) -> None:
+        self._slow_seconds += took
+        if self._slow_seconds > ALL_SLOW_SECONDS and not self._given_up:
+            self._given_up = True
+            self._too_long_on.append(display(os.fsencode(name)))
+        self._alive()
 
 
 def _in_time(operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnyStr) -> re.Match[AnyStr] | None:

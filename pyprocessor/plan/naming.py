@@ -12,7 +12,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.models import NamingSettings
@@ -41,17 +41,15 @@ class NamePlan:
 
 class NamePatterns:
     """The patterns of a profile, ready for use; to be kept from folder to folder, so that one that takes too long is
-    given up. They must be valid regular expressions."""
+    given up. They must be valid regular expressions. `alive` is called after each name that took a while."""
 
-    def __init__(self, settings: NamingSettings) -> None:
-        self.validation_shown = settings.validation_pattern
-        self.validation_pattern = _expression("validation_pattern", settings.validation_pattern)
-        self.rename_pattern = _expression("rename_pattern", settings.rename_pattern)
-        self.organization_pattern = _expression("organization_pattern", settings.organization_pattern)
+    def __init__(self, settings: NamingSettings, alive: Callable[[], None]) -> None:
+        def expression(key: str, pattern: str | None) -> Expression[str] | None:
+            return Expression(f"naming.{key}", pattern, pattern, alive) if pattern is not None else None
 
-
-def _expression(key: str, pattern: str | None) -> Expression[str] | None:
-    return Expression(f"naming.{key}", pattern, pattern) if pattern is not None else None
+        self.validation_pattern = expression("validation_pattern", settings.validation_pattern)
+        self.rename_pattern = expression("rename_pattern", settings.rename_pattern)
+        self.organization_pattern = expression("organization_pattern", settings.organization_pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,9 @@ def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatter
     for name in siblings:
         try:
             if patterns.validation_pattern is not None and not patterns.validation_pattern.match(os.fsdecode(name)):
-                refused[name] = f"does not match the profile's validation pattern {patterns.validation_shown!r}"
+                refused[name] = (
+                    f"does not match the profile's validation pattern {patterns.validation_pattern.written!r}"
+                )
             else:
                 wishes[name] = _wish(name, patterns)
         except TookTooLong as error:
