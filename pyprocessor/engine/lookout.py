@@ -105,7 +105,7 @@ class _Lookout:
         news: list[Candidate | PassedOver] = []
         remarks: list[Remark] = []
         self._young = False
-        for entry in walk(plan):
+        for entry in walk(plan, self._alive):
             if isinstance(entry, Remark):
                 remarks.append(entry)
                 continue
@@ -118,11 +118,15 @@ class _Lookout:
             seen[relative] = self._seen(relative, entry, began, news)
             if len(news) >= CHUNK:
                 self._tell(news, [])
-            elif time.monotonic() - self._spoke > WORD_EVERY_SECONDS:
-                self._say(Looking())
+            else:
+                self._alive()
         self._tell(news, remarks if self._first else [])
         self._sightings, self._first = seen, False
         return None
+
+    def _alive(self) -> None:
+        if time.monotonic() - self._spoke > WORD_EVERY_SECONDS:
+            self._say(Looking())
 
     def _absent(self) -> str | None:
         """Why the folder is not what is to be watched; listens to it otherwise."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.engine.messages import Candidate, PassedOver, Remark
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import Profile, ScanSettings, Source, display
-from pyprocessor.plan.naming import output_names
+from pyprocessor.plan.matching import Expression, TookTooLong
+from pyprocessor.plan.naming import NamePatterns, output_names
 from pyprocessor.publish.bounds import among_sources
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.publish.state_folder import NAME as STATE_FOLDER
@@ -67,22 +67,23 @@ def order_key(relative: bytes) -> _PathKey:
     return (*((1, folder) for folder in folders), (0, name))
 
 
-def walk(plan: ScanPlan) -> Iterator[Candidate | PassedOver | Remark]:
+def walk(plan: ScanPlan, alive: Callable[[], None]) -> Iterator[Candidate | PassedOver | Remark]:
     """Every file worth taking, everything that is passed over for a reason the user should hear, and last what is to be
-    said of the walk as a whole."""
+    said of the walk as a whole. `alive` is called now and then while slow expressions hold it up."""
     if stat.S_ISDIR(os.stat(plan.root).st_mode):
-        yield from _Walk(plan).run()
+        yield from _Walk(plan, alive).run()
     else:
         name = os.path.basename(plan.root)
-        yield from _Walk(plan).files(os.path.dirname(plan.root), b"", [name])
+        yield from _Walk(plan, alive).files(os.path.dirname(plan.root), b"", [name])
 
 
 class _Walk:
-    def __init__(self, plan: ScanPlan) -> None:
+    def __init__(self, plan: ScanPlan, alive: Callable[[], None]) -> None:
         self._plan = plan
         self._extensions = extensions_of(plan.profile)
-        self._include = [Glob(pattern) for pattern in plan.settings.include]
-        self._exclude = [Glob(pattern) for pattern in plan.settings.exclude]
+        self._names = NamePatterns(plan.profile.naming, alive)
+        self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.settings.include]
+        self._exclude = [Glob(pattern, "scan.exclude", alive) for pattern in plan.settings.exclude]
         self._made: set[bytes] = set()
         self._left_out: list[bytes] = []
         self._strays: dict[bytes, str | None] = {}
@@ -161,7 +162,7 @@ class _Walk:
 
     def files(self, folder: bytes, prefix: bytes, names: list[bytes]) -> Iterator[Candidate | PassedOver]:
         """The files of one folder. Output names are settled over all of them, before any filter that may change."""
-        naming = output_names(names, self._plan.profile.extension, self._plan.profile.naming)
+        naming = output_names(names, self._plan.profile.extension, self._names)
         for name in names:
             relative = prefix + name
             if self._resume_after is not None and order_key(relative) <= self._resume_after:
@@ -169,14 +170,20 @@ class _Walk:
             if name in naming.refused:
                 yield PassedOver(relative, naming.refused[name])
                 continue
+            if name in naming.unsettled:
+                yield PassedOver(relative, naming.unsettled[name], FailureKind.UNSUPPORTED)
+                continue
             taken = self._look(os.path.join(folder, name), relative, prefix + naming.names[name])
             if taken is not None:
                 yield taken
 
     def _look(self, path: bytes, relative: bytes, output: bytes) -> Candidate | PassedOver | None:
-        included = _matching(self._include, relative) or not self._include
-        if _matching(self._exclude, relative) or not included:
-            return None
+        try:
+            included = _matching(self._include, relative) or not self._include
+            if _matching(self._exclude, relative) or not included:
+                return None
+        except TookTooLong as error:
+            return PassedOver(relative, str(error), FailureKind.UNSUPPORTED)
         try:
             status = os.stat(path)
         except OSError as error:
@@ -245,10 +252,10 @@ class Glob:
 
     Without a slash it is about a name in whatever folder, with one about the path below the input. It matches a file,
     or a folder and so all that is in it. `*` matches slashes too, and `**/` also nothing. A leading `./` or `/` stands
-    for the input itself.
+    for the input itself. `key` is what its list is called in a profile.
     """
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, key: str, alive: Callable[[], None]) -> None:
         self.pattern = pattern
         self.matched = False
         bare = pattern.strip()
@@ -258,11 +265,15 @@ class Glob:
         parts = (fnmatch.translate(part)[len("(?s:") : -_END_LENGTH] for part in bare.strip("/").split("**/"))
         expression = "(?:.*/)?".join(parts)
         anywhere = "" if anchored else "(?:.*/)?"
-        self._expression = re.compile(os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"))
+        self._expression = Expression(key, pattern, os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"), alive)
 
     def matches(self, relative: bytes) -> bool:
-        """Whether a file's path below the input matches."""
-        found = self._expression.fullmatch(relative) is not None
+        """Whether a file's path below the input matches; raises TookTooLong."""
+        try:
+            found = self._expression.fullmatch(relative) is not None
+        except TookTooLong:
+            self.matched = True  # as far as anybody knows
+            raise
         self.matched = self.matched or found
         return found
 

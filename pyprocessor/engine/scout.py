@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
 from multiprocessing.connection import Connection
 
 from pyprocessor.engine.messages import (
@@ -34,6 +34,8 @@ from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.models import Source
 
 LISTING_CHUNK = 100
+LISTING_SECONDS = 1.0
+"""What was found for so long is told at once, so that slow entries do not look like a listing that hangs."""
 INSPECTIONS_BETWEEN_CHUNKS = 8
 
 
@@ -55,8 +57,10 @@ class _Scout:
         self._entries: Iterator[Candidate | PassedOver | Remark] | None = None
         if setup.lists:
             self._entries = walk(
-                ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after)
+                ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after),
+                self._alive,
             )
+        self._spoke = time.monotonic()
         self._open = True
 
     def run(self) -> None:
@@ -82,7 +86,14 @@ class _Scout:
     def _list_some(self) -> None:
         if self._entries is None:
             return
-        chunk = list(islice(self._entries, LISTING_CHUNK))
+        chunk: list[Candidate | PassedOver | Remark] = []
+        until = time.monotonic() + LISTING_SECONDS
+        ended = True
+        for entry in self._entries:
+            chunk.append(entry)
+            if len(chunk) == LISTING_CHUNK or time.monotonic() > until:
+                ended = False
+                break
         if chunk:
             self._connection.send(
                 Found(
@@ -91,9 +102,15 @@ class _Scout:
                     tuple(r for r in chunk if isinstance(r, Remark)),
                 )
             )
-        if len(chunk) < LISTING_CHUNK:
+        if ended:
             self._entries = None
             self._connection.send(Listed())
+
+    def _alive(self) -> None:
+        """Say that the listing goes on where nothing was found for a while."""
+        if time.monotonic() - self._spoke > LISTING_SECONDS:
+            self._connection.send(Found((), (), ()))
+            self._spoke = time.monotonic()
 
     def _serve(self, wanted: Source | Compare) -> None:
         if isinstance(wanted, Compare):

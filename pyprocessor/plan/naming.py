@@ -12,10 +12,11 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.models import NamingSettings
+from pyprocessor.plan.matching import Expression, TookTooLong
 
 MAX_NAME_BYTES = 255
 """What ext4, XFS, APFS and NTFS take at most; Linux counts bytes, the others fewer units than bytes."""
@@ -30,10 +31,25 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 @dataclass(frozen=True, slots=True)
 class NamePlan:
     """`names`: source name -> output path relative to the folder's output. `refused`: source name -> why, as the end of
-    a sentence that begins with the file's name. Every sibling is in exactly one of the two."""
+    a sentence that begins with the file's name. `unsettled`: source name -> the same, where a pattern took too long to
+    tell. Every sibling is in exactly one of the three."""
 
     names: Mapping[bytes, bytes]
     refused: Mapping[bytes, str]
+    unsettled: Mapping[bytes, str]
+
+
+class NamePatterns:
+    """The patterns of a profile, ready for use; to be kept from folder to folder, so that one that takes too long is
+    given up. They must be valid regular expressions. `alive` is called after each name that took a while."""
+
+    def __init__(self, settings: NamingSettings, alive: Callable[[], None]) -> None:
+        def expression(key: str, pattern: str | None) -> Expression[str] | None:
+            return Expression(f"naming.{key}", pattern, pattern, alive) if pattern is not None else None
+
+        self.validation_pattern = expression("validation_pattern", settings.validation_pattern)
+        self.rename_pattern = expression("rename_pattern", settings.rename_pattern)
+        self.organization_pattern = expression("organization_pattern", settings.organization_pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +61,37 @@ class _Wish:
     suffix: bytes
 
 
-def output_names(siblings: Sequence[bytes], extension: str, naming: NamingSettings) -> NamePlan:
+def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatterns) -> NamePlan:
     """Output names for the files of one folder.
 
     `siblings` are bare names, `extension` is the output's, without the dot. A name that does not match
     `validation_pattern` from its start (`re.match`) is refused. `rename_pattern` is searched in the name and its
     group 1 becomes the stem; without a match the stem stays. `organization_pattern` is matched from the start of that
-    stem, and its group 1 is the folder the output goes into. Patterns must be valid regular expressions.
+    stem, and its group 1 is the folder the output goes into.
     """
     refused: dict[bytes, str] = {}
+    unsettled: dict[bytes, str] = {}
     wishes: dict[bytes, _Wish] = {}
     for name in siblings:
-        if naming.validation_pattern is not None and not re.match(naming.validation_pattern, os.fsdecode(name)):
-            refused[name] = f"does not match the profile's validation pattern {naming.validation_pattern!r}"
-        else:
-            wishes[name] = _wish(name, naming)
-    return NamePlan(_settle(wishes, os.fsencode(extension)), refused)
+        try:
+            if patterns.validation_pattern is not None and not patterns.validation_pattern.match(os.fsdecode(name)):
+                refused[name] = (
+                    f"does not match the profile's validation pattern {patterns.validation_pattern.written!r}"
+                )
+            else:
+                wishes[name] = _wish(name, patterns)
+        except TookTooLong as error:
+            unsettled[name] = str(error)
+    return NamePlan(_settle(wishes, os.fsencode(extension)), refused, unsettled)
 
 
-def _wish(name: bytes, naming: NamingSettings) -> _Wish:
+def _wish(name: bytes, patterns: NamePatterns) -> _Wish:
     stem, suffix = os.path.splitext(name)
-    if naming.rename_pattern is not None:
-        stem = _captured(re.search(naming.rename_pattern, os.fsdecode(name))) or stem
+    if patterns.rename_pattern is not None:
+        stem = _captured(patterns.rename_pattern.search(os.fsdecode(name))) or stem
     folder = b""
-    if naming.organization_pattern is not None:
-        folder = _captured(re.match(naming.organization_pattern, os.fsdecode(stem)))
+    if patterns.organization_pattern is not None:
+        folder = _captured(patterns.organization_pattern.match(os.fsdecode(stem)))
         folder = _fitted(folder, b"", name, 0)
     return _Wish(folder, stem, suffix)
 

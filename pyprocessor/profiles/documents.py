@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +15,16 @@ import yaml
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import display
+from pyprocessor.profiles.flat_schema import KNOWN_AT_TOP
+from pyprocessor.profiles.problems import shortened
 
 MAX_FILE_BYTES = 1 << 20
 """A profile is a page of text; a film given by mistake must not be read to its end."""
+_MAX_JSON5_BYTES = 1 << 18
+"""Of JSON with comments, for which there is only a slow parser: two seconds for so much."""
 _MAX_VALUES = 20_000
-"""With YAML aliases written out, so that nested aliases cannot fill the memory."""
+"""With YAML aliases written out, so that nested aliases cannot fill the memory. The parsers of YAML and of JSON with
+comments are slow: a file of 1 MiB that is full of values would take them a minute."""
 _MAX_DEPTH = 24
 _MAX_NUMBER_LENGTH = 100
 """Of a number as written in YAML, which in base 60 takes half a minute to read where it fills the file."""
@@ -30,12 +36,17 @@ _YAML_SUFFIXES = (".yaml", ".yml")
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _JSON5_PLACE = re.compile(r"^<string>:(?P<line>\d+) (?P<text>.*?)(?: at column (?P<column>\d+))?$", re.DOTALL)
 _JSON_TOKEN = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[{}\[\]:,]|[^\s{}\[\]:,"'/]+""", re.DOTALL
+    r"""//[^\n]*|/\*(?:.*?\*/|.*)|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[{}\[\]:,]|[^\s{}\[\]:,"'/]+""", re.DOTALL
 )
+"""What is not closed goes on to the end: begun anew at each mark in it, reading would take hours."""
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _UNREADABLE = (ValueError, ArithmeticError, LookupError, AttributeError)
 """What PyYAML lets through where a tag such as `!!bool` stands before a text that is none, or a month is the 13th."""
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_CONTENT_FOUND = re.compile(r", but (?:found|got) (?!'<[a-z ]+>'$).*", re.DOTALL)
+_CONTENT_QUOTED = re.compile(r"""\s*(['"]).*\1""", re.DOTALL)
 
 KeyPath = tuple[str, ...]
 
@@ -56,10 +67,16 @@ class Document:
     lines: dict[KeyPath, int] = field(default_factory=dict)
 
 
-def read_document(path: str) -> Document:
-    """The content of the file; raises ProfileError, with line and column where known."""
+def read_document(path: str, *, named_by_file: bool = False) -> Document:
+    """The content of the file; raises ProfileError, with line and column where known.
+
+    A pipe or a device is read where the user named it, and refused where another file did: it may never end, and some
+    devices act on being opened.
+    """
     name = display(os.fsencode(path))
     try:
+        if named_by_file and not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            raise ProfileError(f"{name} is no regular file, and no other may be named by a profile.")
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
@@ -94,7 +111,7 @@ def parse_document(content: bytes, *, name: str, identity: str, folder: str, suf
     lines: dict[KeyPath, int] = {}
     try:
         if _is_json(text, suffix.lower()):
-            values = _plain(_parse_json(text, name), name)
+            values = _PlainJson(name).checked(_parse_json(text, name))
             lines.update(_json_keys(text))
         else:
             values = _YamlReader(text, name, lines).read()
@@ -109,6 +126,20 @@ def _is_json(text: str, suffix: str) -> bool:
     if suffix in _JSON_SUFFIXES + _YAML_SUFFIXES:
         return suffix in _JSON_SUFFIXES
     return text.lstrip().startswith(("{", "//", "/*"))
+
+
+def _called(path: KeyPath, otherwise: str) -> str:
+    """A key as messages quote it; `otherwise` where it may be a line of a file that is no profile at all."""
+    return f"`{shortened('.'.join(path))}`" if path and path[0] in KNOWN_AT_TOP else otherwise
+
+
+def _key_called(path: KeyPath) -> str:
+    quoted = _called(path, "")
+    return f"the key {quoted}" if quoted else "a key"
+
+
+def _too_many(name: str) -> ProfileError:
+    return ProfileError(f"{name} holds more than {_MAX_VALUES} values, too many for a profile.")
 
 
 def _kind(value: object) -> str:
@@ -134,10 +165,17 @@ def _parse_json(text: str, name: str) -> object:
         raise _duplicate(text, name, str(error)) from None
     except json.JSONDecodeError:
         pass
-    except ValueError as error:
-        raise ProfileError(f"{name} is not valid JSON: {error}.") from None
+    except ValueError:
+        raise _too_long_number(name) from None
     import json5  # the slow and rarely needed one
 
+    if len(text.encode()) > _MAX_JSON5_BYTES:
+        raise ProfileError(
+            f"{name} is larger than {_MAX_JSON5_BYTES // 1024} KiB and no plain JSON, as larger files have to be; "
+            "it may hold comments, keys without quotes, or a mistake."
+        )
+    if sum(token[0] in ",:" for token in _JSON_TOKEN.finditer(text)) > 2 * _MAX_VALUES:
+        raise _too_many(name)
     try:
         return json5.loads(text, object_pairs_hook=_unique)
     except _DuplicateKey as error:
@@ -145,10 +183,15 @@ def _parse_json(text: str, name: str) -> object:
     except ValueError as error:
         found = _JSON5_PLACE.match(str(error))
         if found is None:
-            raise ProfileError(f"{name} is not valid JSON: {error}.") from None
+            raise _too_long_number(name) from None
         place = f"line {found['line']}" + (f", column {found['column']}" if found["column"] else "")
-        reason = found["text"][:1].lower() + found["text"][1:]
-        raise ProfileError(f"{name}, {place}: not valid JSON: {reason}.") from None
+        what = "end of input" if "end of input" in found["text"] else "character"
+        raise ProfileError(f"{name}, {place}: not valid JSON: unexpected {what}.") from None
+
+
+def _too_long_number(name: str) -> ProfileError:
+    """All that the parsers tell without a place: Python reads no whole number of thousands of digits."""
+    return ProfileError(f"{name} is not valid JSON: a number in it has too many digits.")
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -164,9 +207,9 @@ def _duplicate(text: str, name: str, key: str) -> ProfileError:
     seen: set[KeyPath] = set()
     for path, line in _json_keys(text):
         if path in seen and path[-1] == key:
-            return ProfileError(f"{name}, line {line}: the key `{'.'.join(path)}` stands twice; remove one.")
+            return ProfileError(f"{name}, line {line}: {_key_called(path)} stands twice; remove one.")
         seen.add(path)
-    return ProfileError(f"{name}: the key `{key}` stands twice; remove one.")
+    return ProfileError(f"{name}: {_key_called((key,))} stands twice; remove one.")
 
 
 def _json_keys(text: str) -> Iterator[tuple[KeyPath, int]]:
@@ -181,6 +224,8 @@ def _json_keys(text: str) -> Iterator[tuple[KeyPath, int]]:
         if mark in ("{", "["):
             in_list.append(mark == "[")
             path.append("1" if mark == "[" else "")
+            if len(path) > _MAX_DEPTH:
+                return
         elif mark in ("}", "]"):
             if not path:
                 return  # a text that is cut short here is told of elsewhere
@@ -195,24 +240,72 @@ def _json_keys(text: str) -> Iterator[tuple[KeyPath, int]]:
             word = mark[1:-1] if mark[0] in "\"'" else mark
 
 
-def _plain(value: object, name: str, path: KeyPath = ()) -> object:
-    """The same value, once it is known to hold nothing that a profile cannot."""
-    if len(path) > _MAX_DEPTH:
-        raise ProfileError(f"{name} is nested too deeply for a profile.")
+class _PlainJson:
+    """Finds out whether a value holds nothing that a profile cannot."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._values = 0
+
+    def checked(self, value: object, path: KeyPath = ()) -> object:
+        """The same value; raises ProfileError."""
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            raise _too_many(self._name)
+        if len(path) > _MAX_DEPTH:
+            raise ProfileError(f"{self._name} is nested too deeply for a profile.")
+        if isinstance(value, dict):
+            for key, item in value.items():
+                self._refuse(_text_problem(key), path)
+                self.checked(item, (*path, key))
+        elif isinstance(value, list):
+            for number, item in enumerate(value, 1):
+                self.checked(item, (*path, str(number)))
+        else:
+            self._refuse(_value_problem(value), path)
+        return value
+
+    def _refuse(self, problem: str | None, path: KeyPath) -> None:
+        if problem is not None:
+            raise ProfileError(f"{self._name}: {_called(path, 'a value')} {problem}.")
+
+
+def _value_problem(value: object) -> str | None:
+    """Why no profile may hold this, as the end of a sentence."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise ProfileError(f"{name}: `{'.'.join(path)}` must be a finite number.")
+        return "must be a finite number"
     if isinstance(value, int) and abs(value) > _MAX_NUMBER:
-        raise ProfileError(f"{name}: `{'.'.join(path)}` is a number larger than any setting may be.")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _plain(item, name, (*path, key))
-    elif isinstance(value, list):
-        for number, item in enumerate(value, 1):
-            _plain(item, name, (*path, str(number)))
-    return value
+        return "is a number larger than any setting may be"
+    return _text_problem(value) if isinstance(value, str) else None
+
+
+def _text_problem(text: str) -> str | None:
+    # Escapes can write half of a pair of UTF-16, which no file name, terminal or other process can be given.
+    return None if text.isascii() or not _HALF_CHARACTER.search(text) else "holds an escape that is no character"
 
 
 # ---------------------------------------------------------------- YAML
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops at a number of nodes, since it reads some 20,000 of them a second."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self._name = name
+        self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._nodes += 1
+        if self._nodes > 2 * _MAX_VALUES:  # keys are nodes, too
+            raise _too_many(self._name)
+        return super().compose_node(parent, index)
+
+
+def _without_content(problem: str) -> str:
+    """What PyYAML says is wrong, without what it quotes: the file may be any file of the user's."""
+    problem = _CONTENT_FOUND.sub("", problem)
+    return problem if problem.startswith(("expected", "could not find expected")) else _CONTENT_QUOTED.sub("", problem)
 
 
 class _YamlReader:
@@ -226,13 +319,13 @@ class _YamlReader:
 
     def read(self) -> object:
         try:
-            self._loader = yaml.SafeLoader(self._text)
+            self._loader = _Loader(self._text, self._name)
             root = self._loader.get_single_node()
             return None if root is None else self._value(root, ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            parts = [error.problem or "it cannot be read"]
+            parts = [_without_content(error.problem or "it cannot be read")]
             if parts[0].startswith("but") and error.context:
                 parts.insert(0, error.context)
             reason = ", ".join(parts)
@@ -256,22 +349,22 @@ class _YamlReader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*path, str(number))) for number, item in enumerate(node.value, 1)]
-        value = self._scalar(node, ".".join(path))
+        called = _called(path, "a value")
+        value = self._scalar(node, called)
         if value is not None and not isinstance(value, str | int | float):
-            raise self._fail(node, f"`{'.'.join(path)}` reads as {type(value).__name__} in YAML; put it in quotes.")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise self._fail(node, f"`{'.'.join(path)}` must be a finite number.")
-        if isinstance(value, int) and abs(value) > _MAX_NUMBER:
-            raise self._fail(node, f"`{'.'.join(path)}` is a number larger than any setting may be.")
+            raise self._fail(node, f"{called} reads as {type(value).__name__} in YAML; put it in quotes.")
+        problem = _value_problem(value)
+        if problem is not None:
+            raise self._fail(node, f"{called} {problem}.")
         return value
 
-    def _scalar(self, node: yaml.Node, shown: str) -> Any:
+    def _scalar(self, node: yaml.Node, called: str) -> Any:
         if node.tag in _NUMBER_TAGS and len(node.value) > _MAX_NUMBER_LENGTH:
-            raise self._fail(node, f"`{shown}` is a number of {len(node.value):,} characters; no setting is so large.")
+            raise self._fail(node, f"{called} is a number of {len(node.value):,} characters; no setting is so large.")
         try:
             return self._loader.construct_object(node)
         except _UNREADABLE:
-            raise self._fail(node, f"`{shown}` is not a value that can be read; put it in quotes.") from None
+            raise self._fail(node, f"{called} is not a value that can be read; put it in quotes.") from None
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -282,23 +375,28 @@ class _YamlReader:
                     found = self._value(source, path)
                     if not isinstance(found, dict):
                         raise self._fail(source, "only a mapping can be merged with `<<`.")
-                    merged = {**found, **merged}
+                    for name, value in found.items():
+                        merged.setdefault(name, value)
                 continue
-            key = self._key(key_node)
+            key = self._key(key_node, path)
             if key in own:
                 first = self._lines[(*path, key)]
-                dotted = ".".join((*path, key))
-                raise self._fail(key_node, f"the key `{dotted}` stands twice, first in line {first}; remove one.")
+                called = _key_called((*path, key))
+                raise self._fail(key_node, f"{called} stands twice, first in line {first}; remove one.")
             self._lines[(*path, key)] = key_node.start_mark.line + 1
             own[key] = self._value(value_node, (*path, key))
         return {**merged, **own}
 
-    def _key(self, node: yaml.Node) -> str:
+    def _key(self, node: yaml.Node, path: KeyPath) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self._fail(node, "a key must be a text.")
-        value = self._scalar(node, node.value[:_MAX_NUMBER_LENGTH])
+        called = _key_called((*path, node.value))
+        value = self._scalar(node, called)
         if isinstance(value, str):
+            problem = _text_problem(value)
+            if problem is not None:
+                raise self._fail(node, f"a key {problem}.")
             return value
         if isinstance(value, int) and not isinstance(value, bool):
             return str(node.value)
-        raise self._fail(node, f"the key {node.value!r} reads as {type(value).__name__} in YAML; put it in quotes.")
+        raise self._fail(node, f"{called} reads as {type(value).__name__} in YAML; put it in quotes.")

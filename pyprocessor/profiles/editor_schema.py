@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyprocessor.profiles.flat import FlatProfile
+from pyprocessor.profiles.flat_schema import FlatProfile
 from pyprocessor.profiles.schema import ProfileFile
 
 

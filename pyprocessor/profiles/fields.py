@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time
@@ -23,6 +24,12 @@ from pyprocessor.profiles.codecs import CONTAINER_ALIASES, CONTAINERS, container
 from pyprocessor.profiles.problems import listed, nearest
 
 MEBIBYTE = 1 << 20
+_LONGEST_PATTERN = 1000
+"""Some expressions of this length take a second to compile, and longer ones as much longer."""
+_LONGEST_GLOB = 4096
+"""As long as a path may be."""
+_MOST_OPTIONS = 200
+"""More than all that are allowed for any encoder."""
 
 
 def _written(number: float) -> str:
@@ -136,8 +143,12 @@ def _batch_size(value: object) -> int | Literal["auto"]:
 
 
 def _regex(value: str) -> re.Pattern[str]:
+    if len(value) > _LONGEST_PATTERN:
+        raise ValueError(f"must be a regular expression of at most {_LONGEST_PATTERN:,} characters")
     try:
-        return re.compile(value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of sets that may come to mean something else
+            return re.compile(value)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"must be a regular expression: {error}") from None
 
@@ -158,6 +169,8 @@ def pattern_with_group(value: str) -> str:
 def _glob(value: str) -> str:
     if not value.strip() or "\0" in value:
         raise ValueError("must not be empty")
+    if len(value) > _LONGEST_GLOB:
+        raise ValueError(f"must be at most {_LONGEST_GLOB:,} characters long")
     return value
 
 
@@ -197,6 +210,8 @@ def _heights(value: object) -> dict[int, int]:
 def _options(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError("must be a table of encoder options, such as {bf: 2}")
+    if len(value) > _MOST_OPTIONS:
+        raise ValueError(f"must be a table of at most {_MOST_OPTIONS} encoder options")
     texts: dict[str, str] = {}
     for name, setting in value.items():
         if setting is None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from pyprocessor.errors import ProfileError
@@ -14,12 +15,17 @@ from pyprocessor.profiles.builtin import builtin_names, read_builtin
 from pyprocessor.profiles.codecs import EIGHT_BIT_FORMATS, family
 from pyprocessor.profiles.documents import Document, KeyPath, read_document
 from pyprocessor.profiles.flat import is_flat, translate
-from pyprocessor.profiles.problems import Origin, SettingsRefused, listed, nearest
+from pyprocessor.profiles.flat_schema import FLAT_SECTIONS, KNOWN_AT_TOP
+from pyprocessor.profiles.problems import Origin, SettingsRefused, listed, nearest, shortened
 from pyprocessor.profiles.quantities import parse_lines
 from pyprocessor.profiles.schema import SECTIONS, ProfileFile
 from pyprocessor.profiles.validation import problems_of
 
 _MAX_EXTENDS = 8
+_MOST_SLIPS = 50
+"""So many keys are looked at in a file that has no key of a profile: more slips than these nobody makes."""
+_SLIP = 0.75
+"""How like a key a word has to be there: `vidoe` is, `name` is not like `naming`."""
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
 _VARIABLE_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _ENCODER_KEYS = ("preset", "tune", "crf", "options")
@@ -56,11 +62,14 @@ class Merged:
 # ---------------------------------------------------------------- files
 
 
-def find_document(reference: str, folder: str = "") -> tuple[str, Document]:
-    """The profile's short name and content, for a built-in profile's name or a file; raises ProfileError."""
+def find_document(reference: str, extended_by: Document | None = None) -> tuple[str, Document]:
+    """The profile's short name and content, for a built-in profile's name or a file; raises ProfileError.
+
+    What a file extends is found from where that file is.
+    """
     if reference in builtin_names():
         return reference, read_builtin(reference)
-    path = os.path.join(folder, reference)
+    path = reference if extended_by is None else os.path.join(extended_by.folder, reference)
     if not os.path.lexists(path) and not os.path.dirname(reference) and not os.path.splitext(reference)[1]:
         close = nearest(reference, builtin_names())
         hint = f" Did you mean {close}?" if close else ""
@@ -68,7 +77,9 @@ def find_document(reference: str, folder: str = "") -> tuple[str, Document]:
             f"There is no built-in profile and no file {display(os.fsencode(reference))!r}.{hint} "
             f"Built in are {listed(builtin_names(), 'and')}."
         )
-    return display(os.fsencode(os.path.splitext(os.path.basename(path))[0])), read_document(path)
+    return display(os.fsencode(os.path.splitext(os.path.basename(path))[0])), read_document(
+        path, named_by_file=extended_by is not None
+    )
 
 
 def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, list[Layer]]:
@@ -90,13 +101,14 @@ def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, li
         if base is None:
             return short_name, layers
         try:
-            _, document = find_document(base, document.folder)
+            _, document = find_document(base, document)
         except ProfileError as error:
             raise ProfileError(f"{layer.origins['extends',].prefix}`extends` cannot be followed: {error}") from None
 
 
 def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
     """The settings of one file, checked on their own; raises ProfileError with all that is wrong."""
+    _refuse_strangers(document)
     if is_flat(document.values):
         translation = translate(document)
         if translation.problems:
@@ -129,18 +141,50 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
     return Layer(document.name, values, {path: origin(path) for path in _leaves(values)}, notices)
 
 
+def _refuse_strangers(document: Document) -> None:
+    """Raise ProfileError for a file that has no key of a profile, telling of its keys only what is like one.
+
+    It may be any file that a path led to by mistake, or by somebody's intent: what it holds is not for the screen.
+    """
+    written = document.values
+    if not written or not KNOWN_AT_TOP.isdisjoint(written):
+        return
+    in_tables = {name for table in (*SECTIONS.values(), *FLAT_SECTIONS.values()) for name in table.model_fields}
+    slips = {
+        name: value
+        for name, value in islice(written.items(), _MOST_SLIPS)
+        if name in in_tables or nearest(name, KNOWN_AT_TOP, _SLIP) is not None
+    }
+    if not slips:
+        raise ProfileError(
+            f"{document.name} is not a profile: it has none of a profile's keys. `pyprocessor profiles show default` "
+            "prints one to start from."
+        )
+
+    def origin(path: KeyPath) -> Origin:
+        return Origin(document.name, ".".join(path), document.lines.get(path))
+
+    problems = problems_of(ProfileFile, SECTIONS, slips, origin)
+    others = len(written) - len(slips)
+    if others:
+        problems.append(f"{document.name}: {others} more of its keys are none that a profile has.")
+    raise SettingsRefused(problems)
+
+
 def expand(text: str, environment: Mapping[str, str]) -> str:
     """The text with `${VAR}` and `${VAR:-default}` filled in; raises ValueError where a variable has no value."""
 
     def value(match: re.Match[str]) -> str:
         found = _VARIABLE_NAME.fullmatch(match[1]) if match[0].endswith("}") else None
         if found is None:
-            raise ValueError(f"holds {match[0]!r}; write ${{NAME}} or ${{NAME:-default}}")
+            raise ValueError(f"holds {shortened(match[0])!r}; write ${{NAME}} or ${{NAME:-default}}")
         name, default = found[1], found[2]
         if environment.get(name):
             return environment[name]
         if default is None:
-            raise ValueError(f"needs the environment variable {name}, which is not set; set it or write a default")
+            raise ValueError(
+                f"needs the environment variable {shortened(name)}, which is not set; set it or write a default"
+            )
         return default
 
     return _VARIABLE.sub(value, text)

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 from pyprocessor.errors import ProfileError
 
+MAX_TOLD = 20
+"""So many problems are told one by one; a file with more of them is told enough to see what it is."""
 _SHOWN_VALUE_LENGTH = 60
+_SHOWN_KEY_LENGTH = 100
+_LONGEST_SLIP = 100
+"""A word longer than any key is no slip of the pen, and comparing would take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,11 @@ class Origin:
 
     @property
     def subject(self) -> str:
-        return f"`{self.key}`" if self.place else self.key
+        return f"`{self.shown_key}`" if self.place else self.key
+
+    @property
+    def shown_key(self) -> str:
+        return shortened(self.key)
 
     @property
     def prefix(self) -> str:
@@ -52,10 +61,17 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_VALUE_LENGTH else text[: _SHOWN_VALUE_LENGTH - 3] + "..."
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like this one, or None where none is like it."""
+def shortened(key: str) -> str:
+    """A key as messages show it: of a bounded length and in one printable line."""
+    return _one_line(key if len(key) <= _SHOWN_KEY_LENGTH else key[:_SHOWN_KEY_LENGTH] + "...")
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known word most like this one, or None where none is like it: `cutoff` is how like, 1 being the same."""
+    if len(word) > _LONGEST_SLIP:
+        return None
     by_folded = {candidate.casefold(): candidate for candidate in known}
-    found = difflib.get_close_matches(word.casefold().replace("-", "_"), by_folded, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word.casefold().replace("-", "_"), by_folded, n=1, cutoff=cutoff)
     return by_folded[found[0]] if found else None
 
 
@@ -66,7 +82,7 @@ def listed(words: Iterable[str], conjunction: str = "or") -> str:
 
 
 class SettingsRefused(ProfileError):
-    """Settings with one or more things wrong: one is said as it is, several are listed one to a line."""
+    """Settings with one or more things wrong: one is said as it is, the first of several are listed one to a line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(dict.fromkeys(_one_line(problem) for problem in problems))
@@ -74,7 +90,10 @@ class SettingsRefused(ProfileError):
             super().__init__(self.problems[0])
         else:
             head = f"The settings have {len(self.problems)} errors:"
-            super().__init__("\n".join([head, *(f"  {line}" for line in self.problems)]))
+            lines = [head, *self.problems[:MAX_TOLD]]
+            if len(self.problems) > MAX_TOLD:
+                lines.append(f"... and {len(self.problems) - MAX_TOLD} more")
+            super().__init__("\n  ".join(lines))
 
 
 def _one_line(text: str) -> str:

@@ -53,6 +53,8 @@ from pyprocessor.profiles.fields import (
 )
 from pyprocessor.profiles.problems import listed
 
+_LONGEST_PATH = 4096
+"""No system takes a longer one."""
 _BATCH = BatchSettings()
 _ESTIMATION = EstimationSettings()
 _MONITORING = MonitoringSettings()
@@ -326,9 +328,15 @@ class ProfileFile(Section):
     """A pyprocessor profile."""
 
     description: Annotated[str, Field(max_length=500)] | None = key("One line on what the profile is for.")
-    extends: Annotated[str, Field(min_length=1)] | None = key("A built-in profile's name or a file to build on.")
-    input: Annotated[str, Field(min_length=1)] | None = key("File or folder to read, used where no --input is given.")
-    output: Annotated[str, Field(min_length=1)] | None = key("Folder to write, used where no --output is given.")
+    extends: Annotated[str, Field(min_length=1, max_length=_LONGEST_PATH)] | None = key(
+        "A built-in profile's name or a file to build on."
+    )
+    input: Annotated[str, Field(min_length=1, max_length=_LONGEST_PATH)] | None = key(
+        "File or folder to read, used where no --input is given."
+    )
+    output: Annotated[str, Field(min_length=1, max_length=_LONGEST_PATH)] | None = key(
+        "Folder to write, used where no --output is given."
+    )
     container: Container | None = key(f"Container of the outputs: {listed(CONTAINERS)}.", "mp4")
     video: Annotated[Video, Switch()] | None = key("The picture, or false for none.")
     audio: Annotated[Audio, Switch()] | None = key("The sound, or false for none.")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pyprocessor.profiles.documents import KeyPath
-from pyprocessor.profiles.problems import Origin, listed, nearest, shown, wrong_value
+from pyprocessor.profiles.problems import MAX_TOLD, Origin, listed, nearest, shown, wrong_value
 from pyprocessor.profiles.schema import SECTIONS, ProfileFile, Section
 
 _RULES = {
@@ -32,7 +32,12 @@ def problems_of(
     try:
         model.model_validate(values)
     except ValidationError as invalid:
-        return [_sentence(error, model, sections, values, origin) for error in invalid.errors(include_url=False)]
+        errors = invalid.errors(include_url=False, include_input=False)
+        # Finding the nearest key takes long, and those after the first ones are only counted.
+        return [
+            _sentence(error, model, sections, values, origin, hint=number < MAX_TOLD)
+            for number, error in enumerate(errors)
+        ]
     return []
 
 
@@ -42,6 +47,8 @@ def _sentence(
     sections: Mapping[str, type[Section]],
     values: dict[str, Any],
     origin: Callable[[KeyPath], Origin],
+    *,
+    hint: bool,
 ) -> str:
     location: tuple[str | int, ...] = error["loc"]
     keys = tuple(part for part in location if isinstance(part, str))
@@ -49,7 +56,7 @@ def _sentence(
     where = origin(keys)
     if kind == "extra_forbidden":
         holder = model if len(keys) == 1 else sections[keys[0]]
-        return f"{where.prefix}unknown key `{where.key}`{_suggestion(keys, holder, sections)}"
+        return f"{where.prefix}unknown key {where.subject}{_suggestion(keys, holder, sections) if hint else '.'}"
     value = _at(values, location)
     rule = _rule(kind, error)
     items = [part for part in location if isinstance(part, int)]

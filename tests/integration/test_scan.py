@@ -12,6 +12,7 @@ import pytest
 
 from pyprocessor.engine.messages import Candidate, PassedOver, Remark
 from pyprocessor.engine.scan import Glob, ScanPlan, order_key, walk
+from pyprocessor.errors import FailureKind
 from pyprocessor.models import Profile, ScanSettings, Source
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.state_folder import prepare_state_folder
@@ -28,6 +29,10 @@ ODD_NAMES = [
     b"[brackets]*?.mp4",
     b"UPPER.MP4",
 ]
+
+
+def quiet() -> None:
+    """Nobody waits for a sign of life."""
 
 
 def scan(root: Path | bytes, *, output: Path | None = None, after: bytes | None = None, **settings: object) -> ScanPlan:
@@ -49,7 +54,7 @@ def touch(folder: Path, names: Sequence[bytes | str], content: bytes = b"x") -> 
 
 def taken(plan: ScanPlan) -> list[bytes]:
     """Relative paths of the candidates, in the order they come."""
-    return [entry.source.relative for entry in walk(plan) if isinstance(entry, Candidate)]
+    return [entry.source.relative for entry in walk(plan, quiet) if isinstance(entry, Candidate)]
 
 
 def test_every_name_a_file_system_takes_is_found(tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
 def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     """A dangling link is a file the user expects to be done."""
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nothing")
-    (entry,) = walk(scan(tmp_path))
+    (entry,) = walk(scan(tmp_path), quiet)
     assert isinstance(entry, PassedOver)
     assert "link" in entry.reason
 
@@ -98,7 +103,7 @@ def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
 def test_an_empty_file_is_told(tmp_path: Path) -> None:
     """It can not be done and the user hears why."""
     touch(tmp_path, ["empty.mp4"], b"")
-    (entry,) = walk(scan(tmp_path))
+    (entry,) = walk(scan(tmp_path), quiet)
     assert isinstance(entry, PassedOver)
     assert entry.reason == "is empty"
     assert entry.failure is not None
@@ -134,12 +139,31 @@ def test_globs_hold_for_names_and_for_paths(tmp_path: Path) -> None:
 )
 def test_globs_mean_what_people_write(pattern: str, path: str, matches: bool) -> None:
     """A folder's name is all that is in it; `./`, `/`, `**/` and a slash at the end are as elsewhere."""
-    assert Glob(pattern).matches(path.encode()) is matches
+    assert Glob(pattern, "scan.include", quiet).matches(path.encode()) is matches
+
+
+def test_a_glob_without_end_fails_the_file_and_says_so(tmp_path: Path) -> None:
+    """A path that a glob takes too long on is passed over as failed, named with the glob; others are taken."""
+    slow = "/".join("a" * 60) + "/a.mp4"
+    touch(tmp_path, [slow, "b.mp4"])
+    pattern = "**/a/" * 14 + "**/z"
+    plan = scan(tmp_path, exclude=(pattern,))
+    entries = {
+        entry.relative if isinstance(entry, PassedOver) else entry.source.relative: entry
+        for entry in walk(plan, quiet)
+        if not isinstance(entry, Remark)
+    }
+    assert isinstance(entries[b"b.mp4"], Candidate)
+    passed = entries[slow.encode()]
+    assert isinstance(passed, PassedOver)
+    assert passed.failure is FailureKind.UNSUPPORTED
+    assert f'cannot be decided on: the pattern "{pattern}" of `scan.exclude` takes more than' in passed.reason
+    assert remarks(plan) == []
 
 
 def remarks(plan: ScanPlan) -> list[str]:
     """What is said of the walk as a whole."""
-    return [entry.text for entry in walk(plan) if isinstance(entry, Remark)]
+    return [entry.text for entry in walk(plan, quiet) if isinstance(entry, Remark)]
 
 
 def test_a_glob_that_matches_nothing_is_told(tmp_path: Path) -> None:
@@ -167,7 +191,7 @@ def test_outputs_of_other_runs_over_this_input_are_no_sources(tmp_path: Path) ->
     made_in(tmp_path / "Small", "sub/a.mp4", tmp_path / "a.mov")
     made_in(tmp_path, "t.mp4", tmp_path / "t.mov")
     plan = scan(tmp_path)
-    found = [entry for entry in walk(plan) if isinstance(entry, Candidate)]
+    found = [entry for entry in walk(plan, quiet) if isinstance(entry, Candidate)]
     assert [entry.source.relative for entry in found] == [b"a.mov", b"t.mov", b"Small/real.mov"]
     assert found[1].output == b"t.mp4"
     (said,) = remarks(plan)
@@ -188,7 +212,7 @@ def test_a_link_in_the_output_back_into_the_input_is_told(tmp_path: Path) -> Non
     (tmp_path / "out" / "sub").symlink_to("../in/sub")
     plan = scan(tmp_path / "in", output=tmp_path / "out")
     assert taken(plan) == [b"a.mov"]
-    (told,) = (entry for entry in walk(plan) if isinstance(entry, PassedOver))
+    (told,) = (entry for entry in walk(plan, quiet) if isinstance(entry, PassedOver))
     assert "remove that link" in told.reason
 
 
@@ -199,7 +223,7 @@ def test_sizes_bound_what_is_taken(tmp_path: Path) -> None:
     touch(tmp_path, ["large.mp4"], b"x" * 1000)
     plan = scan(tmp_path, min_size_bytes=50, max_size_bytes=500)
     assert taken(plan) == [b"right.mp4"]
-    reasons = {e.relative: e.reason for e in walk(plan) if isinstance(e, PassedOver)}
+    reasons = {e.relative: e.reason for e in walk(plan, quiet) if isinstance(e, PassedOver)}
     assert "smaller than 50" in reasons[b"small.mp4"]
     assert "larger than 500" in reasons[b"large.mp4"]
 
@@ -209,7 +233,7 @@ def test_a_file_still_being_copied_is_left_for_the_next_run(tmp_path: Path) -> N
     touch(tmp_path, ["copying.mp4"])
     os.utime(tmp_path / "copying.mp4", (1, 1))
     plan = scan(tmp_path, min_age_seconds=3600)
-    (entry,) = walk(plan)
+    (entry,) = walk(plan, quiet)
     assert isinstance(entry, PassedOver)
     assert "next run" in entry.reason
     settled = ScanPlan(plan.root, plan.output_root, plan.profile, time.time_ns() + 7200 * 10**9)
@@ -245,7 +269,7 @@ def test_a_walk_goes_on_after_any_file(tmp_path: Path) -> None:
 def test_one_file_as_input_needs_no_known_extension(tmp_path: Path) -> None:
     """Who names a file means it."""
     touch(tmp_path, ["movie.unknown"])
-    (entry,) = walk(scan(tmp_path / "movie.unknown"))
+    (entry,) = walk(scan(tmp_path / "movie.unknown"), quiet)
     assert isinstance(entry, Candidate)
     assert entry.source.relative == b"movie.unknown"
     assert entry.output == b"movie.mp4"
@@ -255,7 +279,7 @@ def test_what_lies_under_the_output_name_is_told(tmp_path: Path) -> None:
     """Size and mtime of an existing output come with the candidate."""
     touch(tmp_path, ["in/a.mp4", "in/b.mp4"])
     touch(tmp_path, ["out/a.mp4"], b"12345")
-    first, second = (e for e in walk(scan(tmp_path / "in", output=tmp_path / "out")) if isinstance(e, Candidate))
+    first, second = (e for e in walk(scan(tmp_path / "in", output=tmp_path / "out"), quiet) if isinstance(e, Candidate))
     assert first.existing == (5, os.stat(tmp_path / "out" / "a.mp4").st_mtime_ns)
     assert second.existing is None
 
@@ -266,7 +290,7 @@ def test_a_folder_that_may_not_be_listed_is_told_and_the_rest_goes_on(tmp_path: 
     touch(tmp_path, ["closed/a.mp4", "open/b.mp4"])
     (tmp_path / "closed").chmod(0)
     try:
-        entries = list(walk(scan(tmp_path)))
+        entries = list(walk(scan(tmp_path), quiet))
     finally:
         (tmp_path / "closed").chmod(0o700)
     assert [e.relative for e in entries if isinstance(e, PassedOver)] == [b"closed"]
@@ -277,7 +301,7 @@ def test_a_large_tree_is_walked_lazily(tmp_path: Path) -> None:
     """The first files come without the rest having been looked at: the last folder does not exist any more by then."""
     for folder in range(20):
         touch(tmp_path, [f"{folder:02d}/{n}.mp4" for n in range(50)])
-    entries = walk(scan(tmp_path))
+    entries = walk(scan(tmp_path), quiet)
     assert len(list(islice(entries, 10))) == 10
     for name in (tmp_path / "19").iterdir():
         name.unlink()

@@ -13,7 +13,7 @@ import pytest
 from pyprocessor import profiles
 from pyprocessor.profiles.codecs import CONTAINERS
 from pyprocessor.profiles.environment import _SHORT
-from pyprocessor.profiles.flat import FLAT_SECTIONS, FlatProfile
+from pyprocessor.profiles.flat_schema import FLAT_SECTIONS, FlatProfile
 from pyprocessor.profiles.overrides import _OPTIONS
 from pyprocessor.profiles.schema import SECTIONS, ProfileFile
 

@@ -60,8 +60,8 @@ def test_duplicate_keys_name_key_and_line() -> None:
         "video:\n  crf: 1\n  tune: film\n  crf: 2"
     )
     assert "line 3: the key `video.crf` stands twice" in error_of('{"video": {\n"crf": 1,\n"crf": 2}}', ".json")
-    assert "line 2: the key `a` stands twice" in error_of("{a: 1, // json5\n a: 2,}", ".json")
-    assert "the key `crf` stands twice" in error_of('{"crf": 1, "\\u0063rf": 2} ]', ".json")
+    assert "line 2: the key `video` stands twice" in error_of("{video: 1, // json5\n video: 2,}", ".json")
+    assert "the key `scan` stands twice" in error_of('{"scan": 1, "\\u0073can": 2} ]', ".json")
 
 
 @pytest.mark.parametrize(
@@ -74,41 +74,52 @@ def test_duplicate_keys_name_key_and_line() -> None:
         ("[1]", ".json", "holds a list"),
         ('"x"', ".json", "holds a single value"),
         (b"\xef\xbb\xbfa: 1", ".yaml", "byte order mark"),
-        ("a: 1".encode("utf-16"), ".yaml", "byte order mark"),
+        ("video: 1".encode("utf-16"), ".yaml", "byte order mark"),
         (b"a: 1\nb: \xff", ".yaml", "line 2: the text is not UTF-8"),
-        ("a: [1", ".yaml", "line 1, column 6: not valid YAML"),
-        ("a: 1\n\tb: 2", ".yaml", "line 2, column 1: not valid YAML"),
-        ("a: 1\n---\nb: 1", ".yaml", "expected a single document"),
-        ("a: \x01", ".yaml", "line 1: the character U+0001 may not stand in YAML"),
-        ("a: !!python/name:os.system x", ".yaml", "line 1, column 4: not valid YAML"),
-        ("a: !!binary aGk=", ".yaml", "`a` reads as bytes"),
-        ("a: 2020-01-01", ".yaml", "`a` reads as date"),
-        ("a: 2020-99-01", ".yaml", "`a` is not a value that can be read"),
-        ("a: .nan", ".yaml", "`a` must be a finite number"),
-        ('{"a": NaN}', ".json", "`a` must be a finite number"),
-        ("{a: [1, -Infinity]}", ".json", "`a.2` must be a finite number"),
-        ("on: 1", ".yaml", "the key 'on' reads as bool in YAML; put it in quotes"),
+        ("video: [1", ".yaml", "line 1, column 10: not valid YAML"),
+        ("video: 1\n\tb: 2", ".yaml", "line 2, column 1: not valid YAML"),
+        ("video: 1\n---\nb: 1", ".yaml", "expected a single document"),
+        ("video: \x01", ".yaml", "line 1: the character U+0001 may not stand in YAML"),
+        ("video: !!python/name:os.system x", ".yaml", "line 1, column 8: not valid YAML"),
+        ("video: !!binary aGk=", ".yaml", "`video` reads as bytes"),
+        ("video: 2020-01-01", ".yaml", "`video` reads as date"),
+        ("video: 2020-99-01", ".yaml", "`video` is not a value that can be read"),
+        ("video: .nan", ".yaml", "`video` must be a finite number"),
+        ('{"video": NaN}', ".json", "`video` must be a finite number"),
+        ("{video: [1, -Infinity]}", ".json", "`video.2` must be a finite number"),
+        ("on: 1", ".yaml", "a key reads as bool in YAML; put it in quotes"),
+        ("video: {on: 1}", ".yaml", "the key `video.on` reads as bool in YAML; put it in quotes"),
         ("[a]: 1", ".yaml", "a key must be a text"),
         ("<<: 5", ".yaml", "only a mapping can be merged"),
-        ("a: *b", ".yaml", "undefined alias"),
+        ("video: *b", ".yaml", "undefined alias"),
         ('{"a": }', ".json", "line 1, column 7: not valid JSON"),
         ('{"a": 1', ".json", "not valid JSON: unexpected end of input"),
         ('{"a": ' + "9" * 5000 + "}", ".json", "p is not valid JSON"),
-        ("a: " + "9" * 5000, ".yaml", "`a` is a number of 5,000 characters"),
-        ("a: 1" + ":10" * 300_000, ".yaml", "`a` is a number of 900,001 characters"),
-        ("a: 1" + ":10" * 400 + ".5", ".yaml", "`a` is a number of 1,203 characters"),
-        ("a: 0x" + "f" * 90, ".yaml", "`a` is a number larger than any setting may be"),
-        ("{a: 0x" + "f" * 9000 + "}", ".json", "`a` is a number larger than any setting may be"),
-        ("a: !!bool maybe", ".yaml", "`a` is not a value that can be read"),
-        ("a: !!int ''", ".yaml", "`a` is not a value that can be read"),
-        ("a: !!float ''", ".yaml", "`a` is not a value that can be read"),
-        ("a: !!timestamp soon", ".yaml", "`a` is not a value that can be read"),
-        ("!!bool maybe: 1", ".yaml", "`maybe` is not a value that can be read"),
+        ("video: " + "9" * 5000, ".yaml", "`video` is a number of 5,000 characters"),
+        ("video: 1" + ":10" * 300_000, ".yaml", "`video` is a number of 900,001 characters"),
+        ("video: 1" + ":10" * 400 + ".5", ".yaml", "`video` is a number of 1,203 characters"),
+        ("video: 0x" + "f" * 90, ".yaml", "`video` is a number larger than any setting may be"),
+        ("{video: 0x" + "f" * 9000 + "}", ".json", "`video` is a number larger than any setting may be"),
+        ("video: !!bool maybe", ".yaml", "`video` is not a value that can be read"),
+        ("video: !!int ''", ".yaml", "`video` is not a value that can be read"),
+        ("video: !!float ''", ".yaml", "`video` is not a value that can be read"),
+        ("video: !!timestamp soon", ".yaml", "`video` is not a value that can be read"),
+        ("!!bool maybe: 1", ".yaml", "a key is not a value that can be read"),
         ("[" * 5000, ".yaml", "nested too deeply"),
         ("[" * 5000, ".json", "nested too deeply"),
         ("[" * 200 + "]" * 200, ".json", "nested too deeply"),
-        ("a: &a [*a]", ".yaml", "nested too deeply, or an alias holds itself"),
-        ("a: &a {<<: *a}", ".yaml", "nested too deeply|more than"),
+        ("video: &a [*a]", ".yaml", "nested too deeply, or an alias holds itself"),
+        ("video: &a {<<: *a}", ".yaml", "nested too deeply|more than"),
+        ('{"video": "\\ud800"}', ".json", "`video` holds an escape that is no character"),
+        ('{"\\ud800": 1}', ".json", "a value holds an escape that is no character"),
+        ('video: "\\uD800"', ".yaml", "`video` holds an escape that is no character"),
+        ('"\\uD800": 1', ".yaml", "a key holds an escape that is no character"),
+        ("[" + "1," * 20_000 + "1]", ".yaml", "more than 20000 values"),
+        ("[" + "1," * 20_000 + "1]", ".json", "more than 20000 values"),
+        ("[" + "1," * 40_001 + "] //", ".json", "more than 20000 values"),
+        ("//" + "x" * 300_000, ".json", "larger than 256 KiB and no plain JSON"),
+        ('{"a":1,"\\u0061":2}' + '"\\' * 500_000, ".json", "a key stands twice"),
+        ('{"a":1,"\\u0061":2}' + "/*" * 500_000, ".json", "a key stands twice"),
         (b"#" * (MAX_FILE_BYTES + 1), ".yaml", "larger than 1024 KiB"),
     ],
 )
@@ -118,6 +129,41 @@ def test_bad_content_gets_one_clear_sentence(text: str | bytes, suffix: str, exp
     assert any(part in message for part in expected.split("|")), message
     assert "\n" not in message
     assert message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix"),
+    [
+        ("secret: 1\nsecret: 2", ".yaml"),
+        ("secret: 2020-01-01", ".yaml"),
+        ("secret: 2020-99-01", ".yaml"),
+        ("secret: .nan", ".yaml"),
+        ("secret: " + "9" * 500, ".yaml"),
+        ("!!bool secret: 1", ".yaml"),
+        ("2020-01-01: secret\nx: *secret", ".yaml"),
+        ("a: *secret", ".yaml"),
+        ("a: &secret 1\nb: &secret 2\n", ".yaml"),
+        ("a: !secret 1", ".yaml"),
+        ("a: !secret!x 1", ".yaml"),
+        ("%TAG !secret! x\n%TAG !secret! x\n--- 1", ".yaml"),
+        ("a: [1 'secret'", ".yaml"),
+        ("secret\n---\nsecret", ".yaml"),
+        ('a: "\\secret"', ".yaml"),
+        ("a: `secret`", ".yaml"),
+        ("a: |secret\n b", ".yaml"),
+        ("%secret", ".yaml"),
+        ("secret:x:0:0\nsecret:x:1", ".yaml"),
+        ('{"secret": 1, "secret": 2}', ".json"),
+        ('{"secret": NaN}', ".json"),
+        ('{"a": secret}', ".json"),
+        ("secret", ".json"),
+        ("{'a': 'secret", ".json"),
+    ],
+)
+def test_an_error_quotes_nothing_of_a_file_that_may_be_any(text: str, suffix: str) -> None:
+    """Only its place is told: the file may be one that a profile names and its user would not show."""
+    message = error_of(text, suffix)
+    assert "secret" not in message
 
 
 def test_alias_bombs_end_at_a_bound() -> None:

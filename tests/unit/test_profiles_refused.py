@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,13 @@ def error_of(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("crff: 1", "p.yaml, line 1: unknown key `crff`"),
+        ("crff: 1\ncontainer: mp4", "p.yaml, line 1: unknown key `crff`"),
         ("video:\n  crff: 1", "p.yaml, line 2: unknown key `video.crff`; did you mean `video.crf`?"),
         ("crf: 1", "unknown key `crf`; did you mean `video.crf`?"),
         ("audio: {crf: 1}", "unknown key `audio.crf`; did you mean `video.crf`?"),
         ("video: {container: mp4}", "unknown key `video.container`; did you mean `container`?"),
         ("batch-processing: {}", "unknown key `batch-processing`; did you mean `batch_processing`?"),
-        ("zzz: 1", "unknown key `zzz`; known here are description, extends,"),
+        ("zzz: 1\ncontainer: mp4", "unknown key `zzz`; known here are description, extends,"),
         ("video: 5", "`video` is 5, but must be a table of settings"),
         ("subtitles: maybe", '`subtitles` is "maybe", but must be true or false'),
         ("video: {crf: 20.5}", "`video.crf` is 20.5, but must be a whole number"),
@@ -84,7 +85,14 @@ def error_of(
         ("scan: {extensions: mp4}", "must be a list, written [a, b]"),
         ("scan: {extensions: []}", "must not be empty"),
         ("scan: {extensions: [a/b]}", "must be a file extension such as mp4"),
+        (f"naming: {{validation_pattern: {'a' * 1001}}}", "must be a regular expression of at most 1,000 characters"),
         ("scan: {include: ['']}", "must not be empty"),
+        (f"input: '{'${' * 200}'", "`input` holds '" + "${" * 50 + "...'; write ${NAME}"),
+        (f"extends: {'a' * 5000}", "must be at most 4096 characters long"),
+        (f"scan: {{exclude: [{'a' * 4097}]}}", "but must be at most 4,096 characters long"),
+        ("video: {options: {" + ", ".join(f"a{n}: 1" for n in range(201)) + "}}", "at most 200 encoder options"),
+        ("vidoe: {crf: 1}", "p.yaml, line 1: unknown key `vidoe`; did you mean `video`?"),
+        (f"container: mp4\n{'k' * 900}: 1", f"unknown key `{'k' * 100}...`; known here are"),
         ("scan: {min_size: 5X}", "must be a size"),
         ("scan: {min_size: 5M, max_size: 4M}", "must not be below `scan.min_size` in p.yaml, which is 5242880 bytes"),
         ("scan: {min_age: soon}", "must be a duration"),
@@ -160,6 +168,64 @@ def test_all_errors_are_listed_one_to_a_line(tmp_path: Path) -> None:
     assert '  PYPROCESSOR_JOBS is "x", but must be a whole number.' in lines
     assert any(line.startswith("  --max-memory is 0, but must be from 1 to 100 percent") for line in lines)
     assert any(line.startswith("  --batch-size is -1, but must be `auto` or a whole number") for line in lines)
+
+
+def test_of_very_many_errors_the_first_are_told(tmp_path: Path) -> None:
+    """A screenful tells what is wrong with a file; how many more there are is a number."""
+    many = "".join(f"unknown_{number}: 1\n" for number in range(9000))
+    lines = error_of(tmp_path, f"container: mp4\n{many}", {"PYPROCESSOR_JOBS": "x"}).splitlines()
+    assert lines[0] == "The settings have 9001 errors:"
+    assert lines[1].startswith("  p.yaml, line 2: unknown key `unknown_0`; known here are description")
+    assert lines[20].startswith("  p.yaml, line 21: unknown key `unknown_19`")
+    assert lines[21:] == ["  ... and 8981 more"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root: $6$salt$hash\ndaemon: '*'",
+        '{"name": "secret", "version": "1"}',
+        "".join(f"line{number}: secret\n" for number in range(9000)),
+    ],
+)
+def test_a_file_that_is_no_profile_is_not_quoted(tmp_path: Path, text: str) -> None:
+    """A file with none of a profile's keys is called what it is, named directly or by another profile."""
+    (tmp_path / "other.yaml").write_text(text)
+    said = (
+        "other.yaml is not a profile: it has none of a profile's keys. `pyprocessor profiles show default` prints one"
+    )
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(str(tmp_path / "other.yaml"), environment={})
+    assert str(caught.value) == f"{tmp_path}/{said} to start from."
+    assert error_of(tmp_path, "extends: other.yaml") == f"{said} to start from."
+
+
+def test_of_a_file_without_a_profiles_keys_slips_are_told(tmp_path: Path) -> None:
+    """A misspelt key keeps its hint where it is the only one there; what is unlike any key is counted, not quoted."""
+    lines = error_of(tmp_path, "vidoe: {crf: 20}\nsecret_1: 1\nsecret_2: 2").splitlines()
+    assert lines[1:] == [
+        "  p.yaml, line 1: unknown key `vidoe`; did you mean `video`?",
+        "  p.yaml: 2 more of its keys are none that a profile has.",
+    ]
+
+
+def test_a_profile_may_not_name_a_pipe(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would be waited for until the end of days; the user may name one."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert error_of(tmp_path, "extends: pipe.yaml") == (
+        "p.yaml, line 1: `extends` cannot be followed: pipe.yaml is no regular file, and no other may be named by a "
+        "profile."
+    )
+    assert "cannot be followed: /dev/null is no regular file" in error_of(tmp_path, "extends: /dev/null")
+    read, write = os.pipe()
+    os.write(write, b"video: {crf: 30}")
+    os.close(write)
+    try:
+        video = profiles.load(f"/dev/fd/{read}", environment={}).profile.video
+    finally:
+        os.close(read)
+    assert video is not None
+    assert video.crf == 30
 
 
 def test_a_value_is_blamed_on_who_set_it(tmp_path: Path) -> None:
