@@ -97,7 +97,9 @@ class Expression(Generic[AnyStr]):
 
 
 def _in_time(operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnyStr) -> re.Match[AnyStr] | None:
-    """What the operation returns; raises _Rang where it takes longer than the limit."""
+    """What the operation returns; raises _Rang where it takes longer than the limit, which Windows cannot tell."""
+    if not hasattr(signal, "setitimer"):
+        return operation(name)
     before = signal.signal(signal.SIGVTALRM, _ring)
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_SECONDS)
