@@ -253,15 +253,24 @@ class _Run:
 
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; who asks how it stands gets an answer meanwhile."""
-        now = time.monotonic()
+        now, before = time.monotonic(), self._steering.course
         self._heed(now, wait(self._steering.sources(now), timeout=0))
         self._steering.answer()
-        return self._steering.course.wish is not Wish.END
+        course = self._steering.course
+        return course.wish is before.wish is not Wish.END and course.terminated is before.terminated
 
     def last_call(self) -> Call | None:
         """What the user's hook is to hear of the run, once it is over."""
         counts = {name: getattr(self._tally, name) for name in COUNTS}
-        return end_call(self._request.profile.hooks, self._request.input, self._request.output, self._ended_as, counts)
+        request, hooks = self._request, self._ledger.hooks
+        return end_call(
+            hooks.settings,
+            request.input,
+            request.output,
+            self._ended_as,
+            counts,
+            spent_seconds=hooks.spent_seconds,
+        )
 
     @property
     def _stopping(self) -> bool:
@@ -331,7 +340,7 @@ class _Run:
         if phase is self._phase or self._phase is Phase.OVER:
             return
         self._phase = phase
-        self._note(self._schedule.sentence(clock))
+        self._note(self._schedule.sentence(clock, frozen=self._steering.is_frozen))
         if phase is Phase.OVER or (phase is Phase.WAITING and self._request.watch):
             self._stop_processes(now, end=self._request.profile.schedule.overrun is Overrun.REQUEUE)
         elif phase is Phase.OPEN and not self._stopping:  # perhaps a window that has come back
