@@ -62,7 +62,7 @@ from pyprocessor.engine.watching import Watching
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, Standing, Usage, display
-from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder
+from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder, refuse_planted
 from pyprocessor.tasks.registry import task
 
 TASK = "transcode"
@@ -109,6 +109,8 @@ class Engine:
     def run(self) -> RunResult:
         """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before anything began."""
         folder = prepare_state_folder(self._request.output)
+        made_private = make_private(folder)
+        refuse_planted(folder)
         # What was imported stays to the end: collecting garbage need not go through it again and again.
         gc.freeze()
         run: _Run | None = None
@@ -126,6 +128,7 @@ class Engine:
                         held,
                         journal,
                         interrupts,
+                        made_private=made_private,
                         rebuilt=rebuilt,
                         model=self._model,
                         cores=self._cores,
@@ -148,6 +151,7 @@ class _Run:
         journal: Journal,
         interrupts: Interrupts,
         *,
+        made_private: tuple[str, ...],
         rebuilt: str | None,
         model: CostModel | None,
         cores: float | None,
@@ -167,7 +171,7 @@ class _Run:
         self._steering = Steering(folder.path, interrupts, self._ledger, request.profile.schedule.grace_seconds)
         if problem is not None:
             self._ledger.notice("warning", problem)
-        for sentence in make_private(folder):
+        for sentence in made_private:
             self._ledger.notice("warning", sentence)
         if rebuilt is not None:
             self._ledger.notice("error", rebuilt)
