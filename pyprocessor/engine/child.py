@@ -2,6 +2,9 @@
 
 Liveness is the pipe: the other end is held by that process alone, so end-of-file means that it is gone or has given up.
 The process sentinel is not used, because it fires for every process when the forkserver dies although they run on.
+
+What is started is noted among the system's temporary files (`publish/scratch`), for the next run to end what stands
+still when this one is killed.
 """
 
 from __future__ import annotations
@@ -9,18 +12,19 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver, spawn, util
+from multiprocessing import forkserver, resource_tracker, spawn, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from pyprocessor.engine.system import kill_group, process_identity
+from pyprocessor.engine.system import is_alive, kill_group, process_identity
 from pyprocessor.errors import ChildUnstartable
 from pyprocessor.models import ProcessIdentity
-from pyprocessor.publish.scratch import make_scratch, sweep_scratch
+from pyprocessor.publish.scratch import PREFIX, forget_process, make_scratch, note_process, sweep_scratch
 
 PRELOADED = (
     "pyprocessor.engine.stillborn",
@@ -54,8 +58,9 @@ def context(method: str | None = None) -> BaseContext:
     """The multiprocessing context for all our processes."""
     chosen = multiprocessing.get_context(method or start_method())
     _spare_the_main_module()
+    if sys.platform != "win32" and chosen.get_start_method() != "fork":  # a fork would hold the lock, too
+        _have_scratch()
     if chosen.get_start_method() == "forkserver":
-        _have_sockets_swept()
         chosen.set_forkserver_preload(list(PRELOADED))
     return chosen
 
@@ -66,15 +71,16 @@ def warm_up() -> None:
         forkserver.ensure_running()
 
 
-def _have_sockets_swept() -> None:
-    """Keep the forkserver's socket in a folder that a later run removes, should this one be killed.
+def _have_scratch() -> None:
+    """Keep the forkserver's socket, and notes of what is started, in a folder that a later run removes, should this one
+    be killed.
 
     multiprocessing would make one itself, `pymp-...`, that nobody could tell to be left behind.
     """
     known: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     if known.get("tempdir") is not None:
         return
-    sweep_scratch()
+    sweep_scratch(_end_left_behind)
     try:
         scratch = make_scratch()
     except OSError:
@@ -84,6 +90,40 @@ def _have_sockets_swept() -> None:
         return
     known["tempdir"] = scratch.path
     util.Finalize(None, scratch.remove, exitpriority=-100)
+
+
+def _end_left_behind(process: ProcessIdentity) -> None:
+    """End a process whose engine is gone: one that leads its group is killed with it. The forkserver and the resource
+    tracker, which lead none, end by themselves once they are woken and nothing of the rest holds their pipes."""
+    if not is_alive(process):
+        return
+    with contextlib.suppress(OSError):
+        if os.getpgid(process.pid) == process.pid:
+            kill_group(process)
+        else:
+            os.kill(process.pid, signal.SIGCONT)
+
+
+def _scratch_folder() -> str | None:
+    """The folder of `_have_scratch`, where there is one."""
+    folder: str | None = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    return folder if folder is not None and os.path.basename(folder).startswith(PREFIX) else None
+
+
+def _note(process: ProcessIdentity) -> None:
+    """Note that a process was started, and by which others; where there is no room for that, the run goes on."""
+    folder = _scratch_folder()
+    if folder is None:
+        return
+    helpers = (
+        getattr(forkserver._forkserver, "_forkserver_pid", None),
+        getattr(resource_tracker._resource_tracker, "_pid", None),
+    )
+    known = [process_identity(pid) for pid in helpers if pid is not None]
+    with contextlib.suppress(OSError):
+        for identity in (process, *known):
+            if identity is not None:
+                note_process(folder, identity)
 
 
 def _spare_the_main_module() -> None:
@@ -119,6 +159,7 @@ class Child:
         self.pid: int = self._process.pid
         # One that has ended already is told by its pipe; the time only has to differ from any later process's.
         self.identity = process_identity(self.pid) or ProcessIdentity(self.pid, time.time())
+        _note(self.identity)
 
     def send(self, message: object) -> bool:
         """False when nobody is at the other end any more; the end-of-file that follows tells the loop."""
@@ -156,6 +197,7 @@ class Child:
         with contextlib.suppress(OSError):
             self.connection.close()
         kill_group(self.identity)
+        self._forget()
 
     @property
     def exit_code(self) -> int | None:
@@ -166,7 +208,16 @@ class Child:
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the process to be gone; True when it is."""
         self._process.join(timeout_seconds)
-        return not self._process.is_alive()
+        gone = not self._process.is_alive()
+        if gone:
+            self._forget()
+        return gone
+
+    def _forget(self) -> None:
+        folder = _scratch_folder()
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                forget_process(folder, self.identity)
 
     def bury(self, timeout_seconds: float) -> bool:
         """Wait for a process that was killed; True when it is gone.

@@ -153,10 +153,9 @@ class Dispatch:
 
     def _form_batches(self, conditions: Conditions) -> None:
         if not self.processes:
-            self._alone = False
-            entry = self.waiting.take_alone() if self._time_for_those_alone(conditions) else None
-            if entry is not None and self._in_time((entry,), 1, conditions, alone=True):
-                self._alone = True
+            entry = self._next_alone(conditions)
+            self._alone = entry is not None
+            if entry is not None:
                 self._begin(Batch(self._batches + 1, (entry.job_id,), 1, 1, entry.memory_bytes), (entry,))
         if self._alone or (self._batches == 0 and not self._enough_to_begin(conditions)):
             return
@@ -197,6 +196,19 @@ class Dispatch:
                 continue
             slots = min(formed.batch.slots, len(entries))
             self._begin(replace(formed.batch, job_ids=tuple(e.job_id for e in entries), slots=slots), entries)
+
+    def _next_alone(self, conditions: Conditions) -> Entry | None:
+        """The next job to run alone, now; those that time, or `--strict-memory`, rules out are seen to on the way."""
+        settings = self._request.profile.batch
+        budget, limit = memory_budget(conditions.reading, settings), memory_limit(conditions.reading, settings)
+        while self._time_for_those_alone(conditions) and (entry := self.waiting.take_alone()) is not None:
+            entry = self._priced(entry)
+            if not self._in_time((entry,), 1, conditions, alone=True):
+                continue
+            over = OverBudget(entry.job_id, memory_need(entry, 1), budget, limit)
+            if self._allowed((entry,), 1, over):
+                return entry
+        return None
 
     def _time_for_those_alone(self, conditions: Conditions) -> bool:
         """Whether nothing else is to be done: what runs alone may be a danger to the run, and holds up all others."""
@@ -305,9 +317,9 @@ class Dispatch:
         job = process.next_unsent()
         if job is None:
             return False
-        throttling, estimation = self._request.profile.throttling, self._request.profile.estimation
+        throttling = self._request.profile.throttling
         threads, model = job.threads, self._calibration.model
-        job.entry = replace(job.entry, price=model.price(job.entry.cost_class, estimation.memory_safety_factor))
+        job.entry = self._priced(job.entry)
         allowance = conditions.allowance
         sent = [other for other_process in self.processes for other in other_process.sent]
         verdict = may_start(
@@ -338,6 +350,11 @@ class Dispatch:
             self._admitted += 1
         process.send_next(self._prepare(job).item)
         return True
+
+    def _priced(self, entry: Entry) -> Entry:
+        """The entry at what its class is predicted to take by now."""
+        factor = self._request.profile.estimation.memory_safety_factor
+        return replace(entry, price=self._calibration.model.price(entry.cost_class, factor))
 
     def _tell_of_waiting(self, job: Active, need: int, room: float) -> None:
         """Tell, once, that other programs leave too little memory for even one file."""

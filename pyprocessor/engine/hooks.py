@@ -5,11 +5,14 @@ and at the end of the run what is left gets a limited time. A hook that fails, h
 changes nothing about its file. File names reach it as data: in environment variables, exactly as the disk has them.
 
     ledger (a file ended) -> add -> poll (each turn of the loop) -> finish (the loop is done) -> call_at_end
+
+`finish` and `call_at_end` hold the end of a run for as long as one call may take, both together.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +21,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pyprocessor.engine.course import Order
+from pyprocessor.engine.interrupt import Interrupts
 from pyprocessor.engine.joblog import HOOKS_LOG_NAME, write_hooks_log
 from pyprocessor.engine.system import kill_group, process_identity
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
@@ -31,6 +36,7 @@ _READ_BYTES = 64 * 1024
 _READS_AT_ONCE = 32
 """A pipe holds one; more only help one that prints while it is read."""
 _LOOK_SECONDS = 0.05
+_STOPS = frozenset({Order.INTERRUPT, Order.TERMINATE, Order.HANG_UP})
 _VARIABLES = "PYPROCESSOR_"
 COUNTS = ("succeeded", "failed", "skipped", "done_before", "failed_before")
 """What the end of a run tells, each as a variable."""
@@ -44,12 +50,16 @@ Tell = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to make: which hook, what it is about (printable), the words, and the variables beside the usual."""
+    """One call to make: which hook, what it is about (printable), the words, and the variables beside the usual.
+
+    `most_seconds` is how long it may take where that is less than the settings allow.
+    """
 
     hook: str
     about: str
     words: tuple[str, ...]
     variables: tuple[tuple[str, bytes], ...]
+    most_seconds: float = math.inf
 
 
 @dataclass(slots=True)
@@ -57,6 +67,7 @@ class _Running:
     call: Call
     process: subprocess.Popen[bytes]
     identity: ProcessIdentity
+    may_take: float
     ends_by: float
     said: bytearray = field(default_factory=bytearray)
 
@@ -82,9 +93,18 @@ def file_call(settings: HookSettings, source: bytes, output: bytes, outcome: Out
 
 
 def end_call(
-    settings: HookSettings, source: bytes, output: bytes, exit_code: int, counts: Mapping[str, int]
+    settings: HookSettings,
+    source: bytes,
+    output: bytes,
+    exit_code: int,
+    counts: Mapping[str, int],
+    *,
+    spent_seconds: float,
 ) -> Call | None:
-    """The call that the end of a run asks for, if any; `source` and `output` are the folders of the run."""
+    """The call that the end of a run asks for, if any; `source` and `output` are the folders of the run.
+
+    `spent_seconds` is how long `finish` has already held that end.
+    """
     if not settings.on_end:
         return None
     outcome = "succeeded" if exit_code == 0 else "failed"
@@ -95,7 +115,8 @@ def end_call(
         ("EXIT_CODE", str(exit_code).encode()),
         *((name.upper(), str(number).encode()) for name, number in counts.items()),
     )
-    return Call("on_end", display(output), settings.on_end, variables)
+    left = max(0.0, settings.timeout_seconds - spent_seconds)
+    return Call("on_end", display(output), settings.on_end, variables, left)
 
 
 class Hooks:
@@ -108,6 +129,8 @@ class Hooks:
         self._waiting: deque[Call] = deque()
         self._running: list[_Running] = []
         self._dropped = 0
+        self.spent_seconds = 0.0
+        """How long `finish` took."""
 
     def wants(self, kind: OutcomeKind) -> bool:
         """Whether a file that ends so is anything to call about."""
@@ -139,13 +162,24 @@ class Hooks:
             self._start(self._waiting.popleft(), now)
 
     def finish(self, go_on: Callable[[], bool]) -> None:
-        """Make the calls that are left, for at most twice the time one may take, as long as `go_on` says so."""
-        ends_by = time.monotonic() + 2 * self.settings.timeout_seconds
+        """Make the calls that are left, as long as `go_on` says so, for as long as one call may take; for half of that
+        where a hook is to hear of the run's end, which has the rest."""
+        began = time.monotonic()
+        most = self.settings.timeout_seconds
+        self.wait(most / 2 if self.settings.on_end else most, go_on)
+        self.spent_seconds = time.monotonic() - began
+
+    def wait(self, most_seconds: float, go_on: Callable[[], bool]) -> None:
+        """Make the calls that are left, for so long at most and as long as `go_on` says so, and tell of those that were
+        not made or did not end."""
+        ends_by = time.monotonic() + most_seconds
         while self._waiting or self._running:
             now = time.monotonic()
-            if now > ends_by or not go_on():
+            if not go_on():
                 break
             self.poll(now)
+            if now > ends_by + 2 * _LOOK_SECONDS:  # looks enough for what takes all of its time to be told as that
+                break
             time.sleep(_LOOK_SECONDS)
         left = len(self._waiting) + len(self._running) + self._dropped
         self.abandon()
@@ -179,7 +213,8 @@ class Hooks:
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         identity = process_identity(process.pid) or ProcessIdentity(process.pid, time.time())
-        self._running.append(_Running(call, process, identity, now + self.settings.timeout_seconds))
+        may_take = min(self.settings.timeout_seconds, call.most_seconds)
+        self._running.append(_Running(call, process, identity, may_take, now + may_take))
 
     def _read(self, running: _Running) -> None:
         """Take what it printed, a bounded number of reads at a time, and keep the beginning."""
@@ -195,7 +230,7 @@ class Hooks:
     def _ended(self, running: _Running, code: int | None) -> None:
         call, problem = running.call, None
         if code is None:
-            problem = f"took longer than {self.settings.timeout_seconds:g} s and was ended"
+            problem = f"took longer than {running.may_take:.3g} s and was ended"
         elif code < 0:
             problem = f"was ended by signal {-code}"
         elif code:
@@ -217,15 +252,17 @@ class Hooks:
 
 
 def call_at_end(settings: HookSettings, call: Call | None, logs: bytes, tell: Tell) -> None:
-    """Make the call of the run's end and wait for it, no longer than it may take."""
+    """Make the call of the run's end and wait for it, no longer than it may take; a signal that stops runs ends it."""
     if call is None:
         return
     hooks = Hooks(settings, logs, tell)
     hooks.add(call)
-    try:
-        hooks.finish(lambda: True)
-    finally:
-        hooks.abandon()
+    # The run's own has ended, with which the command blocks some signals again: a hook is to begin with none blocked.
+    with Interrupts() as interrupts:
+        try:
+            hooks.wait(call.most_seconds, lambda: not _STOPS.intersection(interrupts.take()))
+        finally:
+            hooks.abandon()
 
 
 def _environment(call: Call) -> dict[bytes, bytes]:

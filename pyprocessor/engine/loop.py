@@ -63,7 +63,7 @@ from pyprocessor.engine.watching import Watching
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, ProcessIdentity, Standing, Usage, display
-from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder
+from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder, refuse_planted
 from pyprocessor.tasks.registry import task
 
 TASK = "transcode"
@@ -113,6 +113,8 @@ class Engine:
     def run(self) -> RunResult:
         """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before anything began."""
         folder = prepare_state_folder(self._request.output)
+        made_private = make_private(folder)
+        refuse_planted(folder)
         # What was imported stays to the end: collecting garbage need not go through it again and again.
         gc.freeze()
         run: _Run | None = None
@@ -131,6 +133,7 @@ class Engine:
                         journal,
                         interrupts,
                         last_resort=self._last_resort,
+                        made_private=made_private,
                         rebuilt=rebuilt,
                         model=self._model,
                         cores=self._cores,
@@ -154,6 +157,7 @@ class _Run:
         interrupts: Interrupts,
         *,
         last_resort: LastResort | None,
+        made_private: tuple[str, ...],
         rebuilt: str | None,
         model: CostModel | None,
         cores: float | None,
@@ -173,7 +177,7 @@ class _Run:
         self._steering = Steering(folder.path, interrupts, self._ledger, request.profile.schedule.grace_seconds)
         if problem is not None:
             self._ledger.notice("warning", problem)
-        for sentence in make_private(folder):
+        for sentence in made_private:
             self._ledger.notice("warning", sentence)
         if rebuilt is not None:
             self._ledger.notice("error", rebuilt)
@@ -271,16 +275,25 @@ class _Run:
 
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; who asks how it stands gets an answer meanwhile."""
-        now = time.monotonic()
+        now, before = time.monotonic(), self._steering.course
         self._deputy.waits(False)
         self._heed(now, wait(self._steering.sources(now), timeout=0))
         self._steering.answer()
-        return self._steering.course.wish is not Wish.END
+        course = self._steering.course
+        return course.wish is before.wish is not Wish.END and course.terminated is before.terminated
 
     def last_call(self) -> Call | None:
         """What the user's hook is to hear of the run, once it is over."""
         counts = {name: getattr(self._tally, name) for name in COUNTS}
-        return end_call(self._request.profile.hooks, self._request.input, self._request.output, self._ended_as, counts)
+        request, hooks = self._request, self._ledger.hooks
+        return end_call(
+            hooks.settings,
+            request.input,
+            request.output,
+            self._ended_as,
+            counts,
+            spent_seconds=hooks.spent_seconds,
+        )
 
     @property
     def _stopping(self) -> bool:
@@ -363,7 +376,7 @@ class _Run:
         if phase is self._phase or self._phase is Phase.OVER:
             return
         self._phase = phase
-        self._note(self._schedule.sentence(clock))
+        self._note(self._schedule.sentence(clock, frozen=self._steering.is_frozen))
         if phase is Phase.OVER or (phase is Phase.WAITING and self._request.watch):
             self._stop_processes(now, end=self._request.profile.schedule.overrun is Overrun.REQUEUE)
         elif phase is Phase.OPEN and not self._stopping:  # perhaps a window that has come back

@@ -120,8 +120,9 @@ class Schedule:
         start, end = self.settings.window
         return (_seconds(end) - _seconds(start)) % 86_400 or 86_400.0
 
-    def sentence(self, now: datetime) -> str | None:
-        """What to tell the user when the phase has become what it is now; None while work goes on."""
+    def sentence(self, now: datetime, *, frozen: bool = False) -> str | None:
+        """What to tell the user when the phase has become what it is now; None while work goes on. `frozen` says that
+        running files stand still, as the user wants it."""
         match self.phase(now):
             case Phase.OPEN:
                 return None
@@ -130,7 +131,7 @@ class Schedule:
                 opens = _shown(self.settings.window[0])
                 if now.timestamp() >= self.opens:
                     closed = f"The window {self._window()} has closed: nothing more is started before {opens}"
-                    return f"{closed}, and {self._running_files()}."
+                    return f"{closed}, and {self._running_files(frozen=frozen)}."
                 return f"Waiting until {opens}, when the window {self._window()} opens."
             case Phase.OVER:
                 return self._over(now)
@@ -179,7 +180,9 @@ class Schedule:
             why = f"The window {self._window()} has closed"
         return f"{why}: nothing more is started, and {self._running_files()}; the same command goes on from here."
 
-    def _running_files(self) -> str:
+    def _running_files(self, *, frozen: bool = False) -> str:
+        if self.settings.overrun is Overrun.FINISH and frozen:
+            return "running files, which stand still, are finished once `pyprocessor resume` lets them go on"
         if self.settings.overrun is Overrun.FINISH:
             return "running files are finished"
         return "running files are ended and wait"

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
+from types import FrameType
 
 from pyprocessor.engine.attempt import Attempt
 from pyprocessor.engine.awake import AwakeClock
@@ -80,10 +81,7 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     """Entry point of a batch process; returns when the batch is done or the engine is gone."""
     os.setpgid(0, 0)
     gc.freeze()  # what the forkserver imported is shared with it, as long as nobody writes to it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "SIGHUP"):
-        # The kernel sends it to a group with a stopped member when the group's last parent outside of it dies.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _be_deaf()
     be_polite(setup.nice, io_idle=setup.io_idle)
     worker = _Worker(connection, setup)
     signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
@@ -95,6 +93,28 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
         write_crash_log(setup.logs, os.getpid(), traceback.format_exc())
         worker.abandon()
         sys.exit(1)
+
+
+def _be_deaf() -> None:
+    """Act on none of the signals that are the engine's to heed, in such a way that ffmpegs begin with none blocked.
+
+    What is ignored stays ignored in what is started, and what is blocked stays blocked; a handler does not stay.
+    """
+    if hasattr(signal, "SIGHUP"):
+        # The kernel sends it to a group with a stopped member when the group's last parent outside of it dies: ffmpegs
+        # are to ignore it, too.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, _do_nothing)
+    if hasattr(signal, "pthread_sigmask"):
+        pausing = (signal.SIGUSR1, signal.SIGUSR2)
+        for number in pausing:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _do_nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, pausing)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    del number, frame
 
 
 class _Worker:

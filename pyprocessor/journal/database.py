@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -210,8 +211,10 @@ def is_there(state_folder: bytes) -> bool:
 def open_for_writing(state_folder: bytes, *, wal: bool) -> Database:
     """Opens the journal, making it where there is none. `wal` is False on a network file system."""
     path = os.path.join(state_folder, FILE_NAME)
+    _refuse_links(path)
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
+        os.close(os.open(path, flags, 0o600))
     except OSError as error:
         raise OutputUnwritable(
             f"The journal {display(path)} cannot be made or written: {error.strerror}. "
@@ -237,6 +240,7 @@ def open_for_reading(state_folder: bytes) -> Database:
     Where the disk is read-only or full and no run left such files, the file does not change and is read as it lies.
     """
     path = os.path.join(state_folder, FILE_NAME)
+    _refuse_links(path)
     if not os.path.isfile(path):
         raise JournalError(f"There is no journal {display(path)}: nothing has been run with this output folder yet.")
     connection = _connect(path, mode="rw")
@@ -260,6 +264,22 @@ def open_for_reading(state_folder: bytes) -> Database:
         connection.close()
         raise _wrong_version(path, version)
     return Database(connection, path)
+
+
+def _refuse_links(path: bytes) -> None:
+    """Refuse a journal whose files are not files of their own: SQLite writes to what it opens by what lies beside it,
+    even for who only reads, so it must not be led to the database of another program."""
+    for ending in (b"", *COMPANIONS):
+        try:
+            found = os.lstat(path + ending)
+        except OSError:
+            continue  # there is none, or it is told what is wrong when it is opened
+        if not stat.S_ISREG(found.st_mode):
+            what = "a link" if stat.S_ISLNK(found.st_mode) else "no file"
+            raise JournalError(
+                f"The journal's file {display(path + ending)} is {what}, which no run made. Do not trust that output; "
+                "remove it and try again."
+            )
 
 
 def _connect(path: bytes, *, mode: str) -> sqlite3.Connection:

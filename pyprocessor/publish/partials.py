@@ -80,9 +80,9 @@ def discard(path: bytes) -> None:
 def sweep_partials(folder: bytes, keep: Container[bytes] = ()) -> int:
     """Removes what earlier runs left unfinished, but for the names in `keep`. Returns how many partials it removed.
 
-    Only what bears a name of ours is removed, since the folder may be a link to one that others use, too. Copies that
-    were under way beside a final name are found by the notes their publisher left here. Call it only while no worker of
-    this output runs. Raises PublishError, or OutputUnwritable where the folder itself cannot be read.
+    Only what bears a name of ours is removed, since a user may have put something there. Copies that were under way
+    beside a final name are found by the notes their publisher left here. Call it only while no worker of this output
+    runs. Raises PublishError, or OutputUnwritable where the folder itself cannot be read.
     """
     try:
         names = os.listdir(folder)

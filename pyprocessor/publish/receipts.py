@@ -7,6 +7,7 @@ One line of JSON each, one file for each process that writes them.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -69,7 +70,7 @@ class ReceiptWriter:
             self._descriptor = None
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(self._path, flags, 0o600)
         if os.fstat(descriptor).st_size:
             os.write(descriptor, b"\n")  # a kill or a full disk may have torn the last line
@@ -91,7 +92,7 @@ def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = No
     for name in names:
         path = os.path.join(folder, name)
         try:
-            with open(path, "rb") as lines:
+            with open(path, "rb", opener=_opened_if_a_file) as lines:
                 for line in lines:
                     receipt = _receipt(line)
                     if receipt is not None:
@@ -100,6 +101,16 @@ def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = No
                         on_damaged(path)
         except OSError as error:
             raise refusal(error, path, "could not be read") from error
+
+
+def _opened_if_a_file(path: str | bytes, flags: int) -> int:
+    """An opener for `open`: an output folder among the sources may be another's, with links and pipes in the place of
+    files. Raises OSError."""
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", path)
+    return descriptor
 
 
 def latest_run(folder: bytes) -> int:

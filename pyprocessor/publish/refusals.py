@@ -21,7 +21,11 @@ _KINDS = {
     errno.EISDIR: (FailureKind.PERMISSION, "a folder of that name lies there", "move it away"),
     errno.ENOTEMPTY: (FailureKind.PERMISSION, "a folder of that name lies there and is not empty", "move it away"),
     errno.EEXIST: (FailureKind.PERMISSION, "something of that name lies there", "move it away"),
-    errno.ELOOP: (FailureKind.PERMISSION, "symbolic links lead in a circle", "mend them"),
+    errno.ELOOP: (
+        FailureKind.PERMISSION,
+        "a symbolic link lies there that is not followed, or links lead in a circle",
+        "remove it",
+    ),
     errno.ENAMETOOLONG: (
         FailureKind.UNSUPPORTED,
         "the name or the path is longer than the file system allows",

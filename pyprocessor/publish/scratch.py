@@ -2,6 +2,9 @@
 
 Only what this module made is ever removed: folders with its prefix, of this user, with its lock in them, which nobody
 holds any more. The lock, and not a pid, tells, so that runs in containers with a common /tmp leave each other alone.
+
+The folder also says which processes its owner started. They end when their pipes close; but one that was stopped does
+not notice, and where it holds the forkserver's pipe open, neither does that.
 """
 
 from __future__ import annotations
@@ -11,10 +14,15 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from pyprocessor.models import ProcessIdentity
 
 PREFIX = "pyprocessor-sockets-"
 _LOCK = "lock"
+_PROCESS = "process-"
+"""Before a pid, the name of a file that holds the start time of the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,20 @@ def make_scratch() -> Scratch:
         os.close(descriptor)  # somebody swept it in the moment before it was locked
 
 
-def sweep_scratch() -> int:
-    """Remove the folders of processes that are gone; returns how many."""
+def note_process(folder: str, process: ProcessIdentity) -> None:
+    """Write down in a scratch folder that its owner has started a process. Raises OSError."""
+    with open(os.path.join(folder, f"{_PROCESS}{process.pid}"), "w", encoding="ascii") as note:
+        note.write(repr(process.start_time))
+
+
+def forget_process(folder: str, process: ProcessIdentity) -> None:
+    """Remove the note about a process that has ended. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, f"{_PROCESS}{process.pid}"))
+
+
+def sweep_scratch(end: Callable[[ProcessIdentity], object]) -> int:
+    """Remove the folders of processes that are gone, and have what they started ended; returns how many folders."""
     if sys.platform == "win32":
         return 0
     removed = 0
@@ -52,11 +72,11 @@ def sweep_scratch() -> int:
     with contextlib.suppress(OSError):
         for name in os.listdir(above):
             if name.startswith(PREFIX):
-                removed += _sweep(os.path.join(above, name))
+                removed += _sweep(os.path.join(above, name), end)
     return removed
 
 
-def _sweep(path: str) -> bool:
+def _sweep(path: str, end: Callable[[ProcessIdentity], object]) -> bool:
     try:
         found = os.lstat(path)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
@@ -67,10 +87,25 @@ def _sweep(path: str) -> bool:
     try:
         if not _lock(descriptor):
             return False
+        for process in _noted(path):
+            end(process)
         _remove(path)
         return True
     finally:
         os.close(descriptor)
+
+
+def _noted(path: str) -> list[ProcessIdentity]:
+    """The processes that a folder tells of."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path):
+            pid = name.removeprefix(_PROCESS)
+            if pid == name or not pid.isdecimal():
+                continue
+            with contextlib.suppress(OSError, ValueError), open(os.path.join(path, name), encoding="ascii") as note:
+                found.append(ProcessIdentity(int(pid), float(note.read())))
+    return found
 
 
 def _lock(descriptor: int) -> bool:

@@ -12,6 +12,7 @@ from pyprocessor.errors import OutputUnwritable
 from pyprocessor.models import display
 from pyprocessor.publish.durable import make_folders, temporary_beside
 from pyprocessor.publish.refusals import unwritable
+from pyprocessor.publish.strangers import own_ids, refuse_foreign, refuse_link, refuse_strangers
 
 NAME = b".pyprocessor"
 _BLOCK_BYTES = 4096
@@ -29,6 +30,11 @@ class StateFolder:
     receipts: bytes
     logs: bytes
 
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """Every folder."""
+        return self.path, self.partials, self.receipts, self.logs
+
 
 def state_folder(output_root: bytes) -> StateFolder:
     """The paths for this output; nothing is made or looked at."""
@@ -44,7 +50,8 @@ def state_folder(output_root: bytes) -> StateFolder:
 def prepare_state_folder(output_root: bytes) -> StateFolder:
     """Makes the output folder, those above it and the state folder in it (for its owner alone), and tries a write.
 
-    Raises OutputUnwritable: a file stands in the way, no permission, read-only, disk full.
+    Raises OutputUnwritable: a file stands in the way, or a link, or a folder of another user (see `strangers`), no
+    permission, read-only, disk full.
     """
     if os.path.lexists(output_root) and not os.path.isdir(output_root):
         raise OutputUnwritable(
@@ -53,9 +60,14 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
     folder = state_folder(output_root)
     try:
         make_folders(output_root)
-        for path in (folder.path, folder.partials, folder.receipts, folder.logs):
+        refuse_link(folder.path, from_another_disk=frozenset({os.path.basename(folder.partials)}))
+        for path in folder.all:
+            if path != folder.path:
+                refuse_link(path)
             make_folders(path, mode=0o700)
-        try_a_write(folder.partials)
+        # Some file systems give all files to one user, whoever makes them: who that is, a file made there tells.
+        maker = try_a_write(folder.partials)
+        refuse_foreign(folder.all, own_ids() | {maker})
     except OSError as error:
         raise unwritable(error, output_root, "cannot be used as output") from error
     return folder
@@ -71,7 +83,7 @@ def make_private(folder: StateFolder) -> tuple[str, ...]:
         return ()
     notes = []
     name = display(folder.path)
-    for path in (folder.path, folder.partials, folder.receipts, folder.logs):
+    for path in folder.all:
         try:
             found = os.stat(path)
             if not found.st_mode & 0o077:
@@ -92,9 +104,22 @@ def make_private(folder: StateFolder) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def refuse_planted(folder: StateFolder) -> None:
+    """Refuses what lies in a prepared state folder and is not ours (see `strangers`). To be called once it is private.
+
+    Raises OutputUnwritable.
+    """
+    try:
+        # The folders' own owners have passed `prepare_state_folder`.
+        trusted = own_ids().union(os.stat(path).st_uid for path in folder.all)
+        refuse_strangers(folder.all, trusted, frozenset({CONTROL_SOCKET}))
+    except OSError as error:
+        raise unwritable(error, folder.path, "could not be looked through") from error
+
+
 def opened_privately(path: str | bytes, flags: int) -> int:
-    """An opener for `open`: what it makes is for its owner alone."""
-    return os.open(path, flags, 0o600)
+    """An opener for `open`: what it makes is for its owner alone, and no link is followed."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
 def write_refused(folder: bytes) -> str | None:
@@ -106,8 +131,9 @@ def write_refused(folder: bytes) -> str | None:
     return None
 
 
-def try_a_write(folder: bytes) -> None:
-    """Writes a block and removes it again; raises OSError where that cannot be done.
+def try_a_write(folder: bytes) -> int:
+    """Writes a block and removes it again; returns the id of the user whom the file system gave it to. Raises OSError
+    where that cannot be done.
 
     Asking for permission is not enough: root, network shares and full disks answer yes and refuse later.
     """
@@ -117,6 +143,7 @@ def try_a_write(folder: bytes) -> None:
             writing.write(bytes(_BLOCK_BYTES))
             writing.flush()
             os.fsync(writing.fileno())  # a share tells only now that it is full
+            return os.fstat(writing.fileno()).st_uid
     finally:
         if os.path.lexists(probe):
             os.unlink(probe)

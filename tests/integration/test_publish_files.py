@@ -336,7 +336,8 @@ def test_sweeping(output: bytes) -> None:
     [b"film.mp4", b"notes-1.txt", b"0123-1.mp4", OURS[:-1] + b"g-1.mp4", OURS + b"-x.mp4", b"a\n" + OURS + b"-1"],
 )
 def test_what_is_not_ours_is_never_swept(output: bytes, name: bytes, tmp_path: Path) -> None:
-    """The folder may be a link to one that others use: files and folders with names that no attempt has are left."""
+    """Files and folders with names that no attempt has are left, and so where the folder is a link to one that others
+    use, which no run takes."""
     folder, elsewhere = os.path.join(output, b"partial"), os.path.join(bytes(tmp_path), b"scratch")
     os.rename(folder, elsewhere)
     os.symlink(elsewhere, folder)

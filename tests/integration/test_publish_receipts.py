@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -89,13 +90,22 @@ def test_a_receipt_is_true_exactly_when_the_output_is_there(tmp_path: Path) -> N
     assert not matches(told, output)
 
 
-def test_a_receipt_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_receipt_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The output is then not published: its job fails with the reason."""
     with pytest.raises(PublishError, match="could not take a receipt"):
         ReceiptWriter(bytes(tmp_path / "none"), 1).append(receipt(1))
-    if not os.path.exists("/dev/full"):
-        pytest.skip("there is no disk that is always full here")
-    (tmp_path / f"1-{os.getpid()}.jsonl").symlink_to("/dev/full")
+    place = tmp_path / f"1-{os.getpid()}.jsonl"
+    (tmp_path / "elsewhere").touch()
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PublishError, match="a symbolic link lies there"):
+        ReceiptWriter(bytes(tmp_path), 1).append(receipt(1))
+    assert (tmp_path / "elsewhere").read_bytes() == b""
+    place.unlink()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(PublishError, match="the disk is full") as caught:
         ReceiptWriter(bytes(tmp_path), 1).append(receipt(1))
     assert caught.value.kind is FailureKind.DISK

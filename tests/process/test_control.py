@@ -572,3 +572,46 @@ def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypa
     assert any("The pause is over" in text for _, text in recorder.notices)
     assert len(published(output)) == 1
     assert partials(output) == []
+
+
+@pytest.mark.parametrize("overrun", ["finish", "requeue"])
+def test_a_window_that_closes_over_what_stands_still(
+    overrun: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that watches goes on, and its pause holds: what stands still is finished after `resume`, as is told, or is
+    ended and waits for the next window. State and sentence agree."""
+    clock = [datetime(2026, 3, 3, 23, 0)]  # noqa: DTZ001 - local time, as the engine takes it
+    monkeypatch.setattr(loop, "local_time", lambda: clock[0])
+    chosen = Overrides(batch_enabled=False, window="22:00-06:00", overrun=overrun)
+    profile = load("fast", overrides=chosen, environment={}).profile
+    output, recorder = tmp_path / "out", Recorder()
+    thread, results = run_in_thread(request(inputs, output, profile=profile, watch=True), recorder)
+    try:
+        until(lambda: standing(output).get("files"), "a running file")
+        ask(output, "pause", now=True)
+        until(lambda: [f.get("still") for f in standing(output).get("files", ())] == [True], "a file that stands still")
+        clock[0] += timedelta(hours=8)
+        (told,) = until(
+            lambda: [text for _, text in recorder.notices if "has closed" in text], "the end of the window to be told"
+        )
+        if overrun == "finish":
+            assert "running files, which stand still, are finished once `pyprocessor resume` lets them go on" in told
+            assert [f["still"] for f in standing(output)["files"]] == [True]
+            assert state(output) == "paused_now"
+            ask(output, "resume")
+            until(lambda: len(published(output)) == 1, "the file to be finished")
+        else:
+            assert "running files are ended and wait" in told
+            until(lambda: not standing(output).get("files"), "the file to be ended")
+            assert state(output) == "paused_now"
+            ask(output, "resume")
+        until(lambda: state(output) == "waiting", "the next window to be waited for")
+        assert len(published(output)) == (overrun == "finish")
+        clock[0] += timedelta(hours=16)
+        until(lambda: len(published(output)) == 3, "the rest to be done in the next window")
+    finally:
+        ask(output, "stop", now=True)
+        thread.join(DEADLINE_SECONDS)
+    assert not thread.is_alive()
+    assert [result.exit_code for result in results] == [ExitCode.OK]
+    assert partials(output) == []

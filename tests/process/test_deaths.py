@@ -118,6 +118,25 @@ def undertake(inputs: Path, tmp_path: Path) -> Iterator[Callable[..., Undertakin
         undertaking.end()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_stood_still_as_the_engine_was_killed_is_ended_by_the_next_run(
+    method: str, undertake: Callable[..., Undertaking]
+) -> None:
+    """Batch processes, ffmpegs, the forkserver and the resource tracker: none notices anything any more."""
+    undertaking = undertake(method)
+    undertaking.start()
+    undertaking.encoding()
+    still = [process for process in undertaking.processes() if process.pid != undertaking.engine_pid]
+    for process in still:
+        process.suspend()
+    undertaking.kill()
+    assert undertaking.processes()
+    assert undertaking.finish() == ExitCode.OK
+    undertaking.nothing_left()
+    assert published(undertaking.output) == NAMES
+    assert partials(undertaking.output) == []
+
+
 @pytest.mark.parametrize(("method", "name"), TABLE)
 def test_whatever_dies_nothing_is_lost(method: str, name: str, undertake: Callable[..., Undertaking]) -> None:
     """All files are done by the same command, nothing runs on, and only deaths are charged."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +125,107 @@ def test_a_hook_that_hangs_is_ended_with_all_it_started(tmp_path: Path, make_cli
         time.sleep(0.05)
 
 
+@pytest.fixture
+def as_the_command_has_it() -> Iterator[None]:
+    """SIGUSR1 and SIGUSR2 blocked, as the command has them from its first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def blocked(status: Path) -> set[int]:
+    """The signals that /proc said were blocked."""
+    mask = next(int(line.split()[1], 16) for line in status.read_text().splitlines() if line.startswith("SigBlk"))
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def ignored(status: Path) -> set[int]:
+    """The signals that /proc said were ignored."""
+    mask = next(int(line.split()[1], 16) for line in status.read_text().splitlines() if line.startswith("SigIgn"))
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells")
+@pytest.mark.usefixtures("as_the_command_has_it")
+def test_what_is_started_has_its_signals(tmp_path: Path, make_clip, ffmpeg_path: str) -> None:  # type: ignore[no-untyped-def]
+    """No hook, and no ffmpeg, begins with a signal blocked or ignored that the engine blocks or ignores for itself; but
+    ffmpegs ignore SIGHUP, which the kernel sends them where the process that started their batch dies."""
+    make_clip(tmp_path / "in" / "a.mp4")
+    looking = ("sh", "-c", 'cat /proc/self/status > "$0"')
+    hooks = profile(on_success=(*looking, str(tmp_path / "success")), on_end=(*looking, str(tmp_path / "end")))
+    wrapper = tmp_path / "ffmpeg"
+    wrapper.write_text(f'#!/bin/sh\ncat /proc/self/status > "{tmp_path}/ffmpeg.status"\nexec "{ffmpeg_path}" "$@"\n')
+    wrapper.chmod(0o755)
+    asked = request(tmp_path / "in", tmp_path / "out", profile=hooks, tool_path=str(wrapper))
+    # Spawned processes have today's mask; a forkserver has that of its start.
+    assert run(asked, start_method="spawn").exit_code == ExitCode.OK
+    before = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    assert {signal.SIGUSR1, signal.SIGUSR2} <= before
+    for name in ("success", "end", "ffmpeg.status"):
+        assert blocked(tmp_path / name) == before - {signal.SIGUSR1, signal.SIGUSR2}, name
+        assert signal.SIGINT not in ignored(tmp_path / name), name
+
+
+def hanging(mark: Path) -> tuple[str, ...]:
+    """A hook that says that it has begun and does not end by itself."""
+    return python("import sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)", str(mark))
+
+
+def test_all_hooks_together_hold_the_end_of_a_run_for_as_long_as_one_may_take(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """What the last file's hook has taken of it is not there for that of the run; each has half of it at least."""
+    make_clip(tmp_path / "in" / "a.mp4")
+    hooks = profile(on_success=hanging(tmp_path / "1"), on_end=hanging(tmp_path / "2"), timeout_seconds=8.0)
+    recorder = Recorder()
+    assert run(request(tmp_path / "in", tmp_path / "out", profile=hooks), recorder).exit_code == ExitCode.OK
+    held = time.time() - (tmp_path / "1").stat().st_mtime
+    assert (tmp_path / "2").exists()
+    told = [text for level, text in recorder.notices if level == "warning"]
+    assert any("ended before its hooks did: 1 calls" in text for text in told)
+    assert any("on_end" in text and "took longer than" in text for text in told)
+    assert held < 8.0 + 3.0, "the engine's own end took more than 3 s, or the hooks more than one's time"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("hook", ["on_success", "on_end"])
+def test_a_signal_ends_the_wait_for_hooks(
+    hook: str,
+    number: int,
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One is enough: nothing else is left to be finished. The run stays what it was, done."""
+    make_clip(tmp_path / "in" / "a.mp4")
+    begun = tmp_path / "begun"
+    hooks = profile(**{hook: hanging(begun)}, timeout_seconds=120.0)
+    recorder, waits = Recorder(), threading.Event()
+    wait = Hooks.wait
+
+    def told_of(self: Hooks, most_seconds: float, go_on: Callable[[], bool]) -> None:
+        if self._waiting or self._running:
+            waits.set()
+        wait(self, most_seconds, go_on)
+
+    def strike() -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while time.monotonic() < deadline and not (waits.is_set() and begun.exists()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Hooks, "wait", told_of)
+    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGTERM)}
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        result = run(request(tmp_path / "in", tmp_path / "out", profile=hooks), recorder)
+    finally:
+        thread.join()
+        for n, handler in before.items():
+            signal.signal(n, handler)
+    assert result.exit_code == ExitCode.OK
+    assert any("1 calls were not made or not finished" in text for _, text in recorder.notices)
+
+
 def command_line(process: psutil.Process) -> str:
     """What it was started with; nothing of one that has ended."""
     try:
@@ -141,9 +245,9 @@ def lives(pid: int) -> bool:
 def test_a_flood_of_output_is_bounded(tmp_path: Path) -> None:
     """A hook that prints without end is ended after its time, and only the beginning is kept."""
     told: list[str] = []
-    settings = HookSettings(on_end=python("while True: print('x' * 1000)"), timeout_seconds=1.0)
+    settings = HookSettings(on_success=python("while True: print('x' * 1000)"), timeout_seconds=1.0)
     hooks = Hooks(settings, os.fsencode(tmp_path), lambda _, text: told.append(text))
-    hooks.add(Call("on_end", "it", settings.on_end, ()))
+    hooks.add(Call("on_success", "it", settings.on_success, ()))
     hooks.finish(lambda: True)
     assert any("took longer" in text for text in told)
     assert (tmp_path / os.fsdecode(HOOKS_LOG_NAME)).stat().st_size < 64 * 1024

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +85,38 @@ def test_strict_memory_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -
         assert "--strict-memory" in row.reason
     assert run(request(inputs, tmp_path / "out", profile=limited(strict_memory=True))).exit_code == ExitCode.OK
     assert len(published(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_strict_memory_refuses_what_is_to_run_alone_too(strict: bool, inputs: Path, tmp_path: Path) -> None:
+    """Memory ran out under them before, so they are done one by one: but not with more memory than is allowed."""
+    assert run(request(inputs, tmp_path / "out", profile=limited())).exit_code == ExitCode.OK
+    state = tmp_path / "out" / ".pyprocessor"
+    with contextlib.closing(sqlite3.connect(state / "journal.sqlite3")) as journal:
+        sheds = ThrottlingSettings().max_sheds
+        assert (
+            journal.execute("UPDATE jobs SET state = 'pending', output_size = NULL, sheds = ?", (sheds,)).rowcount == 3
+        )
+        journal.execute("DELETE FROM outputs")
+        journal.commit()
+    for made in published(tmp_path / "out"):
+        (tmp_path / "out" / made).unlink()
+    begun = len(attempts(tmp_path / "out"))
+    profile = limited(BatchSettings(memory_limit_bytes=130 * MIB), strict_memory=strict)
+    recorder = Recorder()
+    result = run(request(inputs, tmp_path / "out", profile=profile), recorder)
+    if not strict:
+        assert result.exit_code == ExitCode.OK
+        told = [text for level, text in recorder.notices if level == "warning"]
+        for name in ("a.mp4", "b.mp4", "c.mp4"):
+            assert any(text.startswith(f"{name} is predicted to take") for text in told)
+        return
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert len(attempts(tmp_path / "out")) == begun
+    for name, row in rows(tmp_path / "out").items():
+        assert row.failure is FailureKind.RESOURCE
+        assert name.decode() in row.reason
+        assert "--strict-memory" in row.reason
 
 
 def test_a_file_waits_while_others_leave_no_room_for_it(
