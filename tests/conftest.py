@@ -13,8 +13,14 @@ from typing import Protocol
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 KEPT_VARIABLES = {"PYPROCESSOR_MEDIA", "PYPROCESSOR_FFMPEG"}
+DEADLINE_SECONDS = 120.0
+
+# How long an example takes, or is made, tells how busy the machine is and nothing of the code.
+settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+settings.load_profile("any machine")
 
 
 class ClipMaker(Protocol):
@@ -146,7 +152,7 @@ def _describe(process: psutil.Process) -> str:
 def no_child_left() -> Iterator[None]:
     """Fail the session if a process started by any test still runs at its end."""
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_SECONDS
     left = _children()
     while left and time.monotonic() < deadline:
         _, left = psutil.wait_procs(left, timeout=0.5)
