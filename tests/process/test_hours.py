@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
-    """Four clips, long enough that one still runs when it is heard to have started."""
+    """Four clips of a moment's work each."""
     for number in range(4):
         make_clip(tmp_path / "in" / f"{number}.mp4", seconds=4.0, size="640x360")
     return tmp_path / "in"
@@ -54,15 +54,21 @@ def scheduled(**settings: object) -> Profile:
 
 @pytest.mark.parametrize(("overrun", "first"), [(Overrun.FINISH, "succeeded"), (Overrun.REQUEUE, "interrupted")])
 def test_at_the_end_running_files_are_finished_or_queued_again(
-    overrun: Overrun, first: str, inputs: Path, tmp_path: Path, clock: Clock
+    overrun: Overrun,
+    first: str,
+    tmp_path: Path,
+    clock: Clock,
+    make_clip,  # type: ignore[no-untyped-def]
 ) -> None:
     """Either way nothing more starts, the run ends 75, nothing half-made is left, and the next run does the rest."""
+    for name in ("0.mp4", "1.mp4"):  # long enough that one still runs when the end comes
+        make_clip(tmp_path / "in" / name, seconds=30.0, size="640x360", audio=None)
 
     def strike(_: str) -> None:
         clock.now = EVENING + timedelta(hours=2)
 
     recorder = Recorder(on_started=strike)
-    asked = request(inputs, tmp_path / "out", profile=scheduled(until=time(23, 0), overrun=overrun))
+    asked = request(tmp_path / "in", tmp_path / "out", profile=scheduled(until=time(23, 0), overrun=overrun))
     assert run(asked, recorder).exit_code == ExitCode.TRY_AGAIN
     assert len(recorder.starts) == 1
     assert [outcome.kind for _, outcome, _ in recorder.outcomes] == [OutcomeKind(first)]
