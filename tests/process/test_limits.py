@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import psutil
 import pytest
@@ -136,9 +137,9 @@ def test_batch_processes_are_as_nice_as_asked(inputs: Path, tmp_path: Path) -> N
 
 
 def test_a_share_of_the_cpu_is_kept_to(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
-    """A limit below one encode's use suspends it now and then; it is finished all the same."""
-    make_clip(tmp_path / "in" / "long.mp4", seconds=20.0, size="640x360", audio=None)
-    profile = limited(cpu_limit_percent=10.0)
+    """A limit below one encode's use, on a busy machine too, suspends it now and then; it is finished all the same."""
+    make_clip(tmp_path / "in" / "long.mp4", seconds=24.0, size="640x360", audio=None)
+    profile = limited(cpu_limit_percent=5.0)
     assert profile.video is not None
     profile = replace(profile, video=replace(profile.video, preset="medium"))
     assert run(request(tmp_path / "in", tmp_path / "out", profile=profile)).exit_code == ExitCode.OK
@@ -147,21 +148,18 @@ def test_a_share_of_the_cpu_is_kept_to(tmp_path: Path, make_clip) -> None:  # ty
 
 def test_what_a_run_learned_serves_the_next(inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """The model is kept, and a later run over other files predicts better with it."""
-    run(request(inputs, tmp_path / "out", profile=limited()))
+    alone = limited(BatchSettings(jobs=1))
+    run(request(inputs, tmp_path / "out", profile=alone))
     kept = calibration.load(calibration.default_path()).model
     assert sum(history.count for history in kept.classes.values()) == 3
     make_clip(inputs / "d.mp4")
-    run(request(inputs, tmp_path / "out", profile=limited()))
+    run(request(inputs, tmp_path / "out", profile=alone))
     made = attempts(tmp_path / "out")
-    first, last = made[0], made[-1]
-    assert first.predicted is not None
-    assert last.predicted is not None
-    assert first.usage is not None
-    assert last.usage is not None
-    before = abs(first.predicted.cpu_seconds / first.usage.cpu_seconds - 1)
-    after = abs(last.predicted.cpu_seconds / last.usage.cpu_seconds - 1)
-    assert last.predicted != first.predicted
-    assert after < max(before, 0.5)
+    assert len({a.threads for a in made}) == 1
+    predicted = [a.predicted.cpu_seconds for a in made if a.predicted is not None]
+    # Not its own use: a tenth of a second of work takes now more, now less of the CPU.
+    usual = median(a.usage.cpu_seconds for a in made[:3] if a.usage is not None)
+    assert abs(predicted[-1] - usual) < abs(predicted[0] - usual)
 
 
 @pytest.mark.parametrize(("evidence", "charged"), [(True, 0), (False, 1)])
