@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -102,6 +103,13 @@ def published(output: Path) -> set[str]:
         for path in output.rglob("*")
         if path.is_file() and ".pyprocessor" not in path.relative_to(output).parts
     }
+
+
+def has_begun(partials: Path) -> bool:
+    """Whether an unfinished output with something in it lies in this folder, which may not be there yet."""
+    with contextlib.suppress(FileNotFoundError):  # the folder, or a file that is published or removed just now
+        return any(path.stat().st_size for path in partials.iterdir())
+    return False
 
 
 def partials(output: Path) -> list[str]:
