@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MIB = 1 << 20
-UNMOUNT_SECONDS = 10.0
+UNMOUNT_SECONDS = 120.0
 
 
 class NoDisk(Exception):

@@ -120,7 +120,7 @@ def test_an_inspection_that_stalls_is_tried_by_so_many_runs(
         return probe(path, **more)
 
     monkeypatch.setattr(probe_module, "probe", hang)
-    settings = profile(inspect_timeout_seconds=3.0, max_failed_runs=2)
+    settings = profile(inspect_timeout_seconds=8.0, max_failed_runs=2)
     asked = request(tmp_path / "in", tmp_path / "out", profile=settings)
     for runs in range(1, 4):
         recorder = Recorder()
