@@ -79,7 +79,7 @@ def test_it_is_found_in_a_fresh_interpreter_without_importing_the_wheel(cache: P
         "import sys; from pyprocessor.ffmpeg import tool; tool.find({});"
         "print(sorted({'imageio_ffmpeg', 'av', 'ffmpeg', 'psutil', 'pydantic'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -94,7 +94,7 @@ def pauses(output: Path) -> list[str]:
 def frames(ffmpeg: str, path: Path) -> bytes:
     """A hash of every decoded frame."""
     argv = [ffmpeg, "-nostdin", "-loglevel", "error", "-i", str(path), "-f", "framemd5", "-"]
-    return subprocess.run(argv, capture_output=True, check=True, timeout=DEADLINE_SECONDS).stdout
+    return subprocess.run(argv, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_SECONDS).stdout
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
