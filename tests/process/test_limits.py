@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import psutil
 import pytest
 
 from pyprocessor.costs import calibration
+from pyprocessor.costs.model import prior_cost
 from pyprocessor.engine.dispatch import Allowance, Dispatch
 from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ExitCode, FailureKind
+from pyprocessor.inspect.probe import probe
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.models import BatchSettings, JobState, OutcomeKind, Profile, ThrottlingSettings
 from pyprocessor.profiles import load
+from pyprocessor.recipes.transcode import features
 from tests.process.runs import Recorder, published, request, rows, run, states
 
 MIB = 1 << 20
@@ -147,19 +149,24 @@ def test_a_share_of_the_cpu_is_kept_to(tmp_path: Path, make_clip) -> None:  # ty
 
 
 def test_what_a_run_learned_serves_the_next(inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
-    """The model is kept, and a later run over other files predicts better with it."""
-    alone = limited(BatchSettings(jobs=1))
-    run(request(inputs, tmp_path / "out", profile=alone))
+    """The model is kept, and a later run over other files predicts with it: no more by the table alone, but towards
+    what files of the kind took."""
+    profile = limited()
+    run(request(inputs, tmp_path / "out", profile=profile))
     kept = calibration.load(calibration.default_path()).model
     assert sum(history.count for history in kept.classes.values()) == 3
-    make_clip(inputs / "d.mp4")
-    run(request(inputs, tmp_path / "out", profile=alone))
-    made = attempts(tmp_path / "out")
-    assert len({a.threads for a in made}) == 1
-    predicted = [a.predicted.cpu_seconds for a in made if a.predicted is not None]
-    # Not its own use: a tenth of a second of work takes now more, now less of the CPU.
-    usual = median(a.usage.cpu_seconds for a in made[:3] if a.usage is not None)
-    assert abs(predicted[-1] - usual) < abs(predicted[0] - usual)
+    clip = make_clip(inputs / "d.mp4")
+    run(request(inputs, tmp_path / "out", profile=profile))
+    *before, last = attempts(tmp_path / "out")
+    assert len(before) == 3
+    assert last.predicted is not None
+    asked = features(profile, probe(os.fsencode(clip), size_bytes=clip.stat().st_size))  # equal for all four
+    expected = kept.predict(asked, last.threads)
+    assert (last.predicted.cpu_seconds, last.predicted.memory_bytes) == (expected.cpu_seconds, expected.memory_bytes)
+    correction = last.predicted.cpu_seconds / prior_cost(asked, last.threads).cpu_seconds
+    taken = [a.usage.cpu_seconds / prior_cost(asked, a.threads).cpu_seconds for a in before if a.usage is not None]
+    assert correction != 1.0
+    assert min(1.0, *taken) <= correction <= max(1.0, *taken)
 
 
 @pytest.mark.parametrize(("evidence", "charged"), [(True, 0), (False, 1)])
