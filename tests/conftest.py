@@ -129,9 +129,12 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
 
 
 def _is_multiprocessing_service(process: psutil.Process) -> bool:
-    """Whether this is Python's forkserver or resource tracker, which end by themselves when pytest does."""
+    """Whether this is Python's forkserver or resource tracker, which end by themselves when pytest does. What the
+    forkserver forked has its command line, but is no child of ours."""
     try:
         line = " ".join(process.cmdline())
+        if process.ppid() != os.getpid():
+            return False
     except psutil.Error:
         return False
     return "multiprocessing.forkserver" in line or "multiprocessing.resource_tracker" in line
