@@ -27,7 +27,7 @@ DEADLINE_SECONDS = 120.0
 def inputs(tmp_path: Path, make_clip) -> Iterator[Share]:  # type: ignore[no-untyped-def]
     """Two clips that take a while, on a share."""
     for name in ("a.mp4", "b.mp4"):
-        make_clip(tmp_path / "in" / name, seconds=20.0, size="1280x720", audio=None)
+        make_clip(tmp_path / "in" / name, seconds=12.0, size="1280x720", audio=None)
     try:
         with share(tmp_path / "in", tmp_path / "share") as mounted:
             assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
