@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 KEPT_VARIABLES = {"PYPROCESSOR_MEDIA", "PYPROCESSOR_FFMPEG"}
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 240.0
 
 # How long an example takes, or is made, tells how busy the machine is and nothing of the code.
 settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
@@ -78,7 +78,9 @@ def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Cli
             if audio is not None:
                 argv += ["-c:a", audio]
             partial = cached.with_name("partial-" + cached.name)
-            done = subprocess.run([*argv, *extra, str(partial)], capture_output=True, timeout=120, check=False)
+            done = subprocess.run(
+                [*argv, *extra, str(partial)], capture_output=True, timeout=DEADLINE_SECONDS, check=False
+            )
             assert done.returncode == 0, f"ffmpeg could not make {target.name}: {done.stderr.decode(errors='replace')}"
             partial.replace(cached)
         target.parent.mkdir(parents=True, exist_ok=True)
