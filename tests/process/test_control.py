@@ -45,9 +45,12 @@ def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture
-def film(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+def film(tmp_path: Path, make_clip, ffmpeg_path: str) -> Path:  # type: ignore[no-untyped-def]
     """One file that takes minutes with the preset SLOWEST: far longer than what tests do meanwhile."""
-    make_clip(tmp_path / "in" / "film.mp4", seconds=60.0, size="1280x720", audio=None)
+    part = make_clip(tmp_path / "part.mp4", seconds=6.0, size="1280x720", audio=None)
+    (tmp_path / "in").mkdir()
+    again = ("-stream_loop", "9", "-i", str(part), "-c", "copy", str(tmp_path / "in" / "film.mp4"))
+    subprocess.run([ffmpeg_path, "-nostdin", "-loglevel", "error", *again], check=True)
     return tmp_path / "in"
 
 
@@ -107,11 +110,17 @@ def catches(pid: int, number: signal.Signals) -> bool:
 
 
 def test_a_frozen_run_goes_on_as_if_nothing_had_been(
-    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], ffmpeg_path: str
+    inputs: Path,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    make_clip,  # type: ignore[no-untyped-def]
+    ffmpeg_path: str,
 ) -> None:
     """`pause --now` stops the ffmpeg, `resume` lets it go on, and outputs equal those of an undisturbed run. All of
     it is seen by `status`, in the progress lines, in the log and in the journal, and nothing is charged."""
     still, output = tmp_path / "undisturbed", tmp_path / "out"
+    for name in ("1.mp4", "2.mp4"):  # so that the other, being the longest, is the first
+        make_clip(inputs / name, seconds=1.0, size="640x360", audio=None)
     process = start(inputs, output, "--progress-interval", "0.1", "--preset", "slower")
     (ffmpeg,) = encoding(process, output)
     assert_plain(call("pause", "--output", output, "--now"), 0, "stand still")
