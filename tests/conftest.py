@@ -13,8 +13,14 @@ from typing import Protocol
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 KEPT_VARIABLES = {"PYPROCESSOR_MEDIA", "PYPROCESSOR_FFMPEG"}
+DEADLINE_SECONDS = 240.0
+
+# How long an example takes, or is made, tells how busy the machine is and nothing of the code.
+settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+settings.load_profile("any machine")
 
 
 class ClipMaker(Protocol):
@@ -72,7 +78,9 @@ def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Cli
             if audio is not None:
                 argv += ["-c:a", audio]
             partial = cached.with_name("partial-" + cached.name)
-            done = subprocess.run([*argv, *extra, str(partial)], capture_output=True, timeout=120, check=False)
+            done = subprocess.run(
+                [*argv, *extra, str(partial)], capture_output=True, timeout=DEADLINE_SECONDS, check=False
+            )
             assert done.returncode == 0, f"ffmpeg could not make {target.name}: {done.stderr.decode(errors='replace')}"
             partial.replace(cached)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -123,9 +131,12 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
 
 
 def _is_multiprocessing_service(process: psutil.Process) -> bool:
-    """Whether this is Python's forkserver or resource tracker, which end by themselves when pytest does."""
+    """Whether this is Python's forkserver or resource tracker, which end by themselves when pytest does. What the
+    forkserver forked has its command line, but is no child of ours."""
     try:
         line = " ".join(process.cmdline())
+        if process.ppid() != os.getpid():
+            return False
     except psutil.Error:
         return False
     return "multiprocessing.forkserver" in line or "multiprocessing.resource_tracker" in line
@@ -146,7 +157,7 @@ def _describe(process: psutil.Process) -> str:
 def no_child_left() -> Iterator[None]:
     """Fail the session if a process started by any test still runs at its end."""
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_SECONDS
     left = _children()
     while left and time.monotonic() < deadline:
         _, left = psutil.wait_procs(left, timeout=0.5)

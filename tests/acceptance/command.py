@@ -48,6 +48,6 @@ def assert_plain(result: subprocess.CompletedProcess[str], exit_code: int, *word
     """The exit code is this one, no traceback is shown, and each of these words stands in what was printed."""
     said = result.stdout + result.stderr
     assert result.returncode == exit_code, said
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     for word in words:
         assert str(word) in said, f"{word!r} is missing in:\n{said}"

@@ -54,7 +54,7 @@ def test_runs_say_nothing_raw(more: tuple[str, ...], folders: tuple[Path, Path],
     inputs, _ = folders
     output = tmp_path / f"out {ESCAPE}"
     result = call("--input", inputs, "--output", output, "--profile", "fast", *more)
-    assert result.returncode == (0 if "--plan" in more else 1)
+    assert result.returncode == (0 if "--plan" in more else 1), ascii(result.stderr)
     assert_harmless(result.stdout, "standard output")
     assert_harmless(result.stderr, "standard error")
     if "--plan" in more:
@@ -91,7 +91,7 @@ def test_bars_say_nothing_raw(folders: tuple[Path, Path], tmp_path: Path) -> Non
             break
         said += data
     os.close(ours)
-    assert process.wait(DEADLINE_SECONDS) == 1
+    assert process.wait(DEADLINE_SECONDS) == 1, said
     assert b"cut x" in said
     for raw in ("\x1b[31m", "\x1b]0;", "\x07", "\u202e", "\u2066", "\u2028", "\x9b"):
         assert raw.encode() not in said, ascii(raw)

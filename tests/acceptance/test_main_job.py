@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,7 @@ import pytest
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from tests.acceptance.command import DEADLINE_SECONDS, assert_plain, begin, call
+from tests.process.steered import encoding, state, until
 
 
 @pytest.fixture
@@ -97,25 +97,6 @@ def test_plan_knows_what_is_done(inputs: Path, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["batches"] == []
 
 
-def wait_for(condition, what: str):  # type: ignore[no-untyped-def]
-    """Wait on a state with a generous deadline."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited too long for {what}")
-
-
-def running_ffmpegs(pid: int) -> list[psutil.Process]:
-    """ffmpegs below a process, through batch processes and the fork server."""
-    try:
-        return [p for p in psutil.Process(pid).children(recursive=True) if "ffmpeg" in p.name()]
-    except psutil.NoSuchProcess:
-        return []
-
-
 def states(output: Path) -> list[JobState]:
     with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
         return sorted(row.state for row in journal.jobs())
@@ -128,7 +109,7 @@ def test_one_interrupt_finishes_what_runs(long_inputs: Path, tmp_path: Path) -> 
     """After one Ctrl-C running files get their outputs, nothing new starts, and the same command goes on."""
     output = tmp_path / "out"
     process = begin(*main_job(long_inputs, output, *SLOW))
-    wait_for(lambda: running_ffmpegs(process.pid), "an ffmpeg to run")
+    encoding(process, output)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 130, said
@@ -150,14 +131,16 @@ def test_two_interrupts_or_a_termination_or_a_closed_terminal_end_it_now(
     """ffmpegs are ended, partials removed, nothing is left running, and the same command goes on."""
     output = tmp_path / "out"
     process = begin(*main_job(long_inputs, output, *SLOW, "--grace", "0"))
-    ffmpegs = wait_for(lambda: running_ffmpegs(process.pid), "an ffmpeg to run")
-    for number in signals:
+    ffmpegs = encoding(process, output)
+    first, *more = signals
+    process.send_signal(first)
+    for number in more:
+        until(lambda: state(output) == "draining", "the first signal to be heard")
         process.send_signal(number)
-        time.sleep(0.3)
     said, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == code, said
     assert "Traceback" not in said
-    assert psutil.wait_procs(ffmpegs, timeout=10)[1] == []
+    assert psutil.wait_procs(ffmpegs, timeout=DEADLINE_SECONDS)[1] == []
     assert os.listdir(output / ".pyprocessor" / "partial") == []
     assert JobState.RUNNING not in states(output)
     assert_plain(call(*main_job(long_inputs, output)), 0)
@@ -168,10 +151,10 @@ def test_a_killed_engine_leaves_nothing_running_and_is_continued(long_inputs: Pa
     """SIGKILL of the engine: its ffmpegs end with it, and the same command finishes the work."""
     output = tmp_path / "out"
     process = begin(*main_job(long_inputs, output, *SLOW))
-    ffmpegs = wait_for(lambda: running_ffmpegs(process.pid), "an ffmpeg to run")
+    ffmpegs = encoding(process, output)
     process.kill()
     process.communicate(timeout=DEADLINE_SECONDS)
-    assert psutil.wait_procs(ffmpegs, timeout=10)[1] == []
+    assert psutil.wait_procs(ffmpegs, timeout=DEADLINE_SECONDS)[1] == []
     assert_plain(call(*main_job(long_inputs, output)), 0)
     assert len(list(output.glob("*.mp4"))) == 4
     assert os.listdir(output / ".pyprocessor" / "partial") == []

@@ -85,7 +85,7 @@ def test_a_failure_is_told_once_and_later_runs_exit_1_without_a_word(inputs: Pat
     (inputs / "bad.mp4").write_text("this is no video\n" * 50)
     line = crontab_line(inputs, tmp_path / "out")
     first = shell(line, dict(os.environ))
-    assert first.returncode == 1
+    assert first.returncode == 1, first.stderr
     assert first.stdout == ""
     assert [("bad.mp4" in told) for told in first.stderr.splitlines()] == [True]
     assert outcome(shell(line, dict(os.environ))) == (1, "", "")
@@ -107,8 +107,8 @@ def test_an_overlapping_run_ends_at_once_and_quietly(tmp_path: Path, make_clip) 
         assert len(loud.stderr.splitlines()) == 1
     finally:
         first.send_signal(signal.SIGTERM)
-        first.communicate(timeout=DEADLINE_SECONDS)
-    assert first.returncode == 143
+        said, _ = first.communicate(timeout=DEADLINE_SECONDS)
+    assert first.returncode == 143, said
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_one_thread_means_about_one(
     clip = make_clip(tmp_path / "a.mp4", seconds=2.0, size="640x360", audio=None)
     stream = MappedStream((0, 0), "v", encoder, preset="10" if encoder == "libsvtav1" else "medium")
     finished = run(ffmpeg_path, tmp_path, Invocation((Input(os.fsencode(clip)),), (Output("o", "mp4", (stream,)),)))
-    assert finished.returncode == 0
+    assert finished.returncode == 0, finished.stderr_text
     assert finished.cpu_seconds < 1.5 * finished.wall_seconds + 0.2
 
 
@@ -204,7 +204,8 @@ def test_own_playlists_may_be_read(ffmpeg_path: str, make_clip: Callable[..., Pa
     clip = make_clip(tmp_path / "a.mp4")
     segments = (("hls_time", "0.5"), ("hls_playlist_type", "vod"), ("hls_segment_filename", "s%d.ts"))
     output = Output("p.m3u8", "hls", (MappedStream((0, 0), "v", "copy"),), segments)
-    assert run(ffmpeg_path, tmp_path, Invocation((Input(os.fsencode(clip)),), (output,))).returncode == 0
+    finished = run(ffmpeg_path, tmp_path, Invocation((Input(os.fsencode(clip)),), (output,)))
+    assert finished.returncode == 0, finished.stderr_text
     finished = run(ffmpeg_path, tmp_path, copy_of(tmp_path / "p.m3u8", Trust.OWN, allowed_extensions="ALL"))
     assert finished.returncode == 0, finished.stderr_text
     assert finished.progress is not None

@@ -323,7 +323,7 @@ def test_a_death_by_signal_is_told(
 def test_a_flood_of_messages_is_kept_within_bounds(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
     """The pipe is drained, the beginning and the end are kept."""
     finished = loop.finish(loop.start(standin("chatter")))
-    assert finished.returncode == 1
+    assert finished.returncode == 1, finished.stderr_text
     assert len(finished.stderr_text) < HEAD_BYTES + TAIL_BYTES + 1000
     assert "message 0 of" in finished.stderr_text
     assert "bytes left out" in finished.stderr_text
@@ -340,7 +340,8 @@ def test_one_that_babbles_does_not_hold_up_the_others(
     """A single turn of the loop reads a bounded amount from each."""
     loop.start(standin("babble"))
     other = loop.start(encode(ffmpeg_path, make_clip(tmp_path / "a.mp4")), cwd=str(tmp_path))
-    assert loop.finish(other).returncode == 0
+    finished = loop.finish(other)
+    assert finished.returncode == 0, finished.stderr_text
 
 
 @pytest.mark.parametrize(("word", "size"), [("nothing", None), ("empty", 0)])
@@ -357,7 +358,7 @@ def test_exit_code_0_proves_nothing(
 def test_the_stand_in_truncates(standin: Callable[[str], list[bytes | str]], tmp_path: Path, loop: Loop) -> None:
     """It ran the real ffmpeg and left half a file with exit code 0."""
     finished = loop.finish(loop.start(standin("truncate"), cwd=str(tmp_path)))
-    assert finished.returncode == 0
+    assert finished.returncode == 0, finished.stderr_text
     assert finished.progress is not None
     assert (tmp_path / "o.mp4").stat().st_size == finished.progress.total_size_bytes // 2
 
@@ -366,7 +367,8 @@ def test_the_stand_in_can_fail_once(standin: Callable[[str], list[bytes | str]],
     """The second time it is the real ffmpeg, which retries are tested with."""
     command = standin("first-segv")
     assert loop.finish(loop.start(command, cwd=str(tmp_path))).signal == signal.SIGSEGV
-    assert loop.finish(loop.start(command, cwd=str(tmp_path))).returncode == 0
+    finished = loop.finish(loop.start(command, cwd=str(tmp_path)))
+    assert finished.returncode == 0, finished.stderr_text
 
 
 def test_no_descriptor_is_left_open(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
@@ -406,7 +408,8 @@ def test_without_pidfd_the_end_is_still_noticed(
     """Older kernels and other systems have none; then the loop looks now and then."""
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     command = encode(ffmpeg_path, make_clip(tmp_path / "a.mp4", seconds=0.2))
-    assert run_once(command, cwd=str(tmp_path)).returncode == 0
+    finished = run_once(command, cwd=str(tmp_path))
+    assert finished.returncode == 0, finished.stderr_text
 
 
 # ---------------------------------------------------------------- reading what it says

@@ -217,5 +217,5 @@ def test_it_ends_when_told_to_and_when_nobody_listens(watch: Callable[..., Outlo
         outlook.more_looks(1)
     told.child.send(Close())
     left.connection.close()
-    assert told.child.join(10.0)
-    assert left.child.join(10.0)
+    assert told.child.join(DEADLINE_SECONDS)
+    assert left.child.join(DEADLINE_SECONDS)

@@ -36,7 +36,7 @@ def test_any_other_error_is_told() -> None:
     """Also an EOFError of another place."""
     for program in ("1 / 0", "raise EOFError('elsewhere')"):
         found = ended(f"import pyprocessor.engine.stillborn\n{program}")
-        assert found.returncode == 1
+        assert found.returncode == 1, found.stderr
         assert "Traceback" in found.stderr
 
 

@@ -18,7 +18,7 @@ from typing import Self
 MIB = 1 << 20
 SAMPLES_PER_SECOND = 20
 _V1_NO_LIMIT = 1 << 62
-_SETTLE_SECONDS = 10.0
+_SETTLE_SECONDS = 120.0
 
 
 MEMORY_PROFILE = (

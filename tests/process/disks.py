@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MIB = 1 << 20
-UNMOUNT_SECONDS = 10.0
+UNMOUNT_SECONDS = 120.0
 _FREEZE, _THAW = 0xC0045877, 0xC0045878
 """FIFREEZE and FITHAW of linux/fs.h."""
 

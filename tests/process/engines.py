@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 
 import psutil
 
-from pyprocessor.errors import JournalError
+from pyprocessor.errors import ExitCode, JournalError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.profiles import load
 
 MARK = "MARK_OF_A_RUN_UNDER_TEST"
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 240.0
 POLL_SECONDS = 0.01
 ROOT = Path(__file__).parents[2]
 
@@ -75,13 +75,19 @@ class Undertaking:
         )
         return self.engine
 
-    def finish(self, *, retry_failed: bool = False) -> int:
-        """Start a run unless one is under way, wait for its end, and return its exit code."""
+    def finish(self, exit_code: int = ExitCode.OK, *, retry_failed: bool = False) -> None:
+        """Start a run unless one is under way, wait for its end, and see that it ends with this exit code."""
         engine = self.engine or self.start(retry_failed=retry_failed)
         said, _ = engine.communicate(timeout=DEADLINE_SECONDS)
         self.engine = None
         assert "Traceback" not in said, said
-        return engine.returncode
+        assert engine.returncode == exit_code, said
+
+    def freeze(self) -> None:
+        """Stop the engine alone, so that it does not see what happens meanwhile."""
+        engine = psutil.Process(self.engine_pid)
+        engine.suspend()
+        until(lambda: engine.status() == psutil.STATUS_STOPPED, "the engine to stand still")
 
     def kill(self) -> None:
         """Kill the engine alone, and take note of its end."""
@@ -135,7 +141,12 @@ class Undertaking:
 
     def forkserver(self) -> psutil.Process:
         """The process that starts the others."""
-        (one,) = [p for p in self.processes() if "forkserver" in " ".join(p.cmdline()) and p.ppid() == self.engine_pid]
+        found = []
+        for process in psutil.Process(self.engine_pid).children():
+            with contextlib.suppress(psutil.Error):  # another may end while it is looked at
+                if "multiprocessing.forkserver" in " ".join(process.cmdline()):
+                    found.append(process)
+        (one,) = found
         return one
 
     @property
@@ -143,14 +154,12 @@ class Undertaking:
         assert self.engine is not None
         return self.engine.pid
 
-    def nothing_left(self, seconds: float = 10.0) -> None:
-        """Raise where a process of these runs is there after so long."""
-        left = self.processes()
-        end = time.monotonic() + seconds
-        while left and time.monotonic() < end:
+    def nothing_left(self) -> None:
+        """Wait until no process of these runs is there; raise where one stays."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        while left := self.processes():
+            assert time.monotonic() < end, [process.as_dict(["pid", "status", "cmdline"]) for process in left]
             time.sleep(POLL_SECONDS)
-            left = self.processes()
-        assert not left, [" ".join(p.cmdline()) for p in left]
 
     def end(self) -> None:
         """Kill whatever is left."""
@@ -181,12 +190,8 @@ def main() -> None:
     changes = {"retry_failed": asked["retry_failed"]}
     if asked["tool_path"] is not None:
         changes["tool_path"] = asked["tool_path"]
-    recorder = Recorder()
     wanted = request(Path(asked["inputs"]), Path(asked["output"]), profile=profile, **changes)
-    result = run(wanted, recorder, start_method=asked["start_method"])
-    for level, text in recorder.notices:
-        print(f"{level}: {text}")
-    sys.exit(result.exit_code)
+    sys.exit(run(wanted, Recorder(), start_method=asked["start_method"]).exit_code)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def misled_model(clips: Path, profile: Profile, divisor: float) -> CostModel:
 
 
 def main() -> None:
-    """Run it; notices go to standard output."""
+    """Run it; what is told of it goes to standard output."""
     parser = argparse.ArgumentParser(prog="python -m tests.process.misled", description=__doc__)
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
@@ -53,12 +53,9 @@ def main() -> None:
     options = parser.parse_args()
     profile = load(options.profile, environment={}).profile
     profile = replace(profile, batch=replace(profile.batch, jobs=options.jobs, max_memory_percent=options.max_memory))
-    recorder = Recorder()
     model = misled_model(options.input, profile, options.divisor)
     asked = request(options.input, options.output, profile=profile)
-    result = Engine(asked, recorder, model=model, cores=options.cores).run()
-    for level, text in recorder.notices:
-        print(f"{level}: {text}")
+    result = Engine(asked, Recorder(), model=model, cores=options.cores).run()
     raise SystemExit(int(result.exit_code))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -13,13 +14,16 @@ from pyprocessor.engine.loop import Engine, RunResult
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import JobState, Outcome, Profile, RunSnapshot
+from pyprocessor.models import JobState, Outcome, OutcomeKind, Profile, RunSnapshot
 from pyprocessor.profiles import load
 
 
 @dataclass
 class Recorder:
-    """A listener that remembers what it heard and calls `on_started` when a file starts."""
+    """A listener that remembers what it heard and calls `on_started` when a file starts.
+
+    What it is told, and how files ended that were not done, is printed too: pytest shows that where a test fails.
+    """
 
     on_started: Callable[[str], None] = lambda name: None
     names: dict[str, str] = field(default_factory=dict)
@@ -44,10 +48,14 @@ class Recorder:
         pass
 
     def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None:
-        self.outcomes.append((self.names.get(job_id, job_id), outcome, will_retry))
+        name = self.names.get(job_id, job_id)
+        self.outcomes.append((name, outcome, will_retry))
+        if outcome.kind is not OutcomeKind.SUCCEEDED:
+            print(f"{name!a} {outcome.kind.value}: {outcome.reason!a}", flush=True)
 
     def notice(self, level: str, text: str) -> None:
         self.notices.append((level, text))
+        print(f"{level}: {text!a}", flush=True)
 
     def tick(self, snapshot: RunSnapshot) -> None:
         self.snapshots.append(snapshot)
@@ -95,6 +103,13 @@ def published(output: Path) -> set[str]:
         for path in output.rglob("*")
         if path.is_file() and ".pyprocessor" not in path.relative_to(output).parts
     }
+
+
+def has_begun(partials: Path) -> bool:
+    """Whether an unfinished output with something in it lies in this folder, which may not be there yet."""
+    with contextlib.suppress(FileNotFoundError):  # the folder, or a file that is published or removed just now
+        return any(path.stat().st_size for path in partials.iterdir())
+    return False
 
 
 def partials(output: Path) -> list[str]:

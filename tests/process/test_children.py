@@ -28,7 +28,7 @@ from pyprocessor.models import JobState, OutcomeKind, Profile
 from pyprocessor.profiles import load
 from tests.process.runs import Recorder, published, request, rows, run, states
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 patched = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 """For tests that fork, so that batch processes have what was replaced in this one."""
 
@@ -125,7 +125,7 @@ def test_a_process_that_did_not_start_is_started_again(error: Exception, monkeyp
     unwilling: Any = Unwilling(child_module.START_TRIES - 1, error)
     child = Child(unwilling, say_hello, 42, "pyprocessor-test")
     assert heard(child) == [42]
-    assert child.join(10)
+    assert child.join(DEADLINE_SECONDS)
 
 
 def test_a_process_that_was_started_unnoticed_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +320,7 @@ def test_a_scout_that_goes_silent_is_replaced(
     else:
         monkeypatch.setattr(probe_module, "probe", hang_over_one)
     asked = profile()
-    asked = replace(asked, errors=replace(asked.errors, inspect_timeout_seconds=2.0))
+    asked = replace(asked, errors=replace(asked.errors, inspect_timeout_seconds=8.0))
     recorder = Recorder()
     result = run(request(inputs, tmp_path / "out", profile=asked), recorder, start_method="fork")
     assert result.exit_code == ExitCode.SOME_FAILED

@@ -18,7 +18,7 @@ from pyprocessor.models import JobState
 from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.dead_share import NoShare, Share, share
-from tests.process.runs import Recorder, published, request, run_in_thread, states
+from tests.process.runs import Recorder, has_begun, published, request, run_in_thread, states
 
 DEADLINE_SECONDS = 120.0
 
@@ -27,7 +27,7 @@ DEADLINE_SECONDS = 120.0
 def inputs(tmp_path: Path, make_clip) -> Iterator[Share]:  # type: ignore[no-untyped-def]
     """Two clips that take a while, on a share."""
     for name in ("a.mp4", "b.mp4"):
-        make_clip(tmp_path / "in" / name, seconds=20.0, size="1280x720", audio=None)
+        make_clip(tmp_path / "in" / name, seconds=12.0, size="1280x720", audio=None)
     try:
         with share(tmp_path / "in", tmp_path / "share") as mounted:
             assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
@@ -55,7 +55,7 @@ def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) 
     reader.start()
     try:
         partials = output / ".pyprocessor" / "partial"
-        until(lambda: partials.is_dir() and any(p.stat().st_size for p in partials.iterdir()), "an ffmpeg writes")
+        until(lambda: has_begun(partials), "an ffmpeg writes")
         inputs.die()
         told = len(lines)
         until(lambda: sum("Progress:" in line for line in lines[told:]) >= 5, "the engine tells where it stands")
@@ -78,7 +78,7 @@ def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> 
     """The scout waits for ever; the engine takes its readings meanwhile, gives up on it and says so."""
     inputs.die()
     profile = load("fast", environment={}).profile
-    profile = replace(profile, errors=replace(profile.errors, inspect_timeout_seconds=8.0))
+    profile = replace(profile, errors=replace(profile.errors, inspect_timeout_seconds=16.0))
     ticks: list[float] = []
 
     class Watching(Recorder):
@@ -95,17 +95,18 @@ def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> 
     assert results[0].exit_code == ExitCode.SOME_FAILED
     assert any("without an answer" in text for _, text in recorder.notices)
     assert len(ticks) >= 3
-    assert max(later - earlier for earlier, later in pairwise(ticks)) < 4.0, "half of the time it waits for the scout"
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 12.0, "it does not wait for the scout"
 
 
 def test_a_share_that_is_dead_at_the_start(inputs: Share, monkeypatch: pytest.MonkeyPatch) -> None:
     """The question is left to a process of its own, which is left behind."""
-    monkeypatch.setattr(paths, "ANSWER_SECONDS", 0.5)
     assert paths.readable_input(str(inputs.point)) == bytes(inputs.point)
     inputs.die()
     try:
-        with pytest.raises(InputSilent, match="has not answered") as caught:
-            paths.readable_input(str(inputs.point))
+        with monkeypatch.context() as patch:
+            patch.setattr(paths, "ANSWER_SECONDS", 0.5)
+            with pytest.raises(InputSilent, match="has not answered") as caught:
+                paths.readable_input(str(inputs.point))
         assert caught.value.exit_code is ExitCode.TRY_AGAIN
     finally:
         inputs.return_to_life()

@@ -23,7 +23,7 @@ from pyprocessor.profiles import load
 from pyprocessor.publish.refusals import refusal
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.disks import MIB, fill, loop_disk
-from tests.process.runs import Recorder, partials, published, request, rows, run, states
+from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
 from tests.process.skips import disk_or_skip
 
 DEADLINE_SECONDS = 120.0
@@ -210,7 +210,7 @@ def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip)
     try:
         unfinished = output / ".pyprocessor" / "partial"
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while not (unfinished.is_dir() and any(path.stat().st_size for path in unfinished.iterdir())):
+        while not has_begun(unfinished):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         if subprocess.run(["fsfreeze", "-f", str(disk)], capture_output=True, check=False).returncode:

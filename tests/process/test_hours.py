@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -39,10 +40,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
-    """Four clips, long enough that one still runs when it is heard to have started."""
+    """Four clips of a moment's work each."""
     for number in range(4):
         make_clip(tmp_path / "in" / f"{number}.mp4", seconds=4.0, size="640x360")
     return tmp_path / "in"
+
+
+@pytest.fixture
+def film(tmp_path: Path, make_clip, ffmpeg_path: str) -> Path:  # type: ignore[no-untyped-def]
+    """One of ten minutes: the same minute ten times over, which takes less to make."""
+    minute = make_clip(tmp_path / "minute.mkv", seconds=60.0, size="1280x720", rate=5, audio=None)
+    path = tmp_path / "in" / "film.mkv"
+    path.parent.mkdir(exist_ok=True)
+    again = ("-stream_loop", "9", "-i", str(minute), "-c", "copy", str(path))
+    subprocess.run([ffmpeg_path, "-nostdin", "-loglevel", "error", *again], check=True)
+    return path
 
 
 def scheduled(**settings: object) -> Profile:
@@ -54,15 +66,21 @@ def scheduled(**settings: object) -> Profile:
 
 @pytest.mark.parametrize(("overrun", "first"), [(Overrun.FINISH, "succeeded"), (Overrun.REQUEUE, "interrupted")])
 def test_at_the_end_running_files_are_finished_or_queued_again(
-    overrun: Overrun, first: str, inputs: Path, tmp_path: Path, clock: Clock
+    overrun: Overrun,
+    first: str,
+    tmp_path: Path,
+    clock: Clock,
+    make_clip,  # type: ignore[no-untyped-def]
 ) -> None:
     """Either way nothing more starts, the run ends 75, nothing half-made is left, and the next run does the rest."""
+    for name in ("0.mp4", "1.mp4"):  # long enough that one still runs when the end comes
+        make_clip(tmp_path / "in" / name, seconds=30.0, size="640x360", audio=None)
 
     def strike(_: str) -> None:
         clock.now = EVENING + timedelta(hours=2)
 
     recorder = Recorder(on_started=strike)
-    asked = request(inputs, tmp_path / "out", profile=scheduled(until=time(23, 0), overrun=overrun))
+    asked = request(tmp_path / "in", tmp_path / "out", profile=scheduled(until=time(23, 0), overrun=overrun))
     assert run(asked, recorder).exit_code == ExitCode.TRY_AGAIN
     assert len(recorder.starts) == 1
     assert [outcome.kind for _, outcome, _ in recorder.outcomes] == [OutcomeKind(first)]
@@ -73,14 +91,9 @@ def test_at_the_end_running_files_are_finished_or_queued_again(
     assert set(states(tmp_path / "out").values()) == {JobState.SUCCEEDED}
 
 
-def test_a_file_that_would_not_be_done_in_time_is_not_started(
-    inputs: Path,
-    tmp_path: Path,
-    clock: Clock,
-    make_clip,  # type: ignore[no-untyped-def]
-) -> None:
+@pytest.mark.usefixtures("film")
+def test_a_file_that_would_not_be_done_in_time_is_not_started(inputs: Path, tmp_path: Path, clock: Clock) -> None:
     """A short one is, and the run ends 75 at once where only long ones are left."""
-    make_clip(tmp_path / "in" / "film.mkv", seconds=600.0, size="1280x720", rate=5, audio=None)
     clock.now = EVENING + timedelta(minutes=119, seconds=45)
     recorder = Recorder()
     asked = request(inputs, tmp_path / "out", profile=scheduled(until=time(23, 0)))
@@ -90,13 +103,9 @@ def test_a_file_that_would_not_be_done_in_time_is_not_started(
     assert any(text.startswith("Nothing more is started: the only waiting file") for _, text in recorder.notices)
 
 
-def test_a_file_that_runs_alone_is_not_started_either(
-    tmp_path: Path,
-    clock: Clock,
-    make_clip,  # type: ignore[no-untyped-def]
-) -> None:
+@pytest.mark.usefixtures("film")
+def test_a_file_that_runs_alone_is_not_started_either(tmp_path: Path, clock: Clock) -> None:
     """A batch process died over it before, so it is done alone: by the same clock as all others."""
-    make_clip(tmp_path / "in" / "film.mkv", seconds=600.0, size="1280x720", rate=5, audio=None)
     clock.now = EVENING + timedelta(minutes=119, seconds=45)
     asked = request(tmp_path / "in", tmp_path / "out", profile=scheduled(until=time(23, 0)))
     assert run(asked).exit_code == ExitCode.TRY_AGAIN

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, ProcessIdentity, Profile
 from pyprocessor.profiles import load
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
+from tests.process.steered import ffmpegs, until
 
 
 def profile(name: str) -> Profile:
@@ -225,11 +225,11 @@ def test_a_killed_process_leaves_no_partial_behind_in_the_run(tmp_path: Path, ma
     def kill_the_first(_: str) -> None:
         seen.append(partials(output))
         if len(seen) == 1:
-            deadline = time.monotonic() + 20
-            while not partials(output) and time.monotonic() < deadline:
-                time.sleep(0.01)
-            (ffmpeg,) = (p for p in psutil.Process().children(recursive=True) if p.name().startswith("ffmpeg"))
-            ffmpeg.parent().kill()
+            until(lambda: partials(output), "the output to be begun")
+            (ffmpeg,) = ffmpegs(os.getpid())
+            worker = ffmpeg.parent()
+            assert worker is not None
+            worker.kill()
 
     assert run(request(tmp_path / "in", output), Recorder(on_started=kill_the_first)).exit_code == ExitCode.OK
     assert seen == [[], []]

@@ -23,7 +23,7 @@ from pyprocessor.profiles import load
 from tests.acceptance.command import COMMAND
 from tests.process.runs import Recorder, published, request, rows, run_in_thread, states
 
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 240.0
 OFTEN = {"PYPROCESSOR_WATCH_POLL_SECONDS": "0.5"}
 
 
@@ -33,6 +33,13 @@ def until(done: Callable[[], bool], told: Callable[[], object] = lambda: "") -> 
     while not done():
         assert time.monotonic() < deadline, told()
         time.sleep(0.05)
+
+
+def leads(process: psutil.Process) -> bool:
+    """Whether it runs and leads a group, as the lookout, the scout and batch processes do."""
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        return process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == process.pid
+    return False
 
 
 class Watcher:
@@ -72,24 +79,19 @@ class Watcher:
         found: list[psutil.Process] = []
 
         def alone() -> bool:
-            found.clear()
-            for process in self.family():
-                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-                    if process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == process.pid:
-                        found.append(process)
+            found[:] = [process for process in self.family() if leads(process)]
             return len(found) == 1
 
         until(alone, lambda: (self.said, found))
         return found[0]
 
-    def end(self, number: int) -> int:
-        """Send this signal, wait, and see that nothing of the run is left."""
+    def end(self, number: int, exit_code: int) -> None:
+        """Send this signal, wait for the end, which is with this exit code, and see that nothing of the run is left."""
         family = self.family()
         self.process.send_signal(number)
-        code = self.process.wait(DEADLINE_SECONDS)
-        _, left = psutil.wait_procs(family, timeout=15.0)
+        assert self.process.wait(DEADLINE_SECONDS) == exit_code, self.said
+        _, left = psutil.wait_procs(family, timeout=DEADLINE_SECONDS)
         assert left == []
-        return code
 
 
 Start = Callable[..., Watcher]
@@ -109,7 +111,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield begin
     for watcher in begun:
         if watcher.process.poll() is None:
-            watcher.end(signal.SIGKILL)
+            watcher.end(signal.SIGKILL, -signal.SIGKILL)
 
 
 def attempts(output: Path) -> int:
@@ -128,7 +130,7 @@ def test_files_are_done_as_they_arrive_and_sigterm_ends_it_cleanly(start: Start,
     (tmp_path / "tree").rename(tmp_path / "in" / "tree")
     watcher.until_made("a.mp4", "b.mp4", "tree/deep/c.mp4")
     watcher.until_said("(3 files made, 0 failed)")
-    assert watcher.end(signal.SIGTERM) == 0
+    watcher.end(signal.SIGTERM, 0)
     assert watcher.said.count("Succeeded: ") == 3
     assert set(states(tmp_path / "out").values()) == {JobState.SUCCEEDED}
     assert attempts(tmp_path / "out") == 3
@@ -150,7 +152,7 @@ def test_a_file_that_is_still_being_copied_is_not_taken(start: Start, tmp_path: 
     if widest > 2.0:
         pytest.skip("this machine is too busy to copy steadily")
     watcher.until_made("film.mp4")
-    assert watcher.end(signal.SIGTERM) == 0
+    watcher.end(signal.SIGTERM, 0)
     row = rows(tmp_path / "out")[b"film.mkv"]
     assert (row.attempts, row.source.size_bytes) == (1, len(whole))
     assert row.produced is not None
@@ -178,7 +180,7 @@ def test_changed_files_are_done_again_and_a_failed_one_once_it_is_mended(
     make_clip(tmp_path / "in" / "last.mp4")
     watcher.until_made("a.mp4", "bad.mp4", "last.mp4")
     watcher.until_said("(4 files made, 1 failed)")
-    assert watcher.end(signal.SIGTERM) == 1
+    watcher.end(signal.SIGTERM, 1)
     assert watcher.said.count("Failed: bad.mp4") == 1
 
 
@@ -199,7 +201,7 @@ def test_a_folder_that_goes_and_comes_back_is_waited_for(start: Start, tmp_path:
     make_clip(tmp_path / "in" / "c.mp4")
     watcher.until_made("a.mp4", "b.mp4", "c.mp4")
     watcher.until_said("(3 files made, 0 failed)")
-    assert watcher.end(signal.SIGTERM) == 0
+    watcher.end(signal.SIGTERM, 0)
     assert attempts(tmp_path / "out") == 3
 
 
@@ -210,12 +212,12 @@ def test_after_a_kill_the_same_command_goes_on(start: Start, tmp_path: Path, mak
     first.until_made("a.mp4")
     make_clip(tmp_path / "in" / "long.mp4", seconds=60.0, size="640x360")
     until(lambda: JobState.RUNNING in states(tmp_path / "out").values(), lambda: first.said)
-    first.end(signal.SIGKILL)
+    first.end(signal.SIGKILL, -signal.SIGKILL)
     assert published(tmp_path / "out") == {"a.mp4"}
     second = start()
     second.until_made("a.mp4", "long.mp4")
     second.until_said("(1 file made, 0 failed)")
-    assert second.end(signal.SIGTERM) == 0
+    second.end(signal.SIGTERM, 0)
     assert rows(tmp_path / "out")[b"a.mp4"].attempts == 1
 
 
@@ -229,7 +231,7 @@ def test_a_lookout_that_is_killed_is_replaced(start: Start, tmp_path: Path, make
         make_clip(tmp_path / "in" / f"{number}.mp4")
         watcher.until_said(f"({number + 2} files made, 0 failed)")
     assert watcher.said.count("died and is replaced") == 1
-    assert watcher.end(signal.SIGTERM) == 0
+    watcher.end(signal.SIGTERM, 0)
     assert attempts(tmp_path / "out") == 3
 
 
@@ -238,7 +240,7 @@ def test_a_stop_in_the_middle_of_a_file_is_taken_up_by_the_next_run(start: Start
     make_clip(tmp_path / "in" / "long.mp4", seconds=60.0, size="640x360")
     watcher = start("--verbose", "--grace", "0")
     watcher.until_said("Started: long.mp4")
-    assert watcher.end(signal.SIGTERM) == 143
+    watcher.end(signal.SIGTERM, 143)
     assert published(tmp_path / "out") == set()
     assert os.listdir(tmp_path / "out" / ".pyprocessor" / "partial") == []
 
@@ -252,7 +254,7 @@ def test_a_file_that_changes_while_it_is_being_done_is_done_again(start: Start, 
     size = (tmp_path / "in" / "a.mp4").stat().st_size
     watcher.until_said("Succeeded: a.mp4")
     watcher.until_said("(1 file made, 0 failed)")
-    assert watcher.end(signal.SIGTERM) == 0
+    watcher.end(signal.SIGTERM, 0)
     row = rows(tmp_path / "out")[b"a.mp4"]
     assert (row.state, row.source.size_bytes) == (JobState.SUCCEEDED, size)
     assert row.produced is not None
@@ -265,7 +267,7 @@ def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As on a network that is down: files that are known are done, it is told once, and it goes on when it answers."""
-    monkeypatch.setattr(watching, "SILENCE_SECONDS", 2.0)
+    monkeypatch.setattr(watching, "SILENCE_SECONDS", 5.0)
     profile = load("fast", environment={}).profile
     profile = replace(profile, watch=WatchSettings(0.5), scan=replace(profile.scan, min_age_seconds=0.5))
     make_clip(tmp_path / "in" / "a.mp4", seconds=30.0, size="640x360")
@@ -280,7 +282,7 @@ def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
     before = set(psutil.Process().children(recursive=True))
     thread, results = run_in_thread(asked, recorder)
     until(lambda: recorder.starts == ["a.mp4"])
-    ours = [p for p in psutil.Process().children(recursive=True) if p not in before and os.getpgid(p.pid) == p.pid]
+    ours = [p for p in psutil.Process().children(recursive=True) if p not in before and leads(p)]
     lookout = min(ours, key=lambda process: process.create_time())
     lookout.suspend()
     try:
@@ -304,7 +306,7 @@ def test_a_limit_ends_the_watching(start: Start, tmp_path: Path, make_clip) -> N
     make_clip(tmp_path / "in" / "a.mp4")
     watcher.until_made("a.mp4")
     make_clip(tmp_path / "in" / "b.mp4")
-    assert watcher.process.wait(DEADLINE_SECONDS) == 0
+    assert watcher.process.wait(DEADLINE_SECONDS) == 0, watcher.said
     assert published(tmp_path / "out") == {"a.mp4", "b.mp4"}
     assert watcher.said == ""
 
@@ -360,4 +362,4 @@ def test_known_files_cost_no_line_in_the_journal(start: Start, tmp_path: Path, m
     assert {job: after[job] for job in before} == before
     with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
         assert len(list(journal.jobs())) == 4
-    assert watcher.end(signal.SIGTERM) == 1
+    watcher.end(signal.SIGTERM, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,7 +95,6 @@ def test_more_threads_need_more() -> None:
     assert memory_need(job(400), 4) > 450 * MIB
 
 
-@hypothesis.settings(deadline=None)
 @given(
     st.integers(1, 10_000),
     st.lists(st.builds(running, st.integers(1, 3000), st.integers(0, 5000), st.floats(0, 100)), max_size=12),

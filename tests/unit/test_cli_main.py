@@ -227,7 +227,7 @@ def test_a_reader_that_went_away_is_no_error() -> None:
         done = called("profiles", "schema", stdout=writing)
     finally:
         os.close(writing)
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     assert done.stderr == b""
 
 
@@ -271,7 +271,7 @@ def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: in
         timeout=50,
         check=False,
     )
-    assert done.returncode == code
+    assert done.returncode == code, done.stderr
     assert done.stderr == "pyprocessor: error: Interrupted; the same command goes on from here.\n"
     assert json.loads(done.stdout)["exit_code"] == code
 
@@ -295,7 +295,7 @@ def test_a_result_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """A full disk behind standard output is an error with its own exit code."""
     with open("/dev/full", "wb") as full:
         done = called("doctor", "--json", stdout=full.fileno())
-    assert done.returncode == ExitCode.OUTPUT_UNWRITABLE
+    assert done.returncode == ExitCode.OUTPUT_UNWRITABLE, done.stderr
     assert b"standard output" in done.stderr
     assert b"Traceback" not in done.stderr
 
@@ -304,5 +304,5 @@ def test_bytes_that_are_not_utf8_in_arguments(tmp_path: Path) -> None:
     """A path with odd bytes is told escaped, never with a traceback."""
     missing = os.path.join(bytes(tmp_path), b"caf\xe9.mp4")
     done = called("--input", missing, "--output", os.path.join(bytes(tmp_path), b"out"))
-    assert done.returncode == ExitCode.USAGE
+    assert done.returncode == ExitCode.USAGE, done.stderr
     assert b"caf\\xe9.mp4 does not exist" in done.stderr

@@ -90,7 +90,7 @@ FILMS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(films=FILMS, at_once=st.integers(1, 8), delay_steps=st.integers(0, 1))
 def test_memory_holds_and_every_run_ends(films: list[Film], at_once: int, delay_steps: int) -> None:
     """Whatever files take and whatever was predicted: as long as one fits, the total is never passed."""
@@ -99,7 +99,7 @@ def test_memory_holds_and_every_run_ends(films: list[Film], at_once: int, delay_
     _events_tell_what_happened(plant.decisions)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     films=FILMS,
     at_once=st.integers(1, 8),
@@ -178,7 +178,6 @@ SIGHTS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(sights=SIGHTS, limit=st.sampled_from([None, 300]))
 @example(
     sights=[

@@ -59,7 +59,7 @@ class Encoders:
 # ---------------------------------------------------------------- CPU
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 8),
     each=st.floats(12.5, 100),

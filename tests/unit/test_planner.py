@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,7 +169,6 @@ def test_a_limit_on_the_cpu_lowers_what_runs_at_once() -> None:
     assert one.threads == 4
 
 
-@hypothesis.settings(deadline=None)
 @given(st.integers(1, 64), st.one_of(st.none(), st.integers(1, 64)), st.integers(1, 300), st.floats(0.0, 1.0))
 def test_a_share_shrinks_and_never_widens(cores: int, jobs: int | None, known: int, share: float) -> None:
     """What the governor takes away is not given back as threads, and one job may always run."""
@@ -208,7 +206,6 @@ def test_budget_leaves_what_others_use() -> None:
     assert memory_budget(reading(total=GIB, used=GIB, ours=0), AUTO) == 0
 
 
-@hypothesis.settings(deadline=None)
 @given(
     st.floats(0.1, 300),
     st.integers(0, 1 << 40),
@@ -432,7 +429,6 @@ def run_through(
     return formed
 
 
-@hypothesis.settings(deadline=None)
 @given(COSTS, SHAPES, SETTINGS)
 def test_every_job_is_in_exactly_one_batch_and_memory_holds(
     costs: list[tuple[float, int]], how: Shape, settings: BatchSettings
@@ -453,7 +449,6 @@ def test_every_job_is_in_exactly_one_batch_and_memory_holds(
         assert all(size == settings.batch_size for size in sizes[:-1])
 
 
-@hypothesis.settings(deadline=None)
 @given(COSTS, SHAPES, SETTINGS, st.randoms(use_true_random=False))
 def test_the_same_jobs_make_the_same_batches(
     costs: list[tuple[float, int]], how: Shape, settings: BatchSettings, rng: random.Random

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -198,7 +197,6 @@ def test_what_an_attempt_took_stays_whatever_is_learned() -> None:
         assert found.memory_bytes == 250 << 20
 
 
-@hypothesis.settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.1, 100), st.integers(1, 4000)), max_size=30), st.floats(0.2, 5.0), st.floats(0, 90)
 )
@@ -238,7 +236,6 @@ STEPS = st.lists(
 )
 
 
-@hypothesis.settings(deadline=None)
 @given(STEPS)
 def test_nothing_is_lost_or_given_twice(steps: list[tuple[object, ...]]) -> None:
     """Against a plain dictionary: the same jobs are there, sums agree, and what is taken is the first that fits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.engine.messages import Candidate, PassedOver
@@ -44,7 +44,6 @@ def test_what_a_change_alters() -> None:
     assert mark_of(PassedOver(b"a.mp4", "is not a regular file")) == "is not a regular file"
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 10.0), st.integers(0, 2)), min_size=1, max_size=30), st.floats(0.1, 20.0))
 def test_what_settles_stood_still_for_the_whole_time(looks: list[tuple[float, int]], min_age: float) -> None:
     """Whatever the looks find, a file that is told of had one size in all looks of the last `min_age` seconds."""

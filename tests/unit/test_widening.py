@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,7 +121,6 @@ def test_a_waiting_job_of_higher_priority_goes_first() -> None:
     assert formed.batch.job_ids[0] == "urgent"
 
 
-@hypothesis.settings(deadline=None)
 @given(st.floats(0.01, 5000), st.floats(0.01, 500), st.integers(1, MAX_THREADS))
 def test_fewest_threads_are_enough_and_no_fewer(cpu: float, within: float, most: int) -> None:
     """With them the job ends in time, with one fewer it does not."""
@@ -139,7 +137,6 @@ def test_fewest_threads_are_enough_and_no_fewer(cpu: float, within: float, most:
 WORKS = st.lists(st.floats(0.1, 1000), min_size=1, max_size=30)
 
 
-@hypothesis.settings(deadline=None)
 @given(WORKS, st.integers(1, 32))
 def test_the_bound_is_between_the_fair_share_and_everything_in_turn(works: list[float], cores: int) -> None:
     """No less than all work over all cores, and no more than every file in turn with one thread."""
@@ -148,7 +145,6 @@ def test_the_bound_is_between_the_fair_share_and_everything_in_turn(works: list[
     assert total / cores * (1 - 1e-9) <= bound <= total * (1 + 1e-9)
 
 
-@hypothesis.settings(deadline=None)
 @given(WORKS, st.lists(st.one_of(st.just(0.0), st.floats(0.1, 100), st.just(math.inf)), min_size=1, max_size=16))
 def test_a_schedule_has_every_job_and_starts_one_where_a_core_is_idle(works: list[float], idle: list[float]) -> None:
     """All jobs get threads within the cores; with all cores idle something starts now; equal input, equal schedule."""

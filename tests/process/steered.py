@@ -1,0 +1,89 @@
+"""A run that was begun as a command, asked over its socket without the cost of a process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pyprocessor.models import JobState
+from tests.acceptance.command import DEADLINE_SECONDS
+from tests.process.runs import rows
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait on a state with a generous deadline."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited too long for {what}"
+        time.sleep(0.05)
+    return value
+
+
+def ask(output: Path | bytes, do: str = "status", **more: object) -> dict[str, Any] | None:
+    """What the run says over its socket, without the cost of a process; None where nobody is there."""
+    folder = os.open(os.path.join(os.fsencode(output), b".pyprocessor"), os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(DEADLINE_SECONDS)
+            connection.connect(f"/proc/self/fd/{folder}/control.sock")
+            connection.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
+            said = b""
+            while data := connection.recv(1 << 16):
+                said += data
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+    answer: dict[str, Any] = json.loads(said)
+    return answer
+
+
+def standing(output: Path | bytes) -> dict[str, Any]:
+    """Where the run stands; empty where it does not answer (yet)."""
+    try:
+        answer = ask(output)
+    except FileNotFoundError:
+        return {}
+    return answer["standing"] if answer is not None else {}
+
+
+def state(output: Path | bytes) -> str | None:
+    """What the run is at."""
+    found = standing(output)
+    return found["snapshot"].get("state", "running") if found else None
+
+
+def ffmpegs(pid: int) -> list[psutil.Process]:
+    """ffmpegs below a process."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [p for p in psutil.Process(pid).children(recursive=True) if "ffmpeg" in p.name()]
+    return []
+
+
+def encoding(process: subprocess.Popen[str], output: Path) -> list[psutil.Process]:
+    """Wait until a file is being encoded, as the run itself tells; returns its ffmpeg."""
+
+    def found() -> list[psutil.Process]:
+        assert process.poll() is None, process.communicate()
+        running = any(row.state is JobState.RUNNING for row in rows(output).values()) if standing(output) else False
+        return ffmpegs(process.pid) if running and standing(output).get("files") else []
+
+    found_ones: list[psutil.Process] = until(found, "a file to be encoded")
+    return found_ones
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether the process has ended, waited for or not."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
