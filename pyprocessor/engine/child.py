@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver, spawn, util
+from multiprocessing import forkserver, resource_tracker, spawn, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -64,6 +64,18 @@ def warm_up() -> None:
     """Have the process that starts ours begin with its imports (0.2 s of CPU time) while this one does its own."""
     if context().get_start_method() == "forkserver":
         forkserver.ensure_running()
+
+
+def dismiss() -> None:
+    """End the two processes that multiprocessing keeps beside ours, and wait for their end.
+
+    They would end by themselves soon after us. But a service manager looks at the moment of our end at what is left of
+    the service, kills it, and writes that down. The tracker is last, as all others hold its pipe.
+    """
+    helpers: tuple[Any, ...] = (forkserver._forkserver, resource_tracker._resource_tracker)
+    for helper in helpers:
+        with contextlib.suppress(OSError):  # it has ended, or its socket is gone
+            helper._stop()
 
 
 def _have_sockets_swept() -> None:
