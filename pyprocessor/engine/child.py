@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -72,8 +73,13 @@ def dismiss() -> None:
     They would end by themselves soon after us. But a service manager looks at the moment of our end at what is left of
     the service, kills it, and writes that down. The tracker is last, as all others hold its pipe.
     """
-    helpers: tuple[Any, ...] = (forkserver._forkserver, resource_tracker._resource_tracker)
-    for helper in helpers:
+    server: Any = forkserver._forkserver
+    tracker: Any = resource_tracker._resource_tracker
+    if server._forkserver_pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            # It has nothing to put in order, and takes as long to forget its imports as it took to make them.
+            os.kill(server._forkserver_pid, signal.SIGKILL)
+    for helper in (server, tracker):
         with contextlib.suppress(OSError):  # it has ended, or its socket is gone
             helper._stop()
 
