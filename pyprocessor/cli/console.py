@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from types import FrameType
@@ -42,7 +43,7 @@ def main() -> int:
 
 
 def _leave(code: int) -> int:
-    """The exit code; where a process of ours cannot be ended, end without it.
+    """The exit code, once all processes of ours have ended; where one cannot be ended, end without it.
 
     One that waits for a file system that no longer answers outlives even SIGKILL, and Python would wait for it.
     """
@@ -52,12 +53,23 @@ def _leave(code: int) -> int:
     deadline = time.monotonic() + FAREWELL_SECONDS
     for child in processes.active_children():
         child.join(max(0.0, deadline - time.monotonic()))
-    if not processes.active_children():
+    if not processes.active_children() and _dismissed(deadline):
         return code
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def _dismissed(deadline: float) -> bool:
+    """Whether the processes that start ours have ended."""
+    starter = sys.modules.get("pyprocessor.engine.child")
+    if starter is None:
+        return True
+    farewell = threading.Thread(target=starter.dismiss, daemon=True)
+    farewell.start()
+    farewell.join(max(0.0, deadline - time.monotonic()))
+    return not farewell.is_alive()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -118,7 +118,8 @@ def _sentence(error: click.ClickException) -> str:
     command = "pyprocessor"
     if isinstance(error, click.UsageError) and error.ctx is not None:
         command = error.ctx.command_path
-    return f"{error.format_message().rstrip('.')}. See `{command} --help`."
+    message = error.format_message().rstrip(".")
+    return f"{message}{'' if message.endswith('?') else '.'} See `{command} --help`."
 
 
 def _crash(error: Exception, session: Session) -> str:

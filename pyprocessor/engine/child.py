@@ -71,6 +71,23 @@ def warm_up() -> None:
         forkserver.ensure_running()
 
 
+def dismiss() -> None:
+    """End the two processes that multiprocessing keeps beside ours, and wait for their end.
+
+    They would end by themselves soon after us. But a service manager looks at the moment of our end at what is left of
+    the service, kills it, and writes that down. The tracker is last, as all others hold its pipe.
+    """
+    server: Any = forkserver._forkserver
+    tracker: Any = resource_tracker._resource_tracker
+    if server._forkserver_pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            # It has nothing to put in order, and takes as long to forget its imports as it took to make them.
+            os.kill(server._forkserver_pid, signal.SIGKILL)
+    for helper in (server, tracker):
+        with contextlib.suppress(OSError):  # it has ended, or its socket is gone
+            helper._stop()
+
+
 def _have_scratch() -> None:
     """Keep the forkserver's socket, and notes of what is started, in a folder that a later run removes, should this one
     be killed.

@@ -26,6 +26,7 @@ from pyprocessor.inspect import probe as probe_module
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, OutcomeKind, Profile
 from pyprocessor.profiles import load
+from tests.acceptance.command import COMMAND
 from tests.process.runs import Recorder, published, request, rows, run, states
 
 DEADLINE_SECONDS = 120.0
@@ -206,6 +207,37 @@ def test_a_program_without_a_guard_runs_once(inputs: Path, tmp_path: Path) -> No
     )
     assert (done.stdout.split(), done.stderr) == (["begun", "0"], "")
     assert published(tmp_path / "out") == {"a.mp4", "sub/b.mp4"}
+
+
+ADOPTER = """
+import ctypes, os, subprocess, sys
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+done = subprocess.run(sys.argv[1:], stderr=subprocess.STDOUT)
+left = 0
+try:
+    while os.waitpid(-1, 0):
+        left += 1
+except ChildProcessError:
+    print("exit code", done.returncode, "left", left)
+"""
+"""Runs a command and tells how many processes, ended or not, nobody had waited for when it ended: it inherits them."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt what others leave behind")
+@pytest.mark.parametrize("output", ["out", "in"], ids=["done", "refused"])
+def test_no_process_of_ours_outlives_the_command(inputs: Path, tmp_path: Path, output: str) -> None:
+    """A service manager finds nothing to kill when the command has ended, whether it worked or refused to."""
+    command = [*COMMAND, "--input", str(inputs), "--output", str(tmp_path / output), "--profile", "fast", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", ADOPTER, *command],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    code = ExitCode.OK if output == "out" else ExitCode.USAGE
+    assert (done.stdout.splitlines()[-1], done.stderr) == (f"exit code {code:d} left 0", "")
 
 
 # ---------------------------------------------------------------- inside a batch process

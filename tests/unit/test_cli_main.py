@@ -91,6 +91,7 @@ def test_every_listed_command_exists() -> None:
     ("arguments", "named"),
     [
         (["--bogus"], "--bogus"),
+        (["--outptu", "b"], "Did you mean '--output'? See `pyprocessor --help`."),
         (["nonsense"], "nonsense"),
         (["--crf", "abc"], "--crf"),
         (["--jobs", "1.5"], "--jobs"),

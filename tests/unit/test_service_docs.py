@@ -119,6 +119,14 @@ def test_the_timer_starts_the_service_of_its_name() -> None:
     assert unit(SERVICES[0])["Service.Type"] == ["oneshot"]
 
 
+def test_a_night_that_is_made_up_for_does_not_take_the_day() -> None:
+    """The run keeps to a window, which opens when the timer fires; an end alone would be that of the next morning."""
+    command = shlex.split(unit(SERVICES[0])["Service.ExecStart"][0])
+    assert "--until" not in command
+    opens, _ = command[command.index("--window") + 1].split("-")
+    assert unit("pyprocessor.timer")["Timer.OnCalendar"] == [opens]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 @pytest.mark.parametrize("name", [*SERVICES, "pyprocessor.timer"])
 def test_systemd_understands_the_units(name: str, tmp_path: Path) -> None:
