@@ -56,7 +56,7 @@ from pyprocessor.engine.recovery import begin_run, drop_partial, recover, refuse
 from pyprocessor.engine.schedule import Phase, Schedule
 from pyprocessor.engine.silence import Silence
 from pyprocessor.engine.steering import Steering
-from pyprocessor.engine.system import network_filesystem, process_identity
+from pyprocessor.engine.system import process_identity, shares_memory
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
 from pyprocessor.engine.watching import Watching
@@ -118,8 +118,7 @@ class Engine:
         run: _Run | None = None
         try:
             with hold(folder.path, self._request.output) as held:
-                local = not network_filesystem(folder.path)
-                journal, rebuilt = open_journal(folder, wal=local)
+                journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
                 with marking_damage(folder), journal, Interrupts() as interrupts:
                     refuse_if_busy(journal, self._request.output)
                     run = _Run(

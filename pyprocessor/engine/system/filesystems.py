@@ -19,6 +19,9 @@ _NETWORK_FILE_SYSTEMS = """
 """
 NETWORK_FILE_SYSTEMS = frozenset(_NETWORK_FILE_SYSTEMS.split())
 """Types on which SQLite's shared memory file, and with it its write-ahead log, cannot be relied on."""
+COPY_ON_WRITE_FILE_SYSTEMS = frozenset({"bcachefs", "btrfs", "nilfs2"})
+"""Types that take new room whenever memory that shows a file is written to: where there is none, at the limit of a
+quota or on a full disk, they end the process by SIGBUS. SQLite's shared memory file is such memory."""
 
 
 def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
@@ -27,6 +30,13 @@ def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
     if sys.platform == "win32":
         return os.fsdecode(real).startswith("\\\\")
     return _file_system_type(real, proc).lower() in NETWORK_FILE_SYSTEMS
+
+
+def shares_memory(path: bytes, *, proc: str = "/proc") -> bool:
+    """Whether a file of this folder can be memory that processes share, whatever becomes of the disk."""
+    if network_filesystem(path, proc=proc):
+        return False
+    return sys.platform == "win32" or _file_system_type(os.path.realpath(path), proc) not in COPY_ON_WRITE_FILE_SYSTEMS
 
 
 def _file_system_type(path: bytes, proc: str) -> str:
