@@ -17,7 +17,7 @@ from typing import Protocol
 
 from pyprocessor.engine import retry
 from pyprocessor.engine.child import Child
-from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
+from pyprocessor.engine.findings import Adopted, AlreadyDone, Away, Finding, Settled, Todo, Trouble, Untouched
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.messages import (
     Candidate,
@@ -25,6 +25,7 @@ from pyprocessor.engine.messages import (
     Compare,
     Compared,
     Found,
+    InputAway,
     Inspect,
     Inspected,
     Inspecting,
@@ -133,6 +134,11 @@ class Discovery:
         return Child(self._context, scout_main, self._setup, "pyprocessor-scout")
 
     @property
+    def away(self) -> bool:
+        """Whether the input is known not to be there for now. It never is: a run that does not wait for it ends."""
+        return False
+
+    @property
     def finished(self) -> bool:
         """True when everything was listed and inspected; the scout is then gone."""
         return self._scout is None
@@ -164,6 +170,8 @@ class Discovery:
                         yield from (Trouble(remark.text, serious=False) for remark in remarks)
                     case Listed():
                         self.listed = True
+                    case InputAway(reason):
+                        yield Away(reason)
                     case Inspecting(source):
                         self._open = source
                     case Inspected(source, media, failure, reason):

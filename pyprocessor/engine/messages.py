@@ -21,8 +21,8 @@ class WorkerSetup:
     """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once.
 
     `journal_log` is the file that holds the intent to publish, committed when that is granted; where there is none,
-    commits are on the disk by themselves. `nice` is added to its niceness; `io_idle` has its disk access served when
-    nobody else wants the disk.
+    commits are on the disk by themselves. `watches` says that the input may become empty. `nice` is added to its
+    niceness; `io_idle` has its disk access served when nobody else wants the disk.
     """
 
     run_id: int
@@ -37,6 +37,7 @@ class WorkerSetup:
     nice: int = 0
     io_idle: bool = False
     journal_log: bytes = b""
+    watches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,13 @@ class Compared:
     same: bool
 
 
+@dataclass(frozen=True, slots=True)
+class InputAway:
+    """Said by the scout and by batch processes: the input as a whole is gone, with why as a sentence."""
+
+    reason: str
+
+
 # ---------------------------------------------------------------- lookout to engine
 
 
@@ -328,6 +336,8 @@ class Reappeared:
 
 
 ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
-FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Alive | Closed
-FromScout = Found | Listed | Inspecting | Inspected | Compared
+FromWorker = (
+    Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Alive | Closed | InputAway
+)
+FromScout = Found | Listed | Inspecting | Inspected | Compared | InputAway
 FromLookout = Found | Looking | Looked | Vanished | Reappeared

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 
+from pyprocessor.engine.absence import absent
 from pyprocessor.engine.awake import AwakeClock
 from pyprocessor.engine.joblog import write_crash_log, write_job_log
 from pyprocessor.engine.messages import (
@@ -37,6 +38,7 @@ from pyprocessor.engine.messages import (
     Grant,
     HandedBack,
     Hold,
+    InputAway,
     Progressed,
     Published,
     Release,
@@ -341,7 +343,8 @@ class _Worker:
 
     def _verified(self, attempt: _Attempt, facts: OutputFacts) -> None:
         if not _unchanged(attempt.item.source, where_gone=False):
-            self._end(attempt, SOURCE_CHANGED)
+            if not self._input_is_away(attempt):
+                self._end(attempt, SOURCE_CHANGED)
             return
         sealed = seal(attempt.work.partial_path)
         attempt.facts = replace(facts, size_bytes=sealed.size_bytes, mtime_ns=sealed.mtime_ns)
@@ -386,6 +389,8 @@ class _Worker:
         if self._ending:
             self._interrupted(attempt)
             return
+        if kind is not FailureKind.DISK and attempt.facts is None and self._input_is_away(attempt):
+            return
         source = attempt.item.source
         if kind in _SAID_OF_THE_SOURCE and not _unchanged(source, where_gone=True):
             # What was wrong with it may be that it was being replaced.
@@ -395,6 +400,15 @@ class _Worker:
         message = told(source, message)
         write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
+
+    def _input_is_away(self, attempt: _Attempt) -> bool:
+        """Whether what an attempt met is no doing of its source; it has then ended as interrupted."""
+        why = absent(attempt.item.source, may_be_empty=self._setup.watches)
+        if why is None:
+            return False
+        self._connection.send(InputAway(why))
+        self._interrupted(attempt)
+        return True
 
     def _whose_trouble(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
         """The same, but for a missing permission that is no file's own trouble: nothing can be written here now."""

@@ -20,8 +20,8 @@ from pyprocessor.engine.system import (
     is_alive,
     kill_group,
     network_filesystem,
-    shares_memory,
     process_identity,
+    shares_memory,
 )
 from pyprocessor.models import ProcessIdentity
 from tests.integration.machines import Machine

@@ -48,6 +48,13 @@ class Share:
         """Answer what was asked meanwhile, and all that comes."""
         self.server.send_signal(signal.SIGUSR2)
 
+    def lose(self, *, unmount: bool) -> None:
+        """The server is gone for good: what is asked gets an error, or finds the empty folder below."""
+        self.server.kill()
+        self.server.wait()
+        if unmount:
+            _library().umount2(os.fsencode(self.point), _MNT_DETACH)
+
 
 @contextlib.contextmanager
 def share(folder: Path, point: Path) -> Iterator[Share]:
@@ -56,7 +63,7 @@ def share(folder: Path, point: Path) -> Iterator[Share]:
         raise NoShare("Mounting a share takes root.")
     if not os.path.exists("/dev/fuse"):
         raise NoShare("This machine has no file systems in user space.")
-    point.mkdir(parents=True)
+    point.mkdir(parents=True, exist_ok=True)
     server = subprocess.Popen([sys.executable, __file__, str(folder), str(point)], stdout=subprocess.PIPE)
     assert server.stdout is not None
     try:

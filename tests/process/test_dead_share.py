@@ -18,22 +18,29 @@ from pyprocessor.models import JobState
 from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.dead_share import NoShare, Share, share
-from tests.process.runs import Recorder, published, request, run_in_thread, states
+from tests.process.runs import Recorder, published, request, rows, run, run_in_thread, states
 
 DEADLINE_SECONDS = 120.0
 
 
 @pytest.fixture
-def inputs(tmp_path: Path, make_clip) -> Iterator[Share]:  # type: ignore[no-untyped-def]
+def mounted(tmp_path: Path) -> Iterator[Share]:
+    """The folder `in` as a share shows it."""
+    (tmp_path / "in").mkdir()
+    try:
+        with share(tmp_path / "in", tmp_path / "share") as point:
+            yield point
+    except NoShare as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture
+def inputs(mounted: Share, tmp_path: Path, make_clip) -> Share:  # type: ignore[no-untyped-def]
     """Two clips that take a while, on a share."""
     for name in ("a.mp4", "b.mp4"):
         make_clip(tmp_path / "in" / name, seconds=20.0, size="1280x720", audio=None)
-    try:
-        with share(tmp_path / "in", tmp_path / "share") as mounted:
-            assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
-            yield mounted
-    except NoShare as why:
-        pytest.skip(str(why))
+    assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
+    return mounted
 
 
 def until(condition, what: str) -> None:  # type: ignore[no-untyped-def]
@@ -72,6 +79,34 @@ def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) 
     assert JobState.FAILED not in states(output).values()
     assert_plain(call(*job), 0)
     assert published(output) == {"a.mp4", "b.mp4"}
+
+
+@pytest.mark.parametrize(("unmount", "told"), [(False, "cannot be read any more"), (True, "has become empty")])
+def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
+    mounted: Share, tmp_path: Path, make_clip, unmount: bool, told: str
+) -> None:
+    """The run stops with a sentence and 75; nothing is charged, and once the share is back the next one does all."""
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"):
+        make_clip(tmp_path / "in" / name, seconds=4.0, size="320x180", audio=None)
+    output = tmp_path / "out"
+    lost: list[str] = []
+
+    def lose(name: str) -> None:
+        if not lost:
+            lost.append(name)
+            mounted.lose(unmount=unmount)
+
+    recorder = Recorder(on_started=lose)
+    result = run(request(mounted.point, output), recorder)
+    assert result.exit_code == ExitCode.TRY_AGAIN, recorder.notices
+    assert any(level == "error" and told in text and "same command again" in text for level, text in recorder.notices)
+    assert not [outcome for _, outcome, _ in recorder.outcomes if outcome.failure is not None]
+    assert {row.failed_runs for row in rows(output).values()} == {0}
+    mounted.lose(unmount=not unmount)
+    with share(tmp_path / "in", mounted.point) as again:
+        assert_plain(call("--input", again.point, "--output", output, "--profile", "fast"), 0)
+    assert published(output) == {"a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"}
+    assert {row.retries_charged for row in rows(output).values()} == {0}
 
 
 def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> None:
