@@ -30,23 +30,24 @@ _UNREACHABLE = frozenset(
 """What no damage to a disk is answered by."""
 
 
-def absent(source: Source, *, may_be_empty: bool) -> str | None:
+def absent(source: Source, device: int | None) -> str | None:
     """Why nothing can be had from where this source lies, as a sentence; None where what is wrong is its own.
 
-    An input that has become empty counts as gone unless it `may_be_empty`: what is left of a folder once the share on
-    it is unmounted. One folder below it that is gone or cannot be read concerns the files in it alone.
+    An input that has become empty, and is on another file system than before (`device`, where that is known), is what
+    is left of a folder once the share on it is unmounted. One folder below it that is gone or cannot be read concerns
+    the files in it alone.
     """
     root, folder = root_of(source), os.path.dirname(source.path)
     try:
         with os.scandir(root) as entries:
-            empty = next(entries, None) is None
+            emptied = next(entries, None) is None and device not in (None, os.stat(root).st_dev)
     except FileNotFoundError:
         return f"The input {display(root)} is no longer there."
     except OSError as error:
         if error.errno in _UNREACHABLE or error.errno == errno.EIO:
             return f"The input {display(root)} cannot be read any more: {error.strerror}."
         return None
-    if empty and not may_be_empty:
+    if emptied:
         return f"The input {display(root)} has become empty, as if something were not mounted."
     try:
         os.stat(folder)

@@ -114,6 +114,7 @@ class Discovery:
             profile=request.profile,
             ages_from_ns=time.time_ns(),
             lists=lists,
+            input_device=request.input_device,
         )
         self.files = 0
         self.listed = not lists

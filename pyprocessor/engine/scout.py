@@ -53,7 +53,7 @@ class _Scout:
     def __init__(self, connection: Connection, setup: ScoutSetup) -> None:
         self._connection = connection
         self._root = setup.root
-        self._watches = not setup.lists
+        self._input_device = setup.input_device
         self._limits = setup.profile.input_limits
         self._wanted: deque[Source | Compare] = deque()
         self._entries: Iterator[Candidate | PassedOver | Remark] | None = None
@@ -127,7 +127,7 @@ class _Scout:
 
     def _tell_of_absence(self, source: Source) -> None:
         """Say first that it is the input that is gone, if so: what follows is of no account then."""
-        why = absent(source, may_be_empty=self._watches)
+        why = absent(source, self._input_device)
         if why is not None:
             self._connection.send(InputAway(why))
 

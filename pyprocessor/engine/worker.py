@@ -403,7 +403,7 @@ class _Worker:
 
     def _input_is_away(self, attempt: _Attempt) -> bool:
         """Whether what an attempt met is no doing of its source; it has then ended as interrupted."""
-        why = absent(attempt.item.source, may_be_empty=self._setup.watches)
+        why = absent(attempt.item.source, self._setup.input_device)
         if why is None:
             return False
         self._connection.send(InputAway(why))

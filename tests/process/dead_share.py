@@ -28,6 +28,9 @@ _MS_RDONLY, _MS_NOSUID, _MNT_DETACH = 1, 2, 2
 _SILENT = {2, 36, 42}
 """FORGET, INTERRUPT, BATCH_FORGET: nobody waits for an answer."""
 
+_REMEMBERED = {1, 3, 27}
+"""LOOKUP, GETATTR, OPENDIR: what a client may answer by itself."""
+
 
 class NoShare(Exception):
     """No such file system can be mounted here; the text is a sentence that says why."""
@@ -43,6 +46,10 @@ class Share:
     def die(self) -> None:
         """From now on nothing is answered."""
         self.server.send_signal(signal.SIGUSR1)
+
+    def fall_silent(self) -> None:
+        """As `die`, but what is known of paths is still told, as a client of such a share does for a while."""
+        self.server.send_signal(signal.SIGHUP)
 
     def return_to_life(self) -> None:
         """Answer what was asked meanwhile, and all that comes."""
@@ -91,11 +98,13 @@ class _Server:
         self._numbers = {root: 1}
         self._dead = False
         self._unanswered: list[bytes] = []
+        self._remembers = False
         signal.signal(signal.SIGUSR1, lambda *_: self._be(dead=True))
+        signal.signal(signal.SIGHUP, lambda *_: self._be(dead=True, remembers=True))
         signal.signal(signal.SIGUSR2, lambda *_: self._be(dead=False))
 
-    def _be(self, *, dead: bool) -> None:
-        self._dead = dead
+    def _be(self, *, dead: bool, remembers: bool = False) -> None:
+        self._dead, self._remembers = dead, remembers
 
     def serve(self) -> None:
         while True:
@@ -104,6 +113,8 @@ class _Server:
                     self._unanswered.append(os.read(self._device, 1 << 20))
                 except OSError:
                     return  # unmounted
+            if self._remembers and self._unanswered and _HEADER.unpack_from(self._unanswered[-1])[1] in _REMEMBERED:
+                self._serve(self._unanswered.pop())
             while self._unanswered and not self._dead:
                 self._serve(self._unanswered.pop(0))
 

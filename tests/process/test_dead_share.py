@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.cli import paths
-from pyprocessor.errors import ExitCode, InputSilent
+from pyprocessor.cli.contact import Contact
+from pyprocessor.errors import ExitCode, InputSilent, OutputUnwritable
 from pyprocessor.models import JobState
 from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, begin, call
@@ -97,7 +98,7 @@ def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
             mounted.lose(unmount=unmount)
 
     recorder = Recorder(on_started=lose)
-    result = run(request(mounted.point, output), recorder)
+    result = run(request(mounted.point, output, input_device=mounted.point.stat().st_dev), recorder)
     assert result.exit_code == ExitCode.TRY_AGAIN, recorder.notices
     assert any(level == "error" and told in text and "same command again" in text for level, text in recorder.notices)
     assert not [outcome for _, outcome, _ in recorder.outcomes if outcome.failure is not None]
@@ -146,3 +147,18 @@ def test_a_share_that_is_dead_at_the_start(inputs: Share, monkeypatch: pytest.Mo
         inputs.return_to_life()
     assert paths.input_exists(bytes(inputs.point))
     assert not paths.input_exists(bytes(inputs.point / "none"))
+
+
+def test_an_output_that_falls_silent_is_told(mounted: Share, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folders are known, its journal cannot be opened: who asks after the run gets a sentence, and no silence."""
+    monkeypatch.setattr(paths, "ANSWER_SECONDS", 0.5)
+    (tmp_path / "in" / ".pyprocessor").mkdir()
+    (tmp_path / "in" / ".pyprocessor" / "journal.sqlite3").touch()
+    assert Contact(str(mounted.point)).output == bytes(mounted.point)
+    mounted.fall_silent()
+    try:
+        with pytest.raises(OutputUnwritable, match="has not answered"):
+            Contact(str(mounted.point))
+    finally:
+        mounted.return_to_life()
+    assert Contact(str(mounted.point)).output == bytes(mounted.point)
