@@ -14,6 +14,7 @@ import pytest
 
 from pyprocessor.cli import paths
 from pyprocessor.cli.contact import Contact
+from pyprocessor.engine.system.filesystems import free_disk_bytes
 from pyprocessor.errors import ExitCode, InputSilent, OutputUnwritable
 from pyprocessor.models import JobState
 from pyprocessor.profiles import load
@@ -162,3 +163,11 @@ def test_an_output_that_falls_silent_is_told(mounted: Share, tmp_path: Path, mon
     finally:
         mounted.return_to_life()
     assert Contact(str(mounted.point)).output == bytes(mounted.point)
+
+
+def test_an_output_that_is_lost_is_no_defect(mounted: Share) -> None:
+    """Whoever looks for free space on it gets a sentence."""
+    assert free_disk_bytes(bytes(mounted.point)) >= 0
+    mounted.lose(unmount=False)
+    with pytest.raises(OutputUnwritable, match="cannot be reached; see that it is mounted"):
+        free_disk_bytes(bytes(mounted.point))

@@ -278,7 +278,7 @@ def test_a_quota_that_is_used_up_by_others(inputs: Path, volume: Path, left_byte
     assert partials(output) == []
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOTCONN, errno.ESTALE])
 def test_a_quota_is_a_full_disk(number: int) -> None:
     """All that concerns the disk as a whole stops the run, whoever of us met it."""
     error = OSError(number, os.strerror(number))

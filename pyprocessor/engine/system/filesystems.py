@@ -11,6 +11,7 @@ from typing import NamedTuple
 import psutil
 
 from pyprocessor.engine.system.kernel import read
+from pyprocessor.publish.refusals import unwritable
 
 _NETWORK_FILE_SYSTEMS = """
     9p acfs afp afpfs afs beegfs ceph cifs coda davfs fuse.ceph fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.goofys
@@ -79,7 +80,17 @@ def _unescaped(field: bytes) -> bytes:
 
 
 def free_disk_bytes(folder: bytes) -> int:
-    """What may still be written into the folder, or where it does not exist yet, into the nearest that does."""
-    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
-        folder = os.path.dirname(folder)
-    return shutil.disk_usage(folder or b".").free
+    """What may still be written into the folder, or where it does not exist yet, into the nearest that does.
+
+    Raises OutputUnwritable where its file system is lost.
+    """
+    while True:
+        try:
+            return shutil.disk_usage(folder or b".").free
+        except (FileNotFoundError, NotADirectoryError) as error:
+            above = os.path.dirname(folder)
+            if above == folder:
+                raise unwritable(error, folder, "cannot be used any more") from error
+            folder = above
+        except OSError as error:
+            raise unwritable(error, folder, "cannot be used any more") from error
