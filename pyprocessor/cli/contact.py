@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 
-from pyprocessor.cli.paths import output_folder
+from pyprocessor.cli.paths import output_of_a_run
 from pyprocessor.engine.caller import Unanswered, ask
 from pyprocessor.engine.protocol import Answer, Request
 from pyprocessor.engine.system import is_alive
@@ -26,7 +26,7 @@ class Contact:
     """The run of one output folder, as far as it can be reached; raises `UsageError` where there never was one."""
 
     def __init__(self, given: str) -> None:
-        self.output = output_folder(given)
+        self.output = output_of_a_run(given)
         self.folder = state_folder(self.output).path
         self.shown = display(self.output)
         if not os.path.isdir(self.folder) or not is_there(self.folder):

@@ -9,7 +9,9 @@ import stat
 import warnings
 
 from pyprocessor.errors import InputSilent, OutputUnwritable, UsageError
+from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.models import display
+from pyprocessor.publish.state_folder import state_folder
 
 ANSWER_SECONDS = 30.0
 """How long a file system may take to tell what a path is. A disk that was asleep takes ten."""
@@ -78,6 +80,17 @@ def output_folder(given: str) -> bytes:
         raise OutputUnwritable(
             f"The output {display(path)} is not a folder; --output takes a folder, made where there is none."
         )
+    return path
+
+
+def output_of_a_run(given: str) -> bytes:
+    """The output folder, once it is known that its journal can be opened, or is not there. Raises as `output_folder`.
+
+    What a folder is may be known from before its server fell silent; opening a file asks the server.
+    """
+    path = output_folder(given)
+    if _exists(os.path.join(state_folder(path).path, FILE_NAME)) is None:
+        raise OutputUnwritable(f"The output {display(path)} {_SILENT}")
     return path
 
 

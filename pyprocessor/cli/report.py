@@ -9,7 +9,7 @@ import time
 import click
 
 from pyprocessor.cli.joblogs import job_logs
-from pyprocessor.cli.paths import output_folder
+from pyprocessor.cli.paths import output_of_a_run
 from pyprocessor.cli.session import Session, StandardOutput, print_result
 from pyprocessor.engine.system import is_alive
 from pyprocessor.errors import UsageError
@@ -25,7 +25,7 @@ from pyprocessor.report import summary
 @click.pass_obj
 def report(session: Session, output: str, form: str) -> None:
     """Sum up the last run of an output folder: files, time, sizes, failures, what the governor did."""
-    folder = output_folder(output)
+    folder = output_of_a_run(output)
     nothing = f"{display(folder)} holds no journal; name the --output folder of a run."
     if not os.path.isdir(state_folder(folder).path):
         raise UsageError(nothing)

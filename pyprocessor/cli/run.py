@@ -170,6 +170,7 @@ def _request(options: RunOptions, loaded: profiles.LoadedProfile, variables: Map
         retry_failed=options.retry_failed,
         overwrite=options.overwrite,
         watch=options.watch,
+        input_device=os.stat(source).st_dev,
     )
 
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.engine.child import Child
-from pyprocessor.engine.findings import AlreadyDone, Finding, Trouble
+from pyprocessor.engine.findings import AlreadyDone, Away, Finding, Trouble
 from pyprocessor.engine.judge import Costs, Judge
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.messages import (
@@ -24,6 +24,7 @@ from pyprocessor.engine.messages import (
     Compare,
     Compared,
     Found,
+    InputAway,
     Inspect,
     Inspected,
     Inspecting,
@@ -88,6 +89,7 @@ class Discovery:
             profile=request.profile,
             ages_from_ns=time.time_ns(),
             lists=lists,
+            input_device=request.input_device,
         )
         self.files = 0
         self.listed = not lists
@@ -106,6 +108,11 @@ class Discovery:
 
     def _new_scout(self) -> Child:
         return Child(self._context, scout_main, self._setup, "pyprocessor-scout")
+
+    @property
+    def away(self) -> bool:
+        """Whether the input is known not to be there for now. It never is: a run that does not wait for it ends."""
+        return False
 
     @property
     def finished(self) -> bool:
@@ -139,6 +146,8 @@ class Discovery:
                         yield from (Trouble(remark.text, serious=False) for remark in remarks)
                     case Listed():
                         self.listed = True
+                    case InputAway(reason):
+                        yield Away(reason)
                     case Inspecting(source):
                         self._open = source
                     case Inspected(source, media, failure, reason):

@@ -63,4 +63,11 @@ class Trouble:
     serious: bool = True
 
 
-Finding = Todo | AlreadyDone | Adopted | Untouched | Settled | Trouble
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The input as a whole is gone, with why as a sentence; what is said of files after that is of no account."""
+
+    reason: str
+
+
+Finding = Todo | AlreadyDone | Adopted | Untouched | Settled | Trouble | Away

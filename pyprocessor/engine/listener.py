@@ -14,7 +14,8 @@ class RunRequest:
 
     `limit` bounds how many files are taken up; `retry_failed` starts failed ones over; `overwrite` allows taking the
     place of files in the output folder that no run of ours made. `watch` goes on when all is done, with what comes into
-    the input folder from then on.
+    the input folder from then on. `input_device` is the number of the file system that the input is on, where it is
+    known: a folder that is empty on another is taken for one that something is not mounted on.
     """
 
     input: bytes
@@ -26,6 +27,7 @@ class RunRequest:
     retry_failed: bool = False
     overwrite: bool = False
     watch: bool = False
+    input_device: int | None = None
 
 
 class Listener(Protocol):

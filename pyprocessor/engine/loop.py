@@ -30,6 +30,7 @@ from pyprocessor.engine.deaths import Deaths
 from pyprocessor.engine.deputy import Deputy, LastResort
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
+from pyprocessor.engine.findings import Away
 from pyprocessor.engine.hold import Held, hold
 from pyprocessor.engine.hooks import COUNTS, Call, call_at_end, end_call
 from pyprocessor.engine.interrupt import Interrupts
@@ -43,6 +44,7 @@ from pyprocessor.engine.messages import (
     FromWorker,
     Grant,
     HandedBack,
+    InputAway,
     Progressed,
     Published,
     Spawned,
@@ -56,7 +58,7 @@ from pyprocessor.engine.recovery import begin_run, drop_partial, recover, refuse
 from pyprocessor.engine.schedule import Phase, Schedule
 from pyprocessor.engine.silence import Silence
 from pyprocessor.engine.steering import Steering
-from pyprocessor.engine.system import network_filesystem, process_identity
+from pyprocessor.engine.system import process_identity, shares_memory
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
 from pyprocessor.engine.watching import Watching
@@ -120,8 +122,7 @@ class Engine:
         run: _Run | None = None
         try:
             with hold(folder.path, self._request.output) as held:
-                local = not network_filesystem(folder.path)
-                journal, rebuilt = open_journal(folder, wal=local)
+                journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
                 with marking_damage(folder), journal, Interrupts() as interrupts:
                     refuse_if_busy(journal, self._request.output)
                     run = _Run(
@@ -205,6 +206,7 @@ class _Run:
         self._taken = 0
         self._end_by = math.inf
         self._disk_trouble = False
+        self._input_lost = False
         self._ended_as = ExitCode.INTERNAL
         self._deaths = Deaths(request, folder, journal, self._ledger, self._dispatch, self._watch)
         self._schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
@@ -297,7 +299,8 @@ class _Run:
 
     @property
     def _stopping(self) -> bool:
-        return self._steering.course.wish > Wish.GO_ON or self._disk_trouble or self._phase is Phase.OVER
+        trouble = self._disk_trouble or self._input_lost
+        return self._steering.course.wish > Wish.GO_ON or trouble or self._phase is Phase.OVER
 
     @property
     def _resting(self) -> bool:
@@ -340,7 +343,12 @@ class _Run:
             return ExitCode.OUTPUT_UNWRITABLE
         if self._steering.course.wish > Wish.GO_ON and unfinished:
             return self._steering.course.exit_code
-        if self._deaths.left_undecided or self._dispatch.waiting.late or (self._phase is Phase.OVER and unfinished):
+        if (
+            self._input_lost
+            or self._deaths.left_undecided
+            or self._dispatch.waiting.late
+            or (self._phase is Phase.OVER and unfinished)
+        ):
             return ExitCode.TRY_AGAIN
         if self._tally.failed or self._tally.failed_before or self._tally.troubles:
             return ExitCode.SOME_FAILED
@@ -413,6 +421,15 @@ class _Run:
             )
             self._stop_processes(now, end=False)
 
+    def _input_away(self, reason: str, now: float) -> None:
+        """No file is to fail for it: a run that watches waits for the folder, and any other stops."""
+        if isinstance(self._discovery, Watching):
+            self._discovery.doubt()
+        elif not self._stopping:
+            self._input_lost = True
+            self._ledger.notice("error", f"{reason} The run stops; run the same command again when it is back.")
+            self._stop_processes(now, end=True)
+
     # ------------------------------------------------------------ what is found
 
     def _discover(self, now: float, heard: Collection[Any]) -> None:
@@ -421,6 +438,9 @@ class _Run:
         files = self._discovery.files
         said = self._discovery.handle(now) if any(c in heard for c in self._discovery.connections) else ()
         for finding in itertools.chain(said, self._discovery.check(now)):
+            if isinstance(finding, Away):
+                self._input_away(finding.reason, now)
+                break
             again = self._ledger.take(finding)
             if again is not None:
                 self._dispatch.waiting.take_in(again)
@@ -470,6 +490,8 @@ class _Run:
             case HandedBack(job_ids):
                 for job_id in job_ids:
                     self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
+            case InputAway(reason):
+                self._input_away(reason, now)
             case Alive() | Closed():
                 pass  # that it was said is all; the end-of-file that follows a farewell is the end, with or without it
 
@@ -508,7 +530,7 @@ class _Run:
 
     def _fill(self, now: float) -> None:
         """Start what may be started."""
-        if self._stopping or self._steering.is_paused or self._phase is not Phase.OPEN:
+        if self._stopping or self._steering.is_paused or self._phase is not Phase.OPEN or self._discovery.away:
             return
         self._dispatch.fill(
             Conditions(

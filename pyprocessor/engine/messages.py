@@ -21,8 +21,8 @@ class WorkerSetup:
     """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once.
 
     `journal_log` is the file that holds the intent to publish, committed when that is granted; where there is none,
-    commits are on the disk by themselves. `nice` is added to its niceness; `io_idle` has its disk access served when
-    nobody else wants the disk.
+    commits are on the disk by themselves. `input_device` is the file system that the input was on. `nice` is
+    added to its niceness; `io_idle` has its disk access served when nobody else wants the disk.
     """
 
     run_id: int
@@ -37,6 +37,7 @@ class WorkerSetup:
     nice: int = 0
     io_idle: bool = False
     journal_log: bytes = b""
+    input_device: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,7 @@ class ScoutSetup:
     ages_from_ns: int
     resume_after: bytes | None = None
     lists: bool = True
+    input_device: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,13 @@ class Compared:
     same: bool
 
 
+@dataclass(frozen=True, slots=True)
+class InputAway:
+    """Said by the scout and by batch processes: the input as a whole is gone, with why as a sentence."""
+
+    reason: str
+
+
 # ---------------------------------------------------------------- lookout to engine
 
 
@@ -328,4 +337,6 @@ class Reappeared:
 
 
 ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
-FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Alive | Closed
+FromWorker = (
+    Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Alive | Closed | InputAway
+)

@@ -6,6 +6,7 @@ import errno
 import os
 
 from pyprocessor.errors import FailureKind
+from pyprocessor.publish.refusals import UNREACHABLE
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _SHORT = frozenset({errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
@@ -24,7 +25,7 @@ def refused(error: OSError, source: bytes) -> tuple[FailureKind, str]:
         return FailureKind.PERMISSION, sentence
     if of_the_source:
         return FailureKind.UNAVAILABLE, sentence
-    if error.errno == errno.EIO:
+    if error.errno == errno.EIO or error.errno in UNREACHABLE:
         return FailureKind.DISK, sentence
     return FailureKind.INFRASTRUCTURE, sentence
 

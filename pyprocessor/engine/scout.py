@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
+from pyprocessor.engine.absence import absent
 from pyprocessor.engine.messages import (
     Candidate,
     Close,
     Compare,
     Compared,
     Found,
+    InputAway,
     Inspect,
     Inspected,
     Inspecting,
@@ -52,6 +54,8 @@ def scout_main(connection: Connection, setup: ScoutSetup) -> None:
 class _Scout:
     def __init__(self, connection: Connection, setup: ScoutSetup) -> None:
         self._connection = connection
+        self._root = setup.root
+        self._input_device = setup.input_device
         self._limits = setup.profile.input_limits
         self._wanted: deque[Source | Compare] = deque()
         self._entries: Iterator[Candidate | PassedOver | Remark] | None = None
@@ -94,6 +98,8 @@ class _Scout:
             if len(chunk) == LISTING_CHUNK or time.monotonic() > until:
                 ended = False
                 break
+        if any(isinstance(entry, PassedOver) and entry.failure is FailureKind.PERMISSION for entry in chunk):
+            self._tell_of_absence(Source(os.path.join(self._root, b"."), b".", 0, 0))
         if chunk:
             self._connection.send(
                 Found(
@@ -131,9 +137,16 @@ class _Scout:
             answer = Inspected(source, media)
         except InspectError as error:
             answer = Inspected(source, None, error.kind, str(error))
+            self._tell_of_absence(source)
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
             answer = Inspected(source, None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
         self._connection.send(answer)
+
+    def _tell_of_absence(self, source: Source) -> None:
+        """Say first that it is the input that is gone, if so: what follows is of no account then."""
+        why = absent(source, self._input_device)
+        if why is not None:
+            self._connection.send(InputAway(why))
 
 
 def _is_or_was(path: bytes, other: bytes) -> bool:

@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from pyprocessor.costs import CostClass, calibration, class_of
 from pyprocessor.engine.child import context
 from pyprocessor.engine.discovery import Discovery
-from pyprocessor.engine.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
+from pyprocessor.engine.findings import Adopted, AlreadyDone, Away, Finding, Settled, Todo, Trouble, Untouched
 from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.loop import TASK, TURN_SECONDS, local_time
 from pyprocessor.engine.place import Memory
@@ -90,7 +90,7 @@ class _Survey:
                 else:
                     reason = note or f"{name} is done already."
                 self._skipped.append(SkippedFile(row.source.relative, reason))
-            case Trouble(text):
+            case Trouble(text) | Away(text):
                 self._troubles.append(text)
 
     def report(self) -> PlanReport:

@@ -14,7 +14,7 @@ from multiprocessing.context import BaseContext
 
 from pyprocessor.engine.child import Child
 from pyprocessor.engine.discovery import Discovery
-from pyprocessor.engine.findings import AlreadyDone, Finding, Settled, Trouble, Untouched
+from pyprocessor.engine.findings import AlreadyDone, Away, Finding, Settled, Trouble, Untouched
 from pyprocessor.engine.judge import Costs
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.lookout import lookout_main
@@ -64,6 +64,7 @@ class Watching:
         )
         self.listed = False
         self._vanished = False
+        self._doubted = False
         self._silent = False
         self._told_death = False
         self._remarked: set[str] = set()
@@ -87,6 +88,15 @@ class Watching:
     def complete(self) -> bool:
         """Whether all that is known to be there was listed and inspected."""
         return (self.listed or self._vanished) and self._discovery.finished
+
+    @property
+    def away(self) -> bool:
+        """Whether the folder is known not to be there for now."""
+        return self._vanished or self._doubted
+
+    def doubt(self) -> None:
+        """Take the folder for gone until the next look at it is over."""
+        self._doubted = True
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -159,6 +169,7 @@ class Watching:
 
     def _looked(self) -> None:
         self._pause = FIRST_PAUSE_SECONDS
+        self._doubted = False
         if self._silent:
             self._silent = False
             self._tell("info", f"{self._name} answers again.")
@@ -184,6 +195,8 @@ class Watching:
             match finding:
                 case AlreadyDone() | Untouched() if self.listed:
                     continue
+                case Away():
+                    continue  # the lookout will say so, and tell of all files anew once it is back
                 case Settled() if self.listed and self._stands(finding):
                     continue
             yield finding

@@ -23,6 +23,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
 
+from pyprocessor.engine.absence import absent
 from pyprocessor.engine.attempt import Attempt
 from pyprocessor.engine.awake import AwakeClock
 from pyprocessor.engine.joblog import write_crash_log, write_job_log
@@ -37,6 +38,7 @@ from pyprocessor.engine.messages import (
     Grant,
     HandedBack,
     Hold,
+    InputAway,
     Progressed,
     Published,
     Release,
@@ -325,7 +327,8 @@ class _Worker:
 
     def _verified(self, attempt: Attempt, facts: OutputFacts) -> None:
         if not attempt.source_unchanged(where_gone=False):
-            self._end(attempt, SOURCE_CHANGED)
+            if not self._input_is_away(attempt):
+                self._end(attempt, SOURCE_CHANGED)
             return
         facts = attempt.seal(facts)
         self._to_publish[attempt.item.job_id] = attempt
@@ -346,6 +349,8 @@ class _Worker:
         if self._ending:
             self._interrupted(attempt)
             return
+        if kind is not FailureKind.DISK and attempt.facts is None and self._input_is_away(attempt):
+            return
         if kind in _SAID_OF_THE_SOURCE and not attempt.source_unchanged(where_gone=True):
             # What was wrong with it may be that it was being replaced.
             self._end(attempt, SOURCE_CHANGED)
@@ -354,6 +359,15 @@ class _Worker:
         message = told(attempt.item.source, message)
         write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
+
+    def _input_is_away(self, attempt: Attempt) -> bool:
+        """Whether what an attempt met is no doing of its source; it has then ended as interrupted."""
+        why = absent(attempt.item.source, self._setup.input_device)
+        if why is None:
+            return False
+        self._connection.send(InputAway(why))
+        self._interrupted(attempt)
+        return True
 
     def _whose_trouble(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
         """The same, but for a missing permission that is no file's own trouble: nothing can be written here now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -149,6 +150,11 @@ def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
         return OutputUnwritable(
             f"The journal {name} cannot be written: the disk is full. Free some space and run the same command again."
         )
+    if primary in _NOT_WRITABLE and _over_quota(path):
+        return OutputUnwritable(
+            f"The journal {name} cannot be written: the disk quota is used up. Free some space, or have the quota "
+            "raised, and run the same command again."
+        )
     if primary in _NOT_WRITABLE:
         return OutputUnwritable(
             f"The journal {name} cannot be read or written ({error}). Check the disk, its quota and the folder's "
@@ -175,6 +181,22 @@ def _is_full(path: bytes) -> bool:
     except (OSError, AttributeError):  # Windows has no such call
         return False
     return found.f_bavail * found.f_frsize < _ROOM_NEEDED
+
+
+def _over_quota(path: bytes) -> bool:
+    """SQLite answers "disk I/O error" here, too, and a quota shows in no figure of the disk: only writing tells."""
+    try:
+        descriptor = os.open(os.path.dirname(path) or b".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, bytes(_ROOM_NEEDED))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except AttributeError:  # Linux alone has files without a name
+        return False
+    except OSError as error:
+        return error.errno == errno.EDQUOT
+    return False
 
 
 def is_sound(state_folder: bytes) -> bool:
@@ -209,7 +231,8 @@ def is_there(state_folder: bytes) -> bool:
 
 
 def open_for_writing(state_folder: bytes, *, wal: bool) -> Database:
-    """Opens the journal, making it where there is none. `wal` is False on a network file system."""
+    """Opens the journal, making it where there is none. `wal` is False on file systems whose files are no shared
+    memory."""
     path = os.path.join(state_folder, FILE_NAME)
     _refuse_links(path)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)

@@ -8,6 +8,8 @@ import os
 from pyprocessor.errors import FailureKind, OutputUnwritable, PublishError
 from pyprocessor.models import display
 
+UNREACHABLE = (errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.ESHUTDOWN)
+"""What a file system answers whose server, or the program that stands for it, is lost."""
 _FULL = "free some space and run the same command again"
 _KINDS = {
     errno.ENOSPC: (FailureKind.DISK, "the disk is full", _FULL),
@@ -15,6 +17,10 @@ _KINDS = {
     errno.EFBIG: (FailureKind.DISK, "the file is too large", "raise the limit of the file system or of the process"),
     errno.EROFS: (FailureKind.DISK, "the file system is read-only", "make it writable or choose another output"),
     errno.EIO: (FailureKind.DISK, "the disk reports an input/output error", "check the disk"),
+    **dict.fromkeys(
+        UNREACHABLE,
+        (FailureKind.DISK, "its file system cannot be reached", "see that it is mounted and its server is up"),
+    ),
     errno.EACCES: (FailureKind.PERMISSION, "permission is denied", "check the folder's owner and mode"),
     errno.EPERM: (FailureKind.PERMISSION, "the system does not permit it", "check the folder's owner and flags"),
     errno.ENOTDIR: (FailureKind.PERMISSION, "a file stands where a folder is needed", "move that file away"),

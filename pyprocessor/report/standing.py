@@ -24,7 +24,7 @@ _ENDED = {
     ExitCode.OK: "all done",
     ExitCode.SOME_FAILED: "some files failed",
     ExitCode.OUTPUT_UNWRITABLE: "the disk was full, or the output could not be written",
-    ExitCode.TRY_AGAIN: "its time was up with work left",
+    ExitCode.TRY_AGAIN: "it could not go on, or its time was up, with work left",
     ExitCode.HUNG_UP: "its terminal was closed",
     ExitCode.INTERRUPTED: "it was stopped",
     ExitCode.TERMINATED: "it was terminated",

@@ -21,6 +21,7 @@ from pyprocessor.engine.system import (
     kill_group,
     network_filesystem,
     process_identity,
+    shares_memory,
 )
 from pyprocessor.models import ProcessIdentity
 from tests.integration.machines import Machine
@@ -204,3 +205,12 @@ def test_network_file_systems(machine: Machine, kind: str, expected: bool) -> No
     assert network_filesystem(os.fsencode(folder / "out"), proc=str(machine.proc)) is expected
     assert not network_filesystem(os.fsencode(machine.root), proc=str(machine.proc))
     assert not network_filesystem(os.fsencode(machine.root / "my films 2"), proc=str(machine.proc))
+
+
+@linux_only
+@pytest.mark.parametrize(("kind", "expected"), [("btrfs", False), ("nfs4", False), ("ext4", True), ("xfs", True)])
+def test_where_files_are_shared_memory(machine: Machine, kind: str, expected: bool) -> None:
+    """Neither over a network nor where every write into a mapped file takes room anew."""
+    machine.mounts.append(f"40 20 0:50 / {machine.root} rw - {kind} /dev/sdb rw")
+    machine.membership()
+    assert shares_memory(os.fsencode(machine.root / "out"), proc=str(machine.proc)) is expected

@@ -28,6 +28,9 @@ _MS_RDONLY, _MS_NOSUID, _MNT_DETACH = 1, 2, 2
 _SILENT = {2, 36, 42}
 """FORGET, INTERRUPT, BATCH_FORGET: nobody waits for an answer."""
 
+_REMEMBERED = {1, 3, 27}
+"""LOOKUP, GETATTR, OPENDIR: what a client may answer by itself."""
+
 
 class NoShare(Exception):
     """No such file system can be mounted here; the text is a sentence that says why."""
@@ -44,9 +47,20 @@ class Share:
         """From now on nothing is answered."""
         self.server.send_signal(signal.SIGUSR1)
 
+    def fall_silent(self) -> None:
+        """As `die`, but what is known of paths is still told, as a client of such a share does for a while."""
+        self.server.send_signal(signal.SIGHUP)
+
     def return_to_life(self) -> None:
         """Answer what was asked meanwhile, and all that comes."""
         self.server.send_signal(signal.SIGUSR2)
+
+    def lose(self, *, unmount: bool) -> None:
+        """The server is gone for good: what is asked gets an error, or finds the empty folder below."""
+        self.server.kill()
+        self.server.wait()
+        if unmount:
+            _library().umount2(os.fsencode(self.point), _MNT_DETACH)
 
 
 @contextlib.contextmanager
@@ -56,7 +70,7 @@ def share(folder: Path, point: Path) -> Iterator[Share]:
         raise NoShare("Mounting a share takes root.")
     if not os.path.exists("/dev/fuse"):
         raise NoShare("This machine has no file systems in user space.")
-    point.mkdir(parents=True)
+    point.mkdir(parents=True, exist_ok=True)
     server = subprocess.Popen([sys.executable, __file__, str(folder), str(point)], stdout=subprocess.PIPE)
     assert server.stdout is not None
     try:
@@ -84,11 +98,13 @@ class _Server:
         self._numbers = {root: 1}
         self._dead = False
         self._unanswered: list[bytes] = []
+        self._remembers = False
         signal.signal(signal.SIGUSR1, lambda *_: self._be(dead=True))
+        signal.signal(signal.SIGHUP, lambda *_: self._be(dead=True, remembers=True))
         signal.signal(signal.SIGUSR2, lambda *_: self._be(dead=False))
 
-    def _be(self, *, dead: bool) -> None:
-        self._dead = dead
+    def _be(self, *, dead: bool, remembers: bool = False) -> None:
+        self._dead, self._remembers = dead, remembers
 
     def serve(self) -> None:
         while True:
@@ -97,6 +113,8 @@ class _Server:
                     self._unanswered.append(os.read(self._device, 1 << 20))
                 except OSError:
                     return  # unmounted
+            if self._remembers and self._unanswered and _HEADER.unpack_from(self._unanswered[-1])[1] in _REMEMBERED:
+                self._serve(self._unanswered.pop())
             while self._unanswered and not self._dead:
                 self._serve(self._unanswered.pop(0))
 

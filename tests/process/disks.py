@@ -41,6 +41,35 @@ def loop_disk(point: Path, size_bytes: int) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def quota_disk(point: Path, size_bytes: int) -> Iterator[Path]:
+    """A btrfs in a file beside `point`, mounted there, that counts what a volume of it takes: that one is given.
+
+    Its limit, which is none at first, is root's, too: see `limit`.
+    """
+    image = point.with_name(point.name + ".image")
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    if _refused("mkfs.btrfs", "-q", str(image)):
+        raise NoDisk("There is no mkfs.btrfs here.")
+    with _mounted(["-o", "loop", str(image)], point):
+        volume = point / "volume"
+        if _refused("btrfs", "quota", "enable", str(point)) or _refused("btrfs", "subvolume", "create", str(volume)):
+            raise NoDisk("This machine's btrfs has no quotas.")
+        yield volume
+    image.unlink()
+
+
+def limit(volume: Path, limit_bytes: int | None) -> None:
+    """How much a volume of `quota_disk` may take beyond what it does by now."""
+    os.sync()
+    told = subprocess.run(["btrfs", "qgroup", "show", "--raw", "-f", str(volume)], capture_output=True, check=True)
+    name, taken, *_ = told.stdout.decode().splitlines()[-1].split()
+    most = "none" if limit_bytes is None else str(int(taken) + limit_bytes)
+    # Through the folder above, since what is at its limit does not take the command either.
+    subprocess.run(["btrfs", "qgroup", "limit", most, name, str(volume.parent)], capture_output=True, check=True)
+
+
+@contextlib.contextmanager
 def _mounted(options: list[str], point: Path) -> Iterator[None]:
     if os.geteuid() != 0:
         raise NoDisk("Mounting a file system takes root.")

@@ -13,27 +13,36 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.cli import paths
-from pyprocessor.errors import ExitCode, InputSilent
+from pyprocessor.cli.contact import Contact
+from pyprocessor.engine.system.filesystems import free_disk_bytes
+from pyprocessor.errors import ExitCode, InputSilent, OutputUnwritable
 from pyprocessor.models import JobState
 from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.dead_share import NoShare, Share, share
-from tests.process.runs import Recorder, has_begun, published, request, run_in_thread, states
+from tests.process.runs import Recorder, has_begun, published, request, rows, run, run_in_thread, states
 
 DEADLINE_SECONDS = 120.0
 
 
 @pytest.fixture
-def inputs(tmp_path: Path, make_clip) -> Iterator[Share]:  # type: ignore[no-untyped-def]
+def mounted(tmp_path: Path) -> Iterator[Share]:
+    """The folder `in` as a share shows it."""
+    (tmp_path / "in").mkdir()
+    try:
+        with share(tmp_path / "in", tmp_path / "share") as point:
+            yield point
+    except NoShare as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture
+def inputs(mounted: Share, tmp_path: Path, make_clip) -> Share:  # type: ignore[no-untyped-def]
     """Two clips that take a while, on a share."""
     for name in ("a.mp4", "b.mp4"):
         make_clip(tmp_path / "in" / name, seconds=12.0, size="1280x720", audio=None)
-    try:
-        with share(tmp_path / "in", tmp_path / "share") as mounted:
-            assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
-            yield mounted
-    except NoShare as why:
-        pytest.skip(str(why))
+    assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
+    return mounted
 
 
 def until(condition, what: str) -> None:  # type: ignore[no-untyped-def]
@@ -74,6 +83,34 @@ def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) 
     assert published(output) == {"a.mp4", "b.mp4"}
 
 
+@pytest.mark.parametrize(("unmount", "told"), [(False, "cannot be read any more"), (True, "has become empty")])
+def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
+    mounted: Share, tmp_path: Path, make_clip, unmount: bool, told: str
+) -> None:
+    """The run stops with a sentence and 75; nothing is charged, and once the share is back the next one does all."""
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"):
+        make_clip(tmp_path / "in" / name, seconds=4.0, size="320x180", audio=None)
+    output = tmp_path / "out"
+    lost: list[str] = []
+
+    def lose(name: str) -> None:
+        if not lost:
+            lost.append(name)
+            mounted.lose(unmount=unmount)
+
+    recorder = Recorder(on_started=lose)
+    result = run(request(mounted.point, output, input_device=mounted.point.stat().st_dev), recorder)
+    assert result.exit_code == ExitCode.TRY_AGAIN, recorder.notices
+    assert any(level == "error" and told in text and "same command again" in text for level, text in recorder.notices)
+    assert not [outcome for _, outcome, _ in recorder.outcomes if outcome.failure is not None]
+    assert {row.failed_runs for row in rows(output).values()} == {0}
+    mounted.lose(unmount=not unmount)
+    with share(tmp_path / "in", mounted.point) as again:
+        assert_plain(call("--input", again.point, "--output", output, "--profile", "fast"), 0)
+    assert published(output) == {"a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"}
+    assert {row.retries_charged for row in rows(output).values()} == {0}
+
+
 def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> None:
     """The scout waits for ever; the engine takes its readings meanwhile, gives up on it and says so."""
     inputs.die()
@@ -112,3 +149,26 @@ def test_a_share_that_is_dead_at_the_start(inputs: Share, monkeypatch: pytest.Mo
         inputs.return_to_life()
     assert paths.input_exists(bytes(inputs.point))
     assert not paths.input_exists(bytes(inputs.point / "none"))
+
+
+def test_an_output_that_falls_silent_is_told(mounted: Share, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folders are known, its journal cannot be opened: who asks after the run gets a sentence, and no silence."""
+    monkeypatch.setattr(paths, "ANSWER_SECONDS", 0.5)
+    (tmp_path / "in" / ".pyprocessor").mkdir()
+    (tmp_path / "in" / ".pyprocessor" / "journal.sqlite3").touch()
+    assert Contact(str(mounted.point)).output == bytes(mounted.point)
+    mounted.fall_silent()
+    try:
+        with pytest.raises(OutputUnwritable, match="has not answered"):
+            Contact(str(mounted.point))
+    finally:
+        mounted.return_to_life()
+    assert Contact(str(mounted.point)).output == bytes(mounted.point)
+
+
+def test_an_output_that_is_lost_is_no_defect(mounted: Share) -> None:
+    """Whoever looks for free space on it gets a sentence."""
+    assert free_disk_bytes(bytes(mounted.point)) >= 0
+    mounted.lose(unmount=False)
+    with pytest.raises(OutputUnwritable, match="cannot be reached; see that it is mounted"):
+        free_disk_bytes(bytes(mounted.point))

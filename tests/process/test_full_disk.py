@@ -22,7 +22,7 @@ from pyprocessor.models import JobState, Profile, ThrottlingSettings
 from pyprocessor.profiles import load
 from pyprocessor.publish.refusals import refusal
 from tests.acceptance.command import assert_plain, begin, call
-from tests.process.disks import MIB, fill, loop_disk
+from tests.process.disks import MIB, fill, limit, loop_disk, quota_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
 from tests.process.skips import disk_or_skip
 
@@ -232,7 +232,48 @@ def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip)
     nothing_charged(output)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """A folder that a quota can be set on, of a btrfs."""
+    with disk_or_skip(tmp_path / "disk", 160 * MIB, quota_disk) as counted:
+        yield counted
+
+
+@pytest.mark.parametrize("left_bytes", [1500 << 10, 500 << 10, 150 << 10])
+def test_a_quota_that_is_used_up(inputs: Path, volume: Path, left_bytes: int) -> None:
+    """Whether ffmpeg, the journal or a receipt meets it first: 74, the quota is named, and nobody dies of it."""
+    output = volume / "out"
+    limit(volume, left_bytes)
+    assert_plain(call(*job(inputs, output)), 74, "quota", "run the same command again")
+    assert JobState.FAILED not in states(output).values()
+    limit(volume, None)
+    assert_plain(call(*job(inputs, output)), 0)
+    assert len(published(output)) == 4
+    nothing_charged(output)
+    assert partials(output) == []
+
+
+@pytest.mark.parametrize("left_bytes", [0, 64 << 10, 256 << 10, 1 << 20])
+def test_a_quota_that_is_used_up_by_others(inputs: Path, volume: Path, left_bytes: int) -> None:
+    """What is left goes while files are worked on."""
+    output = volume / "out"
+    limited: list[int] = []
+
+    def crowd(_: str) -> None:
+        if not limited:
+            limited.append(left_bytes)
+            limit(volume, left_bytes)
+
+    stop_and_go_on(inputs, output, Recorder(on_started=crowd))
+    limit(volume, None)
+    recorder = Recorder()
+    assert run(request(inputs, output, profile=careless()), recorder).exit_code == ExitCode.OK, recorder.notices
+    assert len(published(output)) == 4
+    nothing_charged(output)
+    assert partials(output) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOTCONN, errno.ESTALE])
 def test_a_quota_is_a_full_disk(number: int) -> None:
     """All that concerns the disk as a whole stops the run, whoever of us met it."""
     error = OSError(number, os.strerror(number))

@@ -9,7 +9,7 @@ journal that lives there.
 from __future__ import annotations
 
 from pyprocessor.engine.system.cgroups import core_count
-from pyprocessor.engine.system.filesystems import NETWORK_FILE_SYSTEMS, network_filesystem
+from pyprocessor.engine.system.filesystems import NETWORK_FILE_SYSTEMS, network_filesystem, shares_memory
 from pyprocessor.engine.system.processes import (
     be_polite,
     bounded_memory,
@@ -31,6 +31,7 @@ __all__ = [
     "kill_group",
     "network_filesystem",
     "process_identity",
+    "shares_memory",
     "socket_address",
     "wait_gone",
 ]

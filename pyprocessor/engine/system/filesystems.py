@@ -11,6 +11,7 @@ from typing import NamedTuple
 import psutil
 
 from pyprocessor.engine.system.kernel import read
+from pyprocessor.publish.refusals import unwritable
 
 _NETWORK_FILE_SYSTEMS = """
     9p acfs afp afpfs afs beegfs ceph cifs coda davfs fuse.ceph fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.goofys
@@ -19,6 +20,9 @@ _NETWORK_FILE_SYSTEMS = """
 """
 NETWORK_FILE_SYSTEMS = frozenset(_NETWORK_FILE_SYSTEMS.split())
 """Types on which SQLite's shared memory file, and with it its write-ahead log, cannot be relied on."""
+COPY_ON_WRITE_FILE_SYSTEMS = frozenset({"bcachefs", "btrfs", "nilfs2"})
+"""Types that take new room whenever memory that shows a file is written to: where there is none, at the limit of a
+quota or on a full disk, they end the process by SIGBUS. SQLite's shared memory file is such memory."""
 
 
 def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
@@ -27,6 +31,13 @@ def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
     if sys.platform == "win32":
         return os.fsdecode(real).startswith("\\\\")
     return _file_system_type(real, proc).lower() in NETWORK_FILE_SYSTEMS
+
+
+def shares_memory(path: bytes, *, proc: str = "/proc") -> bool:
+    """Whether a file of this folder can be memory that processes share, whatever becomes of the disk."""
+    if network_filesystem(path, proc=proc):
+        return False
+    return sys.platform == "win32" or _file_system_type(os.path.realpath(path), proc) not in COPY_ON_WRITE_FILE_SYSTEMS
 
 
 def _file_system_type(path: bytes, proc: str) -> str:
@@ -69,7 +80,17 @@ def _unescaped(field: bytes) -> bytes:
 
 
 def free_disk_bytes(folder: bytes) -> int:
-    """What may still be written into the folder, or where it does not exist yet, into the nearest that does."""
-    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
-        folder = os.path.dirname(folder)
-    return shutil.disk_usage(folder or b".").free
+    """What may still be written into the folder, or where it does not exist yet, into the nearest that does.
+
+    Raises OutputUnwritable where its file system is lost.
+    """
+    while True:
+        try:
+            return shutil.disk_usage(folder or b".").free
+        except (FileNotFoundError, NotADirectoryError) as error:
+            above = os.path.dirname(folder)
+            if above == folder:
+                raise unwritable(error, folder, "cannot be used any more") from error
+            folder = above
+        except OSError as error:
+            raise unwritable(error, folder, "cannot be used any more") from error

@@ -1,0 +1,62 @@
+"""Whether it is the input that is gone, and not one file of it: its share was unmounted, or its server lost.
+
+Asked by those who may wait for the input's disk: batch processes and the scout.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pyprocessor.models import Source, display
+
+_UNREACHABLE = frozenset(
+    {
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ETIMEDOUT,
+        errno.ECONNABORTED,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.ESHUTDOWN,
+    }
+)
+"""What no damage to a disk is answered by."""
+
+
+def absent(source: Source, device: int | None) -> str | None:
+    """Why nothing can be had from where this source lies, as a sentence; None where what is wrong is its own.
+
+    An input that has become empty, and is on another file system than before (`device`, where that is known), is what
+    is left of a folder once the share on it is unmounted. One folder below it that is gone or cannot be read concerns
+    the files in it alone.
+    """
+    root, folder = root_of(source), os.path.dirname(source.path)
+    try:
+        with os.scandir(root) as entries:
+            emptied = next(entries, None) is None and device not in (None, os.stat(root).st_dev)
+    except FileNotFoundError:
+        return f"The input {display(root)} is no longer there."
+    except OSError as error:
+        if error.errno in _UNREACHABLE or error.errno == errno.EIO:
+            return f"The input {display(root)} cannot be read any more: {error.strerror}."
+        return None
+    if emptied:
+        return f"The input {display(root)} has become empty, as if something were not mounted."
+    try:
+        os.stat(folder)
+    except OSError as error:
+        if error.errno in _UNREACHABLE:
+            return f"The folder {display(folder)} of the input cannot be reached any more: {error.strerror}."
+    return None
+
+
+def root_of(source: Source) -> bytes:
+    """The folder that the source's relative path begins in."""
+    return source.path.removesuffix(source.relative).rstrip(b"/") or b"/"
