@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,11 @@ DEADLINE_SECONDS = 240.0
 # How long an example takes, or is made, tells how busy the machine is and nothing of the code.
 settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
 settings.load_profile("any machine")
+
+# A shell that starts the tests in the background, or nohup, has signals ignored; the runs under test inherit that.
+for _name, _default in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), _default)
 
 
 class ClipMaker(Protocol):

@@ -16,6 +16,7 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import JobState, Outcome, OutcomeKind, Profile, RunSnapshot
 from pyprocessor.profiles import load
+from pyprocessor.publish.durable import TEMPORARY_PREFIX
 
 
 @dataclass
@@ -108,7 +109,8 @@ def published(output: Path) -> set[str]:
 def has_begun(partials: Path) -> bool:
     """Whether an unfinished output with something in it lies in this folder, which may not be there yet."""
     with contextlib.suppress(FileNotFoundError):  # the folder, or a file that is published or removed just now
-        return any(path.stat().st_size for path in partials.iterdir())
+        prefix = os.fsdecode(TEMPORARY_PREFIX)  # of the file by which a run sees, at its start, that it may write there
+        return any(path.stat().st_size for path in partials.iterdir() if not path.name.startswith(prefix))
     return False
 
 

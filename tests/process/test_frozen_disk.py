@@ -17,7 +17,7 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.disks import MIB, frozen, loop_disk
-from tests.process.runs import partials, published, states
+from tests.process.runs import has_begun, partials, published, states
 from tests.process.skips import disk_or_skip
 
 DEADLINE_SECONDS = 120.0
@@ -107,8 +107,7 @@ def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
 
 def writes(output: Path) -> bool:
     """Whether an ffmpeg of the run writes by now."""
-    folder = output / ".pyprocessor" / "partial"
-    return folder.is_dir() and any(path.stat().st_size for path in folder.iterdir())
+    return has_begun(output / ".pyprocessor" / "partial")
 
 
 def status(output: Path) -> dict[str, object]:
