@@ -11,7 +11,7 @@ import click
 from pyprocessor.cli.contact import Contact
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.engine.protocol import Request, Verb
-from pyprocessor.errors import ExitCode, OutputBusy
+from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.report import standing
 
@@ -54,5 +54,8 @@ def _last_text(contact: Contact, run: RunRow | None, counts: Counts, *, lives: b
 def _journaled(contact: Contact) -> tuple[RunRow | None, Counts, bool]:
     """The run to tell of, how many files are in which state, and whether that run's engine lives."""
     living = contact.living()
-    with contact.journal() as journal:
-        return living or journal.last_run(), journal.counts(), living is not None
+    try:
+        with contact.journal() as journal:
+            return living or journal.last_run(), journal.counts(), living is not None
+    except NoJournal:
+        return None, Counts(), False
