@@ -63,6 +63,7 @@ from pyprocessor.engine.watching import Watching
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, ProcessIdentity, Standing, Usage, display
+from pyprocessor.publish.partials import Anchor
 from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder, refuse_planted
 from pyprocessor.tasks.registry import task
 
@@ -164,7 +165,7 @@ class _Run:
     ) -> None:
         self._request = request
         self._listener = listener
-        self._folder = folder
+        self._partials = Anchor.of(folder.partials)
         self._held = held
         self._journal = journal
         self._began = time.monotonic()
@@ -206,7 +207,7 @@ class _Run:
         self._end_by = math.inf
         self._disk_trouble = False
         self._ended_as = ExitCode.INTERNAL
-        self._deaths = Deaths(request, folder, journal, self._ledger, self._dispatch, self._watch)
+        self._deaths = Deaths(request, self._partials, journal, self._ledger, self._dispatch, self._watch)
         self._schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
         self._phase = Phase.OPEN
         self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
@@ -267,7 +268,7 @@ class _Run:
             process.child.kill()
             for active in process.jobs.values():
                 if active.prepared is not None and active.state is JobState.RUNNING:
-                    drop_partial(self._folder, active.prepared.item.partial)  # where the disk is full, room is needed
+                    drop_partial(self._partials, active.prepared.item.partial)  # where the disk is full, room is needed
         self._note(self._calibration.keep())
         tally = self._tally
         self._steering.close()

@@ -21,7 +21,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow, Made
 from pyprocessor.models import JobState, Outcome, OutcomeKind, ProcessIdentity, display
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import OutputSeal, discard, partial_name, sweep_partials
+from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.publish.state_folder import StateFolder
@@ -164,10 +164,11 @@ def _damaged_lines(receipts: Receipts, folder: StateFolder) -> list[Note]:
     return [Note(told, "warning")]
 
 
-def drop_partial(folder: StateFolder, name: str) -> None:
+def drop_partial(partials: Anchor, name: str) -> None:
     """Remove what a dead process left unfinished under this temporary name; where that fails, the next run does it."""
     with contextlib.suppress(PublishError):
-        discard(os.path.join(folder.partials, name.encode("ascii")))
+        partials.check()
+        discard(os.path.join(partials.path, name.encode("ascii")))
 
 
 def was_published(output_root: bytes, row: JobRow) -> bool:
