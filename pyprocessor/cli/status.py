@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 
 import click
 
@@ -33,7 +32,7 @@ def status(session: Session, output: str, as_json: bool) -> int:
         raise OutputBusy(answer.text)
     if answer is not None and answer.standing is not None:
         width = max(LEAST_WIDTH, shutil.get_terminal_size((80, 24)).columns)
-        document, text = standing.document(answer.standing), standing.text(answer.standing, time.time(), width=width)
+        document, text = standing.document(answer.standing), standing.text(answer.standing, width=width)
         code = ExitCode.OK
     else:
         run, counts, lives = _journaled(contact)
