@@ -52,7 +52,7 @@ from pyprocessor.engine.messages import (
 from pyprocessor.engine.opening import marking_damage, open_journal
 from pyprocessor.engine.outlook import Outlook
 from pyprocessor.engine.pool import Active, BatchProcess
-from pyprocessor.engine.recovery import begin_run, drop_partial, recover, refuse_if_busy, set_aside
+from pyprocessor.engine.recovery import begin_run, drop_partial, may_replace, recover, refuse_if_busy, set_aside
 from pyprocessor.engine.schedule import Phase, Schedule
 from pyprocessor.engine.silence import Silence
 from pyprocessor.engine.steering import Steering
@@ -461,7 +461,7 @@ class _Run:
             case Verified(job_id, facts):
                 active = process.jobs[job_id]
                 self._ledger.granted(active, facts)
-                self._grants.append((process, Grant(job_id, active.replace)))
+                self._grants.append((process, Grant(job_id, self._may_replace(job_id))))
             case Published(job_id, facts, usage):
                 active = process.let_go(job_id)
                 self._ledger.published(active, facts, usage)
@@ -473,6 +473,11 @@ class _Run:
                     self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
             case Alive() | Closed():
                 pass  # that it was said is all; the end-of-file that follows a farewell is the end, with or without it
+
+    def _may_replace(self, job_id: str) -> bool:
+        row = self._journal.job(job_id)
+        assert row is not None
+        return self._request.overwrite or may_replace(self._journal, self._request.output, row)
 
     def _learn(self, active: Active, facts: OutputFacts, usage: Usage) -> None:
         if active.prepared is not None:

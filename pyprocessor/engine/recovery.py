@@ -178,6 +178,15 @@ def was_published(output_root: bytes, row: JobRow) -> bool:
     return granted is not None and final == (granted.size_bytes, granted.mtime_ns)
 
 
+def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
+    """Whether what lies under the final name is a run's work, as it was made. It was when the job was planned, but that
+    may be hours ago, and a user may have put a file of theirs there since."""
+    lies = existing_output(os.path.join(output_root, row.output))
+    made = journal.made(row.output)
+    known = (row.produced, made.facts if made is not None else None)
+    return any(facts is not None and lies == (facts.size_bytes, facts.mtime_ns) for facts in known)
+
+
 def _settle(journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow) -> str:
     granted = row.granted
     attempt_id = row.attempt_id
@@ -192,7 +201,7 @@ def _settle(journal: Journal, folder: StateFolder, output_root: bytes, row: JobR
                 partial,
                 final,
                 seal=OutputSeal(granted.size_bytes, granted.mtime_ns),
-                replace=row.produced is not None,
+                replace=may_replace(journal, output_root, row),
                 bounds=Bounds(output_root, row.source),
             )
         except PublishError as error:

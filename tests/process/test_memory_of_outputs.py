@@ -216,6 +216,26 @@ def test_a_journal_that_is_removed_ends_the_run(inputs: Path, tmp_path: Path, ma
     assert len(recorder.starts) < 4
 
 
+def test_a_file_that_a_user_puts_in_an_outputs_place_meanwhile_is_theirs(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """The output that lay there when the run began might be replaced; what lies there at its end may not."""
+    source, output = tmp_path / "in" / "a.mov", tmp_path / "out"
+    make_clip(source)
+    run(request(source.parent, output))
+    make_clip(source, seconds=3.0)
+
+    def put(_: str) -> None:
+        (output / "a.mp4").unlink()
+        (output / "a.mp4").write_text("a user's")
+
+    recorder = Recorder(on_started=put)
+    assert run(request(source.parent, output), recorder).exit_code == ExitCode.SOME_FAILED
+    assert (output / "a.mp4").read_text() == "a user's"
+    ((_, outcome, _),) = recorder.outcomes
+    assert outcome.failure is FailureKind.PERMISSION
+    assert "is not ours lies there" in outcome.reason
+    assert partials(output) == []
+
+
 def test_what_takes_the_place_of_the_output_is_left_alone(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Another run may work there by now, with the same names for what is unfinished."""
     make_clip(tmp_path / "in" / "a.mov", seconds=10.0, size="640x360", audio=None)
