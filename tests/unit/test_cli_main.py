@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -142,6 +143,16 @@ def test_errors_become_exit_codes(
     assert "Traceback" not in said.err
     if str(error):
         assert str(error) in said.err
+
+
+def test_a_limit_on_open_files_is_no_defect(capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The sentence says what to raise; other errors of the system that nobody foresaw stay defects."""
+    words = ["--input", str(tmp_path / "none"), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr("pyprocessor.cli.run.run", raising(OSError(errno.EMFILE, "Too many open files")))
+    assert main(words) == ExitCode.TRY_AGAIN
+    assert "ulimit -n" in capsys.readouterr().err
+    monkeypatch.setattr("pyprocessor.cli.run.run", raising(OSError(errno.EXDEV, "Cross-device link")))
+    assert main(words) == ExitCode.INTERNAL
 
 
 def test_a_defect_leaves_its_traceback_in_the_logs(
