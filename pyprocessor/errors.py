@@ -89,6 +89,12 @@ class JournalError(PyprocessorError):
     exit_code = ExitCode.OUTPUT_UNWRITABLE
 
 
+class NoJournal(JournalError):
+    """There is no journal, or only the beginnings of one: no run has got as far as to be remembered."""
+
+    exit_code = ExitCode.USAGE
+
+
 class JournalDamaged(JournalError):
     """What the journal's file holds is no journal, or no longer one: it can only be rebuilt."""
 

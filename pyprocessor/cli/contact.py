@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -10,8 +11,7 @@ from pyprocessor.cli.paths import output_of_a_run
 from pyprocessor.engine.caller import Unanswered, ask
 from pyprocessor.engine.protocol import Answer, Request
 from pyprocessor.engine.system import is_alive
-from pyprocessor.errors import UsageError
-from pyprocessor.journal.database import is_there
+from pyprocessor.errors import NoJournal, UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import RunRow
 from pyprocessor.models import display
@@ -29,7 +29,7 @@ class Contact:
         self.output = output_of_a_run(given)
         self.folder = state_folder(self.output).path
         self.shown = display(self.output)
-        if not os.path.isdir(self.folder) or not is_there(self.folder):
+        if not os.path.isdir(self.folder):
             raise UsageError(f"{self.shown} holds no journal; name the --output folder of a run.")
 
     def ask(self, request: Request) -> Answer | None:
@@ -45,15 +45,15 @@ class Contact:
         return None
 
     def living(self) -> RunRow | None:
-        """The run whose engine lives, by the journal's pid and start time."""
-        with self.journal() as journal:
+        """The run whose engine lives, by the journal's pid and start time; where there is no journal, nobody knows."""
+        with contextlib.suppress(NoJournal), self.journal() as journal:
             for run in journal.open_runs():
                 if is_alive(run.engine):
                     return run
         return None
 
     def journal(self) -> JournalReader:
-        """The journal, to be closed by the caller."""
+        """The journal, to be closed by the caller. Raises `NoJournal`: it was removed, or a first run has not begun."""
         return JournalReader.read_only(self.folder)
 
     def told(self, run: RunRow, kind: str) -> bool:

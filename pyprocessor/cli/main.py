@@ -5,6 +5,7 @@ Imports click and nothing heavy, so that `--help` answers at once; each command'
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -33,6 +34,12 @@ _COMMANDS = {
     "report": ("pyprocessor.cli.report", "report", "Sum up the last run of an output folder."),
 }
 """Name: module, attribute, help. The help stands here so that listing the commands imports none of them."""
+
+
+_TOO_FEW_FILES = (
+    "The system lets this program open no more files. Raise the limit (`ulimit -n`, LimitNOFILE= in a systemd unit) or "
+    "run fewer at once (--jobs), and run the same command again."
+)
 
 
 class LazyGroup(click.Group):
@@ -110,6 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         silence_output()
         return ExitCode.OK
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return session.fail(_TOO_FEW_FILES, ExitCode.TRY_AGAIN)
+        return session.fail(_crash(error, session), ExitCode.INTERNAL)
     except Exception as error:  # noqa: BLE001 - the outermost place: nobody above could turn it into a sentence
         return session.fail(_crash(error, session), ExitCode.INTERNAL)
 

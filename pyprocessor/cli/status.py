@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 
 import click
 
 from pyprocessor.cli.contact import Contact
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.engine.protocol import Request, Verb
-from pyprocessor.errors import ExitCode, OutputBusy
+from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.report import standing
 
@@ -33,7 +32,7 @@ def status(session: Session, output: str, as_json: bool) -> int:
         raise OutputBusy(answer.text)
     if answer is not None and answer.standing is not None:
         width = max(LEAST_WIDTH, shutil.get_terminal_size((80, 24)).columns)
-        document, text = standing.document(answer.standing), standing.text(answer.standing, time.time(), width=width)
+        document, text = standing.document(answer.standing), standing.text(answer.standing, width=width)
         code = ExitCode.OK
     else:
         run, counts, lives = _journaled(contact)
@@ -54,5 +53,8 @@ def _last_text(contact: Contact, run: RunRow | None, counts: Counts, *, lives: b
 def _journaled(contact: Contact) -> tuple[RunRow | None, Counts, bool]:
     """The run to tell of, how many files are in which state, and whether that run's engine lives."""
     living = contact.living()
-    with contact.journal() as journal:
-        return living or journal.last_run(), journal.counts(), living is not None
+    try:
+        with contact.journal() as journal:
+            return living or journal.last_run(), journal.counts(), living is not None
+    except NoJournal:
+        return None, Counts(), False

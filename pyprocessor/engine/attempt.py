@@ -16,7 +16,7 @@ from pyprocessor.errors import PublishError
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.models import OutputFacts, Usage
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import OutputSeal, discard, persist_intent, seal
+from pyprocessor.publish.partials import Anchor, OutputSeal, discard, persist_intent, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.recipes.growth import output_limit_bytes
@@ -26,9 +26,13 @@ from pyprocessor.tasks.registry import task
 
 @dataclass(slots=True)
 class Attempt:
-    """One job being done. `facts` are those of the output, once it is verified."""
+    """One job being done. `facts` are those of the output, once it is verified.
+
+    `anchor` is the partials folder that the output is made in.
+    """
 
     item: WorkItem
+    anchor: Anchor
     work: Work
     steps: Generator[Step, Finished, OutputFacts]
     began: float
@@ -44,10 +48,10 @@ class Attempt:
     transcript: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, item: WorkItem, setup: WorkerSetup) -> Attempt:
+    def begin(cls, item: WorkItem, setup: WorkerSetup, anchor: Anchor) -> Attempt:
         """An attempt whose task has not made a step yet."""
         work = Work(item.job_id, item.source, item.media, setup.profile, item.threads, setup.partials, item.partial)
-        return cls(item, work, task(item.task).run(work), time.monotonic())
+        return cls(item, anchor, work, task(item.task).run(work), time.monotonic())
 
     def ffmpeg_ended(self, finished: Finished) -> None:
         """Take in what its ffmpeg took and said."""
@@ -84,6 +88,7 @@ class Attempt:
         """Give the sealed output its name: intent and receipt first, each on the disk. Returns its facts under it."""
         facts, item = self.facts, self.item
         assert facts is not None
+        self.anchor.check()
         persist_intent(setup.journal_log)
         receipts.append(
             Receipt(
@@ -107,4 +112,5 @@ class Attempt:
     def discard(self) -> None:
         """Remove what it made so far; where that is refused, the next run tries again and tells."""
         with contextlib.suppress(PublishError):
+            self.anchor.check()
             discard(self.work.partial_path)

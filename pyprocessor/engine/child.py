@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver, resource_tracker, spawn, util
@@ -23,7 +24,7 @@ from typing import Any
 
 from pyprocessor.engine.system import is_alive, kill_group, process_identity
 from pyprocessor.errors import ChildUnstartable
-from pyprocessor.models import ProcessIdentity
+from pyprocessor.models import ProcessIdentity, display
 from pyprocessor.publish.scratch import PREFIX, forget_process, make_scratch, note_process, sweep_scratch
 
 PRELOADED = (
@@ -40,6 +41,8 @@ PRELOADED = (
 NAME_PREFIX = "pyprocessor-"
 LONGEST_SOCKET_FOLDER = 80
 """Bytes: a socket's path has 107 at most on Linux, 103 on macOS."""
+LONGEST_TEMPORARY_FOLDER = 75
+"""Bytes: in longer ones multiprocessing finds no room for its socket either, `/pymp-.../listener-...` of 32 bytes."""
 START_TRIES = 5
 FIRST_PAUSE_SECONDS = 0.05
 """Doubled after each try: together 0.75 s, in which a forkserver that was killed is back."""
@@ -55,7 +58,7 @@ def start_method() -> str:
 
 
 def context(method: str | None = None) -> BaseContext:
-    """The multiprocessing context for all our processes."""
+    """The multiprocessing context for all our processes. Raises `ChildUnstartable` where there can be none."""
     chosen = multiprocessing.get_context(method or start_method())
     _spare_the_main_module()
     if sys.platform != "win32" and chosen.get_start_method() != "fork":  # a fork would hold the lock, too
@@ -66,7 +69,10 @@ def context(method: str | None = None) -> BaseContext:
 
 
 def warm_up() -> None:
-    """Have the process that starts ours begin with its imports (0.2 s of CPU time) while this one does its own."""
+    """Have the process that starts ours begin with its imports (0.2 s of CPU time) while this one does its own.
+
+    Raises `ChildUnstartable` where its socket has no place.
+    """
     if context().get_start_method() == "forkserver":
         forkserver.ensure_running()
 
@@ -97,6 +103,7 @@ def _have_scratch() -> None:
     known: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     if known.get("tempdir") is not None:
         return
+    _check_temporary_folder()
     sweep_scratch(_end_left_behind)
     try:
         scratch = make_scratch()
@@ -107,6 +114,23 @@ def _have_scratch() -> None:
         return
     known["tempdir"] = scratch.path
     util.Finalize(None, scratch.remove, exitpriority=-100)
+
+
+def _check_temporary_folder() -> None:
+    """Raise `ChildUnstartable` where the system's temporary files have no place, or one too deep for a socket."""
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError:
+        raise ChildUnstartable(
+            "No process could be started: no folder for temporary files can be written, neither the system's nor the "
+            "current one. Set TMPDIR to one that can, and run the same command again."
+        ) from None
+    if len(os.fsencode(folder)) > LONGEST_TEMPORARY_FOLDER:
+        raise ChildUnstartable(
+            f"No process could be started: the path of the folder for temporary files, {display(os.fsencode(folder))}, "
+            f"is too long for a socket in it. Set TMPDIR to one of {LONGEST_TEMPORARY_FOLDER} bytes at most, and run "
+            "the same command again."
+        )
 
 
 def _end_left_behind(process: ProcessIdentity) -> None:

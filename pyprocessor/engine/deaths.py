@@ -22,7 +22,7 @@ from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ChildUnstartable, FailureKind
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutcomeKind
-from pyprocessor.publish.state_folder import StateFolder
+from pyprocessor.publish.partials import Anchor
 
 STILLBORN_AT_MOST = 10
 """Batch processes in a row that end before they begin a file: more will not help."""
@@ -34,14 +34,14 @@ class Deaths:
     def __init__(
         self,
         request: RunRequest,
-        folder: StateFolder,
+        partials: Anchor,
         journal: Journal,
         ledger: Ledger,
         dispatch: Dispatch,
         watch: Watch,
     ) -> None:
         self._request = request
-        self._folder = folder
+        self._partials = partials
         self._journal = journal
         self._ledger = ledger
         self._dispatch = dispatch
@@ -76,7 +76,7 @@ class Deaths:
         for active in tuple(process.jobs.values()):
             process.let_go(active.job_id)
             if active.prepared is not None:
-                drop_partial(self._folder, active.prepared.item.partial)
+                drop_partial(self._partials, active.prepared.item.partial)
             if active in running and silent:
                 reason = f"{active.name}: the process working on it did not answer any more and was ended."
                 again = self._ledger.ended(active, Outcome(OutcomeKind.FAILED, reason, FailureKind.STALL), None)

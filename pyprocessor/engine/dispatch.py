@@ -285,7 +285,6 @@ class Dispatch:
                     crashes=row.crashes,
                     retries=row.retries_charged,
                     sheds=row.sheds,
-                    replace=self._request.overwrite or row.produced is not None,
                     alone=self._alone,
                 )
             )

@@ -182,9 +182,13 @@ class Hooks:
                 break
             time.sleep(_LOOK_SECONDS)
         left = len(self._waiting) + len(self._running) + self._dropped
+        for running in self._running:
+            self._read(running)
+            self._log(running, "did not end before the run")
         self.abandon()
         if left:
-            self._tell("warning", f"The run ended before its hooks did: {left} calls were not made or not finished.")
+            calls = "1 call was" if left == 1 else f"{left} calls were"
+            self._tell("warning", f"The run ended before its hooks did: {calls} not made or not finished.")
 
     def abandon(self) -> None:
         """End what runs and forget what waits."""
@@ -237,12 +241,15 @@ class Hooks:
             problem = f"ended with exit code {code}"
         self._read(running)
         self._kill(running)  # also what it left behind in its group
-        said = running.said.decode("utf-8", "backslashreplace").strip()
-        if said or problem is not None:
-            write_hooks_log(self._logs, f"{call.hook} for {call.about} {problem or 'succeeded'}", said)
+        if running.said.strip() or problem is not None:
+            self._log(running, problem or "succeeded")
         if problem is not None:
             log = display(os.path.join(self._logs, HOOKS_LOG_NAME))
             self._tell("warning", f"The hook {call.hook} for {call.about} {problem}; what it said is in {log}.")
+
+    def _log(self, running: _Running, how: str) -> None:
+        said = running.said.decode("utf-8", "backslashreplace").strip()
+        write_hooks_log(self._logs, f"{running.call.hook} for {running.call.about} {how}", said)
 
     def _kill(self, running: _Running) -> None:
         kill_group(running.identity, None if os.name == "nt" else signal.SIGKILL)

@@ -54,7 +54,7 @@ from pyprocessor.engine.messages import (
 from pyprocessor.engine.opening import marking_damage, open_journal
 from pyprocessor.engine.outlook import Outlook
 from pyprocessor.engine.pool import Active, BatchProcess
-from pyprocessor.engine.recovery import begin_run, drop_partial, recover, refuse_if_busy, set_aside
+from pyprocessor.engine.recovery import begin_run, drop_partial, may_replace, recover, refuse_if_busy, set_aside
 from pyprocessor.engine.schedule import Phase, Schedule
 from pyprocessor.engine.silence import Silence
 from pyprocessor.engine.steering import Steering
@@ -65,6 +65,7 @@ from pyprocessor.engine.watching import Watching
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, ProcessIdentity, Standing, Usage, display
+from pyprocessor.publish.partials import Anchor
 from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder, refuse_planted
 from pyprocessor.tasks.registry import task
 
@@ -165,7 +166,7 @@ class _Run:
     ) -> None:
         self._request = request
         self._listener = listener
-        self._folder = folder
+        self._partials = Anchor.of(folder.partials)
         self._held = held
         self._journal = journal
         self._began = time.monotonic()
@@ -208,7 +209,7 @@ class _Run:
         self._disk_trouble = False
         self._input_lost = False
         self._ended_as = ExitCode.INTERNAL
-        self._deaths = Deaths(request, folder, journal, self._ledger, self._dispatch, self._watch)
+        self._deaths = Deaths(request, self._partials, journal, self._ledger, self._dispatch, self._watch)
         self._schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
         self._phase = Phase.OPEN
         self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
@@ -269,7 +270,7 @@ class _Run:
             process.child.kill()
             for active in process.jobs.values():
                 if active.prepared is not None and active.state is JobState.RUNNING:
-                    drop_partial(self._folder, active.prepared.item.partial)  # where the disk is full, room is needed
+                    drop_partial(self._partials, active.prepared.item.partial)  # where the disk is full, room is needed
         self._note(self._calibration.keep())
         tally = self._tally
         self._steering.close()
@@ -480,7 +481,7 @@ class _Run:
             case Verified(job_id, facts):
                 active = process.jobs[job_id]
                 self._ledger.granted(active, facts)
-                self._grants.append((process, Grant(job_id, active.replace)))
+                self._grants.append((process, Grant(job_id, self._may_replace(job_id))))
             case Published(job_id, facts, usage):
                 active = process.let_go(job_id)
                 self._ledger.published(active, facts, usage)
@@ -494,6 +495,11 @@ class _Run:
                 self._input_away(reason, now)
             case Alive() | Closed():
                 pass  # that it was said is all; the end-of-file that follows a farewell is the end, with or without it
+
+    def _may_replace(self, job_id: str) -> bool:
+        row = self._journal.job(job_id)
+        assert row is not None
+        return self._request.overwrite or may_replace(self._journal, self._request.output, row)
 
     def _learn(self, active: Active, facts: OutputFacts, usage: Usage) -> None:
         if active.prepared is not None:

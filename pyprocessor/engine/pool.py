@@ -47,8 +47,8 @@ class Prepared:
 
 @dataclass(slots=True)
 class Active:
-    """A job that a batch process holds, with the `threads` its ffmpeg gets. `replace` says that its publish may take
-    the place of an existing file, and `alone` that nothing is to run beside it.
+    """A job that a batch process holds, with the `threads` its ffmpeg gets. `alone` says that nothing is to run
+    beside it.
 
     From when it is about to be sent, `predicted` (for its threads) is known, and `need_bytes` is the memory it is
     reckoned with: the prediction with its margin, `likely_bytes` being more where others of its kind have turned out to
@@ -63,7 +63,6 @@ class Active:
     crashes: int
     retries: int
     sheds: int
-    replace: bool
     alone: bool = False
     state: JobState = JobState.ASSIGNED
     attempt_id: int | None = None

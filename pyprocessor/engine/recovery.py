@@ -21,7 +21,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow, Made
 from pyprocessor.models import JobState, Outcome, OutcomeKind, ProcessIdentity, display
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import OutputSeal, discard, partial_name, sweep_partials
+from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.publish.state_folder import StateFolder
@@ -164,10 +164,11 @@ def _damaged_lines(receipts: Receipts, folder: StateFolder) -> list[Note]:
     return [Note(told, "warning")]
 
 
-def drop_partial(folder: StateFolder, name: str) -> None:
+def drop_partial(partials: Anchor, name: str) -> None:
     """Remove what a dead process left unfinished under this temporary name; where that fails, the next run does it."""
     with contextlib.suppress(PublishError):
-        discard(os.path.join(folder.partials, name.encode("ascii")))
+        partials.check()
+        discard(os.path.join(partials.path, name.encode("ascii")))
 
 
 def was_published(output_root: bytes, row: JobRow) -> bool:
@@ -175,6 +176,15 @@ def was_published(output_root: bytes, row: JobRow) -> bool:
     granted = row.granted
     final = existing_output(os.path.join(output_root, row.output))
     return granted is not None and final == (granted.size_bytes, granted.mtime_ns)
+
+
+def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
+    """Whether what lies under the final name is a run's work, as it was made. It was when the job was planned, but that
+    may be hours ago, and a user may have put a file of theirs there since."""
+    lies = existing_output(os.path.join(output_root, row.output))
+    made = journal.made(row.output)
+    known = (row.produced, made.facts if made is not None else None)
+    return any(facts is not None and lies == (facts.size_bytes, facts.mtime_ns) for facts in known)
 
 
 def _settle(journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow) -> str:
@@ -191,7 +201,7 @@ def _settle(journal: Journal, folder: StateFolder, output_root: bytes, row: JobR
                 partial,
                 final,
                 seal=OutputSeal(granted.size_bytes, granted.mtime_ns),
-                replace=row.produced is not None,
+                replace=may_replace(journal, output_root, row),
                 bounds=Bounds(output_root, row.source),
             )
         except PublishError as error:

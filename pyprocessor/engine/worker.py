@@ -61,6 +61,7 @@ from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.models import Outcome, OutcomeKind, OutputFacts
+from pyprocessor.publish.partials import Anchor
 from pyprocessor.publish.receipts import ReceiptWriter
 from pyprocessor.publish.state_folder import write_refused
 from pyprocessor.tasks.base import Step
@@ -123,6 +124,7 @@ class _Worker:
     def __init__(self, connection: Connection, setup: WorkerSetup) -> None:
         self._connection = connection
         self._setup = setup
+        self._anchor = Anchor.of(setup.partials)
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
         self._waiting: deque[WorkItem] = deque()
@@ -244,7 +246,7 @@ class _Worker:
 
     def _start(self, item: WorkItem) -> None:
         self._connection.send(Started(item.job_id))
-        self._advance(Attempt.begin(item, self._setup), None)
+        self._advance(Attempt.begin(item, self._setup, self._anchor), None)
 
     def _resume(self, attempt: Attempt, finished: Finished) -> None:
         attempt.killed = finished.killed
@@ -261,6 +263,8 @@ class _Worker:
         self._guarded(attempt, partial(self._go_on, attempt, finished))
 
     def _go_on(self, attempt: Attempt, finished: Finished | None) -> None:
+        if finished is not None:
+            attempt.anchor.check()
         try:
             attempt.step = next(attempt.steps) if finished is None else attempt.steps.send(finished)
         except StopIteration as stop:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import quote_from_bytes
 
-from pyprocessor.errors import JournalDamaged, JournalError, OutputUnwritable, PyprocessorError
+from pyprocessor.errors import JournalDamaged, JournalError, NoJournal, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.queries import QUERIES, SCHEMA
 from pyprocessor.models import TRANSITIONS, display
 
@@ -264,8 +264,8 @@ def open_for_reading(state_folder: bytes) -> Database:
     """
     path = os.path.join(state_folder, FILE_NAME)
     _refuse_links(path)
-    if not os.path.isfile(path):
-        raise JournalError(f"There is no journal {display(path)}: nothing has been run with this output folder yet.")
+    if not is_there(state_folder):
+        raise NoJournal(f"There is no journal {display(path)}: nothing has been run with this output folder yet.")
     connection = _connect(path, mode="rw")
     try:
         try:
@@ -388,7 +388,7 @@ def _wrong_version(path: bytes, version: int) -> JournalError:
             f"The journal {display(path)} was written by a newer pyprocessor (its version is {version}, this one reads "
             f"{SCHEMA_VERSION}). Update pyprocessor, or choose another output."
         )
-    return JournalError(
+    return NoJournal(
         f"{display(path)} holds no journal yet (its version is {version}). Run the command that fills this output."
     )
 

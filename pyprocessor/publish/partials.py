@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Container
 from dataclasses import dataclass
 
+from pyprocessor.errors import FailureKind, PublishError
+from pyprocessor.models import display
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder
 from pyprocessor.publish.refusals import refusal, unwritable
 
@@ -27,6 +29,36 @@ class OutputSeal:
 
     size_bytes: int
     mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A folder as it was when somebody began to work in it: a path may lead to another one later.
+
+    Attempts of two runs have the same names for what is unfinished, so what lies under a name of ours in another folder
+    may be another run's.
+    """
+
+    path: bytes
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: bytes) -> Anchor:
+        """The folder that lies there now. Raises OSError."""
+        found = os.stat(path)
+        return cls(path, found.st_dev, found.st_ino)
+
+    def check(self) -> None:
+        """Raises PublishError where another folder lies there now. One that is gone is no other one."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return  # whoever opens something in it is told
+        if (found.st_dev, found.st_ino) != (self.device, self.inode):
+            raise PublishError(
+                FailureKind.DISK, f"The folder {display(self.path)} was replaced by another while the run was working."
+            )
 
 
 def partial_name(job_id: str, attempt: int, extension: str) -> str:

@@ -62,10 +62,11 @@ def share(file: ActiveFile) -> float | None:
     return min(1.0, file.done_seconds / file.media_seconds) if file.media_seconds else None
 
 
-def text(standing: Standing, now: float, *, width: int) -> str:
-    """A run that answered, for people; `now` is seconds since the epoch."""
+def text(standing: Standing, *, width: int) -> str:
+    """A run that answered, for people. How long it runs is its own clock's word: the system's may have been set."""
     snapshot = standing.snapshot
     at = _AT[snapshot.state]
+    runs_for = duration(snapshot.elapsed_seconds + standing.disk_silent_seconds)
     if snapshot.state is RunState.WAITING:
         at += f", which opens in {clock(standing.begins_in_seconds)}"
     if standing.disk_silent_seconds:
@@ -74,7 +75,7 @@ def text(standing: Standing, now: float, *, width: int) -> str:
     done = f"{snapshot.done:,} of {count(snapshot.total, 'file')} done, {snapshot.failed:,} failed"
     lines = [
         f"State:  {at}",
-        f"Run:    process {standing.pid}, since {_local(standing.started_at)} ({duration(now - standing.started_at)})",
+        f"Run:    process {standing.pid}, since {_local(standing.started_at)} ({runs_for})",
         f"Files:  {done}, {left(snapshot):,} left{more}",
     ]
     if standing.done_before or standing.failed_before:

@@ -416,6 +416,21 @@ def test_where_nothing_runs(inputs: Path, tmp_path: Path, start: Callable[..., s
     assert (document["running"], document["last_run"]["exit_code"], document["left"]) == (False, 0, 0)
 
 
+@pytest.mark.parametrize("journal", [None, b""], ids=["none", "begun"])
+def test_without_a_journal_nothing_is_known_to_run(journal: bytes | None, tmp_path: Path) -> None:
+    """A first run that has only just been started, or a journal that was removed, is no wrong command line and no
+    broken disk; `report`, which has nothing to tell, says so."""
+    state = tmp_path / "out" / ".pyprocessor"
+    state.mkdir(parents=True)
+    if journal is not None:
+        (state / "journal.sqlite3").write_bytes(journal)
+    for command in ("status", "pause", "resume", "stop"):
+        assert_plain(call(command, "--output", tmp_path / "out"), 3, "Nothing runs")
+    document = json.loads(call("status", "--output", tmp_path / "out", "--json").stdout)
+    assert (document["running"], document["last_run"]) == (False, None)
+    assert_plain(call("report", "--output", tmp_path / "out"), 2, "no journal")
+
+
 def test_a_run_without_its_socket_is_reached_by_signals(
     film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:

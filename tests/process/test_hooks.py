@@ -167,8 +167,8 @@ def test_what_is_started_has_its_signals(tmp_path: Path, make_clip, ffmpeg_path:
 
 
 def hanging(mark: Path) -> tuple[str, ...]:
-    """A hook that says that it has begun and does not end by itself."""
-    return python("import sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)", str(mark))
+    """A hook that says that it has begun, here and in a file, and does not end by itself."""
+    return python("import sys, time; print('begun', flush=True); open(sys.argv[1], 'w'); time.sleep(600)", str(mark))
 
 
 def test_all_hooks_together_hold_the_end_of_a_run_for_as_long_as_one_may_take(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
@@ -180,8 +180,10 @@ def test_all_hooks_together_hold_the_end_of_a_run_for_as_long_as_one_may_take(tm
     held = time.time() - (tmp_path / "1").stat().st_mtime
     assert (tmp_path / "2").exists()
     told = [text for level, text in recorder.notices if level == "warning"]
-    assert any("ended before its hooks did: 1 calls" in text for text in told)
+    assert any("ended before its hooks did: 1 call was" in text for text in told)
     assert any("on_end" in text and "took longer than" in text for text in told)
+    log = (tmp_path / "out" / ".pyprocessor" / "logs" / os.fsdecode(HOOKS_LOG_NAME)).read_text().splitlines()
+    assert ["did not end before the run" in log[0], log[1].strip()] == [True, "begun"]
     assert held < 8.0 + 3.0, "the engine's own end took more than 3 s, or the hooks more than one's time"
 
 
@@ -223,7 +225,7 @@ def test_a_signal_ends_the_wait_for_hooks(
         for n, handler in before.items():
             signal.signal(n, handler)
     assert result.exit_code == ExitCode.OK
-    assert any("1 calls were not made or not finished" in text for _, text in recorder.notices)
+    assert any("1 call was not made or not finished" in text for _, text in recorder.notices)
 
 
 def command_line(process: psutil.Process) -> str:

@@ -16,9 +16,9 @@ from pyprocessor.errors import ExitCode, FailureKind, OutputBusy
 from pyprocessor.inspect import probe as probe_module
 from pyprocessor.inspect.probe import probe
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, ProcessIdentity, Profile
+from pyprocessor.models import JobState, OutcomeKind, ProcessIdentity, Profile
 from pyprocessor.profiles import load
-from tests.process.runs import Recorder, partials, published, request, rows, run, states
+from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
 from tests.process.steered import ffmpegs, until
 
 
@@ -214,6 +214,49 @@ def test_a_journal_that_is_removed_ends_the_run(inputs: Path, tmp_path: Path, ma
     assert run(request(inputs, output, profile=slow), recorder).exit_code == ExitCode.OUTPUT_UNWRITABLE
     assert any("was removed while the run was working" in text for _, text in recorder.notices)
     assert len(recorder.starts) < 4
+
+
+def test_a_file_that_a_user_puts_in_an_outputs_place_meanwhile_is_theirs(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """The output that lay there when the run began might be replaced; what lies there at its end may not."""
+    source, output = tmp_path / "in" / "a.mov", tmp_path / "out"
+    make_clip(source)
+    run(request(source.parent, output))
+    make_clip(source, seconds=3.0)
+
+    def put(_: str) -> None:
+        (output / "a.mp4").unlink()
+        (output / "a.mp4").write_text("a user's")
+
+    recorder = Recorder(on_started=put)
+    assert run(request(source.parent, output), recorder).exit_code == ExitCode.SOME_FAILED
+    assert (output / "a.mp4").read_text() == "a user's"
+    ((_, outcome, _),) = recorder.outcomes
+    assert outcome.failure is FailureKind.PERMISSION
+    assert "is not ours lies there" in outcome.reason
+    assert partials(output) == []
+
+
+def test_what_takes_the_place_of_the_output_is_left_alone(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """Another run may work there by now, with the same names for what is unfinished."""
+    make_clip(tmp_path / "in" / "a.mov", seconds=10.0, size="640x360", audio=None)
+    output = tmp_path / "out"
+    others = output / ".pyprocessor" / "partial"
+    names: list[str] = []
+
+    def replace_the_output(_: str) -> None:
+        until(lambda: has_begun(others), "the output to be begun")
+        names.extend(partials(output))
+        output.rename(tmp_path / "moved")
+        others.mkdir(parents=True)
+        for name in names:
+            (others / name).write_text("another run's")
+
+    recorder = Recorder(on_started=replace_the_output)
+    assert run(request(tmp_path / "in", output), recorder).exit_code == ExitCode.OUTPUT_UNWRITABLE
+    assert len(names) == 1
+    assert {path: path.read_text() for path in others.iterdir()} == {others / names[0]: "another run's"}
+    assert published(output) == set()
+    assert [outcome.kind for _, outcome, _ in recorder.outcomes] == [OutcomeKind.INTERRUPTED]
 
 
 def test_a_killed_process_leaves_no_partial_behind_in_the_run(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -16,18 +19,22 @@ import pytest
 from pyprocessor import __version__
 from pyprocessor.cli.main import LazyGroup, main, pyprocessor
 from pyprocessor.cli.session import Session
-from pyprocessor.errors import ExitCode, FfmpegUnusable, OutputBusy, OutputUnwritable
+from pyprocessor.engine.child import context
+from pyprocessor.errors import ChildUnstartable, ExitCode, FfmpegUnusable, OutputBusy, OutputUnwritable
 
 Captured = pytest.CaptureFixture[str]
 
 
-def called(*arguments: str | bytes, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
-    """The command as a process of its own."""
+def called(
+    *arguments: str | bytes, stdout: int = subprocess.PIPE, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """The command as a process of its own, with these variables beside what is there."""
     return subprocess.run(
         [sys.executable, "-m", "pyprocessor", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
         timeout=120,
         check=False,
     )
@@ -137,6 +144,16 @@ def test_errors_become_exit_codes(
     assert "Traceback" not in said.err
     if str(error):
         assert str(error) in said.err
+
+
+def test_a_limit_on_open_files_is_no_defect(capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The sentence says what to raise; other errors of the system that nobody foresaw stay defects."""
+    words = ["--input", str(tmp_path / "none"), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr("pyprocessor.cli.run.run", raising(OSError(errno.EMFILE, "Too many open files")))
+    assert main(words) == ExitCode.TRY_AGAIN
+    assert "ulimit -n" in capsys.readouterr().err
+    monkeypatch.setattr("pyprocessor.cli.run.run", raising(OSError(errno.EXDEV, "Cross-device link")))
+    assert main(words) == ExitCode.INTERNAL
 
 
 def test_a_defect_leaves_its_traceback_in_the_logs(
@@ -299,6 +316,32 @@ def test_a_result_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert done.returncode == ExitCode.OUTPUT_UNWRITABLE, done.stderr
     assert b"standard output" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_folder_for_temporary_files_that_is_too_deep_is_one_sentence(tmp_path: Path) -> None:
+    """A socket has to lie in it, whose path has 107 bytes at most."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux has a process that starts the others and listens on a socket")
+    deep = tmp_path / ("d" * 80)
+    deep.mkdir()
+    (tmp_path / "a.mp4").write_bytes(b"")
+    words = ["--input", str(tmp_path / "a.mp4"), "--output", str(tmp_path / "out")]
+    ended = called(*words, environment={"TMPDIR": str(deep)})
+    assert ended.returncode == ExitCode.TRY_AGAIN, ended.stderr
+    assert ended.stderr.decode().count("\n") == 1
+    assert "Set TMPDIR to one of 75 bytes at most" in ended.stderr.decode()
+
+
+def test_no_folder_for_temporary_files_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no process can be started for want of it, it says so instead of telling of a defect."""
+
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", None)  # type: ignore[attr-defined]
+    with pytest.raises(ChildUnstartable, match="Set TMPDIR to one that can"):
+        context("spawn")
 
 
 def test_bytes_that_are_not_utf8_in_arguments(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pyprocessor.plan.ready import Entry
 def job() -> Active:
     """A job whose ffmpeg was spawned at the time 100."""
     entry = Entry("a", 1.0, 1.0, CostClass("transcode", "libx264", "medium", "hd", "yuv420p", 1))
-    made = Active(entry, "a.mp4", threads=1, media_seconds=10.0, crashes=0, retries=0, sheds=0, replace=False)
+    made = Active(entry, "a.mp4", threads=1, media_seconds=10.0, crashes=0, retries=0, sheds=0)
     made.started_seconds = 100.0
     return made
 
