@@ -82,7 +82,7 @@ def _plan(request: RunRequest, screen: Bars | Lines | JsonLines) -> PlanReport:
 
 
 def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Session) -> RunResult:
-    from pyprocessor.engine.loop import Engine
+    from pyprocessor.engine.engine import Engine
 
     session.logs = state_folder(request.output).logs
     log_path = os.path.join(session.logs, run_log_name(time.time(), os.getpid()).encode("ascii"))

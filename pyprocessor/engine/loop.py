@@ -10,7 +10,6 @@ All that one turn of the loop writes is committed at once, before anything that 
 from __future__ import annotations
 
 import contextlib
-import gc
 import itertools
 import math
 import os
@@ -24,15 +23,14 @@ from typing import Any
 
 from pyprocessor.costs import CostModel
 from pyprocessor.engine.calibrating import learned
-from pyprocessor.engine.child import context
 from pyprocessor.engine.course import Pause, Wish
 from pyprocessor.engine.deaths import Deaths
 from pyprocessor.engine.deputy import Deputy, LastResort
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
 from pyprocessor.engine.findings import Away
-from pyprocessor.engine.hold import Held, hold
-from pyprocessor.engine.hooks import COUNTS, Call, call_at_end, end_call
+from pyprocessor.engine.hold import Held
+from pyprocessor.engine.hooks import COUNTS, Call, end_call
 from pyprocessor.engine.interrupt import Interrupts
 from pyprocessor.engine.ledger import INTERRUPTED, Ledger
 from pyprocessor.engine.listener import Listener, RunRequest
@@ -51,14 +49,13 @@ from pyprocessor.engine.messages import (
     Started,
     Verified,
 )
-from pyprocessor.engine.opening import marking_damage, open_journal
 from pyprocessor.engine.outlook import Outlook
 from pyprocessor.engine.pool import Active, BatchProcess
-from pyprocessor.engine.recovery import begin_run, drop_partial, may_replace, recover, refuse_if_busy, set_aside
+from pyprocessor.engine.recovery import begin_run, drop_partial, may_replace, recover, set_aside
 from pyprocessor.engine.schedule import Phase, Schedule
 from pyprocessor.engine.silence import Silence
 from pyprocessor.engine.steering import Steering
-from pyprocessor.engine.system import process_identity, shares_memory
+from pyprocessor.engine.system import process_identity
 from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.watch import Watch
 from pyprocessor.engine.watching import Watching
@@ -66,7 +63,7 @@ from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwrit
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, ProcessIdentity, Standing, Usage, display
 from pyprocessor.publish.partials import Anchor
-from pyprocessor.publish.state_folder import StateFolder, make_private, prepare_state_folder, refuse_planted
+from pyprocessor.publish.state_folder import StateFolder
 from pyprocessor.tasks.registry import task
 
 TASK = "transcode"
@@ -88,66 +85,9 @@ class RunResult:
     failed_before: int
 
 
-class Engine:
-    """One run over one request.
+class Run:
+    """One run, from the journal that is opened for it to the end that is entered there."""
 
-    `last_resort` is asked to end the program where the output's disk lets the run do nothing more.
-    `model` is what to predict costs with instead of what earlier runs learned, and `cores` how many cores to reckon
-    with instead of those there are; both are for measurements.
-    """
-
-    def __init__(
-        self,
-        request: RunRequest,
-        listener: Listener,
-        *,
-        last_resort: LastResort | None = None,
-        start_method: str | None = None,
-        model: CostModel | None = None,
-        cores: float | None = None,
-    ) -> None:
-        self._request = request
-        self._listener = listener
-        self._last_resort = last_resort
-        self._context = context(start_method)
-        self._model = model
-        self._cores = cores
-
-    def run(self) -> RunResult:
-        """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before anything began."""
-        folder = prepare_state_folder(self._request.output)
-        made_private = make_private(folder)
-        refuse_planted(folder)
-        # What was imported stays to the end: collecting garbage need not go through it again and again.
-        gc.freeze()
-        run: _Run | None = None
-        try:
-            with hold(folder.path, self._request.output) as held:
-                journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
-                with marking_damage(folder), journal, Interrupts() as interrupts:
-                    refuse_if_busy(journal, self._request.output)
-                    run = _Run(
-                        self._request,
-                        self._listener,
-                        self._context,
-                        folder,
-                        held,
-                        journal,
-                        interrupts,
-                        last_resort=self._last_resort,
-                        made_private=made_private,
-                        rebuilt=rebuilt,
-                        model=self._model,
-                        cores=self._cores,
-                    )
-                    return run.go()
-        finally:
-            # Only now, so that what is called finds the journal closed and the output free.
-            if run is not None:
-                call_at_end(self._request.profile.hooks, run.last_call(), folder.logs, self._listener.notice)
-
-
-class _Run:
     def __init__(
         self,
         request: RunRequest,

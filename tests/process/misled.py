@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.model import class_of, prior_cost
-from pyprocessor.engine.loop import Engine
+from pyprocessor.engine.engine import Engine
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile
 from pyprocessor.profiles import load

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pyprocessor.engine.engine import Engine
 from pyprocessor.engine.listener import RunRequest
-from pyprocessor.engine.loop import Engine, RunResult
+from pyprocessor.engine.loop import RunResult
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
