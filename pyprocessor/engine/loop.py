@@ -353,14 +353,15 @@ class Run:
         for job_id in process.take_back_unsent():
             self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
 
-    def _disk_full(self, reason: str, now: float) -> None:
+    def _disk_full(self, reason: str, now: float, *, end: bool = False) -> None:
+        """Start nothing more; `end` says that what runs could not be given its name either."""
         if not self._disk_trouble:
             self._disk_trouble = True
             self._ledger.notice(
                 "error",
                 f"{reason} Nothing more is started; make room or mend the folder and run the same command again.",
             )
-            self._stop_processes(now, end=False)
+            self._stop_processes(now, end=end)
 
     def _input_away(self, reason: str, now: float) -> None:
         """No file is to fail for it: a run that watches waits for the folder, and any other stops."""
@@ -511,7 +512,7 @@ class Run:
                 process.ask_back()
         lost = self._held.lost()
         if lost is not None:
-            self._disk_full(lost, now)
+            self._disk_full(lost, now, end=True)
         idle = self._dispatch.waiting and not self._dispatch.processes and not self._steering.is_paused
         if self._watch.disk_is_low and idle and self._phase is Phase.OPEN:
             self._disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)

@@ -74,6 +74,9 @@ STOP_GRACE_SECONDS = 3.0
 SOURCE_CHANGED = Outcome(
     OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
 )
+SOURCE_GONE = Outcome(
+    OutcomeKind.SKIPPED, "The source was removed while it was being processed; what was made of it is not kept."
+)
 _SAID_OF_THE_SOURCE = frozenset(
     {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH},
 )
@@ -332,7 +335,7 @@ class _Worker:
     def _verified(self, attempt: Attempt, facts: OutputFacts) -> None:
         if not attempt.source_unchanged(where_gone=False):
             if not self._input_is_away(attempt):
-                self._end(attempt, SOURCE_CHANGED)
+                self._end(attempt, SOURCE_CHANGED if os.path.lexists(attempt.item.source.path) else SOURCE_GONE)
             return
         facts = attempt.seal(facts)
         self._to_publish[attempt.item.job_id] = attempt

@@ -308,6 +308,30 @@ def test_a_source_that_changed_is_not_blamed(change: str, tmp_path: Path, make_c
         assert "The source changed" in outcome.reason
 
 
+@pytest.mark.parametrize(("change", "told"), [("touched", "The source changed"), ("gone", "The source was removed")])
+def test_what_was_made_of_another_source_is_not_kept(
+    change: str, told: str, tmp_path: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encode comes to a good end, but by then its source is not what it was."""
+    source = make_clip(tmp_path / "in" / "clip.mp4")
+    (tmp_path / "in" / "notes.txt").touch()  # the input as a whole is still there
+    ended = attempt.Attempt.ffmpeg_ended
+
+    def then_change(self: attempt.Attempt, finished: Any) -> None:
+        if change == "gone":
+            source.unlink()
+        else:
+            os.utime(source, (1, 1))
+        ended(self, finished)
+
+    monkeypatch.setattr(attempt.Attempt, "ffmpeg_ended", then_change)
+    recorder = Recorder()
+    run(request(tmp_path / "in", tmp_path / "out"), recorder, start_method="fork")
+    ((_, outcome, _),) = recorder.outcomes
+    assert (outcome.kind, outcome.reason[: len(told)]) == (OutcomeKind.SKIPPED, told)
+    assert published(tmp_path / "out") == set()
+
+
 def test_a_retry_is_told_once_and_kept(inputs: Path, tmp_path: Path, standin_ffmpeg: str) -> None:
     """Listeners hear of it as the end of an attempt, not in a second sentence; the journal keeps it. Both say the
     file's path below the input."""

@@ -214,6 +214,7 @@ def test_a_journal_that_is_removed_ends_the_run(inputs: Path, tmp_path: Path, ma
     assert run(request(inputs, output, profile=slow), recorder).exit_code == ExitCode.OUTPUT_UNWRITABLE
     assert any("was removed while the run was working" in text for _, text in recorder.notices)
     assert len(recorder.starts) < 4
+    assert published(output) == set(), "what is not remembered is not finished first"
 
 
 def test_a_file_that_a_user_puts_in_an_outputs_place_meanwhile_is_theirs(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
