@@ -105,11 +105,12 @@ class _Stuck:
     def tell(self, level: str, text: str) -> None:
         self._screen.notice(level, text)
 
-    def leave(self, exit_code: ExitCode, text: str) -> None:
+    def leave(self, exit_code: ExitCode, text: str, kill: Callable[[], None]) -> None:
         # What stands on the screen may hang, too: the program ends all the same.
         farewell = threading.Thread(target=self._say_farewell, args=(exit_code, text), daemon=True)
         farewell.start()
         farewell.join(FAREWELL_SECONDS)
+        kill()
         os._exit(exit_code)
 
     def _say_farewell(self, exit_code: ExitCode, text: str) -> None:

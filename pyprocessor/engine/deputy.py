@@ -38,8 +38,8 @@ class LastResort(Protocol):
     def tell(self, level: str, text: str) -> None:
         """One sentence; `level` is "warning" or "error"."""
 
-    def leave(self, exit_code: ExitCode, text: str) -> None:
-        """End this program, with a sentence; nothing of the run goes on."""
+    def leave(self, exit_code: ExitCode, text: str, kill: Callable[[], None]) -> None:
+        """Tell a sentence, call `kill`, which ends what belongs to the run, and end this program right after."""
 
 
 class Deputy:
@@ -60,7 +60,8 @@ class Deputy:
         self._last_standing = standing
         self._processes = processes
         self._gate = threading.Lock()
-        """Held while the loop's place is taken: it does not go to wait for its connections meanwhile."""
+        """Held while the loop's place is taken, and while the program is ended: the loop, should it be back, neither
+        goes to wait for its connections nor begins another turn meanwhile."""
         self._waiting = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="deputy", daemon=True)
@@ -102,8 +103,9 @@ class Deputy:
                 continue
             for level, text in said:
                 self._last_resort.tell(level, text)
-            if self._ending >= SETTLE_SECONDS:
-                self._leave(self._last_resort)
+            with self._gate:
+                if self._ending >= SETTLE_SECONDS and not self._over.is_set():
+                    self._leave(self._last_resort)
 
     def _look(self, now: float) -> list[tuple[str, str]]:
         """Do what the loop should have done, if it hangs; returns what is to be told."""
@@ -154,9 +156,13 @@ class Deputy:
         return f"{self._trouble()} The run stops when that answers; asked once more, it ends without it."
 
     def _leave(self, last_resort: LastResort) -> None:
-        for process in tuple(self._processes()):
-            kill_group(process)
+        # Killed last: a loop that is back by then must not take their end for a death and charge it to their files.
         last_resort.leave(
             self._course.exit_code,
             f"{self._trouble()} The run was ended without it; the same command goes on from here when it answers.",
+            self._kill,
         )
+
+    def _kill(self) -> None:
+        for process in self._processes():
+            kill_group(process)

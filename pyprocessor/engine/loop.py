@@ -326,7 +326,8 @@ class _Run:
 
     @property
     def _identities(self) -> list[ProcessIdentity]:
-        return [process.identity for process in tuple(self._dispatch.processes)]
+        """What the run has started and does not end by itself once the engine is gone, or late."""
+        return [*(process.identity for process in tuple(self._dispatch.processes)), *self._ledger.hooks.identities]
 
     def _tell_of_waiting(self) -> None:
         waited = self._deputy.waited()

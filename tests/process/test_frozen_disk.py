@@ -19,6 +19,7 @@ from tests.acceptance.command import assert_plain, begin, call
 from tests.process.disks import MIB, frozen, loop_disk
 from tests.process.runs import partials, published, states
 from tests.process.skips import disk_or_skip
+from tests.process.steered import gone
 
 DEADLINE_SECONDS = 120.0
 
@@ -189,4 +190,28 @@ def test_stop_now_ends_a_run_whose_disk_hangs(inputs: Path, output: Path, start:
         until(lambda: status(output).get("disk_silent_seconds"), lambda: "".join(running.lines))
         assert_plain(call("stop", "--output", output, "--now"), 0, "ends its files", "when that answers")
         until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
+    assert running.end()[0] == ExitCode.INTERRUPTED
+
+
+def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
+    inputs: Path, output: Path, start: Callable[..., Running], make_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    """They lead sessions of their own and would not notice that the engine is gone."""
+    make_clip(inputs / "0.mp4", seconds=1.0, size="64x48", audio=None)
+    config = tmp_path / "hooks.yaml"
+    config.write_text("hooks:\n  on_success: [sleep, '600']\n  timeout_seconds: 600\n")
+    running = start(*job(inputs, output), "--config", config)
+
+    def hooks() -> list[psutil.Process]:
+        return [process for process in running.below() if process.name() == "sleep"]
+
+    until(lambda: hooks() and writes(output), lambda: "".join(running.lines))
+    called = hooks()
+    with frozen(output):
+        running.process.send_signal(signal.SIGINT)
+        until(lambda: running.has_said("Stopping") or running.has_said("asked once more"), lambda: str(running.lines))
+        running.process.send_signal(signal.SIGINT)
+        until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
+        # The engine is in the midst of its end as long as its loop waits for the disk, so nobody buries them yet.
+        until(lambda: all(map(gone, called)), lambda: str(called))
     assert running.end()[0] == ExitCode.INTERRUPTED
