@@ -330,10 +330,9 @@ class _Run:
         return [*(process.identity for process in tuple(self._dispatch.processes)), *self._ledger.hooks.identities]
 
     def _tell_of_waiting(self) -> None:
-        waited = self._deputy.waited()
-        if waited is not None:
-            named = display(self._request.output)
-            self._ledger.notice("info", f"The disk of {named} answers again, after {waited:.0f} s; the run goes on.")
+        told = self._deputy.went_on()
+        if told is not None:
+            self._ledger.notice("info", told)
 
     def _exit_code(self) -> ExitCode:
         unfinished = bool(self._dispatch.waiting) or not self._discovery.listed
