@@ -173,19 +173,11 @@ class _Run:
         self._ledger = Ledger(request, journal, self._calibration, self._tally, listener, folder.logs)
         engine = process_identity(os.getpid())
         assert engine is not None
-        self._run_id, behind = begin_run(journal, folder, request.arguments, engine)
+        self._run_id, self._behind = begin_run(journal, folder, request.arguments, engine)
         self._steering = Steering(folder.path, interrupts, self._ledger, request.profile.schedule.grace_seconds)
-        if problem is not None:
-            self._ledger.notice("warning", problem)
-        for sentence in made_private:
-            self._ledger.notice("warning", sentence)
+        self._to_tell = [("warning", sentence) for sentence in (problem, *made_private) if sentence is not None]
         if rebuilt is not None:
-            self._ledger.notice("error", rebuilt)
-        for note in recover(journal, folder, request.output, behind=behind):
-            self._ledger.notice(note.level, note.text)
-        if not request.retry_failed:  # which starts them over
-            for sentence in set_aside(journal, request.profile.errors.max_killed_runs):
-                self._ledger.notice("warning", sentence)
+            self._to_tell.append(("error", rebuilt))
         work = task(TASK)
         known = (request, work, self._calibration, journal, context, self._began)
         self._discovery: Discovery | Watching
@@ -224,8 +216,19 @@ class _Run:
         finally:
             self._deputy.stop()
 
+    def _begin(self) -> None:
+        """Settle what earlier runs left, which may take long, or hang, as any turn may."""
+        for level, text in self._to_tell:
+            self._ledger.notice(level, text)
+        for note in recover(self._journal, self._folder, self._request.output, behind=self._behind):
+            self._ledger.notice(note.level, note.text)
+        if not self._request.retry_failed:  # which starts them over
+            for sentence in set_aside(self._journal, self._request.profile.errors.max_killed_runs):
+                self._ledger.notice("warning", sentence)
+
     def _go(self) -> RunResult:
         try:
+            self._begin()
             while not self._over():
                 heard = self._wait()
                 now = time.monotonic()
