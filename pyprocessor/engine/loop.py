@@ -15,7 +15,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import wait
@@ -71,6 +71,8 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 SETTLE_SECONDS = 10.0
 """How long processes that were told to end may take before they are killed."""
+BURYING_SECONDS = 1.0
+"""How much of a turn it may take to bury processes."""
 REST_SECONDS = 30.0
 """How often readings are taken while a run that watches has nothing to do."""
 
@@ -240,8 +242,7 @@ class _Run:
                     for process in tuple(self._dispatch.processes):
                         if process.connection in heard:
                             self._hear(process, now)
-                    for process in self._silence.too_long(self._dispatch.processes):
-                        self._died(process, now, silent=True)
+                    self._give_up(self._silence.too_long(self._dispatch.processes), now, silent=True)
                     self._dispatch.waiting.take_up_retries(now)
                     self._observe(now)
                 self._send_grants()
@@ -368,8 +369,7 @@ class _Run:
                     self._take_back(process, now)
                 process.pause(course.pause, now)
         if now > self._end_by:
-            for process in tuple(self._dispatch.processes):
-                self._died(process, now)
+            self._give_up(tuple(self._dispatch.processes), now, silent=False)
 
     def _keep_hours(self, now: float) -> None:
         """Begin and end with the window of the day."""
@@ -501,6 +501,14 @@ class _Run:
         """The process is gone, or given up on. Whatever it still owned is charged to it, exit code 0 or not."""
         self._grants = [(owner, grant) for owner, grant in self._grants if owner is not process]
         self._deaths.bury(process, now, silent=silent)
+
+    def _give_up(self, processes: Iterable[BatchProcess], now: float, *, silent: bool) -> None:
+        """Bury processes that may hang, each of which takes a second then: as many as one turn may take, the others in
+        the next ones. Between turns, whoever asks is answered."""
+        for process in processes:
+            self._died(process, now, silent=silent)
+            if time.monotonic() - now > BURYING_SECONDS:
+                break
 
     # ------------------------------------------------------------ what batch processes are given
 
