@@ -73,6 +73,8 @@ class Deputy:
         self._looked_at = time.monotonic()
         self._silent = 0.0
         self._course = Course()
+        """What was asked for as the turn began; from when the deputy took over, what is asked for now."""
+        self._took_over = False
         self._ending = 0.0
         self._told = False
         self._went_on: str | None = None
@@ -99,6 +101,7 @@ class Deputy:
                 self._went_on = f"{what}, after {self._silent:.0f} s; the run goes on."
             self._told = False
             self._silent = self._ending = 0.0
+            self._course, self._took_over = self._steering.course, False
             self._waiting = waits
 
     def went_on(self) -> str | None:
@@ -129,11 +132,13 @@ class Deputy:
             return []
         if self._silent < SILENT_SECONDS:
             self._silent += step
-            self._course = self._steering.course
             return []
         self._silent += step
         self._disk = waits_for_disk(self._loop_thread)
         before = self._course
+        if not self._took_over:
+            # What the loop took in may be what it hangs in telling.
+            self._course, self._took_over = self._steering.course, True
         self._obey(now)
         said = []
         if self._course.wish > before.wish:

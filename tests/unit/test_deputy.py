@@ -135,6 +135,17 @@ def test_a_signal_that_the_loop_has_noted_and_not_taken(played: Callable[..., Pl
     assert interrupts.overheard() == []
 
 
+def test_an_order_in_whose_turn_the_loop_hangs(played: Callable[..., Played]) -> None:
+    """It was taken in, and the loop hangs before it has told of it: the user hears it from the deputy, once."""
+    run = played(disk=True)
+    run.deputy.waits(False)
+    run.steering.course = Course(wish=Wish.DRAIN)
+    run.hang(SILENT_SECONDS + POLL_SECONDS)
+    assert ["asked once more" in text for text in run.said] == [True]
+    run.hang(TELL_SECONDS)
+    assert len(run.said) == 1
+
+
 def test_an_order_is_answered_and_put_once(
     played: Callable[..., Played], interrupts: Interrupts, tmp_path: Path
 ) -> None:
