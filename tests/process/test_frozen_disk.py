@@ -215,14 +215,21 @@ def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
 
     until(lambda: hooks() and writes(output), lambda: "".join(running.lines))
     called = hooks()
-    with frozen(output):
-        running.process.send_signal(signal.SIGINT)
-        until(lambda: running.has_said("Stopping") or running.has_said("asked once more"), lambda: str(running.lines))
-        running.process.send_signal(signal.SIGINT)
-        until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
-        # The engine is in the midst of its end as long as its loop waits for the disk, so nobody buries them yet.
-        until(lambda: all(map(gone, called)), lambda: str(called))
-    assert running.end()[0] == ExitCode.INTERRUPTED
+    try:
+        with frozen(output):
+            running.process.send_signal(signal.SIGINT)
+            until(
+                lambda: running.has_said("Stopping") or running.has_said("asked once more"), lambda: str(running.lines)
+            )
+            running.process.send_signal(signal.SIGINT)
+            until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
+            # The engine is in the midst of its end as long as its loop waits for the disk, so nobody buries them yet.
+            until(lambda: all(map(gone, called)), lambda: str(called))
+        assert running.end()[0] == ExitCode.INTERRUPTED
+    finally:
+        for process in called:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def test_a_run_whose_words_nobody_reads_answers_and_ends(inputs: Path, tmp_path: Path) -> None:
