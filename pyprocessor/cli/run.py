@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 Parsed = TypeVar("Parsed")
 WATCHED_MIN_AGE_SECONDS = 10.0
 """How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
-FAREWELL_SECONDS = 2.0
-"""How long a run that cannot end by itself may take to say so."""
+SAYING_SECONDS = 2.0
+"""How long what is said for a run that hangs may take: the terminal, or whoever reads, may be what it hangs on."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
 
 
@@ -103,14 +103,18 @@ class _Stuck:
         self._session = session
 
     def tell(self, level: str, text: str) -> None:
-        self._screen.notice(level, text)
+        self._bounded(lambda: self._screen.notice(level, text))
 
-    def leave(self, exit_code: ExitCode, text: str) -> None:
-        # What stands on the screen may hang, too: the program ends all the same.
-        farewell = threading.Thread(target=self._say_farewell, args=(exit_code, text), daemon=True)
-        farewell.start()
-        farewell.join(FAREWELL_SECONDS)
+    def leave(self, exit_code: ExitCode, text: str, kill: Callable[[], None]) -> None:
+        self._bounded(lambda: self._say_farewell(exit_code, text))
+        kill()
         os._exit(exit_code)
+
+    @staticmethod
+    def _bounded(say: Callable[[], None]) -> None:
+        saying = threading.Thread(target=say, daemon=True)
+        saying.start()
+        saying.join(SAYING_SECONDS)
 
     def _say_farewell(self, exit_code: ExitCode, text: str) -> None:
         self._screen.close()

@@ -143,17 +143,18 @@ class Control:
 
     def close(self) -> None:
         """Close all connections and remove the socket, unless another is there by now."""
-        self.send()
-        for client in tuple(self._clients):
-            self._drop(client)
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-            with contextlib.suppress(OSError):
-                remove_socket(self._folder, inode=self._inode)
-        if self._folder >= 0:
-            os.close(self._folder)
-            self._folder = -1
+        with self._lock:
+            self.send()
+            for client in tuple(self._clients):
+                self._drop(client)
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+                with contextlib.suppress(OSError):
+                    remove_socket(self._folder, inode=self._inode)
+            if self._folder >= 0:
+                os.close(self._folder)
+                self._folder = -1
 
     def _push(self, client: Client) -> None:
         assert client.to_send is not None

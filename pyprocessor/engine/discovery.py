@@ -62,7 +62,7 @@ class _Asking:
 
 
 class Discovery:
-    """Findings about one input, as they come. `handle` and `check` are to be called until `finished`.
+    """Findings about one input, as they come. `handle` and `check` are to be called from `begin` until `finished`.
 
     With `lists` false it lists nothing, and is handed what somebody else found by `arrived`. Of jobs that are
     `in_hand`, and of files it is just asking about, it says nothing new before that is over.
@@ -104,7 +104,12 @@ class Discovery:
         self._open: Source | None = None
         self._last_heard = now
         self._lives = SCOUT_LIVES
-        self._scout: Child | None = self._new_scout() if lists else None
+        self._scout: Child | None = None
+
+    def begin(self, now: float) -> None:
+        """Start listing. From then on it is looked at what lies in the output."""
+        self._last_heard = now
+        self._scout = self._new_scout()
 
     def _new_scout(self) -> Child:
         return Child(self._context, scout_main, self._setup, "pyprocessor-scout")

@@ -132,6 +132,11 @@ class Hooks:
         self.spent_seconds = 0.0
         """How long `finish` took."""
 
+    @property
+    def identities(self) -> list[ProcessIdentity]:
+        """What runs now; each leads a group."""
+        return [running.identity for running in tuple(self._running)]
+
     def wants(self, kind: OutcomeKind) -> bool:
         """Whether a file that ends so is anything to call about."""
         if kind is OutcomeKind.SUCCEEDED:

@@ -36,6 +36,10 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._came: deque[Order] = deque()
+        self._overheard = 0
+        """How many of them `overheard` has told of."""
+        self._lock = threading.Lock()
+        """Never taken in the handler, which may interrupt whoever holds it."""
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)
@@ -56,8 +60,10 @@ class Interrupts:
         except BlockingIOError:
             pass
         orders: list[Order] = []
-        while self._came:
-            orders.append(self._came.popleft())
+        with self._lock:
+            self._overheard = 0
+            while self._came:
+                orders.append(self._came.popleft())
         return orders
 
     def deaf(self) -> None:
@@ -66,17 +72,18 @@ class Interrupts:
             signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
 
     def overheard(self) -> list[Order]:
-        """What signals asked for since the last call while the main thread hangs in a call to the system; for another
+        """What signals asked for since the last call and was not taken yet, as the main thread hangs; for another
         thread. The main thread takes it all the same when it is back."""
-        orders = []
         # A signal for a thread that waits for a disk is not delivered until that answers. This one takes its place, so
         # that the same one can come once more: the system keeps but one of a kind.
         while self._previous and hasattr(signal, "sigtimedwait"):
             caught = signal.sigtimedwait(self._previous, 0)
             if caught is None:
                 break
-            orders.append(_HEEDED[caught.si_signo])
-            self.put(orders[-1])
+            self._came.append(_HEEDED[caught.si_signo])
+        with self._lock:
+            orders = list(self._came)[self._overheard :]
+            self._overheard += len(orders)
         return orders
 
     def put(self, order: Order) -> None:

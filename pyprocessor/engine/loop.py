@@ -14,7 +14,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import wait
@@ -71,6 +71,8 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 SETTLE_SECONDS = 10.0
 """How long processes that were told to end may take before they are killed."""
+BURYING_SECONDS = 1.0
+"""How much of a turn it may take to bury processes."""
 REST_SECONDS = 30.0
 """How often readings are taken while a run that watches has nothing to do."""
 
@@ -106,6 +108,7 @@ class Run:
     ) -> None:
         self._request = request
         self._listener = listener
+        self._folder = folder
         self._partials = Anchor.of(folder.partials)
         self._held = held
         self._journal = journal
@@ -115,19 +118,11 @@ class Run:
         self._ledger = Ledger(request, journal, self._calibration, self._tally, listener, folder.logs)
         engine = process_identity(os.getpid())
         assert engine is not None
-        self._run_id, behind = begin_run(journal, folder, request.arguments, engine)
+        self._run_id, self._behind = begin_run(journal, folder, request.arguments, engine)
         self._steering = Steering(folder.path, interrupts, self._ledger, request.profile.schedule.grace_seconds)
-        if problem is not None:
-            self._ledger.notice("warning", problem)
-        for sentence in made_private:
-            self._ledger.notice("warning", sentence)
+        self._to_tell = [("warning", sentence) for sentence in (problem, *made_private) if sentence is not None]
         if rebuilt is not None:
-            self._ledger.notice("error", rebuilt)
-        for note in recover(journal, folder, request.output, behind=behind):
-            self._ledger.notice(note.level, note.text)
-        if not request.retry_failed:  # which starts them over
-            for sentence in set_aside(journal, request.profile.errors.max_killed_runs):
-                self._ledger.notice("warning", sentence)
+            self._to_tell.append(("error", rebuilt))
         work = task(TASK)
         known = (request, work, self._calibration, journal, context, self._began)
         self._discovery: Discovery | Watching
@@ -167,8 +162,21 @@ class Run:
         finally:
             self._deputy.stop()
 
+    def _begin(self) -> None:
+        """Settle what earlier runs left, which may take long, or hang, as any turn may."""
+        for level, text in self._to_tell:
+            self._ledger.notice(level, text)
+        for note in recover(self._journal, self._folder, self._request.output, behind=self._behind):
+            self._ledger.notice(note.level, note.text)
+        if not self._request.retry_failed:  # which starts them over
+            for sentence in set_aside(self._journal, self._request.profile.errors.max_killed_runs):
+                self._ledger.notice("warning", sentence)
+        # Not before: what recovery has just given its name is to be seen as lying there.
+        self._discovery.begin(time.monotonic())
+
     def _go(self) -> RunResult:
         try:
+            self._begin()
             while not self._over():
                 heard = self._wait()
                 now = time.monotonic()
@@ -180,8 +188,7 @@ class Run:
                     for process in tuple(self._dispatch.processes):
                         if process.connection in heard:
                             self._hear(process, now)
-                    for process in self._silence.too_long(self._dispatch.processes):
-                        self._died(process, now, silent=True)
+                    self._give_up(self._silence.too_long(self._dispatch.processes), now, silent=True)
                     self._dispatch.waiting.take_up_retries(now)
                     self._observe(now)
                 self._send_grants()
@@ -270,13 +277,13 @@ class Run:
 
     @property
     def _identities(self) -> list[ProcessIdentity]:
-        return [process.identity for process in tuple(self._dispatch.processes)]
+        """What the run has started and does not end by itself once the engine is gone, or late."""
+        return [*(process.identity for process in tuple(self._dispatch.processes)), *self._ledger.hooks.identities]
 
     def _tell_of_waiting(self) -> None:
-        waited = self._deputy.waited()
-        if waited is not None:
-            named = display(self._request.output)
-            self._ledger.notice("info", f"The disk of {named} answers again, after {waited:.0f} s; the run goes on.")
+        told = self._deputy.went_on()
+        if told is not None:
+            self._ledger.notice("info", told)
 
     def _exit_code(self) -> ExitCode:
         unfinished = bool(self._dispatch.waiting) or not self._discovery.listed
@@ -314,8 +321,7 @@ class Run:
                     self._take_back(process, now)
                 process.pause(course.pause, now)
         if now > self._end_by:
-            for process in tuple(self._dispatch.processes):
-                self._died(process, now)
+            self._give_up(tuple(self._dispatch.processes), now, silent=False)
 
     def _keep_hours(self, now: float) -> None:
         """Begin and end with the window of the day."""
@@ -467,6 +473,14 @@ class Run:
         """The process is gone, or given up on. Whatever it still owned is charged to it, exit code 0 or not."""
         self._grants = [(owner, grant) for owner, grant in self._grants if owner is not process]
         self._deaths.bury(process, now, silent=silent)
+
+    def _give_up(self, processes: Iterable[BatchProcess], now: float, *, silent: bool) -> None:
+        """Bury processes that may hang, each of which takes a second then: as many as one turn may take, the others in
+        the next ones. Between turns, whoever asks is answered."""
+        for process in processes:
+            self._died(process, now, silent=silent)
+            if time.monotonic() - now > BURYING_SECONDS:
+                break
 
     # ------------------------------------------------------------ what batch processes are given
 

@@ -71,7 +71,8 @@ class Steering:
         self._interrupts.deaf()
 
     def overheard(self) -> list[Order]:
-        """What signals asked for while the loop hangs; it will take that in all the same."""
+        """What was asked for since the last call, by signals or `ordered`, and the loop, which hangs, has not taken in
+        yet. It will do so all the same."""
         return self._interrupts.overheard()
 
     def ordered(self, course: Course, order: Order, now: float) -> tuple[bool, str, Course]:

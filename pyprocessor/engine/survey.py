@@ -45,6 +45,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
             memory = recalled(folder)
         now = time.monotonic()
         discovery = Discovery(request, task(TASK), survey.model, memory, context(), now)
+        discovery.begin(now)
         stack.callback(discovery.stop)
         while not discovery.finished:
             heard = wait(discovery.connections, timeout=TURN_SECONDS)

@@ -72,9 +72,9 @@ class Watching:
         self._begin_at = now
         self._lookout: Child | None = None
         self._expected_by = now
-        self._begin(now)
 
-    def _begin(self, now: float) -> None:
+    def begin(self, now: float) -> None:
+        """Start looking."""
         self._lookout = Child(self._context, lookout_main, self._setup, "pyprocessor-lookout")
         self._expected_by = now + SILENCE_SECONDS
 
@@ -120,7 +120,7 @@ class Watching:
         """See whether those who are asked still answer, and look again at what was held."""
         if self._lookout is None:
             if now >= self._begin_at and not self.finished:
-                self._begin(now)
+                self.begin(now)
         elif now > self._expected_by and not self._silent:
             self._silent = True
             self._tell(

@@ -249,3 +249,36 @@ def test_an_engine_that_hangs(tmp_path: Path) -> None:
         ask(bytes(tmp_path), STATUS, patience_seconds=0.2)
     assert time.monotonic() - began < DEADLINE_SECONDS
     silent.close()
+
+
+def test_it_is_closed_while_the_deputy_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop is back and at its end: nothing that is being waited on is closed before the waiting is over."""
+    listening = Control(bytes(tmp_path))
+    waits, closed = threading.Event(), threading.Event()
+    heard: list[object] = []
+    send = listening.send
+
+    def slow_wait(sources: list[object], timeout: float) -> list[object]:
+        waits.set()
+        closed.wait(1.0)
+        return wait(sources, timeout)
+
+    def listen() -> None:
+        try:
+            heard.append(listening.listen(time.monotonic()))
+        except ValueError as error:
+            heard.append(error)
+
+    def send_and_be_overtaken() -> None:
+        send()
+        deputy.start()
+        waits.wait(1.0)
+
+    deputy = threading.Thread(target=listen)
+    monkeypatch.setattr(control, "wait", slow_wait)
+    monkeypatch.setattr(listening, "send", send_and_be_overtaken)
+    listening.close()
+    closed.set()
+    deputy.join(DEADLINE_SECONDS)
+    assert heard == [[]]
+    assert list(tmp_path.iterdir()) == []

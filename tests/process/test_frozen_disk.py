@@ -3,8 +3,11 @@ same."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +16,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pyprocessor.engine import loop
+from pyprocessor.engine.caller import ask
+from pyprocessor.engine.deputy import TELL_SECONDS
+from pyprocessor.engine.protocol import Request, Verb
+from pyprocessor.engine.recovery import Note
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState
-from tests.acceptance.command import assert_plain, begin, call
+from tests.acceptance.command import COMMAND, assert_plain, begin, call
 from tests.process.disks import MIB, frozen, loop_disk
-from tests.process.runs import has_begun, partials, published, states
+from tests.process.runs import Recorder, has_begun, partials, published, request, run_in_thread, states
 from tests.process.skips import disk_or_skip
+from tests.process.steered import gone
 
 DEADLINE_SECONDS = 120.0
 
@@ -189,3 +198,88 @@ def test_stop_now_ends_a_run_whose_disk_hangs(inputs: Path, output: Path, start:
         assert_plain(call("stop", "--output", output, "--now"), 0, "ends its files", "when that answers")
         until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
     assert running.end()[0] == ExitCode.INTERRUPTED
+
+
+def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
+    inputs: Path, output: Path, start: Callable[..., Running], make_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    """They lead sessions of their own and would not notice that the engine is gone."""
+    make_clip(inputs / "0.mp4", seconds=1.0, size="64x48", audio=None)
+    config = tmp_path / "hooks.yaml"
+    config.write_text("hooks:\n  on_success: [sleep, '600']\n  timeout_seconds: 600\n")
+    running = start(*job(inputs, output), "--config", config)
+
+    def hooks() -> list[psutil.Process]:
+        return [process for process in running.below() if process.name() == "sleep"]
+
+    until(lambda: hooks() and writes(output), lambda: "".join(running.lines))
+    called = hooks()
+    try:
+        with frozen(output):
+            running.process.send_signal(signal.SIGINT)
+            until(
+                lambda: running.has_said("Stopping") or running.has_said("asked once more"), lambda: str(running.lines)
+            )
+            running.process.send_signal(signal.SIGINT)
+            until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
+            # The engine is in the midst of its end as long as its loop waits for the disk, so nobody buries them yet.
+            until(lambda: all(map(gone, called)), lambda: str(called))
+        assert running.end()[0] == ExitCode.INTERRUPTED
+    finally:
+        for process in called:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def test_a_run_whose_words_nobody_reads_answers_and_ends(inputs: Path, tmp_path: Path) -> None:
+    """A terminal that is stopped, or a pager: no disk is blamed, and the deputy does not hang on it as well."""
+    output = tmp_path / "out"
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(1 << 12))
+    os.set_blocking(writer, True)
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, job(inputs, output))], stdin=subprocess.DEVNULL, stderr=writer, start_new_session=True
+    )
+    os.close(writer)
+    try:
+        until(lambda: (output / ".pyprocessor" / "control.sock").exists(), lambda: "no socket")
+        began = time.monotonic()
+        # The answers go on after the time at which the user is told, which nobody reads either.
+        while time.monotonic() - began < TELL_SECONDS + 5:
+            assert status(output)["disk_silent_seconds"] == 0
+            time.sleep(1.0)
+        assert_plain(call("pause", "--output", output), 0, "held up for", "when it goes on")
+        assert_plain(call("stop", "--output", output, "--now"), 0, "ends its files", "when it goes on")
+        assert process.wait(DEADLINE_SECONDS) == ExitCode.INTERRUPTED
+    finally:
+        process.kill()
+        process.wait(DEADLINE_SECONDS)
+        os.close(reader)
+
+
+def test_a_run_that_settles_what_earlier_ones_left_answers(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may take long as well: what is asked meanwhile is answered, and done afterwards."""
+    go_on = threading.Event()
+
+    def slow(*arguments: object, behind: bool) -> list[Note]:
+        del arguments, behind
+        assert go_on.wait(DEADLINE_SECONDS)
+        return []
+
+    monkeypatch.setattr(loop, "recover", slow)
+    output = tmp_path / "out"
+    thread, results = run_in_thread(request(inputs, output), Recorder())
+    try:
+        until(lambda: (output / ".pyprocessor" / "control.sock").exists(), lambda: "no socket")
+        assert ask(os.fsencode(output / ".pyprocessor"), Request(Verb.STATUS)).standing is not None
+        assert ask(os.fsencode(output / ".pyprocessor"), Request(Verb.STOP, now=True)).ok
+    finally:
+        go_on.set()
+        thread.join(DEADLINE_SECONDS)
+    assert [result.exit_code for result in results] == [ExitCode.INTERRUPTED]
+    assert published(output) == set()

@@ -20,6 +20,7 @@ from pyprocessor.engine.system.processes import (
 )
 from pyprocessor.engine.system.sampler import Sampler
 from pyprocessor.engine.system.sockets import address as socket_address
+from pyprocessor.engine.system.threads import thread_seconds, waits_for_disk
 
 __all__ = [
     "NETWORK_FILE_SYSTEMS",
@@ -33,5 +34,7 @@ __all__ = [
     "process_identity",
     "shares_memory",
     "socket_address",
+    "thread_seconds",
     "wait_gone",
+    "waits_for_disk",
 ]
