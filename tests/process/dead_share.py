@@ -57,10 +57,10 @@ class Share:
 
     def lose(self, *, unmount: bool) -> None:
         """The server is gone for good: what is asked gets an error, or finds the empty folder below."""
+        if unmount:  # first, so that nobody finds a share without a server
+            _library().umount2(os.fsencode(self.point), _MNT_DETACH)
         self.server.kill()
         self.server.wait()
-        if unmount:
-            _library().umount2(os.fsencode(self.point), _MNT_DETACH)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ def test_a_turn_buries_as_many_processes_as_it_has_time_for(monkeypatch: pytest.
     turns = 0
     while left:
         before = clock.now
-        loop._Run._give_up(run, tuple(left), clock.now, silent=True)  # type: ignore[arg-type]
+        loop.Run._give_up(run, tuple(left), clock.now, silent=True)  # type: ignore[arg-type]
         assert clock.now - before <= 2.1
         turns += 1
     assert turns == 5
