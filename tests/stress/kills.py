@@ -53,7 +53,7 @@ SCOUT_SECONDS = 0.1
 STOPPED_SECONDS = (0.05, 0.6)
 ORPHAN_SHARE = 0.3
 """Of the engine's own deaths: it is looked whether all it started ends by itself."""
-LEFT_SECONDS = 30.0
+LEFT_SECONDS = 5.0
 RUN_SECONDS = 300.0
 """A run that takes longer hangs: all files together take a fraction."""
 RUNS_PER_ROUND = 400

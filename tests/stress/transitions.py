@@ -35,7 +35,7 @@ AGAIN = "outputs encoded again"
 NAMES = (*audit.ALL, NEVER, AGAIN)
 FAULTY = ("-m", "tests.stress.faulty")
 RUN_SECONDS = 240.0
-LEFT_SECONDS = 30.0
+LEFT_SECONDS = 5.0
 _WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 
 
