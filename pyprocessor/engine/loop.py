@@ -15,13 +15,14 @@ import math
 import os
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
 from pyprocessor.costs import CostModel
+from pyprocessor.engine import retry
 from pyprocessor.engine.calibrating import learned
 from pyprocessor.engine.course import Pause, Wish
 from pyprocessor.engine.deaths import Deaths
@@ -61,7 +62,7 @@ from pyprocessor.engine.watch import Watch
 from pyprocessor.engine.watching import Watching
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, Outcome, OutputFacts, Overrun, ProcessIdentity, Standing, Usage, display
+from pyprocessor.models import JobState, OutputFacts, Overrun, ProcessIdentity, Standing, Usage, display
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.publish.state_folder import StateFolder
 from pyprocessor.tasks.registry import task
@@ -433,8 +434,8 @@ class Run:
                 active = process.let_go(job_id)
                 self._ledger.published(active, facts, usage)
                 self._learn(active, facts, usage)
-            case Ended(job_id, outcome, usage, killed):
-                self._ended(process.let_go(job_id), outcome, usage, killed, now)
+            case Ended(job_id):
+                self._ended(process.let_go(job_id), message, now)
             case HandedBack(job_ids):
                 for job_id in job_ids:
                     self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
@@ -454,9 +455,11 @@ class Run:
             self._note(self._calibration.observe(features, active.threads, usage, facts.size_bytes))
             self._dispatch.reprice()
 
-    def _ended(self, active: Active, outcome: Outcome, usage: Usage | None, killed: bool, now: float) -> None:
+    def _ended(self, active: Active, message: Ended, now: float) -> None:
         """An attempt ended without an output. A SIGKILL that nobody of us sent is memory's doing only with evidence."""
         self._watch.freed(now)
+        failure = retry.taken_for(message.outcome.failure, unopened=message.unopened, retries_so_far=active.retries)
+        outcome = replace(message.outcome, failure=failure)
         alone = self._dispatch.runs_alone(active)
         if outcome.failure is FailureKind.DISK:
             self._disk_full(outcome.reason, now)
@@ -465,9 +468,9 @@ class Run:
                 self._listener.finished(active.job_id, INTERRUPTED, will_retry=True)
                 return
             outcome = INTERRUPTED
-        elif killed and outcome.failure is not None and self._watch.killed_for_memory():
+        elif message.killed and outcome.failure is not None and self._watch.killed_for_memory():
             outcome = self._deaths.of_memory(active, "its ffmpeg", alone=alone)
-        self._dispatch.waiting.put_back(self._ledger.ended(active, outcome, usage, alone=alone), now)
+        self._dispatch.waiting.put_back(self._ledger.ended(active, outcome, message.usage, alone=alone), now)
 
     def _died(self, process: BatchProcess, now: float, *, silent: bool = False) -> None:
         """The process is gone, or given up on. Whatever it still owned is charged to it, exit code 0 or not."""

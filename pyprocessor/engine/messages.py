@@ -164,12 +164,14 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The attempt is over without an output. `killed` says that a SIGKILL which we did not send ended its ffmpeg."""
+    """The attempt is over without an output. `killed` says that a SIGKILL which we did not send ended its ffmpeg, and
+    `unopened` that its ffmpeg could not open the source, which could be opened to be inspected."""
 
     job_id: str
     outcome: Outcome
     usage: Usage | None
     killed: bool = False
+    unopened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

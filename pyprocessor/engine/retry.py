@@ -48,6 +48,14 @@ class Decision:
         return self.delay_seconds is not None
 
 
+def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: int) -> FailureKind | None:
+    """What a failure is taken for. An ffmpeg that cannot open what was opened to be inspected may have been told to end
+    just then, by anybody: it says the same of a file without an index. If it cannot the second time, it is the file."""
+    if failure is FailureKind.BAD_INPUT and unopened and retries_so_far == 0:
+        return FailureKind.INFRASTRUCTURE
+    return failure
+
+
 def decide(failure: FailureKind, retries_so_far: int, settings: ErrorSettings, jitter: float) -> Decision:
     """Decide about a failed attempt. `jitter` is a number in [0, 1) that the caller draws."""
     if failure not in TRANSIENT or retries_so_far >= settings.max_retries:

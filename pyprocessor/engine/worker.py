@@ -77,6 +77,8 @@ SOURCE_CHANGED = Outcome(
 SOURCE_GONE = Outcome(
     OutcomeKind.SKIPPED, "The source was removed while it was being processed; what was made of it is not kept."
 )
+UNOPENED = "Error opening input file"
+"""What ffmpeg says of a source that it cannot open, whatever else it says."""
 _SAID_OF_THE_SOURCE = frozenset(
     {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH},
 )
@@ -392,4 +394,5 @@ class _Worker:
         attempt.steps.close()
         if not attempt.kept:
             attempt.discard()
-        self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed))
+        unopened = any(UNOPENED in part for part in attempt.transcript)
+        self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed, unopened))

@@ -38,6 +38,24 @@ def attempts(output: Path) -> list[AttemptRow]:
         return list(journal.attempts())
 
 
+@pytest.mark.parametrize("times", ["first", "always"])
+def test_what_ffmpeg_cannot_open_though_it_was_inspected_is_tried_once_more(
+    times: str,
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+    standin_ffmpeg: str,
+) -> None:
+    """An ffmpeg that is told to end at that moment says what it says of a damaged file."""
+    name = "standin-first-unopened.mp4" if times == "first" else "standin-unopened.mp4"
+    make_clip(tmp_path / "in" / name)
+    recorder = Recorder()
+    run(request(tmp_path / "in", tmp_path / "out", profile=profile(), tool_path=standin_ffmpeg), recorder)
+    row = rows(tmp_path / "out")[name.encode()]
+    assert (recorder.starts, row.retries_charged) == ([name] * 2, 1)
+    wanted = (JobState.SUCCEEDED, None) if times == "first" else (JobState.FAILED, FailureKind.BAD_INPUT)
+    assert (row.state, row.failure) == wanted
+
+
 def test_a_poison_file_is_tried_so_often_and_no_more(tmp_path: Path, make_clip, standin_ffmpeg: str) -> None:  # type: ignore[no-untyped-def]
     """Its retries come after the first tries of others; later runs leave it alone until they are told not to."""
     make_clip(tmp_path / "in" / "standin-segv.mp4", seconds=8.0)
