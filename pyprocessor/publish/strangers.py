@@ -73,7 +73,10 @@ def refuse_strangers(folders: Iterable[bytes], trusted: frozenset[int], sockets:
     for path in folders:
         with os.scandir(path) as entries:
             for entry in entries:
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # what an earlier run left running may still be ending
                 kind = stat.S_IFMT(found.st_mode)
                 if kind == stat.S_IFLNK:
                     refuse_link(entry.path)

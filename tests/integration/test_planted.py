@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sqlite3
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pyprocessor.errors import ExitCode, JournalError, OutputUnwritable, PublishError
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.publish import state_folder
+from pyprocessor.publish import state_folder, strangers
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.publish.state_folder import opened_privately, prepare_state_folder
 from tests.process.runs import Recorder, published, request, run
@@ -201,3 +203,23 @@ def test_receipts_among_the_sources_are_read_from_files_only(kind: str, tmp_path
         os.mkfifo(place)
     with pytest.raises(PublishError, match="could not be read"):
         list(read_receipts(bytes(tmp_path)))
+
+
+def test_what_goes_while_it_is_looked_at_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed run left running may remove its own files until it has ended."""
+    folder = prepare_state_folder(bytes(tmp_path / "out"))
+    leftover = tmp_path / "out" / ".pyprocessor" / "partial" / "leftover"
+    leftover.touch()
+    listed = os.scandir
+
+    @contextlib.contextmanager
+    def scandir(path: bytes) -> Iterator[list[os.DirEntry[bytes]]]:
+        with listed(path) as entries:
+            found = list(entries)
+        if path == folder.partials:
+            leftover.unlink()
+        yield found
+
+    monkeypatch.setattr(strangers.os, "scandir", scandir)
+    state_folder.refuse_planted(folder)
+    assert not leftover.exists()
