@@ -49,7 +49,8 @@ def test_what_ffmpeg_cannot_open_though_it_was_inspected_is_tried_once_more(
     name = "standin-first-unopened.mp4" if times == "first" else "standin-unopened.mp4"
     make_clip(tmp_path / "in" / name)
     recorder = Recorder()
-    run(request(tmp_path / "in", tmp_path / "out", profile=profile(), tool_path=standin_ffmpeg), recorder)
+    asked = request(tmp_path / "in", tmp_path / "out", profile=profile(), tool_path=standin_ffmpeg)
+    run(asked, recorder, start_method="spawn")
     row = rows(tmp_path / "out")[name.encode()]
     assert (recorder.starts, row.retries_charged) == ([name] * 2, 1)
     wanted = (JobState.SUCCEEDED, None) if times == "first" else (JobState.FAILED, FailureKind.BAD_INPUT)
