@@ -16,8 +16,9 @@ FILES = 36
 SEED = 20_260
 
 
-def test_damaged_files_fail_or_succeed_with_a_reason(tmp_path: Path) -> None:
+def test_damaged_files_fail_or_succeed_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No hang, no traceback, no neighbour lost, and nothing without a final state."""
+    monkeypatch.setattr(damaged, "LEAST_SECONDS", 240.0)  # how long is a hang is a figure of the harness
     lines = list(damaged.measure(tmp_path, Asked(SEED, damaged=FILES)))
     assert lines[0] == f"seed {SEED}"
     assert lines[-1].endswith("breaches 0"), lines

@@ -29,7 +29,7 @@ from tests.stress.traps import Canary, LoopbackListener
 WHOLE_PART = 10
 """One file in so many is whole."""
 SECONDS_PER_FILE = 3.0
-LEAST_SECONDS = 240.0
+LEAST_SECONDS = 120.0
 """A run that takes longer than this, and so much for every file, hangs."""
 MEDIA_VARIABLE = "PYPROCESSOR_MEDIA"
 CANARY_TEXT = "CANARY-6f1d"

@@ -34,7 +34,7 @@ NEVER = "kills that never came"
 AGAIN = "outputs encoded again"
 NAMES = (*audit.ALL, NEVER, AGAIN)
 FAULTY = ("-m", "tests.stress.faulty")
-RUN_SECONDS = 240.0
+RUN_SECONDS = 120.0
 LEFT_SECONDS = 5.0
 _WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 
