@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models import AudioSettings, HdrKind, MediaInfo, Profile, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import AudioSettings, HdrKind, MediaInfo, MediaNote, Profile, StreamInfo, StreamKind, VideoInfo
 
 
 class Action(StrEnum):
@@ -57,7 +57,7 @@ class Contract:
     """Whether every source picture becomes one output picture (the frame rate is unchanged)."""
     limit_seconds: float | None = None
     """Where the output is to end although the source goes on: subtitles and chapters far beyond the end of the film."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[MediaNote, ...] = ()
 
     @property
     def kept(self) -> tuple[StreamPlan, ...]:
@@ -209,7 +209,9 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
         raise JobError(FailureKind.BAD_INPUT, "It has neither video nor audio.")
     if film.frames == 0:
         # The probe says first why it found none.
-        raise JobError(FailureKind.BAD_INPUT, media.notes[0] if media.notes else "Its video track holds no pictures.")
+        raise JobError(
+            FailureKind.BAD_INPUT, media.notes[0].text if media.notes else "Its video track holds no pictures."
+        )
     if film.codec is None:
         raise JobError(FailureKind.UNSUPPORTED, "Its video is in a codec for which there is no decoder.")
     if film.video.width < 1 or film.video.height < 1:
@@ -332,10 +334,11 @@ def _with_expectations(
     limit = None
     if own and known and media.duration_seconds is not None and _far(media.duration_seconds, max(own)):
         limit = max(s.start_seconds + (s.duration_seconds or 0.0) for s in (*films, *sound)) + _AFTER_THE_END_SECONDS
-        notes.append(
+        told = (
             f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {max(own):,.1f} s; "
             "subtitles and chapters after their end were left out."
         )
+        notes.append(MediaNote(told, "subtitles and chapters after the end of the film left out"))
     return Contract(
         streams=(*kept, *dropped),
         container=profile.container,
@@ -351,7 +354,7 @@ def _with_expectations(
     )
 
 
-def _left_out(dropped: list[StreamPlan]) -> list[str]:
+def _left_out(dropped: list[StreamPlan]) -> list[MediaNote]:
     """One sentence for each reason, with the streams it goes for; what the profile asked for needs no telling."""
     reasons: dict[str, list[str]] = {}
     for plan in dropped:
@@ -359,7 +362,10 @@ def _left_out(dropped: list[StreamPlan]) -> list[str]:
             continue
         reasons.setdefault(plan.reason, []).append(str(plan.index))
     return [
-        f"Left out {'stream' if len(indexes) == 1 else 'streams'} {', '.join(indexes)}: {reason}."
+        MediaNote(
+            f"Left out {'stream' if len(indexes) == 1 else 'streams'} {', '.join(indexes)}: {reason}.",
+            f"left out: {reason}",
+        )
         for reason, indexes in reasons.items()
     ]
 

@@ -22,7 +22,7 @@ from pyprocessor.inspect import colour, content, structure
 from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, first_picture, video_context
 from pyprocessor.inspect.reader import is_away, open_source
-from pyprocessor.models import AudioInfo, InputLimits, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
+from pyprocessor.models import AudioInfo, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -152,10 +152,10 @@ def _describe(
         context = video_context(film)
         if context is not None:
             check_picture(context.width, context.height, limits, name)
-    notes: list[str] = []
+    notes: list[MediaNote] = []
     picture_of = _first_pictures(container, notes)
     if tail.note is not None:
-        notes.append(tail.note)
+        notes.append(MediaNote(tail.note))
     streams = []
     for stream in container.streams:
         described = _stream(container, stream, picture_of.get(stream.index))
@@ -169,7 +169,7 @@ def _describe(
     # What the index of an MP4 lists was found to be there; then only an empty or unused rest of a part is missing.
     missing = 0 if container_name.startswith("mov,") and not _is_fragmented(container) else tail.missing_bytes
     if duration is None and any(s.video is not None for s in streams):
-        notes.append("It does not say how long it is, so a missing end would not show.")
+        notes.append(MediaNote("It does not say how long it is, so a missing end would not show."))
     return MediaInfo(
         container=container_name,
         duration_seconds=duration,
@@ -210,7 +210,7 @@ def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
 # ---------------------------------------------------------------- the first picture
 
 
-def _first_pictures(container: InputContainer, notes: list[str]) -> dict[int, FirstPicture]:
+def _first_pictures(container: InputContainer, notes: list[MediaNote]) -> dict[int, FirstPicture]:
     """Decode the first picture of the film streams, each within bounds; keyed by stream index."""
     films = [s for s in container.streams.video if not _attached(s)]
     pictures: dict[int, FirstPicture] = {}
@@ -223,7 +223,7 @@ def _first_pictures(container: InputContainer, notes: list[str]) -> dict[int, Fi
         pictures[stream.index] = found = first_picture(container, stream)
         if found.note is not None:
             which = "" if len(films) == 1 else f"Stream {stream.index}: "
-            notes.append(which + found.note)
+            notes.append(MediaNote(which + found.note))
     return pictures
 
 

@@ -19,7 +19,7 @@ from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.contract import Contract
 from pyprocessor.inspect.measure import Measured, Track, read_packets
 from pyprocessor.inspect.reader import is_away, open_output, open_source
-from pyprocessor.models import MediaInfo, OutputFacts, StreamKind, display
+from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, display
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -32,6 +32,7 @@ WHOLE_READ_BYTES = 64_000_000
 """Outputs up to this size are read whole (tens of milliseconds, from the page cache); of larger ones the end."""
 _TAIL_SECONDS = 10.0
 
+_DAMAGED = "damaged: pictures or sound missing"
 _LOST_SHARE = 0.02
 _LOST_FRAMES = 3
 """Pictures that a damaged or open-ended start may cost before the output counts as short."""
@@ -56,11 +57,11 @@ class _Output:
 
 def verify(
     path: bytes, contract: Contract, *, encoded_frames: int | None, source: bytes, media: MediaInfo
-) -> OutputFacts:
+) -> tuple[OutputFacts, tuple[MediaNote, ...]]:
     """Check the finished output at `path`, which our own ffmpeg wrote from `source`.
 
     `encoded_frames` is the number of pictures ffmpeg said it wrote, or None where there is no video. Returns what was
-    found, with notes worth telling. Raises VerifyError with a sentence; its kind is BAD_INPUT where the source is the
+    found, and notes worth telling. Raises VerifyError with a sentence; its kind is BAD_INPUT where the source is the
     cause, and INFRASTRUCTURE where another try may do better.
     """
     try:
@@ -80,10 +81,12 @@ def verify(
     if not _as_declared(output, contract):
         notes += _against_source(output, contract, encoded_frames, source, media)
     elif _ends_early(output, contract):
-        notes.append("Its last picture is shown for a shorter time than in the source; all pictures are there.")
+        notes.append(
+            MediaNote("Its last picture is shown for a shorter time than in the source; all pictures are there.")
+        )
     elif _lacks_pictures(output, contract, media):
         notes += _lost_at_its_ends(output, contract, source, media)
-    return OutputFacts(
+    facts = OutputFacts(
         size_bytes=found.st_size,
         mtime_ns=found.st_mtime_ns,
         duration_seconds=output.seconds,
@@ -91,8 +94,8 @@ def verify(
         audio_streams=contract.audio_streams,
         subtitle_streams=output.subtitles,
         frames=output.frames,
-        notes=tuple(notes),
     )
+    return facts, tuple(notes)
 
 
 # ---------------------------------------------------------------- reading the output
@@ -207,7 +210,7 @@ def _reaches(track: Track, declared: float | None, contract: Contract) -> bool:
 
 def _against_source(
     output: _Output, contract: Contract, encoded_frames: int | None, source: bytes, media: MediaInfo
-) -> list[str]:
+) -> list[MediaNote]:
     """Compare the output with the source's own packets; returns notes, raises VerifyError where the output is short."""
     name = display(os.path.basename(source))
     try:
@@ -252,16 +255,17 @@ def _same_film(got: Track, frames: int | None, held: Track, contract: Contract, 
 
 def _lost_pictures(
     got: Track, frames: int | None, held: Track, contract: Contract, media: MediaInfo, name: str
-) -> list[str]:
+) -> list[MediaNote]:
     """A note on pictures that did not come out although the output lasts long enough to pass."""
     if not contract.same_frames or frames is None or _all_frames(frames, held.packets):
         return []
     if media.video is not None and media.video.video is not None and not media.video.video.interlaced:
-        return [f"Only {frames:,} of the {held.packets:,} pictures in {name} could be decoded."]
+        return [MediaNote(f"Only {frames:,} of the {held.packets:,} pictures in {name} could be decoded.", _DAMAGED)]
     # The two fields of an interlaced picture may be packets of their own, so only the time can tell.
     if got.seconds is None or held.seconds is None or not _is_short(got.seconds, held.seconds, media):
         return []
-    return [f"Only {got.seconds:,.2f} s of the {held.seconds:,.2f} s of video in {name} could be decoded."]
+    told = f"Only {got.seconds:,.2f} s of the {held.seconds:,.2f} s of video in {name} could be decoded."
+    return [MediaNote(told, _DAMAGED)]
 
 
 def _is_short(seconds: float, expected: float, media: MediaInfo) -> bool:
@@ -280,7 +284,7 @@ def _lacks_pictures(output: _Output, contract: Contract, media: MediaInfo) -> bo
     return got is not None and declared is not None and _is_short(got, declared, media)
 
 
-def _lost_at_its_ends(output: _Output, contract: Contract, source: bytes, media: MediaInfo) -> list[str]:
+def _lost_at_its_ends(output: _Output, contract: Contract, source: bytes, media: MediaInfo) -> list[MediaNote]:
     """A note where the source holds pictures that did not come out; what cannot be read or counted gives none."""
     try:
         with closing(open_source(source)) as container:
@@ -318,7 +322,7 @@ def _not_stretched(what: str, got: Track, held: Track, name: str) -> None:
         )
 
 
-def _overstated(contract: Contract, held: Measured, name: str) -> list[str]:
+def _overstated(contract: Contract, held: Measured, name: str) -> list[MediaNote]:
     """Notes on a source that holds less than it declares; raises where that is so much that it was cut off.
 
     All its tracks count, since a container's duration is that of its longest, which may be subtitles.
@@ -336,7 +340,7 @@ def _overstated(contract: Contract, held: Measured, name: str) -> list[str]:
             f"{name} declares {declared:,.1f} s but holds only {longest:,.1f} s: it is cut off.",
         )
     if held.damage is not None:
-        return [f"The end of the file is damaged ({held.damage})."]
+        return [MediaNote(f"The end of the file is damaged ({held.damage}).", _DAMAGED)]
     if lacking > contract.tolerance_seconds:
-        return [f"The file declares {declared:,.1f} s and holds {longest:,.1f} s; all of it is there."]
+        return [MediaNote(f"The file declares {declared:,.1f} s and holds {longest:,.1f} s; all of it is there.")]
     return []

@@ -123,6 +123,18 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaNote:
+    """An oddity of a file, or what an output lacks of its source, as a sentence.
+
+    `loss` names the kind of loss in a few words that are the same for every file that suffers it, such as
+    `captions dropped (mkv with AV1 holds none)`: the closing table counts files by it. Empty where nothing is lost.
+    """
+
+    text: str
+    loss: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInfo:
     """What inspecting says of a Source."""
 
@@ -135,8 +147,7 @@ class MediaInfo:
     bit_rate: int | None
     streams: tuple[StreamInfo, ...]
     chapters: int = 0
-    notes: tuple[str, ...] = ()
-    """Oddities worth telling the user, as sentences."""
+    notes: tuple[MediaNote, ...] = ()
     missing_bytes: int = 0
     """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
 

@@ -154,6 +154,8 @@ class OutputFacts:
     subtitle_streams: int
     frames: int | None
     notes: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    """Kinds of loss (`MediaNote.loss`) among the notes, each once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from pyprocessor.ffmpeg.invocation import Filter
 from pyprocessor.inspect.contract import FASTEST_AV1
-from pyprocessor.models import Deinterlace, HdrKind, HdrPolicy, VideoInfo, VideoSettings
+from pyprocessor.models import Deinterlace, HdrKind, HdrPolicy, MediaNote, VideoInfo, VideoSettings
 
 _HDR_TRANSFERS = frozenset(("smpte2084", "arib-std-b67"))
 _MINIMUM_SIDE = {"libx265": 16, "libsvtav1": 16, "libvpx-vp9": 2}
@@ -53,7 +53,7 @@ class Picture:
     height: int
     pixel_format: str | None
     filters: tuple[Filter, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[MediaNote, ...] = ()
 
     @property
     def lines(self) -> int:
@@ -63,22 +63,26 @@ class Picture:
 
 def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> Picture:
     """The output picture that `settings` ask of a film. `keeps_rate` is the contract's word on the frame rate."""
-    notes: list[str] = []
+    notes: list[MediaNote] = []
     width, height = size(settings, video)
     upright = _upright(video)
     if (width, height) != upright and (width > upright[0] or height > upright[1]):
-        notes.append(f"Its pictures of {upright[0]}x{upright[1]} were enlarged: {settings.encoder} needs larger ones.")
+        told = f"Its pictures of {upright[0]}x{upright[1]} were enlarged: {settings.encoder} needs larger ones."
+        notes.append(MediaNote(told))
     source_hdr = video.colour.transfer in _HDR_TRANSFERS
     keep_hdr = source_hdr and keeps_hdr(settings, video)
     pixel_format = _pixel_format(settings, video, keep_hdr=keep_hdr)
     if source_hdr and not keep_hdr and settings.hdr is HdrPolicy.KEEP:
-        notes.append(f"Its high dynamic range was mapped to standard range: {settings.encoder} makes 8-bit video here.")
+        told = f"Its high dynamic range was mapped to standard range: {settings.encoder} makes 8-bit video here."
+        notes.append(MediaNote(told, f"high dynamic range lost ({settings.encoder} makes 8-bit video here)"))
     if video.hdr is HdrKind.DOLBY_VISION:
-        notes.append("Its Dolby Vision layer was left out; the picture that all players show was used.")
+        told = "Its Dolby Vision layer was left out; the picture that all players show was used."
+        notes.append(MediaNote(told, "Dolby Vision layer left out"))
     if video.alpha and not (pixel_format or "").startswith(_WITH_ALPHA):
-        notes.append("Its transparency was left out.")
+        notes.append(MediaNote("Its transparency was left out.", "transparency left out"))
     if not keeps_rate and settings.fps is None and video.frame_rate is not None:
-        notes.append(f"Its {float(video.frame_rate):g} pictures a second became {FASTEST_AV1}: AV1 takes no more here.")
+        told = f"Its {float(video.frame_rate):g} pictures a second became {FASTEST_AV1}: AV1 takes no more here."
+        notes.append(MediaNote(told, f"pictures left out (AV1 takes {FASTEST_AV1} a second)"))
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),

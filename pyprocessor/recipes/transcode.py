@@ -7,7 +7,16 @@ from fractions import Fraction
 
 from pyprocessor.ffmpeg.invocation import Attachment, Input, Invocation, MappedStream, Options, Output, muxer
 from pyprocessor.inspect.contract import Contract, StreamPlan, kept_films, same_frame_rate
-from pyprocessor.models import CostFeatures, MediaInfo, Profile, Source, StreamInfo, StreamKind, VideoSettings
+from pyprocessor.models import (
+    CostFeatures,
+    MediaInfo,
+    MediaNote,
+    Profile,
+    Source,
+    StreamInfo,
+    StreamKind,
+    VideoSettings,
+)
 from pyprocessor.recipes.audio import audio_stream, output_channels, target_bit_rate
 from pyprocessor.recipes.picture import Picture, picture, size
 
@@ -69,7 +78,7 @@ class Recipe:
     """What ffmpeg is to do, and what the user is to know of it, as sentences."""
 
     invocation: Invocation
-    notes: tuple[str, ...] = ()
+    notes: tuple[MediaNote, ...] = ()
 
 
 def recipe(
@@ -123,7 +132,7 @@ def recipe(
 
 def _mapped(
     profile: Profile, media: MediaInfo, plan: StreamPlan, stream: StreamInfo
-) -> tuple[MappedStream, tuple[str, ...]]:
+) -> tuple[MappedStream, tuple[MediaNote, ...]]:
     source = (0, stream.index)
     if plan.cover:
         return MappedStream(source, "v", "copy", options=(("disposition", "attached_pic"),)), ()

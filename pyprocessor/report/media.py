@@ -24,7 +24,7 @@ def media_text(path: bytes, media: MediaInfo) -> str:
     if media.chapters:
         rows.append(("Chapters", str(media.chapters)))
     rows += [(f"Stream {stream.index}", _stream_text(stream)) for stream in media.streams]
-    rows += [("Note", one_line(note)) for note in media.notes]
+    rows += [("Note", one_line(note.text)) for note in media.notes]
     return "\n".join(aligned(rows, 100)) + "\n"
 
 

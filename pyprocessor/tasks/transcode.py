@@ -43,11 +43,13 @@ class Transcode:
         if problem is not None:
             raise JobError(problem.kind, problem.message)
         progress = finished.progress
-        facts = verify(
+        facts, notes = verify(
             work.partial_path,
             agreed,
             encoded_frames=progress.frame if progress is not None else None,
             source=work.source.path,
             media=work.media,
         )
-        return replace(facts, notes=(*plan.notes, *facts.notes))
+        notes = (*plan.notes, *notes)
+        losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))
+        return replace(facts, notes=tuple(note.text for note in notes), losses=losses)

@@ -198,7 +198,7 @@ def test_raw_streams_do_not_know_how_long_they_are(make_clip, tmp_path) -> None:
     """The duration is None or a guess, and the user is told what that means."""
     media = probed(make_clip(tmp_path / "raw.h264", audio=None))
     assert media.duration_estimated
-    assert any("does not say how long" in note for note in media.notes)
+    assert any("does not say how long" in note.text for note in media.notes)
 
 
 def test_not_a_file(tmp_path) -> None:
@@ -290,7 +290,7 @@ def test_streams_cut_off_leave_a_note(make_clip, tmp_path, suffix: str, words: s
     assert probed(path).notes == ()
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2 // 188 * 188 - 7])
-    assert any(words in note for note in probed(path).notes)
+    assert any(words in note.text for note in probed(path).notes)
 
 
 def test_a_film_without_pictures(tmp_path, make_clip) -> None:
@@ -320,7 +320,7 @@ def test_pictures_that_do_not_decode(tmp_path, make_clip) -> None:
     media = probed(path)
     assert media.video is not None
     assert media.video.frames == 0
-    assert "None of the pictures" in media.notes[0]
+    assert "None of the pictures" in media.notes[0].text
 
 
 def test_absurd_sizes_are_refused(tmp_path) -> None:

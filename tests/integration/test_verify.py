@@ -62,14 +62,15 @@ class Made:
     notes: tuple[str, ...]
 
     def verified(self, path: Path | None = None) -> OutputFacts:
-        """The facts of the output, or of another file in its place."""
-        return verify(
+        """The facts of the output, or of another file in its place, with the texts of what is worth telling."""
+        facts, notes = verify(
             os.fsencode(path or self.path),
             self.agreed,
             encoded_frames=self.frames,
             source=os.fsencode(self.source),
             media=self.media,
         )
+        return replace(facts, notes=tuple(note.text for note in notes))
 
     def picture(self) -> VideoInfo:
         """The output's picture."""
@@ -104,7 +105,14 @@ def transcode(ffmpeg_path, tmp_path) -> Transcode:
             )
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         counts = re.findall(rb"^frame=(\d+)$", done.stdout, re.MULTILINE)
-        return Made(tmp_path / name, path, media, agreed, int(counts[-1]) if counts else None, made.notes)
+        return Made(
+            tmp_path / name,
+            path,
+            media,
+            agreed,
+            int(counts[-1]) if counts else None,
+            tuple(note.text for note in made.notes),
+        )
 
     return run
 

@@ -16,6 +16,7 @@ from pyprocessor.models import (
     Colour,
     HdrKind,
     MediaInfo,
+    MediaNote,
     Profile,
     StreamInfo,
     StreamKind,
@@ -110,7 +111,7 @@ def test_streams_left_out_for_one_reason_make_one_note() -> None:
     """Four telemetry tracks are one line for the user."""
     agreed = contract(MP4, media(film(), *(other(n, StreamKind.DATA) for n in range(1, 5))))
     assert len(agreed.notes) == 1
-    assert "streams 1, 2, 3, 4" in agreed.notes[0]
+    assert "streams 1, 2, 3, 4" in agreed.notes[0].text
 
 
 def test_further_films_are_kept_where_the_profile_says_so() -> None:
@@ -126,7 +127,7 @@ def test_further_films_are_kept_where_the_profile_says_so() -> None:
     assert [stream.index for stream in kept_films(every, source)] == [0, 2, 5]
     first = contract(MKV, source)
     assert (first.video_streams, [stream.index for stream in kept_films(MKV, source)]) == (1, [0])
-    assert any("the profile keeps the first" in note for note in first.notes)
+    assert any("the profile keeps the first" in note.text for note in first.notes)
     assert contract(SOUND, source).video_streams == 0
 
 
@@ -136,7 +137,7 @@ def test_subtitles_far_beyond_the_film_are_cut_at_its_end() -> None:
     agreed = contract(MP4, source)
     assert agreed.duration_seconds == 10.0
     assert agreed.limit_seconds == pytest.approx(13.0)
-    assert any("after their end were left out" in note for note in agreed.notes)
+    assert any("after their end were left out" in note.text for note in agreed.notes)
     assert source.playing_seconds == 10.0
     assert contract(MP4, replace(source, duration_seconds=60.0)).limit_seconds is None
     assert replace(source, streams=(film(duration_seconds=None), sound(1))).playing_seconds == 5378.0
@@ -184,7 +185,7 @@ def test_broken_audio_beside_sound_audio_is_left_out_with_a_note() -> None:
     """One track that cannot be decoded does not cost the file."""
     agreed = contract(MP4, media(film(), sound(1, channels=0), sound(2)))
     assert agreed.audio_streams == 1
-    assert any("cannot be decoded" in note for note in agreed.notes)
+    assert any("cannot be decoded" in note.text for note in agreed.notes)
 
 
 def refused(profile: Profile, source: MediaInfo) -> JobError:
@@ -225,13 +226,17 @@ def test_containers_of_one_audio_track() -> None:
     mp3 = replace(SOUND, container="mp3", audio=AudioSettings(encoder="libmp3lame"))
     agreed = contract(mp3, media(film(), sound(1), sound(2)))
     assert agreed.audio_streams == 1
-    assert any("carries one audio track" in note for note in agreed.notes)
+    assert any("carries one audio track" in note.text for note in agreed.notes)
 
 
 @pytest.mark.parametrize(
     ("source", "kind", "words"),
     [
-        (media(film(frames=0), notes=("Its video track holds no pictures.",)), FailureKind.BAD_INPUT, "no pictures"),
+        (
+            media(film(frames=0), notes=(MediaNote("Its video track holds no pictures."),)),
+            FailureKind.BAD_INPUT,
+            "no pictures",
+        ),
         (media(film(codec=None)), FailureKind.UNSUPPORTED, "no decoder"),
         (media(film(video=VideoInfo(0, 0))), FailureKind.BAD_INPUT, "how large"),
         (media(film(), missing_bytes=12), FailureKind.BAD_INPUT, "cut off"),
@@ -271,7 +276,7 @@ def test_subtitles_do_not_lengthen_the_promise() -> None:
     """A container that lasts as long as its subtitles owes only the length of its film, and says so."""
     agreed = contract(MP4, media(film(), sound(1), duration_seconds=5400.0))
     assert agreed.duration_seconds == 10.0
-    assert any("5,400.0 s" in note for note in agreed.notes)
+    assert any("5,400.0 s" in note.text for note in agreed.notes)
 
 
 def test_unknown_track_lengths_leave_the_containers() -> None:

@@ -14,6 +14,7 @@ from pyprocessor.models import (
     Colour,
     HdrKind,
     MediaInfo,
+    MediaNote,
     OutputFacts,
     Reading,
     StreamInfo,
@@ -52,7 +53,7 @@ MEDIA = MediaInfo(
             audio=AudioInfo(sample_rate=48000, channels=6, layout="5.1"),
         ),
     ),
-    notes=("Eine Notiz.",),
+    notes=(MediaNote("Eine Notiz.", "etwas"),),
 )
 READING = Reading(
     monotonic_seconds=1.5,

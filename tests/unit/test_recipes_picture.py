@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.models import Colour, Deinterlace, HdrKind, HdrPolicy, VideoInfo, VideoSettings
+from pyprocessor.models import Colour, Deinterlace, HdrKind, HdrPolicy, MediaNote, VideoInfo, VideoSettings
 from pyprocessor.recipes.picture import Picture, picture, size
 
 SDR = VideoInfo(1920, 1080, "yuv420p", frame_rate=Fraction(25))
@@ -91,7 +91,9 @@ def test_pixels_that_are_not_square_stay_so() -> None:
 def test_transparency_that_is_lost_is_told_of() -> None:
     """H.264 has none; where the output's pictures have it too, there is nothing to tell."""
     clear = replace(SDR, alpha=True)
-    assert picture(X264, clear, keeps_rate=True).notes == ("Its transparency was left out.",)
+    assert picture(X264, clear, keeps_rate=True).notes == (
+        MediaNote("Its transparency was left out.", "transparency left out"),
+    )
     assert picture(X264, SDR, keeps_rate=True).notes == ()
     prores = VideoSettings("prores_ks", pixel_format="yuva444p10le")
     assert picture(prores, clear, keeps_rate=True).notes == ()
@@ -125,7 +127,7 @@ def test_dolby_vision_goes_by_its_base_layer() -> None:
     on_sdr = picture(X264, replace(SDR, hdr=HdrKind.DOLBY_VISION, colour=Colour(transfer="bt709")), keeps_rate=True)
     assert "tonemap" in names(on_pq)
     assert "tonemap" not in names(on_sdr)
-    assert any("Dolby Vision" in note for note in on_pq.notes)
+    assert any("Dolby Vision" in note.text for note in on_pq.notes)
 
 
 @pytest.mark.parametrize(

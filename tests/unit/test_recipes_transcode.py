@@ -149,7 +149,7 @@ def test_a_decoder_that_must_be_named_is_named() -> None:
 def test_notes_carry_the_contracts() -> None:
     """What was left out reaches the user."""
     ts = Profile("p", "f", container="mpegts")
-    assert any("subtitles" in note for note in made(ts).notes)
+    assert any("subtitles" in note.text for note in made(ts).notes)
     assert made(replace(ts, keep_subtitles=False)).notes == ()
 
 
