@@ -140,6 +140,17 @@ def whitelists(trust: Trust) -> Options:
     return (("protocol_whitelist", "file,crypto,data"), ("format_whitelist", _OWN_DEMUXERS))
 
 
+_DEEP = (("probesize", "50000000"), ("analyzeduration", "100000000"))
+"""How far a demuxer has to look (bytes, microseconds) where pictures are many seconds apart."""
+_TRANSPORT = (("merge_pmt_versions", "1"),)
+"""A stream of a transport stream that goes on under another number (PID) stays one stream."""
+
+
+def demuxer_options(container: str, *, deep: bool) -> Options:
+    """What the demuxer of a file is told, by us and by ffmpeg alike, so that both see the same streams."""
+    return (*(_DEEP if deep else ()), *(_TRANSPORT if container == "mpegts" else ()))
+
+
 def environment(base: Mapping[str, str]) -> dict[str, str]:
     """The environment for an ffmpeg: `base` without what makes ffmpeg write reports or colours, and a quiet SVT-AV1."""
     unwanted = ("FFREPORT", "AV_LOG_FORCE_COLOR", "AV_LOG_FORCE_256COLOR")

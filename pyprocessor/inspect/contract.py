@@ -1,4 +1,4 @@
-"""What an output owes its source: what becomes of every stream, and how long everything lasts.
+"""What an output owes its source: what becomes of every stream.
 
 Pure: from a Profile and a MediaInfo alone. The recipe follows the contract and verification holds the output to it.
 """
@@ -40,19 +40,11 @@ class StreamPlan:
 class Contract:
     """`streams` has every source stream, kept ones first and in output order.
 
-    `frames` and the durations are what the source states of the kept streams, None where it does not; `estimated` says
-    that they are guesses. `video_seconds` and `audio_seconds` go with the kept streams in output order, covers left
-    out; `frames` and `same_frames` are of the first film.
+    What its tracks owe in time is told by the source's packets, and not here.
     """
 
     streams: tuple[StreamPlan, ...]
     container: str
-    video_seconds: tuple[float | None, ...]
-    audio_seconds: tuple[float | None, ...]
-    duration_seconds: float | None
-    tolerance_seconds: float
-    estimated: bool
-    frames: int | None
     same_frames: bool
     """Whether every source picture becomes one output picture (the frame rate is unchanged)."""
     limit_seconds: float | None = None
@@ -139,8 +131,6 @@ FASTEST_AV1 = 240
 _AFTER_THE_END_SECONDS = 1.0
 """Left where the end of an output is set, so that no picture and no sample of encoder delay is cut."""
 _BY_PROFILE = ", which the profile leaves out"
-_TOLERANCE_SECONDS = 0.25
-"""Encoder delay and padding: 1024 samples of AAC at 8 kHz are 0.13 s on either side."""
 
 
 def contract(profile: Profile, media: MediaInfo) -> Contract:
@@ -173,7 +163,7 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
         if stream.kind in (StreamKind.SUBTITLE, StreamKind.ATTACHMENT, StreamKind.DATA):
             plan = _other(profile, stream, container)
             (dropped if plan.action is Action.DROP else kept).append(plan)
-    return _with_expectations(profile, media, film, kept + attached, dropped)
+    return _agreed(profile, media, film, kept + attached, dropped)
 
 
 def _refuse_cut_off(media: MediaInfo) -> None:
@@ -313,45 +303,36 @@ def _drop(stream: StreamInfo, reason: str) -> StreamPlan:
     return StreamPlan(stream.index, stream.kind, Action.DROP, reason=reason)
 
 
-def _with_expectations(
+def _agreed(
     profile: Profile, media: MediaInfo, film: StreamInfo | None, kept: list[StreamPlan], dropped: list[StreamPlan]
 ) -> Contract:
-    by_index = {stream.index: stream for stream in media.streams}
-    films = [by_index[p.index] for p in kept if p.kind is StreamKind.VIDEO and not p.cover]
-    sound = [by_index[p.index] for p in kept if p.kind is StreamKind.AUDIO]
-    video_seconds = tuple(stream.duration_seconds for stream in films)
-    audio_seconds = tuple(stream.duration_seconds for stream in sound)
-    own = [seconds for seconds in (*video_seconds, *audio_seconds) if seconds is not None]
-    known = len(own) == len(video_seconds) + len(audio_seconds)
-    # Subtitles, data and chapters may make the container longer than what is seen and heard.
-    duration = max(own) if own and known else media.duration_seconds
-    same_frames = film is None or same_frame_rate(profile, film)
-    rate = film.video.frame_rate if film is not None and film.video is not None else None
-    frame_seconds = min(2.0, float(1 / rate)) if rate else 0.0
-    if not same_frames and profile.video is not None and profile.video.fps is not None:
-        frame_seconds = max(frame_seconds, float(1 / profile.video.fps))
     notes = _left_out(dropped)
-    limit = None
-    if own and known and media.duration_seconds is not None and _far(media.duration_seconds, max(own)):
-        limit = max(s.start_seconds + (s.duration_seconds or 0.0) for s in (*films, *sound)) + _AFTER_THE_END_SECONDS
+    limit = _end_of_tracks(media, kept)
+    if limit is not None:
         told = (
-            f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {max(own):,.1f} s; "
+            f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {limit:,.1f} s; "
             "subtitles and chapters after their end were left out."
         )
         notes.append(MediaNote(told, "subtitles and chapters after the end of the film left out"))
+        limit += _AFTER_THE_END_SECONDS
     return Contract(
         streams=(*kept, *dropped),
         container=profile.container,
-        video_seconds=video_seconds,
-        audio_seconds=audio_seconds,
-        duration_seconds=duration,
-        tolerance_seconds=_TOLERANCE_SECONDS + 2 * frame_seconds + min(2.0, 0.002 * (duration or 0.0)),
-        estimated=media.duration_estimated,
-        frames=film.frames if film is not None and same_frames else None,
-        same_frames=same_frames,
+        same_frames=film is None or same_frame_rate(profile, film),
         limit_seconds=limit,
         notes=tuple(notes),
     )
+
+
+def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:
+    """When the last film or sound that is kept ends, where the container goes on far beyond that."""
+    indexes = {p.index for p in kept if p.kind in (StreamKind.VIDEO, StreamKind.AUDIO) and not p.cover}
+    tracks = [stream for stream in media.streams if stream.index in indexes]
+    if not tracks or media.duration_seconds is None or any(s.duration_seconds is None for s in tracks):
+        return None
+    if not _far(media.duration_seconds, max(s.duration_seconds or 0.0 for s in tracks)):
+        return None
+    return max(s.start_seconds + (s.duration_seconds or 0.0) for s in tracks)
 
 
 def _left_out(dropped: list[StreamPlan]) -> list[MediaNote]:

@@ -9,7 +9,6 @@ import av
 import av.error
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.stream import Stream
 
 FIRST_PICTURE_BYTES = 64_000_000
@@ -27,42 +26,58 @@ class FirstPicture:
     decoder: str | None = None
 
 
-def first_picture(container: InputContainer, stream: av.VideoStream) -> FirstPicture:
-    """Decode the first picture of `stream`, reading `container` from where it stands, within bounds."""
-    # A track under a name that libavformat does not map to a codec (`dav1`) has no decoder context: try AV1.
-    own = video_context(stream)
-    context = own if own is not None else _named_decoder("libdav1d")
-    decoder = "libdav1d" if own is None else None
-    if context is None:
-        return FirstPicture()
-    context.thread_count = 1
-    bytes_read = pictures_tried = 0
-    problem = None
-    for number, packet in enumerate(container.demux()):
-        bytes_read += packet.size
-        if packet.stream_index == stream.index:
-            if not packet.size and packet.dts is not None:
-                continue  # a dropped picture of an AVI; the end of the track is an empty packet without a time
-            pictures_tried += bool(packet.size)
-            try:
-                frames = context.decode(packet if packet.size else None)
-            except av.error.EOFError:
-                break
-            except MemoryError:  # the limit on what inspecting may take, not damage
+class FirstPictureSearch:
+    """Decodes the packets of one film until they make a picture."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        # A track under a name that libavformat does not map to a codec (`dav1`) has no decoder context: try AV1.
+        own = video_context(stream)
+        self.context = own if own is not None else _named_decoder("libdav1d")
+        self._decoder = "libdav1d" if own is None else None
+        if self.context is not None:
+            self.context.thread_count = 1
+        self._tried = 0
+        self._problem: str | None = None
+        self._found: FirstPicture | None = FirstPicture() if self.context is None else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing more to look for."""
+        return self._found is not None
+
+    def offer(self, packet: av.Packet[Stream]) -> None:
+        """Decode the next packet of the film; an empty one without a time ends the track."""
+        if self._found is not None or self.context is None:
+            return
+        if not packet.size and packet.dts is not None:
+            return  # a dropped picture of an AVI
+        self._tried += bool(packet.size)
+        try:
+            frames = self.context.decode(packet if packet.size else None)
+        except (MemoryError, av.error.EOFError) as error:
+            if isinstance(error, MemoryError):  # the limit on what inspecting may take, not damage
                 raise
-            except av.error.FFmpegError as error:
-                problem = error.strerror
-            else:
-                if frames:
-                    return FirstPicture(frame=frames[0], decoder=decoder)
-        if number >= FIRST_PICTURE_PACKETS or bytes_read >= FIRST_PICTURE_BYTES:
-            return FirstPicture(note="No picture could be decoded near its start.")
-    if decoder is not None:
-        return FirstPicture()
-    if pictures_tried == 0:
-        return FirstPicture(frames=0, note="Its video track holds no pictures.")
-    reason = f" ({problem})" if problem else ""
-    return FirstPicture(frames=0, note=f"None of the pictures in its video track can be decoded{reason}.")
+        except av.error.FFmpegError as error:
+            self._problem = error.strerror
+        else:
+            if frames:
+                self._found = FirstPicture(frame=frames[0], decoder=self._decoder)
+
+    def give_up(self) -> None:
+        """No more is read for it."""
+        if self._found is None:
+            self._found = FirstPicture(note="No picture could be decoded near its start.")
+
+    def result(self) -> FirstPicture:
+        """What was found, once the whole track was offered or the search is settled."""
+        if self._found is not None:
+            return self._found
+        if self._decoder is not None:
+            return FirstPicture()
+        if self._tried == 0:
+            return FirstPicture(frames=0, note="Its video track holds no pictures.")
+        reason = f" ({self._problem})" if self._problem else ""
+        return FirstPicture(frames=0, note=f"None of the pictures in its video track can be decoded{reason}.")
 
 
 def context_of(stream: Stream) -> av.CodecContext | None:

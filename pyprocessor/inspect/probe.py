@@ -2,13 +2,15 @@
 
 It runs in the scout process, so a demuxer that crashes or hangs on a hostile file costs that one file. What it
 reads is bounded all the same: the demuxers that may open a file, the bytes they may look at, and how much is decoded in
-search of the first picture, which alone carries rotation and HDR side data.
+search of the first picture, which alone carries rotation and HDR side data. Small files are surveyed whole; larger
+ones by whoever works on them (`survey_source`).
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -20,16 +22,21 @@ import av.error
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, content, structure
 from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
-from pyprocessor.inspect.first_picture import FirstPicture, context_of, first_picture, video_context
+from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
+from pyprocessor.inspect.refine import refined, usual_aspect
+from pyprocessor.inspect.survey import is_attached, kind_of, survey
+from pyprocessor.inspect.timeline import Timeline
 from pyprocessor.models import AudioInfo, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-MAX_FILMS = 8
-"""Film streams of which the first picture is looked at."""
+WHOLE_BYTES = 4_000_000
+"""Files up to this size are surveyed whole when they are inspected; it takes a few milliseconds."""
+SURVEY_SECONDS = 60.0
+"""How long the packets of a source may be read."""
 
 _UNSTATED_DURATION = frozenset(
     (
@@ -88,7 +95,7 @@ def probe(path: bytes, *, size_bytes: int, limits: InputLimits = InputLimits()) 
             if what is not None:
                 raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
             try:
-                container = open_source(path)
+                container, deep = _open(path)
             except av.error.FFmpegError as error:
                 if isinstance(error, OSError) and is_away(path):
                     raise
@@ -99,7 +106,7 @@ def probe(path: bytes, *, size_bytes: int, limits: InputLimits = InputLimits()) 
                 tail = structure.examine(file, container.format.name, size_bytes)
                 if container.format.name.startswith("mov,"):
                     _refuse_references(file, name, size_bytes)
-                return _describe(container, name, size_bytes, tail, limits)
+                return replace(_describe(container, name, size_bytes, tail, limits), deep=deep)
     except MemoryError as error:  # PyAV's is one as well
         raise too_much_memory(limits, name) from error
     except PermissionError as error:
@@ -112,6 +119,38 @@ def probe(path: bytes, *, size_bytes: int, limits: InputLimits = InputLimits()) 
         raise InspectError(FailureKind.BAD_INPUT, f"{name} is damaged: {error.strerror}.") from error
     except OSError as error:
         raise InspectError(FailureKind.UNAVAILABLE, f"{name} cannot be read: {error.strerror}.") from error
+
+
+def survey_source(path: bytes, media: MediaInfo, used: Collection[int]) -> tuple[MediaInfo, Timeline]:
+    """Survey a file that was inspected before, of which ffmpeg will read the streams `used`: what is now known of it,
+    and when its packets are.
+
+    Raises InspectError where it can no longer be read.
+    """
+    name = display(os.path.basename(path))
+    try:
+        with closing(open_source(path, deep=media.deep)) as container:
+            found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
+    except av.error.FFmpegError as error:
+        kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
+        raise InspectError(kind, f"{name} can no longer be read: {error.strerror}.") from error
+    if found.timeline.damage is not None and is_away(path):
+        raise InspectError(FailureKind.UNAVAILABLE, f"{name} can no longer be read: {found.timeline.damage}.")
+    return refined(media, found), found.timeline
+
+
+def _open(path: bytes) -> tuple[InputContainer, bool]:
+    """The file opened, and whether that took more reading than usual: pictures far apart show their size late."""
+    container = open_source(path)
+    if all(_known_size(film) for film in container.streams.video if not is_attached(film)):
+        return container, False
+    container.close()
+    return open_source(path, deep=True), True
+
+
+def _known_size(film: av.VideoStream) -> bool:
+    context = video_context(film)
+    return context is None or bool(context.width and context.height)
 
 
 def _regular_file(path: bytes, name: str) -> BinaryIO:
@@ -153,12 +192,16 @@ def _describe(
         if context is not None:
             check_picture(context.width, context.height, limits, name)
     notes: list[MediaNote] = []
-    picture_of = _first_pictures(container, notes)
+    found = survey(container, size_bytes=size_bytes, whole=size_bytes <= WHOLE_BYTES, limit_seconds=SURVEY_SECONDS)
+    films = len(found.first)
+    for index, seen in found.first.items():
+        if seen.note is not None:
+            notes.append(MediaNote(seen.note if films == 1 else f"Stream {index}: {seen.note}"))
     if tail.note is not None:
         notes.append(MediaNote(tail.note))
     streams = []
     for stream in container.streams:
-        described = _stream(container, stream, picture_of.get(stream.index))
+        described = _stream(container, stream, found.first.get(stream.index))
         if described.video is not None:
             check_picture(described.video.width, described.video.height, limits, name)
         streams.append(described)
@@ -170,7 +213,7 @@ def _describe(
     missing = 0 if container_name.startswith("mov,") and not _is_fragmented(container) else tail.missing_bytes
     if duration is None and any(s.video is not None for s in streams):
         notes.append(MediaNote("It does not say how long it is, so a missing end would not show."))
-    return MediaInfo(
+    media = MediaInfo(
         container=container_name,
         duration_seconds=duration,
         duration_estimated=estimated,
@@ -181,6 +224,7 @@ def _describe(
         notes=tuple(notes),
         missing_bytes=missing,
     )
+    return refined(media, found)
 
 
 def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
@@ -207,26 +251,6 @@ def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
             )
 
 
-# ---------------------------------------------------------------- the first picture
-
-
-def _first_pictures(container: InputContainer, notes: list[MediaNote]) -> dict[int, FirstPicture]:
-    """Decode the first picture of the film streams, each within bounds; keyed by stream index."""
-    films = [s for s in container.streams.video if not _attached(s)]
-    pictures: dict[int, FirstPicture] = {}
-    for number, stream in enumerate(films[:MAX_FILMS]):
-        if number:
-            try:
-                container.seek(0)
-            except av.error.FFmpegError:  # some streams cannot go back; then the headers must do
-                break
-        pictures[stream.index] = found = first_picture(container, stream)
-        if found.note is not None:
-            which = "" if len(films) == 1 else f"Stream {stream.index}: "
-            notes.append(MediaNote(which + found.note))
-    return pictures
-
-
 # ---------------------------------------------------------------- streams
 
 
@@ -236,25 +260,21 @@ def _stream(container: InputContainer, stream: Stream, picture: FirstPicture | N
     decoder = None
     codec = context.codec.canonical_name if context is not None else None
     frames = _exact_frames(container.format.name, stream)
+    kind = kind_of(stream)
     if isinstance(stream, av.VideoStream):
-        kind = StreamKind.VIDEO
         video = _video(stream, picture)
         if picture is not None:
             if context is None and picture.frame is not None:
                 codec, decoder = "av1", picture.decoder
             if picture.frames is not None:
                 frames = picture.frames
-    elif isinstance(stream, av.AudioStream):
-        kind = StreamKind.AUDIO
-        if isinstance(context, av.AudioCodecContext):
-            layout = context.layout.name if context.layout is not None else ""
-            audio = AudioInfo(
-                sample_rate=context.sample_rate or 0,
-                channels=context.channels,
-                layout=None if not layout or layout.endswith("channels") else layout,
-            )
-    else:
-        kind = {"subtitle": StreamKind.SUBTITLE, "attachment": StreamKind.ATTACHMENT}.get(stream.type, StreamKind.DATA)
+    elif isinstance(stream, av.AudioStream) and isinstance(context, av.AudioCodecContext):
+        layout = context.layout.name if context.layout is not None else ""
+        audio = AudioInfo(
+            sample_rate=context.sample_rate or 0,
+            channels=context.channels,
+            layout=None if not layout or layout.endswith("channels") else layout,
+        )
     language = stream.metadata.get("language")
     return StreamInfo(
         index=stream.index,
@@ -291,7 +311,7 @@ def _video(stream: av.VideoStream, picture: FirstPicture | None) -> VideoInfo:
         pixel_format=format_name,
         bit_depth=max((c.bits for c in pixel_format.components), default=8) if pixel_format is not None else 8,
         frame_rate=rate or None,
-        sample_aspect_ratio=aspect if aspect and Fraction(1, 10) <= aspect <= 10 else Fraction(1),
+        sample_aspect_ratio=usual_aspect(aspect),
         rotation=round(-frame.rotation / 90) * 90 % 360 if frame is not None else 0,
         colour=described,
         hdr=colour.hdr_kind(described, frame, "dav1" if dolby_vision else context.codec_tag if context else ""),
@@ -300,7 +320,7 @@ def _video(stream: av.VideoStream, picture: FirstPicture | None) -> VideoInfo:
         interlaced=(frame is not None and frame.interlaced_frame)
         or (context is not None and context.field_order in _FIELD_ORDERS_INTERLACED),
         variable_frame_rate=_varies(base, average),
-        attached_picture=_attached(stream),
+        attached_picture=is_attached(stream),
         alpha=stream.metadata.get("alpha_mode") == "1"  # of VP8 and VP9, which keep it beside the picture
         or (pixel_format is not None and any(component.is_alpha for component in pixel_format.components)),
     )
@@ -311,11 +331,6 @@ def _varies(base: Fraction | None, average: Fraction | None) -> bool:
     if not base or not average:
         return bool(base and base >= _HIGHEST_RATE / 2)
     return all(abs(base / average / times - 1) > 0.02 for times in (1, 2))
-
-
-def _attached(stream: av.VideoStream) -> bool:
-    flags = stream.disposition
-    return bool(flags & type(flags).attached_pic or flags & type(flags).timed_thumbnails)
 
 
 def _without_thumbnails(streams: list[StreamInfo]) -> list[StreamInfo]:

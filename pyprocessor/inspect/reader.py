@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import av
 
-from pyprocessor.ffmpeg.invocation import Trust, whitelists
+from pyprocessor.ffmpeg.invocation import Trust, demuxer_options, whitelists
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -42,13 +42,15 @@ def is_away(path: bytes) -> bool:
     return False
 
 
-def open_source(path: bytes) -> InputContainer:
-    """Open a user's file: only local files, only the demuxers allowed for untrusted input, bounded probing.
+def open_source(path: bytes, *, deep: bool = False) -> InputContainer:
+    """Open a user's file: only local files, only the demuxers allowed for untrusted input, bounded probing, which goes
+    further where `deep`.
 
     Raises av.error.FFmpegError, of which the missing file and the forbidden file are also OSErrors.
     """
     bounds = {"probesize": str(PROBE_BYTES), "max_streams": str(MOST_STREAMS)}
-    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds)
+    # Options for another demuxer than the file's are passed over.
+    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | dict(demuxer_options("mpegts", deep=deep)))
 
 
 def open_output(path: bytes) -> InputContainer:

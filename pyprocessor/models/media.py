@@ -84,7 +84,14 @@ class VideoInfo:
     content_light: tuple[int, int] | None = None
     """MaxCLL and MaxFALL, cd/m2."""
     interlaced: bool = False
+    """Whether any picture that was looked at holds two fields."""
     variable_frame_rate: bool = False
+    """Whether pictures are not all equally far apart: by its packets, where all were read."""
+    clock_rate: Fraction | None = None
+    """The constant rate on whose clock every picture lies, though places may be left out; None: there is none, or not
+    all packets were read."""
+    shapes: tuple[tuple[int, int, Fraction], ...] = ()
+    """Width, height and sample aspect ratio of all kinds of pictures in it, where there is more than one."""
     attached_picture: bool = False
     alpha: bool = False
     """Whether its pictures have transparent parts, also where its decoder leaves them out."""
@@ -96,9 +103,12 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
+    """`channels` and `layout` are the widest there are; `varies` says that they change midway."""
+
     sample_rate: int
     channels: int
     layout: str | None = None
+    varies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +158,12 @@ class MediaInfo:
     streams: tuple[StreamInfo, ...]
     chapters: int = 0
     notes: tuple[MediaNote, ...] = ()
+    timeline: str | None = None
+    """When its packets are, in the form of `inspect.timeline.compact`; None: too long for that, or not read whole."""
+    jump_seconds: float | None = None
+    """From which step on ffmpeg is to take a step of the container's clock for a jump, where its own limit is wrong."""
+    deep: bool = False
+    """Whether its streams show what they are so late that more has to be read of it at first."""
     missing_bytes: int = 0
     """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
 

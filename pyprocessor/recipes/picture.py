@@ -86,7 +86,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),
-        _scaling(width, height, video, pixel_format, tone_mapped=source_hdr and not keep_hdr),
+        *_scaling(width, height, video, pixel_format, tone_mapped=source_hdr and not keep_hdr),
         *(_tone_map(video) if source_hdr and not keep_hdr else ()),
         *_tags(video, (width, height), tone_mapped=source_hdr and not keep_hdr),
         *((Filter("format", options=(("pix_fmts", pixel_format),)),) if pixel_format is not None else ()),
@@ -147,14 +147,30 @@ def _even(side: Fraction) -> int:
     return max(_SMALLEST_SIDE, int(side) & ~1 if side.denominator == 1 else 2 * round(side / 2))
 
 
-def _scaling(width: int, height: int, video: VideoInfo, pixel_format: str | None, *, tone_mapped: bool) -> Filter:
-    """Always there, also where the size stays: a stream whose picture size changes midway must come out in one size."""
-    options = [("w", str(width)), ("h", str(height)), ("flags", "bicubic")]
+def _scaling(
+    width: int, height: int, video: VideoInfo, pixel_format: str | None, *, tone_mapped: bool
+) -> tuple[Filter, ...]:
+    """Always there, also where the size stays: a stream whose picture size changes midway must come out in one size.
+
+    Where pictures of several shapes are known of, each fits into that size with its own, in black.
+    """
+    fitted = [("w", str(width)), ("h", str(height))]
+    padding: tuple[Filter, ...] = ()
+    if len(video.shapes) > 1:
+        across = f"dar/({_aspect(video)})"  # of the output's pixels, for each picture as it comes
+        fitted = [
+            ("w", f"2*trunc(min({width},{height}*{across})/2+0.01)"),
+            ("h", f"2*trunc(min({height},{width}/({across}))/2+0.01)"),
+            ("eval", "frame"),
+        ]
+        centred = (("w", str(width)), ("h", str(height)), ("x", "(ow-iw)/2"), ("y", "(oh-ih)/2"), ("eval", "frame"))
+        padding = (Filter("pad", options=centred),)
+    options = [*fitted, ("flags", "bicubic")]
     if not tone_mapped and pixel_format is not None and not pixel_format.startswith("yuvj"):
         options.append(("out_range", "tv"))  # full-range cameras and RGB: players expect limited range
     if _is_rgb(video):
         options.append(("out_color_matrix", "bt709"))
-    return Filter("scale", options=tuple(options))
+    return (Filter("scale", options=tuple(options)), *padding)
 
 
 def _is_rgb(video: VideoInfo) -> bool:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from pyprocessor.ffmpeg.invocation import Attachment, Input, Invocation, MappedStream, Options, Output, muxer
+from pyprocessor.ffmpeg.invocation import (
+    Attachment,
+    Input,
+    Invocation,
+    MappedStream,
+    Options,
+    Output,
+    demuxer_options,
+    muxer,
+)
 from pyprocessor.inspect.contract import Contract, StreamPlan, kept_films, same_frame_rate
 from pyprocessor.models import (
     CostFeatures,
@@ -24,7 +33,8 @@ _FASTSTART = frozenset(("mp4", "mov", "m4a"))
 _HEVC_ENCODERS = ("libx265", "hevc_", "libkvazaar")
 _QUALITY_BY_CRF = frozenset(("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1"))
 _COARSE_CLOCKS = ("matroska", "flv", "asf")
-"""Containers that round time stamps to milliseconds: at a constant rate the encoder's own clock is truer."""
+"""Containers that round time stamps to milliseconds."""
+_NEAR_A_PLACE = 0.25
 _LAST_PICTURE = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_DTS,DTS),DURATION+0*st(0,max(ld(0),PTS+DURATION)),"
     "max(DURATION,max(ld(0),PTS+DURATION)-STARTPTS+STARTDTS-DTS))'"
@@ -101,7 +111,7 @@ def recipe(
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
     notes = list(contract.notes)
-    input_options: list[tuple[str, str]] = []
+    input_options = list(demuxer_options(media.container, deep=media.deep))
     for plan in contract.kept:
         if plan.attached:
             continue
@@ -125,6 +135,7 @@ def recipe(
                 ),
             ),
             threads=threads,
+            options=(("dts_delta_threshold", f"{media.jump_seconds:.0f}"),) if media.jump_seconds is not None else (),
         ),
         tuple(notes),
     )
@@ -248,12 +259,18 @@ def _keyframes(settings: VideoSettings, stream: StreamInfo) -> Options:
 
 
 def _timing(media: MediaInfo, stream: StreamInfo, *, keeps_rate: bool) -> Options:
-    """Every picture keeps its time: on another clock than the source's, ffmpeg rounds to its guess of the rate."""
+    """Every picture keeps its time: on another clock than the source's, ffmpeg rounds to its guess of the rate.
+
+    Only where a container's clock is coarse, and all pictures are known to lie on that of a constant rate, is that one
+    truer; and only if it has a place near the first picture, so that none is rounded to the place of another.
+    """
     if not keeps_rate:
         return (("fps_mode", "vfr"),)
-    coarse = media.container.startswith(_COARSE_CLOCKS)
-    if coarse and stream.video is not None and not stream.video.variable_frame_rate:
-        return (("fps_mode", "vfr"),)
+    rate = stream.video.clock_rate if stream.video is not None else None
+    if rate is not None and media.container.startswith(_COARSE_CLOCKS):
+        place = stream.start_seconds * float(rate)
+        if abs(place - round(place)) < _NEAR_A_PLACE:
+            return (("fps_mode", "vfr"), ("enc_time_base", f"{rate.denominator}/{rate.numerator}"))
     return (("fps_mode", "vfr"), ("enc_time_base", "demux"))
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.inspect.contract import contract
+from pyprocessor.inspect.timeline import expand
 from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile
 from pyprocessor.recipes.transcode import features, recipe
 from pyprocessor.tasks.base import Step, Work
 from pyprocessor.tasks.covers import cover_files
+
+if TYPE_CHECKING:
+    from pyprocessor.inspect.timeline import Timeline
 
 
 class Transcode:
@@ -25,13 +30,14 @@ class Transcode:
 
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
         # Here, so that the engine, which asks for features only, does without PyAV.
-        from pyprocessor.inspect.verify import verify
+        from pyprocessor.inspect.verify import Counted, verify
 
-        agreed = contract(work.profile, work.media)
+        media, times = _surveyed(work)
+        agreed = contract(work.profile, media)
         with cover_files(work, agreed) as covers:
             plan = recipe(
                 work.profile,
-                work.media,
+                media,
                 agreed,
                 work.source,
                 threads=work.threads,
@@ -42,14 +48,19 @@ class Transcode:
         problem = diagnose(finished, work.source.path)
         if problem is not None:
             raise JobError(problem.kind, problem.message)
-        progress = finished.progress
         facts, notes = verify(
-            work.partial_path,
-            agreed,
-            encoded_frames=progress.frame if progress is not None else None,
-            source=work.source.path,
-            media=work.media,
+            work.partial_path, agreed, counted=Counted(), source=work.source.path, media=media, times=times
         )
         notes = (*plan.notes, *notes)
         losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))
         return replace(facts, notes=tuple(note.text for note in notes), losses=losses)
+
+
+def _surveyed(work: Work) -> tuple[MediaInfo, Timeline]:
+    """What is in the source by all its packets, and when: small files were surveyed when they were inspected."""
+    if work.media.timeline is not None:
+        return work.media, expand(work.media.timeline)
+    from pyprocessor.inspect.probe import survey_source
+
+    used = [plan.index for plan in contract(work.profile, work.media).kept]
+    return survey_source(work.source.path, work.media, used)

@@ -1,0 +1,119 @@
+"""Which time a packet has once the jumps of its container's clock are mended, exactly as ffmpeg mends them.
+
+Transport and program streams, and Ogg files that were joined, may start a new clock midway: recordings put together, a
+signal that was lost, a clock that wraps. ffmpeg compares each packet with where its own stream had got to, and moves
+everything after a jump. Whoever inspects or verifies has to do the same, or else to misjudge what ffmpeg made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+JUMPING = frozenset(("mpegts", "mpegtsraw", "mpeg", "ogg"))
+"""Demuxers for which ffmpeg mends jumps (its flag `AVFMT_TS_DISCONT`), among those that may open a user's file."""
+USUAL_THRESHOLD = 10.0
+"""ffmpeg's `dts_delta_threshold`, seconds: a gap up to this is believed to be one, beyond it a jump of the clock."""
+LARGEST_THRESHOLD = 86_400.0
+_BACKWARDS_SECONDS = 0.1
+"""A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
+_PAUSE_MARGIN = 1.5
+_STEADY_SECONDS = 5.0
+"""A stream whose packets are usually further apart than this pauses by nature (slides), and does not jump."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Follows the packets of the streams that are used, in file order; times are seconds."""
+
+    threshold: float = USUAL_THRESHOLD
+    offset: float = 0.0
+    mended: bool = False
+    """Whether any jump was found."""
+    _last: float | None = None
+    _current: dict[int, float] = field(default_factory=dict)
+    _next: dict[int, float] = field(default_factory=dict)
+
+    def advance(self, stream: int, decoding_time: float | None, duration: float) -> float:
+        """Take in the next packet of a video or audio stream; returns what is to be added to its times."""
+        expected = self._next.get(stream)
+        if decoding_time is None:
+            if expected is not None:
+                self._current[stream] = expected
+                self._next[stream] = expected + duration
+            return self.offset
+        now = decoding_time + self.offset
+        jump = 0.0
+        if expected is None:
+            if self._last is not None and abs(now - self._last) > self.threshold:
+                jump = now - self._last
+        elif abs(now - expected) > self.threshold or now + _BACKWARDS_SECONDS < self._current[stream]:
+            jump = now - expected
+        if jump:
+            self.mended = True
+            self.offset -= jump
+            now -= jump
+        self._last = now
+        self._current[stream] = now
+        self._next[stream] = now + duration
+        return self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A step forwards in one stream of more than the usual threshold.
+
+    `covered` says that another stream went on meanwhile, or that the stream's packets are always that far apart: then
+    it is a pause, and else a jump of the clock.
+    """
+
+    seconds: float
+    covered: bool
+
+
+def threshold_for(gaps: Sequence[Gap]) -> float:
+    """The `dts_delta_threshold` with which ffmpeg keeps the pauses among these gaps and mends the jumps.
+
+    Where a pause is longer than a jump, the jump stays a hole in all streams alike, so that they keep in step.
+    """
+    pauses = [gap.seconds for gap in gaps if gap.covered]
+    if not pauses:
+        return USUAL_THRESHOLD
+    longest = max(pauses)
+    jumps = [gap.seconds for gap in gaps if not gap.covered and gap.seconds > longest]
+    wanted = longest * _PAUSE_MARGIN
+    if jumps:
+        wanted = min(wanted, (longest + min(jumps)) / 2)
+    return min(LARGEST_THRESHOLD, max(USUAL_THRESHOLD, wanted))
+
+
+def gaps_in(packets: Iterable[tuple[int, float, float]], usual_steps: dict[int, float]) -> list[Gap]:
+    """The steps of more than the usual threshold in these packets: stream, decoding time and length, in file order.
+
+    A pause is covered where, between the two packets of the stream, those of another one advanced by at least half as
+    much in steps that are no jumps themselves. `usual_steps` are the median steps of the streams. A stream whose first
+    packet is late in the file (its end shows only where the next begins) is covered by those that were not.
+    """
+    reached: dict[int, float] = {}
+    travelled: dict[int, float] = {}
+    """By stream: how far it has gone in ordinary steps."""
+    at_last_packet: dict[int, dict[int, float]] = {}
+    """By stream: how far every other had gone when its last packet came."""
+    gaps = []
+    latest: float | None = None
+    for stream, now, length in packets:
+        if stream in reached:
+            step = now - reached[stream]
+            if step > USUAL_THRESHOLD:
+                before = at_last_packet[stream]
+                others = (gone - before.get(other, 0.0) for other, gone in travelled.items() if other != stream)
+                covered = usual_steps.get(stream, 0.0) > _STEADY_SECONDS or max(others, default=0.0) > step / 2
+                gaps.append(Gap(step, covered))
+            elif step > -_BACKWARDS_SECONDS:
+                travelled[stream] = travelled.get(stream, 0.0) + step + length
+        elif latest is not None and latest - now > USUAL_THRESHOLD:
+            gaps.append(Gap(latest - now, covered=True))
+        latest = now
+        reached[stream] = now + length
+        at_last_packet[stream] = dict(travelled)
+    return gaps

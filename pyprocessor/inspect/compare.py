@@ -1,0 +1,267 @@
+"""Whether an output's pictures, sound and subtitles are when its source's are. Pure.
+
+Every picture at its time unless the profile changes the rate, sound wherever the source has some, and all tracks in
+step with each other. What is not so is refused where another try or the output is to blame, and else noted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyprocessor.errors import FailureKind, VerifyError
+from pyprocessor.inspect.timeline import Track, nearest
+from pyprocessor.models import MediaNote, StreamKind
+
+_NEAR_SECONDS = 0.02
+_MOST_NEAR_SECONDS = 0.1
+"""How far a picture may be from its time: half a picture, but within these bounds."""
+IN_STEP_SECONDS = 0.06
+"""How far sound may begin from where it began beside the picture: encoders pad by a packet or less."""
+_MOST_OUT_OF_STEP_SECONDS = 0.5
+"""Beyond this an output is of no use to anybody."""
+_SOUND_END_SECONDS = 0.25
+"""Sound that may be missing in all: the last packet of an encoder, and what a decoder needs to begin."""
+_SUBTITLE_SECONDS = 0.1
+_STRETCHED_SHARE = 0.1
+_STRETCHED_SECONDS = 5.0
+"""How much longer than its packets say a track may come out: they do not all say how long they last."""
+_SAME_TIME_SECONDS = 0.0005
+_LOST_IN_OUTPUT_SHARE = 0.1
+_FIELDS_SHARE = 0.6
+"""Fewer output pictures than this share of an interlaced source's packets: its packets are single fields."""
+
+DAMAGED = "damaged: pictures or sound are missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A kept stream: its track in the source, and in the output."""
+
+    source: Track
+    output: Track
+    interlaced: bool = False
+    decoded: int | None = None
+    """Pictures that ffmpeg's decoder gave, where it said so."""
+
+
+def compared(pairs: Sequence[Pair], *, same_frames: bool, whole: bool, name: str) -> list[MediaNote]:
+    """Hold the tracks of an output against those of the source `name`; the first film is the first pair of its kind.
+
+    `same_frames` says that each picture of the first film is to become one; `whole` that both files were read to their
+    ends. Returns what is missing, as notes. Raises VerifyError where the output, and not the source, is to blame.
+    """
+    shift = _shift(pairs)
+    if shift is None:
+        return []
+    notes: list[MediaNote] = []
+    films = [pair for pair in pairs if pair.source.kind is StreamKind.VIDEO]
+    for number, pair in enumerate(films):
+        rates_differ = number == 0 and not same_frames
+        notes += _retimed(pair, name) if rates_differ else _pictures(pair, shift, whole=whole, name=name)
+    for pair in pairs:
+        if pair.source.kind is StreamKind.AUDIO:
+            notes += _sound(pair, shift, beside_film=bool(films), whole=whole, name=name)
+        elif pair.source.kind is StreamKind.SUBTITLE and whole:
+            notes += _subtitles(pair, shift)
+    return notes
+
+
+def _shift(pairs: Sequence[Pair]) -> float | None:
+    """What is to be added to a time of the source to have it in the output; None where no track has times.
+
+    The first film tells, by whichever of its ends finds more of its pictures; without a film the first sound does.
+    """
+    timed = [pair for pair in pairs if pair.source.start is not None and pair.output.start is not None]
+    films = [pair for pair in timed if pair.source.kind is StreamKind.VIDEO]
+    if not films:
+        sounds = [pair for pair in timed if pair.source.kind is StreamKind.AUDIO]
+        first = next(iter(sounds), None)
+        return None if first is None else (first.output.start or 0.0) - (first.source.start or 0.0)
+    source, output = films[0].source.starts, films[0].output.starts
+    by_first, by_last = output[0] - source[0], output[-1] - source[-1]
+    if abs(by_first - by_last) <= _NEAR_SECONDS:
+        return by_first
+    near = _near(source)
+    return max((by_first, by_last), key=lambda shift: len(source) - len(_unmatched(source, output, shift, near)))
+
+
+def _near(starts: Sequence[float]) -> float:
+    steps = sorted(b - a for a, b in itertools.pairwise(starts))
+    half = steps[len(steps) // 2] / 2 if steps else 0.0
+    return min(_MOST_NEAR_SECONDS, max(_NEAR_SECONDS, half))
+
+
+def _unmatched(source: Sequence[float], output: Sequence[float], shift: float, near: float) -> list[float]:
+    """The times of `source` at which `output` has no picture of its own."""
+    missing = []
+    place = 0
+    for start in source:
+        wanted = start + shift
+        while place < len(output) and output[place] < wanted - near:
+            place += 1
+        if place < len(output) and output[place] <= wanted + near:
+            place += 1
+        else:
+            missing.append(start)
+    return missing
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def _pictures(pair: Pair, shift: float, *, whole: bool, name: str) -> list[MediaNote]:
+    source, output = pair.source, pair.output
+    if not source.starts:
+        return []
+    if not output.starts:
+        raise VerifyError(FailureKind.BAD_INPUT, f"None of the pictures in {name} could be decoded: it is damaged.")
+    _not_stretched("video", output, source, name)
+    expected: Sequence[float] = source.starts
+    if not whole:
+        expected = [start for start in expected if start + shift <= output.starts[-1]]
+    near = _near(expected)
+    if pair.interlaced and len(output.starts) < _FIELDS_SHARE * len(expected):
+        expected = _whole_pictures(expected, output.starts, shift, near)
+    missing = _unmatched(expected, output.starts, shift, near)
+    twins = sum(b - a < _SAME_TIME_SECONDS for a, b in itertools.pairwise(expected))
+    notes = []
+    if missing and twins:
+        text = f"{min(twins, len(missing)):,} pictures come at the same time as another; one of each was kept."
+        notes.append(MediaNote(text, "pictures dropped that come at the same time as another"))
+    lost = len(missing) - twins
+    if lost > 0:
+        notes.append(_lost(pair, lost, len(expected), missing, name))
+    elif whole and source.end is not None and output.end is not None and output.end < source.end + shift - near:
+        notes.append(
+            MediaNote("Its last picture is shown for a shorter time than in the source; all pictures are there.")
+        )
+    return notes
+
+
+def _whole_pictures(fields: Sequence[float], pictures: Sequence[float], shift: float, near: float) -> list[float]:
+    """The times of `fields` less those that are the second field of one of the output's `pictures`."""
+    step = _near(pictures) * 2
+    kept: list[float] = []
+    for start in fields:
+        at = nearest(pictures, start + shift)
+        late = start + shift - pictures[at] if at is not None else 0.0
+        second = kept and near < late <= step * 0.75 and start - kept[-1] <= step * 0.75
+        if not second:
+            kept.append(start)
+    return kept
+
+
+def _lost(pair: Pair, lost: int, held: int, missing: Sequence[float], name: str) -> MediaNote:
+    """A note on pictures of the source that are not in the output; raises VerifyError where the output is to blame."""
+    made = len(pair.output.starts)
+    if pair.decoded is not None and pair.decoded - made >= lost and lost > _LOST_IN_OUTPUT_SHARE * held:
+        raise VerifyError(
+            FailureKind.INFRASTRUCTURE,
+            f"{pair.decoded:,} pictures of {name} were decoded, but only {made:,} came out at their times.",
+        )
+    if pair.decoded is not None and pair.decoded >= held:
+        text = f"{lost:,} of the {held:,} pictures are not at their times: {_when(missing)}."
+        return MediaNote(text, "pictures moved or dropped: their times were damaged")
+    return MediaNote(f"{lost:,} of the {held:,} pictures could not be decoded, {_when(missing)}.", DAMAGED)
+
+
+def _when(times: Sequence[float]) -> str:
+    first, last = times[0], times[-1]
+    return f"at {first:,.2f} s" if last - first < 1 else f"between {first:,.2f} s and {last:,.2f} s"
+
+
+def _retimed(pair: Pair, name: str) -> list[MediaNote]:
+    """Of a film whose rate the profile changes only the length can be compared."""
+    source, output = pair.source, pair.output
+    _not_stretched("video", output, source, name)
+    if source.seconds is None or output.seconds is None:
+        return []
+    lacking = source.seconds - output.seconds
+    step = _near(output.starts) * 2 if len(output.starts) > 1 else output.seconds
+    if lacking <= max(_SOUND_END_SECONDS, 2 * step):
+        return []
+    text = f"Only {output.seconds:,.2f} s of the {source.seconds:,.2f} s of video in {name} could be decoded."
+    return [MediaNote(text, DAMAGED)]
+
+
+def _not_stretched(what: str, output: Track, source: Track, name: str) -> None:
+    if output.seconds is None or source.seconds is None:
+        return
+    if output.seconds > source.seconds * (1 + _STRETCHED_SHARE) + _STRETCHED_SECONDS:
+        raise VerifyError(
+            FailureKind.BAD_INPUT,
+            f"The {what} of {name} lasts {source.seconds:,.1f} s and became {output.seconds:,.1f} s: its time stamps "
+            "are damaged.",
+        )
+
+
+# ---------------------------------------------------------------- sound and subtitles
+
+
+def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, name: str) -> list[MediaNote]:
+    source, output = pair.source, pair.output
+    if not source.spans:
+        return []
+    if not output.spans:
+        raise VerifyError(FailureKind.BAD_INPUT, f"None of the audio in {name} could be decoded: it is damaged.")
+    _not_stretched("audio", output, source, name)
+    wanted = [(start + shift, end + shift) for start, end in source.spans]
+    if not whole:
+        until = output.spans[-1][1]
+        wanted = [(start, min(end, until)) for start, end in wanted if start < until]
+    notes = []
+    apart = _out_of_step(wanted, output.spans) if beside_film and wanted else 0.0
+    if apart:
+        text = (
+            f"The sound is {abs(apart):.2f} s {'later' if apart > 0 else 'earlier'} beside the picture than in {name}."
+        )
+        if abs(apart) > _MOST_OUT_OF_STEP_SECONDS:
+            raise VerifyError(FailureKind.BAD_INPUT, text)
+        return [MediaNote(text, "sound out of step with the picture")]
+    missing = _uncovered(wanted, output.spans)
+    if missing > _SOUND_END_SECONDS:
+        text = f"{missing:,.2f} s of the {source.covered_seconds:,.2f} s of sound are missing."
+        notes.append(MediaNote(text, DAMAGED))
+    return notes
+
+
+def _out_of_step(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:
+    """How much later (or, below 0, earlier) than `wanted` all of the sound is; 0 where only its ends differ."""
+    start, end = spans[0][0] - wanted[0][0], spans[-1][1] - wanted[-1][1]
+    if start < -IN_STEP_SECONDS:
+        return start
+    return start if start > IN_STEP_SECONDS and end > IN_STEP_SECONDS else 0.0
+
+
+def _uncovered(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:
+    """How many seconds of the ascending spans `wanted` lie outside the ascending `spans`."""
+    total = 0.0
+    place = 0
+    for start, end in wanted:
+        at = start
+        while place > 0 and spans[place][0] > start:
+            place -= 1
+        while place < len(spans) and spans[place][1] <= at:
+            place += 1
+        here = place
+        while here < len(spans) and spans[here][0] < end:
+            total += max(0.0, spans[here][0] - at)
+            at = max(at, spans[here][1])
+            here += 1
+        total += max(0.0, end - at)
+        place = max(0, here - 1)
+    return total
+
+
+def _subtitles(pair: Pair, shift: float) -> list[MediaNote]:
+    source, output = pair.source, pair.output
+    missing = 0
+    for start in source.starts:
+        at = nearest(output.starts, start + shift)
+        missing += at is None or abs(output.starts[at] - start - shift) > _SUBTITLE_SECONDS
+    if not missing:
+        return []
+    text = f"{missing:,} of the {len(source.starts):,} subtitles are not at their times or are missing."
+    return [MediaNote(text, "subtitles missing or moved")]

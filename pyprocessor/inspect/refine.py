@@ -1,0 +1,125 @@
+"""What a file is once its packets and sampled pictures are known: they replace what its header declares. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from pyprocessor.inspect.clock import USUAL_THRESHOLD
+from pyprocessor.inspect.survey import PictureSample, SoundSample, Survey
+from pyprocessor.inspect.timeline import Timeline, Track, compact, rate_of
+from pyprocessor.models import MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
+
+_OVERSTATED_SECONDS = 1.0
+_OVERSTATED_SHARE = 0.02
+"""How far a header may overstate the duration (careless muxers) before it is worth a note."""
+_STATE_ASPECT = ("mov,", "matroska")
+"""Containers that state the shape of pixels for the whole track, which goes before what the pictures say."""
+_USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
+
+
+def refined(media: MediaInfo, found: Survey) -> MediaInfo:
+    """`media`, as its header and first pictures have it, corrected by what a survey of the whole file found.
+
+    What the survey did not read to the end says nothing of ends, rates and counts; what it saw of pictures and sound
+    holds all the same.
+    """
+    times = found.timeline
+    first = min((t.start for t in times.tracks.values() if t.start is not None), default=0.0)
+    streams = tuple(
+        _stream(
+            stream,
+            times.tracks.get(stream.index) if times.whole else None,
+            first,
+            found.pictures.get(stream.index, ()),
+            found.sounds.get(stream.index, ()),
+            own_aspect=media.container.startswith(_STATE_ASPECT),
+        )
+        for stream in media.streams
+    )
+    if not times.whole:
+        return replace(media, streams=streams)
+    notes = (*media.notes, *_declared_too_much(media, times))
+    ends = [t.end for t in times.tracks.values() if t.end is not None]
+    seconds = max(ends) - first if ends else media.duration_seconds
+    return replace(
+        media,
+        streams=streams,
+        duration_seconds=seconds,
+        duration_estimated=not ends and media.duration_estimated,
+        notes=notes,
+        timeline=compact(times),
+        jump_seconds=times.threshold if times.threshold != USUAL_THRESHOLD else None,
+    )
+
+
+def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ...]:
+    starts = [t.start for t in times.tracks.values() if t.start is not None]
+    ends = [t.end for t in times.tracks.values() if t.end is not None]
+    declared = media.duration_seconds
+    if declared is None or media.duration_estimated or not starts or not ends:
+        return ()
+    held = max(ends) - min(starts)
+    if declared - held <= max(_OVERSTATED_SECONDS, _OVERSTATED_SHARE * declared):
+        return ()
+    text = f"It declares {declared:,.1f} s and holds {held:,.1f} s: it was cut off, or its header is wrong."
+    return (MediaNote(text, "ends sooner than the file declares"),)
+
+
+def _stream(
+    stream: StreamInfo,
+    track: Track | None,
+    first: float,
+    pictures: tuple[PictureSample, ...],
+    sounds: tuple[SoundSample, ...],
+    *,
+    own_aspect: bool,
+) -> StreamInfo:
+    if stream.video is not None and stream.video.attached_picture:
+        return stream
+    if track is not None and track.start is not None:
+        stream = replace(stream, start_seconds=track.start - first, duration_seconds=track.seconds or None)
+        if stream.kind is StreamKind.VIDEO and stream.frames != 0:  # 0: none of them decodes
+            stream = replace(stream, frames=len(track.starts))
+    if stream.video is not None:
+        return replace(stream, video=_video(stream.video, track, pictures, own_aspect=own_aspect))
+    if stream.audio is not None and sounds:
+        widest = max(sounds, key=lambda sample: sample.channels)
+        differs = len({(sample.layout, sample.channels) for sample in sounds}) > 1
+        if differs or not stream.audio.channels:
+            layout = None if widest.layout.endswith("channels") else widest.layout
+            audio = replace(stream.audio, channels=widest.channels, layout=layout, varies=differs)
+            return replace(stream, audio=replace(audio, sample_rate=audio.sample_rate or widest.sample_rate))
+    return stream
+
+
+def _video(
+    video: VideoInfo, track: Track | None, pictures: tuple[PictureSample, ...], *, own_aspect: bool
+) -> VideoInfo:
+    if track is not None and len(track.starts) > 1:
+        rate = rate_of(track.starts, (video.frame_rate,))
+        video = replace(
+            video,
+            frame_rate=rate.grid if rate.steady else rate.average or video.frame_rate,
+            variable_frame_rate=not rate.steady,
+            clock_rate=rate.grid,
+        )
+    if not pictures:
+        return video
+    video = replace(video, interlaced=video.interlaced or any(sample.interlaced for sample in pictures))
+    shapes = [
+        (p.width, p.height, video.sample_aspect_ratio if own_aspect else usual_aspect(p.aspect)) for p in pictures
+    ]
+    kinds: dict[tuple[int, int, Fraction], float] = dict.fromkeys(shapes, 0.0)
+    end = track.end if track is not None and track.end is not None else pictures[-1].at
+    for shape, sample, until in zip(shapes, pictures, (*(p.at for p in pictures[1:]), end), strict=True):
+        kinds[shape] += max(0.0, until - sample.at)
+    if len(kinds) == 1:
+        return video
+    width, height, aspect = max(kinds, key=lambda shape: kinds[shape])
+    return replace(video, width=width, height=height, sample_aspect_ratio=aspect, shapes=tuple(kinds))
+
+
+def usual_aspect(aspect: Fraction | None) -> Fraction:
+    """The shape of a pixel as the file has it; square where it does not say, or says nonsense."""
+    return aspect if aspect and _USUAL_ASPECTS[0] <= aspect <= _USUAL_ASPECTS[1] else Fraction(1)

@@ -1,0 +1,291 @@
+"""What a file's packets say throughout, and what its decoded pictures and sound look like at several places.
+
+One pass over the packets. Of each film the first picture is decoded, then keyframes: where the parameters that stand
+before them change, and at places spread evenly over the file. Of sound a packet is decoded where its header changes.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
+
+import av
+import av.error
+
+from pyprocessor.inspect.clock import JUMPING
+from pyprocessor.inspect.first_picture import (
+    FIRST_PICTURE_BYTES,
+    FIRST_PICTURE_PACKETS,
+    FirstPicture,
+    FirstPictureSearch,
+    context_of,
+)
+from pyprocessor.inspect.headers import picture_header, sound_header
+from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
+from pyprocessor.models import StreamKind
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+
+SAMPLES = 16
+"""Places spread over a file at which a keyframe is decoded, where a codec may change between fields and pictures."""
+MOST_DECODED = 96
+"""Keyframes, and as many packets of sound, that are decoded of one stream, however often its parameters change."""
+MAX_FILMS = 8
+"""Film streams that are looked at."""
+_FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
+_CHECK_CLOCK_EVERY = 512
+"""Packets."""
+_VP8_SHOWN = 0x10
+_MICROSECOND = Fraction(1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSample:
+    """A decoded picture at `at` seconds: its size in pixels, their shape, and whether it holds two fields."""
+
+    at: float
+    width: int
+    height: int
+    aspect: Fraction | None
+    interlaced: bool
+    captions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SoundSample:
+    """Decoded sound at `at` seconds."""
+
+    at: float
+    layout: str
+    channels: int
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one pass over a file found, by stream index. `timeline` is of all that was read."""
+
+    timeline: Timeline
+    first: dict[int, FirstPicture]
+    pictures: dict[int, tuple[PictureSample, ...]]
+    sounds: dict[int, tuple[SoundSample, ...]]
+
+
+def survey(
+    container: InputContainer,
+    *,
+    size_bytes: int,
+    whole: bool,
+    limit_seconds: float,
+    used: Collection[int] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Survey:
+    """Read packets from where `container` stands: to its end, for at most `limit_seconds`, or only until each film has
+    shown its first picture where not `whole`. `used` are the streams that ffmpeg will read (None: all)."""
+    films = [stream for stream in container.streams.video if not is_attached(stream)][:MAX_FILMS]
+    looks = {stream.index: _FilmLook(stream, size_bytes, samples=whole) for stream in films}
+    hears = {stream.index: _SoundLook(stream) for stream in container.streams.audio} if whole else {}
+
+    def look(packet: av.Packet[Stream]) -> bool:
+        film, sound = looks.get(packet.stream_index), hears.get(packet.stream_index)
+        if film is not None:
+            film.take(packet)
+        if sound is not None and packet.size:
+            sound.take(packet)
+        return whole or not all(seen.search.settled for seen in looks.values())
+
+    def too_late() -> None:
+        for seen in looks.values():
+            seen.search.give_up()
+
+    times = read_packets(container, limit_seconds=limit_seconds, used=used, look=look, too_late=too_late, clock=clock)
+    return Survey(
+        times,
+        {index: film.search.result() for index, film in looks.items()},
+        {index: tuple(film.samples) for index, film in looks.items() if film.samples},
+        {index: tuple(sound.samples) for index, sound in hears.items() if sound.samples},
+    )
+
+
+def read_packets(
+    container: InputContainer,
+    *,
+    limit_seconds: float,
+    used: Collection[int] | None = None,
+    look: Callable[[av.Packet[Stream]], bool] = lambda packet: True,  # noqa: ARG005 - the default looks at nothing
+    too_late: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Timeline:
+    """The timeline of the packets from where `container` stands to its end, read for at most `limit_seconds`.
+
+    Each packet is shown to `look`, which returns False to end the reading; `too_late` is called once, when so much was
+    read that a first picture is no longer looked for.
+    """
+    ticks: dict[int, Ticks] = {}
+    vp8 = {s.index for s in container.streams.video if context_of(s) is not None and s.codec_context.name == "vp8"}
+    order = array("I") if container.format.name in JUMPING else None
+    deadline = clock() + limit_seconds
+    complete, damage, bytes_read, searching = True, None, 0, True
+    try:
+        for number, packet in enumerate(container.demux()):
+            index = packet.stream_index
+            go_on = look(packet)
+            if packet.size and not packet.is_discard and not (index in vp8 and _never_shown(packet)):
+                if index not in ticks:
+                    ticks[index] = Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)
+                ticks[index].add(packet.pts, packet.dts, packet.duration, is_key=packet.is_keyframe)
+                if order is not None:
+                    order.append(index)
+            bytes_read += packet.size
+            if searching and (number >= FIRST_PICTURE_PACKETS or bytes_read >= FIRST_PICTURE_BYTES):
+                searching = False
+                too_late()
+            late = number >= MOST_PACKETS or (number % _CHECK_CLOCK_EVERY == 0 and clock() > deadline)
+            if late or not go_on:
+                complete = False
+                break
+    except MemoryError:  # PyAV's is an FFmpegError as well
+        raise
+    except av.error.FFmpegError as error:
+        damage = error.strerror
+    return timeline(
+        ticks,
+        order,
+        ticks if used is None else used,
+        by_decoding=container.format.name.startswith("mov,"),
+        whole=complete,
+        damage=damage,
+    )
+
+
+def _never_shown(packet: av.Packet[Stream]) -> bool:
+    """Whether a packet of VP8 holds a picture that others only refer to."""
+    return not memoryview(packet)[0] & _VP8_SHOWN
+
+
+def is_attached(stream: av.VideoStream) -> bool:
+    """Whether a video stream is a picture beside a film: a cover, or thumbnails."""
+    flags = stream.disposition
+    return bool(flags & type(flags).attached_pic or flags & type(flags).timed_thumbnails)
+
+
+def kind_of(stream: Stream) -> StreamKind:
+    """The kind of a stream, with all that players make nothing of as data."""
+    return {
+        "video": StreamKind.VIDEO,
+        "audio": StreamKind.AUDIO,
+        "subtitle": StreamKind.SUBTITLE,
+        "attachment": StreamKind.ATTACHMENT,
+    }.get(stream.type, StreamKind.DATA)
+
+
+class _FilmLook:
+    """Decodes the first picture of one film, and keyframes where they may look different."""
+
+    def __init__(self, stream: av.VideoStream, size_bytes: int, *, samples: bool) -> None:
+        self.search = FirstPictureSearch(stream)
+        self.samples: list[PictureSample] = []
+        self._codec = stream.codec_context.codec.canonical_name if context_of(stream) is not None else ""
+        self._wants = samples
+        self._header = b""
+        self._step = size_bytes // SAMPLES if self._codec in _FIELD_CODECS else size_bytes
+        self._next_place = 0
+        self._searching = not self.search.settled
+
+    def take(self, packet: av.Packet[Stream]) -> None:
+        """Look at the next packet of the film."""
+        if self._searching:
+            if self._wants and packet.size and packet.is_keyframe and not self._header:
+                self._header = self._header_of(packet)
+                self._next_place = (packet.pos or 0) + self._step
+            self.search.offer(packet)
+            self._searching = not self.search.settled
+            frame = None if self._searching else self.search.result().frame
+            if frame is not None and self._wants:
+                self._keep(packet, frame)
+            return
+        if not self._wants or not packet.size or not packet.is_keyframe or len(self.samples) >= MOST_DECODED:
+            return
+        header = self._header_of(packet)
+        changed = bool(header) and header != self._header
+        if changed or (packet.pos is not None and packet.pos >= self._next_place):
+            self._header = header or self._header
+            self._next_place = max(self._next_place, packet.pos or 0) + self._step
+            frame = self._decoded(packet)
+            if frame is not None:
+                self._keep(packet, frame)
+
+    def _header_of(self, packet: av.Packet[Stream]) -> bytes:
+        return picture_header(self._codec, memoryview(packet))
+
+    def _decoded(self, packet: av.Packet[Stream]) -> av.VideoFrame | None:
+        """The picture of a keyframe by itself; None where it does not decode."""
+        context = self.search.context
+        if context is None:
+            return None
+        try:
+            context.flush_buffers()
+            frames = [*context.decode(packet), *context.decode(None)]
+            context.flush_buffers()
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            return None
+        return frames[0] if frames else None
+
+    def _keep(self, packet: av.Packet[Stream], frame: av.VideoFrame) -> None:
+        context = self.search.context
+        assert context is not None
+        self.samples.append(
+            PictureSample(
+                at=_time_of(packet),
+                width=context.width,
+                height=context.height,
+                aspect=context.sample_aspect_ratio,
+                interlaced=bool(frame.interlaced_frame),
+            )
+        )
+
+
+class _SoundLook:
+    """Decodes packets of one sound track where their headers change."""
+
+    def __init__(self, stream: av.AudioStream) -> None:
+        context = context_of(stream)
+        self._context = context if isinstance(context, av.AudioCodecContext) else None
+        self._codec = context.codec.canonical_name if context is not None else ""
+        self.samples: list[SoundSample] = []
+        self._header: bytes | None = None
+        self._decoded = 0
+
+    def take(self, packet: av.Packet[Stream]) -> None:
+        """Look at the next packet of the track."""
+        if self._context is None or self._decoded >= MOST_DECODED:
+            return
+        header = sound_header(self._codec, memoryview(packet))
+        if not header or header == self._header:
+            return
+        self._decoded += 1
+        try:
+            frames = self._context.decode(cast("av.Packet[av.AudioStream]", packet))
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            return
+        if not frames:
+            return
+        self._header = header
+        frame = frames[-1]
+        name, channels = frame.layout.name, frame.layout.nb_channels
+        self.samples.append(SoundSample(_time_of(packet), name, channels, frame.sample_rate))
+
+
+def _time_of(packet: av.Packet[Stream]) -> float:
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    return float((ticks or 0) * (packet.time_base or 0))
