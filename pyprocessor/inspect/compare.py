@@ -6,6 +6,7 @@ step with each other. What is not so is refused where another try or the output 
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,50 +29,68 @@ _STRETCHED_SHARE = 0.1
 _STRETCHED_SECONDS = 5.0
 """How much longer than its packets say a track may come out: they do not all say how long they last."""
 _SAME_TIME_SECONDS = 0.0005
-_LOST_IN_OUTPUT_SHARE = 0.1
+_LOST_PICTURES_SHARE = 0.1
+_LOST_SOUND_SHARE = 0.02
+"""Of sound that may be missing although ffmpeg saw no damage."""
 _FIELDS_SHARE = 0.6
 """Fewer output pictures than this share of an interlaced source's packets: its packets are single fields."""
+
+_DECODED = {StreamKind.VIDEO: "pictures", StreamKind.AUDIO: "sound"}
 
 DAMAGED = "damaged: pictures or sound are missing"
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A kept stream: its track in the source, and in the output."""
+    """A kept stream: its track in the source, and in the output.
+
+    `timed` is False where packets do not tell what becomes of them, as of captions that build up over several.
+    """
 
     source: Track
     output: Track
     interlaced: bool = False
-    decoded: int | None = None
-    """Pictures that ffmpeg's decoder gave, where it said so."""
+    timed: bool = True
 
 
-def compared(pairs: Sequence[Pair], *, same_frames: bool, whole: bool, name: str) -> list[MediaNote]:
+def compared(
+    pairs: Sequence[Pair], *, began: float, same_frames: bool, whole: bool, damaged: bool, name: str
+) -> list[MediaNote]:
     """Hold the tracks of an output against those of the source `name`; the first film is the first pair of its kind.
 
-    `same_frames` says that each picture of the first film is to become one; `whole` that both files were read to their
-    ends. Returns what is missing, as notes. Raises VerifyError where the output, and not the source, is to blame.
+    `began` is the time of the source's first packet, which ffmpeg makes 0 as far as the container lets it;
+    `same_frames` says that each picture of the first film is to become one, `whole` that both files were read to their
+    ends, `damaged` that ffmpeg met damage in the source. Returns what is missing, as notes. Raises VerifyError where
+    the output, and not the source, is to blame.
     """
-    shift = _shift(pairs)
+    for pair in pairs:
+        what = _DECODED.get(pair.source.kind)
+        if what is not None and pair.source.packets and not pair.output.packets:
+            raise VerifyError(FailureKind.BAD_INPUT, f"None of the {what} in {name} could be decoded: it is damaged.")
+    shift = _shift(pairs, began)
     if shift is None:
         return []
     notes: list[MediaNote] = []
     films = [pair for pair in pairs if pair.source.kind is StreamKind.VIDEO]
     for number, pair in enumerate(films):
         rates_differ = number == 0 and not same_frames
-        notes += _retimed(pair, name) if rates_differ else _pictures(pair, shift, whole=whole, name=name)
+        if rates_differ:
+            notes += _retimed(pair, name)
+        else:
+            blames_output = number > 0 and not damaged
+            notes += _pictures(pair, shift, whole=whole, blames_output=blames_output, name=name)
     for pair in pairs:
         if pair.source.kind is StreamKind.AUDIO:
-            notes += _sound(pair, shift, beside_film=bool(films), whole=whole, name=name)
-        elif pair.source.kind is StreamKind.SUBTITLE and whole:
+            notes += _sound(pair, shift, beside_film=bool(films), whole=whole, damaged=damaged, name=name)
+        elif pair.source.kind is StreamKind.SUBTITLE and pair.timed and whole:
             notes += _subtitles(pair, shift)
     return notes
 
 
-def _shift(pairs: Sequence[Pair]) -> float | None:
+def _shift(pairs: Sequence[Pair], began: float) -> float | None:
     """What is to be added to a time of the source to have it in the output; None where no track has times.
 
-    The first film tells, by whichever of its ends finds more of its pictures; without a film the first sound does.
+    The first film says, by whichever of its ends finds more of its pictures; without a film the first sound does.
     """
     timed = [pair for pair in pairs if pair.source.start is not None and pair.output.start is not None]
     films = [pair for pair in timed if pair.source.kind is StreamKind.VIDEO]
@@ -84,13 +103,18 @@ def _shift(pairs: Sequence[Pair]) -> float | None:
     if abs(by_first - by_last) <= _NEAR_SECONDS:
         return by_first
     near = _near(source)
-    return max((by_first, by_last), key=lambda shift: len(source) - len(_unmatched(source, output, shift, near)))
+    shifts = (by_first, by_last, *(output[0] - start for start in films[0].source.leading[:1]))
+    return min(shifts, key=lambda shift: (len(_unmatched(source, output, shift, near)), abs(shift + began)))
+
+
+def _step(starts: Sequence[float]) -> float:
+    """How far apart pictures usually are."""
+    steps = sorted(b - a for a, b in itertools.pairwise(starts))
+    return steps[len(steps) // 2] if steps else 0.0
 
 
 def _near(starts: Sequence[float]) -> float:
-    steps = sorted(b - a for a, b in itertools.pairwise(starts))
-    half = steps[len(steps) // 2] / 2 if steps else 0.0
-    return min(_MOST_NEAR_SECONDS, max(_NEAR_SECONDS, half))
+    return min(_MOST_NEAR_SECONDS, max(_NEAR_SECONDS, _step(starts) / 2))
 
 
 def _unmatched(source: Sequence[float], output: Sequence[float], shift: float, near: float) -> list[float]:
@@ -111,60 +135,65 @@ def _unmatched(source: Sequence[float], output: Sequence[float], shift: float, n
 # ---------------------------------------------------------------- pictures
 
 
-def _pictures(pair: Pair, shift: float, *, whole: bool, name: str) -> list[MediaNote]:
+def _pictures(pair: Pair, shift: float, *, whole: bool, blames_output: bool, name: str) -> list[MediaNote]:
+    """Notes on the pictures of a film. `blames_output` says that nothing explains it where many are missing."""
     source, output = pair.source, pair.output
-    if not source.starts:
-        return []
-    if not output.starts:
-        raise VerifyError(FailureKind.BAD_INPUT, f"None of the pictures in {name} could be decoded: it is damaged.")
     _not_stretched("video", output, source, name)
+    if not source.starts:  # a raw stream, whose packets have no times
+        lost = source.packets - len(output.starts)
+        text = f"{lost:,} of the {source.packets:,} pictures could not be decoded."
+        return [MediaNote(text, DAMAGED)] if whole and lost > 0 else []
     expected: Sequence[float] = source.starts
     if not whole:
         expected = [start for start in expected if start + shift <= output.starts[-1]]
     near = _near(expected)
     if pair.interlaced and len(output.starts) < _FIELDS_SHARE * len(expected):
-        expected = _whole_pictures(expected, output.starts, shift, near)
+        expected = _whole_pictures(expected, output.starts, shift)
     missing = _unmatched(expected, output.starts, shift, near)
+    if missing:
+        if blames_output and len(output.starts) < (1 - _LOST_PICTURES_SHARE) * len(expected):
+            held = f"{len(output.starts):,} of the {len(expected):,} pictures of a video track"
+            raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output holds only {held}, though nothing is damaged.")
+        return _lost(expected, missing, len(output.starts))
+    began_late = _unmatched(source.leading, output.starts, shift, near)
+    if began_late:
+        text = f"Its first {len(began_late):,} pictures depend on some before the start of the file and were left out."
+        return [MediaNote(text)]
+    if whole and source.end is not None and output.end is not None and output.end < source.end + shift - near:
+        text = "Its last picture is shown for a shorter time than in the source; all pictures are there."
+        return [MediaNote(text)]
+    return []
+
+
+def _lost(expected: Sequence[float], missing: Sequence[float], made: int) -> list[MediaNote]:
+    """Notes on pictures that are not in the output, or not at their times."""
+    dropped = min(len(missing), max(0, len(expected) - made))
+    moved = len(missing) - dropped
     twins = sum(b - a < _SAME_TIME_SECONDS for a, b in itertools.pairwise(expected))
+    if twins:
+        text = f"{twins:,} pictures come at the same time as another: {dropped:,} were dropped and {moved:,} moved."
+        return [MediaNote(text, "pictures moved or dropped: several at one time")]
     notes = []
-    if missing and twins:
-        text = f"{min(twins, len(missing)):,} pictures come at the same time as another; one of each was kept."
-        notes.append(MediaNote(text, "pictures dropped that come at the same time as another"))
-    lost = len(missing) - twins
-    if lost > 0:
-        notes.append(_lost(pair, lost, len(expected), missing, name))
-    elif whole and source.end is not None and output.end is not None and output.end < source.end + shift - near:
-        notes.append(
-            MediaNote("Its last picture is shown for a shorter time than in the source; all pictures are there.")
-        )
+    if dropped:
+        text = f"{dropped:,} of the {len(expected):,} pictures could not be decoded, {_when(missing)}."
+        notes.append(MediaNote(text, DAMAGED))
+    if moved:
+        text = f"{moved:,} of the {len(expected):,} pictures are not at their times, {_when(missing)}."
+        notes.append(MediaNote(text, "pictures not at their times"))
     return notes
 
 
-def _whole_pictures(fields: Sequence[float], pictures: Sequence[float], shift: float, near: float) -> list[float]:
+def _whole_pictures(fields: Sequence[float], pictures: Sequence[float], shift: float) -> list[float]:
     """The times of `fields` less those that are the second field of one of the output's `pictures`."""
-    step = _near(pictures) * 2
+    step = _step(pictures)
     kept: list[float] = []
     for start in fields:
-        at = nearest(pictures, start + shift)
-        late = start + shift - pictures[at] if at is not None else 0.0
-        second = kept and near < late <= step * 0.75 and start - kept[-1] <= step * 0.75
+        at = bisect.bisect_right(pictures, start + shift + step / 8) - 1
+        late = start + shift - pictures[at] if at >= 0 else 0.0
+        second = kept and step / 4 < late <= step * 0.75 and start - kept[-1] <= step * 0.75
         if not second:
             kept.append(start)
     return kept
-
-
-def _lost(pair: Pair, lost: int, held: int, missing: Sequence[float], name: str) -> MediaNote:
-    """A note on pictures of the source that are not in the output; raises VerifyError where the output is to blame."""
-    made = len(pair.output.starts)
-    if pair.decoded is not None and pair.decoded - made >= lost and lost > _LOST_IN_OUTPUT_SHARE * held:
-        raise VerifyError(
-            FailureKind.INFRASTRUCTURE,
-            f"{pair.decoded:,} pictures of {name} were decoded, but only {made:,} came out at their times.",
-        )
-    if pair.decoded is not None and pair.decoded >= held:
-        text = f"{lost:,} of the {held:,} pictures are not at their times: {_when(missing)}."
-        return MediaNote(text, "pictures moved or dropped: their times were damaged")
-    return MediaNote(f"{lost:,} of the {held:,} pictures could not be decoded, {_when(missing)}.", DAMAGED)
 
 
 def _when(times: Sequence[float]) -> str:
@@ -175,12 +204,12 @@ def _when(times: Sequence[float]) -> str:
 def _retimed(pair: Pair, name: str) -> list[MediaNote]:
     """Of a film whose rate the profile changes only the length can be compared."""
     source, output = pair.source, pair.output
-    _not_stretched("video", output, source, name)
     if source.seconds is None or output.seconds is None:
         return []
-    lacking = source.seconds - output.seconds
-    step = _near(output.starts) * 2 if len(output.starts) > 1 else output.seconds
-    if lacking <= max(_SOUND_END_SECONDS, 2 * step):
+    step = _step(output.starts) or output.seconds
+    if step < source.seconds:
+        _not_stretched("video", output, source, name)
+    if source.seconds - output.seconds <= max(_SOUND_END_SECONDS, 2 * step):
         return []
     text = f"Only {output.seconds:,.2f} s of the {source.seconds:,.2f} s of video in {name} could be decoded."
     return [MediaNote(text, DAMAGED)]
@@ -200,18 +229,15 @@ def _not_stretched(what: str, output: Track, source: Track, name: str) -> None:
 # ---------------------------------------------------------------- sound and subtitles
 
 
-def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, name: str) -> list[MediaNote]:
+def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged: bool, name: str) -> list[MediaNote]:
     source, output = pair.source, pair.output
-    if not source.spans:
+    if not source.spans or not output.spans:
         return []
-    if not output.spans:
-        raise VerifyError(FailureKind.BAD_INPUT, f"None of the audio in {name} could be decoded: it is damaged.")
     _not_stretched("audio", output, source, name)
     wanted = [(start + shift, end + shift) for start, end in source.spans]
     if not whole:
         until = output.spans[-1][1]
         wanted = [(start, min(end, until)) for start, end in wanted if start < until]
-    notes = []
     apart = _out_of_step(wanted, output.spans) if beside_film and wanted else 0.0
     if apart:
         text = (
@@ -221,18 +247,18 @@ def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, name: st
             raise VerifyError(FailureKind.BAD_INPUT, text)
         return [MediaNote(text, "sound out of step with the picture")]
     missing = _uncovered(wanted, output.spans)
-    if missing > _SOUND_END_SECONDS:
-        text = f"{missing:,.2f} s of the {source.covered_seconds:,.2f} s of sound are missing."
-        notes.append(MediaNote(text, DAMAGED))
-    return notes
+    if missing <= _SOUND_END_SECONDS:
+        return []
+    text = f"{missing:,.2f} s of the {source.covered_seconds:,.2f} s of sound are missing."
+    if not damaged and missing > max(2 * _SOUND_END_SECONDS, _LOST_SOUND_SHARE * source.covered_seconds):
+        raise VerifyError(FailureKind.INFRASTRUCTURE, f"{text[:-1]} in the output, though nothing of it is damaged.")
+    return [MediaNote(text, DAMAGED)]
 
 
 def _out_of_step(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:
     """How much later (or, below 0, earlier) than `wanted` all of the sound is; 0 where only its ends differ."""
     start, end = spans[0][0] - wanted[0][0], spans[-1][1] - wanted[-1][1]
-    if start < -IN_STEP_SECONDS:
-        return start
-    return start if start > IN_STEP_SECONDS and end > IN_STEP_SECONDS else 0.0
+    return start if min(abs(start), abs(end)) > IN_STEP_SECONDS and (start > 0) == (end > 0) else 0.0
 
 
 def _uncovered(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:

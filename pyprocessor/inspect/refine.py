@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
 from pyprocessor.inspect.survey import PictureSample, SoundSample, Survey
-from pyprocessor.inspect.timeline import Timeline, Track, compact, rate_of
+from pyprocessor.inspect.timeline import Rate, Timeline, Track, compact, rate_of
 from pyprocessor.models import MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
 
 _OVERSTATED_SECONDS = 1.0
@@ -15,6 +15,8 @@ _OVERSTATED_SHARE = 0.02
 """How far a header may overstate the duration (careless muxers) before it is worth a note."""
 _STATE_ASPECT = ("mov,", "matroska")
 """Containers that state the shape of pixels for the whole track, which goes before what the pictures say."""
+_TWO_FIELDS = (1.8, 2.2)
+"""Packets for each picture that the file declares."""
 _USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
 
 
@@ -25,12 +27,11 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     holds all the same.
     """
     times = found.timeline
-    first = min((t.start for t in times.tracks.values() if t.start is not None), default=0.0)
     streams = tuple(
         _stream(
             stream,
             times.tracks.get(stream.index) if times.whole else None,
-            first,
+            times.began,
             found.pictures.get(stream.index, ()),
             found.sounds.get(stream.index, ()),
             own_aspect=media.container.startswith(_STATE_ASPECT),
@@ -41,7 +42,7 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
         return replace(media, streams=streams)
     notes = (*media.notes, *_declared_too_much(media, times))
     ends = [t.end for t in times.tracks.values() if t.end is not None]
-    seconds = max(ends) - first if ends else media.duration_seconds
+    seconds = max(ends) - times.began if ends else media.duration_seconds
     return replace(
         media,
         streams=streams,
@@ -54,16 +55,15 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
 
 
 def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ...]:
-    starts = [t.start for t in times.tracks.values() if t.start is not None]
     ends = [t.end for t in times.tracks.values() if t.end is not None]
     declared = media.duration_seconds
-    if declared is None or media.duration_estimated or not starts or not ends:
+    if declared is None or media.duration_estimated or not ends:
         return ()
-    held = max(ends) - min(starts)
+    held = max(ends) - times.began
     if declared - held <= max(_OVERSTATED_SECONDS, _OVERSTATED_SHARE * declared):
         return ()
     text = f"It declares {declared:,.1f} s and holds {held:,.1f} s: it was cut off, or its header is wrong."
-    return (MediaNote(text, "ends sooner than the file declares"),)
+    return (MediaNote(text, "damaged: ends sooner than it declares"),)
 
 
 def _stream(
@@ -96,8 +96,11 @@ def _stream(
 def _video(
     video: VideoInfo, track: Track | None, pictures: tuple[PictureSample, ...], *, own_aspect: bool
 ) -> VideoInfo:
+    video = replace(video, interlaced=video.interlaced or any(sample.interlaced for sample in pictures))
     if track is not None and len(track.starts) > 1:
         rate = rate_of(track.starts, (video.frame_rate,))
+        if _holds_fields(video, rate):
+            rate = rate_of(track.starts[::2], (video.frame_rate,))
         video = replace(
             video,
             frame_rate=rate.grid if rate.steady else rate.average or video.frame_rate,
@@ -106,7 +109,6 @@ def _video(
         )
     if not pictures:
         return video
-    video = replace(video, interlaced=video.interlaced or any(sample.interlaced for sample in pictures))
     shapes = [
         (p.width, p.height, video.sample_aspect_ratio if own_aspect else usual_aspect(p.aspect)) for p in pictures
     ]
@@ -118,6 +120,13 @@ def _video(
         return video
     width, height, aspect = max(kinds, key=lambda shape: kinds[shape])
     return replace(video, width=width, height=height, sample_aspect_ratio=aspect, shapes=tuple(kinds))
+
+
+def _holds_fields(video: VideoInfo, rate: Rate) -> bool:
+    """Whether each packet of the film is one field, so that two of them make a picture."""
+    if not video.interlaced or not video.frame_rate or not rate.average:
+        return False
+    return _TWO_FIELDS[0] < rate.average / video.frame_rate < _TWO_FIELDS[1]
 
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:

@@ -138,10 +138,12 @@ def read_packets(
             go_on = look(packet)
             if packet.size and not packet.is_discard and not (index in vp8 and _never_shown(packet)):
                 if index not in ticks:
-                    ticks[index] = Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)
+                    ticks[index] = _new_ticks(packet)
                 ticks[index].add(packet.pts, packet.dts, packet.duration, is_key=packet.is_keyframe)
                 if order is not None:
                     order.append(index)
+            elif packet.size and packet.is_keyframe:
+                ticks.setdefault(index, _new_ticks(packet)).begins_with_key()
             bytes_read += packet.size
             if searching and (number >= FIRST_PICTURE_PACKETS or bytes_read >= FIRST_PICTURE_BYTES):
                 searching = False
@@ -162,6 +164,10 @@ def read_packets(
         whole=complete,
         damage=damage,
     )
+
+
+def _new_ticks(packet: av.Packet[Stream]) -> Ticks:
+    return Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)
 
 
 def _never_shown(packet: av.Packet[Stream]) -> bool:

@@ -54,6 +54,11 @@ class Ticks:
     leading: int = 0
     first_key: int | None = None
 
+    def begins_with_key(self) -> None:
+        """Note that the first packets depend on a keyframe that is not shown, such as one before the start of a cut."""
+        if not self.shown:
+            self.first_key = NO_TIME
+
     def add(self, shown: int | None, decoded: int | None, length: int | None, *, is_key: bool) -> None:
         if is_key and self.first_key is None:
             self.first_key = shown if shown is not None else decoded
@@ -68,8 +73,8 @@ class Track:
     """When one stream is there, in seconds of the file's mended clock.
 
     `starts` are the times of its pictures or subtitles, ascending; empty for sound, which has `spans` instead: what its
-    packets cover, ascending, apart by more than `SOUND_GAP_SECONDS`. `leading` are pictures that nobody can decode, as
-    what they depend on comes before the file's first keyframe; they are not among `starts`.
+    packets cover, ascending, apart by more than `SOUND_GAP_SECONDS`. `leading` are the times of pictures that depend on
+    what comes before the file's first keyframe; nobody can be sure to decode them, and they are not among `starts`.
     """
 
     kind: StreamKind
@@ -77,7 +82,7 @@ class Track:
     starts: Sequence[float] = ()
     spans: tuple[tuple[float, float], ...] = ()
     end: float | None = None
-    leading: int = 0
+    leading: Sequence[float] = ()
 
     @property
     def start(self) -> float | None:
@@ -109,6 +114,13 @@ class Timeline:
     damage: str | None = None
     threshold: float = USUAL_THRESHOLD
     mended: bool = False
+
+    @property
+    def began(self) -> float:
+        """The time of the first packet, of whatever kind."""
+        firsts = [t.start for t in self.tracks.values() if t.start is not None]
+        firsts += [t.leading[0] for t in self.tracks.values() if t.leading]
+        return min(firsts, default=0.0)
 
 
 # ---------------------------------------------------------------- from packets
@@ -222,12 +234,15 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
     timed = [place for place, start in enumerate(starts) if not math.isnan(start)]
     if not timed:
         return Track(ticks.kind, len(starts))
-    kept = sorted(starts[place] for place in timed if key is None or (place >= ticks.leading and starts[place] >= key))
+    kept, leading = array("d"), array("d")
+    for place in timed:
+        decodes = key is None or (place >= ticks.leading and starts[place] >= key)
+        (kept if decodes else leading).append(starts[place])
     last = max(timed, key=starts.__getitem__)
     end = starts[last] + lengths[last]
     if by_decoding:
         end = max(end, min(starts[place] for place in timed) + math.fsum(lengths))
-    return Track(ticks.kind, len(starts), starts=array("d", kept), end=end, leading=len(timed) - len(kept))
+    return Track(ticks.kind, len(starts), starts=array("d", sorted(kept)), end=end, leading=array("d", sorted(leading)))
 
 
 def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[float, float], ...]:
@@ -314,7 +329,7 @@ def compact(found: Timeline) -> str | None:
             _steps(t.starts),
             [[round(a, 6), round(b, 6)] for a, b in t.spans],
             t.end,
-            t.leading,
+            _steps(t.leading),
         ]
         for index, t in found.tracks.items()
     ]
@@ -328,16 +343,16 @@ def _steps(starts: Sequence[float]) -> list[int]:
     return [b - a for a, b in itertools.pairwise([0, *whole])]
 
 
+def _times(steps: Iterable[int]) -> array[float]:
+    return array("d", (micros / 1_000_000 for micros in itertools.accumulate(steps)))
+
+
 def expand(text: str) -> Timeline:
     """The timeline that `compact` made `text` of."""
     tracks = {}
     for index, kind, packets, steps, spans, end, leading in json.loads(zlib.decompress(base64.b85decode(text))):
-        starts, now = [], 0
-        for step in steps:
-            now += step
-            starts.append(now / 1_000_000)
         pairs = tuple((a, b) for a, b in spans)
-        tracks[index] = Track(StreamKind(kind), packets, array("d", starts), pairs, end, leading)
+        tracks[index] = Track(StreamKind(kind), packets, _times(steps), pairs, end, _times(leading))
     return Timeline(tracks)
 
 

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import av
@@ -28,17 +28,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
+_CAPTIONS = frozenset(("eia_608", "eia_708"))
 OUTPUT_LIMIT_SECONDS = 60.0
 """How long the packets of an output may be read; what comes after is not compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What ffmpeg says it did: pictures decoded, by input stream, and packets written, by output stream; empty where it
-    did not say."""
-
-    decoded: dict[int, int] = field(default_factory=dict)
-    written: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +45,41 @@ class _Output:
 
 
 def verify(
-    path: bytes, contract: Contract, *, counted: Counted, source: bytes, media: MediaInfo, times: Timeline
+    path: bytes,
+    contract: Contract,
+    *,
+    encoded_frames: int | None,
+    damaged: bool,
+    source: bytes,
+    media: MediaInfo,
+    times: Timeline,
 ) -> tuple[OutputFacts, tuple[MediaNote, ...]]:
     """Check the finished output at `path`, which our own ffmpeg wrote from `source`, whose timeline is `times`.
 
-    Returns what was found, and notes worth telling. Raises VerifyError with a sentence; its kind is BAD_INPUT where the
-    source is the cause, and INFRASTRUCTURE where another try may do better.
+    `encoded_frames` is the number of pictures ffmpeg said it wrote, or None where there is no video; `damaged` says
+    that it met damage in the source. Returns what was found, and notes worth telling. Raises VerifyError with a
+    sentence; its kind is BAD_INPUT where the source is the cause, and INFRASTRUCTURE where another try may do better.
     """
     try:
         found = os.stat(path)
         with closing(open_output(path)) as container:
-            output = _read_output(container, contract, counted, found.st_size)
+            output = _read_output(container, contract, found.st_size)
     except av.error.FFmpegError as error:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output cannot be read back: {error.strerror}.") from error
     except OSError as error:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output is not there: {error.strerror}.") from error
+    frames = output.films[0].packets if output.films and output.whole else None
+    if encoded_frames is not None and frames is not None and frames < encoded_frames:
+        raise VerifyError(
+            FailureKind.INFRASTRUCTURE,
+            f"The output holds {frames:,} pictures of the {encoded_frames:,} that ffmpeg encoded.",
+        )
     notes = compared(
-        _pairs(output, contract, counted, media, times),
+        _pairs(output, contract, media, times),
+        began=times.began,
         same_frames=contract.same_frames,
         whole=output.whole and times.whole,
+        damaged=damaged or times.damage is not None,
         name=display(os.path.basename(source)),
     )
     facts = OutputFacts(
@@ -81,27 +89,27 @@ def verify(
         video_streams=contract.video_streams,
         audio_streams=contract.audio_streams,
         subtitle_streams=len(output.subtitles),
-        frames=output.films[0].packets if output.films and output.whole else None,
+        frames=frames,
     )
     return facts, (*media.notes, *notes)
 
 
-def _pairs(output: _Output, contract: Contract, counted: Counted, media: MediaInfo, times: Timeline) -> list[Pair]:
+def _pairs(output: _Output, contract: Contract, media: MediaInfo, times: Timeline) -> list[Pair]:
     """Every film, audio and subtitle track that was kept, beside what became of it."""
     made = {
         StreamKind.VIDEO: iter(output.films),
         StreamKind.AUDIO: iter(output.audio),
         StreamKind.SUBTITLE: iter(output.subtitles),
     }
-    began = min((t.start for t in times.tracks.values() if t.start is not None), default=0.0)
-    limit = math.inf if contract.limit_seconds is None else began + contract.limit_seconds
+    limit = math.inf if contract.limit_seconds is None else times.began + contract.limit_seconds
+    codecs = {stream.index: stream.codec for stream in media.streams}
     interlaced = {s.index: s.video is not None and s.video.interlaced for s in media.streams}
     return [
         Pair(
             _limited(times.tracks.get(plan.index, Track(plan.kind, 0)), limit),
             next(made[plan.kind]),
-            interlaced[plan.index],
-            counted.decoded.get(plan.index),
+            interlaced=interlaced[plan.index],
+            timed=codecs[plan.index] not in _CAPTIONS,
         )
         for plan in contract.kept
         if plan.kind in made and not plan.cover
@@ -118,7 +126,7 @@ def _limited(track: Track, limit: float) -> Track:
 # ---------------------------------------------------------------- reading the output
 
 
-def _read_output(container: InputContainer, contract: Contract, counted: Counted, size_bytes: int) -> _Output:
+def _read_output(container: InputContainer, contract: Contract, size_bytes: int) -> _Output:
     films = [s for s in container.streams.video if not is_attached(s)]
     covers = len(container.streams.video) - len(films)
     audio, subtitles = list(container.streams.audio), list(container.streams.subtitles)
@@ -144,13 +152,6 @@ def _read_output(container: InputContainer, contract: Contract, counted: Counted
     def tracks(streams: Sequence[Stream], kind: StreamKind) -> tuple[Track, ...]:
         return tuple(found.tracks.get(stream.index, Track(kind, 0)) for stream in streams)
 
-    for index, track in found.tracks.items():
-        written = counted.written.get(index)
-        if found.whole and written is not None and track.packets < written and track.kind is not StreamKind.SUBTITLE:
-            raise VerifyError(
-                FailureKind.INFRASTRUCTURE,
-                f"The output holds {track.packets:,} of the {written:,} packets that ffmpeg wrote of stream {index}.",
-            )
     return _Output(
         tracks(films, StreamKind.VIDEO),
         tracks(audio, StreamKind.AUDIO),

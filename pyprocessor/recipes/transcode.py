@@ -135,7 +135,7 @@ def recipe(
                 ),
             ),
             threads=threads,
-            options=(("dts_delta_threshold", f"{media.jump_seconds:.0f}"),) if media.jump_seconds is not None else (),
+            options=(("dts_delta_threshold", f"{media.jump_seconds:g}"),) if media.jump_seconds is not None else (),
         ),
         tuple(notes),
     )

@@ -30,7 +30,7 @@ class Transcode:
 
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
         # Here, so that the engine, which asks for features only, does without PyAV.
-        from pyprocessor.inspect.verify import Counted, verify
+        from pyprocessor.inspect.verify import verify
 
         media, times = _surveyed(work)
         agreed = contract(work.profile, media)
@@ -48,8 +48,15 @@ class Transcode:
         problem = diagnose(finished, work.source.path)
         if problem is not None:
             raise JobError(problem.kind, problem.message)
+        progress = finished.progress
         facts, notes = verify(
-            work.partial_path, agreed, counted=Counted(), source=work.source.path, media=media, times=times
+            work.partial_path,
+            agreed,
+            encoded_frames=progress.frame if progress is not None and agreed.films else None,
+            damaged=False,
+            source=work.source.path,
+            media=media,
+            times=times,
         )
         notes = (*plan.notes, *notes)
         losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))

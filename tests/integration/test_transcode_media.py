@@ -13,7 +13,7 @@ import pytest
 from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.inspect.contract import contract
-from pyprocessor.inspect.probe import probe
+from pyprocessor.inspect.probe import probe, survey_source
 from pyprocessor.inspect.verify import verify
 from pyprocessor.models import AudioSettings, HdrPolicy, Profile, Source, VideoSettings
 from pyprocessor.recipes.transcode import features, recipe
@@ -38,6 +38,7 @@ def attempt(path: Path, profile: Profile, ffmpeg_path: str, folder: Path) -> str
     source = Source(os.fsencode(path), os.fsencode(path.name), path.stat().st_size, 0)
     try:
         media = probe(source.path, size_bytes=source.size_bytes)
+        media, times = survey_source(source.path, media, [plan.index for plan in contract(profile, media).kept])
         agreed = contract(profile, media)
         assert features(profile, media).duration_seconds >= 0
         with cover_files(Work("j", source, media, profile, 1, os.fsencode(folder), name), agreed) as covers:
@@ -57,8 +58,10 @@ def attempt(path: Path, profile: Profile, ffmpeg_path: str, folder: Path) -> str
             os.fsencode(folder / name),
             agreed,
             encoded_frames=int(counts[-1]) if counts else None,
+            damaged=False,
             source=source.path,
             media=media,
+            times=times,
         )
     except JobError as error:
         return str(error)

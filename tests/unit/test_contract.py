@@ -121,8 +121,6 @@ def test_further_films_are_kept_where_the_profile_says_so() -> None:
     agreed = contract(every, source)
     assert [plan.index for plan in agreed.kept] == [0, 2, 5, 1]
     assert agreed.video_streams == 3
-    assert agreed.video_seconds == (10.0, 10.0, 20.0)
-    assert agreed.duration_seconds == 20.0
     assert len(agreed.notes) == 2
     assert [stream.index for stream in kept_films(every, source)] == [0, 2, 5]
     first = contract(MKV, source)
@@ -135,7 +133,6 @@ def test_subtitles_far_beyond_the_film_are_cut_at_its_end() -> None:
     """A container of an hour with ten seconds of film makes ten seconds; one that is a little longer is left alone."""
     source = media(film(start_seconds=2.0), sound(1), other(2, StreamKind.SUBTITLE, "subrip"), duration_seconds=5378.0)
     agreed = contract(MP4, source)
-    assert agreed.duration_seconds == 10.0
     assert agreed.limit_seconds == pytest.approx(13.0)
     assert any("after their end were left out" in note.text for note in agreed.notes)
     assert source.playing_seconds == 10.0
@@ -217,8 +214,6 @@ def test_audio_profile_takes_the_sound_of_a_film() -> None:
     """Of a film with subtitles only the sound is taken."""
     agreed = contract(SOUND, media(film(), sound(1), other(2, StreamKind.SUBTITLE, "subrip")))
     assert [plan.index for plan in agreed.kept] == [1]
-    assert agreed.frames is None
-    assert agreed.duration_seconds == 10.0
 
 
 def test_containers_of_one_audio_track() -> None:
@@ -260,30 +255,29 @@ def test_dolby_vision_needs_a_picture_for_other_players() -> None:
     assert contract(MP4, media(film(video=based))).video_streams == 1
 
 
-def test_frames_are_promised_only_where_the_rate_stays() -> None:
-    """A changed frame rate, or one above what SVT-AV1 takes, promises a duration but no count."""
-    assert contract(MP4, media(film())).frames == 250
+def test_pictures_are_kept_one_for_one_only_where_the_rate_stays() -> None:
+    """Not where the profile changes it, nor above what SVT-AV1 takes."""
+    assert contract(MP4, media(film())).same_frames
     slower = replace(MP4, video=VideoSettings(fps=Fraction(10)))
-    assert contract(slower, media(film())).frames is None
+    assert not contract(slower, media(film())).same_frames
     same = replace(MP4, video=VideoSettings(fps=Fraction(25)))
-    assert contract(same, media(film())).frames == 250
+    assert contract(same, media(film())).same_frames
     fast = film(video=VideoInfo(64, 64, frame_rate=Fraction(600)))
     av1 = replace(MKV, video=VideoSettings(encoder="libsvtav1"))
     assert not contract(av1, media(fast)).same_frames
 
 
-def test_subtitles_do_not_lengthen_the_promise() -> None:
-    """A container that lasts as long as its subtitles owes only the length of its film, and says so."""
+def test_subtitles_do_not_lengthen_the_output() -> None:
+    """Of a container that lasts as long as its subtitles only the length of its film is made, with a note."""
     agreed = contract(MP4, media(film(), sound(1), duration_seconds=5400.0))
-    assert agreed.duration_seconds == 10.0
+    assert agreed.limit_seconds == pytest.approx(11.0)
     assert any("5,400.0 s" in note.text for note in agreed.notes)
 
 
-def test_unknown_track_lengths_leave_the_containers() -> None:
-    """Where tracks do not say how long they are, the container's word counts."""
-    agreed = contract(MP4, media(film(duration_seconds=None, frames=None), sound(1)))
-    assert agreed.duration_seconds == 10.0
-    assert agreed.video_seconds == (None,)
+def test_unknown_track_lengths_set_no_end() -> None:
+    """Where tracks do not say how long they are, nothing is cut."""
+    agreed = contract(MP4, media(film(duration_seconds=None, frames=None), sound(1), duration_seconds=5400.0))
+    assert agreed.limit_seconds is None
 
 
 def test_contract_travels_between_processes() -> None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from pyprocessor.ffmpeg.invocation import Attachment, MappedStream, argv
+from pyprocessor.ffmpeg.invocation import Attachment, Invocation, MappedStream, argv
 from pyprocessor.inspect.contract import contract
 from pyprocessor.models import (
     AudioInfo,
@@ -97,21 +97,39 @@ def test_hevc_is_tagged_for_apple_players() -> None:
 
 
 @pytest.mark.parametrize(
-    ("container", "varies", "clock"),
+    ("container", "rate", "start", "clock"),
     [
-        ("mov,mp4", False, "demux"),
-        ("mov,mp4", True, "demux"),
-        ("matroska,webm", False, None),
-        ("matroska,webm", True, "demux"),
+        ("mov,mp4", Fraction(25), 0.0, "demux"),
+        ("matroska,webm", Fraction(30000, 1001), 0.0, "1001/30000"),
+        ("matroska,webm", Fraction(25), 0.36, "1/25"),
+        ("matroska,webm", Fraction(25), 0.023, "demux"),
+        ("matroska,webm", None, 0.0, "demux"),
     ],
 )
-def test_time_stamps_keep_the_clock_that_is_truer(container: str, varies: bool, clock: str | None) -> None:
-    """The source's clock, except where it rounds a constant rate to milliseconds."""
+def test_time_stamps_keep_the_clock_that_is_truer(
+    container: str, rate: Fraction | None, start: float, clock: str
+) -> None:
+    """The source's, unless it rounds a rate known to be constant, and the first picture has a place on its clock."""
     assert FILM.video is not None
-    film = replace(FILM, video=replace(FILM.video, variable_frame_rate=varies))
+    film = replace(FILM, start_seconds=start, video=replace(FILM.video, clock_rate=rate))
     options = dict(film_of(Profile("p", "f"), replace(MEDIA, container=container, streams=(film,))).options)
-    assert options.get("enc_time_base") == clock
+    assert options["enc_time_base"] == clock
     assert options["fps_mode"] == "vfr"
+
+
+def test_demuxers_are_told_what_inspecting_found() -> None:
+    """A transport stream keeps its streams together; late streams are looked for longer; pauses are no jumps."""
+
+    def invocation(**changes: object) -> Invocation:
+        source = Source(b"/in/a.ts", b"a.ts", 1, 0)
+        media = replace(MEDIA, **changes)  # type: ignore[arg-type]
+        profile = Profile("p", "f")
+        return recipe(profile, media, contract(profile, media), source, threads=1, output_name="o").invocation
+
+    assert invocation().inputs[0].options == ()
+    assert ("merge_pmt_versions", "1") in invocation(container="mpegts").inputs[0].options
+    assert "probesize" in dict(invocation(deep=True).inputs[0].options)
+    assert invocation(jump_seconds=22.5).options == (("dts_delta_threshold", "22.5"),)
 
 
 def test_a_changed_rate_gets_its_own_clock() -> None:
