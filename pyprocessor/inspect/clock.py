@@ -7,6 +7,7 @@ everything after a jump. Whoever inspects or verifies has to do the same, or els
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -63,7 +64,7 @@ class Clock:
 class Gap:
     """A step forwards in one stream of more than the usual threshold.
 
-    `covered` says that another stream went on meanwhile, or that the stream's packets are always that far apart: then
+    `covered` says that another stream goes on meanwhile, or that the stream's packets are always that far apart: then
     it is a pause, and else a jump of the clock.
     """
 
@@ -90,30 +91,37 @@ def threshold_for(gaps: Sequence[Gap]) -> float:
 def gaps_in(packets: Iterable[tuple[int, float, float]], usual_steps: dict[int, float]) -> list[Gap]:
     """The steps of more than the usual threshold in these packets: stream, decoding time and length, in file order.
 
-    A pause is covered where, between the two packets of the stream, those of another one advanced by at least half as
-    much in steps that are no jumps themselves. `usual_steps` are the median steps of the streams. A stream whose first
-    packet is late in the file (its end shows only where the next begins) is covered by those that were not.
+    A pause is covered where another stream has packets over at least half of it; not by where they lie in the file, as
+    the end of a packet may show only where the next begins. `usual_steps` are the median steps of the streams.
     """
-    reached: dict[int, float] = {}
-    travelled: dict[int, float] = {}
-    """By stream: how far it has gone in ordinary steps."""
-    at_last_packet: dict[int, dict[int, float]] = {}
-    """By stream: how far every other had gone when its last packet came."""
-    gaps = []
+    times: dict[int, list[float]] = {}
+    steps: list[tuple[int, float, float]] = []
     latest: float | None = None
+    reached: dict[int, float] = {}
     for stream, now, length in packets:
         if stream in reached:
-            step = now - reached[stream]
-            if step > USUAL_THRESHOLD:
-                before = at_last_packet[stream]
-                others = (gone - before.get(other, 0.0) for other, gone in travelled.items() if other != stream)
-                covered = usual_steps.get(stream, 0.0) > _STEADY_SECONDS or max(others, default=0.0) > step / 2
-                gaps.append(Gap(step, covered))
-            elif step > -_BACKWARDS_SECONDS:
-                travelled[stream] = travelled.get(stream, 0.0) + step + length
+            if now - reached[stream] > USUAL_THRESHOLD:
+                steps.append((stream, reached[stream], now))
         elif latest is not None and latest - now > USUAL_THRESHOLD:
-            gaps.append(Gap(latest - now, covered=True))
+            steps.append((stream, now, latest))
         latest = now
         reached[stream] = now + length
-        at_last_packet[stream] = dict(travelled)
-    return gaps
+        times.setdefault(stream, []).append(now)
+    for known in times.values():
+        known.sort()
+    return [
+        Gap(
+            until - since,
+            usual_steps.get(stream, 0.0) > _STEADY_SECONDS
+            or any(
+                _covers(times[other], usual_steps.get(other, 0.0), since, until) for other in times if other != stream
+            ),
+        )
+        for stream, since, until in steps
+    ]
+
+
+def _covers(times: list[float], step: float, since: float, until: float) -> bool:
+    """Whether packets at these ascending times, usually `step` apart, fill at least half of a span."""
+    inside = bisect.bisect_right(times, until) - bisect.bisect_left(times, since)
+    return inside * step >= (until - since) / 2

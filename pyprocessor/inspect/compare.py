@@ -139,9 +139,9 @@ def _pictures(pair: Pair, shift: float, *, whole: bool, blames_output: bool, nam
     """Notes on the pictures of a film. `blames_output` says that nothing explains it where many are missing."""
     source, output = pair.source, pair.output
     _not_stretched("video", output, source, name)
-    if not source.starts:  # a raw stream, whose packets have no times
-        lost = source.packets - len(output.starts)
-        text = f"{lost:,} of the {source.packets:,} pictures could not be decoded."
+    if source.untimed:  # as in raw streams: they can only be counted
+        lost = source.packets - len(source.leading) - len(output.starts)
+        text = f"{lost:,} of the {source.packets:,} pictures did not come out, as they have no times or do not decode."
         return [MediaNote(text, DAMAGED)] if whole and lost > 0 else []
     expected: Sequence[float] = source.starts
     if not whole:

@@ -61,8 +61,9 @@ class Ticks:
 
     def add(self, shown: int | None, decoded: int | None, length: int | None, *, is_key: bool) -> None:
         if is_key and self.first_key is None:
-            self.first_key = shown if shown is not None else decoded
-            self.leading = len(self.shown)
+            times = (time for time in (shown, decoded, NO_TIME) if time is not None)
+            self.first_key = next(times)
+            self.leading = len(self.shown) if self.first_key != NO_TIME else 0
         self.shown.append(NO_TIME if shown is None else shown)
         self.decoded.append(NO_TIME if decoded is None else decoded)
         self.lengths.append(max(0, length or 0))
@@ -83,6 +84,8 @@ class Track:
     spans: tuple[tuple[float, float], ...] = ()
     end: float | None = None
     leading: Sequence[float] = ()
+    untimed: int = 0
+    """Packets without a time, which are not among `starts` either."""
 
     @property
     def start(self) -> float | None:
@@ -229,11 +232,11 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
         return Track(ticks.kind, len(starts), spans=spans, end=spans[-1][1] if spans else None)
     key = None
     if ticks.first_key is not None and ticks.kind is StreamKind.VIDEO:
-        moved = offsets[ticks.leading] if offsets is not None else 0.0
+        moved = offsets[ticks.leading] if offsets else 0.0
         key = ticks.first_key * ticks.unit.numerator / ticks.unit.denominator + moved
     timed = [place for place, start in enumerate(starts) if not math.isnan(start)]
     if not timed:
-        return Track(ticks.kind, len(starts))
+        return Track(ticks.kind, len(starts), untimed=len(starts))
     kept, leading = array("d"), array("d")
     for place in timed:
         decodes = key is None or (place >= ticks.leading and starts[place] >= key)
@@ -242,7 +245,14 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
     end = starts[last] + lengths[last]
     if by_decoding:
         end = max(end, min(starts[place] for place in timed) + math.fsum(lengths))
-    return Track(ticks.kind, len(starts), starts=array("d", sorted(kept)), end=end, leading=array("d", sorted(leading)))
+    return Track(
+        ticks.kind,
+        len(starts),
+        starts=array("d", sorted(kept)),
+        end=end,
+        leading=array("d", sorted(leading)),
+        untimed=len(starts) - len(timed),
+    )
 
 
 def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[float, float], ...]:
@@ -330,6 +340,7 @@ def compact(found: Timeline) -> str | None:
             [[round(a, 6), round(b, 6)] for a, b in t.spans],
             t.end,
             _steps(t.leading),
+            t.untimed,
         ]
         for index, t in found.tracks.items()
     ]
@@ -350,9 +361,11 @@ def _times(steps: Iterable[int]) -> array[float]:
 def expand(text: str) -> Timeline:
     """The timeline that `compact` made `text` of."""
     tracks = {}
-    for index, kind, packets, steps, spans, end, leading in json.loads(zlib.decompress(base64.b85decode(text))):
+    for index, kind, packets, steps, spans, end, leading, untimed in json.loads(
+        zlib.decompress(base64.b85decode(text))
+    ):
         pairs = tuple((a, b) for a, b in spans)
-        tracks[index] = Track(StreamKind(kind), packets, _times(steps), pairs, end, _times(leading))
+        tracks[index] = Track(StreamKind(kind), packets, _times(steps), pairs, end, _times(leading), untimed)
     return Timeline(tracks)
 
 
