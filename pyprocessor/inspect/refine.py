@@ -8,7 +8,7 @@ from fractions import Fraction
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
 from pyprocessor.inspect.survey import PictureSample, SoundSample, Survey
 from pyprocessor.inspect.timeline import Rate, Timeline, Track, compact, rate_of
-from pyprocessor.models import MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
 
 _OVERSTATED_SECONDS = 1.0
 _OVERSTATED_SHARE = 0.02
@@ -41,6 +41,8 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     if not times.whole:
         return replace(media, streams=streams)
     notes = (*media.notes, *_declared_too_much(media, times))
+    if times.moved:
+        notes += (MediaNote("The clock of its recording jumps; what comes after a jump follows what came before it."),)
     ends = [t.end for t in times.tracks.values() if t.end is not None]
     seconds = max(ends) - times.began if ends else media.duration_seconds
     return replace(
@@ -82,7 +84,7 @@ def _stream(
         if stream.kind is StreamKind.VIDEO and stream.frames != 0:  # 0: none of them decodes
             stream = replace(stream, frames=len(track.starts))
     if stream.video is not None:
-        return replace(stream, video=_video(stream.video, track, pictures, own_aspect=own_aspect))
+        return replace(stream, video=_video(stream.video, track, pictures, first, own_aspect=own_aspect))
     if stream.audio is not None and sounds:
         widest = max(sounds, key=lambda sample: sample.channels)
         differs = len({(sample.layout, sample.channels) for sample in sounds}) > 1
@@ -94,7 +96,7 @@ def _stream(
 
 
 def _video(
-    video: VideoInfo, track: Track | None, pictures: tuple[PictureSample, ...], *, own_aspect: bool
+    video: VideoInfo, track: Track | None, pictures: tuple[PictureSample, ...], first: float, *, own_aspect: bool
 ) -> VideoInfo:
     video = replace(video, interlaced=video.interlaced or any(sample.interlaced for sample in pictures))
     if track is not None and len(track.starts) > 1:
@@ -118,8 +120,13 @@ def _video(
         kinds[shape] += max(0.0, until - sample.at)
     if len(kinds) == 1:
         return video
+    runs = [
+        PictureShape(sample.at - first, *shape)
+        for number, (shape, sample) in enumerate(zip(shapes, pictures, strict=True))
+        if number == 0 or shape != shapes[number - 1]
+    ]
     width, height, aspect = max(kinds, key=lambda shape: kinds[shape])
-    return replace(video, width=width, height=height, sample_aspect_ratio=aspect, shapes=tuple(kinds))
+    return replace(video, width=width, height=height, sample_aspect_ratio=aspect, shapes=tuple(runs))
 
 
 def _holds_fields(video: VideoInfo, rate: Rate) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
@@ -47,7 +47,8 @@ _MICROSECOND = Fraction(1, 1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class PictureSample:
-    """A decoded picture at `at` seconds: its size in pixels, their shape, and whether it holds two fields."""
+    """A decoded picture: the time of its packet, mended, in seconds; its size in pixels, their shape, and whether it
+    holds two fields."""
 
     at: float
     width: int
@@ -108,7 +109,7 @@ def survey(
     return Survey(
         times,
         {index: film.search.result() for index, film in looks.items()},
-        {index: tuple(film.samples) for index, film in looks.items() if film.samples},
+        {index: film.mended(times.moved.get(index)) for index, film in looks.items() if film.samples},
         {index: tuple(sound.samples) for index, sound in hears.items() if sound.samples},
     )
 
@@ -197,6 +198,8 @@ class _FilmLook:
     def __init__(self, stream: av.VideoStream, size_bytes: int, *, samples: bool) -> None:
         self.search = FirstPictureSearch(stream)
         self.samples: list[PictureSample] = []
+        self._places: list[int] = []
+        self._seen = 0
         self._codec = stream.codec_context.codec.canonical_name if context_of(stream) is not None else ""
         self._wants = samples
         self._header = b""
@@ -206,6 +209,7 @@ class _FilmLook:
 
     def take(self, packet: av.Packet[Stream]) -> None:
         """Look at the next packet of the film."""
+        self._seen += bool(packet.size and not packet.is_discard)
         if self._searching:
             if self._wants and packet.size and packet.is_keyframe and not self._header:
                 self._header = self._header_of(packet)
@@ -226,6 +230,13 @@ class _FilmLook:
             frame = self._decoded(packet)
             if frame is not None:
                 self._keep(packet, frame)
+
+    def mended(self, moved: Sequence[float] | None) -> tuple[PictureSample, ...]:
+        """The samples, with what was added to the time of each packet of the film added to theirs."""
+        if moved is None:
+            return tuple(self.samples)
+        pairs = zip(self.samples, self._places, strict=True)
+        return tuple(replace(sample, at=sample.at + moved[min(place, len(moved) - 1)]) for sample, place in pairs)
 
     def _header_of(self, packet: av.Packet[Stream]) -> bytes:
         return picture_header(self._codec, memoryview(packet))
@@ -248,6 +259,7 @@ class _FilmLook:
     def _keep(self, packet: av.Packet[Stream], frame: av.VideoFrame) -> None:
         context = self.search.context
         assert context is not None
+        self._places.append(max(0, self._seen - 1))
         self.samples.append(
             PictureSample(
                 at=_time_of(packet),

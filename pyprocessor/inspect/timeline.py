@@ -116,7 +116,8 @@ class Timeline:
     whole: bool = True
     damage: str | None = None
     threshold: float = USUAL_THRESHOLD
-    mended: bool = False
+    moved: dict[int, array[float]] = field(default_factory=dict)
+    """By stream, what was added to the times of each of its packets to mend jumps of the clock; empty: nothing was."""
 
     @property
     def began(self) -> float:
@@ -144,13 +145,15 @@ def timeline(
     ffmpeg will read, for it mends jumps by these alone. `by_decoding` says that a packet's length is the time to the
     next in decoding order, as MP4 has it, so that only all together tell how long a film is.
     """
-    threshold, mended = USUAL_THRESHOLD, False
+    threshold = USUAL_THRESHOLD
     offsets: dict[int, array[float]] = {}
+    moved: dict[int, array[float]] = {}
     if order is not None:
         clock, offsets = _mend(streams, order, frozenset(used))
-        threshold, mended = clock.threshold, clock.mended
+        threshold = clock.threshold
+        moved = offsets if clock.mended else {}
     tracks = {index: _track(ticks, offsets.get(index), by_decoding=by_decoding) for index, ticks in streams.items()}
-    return Timeline(tracks, whole, damage, threshold, mended)
+    return Timeline(tracks, whole, damage, threshold, moved)
 
 
 def _mend(
@@ -329,7 +332,7 @@ def _on_grid(starts: Sequence[float], rate: Fraction) -> bool | None:
 
 def compact(found: Timeline) -> str | None:
     """The timeline as a short text, or None where it is too long for one, was not read whole, or had to be mended."""
-    if not found.whole or found.damage is not None or found.mended or found.threshold != USUAL_THRESHOLD:
+    if not found.whole or found.damage is not None or found.moved or found.threshold != USUAL_THRESHOLD:
         return None
     rows = [
         [

@@ -67,6 +67,16 @@ class Colour:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureShape:
+    """The size in pixels of a film's pictures, and the shape of a pixel, from `at` seconds after its file's start."""
+
+    at: float
+    width: int
+    height: int
+    aspect: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """Of one video stream. Rotation is degrees clockwise to turn the decoded picture upright: 0, 90, 180 or 270."""
 
@@ -90,8 +100,9 @@ class VideoInfo:
     clock_rate: Fraction | None = None
     """The constant rate on whose clock every picture lies, though places may be left out; None: there is none, or not
     all packets were read."""
-    shapes: tuple[tuple[int, int, Fraction], ...] = ()
-    """Width, height and sample aspect ratio of all kinds of pictures in it, where there is more than one."""
+    shapes: tuple[PictureShape, ...] = ()
+    """What its pictures are from when on, where that changes midway; `width`, `height` and `sample_aspect_ratio` are
+    then those of the pictures that last longest."""
     attached_picture: bool = False
     alpha: bool = False
     """Whether its pictures have transparent parts, also where its decoder leaves them out."""

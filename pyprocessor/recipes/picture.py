@@ -39,6 +39,8 @@ _STALE_SIDE_DATA = (
     "26",
 )
 """What describes HDR pictures. 25 is DYNAMIC_HDR_VIVID, 26 AMBIENT_VIEWING_ENVIRONMENT: FFmpeg 5.1 lacks the names."""
+_MOST_SHAPES = 64
+"""Changes of shape that are followed in one film."""
 _HIGH_DEFINITION_LINES = 720
 """From this height on, video that does not state its colours is BT.709 (as players and ffmpeg assume)."""
 _REFERENCE_WHITE = "100"
@@ -157,7 +159,8 @@ def _scaling(
     fitted = [("w", str(width)), ("h", str(height))]
     padding: tuple[Filter, ...] = ()
     if len(video.shapes) > 1:
-        across = f"dar/({_aspect(video)})"  # of the output's pixels, for each picture as it comes
+        # In the output's pixels, for each picture as it comes. ffmpeg gives all of them the shape that the first has.
+        across = f"iw/ih*({_aspect_by_time(video)})/({_aspect(video)})"
         fitted = [
             ("w", f"2*trunc(min({width},{height}*{across})/2+0.01)"),
             ("h", f"2*trunc(min({height},{width}/({across}))/2+0.01)"),
@@ -171,6 +174,16 @@ def _scaling(
     if _is_rgb(video):
         options.append(("out_color_matrix", "bt709"))
     return (Filter("scale", options=tuple(options)), *padding)
+
+
+def _aspect_by_time(video: VideoInfo) -> str:
+    """An expression of the time `t` for the shape of a pixel, in a film that has several."""
+    *earlier, last = video.shapes[:_MOST_SHAPES]
+    half = 0.5 / float(video.frame_rate or 25)
+    nested = f"{last.aspect.numerator}/{last.aspect.denominator}"
+    for shape, following in reversed([*zip(earlier, (*earlier[1:], last), strict=True)]):
+        nested = f"if(lt(t,{following.at - half:.3f}),{shape.aspect.numerator}/{shape.aspect.denominator},{nested})"
+    return f"1/({nested})" if video.rotation in (90, 270) else nested
 
 
 def _is_rgb(video: VideoInfo) -> bool:

@@ -1,0 +1,81 @@
+"""The transcode task driven to its end by a real ffmpeg, as a batch process drives it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from pathlib import Path
+
+import av
+
+from pyprocessor.ffmpeg.invocation import argv, environment
+from pyprocessor.ffmpeg.run import FfmpegRun, Finished
+from pyprocessor.inspect.probe import probe
+from pyprocessor.models import OutputFacts, Profile, Source
+from pyprocessor.tasks.base import Work
+from pyprocessor.tasks.transcode import Transcode
+
+
+def transcode(path: Path, profile: Profile, folder: Path, ffmpeg_path: str) -> OutputFacts:
+    """Make `output.<extension>` in `folder` of the source at `path`; raises the JobError of a source that fails."""
+    size = path.stat().st_size
+    source = Source(os.fsencode(path), os.fsencode(path.name), size, path.stat().st_mtime_ns)
+    media = probe(source.path, size_bytes=size)
+    work = Work("j", source, media, profile, 1, os.fsencode(folder), f"output.{profile.extension}")
+    steps = Transcode().run(work)
+    step = next(steps)
+    while True:
+        try:
+            step = steps.send(_finished(argv(step.invocation, ffmpeg_path), folder))
+        except StopIteration as end:
+            facts: OutputFacts = end.value
+            return facts
+
+
+def _finished(arguments: list[bytes | str], folder: Path) -> Finished:
+    run = FfmpegRun(arguments, cwd=os.fsencode(folder), env=environment(os.environ), wall_limit_seconds=120)
+    with selectors.DefaultSelector() as selector:
+        run.register(selector)
+        while True:
+            for key, _ in selector.select(run.wait_seconds(time.monotonic())):
+                key.data.on_readable(key.fd)
+            finished = run.poll(time.monotonic())
+            if finished is not None:
+                return finished
+
+
+def shown(path: Path) -> list[float]:
+    """When the pictures of a file are shown, ascending, in seconds."""
+    with av.open(str(path)) as container:
+        film = container.streams.video[0]
+        return sorted(float(p.pts * p.time_base) for p in container.demux(film) if p.size and p.pts is not None)
+
+
+def flashes(path: Path) -> list[float]:
+    """When the picture turns white, of clips that are black besides."""
+    found, bright = [], False
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            plane = bytes(frame.reformat(format="gray").planes[0])
+            mean = sum(plane[::97]) / len(plane[::97])
+            if mean > 150 and not bright:
+                found.append(round(frame.time, 2))
+            bright = mean > 100 if bright else mean > 150
+    return found
+
+
+def beeps(path: Path) -> list[float]:
+    """When the first sound track turns loud, of clips that are silent besides, to a hundredth of a second."""
+    found, quiet = [], 1.0
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=8000)
+        for frame in container.decode(audio=0):
+            for piece in resampler.resample(frame):
+                samples = memoryview(bytes(piece.planes[0])[: piece.samples * 2]).cast("h")
+                for start in range(0, len(samples), 80):
+                    loud = max(map(abs, samples[start : start + 80]), default=0) > 1600
+                    if loud and quiet > 0.05:
+                        found.append(round(piece.time + start / 8000, 2))
+                    quiet = 0.0 if loud else quiet + 0.01
+    return found
