@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import calibration, makespan, memory, sampler, small_files, startup
+from tests.benchmarks import calibration, makespan, memory, sampler, small_files, startup, timelines
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "calibration": calibration.measure,
     "makespan": makespan.measure,
     "memory": memory.measure,
+    "timelines": timelines.measure,
 }
 
 
