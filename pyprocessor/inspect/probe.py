@@ -83,8 +83,15 @@ _HIGHEST_RATE = 240
 """A guessed frame rate above this is a time base and no rate, unless the average says so too."""
 
 
-def probe(path: bytes, *, size_bytes: int, limits: InputLimits = InputLimits()) -> MediaInfo:  # noqa: B008 - frozen
-    """What the file at `path` (absolute) holds. `size_bytes` is the size the scanner saw, `limits` what it may claim.
+def probe(
+    path: bytes,
+    *,
+    size_bytes: int,
+    limits: InputLimits = InputLimits(),  # noqa: B008 - frozen
+    deep: bool = False,
+) -> MediaInfo:
+    """What the file at `path` (absolute) holds. `size_bytes` is the size the scanner saw, `limits` what it may claim;
+    `deep` reads more of it at first than usual.
 
     Raises InspectError where the file is not media, is damaged beyond reading, or cannot be read.
     """
@@ -94,19 +101,12 @@ def probe(path: bytes, *, size_bytes: int, limits: InputLimits = InputLimits()) 
             what = content.refusal(file.read(content.HEAD_BYTES), name, size_bytes)
             if what is not None:
                 raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
-            try:
-                container, deep = _open(path)
-            except av.error.FFmpegError as error:
-                if isinstance(error, OSError) and is_away(path):
-                    raise
-                if isinstance(error, MemoryError) and not structure.is_mp4(file):
-                    raise
-                raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
-            with closing(container):
-                tail = structure.examine(file, container.format.name, size_bytes)
-                if container.format.name.startswith("mov,"):
-                    _refuse_references(file, name, size_bytes)
-                return replace(_describe(container, name, size_bytes, tail, limits), deep=deep)
+            media = _read(path, file, name, size_bytes, limits, deep=deep)
+            # Streams that begin late, and pictures far apart, show what they are only where more is read at first.
+            if media is None:
+                media = _read(path, file, name, size_bytes, limits, deep=True)
+                assert media is not None
+            return media
     except MemoryError as error:  # PyAV's is one as well
         raise too_much_memory(limits, name) from error
     except PermissionError as error:
@@ -121,7 +121,9 @@ def probe(path: bytes, *, size_bytes: int, limits: InputLimits = InputLimits()) 
         raise InspectError(FailureKind.UNAVAILABLE, f"{name} cannot be read: {error.strerror}.") from error
 
 
-def survey_source(path: bytes, media: MediaInfo, used: Collection[int]) -> tuple[MediaInfo, Timeline]:
+def survey_source(
+    path: bytes, media: MediaInfo, used: Collection[int], limits: InputLimits
+) -> tuple[MediaInfo, Timeline]:
     """Survey a file that was inspected before, of which ffmpeg will read the streams `used`: what is now known of it,
     and when its packets are.
 
@@ -136,16 +138,33 @@ def survey_source(path: bytes, media: MediaInfo, used: Collection[int]) -> tuple
         raise InspectError(kind, f"{name} can no longer be read: {error.strerror}.") from error
     if found.timeline.damage is not None and is_away(path):
         raise InspectError(FailureKind.UNAVAILABLE, f"{name} can no longer be read: {found.timeline.damage}.")
+    if found.timeline.unlisted and not media.deep:
+        again = probe(path, size_bytes=media.size_bytes, limits=limits, deep=True)
+        return survey_source(path, again, [stream.index for stream in again.streams], limits)
     return refined(media, found), found.timeline
 
 
-def _open(path: bytes) -> tuple[InputContainer, bool]:
-    """The file opened, and whether that took more reading than usual: pictures far apart show their size late."""
-    container = open_source(path)
-    if all(_known_size(film) for film in container.streams.video if not is_attached(film)):
-        return container, False
-    container.close()
-    return open_source(path, deep=True), True
+def _read(
+    path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: InputLimits, *, deep: bool
+) -> MediaInfo | None:
+    """What the open `file` holds, or None where that shows only to who reads more of it at first, as `deep` does."""
+    try:
+        container = open_source(path, deep=deep)
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError) and is_away(path):
+            raise
+        if isinstance(error, MemoryError) and not structure.is_mp4(file):
+            raise
+        raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
+    with closing(container):
+        films = (film for film in container.streams.video if not is_attached(film))
+        if not deep and not all(_known_size(film) for film in films):
+            return None
+        tail = structure.examine(file, container.format.name, size_bytes)
+        if container.format.name.startswith("mov,"):
+            _refuse_references(file, name, size_bytes)
+        media, unlisted = _describe(container, name, size_bytes, tail, limits)
+        return None if unlisted and not deep else replace(media, deep=deep)
 
 
 def _known_size(film: av.VideoStream) -> bool:
@@ -183,7 +202,7 @@ def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size
 
 def _describe(
     container: InputContainer, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
-) -> MediaInfo:
+) -> tuple[MediaInfo, bool]:
     check_streams(len(container.streams), limits, name)
     container_name = container.format.name
     _check_index(container, name, size_bytes)
@@ -224,7 +243,7 @@ def _describe(
         notes=tuple(notes),
         missing_bytes=missing,
     )
-    return refined(media, found)
+    return refined(media, found), found.timeline.unlisted
 
 
 def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:

@@ -13,6 +13,9 @@ from pyprocessor.models import MediaInfo, MediaNote, PictureShape, StreamInfo, S
 _OVERSTATED_SECONDS = 1.0
 _OVERSTATED_SHARE = 0.02
 """How far a header may overstate the duration (careless muxers) before it is worth a note."""
+_PLAYED = (StreamKind.VIDEO, StreamKind.AUDIO)
+_MIDWAY_SECONDS = 2.0
+_ELSEWHERE_SHARE = 0.95
 _STATE_ASPECT = ("mov,", "matroska")
 """Containers that state the shape of pixels for the whole track, which goes before what the pictures say."""
 _TWO_FIELDS = (1.8, 2.2)
@@ -40,7 +43,12 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     )
     if not times.whole:
         return replace(media, streams=streams)
+    streams = tuple(replace(s, goes_on_in=_goes_on(s, media.streams, times)) for s in streams)
     notes = (*media.notes, *_declared_too_much(media, times))
+    elsewhere = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes
+    if times.unlisted:
+        text = "Streams that begin only in the midst of the file were left out."
+        notes += (MediaNote(text, "left out: streams that begin midway"),)
     if times.moved:
         notes += (MediaNote("The clock of its recording jumps; what comes after a jump follows what came before it."),)
     ends = [t.end for t in times.tracks.values() if t.end is not None]
@@ -50,10 +58,26 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
         streams=streams,
         duration_seconds=seconds,
         duration_estimated=not ends and media.duration_estimated,
-        notes=notes,
+        notes=tuple(dict.fromkeys(notes)),
         timeline=compact(times),
+        goes_on_elsewhere=elsewhere,
         jump_seconds=times.threshold if times.threshold != USUAL_THRESHOLD else None,
     )
+
+
+def _goes_on(stream: StreamInfo, streams: tuple[StreamInfo, ...], times: Timeline) -> int | None:
+    """The stream that a film or sound goes on in, where a recording changed to another programme midway."""
+    track = times.tracks.get(stream.index)
+    ends = max((t.end for t in times.tracks.values() if t.end is not None), default=0.0)
+    if track is None or track.end is None or track.kind not in _PLAYED or ends - track.end < _MIDWAY_SECONDS:
+        return None
+    for other in streams:
+        later = times.tracks.get(other.index)
+        if other is stream or later is None or later.kind is not track.kind or later.start is None:
+            continue
+        if abs(later.start - track.end) < _MIDWAY_SECONDS:
+            return other.index
+    return None
 
 
 def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ...]:

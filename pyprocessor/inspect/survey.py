@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
@@ -132,9 +132,10 @@ def read_packets(
     vp8 = {s.index for s in container.streams.video if context_of(s) is not None and s.codec_context.name == "vp8"}
     order = array("I") if container.format.name in JUMPING else None
     deadline = clock() + limit_seconds
-    complete, damage, bytes_read, searching = True, None, 0, True
+    complete, damage, bytes_read, listed_bytes, searching = True, None, 0, 0, True
+    packets = _Demuxed(container)
     try:
-        for number, packet in enumerate(container.demux()):
+        for number, packet in enumerate(packets):
             index = packet.stream_index
             go_on = look(packet)
             if packet.size and not packet.is_discard and not (index in vp8 and _never_shown(packet)):
@@ -146,6 +147,7 @@ def read_packets(
             elif packet.size and packet.is_keyframe:
                 ticks.setdefault(index, _new_ticks(packet)).begins_with_key()
             bytes_read += packet.size
+            listed_bytes = max(listed_bytes, packet.pos or 0)
             if searching and (number >= FIRST_PICTURE_PACKETS or bytes_read >= FIRST_PICTURE_BYTES):
                 searching = False
                 too_late()
@@ -164,7 +166,25 @@ def read_packets(
         by_decoding=container.format.name.startswith("mov,"),
         whole=complete,
         damage=damage,
+        unlisted=packets.unlisted,
+        listed_bytes=listed_bytes,
     )
+
+
+class _Demuxed:
+    """The packets of a container. `unlisted` turns True where there are some of streams that began after it was opened,
+    which PyAV cannot give."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self._container = container
+        self.unlisted = False
+
+    def __iter__(self) -> Iterator[av.Packet[Stream]]:
+        try:
+            yield from self._container.demux()
+        except IndexError:
+            self.unlisted = True
+            yield from self._container.demux()
 
 
 def _new_ticks(packet: av.Packet[Stream]) -> Ticks:

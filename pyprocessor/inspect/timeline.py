@@ -119,6 +119,11 @@ class Timeline:
     moved: dict[int, array[float]] = field(default_factory=dict)
     """By stream, what was added to the times of each of its packets to mend jumps of the clock; empty: nothing was."""
 
+    unlisted: bool = False
+    """Whether there are packets of streams that were not known when the file was opened."""
+    listed_bytes: int = 0
+    """Where in the file the last packet of the known streams begins, as far as packets say."""
+
     @property
     def began(self) -> float:
         """The time of the first packet, of whatever kind."""
@@ -138,6 +143,8 @@ def timeline(
     by_decoding: bool,
     whole: bool,
     damage: str | None,
+    unlisted: bool = False,
+    listed_bytes: int = 0,
 ) -> Timeline:
     """The timeline of what was read.
 
@@ -153,7 +160,7 @@ def timeline(
         threshold = clock.threshold
         moved = offsets if clock.mended else {}
     tracks = {index: _track(ticks, offsets.get(index), by_decoding=by_decoding) for index, ticks in streams.items()}
-    return Timeline(tracks, whole, damage, threshold, moved)
+    return Timeline(tracks, whole, damage, threshold, moved, unlisted, listed_bytes)
 
 
 def _mend(
@@ -332,7 +339,13 @@ def _on_grid(starts: Sequence[float], rate: Fraction) -> bool | None:
 
 def compact(found: Timeline) -> str | None:
     """The timeline as a short text, or None where it is too long for one, was not read whole, or had to be mended."""
-    if not found.whole or found.damage is not None or found.moved or found.threshold != USUAL_THRESHOLD:
+    if (
+        not found.whole
+        or found.damage is not None
+        or found.moved
+        or found.unlisted
+        or found.threshold != USUAL_THRESHOLD
+    ):
         return None
     rows = [
         [

@@ -139,6 +139,8 @@ class StreamInfo:
     language: str | None = None
     title: str | None = None
     dispositions: tuple[str, ...] = ()
+    goes_on_in: int | None = None
+    """The stream of the same kind that begins where this one ends, in the midst of the file."""
     video: VideoInfo | None = None
     audio: AudioInfo | None = None
 
@@ -173,6 +175,8 @@ class MediaInfo:
     """When its packets are, in the form of `inspect.timeline.compact`; None: too long for that, or not read whole."""
     jump_seconds: float | None = None
     """From which step on ffmpeg is to take a step of the container's clock for a jump, where its own limit is wrong."""
+    goes_on_elsewhere: bool = False
+    """Whether its streams end in the midst of the file, and others begin there."""
     deep: bool = False
     """Whether its streams show what they are so late that more has to be read of it at first."""
     missing_bytes: int = 0

@@ -70,4 +70,4 @@ def _surveyed(work: Work) -> tuple[MediaInfo, Timeline]:
     from pyprocessor.inspect.probe import survey_source
 
     used = [plan.index for plan in contract(work.profile, work.media).kept]
-    return survey_source(work.source.path, work.media, used)
+    return survey_source(work.source.path, work.media, used, work.profile.input_limits)

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
+from pyprocessor.errors import JobError
 from pyprocessor.models import AudioSettings, OutputFacts, Profile, VideoSettings
 from tests.integration.transcoding import beeps, flashes, shown, transcode
 
@@ -223,3 +224,13 @@ def test_telecined_film_gets_its_own_rate_again(ffmpeg, ffmpeg_path, tmp_path) -
     steps = [b - a for a, b in itertools.pairwise(shown(tmp_path / "output.mp4"))]
     assert facts.frames == 72
     assert steps == pytest.approx([1001 / 24000] * 71, abs=0.001)
+
+
+def test_a_recording_that_changes_its_programme_is_refused(ffmpeg, make, tmp_path) -> None:
+    """Half a film is no film: what goes on in other streams is named, and what to do about it."""
+    ffmpeg(*signals(4), *MPEG2, "a.ts")
+    other = ("-mpegts_service_id", "2", "-mpegts_pmt_start_pid", "4352", "-streamid", "0:300", "-streamid", "1:301")
+    ffmpeg(*signals(4), *MPEG2, *other, "-output_ts_offset", "4.04", "b.ts")
+    join(tmp_path, "ab.ts", "a.ts", "b.ts")
+    with pytest.raises(JobError, match="changes to another programme"):
+        make("ab.ts")

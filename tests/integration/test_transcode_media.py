@@ -15,7 +15,7 @@ from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.inspect.contract import contract
 from pyprocessor.inspect.probe import probe, survey_source
 from pyprocessor.inspect.verify import verify
-from pyprocessor.models import AudioSettings, HdrPolicy, Profile, Source, VideoSettings
+from pyprocessor.models import AudioSettings, HdrPolicy, InputLimits, Profile, Source, VideoSettings
 from pyprocessor.recipes.transcode import features, recipe
 from pyprocessor.tasks.base import Work
 from pyprocessor.tasks.covers import cover_files
@@ -38,7 +38,9 @@ def attempt(path: Path, profile: Profile, ffmpeg_path: str, folder: Path) -> str
     source = Source(os.fsencode(path), os.fsencode(path.name), path.stat().st_size, 0)
     try:
         media = probe(source.path, size_bytes=source.size_bytes)
-        media, times = survey_source(source.path, media, [plan.index for plan in contract(profile, media).kept])
+        media, times = survey_source(
+            source.path, media, [plan.index for plan in contract(profile, media).kept], InputLimits()
+        )
         agreed = contract(profile, media)
         assert features(profile, media).duration_seconds >= 0
         with cover_files(Work("j", source, media, profile, 1, os.fsencode(folder), name), agreed) as covers:

@@ -24,6 +24,7 @@ from pyprocessor.models import (
     AudioSettings,
     HdrKind,
     HdrPolicy,
+    InputLimits,
     MediaInfo,
     OutputFacts,
     Profile,
@@ -93,7 +94,9 @@ def transcode(ffmpeg_path, tmp_path) -> Transcode:
 
     def run(path: Path, profile: Profile = MP4) -> Made:
         media = probe(os.fsencode(path), size_bytes=path.stat().st_size)
-        media, times = survey_source(os.fsencode(path), media, [plan.index for plan in contract(profile, media).kept])
+        media, times = survey_source(
+            os.fsencode(path), media, [plan.index for plan in contract(profile, media).kept], InputLimits()
+        )
         agreed = contract(profile, media)
         source = Source(os.fsencode(path), os.fsencode(path.name), path.stat().st_size, 0)
         name = f"output.{profile.extension}"
