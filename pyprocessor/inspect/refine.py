@@ -73,7 +73,7 @@ def _goes_on(stream: StreamInfo, streams: tuple[StreamInfo, ...], times: Timelin
         return None
     for other in streams:
         later = times.tracks.get(other.index)
-        if other is stream or later is None or later.kind is not track.kind or later.start is None:
+        if other.index == stream.index or later is None or later.kind is not track.kind or later.start is None:
             continue
         if abs(later.start - track.end) < _MIDWAY_SECONDS:
             return other.index

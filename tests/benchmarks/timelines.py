@@ -36,13 +36,17 @@ def decoded(path: Path) -> Decoded:
     with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
         films = [s for s in container.streams.video if not s.disposition & type(s.disposition).attached_pic]
         tracks = [films[0], *container.streams.audio[:1]]
+        cut: set[float] = set()
+        """Times that an edit list leaves out, of packets that are there for others to refer to."""
         for packet in container.demux(tracks):
+            if packet.is_discard and packet.pts is not None:
+                cut.add(float(packet.pts * packet.time_base))
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 continue
             for frame in frames:
-                if frame.time is not None and not packet.is_discard:
+                if frame.time is not None and frame.time not in cut:
                     (pictures if isinstance(frame, av.VideoFrame) else sound).append(frame.time)
     return Decoded(sorted(pictures), min(sound, default=None))
 
