@@ -22,9 +22,10 @@ from pyprocessor.report import summary
 @click.command()
 @click.option("--output", required=True, metavar="DIR", help="The output folder of the run.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="[default: text]")
+@click.option("--verbose", is_flag=True, help="Name the files that lost something.")
 @click.pass_obj
-def report(session: Session, output: str, form: str) -> None:
-    """Sum up the last run of an output folder: files, time, sizes, failures, what the governor did."""
+def report(session: Session, output: str, form: str, verbose: bool) -> None:
+    """Sum up the last run of an output folder: files, time, sizes, losses, failures, what the governor did."""
     folder = output_of_a_run(output)
     nothing = f"{display(folder)} holds no journal; name the --output folder of a run."
     if not os.path.isdir(state_folder(folder).path):
@@ -41,5 +42,6 @@ def report(session: Session, output: str, form: str) -> None:
                 summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
         else:
             width = shutil.get_terminal_size((80, 24)).columns
-            told = summary.text(summed, width=width, goes_on=run.ended_at is None and is_alive(run.engine))
+            goes_on = run.ended_at is None and is_alive(run.engine)
+            told = summary.text(summed, width=width, goes_on=goes_on, verbose=verbose)
             print_result(told + summary.governor_text(summed, journal, width=width))

@@ -71,7 +71,7 @@ def run(options: RunOptions, session: Session) -> ExitCode:
         print_result(plan_json(planned) if options.json else plan_text(planned, width=_width()))
         return ExitCode.OK
     if options.json or not options.quiet:
-        _sum_up(request, result, session, as_json=options.json)
+        _sum_up(request, result, session, as_json=options.json, verbose=options.verbose)
     return result.exit_code
 
 
@@ -122,7 +122,7 @@ class _Stuck:
         sys.stdout.flush()
 
 
-def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool) -> None:
+def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
     output = request.output
     if not is_there(state_folder(output).path):
         raise JournalError(
@@ -148,7 +148,7 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
             with StandardOutput() as stream:
                 summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)
         else:
-            print_result(summary.text(summed, width=_width(), looked_in=request.input))
+            print_result(summary.text(summed, width=_width(), looked_in=request.input, verbose=verbose))
 
 
 def _request(options: RunOptions, loaded: profiles.LoadedProfile, variables: Mapping[str, str]) -> RunRequest:

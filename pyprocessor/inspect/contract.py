@@ -34,6 +34,8 @@ class StreamPlan:
     attached: bool = False
     """A cover that the container holds as an attachment, which ffmpeg takes as a file and puts last."""
     reason: str = ""
+    loss: str = ""
+    """What dropping it is counted as; empty where the profile asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,6 @@ FASTEST_AV1 = 240
 """Pictures a second: the most that SVT-AV1 encodes."""
 _AFTER_THE_END_SECONDS = 1.0
 """Left where the end of an output is set, so that no picture and no sample of encoder delay is cut."""
-_BY_PROFILE = ", which the profile leaves out"
 
 
 def contract(profile: Profile, media: MediaInfo) -> Contract:
@@ -225,22 +226,22 @@ def _further_video(profile: Profile, stream: StreamInfo, container: _Container) 
     if stream.video is None or not stream.video.attached_picture:
         return _further_film(profile, stream)
     if not profile.keep_attachments:
-        return _drop(stream, f"a cover picture{_BY_PROFILE}")
+        return _drop(stream, "a cover picture")
     if stream.codec not in container.covers:
-        return _drop(stream, f"a cover picture ({stream.codec or 'unknown'}), which {profile.container} cannot carry")
+        return _lose(stream, "a cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True, attached=container.attachments)
 
 
 def _further_film(profile: Profile, stream: StreamInfo) -> StreamPlan:
     if profile.video is None:
-        return _drop(stream, f"video{_BY_PROFILE}")
+        return _drop(stream, "video")
     if not profile.video.all_tracks:
-        return _drop(stream, "a further video track: the profile keeps the first")
+        return _lose(stream, "a further video track", "the profile keeps the first")
     video = stream.video
     if video is None or stream.codec is None or stream.frames == 0 or video.width < 1 or video.height < 1:
-        return _drop(stream, f"a further video track that cannot be decoded ({stream.codec or 'unknown codec'})")
+        return _lose(stream, "a further video track", f"{stream.codec or 'its codec'} cannot be decoded")
     if _is_single_layer_dolby_vision(video):
-        return _drop(stream, "a further video track: Dolby Vision without a picture for other players")
+        return _lose(stream, "a further video track", "Dolby Vision without a picture for other players")
     return StreamPlan(stream.index, stream.kind, Action.ENCODE, profile.video.encoder)
 
 
@@ -252,12 +253,12 @@ def _is_single_layer_dolby_vision(video: VideoInfo) -> bool:
 def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[list[StreamPlan], list[StreamPlan]]:
     settings = profile.audio
     if settings is None:
-        return [], [_drop(stream, f"audio{_BY_PROFILE}") for stream in media.audio]
+        return [], [_drop(stream, "audio") for stream in media.audio]
     dropped = []
     sound = []
     for stream in media.audio:
         if stream.codec is None or stream.audio is None or stream.audio.channels < 1 or stream.audio.sample_rate < 1:
-            dropped.append(_drop(stream, f"an audio track that cannot be decoded ({stream.codec or 'unknown codec'})"))
+            dropped.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
         else:
             sound.append(stream)
     if dropped and not sound:
@@ -268,8 +269,8 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[l
         )
     if sound and (container.one_audio or not settings.all_tracks):
         chosen = next((stream for stream in sound if "default" in stream.dispositions), sound[0])
-        why = f"{profile.container} carries one audio track" if container.one_audio else "the profile keeps one"
-        dropped += [_drop(stream, f"a further audio track: {why}") for stream in sound if stream is not chosen]
+        why = f"{profile.container} holds one" if container.one_audio else "the profile keeps one"
+        dropped += [_lose(stream, "a further audio track", why) for stream in sound if stream is not chosen]
         sound = [chosen]
     kept = []
     for stream in sound:
@@ -289,24 +290,33 @@ def _copies(settings: AudioSettings, stream: StreamInfo, container: _Container) 
 
 def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
     if stream.kind is StreamKind.DATA:
-        return _drop(stream, "a data track (timecode, telemetry): players make nothing of it")
+        return _lose(stream, "a data track", "telemetry or timecode, which nothing plays")
     if stream.kind is StreamKind.ATTACHMENT:
         if profile.keep_attachments and container.attachments:
             return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
         if not profile.keep_attachments:
-            return _drop(stream, f"an attachment{_BY_PROFILE}")
-        return _drop(stream, f"an attachment, which {profile.container} cannot carry")
+            return _drop(stream, "an attachment")
+        return _lose(stream, "an attachment", f"{profile.container} holds none")
     if not profile.keep_subtitles or profile.video is None:
-        return _drop(stream, f"subtitles{_BY_PROFILE}")
+        return _drop(stream, "subtitles")
     if stream.codec in container.kept_subtitles:
         return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
     if stream.codec in TEXT_SUBTITLES and container.text_subtitles is not None:
         return StreamPlan(stream.index, stream.kind, Action.CONVERT, container.text_subtitles)
-    return _drop(stream, f"subtitles ({stream.codec or 'unknown'}), which {profile.container} cannot carry")
+    return _lose(stream, "subtitles", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
 
 
-def _drop(stream: StreamInfo, reason: str) -> StreamPlan:
-    return StreamPlan(stream.index, stream.kind, Action.DROP, reason=reason)
+def _drop(stream: StreamInfo, what: str) -> StreamPlan:
+    """Drop a stream as the profile asks."""
+    return StreamPlan(stream.index, stream.kind, Action.DROP, reason=f"{what}, which the profile leaves out")
+
+
+def _lose(stream: StreamInfo, what: str, why: str) -> StreamPlan:
+    """Drop a stream that the profile would keep. `what` is "subtitles", or one thing with its article."""
+    several = what if what.endswith("s") else what.split(" ", 1)[1] + "s"
+    return StreamPlan(
+        stream.index, stream.kind, Action.DROP, reason=f"{what} ({why})", loss=f"{several} dropped ({why})"
+    )
 
 
 def _agreed(
@@ -319,7 +329,7 @@ def _agreed(
             f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {limit:,.1f} s; "
             "subtitles and chapters after their end were left out."
         )
-        notes.append(MediaNote(told, "subtitles and chapters after the end of the film left out"))
+        notes.append(MediaNote(told, "subtitles and chapters after the end of the film dropped"))
         limit += _AFTER_THE_END_SECONDS
     return Contract(
         streams=(*kept, *dropped),
@@ -343,17 +353,13 @@ def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:
 
 def _left_out(dropped: list[StreamPlan]) -> list[MediaNote]:
     """One sentence for each reason, with the streams it goes for; what the profile asked for needs no telling."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for plan in dropped:
-        if plan.reason.endswith(_BY_PROFILE):
-            continue
-        reasons.setdefault(plan.reason, []).append(str(plan.index))
+        if plan.loss:
+            reasons.setdefault((plan.reason, plan.loss), []).append(str(plan.index))
     return [
-        MediaNote(
-            f"Left out {'stream' if len(indexes) == 1 else 'streams'} {', '.join(indexes)}: {reason}.",
-            f"left out: {reason}",
-        )
-        for reason, indexes in reasons.items()
+        MediaNote(f"Left out {'stream' if len(indexes) == 1 else 'streams'} {', '.join(indexes)}: {reason}.", loss)
+        for (reason, loss), indexes in reasons.items()
     ]
 
 

@@ -79,12 +79,12 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         notes.append(MediaNote(told, f"high dynamic range lost ({settings.encoder} makes 8-bit video here)"))
     if video.hdr is HdrKind.DOLBY_VISION:
         told = "Its Dolby Vision layer was left out; the picture that all players show was used."
-        notes.append(MediaNote(told, "Dolby Vision layer left out"))
+        notes.append(MediaNote(told, "Dolby Vision layer dropped"))
     if video.alpha and not (pixel_format or "").startswith(_WITH_ALPHA):
-        notes.append(MediaNote("Its transparency was left out.", "transparency left out"))
+        notes.append(MediaNote("Its transparency was left out.", "transparency dropped"))
     if not keeps_rate and settings.fps is None and video.frame_rate is not None:
         told = f"Its {float(video.frame_rate):g} pictures a second became {FASTEST_AV1}: AV1 takes no more here."
-        notes.append(MediaNote(told, f"pictures left out (AV1 takes {FASTEST_AV1} a second)"))
+        notes.append(MediaNote(told, f"pictures dropped (AV1 takes {FASTEST_AV1} a second)"))
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),

@@ -16,9 +16,10 @@ from typing import Any, Protocol, TextIO
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import AttemptRow, Counts, EventRow, JobRow, RunRow
 from pyprocessor.models import FINAL_STATES, JobState, display
-from pyprocessor.report import accuracy, troubles, wording
+from pyprocessor.report import accuracy, losses, troubles, wording
 from pyprocessor.report.accuracy import Prediction
 from pyprocessor.report.governing import Governing, event_entry, event_lines, governing, governor_events, sentence
+from pyprocessor.report.losses import Loss, LossTally
 from pyprocessor.report.table import aligned, wrapped
 from pyprocessor.report.wording import path_entry
 
@@ -86,6 +87,8 @@ class Summary:
     prediction: Prediction | None
     governing: Governing
     troubles: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    """What the succeeded files' outputs lack of their sources, the most frequent kind first."""
 
     @property
     def settled(self) -> int:
@@ -143,6 +146,7 @@ def summarise(
         prediction=accuracy.prediction(journal, run.id),
         governing=governing(journal, run.id, ended_at),
         troubles=troubles.rows(journal, run.id),
+        losses=tally.losses.losses(),
     )
 
 
@@ -161,6 +165,7 @@ class _Tally:
         self.bytes_before = 0
         self.bytes_after = 0
         self.media_seconds = 0.0
+        self.losses = LossTally()
         self.failures: list[Failure] = []
         self.skip_reasons: Counter[str] = Counter()
 
@@ -170,6 +175,7 @@ class _Tally:
                 self.bytes_before += row.source.size_bytes
                 self.bytes_after += row.produced.size_bytes if row.produced is not None else 0
                 self.media_seconds += row.media_seconds or 0.0
+                self.losses.take(row)
             case JobState.FAILED | JobState.QUARANTINED if len(self.failures) < MOST_FAILURES_TOLD:
                 kind = row.failure.value if row.failure is not None else ""
                 log = self._log_of(row.id)
@@ -188,10 +194,18 @@ def _without_name(row: JobRow) -> str:
 # ---------------------------------------------------------------- text
 
 
-def text(summary: Summary, *, width: int = 80, looked_in: bytes | None = None, goes_on: bool = False) -> str:
+def text(
+    summary: Summary,
+    *,
+    width: int = 80,
+    looked_in: bytes | None = None,
+    goes_on: bool = False,
+    verbose: bool = False,
+) -> str:
     """The closing text: a table that fits `width` columns, but for paths, which stay whole; then each failure.
 
     `looked_in` is the input, to be named where nothing was found in it. `goes_on` says that the run is at work still.
+    `verbose` names the files that lost something.
     """
     if goes_on and summary.settled == 0 and summary.left == 0:
         return "The run is at work and has found nothing to do so far.\n"
@@ -199,6 +213,8 @@ def text(summary: Summary, *, width: int = 80, looked_in: bytes | None = None, g
         lines = wrapped("\n".join(summary.troubles), width) if summary.troubles else []
         return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in lines)
     lines = aligned(_rows(summary, goes_on=goes_on), width)
+    if verbose:
+        lines += losses.named(summary.losses, width)
     if summary.failures:
         lines += ["", "Failed:"]
     for failure in summary.failures:
@@ -266,6 +282,7 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     if summary.succeeded:
         share = wording.percent(summary.bytes_after, summary.bytes_before)
         rows.append(("Size", f"{wording.size(summary.bytes_before)} -> {wording.size(summary.bytes_after)} ({share})"))
+    rows += losses.rows(summary.losses)
     if summary.speed is not None:
         rows.append(("Video", f"{wording.duration(summary.media_seconds)} at {summary.speed:.1f}x real time"))
     if summary.prediction is not None:
@@ -372,6 +389,7 @@ def _file_entry(
         "media_seconds": row.media_seconds,
         "output_media_seconds": made.duration_seconds if made is not None else None,
         "notes": list(made.notes) if made is not None else [],
+        "losses": list(made.losses) if made is not None else [],
         "predicted_cpu_seconds": round(predicted.cpu_seconds, 3),
         "predicted_memory_bytes": predicted.memory_bytes,
         "seconds": round(usage.wall_seconds, 3) if usage is not None else None,

@@ -114,6 +114,23 @@ def test_streams_left_out_for_one_reason_make_one_note() -> None:
     assert "streams 1, 2, 3, 4" in agreed.notes[0].text
 
 
+def test_a_kind_of_loss_is_named_alike_for_every_file() -> None:
+    """By container and codec, not by stream; what the profile leaves out is no loss."""
+    source = media(
+        film(),
+        *(replace(other(n, StreamKind.SUBTITLE), codec="hdmv_pgs_subtitle") for n in (1, 2)),
+        other(3, StreamKind.ATTACHMENT),
+        other(4, StreamKind.DATA),
+    )
+    assert [note.loss for note in contract(MP4, source).notes] == [
+        "subtitles dropped (mp4 holds no hdmv_pgs_subtitle)",
+        "attachments dropped (mp4 holds none)",
+        "data tracks dropped (telemetry or timecode, which nothing plays)",
+    ]
+    bare = replace(MP4, keep_subtitles=False, keep_attachments=False)
+    assert [note.loss[:4] for note in contract(bare, source).notes] == ["data"]
+
+
 def test_further_films_are_kept_where_the_profile_says_so() -> None:
     """Each that decodes is encoded beside the first; one that does not is left out with its reason."""
     every = replace(MKV, video=VideoSettings(all_tracks=True))
@@ -221,7 +238,7 @@ def test_containers_of_one_audio_track() -> None:
     mp3 = replace(SOUND, container="mp3", audio=AudioSettings(encoder="libmp3lame"))
     agreed = contract(mp3, media(film(), sound(1), sound(2)))
     assert agreed.audio_streams == 1
-    assert any("carries one audio track" in note.text for note in agreed.notes)
+    assert any("mp3 holds one" in note.text for note in agreed.notes)
 
 
 @pytest.mark.parametrize(

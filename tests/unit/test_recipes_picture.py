@@ -92,7 +92,7 @@ def test_transparency_that_is_lost_is_told_of() -> None:
     """H.264 has none; where the output's pictures have it too, there is nothing to tell."""
     clear = replace(SDR, alpha=True)
     assert picture(X264, clear, keeps_rate=True).notes == (
-        MediaNote("Its transparency was left out.", "transparency left out"),
+        MediaNote("Its transparency was left out.", "transparency dropped"),
     )
     assert picture(X264, SDR, keeps_rate=True).notes == ()
     prores = VideoSettings("prores_ks", pixel_format="yuva444p10le")

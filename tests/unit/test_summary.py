@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from pyprocessor.models import (
     Usage,
     job_id,
 )
-from pyprocessor.report import summary
+from pyprocessor.report import losses, summary
 from pyprocessor.report.plan import plan_json, plan_text
 from pyprocessor.report.wording import about, clock, columns, duration, one_line, shortened, size
 
@@ -81,12 +82,13 @@ def start(journal: Journal, job: str) -> int:
     return attempt
 
 
-def succeed(journal: Journal, name: bytes) -> str:
-    """Take one file all the way."""
+def succeed(journal: Journal, name: bytes, *losses: str) -> str:
+    """Take one file all the way; its output has these kinds of loss."""
     job = add(journal, name)
     attempt = start(journal, job)
-    assert journal.grant(job, attempt, FACTS)
-    assert journal.succeed(job, attempt, FACTS, Usage(3.0, 4.0, 150_000_000))
+    facts = replace(FACTS, losses=losses)
+    assert journal.grant(job, attempt, facts)
+    assert journal.succeed(job, attempt, facts, Usage(3.0, 4.0, 150_000_000))
     return job
 
 
@@ -154,6 +156,43 @@ def test_text_lists_a_bounded_number_of_failures(journal: Journal) -> None:
     text = summary.text(summed(journal))
     assert text.count("It is damaged.") == summary.MOST_FAILURES_TOLD
     assert "5 more failed files" in text
+
+
+def test_each_kind_of_loss_has_a_line(journal: Journal) -> None:
+    """The most frequent first, counted over the files of this run alone."""
+    succeed(journal, b"before.mov", "captions dropped")
+    journal.end_run(0)
+    journal.begin_run("again", ENGINE)
+    succeed(journal, b"a.mov", "transparency dropped")
+    succeed(journal, b"b.mov", "transparency dropped", "subtitles dropped (mp4 holds no hdmv_pgs_subtitle)")
+    succeed(journal, b"c.mov")
+    text = summary.text(summed(journal))
+    assert "Losses       2 files: transparency dropped\n             1 file: subtitles dropped (mp4 holds no" in text
+    assert "captions" not in text
+    assert "b.mov" not in text
+    assert all(columns(line) <= 80 for line in text.splitlines())
+    assert "Losses" not in summary.text(replace(summed(journal), losses=()))
+
+
+def test_the_files_that_lost_something_are_named_where_asked_for(journal: Journal) -> None:
+    """Below each kind, a bounded number; how many more there are is said."""
+    with journal.transaction():
+        for number in range(losses.MOST_NAMES_TOLD + 3):
+            succeed(journal, b"f%02d\n.mov" % number, "captions dropped")
+    text = summary.text(summed(journal), verbose=True)
+    assert "\nLosses:\n  captions dropped\n    f00\\n.mov\n    f01\\n.mov\n" in text
+    assert text.count(".mov\n") == losses.MOST_NAMES_TOLD
+    assert "    ... and 3 more files\n" in text
+
+
+def test_a_bounded_number_of_kinds_of_loss_is_told(journal: Journal) -> None:
+    """The rarest are counted only."""
+    succeed(journal, b"a.mov", *(f"kind {number:02d}" for number in range(losses.MOST_KINDS_TOLD + 2)))
+    for verbose in (False, True):
+        text = summary.text(summed(journal), verbose=verbose)
+        assert f"kind {losses.MOST_KINDS_TOLD - 1:02d}" in text
+        assert f"kind {losses.MOST_KINDS_TOLD:02d}" not in text
+        assert "... and 2 more kinds" in text
 
 
 @pytest.mark.parametrize(
@@ -224,7 +263,7 @@ def document(journal: Journal, **more: int) -> dict[str, object]:
 
 def test_json_lists_every_file(journal: Journal) -> None:
     """The document has a version, counts, and each file with state, sizes, times, reason and log."""
-    succeed(journal, b"a.mov")
+    succeed(journal, b"a.mov", "captions dropped")
     fail(journal, b"b.mov", "b.mov is damaged.")
     got = document(journal)
     assert got["version"] == 1
@@ -234,6 +273,7 @@ def test_json_lists_every_file(journal: Journal) -> None:
     assert (done["state"], done["input_bytes"], done["output_bytes"]) == ("succeeded", 1_000_000, 250_000)
     assert (done["seconds"], done["cpu_seconds"], done["peak_memory_bytes"]) == (3.0, 4.0, 150_000_000)
     assert done["settled_by_this_run"] is True
+    assert (done["losses"], failed["losses"]) == (["captions dropped"], [])
     assert done["log"] is None
     assert (failed["state"], failed["kind"], failed["reason"]) == ("failed", "bad_input", "b.mov is damaged.")
     assert failed["output"] is None
