@@ -130,3 +130,11 @@ def content_light(frame: av.VideoFrame | None) -> tuple[int, int] | None:
 def _side_data(frame: av.VideoFrame, kind: SideData) -> bytes | None:
     found: SupportsBytes | None = cast("Any", frame.side_data).get(kind)  # iterating over it breaks in PyAV 18
     return bytes(found) if found is not None else None
+
+
+def is_opaque(frame: av.VideoFrame) -> bool:
+    """Whether a picture in four bytes a pixel, the last of which is its opacity, has no transparent pixel."""
+    plane = frame.planes[0]
+    data = bytes(plane)
+    lines = (data[line * plane.line_size :][: 4 * frame.width] for line in range(frame.height))
+    return all(line[3::4].count(255) == frame.width for line in lines)

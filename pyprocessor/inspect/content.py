@@ -28,7 +28,6 @@ _PLAYLISTS: tuple[tuple[bytes, str], ...] = (
 )
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "a picture (PNG)"),
     (b"II*\x00", "a picture (TIFF)"),
     (b"MM\x00*", "a picture (TIFF)"),
     (b"8BPS", "a picture (Photoshop)"),
@@ -68,8 +67,6 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
     extension = name.rpartition(".")[2].lower()
     if head.startswith(b"\xff\xd8\xff") and extension not in ("mjpeg", "mjpg"):
         return "a picture (JPEG)"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "a picture (WebP)"
     if head[:2] == b"BM" and int.from_bytes(head[2:6], "little") == size_bytes:
         return "a picture (BMP)"
     if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:

@@ -21,12 +21,14 @@ import av.error
 
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, content, structure
+from pyprocessor.inspect.animation import still_picture
 from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.inspect.refine import refined, usual_aspect
 from pyprocessor.inspect.survey import is_attached, kind_of, survey
 from pyprocessor.inspect.timeline import Timeline
+from pyprocessor.inspect.webp import animated_webp, describe
 from pyprocessor.models import AudioInfo, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
 
 if TYPE_CHECKING:
@@ -98,9 +100,12 @@ def probe(
     name = display(os.path.basename(path))
     try:
         with _regular_file(path, name) as file:
-            what = content.refusal(file.read(content.HEAD_BYTES), name, size_bytes)
+            what = content.refusal(file.read(content.HEAD_BYTES), name, size_bytes) or still_picture(file)
             if what is not None:
                 raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
+            webp = animated_webp(file)
+            if webp is not None:
+                return describe(webp, name, size_bytes, limits)
             media = _read(path, file, name, size_bytes, limits, deep=deep)
             # Streams that begin late, and pictures far apart, show what they are only where more is read at first.
             if media is None:
@@ -341,7 +346,11 @@ def _video(stream: av.VideoStream, picture: FirstPicture | None) -> VideoInfo:
         variable_frame_rate=_varies(base, average),
         attached_picture=is_attached(stream),
         alpha=stream.metadata.get("alpha_mode") == "1"  # of VP8 and VP9, which keep it beside the picture
-        or (pixel_format is not None and any(component.is_alpha for component in pixel_format.components)),
+        or (
+            pixel_format is not None
+            and any(component.is_alpha for component in pixel_format.components)
+            and not (context is not None and context.name == "gif" and frame is not None and colour.is_opaque(frame))
+        ),
     )
 
 
@@ -369,9 +378,11 @@ def _without_thumbnails(streams: list[StreamInfo]) -> list[StreamInfo]:
 
 
 def _exact_frames(container_name: str, stream: Stream) -> int | None:
-    """The number of pictures where the container's index lists every one, or None."""
+    """The number of pictures where the container's index lists every one, or its demuxer counts them; else None."""
     if not isinstance(stream, av.VideoStream) or not stream.frames or context_of(stream) is None:
         return None
+    if container_name == "gif":
+        return stream.frames
     if not container_name.startswith("mov,") and container_name != "avi":
         return None
     entries = stream.index_entries

@@ -42,6 +42,10 @@ _LAST_PICTURE = (
 """MP4 counts a track's length in decoding order, and the last packet there is not the last picture: where pictures last
 unequally, the end of the track would be cut. So the last packet is made to last until the last picture ends.
 """
+_LAST_PICTURE_OF_SVT = (
+    "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_PTS,PTS),NEXT_PTS-PTS,max(DURATION,{seconds:.6f}/TB+STARTPTS-PTS))'"
+)
+"""SVT-AV1's pictures all last as long as the average one. They come in the order in which they are shown."""
 _MUXING_QUEUE_PACKETS = "4096"
 """Packets of one stream that wait for another's first: sparse subtitles overflow ffmpeg's 128."""
 _STATISTICS_TAGS = (
@@ -206,8 +210,8 @@ def _video_stream(
         *_keyframes(settings, stream),
         *_timing(media, stream, keeps_rate=keeps_rate),
     ]
-    if profile.container in ("mp4", "mov") and stream.video.variable_frame_rate:
-        options.append(("bsf", _LAST_PICTURE))
+    if stream.video.variable_frame_rate:
+        options += _last_picture(profile, settings, stream)
     if settings.encoder.startswith(_HEVC_ENCODERS) and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if settings.encoder in ("libx265", "libsvtav1"):
@@ -222,6 +226,14 @@ def _video_stream(
         preset=settings.preset,
     )
     return _with_metadata(mapped, media)
+
+
+def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> Options:
+    """Have the last picture of a film whose pictures last unequally be shown for as long as in the source."""
+    if settings.encoder == "libsvtav1":
+        exact = stream.frames is not None and stream.duration_seconds is not None
+        return (("bsf", _LAST_PICTURE_OF_SVT.format(seconds=stream.duration_seconds)),) if exact else ()
+    return (("bsf", _LAST_PICTURE),) if profile.container in ("mp4", "mov") else ()
 
 
 def _quality(settings: VideoSettings, made: Picture) -> Options:

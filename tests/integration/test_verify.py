@@ -233,15 +233,29 @@ def test_a_clock_too_fast_for_av1_is_slowed(ffmpeg, transcode, tmp_path) -> None
     assert made.notes == ("Its 600 pictures a second became 240: AV1 takes no more here.",)
 
 
-def test_a_last_picture_that_ends_early_is_told_of(ffmpeg, transcode, tmp_path) -> None:
-    """SVT-AV1 does not say how long a picture lasts, so the last gets the usual time."""
+@pytest.fixture
+def long_last_picture(ffmpeg, tmp_path) -> Path:
+    """A clip whose last picture is shown for two seconds, as its index says."""
     ffmpeg(
         *(*pattern(rate="10", seconds="2"), "-vf", "setpts='if(gt(N,16),PTS+(N-16)*2/TB,PTS)'"),
         *("-fps_mode", "vfr", "-enc_time_base", "1/1000", "-c:v", "libx264", "-preset", "ultrafast", "a.mp4"),
     )
-    # Its index says how long the last picture lasts.
     ffmpeg("-i", "a.mp4", "-c", "copy", "-bsf:v", "setts=pts=PTS:dts=DTS:duration='max(DURATION,2/TB)'", "b.mp4")
-    facts = transcode(tmp_path / "b.mp4", MKV).verified()
+    return tmp_path / "b.mp4"
+
+
+@pytest.mark.parametrize("profile", [MKV, replace(MKV, container="mp4", extension="mp4"), MP4])
+def test_a_last_picture_is_shown_as_long_as_in_the_source(long_last_picture, transcode, profile: Profile) -> None:
+    """SVT-AV1 does not say how long a picture lasts: its last one is made to last."""
+    made = transcode(long_last_picture, profile)
+    facts = made.verified()
+    assert (facts.frames, facts.notes) == (20, ())
+    assert facts.duration_seconds == pytest.approx(made.media.duration_seconds, abs=0.05)
+
+
+def test_a_last_picture_that_ends_early_is_told_of(long_last_picture, transcode) -> None:
+    """A transport stream does not say how long a picture lasts."""
+    facts = transcode(long_last_picture, replace(MP4, container="mpegts", extension="ts")).verified()
     assert facts.frames == 20
     assert facts.notes == ("Its last picture is shown for a shorter time than in the source; all pictures are there.",)
 

@@ -1,0 +1,97 @@
+"""What an animated WebP holds, by its own chunks: PyAV's libraries cannot open one, ffmpeg can (from version 9 on)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO
+
+from pyprocessor.errors import FailureKind, InspectError
+from pyprocessor.inspect.claims import check_duration, check_picture
+from pyprocessor.models import InputLimits, MediaInfo, StreamInfo, StreamKind, VideoInfo
+
+CONTAINER = "webp_anim"
+"""ffmpeg's name of the demuxer."""
+MOST_PICTURES = 500_000
+"""Over four hours at 30 pictures a second."""
+_MOVES, _ALPHA = 0x02, 0x10
+_SHORTEST_MS, _USUAL_MS = 10, 100
+"""A picture that is to last no longer than the first lasts the second, in browsers and in ffmpeg."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnimatedWebP:
+    """`lengths_ms` is how long each picture is shown. `end` is where the file says it ends."""
+
+    width: int
+    height: int
+    alpha: bool
+    lengths_ms: tuple[int, ...]
+    end: int
+
+    @property
+    def pictures(self) -> int:
+        return len(self.lengths_ms)
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.lengths_ms) / 1000
+
+
+def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> AnimatedWebP | None:
+    """What the file holds, its first `most_pictures` pictures counted; None where it is no WebP or marked as a still.
+
+    Raises OSError where the file cannot be read.
+    """
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(30)
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X" or not head[20] & _MOVES:
+        return None
+    end = 8 + int.from_bytes(head[4:8], "little")
+    lengths: list[int] = []
+    position = 12
+    while position + 8 <= min(end, size_bytes) and len(lengths) < most_pictures:
+        file.seek(position)
+        chunk = file.read(24)
+        length = int.from_bytes(chunk[4:8], "little")
+        position += 8 + length + (length & 1)
+        if chunk[:4] == b"ANMF" and length >= 16 and position <= size_bytes:
+            shown = int.from_bytes(chunk[20:23], "little")
+            lengths.append(shown if shown > _SHORTEST_MS else _USUAL_MS)
+    return AnimatedWebP(
+        width=1 + int.from_bytes(head[24:27], "little"),
+        height=1 + int.from_bytes(head[27:30], "little"),
+        alpha=bool(head[20] & _ALPHA),
+        lengths_ms=tuple(lengths),
+        end=end,
+    )
+
+
+def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits) -> MediaInfo:
+    """The same as what inspecting says of any other file. Raises InspectError where it claims too much."""
+    check_picture(webp.width, webp.height, limits, name)
+    if webp.pictures >= MOST_PICTURES:
+        raise InspectError(
+            FailureKind.BAD_INPUT, f"{name} holds {MOST_PICTURES:,} pictures or more, which is too many for a WebP."
+        )
+    check_duration(webp.seconds, limits, name)
+    video = VideoInfo(
+        webp.width,
+        webp.height,
+        pixel_format="argb",  # of every picture that ffmpeg decodes
+        frame_rate=Fraction(1000 * webp.pictures, sum(webp.lengths_ms)).limit_denominator(1001),
+        variable_frame_rate=len(set(webp.lengths_ms[:-1])) > 1,
+        alpha=webp.alpha,
+    )
+    film = StreamInfo(0, StreamKind.VIDEO, "webp", duration_seconds=webp.seconds, frames=webp.pictures, video=video)
+    return MediaInfo(
+        container=CONTAINER,
+        duration_seconds=webp.seconds,
+        duration_estimated=False,
+        size_bytes=size_bytes,
+        bit_rate=int(size_bytes * 8 / webp.seconds),
+        streams=(film,),
+        missing_bytes=max(0, webp.end - size_bytes),
+    )
