@@ -148,7 +148,7 @@ class Discovery:
                 match message:
                     case Found(candidates, passed_over, remarks):
                         yield from self._found(candidates, passed_over)
-                        yield from (Trouble(remark.text, serious=False) for remark in remarks)
+                        yield from (Trouble(r.text, serious=False, closing=r.closing) for r in remarks)
                     case Listed():
                         self.listed = True
                     case InputAway(reason):

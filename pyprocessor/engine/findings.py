@@ -57,10 +57,14 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something about the input as a whole that the user should hear; where `serious`, files may be missing."""
+    """Something about the input as a whole that the user should hear; where `serious`, files may be missing.
+
+    `closing` says that it belongs into the closing table, too: files that are not taken.
+    """
 
     text: str
     serious: bool = True
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,9 +66,9 @@ class Ledger:
         self.in_hand: set[str] = set()
         """Jobs that were queued and have not reached a final state."""
 
-    def notice(self, level: str, text: str, *, job_id: str | None = None) -> None:
-        """Tell the user a sentence and keep it."""
-        self._journal.add_event(level, text, job_id=job_id)
+    def notice(self, level: str, text: str, *, job_id: str | None = None, kind: str | None = None) -> None:
+        """Tell the user a sentence and keep it, as an event of this kind (the level where none is given)."""
+        self._journal.add_event(kind or level, text, job_id=job_id)
         self._listener.notice(level, text)
 
     def governed(self, event: GovernorEvent, reading: Reading) -> None:
@@ -117,9 +117,9 @@ class Ledger:
             case Untouched(job, outcome):
                 self._tally.total += 1
                 self._settle(job.id, outcome, 0.0)
-            case Trouble(text, serious):
+            case Trouble(text, serious, closing):
                 self._tally.troubles += serious
-                self.notice("error" if serious else "info", text)
+                self.notice("error" if serious else "info", text, kind="not_taken" if closing else None)
         return None
 
     def _queue(self, todo: Todo) -> Again:

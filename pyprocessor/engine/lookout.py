@@ -2,8 +2,9 @@
 
 It looks when something was heard to change (`wakeups`) and in any case every so often, remembers what it saw of each
 file (`settling`), and tells the engine of those that have settled, each once. The first look goes by the files' own
-times, as a run that does not watch does; later ones by what was seen. It never opens a file to read it: inspecting is
-the scout's. A file system that hangs stops this process and nothing else.
+times, as a run that does not watch does; later ones by what was seen. It opens pictures, to see whether they move, and
+at the first look some files with unknown extensions; inspecting is the scout's. A file system that hangs stops this
+process and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pyprocessor.engine.messages import (
     Remark,
     Vanished,
 )
-from pyprocessor.engine.scan import YOUNG, ScanPlan, walk
+from pyprocessor.engine.scan import YOUNG, ScanPlan, Stills, walk
 from pyprocessor.engine.settling import Sighting, mark_of, next_look, settled, sighted, told
 from pyprocessor.engine.system import network_filesystem
 from pyprocessor.engine.system.openness import open_for_writing
@@ -62,6 +63,7 @@ class _Lookout:
         self._setup = setup
         self._wakeups = Wakeups(setup.root, setup.output_root)
         self._sightings: dict[bytes, Sighting] = {}
+        self._stills: Stills = {}
         self._first = True
         self._young = False
         self._device: int | None = None
@@ -100,12 +102,15 @@ class _Lookout:
         profile = self._setup.profile
         if not self._first:
             profile = replace(profile, scan=replace(profile.scan, min_age_seconds=0.0))
-        plan = ScanPlan(self._setup.root, self._setup.output_root, profile, time.time_ns())
+        plan = ScanPlan(self._setup.root, self._setup.output_root, profile, time.time_ns(), opens_unknown=self._first)
         seen: dict[bytes, Sighting] = {}
         news: list[Candidate | PassedOver] = []
         remarks: list[Remark] = []
         self._young = False
-        for entry in walk(plan, self._alive):
+        for entry in walk(plan, self._alive, self._stills):
+            if entry is None:
+                self._alive()
+                continue
             if isinstance(entry, Remark):
                 remarks.append(entry)
                 continue

@@ -261,9 +261,13 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something about the input as a whole that the user should hear, as a sentence."""
+    """Something about the input as a whole that the user should hear, as a sentence.
+
+    `closing` says that it belongs into the closing table, too: files that are not taken.
+    """
 
     text: str
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,28 +13,25 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pyprocessor.engine.file_names import PICTURE_EXTENSIONS, extension, extensions_of, is_passed_over
 from pyprocessor.engine.messages import Candidate, PassedOver, Remark
+from pyprocessor.engine.unknown_files import UnknownFiles
 from pyprocessor.errors import FailureKind, PublishError
+from pyprocessor.inspect.animation import is_still
 from pyprocessor.models import Profile, ScanSettings, Source, display
 from pyprocessor.plan.matching import Expression, TookTooLong
-from pyprocessor.plan.naming import NamePatterns, output_names
+from pyprocessor.plan.naming import NamePatterns, NamePlan, output_names
 from pyprocessor.publish.bounds import among_sources
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.publish.state_folder import NAME as STATE_FOLDER
 from pyprocessor.publish.state_folder import state_folder
 
-VIDEO_EXTENSIONS = frozenset(
-    "264 265 3g2 3gp amv asf av1 avi bik divx dv dvr-ms f4v flv h264 h265 hevc ivf m1v m2p m2t m2ts m2v m4v mjpeg mjpg "
-    "mk3d mkv mod mov mp4 mpe mpeg mpg mpv mts mxf nsv nut obu ogm ogv ogx qt rm rmvb roq tod trp ts vob vro webm wmv "
-    "wtv y4m".split()
-)
-AUDIO_EXTENSIONS = frozenset(
-    "aac ac3 aif aifc aiff amr ape au caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus ra spx tta wav wma wv".split()
-)
 CLOCKS_APART_SECONDS = 24 * 3600.0
 """A time stamp further ahead than clocks may differ is wrong: it does not say when a file changed."""
 YOUNG = "was changed a moment ago and is left for the next run"
 """Why a file that is younger than `min_age` is passed over."""
+Stills = dict[bytes, tuple[int, int, bool]]
+"""Pictures that were opened: size, mtime_ns and whether it is one that does not move, by path below the input."""
 _PathKey = tuple[tuple[int, bytes], ...]
 
 
@@ -47,18 +44,12 @@ class ScanPlan:
     profile: Profile
     ages_from_ns: int
     resume_after: bytes | None = None
+    opens_unknown: bool = True
+    """Whether to look into files with unknown extensions."""
 
     @property
     def settings(self) -> ScanSettings:
         return self.profile.scan
-
-
-def extensions_of(profile: Profile) -> frozenset[bytes]:
-    """Lower-case extensions to look at: the profile's own list, or all known ones that suit it."""
-    if profile.scan.extensions:
-        return frozenset(os.fsencode(e) for e in profile.scan.extensions)
-    known = VIDEO_EXTENSIONS if profile.video is not None else VIDEO_EXTENSIONS | AUDIO_EXTENSIONS
-    return frozenset(e.encode() for e in known)
 
 
 def order_key(relative: bytes) -> _PathKey:
@@ -67,19 +58,27 @@ def order_key(relative: bytes) -> _PathKey:
     return (*((1, folder) for folder in folders), (0, name))
 
 
-def walk(plan: ScanPlan, alive: Callable[[], None]) -> Iterator[Candidate | PassedOver | Remark]:
+def walk(
+    plan: ScanPlan, alive: Callable[[], None], stills: Stills | None = None
+) -> Iterator[Candidate | PassedOver | Remark | None]:
     """Every file worth taking, everything that is passed over for a reason the user should hear, and last what is to be
-    said of the walk as a whole. `alive` is called now and then while slow expressions hold it up."""
+    said of the walk as a whole; None where a file was opened and there is nothing to say of it.
+
+    `alive` is called now and then while slow expressions hold it up. `stills` keeps from one walk to the next which
+    pictures move.
+    """
     if stat.S_ISDIR(os.stat(plan.root).st_mode):
-        yield from _Walk(plan, alive).run()
+        yield from _Walk(plan, alive, stills).run()
     else:
         name = os.path.basename(plan.root)
-        yield from _Walk(plan, alive).files(os.path.dirname(plan.root), b"", [name])
+        yield from _Walk(plan, alive, stills).files(os.path.dirname(plan.root), b"", [name], by_name=True)
 
 
 class _Walk:
-    def __init__(self, plan: ScanPlan, alive: Callable[[], None]) -> None:
+    def __init__(self, plan: ScanPlan, alive: Callable[[], None], stills: Stills | None) -> None:
         self._plan = plan
+        self._stills = stills
+        self._unknown = UnknownFiles()
         self._extensions = extensions_of(plan.profile)
         self._names = NamePatterns(plan.profile.naming, alive)
         self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.settings.include]
@@ -94,7 +93,7 @@ class _Walk:
         if output is not None and output != _identity(plan.root):
             self._visited.add(output)
 
-    def run(self) -> Iterator[Candidate | PassedOver | Remark]:
+    def run(self) -> Iterator[Candidate | PassedOver | Remark | None]:
         pending = [b""]
         while pending:
             relative = pending.pop()
@@ -104,12 +103,15 @@ class _Walk:
                 if (status.st_dev, status.st_ino) in self._visited:
                     continue
                 self._visited.add((status.st_dev, status.st_ino))
-                files, folders = self._list(path, relative)
+                files, folders, unknown = self._list(path, relative)
             except OSError as error:
                 yield PassedOver(relative or b".", f"cannot be listed: {_why(error)}", FailureKind.PERMISSION)
                 continue
             prefix = relative + b"/" if relative else b""
             yield from self.files(path, prefix, self._sources(prefix, files))
+            for name in unknown:
+                if not self._excludes(prefix + name) and self._unknown.look(os.path.join(path, name), prefix + name):
+                    yield None
             pending.extend(prefix + name for name in reversed(folders))
         if self._resume_after is None:  # else an earlier walk has seen a part of it
             yield from self._remarks()
@@ -119,10 +121,19 @@ class _Walk:
             count, example = len(self._left_out), display(self._left_out[0])
             what = f"{example} was" if count == 1 else f"{count} files, {example} among them, were"
             yield Remark(f"{what} made by earlier runs from files of this input, and left out as no source.")
+        unknown = self._unknown.sentence()
+        if unknown is not None:
+            yield Remark(unknown, closing=True)
         for option, globs in (("include", self._include), ("exclude", self._exclude)):
             for glob in globs:
                 if not glob.matched:
                     yield Remark(f'The pattern "{glob.pattern}" of {option} matches no file in the input.')
+
+    def _excludes(self, relative: bytes) -> bool:
+        try:
+            return _matching(self._exclude, relative)
+        except TookTooLong:
+            return True
 
     def _sources(self, prefix: bytes, names: list[bytes]) -> list[bytes]:
         """Those of a folder's files that no run made from a file of this input."""
@@ -141,9 +152,13 @@ class _Walk:
         except PublishError:
             return
 
-    def _list(self, path: bytes, relative: bytes) -> tuple[list[bytes], list[bytes]]:
+    def _list(self, path: bytes, relative: bytes) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """The names of a folder's files with known extensions, of its folders, and of its other files to look into."""
         files: list[bytes] = []
         folders: list[bytes] = []
+        unknown: list[bytes] = []
+        chosen = bool(self._plan.settings.extensions or self._include)
+        opens = self._plan.opens_unknown and not chosen and self._resume_after is None
         with os.scandir(path) as entries:
             for entry in entries:
                 if entry.name == STATE_FOLDER:
@@ -155,27 +170,56 @@ class _Walk:
                 except OSError:
                     is_folder = False
                 if is_folder:
-                    folders.append(entry.name)
-                elif _extension(entry.name) in self._extensions:
+                    if not is_passed_over(entry.name):
+                        folders.append(entry.name)
+                elif extension(entry.name) in self._extensions:
                     files.append(entry.name)
-        return sorted(files), sorted(folders)
+                elif opens and self._unknown.wants(entry.name):
+                    unknown.append(entry.name)
+        return sorted(files), sorted(folders), sorted(unknown)
 
-    def files(self, folder: bytes, prefix: bytes, names: list[bytes]) -> Iterator[Candidate | PassedOver]:
-        """The files of one folder. Output names are settled over all of them, before any filter that may change."""
-        naming = output_names(names, self._plan.profile.extension, self._names)
+    def files(
+        self, folder: bytes, prefix: bytes, names: list[bytes], *, by_name: bool = False
+    ) -> Iterator[Candidate | PassedOver | None]:
+        """The files of one folder. Output names are settled over all of them, before any filter that may change.
+
+        Those of other files do not depend on pictures, of which it is not known yet whether they move. Stills are
+        passed over without a word, unless the user named the file (`by_name`).
+        """
+        suffix = self._plan.profile.extension
+        films = [name for name in names if extension(name) not in PICTURE_EXTENSIONS]
+        naming = output_names(films, suffix, self._names)
+        with_pictures = output_names(names, suffix, self._names) if len(films) < len(names) else naming
         for name in names:
-            relative = prefix + name
+            relative, path = prefix + name, os.path.join(folder, name)
             if self._resume_after is not None and order_key(relative) <= self._resume_after:
                 continue
-            if name in naming.refused:
-                yield PassedOver(relative, naming.refused[name])
+            is_picture = extension(name) in PICTURE_EXTENSIONS
+            taken = self._named(path, relative, prefix, with_pictures if is_picture else naming)
+            if taken is None:
                 continue
-            if name in naming.unsettled:
-                yield PassedOver(relative, naming.unsettled[name], FailureKind.UNSUPPORTED)
-                continue
-            taken = self._look(os.path.join(folder, name), relative, prefix + naming.names[name])
-            if taken is not None:
-                yield taken
+            yield None if is_picture and not by_name and self._is_still(path, relative) else taken
+
+    def _named(self, path: bytes, relative: bytes, prefix: bytes, naming: NamePlan) -> Candidate | PassedOver | None:
+        name = os.path.basename(path)
+        if name in naming.refused:
+            return PassedOver(relative, naming.refused[name])
+        if name in naming.unsettled:
+            return PassedOver(relative, naming.unsettled[name], FailureKind.UNSUPPORTED)
+        return self._look(path, relative, prefix + naming.names[name])
+
+    def _is_still(self, path: bytes, relative: bytes) -> bool:
+        """Whether a picture does not move; False where it cannot be read, for whoever inspects it to say."""
+        known = self._stills if self._stills is not None else {}
+        try:
+            status = os.stat(path)
+            size, mtime_ns, still = known.get(relative, (-1, 0, False))
+            if (size, mtime_ns) != (status.st_size, status.st_mtime_ns):
+                still = stat.S_ISREG(status.st_mode) and is_still(path)
+                known[relative] = (status.st_size, status.st_mtime_ns, still)
+        except OSError:
+            return False
+        return still
 
     def _look(self, path: bytes, relative: bytes, output: bytes) -> Candidate | PassedOver | None:
         try:
@@ -233,10 +277,6 @@ def existing_output(path: bytes) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _extension(name: bytes) -> bytes:
-    return os.path.splitext(name)[1][1:].lower()
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:

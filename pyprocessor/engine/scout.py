@@ -58,7 +58,7 @@ class _Scout:
         self._input_device = setup.input_device
         self._limits = setup.profile.input_limits
         self._wanted: deque[Source | Compare] = deque()
-        self._entries: Iterator[Candidate | PassedOver | Remark] | None = None
+        self._entries: Iterator[Candidate | PassedOver | Remark | None] | None = None
         if setup.lists:
             self._entries = walk(
                 ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after),
@@ -94,7 +94,8 @@ class _Scout:
         until = time.monotonic() + LISTING_SECONDS
         ended = True
         for entry in self._entries:
-            chunk.append(entry)
+            if entry is not None:
+                chunk.append(entry)
             if len(chunk) == LISTING_CHUNK or time.monotonic() > until:
                 ended = False
                 break
@@ -108,6 +109,8 @@ class _Scout:
                     tuple(r for r in chunk if isinstance(r, Remark)),
                 )
             )
+        else:
+            self._alive()
         if ended:
             self._entries = None
             self._connection.send(Listed())

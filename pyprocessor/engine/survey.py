@@ -91,7 +91,7 @@ class _Survey:
                 else:
                     reason = note or f"{name} is done already."
                 self._skipped.append(SkippedFile(row.source.relative, reason))
-            case Trouble(text) | Away(text):
+            case Trouble(text=text) | Away(text):
                 self._troubles.append(text)
 
     def report(self) -> PlanReport:

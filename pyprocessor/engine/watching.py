@@ -18,7 +18,7 @@ from pyprocessor.engine.findings import AlreadyDone, Away, Finding, Settled, Tro
 from pyprocessor.engine.judge import Costs
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.lookout import lookout_main
-from pyprocessor.engine.messages import Found, Looked, LookoutSetup, Reappeared, Vanished
+from pyprocessor.engine.messages import Found, Looked, LookoutSetup, Reappeared, Remark, Vanished
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, OutcomeKind, display
 from pyprocessor.tasks.base import Task
@@ -148,9 +148,7 @@ class Watching:
                 match message:
                     case Found(candidates, passed_over, remarks):
                         yield from self._news(self._discovery.arrived((*candidates, *passed_over), now))
-                        yield from (
-                            self._remark(remark.text) for remark in remarks if remark.text not in self._remarked
-                        )
+                        yield from (self._remark(remark) for remark in remarks if remark.text not in self._remarked)
                     case Looked(next_seconds):
                         self._expected_by += next_seconds
                         self._looked()
@@ -163,9 +161,9 @@ class Watching:
         except EOFError:
             self._died(lookout, now)
 
-    def _remark(self, text: str) -> Trouble:
-        self._remarked.add(text)
-        return Trouble(text, serious=False)
+    def _remark(self, remark: Remark) -> Trouble:
+        self._remarked.add(remark.text)
+        return Trouble(remark.text, serious=False, closing=remark.closing)
 
     def _looked(self) -> None:
         self._pause = FIRST_PAUSE_SECONDS

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from typing import BinaryIO, cast
 
+from pyprocessor.inspect.content import HEAD_BYTES, refusal
 from pyprocessor.inspect.webp import animated_webp
 
 MOST_CHUNKS = 10_000
@@ -18,6 +19,16 @@ MOST_GIF_BYTES = 64_000_000
 _READ_BYTES = 1 << 16
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GIF = (b"GIF87a", b"GIF89a")
+
+
+def is_still(path: bytes) -> bool:
+    """Whether a file that is named as a picture holds nothing that moves, whatever it is; an empty one does not.
+
+    Raises OSError where the file cannot be read.
+    """
+    with open(path, "rb", buffering=0) as file:
+        head = file.read(HEAD_BYTES)
+        return not head or refusal(head, "", len(head)) is not None or still_picture(file) is not None
 
 
 def still_picture(file: BinaryIO) -> str | None:

@@ -1,4 +1,5 @@
-"""A look at a file's first bytes: what is plainly not video is refused before any demuxer sees it.
+"""A look at a file's first bytes: what is plainly not video is refused before any demuxer sees it, and what plainly is
+video is known as such whatever its name.
 
 Names lie (`holiday.mp4` may be a web page) and a playlist can make a demuxer reach for other files: this comes first.
 It costs one read. What it does not recognise goes on to the demuxers, which have the last word.
@@ -78,6 +79,48 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
     if not head.strip(b"\x00") and len(head) == min(size_bytes, HEAD_BYTES):
         return "nothing but zero bytes at its start"
     return "text" if _is_text(head) else None
+
+
+_TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
+"""(place of the first sync byte, packet size) of plain, time-stamped (AVCHD) and error-corrected transport streams."""
+_TS_PACKETS = 8
+_OTHER_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"jp2 ", b"jpx ", b"crx ")
+"""Of MP4 files that are sound or pictures."""
+_VIDEO_SIGNATURES = (
+    b"FLV\x01",
+    b"DHAV",
+    b"DKIF",
+    b".RMF",
+    b"YUV4MPEG2 ",
+    b"nut/multimedia container\x00",
+    b"\x00\x00\x01\xba\x44",  # program streams of MPEG-2 and MPEG-1
+    b"\x00\x00\x01\xba\x21",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF
+    b"\xb7\xd8\x00\x20\x37\x49\xda\x11",  # WTV
+    b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02",  # MXF
+)
+
+
+def seems_video(head: bytes) -> bool:
+    """Whether a file that begins with `head` (`HEAD_BYTES` bytes) is most probably video. A few kinds are missed."""
+    if head.startswith(_VIDEO_SIGNATURES):
+        return True
+    if head[4:8] in (b"moov", b"mdat") or (
+        head[4:8] == b"ftyp" and head[8:12] not in {*_PICTURE_BRANDS, *_OTHER_BRANDS}
+    ):
+        return True
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return b"matroska" in head[:64] or b"webm" in head[:64]
+    if head[:4] == b"RIFF":
+        return head[8:12] in (b"AVI ", b"CDXA")
+    if head[:4] == b"OggS":
+        return b"\x80theora" in head[:64]
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"acTL" in head.partition(b"IDAT")[0]
+    return any(
+        all(head[place : place + 1] == b"G" for place in range(first, first + _TS_PACKETS * packet, packet))
+        for first, packet in _TS_LAYOUTS
+    )
 
 
 def _is_text(head: bytes) -> bool:

@@ -82,7 +82,7 @@ def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits
         webp.height,
         pixel_format="argb",  # of every picture that ffmpeg decodes
         frame_rate=Fraction(1000 * webp.pictures, sum(webp.lengths_ms)).limit_denominator(1001),
-        variable_frame_rate=len(set(webp.lengths_ms[:-1])) > 1,
+        variable_frame_rate=len(set(webp.lengths_ms)) > 1,
         alpha=webp.alpha,
     )
     film = StreamInfo(0, StreamKind.VIDEO, "webp", duration_seconds=webp.seconds, frames=webp.pictures, video=video)

@@ -88,7 +88,7 @@ class Summary:
     governing: Governing
     troubles: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
-    """What the succeeded files' outputs lack of their sources, the most frequent kind first."""
+    not_taken: tuple[str, ...] = ()
 
     @property
     def settled(self) -> int:
@@ -147,6 +147,7 @@ def summarise(
         governing=governing(journal, run.id, ended_at),
         troubles=troubles.rows(journal, run.id),
         losses=tally.losses.losses(),
+        not_taken=troubles.not_taken(journal, run.id),
     )
 
 
@@ -210,8 +211,8 @@ def text(
     if goes_on and summary.settled == 0 and summary.left == 0:
         return "The run is at work and has found nothing to do so far.\n"
     if summary.settled == 0 and summary.left == 0 and summary.exit_code not in _CUT_SHORT:
-        lines = wrapped("\n".join(summary.troubles), width) if summary.troubles else []
-        return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in lines)
+        more = [line for told in (*summary.troubles, *summary.not_taken) for line in wrapped(told, width)]
+        return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in more)
     lines = aligned(_rows(summary, goes_on=goes_on), width)
     if verbose:
         lines += losses.named(summary.losses, width)
@@ -289,6 +290,7 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
         rows += accuracy.rows(summary.prediction)
     if summary.governing:
         rows.append(("Governor", sentence(summary.governing)))
+    rows += [("Not taken", told) for told in summary.not_taken]
     rows += [("Trouble", trouble) for trouble in summary.troubles]
     return rows
 

@@ -25,6 +25,11 @@ def rows(journal: Eventful, run_id: int) -> tuple[str, ...]:
     return tuple(told[:MOST_TOLD])
 
 
+def not_taken(journal: Eventful, run_id: int) -> tuple[str, ...]:
+    """What was said of files that were not taken although they seem to be video, a sentence each."""
+    return tuple(one_line(event.text) for event in journal.events(run_id=run_id) if event.kind == "not_taken")
+
+
 def entries(journal: Eventful, run_id: int) -> Iterator[dict[str, Any]]:
     """All warnings and errors that concern no single file, oldest first."""
     for event in _troubles(journal, run_id):

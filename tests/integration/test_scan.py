@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pyprocessor.engine import unknown_files
 from pyprocessor.engine.messages import Candidate, PassedOver, Remark
-from pyprocessor.engine.scan import Glob, ScanPlan, order_key, walk
+from pyprocessor.engine.scan import Glob, ScanPlan, Stills, order_key, walk
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import Profile, ScanSettings, Source
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
@@ -67,6 +68,135 @@ def test_hidden_files_folders_and_other_kinds_are_left_out(tmp_path: Path) -> No
     """What begins with a dot or is no media file is none of our business."""
     touch(tmp_path, [".hidden.mp4", ".folder/a.mp4", "notes.txt", "a.mp4", "no-extension"])
     assert taken(scan(tmp_path)) == [b"a.mp4"]
+
+
+BINS = (
+    *("#recycle", "@Recycle", "@eaDir", "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found"),
+    *(".Trash-1000", ".Trashes", ".AppleDouble", "__MACOSX", ".@__thumb", "#snapshot", ".snapshot", ".stversions"),
+)
+
+
+def test_bins_and_metadata_of_systems_are_passed_over(tmp_path: Path) -> None:
+    """At any depth and in any case, with all in them; but not where the user names one as the input."""
+    touch(tmp_path, ["a.mp4", "Recycled bicycles/b.mp4", "._a.mp4"])
+    touch(tmp_path, [f"{place}{name}/deep/c.mp4" for name in BINS for place in ("", "sub/")])
+    touch(tmp_path, ["#Recycle/d.mp4"])
+    assert taken(scan(tmp_path)) == [b"a.mp4", b"Recycled bicycles/b.mp4"]
+    for name in BINS:
+        assert taken(scan(tmp_path / name)) == [b"deep/c.mp4"]
+
+
+@pytest.mark.parametrize("name", ["x.dav", "x.TP", "x.insv", "x.360", "x.rec", "x.evo"])
+def test_cameras_and_recorders_have_names_of_their_own(tmp_path: Path, name: str) -> None:
+    """They are taken as any other video."""
+    touch(tmp_path, [name])
+    assert taken(scan(tmp_path)) == [name.encode()]
+
+
+# ---------------------------------------------------------------- pictures that may move
+
+STILL = b"GIF89a" + bytes(7) + b"\x2c" + bytes(8) + b"\0\x02\x01\x2c\0\x3b"
+MOVING = STILL[:-1] + STILL[13:]
+WEBP_STILL = b"RIFF\x10\0\0\0WEBPVP8 " + bytes(8)
+
+
+def test_pictures_are_taken_where_they_move(tmp_path: Path) -> None:
+    """The others are passed over without a word, whatever they hold and however many there are."""
+    touch(tmp_path, ["a.gif", "a.GIF", "b.webp", "c.apng"], MOVING)
+    touch(tmp_path, ["d.gif"], STILL)
+    touch(tmp_path, ["e.webp", "f.apng"], WEBP_STILL)
+    touch(tmp_path, ["g.gif"], b"")
+    touch(tmp_path, ["h.webp"], b"\xff\xd8\xff\xe0 a JPEG")
+    touch(tmp_path, ["i.png"], MOVING)
+    assert [entry for entry in walk(scan(tmp_path), quiet) if isinstance(entry, PassedOver)] == []
+    assert taken(scan(tmp_path)) == [b"a.GIF", b"a.gif", b"b.webp", b"c.apng"]
+    assert taken(scan(tmp_path, extensions=("gif", "mp4"))) == [b"a.GIF", b"a.gif"]
+    sound = Profile("test", "0", video=None)
+    assert taken(ScanPlan(os.fsencode(tmp_path), b"/nonexistent", sound, time.time_ns())) == []
+
+
+def test_a_still_that_is_named_is_tried(tmp_path: Path) -> None:
+    """It fails with a reason: who names a file means it."""
+    touch(tmp_path, ["a.gif"], STILL)
+    (entry,) = walk(scan(tmp_path / "a.gif"), quiet)
+    assert isinstance(entry, Candidate)
+
+
+def test_no_output_is_named_after_the_pictures_beside_its_source(tmp_path: Path) -> None:
+    """Thumbnails come and go; what moves beside a film of the same name keeps its own extension."""
+    touch(tmp_path, ["film.mkv", "film.webp", "b.gif"], MOVING)
+    named = {e.source.relative: e.output for e in walk(scan(tmp_path), quiet) if isinstance(e, Candidate)}
+    assert named == {b"film.mkv": b"film.mp4", b"film.webp": b"film.webp.mp4", b"b.gif": b"b.mp4"}
+
+
+def test_a_picture_is_opened_once_while_it_stays_as_it_is(tmp_path: Path) -> None:
+    """Walk after walk with what the last one knew."""
+    touch(tmp_path, ["a.gif"], STILL)
+    stills: Stills = {}
+    assert [e for e in walk(scan(tmp_path), quiet, stills) if e] == []
+    status = (tmp_path / "a.gif").stat()
+    touch(tmp_path, ["a.gif"], MOVING[: len(STILL)])
+    os.utime(tmp_path / "a.gif", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert [e for e in walk(scan(tmp_path), quiet, stills) if e] == []
+    touch(tmp_path, ["a.gif"], MOVING)
+    assert [type(e) for e in walk(scan(tmp_path), quiet, stills)] == [Candidate]
+
+
+# ---------------------------------------------------------------- unknown extensions
+
+VIDEO = (b"G" + bytes(187)) * 20
+
+
+def test_files_with_unknown_extensions_that_seem_to_be_video_are_counted(tmp_path: Path) -> None:
+    """By their first bytes, with a way to have them; what is no video, unfinished, hidden or left out is not."""
+    touch(tmp_path, ["a.xyz", "sub/b.xyz", "noext"], VIDEO)
+    touch(tmp_path, ["c.part", "d.mp4.crdownload", "e.!qB", "f.tmp", ".g.xyz", "h.jpg", "#recycle/i.xyz"], VIDEO)
+    touch(tmp_path, ["j.xyz", "k.bin"], b"something else")
+    (entry,) = walk_told(scan(tmp_path))
+    assert entry.closing
+    assert entry.text == (
+        "3 files seem to be video by content, but not by name, and are not taken: a.xyz, noext, sub/b.xyz; "
+        "--include '*.xyz' takes 2 of them."
+    )
+    assert taken(scan(tmp_path, include=("*.xyz",))) == [b"a.xyz", b"j.xyz", b"sub/b.xyz"]
+    assert walk_told(scan(tmp_path, include=("*.xyz",))) == []
+    assert walk_told(scan(tmp_path, extensions=("mp4",))) == []
+    assert walk_told(scan(tmp_path, exclude=("*.xyz", "noext"))) == []
+    assert walk_told(scan(tmp_path, after=b"a.mp4")) == []
+
+
+def walk_told(plan: ScanPlan) -> list[Remark]:
+    """The remarks of a walk."""
+    return [entry for entry in walk(plan, quiet) if isinstance(entry, Remark)]
+
+
+@pytest.mark.parametrize("name", ["a.part", "a.txt", "a.jpg"])
+def test_no_pattern_has_what_is_unfinished_or_no_video_taken(tmp_path: Path, name: str) -> None:
+    """But who names the file itself means it."""
+    touch(tmp_path, [name], VIDEO)
+    assert taken(scan(tmp_path, include=(f"*{name[1:]}",))) == []
+    assert taken(scan(tmp_path / name)) == [name.encode()]
+
+
+def test_a_bounded_number_of_files_is_opened_to_look_for_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand files of other kinds cost no more than a few."""
+    monkeypatch.setattr(unknown_files, "MOST_MISSES", 3)
+    monkeypatch.setattr(unknown_files, "MOST_LOOKED_AT", 10)
+    touch(tmp_path, [f"a{number}.xyz" for number in range(5)], b"no video")
+    touch(tmp_path, ["b.xyz", *(f"c{number:02d}.abc" for number in range(20))], VIDEO)
+    opened = sum(entry is None for entry in walk(scan(tmp_path), quiet))
+    assert opened == 10
+    (entry,) = walk_told(scan(tmp_path))
+    assert entry.text.startswith("At least 7 files seem to be video")
+    assert "b.xyz" not in entry.text
+    assert "c00.abc, c01.abc, c02.abc, ...; --include '*.abc' takes them." in entry.text
+
+
+def test_what_is_no_file_is_not_opened_to_look_for_video(tmp_path: Path) -> None:
+    """Opening a pipe would wait for a writer."""
+    os.mkfifo(tmp_path / "a.xyz")
+    os.mkfifo(tmp_path / "b.gif")
+    assert [entry for entry in walk(scan(tmp_path), quiet) if isinstance(entry, Remark | Candidate)] == []
 
 
 def test_the_output_inside_the_input_is_not_scanned(tmp_path: Path) -> None:

@@ -195,6 +195,17 @@ def test_a_bounded_number_of_kinds_of_loss_is_told(journal: Journal) -> None:
         assert "... and 2 more kinds" in text
 
 
+def test_files_that_are_not_taken_though_they_seem_to_be_video_are_told_of(journal: Journal) -> None:
+    """Beside what was done, and where there was nothing to do."""
+    told = "2 files seem to be video by content, but not by name, and are not taken: a.xyz, b.xyz."
+    journal.add_event("not_taken", told)
+    assert f"\n{told[:60]}" in summary.text(summed(journal))
+    succeed(journal, b"a.mov")
+    text = summary.text(summed(journal))
+    assert "\nNot taken    2 files seem to be video by content" in text
+    assert all(columns(line) <= 80 for line in text.splitlines())
+
+
 @pytest.mark.parametrize(
     ("done", "failed", "said"),
     [

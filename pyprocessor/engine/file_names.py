@@ -1,0 +1,63 @@
+"""Which files a scan looks at, and which folders it enters, by their names alone."""
+
+from __future__ import annotations
+
+import os
+
+from pyprocessor.models import Profile
+
+VIDEO_EXTENSIONS = frozenset(
+    b"264 265 360 3g2 3gp amv asf av1 avi bik dav divx dv dvr-ms evo f4v flv h264 h265 hevc insv ivf k3g m1v m2p "
+    b"m2t m2ts m2v m4v mj2 mjpeg mjpg mk3d mkv mod mov mp2v mp4 mp4v mpe mpeg mpg mpv mpv2 mqv mts mxf nsv nut "
+    b"nuv obu ogm ogv ogx pva qt rec rm rmvb roq tod tp trp ts ty vdr vob vro webm wmv wtv y4m".split()
+)
+AUDIO_EXTENSIONS = frozenset(
+    b"aac ac3 aif aifc aiff amr ape au caf dts eac3 flac m4a m4b mka mp2 mp3 oga ogg opus ra spx tta wav wma wv".split()
+)
+ANIMATION_EXTENSIONS = frozenset(b"apng gif webp".split())
+"""Pictures that often move: those that do are videos."""
+PICTURE_EXTENSIONS = ANIMATION_EXTENSIONS | {b"png"}
+"""Of files so named, those that do not move are passed over without a word."""
+UNFINISHED_EXTENSIONS = frozenset(
+    b"!bt !qb !ut aria2 bc! crdownload crswap download filepart incomplete opdownload part partial td temp tmp "
+    b"unfinished".split()
+)
+"""What downloads and copies are called until they are whole."""
+OTHER_EXTENSIONS = UNFINISHED_EXTENSIONS | frozenset(
+    b"3fr 7z a aep arw ass avif bak bat bdmv bmp bup bz2 c cfg clpi conf cpp cr2 cr3 crw css csv cue db dfxp djvu "
+    b"dll dmg dng doc docx drp edl epub exe fcpxml gpx gz h heic heif htm html ico ics idx ifo ini iso jar java "
+    b"jfif jp2 jpe jpeg jpg js json jxl kdc key lnk log lrc m3u m3u8 md md5 mobi mpd mpls nef nfo o odp ods odt "
+    b"old orf otf pages par2 pdf pef php pls pnm ppm ppt pptx prproj psd pub py pyc raf rar rb rtf rw2 rwl sfv sh "
+    b"sha1 sha256 smi so sqlite sr2 srt srw ssa sub sup svg tar tgz thm tif tiff toml torrent ttf ttml txt url "
+    b"vtt webloc woff woff2 x3f xcf xls xlsx xml xmp xspf xz yaml yml zip zst".split()
+)
+"""What is no video, so that no file so named is opened to find that out."""
+_PASSED_FOLDERS = frozenset(
+    (
+        *(b"#recycle", b"@recycle", b"$recycle.bin", b"recycler", b"recycled", b"network recycle bin", b"trashbox"),
+        *(b"network trash folder", b"temporary items", b"#snapshot", b"~snapshot", b"@recently-snapshot", b"@eadir"),
+        *(b"@sharebin", b"@tmp", b"_gsdata_", b"system volume information", b"lost+found", b"__macosx"),
+    )
+)
+"""Bins, snapshots and metadata of Windows, macOS and network storage whose names do not begin with a dot."""
+
+
+def is_passed_over(folder: bytes) -> bool:
+    """Whether a folder of this name, and all in it, is no user's collection: a bin, metadata, or hidden."""
+    return folder.startswith(b".") or folder.lower() in _PASSED_FOLDERS
+
+
+def extension(name: bytes) -> bytes:
+    """The extension of a file's name in lower case, without the dot."""
+    return os.path.splitext(name)[1][1:].lower()
+
+
+def extensions_of(profile: Profile) -> frozenset[bytes]:
+    """Extensions of the files to take: the profile's own list, or else all known ones that suit it and those that its
+    `include` names, as in `*.xyz`."""
+    if profile.scan.extensions:
+        return frozenset(os.fsencode(e) for e in profile.scan.extensions)
+    known = VIDEO_EXTENSIONS | (AUDIO_EXTENSIONS if profile.video is None else ANIMATION_EXTENSIONS)
+    named = frozenset(extension(os.fsencode(glob.strip())) for glob in profile.scan.include)
+    plain = (e for e in named - OTHER_EXTENSIONS if e and not set(e) & set(b"*?[]/"))
+    return known.union(plain)

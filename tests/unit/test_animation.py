@@ -1,0 +1,157 @@
+"""Which GIF, PNG and WebP files move, by their own structure; the files here hold no pictures that decode."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyprocessor.errors import InspectError
+from pyprocessor.inspect import animation, webp
+from pyprocessor.inspect.animation import still_picture
+from pyprocessor.inspect.webp import animated_webp, describe
+from pyprocessor.models import InputLimits
+
+GIF_HEAD = b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0x80, 0, 0) + bytes(6)
+GIF_CONTROL = b"\x21\xf9\x04\x00\x0a\x00\x00\x00"
+GIF_COMMENT = b"\x21\xfe\x03,,,\x02!!\x00"
+PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+FLAGS = {"moves": 0x02, "alpha": 0x10}
+
+
+def gif_picture(colours: int = 0) -> bytes:
+    """One picture of a GIF; with `colours` it has a table of its own."""
+    flags = 0x80 | (colours.bit_length() - 2) if colours else 0
+    table = b"\x2c" * 3 * colours  # each byte looks like the start of a picture
+    return b"\x2c" + struct.pack("<HHHHB", 0, 0, 8, 8, flags) + table + b"\x02\x05\x2c\x2c\x3b\x2c\x00\x01\x2c\x00"
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk with its checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(*chunks: bytes) -> bytes:
+    """A PNG with these chunks before its picture."""
+    return PNG_HEAD + png_chunk(b"IHDR", bytes(13)) + b"".join(chunks) + png_chunk(b"IDAT", b"acTL") + b"acTL"
+
+
+def webp_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a WebP, padded to an even length."""
+    return kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def webp_file(*lengths_ms: int, flags: int = FLAGS["moves"], size: tuple[int, int] = (161, 121)) -> bytes:
+    """A WebP whose pictures last so long."""
+    canvas = bytes((flags, 0, 0, 0)) + b"".join((side - 1).to_bytes(3, "little") for side in size)
+    pictures = (
+        webp_chunk(b"ANMF", bytes(12) + ms.to_bytes(3, "little") + b"\0" + webp_chunk(b"VP8 ", b"ANMF,"))
+        for ms in lengths_ms
+    )
+    body = b"WEBP" + webp_chunk(b"VP8X", canvas) + webp_chunk(b"ANIM", bytes(6)) + b"".join(pictures)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (GIF_HEAD + GIF_CONTROL + gif_picture() + b"\x3b", "a picture (GIF)"),
+        (GIF_HEAD + GIF_COMMENT + gif_picture(4) + GIF_COMMENT + b"\x3b" + gif_picture(), "a picture (GIF)"),
+        (GIF_HEAD + gif_picture()[:-3], "a picture (GIF)"),
+        (GIF_HEAD, "a picture (GIF)"),
+        (GIF_HEAD[:8], "a picture (GIF)"),
+        (GIF_HEAD + gif_picture(8) + GIF_CONTROL + gif_picture() + b"\x3b", None),
+        (GIF_HEAD + GIF_COMMENT + gif_picture() + bytes(5) + gif_picture()[:3], None),
+        (GIF_HEAD + gif_picture() + b"\xff", None),
+        (png(), "a picture (PNG)"),
+        (png(png_chunk(b"acTL", struct.pack(">II", 1, 0))), "a picture (PNG)"),
+        (png(png_chunk(b"iTXt", b"acTL" * 5000)), "a picture (PNG)"),
+        (PNG_HEAD, "a picture (PNG)"),
+        (png(png_chunk(b"iCCP", bytes(100_000)), png_chunk(b"acTL", struct.pack(">II", 2, 0))), None),
+        (webp_file(40), "a picture (WebP)"),
+        (webp_file(40, 40, flags=0), "a picture (WebP)"),
+        (webp_file(40, 40)[:-8], "a picture (WebP)"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "a picture (WebP)"),
+        (webp_file(40, 40), None),
+        (b"RIFF\x24\0\0\0AVI LIST", None),
+        (b"", None),
+    ],
+)
+def test_what_holds_one_picture_is_told_from_what_moves(data: bytes, what: str | None) -> None:
+    """By the parts of the file, wherever bytes within them look like the start of another."""
+    assert still_picture(io.BytesIO(data)) == what
+
+
+@given(st.sampled_from([GIF_HEAD, GIF_HEAD + gif_picture(), PNG_HEAD, webp_file(40, 40)]), st.binary(max_size=300))
+def test_no_bytes_make_it_fail(start: bytes, rest: bytes) -> None:
+    """Nor do they make it read without end."""
+    for data in (start + rest, start[: len(start) // 2] + rest):
+        assert still_picture(io.BytesIO(data)) in (None, *(f"a picture ({kind})" for kind in ("GIF", "PNG", "WebP")))
+
+
+def test_the_search_for_a_second_picture_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not found out is left to the demuxers; a PNG's pictures are announced before its first."""
+    monkeypatch.setattr(animation, "MOST_GIF_BYTES", 2000)
+    monkeypatch.setattr(animation, "MOST_CHUNKS", 10)
+    assert still_picture(io.BytesIO(GIF_HEAD + GIF_COMMENT * 1000 + gif_picture() + b"\x3b")) is None
+    assert still_picture(io.BytesIO(GIF_HEAD + bytes(5000) + b"\x3b")) is None
+    late = png(*([png_chunk(b"tEXt", b"x")] * 20), png_chunk(b"acTL", struct.pack(">II", 2, 0)))
+    assert still_picture(io.BytesIO(late)) == "a picture (PNG)"
+
+
+def test_an_animated_webp_is_described_as_any_video() -> None:
+    """Size, pictures, how long they last, and whether they are transparent; what lasts no time lasts a tenth."""
+    data = webp_file(40, 0, 10, 1500, 11, flags=FLAGS["moves"] | FLAGS["alpha"])
+    read = animated_webp(io.BytesIO(data))
+    assert read is not None
+    assert read.lengths_ms == (40, 100, 100, 1500, 11)
+    media = describe(read, "a.webp", len(data), InputLimits())
+    assert (media.duration_seconds, media.missing_bytes) == (1.751, 0)
+    film = media.video
+    assert film is not None
+    assert film.video is not None
+    assert (film.frames, film.duration_seconds) == (5, 1.751)
+    assert (film.video.width, film.video.height) == (161, 121)
+    assert film.video.alpha
+    assert film.video.variable_frame_rate
+    assert animated_webp(io.BytesIO(webp_file(40, 40, flags=FLAGS["alpha"]))) is None
+
+
+@pytest.mark.parametrize(("lengths_ms", "varies"), [((40, 40, 40), False), ((40, 40, 3000), True)])
+def test_the_rate_of_a_webp(lengths_ms: tuple[int, ...], varies: bool) -> None:
+    """It varies also where the last picture alone lasts longer, for that is to last as long in the output."""
+    read = animated_webp(io.BytesIO(webp_file(*lengths_ms)))
+    assert read is not None
+    film = describe(read, "a.webp", 1000, InputLimits()).video
+    assert film is not None
+    assert film.video is not None
+    assert not film.video.alpha
+    assert film.video.variable_frame_rate is varies
+    assert film.video.frame_rate == pytest.approx(3000 / sum(lengths_ms), abs=0.01)
+
+
+def test_a_webp_that_is_cut_off_says_how_much_is_missing() -> None:
+    """Its pictures are those that are whole."""
+    data = webp_file(40, 40, 40)
+    read = animated_webp(io.BytesIO(data[:-7]))
+    assert read is not None
+    assert read.pictures == 2
+    assert describe(read, "a.webp", len(data) - 7, InputLimits()).missing_bytes == 7
+
+
+def test_a_webp_may_not_claim_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels, duration and the number of pictures are bounded."""
+    monkeypatch.setattr(webp, "MOST_PICTURES", 4)
+    for data, why in (
+        (webp_file(40, 40, size=(16_000_000, 16_000_000)), "16000000x16000000"),
+        (webp_file(*([0xFFFFFF] * 3)), "claims to last"),
+        (webp_file(*([40] * 9)), "4 pictures or more"),
+    ):
+        read = animated_webp(io.BytesIO(data), most_pictures=4)
+        assert read is not None
+        with pytest.raises(InspectError, match=why):
+            describe(read, "a.webp", len(data), InputLimits(max_duration_seconds=3600.0))
