@@ -20,15 +20,15 @@ import av
 import av.error
 
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect import colour, content, structure
+from pyprocessor.inspect import colour, content, structure, webp
 from pyprocessor.inspect.animation import still_picture
 from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.inspect.refine import refined, usual_aspect
-from pyprocessor.inspect.survey import is_attached, kind_of, survey
+from pyprocessor.inspect.survey import Survey, is_attached, kind_of, survey
 from pyprocessor.inspect.timeline import Timeline
-from pyprocessor.inspect.webp import animated_webp, describe
+from pyprocessor.inspect.webp import animated_webp
 from pyprocessor.models import AudioInfo, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def probe(
             what = content.refusal(file.read(content.HEAD_BYTES), name, size_bytes) or still_picture(file)
             if what is not None:
                 raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
-            webp = animated_webp(file)
-            if webp is not None:
-                return describe(webp, name, size_bytes, limits)
+            moving = animated_webp(file)
+            if moving is not None:  # PyAV cannot open it
+                return refined(webp.describe(moving, name, size_bytes, limits), Survey(moving.timeline, {}, {}, {}))
             media = _read(path, file, name, size_bytes, limits, deep=deep)
             # Streams that begin late, and pictures far apart, show what they are only where more is read at first.
             if media is None:
@@ -136,9 +136,11 @@ def survey_source(
     """
     name = display(os.path.basename(path))
     try:
+        if media.container == webp.CONTAINER:
+            return media, webp.timeline_of(path)
         with closing(open_source(path, deep=media.deep)) as container:
             found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, OSError) as error:
         kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
         raise InspectError(kind, f"{name} can no longer be read: {error.strerror}.") from error
     if found.timeline.damage is not None and is_away(path):
@@ -235,7 +237,7 @@ def _describe(
     check_duration(duration, limits, name)
     # What the index of an MP4 lists was found to be there; then only an empty or unused rest of a part is missing.
     missing = 0 if container_name.startswith("mov,") and not _is_fragmented(container) else tail.missing_bytes
-    if duration is None and any(s.video is not None for s in streams):
+    if duration is None and container_name != "apng" and any(s.video is not None for s in streams):
         notes.append(MediaNote("It does not say how long it is, so a missing end would not show."))
     media = MediaInfo(
         container=container_name,

@@ -1,8 +1,8 @@
 """What a file's own structure says of its end: the cheap sign of a download or copy that was cut off.
 
 MP4 and Matroska say how many bytes each part holds, AVI, ASF and MXF how long the whole is; MPEG-TS and many program
-streams come in packets of one size, Ogg marks its last page and FLV repeats each tag's size behind it. A file that ends
-before its structure does was cut off. Only headers are read.
+streams come in packets of one size, Ogg marks its last page, GIF and PNG their end, and FLV repeats each tag's size
+behind it. A file that ends before its structure does was cut off. Only headers are read.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _PACK_START = b"\x00\x00\x01\xba"
 _PROGRAM_END = b"\x00\x00\x01\xb9"
 _PACK_BYTES = 2048
 _OGG_TAIL_BYTES = 65536
+_PADDING_BYTES = 4096
+_END_MARKS = {"gif": b";", "apng": b"IEND\xaeB`\x82"}
 _EBML_SEGMENT = 0x18538067
 _MOST_ELEMENTS = 200_000
 _MOST_INDEX_BYTES = 4_000_000
@@ -67,6 +69,8 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
         return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
     elif container == "flv" and not _flv_is_whole(file, size_bytes):
         return Tail(note=f"It ends inside a tag, {_MAYBE}")
+    elif container in _END_MARKS and not _is_marked(file, size_bytes, _END_MARKS[container]):
+        return Tail(note=f"It has no end mark, {_MAYBE}")
     return Tail(missing_bytes=max(0, declared - size_bytes))
 
 
@@ -246,6 +250,12 @@ def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
     tail = file.read(_OGG_TAIL_BYTES)
     page = tail.rfind(b"OggS")
     return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
+
+
+def _is_marked(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
+    """Whether it ends with `mark`, but for padding."""
+    file.seek(max(0, size_bytes - _PADDING_BYTES))
+    return file.read(_PADDING_BYTES).rstrip(b"\0").endswith(mark)
 
 
 def _flv_is_whole(file: BinaryIO, size_bytes: int) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
 
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect.claims import check_duration, check_picture
+from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import InputLimits, MediaInfo, StreamInfo, StreamKind, VideoInfo
 
 CONTAINER = "webp_anim"
@@ -37,6 +41,12 @@ class AnimatedWebP:
     @property
     def seconds(self) -> float:
         return sum(self.lengths_ms) / 1000
+
+    @property
+    def timeline(self) -> Timeline:
+        """When each picture is shown; its one track has index 0."""
+        *starts, end = (ms / 1000 for ms in itertools.accumulate(self.lengths_ms, initial=0))
+        return Timeline({0: Track(StreamKind.VIDEO, self.pictures, array("d", starts), end=end)})
 
 
 def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> AnimatedWebP | None:
@@ -69,8 +79,17 @@ def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> Anim
     )
 
 
+def timeline_of(path: bytes) -> Timeline:
+    """When the pictures of a file are shown that was inspected before. Raises OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        webp = animated_webp(file)
+    if webp is None:
+        raise OSError(errno.ESTALE, "it is no longer the file that was inspected")
+    return webp.timeline
+
+
 def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits) -> MediaInfo:
-    """The same as what inspecting says of any other file. Raises InspectError where it claims too much."""
+    """What its header says, as of any other file. Raises InspectError where it claims too much."""
     check_picture(webp.width, webp.height, limits, name)
     if webp.pictures >= MOST_PICTURES:
         raise InspectError(
@@ -82,7 +101,6 @@ def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits
         webp.height,
         pixel_format="argb",  # of every picture that ffmpeg decodes
         frame_rate=Fraction(1000 * webp.pictures, sum(webp.lengths_ms)).limit_denominator(1001),
-        variable_frame_rate=len(set(webp.lengths_ms)) > 1,
         alpha=webp.alpha,
     )
     film = StreamInfo(0, StreamKind.VIDEO, "webp", duration_seconds=webp.seconds, frames=webp.pictures, video=video)

@@ -46,6 +46,8 @@ _LAST_PICTURE_OF_SVT = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_PTS,PTS),NEXT_PTS-PTS,max(DURATION,{seconds:.6f}/TB+STARTPTS-PTS))'"
 )
 """SVT-AV1's pictures all last as long as the average one. They come in the order in which they are shown."""
+_LONGER_PICTURES = 0.5
+"""How much a film has to last beyond its pictures for its last one to be a longer one."""
 _MUXING_QUEUE_PACKETS = "4096"
 """Packets of one stream that wait for another's first: sparse subtitles overflow ffmpeg's 128."""
 _STATISTICS_TAGS = (
@@ -210,8 +212,7 @@ def _video_stream(
         *_keyframes(settings, stream),
         *_timing(media, stream, keeps_rate=keeps_rate),
     ]
-    if stream.video.variable_frame_rate:
-        options += _last_picture(profile, settings, stream)
+    options += _last_picture(profile, settings, stream)
     if settings.encoder.startswith(_HEVC_ENCODERS) and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if settings.encoder in ("libx265", "libsvtav1"):
@@ -230,10 +231,21 @@ def _video_stream(
 
 def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> Options:
     """Have the last picture of a film whose pictures last unequally be shown for as long as in the source."""
+    video, seconds = stream.video, stream.duration_seconds
+    if video is None or not (video.variable_frame_rate or _last_is_longer(stream)):
+        return ()
     if settings.encoder == "libsvtav1":
-        exact = stream.frames is not None and stream.duration_seconds is not None
-        return (("bsf", _LAST_PICTURE_OF_SVT.format(seconds=stream.duration_seconds)),) if exact else ()
+        exact = stream.frames is not None and seconds is not None
+        return (("bsf", _LAST_PICTURE_OF_SVT.format(seconds=seconds)),) if exact else ()
     return (("bsf", _LAST_PICTURE),) if profile.container in ("mp4", "mov") else ()
+
+
+def _last_is_longer(stream: StreamInfo) -> bool:
+    """Whether a film of a constant rate lasts longer than its pictures do at it: animations pause at their end."""
+    rate = stream.video.frame_rate if stream.video is not None else None
+    if not rate or not stream.frames or stream.duration_seconds is None:
+        return False
+    return stream.duration_seconds * float(rate) > stream.frames + _LONGER_PICTURES
 
 
 def _quality(settings: VideoSettings, made: Picture) -> Options:
