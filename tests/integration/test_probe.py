@@ -71,6 +71,25 @@ def test_an_ordinary_clip(make_clip, tmp_path) -> None:
     assert media.missing_bytes == 0
 
 
+ENDLESS = {"a.gif": "testsrc2=s=160x90:r=25:d=1", "a.apng": "testsrc2=s=160x90:r=25:d=1"}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_an_animation_without_its_end_mark_may_be_cut_off(ffmpeg, tmp_path, name: str) -> None:
+    """One that is whole says nothing, although no header of it says how long it lasts."""
+    ffmpeg("-f", "lavfi", "-i", ENDLESS[name], "-f", name.partition(".")[2], name)
+    whole = probed(tmp_path / name)
+    assert whole.notes == ()
+    assert whole.video is not None
+    assert (whole.video.frames, whole.video.duration_seconds) == (25, pytest.approx(1.0))
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / f"padded-{name}").write_bytes(data + bytes(100))
+    assert probed(tmp_path / f"padded-{name}").notes == ()
+    (tmp_path / f"cut-{name}").write_bytes(data[:-20])
+    (note,) = probed(tmp_path / f"cut-{name}").notes
+    assert note.text == "It has no end mark, so it may have been cut off; all that is there was used."
+
+
 @pytest.mark.parametrize(
     "name",
     [

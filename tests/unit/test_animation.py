@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import zlib
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pyprocessor.errors import InspectError
 from pyprocessor.inspect import animation, webp
 from pyprocessor.inspect.animation import still_picture
+from pyprocessor.inspect.probe import probe, survey_source
 from pyprocessor.inspect.webp import animated_webp, describe
 from pyprocessor.models import InputLimits
 
@@ -121,6 +123,23 @@ def test_an_animated_webp_is_described_as_any_video() -> None:
     (track,) = read.timeline.tracks.values()
     assert (*track.starts, track.end) == (0.0, 0.04, 0.14, 0.24, 1.74, 1.751)
     assert animated_webp(io.BytesIO(webp_file(40, 40, flags=FLAGS["alpha"]))) is None
+
+
+def test_a_webp_is_read_again_where_its_times_are_too_many_to_be_kept(tmp_path) -> None:
+    """And they are the same then; a file that is another by now says so."""
+    rates = random.Random(1)
+    path = tmp_path / "a.webp"
+    path.write_bytes(webp_file(*(rates.randint(11, 3000) for _ in range(3000))))
+    media = probe(bytes(path), size_bytes=path.stat().st_size)
+    assert media.timeline is None
+    assert media.video is not None
+    same, times = survey_source(bytes(path), media, (0,))
+    assert same == media
+    assert len(times.tracks[0].starts) == media.video.frames == 3000
+    assert times.tracks[0].end == media.duration_seconds
+    path.write_bytes(webp_file(40, 40, flags=0))
+    with pytest.raises(InspectError, match=r"a\.webp can no longer be read: it is no longer the file"):
+        survey_source(bytes(path), media, (0,))
 
 
 def test_a_webp_that_is_cut_off_says_how_much_is_missing() -> None:

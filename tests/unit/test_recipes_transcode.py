@@ -224,6 +224,24 @@ def test_the_last_picture_of_a_varying_film_lasts_to_the_end(container: str, var
     assert ("bsf" in options) is set_right
 
 
+@pytest.mark.parametrize(("frames", "longer"), [(250, False), (225, True)])
+def test_the_last_picture_of_an_even_film_may_be_a_longer_one(frames: int, longer: bool) -> None:
+    """At 25 a second, 225 pictures do not last for 10 seconds unless the last one stays."""
+    film = replace(MEDIA, streams=(replace(FILM, frames=frames),))
+    assert ("bsf" in dict(film_of(Profile("p", "f"), film).options)) is longer
+
+
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+def test_the_last_picture_of_svt_av1_is_made_to_last(container: str) -> None:
+    """It says of none how long it lasts; so the end is named, where it is known exactly."""
+    assert FILM.video is not None
+    film = replace(FILM, frames=100, video=replace(FILM.video, variable_frame_rate=True))
+    profile = replace(with_video(encoder="libsvtav1", preset="8"), container=container)
+    options = dict(film_of(profile, replace(MEDIA, streams=(film,))).options)
+    assert "max(DURATION,10.000000/TB+STARTPTS-PTS)" in options["bsf"]
+    assert "bsf" not in dict(film_of(profile, replace(MEDIA, streams=(replace(film, frames=None),))).options)
+
+
 def test_covers_to_attach_are_files_that_the_contract_asks_for() -> None:
     """They come after the streams; one too few is a mistake and not an output without its cover."""
     cover = StreamInfo(3, StreamKind.VIDEO, "png", video=VideoInfo(300, 300, "rgb24", attached_picture=True))
