@@ -20,13 +20,19 @@ CONTAINER = "webp_anim"
 MOST_PICTURES = 500_000
 """Over four hours at 30 pictures a second."""
 _MOVES, _ALPHA = 0x02, 0x10
+_CLEARS, _REPLACES = 0x01, 0x02
+"""Flags of a picture: its place is cleared when its time is over; it replaces what is there, also where transparent."""
+_LOSSLESS_ALPHA = 0x10
 _SHORTEST_MS, _USUAL_MS = 10, 100
 """A picture that is to last no longer than the first lasts the second, in browsers and in ffmpeg."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnimatedWebP:
-    """`lengths_ms` is how long each picture is shown. `end` is where the file says it ends."""
+    """`lengths_ms` is how long each picture is shown. `end` is where the file says it ends.
+
+    `alpha` says that what is shown has transparent parts; a file says so, too, whose pictures are only patches.
+    """
 
     width: int
     height: int
@@ -61,22 +67,35 @@ def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> Anim
         return None
     end = 8 + int.from_bytes(head[4:8], "little")
     lengths: list[int] = []
+    uncovered = False
     position = 12
     while position + 8 <= min(end, size_bytes) and len(lengths) < most_pictures:
         file.seek(position)
-        chunk = file.read(24)
+        chunk = file.read(37)
         length = int.from_bytes(chunk[4:8], "little")
         position += 8 + length + (length & 1)
         if chunk[:4] == b"ANMF" and length >= 16 and position <= size_bytes:
             shown = int.from_bytes(chunk[20:23], "little")
+            uncovered = uncovered or _uncovers(chunk, first=not lengths, canvas=head[24:30])
             lengths.append(shown if shown > _SHORTEST_MS else _USUAL_MS)
     return AnimatedWebP(
         width=1 + int.from_bytes(head[24:27], "little"),
         height=1 + int.from_bytes(head[27:30], "little"),
-        alpha=bool(head[20] & _ALPHA),
+        alpha=bool(head[20] & _ALPHA) and uncovered,
         lengths_ms=tuple(lengths),
         end=end,
     )
+
+
+def _uncovers(chunk: bytes, *, first: bool, canvas: bytes) -> bool:
+    """Whether something of the canvas may be transparent after a picture, of whose chunk this is the beginning."""
+    codec, flags = chunk[24:28], chunk[23]
+    opaque = codec == b"VP8 " or (codec == b"VP8L" and len(chunk) == 37 and not chunk[36] & _LOSSLESS_ALPHA)
+    if flags & _CLEARS:
+        return True
+    if first:
+        return not opaque or chunk[8:14] != bytes(6) or chunk[14:20] != canvas
+    return bool(flags & _REPLACES) and not opaque
 
 
 def timeline_of(path: bytes) -> Timeline:

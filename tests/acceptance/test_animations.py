@@ -86,17 +86,18 @@ def test_a_still_that_is_named_is_a_picture(animations, tmp_path) -> None:
 
 
 def test_what_an_animation_loses_is_told(ffmpeg_path, tmp_path) -> None:
-    """Transparency, where there is some: a GIF that is opaque has lost nothing."""
+    """Transparency, where there is some: what is opaque has lost nothing."""
     folder = tmp_path / "in"
     folder.mkdir()
     clear = "format=yuva444p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='255*gte(X,80)'"
     palette = f"{clear},split[a][b];[a]palettegen=reserve_transparent=1[p];[b][p]paletteuse=alpha_threshold=128"
     make(ffmpeg_path, folder / "clear.gif", "-vf", palette)
     make(ffmpeg_path, folder / "opaque.gif")
+    make(ffmpeg_path, folder / "opaque.webp", "-c:v", "libwebp_anim")
     make(ffmpeg_path, folder / "clear.webp", "-vf", clear, "-c:v", "libwebp_anim")
     result = call("--input", folder, "--output", tmp_path / "out", "--profile", "fast", "--verbose")
     assert_plain(result, 0, "Losses       2 files: transparency dropped", "    clear.gif\n    clear.webp\n")
     told = call("report", "--output", tmp_path / "out", "--format", "json")
     losses = {entry["name"]: entry["losses"] for entry in json.loads(told.stdout)["files"]}
     dropped = ["transparency dropped"]
-    assert losses == {"clear.gif": dropped, "clear.webp": dropped, "opaque.gif": []}
+    assert losses == {"clear.gif": dropped, "clear.webp": dropped, "opaque.gif": [], "opaque.webp": []}

@@ -47,13 +47,21 @@ def webp_chunk(kind: bytes, data: bytes) -> bytes:
     return kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
 
 
-def webp_file(*lengths_ms: int, flags: int = FLAGS["moves"], size: tuple[int, int] = (161, 121)) -> bytes:
-    """A WebP whose pictures last so long."""
+def webp_picture(
+    ms: int, *, flags: int = 0, at: int = 0, size: tuple[int, int] = (161, 121), codec: bytes = b"VP8 "
+) -> bytes:
+    """A picture of an animated WebP; the content of a lossless one says that it is transparent."""
+    place = b"".join(number.to_bytes(3, "little") for number in (at, at, size[0] - 1, size[1] - 1, ms))
+    content = {b"VP8 ": b"ANMF,", b"VP8L": b"\x2f\0\0\0\x10", b"ALPH": b"x"}[codec]
+    return webp_chunk(b"ANMF", place + bytes((flags,)) + webp_chunk(codec, content))
+
+
+def webp_file(
+    *lengths_ms: int, flags: int = FLAGS["moves"], size: tuple[int, int] = (161, 121), pictures: tuple[bytes, ...] = ()
+) -> bytes:
+    """A WebP whose pictures last so long, or of these pictures."""
     canvas = bytes((flags, 0, 0, 0)) + b"".join((side - 1).to_bytes(3, "little") for side in size)
-    pictures = (
-        webp_chunk(b"ANMF", bytes(12) + ms.to_bytes(3, "little") + b"\0" + webp_chunk(b"VP8 ", b"ANMF,"))
-        for ms in lengths_ms
-    )
+    pictures = pictures or tuple(webp_picture(ms, size=size) for ms in lengths_ms)
     body = b"WEBP" + webp_chunk(b"VP8X", canvas) + webp_chunk(b"ANIM", bytes(6)) + b"".join(pictures)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
@@ -107,7 +115,7 @@ def test_the_search_for_a_second_picture_is_bounded(monkeypatch: pytest.MonkeyPa
 
 def test_an_animated_webp_is_described_as_any_video() -> None:
     """Size, pictures, how long they last, and whether they are transparent; what lasts no time lasts a tenth."""
-    data = webp_file(40, 0, 10, 1500, 11, flags=FLAGS["moves"] | FLAGS["alpha"])
+    data = webp_file(40, 0, 10, 1500, 11)
     read = animated_webp(io.BytesIO(data))
     assert read is not None
     assert read.lengths_ms == (40, 100, 100, 1500, 11)
@@ -118,11 +126,34 @@ def test_an_animated_webp_is_described_as_any_video() -> None:
     assert film.video is not None
     assert (film.frames, film.duration_seconds) == (5, 1.751)
     assert (film.video.width, film.video.height) == (161, 121)
-    assert film.video.alpha
+    assert not film.video.alpha
     assert film.video.frame_rate == pytest.approx(5 / 1.751, abs=0.01)
     (track,) = read.timeline.tracks.values()
     assert (*track.starts, track.end) == (0.0, 0.04, 0.14, 0.24, 1.74, 1.751)
     assert animated_webp(io.BytesIO(webp_file(40, 40, flags=FLAGS["alpha"]))) is None
+
+
+@pytest.mark.parametrize(
+    ("pictures", "alpha"),
+    [
+        ((webp_picture(40), webp_picture(40)), False),
+        ((webp_picture(40), webp_picture(40, codec=b"ALPH")), False),  # what is transparent shows the picture before it
+        ((webp_picture(40), webp_picture(40, at=20, size=(20, 20), flags=2)), False),
+        ((webp_picture(40), webp_picture(40, codec=b"VP8L", flags=2)), True),
+        ((webp_picture(40, codec=b"ALPH"), webp_picture(40)), True),
+        ((webp_picture(40, codec=b"VP8L"), webp_picture(40)), True),
+        ((webp_picture(40, size=(160, 121)), webp_picture(40)), True),
+        ((webp_picture(40, flags=1), webp_picture(40)), True),
+    ],
+)
+def test_a_webp_is_transparent_where_its_canvas_is(pictures: tuple[bytes, ...], alpha: bool) -> None:
+    """Encoders make patches of what changes, transparent elsewhere; and a file without the flag has no transparency."""
+    marked = animated_webp(io.BytesIO(webp_file(flags=FLAGS["moves"] | FLAGS["alpha"], pictures=pictures)))
+    assert marked is not None
+    assert marked.alpha is alpha
+    plain = animated_webp(io.BytesIO(webp_file(pictures=pictures)))
+    assert plain is not None
+    assert not plain.alpha
 
 
 def test_a_webp_is_read_again_where_its_times_are_too_many_to_be_kept(tmp_path) -> None:
