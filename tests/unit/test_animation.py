@@ -164,13 +164,13 @@ def test_a_webp_is_read_again_where_its_times_are_too_many_to_be_kept(tmp_path) 
     media = probe(bytes(path), size_bytes=path.stat().st_size)
     assert media.timeline is None
     assert media.video is not None
-    same, times = survey_source(bytes(path), media, (0,))
+    same, times = survey_source(bytes(path), media, (0,), InputLimits())
     assert same == media
     assert len(times.tracks[0].starts) == media.video.frames == 3000
     assert times.tracks[0].end == media.duration_seconds
     path.write_bytes(webp_file(40, 40, flags=0))
     with pytest.raises(InspectError, match=r"a\.webp can no longer be read: it is no longer the file"):
-        survey_source(bytes(path), media, (0,))
+        survey_source(bytes(path), media, (0,), InputLimits())
 
 
 def test_a_webp_that_is_cut_off_says_how_much_is_missing() -> None:
