@@ -1,21 +1,38 @@
-"""Where the command begins. It imports next to nothing, so that a signal during the imports ends in a sentence, too."""
+"""Where the command begins: imported by the program alone, since that holds back the signals that stop it.
 
-from __future__ import annotations
+They are let through once a sentence can answer them, and from then on never end in a traceback or a silent death.
+"""
+# ruff: noqa: E402 - signals are held back before anything else is imported
+
+import signal
+
+_BLOCKED: set[int] = set()
+"""What the caller has this process block."""
+if hasattr(signal, "pthread_sigmask"):
+    # SIGUSR1 and SIGUSR2 would end the program as well; a run lets them through once it can pause.
+    _BLOCKED |= signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
+    )
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
 import warnings
 from types import FrameType
+from typing import TYPE_CHECKING
+
+from pyprocessor.cli.session import INTERRUPTED, Session, Terminated
+from pyprocessor.errors import ExitCode
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 FAREWELL_SECONDS = 5.0
-
-
-class Terminated(BaseException):
-    """SIGTERM came while no run was there to heed it."""
+AGAIN_SECONDS = 0.01
+"""Until an exception that was dropped is raised again: the callback that it came in has ended by then."""
+_STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
 def main() -> int:
@@ -24,22 +41,57 @@ def main() -> int:
     if not sys.warnoptions:
         # Python's own warnings are for developers, and would stand between lines that are promised to be JSON.
         warnings.simplefilter("ignore")
+    sys.unraisablehook = _unraisable
+    code: int | None = None
     try:
-        if hasattr(signal, "pthread_sigmask"):
-            # They would end the program; a run lets them through once it can pause.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
-        signal.signal(signal.SIGTERM, _terminate)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, _interrupt)
+        _answer_signals()
         from pyprocessor.cli.main import main as command
 
-        return _leave(command())
+        code = command()
+        _ignore_signals()
     except (KeyboardInterrupt, Terminated) as ended:
-        from pyprocessor.cli.session import INTERRUPTED, Session
-        from pyprocessor.errors import ExitCode
+        if code is None:
+            code = ExitCode.TERMINATED if isinstance(ended, Terminated) else ExitCode.INTERRUPTED
+            Session.of(sys.argv[1:]).fail(INTERRUPTED, ExitCode(code))
+    return _leave(code)
 
-        code = ExitCode.TERMINATED if isinstance(ended, Terminated) else ExitCode.INTERRUPTED
-        return Session.of(sys.argv[1:]).fail(INTERRUPTED, code)
+
+def _answer_signals() -> None:
+    """Let SIGINT and SIGTERM through, those that came before included. One that the caller ignores still is."""
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING - _BLOCKED)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End the command by an exception; further signals change nothing, so that they cannot interrupt its answer."""
+    del frame
+    _ignore_signals()
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _unraisable(dropped: "UnraisableHookArgs") -> None:
+    """Raise a signal's exception again a moment later where Python drops it, as in callbacks and finalisers."""
+    ended = dropped.exc_value
+    if not isinstance(ended, KeyboardInterrupt | Terminated) or not hasattr(signal, "setitimer"):
+        sys.__unraisablehook__(dropped)
+        return
+
+    def again(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise ended
+
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
 
 def _leave(code: int) -> int:
@@ -55,10 +107,14 @@ def _leave(code: int) -> int:
         child.join(max(0.0, deadline - time.monotonic()))
     if not processes.active_children() and _dismissed(deadline):
         return code
+    _flush()
+    os._exit(code)
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    os._exit(code)
 
 
 def _dismissed(deadline: float) -> bool:
@@ -70,24 +126,6 @@ def _dismissed(deadline: float) -> bool:
     farewell.start()
     farewell.join(max(0.0, deadline - time.monotonic()))
     return not farewell.is_alive()
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    _deafen()
-    raise Terminated
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    _deafen()
-    raise KeyboardInterrupt
-
-
-def _deafen() -> None:
-    """Whoever asks a second time gets the sentence that the first is answered by, and no traceback from within it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _have_standard_streams() -> None:

@@ -18,9 +18,8 @@ import click
 from click.core import ParameterSource
 
 from pyprocessor import __version__
-from pyprocessor.cli.console import Terminated
 from pyprocessor.cli.options import RunOptions, run_options
-from pyprocessor.cli.session import INTERRUPTED, Session, silence_output
+from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, silence_output
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {

@@ -114,6 +114,8 @@ def _exists(path: bytes) -> bool | None:
     with warnings.catch_warnings():
         # Other threads do not matter to a child that only asks the kernel and ends.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # A signal's exception would have the child go on as if it were its parent.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         child = os.fork()
     if child == 0:
         try:
@@ -126,6 +128,7 @@ def _exists(path: bytes) -> bool | None:
             os._exit(0)
     os.close(writing)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         answered = bool(select.select([reading], [], [], ANSWER_SECONDS)[0])
         found = answered and os.read(reading, 1) == b"!"
     finally:

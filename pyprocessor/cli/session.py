@@ -19,6 +19,10 @@ ERROR_DOCUMENT_VERSION = 1
 INTERRUPTED = "Interrupted; the same command goes on from here."
 
 
+class Terminated(BaseException):
+    """SIGTERM came while no run was there to act on it."""
+
+
 @dataclass(slots=True)
 class Session:
     """Carried as click's `ctx.obj`. `logs` is the run's logs folder, once there is one.

@@ -74,7 +74,17 @@ def warm_up() -> None:
     Raises `ChildUnstartable` where its socket has no place.
     """
     if context().get_start_method() == "forkserver":
+        _have_forkserver()
+
+
+def _have_forkserver() -> None:
+    """Start the forkserver unless it runs, with SIGINT blocked: Ctrl-C is not to interrupt its imports."""
+    resource_tracker.ensure_running()  # which changes what is blocked
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
         forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def dismiss() -> None:
@@ -287,6 +297,8 @@ def _started(
         # BaseContext does not declare Process in typeshed, though every concrete context has it.
         process = context.Process(target=entry, args=(theirs, setup), name=name)  # type: ignore[attr-defined]
         try:
+            if context.get_start_method() == "forkserver":
+                _have_forkserver()
             process.start()
         except (EOFError, OSError) as error:
             ours.close()

@@ -6,10 +6,12 @@ SIGUSR1, SIGUSR2           pause, resume
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import threading
 from collections import deque
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -45,7 +47,7 @@ class Interrupts:
             end.setblocking(False)
         self._previous: dict[int, Any] = {}
         self._previous_wakeup = -1
-        self._mask: set[int] | None = None
+        self._blocked: set[int] = set()
 
     @property
     def wakeup(self) -> socket.socket:
@@ -92,28 +94,42 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-            for number in _HEEDED:
-                if _HEEDED[number] is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
-                    continue
-                self._previous[number] = signal.signal(number, self._note)
-            if _PAUSING:
-                self._mask = set(signal.pthread_sigmask(signal.SIG_UNBLOCK, _PAUSING))
+            with _held_back() as mask:
+                self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+                for number in _HEEDED:
+                    if _HEEDED[number] is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
+                        continue
+                    self._previous[number] = signal.signal(number, self._note)
+                self._blocked = mask & _PAUSING
+                mask -= _PAUSING
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._mask is not None:
-            # Before the handlers go: one that comes late is not to end the program while it sums up.
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        if self._previous:
-            signal.set_wakeup_fd(self._previous_wakeup)
-        self._reader.close()
-        self._writer.close()
+        with _held_back() as mask:
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
+            if self._previous:
+                signal.set_wakeup_fd(self._previous_wakeup)
+            self._reader.close()
+            self._writer.close()
+            # One that comes late is not to end the program while it sums up.
+            mask |= self._blocked
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         self._came.append(_HEEDED[number])
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[set[int]]:
+    """Deliver no signal of ours before the end of this context, whose value is what the thread then blocks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield set()
+        return
+    mask: set[int] = set(signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED))
+    try:
+        yield mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -7,6 +7,7 @@ end in the middle would print a traceback, though nothing is wrong with it: the 
 from __future__ import annotations
 
 import pickle
+import signal
 import sys
 from multiprocessing import spawn
 from types import TracebackType
@@ -26,4 +27,11 @@ def _reads_orders(trace: TracebackType | None) -> bool:
     return trace is not None and main is not None and trace.tb_frame.f_code is main.__code__
 
 
+def ignore_interrupts() -> None:
+    """Ignore SIGINT, which `child` has the forkserver block from its start until here: Ctrl-C reaches it as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 sys.excepthook = report
+ignore_interrupts()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import random
 import signal
 import socket
 import subprocess
@@ -107,6 +108,18 @@ def catches(pid: int, number: signal.Signals) -> bool:
         pytest.skip("what a process catches is read from /proc")
     mask = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
     return bool(int(mask.split()[1], 16) & 1 << (number - 1))
+
+
+def holds_back(pid: int) -> bool:
+    """Whether a process blocks SIGINT, or has begun to answer signals since, or has ended."""
+    status = Path(f"/proc/{pid}/status")
+    if not Path("/proc/self/status").exists():
+        pytest.skip("what a process blocks is read from /proc")
+    try:
+        lines = dict(line.split(":") for line in status.read_text().splitlines() if line.startswith("Sig"))
+    except FileNotFoundError:
+        return True
+    return bool(int(lines["SigBlk"], 16) & 1 << (signal.SIGINT - 1)) or catches(pid, signal.SIGTERM)
 
 
 def test_a_frozen_run_goes_on_as_if_nothing_had_been(
@@ -232,6 +245,24 @@ def test_a_stop_before_the_run_can_hear_it_ends_in_a_sentence(
     assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
     assert len(published(output)) == 3
     assert partials(output) == []
+
+
+@pytest.mark.parametrize("interrupts", [1, 2, 3])
+def test_ctrl_c_at_any_moment_ends_in_one_sentence(interrupts: int, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """From the command's first moment to its last: as a terminal sends it, to all processes of ours."""
+    clip = make_clip(tmp_path / "in" / "a.mp4", seconds=1.0, size="64x48", audio=None)
+    chance = random.Random(interrupts)
+    for number in range(6):
+        process = begin("--input", clip, "--output", tmp_path / f"out{number}", *ONE_AT_A_TIME)
+        until(partial(holds_back, process.pid), "the command to begin")
+        for pause_seconds in (chance.uniform(0, 1) for _ in range(interrupts)):
+            time.sleep(pause_seconds)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+        code, said = ended(process)
+        assert code in (ExitCode.INTERRUPTED, ExitCode.OK), said
+        assert said.count("Interrupted") == (code == ExitCode.INTERRUPTED)
+        assert "Exception" not in said
 
 
 def test_sigterm_leaves_time_to_finish(

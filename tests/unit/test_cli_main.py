@@ -294,6 +294,52 @@ def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: in
     assert json.loads(done.stdout)["exit_code"] == code
 
 
+@pytest.mark.parametrize(
+    "dropping",
+    [
+        "class Dropping:\n    def __del__(self):\n        interrupt()\nDropping()\n",
+        "import weakref\nclass Plain: pass\nplain = Plain()\nto = weakref.ref(plain, lambda _: interrupt())\n"
+        "del plain\n",
+    ],
+)
+def test_a_signal_within_what_drops_exceptions_ends_it_too(dropping: str, tmp_path: Path) -> None:
+    """Python drops what is raised in finalisers and callbacks, such as those of its import locks."""
+    (tmp_path / "click.py").write_text(
+        "import os, signal, time\n"
+        "def interrupt():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(0)\n"
+        f"{dropping}"
+        "time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pyprocessor", "--input", "a", "--output", "b"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "pyprocessor: error: Interrupted; the same command goes on from here.\n"
+
+
+def test_a_signal_after_the_answer_changes_nothing(tmp_path: Path) -> None:
+    """While Python puts itself away no sentence is possible any more, and the exit code is told already."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os, signal\natexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pyprocessor", "--version"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_warnings_of_python_stay_out_of_the_lines(tmp_path: Path) -> None:
     """They are for developers, and no JSON."""
     (tmp_path / "click.py").write_text("import warnings\nwarnings.warn('of no concern')\nraise KeyboardInterrupt\n")
