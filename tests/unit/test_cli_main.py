@@ -298,8 +298,7 @@ def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: in
     "dropping",
     [
         "class Dropping:\n    def __del__(self):\n        interrupt()\nDropping()\n",
-        "import weakref\nclass Plain: pass\nplain = Plain()\nto = weakref.ref(plain, lambda _: interrupt())\n"
-        "del plain\n",
+        "import weakref\nclass Plain: pass\none = Plain()\nto = weakref.ref(one, lambda _: interrupt())\ndel one\n",
     ],
 )
 def test_a_signal_within_what_drops_exceptions_ends_it_too(dropping: str, tmp_path: Path) -> None:
