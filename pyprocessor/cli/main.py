@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -43,6 +44,17 @@ _TOO_FEW_FILES = (
 
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the first word for a command where there is one of that name, else all words for paths (`ctx.args`)."""
+        words = self.make_parser(ctx).parse_args(list(args))[1]
+        if not words or words[0] in _COMMANDS:
+            return super().parse_args(ctx, args)
+        close = get_close_matches(words[0], _COMMANDS, n=1)
+        if close and not os.path.lexists(words[0]):
+            raise click.UsageError(f"There is no command or path {words[0]!r}. Did you mean {close[0]!r}?", ctx)
+        ctx.allow_interspersed_args = True
+        return click.Command.parse_args(self, ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(_COMMANDS)
@@ -82,11 +94,12 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
                 f"put the options of a command after its name."
             )
         return ExitCode.OK
-    if not given:
+    if not given and not ctx.args:
         click.echo(ctx.get_help())
         return ExitCode.OK
     paths = import_module("pyprocessor.cli.paths")
-    if values["input"] and paths.input_exists(paths.absolute(values["input"], "--input")):
+    values["input"], values["output"] = paths.named(values["input"], values["output"], ctx.args)
+    if paths.answers([path for path in values["input"] if path][:1]):
         # There is likely to be something to do: what our processes need is imported beside what is needed here.
         import_module("pyprocessor.engine.child").warm_up()
     run: Callable[[RunOptions, Session], ExitCode] = import_module("pyprocessor.cli.run").run

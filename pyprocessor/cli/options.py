@@ -13,9 +13,12 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What stood on the command line, unchecked beyond its type; None (or empty) is what was not given."""
+    """What stood on the command line, unchecked beyond its type; None (or empty) is what was not given.
 
-    input: str | None = None
+    `input` and `output` are also what was named without an option (see `paths.named`).
+    """
+
+    input: tuple[str, ...] = ()
     output: str | None = None
     batch_mode: str | None = None
     batch_size: str | None = None
@@ -60,7 +63,7 @@ class RunOptions:
 
 
 _OPTIONS = (
-    click.option("--input", metavar="PATH", help="Video file, or folder of videos, to read."),
+    click.option("--input", metavar="PATH", multiple=True, help="Video file, or folder of videos, to read."),
     click.option("--output", metavar="DIR", help="Folder to write; it mirrors the input's tree."),
     click.option(
         "--profile", metavar="NAME|FILE", help="What to make: a built-in profile or a file.  [default: default]"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import shlex
 import signal
 import stat
 import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from pyprocessor.errors import InputSilent, OutputUnwritable, UsageError
 from pyprocessor.journal.database import FILE_NAME
@@ -33,6 +37,58 @@ def absolute(given: str, option: str) -> bytes:
         raise UsageError(f"{option} is relative, but the current folder no longer exists; give a full path.") from None
 
 
+def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """The inputs and the output, where `words` were named without an option: inputs, and the output as the last of them
+    unless --output names it. Raises `UsageError` where it cannot be told which of the two a single word is."""
+    if output is None and words:
+        if not inputs and len(words) == 1:
+            word = shlex.quote(display(os.fsencode(words[0])))
+            raise UsageError(
+                f"Only one path is named, {word}, but it takes two: what to read and, last, the folder to write to "
+                f"(pyprocessor {word} FOLDER)."
+            )
+        *words, output = words
+    return (*inputs, *words), output
+
+
+def gather(given: Sequence[str], output: bytes, extension: str) -> tuple[list[bytes], list[str]]:
+    """The inputs of a run, and what is to be told of them.
+
+    One that is named twice is read once. The output folder, which a pattern of the shell may match from the second run
+    on, is left out beside others. Raises `UsageError` where one cannot be read, lies in another, or in the output.
+    """
+    _answer(absolute(path, "--input") for path in given)
+    paths = [readable_input(path) for path in given]
+    notices: list[str] = []
+    real_output = os.path.realpath(output)
+    if len(set(paths)) > 1 and real_output in paths:
+        paths = [path for path in paths if path != real_output]
+        notices.append(f"{display(output)} is the output folder, and left out as an input.")
+    gathered = list(dict.fromkeys(paths))
+    notices += [f"The input {display(path)} is named more than once, and read once." for path in _repeated(paths)]
+    _refuse_nested(gathered)
+    for path in gathered:
+        keep_apart(path, output, extension)
+    return gathered, notices
+
+
+def _repeated(paths: Sequence[bytes]) -> list[bytes]:
+    return [path for path, times in Counter(paths).items() if times > 1]
+
+
+def _refuse_nested(paths: Sequence[bytes]) -> None:
+    known = set(paths)
+    for path in paths:
+        above = os.path.dirname(path)
+        while above not in known and above != os.path.dirname(above):
+            above = os.path.dirname(above)
+        if above in known and above != path:
+            raise UsageError(
+                f"The input {display(path)} lies in the input {display(above)}, which is read with all that is in it; "
+                "leave one of them out."
+            )
+
+
 def readable_input(given: str) -> bytes:
     """The input, known to exist and to be a file or a folder that can be listed; raises `UsageError`.
 
@@ -40,7 +96,6 @@ def readable_input(given: str) -> bytes:
     the folder that a file lies in.
     """
     path = absolute(given, "--input")
-    input_exists(path)
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -52,7 +107,7 @@ def readable_input(given: str) -> bytes:
         else:
             raise UsageError(f"The input {display(path)} is neither a file nor a folder.")
     except FileNotFoundError:
-        raise UsageError(f"The input {display(path)} does not exist; check --input.") from None
+        raise UsageError(f"The input {display(path)} does not exist; check its path.") from None
     except OSError as error:
         raise UsageError(f"The input {display(path)} cannot be read: {error.strerror}.") from None
     if stat.S_ISDIR(mode):
@@ -66,7 +121,7 @@ def output_folder(given: str) -> bytes:
     Raises `OutputUnwritable` where something else has its name or it cannot be looked at.
     """
     path = absolute(given, "--output")
-    if _exists(path) is None:
+    if _silent([path]) is not None:
         raise OutputUnwritable(f"The output {display(path)} {_SILENT}")
     try:
         mode = os.stat(path).st_mode
@@ -78,7 +133,8 @@ def output_folder(given: str) -> bytes:
         raise OutputUnwritable(f"The output folder {display(path)} cannot be used: {error.strerror}.") from None
     if not stat.S_ISDIR(mode):
         raise OutputUnwritable(
-            f"The output {display(path)} is not a folder; --output takes a folder, made where there is none."
+            f"The output {display(path)} is not a folder; --output, or the last path, names a folder, made where "
+            "there is none."
         )
     return path
 
@@ -89,27 +145,33 @@ def output_of_a_run(given: str) -> bytes:
     What a folder is may be known from before its server fell silent; opening a file asks the server.
     """
     path = output_folder(given)
-    if _exists(os.path.join(state_folder(path).path, FILE_NAME)) is None:
+    if _silent([os.path.join(state_folder(path).path, FILE_NAME)]) is not None:
         raise OutputUnwritable(f"The output {display(path)} {_SILENT}")
     return path
 
 
-def input_exists(path: bytes) -> bool:
-    """Whether there is an input; raises `InputSilent` where its file system does not answer."""
-    found = _exists(path)
-    if found is None:
-        raise InputSilent(f"The input {display(path)} {_SILENT}")
-    return found
+def answers(given: Sequence[str]) -> bool:
+    """Whether there are inputs and all of them exist; raises `InputSilent` where one does not answer."""
+    paths = [absolute(path, "--input") for path in given]
+    _answer(paths)
+    return bool(paths) and all(map(os.path.exists, paths))
 
 
-def _exists(path: bytes) -> bool | None:
-    """Whether something is there that can be opened; None where the file system does not answer at all.
+def _answer(paths: Iterable[bytes]) -> None:
+    """Return once it is known that the file systems of these inputs answer; raises `InputSilent` where one does not."""
+    silent = _silent(list(paths))
+    if silent is not None:
+        raise InputSilent(f"The input {display(silent)} {_SILENT}")
+
+
+def _silent(paths: Sequence[bytes]) -> bytes | None:
+    """The first path whose file system does not answer when it is asked for what is there, if anything.
 
     It is asked by a process made for that, because whoever asks a dead one waits for ever, and not even SIGKILL ends
     that. Where there is no fork, the caller's own question has to do.
     """
     if not hasattr(os, "fork"):
-        return os.path.exists(path)
+        return None
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         # Other threads do not matter to a child that only asks the kernel and ends.
@@ -121,23 +183,26 @@ def _exists(path: bytes) -> bool | None:
         try:
             os.closerange(0, 3)  # whoever reads what we print is not to wait for this one
             os.close(reading)
-            os.stat(path)
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
-            os.write(writing, b"!")
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+                os.write(writing, b"!")
         finally:
             os._exit(0)
     os.close(writing)
+    answered, ended = 0, False
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        answered = bool(select.select([reading], [], [], ANSWER_SECONDS)[0])
-        found = answered and os.read(reading, 1) == b"!"
+        while not ended and select.select([reading], [], [], ANSWER_SECONDS)[0]:
+            said = os.read(reading, 65536)
+            answered, ended = answered + len(said), not said
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)
-    if not answered:
-        return None
+    if not ended:
+        return paths[min(answered, len(paths) - 1)]
     os.waitpid(child, 0)
-    return found
+    return None
 
 
 def keep_apart(source: bytes, output: bytes, extension: str) -> None:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from pyprocessor import profiles
 from pyprocessor.cli.joblogs import job_logs
 from pyprocessor.cli.options import RunOptions
-from pyprocessor.cli.paths import keep_apart, output_folder, readable_input
+from pyprocessor.cli.paths import gather, output_folder
 from pyprocessor.cli.session import Session, StandardOutput, print_result
+from pyprocessor.engine.inputs import inputs_of
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
@@ -58,10 +59,10 @@ def run(options: RunOptions, session: Session) -> ExitCode:
         overrides=overrides(options),
         allow_unsafe=options.allow_unsafe_args,
     )
-    request = _request(options, loaded, os.environ)
+    request, told = _request(options, loaded, os.environ)
     screen = _screen(options, session, loaded.profile.monitoring.progress_interval_seconds)
     with closing(screen):
-        for notice in loaded.notices:
+        for notice in (*loaded.notices, *told):
             screen.notice("warning", notice)
         if options.plan:
             planned = _plan(request, screen)
@@ -148,24 +149,30 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
             with StandardOutput() as stream:
                 summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)
         else:
-            print_result(summary.text(summed, width=_width(), looked_in=request.input, verbose=verbose))
+            print_result(summary.text(summed, width=_width(), looked_in=request.input_named, verbose=verbose))
 
 
-def _request(options: RunOptions, loaded: profiles.LoadedProfile, variables: Mapping[str, str]) -> RunRequest:
-    named_input, named_output = options.input or loaded.input, options.output or loaded.output
-    if options.input == "" or named_input is None:
+def _request(
+    options: RunOptions, loaded: profiles.LoadedProfile, variables: Mapping[str, str]
+) -> tuple[RunRequest, list[str]]:
+    """The request, and what is to be told of its inputs."""
+    named, named_output = options.input or (loaded.input,), options.output or loaded.output
+    given = [path for path in named if path]
+    if len(given) < len(named):
         raise UsageError("No input is named; give --input PATH, a video file or a folder of videos.")
     if options.output == "" or named_output is None:
         raise UsageError("No output is named; give --output DIR, the folder to write.")
-    source, output = readable_input(named_input), output_folder(named_output)
-    keep_apart(source, output, loaded.profile.extension)
-    if options.watch and not os.path.isdir(source):
-        raise UsageError(f"--watch watches a folder, and the input {display(source)} is a file; name its folder.")
+    output = output_folder(named_output)
+    paths, told = gather(given, output, loaded.profile.extension)
+    if options.watch and len(paths) > 1:
+        raise UsageError(f"--watch watches one folder, and {len(paths)} inputs are named; start a run for each.")
+    if options.watch and not os.path.isdir(paths[0]):
+        raise UsageError(f"--watch watches a folder, and the input {display(paths[0])} is a file; name its folder.")
     found = tool.find(variables)
     tool.require(found, loaded.profile)
     trial.require_working(found, loaded.profile)
-    return RunRequest(
-        input=source,
+    request = RunRequest(
+        inputs=inputs_of(paths),
         output=output,
         profile=_settling(loaded.profile) if options.watch and options.min_age is None else loaded.profile,
         tool_path=found.path,
@@ -174,8 +181,8 @@ def _request(options: RunOptions, loaded: profiles.LoadedProfile, variables: Map
         retry_failed=options.retry_failed,
         overwrite=options.overwrite,
         watch=options.watch,
-        input_device=os.stat(source).st_dev,
     )
+    return request, told
 
 
 def _settling(profile: Profile) -> Profile:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 
-from pyprocessor.models import Source, display
+from pyprocessor.models import InputFolder, display
 
 _UNREACHABLE = frozenset(
     {
@@ -30,14 +31,17 @@ _UNREACHABLE = frozenset(
 """What no damage to a disk is answered by."""
 
 
-def absent(source: Source, device: int | None) -> str | None:
-    """Why nothing can be had from where this source lies, as a sentence; None where what is wrong is its own.
+def absent(path: bytes, folders: Sequence[InputFolder]) -> str | None:
+    """Why nothing can be had from where this file lies, as a sentence; None where what is wrong is its own.
 
-    An input that has become empty, and is on another file system than before (`device`, where that is known), is what
-    is left of a folder once the share on it is unmounted. One folder below it that is gone or cannot be read concerns
-    the files in it alone.
+    `folders` are those of the run's inputs. One that has become empty, and is on another file system than before, is
+    what is left of a folder once the share on it is unmounted. One folder below it that is gone or cannot be read
+    concerns the files in it alone.
     """
-    root, folder = root_of(source), os.path.dirname(source.path)
+    folder = os.path.dirname(path)
+    holding = (held for held in folders if path.startswith(os.path.join(held.path, b"")))
+    innermost = max(holding, key=lambda held: len(held.path), default=InputFolder(folder))
+    root, device = innermost.path, innermost.device
     try:
         with os.scandir(root) as entries:
             emptied = next(entries, None) is None and device not in (None, os.stat(root).st_dev)
@@ -55,8 +59,3 @@ def absent(source: Source, device: int | None) -> str | None:
         if error.errno in _UNREACHABLE:
             return f"The folder {display(folder)} of the input cannot be reached any more: {error.strerror}."
     return None
-
-
-def root_of(source: Source) -> bytes:
-    """The folder that the source's relative path begins in."""
-    return source.path.removesuffix(source.relative).rstrip(b"/") or b"/"

@@ -105,7 +105,7 @@ class Attempt:
             os.path.join(setup.output_root, item.output),
             seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
             replace=may_replace,
-            bounds=Bounds(setup.output_root, item.source),
+            bounds=Bounds(setup.output_root, item.source, setup.folders),
         )
         return replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
 

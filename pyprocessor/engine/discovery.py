@@ -84,12 +84,11 @@ class Discovery:
         self._judge = Judge(request, task, costs, memory)
         self._context = context
         self._setup = ScoutSetup(
-            root=request.input,
+            inputs=request.inputs,
             output_root=request.output,
             profile=request.profile,
             ages_from_ns=time.time_ns(),
             lists=lists,
-            input_device=request.input_device,
         )
         self.files = 0
         self.listed = not lists
@@ -269,7 +268,7 @@ class Discovery:
             yield from self._charge(asking, what)
         elif what != "died":
             yield Trouble(
-                f"Listing {display(self._request.input)} {what} without an answer; is it on a network that is down? "
+                f"Listing {self._request.input_named} {what} without an answer; is it on a network that is down? "
                 "The files known up to now are done; run the same command again for the rest."
             )
             self.listed = True

@@ -302,7 +302,7 @@ class Dispatch:
             nice=throttling.nice,
             io_idle=throttling.io_idle,
             journal_log=os.path.join(self._folder.path, LOG_NAME),
-            input_device=self._request.input_device,
+            folders=self._request.folders,
         )
         process = BatchProcess(self._context, setup, batch, active)
         self.processes.append(process)

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyprocessor.engine.course import Order
@@ -94,14 +94,14 @@ def file_call(settings: HookSettings, source: bytes, output: bytes, outcome: Out
 
 def end_call(
     settings: HookSettings,
-    source: bytes,
+    inputs: Sequence[bytes],
     output: bytes,
     exit_code: int,
     counts: Mapping[str, int],
     *,
     spent_seconds: float,
 ) -> Call | None:
-    """The call that the end of a run asks for, if any; `source` and `output` are the folders of the run.
+    """The call that the end of a run asks for, if any; `inputs` and `output` are the paths of the run.
 
     `spent_seconds` is how long `finish` has already held that end.
     """
@@ -109,7 +109,7 @@ def end_call(
         return None
     outcome = "succeeded" if exit_code == 0 else "failed"
     variables = (
-        ("SOURCE", source),
+        ("SOURCE", b"\n".join(inputs)),
         ("OUTPUT", output),
         ("OUTCOME", outcome.encode()),
         ("EXIT_CODE", str(exit_code).encode()),

@@ -53,6 +53,7 @@ class Judge:
         self._task = task
         self._costs = costs
         self._memory = memory
+        self._paths = {given.name: given.path for given in request.inputs}
 
     def retry_no_more(self) -> None:
         """From here on, files that failed are tried again only when they change."""
@@ -66,7 +67,7 @@ class Judge:
 
     def passed_over(self, passed: PassedOver) -> Finding:
         """What the listing did not take for work."""
-        source = passed.source or Source(os.path.join(self._request.input, passed.relative), passed.relative, 0, 0)
+        source = passed.source or Source(self._path_of(passed.relative), passed.relative, 0, 0)
         row = self.row(source)
         outcome = Outcome(OutcomeKind.SKIPPED, f"{display(passed.relative)} {passed.reason}.")
         if passed.failure is not None:
@@ -175,6 +176,14 @@ class Judge:
         return Todo(replace(job, media=media, cost=cost), features, fresh, found.made)
 
     # ------------------------------------------------------------ its job
+
+    def _path_of(self, relative: bytes) -> bytes:
+        """The path of what the scanner calls `relative`."""
+        name = relative
+        while name and name not in self._paths:
+            name = os.path.dirname(name)
+        below = relative[len(name) :].lstrip(b"/")
+        return os.path.join(self._paths[name], below) if below else self._paths[name]
 
     def _unchanged(self, row: JobRow, source: Source) -> bool:
         """Whether neither the source nor the profile has changed since the job was planned."""

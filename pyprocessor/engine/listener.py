@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from pyprocessor.models import Outcome, Profile, RunSnapshot
+from pyprocessor.models import Input, InputFolder, Outcome, Profile, RunSnapshot, display
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run. `input` (a file or a folder) and `output` (a folder) are absolute; `arguments` is for the journal.
+    """One run. `inputs` come from `inputs.inputs_of`; `output` (a folder) is absolute; `arguments` is for the journal.
 
     `limit` bounds how many files are taken up; `retry_failed` starts failed ones over; `overwrite` allows taking the
     place of files in the output folder that no run of ours made. `watch` goes on when all is done, with what comes into
-    the input folder from then on. `input_device` is the number of the file system that the input is on, where it is
-    known: a folder that is empty on another is taken for one that something is not mounted on.
+    the input folder from then on, which is then the only one.
     """
 
-    input: bytes
+    inputs: tuple[Input, ...]
     output: bytes
     profile: Profile
     tool_path: str
@@ -27,7 +26,17 @@ class RunRequest:
     retry_failed: bool = False
     overwrite: bool = False
     watch: bool = False
-    input_device: int | None = None
+
+    @property
+    def folders(self) -> tuple[InputFolder, ...]:
+        """The folders that the inputs are or lie in, each once."""
+        return tuple(dict.fromkeys(given.folder for given in self.inputs))
+
+    @property
+    def input_named(self) -> str:
+        """The inputs for a sentence."""
+        first, *others = (display(given.path) for given in self.inputs)
+        return f"{first} and {len(others)} more" if others else first
 
 
 class Listener(Protocol):

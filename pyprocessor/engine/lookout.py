@@ -61,7 +61,7 @@ class _Lookout:
     def __init__(self, connection: Connection, setup: LookoutSetup) -> None:
         self._connection = connection
         self._setup = setup
-        self._wakeups = Wakeups(setup.root, setup.output_root)
+        self._wakeups = Wakeups(setup.input.path, setup.output_root)
         self._sightings: dict[bytes, Sighting] = {}
         self._stills: Stills = {}
         self._first = True
@@ -102,7 +102,9 @@ class _Lookout:
         profile = self._setup.profile
         if not self._first:
             profile = replace(profile, scan=replace(profile.scan, min_age_seconds=0.0))
-        plan = ScanPlan(self._setup.root, self._setup.output_root, profile, time.time_ns(), opens_unknown=self._first)
+        plan = ScanPlan(
+            (self._setup.input,), self._setup.output_root, profile, time.time_ns(), opens_unknown=self._first
+        )
         seen: dict[bytes, Sighting] = {}
         news: list[Candidate | PassedOver] = []
         remarks: list[Remark] = []
@@ -135,7 +137,7 @@ class _Lookout:
 
     def _absent(self) -> str | None:
         """Why the folder is not what is to be watched; listens to it otherwise."""
-        root = self._setup.root
+        root = self._setup.input.path
         try:
             status = os.stat(root)
             with os.scandir(root) as entries:

@@ -167,7 +167,8 @@ class Run:
         """Settle what earlier runs left, which may take long, or hang, as any turn may."""
         for level, text in self._to_tell:
             self._ledger.notice(level, text)
-        for note in recover(self._journal, self._folder, self._request.output, behind=self._behind):
+        request = self._request
+        for note in recover(self._journal, self._folder, request.output, behind=self._behind, folders=request.folders):
             self._ledger.notice(note.level, note.text)
         if not self._request.retry_failed:  # which starts them over
             for sentence in set_aside(self._journal, self._request.profile.errors.max_killed_runs):
@@ -239,7 +240,7 @@ class Run:
         request, hooks = self._request, self._ledger.hooks
         return end_call(
             hooks.settings,
-            request.input,
+            [given.path for given in request.inputs],
             request.output,
             self._ended_as,
             counts,
@@ -546,7 +547,7 @@ class Run:
             return
         self._tell(now)
         self._note(self._calibration.keep())
-        tally, named = self._tally, display(self._request.input)
+        tally, named = self._tally, self._request.input_named
         settled = (tally.done, tally.failed)
         if not self._dispatch.waiting and settled != self._told_at:
             self._told_at = settled

@@ -11,7 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity, Profile, Source, Usage
+from pyprocessor.models import (
+    Input,
+    InputFolder,
+    MediaInfo,
+    Outcome,
+    OutputFacts,
+    ProcessIdentity,
+    Profile,
+    Source,
+    Usage,
+)
 
 # ---------------------------------------------------------------- engine to batch process
 
@@ -21,8 +31,8 @@ class WorkerSetup:
     """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once.
 
     `journal_log` is the file that holds the intent to publish, committed when that is granted; where there is none,
-    commits are on the disk by themselves. `input_device` is the file system that the input was on. `nice` is
-    added to its niceness; `io_idle` has its disk access served when nobody else wants the disk.
+    commits are on the disk by themselves. `folders` are those of the run's inputs. `nice` is added
+    to its niceness; `io_idle` has its disk access served when nobody else wants the disk.
     """
 
     run_id: int
@@ -37,7 +47,7 @@ class WorkerSetup:
     nice: int = 0
     io_idle: bool = False
     journal_log: bytes = b""
-    input_device: int | None = None
+    folders: tuple[InputFolder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,27 +208,26 @@ class Closed:
 class ScoutSetup:
     """What the scout is started with.
 
-    `root` is the input folder or file; `resume_after` is the relative path after which to go on, when a scout that died
+    `resume_after` is the relative path after which to go on, when a scout that died
     is replaced. `ages_from_ns` is the wall clock that `min_age` is measured from. One that does not list only inspects.
     """
 
-    root: bytes
+    inputs: tuple[Input, ...]
     output_root: bytes
     profile: Profile
     ages_from_ns: int
     resume_after: bytes | None = None
     lists: bool = True
-    input_device: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LookoutSetup:
-    """What the lookout is started with. `root` is the input folder.
+    """What the lookout is started with. `input` is a folder.
 
     A file that comes later is told of once it was seen unchanged for `min_age_seconds`.
     """
 
-    root: bytes
+    input: Input
     output_root: bytes
     profile: Profile
     min_age_seconds: float

@@ -19,7 +19,7 @@ from pyprocessor.engine.system import is_alive, kill_group, wait_gone
 from pyprocessor.errors import FailureKind, OutputBusy, PublishError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow, Made
-from pyprocessor.models import JobState, Outcome, OutcomeKind, ProcessIdentity, display
+from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, ProcessIdentity, display
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
@@ -49,7 +49,9 @@ def begin_run(journal: Journal, folder: StateFolder, arguments: str, engine: Pro
     return journal.begin_run(arguments, engine, after=max(known, told)), behind
 
 
-def recover(journal: Journal, folder: StateFolder, output_root: bytes, *, behind: bool) -> list[Note]:
+def recover(
+    journal: Journal, folder: StateFolder, output_root: bytes, *, behind: bool, folders: tuple[InputFolder, ...] = ()
+) -> list[Note]:
     """Bring the journal and the disk to rest; returns what was found. `behind` is what `begin_run` said.
 
     Call `refuse_if_busy` before.
@@ -63,7 +65,9 @@ def recover(journal: Journal, folder: StateFolder, output_root: bytes, *, behind
         wait_gone(worker, max(0.0, until - time.monotonic()))
     with journal.transaction():
         journal.abandon_open()
-        notes.extend(Note(_settle(journal, folder, output_root, row)) for row in list(journal.publishing_jobs()))
+        notes.extend(
+            Note(_settle(journal, folder, output_root, row, folders)) for row in list(journal.publishing_jobs())
+        )
     try:
         removed = sweep_partials(folder.partials)
     except PublishError as error:
@@ -187,7 +191,9 @@ def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
     return any(facts is not None and lies == (facts.size_bytes, facts.mtime_ns) for facts in known)
 
 
-def _settle(journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow) -> str:
+def _settle(
+    journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow, folders: tuple[InputFolder, ...]
+) -> str:
     granted = row.granted
     attempt_id = row.attempt_id
     assert granted is not None
@@ -202,7 +208,7 @@ def _settle(journal: Journal, folder: StateFolder, output_root: bytes, row: JobR
                 final,
                 seal=OutputSeal(granted.size_bytes, granted.mtime_ns),
                 replace=may_replace(journal, output_root, row),
-                bounds=Bounds(output_root, row.source),
+                bounds=Bounds(output_root, row.source, folders),
             )
         except PublishError as error:
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)

@@ -10,15 +10,16 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from pyprocessor.engine.file_names import PICTURE_EXTENSIONS, extension, extensions_of, is_passed_over
 from pyprocessor.engine.messages import Candidate, PassedOver, Remark
 from pyprocessor.engine.unknown_files import UnknownFiles
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.inspect.animation import is_still
-from pyprocessor.models import Profile, ScanSettings, Source, display
+from pyprocessor.models import Input, Profile, ScanSettings, Source, display
 from pyprocessor.plan.matching import Expression, TookTooLong
 from pyprocessor.plan.naming import NamePatterns, NamePlan, output_names
 from pyprocessor.publish.bounds import among_sources
@@ -37,9 +38,9 @@ _PathKey = tuple[tuple[int, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
-    """What to walk. `root` is absolute; `output_root` is never entered; `ages_from_ns` is wall clock time."""
+    """What to walk, in this order. `output_root` is never entered; `ages_from_ns` is wall clock time."""
 
-    root: bytes
+    inputs: tuple[Input, ...]
     output_root: bytes
     profile: Profile
     ages_from_ns: int
@@ -67,11 +68,7 @@ def walk(
     `alive` is called now and then while slow expressions hold it up. `stills` keeps from one walk to the next which
     pictures move.
     """
-    if stat.S_ISDIR(os.stat(plan.root).st_mode):
-        yield from _Walk(plan, alive, stills).run()
-    else:
-        name = os.path.basename(plan.root)
-        yield from _Walk(plan, alive, stills).files(os.path.dirname(plan.root), b"", [name], by_name=True)
+    yield from _Walk(plan, alive, stills).run()
 
 
 class _Walk:
@@ -79,6 +76,9 @@ class _Walk:
         self._plan = plan
         self._stills = stills
         self._unknown = UnknownFiles()
+        self._inputs = tuple(given.path if given.is_file else os.path.join(given.path, b"") for given in plan.inputs)
+        self._own = b""
+        """What is before the path below the input that is being walked in a relative path."""
         self._extensions = extensions_of(plan.profile)
         self._names = NamePatterns(plan.profile.naming, alive)
         self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.settings.include]
@@ -90,14 +90,29 @@ class _Walk:
         # A folder met twice (a loop of links, or two links to one place) is walked once.
         self._visited: set[tuple[int, int]] = set()
         output = _identity(plan.output_root)
-        if output is not None and output != _identity(plan.root):
+        if output is not None and output not in [_identity(given.path) for given in plan.inputs]:
             self._visited.add(output)
 
     def run(self) -> Iterator[Candidate | PassedOver | Remark | None]:
+        for (prefix, are_files), inputs in groupby(self._plan.inputs, key=_settled_together):
+            if are_files:
+                self._own = prefix
+                paths = {os.path.basename(given.path): given.path for given in inputs}
+                yield from self._files(prefix, paths, by_name=True)
+            else:
+                for given in inputs:
+                    self._own = prefix
+                    yield from self._folder(given.path, prefix)
+        if self._resume_after is None:  # else an earlier walk has seen a part of it
+            yield from self._remarks()
+
+    def _folder(self, root: bytes, own: bytes) -> Iterator[Candidate | PassedOver | None]:
+        """A folder and all that is below it; `own` is empty or what is before the path below the folder."""
         pending = [b""]
         while pending:
-            relative = pending.pop()
-            path = os.path.join(self._plan.root, relative) if relative else self._plan.root
+            below = pending.pop()
+            path = os.path.join(root, below) if below else root
+            relative = own + below if below else own.rstrip(b"/")
             try:
                 status = os.stat(path)
                 if (status.st_dev, status.st_ino) in self._visited:
@@ -108,13 +123,12 @@ class _Walk:
                 yield PassedOver(relative or b".", f"cannot be listed: {_why(error)}", FailureKind.PERMISSION)
                 continue
             prefix = relative + b"/" if relative else b""
-            yield from self.files(path, prefix, self._sources(prefix, files))
+            names = self._sources(prefix, files)
+            yield from self._files(prefix, {name: os.path.join(path, name) for name in names})
             for name in unknown:
                 if not self._excludes(prefix + name) and self._unknown.look(os.path.join(path, name), prefix + name):
                     yield None
-            pending.extend(prefix + name for name in reversed(folders))
-        if self._resume_after is None:  # else an earlier walk has seen a part of it
-            yield from self._remarks()
+            pending.extend(os.path.join(below, name) for name in reversed(folders))
 
     def _remarks(self) -> Iterator[Remark]:
         if self._left_out:
@@ -131,7 +145,7 @@ class _Walk:
 
     def _excludes(self, relative: bytes) -> bool:
         try:
-            return _matching(self._exclude, relative)
+            return _matching(self._exclude, relative.removeprefix(self._own))
         except TookTooLong:
             return True
 
@@ -144,10 +158,9 @@ class _Walk:
 
     def _remember_made(self, path: bytes, relative: bytes) -> None:
         """Take note of what the receipts in an output folder tell. What was made of other inputs may be a source."""
-        inside = os.path.join(self._plan.root, b"")
         try:
             for receipt in read_receipts(state_folder(path).receipts):
-                if receipt.source.path.startswith(inside):
+                if receipt.source.path.startswith(self._inputs):
                     self._made.add(os.path.join(relative, receipt.output))
         except PublishError:
             return
@@ -178,20 +191,21 @@ class _Walk:
                     unknown.append(entry.name)
         return sorted(files), sorted(folders), sorted(unknown)
 
-    def files(
-        self, folder: bytes, prefix: bytes, names: list[bytes], *, by_name: bool = False
+    def _files(
+        self, prefix: bytes, paths: Mapping[bytes, bytes], *, by_name: bool = False
     ) -> Iterator[Candidate | PassedOver | None]:
-        """The files of one folder. Output names are settled over all of them, before any filter that may change.
+        """The files, by name, whose outputs go into one folder. Output names are settled over all of them, before any
+        filter that may change.
 
         Those of other files do not depend on pictures, of which it is not known yet whether they move. Stills are
         passed over without a word, unless the user named the file (`by_name`).
         """
         suffix = self._plan.profile.extension
-        films = [name for name in names if extension(name) not in PICTURE_EXTENSIONS]
+        films = [name for name in paths if extension(name) not in PICTURE_EXTENSIONS]
         naming = output_names(films, suffix, self._names)
-        with_pictures = output_names(names, suffix, self._names) if len(films) < len(names) else naming
-        for name in names:
-            relative, path = prefix + name, os.path.join(folder, name)
+        with_pictures = output_names(list(paths), suffix, self._names) if len(films) < len(paths) else naming
+        for name, path in paths.items():
+            relative = prefix + name
             if self._resume_after is not None and order_key(relative) <= self._resume_after:
                 continue
             is_picture = extension(name) in PICTURE_EXTENSIONS
@@ -223,8 +237,9 @@ class _Walk:
 
     def _look(self, path: bytes, relative: bytes, output: bytes) -> Candidate | PassedOver | None:
         try:
-            included = _matching(self._include, relative) or not self._include
-            if _matching(self._exclude, relative) or not included:
+            below = relative.removeprefix(self._own)
+            included = _matching(self._include, below) or not self._include
+            if _matching(self._exclude, below) or not included:
                 return None
         except TookTooLong as error:
             return PassedOver(relative, str(error), FailureKind.UNSUPPORTED)
@@ -254,9 +269,15 @@ class _Walk:
     def _stray(self, folder: bytes, sources: bytes) -> str | None:
         """Why the output may not go into its folder; looked at once a folder."""
         if folder not in self._strays:
-            root = self._plan.root if sources.startswith(self._plan.root) else sources
-            self._strays[folder] = among_sources(folder, sources, output_root=self._plan.output_root, input_root=root)
+            inputs = dict.fromkeys(given.folder.path for given in self._plan.inputs)
+            self._strays[folder] = among_sources(folder, sources, output_root=self._plan.output_root, inputs=inputs)
         return self._strays[folder]
+
+
+def _settled_together(given: Input) -> tuple[bytes, bool]:
+    """What is before the paths below an input, and whether it is one of the files whose outputs go into one folder."""
+    name = os.path.dirname(given.name) if given.is_file else given.name
+    return (name + b"/" if name else b""), given.is_file
 
 
 def age_seconds(status: os.stat_result, now_ns: int) -> float:

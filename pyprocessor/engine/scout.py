@@ -54,14 +54,13 @@ def scout_main(connection: Connection, setup: ScoutSetup) -> None:
 class _Scout:
     def __init__(self, connection: Connection, setup: ScoutSetup) -> None:
         self._connection = connection
-        self._root = setup.root
-        self._input_device = setup.input_device
+        self._folders = tuple(dict.fromkeys(given.folder for given in setup.inputs))
         self._limits = setup.profile.input_limits
         self._wanted: deque[Source | Compare] = deque()
         self._entries: Iterator[Candidate | PassedOver | Remark | None] | None = None
         if setup.lists:
             self._entries = walk(
-                ScanPlan(setup.root, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after),
+                ScanPlan(setup.inputs, setup.output_root, setup.profile, setup.ages_from_ns, setup.resume_after),
                 self._alive,
             )
         self._spoke = time.monotonic()
@@ -100,7 +99,8 @@ class _Scout:
                 ended = False
                 break
         if any(isinstance(entry, PassedOver) and entry.failure is FailureKind.PERMISSION for entry in chunk):
-            self._tell_of_absence(Source(os.path.join(self._root, b"."), b".", 0, 0))
+            for folder in self._folders:
+                self._tell_of_absence(os.path.join(folder.path, b"."))
         if chunk:
             self._connection.send(
                 Found(
@@ -140,14 +140,14 @@ class _Scout:
             answer = Inspected(source, media)
         except InspectError as error:
             answer = Inspected(source, None, error.kind, str(error))
-            self._tell_of_absence(source)
+            self._tell_of_absence(source.path)
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
             answer = Inspected(source, None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
         self._connection.send(answer)
 
-    def _tell_of_absence(self, source: Source) -> None:
+    def _tell_of_absence(self, path: bytes) -> None:
         """Say first that it is the input that is gone, if so: what follows is of no account then."""
-        why = absent(source, self._input_device)
+        why = absent(path, self._folders)
         if why is not None:
             self._connection.send(InputAway(why))
 

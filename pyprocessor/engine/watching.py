@@ -20,7 +20,7 @@ from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.lookout import lookout_main
 from pyprocessor.engine.messages import Found, Looked, LookoutSetup, Reappeared, Remark, Vanished
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, OutcomeKind, display
+from pyprocessor.models import JobState, OutcomeKind
 from pyprocessor.tasks.base import Task
 
 SILENCE_SECONDS = 60.0
@@ -54,10 +54,10 @@ class Watching:
         self._journal = journal
         self._context = context
         self._tell = tell
-        self._name = display(request.input)
+        self._name = request.input_named
         self._discovery = Discovery(request, task, costs, journal, context, now, lists=False, in_hand=in_hand)
         self._setup = LookoutSetup(
-            root=request.input,
+            input=request.inputs[0],
             output_root=request.output,
             profile=request.profile,
             min_age_seconds=request.profile.scan.min_age_seconds,

@@ -371,7 +371,7 @@ class _Worker:
 
     def _input_is_away(self, attempt: Attempt) -> bool:
         """Whether what an attempt met is no doing of its source; it has then ended as interrupted."""
-        why = absent(attempt.item.source, self._setup.input_device)
+        why = absent(attempt.item.source.path, self._setup.folders)
         if why is None:
             return False
         self._connection.send(InputAway(why))

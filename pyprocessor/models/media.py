@@ -23,8 +23,33 @@ def display(path: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class InputFolder:
+    """A folder that sources lie in. `device` is the number of its file system, where that is known."""
+
+    path: bytes
+    device: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file or folder that a run reads. `path` is absolute.
+
+    `name` is what its files' relative paths begin with: the end of `path`, or nothing for a folder that is the only
+    input. `folder` is the folder itself, or the one that the file lies in.
+    """
+
+    path: bytes
+    name: bytes
+    folder: InputFolder
+
+    @property
+    def is_file(self) -> bool:
+        return self.folder.path != self.path
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A file found by the scanner. `path` is absolute; `relative` is below the input root (a file: its bare name)."""
+    """A file found by the scanner. `path` is absolute, and ends in `relative`: its input's name, its path below it."""
 
     path: bytes
     relative: bytes
@@ -33,7 +58,7 @@ class Source:
 
     @property
     def root(self) -> bytes:
-        """The input root: what `relative` is below."""
+        """What `relative` is below: the only input, or a folder above one of several."""
         above = self.path.removesuffix(self.relative)
         return (above if above != self.path else os.path.dirname(self.path)).rstrip(b"/") or b"/"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, PublishError
-from pyprocessor.models import Source, display
+from pyprocessor.models import InputFolder, Source, display
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,16 @@ class Bounds:
 
     output_root: bytes
     source: Source
+    folders: tuple[InputFolder, ...] = ()
+    """Those of the run's inputs; the source may be an earlier run's, with other inputs."""
 
     def check(self, final: bytes) -> None:
         """Raises PublishError where `final` is the source itself, or lies among the sources."""
         folder, sources = os.path.dirname(final), os.path.dirname(self.source.path)
-        stray = among_sources(folder, sources, output_root=self.output_root, input_root=self.source.root)
+        inputs = [held.path for held in self.folders]
+        if not any(_within(self.source.path, held) for held in inputs):
+            inputs.append(self.source.root)
+        stray = among_sources(folder, sources, output_root=self.output_root, inputs=inputs)
         if stray is not None:
             raise PublishError(FailureKind.PERMISSION, f"{display(final)} was not given its name: {stray}.")
         if _same(final, self.source.path) and _same(folder, sources):
@@ -29,8 +35,8 @@ class Bounds:
             )
 
 
-def among_sources(folder: bytes, sources: bytes, *, output_root: bytes, input_root: bytes) -> str | None:
-    """Why nothing may be written to `folder`, which need not exist: it really lies in the input, or is the folder of
+def among_sources(folder: bytes, sources: bytes, *, output_root: bytes, inputs: Iterable[bytes]) -> str | None:
+    """Why nothing may be written to `folder`, which need not exist: it really lies in an input, or is the folder of
     the source, `sources`. None where all is well.
 
     An output folder may lie in the input, and links in it may lead to other disks: only a way back is refused.
@@ -38,7 +44,8 @@ def among_sources(folder: bytes, sources: bytes, *, output_root: bytes, input_ro
     real = os.path.realpath(folder)
     if _within(real, os.path.realpath(output_root)):
         return None
-    if not _within(real, os.path.realpath(input_root)) and real != os.path.realpath(sources):
+    among = any(_within(real, os.path.realpath(folder)) for folder in inputs)
+    if not among and real != os.path.realpath(sources):
         return None
     return (
         f"{display(folder)} leads to {display(real)}, which is in the input, where it could take the place of a "

@@ -199,7 +199,7 @@ def text(
     summary: Summary,
     *,
     width: int = 80,
-    looked_in: bytes | None = None,
+    looked_in: str | None = None,
     goes_on: bool = False,
     verbose: bool = False,
 ) -> str:
@@ -247,10 +247,10 @@ def _failure_line(failure: Failure) -> str:
     return f"{told} ({', '.join(labels)})" if labels else told
 
 
-def _nothing_done(summary: Summary, looked_in: bytes | None) -> str:
+def _nothing_done(summary: Summary, looked_in: str | None) -> str:
     done, failed = summary.done_before, summary.failed_before
     if not done and not failed:
-        where = "" if looked_in is None else f" in {display(looked_in)}"
+        where = "" if looked_in is None else f" in {looked_in}"
         return f"Nothing to do: no video files were found{where}.\n"
     if not failed:
         finished = "the only file is" if done == 1 else f"all {wording.count(done, 'file')} are"

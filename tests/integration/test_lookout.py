@@ -16,6 +16,7 @@ import pytest
 
 from pyprocessor.engine import wakeups
 from pyprocessor.engine.child import Child, context
+from pyprocessor.engine.inputs import inputs_of
 from pyprocessor.engine.lookout import lookout_main
 from pyprocessor.engine.messages import Close, Found, Looked, LookoutSetup, Reappeared, Vanished
 from pyprocessor.engine.system.openness import open_for_writing
@@ -32,7 +33,7 @@ class Outlook:
         profile = load("fast", environment={}).profile
         scan = replace(profile.scan, min_age_seconds=min_age)
         profile = replace(profile, scan=scan, watch=WatchSettings(poll))
-        setup = LookoutSetup(os.fsencode(root), os.fsencode(root.parent / "out"), profile, min_age)
+        setup = LookoutSetup(*inputs_of([os.fsencode(root)]), os.fsencode(root.parent / "out"), profile, min_age)
         self.child = Child(context(), lookout_main, setup, "pyprocessor-lookout")
         self.names: list[str] = []
         self.looks = 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.errors import FailureKind, PublishError
-from pyprocessor.models import Source
+from pyprocessor.models import InputFolder, Source
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import seal
 from pyprocessor.publish.publish import publish
@@ -91,3 +91,21 @@ def test_a_name_linked_to_the_source_is_only_a_name(tree: Path) -> None:
         assert (tree / "out" / "x.mp4").read_bytes() == b"the output"
         assert (tree / "in" / "sub" / "x.mp4").read_bytes() == b"the source"
         (tree / "out" / "x.mp4").unlink()
+
+
+def test_no_output_among_the_files_of_another_input(tree: Path) -> None:
+    """A run of several inputs writes into none of them; the folder above them is no input."""
+    (tree / "other").mkdir()
+    (tree / "elsewhere").mkdir()
+    source = Source(bytes(tree / "in" / "sub" / "x.mp4"), b"in/sub/x.mp4", 10, 1)
+    folders = (InputFolder(bytes(tree / "in")), InputFolder(bytes(tree / "other")))
+    bounds = Bounds(bytes(tree / "out"), source, folders)
+    (tree / "out" / "in").symlink_to("../other")
+    with pytest.raises(PublishError, match="remove that link"):
+        bounds.check(bytes(tree / "out" / "in" / "x.mp4"))
+    (tree / "out" / "in").unlink()
+    (tree / "out" / "in").symlink_to("../elsewhere")
+    bounds.check(bytes(tree / "out" / "in" / "x.mp4"))
+    strangers = Bounds(bytes(tree / "out"), source, folders[1:])
+    with pytest.raises(PublishError, match="remove that link"):
+        strangers.check(bytes(tree / "out" / "in" / "x.mp4"))

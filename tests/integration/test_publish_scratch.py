@@ -36,7 +36,7 @@ from pyprocessor.engine.child import Child, context
 from pyprocessor.engine.messages import ScoutSetup
 from pyprocessor.engine.scout import scout_main
 from pyprocessor.profiles import load
-setup = ScoutSetup(b"/nowhere", b"/nowhere", load("fast", environment={}).profile, ages_from_ns=0, lists=False)
+setup = ScoutSetup((), b"/nowhere", load("fast", environment={}).profile, ages_from_ns=0, lists=False)
 child = Child(context(sys.argv[1]), scout_main, setup, "pyprocessor-scout")
 others = (forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid)
 print(child.pid, *(pid for pid in others if pid), flush=True)

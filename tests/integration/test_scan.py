@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from pyprocessor.engine import unknown_files
+from pyprocessor.engine.inputs import inputs_of
 from pyprocessor.engine.messages import Candidate, PassedOver, Remark
 from pyprocessor.engine.scan import Glob, ScanPlan, Stills, order_key, walk
 from pyprocessor.errors import FailureKind
@@ -40,7 +42,11 @@ def scan(root: Path | bytes, *, output: Path | None = None, after: bytes | None 
     """A plan over `root` with these scan settings."""
     profile = Profile("test", "0", scan=ScanSettings(**settings))  # type: ignore[arg-type]
     return ScanPlan(
-        os.fsencode(root), os.fsencode(output or Path("/nonexistent-output")), profile, time.time_ns(), after
+        inputs_of([os.fsencode(root)]),
+        os.fsencode(output or Path("/nonexistent-output")),
+        profile,
+        time.time_ns(),
+        after,
     )
 
 
@@ -366,7 +372,7 @@ def test_a_file_still_being_copied_is_left_for_the_next_run(tmp_path: Path) -> N
     (entry,) = walk(plan, quiet)
     assert isinstance(entry, PassedOver)
     assert "next run" in entry.reason
-    settled = ScanPlan(plan.root, plan.output_root, plan.profile, time.time_ns() + 7200 * 10**9)
+    settled = ScanPlan(plan.inputs, plan.output_root, plan.profile, time.time_ns() + 7200 * 10**9)
     assert taken(settled) == [b"copying.mp4"]
 
 
@@ -377,7 +383,7 @@ def test_a_stamp_in_the_future_does_not_hold_a_file_back_for_ever(tmp_path: Path
     plan = scan(tmp_path, min_age_seconds=10)
 
     def at(seconds: float) -> list[bytes]:
-        return taken(ScanPlan(plan.root, plan.output_root, plan.profile, plan.ages_from_ns + int(seconds * 1e9)))
+        return taken(ScanPlan(plan.inputs, plan.output_root, plan.profile, plan.ages_from_ns + int(seconds * 1e9)))
 
     assert at(0) == []
     assert at(60) == [b"a.mp4"]
@@ -438,3 +444,66 @@ def test_a_large_tree_is_walked_lazily(tmp_path: Path) -> None:
     (tmp_path / "19").rmdir()
     rest = list(entries)
     assert len([e for e in rest if isinstance(e, Candidate)]) == 19 * 50 - 10
+
+
+def several(*paths: Path, output: Path = Path("/nonexistent"), **settings: object) -> ScanPlan:
+    """A plan over several inputs."""
+    return replace(scan(paths[0], output=output, **settings), inputs=inputs_of([os.fsencode(path) for path in paths]))
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> tuple[Path, ...]:
+    """Two folders of one name, one of another, and files of two other folders."""
+    touch(tmp_path, ["1/DCIM/a.mov", "1/DCIM/s/b.mov", "2/DCIM/a.mov", "Trip/a.mov", "Trip/out/made.mov"])
+    touch(tmp_path, ["x/film.avi", "y/film.mov", "y/z.odd", "x/same.mov", "y/same.mov"])
+    names = ("Trip", "2/DCIM", "y/film.mov", "1/DCIM", "x/film.avi", "y/z.odd", "y/same.mov", "x/same.mov")
+    return tuple(tmp_path / name for name in names)
+
+
+def test_several_inputs_go_below_the_output_under_their_names(cards: tuple[Path, ...], tmp_path: Path) -> None:
+    """Folders under their own names, files beside them; and the output in one of them is not walked."""
+    entries = list(walk(several(*cards, output=tmp_path / "Trip" / "out"), quiet))
+    found = {e.output: e.source.path.removeprefix(bytes(tmp_path)) for e in entries if isinstance(e, Candidate)}
+    assert found == {
+        b"film.avi.mp4": b"/x/film.avi",
+        b"film.mov.mp4": b"/y/film.mov",
+        b"z.mp4": b"/y/z.odd",
+        b"x/same.mp4": b"/x/same.mov",
+        b"y/same.mp4": b"/y/same.mov",
+        b"Trip/a.mp4": b"/Trip/a.mov",
+        b"1/DCIM/a.mp4": b"/1/DCIM/a.mov",
+        b"1/DCIM/s/b.mp4": b"/1/DCIM/s/b.mov",
+        b"2/DCIM/a.mp4": b"/2/DCIM/a.mov",
+    }
+    assert all(e.source.path.endswith(b"/" + e.source.relative) for e in entries if isinstance(e, Candidate))
+
+
+def test_a_walk_of_several_inputs_can_go_on_after_any_file(cards: tuple[Path, ...]) -> None:
+    """The order of relative paths is that of the walk, whatever the order in which the inputs were named."""
+    plan = several(*cards)
+    whole = taken(plan)
+    assert whole == sorted(whole, key=order_key)
+    assert len(whole) == 10
+    for position, relative in enumerate(whole):
+        assert taken(replace(plan, resume_after=relative)) == whole[position + 1 :]
+    assert taken(several(*reversed(cards))) == whole
+
+
+def test_patterns_are_about_the_path_below_each_input(cards: tuple[Path, ...]) -> None:
+    """A leading slash is each input itself, not the folder above it."""
+    assert taken(several(*cards, include=("/a.mov", "/z*"))) == [
+        b"z.odd",
+        b"1/DCIM/a.mov",
+        b"2/DCIM/a.mov",
+        b"Trip/a.mov",
+    ]
+    assert taken(several(*cards, include=("DCIM",))) == []
+
+
+def test_an_input_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
+    """The others are walked."""
+    touch(tmp_path, ["a/a.mov"])
+    gone, candidate = walk(several(tmp_path / "a", tmp_path / "Gone"), quiet)
+    assert isinstance(gone, PassedOver)
+    assert (gone.relative, gone.failure) == (b"Gone", FailureKind.PERMISSION)
+    assert isinstance(candidate, Candidate)

@@ -15,7 +15,7 @@ from pyprocessor.engine.loop import RunResult
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import JobState, Outcome, OutcomeKind, Profile, RunSnapshot
+from pyprocessor.models import Input, InputFolder, JobState, Outcome, OutcomeKind, Profile, RunSnapshot
 from pyprocessor.profiles import load
 from pyprocessor.publish.durable import TEMPORARY_PREFIX
 
@@ -63,10 +63,16 @@ class Recorder:
         self.snapshots.append(snapshot)
 
 
+def whole(folder: Path) -> Input:
+    """The folder as the only input; it is not looked at, since it may not answer."""
+    path = os.fsencode(folder)
+    return Input(path, b"", InputFolder(path))
+
+
 def request(inputs: Path, output: Path, *, profile: Profile | None = None, **changes: object) -> RunRequest:
     """A request over these folders, with the profile `fast` unless another is given."""
     asked = RunRequest(
-        input=os.fsencode(inputs),
+        inputs=(whole(inputs),),
         output=os.fsencode(output),
         profile=profile or load("fast", environment={}).profile,
         tool_path=find(os.environ).path,

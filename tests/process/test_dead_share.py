@@ -14,6 +14,7 @@ import pytest
 
 from pyprocessor.cli import paths
 from pyprocessor.cli.contact import Contact
+from pyprocessor.engine.inputs import inputs_of
 from pyprocessor.engine.system.filesystems import free_disk_bytes
 from pyprocessor.errors import ExitCode, InputSilent, OutputUnwritable
 from pyprocessor.models import JobState
@@ -99,7 +100,7 @@ def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
             mounted.lose(unmount=unmount)
 
     recorder = Recorder(on_started=lose)
-    result = run(request(mounted.point, output, input_device=mounted.point.stat().st_dev), recorder)
+    result = run(replace(request(mounted.point, output), inputs=inputs_of([bytes(mounted.point)])), recorder)
     assert result.exit_code == ExitCode.TRY_AGAIN, recorder.notices
     assert any(level == "error" and told in text and "same command again" in text for level, text in recorder.notices)
     assert not [outcome for _, outcome, _ in recorder.outcomes if outcome.failure is not None]
@@ -137,18 +138,18 @@ def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> 
 
 def test_a_share_that_is_dead_at_the_start(inputs: Share, monkeypatch: pytest.MonkeyPatch) -> None:
     """The question is left to a process of its own, which is left behind."""
-    assert paths.readable_input(str(inputs.point)) == bytes(inputs.point)
+    assert paths.gather([str(inputs.point)], b"/out", "mp4") == ([bytes(inputs.point)], [])
     inputs.die()
     try:
         with monkeypatch.context() as patch:
             patch.setattr(paths, "ANSWER_SECONDS", 0.5)
             with pytest.raises(InputSilent, match="has not answered") as caught:
-                paths.readable_input(str(inputs.point))
+                paths.gather([str(inputs.point)], b"/out", "mp4")
         assert caught.value.exit_code is ExitCode.TRY_AGAIN
     finally:
         inputs.return_to_life()
-    assert paths.input_exists(bytes(inputs.point))
-    assert not paths.input_exists(bytes(inputs.point / "none"))
+    assert paths.answers([str(inputs.point)])
+    assert not paths.answers([str(inputs.point / "none")])
 
 
 def test_an_output_that_falls_silent_is_told(mounted: Share, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

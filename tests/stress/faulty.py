@@ -13,7 +13,6 @@ import signal
 import sqlite3
 from typing import Any
 
-from pyprocessor.cli import console
 from pyprocessor.engine import child
 from pyprocessor.journal import database, journal
 from pyprocessor.journal.database import Database
@@ -129,6 +128,8 @@ def main() -> int:
         set_trap(Trap(statement, moment, int(count)))
     if os.environ.get(WORKER):
         child.PRELOADED = (*child.PRELOADED, "tests.stress.faulty_worker")  # type: ignore[assignment]
+    from pyprocessor.cli import console  # which holds signals back, and tests import this module
+
     return console.main()
 
 

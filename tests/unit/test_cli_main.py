@@ -109,7 +109,9 @@ def test_every_listed_command_exists() -> None:
         (["report"], "--output"),
         (["report", "--output", "x", "--format", "pdf"], "--format"),
         (["probe"], "FILE"),
-        (["--input", "a", "--output", "b", "stray"], "stray"),
+        (["statsu"], "Did you mean 'status'?"),
+        (["statsu", "--output", "x"], "Did you mean 'status'?"),
+        (["Videos"], "Only one path is named, Videos, but it takes two"),
     ],
 )
 def test_misuse_is_one_sentence_and_exit_2(arguments: list[str], named: str, capsys: Captured) -> None:

@@ -214,7 +214,7 @@ def test_options_reach_the_request(source: Path, tmp_path: Path, requests: list[
     assert main(["--input", str(source), "--output", str(output), *arguments.split()]) == 0
     (request,) = requests
     profile = request.profile
-    assert (request.input, request.output) == (bytes(source), bytes(output))
+    assert (request.inputs[0].path, request.output) == (bytes(source), bytes(output))
     assert (request.limit, request.retry_failed, request.overwrite) == (9, True, True)
     assert (profile.batch.batch_size, profile.batch.jobs, profile.batch.max_memory_percent) == (7, 3, 55)
     assert profile.batch.memory_limit_bytes == 2 * 1024**3
@@ -239,7 +239,7 @@ def test_paths_are_made_absolute(
     monkeypatch.chdir(source.parent)
     (source.parent / "-dash").mkdir()
     assert main(["--input=-dash", "--output=out"]) == 0
-    assert requests[0].input == bytes(source.parent / "-dash")
+    assert requests[0].inputs[0].path == bytes(source.parent / "-dash")
     assert requests[0].output == bytes(source.parent / "out")
 
 
