@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
+from pyprocessor.ffmpeg.colloquial import meant_by
 from pyprocessor.ffmpeg.invocation import environment, muxer
 from pyprocessor.models import Profile
 
@@ -285,6 +286,9 @@ def _remember(key: tuple[str, int, int], tool: Tool) -> None:
 WELL_KNOWN_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libaom-av1", "prores_ks", "dnxhd", "ffv1")
 WELL_KNOWN_AUDIO_ENCODERS = ("aac", "libopus", "libmp3lame", "libvorbis", "flac", "ac3", "pcm_s16le")
 
+EXPERIMENTAL_ENCODERS = frozenset({"opus", "vorbis"})
+"""ffmpeg's own encoders of codecs that have another one; it refuses them without `-strict`."""
+
 
 def require(tool: Tool, profile: Profile) -> None:
     """Check that this ffmpeg has the encoders and the muxer that the profile names.
@@ -305,14 +309,24 @@ def require(tool: Tool, profile: Profile) -> None:
 def _require_encoder(
     tool: Tool, profile: Profile, name: str, kind: str, known: frozenset[str], usual: Iterable[str]
 ) -> None:
-    if name in known or name == "copy":
+    experimental = name in EXPERIMENTAL_ENCODERS and "-strict" not in profile.unsafe.output
+    if (name in known and not experimental) or name == "copy":
         return
+    lacks = "will not use, since it is experimental" if experimental else "does not have"
     other = " (it is an encoder, but of another kind of stream)" if name in tool.encoders else ""
+    meant = next((encoder for encoder in meant_by(name)[experimental:] if encoder in known), None)
+    elsewhere = next((encoder for encoder in meant_by(name) if encoder in tool.encoders), None)
+    if meant is not None:
+        hint = f" Did you mean {meant}?"
+    elif elsewhere is not None and not other:
+        hint = f" {elsewhere}, which may be meant, is an encoder of another kind of stream."
+    else:
+        hint = _nearest(name, known)
     examples = [encoder for encoder in usual if encoder in known]
     having = f" Among the {kind} encoders it has are {', '.join(examples)}." if examples else ""
     raise ProfileError(
-        f"The profile {profile.name} asks for the {kind} encoder {name!r}, which this ffmpeg ({tool.version}) does not "
-        f"have{other}.{_nearest(name, known)}{having}"
+        f"The profile {profile.name} asks for the {kind} encoder {name!r}, which this ffmpeg ({tool.version}) "
+        f"{lacks}{other}.{hint}{having}"
     )
 
 

@@ -149,7 +149,11 @@ class Freezer:
         encoder = said.encoder or facts.default_video
         codec = video_codec(encoder)
         if audio_codec(encoder) is not None and codec is None:
-            self._wrong(("video", "encoder"), encoder, "must be an encoder of pictures")
+            self._wrong(
+                ("video", "encoder"),
+                encoder,
+                "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound",
+            )
         elif codec is not None and facts.video is not None and codec not in facts.video:
             fitting = [name for name in VIDEO_ENCODERS if video_codec(name) in facts.video]
             self._wrong(
@@ -236,7 +240,9 @@ class Freezer:
         encoder = said.encoder or facts.default_audio
         codec = audio_codec(encoder)
         if codec is None and video_codec(encoder) is not None:
-            self._wrong(("audio", "encoder"), encoder, "must be an encoder of sound")
+            self._wrong(
+                ("audio", "encoder"), encoder, "must be an encoder of sound; `video.encoder` sets that of pictures"
+            )
         elif codec is not None and facts.audio is not None and codec not in facts.audio:
             self._wrong(
                 ("audio", "encoder"),
