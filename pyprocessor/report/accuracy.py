@@ -110,7 +110,7 @@ def rows(told: Prediction) -> list[tuple[str, str]]:
 
 def _told(accuracy: Accuracy, shown: Callable[[float], str]) -> str:
     worst = accuracy.worst
-    name = wording.one_line(display(worst.name))
+    name = wording.shortened(display(worst.name), wording.NAME_COLUMNS)
     if accuracy.files == 1:
         return f"predicted {shown(worst.predicted)}, took {shown(worst.measured)}"
     return (

@@ -11,10 +11,9 @@ from tqdm import tqdm
 
 from pyprocessor.models import Outcome, RunSnapshot
 from pyprocessor.report.narration import Level, Message, Narrator, Stream, encodable
-from pyprocessor.report.wording import clock, columns, eta, one_line, shortened, size
+from pyprocessor.report.wording import NAME_COLUMNS, clock, columns, eta, one_line, shortened, size
 
 MOST_FILE_BARS = 16
-NAME_COLUMNS = 32
 ROWS_LEFT_FREE = 4
 """The run's own bar, the cursor's row and two rows of messages stay visible however many files run."""
 REDRAW_SECONDS = 0.2
@@ -43,22 +42,32 @@ class _Running:
     name: str
     media_seconds: float | None
     done_seconds: float = 0.0
-    bar: _Bar | None = None
-    position: int = 0
+    speed: float | None = None
+    row: _Row | None = None
+
+
+@dataclass(slots=True)
+class _Row:
+    """A file's bar; without a file it shows the one that ended last."""
+
+    bar: _Bar
+    file: _Running | None = None
 
 
 class Bars(Narrator):
     """Bars on a terminal: one for the run, by media time, and one for each running file; messages go above them.
 
-    A file's bar takes the lowest free row; files beyond the rows that fit get theirs as rows become free. `rows` is the
-    terminal's height.
+    A file takes the first row whose file has ended, or one below all others; files beyond the rows that fit get theirs
+    as rows become free. A row that nobody took by the next tick is closed up, so that no row among the bars is empty.
+    `rows` is the terminal's height.
     """
 
     def __init__(self, stream: Stream, *, least: Level = Level.INFO, rows: int | None = None) -> None:
         super().__init__(least)
         self._stream = stream
         height = rows if rows is not None else _terminal_rows(stream)
-        self._free = list(range(min(MOST_FILE_BARS, max(0, height - ROWS_LEFT_FREE)), 0, -1))
+        self._most_rows = min(MOST_FILE_BARS, max(0, height - ROWS_LEFT_FREE))
+        self._rows: list[_Row] = []
         self._running: dict[str, _Running] = {}
         self._ended_seconds = 0.0
         self._bar: _Bar | None = None
@@ -76,16 +85,17 @@ class Bars(Narrator):
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
         super().started(job_id, name, media_seconds)
         self._running[job_id] = _Running(one_line(name), media_seconds)
-        self._give_rows()
+        self._show(self._running[job_id])
 
     def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
         running = self._running.get(job_id)
         if running is None:
             return
-        running.done_seconds = media_seconds_done
-        if running.bar is not None:
-            running.bar.told = _speed_and_eta(running, speed)
-            running.bar.update(min(media_seconds_done, running.bar.total or media_seconds_done) - running.bar.n)
+        running.done_seconds, running.speed = media_seconds_done, speed
+        if running.row is not None:
+            bar = running.row.bar
+            bar.told = _speed_and_eta(running)
+            bar.update(_shown_seconds(running) - bar.n)
         self._draw_run()
 
     def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None:
@@ -93,37 +103,46 @@ class Bars(Narrator):
         if running is not None:
             if not will_retry:
                 self._ended_seconds += running.media_seconds or 0.0
-            if running.bar is not None:
-                running.bar.close()
-                self._free.append(running.position)
-                self._free.sort(reverse=True)
-                self._give_rows()
+            if running.row is not None:
+                running.row.file = None
+                waiting = next((other for other in self._running.values() if other.row is None), None)
+                if waiting is not None:
+                    _draw(running.row, waiting)
         super().finished(job_id, outcome, will_retry=will_retry)
         self._draw_run()
 
     def tick(self, snapshot: RunSnapshot) -> None:
         self._snapshot = snapshot
+        self._close_up()
         self._draw_run()
 
     def close(self) -> None:
         """Take all bars off the screen; the closing table follows."""
-        for running in self._running.values():
-            if running.bar is not None:
-                running.bar.close()
+        for row in self._rows:
+            row.bar.close()
+        self._rows.clear()
         self._running.clear()
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
-    def _give_rows(self) -> None:
-        for running in self._running.values():
-            if not self._free:
-                return
-            if running.bar is None:
-                running.position = self._free.pop()
-                running.bar = self._new_bar(running.position, running.media_seconds or None, _FILE_FORMAT)
-                running.bar.set_description_str(_padded(running.name, NAME_COLUMNS), refresh=False)
-                running.bar.update(running.done_seconds)
+    def _show(self, running: _Running) -> None:
+        """Give a file a row, if there is one for it."""
+        free = next((row for row in self._rows if row.file is None), None)
+        if free is not None:
+            _draw(free, running)
+        elif len(self._rows) < self._most_rows:
+            bar = self._new_bar(len(self._rows) + 1, running.media_seconds or None, _FILE_FORMAT, _label(running))
+            running.row = _Row(bar, running)
+            self._rows.append(running.row)
+
+    def _close_up(self) -> None:
+        """Have the last files move up into rows that are free, and take the rows off that are left over."""
+        while any(row.file is None for row in self._rows):
+            last = self._rows.pop()
+            if last.file is not None:
+                _draw(next(row for row in self._rows if row.file is None), last.file)
+            last.bar.close()
 
     def _draw_run(self) -> None:
         if self._bar is None:
@@ -149,8 +168,9 @@ class Bars(Narrator):
             f" | CPU {snapshot.cpu_percent:.0f}% | ETA {eta(snapshot)}{ending}"
         )
 
-    def _new_bar(self, position: int, total: float | None, bar_format: str) -> _Bar:
+    def _new_bar(self, position: int, total: float | None, bar_format: str, label: str = "") -> _Bar:
         return _Bar(
+            desc=label,
             total=total,
             file=self._stream,
             position=position,
@@ -162,17 +182,32 @@ class Bars(Narrator):
         )
 
 
-def _speed_and_eta(running: _Running, speed: float | None) -> str:
-    if not speed:
+def _draw(row: _Row, running: _Running) -> None:
+    """Have a row show another file, without clearing it in between."""
+    row.file, running.row = running, row
+    bar = row.bar
+    bar.total = running.media_seconds or None
+    bar.desc = _label(running)
+    bar.told = _speed_and_eta(running)
+    bar.n = bar.last_print_n = _shown_seconds(running)
+    bar.refresh()
+
+
+def _shown_seconds(running: _Running) -> float:
+    return min(running.done_seconds, running.media_seconds or running.done_seconds)
+
+
+def _speed_and_eta(running: _Running) -> str:
+    if not running.speed:
         return ""
     if not running.media_seconds:
-        return f"{speed:.2f}x"
-    return f"{speed:.2f}x ETA {clock((running.media_seconds - running.done_seconds) / speed)}"
+        return f"{running.speed:.2f}x"
+    return f"{running.speed:.2f}x ETA {clock((running.media_seconds - running.done_seconds) / running.speed)}"
 
 
-def _padded(text: str, width: int) -> str:
-    fitted = shortened(text, width)
-    return fitted + " " * (width - columns(fitted))
+def _label(running: _Running) -> str:
+    fitted = shortened(running.name, NAME_COLUMNS)
+    return fitted + " " * (NAME_COLUMNS - columns(fitted))
 
 
 def _terminal_rows(stream: Stream) -> int:

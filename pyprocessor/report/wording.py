@@ -14,6 +14,8 @@ from pyprocessor.models import RunSnapshot
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 ELLIPSIS = "..."
+NAME_COLUMNS = 32
+"""How wide names are where there is no other measure."""
 
 
 def one_line(text: str) -> str:
@@ -42,26 +44,32 @@ def about(name: str, reason: str) -> str:
 
 
 def columns(text: str) -> int:
-    """How many terminal columns a printable text takes (East Asian wide characters take two, combining ones none)."""
+    """How many terminal columns a printable text takes (East Asian wide characters take two, marks on others none)."""
     if text.isascii():
         return len(text)
-    return sum(_columns_of(c) for c in text)
+    return sum(_columns_of(c) for c in unicodedata.normalize("NFC", text))
 
 
 def _columns_of(character: str) -> int:
-    if unicodedata.combining(character):
+    if unicodedata.category(character) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def shortened(text: str, width: int) -> str:
-    """The text in at most `width` columns; what is cut is its middle, because names differ at both ends."""
+    """The text in at most `width` columns; what is cut is its middle, because names differ at both ends.
+
+    Names are shortened by this wherever they stand in bars and tables, and are whole where they may be copied from.
+    """
     if columns(text) <= width:
         return text
     if width <= len(ELLIPSIS):
         return ELLIPSIS[:width]
     room = width - len(ELLIPSIS)
+    text = unicodedata.normalize("NFC", text)
     tail = _fitting(text[::-1], room // 2)[::-1]
+    while tail and not _columns_of(tail[0]):
+        tail = tail[1:]  # a mark whose character was cut off
     head = _fitting(text, room - columns(tail))
     return head + ELLIPSIS + tail
 

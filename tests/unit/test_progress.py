@@ -13,7 +13,7 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot, RunState
 from pyprocessor.report.logs import RunLog, run_log_name
 from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several, progress_line
-from pyprocessor.report.progress import MOST_FILE_BARS, Bars
+from pyprocessor.report.progress import Bars
 
 SNAPSHOT = RunSnapshot(
     done=45,
@@ -311,7 +311,7 @@ def test_bars_show_the_run_and_each_file() -> None:
     bars.started("1", "a.mp4", 10.0)
     bars.started("2", "b.mp4", 30.0)
     bars._draw_run()
-    for bar in (bars._bar, *(r.bar for r in bars._running.values())):
+    for bar in (bars._bar, *(row.bar for row in bars._rows)):
         assert bar is not None
         bar.mininterval = 0
     bars.progressed("1", 5.0, 2.0)
@@ -328,20 +328,77 @@ def test_bars_show_the_run_and_each_file() -> None:
     assert "ETA 0:12:30" in text
 
 
+def screen(text: str) -> list[str]:
+    """The rows that a terminal shows after this text, which moves the cursor by `\\r`, `\\n` and `ESC [ A` alone."""
+    rows = [""]
+    row = column = 0
+    for part in re.findall(r"\x1b\[A|[\r\n]|[^\r\n\x1b]+", text):
+        match part:
+            case "\x1b[A":
+                row = max(0, row - 1)
+            case "\r":
+                column = 0
+            case "\n":
+                row, column = row + 1, 0
+                rows += [""] * (row + 1 - len(rows))
+            case _:
+                rows[row] = rows[row][:column].ljust(column) + part + rows[row][column + len(part) :]
+                column += len(part)
+    return [shown.rstrip() for shown in rows]
+
+
+def files_shown(stream: Terminal) -> list[str]:
+    """What the rows below the run's bar show: a file's name, or nothing for an empty row."""
+    _, *rows = screen(stream.getvalue())
+    while rows and not rows[-1]:
+        rows.pop()
+    return [shown.split(" ")[0] for shown in rows]
+
+
 def test_bars_reuse_rows_and_hide_what_does_not_fit() -> None:
-    """More files run than rows are free: the others wait for a row, lowest first, and none is used twice at once."""
+    """More files run than rows are free: the others wait for a row, and take that of a file that ended at once."""
     stream = Terminal()
     bars = Bars(stream, rows=7)
     bars.queued(9, 90.0)
     for number in range(5):
         bars.started(str(number), f"{number}.mp4", 10.0)
-    rows = {name: r.position for name, r in bars._running.items() if r.bar is not None}
-    assert rows == {"0": 1, "1": 2, "2": 3}
+    assert files_shown(stream) == ["0.mp4", "1.mp4", "2.mp4"]
     bars.finished("1", SUCCEEDED)
-    assert {name: r.position for name, r in bars._running.items() if r.bar is not None} == {"0": 1, "2": 3, "3": 2}
-    for name in ("0", "2", "3", "4"):
-        bars.finished(name, SUCCEEDED)
-    assert sorted(bars._free) == [1, 2, 3]
+    assert files_shown(stream) == ["0.mp4", "3.mp4", "2.mp4"]
+    bars.finished("0", SUCCEEDED)
+    bars.finished("4", SUCCEEDED)
+    bars.started("5", "5.mp4", None)
+    assert files_shown(stream) == ["5.mp4", "3.mp4", "2.mp4"]
+    bars.close()
+    assert files_shown(stream) == []
+
+
+def test_no_row_among_the_bars_is_empty() -> None:
+    """Neither between the end of a file and the start of the next, nor where no next one comes."""
+    stream = Terminal()
+    bars = Bars(stream, rows=24)
+    bars.queued(9, 90.0)
+    for number in range(5):
+        bars.started(str(number), f"{number}.mp4", 10.0)
+    for number in (1, 3):
+        bars.finished(str(number), SUCCEEDED)
+    assert "" not in files_shown(stream)
+    bars.started("7", "7.mp4", 10.0)
+    assert files_shown(stream)[:2] == ["0.mp4", "7.mp4"]
+    assert "" not in files_shown(stream)
+    bars.tick(SNAPSHOT)
+    assert files_shown(stream) == ["0.mp4", "7.mp4", "2.mp4", "4.mp4"]
+    bars.finished("0", SUCCEEDED)
+    bars.tick(SNAPSHOT)
+    assert files_shown(stream) == ["4.mp4", "7.mp4", "2.mp4"]
+    bars.progressed("4", 5.0, 1.0)
+    assert files_shown(stream) == ["4.mp4", "7.mp4", "2.mp4"]
+    for number in (2, 4, 7):
+        bars.finished(str(number), SUCCEEDED)
+    bars.tick(SNAPSHOT)
+    assert files_shown(stream) == []
+    bars.started("8", "8.mp4", 10.0)
+    assert files_shown(stream) == ["8.mp4"]
     bars.close()
 
 
@@ -353,7 +410,7 @@ def test_bars_hold_nothing_for_files_that_are_done() -> None:
         bars.finished(str(number), SUCCEEDED)
     assert not bars._running
     assert not bars._names
-    assert len(bars._free) == MOST_FILE_BARS
+    assert len(bars._rows) == 1
     bars.close()
 
 

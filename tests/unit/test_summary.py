@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import time
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -434,6 +435,13 @@ def test_reasons_say_which_file(name: str, reason: str, said: str) -> None:
 def test_shortened_text_fits(text: str, width: int) -> None:
     """Wide and combining characters are counted as terminals do."""
     assert columns(shortened(text, width)) <= width
+
+
+def test_names_are_measured_as_terminals_show_them() -> None:
+    """Decomposed as macOS writes them, and with marks of their own; none is cut off its letter."""
+    for composed, wide in (("\ud55c\uae00.mp4", 8), ("Stra\u00dfe-\u00fcber.mp4", 15), ("\u0e01\u0e34.mp4", 5)):
+        assert columns(composed) == columns(unicodedata.normalize("NFD", composed)) == wide
+    assert shortened("a" * 20 + "x\u0335yz", 8) == "aaa...yz"
 
 
 def test_one_line_is_printable() -> None:
