@@ -19,23 +19,24 @@ import click
 from click.core import ParameterSource
 
 from pyprocessor import __version__
-from pyprocessor.cli.options import RunOptions, run_options
+from pyprocessor.cli.options import OPTION_GROUPS, RunOptions
 from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, silence_output
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
-    "pause": ("pyprocessor.cli.control", "pause", "Have the running one start nothing more, until resumed."),
+    "pause": ("pyprocessor.cli.control", "pause", "Have a run start nothing more, until resumed."),
     "resume": ("pyprocessor.cli.control", "resume", "Have a paused run go on."),
     "status": ("pyprocessor.cli.status", "status", "Show how far the run of an output folder is."),
-    "stop": ("pyprocessor.cli.control", "stop", "Have the running one finish its files, and stop."),
-    "doctor": ("pyprocessor.cli.doctor", "doctor", "Check ffmpeg, Python, memory and folders, and say what to do."),
+    "stop": ("pyprocessor.cli.control", "stop", "Have a run finish its files, and stop."),
+    "doctor": ("pyprocessor.cli.doctor", "doctor", "Check ffmpeg, memory, folders; say what to do."),
     "probe": ("pyprocessor.cli.probe", "probe", "Show what is in a video file."),
     "profiles": ("pyprocessor.cli.profiles", "profiles", "List, show and check profiles."),
     "report": ("pyprocessor.cli.report", "report", "Sum up the last run of an output folder."),
 }
 """Name: module, attribute, help. The help stands here so that listing the commands imports none of them."""
 
-
+TERM_COLUMNS = 24
+"""Of the longest option in help; what is longer stands on a line of its own."""
 _TOO_FEW_FILES = (
     "The system lets this program open no more files. Raise the limit (`ulimit -n`, LimitNOFILE= in a systemd unit) or "
     "run fewer at once (--jobs), and run the same command again."
@@ -67,24 +68,38 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][2]) for name in self.list_commands(ctx)])
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        formatter.write_usage("pyprocessor", "[OPTIONS] INPUT... OUTPUT")
+        formatter.write_usage("pyprocessor", "COMMAND [OPTIONS]", prefix="       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        grouped = {option.name for group in OPTION_GROUPS.values() for option in group}
+        others = [option for option in self.get_params(ctx) if option.name not in grouped]
+        for title, options in {**OPTION_GROUPS, "Other options": others}.items():
+            records = [option.get_help_record(ctx) for option in options]
+            _write_section(formatter, title, [record for record in records if record is not None])
+        _write_section(formatter, "Commands", [(name, _COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+def _write_section(formatter: click.HelpFormatter, title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """A list with its texts in the same column as those of the other lists."""
+    with formatter.section(title):
+        formatter.write_dl([(name.ljust(TERM_COLUMNS), text) for name, text in rows])
 
 
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
+    params=[option for group in OPTION_GROUPS.values() for option in group],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@run_options
 @click.version_option(__version__, prog_name="pyprocessor")
 @click.pass_context
 def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
-    """Transcode a file or a whole folder of videos, filling the machine without drowning it.
+    """Transcode video files, or whole folders of them, filling the machine without drowning it.
 
-    Without a command it runs: pyprocessor --input IN --output OUT. Stop it at any time; the same command line goes on
-    where it stopped.
+    Inputs may be named by --input and the output by --output instead. Stop it at any time; the same command line goes
+    on where it stopped. `pyprocessor COMMAND --help` tells of a command; a folder of such a name is ./COMMAND.
     """
     given = [p for p in ctx.command.params if ctx.get_parameter_source(p.name or "") is ParameterSource.COMMANDLINE]
     if ctx.invoked_subcommand is not None:

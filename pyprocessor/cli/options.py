@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,89 +59,84 @@ class RunOptions:
     allow_unsafe_args: bool = False
 
 
-_OPTIONS = (
-    click.option("--input", metavar="PATH", multiple=True, help="Video file, or folder of videos, to read."),
-    click.option("--output", metavar="DIR", help="Folder to write; it mirrors the input's tree."),
-    click.option(
-        "--profile", metavar="NAME|FILE", help="What to make: a built-in profile or a file.  [default: default]"
-    ),
-    click.option("--config", metavar="FILE", help="Further settings, which the profile goes above."),
-    click.option(
-        "--batch-mode",
-        type=click.Choice(["enabled", "disabled"]),
-        help="disabled: one file after another in one process.  [default: enabled]",
-    ),
-    click.option("--batch-size", metavar="N", help="Files in each batch, or auto.  [default: auto]"),
-    click.option("--jobs", type=int, metavar="N", help="Batches at once.  [default: by cores and memory]"),
-    click.option("--max-memory", type=float, metavar="PCT", help="Percent of memory to stay under.  [default: 80]"),
-    click.option("--memory-limit", metavar="SIZE", help="Also an absolute limit, such as 6G."),
-    click.option("--strict-memory", is_flag=True, help="Fail files that need more memory; else they are done alone."),
-    click.option("--cpu-limit", type=float, metavar="PCT", help="Percent of all cores to stay within."),
-    click.option("--nice", type=int, metavar="N", help="Lower the encoders' CPU priority: 0 to 19."),
-    click.option("--io-idle", is_flag=True, help="Let encoders use the disk only while nobody else does."),
-    click.option("--pressure-polite", is_flag=True, help="Run fewer files while other work waits."),
-    click.option("--disk-reserve", metavar="SIZE", help="Room to leave on the output's disk.  [default: 256M]"),
-    click.option("--window", metavar="HH:MM-HH:MM", help="Work only in this part of the day."),
-    click.option("--until", metavar="HH:MM", help="Stop at this time; what is left is for the next run."),
-    click.option(
-        "--overrun",
-        type=click.Choice(["finish", "requeue"]),
-        help="When the time is up, finish running files or end them for the next run.  [default: finish]",
-    ),
-    click.option(
-        "--grace", metavar="TIME", help="How long running files have to finish after SIGTERM: 30s, 2m.  [default: 10s]"
-    ),
-    click.option("--encoder", metavar="NAME", help="Video encoder: libx264, libx265, libsvtav1, ..."),
-    click.option("--preset", metavar="NAME", help="The encoder's preset: speed against size."),
-    click.option("--tune", metavar="NAME", help="What the encoder tunes for: film, animation, grain, ..."),
-    click.option("--fps", metavar="N", help="Frames per second of the outputs: 25, 23.976, 30000/1001."),
-    click.option("--crf", type=int, metavar="N", help="Constant quality; lower is better and larger."),
-    click.option("--no-audio", is_flag=True, help="Leave the sound out."),
-    click.option("--limit", type=int, metavar="N", help="Take up at most so many files."),
-    click.option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be given again."),
-    click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be given again."),
-    click.option("--min-size", metavar="SIZE", help="Leave out smaller files: 500K, 5M."),
-    click.option("--max-size", metavar="SIZE", help="Leave out larger files: 6G."),
-    click.option("--min-age", metavar="TIME", help="Leave files changed less long ago for the next run: 90s, 2m."),
-    click.option("--watch", is_flag=True, help="Go on with files that come into the input folder, until stopped."),
-    click.option("--retry-failed", is_flag=True, help="Try files again that failed in an earlier run."),
-    click.option("--overwrite", is_flag=True, help="Replace files in the output folder that no run made."),
-    click.option(
-        "--allow-unsafe-args",
-        is_flag=True,
-        help="Take the profile's table `unsafe`, whose words ffmpeg gets unchecked.",
-    ),
-    click.option("--plan", is_flag=True, help="Show what would be done, and do nothing."),
-    click.option(
-        "--json",
-        is_flag=True,
-        help="Put one JSON document on standard output: the summary, the plan, or why there is none.",
-    ),
-    click.option(
-        "--progress-interval",
-        type=float,
-        metavar="SECONDS",
-        help="Time between progress lines where there is no terminal.  [default: 10]",
-    ),
-    click.option(
-        "--max-retries",
-        type=int,
-        metavar="N",
-        help="How often a file is tried again after a failure that may pass.  [default: 3]",
-    ),
-    click.option(
-        "--log-format",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        help="json: every line on standard error is a JSON object.",
-    ),
-    click.option("--quiet", is_flag=True, help="Tell failures and errors only."),
-    click.option("--verbose", is_flag=True, help="Tell of every file's start and end as well."),
-)
+def _option(name: str, metavar: str | None = None, text: str = "", **more: Any) -> click.Option:
+    return click.Option([name], metavar=metavar, help=text, **more)
 
 
-def run_options(function: Decorated) -> Decorated:
-    """Give a click command the options of the main job, in the order they are listed above."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+def _flag(name: str, text: str) -> click.Option:
+    return click.Option([name], is_flag=True, help=text)
+
+
+OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
+    "Options used most": (
+        _option("--input", "PATH", "What to read: file or folder; may be given again.", multiple=True),
+        _option("--output", "DIR", "Folder to write; it mirrors the input's tree."),
+        _option("--profile", "NAME|FILE", "What to make; see `profiles`.  [default: default]"),
+        _flag("--plan", "Show what would be done, and do nothing."),
+        _option("--jobs", "N", "Batches at once.  [default: by cores and memory]", type=int),
+    ),
+    "What is made": (
+        _option("--encoder", "NAME", "Video encoder: libx264, libx265, libsvtav1, ..."),
+        _option("--preset", "NAME", "The encoder's preset: speed against size."),
+        _option("--tune", "NAME", "What it tunes for: film, animation, grain, ..."),
+        _option("--crf", "N", "Constant quality; lower is better and larger.", type=int),
+        _option("--fps", "N", "Frames per second: 25, 23.976, 30000/1001."),
+        _flag("--no-audio", "Leave the sound out."),
+        _option("--config", "FILE", "Further settings, which the profile goes above."),
+        _flag("--allow-unsafe-args", "Pass the profile's table `unsafe` on to ffmpeg."),
+    ),
+    "Which files": (
+        _option("--include", "GLOB", "Only files that match; may be given again.", multiple=True),
+        _option("--exclude", "GLOB", "No files that match; may be given again.", multiple=True),
+        _option("--min-size", "SIZE", "Leave out smaller files: 500K, 5M."),
+        _option("--max-size", "SIZE", "Leave out larger files: 6G."),
+        _option("--min-age", "TIME", "Leave files changed less long ago: 90s, 2m."),
+        _option("--limit", "N", "Take up at most so many files.", type=int),
+        _flag("--watch", "Go on with what comes into the input folder."),
+        _flag("--retry-failed", "Try files again that failed in an earlier run."),
+        _flag("--overwrite", "Replace files in the output that no run made."),
+        _option("--max-retries", "N", "Tries after a failure that may pass.  [default: 3]", type=int),
+    ),
+    "Memory, CPU and disk": (
+        _option("--max-memory", "PCT", "Percent of memory to stay under.  [default: 80]", type=float),
+        _option("--memory-limit", "SIZE", "Also an absolute limit, such as 6G."),
+        _flag("--strict-memory", "Fail files that need more; else they run alone."),
+        _option("--cpu-limit", "PCT", "Percent of all cores to stay within.", type=float),
+        _option("--nice", "N", "Lower the encoders' CPU priority: 0 to 19.", type=int),
+        _flag("--io-idle", "Use the disk only while nobody else does."),
+        _flag("--pressure-polite", "Run fewer files while other work waits."),
+        _option("--disk-reserve", "SIZE", "Room to leave on the disk.  [default: 256M]"),
+        _option("--batch-size", "N", "Files in each batch, or auto.  [default: auto]"),
+        _option(
+            "--batch-mode",
+            "MODE",
+            "enabled, or disabled: one file after another.",
+            type=click.Choice(["enabled", "disabled"]),
+        ),
+    ),
+    "Hours, and how a run ends": (
+        _option("--window", "HH:MM-HH:MM", "Work only in this part of the day."),
+        _option("--until", "HH:MM", "Stop at this time; the rest is for the next run."),
+        _option(
+            "--overrun",
+            "finish|requeue",
+            "What running files do then.  [default: finish]",
+            type=click.Choice(["finish", "requeue"]),
+        ),
+        _option("--grace", "TIME", "Time to finish after SIGTERM: 2m.  [default: 10s]"),
+    ),
+    "What is told": (
+        _flag("--quiet", "Tell failures and errors only."),
+        _flag("--verbose", "Tell of every file's start and end as well."),
+        _flag("--json", "Print the summary, or plan, as one JSON document."),
+        _option(
+            "--log-format",
+            "text|json",
+            "json: each line on standard error is an object.",
+            type=click.Choice(["text", "json"]),
+            default="text",
+        ),
+        _option("--progress-interval", "SECS", "Between lines without a terminal.  [default: 10]", type=float),
+    ),
+}
+"""The options of the main job, as help shows them: what matters first, first."""

@@ -58,6 +58,21 @@ def test_help_lists_options_and_commands(capsys: Captured) -> None:
     assert said.err == ""
 
 
+def test_help_is_read_from_the_top_in_80_columns(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The five options that matter most come first, each option has one place and one line, then the commands."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Usage: pyprocessor [OPTIONS] INPUT... OUTPUT"
+    assert all(len(line) < 80 for line in lines)
+    rows = [line for line in lines[lines.index("Options used most:") :] if line.startswith("  ")]
+    assert all(line[2:3].strip() and line[28:29].strip() for line in rows)
+    terms = [line.split()[0] for line in rows]
+    assert terms[:5] == ["--input", "--output", "--profile", "--plan", "--jobs"]
+    assert sorted(terms[-8:]) == terms[-8:] == pyprocessor.list_commands(click.Context(pyprocessor))
+    assert len(set(terms)) == len(terms) == len(pyprocessor.params) + 1 + 8  # --help and the commands
+
+
 def test_without_arguments_it_prints_help(capsys: Captured) -> None:
     """A bare call explains itself."""
     assert main([]) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.cli.options import _OPTIONS
+from pyprocessor.cli.options import OPTION_GROUPS
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import ScheduleSettings
 
@@ -41,13 +41,7 @@ def unit(name: str) -> dict[str, list[str]]:
 
 def known_options() -> set[str]:
     """Every option of the main job."""
-
-    def bare() -> None:
-        """What options are hung on."""
-
-    for option in _OPTIONS:
-        option(bare)
-    return {name for parameter in bare.__click_params__ for name in parameter.opts}  # type: ignore[attr-defined]
+    return {name for group in OPTION_GROUPS.values() for option in group for name in option.opts}
 
 
 def commands() -> list[list[str]]:
