@@ -30,6 +30,7 @@ class RunOptions:
     fps: str | None = None
     crf: int | None = None
     no_audio: bool = False
+    damaged: str | None = None
     limit: int | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -97,6 +98,11 @@ _OPTIONS = (
     click.option("--fps", metavar="N", help="Frames per second of the outputs: 25, 23.976, 30000/1001."),
     click.option("--crf", type=int, metavar="N", help="Constant quality; lower is better and larger."),
     click.option("--no-audio", is_flag=True, help="Leave the sound out."),
+    click.option(
+        "--damaged",
+        type=click.Choice(["keep", "refuse"]),
+        help="Sources that are cut off or damaged: keep what is there, or fail them.  [default: keep]",
+    ),
     click.option("--limit", type=int, metavar="N", help="Take up at most so many files."),
     click.option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be given again."),
     click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be given again."),

@@ -22,6 +22,7 @@ from pyprocessor.models.media import (
 from pyprocessor.models.profile import (
     AudioSettings,
     BatchSettings,
+    Damaged,
     Deinterlace,
     ErrorSettings,
     EstimationSettings,
@@ -78,6 +79,7 @@ __all__ = [
     "Colour",
     "Cost",
     "CostFeatures",
+    "Damaged",
     "Deinterlace",
     "ErrorSettings",
     "EstimationSettings",
