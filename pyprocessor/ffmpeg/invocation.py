@@ -194,7 +194,9 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
     if not invocation.inputs or not invocation.outputs:
         raise ValueError("an invocation needs at least one input and one output")
     arguments: list[bytes | str] = [
-        *(ffmpeg, "-nostdin", "-hide_banner", "-y", "-loglevel", "level+warning", "-nostats"),
+        *(ffmpeg, "-nostdin", "-hide_banner", "-y", "-loglevel", "repeat+level+warning", "-nostats"),
+        # A decoder that fails on most of a damaged stream still gives the rest.
+        *("-max_error_rate", "1"),
         *("-progress", "pipe:1", "-stats_period", str(STATS_PERIOD_SECONDS)),
         *("-filter_threads", threads, "-filter_complex_threads", threads),
         *_options(invocation.options),

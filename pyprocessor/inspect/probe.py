@@ -22,6 +22,7 @@ import av.error
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, content, structure
 from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
+from pyprocessor.inspect.cut_off import END_MISSING, cut_off, listed_beyond, longest_track
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.inspect.refine import refined, usual_aspect
@@ -205,7 +206,6 @@ def _describe(
 ) -> tuple[MediaInfo, bool]:
     check_streams(len(container.streams), limits, name)
     container_name = container.format.name
-    _check_index(container, name, size_bytes)
     for film in container.streams.video:  # before a decoder allocates them
         context = video_context(film)
         if context is not None:
@@ -217,7 +217,7 @@ def _describe(
         if seen.note is not None:
             notes.append(MediaNote(seen.note if films == 1 else f"Stream {index}: {seen.note}"))
     if tail.note is not None:
-        notes.append(MediaNote(tail.note))
+        notes.append(MediaNote(tail.note, END_MISSING if tail.cut_off else ""))
     streams = []
     for stream in container.streams:
         described = _stream(container, stream, found.first.get(stream.index))
@@ -228,14 +228,26 @@ def _describe(
         raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
     duration, estimated = _duration(container, streams)
     check_duration(duration, limits, name)
-    # What the index of an MP4 lists was found to be there; then only an empty or unused rest of a part is missing.
-    missing = 0 if container_name.startswith("mov,") and not _is_fragmented(container) else tail.missing_bytes
-    if duration is None and any(s.video is not None for s in streams):
+    missing, fragmented = listed_beyond(container, size_bytes), _is_fragmented(container)
+    if not container_name.startswith("mov,") or fragmented:
+        # Where an MP4's index tells of all that is in it, only an empty or unused rest of a part may lack beside that.
+        missing = max(missing, tail.missing_bytes)
+    if missing:
+        cut = cut_off(
+            container, tuple(streams), duration, size_bytes=size_bytes, missing_bytes=missing, fragmented=fragmented
+        )
+        streams, duration = list(cut.streams), cut.held_seconds
+        notes.append(cut.note(size_bytes))
+    elif (longest := longest_track(container_name, streams, duration)) is not None:
+        told = f"It declares {duration:,.1f} s, but its tracks last only {longest:,.1f} s: it was cut off or badly cut."
+        notes.append(MediaNote(told, END_MISSING))
+        duration, estimated = longest, True
+    elif duration is None and any(s.video is not None for s in streams):
         notes.append(MediaNote("It does not say how long it is, so a missing end would not show."))
     media = MediaInfo(
         container=container_name,
         duration_seconds=duration,
-        duration_estimated=estimated,
+        duration_estimated=estimated or bool(missing) or tail.note is not None,
         size_bytes=size_bytes,
         bit_rate=container.bit_rate or None,
         streams=tuple(_without_thumbnails(streams)),
@@ -254,20 +266,6 @@ def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
             f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the files "
             "it refers to into the input instead.",
         )
-
-
-def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
-    """Refuse a file whose index points beyond its end: what it lists is not there, and no decoder would say so."""
-    if not container.format.name.startswith("mov,"):
-        return
-    for stream in (*container.streams.video, *container.streams.audio):
-        entries = stream.index_entries
-        end = entries[-1].pos + entries[-1].size if len(entries) else 0
-        if end > size_bytes:
-            raise InspectError(
-                FailureKind.BAD_INPUT,
-                f"{name} is cut off: its index lists data up to byte {end:,}, but the file has {size_bytes:,}.",
-            )
 
 
 # ---------------------------------------------------------------- streams

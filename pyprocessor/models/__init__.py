@@ -7,6 +7,7 @@ printable. Sizes are bytes, times are seconds, both said in the name.
 from __future__ import annotations
 
 from pyprocessor.models.media import (
+    DAMAGED,
     AudioInfo,
     Colour,
     HdrKind,
@@ -69,6 +70,7 @@ from pyprocessor.models.work import (
 )
 
 __all__ = [
+    "DAMAGED",
     "FINAL_STATES",
     "TRANSITIONS",
     "ActiveFile",

@@ -145,6 +145,10 @@ class StreamInfo:
     audio: AudioInfo | None = None
 
 
+DAMAGED = "damaged: "
+"""What every loss begins with that comes of damage to the source."""
+
+
 @dataclass(frozen=True, slots=True)
 class MediaNote:
     """An oddity of a file, or what an output lacks of its source, as a sentence.
@@ -156,16 +160,21 @@ class MediaNote:
     text: str
     loss: str = ""
 
+    @property
+    def damage(self) -> bool:
+        """Whether it tells of damage to the source, which a profile may refuse."""
+        return self.loss.startswith(DAMAGED)
+
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What inspecting says of a Source."""
+    """What inspecting says of a Source. Of one that was cut off, durations and frames are of what is there."""
 
     container: str
     """The demuxer's name as PyAV gives it, for instance `mov,mp4,m4a,3gp,3g2,mj2`."""
     duration_seconds: float | None
     duration_estimated: bool
-    """True where the container does not state the duration and it was guessed from bit rate or size."""
+    """True where the container does not state the duration and it was guessed from bit rate or size, or was cut off."""
     size_bytes: int
     bit_rate: int | None
     streams: tuple[StreamInfo, ...]
