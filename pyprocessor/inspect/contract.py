@@ -5,6 +5,7 @@ Pure: from a Profile and a MediaInfo alone. The recipe follows the contract and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -150,7 +151,7 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
     audio for an audio profile, no picture that decodes, no decoder, Dolby Vision without a picture for other players,
     damage that the profile refuses.
     """
-    _refuse_damage(profile, media)
+    refuse_damage(profile, media.notes)
     container = _CONTAINERS.get(profile.container, _Container())
     film = _film(profile, media)
     kept_audio, dropped_audio = _audio(profile, media, container)
@@ -176,10 +177,14 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
     return _agreed(profile, media, film, kept + attached, dropped)
 
 
-def _refuse_damage(profile: Profile, media: MediaInfo) -> None:
-    damage = next((note for note in media.notes if note.damage), None)
+def refuse_damage(profile: Profile, notes: Iterable[MediaNote]) -> None:
+    """Raise JobError where one of the notes tells of damage and the profile refuses that."""
+    damage = next((note for note in notes if note.damage), None)
     if damage is not None and profile.damaged is Damaged.REFUSE:
-        raise JobError(FailureKind.BAD_INPUT, damage.text)
+        raise JobError(
+            FailureKind.BAD_INPUT,
+            f"{damage.text} With `damaged: keep` and --retry-failed, what is there of it is made.",
+        )
 
 
 def _far(declared: float, longest: float) -> bool:
