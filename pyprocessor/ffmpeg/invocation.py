@@ -146,9 +146,14 @@ _TRANSPORT = (("merge_pmt_versions", "1"),)
 """A stream of a transport stream that goes on under another number (PID) stays one stream."""
 
 
-def demuxer_options(container: str, *, deep: bool) -> Options:
+_FORWARD = (("seekable", "0"),)
+"""Read from the start to the end only, without a look ahead."""
+
+
+def demuxer_options(container: str, *, deep: bool, forward: bool) -> Options:
     """What the demuxer of a file is told, by us and by ffmpeg alike, so that both see the same streams."""
-    return (*(_DEEP if deep else ()), *(_TRANSPORT if container == "mpegts" else ()))
+    transport = _TRANSPORT if container == "mpegts" else ()
+    return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()))
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:

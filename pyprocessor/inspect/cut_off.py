@@ -1,4 +1,4 @@
-"""How much of a file that was cut off is missing, in bytes and in seconds, and how much of each track is there.
+"""Whether a file was cut off, how much of it is missing in bytes and in seconds, and how much of each track is there.
 
 An MP4 lists every picture and where it lies, so it is exact there. Other containers declare how long the whole lasted,
 of which a share goes with the bytes that are missing.
@@ -7,11 +7,11 @@ of which a share goes with the bytes that are missing.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pyprocessor.models import MediaNote, StreamInfo
+from pyprocessor.inspect.structure import Tail
+from pyprocessor.models import MediaInfo, MediaNote, StreamInfo, StreamKind
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -20,48 +20,40 @@ if TYPE_CHECKING:
 END_MISSING = "damaged: its end is missing"
 _SHORTENED_BY_DEMUXER = "avi"
 """Its demuxer takes the file's size for what it is, and shortens what the header declares."""
+_LEAST_SECONDS = 0.05
+"""Worth saying beside the bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class CutOff:
-    """What is there of a file that was cut off. Seconds are None where nothing declares how long it lasted."""
+def with_its_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fragmented: bool) -> MediaInfo:
+    """`media`, as the open file declares it, less what its structure (`tail`) and its index say is missing, with notes.
 
-    missing_bytes: int
-    streams: tuple[StreamInfo, ...]
-    held_seconds: float | None = None
-    missing_seconds: float | None = None
-    open_ended: bool = False
-    """Whether only its last part says how long it is, as in recordings that crashed; more may be missing then."""
-
-    def note(self, size_bytes: int) -> MediaNote:
-        """What is missing, as a sentence."""
-        of_bytes = of_seconds = seconds = ""
-        if self.held_seconds is not None and self.missing_seconds is not None and self.missing_seconds >= 0.05:
-            if not self.open_ended:
-                of_bytes = f" of {size_bytes + self.missing_bytes:,}"
-                of_seconds = f" of {self.held_seconds + self.missing_seconds:,.1f} s"
-            seconds = f", about {self.missing_seconds:,.1f} s{of_seconds}"
-        return MediaNote(
-            f"It is cut off: at least {self.missing_bytes:,}{of_bytes} bytes are missing at its end{seconds}.",
-            END_MISSING,
-        )
-
-
-def longest_track(container_name: str, streams: Sequence[StreamInfo], duration_seconds: float | None) -> float | None:
-    """How long the longest track of an MP4 lasts, where the file declares far more; None where nothing is odd.
-
-    An MP4 lasts as long as its longest track, by definition: one that says otherwise was cut off, or badly cut.
+    `fragmented` says that it is an MP4 that lists what is in it part by part.
     """
-    longest = max((stream.duration_seconds or 0.0 for stream in streams), default=0.0)
-    if not container_name.startswith("mov,") or duration_seconds is None or not longest:
-        return None
-    return longest if duration_seconds > 2 * longest + 60 else None
+    is_mp4 = media.container.startswith("mov,")
+    missing = _listed_beyond(container, media.size_bytes) if is_mp4 else 0
+    if not is_mp4 or fragmented:
+        # Where an MP4's index tells of all that is in it, only an empty or unused rest of a part may lack beside that.
+        missing = max(missing, tail.missing_bytes)
+    if missing:
+        return _shortened(container, media, missing, open_ended=fragmented)
+    if tail.note is not None:
+        note = MediaNote(tail.note, END_MISSING if tail.cut_off else "")
+        return replace(media, notes=(*media.notes, note), duration_estimated=True)
+    longest = max((stream.duration_seconds or 0.0 for stream in media.streams), default=0.0)
+    declared = media.duration_seconds
+    if is_mp4 and longest and declared is not None and declared > 2 * longest + 60:
+        # An MP4 lasts as long as its longest track, by definition.
+        text = f"It declares {declared:,.1f} s, but its tracks last only {longest:,.1f} s: it was cut off or badly cut."
+        notes = (*media.notes, MediaNote(text, END_MISSING))
+        return replace(media, notes=notes, duration_seconds=longest, duration_estimated=True)
+    if declared is None and any(stream.kind is StreamKind.VIDEO for stream in media.streams):
+        unknown = MediaNote("It does not say how long it is, so a missing end would not show.")
+        return replace(media, notes=(*media.notes, unknown))
+    return media
 
 
-def listed_beyond(container: InputContainer, size_bytes: int) -> int:
-    """How far the index of an MP4 lists pictures and sound beyond the end of the file; 0 for other containers."""
-    if not container.format.name.startswith("mov,"):
-        return 0
+def _listed_beyond(container: InputContainer, size_bytes: int) -> int:
+    """How far the index of an MP4 lists pictures and sound beyond the end of the file."""
     ends = [0]
     for stream in (*container.streams.video, *container.streams.audio):
         entries = stream.index_entries
@@ -70,33 +62,41 @@ def listed_beyond(container: InputContainer, size_bytes: int) -> int:
     return max(ends)
 
 
-def cut_off(
-    container: InputContainer,
-    streams: tuple[StreamInfo, ...],
-    duration_seconds: float | None,
-    *,
-    size_bytes: int,
-    missing_bytes: int,
-    fragmented: bool,
-) -> CutOff:
-    """What is there of a file that lacks `missing_bytes`, and how long it declares (`duration_seconds`) to last."""
-    if container.format.name.startswith("mov,"):
-        held = tuple(_as_listed(container.streams[stream.index], stream, size_bytes) for stream in streams)
-        lasts = max((stream.duration_seconds or 0.0 for stream in held), default=0.0)
-        missing = max(0.0, duration_seconds - lasts) if duration_seconds is not None else None
-        return CutOff(missing_bytes, held, lasts, missing, open_ended=fragmented)
-    if duration_seconds is None:
-        return CutOff(missing_bytes, streams)
-    share = size_bytes / (size_bytes + missing_bytes)
-    if container.format.name == _SHORTENED_BY_DEMUXER:
-        return CutOff(missing_bytes, streams, duration_seconds, duration_seconds / share - duration_seconds)
-    held = tuple(
-        replace(stream, duration_seconds=stream.duration_seconds * share)
-        if stream.duration_seconds is not None
-        else stream
-        for stream in streams
+def _shortened(container: InputContainer, media: MediaInfo, missing_bytes: int, *, open_ended: bool) -> MediaInfo:
+    """What is there of a file that lacks so many bytes. `open_ended`: only its last part says how long it is, as in
+    recordings that crashed, so more may be missing."""
+    declared, streams = media.duration_seconds, media.streams
+    share = media.size_bytes / (media.size_bytes + missing_bytes)
+    held, lost = declared, None
+    if media.container.startswith("mov,"):
+        streams = tuple(_as_listed(container.streams[s.index], s, media.size_bytes) for s in streams)
+        held = max((stream.duration_seconds or 0.0 for stream in streams), default=0.0)
+        lost = max(0.0, declared - held) if declared is not None else None
+    elif declared is not None and media.container == _SHORTENED_BY_DEMUXER:
+        lost = declared / share - declared
+    elif declared is not None:
+        held, lost = declared * share, declared * (1 - share)
+        streams = tuple(
+            stream
+            if stream.duration_seconds is None
+            else replace(stream, duration_seconds=stream.duration_seconds * share)
+            for stream in streams
+        )
+    text = f"It is cut off: at least {missing_bytes:,}"
+    known = lost is not None and held is not None and lost >= _LEAST_SECONDS
+    if known and not open_ended:
+        text += f" of {media.size_bytes + missing_bytes:,}"
+    text += " bytes are missing at its end"
+    if known and lost is not None and held is not None:
+        text += f", about {lost:,.1f} s" + ("" if open_ended else f" of {held + lost:,.1f} s")
+    return replace(
+        media,
+        streams=streams,
+        duration_seconds=held,
+        duration_estimated=True,
+        notes=(*media.notes, MediaNote(f"{text}.", END_MISSING)),
+        missing_bytes=missing_bytes,
     )
-    return CutOff(missing_bytes, held, duration_seconds * share, duration_seconds * (1 - share))
 
 
 def _as_listed(stream: Stream, described: StreamInfo, size_bytes: int) -> StreamInfo:

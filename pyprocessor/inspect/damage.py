@@ -35,8 +35,8 @@ _LEAST_SECONDS = 0.1
 def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:
     """A sentence on what of `media`, whose timeline is `times`, is damaged or missing; empty where nothing is.
 
-    `same_frames` says that pictures which do not come out are noted by a comparison. What is incomplete at the ends of
-    a file that was cut there counts as no damage of its own.
+    `same_frames` says that pictures which do not come out are noted by a comparison, but for the first ones where a
+    film begins late. What is incomplete at the ends of a file that was cut there counts as no damage of its own.
     """
     if damage == NO_DAMAGE:
         return ()
@@ -67,13 +67,14 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
     signs = damage.concealed + damage.gaps
     number = 0
     for film in films:
-        found = counted.get(film.index, StreamDamage(film.index))
+        found, track = counted.get(film.index, StreamDamage(film.index)), times.tracks.get(film.index)
         decoded = found.broken + found.undecodable
         at_an_end = torn or (media.container in _BEGIN_ANYWHERE and not found.packets)
         if signs or not at_an_end or decoded > _INCOMPLETE_PIECES:
-            came_out = found.broken + (found.undecodable if with_dropped else 0)
+            begins_late = bool(track is not None and track.leading)
+            came_out = found.broken + (found.undecodable if with_dropped or begins_late else 0)
             number += max(came_out, min(found.packets, _PACKETS_FOR_EACH_SIGN * (decoded + signs)))
-        number += _left_out(times.tracks.get(film.index), damage.gaps)
+        number += _left_out(track, damage.gaps)
     number = max(number, min(1, damage.concealed))
     if not number:
         return ""

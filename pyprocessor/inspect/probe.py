@@ -22,7 +22,7 @@ import av.error
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, content, structure
 from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
-from pyprocessor.inspect.cut_off import END_MISSING, cut_off, listed_beyond, longest_track
+from pyprocessor.inspect.cut_off import with_its_end
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.inspect.refine import refined, usual_aspect
@@ -132,7 +132,7 @@ def survey_source(
     """
     name = display(os.path.basename(path))
     try:
-        with closing(open_source(path, deep=media.deep)) as container:
+        with closing(open_source(path, deep=media.deep, forward=media.forward)) as container:
             found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
     except av.error.FFmpegError as error:
         kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
@@ -150,7 +150,7 @@ def _read(
 ) -> MediaInfo | None:
     """What the open `file` holds, or None where that shows only to who reads more of it at first, as `deep` does."""
     try:
-        container = open_source(path, deep=deep)
+        container, forward = _open(path, file, size_bytes, deep=deep)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and is_away(path):
             raise
@@ -165,7 +165,17 @@ def _read(
         if container.format.name.startswith("mov,"):
             _refuse_references(file, name, size_bytes)
         media, unlisted = _describe(container, name, size_bytes, tail, limits)
-        return None if unlisted and not deep else replace(media, deep=deep)
+        return None if unlisted and not deep else replace(media, deep=deep, forward=forward)
+
+
+def _open(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[InputContainer, bool]:
+    """The file opened, and whether that took doing without a look ahead: it ends inside the header of a fragment."""
+    try:
+        return open_source(path, deep=deep), False
+    except av.error.InvalidDataError:
+        if not structure.ends_in_fragment_header(file, size_bytes):
+            raise
+        return open_source(path, deep=deep, forward=True), True
 
 
 def _known_size(film: av.VideoStream) -> bool:
@@ -216,8 +226,6 @@ def _describe(
     for index, seen in found.first.items():
         if seen.note is not None:
             notes.append(MediaNote(seen.note if films == 1 else f"Stream {index}: {seen.note}"))
-    if tail.note is not None:
-        notes.append(MediaNote(tail.note, END_MISSING if tail.cut_off else ""))
     streams = []
     for stream in container.streams:
         described = _stream(container, stream, found.first.get(stream.index))
@@ -228,33 +236,17 @@ def _describe(
         raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
     duration, estimated = _duration(container, streams)
     check_duration(duration, limits, name)
-    missing, fragmented = listed_beyond(container, size_bytes), _is_fragmented(container)
-    if not container_name.startswith("mov,") or fragmented:
-        # Where an MP4's index tells of all that is in it, only an empty or unused rest of a part may lack beside that.
-        missing = max(missing, tail.missing_bytes)
-    if missing:
-        cut = cut_off(
-            container, tuple(streams), duration, size_bytes=size_bytes, missing_bytes=missing, fragmented=fragmented
-        )
-        streams, duration = list(cut.streams), cut.held_seconds
-        notes.append(cut.note(size_bytes))
-    elif (longest := longest_track(container_name, streams, duration)) is not None:
-        told = f"It declares {duration:,.1f} s, but its tracks last only {longest:,.1f} s: it was cut off or badly cut."
-        notes.append(MediaNote(told, END_MISSING))
-        duration, estimated = longest, True
-    elif duration is None and any(s.video is not None for s in streams):
-        notes.append(MediaNote("It does not say how long it is, so a missing end would not show."))
     media = MediaInfo(
         container=container_name,
         duration_seconds=duration,
-        duration_estimated=estimated or bool(missing) or tail.note is not None,
+        duration_estimated=estimated,
         size_bytes=size_bytes,
         bit_rate=container.bit_rate or None,
         streams=tuple(_without_thumbnails(streams)),
         chapters=len(container.chapters()),
         notes=tuple(notes),
-        missing_bytes=missing,
     )
+    media = with_its_end(container, media, tail, fragmented=_is_fragmented(container))
     return refined(media, found), found.timeline.unlisted
 
 

@@ -80,6 +80,16 @@ def is_mp4(file: BinaryIO) -> bool:
     return file.read(4) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
+def ends_in_fragment_header(file: BinaryIO, size_bytes: int) -> bool:
+    """Whether an MP4 has its index at the start and ends inside a `moof`, as a recording may that was cut off."""
+    indexed = False
+    for kind, start, length in _boxes(file, size_bytes):
+        if kind == b"moof" and start + length > size_bytes:
+            return indexed
+        indexed |= kind == b"moov"
+    return False
+
+
 def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
     """The start of an MP4's index (its `moov` box), where its tracks are listed; None where there is none."""
     for kind, start, length in _boxes(file, size_bytes):

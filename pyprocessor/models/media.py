@@ -186,6 +186,8 @@ class MediaInfo:
     """From which step on ffmpeg is to take a step of the container's clock for a jump, where its own limit is wrong."""
     goes_on_elsewhere: bool = False
     """Whether its streams end in the midst of the file, and others begin there."""
+    forward: bool = False
+    """Whether demuxers open it only where they cannot look ahead: it ends inside the header of a fragment."""
     deep: bool = False
     """Whether its streams show what they are so late that more has to be read of it at first."""
     missing_bytes: int = 0
