@@ -81,7 +81,8 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
     track = times.tracks.get(films[0].index) if len(films) == 1 else None
     whole = len(track.starts) + _left_out(track, damage.gaps) if track is not None and times.whole else 0
     of = f" of {whole:,}" if whole >= number else ""
-    rate = films[0].video.frame_rate if films and films[0].video is not None else None
+    picture = media.video.video if media.video is not None else None
+    rate = (picture.clock_rate or picture.frame_rate) if picture is not None else None
     seconds = float(number / rate) if rate else 0.0
     lasting = f" ({seconds:,.1f} s)" if seconds >= _LEAST_SECONDS else ""
     return f"{number:,}{of} picture{'s' if number != 1 or of else ''}{lasting}"
