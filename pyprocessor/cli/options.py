@@ -30,6 +30,7 @@ class RunOptions:
     fps: str | None = None
     crf: int | None = None
     no_audio: bool = False
+    damaged: str | None = None
     limit: int | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -82,6 +83,12 @@ OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
         _option("--crf", "N", "Constant quality; lower is better and larger.", type=int),
         _option("--fps", "N", "Frames per second: 25, 23.976, 30000/1001."),
         _flag("--no-audio", "Leave the sound out."),
+        _option(
+            "--damaged",
+            "keep|refuse",
+            "Damaged sources: make what is there, or fail.",
+            type=click.Choice(["keep", "refuse"]),
+        ),
         _option("--config", "FILE", "Further settings, which the profile goes above."),
         _flag("--allow-unsafe-args", "Pass the profile's table `unsafe` on to ffmpeg."),
     ),

@@ -233,6 +233,7 @@ def overrides(options: RunOptions) -> profiles.Overrides:
         fps=options.fps,
         crf=options.crf,
         no_audio=options.no_audio or None,
+        damaged=options.damaged,
         batch_enabled=None if options.batch_mode is None else options.batch_mode == "enabled",
         batch_size=_whole_number_or_text(size) if size is not None else None,
         max_memory_percent=_as_written(options.max_memory),

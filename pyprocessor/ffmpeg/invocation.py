@@ -146,9 +146,14 @@ _TRANSPORT = (("merge_pmt_versions", "1"),)
 """A stream of a transport stream that goes on under another number (PID) stays one stream."""
 
 
-def demuxer_options(container: str, *, deep: bool) -> Options:
+_FORWARD = (("seekable", "0"),)
+"""Read from the start to the end only, without a look ahead."""
+
+
+def demuxer_options(container: str, *, deep: bool, forward: bool) -> Options:
     """What the demuxer of a file is told, by us and by ffmpeg alike, so that both see the same streams."""
-    return (*(_DEEP if deep else ()), *(_TRANSPORT if container == "mpegts" else ()))
+    transport = _TRANSPORT if container == "mpegts" else ()
+    return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()))
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
@@ -194,7 +199,9 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
     if not invocation.inputs or not invocation.outputs:
         raise ValueError("an invocation needs at least one input and one output")
     arguments: list[bytes | str] = [
-        *(ffmpeg, "-nostdin", "-hide_banner", "-y", "-loglevel", "level+warning", "-nostats"),
+        *(ffmpeg, "-nostdin", "-hide_banner", "-y", "-loglevel", "repeat+level+warning", "-nostats"),
+        # A decoder that fails on most of a damaged stream still gives the rest.
+        *("-max_error_rate", "1"),
         *("-progress", "pipe:1", "-stats_period", str(STATS_PERIOD_SECONDS)),
         *("-filter_threads", threads, "-filter_complex_threads", threads),
         *_options(invocation.options),

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, DamageCounter
 from pyprocessor.ffmpeg.process import (
     ON_LINUX,
     descendants,
@@ -78,6 +79,8 @@ class Finished:
     stderr_text: str
     progress: Progress | None
     ended_by: EndedBy | None
+    damage: Damage = NO_DAMAGE
+    """What it said of damage in its first input."""
 
     @property
     def killed(self) -> bool:
@@ -126,7 +129,8 @@ class FfmpegRun:
         self._pidfd = pidfd(self._pid)
         self._open = {fd for fd in (self._stdout, self._stderr, self._pidfd) if fd is not None}
         self._selector: selectors.BaseSelector | None = None
-        self._log = StderrLog()
+        self._damage = DamageCounter()
+        self._log = StderrLog(self._damage.add)
         self._report = ReportReader()
         self._drained_bytes = 0
         self._written_bytes = 0
@@ -341,6 +345,7 @@ class FfmpegRun:
             stderr_text=self._log.text(),
             progress=self._report.latest,
             ended_by=self._ended_by,
+            damage=self._damage.total(),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 HEAD_BYTES = 4 * 1024
 TAIL_BYTES = 16 * 1024
@@ -14,9 +15,11 @@ class StderrLog:
     """Takes raw bytes as they come; keeps the first HEAD_BYTES and the last TAIL_BYTES of them, line by line.
 
     A line that is repeated at once is kept once, with a count. What falls out between head and tail is counted.
+    `on_line` is called with every line, repeated ones as well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
+        self._on_line = on_line
         self._open = b""
         self._head: list[str] = []
         self._head_bytes = 0
@@ -51,6 +54,8 @@ class StderrLog:
         text = line.decode("utf-8", "backslashreplace").rstrip()
         if not text:
             return
+        if self._on_line is not None:
+            self._on_line(text)
         if text == self._last:
             self._repeats += 1
             return

@@ -37,7 +37,7 @@ _FIELDS_SHARE = 0.6
 
 _DECODED = {StreamKind.VIDEO: "pictures", StreamKind.AUDIO: "sound"}
 
-DAMAGED = "damaged: pictures or sound are missing"
+DAMAGED = "damaged: pictures or sound are missing or broken"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,22 @@ Pure: from a Profile and a MediaInfo alone. The recipe follows the contract and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models import AudioSettings, HdrKind, MediaInfo, MediaNote, Profile, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import (
+    AudioSettings,
+    Damaged,
+    HdrKind,
+    MediaInfo,
+    MediaNote,
+    Profile,
+    StreamInfo,
+    StreamKind,
+    VideoInfo,
+)
 
 
 class Action(StrEnum):
@@ -138,10 +149,10 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
     """What the output that `profile` makes of `media` must hold.
 
     Raises JobError with a sentence where nothing sound can be made of the source: no video for a video profile, no
-    audio for an audio profile, no picture that decodes, no decoder, Dolby Vision without a picture for other players.
+    audio for an audio profile, no picture that decodes, no decoder, Dolby Vision without a picture for other players,
+    damage that the profile refuses.
     """
-    _refuse_cut_off(media)
-    _refuse_contradiction(media)
+    refuse_damage(profile, media.notes)
     container = _CONTAINERS.get(profile.container, _Container())
     film = _film(profile, media)
     kept_audio, dropped_audio = _audio(profile, media, container)
@@ -167,22 +178,13 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
     return _agreed(profile, media, film, kept + attached, dropped)
 
 
-def _refuse_cut_off(media: MediaInfo) -> None:
-    if media.missing_bytes:
+def refuse_damage(profile: Profile, notes: Iterable[MediaNote]) -> None:
+    """Raise JobError where one of the notes tells of damage and the profile refuses that."""
+    damage = next((note for note in notes if note.damage), None)
+    if damage is not None and profile.damaged is Damaged.REFUSE:
         raise JobError(
             FailureKind.BAD_INPUT,
-            f"It is cut off: at least {media.missing_bytes:,} bytes are missing at its end.",
-        )
-
-
-def _refuse_contradiction(media: MediaInfo) -> None:
-    """An MP4 lasts as long as its longest track, by definition; one that says otherwise was cut or badly edited."""
-    longest = max((s.duration_seconds for s in media.streams if s.duration_seconds is not None), default=None)
-    declared = media.duration_seconds
-    if media.container.startswith("mov,") and declared is not None and longest is not None and _far(declared, longest):
-        raise JobError(
-            FailureKind.BAD_INPUT,
-            f"It declares {declared:,.1f} s, but its tracks last only {longest:,.1f} s: it was cut off or badly cut.",
+            f"{damage.text} With `damaged: keep` and --retry-failed, what is there of it is made.",
         )
 
 
@@ -200,9 +202,8 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
         raise JobError(FailureKind.BAD_INPUT, "It has neither video nor audio.")
     if film.frames == 0:
         # The probe says first why it found none.
-        raise JobError(
-            FailureKind.BAD_INPUT, media.notes[0].text if media.notes else "Its video track holds no pictures."
-        )
+        why = [note.text for number, note in enumerate(media.notes) if number == 0 or note.damage]
+        raise JobError(FailureKind.BAD_INPUT, " ".join(why) or "Its video track holds no pictures.")
     if film.codec is None:
         raise JobError(FailureKind.UNSUPPORTED, "Its video is in a codec for which there is no decoder.")
     if film.video.width < 1 or film.video.height < 1:

@@ -23,6 +23,7 @@ from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, content, structure, webp
 from pyprocessor.inspect.animation import still_picture
 from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
+from pyprocessor.inspect.cut_off import with_its_end
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.inspect.refine import refined, usual_aspect
@@ -138,7 +139,7 @@ def survey_source(
     try:
         if media.container == webp.CONTAINER:
             return media, webp.timeline_of(path)
-        with closing(open_source(path, deep=media.deep)) as container:
+        with closing(open_source(path, deep=media.deep, forward=media.forward)) as container:
             found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
     except (av.error.FFmpegError, OSError) as error:
         kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
@@ -156,7 +157,7 @@ def _read(
 ) -> MediaInfo | None:
     """What the open `file` holds, or None where that shows only to who reads more of it at first, as `deep` does."""
     try:
-        container = open_source(path, deep=deep)
+        container, forward = _open(path, file, size_bytes, deep=deep)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and is_away(path):
             raise
@@ -171,7 +172,17 @@ def _read(
         if container.format.name.startswith("mov,"):
             _refuse_references(file, name, size_bytes)
         media, unlisted = _describe(container, name, size_bytes, tail, limits)
-        return None if unlisted and not deep else replace(media, deep=deep)
+        return None if unlisted and not deep else replace(media, deep=deep, forward=forward)
+
+
+def _open(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[InputContainer, bool]:
+    """The file opened, and whether that took doing without a look ahead: it ends inside the header of a fragment."""
+    try:
+        return open_source(path, deep=deep), False
+    except av.error.InvalidDataError:
+        if not structure.ends_in_fragment_header(file, size_bytes):
+            raise
+        return open_source(path, deep=deep, forward=True), True
 
 
 def _known_size(film: av.VideoStream) -> bool:
@@ -212,7 +223,6 @@ def _describe(
 ) -> tuple[MediaInfo, bool]:
     check_streams(len(container.streams), limits, name)
     container_name = container.format.name
-    _check_index(container, name, size_bytes)
     for film in container.streams.video:  # before a decoder allocates them
         context = video_context(film)
         if context is not None:
@@ -223,8 +233,6 @@ def _describe(
     for index, seen in found.first.items():
         if seen.note is not None:
             notes.append(MediaNote(seen.note if films == 1 else f"Stream {index}: {seen.note}"))
-    if tail.note is not None:
-        notes.append(MediaNote(tail.note))
     streams = []
     for stream in container.streams:
         described = _stream(container, stream, found.first.get(stream.index))
@@ -235,10 +243,6 @@ def _describe(
         raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
     duration, estimated = _duration(container, streams)
     check_duration(duration, limits, name)
-    # What the index of an MP4 lists was found to be there; then only an empty or unused rest of a part is missing.
-    missing = 0 if container_name.startswith("mov,") and not _is_fragmented(container) else tail.missing_bytes
-    if duration is None and container_name != "apng" and any(s.video is not None for s in streams):
-        notes.append(MediaNote("It does not say how long it is, so a missing end would not show."))
     media = MediaInfo(
         container=container_name,
         duration_seconds=duration,
@@ -248,8 +252,8 @@ def _describe(
         streams=tuple(_without_thumbnails(streams)),
         chapters=len(container.chapters()),
         notes=tuple(notes),
-        missing_bytes=missing,
     )
+    media = with_its_end(container, media, tail, fragmented=_is_fragmented(container))
     return refined(media, found), found.timeline.unlisted
 
 
@@ -261,20 +265,6 @@ def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
             f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the files "
             "it refers to into the input instead.",
         )
-
-
-def _check_index(container: InputContainer, name: str, size_bytes: int) -> None:
-    """Refuse a file whose index points beyond its end: what it lists is not there, and no decoder would say so."""
-    if not container.format.name.startswith("mov,"):
-        return
-    for stream in (*container.streams.video, *container.streams.audio):
-        entries = stream.index_entries
-        end = entries[-1].pos + entries[-1].size if len(entries) else 0
-        if end > size_bytes:
-            raise InspectError(
-                FailureKind.BAD_INPUT,
-                f"{name} is cut off: its index lists data up to byte {end:,}, but the file has {size_bytes:,}.",
-            )
 
 
 # ---------------------------------------------------------------- streams

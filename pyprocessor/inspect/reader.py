@@ -42,15 +42,16 @@ def is_away(path: bytes) -> bool:
     return False
 
 
-def open_source(path: bytes, *, deep: bool = False) -> InputContainer:
+def open_source(path: bytes, *, deep: bool = False, forward: bool = False) -> InputContainer:
     """Open a user's file: only local files, only the demuxers allowed for untrusted input, bounded probing, which goes
-    further where `deep`.
+    further where `deep`, and never looks ahead where `forward`.
 
     Raises av.error.FFmpegError, of which the missing file and the forbidden file are also OSErrors.
     """
     bounds = {"probesize": str(PROBE_BYTES), "max_streams": str(MOST_STREAMS)}
     # Options for another demuxer than the file's are passed over.
-    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | dict(demuxer_options("mpegts", deep=deep)))
+    own = dict(demuxer_options("mpegts", deep=deep, forward=forward))
+    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | own)
 
 
 def open_output(path: bytes) -> InputContainer:

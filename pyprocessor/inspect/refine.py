@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
+from pyprocessor.inspect.cut_off import END_MISSING
 from pyprocessor.inspect.survey import PictureSample, SoundSample, Survey
 from pyprocessor.inspect.timeline import Rate, Timeline, Track, compact, rate_of
 from pyprocessor.models import MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
@@ -89,7 +90,7 @@ def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ..
     if declared - held <= max(_OVERSTATED_SECONDS, _OVERSTATED_SHARE * declared):
         return ()
     text = f"It declares {declared:,.1f} s and holds {held:,.1f} s: it was cut off, or its header is wrong."
-    return (MediaNote(text, "damaged: ends sooner than it declares"),)
+    return (MediaNote(text, END_MISSING),)
 
 
 def _stream(

@@ -1,6 +1,6 @@
 """What a file's own structure says of its end: the cheap sign of a download or copy that was cut off.
 
-MP4 and Matroska say how many bytes each part holds, AVI, ASF and MXF how long the whole is; MPEG-TS and many program
+MP4, Matroska and AVI say how many bytes each part holds, ASF and MXF how long the whole is; MPEG-TS and many program
 streams come in packets of one size, Ogg marks its last page, GIF and PNG their end, and FLV repeats each tag's size
 behind it. A file that ends before its structure does was cut off. Only headers are read.
 """
@@ -23,6 +23,8 @@ _PADDING_BYTES = 4096
 _END_MARKS = {"gif": b";", "apng": b"IEND\xaeB`\x82"}
 _EBML_SEGMENT = 0x18538067
 _MOST_ELEMENTS = 200_000
+_MOST_CHUNKS = 1000
+"""Before the pictures of an AVI, where only headers are."""
 _MOST_INDEX_BYTES = 4_000_000
 _AVI_SLACK_BYTES = 64
 """Careless writers get the size of the whole wrong by a header or two."""
@@ -37,10 +39,12 @@ _MAYBE = "so it may have been cut off; all that is there was used."
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """`missing_bytes`: how far the structure reaches beyond the file's end. `note`: a weaker sign, as a sentence."""
+    """`missing_bytes`: how far the structure reaches beyond the file's end. `note`: another sign, as a sentence;
+    `cut_off` says that it is a sure one."""
 
     missing_bytes: int = 0
     note: str | None = None
+    cut_off: bool = False
 
 
 def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
@@ -55,8 +59,8 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
         declared = _end_of_boxes(file, size_bytes)
     elif container.startswith("matroska"):
         declared = _end_of_segment(file, size_bytes)
-    elif container == "avi" and head[:4] == b"RIFF":
-        declared = 8 + int.from_bytes(head[4:8], "little") - _AVI_SLACK_BYTES
+    elif container == "avi":
+        return _end_of_riff(file, size_bytes)
     elif container == "asf":
         declared = _size_in_asf(head)
     elif container == "mxf":
@@ -68,7 +72,7 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
     elif container == "ogg" and not _ogg_is_ended(file, size_bytes):
         return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
     elif container == "flv" and not _flv_is_whole(file, size_bytes):
-        return Tail(note=f"It ends inside a tag, {_MAYBE}")
+        return Tail(note="It is cut off: it ends inside a tag.", cut_off=True)
     elif container in _END_MARKS and not _is_marked(file, size_bytes, _END_MARKS[container]):
         return Tail(note=f"It has no end mark, {_MAYBE}")
     return Tail(missing_bytes=max(0, declared - size_bytes))
@@ -78,6 +82,16 @@ def is_mp4(file: BinaryIO) -> bool:
     """Whether it begins with a box as MP4 and QuickTime files do."""
     file.seek(4)
     return file.read(4) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+
+
+def ends_in_fragment_header(file: BinaryIO, size_bytes: int) -> bool:
+    """Whether an MP4 has its index at the start and ends inside a `moof`, as a recording may that was cut off."""
+    indexed = False
+    for kind, start, length in _boxes(file, size_bytes):
+        if kind == b"moof" and start + length > size_bytes:
+            return indexed
+        indexed |= kind == b"moov"
+    return False
 
 
 def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
@@ -165,6 +179,43 @@ def _boxes(file: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int, int]]:
             return
         yield head[4:8], position, length
         position += length
+
+
+def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
+    """What lacks of an AVI: pictures and sound, or only the index behind them, which players and ffmpeg do without."""
+    position = 0
+    while True:
+        kind, length = _riff_header(file, position)
+        if kind != b"RIFF" or length == 0:  # a recorder that crashed leaves no length
+            return Tail()
+        end = position + 8 + length
+        if end - _AVI_SLACK_BYTES > size_bytes:
+            break
+        position = end + end % 2
+    end_of_media = _end_of_movi(file, position + 12, size_bytes)
+    if end_of_media is None:
+        return Tail(missing_bytes=end - _AVI_SLACK_BYTES - size_bytes)
+    if end_of_media > size_bytes:
+        return Tail(missing_bytes=end_of_media - size_bytes)
+    return Tail(note="The index at its end is missing; its pictures and sound are there.")
+
+
+def _end_of_movi(file: BinaryIO, position: int, size_bytes: int) -> int | None:
+    """Where the list of an AVI's pictures and sound ends, looked for from `position`; None where there is none."""
+    for _ in range(_MOST_CHUNKS):
+        kind, length = _riff_header(file, position)
+        if kind == b"LIST" and file.read(4) == b"movi":
+            return position + 8 + length if length > 4 else None
+        position += 8 + length + length % 2
+        if position >= size_bytes:
+            return None
+    return None
+
+
+def _riff_header(file: BinaryIO, position: int) -> tuple[bytes, int]:
+    file.seek(position)
+    head = file.read(8)
+    return head[:4], int.from_bytes(head[4:8], "little")
 
 
 def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:

@@ -7,6 +7,7 @@ printable. Sizes are bytes, times are seconds, both said in the name.
 from __future__ import annotations
 
 from pyprocessor.models.media import (
+    DAMAGED,
     AudioInfo,
     Colour,
     HdrKind,
@@ -24,6 +25,7 @@ from pyprocessor.models.media import (
 from pyprocessor.models.profile import (
     AudioSettings,
     BatchSettings,
+    Damaged,
     Deinterlace,
     ErrorSettings,
     EstimationSettings,
@@ -70,6 +72,7 @@ from pyprocessor.models.work import (
 )
 
 __all__ = [
+    "DAMAGED",
     "FINAL_STATES",
     "TRANSITIONS",
     "ActiveFile",
@@ -80,6 +83,7 @@ __all__ = [
     "Colour",
     "Cost",
     "CostFeatures",
+    "Damaged",
     "Deinterlace",
     "ErrorSettings",
     "EstimationSettings",

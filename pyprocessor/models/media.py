@@ -170,6 +170,10 @@ class StreamInfo:
     audio: AudioInfo | None = None
 
 
+DAMAGED = "damaged: "
+"""What every loss begins with that comes of damage to the source."""
+
+
 @dataclass(frozen=True, slots=True)
 class MediaNote:
     """An oddity of a file, or what an output lacks of its source, as a sentence.
@@ -181,16 +185,21 @@ class MediaNote:
     text: str
     loss: str = ""
 
+    @property
+    def damage(self) -> bool:
+        """Whether it tells of damage to the source, which a profile may refuse."""
+        return self.loss.startswith(DAMAGED)
+
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What inspecting says of a Source."""
+    """What inspecting says of a Source. Of one that was cut off, durations and frames are of what is there."""
 
     container: str
     """The demuxer's name as PyAV gives it, for instance `mov,mp4,m4a,3gp,3g2,mj2`."""
     duration_seconds: float | None
     duration_estimated: bool
-    """True where the container does not state the duration and it was guessed from bit rate or size."""
+    """True where the container does not state the duration and it was guessed from bit rate or size, or was cut off."""
     size_bytes: int
     bit_rate: int | None
     streams: tuple[StreamInfo, ...]
@@ -202,6 +211,8 @@ class MediaInfo:
     """From which step on ffmpeg is to take a step of the container's clock for a jump, where its own limit is wrong."""
     goes_on_elsewhere: bool = False
     """Whether its streams end in the midst of the file, and others begin there."""
+    forward: bool = False
+    """Whether demuxers open it only where they cannot look ahead: it ends inside the header of a fragment."""
     deep: bool = False
     """Whether its streams show what they are so late that more has to be read of it at first."""
     missing_bytes: int = 0

@@ -19,6 +19,13 @@ class Deinterlace(StrEnum):
     NEVER = "never"
 
 
+class Damaged(StrEnum):
+    """What becomes of a source that is cut off, or of which pictures or sound are broken."""
+
+    KEEP = "keep"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True)
 class VideoSettings:
     encoder: str = "libx264"
@@ -233,6 +240,7 @@ class Profile:
     keep_attachments: bool = True
     keep_chapters: bool = True
     keep_metadata: bool = True
+    damaged: Damaged = Damaged.KEEP
     naming: NamingSettings = NamingSettings()
     scan: ScanSettings = ScanSettings()
     batch: BatchSettings = BatchSettings()

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from pyprocessor.models import (
     AudioSettings,
+    Damaged,
     Deinterlace,
     HdrPolicy,
     NamingSettings,
@@ -96,6 +97,7 @@ class Freezer:
             keep_attachments=said_or(said.attachments, True),
             keep_chapters=said_or(said.chapters, True),
             keep_metadata=said_or(said.metadata, True),
+            damaged=Damaged(said.damaged or Damaged.KEEP),
             naming=_naming(said.naming or Naming()),
             scan=limits.scan(said.scan or Scan()),
             batch=limits.batch(said.batch_processing or BatchProcessing()),

@@ -28,6 +28,7 @@ class Overrides:
     fps: Fraction | float | str | None = None
     crf: int | None = None
     no_audio: bool | None = None
+    damaged: str | None = None
     batch_enabled: bool | None = None
     batch_size: int | str | None = None
     max_memory_percent: float | None = None
@@ -71,6 +72,7 @@ _OPTIONS: tuple[tuple[str, str, KeyPath, Callable[[Any], Any]], ...] = (
     ("fps", "--fps", ("video", "fps"), _same),
     ("crf", "--crf", ("video", "crf"), _same),
     ("no_audio", "--no-audio", ("audio", "enabled"), _off),
+    ("damaged", "--damaged", ("damaged",), _same),
     ("batch_enabled", "--batch-mode", ("batch_processing", "enabled"), _same),
     ("batch_size", "--batch-size", ("batch_processing", "batch_size"), _same),
     ("max_memory_percent", "--max-memory", ("batch_processing", "max_memory_percent"), _same),
@@ -110,7 +112,8 @@ def overrides_layer(overrides: Overrides) -> Layer:
         value = None if given is None else convert(given)
         if value is None:
             continue
-        values.setdefault(path[0], {})[path[1]] = value
+        holder = values if len(path) == 1 else values.setdefault(path[0], {})
+        holder[path[-1]] = value
         origins[path] = Origin("", option)
         origins.setdefault(path[:1], Origin("", option))
     problems = problems_of(ProfileFile, SECTIONS, values, lambda path: origins[path])

@@ -22,6 +22,7 @@ def render(profile: Profile, description: str) -> str:
         "attachments": profile.keep_attachments,
         "chapters": profile.keep_chapters,
         "metadata": profile.keep_metadata,
+        "damaged": profile.damaged.value,
         "naming": _said(
             rename_pattern=profile.naming.rename_pattern,
             validation_pattern=profile.naming.validation_pattern,

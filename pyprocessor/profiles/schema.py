@@ -344,6 +344,9 @@ class ProfileFile(Section):
     attachments: bool | None = key("Keep attachments such as fonts where the container takes them.", True)
     chapters: bool | None = key("Keep chapters.", True)
     metadata: bool | None = key("Keep metadata such as title and date.", True)
+    damaged: Literal["keep", "refuse"] | None = key(
+        "Sources that are cut off or damaged: keep what is there of them, or fail them.", "keep"
+    )
     naming: Naming | None = key("Names of outputs.")
     scan: Scan | None = key("Which files of the input are taken.")
     batch_processing: BatchProcessing | None = key("How much runs at once.")

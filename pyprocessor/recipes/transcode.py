@@ -117,7 +117,7 @@ def recipe(
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
     notes = list(contract.notes)
-    input_options = list(demuxer_options(media.container, deep=media.deep))
+    input_options = list(demuxer_options(media.container, deep=media.deep, forward=media.forward))
     for plan in contract.kept:
         if plan.attached:
             continue

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyprocessor.errors import JobError
+from pyprocessor.ffmpeg.damage import NO_DAMAGE
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
-from pyprocessor.inspect.contract import contract
+from pyprocessor.inspect.contract import contract, refuse_damage
 from pyprocessor.inspect.timeline import expand
 from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile
 from pyprocessor.recipes.transcode import features, recipe
@@ -30,6 +31,7 @@ class Transcode:
 
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
         # Here, so that the engine, which asks for features only, does without PyAV.
+        from pyprocessor.inspect.damage import damage_note
         from pyprocessor.inspect.verify import verify
 
         media, times = _surveyed(work)
@@ -48,17 +50,19 @@ class Transcode:
         problem = diagnose(finished, work.source.path)
         if problem is not None:
             raise JobError(problem.kind, problem.message)
+        damage = damage_note(finished.damage, media, times, same_frames=agreed.same_frames)
         progress = finished.progress
         facts, notes = verify(
             work.partial_path,
             agreed,
             encoded_frames=progress.frame if progress is not None and agreed.films else None,
-            damaged=False,
+            damaged=finished.damage != NO_DAMAGE or any(note.damage for note in media.notes),
             source=work.source.path,
             media=media,
             times=times,
         )
-        notes = (*plan.notes, *notes)
+        notes = (*plan.notes, *damage, *notes)
+        refuse_damage(work.profile, notes)
         losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))
         return replace(facts, notes=tuple(note.text for note in notes), losses=losses)
 

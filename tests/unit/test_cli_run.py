@@ -19,7 +19,7 @@ from pyprocessor.cli.paths import keep_apart
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Overrun, PlanReport, ProcessIdentity, ScheduleSettings
+from pyprocessor.models import Damaged, Overrun, PlanReport, ProcessIdentity, ScheduleSettings
 from pyprocessor.publish.state_folder import prepare_state_folder
 
 Captured = pytest.CaptureFixture[str]
@@ -208,7 +208,7 @@ def test_options_reach_the_request(source: Path, tmp_path: Path, requests: list[
         "--preset slow --fps 30000/1001 --crf 30 --no-audio --limit 9 --include *.mp4 --include *.mov --exclude x* "
         "--min-size 1K --max-size 1G --min-age 2m --progress-interval 3 --retry-failed --overwrite --quiet "
         "--strict-memory --cpu-limit 60 --nice 4 --io-idle --pressure-polite --disk-reserve 3G --window 21:00-06:00 "
-        "--until 05:00 --overrun requeue --grace 2m"
+        "--until 05:00 --overrun requeue --grace 2m --damaged refuse"
     )
     output = tmp_path / "out"
     assert main(["--input", str(source), "--output", str(output), *arguments.split()]) == 0
@@ -222,6 +222,7 @@ def test_options_reach_the_request(source: Path, tmp_path: Path, requests: list[
     assert (profile.video.encoder, profile.video.preset, profile.video.crf) == ("libx265", "slow", 30)
     assert str(profile.video.fps) == "30000/1001"
     assert profile.audio is None
+    assert profile.damaged is Damaged.REFUSE
     assert (profile.scan.include, profile.scan.exclude) == (("*.mp4", "*.mov"), ("x*",))
     assert (profile.scan.min_size_bytes, profile.scan.max_size_bytes) == (1024, 1024**3)
     assert profile.scan.min_age_seconds == 120

@@ -14,6 +14,7 @@ from pyprocessor.models import (
     AudioInfo,
     AudioSettings,
     Colour,
+    Damaged,
     HdrKind,
     MediaInfo,
     MediaNote,
@@ -251,8 +252,6 @@ def test_containers_of_one_audio_track() -> None:
         ),
         (media(film(codec=None)), FailureKind.UNSUPPORTED, "no decoder"),
         (media(film(video=VideoInfo(0, 0))), FailureKind.BAD_INPUT, "how large"),
-        (media(film(), missing_bytes=12), FailureKind.BAD_INPUT, "cut off"),
-        (media(film(), container="mov,mp4", duration_seconds=4900.0), FailureKind.BAD_INPUT, "declares 4,900.0 s"),
     ],
 )
 def test_what_cannot_be_encoded_is_refused_before_it_costs_anything(
@@ -262,6 +261,25 @@ def test_what_cannot_be_encoded_is_refused_before_it_costs_anything(
     error = refused(MP4, source)
     assert error.kind is kind
     assert words in str(error)
+
+
+def test_damage_is_refused_only_where_the_profile_says_so() -> None:
+    """The sentence is the note's, and says how to have what is there."""
+    cut = MediaNote("It is cut off.", "damaged: its end is missing")
+    source = media(film(), notes=(MediaNote("It is odd."), cut))
+    assert contract(MP4, source).films
+    error = refused(replace(MP4, damaged=Damaged.REFUSE), source)
+    assert error.kind is FailureKind.BAD_INPUT
+    assert str(error).startswith("It is cut off. ")
+    assert "--retry-failed" in str(error)
+    assert contract(replace(MP4, damaged=Damaged.REFUSE), media(film(), notes=(MediaNote("It is odd."),))).films
+
+
+def test_nothing_decodes_of_a_file_that_is_cut_off() -> None:
+    """Both are said."""
+    none = MediaNote("Its video track holds no pictures.")
+    cut = MediaNote("It is cut off.", "damaged: its end is missing")
+    assert str(refused(MP4, media(film(frames=0), notes=(none, cut)))) == f"{none.text} {cut.text}"
 
 
 def test_dolby_vision_needs_a_picture_for_other_players() -> None:

@@ -13,6 +13,7 @@ import pytest
 from pyprocessor import profiles
 from pyprocessor.errors import ExitCode, ProfileError
 from pyprocessor.models import (
+    Damaged,
     Deinterlace,
     HdrPolicy,
     Overrun,
@@ -149,6 +150,7 @@ def test_every_override_reaches_its_setting() -> None:
         fps="23.976",
         crf=19,
         no_audio=True,
+        damaged="refuse",
         batch_enabled=False,
         batch_size=7,
         max_memory_percent=55.5,
@@ -177,6 +179,7 @@ def test_every_override_reaches_its_setting() -> None:
     assert (video.encoder, video.preset, video.tune, video.crf) == ("libx265", "slow", "grain", 19)
     assert video.fps == Fraction(24000, 1001)
     assert loaded.audio is None
+    assert loaded.damaged is Damaged.REFUSE
     batch = loaded.batch
     assert (batch.enabled, batch.batch_size, batch.max_memory_percent) == (False, 7, 55.5)
     assert (batch.memory_limit_bytes, batch.jobs) == (1 << 30, 3)
@@ -405,6 +408,7 @@ def test_fingerprint_is_of_the_content_alone(write: Write) -> None:
         "schedule: {window: 22:00-06:00, until: 05:00, overrun: requeue, grace_seconds: 60}",
         "error_handling: {max_retries: 0}",
         "estimation: {max_batch_size: 3}",
+        "damaged: refuse",
         "description: x",
         "video: {crf: 20}",
     ]

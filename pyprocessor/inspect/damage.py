@@ -1,0 +1,136 @@
+"""What a user is to know of the damage that ffmpeg met in a source: how many pictures, how much sound. Pure.
+
+Pictures that a decoder drops are found by comparing the output with the source, and are not counted here again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import statistics
+
+from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
+from pyprocessor.inspect.compare import DAMAGED
+from pyprocessor.inspect.timeline import Timeline, Track
+from pyprocessor.models import MediaInfo, MediaNote, StreamInfo, StreamKind
+
+_PACKETS_FOR_EACH_SIGN = 10
+"""How many damaged packets one sign of damage from a decoder confirms. Joined recordings have damaged packets alone."""
+_BEGIN_ANYWHERE = frozenset(
+    "mpegts mpeg mpegvideo h264 hevc vvc m4v h263 aac loas ac3 eac3 mp3 dts truehd obu dirac vc1 cavsvideo".split()
+)
+"""Containers without a beginning: their first and last pictures and sounds are incomplete wherever they are cut."""
+_INCOMPLETE_PIECES = 1
+_FOUND_BY_GUESSING = frozenset(("mp2", "mp3"))
+_INCOMPLETE_GUESSES = 8
+"""At the start of program streams their parser takes up to so much for sound before it finds the first whole piece."""
+_SAMPLES = {"aac": 1024, "mp3": 1152, "mp2": 1152, "ac3": 1536, "eac3": 1536, "dts": 512, "opus": 960}
+"""In each piece of sound, by codec, where it is the same in nearly every file."""
+_HOLE = 1.5
+"""Times the usual step from picture to picture: a longer one leaves pictures out."""
+_LEAST_SECONDS = 0.1
+"""Worth saying beside a number of pictures."""
+
+
+def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:
+    """A sentence on what of `media`, whose timeline is `times`, is damaged or missing; empty where nothing is.
+
+    `same_frames` says that pictures which do not come out are noted by a comparison, but for the first ones where a
+    film begins late. What is incomplete at the ends of a file that was cut there counts as no damage of its own.
+    """
+    if damage == NO_DAMAGE:
+        return ()
+    torn = any(note.damage for note in media.notes)
+    parts = (
+        _pictures(damage, media, times, torn=torn, with_dropped=not same_frames),
+        _sound(damage, media, times, torn=torn),
+        _subtitles(damage, media, torn=torn),
+    )
+    found = [part for part in parts if part]
+    if found:
+        listed = " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+        return (MediaNote(f"Damaged or missing: at least {listed}.", DAMAGED),)
+    if damage.ended_early and not torn:
+        return (MediaNote("It cannot be read to its end: what comes after a damaged place is missing.", DAMAGED),)
+    if damage.gaps and not torn:
+        return (MediaNote("Its container is broken in places; what stands there is skipped.", DAMAGED),)
+    return ()
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, with_dropped: bool) -> str:
+    """How many pictures, of how many, and how long that is; empty where none is damaged."""
+    films = [stream for stream in media.streams if stream.kind is StreamKind.VIDEO]
+    counted = {found.index: found for found in damage.streams}
+    signs = damage.concealed + damage.gaps
+    number = 0
+    for film in films:
+        found, track = counted.get(film.index, StreamDamage(film.index)), times.tracks.get(film.index)
+        decoded = found.broken + found.undecodable
+        at_an_end = torn or (media.container in _BEGIN_ANYWHERE and not found.packets)
+        if signs or not at_an_end or decoded > _INCOMPLETE_PIECES:
+            begins_late = bool(track is not None and track.leading)
+            came_out = found.broken + (found.undecodable if with_dropped or begins_late else 0)
+            number += max(came_out, min(found.packets, _PACKETS_FOR_EACH_SIGN * (decoded + signs)))
+        number += _left_out(track, damage.gaps)
+    number = max(number, min(1, damage.concealed))
+    if not number:
+        return ""
+    track = times.tracks.get(films[0].index) if len(films) == 1 else None
+    whole = len(track.starts) + _left_out(track, damage.gaps) if track is not None and times.whole else 0
+    of = f" of {whole:,}" if whole >= number else ""
+    picture = media.video.video if media.video is not None else None
+    rate = (picture.clock_rate or picture.frame_rate) if picture is not None else None
+    seconds = float(number / rate) if rate else 0.0
+    lasting = f" ({seconds:,.1f} s)" if seconds >= _LEAST_SECONDS else ""
+    return f"{number:,}{of} picture{'s' if number != 1 or of else ''}{lasting}"
+
+
+def _left_out(track: Track | None, places: int) -> int:
+    """How many pictures the longest pauses between pictures leave out, where a container is broken in `places`."""
+    if track is None or len(track.starts) < 2:
+        return 0
+    steps = [after - before for before, after in itertools.pairwise(track.starts)]
+    usual = statistics.median(steps)
+    longest = heapq.nlargest(places, steps)
+    return sum(round(step / usual) - 1 for step in longest if usual and step > _HOLE * usual)
+
+
+# ---------------------------------------------------------------- sound and subtitles
+
+
+def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> str:
+    """How many seconds of all tracks, or pieces where it is not known how long they are; empty where none is."""
+    seconds, pieces, countable = 0.0, 0, True
+    for stream in media.audio:
+        number = _broken(damage, media, stream, torn=torn)
+        samples = _SAMPLES.get(stream.codec or "")
+        pieces += number
+        if samples is not None and stream.audio is not None and stream.audio.sample_rate:
+            seconds += number * samples / stream.audio.sample_rate
+        elif number:
+            countable = False
+        spans = times.tracks[stream.index].spans if stream.index in times.tracks else ()
+        pauses = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
+        seconds += sum(heapq.nlargest(damage.gaps, pauses))
+    if countable:
+        return f"{seconds:,.2f} s of sound" if seconds else ""
+    return f"{pieces:,} piece{'s' if pieces != 1 else ''} of sound"
+
+
+def _subtitles(damage: Damage, media: MediaInfo, *, torn: bool) -> str:
+    number = sum(
+        _broken(damage, media, stream, torn=torn) for stream in media.streams if stream.kind is StreamKind.SUBTITLE
+    )
+    return f"{number:,} subtitle{'s' if number != 1 else ''}" if number else ""
+
+
+def _broken(damage: Damage, media: MediaInfo, stream: StreamInfo, *, torn: bool) -> int:
+    """Pieces of sound, or subtitles, that came out broken or not at all, less what is incomplete at the ends."""
+    number = sum(found.broken + found.undecodable for found in damage.streams if found.index == stream.index)
+    incomplete = _INCOMPLETE_PIECES if torn or media.container in _BEGIN_ANYWHERE else 0
+    if media.container in _BEGIN_ANYWHERE and stream.codec in _FOUND_BY_GUESSING:
+        incomplete = _INCOMPLETE_GUESSES
+    return number if number > incomplete else 0
