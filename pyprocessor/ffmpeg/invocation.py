@@ -120,8 +120,8 @@ Left out on purpose: playlists and manifests (hls, dash, imf, concat, sdp), numb
 headerless data that anything could be taken for.
 """
 
-_OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,png_pipe,jpeg_pipe,webp_pipe,ffmetadata"
-"""What we read back of our own: joins, playlists with their subtitle segments, stills, chapter lists."""
+_OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,srt,png_pipe,jpeg_pipe,webp_pipe,ffmetadata"
+"""What we read back of our own: joins, playlists with their subtitle segments, subtitles, stills, chapter lists."""
 
 
 _MUXERS = {"mkv": "matroska", "mka": "matroska", "m4a": "ipod", "ts": "mpegts"}

@@ -93,10 +93,10 @@ def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> 
     """Which kind of high dynamic range; Dolby Vision goes before what its base layer is, which the transfer tells."""
     if codec_tag in _DOLBY_VISION_TAGS:
         return HdrKind.DOLBY_VISION
-    if frame is not None and (_side_data(frame, SideData.DOVI_METADATA) or _side_data(frame, SideData.DOVI_RPU_BUFFER)):
+    if frame is not None and (side_data(frame, SideData.DOVI_METADATA) or side_data(frame, SideData.DOVI_RPU_BUFFER)):
         return HdrKind.DOLBY_VISION
     if described.transfer == "smpte2084":
-        if frame is not None and _side_data(frame, SideData.DYNAMIC_HDR_PLUS):
+        if frame is not None and side_data(frame, SideData.DYNAMIC_HDR_PLUS):
             return HdrKind.HDR10_PLUS
         return HdrKind.HDR10
     return HdrKind.HLG if described.transfer == "arib-std-b67" else HdrKind.SDR
@@ -104,7 +104,7 @@ def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> 
 
 def mastering_display(frame: av.VideoFrame | None) -> str | None:
     """SMPTE ST 2086 metadata of the first picture in x265's notation, or None where there is none that is complete."""
-    data = _side_data(frame, SideData.MASTERING_DISPLAY_METADATA) if frame is not None else None
+    data = side_data(frame, SideData.MASTERING_DISPLAY_METADATA) if frame is not None else None
     if data is None or len(data) < struct.calcsize(_MASTERING_FORMAT):
         return None
     numbers = struct.unpack_from(_MASTERING_FORMAT, data)
@@ -120,14 +120,14 @@ def mastering_display(frame: av.VideoFrame | None) -> str | None:
 
 def content_light(frame: av.VideoFrame | None) -> tuple[int, int] | None:
     """MaxCLL and MaxFALL of the first picture, cd/m2, or None."""
-    data = _side_data(frame, SideData.CONTENT_LIGHT_LEVEL) if frame is not None else None
+    data = side_data(frame, SideData.CONTENT_LIGHT_LEVEL) if frame is not None else None
     if data is None or len(data) < 8:
         return None
     most, average = struct.unpack_from("=2I", data)
     return (most, average) if most or average else None
 
 
-def _side_data(frame: av.VideoFrame, kind: SideData) -> bytes | None:
+def side_data(frame: av.VideoFrame, kind: SideData) -> bytes | None:
     found: SupportsBytes | None = cast("Any", frame.side_data).get(kind)  # iterating over it breaks in PyAV 18
     return bytes(found) if found is not None else None
 

@@ -228,6 +228,8 @@ def _further_video(profile: Profile, stream: StreamInfo, container: _Container) 
         return _further_film(profile, stream)
     if not profile.keep_attachments:
         return _drop(stream, "a cover picture")
+    if profile.strip_location and stream.tells_place:
+        return _drop(stream, "a cover picture that says where it was taken")
     if stream.codec not in container.covers:
         return _lose(stream, "a cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True, attached=container.attachments)
@@ -276,6 +278,8 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[l
     kept = []
     for stream in sound:
         copy = _copies(settings, stream, container)
+        if profile.strip_location and stream.codec == "vorbis":
+            copy = False  # its own header holds the tags of the file it came from
         action, encoder = (Action.COPY, "copy") if copy else (Action.ENCODE, settings.encoder)
         kept.append(StreamPlan(stream.index, stream.kind, action, encoder))
     return kept, dropped
@@ -300,6 +304,8 @@ def _other(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
         return _lose(stream, "an attachment", f"{profile.container} holds none")
     if not profile.keep_subtitles or profile.video is None:
         return _drop(stream, "subtitles")
+    if profile.strip_location and stream.tells_place:
+        return _drop(stream, "subtitles that say where it was recorded")
     if stream.codec in container.kept_subtitles:
         return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
     if stream.codec in TEXT_SUBTITLES and container.text_subtitles is not None:

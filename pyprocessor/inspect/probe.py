@@ -20,7 +20,7 @@ import av
 import av.error
 
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect import colour, content, structure, webp
+from pyprocessor.inspect import colour, content, projection, structure, webp
 from pyprocessor.inspect.animation import still_picture
 from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
 from pyprocessor.inspect.cut_off import with_its_end
@@ -28,6 +28,7 @@ from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_co
 from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.inspect.refine import refined, usual_aspect
 from pyprocessor.inspect.survey import Survey, is_attached, kind_of, survey
+from pyprocessor.inspect.tags import place_tags, recording_tags
 from pyprocessor.inspect.timeline import Timeline
 from pyprocessor.inspect.webp import animated_webp
 from pyprocessor.models import AudioInfo, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
@@ -251,6 +252,8 @@ def _describe(
         bit_rate=container.bit_rate or None,
         streams=tuple(_without_thumbnails(streams)),
         chapters=len(container.chapters()),
+        tags=recording_tags(container.metadata),
+        place_tags=place_tags(container),
         notes=tuple(notes),
     )
     media = with_its_end(container, media, tail, fragmented=_is_fragmented(container))
@@ -302,7 +305,7 @@ def _stream(container: InputContainer, stream: Stream, picture: FirstPicture | N
         frames=frames,
         bit_rate=(context.bit_rate or None) if context is not None and kind is not StreamKind.SUBTITLE else None,
         language=None if language in (None, "", "und") else language,
-        title=stream.metadata.get("title") or None,
+        title=stream.metadata.get("title") or stream.metadata.get("name") or None,
         dispositions=tuple(flag.name for flag in type(stream.disposition) if flag in stream.disposition and flag.name),
         video=video,
         audio=audio,
@@ -337,6 +340,8 @@ def _video(stream: av.VideoStream, picture: FirstPicture | None) -> VideoInfo:
         or (context is not None and context.field_order in _FIELD_ORDERS_INTERLACED),
         variable_frame_rate=_varies(base, average),
         attached_picture=is_attached(stream),
+        spherical=projection.spherical(frame),
+        stereo=projection.stereo(frame),
         alpha=stream.metadata.get("alpha_mode") == "1"  # of VP8 and VP9, which keep it beside the picture
         or (
             pixel_format is not None

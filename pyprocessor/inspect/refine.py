@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
 from pyprocessor.inspect.cut_off import END_MISSING
+from pyprocessor.inspect.subtitles import described
 from pyprocessor.inspect.survey import PictureSample, SoundSample, Survey
 from pyprocessor.inspect.timeline import Rate, Timeline, Track, compact, rate_of
 from pyprocessor.models import MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
@@ -38,10 +39,13 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
             times.began,
             found.pictures.get(stream.index, ()),
             found.sounds.get(stream.index, ()),
+            found.texts.get(stream.index, ()),
             own_aspect=media.container.startswith(_STATE_ASPECT),
+            captions=stream.index in found.captioned,
         )
         for stream in media.streams
     )
+    streams = tuple(replace(s, tells_place=True) if s.index in found.located else s for s in streams)
     if not times.whole:
         return replace(media, streams=streams)
     streams = tuple(replace(s, goes_on_in=_goes_on(s, media.streams, times)) for s in streams)
@@ -99,9 +103,13 @@ def _stream(
     first: float,
     pictures: tuple[PictureSample, ...],
     sounds: tuple[SoundSample, ...],
+    texts: tuple[bytes, ...],
     *,
     own_aspect: bool,
+    captions: bool,
 ) -> StreamInfo:
+    if texts:
+        stream = described(stream, texts)
     if stream.video is not None and stream.video.attached_picture:
         return stream
     if track is not None and track.start is not None:
@@ -109,7 +117,8 @@ def _stream(
         if stream.kind is StreamKind.VIDEO and stream.frames != 0:  # 0: none of them decodes
             stream = replace(stream, frames=len(track.starts))
     if stream.video is not None:
-        return replace(stream, video=_video(stream.video, track, pictures, first, own_aspect=own_aspect))
+        video = replace(stream.video, captions=stream.video.captions or captions)
+        return replace(stream, video=_video(video, track, pictures, first, own_aspect=own_aspect))
     if stream.audio is not None and sounds:
         widest = max(sounds, key=lambda sample: sample.channels)
         differs = len({(sample.layout, sample.channels) for sample in sounds}) > 1

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 import av
 import av.error
 
+from pyprocessor.inspect.captions import CODECS as CAPTIONED
+from pyprocessor.inspect.captions import captions_in, has_captions
 from pyprocessor.inspect.clock import JUMPING
 from pyprocessor.inspect.first_picture import (
     FIRST_PICTURE_BYTES,
@@ -25,6 +27,8 @@ from pyprocessor.inspect.first_picture import (
     context_of,
 )
 from pyprocessor.inspect.headers import picture_header, sound_header
+from pyprocessor.inspect.subtitles import TextLook
+from pyprocessor.inspect.tags import picture_tells_place
 from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
 from pyprocessor.models import StreamKind
 
@@ -55,7 +59,6 @@ class PictureSample:
     height: int
     aspect: Fraction | None
     interlaced: bool
-    captions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,12 @@ class Survey:
     first: dict[int, FirstPicture]
     pictures: dict[int, tuple[PictureSample, ...]]
     sounds: dict[int, tuple[SoundSample, ...]]
+    captioned: frozenset[int] = frozenset()
+    """Films that have closed captions in their pictures."""
+    located: frozenset[int] = frozenset()
+    """Covers that say where they were taken."""
+    texts: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+    """The lines of subtitles that are text, as they lie in the file; where they are very many, the first."""
 
 
 def survey(
@@ -93,8 +102,16 @@ def survey(
     looks = {stream.index: _FilmLook(stream, size_bytes, samples=whole) for stream in films}
     hears = {stream.index: _SoundLook(stream) for stream in container.streams.audio} if whole else {}
 
+    texts = TextLook(container) if whole else None
+    covers = {stream.index for stream in container.streams.video if is_attached(stream)}
+    located: set[int] = set()
+
     def look(packet: av.Packet[Stream]) -> bool:
         film, sound = looks.get(packet.stream_index), hears.get(packet.stream_index)
+        if texts is not None:
+            texts.take(packet)
+        if packet.stream_index in covers and picture_tells_place(bytes(packet)):
+            located.add(packet.stream_index)
         if film is not None:
             film.take(packet)
         if sound is not None and packet.size:
@@ -111,6 +128,9 @@ def survey(
         {index: film.search.result() for index, film in looks.items()},
         {index: film.mended(times.moved.get(index)) for index, film in looks.items() if film.samples},
         {index: tuple(sound.samples) for index, sound in hears.items() if sound.samples},
+        frozenset(index for index, film in looks.items() if film.captions),
+        frozenset(located),
+        {index: tuple(lines) for index, lines in texts.lines.items()} if texts is not None else {},
     )
 
 
@@ -129,7 +149,7 @@ def read_packets(
     read that a first picture is no longer looked for.
     """
     ticks: dict[int, Ticks] = {}
-    vp8 = {s.index for s in container.streams.video if context_of(s) is not None and s.codec_context.name == "vp8"}
+    never = {s.index: test for s in container.streams if (c := context_of(s)) and (test := _NEVER_SHOWN.get(c.name))}
     order = array("I") if container.format.name in JUMPING else None
     deadline = clock() + limit_seconds
     complete, damage, bytes_read, listed_bytes, searching = True, None, 0, 0, True
@@ -138,7 +158,7 @@ def read_packets(
         for number, packet in enumerate(packets):
             index = packet.stream_index
             go_on = look(packet)
-            if packet.size and not packet.is_discard and not (index in vp8 and _never_shown(packet)):
+            if packet.size and not packet.is_discard and not (index in never and never[index](packet)):
                 if index not in ticks:
                     ticks[index] = _new_ticks(packet)
                 ticks[index].add(packet.pts, packet.dts, packet.duration, is_key=packet.is_keyframe)
@@ -191,9 +211,11 @@ def _new_ticks(packet: av.Packet[Stream]) -> Ticks:
     return Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)
 
 
-def _never_shown(packet: av.Packet[Stream]) -> bool:
-    """Whether a packet of VP8 holds a picture that others only refer to."""
-    return not memoryview(packet)[0] & _VP8_SHOWN
+_NEVER_SHOWN: dict[str, Callable[[av.Packet[Stream]], bool]] = {
+    "vp8": lambda packet: not memoryview(packet)[0] & _VP8_SHOWN,
+    "mov_text": lambda packet: not any(memoryview(packet)[:2]),
+}
+"""By codec, which packets show nothing: pictures that others only refer to, and the pauses between subtitles of MP4."""
 
 
 def is_attached(stream: av.VideoStream) -> bool:
@@ -226,10 +248,13 @@ class _FilmLook:
         self._step = size_bytes // SAMPLES if self._codec in _FIELD_CODECS else size_bytes
         self._next_place = 0
         self._searching = not self.search.settled
+        self.captions = False
 
     def take(self, packet: av.Packet[Stream]) -> None:
         """Look at the next packet of the film."""
         self._seen += bool(packet.size and not packet.is_discard)
+        if not self.captions and self._codec in CAPTIONED and packet.size:
+            self.captions = captions_in(memoryview(packet))
         if self._searching:
             if self._wants and packet.size and packet.is_keyframe and not self._header:
                 self._header = self._header_of(packet)
@@ -280,6 +305,7 @@ class _FilmLook:
         context = self.search.context
         assert context is not None
         self._places.append(max(0, self._seen - 1))
+        self.captions = self.captions or has_captions(frame)
         self.samples.append(
             PictureSample(
                 at=_time_of(packet),

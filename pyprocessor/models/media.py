@@ -131,6 +131,12 @@ class VideoInfo:
     attached_picture: bool = False
     alpha: bool = False
     """Whether its pictures have transparent parts, also where its decoder leaves them out."""
+    spherical: str | None = None
+    """How the pictures of a 360 degree film are laid out: `equirectangular`, `cubemap`, ..."""
+    stereo: str | None = None
+    """How the two pictures of a stereo film lie in one: `side by side`, `top and bottom, right eye first`, ..."""
+    captions: bool = False
+    """Whether closed captions (EIA-608, CEA-708) were seen in its pictures."""
 
     @property
     def pixels(self) -> int:
@@ -166,6 +172,12 @@ class StreamInfo:
     dispositions: tuple[str, ...] = ()
     goes_on_in: int | None = None
     """The stream of the same kind that begins where this one ends, in the midst of the file."""
+    charset: str | None = None
+    """Of the text of subtitles that are not UTF-8, as iconv calls it."""
+    charset_sure: bool = True
+    """False where no charset explains the text, or (`charset` is None) only some lines are not UTF-8."""
+    tells_place: bool = False
+    """Whether the text of subtitles, or a cover's own metadata, says where it was recorded."""
     video: VideoInfo | None = None
     audio: AudioInfo | None = None
 
@@ -215,6 +227,11 @@ class MediaInfo:
     """Whether demuxers open it only where they cannot look ahead: it ends inside the header of a fragment."""
     deep: bool = False
     """Whether its streams show what they are so late that more has to be read of it at first."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Of the file as a whole, what says where, when and with what it was recorded: key and value."""
+    place_tags: tuple[tuple[str, str], ...] = ()
+    """All that says where it was recorded: whose tag (``""`` the file's, `s:1` a stream's, `c:0` a chapter's) and its
+    key. A key of ``""`` stands for tags that cannot be named one by one."""
     missing_bytes: int = 0
     """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
 

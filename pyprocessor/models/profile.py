@@ -241,6 +241,8 @@ class Profile:
     keep_chapters: bool = True
     keep_metadata: bool = True
     damaged: Damaged = Damaged.KEEP
+    strip_location: bool = False
+    """Whether everything is left out that says where a film was recorded."""
     naming: NamingSettings = NamingSettings()
     scan: ScanSettings = ScanSettings()
     batch: BatchSettings = BatchSettings()

@@ -98,6 +98,7 @@ class Freezer:
             keep_chapters=said_or(said.chapters, True),
             keep_metadata=said_or(said.metadata, True),
             damaged=Damaged(said.damaged or Damaged.KEEP),
+            strip_location=said_or(said.strip_location, False),
             naming=_naming(said.naming or Naming()),
             scan=limits.scan(said.scan or Scan()),
             batch=limits.batch(said.batch_processing or BatchProcessing()),
@@ -280,8 +281,11 @@ def _fingerprint(profile: Profile) -> str:
     """SHA-256, hex, over canonical JSON of what decides the content of an output."""
     settings = asdict(profile)
     content = {name: settings[name] for name in _CONTENT}
-    if profile.unsafe != UnsafeArguments():  # else left out, so that no other profile's fingerprint knows of it
+    # What few profiles use is left out of the others' fingerprints, so that these are what they were before it came.
+    if profile.unsafe != UnsafeArguments():
         content["unsafe"] = settings["unsafe"]
+    if profile.strip_location:
+        content["strip_location"] = True
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_canonical)
     return hashlib.sha256(text.encode()).hexdigest()
 

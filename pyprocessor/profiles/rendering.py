@@ -23,6 +23,7 @@ def render(profile: Profile, description: str) -> str:
         "chapters": profile.keep_chapters,
         "metadata": profile.keep_metadata,
         "damaged": profile.damaged.value,
+        "strip_location": profile.strip_location,
         "naming": _said(
             rename_pattern=profile.naming.rename_pattern,
             validation_pattern=profile.naming.validation_pattern,

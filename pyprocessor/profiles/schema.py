@@ -343,7 +343,8 @@ class ProfileFile(Section):
     subtitles: bool | None = key("Keep subtitles, converted where the container needs it.", True)
     attachments: bool | None = key("Keep attachments such as fonts where the container takes them.", True)
     chapters: bool | None = key("Keep chapters.", True)
-    metadata: bool | None = key("Keep metadata such as title and date.", True)
+    metadata: bool | None = key("Keep metadata such as title, date, place and camera.", True)
+    strip_location: bool | None = key("Leave out whatever says where it was recorded, for films to share.", False)
     damaged: Literal["keep", "refuse"] | None = key(
         "Sources that are cut off or damaged: keep what is there of them, or fail them.", "keep"
     )

@@ -88,6 +88,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),
+        *_spherical_scaling(width, height, video),
         *_scaling(width, height, video, pixel_format, tone_mapped=source_hdr and not keep_hdr),
         *(_tone_map(video) if source_hdr and not keep_hdr else ()),
         *_tags(video, (width, height), tone_mapped=source_hdr and not keep_hdr),
@@ -184,6 +185,13 @@ def _aspect_by_time(video: VideoInfo) -> str:
     for shape, following in reversed([*zip(earlier, (*earlier[1:], last), strict=True)]):
         nested = f"if(lt(t,{following.at - half:.3f}),{shape.aspect.numerator}/{shape.aspect.denominator},{nested})"
     return f"1/({nested})" if video.rotation in (90, 270) else nested
+
+
+def _spherical_scaling(width: int, height: int, video: VideoInfo) -> tuple[Filter, ...]:
+    """What scales a 360 degree film first: unlike the `scale` filter, it keeps the mark that it is one."""
+    if video.spherical is None or (width, height) == _upright(video):
+        return ()
+    return (Filter("zscale", options=(("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),)
 
 
 def _is_rgb(video: VideoInfo) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from types import MappingProxyType
 
 from pyprocessor.ffmpeg.invocation import (
     Attachment,
@@ -12,6 +14,7 @@ from pyprocessor.ffmpeg.invocation import (
     MappedStream,
     Options,
     Output,
+    Trust,
     demuxer_options,
     muxer,
 )
@@ -27,7 +30,10 @@ from pyprocessor.models import (
     VideoSettings,
 )
 from pyprocessor.recipes.audio import audio_stream, output_channels, target_bit_rate
+from pyprocessor.recipes.captions import caption_options, lost_captions
+from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
 from pyprocessor.recipes.picture import Picture, picture, size
+from pyprocessor.recipes.subtitles import charset_notes, subtitle_stream
 
 _FASTSTART = frozenset(("mp4", "mov", "m4a"))
 _HEVC_ENCODERS = ("libx265", "hevc_", "libkvazaar")
@@ -84,6 +90,8 @@ _QUICKTIME_LANGUAGES = {
     "zho": "chi",
 }
 """Languages by the one code that ffmpeg writes into QuickTime, where it drops the other (tried with FFmpeg 9.0.2)."""
+_STEREO_BOX = {"top and bottom": 1, "side by side": 2}
+"""The numbers of the layouts in MP4's `st3d` box."""
 _GUESSED_BITS_PER_PIXEL = 0.1
 _GUESSED_RATE = Fraction(25)
 _GUESSED_AUDIO_BIT_RATE = 128_000
@@ -95,6 +103,8 @@ class Recipe:
 
     invocation: Invocation
     notes: tuple[MediaNote, ...] = ()
+    headers: HeaderEdits | None = None
+    """What is to be corrected in the finished output."""
 
 
 def recipe(
@@ -106,10 +116,12 @@ def recipe(
     threads: int,
     output_name: str,
     covers: tuple[Attachment, ...] = (),
+    subtitles: Mapping[int, bytes] = MappingProxyType({}),
 ) -> Recipe:
     """The ffmpeg that makes of `source` what `contract` promises, as `output_name` in its working directory.
 
-    `covers` are the files, in that folder, of the covers that the contract wants attached, in its order.
+    `covers` are the files, in that folder, of the covers that the contract wants attached, in its order; `subtitles`
+    are files by the index of the subtitle track that each replaces.
     """
     wanted = sum(plan.attached for plan in contract.kept)
     if len(covers) != wanted:
@@ -124,18 +136,27 @@ def recipe(
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
-        mapped, told = _mapped(profile, media, plan, stream)
-        streams.append(_with_language(mapped, profile, stream))
+        file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
+        mapped, told = _mapped(profile, media, plan, stream, file)
+        if file is None and stream.charset is not None:
+            input_options.append((f"sub_charenc:{stream.index}", stream.charset))
+        streams.append(_with_tags(mapped, profile, media, stream))
         notes += told
+    tags = file_tags(profile, media)
+    texts = tuple(by_index[plan.index] for plan in contract.kept if plan.kind is StreamKind.SUBTITLE)
+    notes += (*tags.notes, *lost_marks(profile.container, texts))
     return Recipe(
         Invocation(
-            inputs=(Input(source.path, options=tuple(input_options), unchecked=profile.unsafe.input),),
+            inputs=(
+                Input(source.path, options=tuple(input_options), unchecked=profile.unsafe.input),
+                *(Input(path, trust=Trust.OWN) for path in subtitles.values()),
+            ),
             outputs=(
                 Output(
                     output_name,
                     muxer(profile.container),
                     tuple(streams),
-                    _output_options(profile, media, contract),
+                    _output_options(profile, media, contract, tags),
                     covers,
                     unchecked=profile.unsafe.output,
                 ),
@@ -144,11 +165,12 @@ def recipe(
             options=(("dts_delta_threshold", f"{media.jump_seconds:g}"),) if media.jump_seconds is not None else (),
         ),
         tuple(notes),
+        _header_edits(profile, tags, contract, by_index, texts),
     )
 
 
 def _mapped(
-    profile: Profile, media: MediaInfo, plan: StreamPlan, stream: StreamInfo
+    profile: Profile, media: MediaInfo, plan: StreamPlan, stream: StreamInfo, file: int | None
 ) -> tuple[MappedStream, tuple[MediaNote, ...]]:
     source = (0, stream.index)
     if plan.cover:
@@ -156,42 +178,65 @@ def _mapped(
     if plan.kind is StreamKind.VIDEO and profile.video is not None and stream.video is not None:
         keeps_rate = same_frame_rate(profile, stream)
         made = picture(profile.video, stream.video, keeps_rate=keeps_rate)
-        return _video_stream(profile, media, stream, made, keeps_rate=keeps_rate), made.notes
+        lost = lost_captions(profile, profile.video, keeps_rate=keeps_rate) if stream.video.captions else ()
+        return _video_stream(profile, media, stream, made, keeps_rate=keeps_rate), (*made.notes, *lost)
     if plan.kind is StreamKind.AUDIO and profile.audio is not None:
         mapped = audio_stream(profile.audio, stream, plan)
     elif plan.kind is StreamKind.SUBTITLE:
-        mapped = MappedStream(source, "s", plan.encoder or "copy")
+        return subtitle_stream(plan, stream, file), charset_notes(stream)
     else:
         mapped = MappedStream(source, "t", "copy")
-    if plan.kind is StreamKind.ATTACHMENT:
-        return mapped, ()
-    return _with_metadata(mapped, media), ()
+    return mapped, ()
 
 
-def _with_language(mapped: MappedStream, profile: Profile, stream: StreamInfo) -> MappedStream:
+def _with_tags(mapped: MappedStream, profile: Profile, media: MediaInfo, stream: StreamInfo) -> MappedStream:
+    """`mapped` with the source's marks and tags, but for tags that no longer hold or that are not to be shared."""
+    tags = [*mapped.metadata, *stream_tags(profile, media, stream)]
+    if media.container.startswith("matroska") and mapped.kind != "t" and not _is_cover(mapped):
+        tags += [(tag + suffix, "") for tag in _STATISTICS_TAGS for suffix in ("", "-eng")]
     language = _QUICKTIME_LANGUAGES.get(stream.language or "")
-    if profile.container != "mov" or language is None:
-        return mapped
-    return replace(mapped, metadata=(*mapped.metadata, ("language", language)))
+    if profile.container == "mov" and language is not None:
+        tags.append(("language", language))
+    marked = (
+        mapped.options if mapped.kind == "t" or _is_cover(mapped) else (*mapped.options, ("disposition", marks(stream)))
+    )
+    return replace(mapped, options=marked, metadata=tuple(tags))
 
 
-def _with_metadata(mapped: MappedStream, media: MediaInfo) -> MappedStream:
-    if not media.container.startswith("matroska"):
-        return mapped
-    stale = tuple((tag + suffix, "") for tag in _STATISTICS_TAGS for suffix in ("", "-eng"))
-    return replace(mapped, metadata=(*mapped.metadata, *stale))
+def _is_cover(mapped: MappedStream) -> bool:
+    return ("disposition", "attached_pic") in mapped.options
 
 
-def _output_options(profile: Profile, media: MediaInfo, contract: Contract) -> Options:
+def _header_edits(
+    profile: Profile,
+    tags: FileTags,
+    contract: Contract,
+    by_index: Mapping[int, StreamInfo],
+    subtitles: tuple[StreamInfo, ...],
+) -> HeaderEdits | None:
+    if profile.container not in _FASTSTART:
+        return None
+    layouts = [by_index[plan.index].video for plan in contract.films]
+    edits = HeaderEdits(
+        tags.recorded,
+        tuple("default" in stream.dispositions for stream in subtitles),
+        next((_STEREO_BOX.get(video.stereo or "", 0) for video in layouts if video is not None), 0),
+    )
+    needed = edits.recorded is not None or edits.stereo or (subtitles and not any(edits.default_subtitles))
+    return edits if needed else None
+
+
+def _output_options(profile: Profile, media: MediaInfo, contract: Contract, tags: FileTags) -> Options:
     options: list[tuple[str, str]] = [("max_muxing_queue_size", _MUXING_QUEUE_PACKETS)]
     if contract.limit_seconds is not None:
         options.append(("t", f"{contract.limit_seconds:.3f}"))
     if profile.container in _FASTSTART:
-        options.append(("movflags", "+faststart"))
+        options.append(("movflags", "+faststart" + tags.movflags))
+        if any(s.video is not None and (s.video.spherical or s.video.stereo) for s in media.streams):
+            options.append(("strict", "unofficial"))  # or else the boxes of 360 degree and stereo films are left out
     if profile.container in ("mp4", "m4a"):
         options.append(("write_tmcd", "0"))  # a timecode tag would become a data track; editors read it in MOV
-    # Left to itself, ffmpeg copies all metadata but the date of the recording.
-    options.append(("map_metadata", "0" if profile.keep_metadata else "-1"))
+    options += tags.options
     if media.chapters:
         options.append(("map_chapters", "0" if profile.keep_chapters else "-1"))
     return tuple(options)
@@ -217,8 +262,10 @@ def _video_stream(
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if settings.encoder in ("libx265", "libsvtav1"):
         options.append(("dolbyvision", "0"))  # its enhancement belongs to the picture before scaling and filtering
+    if stream.video.captions:
+        options += caption_options(settings)
     options += settings.options
-    mapped = MappedStream(
+    return MappedStream(
         (0, stream.index),
         "v",
         settings.encoder,
@@ -226,7 +273,6 @@ def _video_stream(
         options=tuple(options),
         preset=settings.preset,
     )
-    return _with_metadata(mapped, media)
 
 
 def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> Options:

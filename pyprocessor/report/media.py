@@ -57,6 +57,9 @@ def _video_parts(video: VideoInfo) -> list[str]:
         parts.append(f"rotated by {video.rotation} degrees")
     if video.sample_aspect_ratio != 1:
         parts.append(f"pixels {video.sample_aspect_ratio.numerator}:{video.sample_aspect_ratio.denominator}")
+    parts += [part for part in (video.spherical, video.stereo) if part]
+    if video.captions:
+        parts.append("closed captions")
     if video.interlaced:
         parts.append("interlaced")
     if video.attached_picture:

@@ -13,9 +13,12 @@ from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.inspect.contract import contract, refuse_damage
 from pyprocessor.inspect.timeline import expand
 from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile
+from pyprocessor.recipes.subtitles import lost_lines
 from pyprocessor.recipes.transcode import features, recipe
 from pyprocessor.tasks.base import Step, Work
 from pyprocessor.tasks.covers import cover_files
+from pyprocessor.tasks.mp4_headers import edit_headers
+from pyprocessor.tasks.subtitle_files import subtitle_files
 
 if TYPE_CHECKING:
     from pyprocessor.inspect.timeline import Timeline
@@ -32,11 +35,12 @@ class Transcode:
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
         # Here, so that the engine, which asks for features only, does without PyAV.
         from pyprocessor.inspect.damage import damage_note
+        from pyprocessor.inspect.projection import lost_projection
         from pyprocessor.inspect.verify import verify
 
         media, times = _surveyed(work)
         agreed = contract(work.profile, media)
-        with cover_files(work, agreed) as covers:
+        with cover_files(work, agreed) as covers, subtitle_files(work, media, agreed) as subtitles:
             plan = recipe(
                 work.profile,
                 media,
@@ -45,11 +49,14 @@ class Transcode:
                 threads=work.threads,
                 output_name=work.partial,
                 covers=covers,
+                subtitles=subtitles,
             )
             finished = yield Step(plan.invocation)
         problem = diagnose(finished, work.source.path)
         if problem is not None:
             raise JobError(problem.kind, problem.message)
+        if plan.headers is not None:
+            edit_headers(work.partial_path, plan.headers)
         damage = damage_note(finished.damage, media, times, same_frames=agreed.same_frames)
         progress = finished.progress
         facts, notes = verify(
@@ -61,7 +68,8 @@ class Transcode:
             media=media,
             times=times,
         )
-        notes = (*plan.notes, *damage, *notes)
+        lost = (*lost_lines(finished.stderr_text), *lost_projection(work.partial_path, agreed, media))
+        notes = (*plan.notes, *damage, *notes, *lost)
         refuse_damage(work.profile, notes)
         losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))
         return replace(facts, notes=tuple(note.text for note in notes), losses=losses)

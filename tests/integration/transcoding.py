@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import selectors
+import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -31,6 +33,28 @@ def transcode(path: Path, profile: Profile, folder: Path, ffmpeg_path: str) -> O
         except StopIteration as end:
             facts: OutputFacts = end.value
             return facts
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished output and what was said of it."""
+
+    path: Path
+    facts: OutputFacts
+
+
+def output_of(source: Path, profile: Profile, ffmpeg_path: str, folder: Path) -> Made:
+    """The output that `profile` makes of `source` in `folder`, which is made. Raises JobError as the task does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = transcode(source, profile, folder, ffmpeg_path)
+    return Made(folder / f"output.{profile.extension}", facts)
+
+
+def run_ffmpeg(ffmpeg_path: str, *arguments: str | Path) -> None:
+    """Run ffmpeg on inputs that a test makes for itself."""
+    command = [ffmpeg_path, "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 
 def _finished(arguments: list[bytes | str], folder: Path) -> Finished:

@@ -52,6 +52,7 @@ ONLY_IN: dict[str, list[str]] = {
     "json5": ["profiles/"],
     "psutil": ["engine/system/", "ffmpeg/process.py"],  # the latter: its own child, where there is no /proc
     "av": ["inspect/", "cli/doctor.py"],  # the latter only tells whether it loads
+    "charset_normalizer": ["inspect/charsets.py"],
     "imageio_ffmpeg": ["ffmpeg/"],
     "watchfiles": ["engine/wakeups.py"],
 }

@@ -1,0 +1,134 @@
+"""What becomes of a source's tags and marks: title, place, camera and date, and which tracks are default or forced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pyprocessor.ffmpeg.invocation import Options
+from pyprocessor.inspect.tags import UNNAMED, is_camera, is_place, is_vendor
+from pyprocessor.models import MediaInfo, MediaNote, Profile, StreamInfo
+
+_KEYED = frozenset(("mp4", "mov", "m4a"))
+"""Containers that hold a phone's own tags as QuickTime keys, which ffmpeg writes only where it is asked to.
+
+It then writes all tags as such keys, which fewer players show; so it is asked only for sources that need it.
+"""
+_WITHOUT_TAGS = frozenset(("mpegts", "wav"))
+_OF_THE_SOURCES_FILE = ("major_brand", "minor_version", "compatible_brands")
+_MARKS = (
+    *("default", "dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired"),
+    *("clean_effects", "captions", "descriptions", "metadata", "dependent"),
+)
+"""Dispositions that an output's track takes from its source's."""
+_FORGETS_FORCED = frozenset(("mov",))
+_SHORT_KEYS = {"iso6709": "ISO6709"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileTags:
+    """The options that write an output's tags, for `-movflags` what is to be added, and what is worth telling.
+
+    `recorded` is the date that the headers of an MP4 are given afterwards: as a key it would stand there twice.
+    """
+
+    options: Options
+    movflags: str = ""
+    recorded: datetime | None = None
+    notes: tuple[MediaNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEdits:
+    """What an MP4's or MOV's headers are to say that ffmpeg's muxer cannot be asked for."""
+
+    recorded: datetime | None = None
+    default_subtitles: tuple[bool, ...] = ()
+    """Whether each subtitle track is shown unasked: where none is, ffmpeg has the first one shown."""
+    stereo: int = 0
+    """The layout of a stereo film's pictures: 1 is top and bottom, 2 side by side, 0 none that the box knows."""
+
+
+def file_tags(profile: Profile, media: MediaInfo) -> FileTags:
+    """What is done with the tags of the file and its chapters; those of single streams are in `stream_tags`."""
+    if not profile.keep_metadata or (profile.strip_location and UNNAMED in media.place_tags):
+        return FileTags((("map_metadata", "-1"),))
+    # Left to itself, ffmpeg copies all metadata but the date of the recording.
+    options = [("map_metadata", "0")]
+    tags = media.tags
+    if profile.strip_location:
+        tags = tuple((key, value) for key, value in tags if not is_place(key, value))
+        options += [
+            (f"metadata:{owner}" if owner else "metadata", f"{key}=")
+            for owner, key in media.place_tags
+            if not owner or (owner.startswith("c:") and profile.keep_chapters)
+        ]
+    if profile.container in _WITHOUT_TAGS:
+        return FileTags(tuple(options), notes=_left_out(profile.container, tags))
+    if profile.container not in _KEYED or not any(_needs_key(profile.container, *tag) for tag in tags):
+        return FileTags(tuple(options))
+    options += [("metadata", f"{key}=") for key in _OF_THE_SOURCES_FILE]
+    options += [("metadata", f"{_as_phones_write(key)}={value}") for key, value in tags if _as_phones_write(key) != key]
+    recorded = _recorded(dict(tags))
+    if recorded is not None:
+        options.append(("metadata", "creation_time="))
+    return FileTags(tuple(options), "+use_metadata_tags", recorded)
+
+
+def stream_tags(profile: Profile, media: MediaInfo, stream: StreamInfo) -> Options:
+    """The tags of an output's track that are not just its source's."""
+    stripped = profile.strip_location and profile.keep_metadata
+    tags = [(key, "") for owner, key in media.place_tags if stripped and owner == f"s:{stream.index}"]
+    if media.container.startswith("mov,") and stream.title and profile.keep_metadata:
+        tags.append(("title", stream.title))  # what ffmpeg reads as `name` there, it writes only as `title`
+    return tuple(tags)
+
+
+def marks(stream: StreamInfo) -> str:
+    """The dispositions of the output's track as ffmpeg takes them; without them it makes the first track default."""
+    return "+".join(mark for mark in _MARKS if mark in stream.dispositions) or "0"
+
+
+def lost_marks(container: str, subtitles: tuple[StreamInfo, ...]) -> tuple[MediaNote, ...]:
+    """A note where a container does not hold that subtitles are to be shown unasked."""
+    if container not in _FORGETS_FORCED or not any("forced" in stream.dispositions for stream in subtitles):
+        return ()
+    text = f"That a subtitle track is forced is not in the output: {container} does not say so."
+    return (MediaNote(text, f"subtitles no longer marked as forced ({container} does not say so)"),)
+
+
+def _needs_key(container: str, key: str, value: str) -> bool:
+    """Whether a tag would be lost without being asked for; `location` has a box of its own."""
+    if is_vendor(key) or (container != "mov" and is_camera(key)):
+        return True
+    return is_place(key, value) and not key.lower().startswith("location")
+
+
+def _as_phones_write(key: str) -> str:
+    """The key in the case that phones use; Matroska holds it in capitals."""
+    if not is_vendor(key) or key != key.upper():
+        return key
+    return ".".join(_SHORT_KEYS.get(word, word) for word in key.lower().split("."))
+
+
+def _recorded(tags: Mapping[str, str]) -> datetime | None:
+    try:
+        date = datetime.fromisoformat(tags["creation_time"])
+    except (KeyError, ValueError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+
+
+def _left_out(container: str, tags: tuple[tuple[str, str], ...]) -> tuple[MediaNote, ...]:
+    what = [
+        *(("the place",) if any(is_place(key, value) for key, value in tags) else ()),
+        *(("the camera",) if any(is_camera(key) for key, _ in tags) else ()),
+    ]
+    if not what:
+        return ()
+    told = " and ".join(what)
+    text = (
+        f"{told.capitalize()} of the recording {'were' if len(what) > 1 else 'was'} left out: {container} holds none."
+    )
+    return (MediaNote(text, f"{told} of the recording left out ({container} holds none)"),)
