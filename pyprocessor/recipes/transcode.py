@@ -26,7 +26,7 @@ from pyprocessor.models import (
     StreamKind,
     VideoSettings,
 )
-from pyprocessor.recipes.audio import audio_stream, output_channels, target_bit_rate
+from pyprocessor.recipes.audio import audio_stream, sound, target_bit_rate
 from pyprocessor.recipes.picture import Picture, picture, size
 
 _FASTSTART = frozenset(("mp4", "mov", "m4a"))
@@ -158,8 +158,9 @@ def _mapped(
         made = picture(profile.video, stream.video, keeps_rate=keeps_rate)
         return _video_stream(profile, media, stream, made, keeps_rate=keeps_rate), made.notes
     if plan.kind is StreamKind.AUDIO and profile.audio is not None:
-        mapped = audio_stream(profile.audio, stream, plan)
-    elif plan.kind is StreamKind.SUBTITLE:
+        mapped, notes = audio_stream(profile.audio, profile.container, stream, plan)
+        return _with_metadata(mapped, media), notes
+    if plan.kind is StreamKind.SUBTITLE:
         mapped = MappedStream(source, "s", plan.encoder or "copy")
     else:
         mapped = MappedStream(source, "t", "copy")
@@ -341,7 +342,8 @@ def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
     rate = None
     if profile.audio is not None and media.audio and media.audio[0].audio is not None:
         first = media.audio[0]
-        rate = target_bit_rate(profile.audio, first, output_channels(profile.audio, media.audio[0].audio))
+        channels = sound(profile.audio, profile.container, media.audio[0].audio).channels
+        rate = target_bit_rate(profile.audio, first, channels)
     return CostFeatures(
         task="transcode",
         encoder=profile.audio.encoder if profile.audio is not None else "copy",
