@@ -92,6 +92,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         *_rate(settings, video, keeps_rate=keeps_rate),
         *found.filters,
         *_scaling(width, height, video, pixel_format, tone_mapped=source_hdr and not keep_hdr),
+        *found.restored,
         *(_tone_map(found.colour) if source_hdr and not keep_hdr else ()),
         *_tags(video, found.colour, (width, height), tone_mapped=source_hdr and not keep_hdr),
         *((Filter("format", options=(("pix_fmts", pixel_format),)),) if pixel_format is not None else ()),

@@ -15,7 +15,7 @@ from pyprocessor.ffmpeg.invocation import (
     demuxer_options,
     muxer,
 )
-from pyprocessor.inspect.contract import Contract, StreamPlan, kept_films, same_frame_rate
+from pyprocessor.inspect.contract import Action, Contract, StreamPlan, kept_films, same_frame_rate
 from pyprocessor.models import (
     CostFeatures,
     MediaInfo,
@@ -27,6 +27,7 @@ from pyprocessor.models import (
     VideoSettings,
 )
 from pyprocessor.recipes.audio import audio_stream, sound, target_bit_rate
+from pyprocessor.recipes.colours import without_reserved_matrix
 from pyprocessor.recipes.picture import Picture, picture, size
 
 _FASTSTART = frozenset(("mp4", "mov", "m4a"))
@@ -124,6 +125,9 @@ def recipe(
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
+        tags = without_reserved_matrix(stream)
+        if plan.action is Action.ENCODE and tags is not None:
+            input_options.append((f"bsf:{stream.index}", tags))
         mapped, told = _mapped(profile, media, plan, stream)
         streams.append(_with_language(mapped, profile, stream))
         notes += told
