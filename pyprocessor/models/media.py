@@ -89,6 +89,8 @@ class Colour:
     transfer: str | None = None
     matrix: str | None = None
     range: str | None = None
+    reserved: tuple[str, ...] = ()
+    """Which of `primaries`, `transfer` and `matrix` the stream gives a value without a meaning: they are None here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class AudioInfo:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """One stream as the container lists it. `frames` is exact (from the container's index) or None."""
+    """One stream as the container lists it. `frames` is exact or None; 0 of sound: the track has no packets at all."""
 
     index: int
     kind: StreamKind

@@ -18,7 +18,7 @@ from pyprocessor.ffmpeg.invocation import (
     demuxer_options,
     muxer,
 )
-from pyprocessor.inspect.contract import Contract, StreamPlan, kept_films, same_frame_rate
+from pyprocessor.inspect.contract import Action, Contract, StreamPlan, kept_films, same_frame_rate
 from pyprocessor.models import (
     CostFeatures,
     MediaInfo,
@@ -29,10 +29,11 @@ from pyprocessor.models import (
     StreamKind,
     VideoSettings,
 )
-from pyprocessor.recipes.audio import audio_stream, output_channels, target_bit_rate
+from pyprocessor.recipes.audio import audio_stream, sound, target_bit_rate
 from pyprocessor.recipes.captions import caption_options, lost_captions
+from pyprocessor.recipes.colours import without_reserved_matrix
 from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
-from pyprocessor.recipes.picture import Picture, picture, size
+from pyprocessor.recipes.picture import PRIMARIES_AFTERWARDS, Picture, lacks_primaries, picture, size
 from pyprocessor.recipes.subtitles import charset_notes, subtitle_stream
 
 _FASTSTART = frozenset(("mp4", "mov", "m4a"))
@@ -136,6 +137,9 @@ def recipe(
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
+        unreserved = without_reserved_matrix(stream)
+        if plan.action is Action.ENCODE and unreserved is not None:
+            input_options.append((f"bsf:{stream.index}", unreserved))
         file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
         mapped, told = _mapped(profile, media, plan, stream, file)
         if file is None and stream.charset is not None:
@@ -181,11 +185,10 @@ def _mapped(
         lost = lost_captions(profile, profile.video, keeps_rate=keeps_rate) if stream.video.captions else ()
         return _video_stream(profile, media, stream, made, keeps_rate=keeps_rate), (*made.notes, *lost)
     if plan.kind is StreamKind.AUDIO and profile.audio is not None:
-        mapped = audio_stream(profile.audio, stream, plan)
-    elif plan.kind is StreamKind.SUBTITLE:
+        return audio_stream(profile.audio, profile.container, stream, plan)
+    if plan.kind is StreamKind.SUBTITLE:
         return subtitle_stream(plan, stream, file), charset_notes(stream)
-    else:
-        mapped = MappedStream(source, "t", "copy")
+    mapped = MappedStream(source, "t", "copy")
     return mapped, ()
 
 
@@ -257,7 +260,11 @@ def _video_stream(
         *_keyframes(settings, stream),
         *_timing(media, stream, keeps_rate=keeps_rate),
     ]
-    options += _last_picture(profile, settings, stream)
+    after = _last_picture(profile, settings, stream)
+    if lacks_primaries(settings, made.colour):
+        after = (*after, PRIMARIES_AFTERWARDS[settings.encoder])
+    if after:
+        options.append(("bsf", ",".join(after)))
     if settings.encoder.startswith(_HEVC_ENCODERS) and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if settings.encoder in ("libx265", "libsvtav1"):
@@ -275,15 +282,15 @@ def _video_stream(
     )
 
 
-def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> Options:
-    """Have the last picture of a film whose pictures last unequally be shown for as long as in the source."""
+def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> tuple[str, ...]:
+    """The bitstream filter that has the last picture, where pictures last unequally, last as long as in the source."""
     video, seconds = stream.video, stream.duration_seconds
     if video is None or not (video.variable_frame_rate or _last_is_longer(stream)):
         return ()
     if settings.encoder == "libsvtav1":
         exact = stream.frames is not None and seconds is not None
-        return (("bsf", _LAST_PICTURE_OF_SVT.format(seconds=seconds)),) if exact else ()
-    return (("bsf", _LAST_PICTURE),) if profile.container in ("mp4", "mov") else ()
+        return (_LAST_PICTURE_OF_SVT.format(seconds=seconds),) if exact else ()
+    return (_LAST_PICTURE,) if profile.container in ("mp4", "mov") else ()
 
 
 def _last_is_longer(stream: StreamInfo) -> bool:
@@ -387,7 +394,8 @@ def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
     rate = None
     if profile.audio is not None and media.audio and media.audio[0].audio is not None:
         first = media.audio[0]
-        rate = target_bit_rate(profile.audio, first, output_channels(profile.audio, media.audio[0].audio))
+        channels = sound(profile.audio, profile.container, media.audio[0].audio).channels
+        rate = target_bit_rate(profile.audio, first, channels)
     return CostFeatures(
         task="transcode",
         encoder=profile.audio.encoder if profile.audio is not None else "copy",
