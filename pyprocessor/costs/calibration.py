@@ -19,7 +19,9 @@ import platformdirs
 
 from pyprocessor.costs.model import HISTORY, CostClass, CostModel, History
 
-FILE_VERSION = 1
+FILE_VERSION = 2
+_OTHER_CPU_PRIORS = 1
+"""A version whose CPU ratios were to priors that knew nothing of a film's content: they say nothing any more."""
 _CHANNELS = ("cpu", "memory", "disk")
 _Key = TypeVar("_Key")
 
@@ -54,12 +56,17 @@ def load(path: str) -> Loaded:
 
 def save(model: CostModel, path: str) -> None:
     """Write the model beside `path`, sync it and put it in place. Raises `OSError`."""
+    replace_file(path, json.dumps(_document(model), indent=1, sort_keys=True).encode())
+
+
+def replace_file(path: str, content: bytes) -> None:
+    """Write a file of the user's state folder anew: whole or not at all. Raises `OSError`."""
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(prefix=".costs-", suffix=".tmp", dir=folder)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(_document(model), file, indent=1, sort_keys=True)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -82,7 +89,11 @@ def _ratios(history: History) -> dict[str, Any]:
 
 
 def _from_document(document: Any) -> CostModel:
-    if document["version"] != FILE_VERSION:
+    version = document["version"]
+    if version == _OTHER_CPU_PRIORS:
+        for item in (*document["classes"], *document["groups"]):
+            item["cpu"] = []
+    elif version != FILE_VERSION:
         raise ValueError("another version")
     return CostModel(
         _histories(document["classes"], lambda item: CostClass(**item["class"])),

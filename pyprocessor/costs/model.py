@@ -9,62 +9,24 @@ was never measured profits from its relatives.
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from pyprocessor.costs.priors import BASE_BYTES, MIB, encode_prior
+from pyprocessor.costs.job_prior import COPY, prior_cost
+from pyprocessor.costs.priors import encode_prior
 from pyprocessor.models import Cost, CostFeatures
 
-COPY = "copy"
 HISTORY = 64
 """Ratios kept of one class: enough for a steady median, few enough to follow a change of machine or build."""
 RECENT = 3
 """Where so many of the latest attempts took more memory than was usual, they are believed and not the history."""
 _LARGEST_RATIO = math.log(50.0)
 
-# Measured with FFmpeg 9.0.2 on real clips, one thread.
-_START_CPU_SECONDS = 0.03
-_PLAIN_MEMORY_BYTES = 42 * MIB
-"""A stream copy (40 MiB) or an audio encode (31 MiB)."""
-_DECODE_CPU_PER_PIXEL = 1.0e-9
-_DECODE_CPU_PER_BYTE = 60e-9
-"""Entropy decoding: H.264 at 72 Mbit/s takes this much more than its pixels alone."""
-_SCALE_CPU_PER_PIXEL = 1.5e-9
-_COPY_CPU_PER_BYTE = 1e-9
-_AUDIO_CPU_PER_SECOND = 0.011
-_DECODER_BYTES = 3 * MIB
-_DECODE_BYTES_PER_PIXEL = 16
-"""About ten 8-bit 4:2:0 pictures: references, and frames between decoder and encoder."""
-_DECODE_BYTES_PER_PIXEL_AND_THREAD = 3
-_RAMP_FRAMES = (15.0, 50.0)
-"""Look-ahead fills up with the first frames: x264 medium holds all it will ever hold after some 45 of them."""
-_DEEP_MEMORY, _DEEP_CPU = 1.75, 1.2
-"""10 bits against 8 (x264 medium at 720p: 1.74 and 1.15)."""
-_CHROMA = {"422": 1.33, "440": 1.33, "444": 2.0}
-
 _THREAD_EFFICIENCY = 0.85
 FILE_SECONDS = 0.05
 """Wall time of a file beside its CPU-seconds: starting ffmpeg, verifying and syncing what it wrote."""
-
-_BITS_PER_PIXEL = {
-    "libx264": 0.1,
-    "libx265": 0.07,
-    "libsvtav1": 0.07,
-    "libaom-av1": 0.07,
-    "libvpx-vp9": 0.08,
-    "prores_ks": 3.4,
-    "prores": 3.4,
-    "ffv1": 8.0,
-    "dnxhd": 3.4,
-}
-_OTHER_BITS_PER_PIXEL = 0.2
-_ULTRAFAST_SIZE = 3.0
-_AUDIO_BITS_PER_SECOND = 192_000
-_LARGEST_GROWTH = 4
-"""A lossy output larger than this many times its source is not expected."""
 
 _PIXEL_CLASSES = (
     ("90p", 160 * 90),
@@ -320,65 +282,6 @@ class CostModel:
             believed = glimpse.settled and (size is None or not size.memory)
             memory = glimpse.ratio if believed else max(memory, glimpse.ratio)
         return cpu, memory, disk
-
-
-# ---------------------------------------------------------------- priors of whole jobs
-
-
-def prior_cost(features: CostFeatures, threads: int) -> Cost:
-    """What a job takes as far as the measured table says, with nothing learned."""
-    audio_cpu = _AUDIO_CPU_PER_SECOND * features.duration_seconds
-    if features.encoder == COPY:
-        cpu = _START_CPU_SECONDS + _COPY_CPU_PER_BYTE * features.source_bytes
-        return Cost(cpu, _PLAIN_MEMORY_BYTES, _copied_bytes(features))
-    if features.pixels <= 0:
-        return Cost(_START_CPU_SECONDS + audio_cpu, _PLAIN_MEMORY_BYTES, _disk_bytes(features))
-    prior = encode_prior(features.encoder, features.preset, features.pixels)
-    deep = _is_deep(features.pixel_format)
-    chroma = next((factor for name, factor in _CHROMA.items() if name in features.pixel_format), 1.0)
-    encoding = (prior.memory_bytes - BASE_BYTES) * chroma * (_DEEP_MEMORY if deep else 1.0) * _ramp(features)
-    encoding *= 1 + prior.thread_growth * (threads - 1)
-    decoding = _DECODE_BYTES_PER_PIXEL + _DECODE_BYTES_PER_PIXEL_AND_THREAD * (threads - 1)
-    memory = BASE_BYTES + _DECODER_BYTES + encoding + decoding * features.source_pixels * (2 if deep else 1)
-    per_frame = prior.cpu_per_pixel * features.pixels * chroma**0.5 * (_DEEP_CPU if deep else 1.0)
-    per_frame += _DECODE_CPU_PER_PIXEL * features.source_pixels
-    if features.pixels != features.source_pixels:
-        per_frame += _SCALE_CPU_PER_PIXEL * features.source_pixels
-    cpu = _START_CPU_SECONDS + features.frames * per_frame + _DECODE_CPU_PER_BYTE * features.source_bytes + audio_cpu
-    return Cost(cpu, round(memory), _disk_bytes(features))
-
-
-def _ramp(features: CostFeatures) -> float:
-    """The share of its look-ahead that an encode of few frames ever fills."""
-    if features.frames <= 0 or features.preset == "ultrafast":
-        return 1.0
-    offset, full = _RAMP_FRAMES
-    return min(1.0, (features.frames + offset) / full)
-
-
-def _is_deep(pixel_format: str) -> bool:
-    """More than 8 bits a sample: `yuv420p10le`, `p010le`, `gbrp12be`."""
-    return re.search(r"p0?(9|1[0-6])", pixel_format) is not None
-
-
-def _copied_bytes(features: CostFeatures) -> int:
-    return features.source_bytes + MIB // 4
-
-
-def _disk_bytes(features: CostFeatures) -> int:
-    """An upper bound that is rarely passed, from the target bit rate where there is one."""
-    audio = _AUDIO_BITS_PER_SECOND * features.duration_seconds / 8
-    if features.target_bit_rate is not None:
-        return round(features.target_bit_rate * features.duration_seconds / 8 * 1.1 + audio) + MIB // 16
-    if features.pixels <= 0:
-        return round(audio) + MIB // 16
-    bits = _BITS_PER_PIXEL.get(features.encoder, _OTHER_BITS_PER_PIXEL) * features.frames * features.pixels
-    if features.preset == "ultrafast":
-        bits *= _ULTRAFAST_SIZE
-    picture = bits / 8
-    if features.encoder in _BITS_PER_PIXEL and _BITS_PER_PIXEL[features.encoder] < 1:
-        picture = min(picture, _LARGEST_GROWTH * features.source_bytes)
-    return round(picture + audio) + MIB // 16
 
 
 def thread_growth(cost_class: CostClass, threads: int) -> float:

@@ -1,8 +1,7 @@
-"""What an encode takes before anything was measured here: a table of measured encodes, interpolated.
+"""How much memory an encode takes before anything was measured here: a table of measured encodes, interpolated.
 
-Memory follows encoder, preset, pixels and threads; CPU follows pixels and frames. Between measured sizes both are
-interpolated; a preset that was not measured lies between its neighbours by rank; an encoder that was not measured is
-taken for a heavy one.
+Memory follows encoder, preset, pixels and threads. A preset that was not measured lies between its neighbours by rank;
+an encoder that was not measured is taken for a heavy one. (CPU time: see `pace`.)
 """
 
 from __future__ import annotations
@@ -16,9 +15,6 @@ from importlib import resources
 
 MIB = 1 << 20
 _TABLE = "encode-memory.tsv"
-_FRAMES = 90
-"""How many frames every measured encode had."""
-
 _PRESET_NAMES = (
     "ultrafast",
     "superfast",
@@ -38,13 +34,13 @@ _DEFAULT_PRESETS = {
     "libvpx-vp9": "2",
     "libaom-av1": "6",
 }
-_STAND_INS = {"libvpx": "libvpx-vp9", "librav1e": "libaom-av1", "mpeg2video": "mpeg4", "prores": "prores_ks"}
-_HARDWARE = ("_nvenc", "_qsv", "_vaapi", "_amf", "_videotoolbox", "_v4l2m2m", "_mf")
-_UNKNOWN = ("libaom-av1", "6")
+STAND_INS = {"libvpx": "libvpx-vp9", "librav1e": "libaom-av1", "mpeg2video": "mpeg4", "prores": "prores_ks"}
+HARDWARE = ("_nvenc", "_qsv", "_vaapi", "_amf", "_videotoolbox", "_v4l2m2m", "_mf")
+UNKNOWN = ("libaom-av1", "6")
 """What an encoder nobody measured is taken for: the heaviest one that was."""
 
-_SLOWER_MEMORY, _SLOWER_CPU = 1.1, 1.5
-"""Growth for each rank beyond the slowest preset measured (x264 slow to veryslow: 1.17 and 1.6 a rank)."""
+_SLOWER_MEMORY = 1.1
+"""Growth for each rank beyond the slowest preset measured (x264 slow to veryslow: 1.17 a rank)."""
 _THREAD_GROWTH = 0.15
 """Share of memory that each further thread adds where it was not measured."""
 BASE_BYTES = 33 * MIB
@@ -55,8 +51,6 @@ BASE_BYTES = 33 * MIB
 class _Point:
     pixels: int
     memory_bytes: float
-    cpu_per_pixel: float | None
-    """CPU-seconds per pixel and frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +64,24 @@ class _Curve:
 
 @dataclass(frozen=True, slots=True)
 class EncodePrior:
-    """One picture size of one encoder and preset, one thread. CPU is CPU-seconds per pixel and frame."""
+    """One picture size of one encoder and preset, one thread."""
 
     memory_bytes: float
-    cpu_per_pixel: float
     thread_growth: float
 
 
 @functools.lru_cache(maxsize=4096)
 def encode_prior(encoder: str, preset: str | None, pixels: int) -> EncodePrior:
     """What encoding takes, without decoding. `pixels` is width x height, more than 0."""
-    if encoder.endswith(_HARDWARE):
+    if encoder.endswith(HARDWARE):
         # The work is the chip's; frames are still uploaded and queued here.
-        return EncodePrior(3 * BASE_BYTES + 30.0 * pixels, 2e-9, 0.0)
-    encoder = _STAND_INS.get(encoder, encoder)
+        return EncodePrior(3 * BASE_BYTES + 30.0 * pixels, 0.0)
+    encoder = STAND_INS.get(encoder, encoder)
     curves = _table().get(encoder)
     if curves is None:
-        encoder, preset = _UNKNOWN
+        encoder, preset = UNKNOWN
         curves = _table()[encoder]
-    rank = _rank(preset if preset is not None else _DEFAULT_PRESETS.get(encoder))
+    rank = preset_rank(encoder, preset)
     reference = max(curves, key=lambda curve: len(curve.points))
     known = sorted(curves, key=lambda curve: curve.rank)
     growths = [curve.thread_growth for curve in known if curve.thread_growth is not None]
@@ -99,7 +92,6 @@ def encode_prior(encoder: str, preset: str | None, pixels: int) -> EncodePrior:
         chosen = above if rank is None else below
         return EncodePrior(
             _memory(chosen, reference, pixels),
-            _cpu(chosen, reference, pixels),
             growth if chosen.thread_growth is None else chosen.thread_growth,
         )
     if rank > known[-1].rank or rank < known[0].rank:
@@ -107,24 +99,26 @@ def encode_prior(encoder: str, preset: str | None, pixels: int) -> EncodePrior:
         beyond = max(0, rank - known[-1].rank)
         return EncodePrior(
             _memory(edge, reference, pixels) * _SLOWER_MEMORY**beyond,
-            _cpu(edge, reference, pixels) * _SLOWER_CPU**beyond,
             growth,
         )
     share = (rank - below.rank) / (above.rank - below.rank)
     return EncodePrior(
-        _between(_memory(below, reference, pixels), _memory(above, reference, pixels), share),
-        _between(_cpu(below, reference, pixels), _cpu(above, reference, pixels), share),
+        between(_memory(below, reference, pixels), _memory(above, reference, pixels), share),
         growth,
     )
 
 
-def _between(low: float, high: float, share: float) -> float:
+def between(low: float, high: float, share: float) -> float:
     """Geometric: presets multiply."""
     return math.exp(math.log(low) * (1 - share) + math.log(high) * share)
 
 
-def _rank(preset: str | None) -> int | None:
-    """Speed rank, rising with slowness; numbered presets count down to slow. None for no preset or an unknown name."""
+def preset_rank(encoder: str, preset: str | None) -> int | None:
+    """Speed rank, rising with slowness, of `preset` or the encoder's own default; numbered presets count down to slow.
+
+    None where there is no preset, or one of an unknown name.
+    """
+    preset = preset if preset is not None else _DEFAULT_PRESETS.get(encoder)
     if preset in _PRESET_NAMES:
         return _PRESET_NAMES.index(preset)
     if preset is not None and preset.lstrip("-").isdecimal():
@@ -141,23 +135,14 @@ def _memory(curve: _Curve, reference: _Curve, pixels: int) -> float:
     points = [(p.pixels, p.memory_bytes) for p in curve.points]
     if len(points) == 1:
         points.insert(0, (0, BASE_BYTES))
-    return max(BASE_BYTES, _line(points, pixels, extrapolate=True))
+    return max(BASE_BYTES, _line(points, pixels))
 
 
-def _cpu(curve: _Curve, reference: _Curve, pixels: int) -> float:
-    points = [(p.pixels, p.cpu_per_pixel) for p in curve.points if p.cpu_per_pixel is not None]
-    if not points:
-        return _cpu(reference, reference, pixels)
-    return _line(points, pixels, extrapolate=False)
-
-
-def _line(points: Sequence[tuple[int, float]], x: int, *, extrapolate: bool) -> float:
-    """Straight lines between points of rising x; beyond the last one on along the last line, or level."""
+def _line(points: Sequence[tuple[int, float]], x: int) -> float:
+    """Straight lines between points of rising x; beyond the last one on along the last line."""
     if len(points) == 1 or x <= points[0][0]:
         return points[0][1]
     index = next((i for i, point in enumerate(points) if x <= point[0]), len(points) - 1)
-    if x > points[-1][0] and not extrapolate:
-        return points[-1][1]
     (x0, y0), (x1, y1) = points[index - 1], points[index]
     return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
 
@@ -165,25 +150,20 @@ def _line(points: Sequence[tuple[int, float]], x: int, *, extrapolate: bool) -> 
 @functools.cache
 def _table() -> dict[str, tuple[_Curve, ...]]:
     """encoder -> its presets' curves."""
-    cells: defaultdict[tuple[str, str], dict[tuple[int, int], tuple[float, float | None]]] = defaultdict(dict)
+    cells: defaultdict[tuple[str, str], dict[tuple[int, int], float]] = defaultdict(dict)
     text = resources.files("pyprocessor.costs").joinpath(_TABLE).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     for line in lines[1:]:
-        width, height, encoder, preset, threads, memory, cpu = line.split("\t")
-        seconds = None if cpu == "-" else float(cpu)
-        cells[encoder, preset][int(width) * int(height), int(threads)] = (float(memory) * MIB, seconds)
+        width, height, encoder, preset, threads, memory = line.split("\t")
+        cells[encoder, preset][int(width) * int(height), int(threads)] = float(memory) * MIB
     table: defaultdict[str, list[_Curve]] = defaultdict(list)
     for (encoder, preset), measured in cells.items():
-        points = tuple(
-            _Point(pixels, memory, None if cpu is None else cpu / (_FRAMES * pixels))
-            for (pixels, threads), (memory, cpu) in sorted(measured.items())
-            if threads == 1
-        )
+        points = tuple(_Point(pixels, memory) for (pixels, threads), memory in sorted(measured.items()) if threads == 1)
         growths = [
-            (memory / measured[pixels, 1][0] - 1) / (threads - 1)
-            for (pixels, threads), (memory, _) in measured.items()
+            (memory / measured[pixels, 1] - 1) / (threads - 1)
+            for (pixels, threads), memory in measured.items()
             if threads > 1
         ]
         growth = sum(growths) / len(growths) if growths else None
-        table[encoder].append(_Curve(_rank(preset) or 0, points, growth))
+        table[encoder].append(_Curve(preset_rank(encoder, preset) or 0, points, growth))
     return {encoder: tuple(curves) for encoder, curves in table.items()}

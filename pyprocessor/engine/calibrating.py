@@ -5,19 +5,25 @@ The model itself is a value that never changes (see `costs`); this is the one pl
 
 from __future__ import annotations
 
-from pyprocessor.costs import CostModel
+import os
+from dataclasses import replace
+
+from pyprocessor.costs import CostModel, class_of
 from pyprocessor.costs.calibration import default_path, load, save
-from pyprocessor.models import Cost, CostFeatures, Usage
+from pyprocessor.costs.file_history import FILE_NAME, FileHistory
+from pyprocessor.costs.job_prior import prior_cost
+from pyprocessor.models import Cost, CostFeatures, Source, Usage
 
 SAVE_EVERY = 200
 """Attempts learned between two savings, so that a run that is killed has not learned for nothing."""
 
 
 class Calibration:
-    """`path` is where the model is kept; None keeps it for this run alone."""
+    """`path` is where the model is kept, with the history of single files beside it; None keeps both for this run."""
 
-    def __init__(self, model: CostModel, path: str | None) -> None:
+    def __init__(self, model: CostModel, files: FileHistory, path: str | None) -> None:
         self.model = model
+        self._files = files
         self._path = path
         self._unsaved = 0
 
@@ -25,10 +31,19 @@ class Calibration:
         """What a job will take, as far as is known now."""
         return self.model.predict(features, threads)
 
-    def observe(self, features: CostFeatures, threads: int, usage: Usage, output_bytes: int) -> str | None:
+    def with_history(self, features: CostFeatures, source: Source) -> CostFeatures:
+        """The features of a job with what is known of its very file."""
+        return replace(features, own_factor=self._files.factor(source, features, self.model))
+
+    def observe(
+        self, features: CostFeatures, source: Source, threads: int, usage: Usage, output_bytes: int
+    ) -> str | None:
         """Learn from an attempt that ran to its end; returns a sentence where what was learned cannot be kept."""
         measured = Cost(usage.cpu_seconds, usage.peak_memory_bytes, output_bytes)
         self.model = self.model.observe(features, threads, measured)
+        prior = prior_cost(replace(features, own_factor=1.0), threads)
+        usual = self.model.price(class_of(features, threads), 1.0).cpu
+        self._files.remember(source, features, prior, measured, usual)
         self._unsaved += 1
         return self.keep() if self._unsaved >= SAVE_EVERY else None
 
@@ -45,6 +60,7 @@ class Calibration:
         self._unsaved = 0
         try:
             save(self.model, self._path)
+            self._files.save(_beside(self._path))
         except OSError as error:
             path, self._path = self._path, None
             return f"What this run learns of costs cannot be kept in {path} ({error.strerror}); nothing else is harmed."
@@ -55,7 +71,19 @@ def learned(model: CostModel | None) -> tuple[Calibration, str | None]:
     """A run's calibration, and a sentence where earlier learning could not be used. A `model` that is given is taken
     as it is and not kept."""
     if model is not None:
-        return Calibration(model, None), None
+        return Calibration(model, FileHistory(), None), None
     path = default_path()
     found = load(path)
-    return Calibration(found.model, path), found.problem
+    problem, files = found.problem, FileHistory()
+    try:
+        files = FileHistory.load(_beside(path))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is damaged"
+        problem = (
+            problem or f"What files took before cannot be read from {_beside(path)} ({why}); they are learned anew."
+        )
+    return Calibration(found.model, files, path), problem
+
+
+def _beside(path: str) -> str:
+    return os.path.join(os.path.dirname(path), FILE_NAME)

@@ -375,6 +375,7 @@ class Dispatch:
             assert cached is not None
             assert cached.media is not None
             features = self._task.features(self._request.profile, cached.media)
+            features = self._calibration.with_history(features, source)
             predicted = self._calibration.predict(features, threads)
             limits = patience(self._request.profile.errors, predicted, features)
             item = WorkItem(
@@ -399,7 +400,7 @@ def _running(process: BatchProcess, now: float) -> Running:
     threads = process.batch.threads
     left = 0.0
     for job in process.jobs.values():
-        whole = wall_seconds(Cost(job.entry.cpu_seconds, 0, 0), threads)
+        whole = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
         left += whole * (1 - job.share_done) if job.media_seconds > 0 else max(0.0, whole - job.active_seconds(now))
     slots = process.occupied_slots
     return Running(slots, process.memory_bytes, threads, left / slots if slots else 0.0)

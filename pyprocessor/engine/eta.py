@@ -105,8 +105,15 @@ class InProgress:
         predicted, done = self.predicted_seconds(rate), self.done(rate)
         if self.share is None:
             return predicted * (1 - done)
-        active = max(0.0, self.active_seconds)
-        return (1 - done) * (active + ASSUMED_SHARE * predicted) / (done + ASSUMED_SHARE)
+        return (1 - done) * expected_seconds(predicted, self.active_seconds, done)
+
+
+def expected_seconds(predicted: float, used: float, share: float) -> float:
+    """Seconds that a file takes in all which has used so many for this share (0 to 1) of it.
+
+    Its own speed counts for the more the further it is.
+    """
+    return (max(0.0, used) + ASSUMED_SHARE * predicted) / (share + ASSUMED_SHARE)
 
 
 @dataclass(frozen=True, slots=True)

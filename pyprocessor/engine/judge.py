@@ -43,6 +43,7 @@ class Costs(Protocol):
     """What is asked of the cost model."""
 
     def predict(self, features: CostFeatures, threads: int) -> Cost: ...
+    def with_history(self, features: CostFeatures, source: Source) -> CostFeatures: ...
 
 
 class Judge:
@@ -168,7 +169,7 @@ class Judge:
         try:
             check_claims(media, self._request.profile.input_limits, display(source.relative))
             contract(self._request.profile, media)
-            features = self._task.features(self._request.profile, media)
+            features = self._costs.with_history(self._task.features(self._request.profile, media), source)
         except JobError as error:
             outcome = Outcome(OutcomeKind.FAILED, told(source, str(error)), error.kind)
             return Settled(replace(job, media=media), outcome)

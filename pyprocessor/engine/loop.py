@@ -452,8 +452,8 @@ class Run:
 
     def _learn(self, active: Active, facts: OutputFacts, usage: Usage) -> None:
         if active.prepared is not None:
-            features = active.prepared.features
-            self._note(self._calibration.observe(features, active.threads, usage, facts.size_bytes))
+            features, source = active.prepared.features, active.prepared.item.source
+            self._note(self._calibration.observe(features, source, active.threads, usage, facts.size_bytes))
             self._dispatch.reprice()
 
     def _ended(self, active: Active, message: Ended, now: float) -> None:

@@ -16,6 +16,7 @@ from multiprocessing.context import BaseContext
 from pyprocessor.engine import states
 from pyprocessor.engine.child import Child
 from pyprocessor.engine.course import Pause
+from pyprocessor.engine.eta import expected_seconds
 from pyprocessor.engine.messages import (
     Close,
     Drain,
@@ -76,6 +77,8 @@ class Active:
     """Its ffmpegs are done: it takes neither slot nor memory any more, though it is not published yet."""
     started_seconds: float = math.inf
     memory_bytes: int = 0
+    used_cpu_seconds: float = 0.0
+    """What its ffmpeg was seen to have taken last."""
     steady_bytes: int = 0
     """Its memory when it last grew noticeably, which was at the monotonic time `steady_since`."""
     steady_since: float = math.inf
@@ -105,9 +108,9 @@ class Active:
             return 0.0
         return features.frames * self.progress_seconds / features.duration_seconds
 
-    def weighed(self, memory_bytes: int, now: float) -> None:
-        """Take note of what its ffmpeg takes now."""
-        self.memory_bytes = memory_bytes
+    def weighed(self, memory_bytes: int, cpu_seconds: float, now: float) -> None:
+        """Take note of what its ffmpeg takes now, and has taken."""
+        self.memory_bytes, self.used_cpu_seconds = memory_bytes, cpu_seconds
         if memory_bytes > self.steady_bytes * NOTICEABLE_GROWTH:
             self.steady_bytes, self.steady_since = memory_bytes, now
 
@@ -115,6 +118,13 @@ class Active:
     def share_done(self) -> float:
         """The part of its media that is behind it, 0 to 1; 0 where its duration is not known."""
         return min(1.0, self.progress_seconds / self.media_seconds) if self.media_seconds > 0 else 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU-seconds that it takes in all: as predicted, and once it is under way by what it has taken so far."""
+        if self.share_done <= 0:
+            return self.entry.cpu_seconds
+        return expected_seconds(self.entry.cpu_seconds, self.used_cpu_seconds, self.share_done)
 
     def encoded(self) -> None:
         """Take note that its last ffmpeg has ended."""

@@ -11,7 +11,8 @@ import time
 from dataclasses import replace
 from multiprocessing.connection import wait
 
-from pyprocessor.costs import CostClass, calibration, class_of
+from pyprocessor.costs import CostClass, class_of
+from pyprocessor.engine.calibrating import learned
 from pyprocessor.engine.child import context
 from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.findings import Adopted, AlreadyDone, Away, Finding, Settled, Todo, Trouble, Untouched
@@ -44,7 +45,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
         if memory is None:
             memory = recalled(folder)
         now = time.monotonic()
-        discovery = Discovery(request, task(TASK), survey.model, memory, context(), now)
+        discovery = Discovery(request, task(TASK), survey.calibration, memory, context(), now)
         discovery.begin(now)
         stack.callback(discovery.stop)
         while not discovery.finished:
@@ -62,11 +63,10 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
 class _Survey:
     def __init__(self, request: RunRequest) -> None:
         self._request = request
-        learned = calibration.load(calibration.default_path())
-        self.model = learned.model
+        self.calibration, problem = learned(None)
         self.jobs: list[tuple[Job, CostClass]] = []
         self._skipped: list[SkippedFile] = []
-        self._troubles = [learned.problem] if learned.problem is not None else []
+        self._troubles = [problem] if problem is not None else []
 
     def tell(self, trouble: str) -> None:
         """Have the plan say this as well."""
@@ -103,7 +103,7 @@ class _Survey:
             reading,
             profile.batch,
             profile.estimation,
-            self.model,
+            self.calibration.model,
             tuple(sorted(self._skipped, key=lambda skipped: skipped.name)),
             profile.throttling,
         )

@@ -159,7 +159,7 @@ class Watch:
         """Note what every running ffmpeg takes now."""
         pids = {job.ffmpeg.pid: job for job in jobs if job.ffmpeg is not None}
         for pid, seen in self._sampler.processes(pids, peaks=False).items():
-            pids[pid].weighed(seen.memory_bytes, now)
+            pids[pid].weighed(seen.memory_bytes, seen.cpu_seconds, now)
 
     def _learn(self, running: Sequence[Active], now: float) -> None:
         """Have the cost model learn at once from files that outgrew their prediction or have shown what they take.

@@ -32,7 +32,16 @@ from pyprocessor.inspect.survey import Survey, is_attached, kind_of, survey
 from pyprocessor.inspect.tags import place_tags, recording_tags
 from pyprocessor.inspect.timeline import Timeline
 from pyprocessor.inspect.webp import animated_webp
-from pyprocessor.models import InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
+from pyprocessor.models import (
+    InputLimits,
+    MediaInfo,
+    MediaNote,
+    PacketFacts,
+    StreamInfo,
+    StreamKind,
+    VideoInfo,
+    display,
+)
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -237,7 +246,7 @@ def _describe(
             notes.append(MediaNote(seen.note if films == 1 else f"Stream {index}: {seen.note}"))
     streams = []
     for stream in container.streams:
-        described = _stream(container, stream, found.first.get(stream.index))
+        described = _stream(container, stream, found.first.get(stream.index), found.packets.get(stream.index))
         if described.video is not None:
             check_picture(described.video.width, described.video.height, limits, name)
         streams.append(described)
@@ -274,14 +283,16 @@ def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
 # ---------------------------------------------------------------- streams
 
 
-def _stream(container: InputContainer, stream: Stream, picture: FirstPicture | None) -> StreamInfo:
+def _stream(
+    container: InputContainer, stream: Stream, picture: FirstPicture | None, packets: PacketFacts | None
+) -> StreamInfo:
     context = context_of(stream)
     video = audio = decoder = None
     codec = context.codec.canonical_name if context is not None else None
     frames = _exact_frames(container.format.name, stream)
     kind = kind_of(stream)
     if isinstance(stream, av.VideoStream):
-        video = _video(stream, picture)
+        video = replace(_video(stream, picture), packets=packets)
         if picture is not None:
             if context is None and picture.frame is not None:
                 codec, decoder = "av1", picture.decoder

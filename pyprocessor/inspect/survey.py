@@ -27,11 +27,12 @@ from pyprocessor.inspect.first_picture import (
     context_of,
 )
 from pyprocessor.inspect.headers import picture_header, sound_header
+from pyprocessor.inspect.packets import FilmPackets, packet_facts
 from pyprocessor.inspect.sound import channels_of
 from pyprocessor.inspect.subtitles import TextLook
 from pyprocessor.inspect.tags import picture_tells_place
 from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
-from pyprocessor.models import StreamKind
+from pyprocessor.models import PacketFacts, StreamKind
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -86,6 +87,8 @@ class Survey:
     """Covers that say where they were taken."""
     texts: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
     """The lines of subtitles that are text, as they lie in the file; where they are very many, the first."""
+    packets: dict[int, PacketFacts | None] = field(default_factory=dict)
+    """How many pictures films have and how large they are."""
 
 
 def survey(
@@ -101,6 +104,7 @@ def survey(
     shown its first picture where not `whole`. `used` are the streams that ffmpeg will read (None: all)."""
     films = [stream for stream in container.streams.video if not is_attached(stream)][:MAX_FILMS]
     looks = {stream.index: _FilmLook(stream, size_bytes, samples=whole) for stream in films}
+    scales = {stream.index: FilmPackets(stream) for stream in films}
     hears = {stream.index: _SoundLook(stream) for stream in container.streams.audio} if whole else {}
 
     texts = TextLook(container) if whole else None
@@ -108,6 +112,8 @@ def survey(
     located: set[int] = set()
 
     def look(packet: av.Packet[Stream]) -> bool:
+        for weighed in scales.values():
+            weighed.take(packet)
         film, sound = looks.get(packet.stream_index), hears.get(packet.stream_index)
         if texts is not None:
             texts.take(packet)
@@ -132,6 +138,7 @@ def survey(
         frozenset(index for index, film in looks.items() if film.captions),
         frozenset(located),
         {index: tuple(lines) for index, lines in texts.lines.items()} if texts is not None else {},
+        {s.index: packet_facts(container, s, scales, read_whole=times.whole) for s in films},
     )
 
 

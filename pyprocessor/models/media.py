@@ -104,6 +104,29 @@ class PictureShape:
 
 
 @dataclass(frozen=True, slots=True)
+class PacketFacts:
+    """Counts and sizes of a film's coded pictures, from the container's index or a bounded read of the file's start.
+
+    A picture that is stored as two fields may count as two.
+    """
+
+    pictures: int
+    bytes: int
+    keyframes: int
+    """Those of the pictures that are decoded without any other."""
+    keyframe_bytes: int
+    seconds: float
+    """From the first picture's time to the last one's; 0 where their times are unknown."""
+    share_of_bytes: float | None = None
+    """The film's share of the bytes that were read; None where these are all pictures of the film."""
+
+    @property
+    def rate(self) -> float | None:
+        """Pictures a second."""
+        return (self.pictures - 1) / self.seconds if self.seconds > 0 and self.pictures > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """Of one video stream. Rotation is degrees clockwise to turn the decoded picture upright: 0, 90, 180 or 270."""
 
@@ -139,6 +162,7 @@ class VideoInfo:
     """How the two pictures of a stereo film lie in one: `side by side`, `top and bottom, right eye first`, ..."""
     captions: bool = False
     """Whether closed captions (EIA-608, CEA-708) were seen in its pictures."""
+    packets: PacketFacts | None = None
 
     @property
     def pixels(self) -> int:

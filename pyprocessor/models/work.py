@@ -34,6 +34,17 @@ class CostFeatures:
     duration_seconds: float
     source_bytes: int
     target_bit_rate: int | None = None
+    crf: int | None = None
+    audio_channels: float = 2.0
+    """Encoded, all tracks together; one of a lower sample rate than 48 kHz counts as the part of one that it is."""
+    source_codec: str = ""
+    source_bits_per_pixel: float | None = None
+    """Of a picture of the source that is no keyframe, as long as it has such pictures."""
+    source_keyframes_only: bool = False
+    deinterlaced: bool = False
+    tone_mapped: bool = False
+    own_factor: float = 1.0
+    """How many times the CPU time of others like it this very file was seen to take."""
 
 
 class JobState(StrEnum):

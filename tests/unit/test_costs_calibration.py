@@ -53,7 +53,7 @@ def test_no_file_is_no_problem(tmp_path: Path) -> None:
         b"{}",
         b'{"version": 99, "classes": [], "groups": []}',
         b'{"version": 1, "classes": [{"class": {"nonsense": 1}}], "groups": []}',
-        b'{"version": 1, "classes": [], "groups": [{"group": [], "count": 1, "cpu": [NaN], "memory": [], "disk": []}]}',
+        b'{"version": 2, "classes": [], "groups": [{"group": [], "count": 1, "cpu": [NaN], "memory": [], "disk": []}]}',
     ],
 )
 def test_a_damaged_file_is_told_and_left_behind(tmp_path: Path, content: bytes) -> None:

@@ -1,0 +1,117 @@
+"""What a whole job takes as far as measured tables say, with nothing learned: CPU time, memory and disk."""
+
+from __future__ import annotations
+
+import re
+
+from pyprocessor.costs.content import decoding_seconds, detail, filtering_seconds
+from pyprocessor.costs.pace import cpu_per_pixel
+from pyprocessor.costs.priors import BASE_BYTES, MIB, encode_prior
+from pyprocessor.models import Cost, CostFeatures
+
+COPY = "copy"
+
+# Measured with FFmpeg 9.0.2 on real clips, one thread.
+_START_CPU_SECONDS = 0.02
+_PLAIN_MEMORY_BYTES = 42 * MIB
+"""A stream copy (40 MiB) or an audio encode (31 MiB)."""
+_COPY_CPU_PER_BYTE = 1e-9
+_AUDIO_CPU_PER_CHANNEL_SECOND = 0.0055
+_DECODER_BYTES = 3 * MIB
+_DECODE_BYTES_PER_PIXEL = 16
+"""About ten 8-bit 4:2:0 pictures: references, and frames between decoder and encoder."""
+_DECODE_BYTES_PER_PIXEL_AND_THREAD = 3
+_RAMP_FRAMES = (15.0, 50.0)
+"""Look-ahead fills up with the first frames: x264 medium holds all it will ever hold after some 45 of them."""
+_DEEP_MEMORY, _DEEP_CPU = 1.75, 1.2
+"""10 bits against 8 (x264 medium at 720p: 1.74 and 1.15)."""
+_CHROMA = {"422": 1.33, "440": 1.33, "444": 2.0}
+
+_BITS_PER_PIXEL = {
+    "libx264": 0.1,
+    "libx265": 0.07,
+    "libsvtav1": 0.07,
+    "libaom-av1": 0.07,
+    "libvpx-vp9": 0.08,
+    "prores_ks": 3.4,
+    "prores": 3.4,
+    "ffv1": 8.0,
+    "dnxhd": 3.4,
+}
+_OTHER_BITS_PER_PIXEL = 0.2
+_ULTRAFAST_SIZE = 3.0
+_AUDIO_BITS_PER_SECOND = 192_000
+_LARGEST_GROWTH = 4
+"""A lossy output larger than this many times its source is not expected."""
+
+
+def prior_cost(features: CostFeatures, threads: int) -> Cost:
+    """What a job takes as far as the measured table says, with nothing learned."""
+    cpu = _cpu_seconds(features)
+    if features.encoder == COPY:
+        return Cost(cpu, _PLAIN_MEMORY_BYTES, _copied_bytes(features))
+    if features.pixels <= 0:
+        return Cost(cpu, _PLAIN_MEMORY_BYTES, _disk_bytes(features))
+    prior = encode_prior(features.encoder, features.preset, features.pixels)
+    deep = _is_deep(features.pixel_format)
+    encoding = (
+        (prior.memory_bytes - BASE_BYTES)
+        * _chroma(features.pixel_format)
+        * (_DEEP_MEMORY if deep else 1.0)
+        * _ramp(features)
+    )
+    encoding *= 1 + prior.thread_growth * (threads - 1)
+    decoding = _DECODE_BYTES_PER_PIXEL + _DECODE_BYTES_PER_PIXEL_AND_THREAD * (threads - 1)
+    memory = BASE_BYTES + _DECODER_BYTES + encoding + decoding * features.source_pixels * (2 if deep else 1)
+    return Cost(cpu, round(memory), _disk_bytes(features))
+
+
+def _cpu_seconds(features: CostFeatures) -> float:
+    if features.encoder == COPY:
+        seconds = _COPY_CPU_PER_BYTE * features.source_bytes
+    else:
+        seconds = _AUDIO_CPU_PER_CHANNEL_SECOND * features.audio_channels * features.duration_seconds
+        if features.pixels > 0:
+            how = (features.encoder, features.preset, features.pixels)
+            per_pixel = cpu_per_pixel(*how, detail(features), features.crf)
+            per_pixel *= _chroma(features.pixel_format) ** 0.5 * (_DEEP_CPU if _is_deep(features.pixel_format) else 1.0)
+            seconds += features.frames * features.pixels * per_pixel
+            seconds += decoding_seconds(features) + filtering_seconds(features)
+    return (_START_CPU_SECONDS + seconds) * features.own_factor
+
+
+def _ramp(features: CostFeatures) -> float:
+    """The share of its look-ahead that an encode of few frames ever fills."""
+    if features.frames <= 0 or features.preset == "ultrafast":
+        return 1.0
+    offset, full = _RAMP_FRAMES
+    return min(1.0, (features.frames + offset) / full)
+
+
+def _chroma(pixel_format: str) -> float:
+    return next((factor for name, factor in _CHROMA.items() if name in pixel_format), 1.0)
+
+
+def _is_deep(pixel_format: str) -> bool:
+    """More than 8 bits a sample: `yuv420p10le`, `p010le`, `gbrp12be`."""
+    return re.search(r"p0?(9|1[0-6])", pixel_format) is not None
+
+
+def _copied_bytes(features: CostFeatures) -> int:
+    return features.source_bytes + MIB // 4
+
+
+def _disk_bytes(features: CostFeatures) -> int:
+    """An upper bound that is rarely passed, from the target bit rate where there is one."""
+    audio = _AUDIO_BITS_PER_SECOND * features.duration_seconds / 8
+    if features.target_bit_rate is not None:
+        return round(features.target_bit_rate * features.duration_seconds / 8 * 1.1 + audio) + MIB // 16
+    if features.pixels <= 0:
+        return round(audio) + MIB // 16
+    bits = _BITS_PER_PIXEL.get(features.encoder, _OTHER_BITS_PER_PIXEL) * features.frames * features.pixels
+    if features.preset == "ultrafast":
+        bits *= _ULTRAFAST_SIZE
+    picture = bits / 8
+    if features.encoder in _BITS_PER_PIXEL and _BITS_PER_PIXEL[features.encoder] < 1:
+        picture = min(picture, _LARGEST_GROWTH * features.source_bytes)
+    return round(picture + audio) + MIB // 16
