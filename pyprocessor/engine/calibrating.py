@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from pyprocessor.costs import CostModel, class_of
+from pyprocessor.costs import CostModel
 from pyprocessor.costs.calibration import default_path, load, save
 from pyprocessor.costs.file_history import FILE_NAME, FileHistory
 from pyprocessor.costs.job_prior import prior_cost
@@ -42,8 +42,7 @@ class Calibration:
         measured = Cost(usage.cpu_seconds, usage.peak_memory_bytes, output_bytes)
         self.model = self.model.observe(features, threads, measured)
         prior = prior_cost(replace(features, own_factor=1.0), threads)
-        usual = self.model.price(class_of(features, threads), 1.0).cpu
-        self._files.remember(source, features, prior, measured, usual)
+        self._files.remember(source, features, threads, prior, measured)
         self._unsaved += 1
         return self.keep() if self._unsaved >= SAVE_EVERY else None
 
