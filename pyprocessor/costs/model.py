@@ -40,8 +40,9 @@ _PIXEL_CLASSES = (
     ("4320p", 7680 * 4320),
 )
 NO_PICTURE = "none"
-UNKNOWN_SPREAD = 2.0
-"""By what factor the time of a job of a class never seen may lie above or below its prediction."""
+UNKNOWN_SPREAD = 1.7
+"""By what factor the time of a job of a class never seen may lie above or below its prediction: nine of ten real clips
+lay within, on the machine that the priors were measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,7 @@ class CostModel:
         return Price(math.exp(cpu), math.exp(memory) * margin, self.spread(cost_class))
 
     def spread(self, cost_class: CostClass) -> float:
-        """By what factor the time of one job may lie above or below its prediction; 2 for a class never seen."""
+        """By what factor the time of one job may lie above or below its prediction."""
         history = self.classes.get(cost_class, History())
         seen = len(history.cpu)
         usual = max(math.log(1.1), 1.5 * history.deviations[0])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.errors import FailureKind, InspectError
+from pyprocessor.inspect import packets
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import HdrKind, MediaInfo, StreamKind, VideoInfo
 
@@ -167,6 +168,46 @@ def test_transparency(ffmpeg, tmp_path, arguments: tuple[str, ...], expected: bo
     """Also of VP9, whose decoder does not give it out."""
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:duration=0.2,format=yuva420p", *arguments)
     assert film(probed(tmp_path / arguments[-1])).alpha is expected
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv", "ts", "flv"])
+def test_pictures_are_counted_and_weighed(ffmpeg, tmp_path, suffix: str) -> None:
+    """From the index or, where there is none, from all packets of a small file."""
+    ffmpeg(*TEST_PICTURE, "-f", "lavfi", "-i", "sine=duration=1", "-c:v", "libx264", "-g", "10", f"a.{suffix}")
+    facts = film(probed(tmp_path / f"a.{suffix}")).packets
+    assert facts is not None
+    assert (facts.pictures, facts.keyframes, facts.share_of_bytes) == (25, 3, None)
+    assert facts.rate == pytest.approx(25, rel=0.1)
+    assert 0 < facts.keyframe_bytes < facts.bytes < (tmp_path / f"a.{suffix}").stat().st_size
+
+
+def test_of_a_long_film_a_part_is_looked_at(ffmpeg, tmp_path) -> None:
+    """Reading stops after so many packets; of an index, entries all over it are looked at."""
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=100:duration=30", "-g", "50", "-c:v", "libx264")
+    ffmpeg(*picture, "-preset", "ultrafast", "a.mkv")
+    ffmpeg("-i", "a.mkv", "-c", "copy", "a.mp4")
+    start = film(probed(tmp_path / "a.mkv")).packets
+    assert start is not None
+    assert start.pictures == packets.MOST_PACKETS
+    assert start.share_of_bytes == 1.0
+    assert start.rate == pytest.approx(100, rel=0.01)
+    whole = film(probed(tmp_path / "a.mp4")).packets
+    assert whole is not None
+    assert (whole.pictures, whole.share_of_bytes) == (3000, None)
+    assert whole.keyframes == pytest.approx(60, rel=0.25)
+    assert whole.bytes == pytest.approx((tmp_path / "a.mp4").stat().st_size, rel=0.25)
+    assert whole.seconds == pytest.approx(30, rel=0.01)
+
+
+def test_a_still_clock_and_damage_do_no_harm(make_clip, tmp_path) -> None:
+    """Pictures without times are counted and last no time; a file that is cut off is counted as far as it goes."""
+    facts = film(probed(make_clip(tmp_path / "a.h264", audio=None))).packets
+    assert facts is not None
+    assert facts.pictures == 25
+    whole = make_clip(tmp_path / "b.mkv")
+    found = film(probed(cut(whole, 0.6))).packets
+    assert found is not None
+    assert 0 < found.pictures < 25
 
 
 def test_every_kind_of_stream(ffmpeg, make_clip, tmp_path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.costs import CostModel, class_of, thread_growth, wall_seconds
+from pyprocessor.costs.model import UNKNOWN_SPREAD
 from pyprocessor.models import Cost, CostFeatures
 
 MIB = 1 << 20
@@ -196,7 +197,7 @@ def test_margin_and_spread_shrink_with_knowledge() -> None:
     model, job = CostModel.priors(), features()
     cost_class = class_of(job, 1)
     assert model.memory_margin(cost_class, 1.15) == pytest.approx(1.15)
-    assert model.spread(cost_class) == pytest.approx(2.0)
+    assert model.spread(cost_class) == pytest.approx(UNKNOWN_SPREAD)
     for _ in range(20):
         model = model.observe(job, 1, prior(job))
     assert 1.0 < model.memory_margin(cost_class, 1.15) < 1.05

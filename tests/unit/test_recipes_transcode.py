@@ -12,7 +12,10 @@ from pyprocessor.inspect.contract import contract
 from pyprocessor.models import (
     AudioInfo,
     AudioSettings,
+    Colour,
+    HdrPolicy,
     MediaInfo,
+    PacketFacts,
     Profile,
     Source,
     StreamInfo,
@@ -187,6 +190,68 @@ def test_features_of_sound_and_of_a_file_that_does_not_say_how_long_it_is() -> N
     unknown = features(Profile("p", "f"), replace(MEDIA, duration_seconds=None))
     assert unknown.duration_seconds > 0
     assert unknown.frames > 0
+
+
+def with_packets(facts: PacketFacts, *, media: MediaInfo = MEDIA, **video: object) -> MediaInfo:
+    """The file with a film of which these packets were seen."""
+    assert FILM.video is not None
+    film = replace(FILM, video=replace(FILM.video, packets=facts, **video))  # type: ignore[arg-type]
+    return replace(media, streams=(film, *media.streams[1:]))
+
+
+def test_features_by_packets_of_the_whole_film() -> None:
+    """Counted pictures and bits of those between keyframes, whatever rate and length the container declares."""
+    facts = PacketFacts(pictures=100, bytes=1_000_000, keyframes=4, keyframe_bytes=520_000, seconds=99.0)
+    found = features(with_video(), with_packets(facts, frame_rate=Fraction(600)))
+    assert found.frames == 100
+    assert found.source_codec == "h264"
+    assert not found.source_keyframes_only
+    assert found.source_bits_per_pixel == pytest.approx(480_000 * 8 / 96 / (1280 * 720))
+    alone = features(with_video(), with_packets(replace(facts, keyframes=100, keyframe_bytes=1_000_000)))
+    assert alone.source_keyframes_only
+    assert alone.source_bits_per_pixel == pytest.approx(1_000_000 * 8 / 100 / (1280 * 720))
+
+
+def test_features_by_packets_of_the_start() -> None:
+    """The rate is the measured one; bits are those of the file, shared out between pictures as at its start."""
+    facts = PacketFacts(30, 200_000, 1, 26_000, seconds=2.9, share_of_bytes=0.8)
+    media = replace(MEDIA, size_bytes=1_000_000)
+    found = features(with_video(), with_packets(facts, media=media))
+    assert found.frames == pytest.approx(100)  # ten seconds at 10 pictures a second, not 25
+    mean = 800_000 * 8 / 100 / (1280 * 720)
+    assert found.source_bits_per_pixel == pytest.approx(mean * (174_000 / 29) / (200_000 / 30))
+
+
+def test_a_length_that_cannot_be_true_is_not_believed() -> None:
+    """A tag of an hour and a half on a small file: pictures and seconds follow from its bytes."""
+    facts = PacketFacts(300, 400_000, 2, 10_000, seconds=9.97, share_of_bytes=0.5)
+    film = replace(FILM, duration_seconds=5378.0)
+    media = replace(MEDIA, size_bytes=1_000_000, duration_seconds=5378.0, streams=(film,))
+    assert film.video is not None
+    stale = replace(media, streams=(replace(film, video=replace(film.video, packets=facts)),))
+    found = features(with_video(), stale)
+    assert found.frames == pytest.approx(375)
+    assert found.duration_seconds == pytest.approx(375 / 30, rel=0.01)
+
+
+def test_fields_are_no_pictures() -> None:
+    """Interlaced pictures may be stored as two packets each."""
+    facts = PacketFacts(100, 1_000_000, 2, 50_000, seconds=1.98)
+    found = features(with_video(), with_packets(facts, interlaced=True))
+    assert found.frames == 50
+    assert found.deinterlaced
+
+
+def test_features_of_filters_sound_and_quality() -> None:
+    """What is done to the pictures, how many channels are encoded, and the CRF where the encoder has one."""
+    found = features(with_video(crf=30), MEDIA)
+    assert (found.deinterlaced, found.tone_mapped, found.crf, found.audio_channels) == (False, False, 30, 6.0)
+    assert FILM.video is not None
+    hdr = replace(FILM, video=replace(FILM.video, colour=Colour(transfer="smpte2084", primaries="bt2020")))
+    mapped = features(with_video(hdr=HdrPolicy.TONEMAP), replace(MEDIA, streams=(hdr,)))
+    assert mapped.tone_mapped
+    assert mapped.audio_channels == 0
+    assert features(replace(with_video(), audio=None), MEDIA).audio_channels == 0
 
 
 def test_what_lies_beyond_the_end_is_cut_and_costs_nothing() -> None:
