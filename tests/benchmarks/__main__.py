@@ -6,7 +6,17 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import calibration, makespan, memory, sampler, small_files, startup, timelines
+from tests.benchmarks import (
+    calibration,
+    makespan,
+    memory,
+    predictions,
+    refit,
+    sampler,
+    small_files,
+    startup,
+    timelines,
+)
 
 BENCHMARKS = {
     "startup": startup.measure,
@@ -15,6 +25,8 @@ BENCHMARKS = {
     "sampler": sampler.measure,
     "calibration": calibration.measure,
     "makespan": makespan.measure,
+    "predictions": predictions.measure,
+    "refit": refit.measure,
     "memory": memory.measure,
     "timelines": timelines.measure,
 }

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.invocation import argv
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.inspect.contract import contract
@@ -22,14 +23,18 @@ _THREAD_PARAMETERS = ("threads=", "pools=", "frame-threads=", "lp=")
 
 
 def bare_calls(clips: Path, profile: Profile) -> dict[str, Call]:
-    """By name of the clip the very call the command would make of it, with one thread."""
+    """By name of the clip the very call the command would make of it, with one thread, where it would make one."""
     ffmpeg = find(os.environ).path
     calls = {}
     for clip in sorted(clips.iterdir()):
         status = clip.stat()
         source = Source(os.fsencode(clip), os.fsencode(clip.name), status.st_size, status.st_mtime_ns)
-        media = probe(source.path, size_bytes=source.size_bytes)
-        plan = recipe(profile, media, contract(profile, media), source, threads=1, output_name=clip.name)
+        try:
+            media = probe(source.path, size_bytes=source.size_bytes)
+            promised = contract(profile, media)
+        except JobError:
+            continue
+        plan = recipe(profile, media, promised, source, threads=1, output_name=clip.name)
         calls[clip.name] = [os.fsdecode(part) for part in argv(plan.invocation, ffmpeg)]
     return calls
 

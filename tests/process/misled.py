@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pyprocessor.costs import CostModel
-from pyprocessor.costs.model import class_of, prior_cost
+from pyprocessor.costs.job_prior import prior_cost
+from pyprocessor.costs.model import class_of
 from pyprocessor.engine.engine import Engine
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from pyprocessor.costs import calibration
-from pyprocessor.costs.model import prior_cost
+from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.engine.dispatch import Allowance, Dispatch
+from pyprocessor.engine.survey import plan
 from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ExitCode, FailureKind
 from pyprocessor.inspect.probe import probe
@@ -201,6 +202,22 @@ def test_what_a_run_learned_serves_the_next(inputs: Path, tmp_path: Path, make_c
     taken = [a.usage.cpu_seconds / prior_cost(asked, a.threads).cpu_seconds for a in before if a.usage is not None]
     assert correction != 1.0
     assert min(1.0, *taken) <= correction <= max(1.0, *taken)
+
+
+def test_a_file_that_was_done_before_is_known(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """The same files into another folder: each is predicted to take what it took, the plan says so as well."""
+    inputs = tmp_path / "in"
+    for number, seconds in enumerate((1.0, 2.0, 3.0)):
+        make_clip(inputs / f"{number}.mp4", seconds=seconds)
+    profile = limited(BatchSettings(jobs=1))
+    run(request(inputs, tmp_path / "first", profile=profile))
+    took = {a.job_id: a.usage.cpu_seconds for a in attempts(tmp_path / "first") if a.usage is not None}
+    planned = plan(request(inputs, tmp_path / "second", profile=profile), Recorder())
+    run(request(inputs, tmp_path / "second", profile=profile))
+    foretold = {a.job_id: a.predicted.cpu_seconds for a in attempts(tmp_path / "second") if a.predicted is not None}
+    assert foretold == {job_id: pytest.approx(seconds, rel=0.05) for job_id, seconds in took.items()}
+    reckoned = sum(file.cost.cpu_seconds for batch in planned.batches for file in batch.files)
+    assert reckoned == pytest.approx(sum(took.values()), rel=0.05)
 
 
 @pytest.mark.parametrize(("evidence", "charged"), [(True, 0), (False, 1)])

@@ -12,7 +12,7 @@ from pyprocessor.cli.doctor import CLASSES_TOLD, most_used
 from pyprocessor.cli.main import main
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.calibration import default_path, save
-from pyprocessor.costs.model import prior_cost
+from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.models import Cost, CostFeatures
 
 Captured = pytest.CaptureFixture[str]

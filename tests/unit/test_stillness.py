@@ -1,4 +1,4 @@
-"""A file stands still for the governor, for the user, or for both; neither wakes what the other stopped."""
+"""A file that runs: it stands still for the governor, for the user, or for both, and its own speed is believed."""
 
 from __future__ import annotations
 
@@ -49,3 +49,15 @@ def test_the_user_does_not_wake_what_the_governor_stopped(job: Active) -> None:
     assert job.is_still
     assert job.resume(113.0)
     assert job.active_seconds(114.0) == 11.0
+
+
+@pytest.mark.parametrize(
+    ("done", "used", "least", "most"), [(0.0, 3.0, 1.0, 1.0), (1.0, 0.4, 2.0, 3.0), (9.0, 3.6, 3.6, 4.0)]
+)
+def test_its_own_speed_is_believed_the_further_it_is(
+    job: Active, done: float, used: float, least: float, most: float
+) -> None:
+    """Predicted at 1 CPU-second for 10 seconds of film, it takes 4: half believed after a tenth, nearly at the end."""
+    job.progress_seconds = done
+    job.weighed(1, used, 101.0)
+    assert least <= job.cpu_seconds <= most
