@@ -140,7 +140,7 @@ def _deviation(ratios: tuple[float, ...], centre: float) -> float:
 GroupKey = tuple[str, ...]
 """A group of classes: () for all, then ever more of (task, encoder, preset, pixel format, pixels)."""
 
-_HELD_BACK = (4.0, 3.0, 2.0, 1.0, 1.0)
+_HELD_BACK = (4.0, 3.0, 2.0, 8.0, 8.0)
 """With how many attempts a group (all, encoder, preset, size, class) outweighs what is known without it."""
 _HELD_BACK_MEMORY = 0.25
 """The same for memory within a picture size: it varies by some 4 % with the film, where CPU varies by half."""
