@@ -26,14 +26,11 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, Cost, Reading, display
 from pyprocessor.plan.admission import RunningJob, may_start, memory_need
 from pyprocessor.plan.packing import OverBudget, mebibytes
-from pyprocessor.plan.planner import Running, memory_budget, memory_limit, next_batch, shape
+from pyprocessor.plan.planner import Running, may_begin, memory_budget, memory_limit, next_batch, shape
 from pyprocessor.plan.ready import Entry
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.publish.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
-
-FIRST_BATCH_SECONDS = 0.5
-"""How long the first batch may wait for as many files as there are cores to be known."""
 
 LISTING_SECONDS = 10.0
 """How long what is to run alone waits for other files to be found; a listing may go on for as long as the run does."""
@@ -98,6 +95,7 @@ class Dispatch:
         self.processes: list[BatchProcess] = []
         self.waiting = Waiting()
         self._batches = 0
+        self._known_since = math.inf
         self._alone = False
         self._concurrency = 1
         self._formed_at = -1
@@ -262,12 +260,17 @@ class Dispatch:
         return tuple(kept)
 
     def _enough_to_begin(self, conditions: Conditions) -> bool:
-        """False in the first moments of a run that knows of fewer files than it has cores.
-
-        A file that turns out to be the only one gets all threads, but what has started keeps its one.
-        """
-        settled = not conditions.more_to_come or conditions.run_seconds > FIRST_BATCH_SECONDS
-        return settled or len(self.waiting.ready) >= conditions.reading.cores
+        """False while the first start waits for other files to be inspected (`may_begin`)."""
+        ready = self.waiting.ready
+        if ready:
+            self._known_since = min(self._known_since, conditions.now)
+        return may_begin(
+            ready,
+            conditions.reading.cores,
+            more_to_come=conditions.more_to_come,
+            run_seconds=conditions.run_seconds,
+            held_seconds=max(0.0, conditions.now - self._known_since),
+        )
 
     def _begin(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
         """Start a process for the batch and enter both in the journal, before it is given any work."""

@@ -29,6 +29,11 @@ SCHEDULED_PER_CORE = 5
 """With at most so many jobs left for every core, it is worked out where each is to run."""
 GAP_SECONDS = 0.02
 """Between two ffmpegs on one slot: the one's end is seen, the other is started (measured with 200 files of 50 ms)."""
+FIRST_START_SECONDS = 0.5
+"""How long the first start may wait while fewer files than cores are known, or the other files are still inspected."""
+LONGEST_HOLD_SECONDS = 5.0
+_HOLD_SHARE = 0.01
+"""Of the work known so far, what inspecting the other files may take before the first one starts."""
 _THREAD_GROWTH = 0.15
 
 
@@ -131,6 +136,21 @@ def shape(
     return Shape(
         processes, -(-concurrency // processes), concurrency, max_processes, threads, budget, limit, cores, share
     )
+
+
+def may_begin(ready: Ready, cores: float, *, more_to_come: bool, run_seconds: float, held_seconds: float) -> bool:
+    """Whether the first file of a run may start, although `more_to_come` from the listing.
+
+    Longest first holds only among files that are known, and a file that turns out to be the only one gets all threads.
+    So a short listing is inspected whole; a long one is not waited for. `held_seconds` counts from when the first file
+    was known.
+    """
+    if not more_to_come:
+        return True
+    if len(ready) < cores and run_seconds <= FIRST_START_SECONDS:
+        return False
+    worth = _HOLD_SHARE * ready.cpu_seconds
+    return held_seconds > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_HOLD_SECONDS)
 
 
 def memory_budget(reading: Reading, settings: BatchSettings) -> int:

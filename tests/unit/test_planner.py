@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyprocessor.costs import CostClass, CostModel
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading, Source
 from pyprocessor.plan.packing import FormedBatch
-from pyprocessor.plan.planner import Running, Shape, entry, memory_budget, next_batch, shape
+from pyprocessor.plan.planner import Running, Shape, entry, may_begin, memory_budget, next_batch, shape
 from pyprocessor.plan.ready import Entry, Ready
 
 MIB = 1 << 20
@@ -231,6 +231,34 @@ def test_a_shape_always_lets_something_run(
     assert how.concurrency == 1 or how.concurrency * memory <= how.memory_budget_bytes
     if jobs is not None:
         assert how.max_processes <= jobs
+
+
+# ---------------------------------------------------------------- the first start
+
+
+@pytest.mark.parametrize(
+    ("works", "cores", "held_seconds", "begins"),
+    [
+        ([30.0, 10.0], 2, 0.3, False),  # 1 % of the work is 0.4 s: the other files of a short listing come first
+        ([30.0, 10.0], 2, 0.5, True),
+        ([0.04] * 50, 2, 0.01, False),
+        ([0.04] * 50, 2, 0.03, True),  # very short files are not worth waiting for each other
+        ([3600.0] * 4, 2, 4.0, False),  # films: longer than half a second, but never longer than a user would wait
+        ([3600.0] * 4, 2, 5.1, True),
+        ([60.0] * 40, 32, 0.6, False),
+        ([60.0] * 40, 32, 0.8, True),  # many cores that are idle meanwhile: 1 % of the time, not of the work
+        ([60.0] * 20, 32, 9.0, True),
+        ([60.0], 2, 0.1, False),
+    ],
+)
+def test_a_short_listing_is_inspected_before_the_first_file_starts(
+    works: list[float], cores: int, held_seconds: float, begins: bool
+) -> None:
+    """The first start waits for about 1 % of the work that is known, a long listing for a few seconds at most."""
+    ready = queue(*((work, 50) for work in works))
+    run_seconds = held_seconds + 0.1
+    assert may_begin(ready, cores, more_to_come=True, run_seconds=run_seconds, held_seconds=held_seconds) is begins
+    assert may_begin(ready, cores, more_to_come=False, run_seconds=run_seconds, held_seconds=held_seconds)
 
 
 # ---------------------------------------------------------------- batches
