@@ -32,6 +32,9 @@ from pyprocessor.publish.partials import partial_name
 from pyprocessor.publish.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
 
+SPEED_TELLS_FROM = 0.1
+"""From this part of a file on, what is left of it is told by its own speed, which knows its content."""
+
 LISTING_SECONDS = 10.0
 """How long what is to run alone waits for other files to be found; a listing may go on for as long as the run does."""
 
@@ -109,8 +112,8 @@ class Dispatch:
 
     @property
     def running(self) -> list[tuple[Active, int]]:
-        """Every job that runs, with its threads."""
-        return [(job, job.threads) for process in self.processes for job in process.running]
+        """Every job that runs, with the cores that it is reckoned to take."""
+        return [(job, process.batch.cores) for process in self.processes for job in process.running]
 
     def work(self) -> list[tuple[CostClass, float]]:
         """Predicted CPU-seconds of what waits, by class and by job, in no order."""
@@ -399,13 +402,15 @@ class Dispatch:
 
 def _running(process: BatchProcess, now: float) -> Running:
     """The process as the planner sees it."""
-    threads = process.batch.threads
     left = 0.0
     for job in process.jobs.values():
-        whole = wall_seconds(Cost(job.entry.cpu_seconds, 0, 0), threads)
-        left += whole * (1 - job.share_done) if job.media_seconds > 0 else max(0.0, whole - job.active_seconds(now))
+        whole = wall_seconds(Cost(job.entry.cpu_seconds, 0, 0), process.batch.cores)
+        if job.speed is not None and job.speed > 0 and job.share_done >= SPEED_TELLS_FROM:
+            left += max(0.0, job.media_seconds - job.progress_seconds) / job.speed
+        else:
+            left += whole * (1 - job.share_done) if job.media_seconds > 0 else max(0.0, whole - job.active_seconds(now))
     slots = process.occupied_slots
-    return Running(slots, process.memory_bytes, threads, left / slots if slots else 0.0)
+    return Running(slots, process.memory_bytes, process.batch.cores, left / slots if slots else 0.0)
 
 
 def _running_job(job: Active, now: float) -> RunningJob:

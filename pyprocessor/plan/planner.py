@@ -56,16 +56,18 @@ class Shape:
     """What the budget would be if nobody else used memory."""
     cores: int
     share: float = 1.0
+    stretch: bool = True
+    """Whether a job may have threads for cores that may fall idle beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A batch that runs: the slots it occupies, the memory it is predicted to take, the threads of each of its jobs,
+    """A batch that runs: the slots it occupies, the memory it is predicted to take, the cores of each of its jobs,
     and in how many seconds, on average, each of those slots is predicted to be idle (infinite where nobody knows)."""
 
     slots: int
     memory_bytes: int
-    threads: int = 1
+    cores: int = 1
     seconds_left: float = math.inf
 
 
@@ -134,7 +136,16 @@ def shape(
         # A batch of fixed size that got a single idle slot would keep it to the end, long after the others.
         max_processes = processes if settings.batch_size is not None else min(concurrency, 2 * processes)
     return Shape(
-        processes, -(-concurrency // processes), concurrency, max_processes, threads, budget, limit, cores, share
+        processes,
+        -(-concurrency // processes),
+        concurrency,
+        max_processes,
+        threads,
+        budget,
+        limit,
+        cores,
+        share,
+        cpu_limit_percent is None and share >= 1,
     )
 
 
@@ -187,7 +198,7 @@ def next_batch(
     waits, and before which no job gets more threads than others.
     """
     cores = max(shape.cores, shape.concurrency)
-    free_cores = cores - sum(r.slots * r.threads for r in running)
+    free_cores = cores - sum(r.slots * r.cores for r in running)
     free_slots = min(shape.concurrency - sum(r.slots for r in running), free_cores)
     if not ready or free_slots < 1 or (settings.jobs is not None and len(running) >= shape.processes):
         return None
@@ -216,7 +227,8 @@ def next_batch(
     wanted = threads = widening.threads(first)
     while threads > 1 and (room is None or memory_need(first, threads) > room):
         threads -= 1
-    free_slots = max(1, min(free_slots, free_cores // threads))
+    each = min(threads, widening.cores(first))
+    free_slots = max(1, min(free_slots, free_cores // each))
     processes = shape.processes - len(running)
     if fixed is not None:
         processes = min(processes, -(-len(ready) // fixed))
@@ -226,6 +238,7 @@ def next_batch(
         lambda e: widening.threads(e) == wanted,
         slots,
         threads,
+        each,
         cap=math.inf if room is None else max(room * slots / free_slots, memory_need(first, threads)),
         room=math.inf if room is None else room,
     )
@@ -245,12 +258,12 @@ def next_batch(
             [
                 e.job_id
                 for e in listed
-                if e.job_id in widening.later and wall(e.cpu_seconds, 1, threads) < MIN_BATCH_SECONDS
+                if e.job_id in widening.later and wall(e.cpu_seconds, 1, each) < MIN_BATCH_SECONDS
             ],
             estimation.max_batch_size,
         )
     else:
-        packing.take_worth(estimation, shape.share, free_slots, max(1, cores // threads))
+        packing.take_worth(estimation, shape.share, free_slots, max(1, cores // each))
     return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes)
 
 
@@ -274,7 +287,7 @@ def _widening(
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
     core_seconds = base * wall(ready.cpu_seconds, len(ready), base)
-    core_seconds += sum(r.slots * r.threads * r.seconds_left for r in running if r.seconds_left < math.inf)
+    core_seconds += sum(r.slots * r.cores * r.seconds_left for r in running if r.seconds_left < math.inf)
     longest = ready.longer_than(core_seconds / cores - FILE_SECONDS)
     finish = finish_seconds(core_seconds, (e.cpu_seconds for e in longest), cores, base)
     if not listed:
@@ -282,10 +295,11 @@ def _widening(
     idle_after = [0.0] * free_cores
     for batch in running:
         # However little is left to do, what is occupied is not idle.
-        idle_after += [max(batch.seconds_left, FILE_SECONDS)] * (batch.slots * batch.threads)
+        idle_after += [max(batch.seconds_left, FILE_SECONDS)] * (batch.slots * batch.cores)
     # Several threads each, and yet more jobs than run at once: memory bounds them, and cores would lie idle.
     bound = base if len(ready) > free_slots else 1
-    return scheduled([(e.cpu_seconds, e.job_id) for e in listed], idle_after, finish, bound)
+    works = [(e.cpu_seconds, e.job_id, e.price.spread) for e in listed]
+    return scheduled(works, idle_after, finish, bound, stretch=shape.stretch)
 
 
 def _room(ready: Ready, shape: Shape, running: Sequence[Running]) -> float | None:

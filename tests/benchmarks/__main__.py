@@ -6,15 +6,17 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import calibration, makespan, memory, sampler, small_files, startup, timelines
+from tests.benchmarks import calibration, makespan, memory, real_mix, sampler, small_files, startup, timelines
 
 BENCHMARKS = {
     "startup": startup.measure,
+    "one-clip": startup.measure_one_clip,
     "small-files": small_files.measure,
     "rerun": small_files.measure_rerun,
     "sampler": sampler.measure,
     "calibration": calibration.measure,
     "makespan": makespan.measure,
+    "real-mix": real_mix.measure,
     "memory": memory.measure,
     "timelines": timelines.measure,
 }

@@ -442,7 +442,7 @@ def run_through(
     formed: list[FormedBatch] = []
     running: list[FormedBatch] = []
     while ready:
-        busy = [Running(f.batch.slots, f.batch.memory_budget_bytes, f.batch.threads, f.seconds) for f in running]
+        busy = [Running(f.batch.slots, f.batch.memory_budget_bytes, f.batch.cores, f.seconds) for f in running]
         batch = next_batch(ready, how, settings, ESTIMATION, batch_id=len(formed) + 1, running=busy)
         if batch is None:
             assert running, "nothing runs, and yet nothing was started"
@@ -453,7 +453,7 @@ def run_through(
         together = sum(f.batch.memory_budget_bytes for f in running)
         assert together <= how.memory_budget_bytes or (len(running) == 1 and batch.batch.slots == 1)
         assert sum(f.batch.slots for f in running) <= how.concurrency
-        assert sum(f.batch.slots * f.batch.threads for f in running) <= max(how.cores, how.concurrency)
+        assert sum(f.batch.slots * f.batch.cores for f in running) <= max(how.cores, how.concurrency)
     return formed
 
 
