@@ -60,13 +60,15 @@ class Allowance:
 class Conditions:
     """Under which jobs are started now.
 
-    `reading_number` counts the readings at the slow interval, `more_to_come` says that the listing goes on, `now` is
-    monotonic, `clock` local time, and `run_seconds` how long the run has lasted."""
+    `reading_number` counts the readings at the slow interval, `more_to_come` says that the listing or inspecting goes
+    on, the latter of `pending` files, `now` is monotonic, `clock` local time, and `run_seconds` how long the run has
+    lasted."""
 
     reading: Reading
     reading_number: int
     allowance: Allowance
     more_to_come: bool
+    pending: int
     now: float
     run_seconds: float
     schedule: Schedule
@@ -271,6 +273,7 @@ class Dispatch:
             ready,
             conditions.reading.cores,
             more_to_come=conditions.more_to_come,
+            pending=conditions.pending,
             run_seconds=conditions.run_seconds,
             held_seconds=max(0.0, conditions.now - self._known_since),
         )

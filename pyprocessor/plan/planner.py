@@ -33,7 +33,7 @@ FIRST_START_SECONDS = 0.5
 """How long the first start may wait while fewer files than cores are known, or the other files are still inspected."""
 LONGEST_HOLD_SECONDS = 5.0
 _HOLD_SHARE = 0.01
-"""Of the work known so far, what inspecting the other files may take before the first one starts."""
+"""Of all work, what inspecting the other files may take before the first one starts."""
 _THREAD_GROWTH = 0.15
 
 
@@ -149,19 +149,26 @@ def shape(
     )
 
 
-def may_begin(ready: Ready, cores: float, *, more_to_come: bool, run_seconds: float, held_seconds: float) -> bool:
+def may_begin(
+    ready: Ready, cores: float, *, more_to_come: bool, pending: int, run_seconds: float, held_seconds: float
+) -> bool:
     """Whether the first file of a run may start, although `more_to_come` from the listing.
 
     Longest first holds only among files that are known, and a file that turns out to be the only one gets all threads.
-    So a short listing is inspected whole; a long one is not waited for. `held_seconds` counts from when the first file
-    was known.
+    So a short listing is inspected whole, and one that would take long is not waited for. `pending` files were listed
+    and are still to be inspected; `held_seconds` counts from when the first file was known.
     """
     if not more_to_come:
         return True
-    if len(ready) < cores and run_seconds <= FIRST_START_SECONDS:
+    known = len(ready)
+    if known < cores and run_seconds <= FIRST_START_SECONDS:
         return False
-    worth = _HOLD_SHARE * ready.cpu_seconds
-    return held_seconds > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_HOLD_SECONDS)
+    if not known:
+        return True
+    # What is pending is taken to be like what is known, in its work and in the time that inspecting it takes.
+    worth = _HOLD_SHARE * ready.cpu_seconds * (known + pending) / known
+    needed = held_seconds + held_seconds * pending / max(1, known - 1)
+    return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_HOLD_SECONDS)
 
 
 def memory_budget(reading: Reading, settings: BatchSettings) -> int:
