@@ -239,16 +239,22 @@ def test_a_shape_always_lets_something_run(
 @pytest.mark.parametrize(
     ("works", "cores", "pending", "held_seconds", "begins"),
     [
-        ([30.0, 10.0], 2, 0, 0.3, False),  # 1 % of the work is 0.4 s: the listing may go on for as long
-        ([30.0, 10.0], 2, 0, 0.5, True),
-        ([2.0, 1.0], 2, 5, 0.015, False),  # what is pending is likely to be as long, and to be inspected as soon
-        ([2.0, 1.0], 2, 5, 0.03, True),
+        (
+            [30.0, 10.0],
+            2,
+            0,
+            0.4,
+            False,
+        ),  # half a second, which is little beside 20 s: the listing may go on for as long
+        ([30.0, 10.0], 2, 0, 0.6, True),
+        ([2.0, 1.0], 2, 5, 0.03, False),  # what is pending is likely to be as long, and to be inspected as soon
+        ([2.0, 1.0], 2, 5, 0.05, True),
         ([0.04] * 2, 2, 198, 0.003, True),  # very short files are not worth waiting for each other
         ([3600.0] * 4, 2, 2, 2.0, False),  # films: for longer than half a second, but for no longer than a user waits
         ([3600.0] * 4, 2, 2, 5.1, True),
         ([3600.0] * 4, 2, 9000, 0.1, True),  # a listing that takes long anyway
-        ([60.0] * 40, 32, 0, 0.6, False),
-        ([60.0] * 40, 32, 0, 0.8, True),  # many cores that are idle meanwhile: 1 % of the time, not of the work
+        ([60.0] * 40, 32, 0, 1.4, False),
+        ([60.0] * 40, 32, 0, 1.6, True),  # many cores that are idle meanwhile: a share of the time, not of the work
         ([60.0] * 20, 32, 0, 9.0, True),
         ([60.0], 2, 1, 0.1, False),
         ([], 2, 1, 0.6, True),
@@ -257,7 +263,7 @@ def test_a_shape_always_lets_something_run(
 def test_a_short_listing_is_inspected_before_the_first_file_starts(
     works: list[float], cores: int, pending: int, held_seconds: float, begins: bool
 ) -> None:
-    """The first start waits where all is known within about 1 % of the work, and within a few seconds at most."""
+    """The first start waits where all is known within a small share of the work, and within a few seconds at most."""
     ready = queue(*((work, 50) for work in works))
     for more in (True, False):
         found = may_begin(
