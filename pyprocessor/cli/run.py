@@ -5,6 +5,7 @@ The engine is imported only when the request is sound, so that a mistake on the 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from pyprocessor import profiles
@@ -26,18 +28,15 @@ from pyprocessor.engine.listener import RunRequest
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
 from pyprocessor.journal.database import is_there
-from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import PlanReport, Profile, display
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.publish.state_folder import opened_privately, state_folder
-from pyprocessor.report import summary
 from pyprocessor.report.logs import RunLog, run_log_name
 from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several
-from pyprocessor.report.plan import plan_json, plan_text
-from pyprocessor.report.progress import Bars
 
 if TYPE_CHECKING:
     from pyprocessor.engine.loop import RunResult
+    from pyprocessor.report.progress import Bars
 
 Parsed = TypeVar("Parsed")
 WATCHED_MIN_AGE_SECONDS = 10.0
@@ -69,6 +68,8 @@ def run(options: RunOptions, session: Session) -> ExitCode:
         else:
             result = _execute(request, screen, session)
     if options.plan:
+        from pyprocessor.report.plan import plan_json, plan_text
+
         print_result(plan_json(planned) if options.json else plan_text(planned, width=_width()))
         return ExitCode.OK
     if options.json or not options.quiet:
@@ -79,6 +80,7 @@ def run(options: RunOptions, session: Session) -> ExitCode:
 def _plan(request: RunRequest, screen: Bars | Lines | JsonLines) -> PlanReport:
     from pyprocessor.engine.survey import plan
 
+    gc.enable()
     return plan(request, screen)
 
 
@@ -93,7 +95,15 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
     with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
-        return Engine(request, Several((screen, log)), last_resort=_Stuck(screen, session)).run()
+        return Engine(request, _Hearers((screen, log)), last_resort=_Stuck(screen, session)).run()
+
+
+class _Hearers(Several):
+    """All that hear of a run. While the first file is encoded, what will sum the run up is imported."""
+
+    def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
+        super().started(job_id, name, media_seconds)
+        import_module("pyprocessor.report.summary")
 
 
 class _Stuck:
@@ -124,6 +134,9 @@ class _Stuck:
 
 
 def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
+    from pyprocessor.journal.reader import JournalReader
+    from pyprocessor.report import summary
+
     output = request.output
     if not is_there(state_folder(output).path):
         raise JournalError(
@@ -289,6 +302,8 @@ def _screen(options: RunOptions, session: Session, interval_seconds: float) -> B
     if session.json_lines:
         return JsonLines(stream, interval_seconds=interval_seconds, least=least)
     if sys.stderr.isatty() and not options.quiet and os.environ.get("TERM") != "dumb":
+        from pyprocessor.report.progress import Bars
+
         return Bars(stream, least=least)
     return Lines(stream, interval_seconds=interval_seconds, least=least)
 

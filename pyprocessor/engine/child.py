@@ -74,6 +74,7 @@ def warm_up() -> None:
     Raises `ChildUnstartable` where its socket has no place.
     """
     if context().get_start_method() == "forkserver":
+        _do_without_a_tracker()
         _have_forkserver()
 
 
@@ -87,11 +88,19 @@ def _have_forkserver() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def _do_without_a_tracker() -> None:
+    """Have multiprocessing start no resource tracker, a process of 40 ms of CPU time that removes what a killed program
+    leaves of semaphores and shared memory. The command has neither; other programs may."""
+    tracker: Any = resource_tracker._resource_tracker
+    if tracker._fd is None:
+        tracker._fd = os.open(os.devnull, os.O_WRONLY)
+
+
 def dismiss() -> None:
-    """End the two processes that multiprocessing keeps beside ours, and wait for their end.
+    """End the processes that multiprocessing keeps beside ours, and wait for their end.
 
     They would end by themselves soon after us. But a service manager looks at the moment of our end at what is left of
-    the service, kills it, and writes that down. The tracker is last, as all others hold its pipe.
+    the service, kills it, and writes that down. A tracker is last, as all others hold its pipe.
     """
     server: Any = forkserver._forkserver
     tracker: Any = resource_tracker._resource_tracker
@@ -99,7 +108,7 @@ def dismiss() -> None:
         with contextlib.suppress(ProcessLookupError):
             # It has nothing to put in order, and takes as long to forget its imports as it took to make them.
             os.kill(server._forkserver_pid, signal.SIGKILL)
-    for helper in (server, tracker):
+    for helper in (server, tracker) if tracker._pid is not None else (server,):
         with contextlib.suppress(OSError):  # it has ended, or its socket is gone
             helper._stop()
 

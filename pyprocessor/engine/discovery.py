@@ -129,6 +129,11 @@ class Discovery:
         return self.finished
 
     @property
+    def pending(self) -> int:
+        """How many files were listed and are still to be inspected."""
+        return len(self._to_ask) + len(self._asked)
+
+    @property
     def connections(self) -> tuple[Connection, ...]:
         """What to wait on."""
         return (self._scout.connection,) if self._scout is not None else ()

@@ -26,14 +26,12 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, Cost, Reading, display
 from pyprocessor.plan.admission import RunningJob, may_start, memory_need
 from pyprocessor.plan.packing import OverBudget, mebibytes
-from pyprocessor.plan.planner import Running, memory_budget, memory_limit, next_batch, shape
+from pyprocessor.plan.planner import Running, may_begin, memory_budget, memory_limit, next_batch, shape
 from pyprocessor.plan.ready import Entry
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.publish.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
 
-FIRST_BATCH_SECONDS = 0.5
-"""How long the first batch may wait for as many files as there are cores to be known."""
 
 LISTING_SECONDS = 10.0
 """How long what is to run alone waits for other files to be found; a listing may go on for as long as the run does."""
@@ -60,13 +58,15 @@ class Allowance:
 class Conditions:
     """Under which jobs are started now.
 
-    `reading_number` counts the readings at the slow interval, `more_to_come` says that the listing goes on, `now` is
-    monotonic, `clock` local time, and `run_seconds` how long the run has lasted."""
+    `reading_number` counts the readings at the slow interval, `more_to_come` says that the listing or inspecting goes
+    on, the latter of `pending` files, `now` is monotonic, `clock` local time, and `run_seconds` how long the run has
+    lasted."""
 
     reading: Reading
     reading_number: int
     allowance: Allowance
     more_to_come: bool
+    pending: int
     now: float
     run_seconds: float
     schedule: Schedule
@@ -98,6 +98,7 @@ class Dispatch:
         self.processes: list[BatchProcess] = []
         self.waiting = Waiting()
         self._batches = 0
+        self._known_since = math.inf
         self._alone = False
         self._concurrency = 1
         self._formed_at = -1
@@ -111,8 +112,8 @@ class Dispatch:
 
     @property
     def running(self) -> list[tuple[Active, int]]:
-        """Every job that runs, with its threads."""
-        return [(job, job.threads) for process in self.processes for job in process.running]
+        """Every job that runs, with the cores that it is reckoned to take."""
+        return [(job, process.batch.cores) for process in self.processes for job in process.running]
 
     def work(self) -> list[tuple[CostClass, float]]:
         """Predicted CPU-seconds of what waits, by class and by job, in no order."""
@@ -262,12 +263,18 @@ class Dispatch:
         return tuple(kept)
 
     def _enough_to_begin(self, conditions: Conditions) -> bool:
-        """False in the first moments of a run that knows of fewer files than it has cores.
-
-        A file that turns out to be the only one gets all threads, but what has started keeps its one.
-        """
-        settled = not conditions.more_to_come or conditions.run_seconds > FIRST_BATCH_SECONDS
-        return settled or len(self.waiting.ready) >= conditions.reading.cores
+        """False while the first start waits for other files to be inspected (`may_begin`)."""
+        ready = self.waiting.ready
+        if ready:
+            self._known_since = min(self._known_since, conditions.now)
+        return may_begin(
+            ready,
+            conditions.reading.cores,
+            more_to_come=conditions.more_to_come,
+            pending=conditions.pending,
+            run_seconds=conditions.run_seconds,
+            held_seconds=max(0.0, conditions.now - self._known_since),
+        )
 
     def _begin(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
         """Start a process for the batch and enter both in the journal, before it is given any work."""
@@ -397,13 +404,12 @@ class Dispatch:
 
 def _running(process: BatchProcess, now: float) -> Running:
     """The process as the planner sees it."""
-    threads = process.batch.threads
     left = 0.0
     for job in process.jobs.values():
-        whole = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
+        whole = wall_seconds(Cost(job.cpu_seconds, 0, 0), process.batch.cores)
         left += whole * (1 - job.share_done) if job.media_seconds > 0 else max(0.0, whole - job.active_seconds(now))
     slots = process.occupied_slots
-    return Running(slots, process.memory_bytes, threads, left / slots if slots else 0.0)
+    return Running(slots, process.memory_bytes, process.batch.cores, left / slots if slots else 0.0)
 
 
 def _running_job(job: Active, now: float) -> RunningJob:

@@ -53,6 +53,7 @@ class Engine:
         refuse_planted(folder)
         # What was imported stays to the end: collecting garbage need not go through it again and again.
         gc.freeze()
+        gc.enable()
         run: Run | None = None
         try:
             with hold(folder.path, self._request.output) as held:

@@ -9,6 +9,7 @@ process and nothing else.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import stat
@@ -48,6 +49,8 @@ WORD_EVERY_SECONDS = 2.0
 def lookout_main(connection: Connection, setup: LookoutSetup) -> None:
     """Entry point of the process; returns when the engine closes the pipe or says `Close`."""
     os.setpgid(0, 0)
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGIO"):
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `open_for_writing`

@@ -503,6 +503,7 @@ class Run:
                 reading_number=self._watch.readings,
                 allowance=self._watch.allowance,
                 more_to_come=not self._discovery.complete,
+                pending=self._discovery.pending,
                 now=now,
                 run_seconds=now - self._began,
                 schedule=self._schedule,

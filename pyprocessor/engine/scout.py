@@ -7,6 +7,7 @@ starts another scout, which goes on after the last file reported.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -44,6 +45,8 @@ INSPECTIONS_BETWEEN_CHUNKS = 8
 def scout_main(connection: Connection, setup: ScoutSetup) -> None:
     """Entry point of the process; returns when the engine closes the pipe or says `Close`."""
     os.setpgid(0, 0)
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _Scout(connection, setup).run()

@@ -1,11 +1,15 @@
 """What a process says that cannot begin because the engine was killed while it was starting it: nothing.
 
-The forkserver imports this once for all its children (see `child.PRELOADED`); nothing else does. A child whose orders
-end in the middle would print a traceback, though nothing is wrong with it: the engine is gone, and the next run tells.
+The forkserver imports this once for all its children (see `child.PRELOADED`), before all else; nothing else does. A
+child whose orders end in the middle would print a traceback, though nothing is wrong with it: the engine is gone, and
+the next run tells.
+
+It also keeps Python from looking for garbage while the forkserver imports the rest; its children begin to again.
 """
 
 from __future__ import annotations
 
+import gc
 import pickle
 import signal
 import sys
@@ -33,5 +37,6 @@ def ignore_interrupts() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
+gc.disable()
 sys.excepthook = report
 ignore_interrupts()

@@ -85,6 +85,10 @@ class Watching:
         return self._discovery.files
 
     @property
+    def pending(self) -> int:
+        return self._discovery.pending
+
+    @property
     def complete(self) -> bool:
         """Whether all that is known to be there was listed and inspected."""
         return (self.listed or self._vanished) and self._discovery.finished

@@ -89,6 +89,7 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     """Entry point of a batch process; returns when the batch is done or the engine is gone."""
     os.setpgid(0, 0)
     gc.freeze()  # what the forkserver imported is shared with it, as long as nobody writes to it
+    gc.enable()
     _be_deaf()
     be_polite(setup.nice, io_idle=setup.io_idle)
     worker = _Worker(connection, setup)

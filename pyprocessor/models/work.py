@@ -144,13 +144,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """An ordered list of jobs for one batch process. `threads` is what each job's ffmpeg may use."""
+    """An ordered list of jobs for one batch process. `threads` is what each job's ffmpeg may use, and `cores` how many
+    cores it is reckoned to take: fewer, where it is to take over those that fall idle beside it."""
 
     id: int
     job_ids: tuple[str, ...]
     slots: int
     threads: int
     memory_budget_bytes: int
+    cores: int = 1
 
 
 @dataclass(frozen=True, slots=True)

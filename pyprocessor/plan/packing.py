@@ -92,12 +92,21 @@ class Packing:
     """
 
     def __init__(
-        self, ready: Ready, suitable: Callable[[Entry], bool], slots: int, threads: int, *, cap: float, room: float
+        self,
+        ready: Ready,
+        suitable: Callable[[Entry], bool],
+        slots: int,
+        threads: int,
+        cores: int,
+        *,
+        cap: float,
+        room: float,
     ) -> None:
         self._ready = ready
         self._suitable = suitable
         self._slots = slots
         self._threads = threads
+        self._cores = cores
         self._cap = cap
         self._room = room
         self._taken: list[Entry] = []
@@ -117,7 +126,7 @@ class Packing:
 
     def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
         """Take jobs until every slot has its share of work: `free_slots` of `all_slots` are free, this batch's too."""
-        left = wall(self._ready.cpu_seconds, len(self._ready), self._threads)
+        left = wall(self._ready.cpu_seconds, len(self._ready), self._cores)
         target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
         most = max(1, int(estimation.max_batch_size * share))
         while len(self._taken) < most:
@@ -158,7 +167,7 @@ class Packing:
         if memory > budget_bytes:
             largest = max(self._taken, key=lambda e: (self._need(e), e.job_id))
             over = OverBudget(largest.job_id, self._need(largest), budget_bytes, limit_bytes)
-        batch = Batch(batch_id, tuple(e.job_id for e in self._taken), slots, self._threads, memory)
+        batch = Batch(batch_id, tuple(e.job_id for e in self._taken), slots, self._threads, memory, self._cores)
         spans = self._spans(slots)
         loads = sorted(max(span.end_seconds for span in spans if span.slot == slot) for slot in range(slots))
         return FormedBatch(batch, tuple(self._taken), tuple(loads), spans, over)
@@ -169,7 +178,7 @@ class Packing:
         spans = []
         for entry in self._taken:
             start, slot = idle[0]
-            end = start + wall(entry.cpu_seconds, 1, self._threads)
+            end = start + wall(entry.cpu_seconds, 1, self._cores)
             heapq.heapreplace(idle, (end, slot))
             spans.append(Span(slot, start, end))
         return tuple(spans)
@@ -193,7 +202,7 @@ class Packing:
         return True
 
     def _load(self, entry: Entry) -> None:
-        heapq.heapreplace(self._loads, self._loads[0] + wall(entry.cpu_seconds, 1, self._threads))
+        heapq.heapreplace(self._loads, self._loads[0] + wall(entry.cpu_seconds, 1, self._cores))
 
     def _reduce_slots(self, slots: int) -> None:
         self._slots = slots
@@ -207,6 +216,6 @@ class Packing:
             return False
         longest = max(self._loads)
         if longest > target:
-            left = wall(self._ready.cpu_seconds, len(self._ready), self._threads)
+            left = wall(self._ready.cpu_seconds, len(self._ready), self._cores)
             target = max(target, min(_LONG_SHARE * longest, left / free_slots))
         return self._loads[0] >= target

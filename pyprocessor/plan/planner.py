@@ -29,6 +29,12 @@ SCHEDULED_PER_CORE = 5
 """With at most so many jobs left for every core, it is worked out where each is to run."""
 GAP_SECONDS = 0.02
 """Between two ffmpegs on one slot: the one's end is seen, the other is started (measured with 200 files of 50 ms)."""
+FIRST_START_SECONDS = 0.5
+"""How long the first start may wait while fewer files than cores are known, or the other files are still inspected."""
+LONGEST_HOLD_SECONDS = 5.0
+_HOLD_SHARE = 0.02
+"""Of all CPU-seconds, what inspecting the other files may take before the first one starts: 1 % of the time of a run on
+two cores. With the longest file first it ends by more than that sooner."""
 _THREAD_GROWTH = 0.15
 
 
@@ -51,16 +57,18 @@ class Shape:
     """What the budget would be if nobody else used memory."""
     cores: int
     share: float = 1.0
+    stretch: bool = True
+    """Whether a job may have threads for cores that may fall idle beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A batch that runs: the slots it occupies, the memory it is predicted to take, the threads of each of its jobs,
+    """A batch that runs: the slots it occupies, the memory it is predicted to take, the cores of each of its jobs,
     and in how many seconds, on average, each of those slots is predicted to be idle (infinite where nobody knows)."""
 
     slots: int
     memory_bytes: int
-    threads: int = 1
+    cores: int = 1
     seconds_left: float = math.inf
 
 
@@ -129,8 +137,39 @@ def shape(
         # A batch of fixed size that got a single idle slot would keep it to the end, long after the others.
         max_processes = processes if settings.batch_size is not None else min(concurrency, 2 * processes)
     return Shape(
-        processes, -(-concurrency // processes), concurrency, max_processes, threads, budget, limit, cores, share
+        processes,
+        -(-concurrency // processes),
+        concurrency,
+        max_processes,
+        threads,
+        budget,
+        limit,
+        cores,
+        share,
+        cpu_limit_percent is None and share >= 1,
     )
+
+
+def may_begin(
+    ready: Ready, cores: float, *, more_to_come: bool, pending: int, run_seconds: float, held_seconds: float
+) -> bool:
+    """Whether the first file of a run may start, although `more_to_come` from the listing.
+
+    Longest first holds only among files that are known, and a file that turns out to be the only one gets all threads.
+    So a short listing is inspected whole, and one that would take long is not waited for. `pending` files were listed
+    and are still to be inspected; `held_seconds` counts from when the first file was known.
+    """
+    if not more_to_come:
+        return True
+    known = len(ready)
+    if known < cores and run_seconds <= FIRST_START_SECONDS:
+        return False
+    if not known:
+        return True
+    # What is pending is taken to be like what is known, in its work and in the time that inspecting it takes.
+    worth = _HOLD_SHARE * ready.cpu_seconds * (known + pending) / known
+    needed = held_seconds + held_seconds * pending / max(1, known - 1)
+    return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_HOLD_SECONDS)
 
 
 def memory_budget(reading: Reading, settings: BatchSettings) -> int:
@@ -167,7 +206,7 @@ def next_batch(
     waits, and before which no job gets more threads than others.
     """
     cores = max(shape.cores, shape.concurrency)
-    free_cores = cores - sum(r.slots * r.threads for r in running)
+    free_cores = cores - sum(r.slots * r.cores for r in running)
     free_slots = min(shape.concurrency - sum(r.slots for r in running), free_cores)
     if not ready or free_slots < 1 or (settings.jobs is not None and len(running) >= shape.processes):
         return None
@@ -196,7 +235,8 @@ def next_batch(
     wanted = threads = widening.threads(first)
     while threads > 1 and (room is None or memory_need(first, threads) > room):
         threads -= 1
-    free_slots = max(1, min(free_slots, free_cores // threads))
+    each = min(threads, widening.cores(first))
+    free_slots = max(1, min(free_slots, free_cores // each))
     processes = shape.processes - len(running)
     if fixed is not None:
         processes = min(processes, -(-len(ready) // fixed))
@@ -206,6 +246,7 @@ def next_batch(
         lambda e: widening.threads(e) == wanted,
         slots,
         threads,
+        each,
         cap=math.inf if room is None else max(room * slots / free_slots, memory_need(first, threads)),
         room=math.inf if room is None else room,
     )
@@ -225,12 +266,12 @@ def next_batch(
             [
                 e.job_id
                 for e in listed
-                if e.job_id in widening.later and wall(e.cpu_seconds, 1, threads) < MIN_BATCH_SECONDS
+                if e.job_id in widening.later and wall(e.cpu_seconds, 1, each) < MIN_BATCH_SECONDS
             ],
             estimation.max_batch_size,
         )
     else:
-        packing.take_worth(estimation, shape.share, free_slots, max(1, cores // threads))
+        packing.take_worth(estimation, shape.share, free_slots, max(1, cores // each))
     return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes)
 
 
@@ -254,7 +295,7 @@ def _widening(
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
     core_seconds = base * wall(ready.cpu_seconds, len(ready), base)
-    core_seconds += sum(r.slots * r.threads * r.seconds_left for r in running if r.seconds_left < math.inf)
+    core_seconds += sum(r.slots * r.cores * r.seconds_left for r in running if r.seconds_left < math.inf)
     longest = ready.longer_than(core_seconds / cores - FILE_SECONDS)
     finish = finish_seconds(core_seconds, (e.cpu_seconds for e in longest), cores, base)
     if not listed:
@@ -262,10 +303,11 @@ def _widening(
     idle_after = [0.0] * free_cores
     for batch in running:
         # However little is left to do, what is occupied is not idle.
-        idle_after += [max(batch.seconds_left, FILE_SECONDS)] * (batch.slots * batch.threads)
+        idle_after += [max(batch.seconds_left, FILE_SECONDS)] * (batch.slots * batch.cores)
     # Several threads each, and yet more jobs than run at once: memory bounds them, and cores would lie idle.
     bound = base if len(ready) > free_slots else 1
-    return scheduled([(e.cpu_seconds, e.job_id) for e in listed], idle_after, finish, bound)
+    works = [(e.cpu_seconds, e.job_id, e.price.spread) for e in listed]
+    return scheduled(works, idle_after, finish, bound, stretch=shape.stretch)
 
 
 def _room(ready: Ready, shape: Shape, running: Sequence[Running]) -> float | None:

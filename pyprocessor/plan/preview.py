@@ -177,7 +177,7 @@ class _Clock:
             busy, batch = placed.busy(self.now), placed.formed.batch
             if busy:
                 memory = batch.memory_budget_bytes * len(busy) // batch.slots
-                running.append(Running(len(busy), memory, batch.threads, sum(busy) / len(busy)))
+                running.append(Running(len(busy), memory, batch.cores, sum(busy) / len(busy)))
         return running
 
 

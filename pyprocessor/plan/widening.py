@@ -3,7 +3,8 @@
 With many jobs left each gets the threads of the shape, nearly always one: encodes side by side use cores best. A job
 that would then still run when all else is long done gets as many as it needs to end with the rest. When not many more
 jobs are left than there are cores, where each runs decides when all are done, so several schedules are drawn up and
-the one that ends first is begun. Pure.
+the one that ends first is begun. A job that may still run when cores fall idle beside it has threads for those, too,
+since none can be added later. Pure.
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ _SPEEDS = tuple(speed(threads) for threads in range(1, MAX_THREADS + 1))
 _BISECTIONS = 30
 _TARGETS = (1.0, 1.05, 1.1, 1.2, 0.95, 0.9, 0.85, 0.76, 0.66, 0.57, 0.5, 0.43, 0.33, 0.25, 0.17)
 """Of the least possible time: in what time a single job is to be done, in the schedules that are compared."""
-_LATE_WEIGHT = 0.1
-"""How much it counts, in choosing a schedule, when it would end if any one job took twice its time."""
+_MOST_STRETCH = 2
+"""How many times its cores a job has threads at most."""
 _WORTH_WAITING = 0.95
 """A job waits for more cores when it then ends within this share of the time."""
 
-Work = tuple[float, str]
-"""CPU-seconds and id of a job."""
+Work = tuple[float, str, float]
+"""CPU-seconds and id of a job, and by what factor it may take longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Widening:
-    """Threads for the jobs that are to start now: `base` at least, `most` at most.
+    """Cores for the jobs that are to start now: `base` at least, `most` at most.
 
-    A job that may take longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the threads
-    of all jobs in it, and `later` are those for which it is better to wait for more cores.
+    A job that may take longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the cores
+    of all jobs in it, `later` are those for which it is better to wait for more cores, and `stretched` has the threads
+    of those that are to take over cores that fall idle.
     """
 
     base: int
@@ -44,9 +46,14 @@ class Widening:
     finish_seconds: float = math.inf
     scheduled: Mapping[str, int] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
+    stretched: Mapping[str, int] = field(default_factory=dict)
 
     def threads(self, entry: Entry) -> int:
-        """What this job gets."""
+        """How many threads its ffmpeg gets: one for each of its cores, or more."""
+        return max(self.cores(entry), self.stretched.get(entry.job_id, 0))
+
+    def cores(self, entry: Entry) -> int:
+        """How many cores this job is reckoned to take."""
         wanted = self.scheduled.get(entry.job_id)
         if wanted is None:
             # What widening costs is little, what a late end costs is much: halfway to the longest it may take.
@@ -96,51 +103,90 @@ def _extra(late: Sequence[tuple[float, float]], seconds: float, most: int) -> fl
     return extra
 
 
-def scheduled(works: Sequence[Work], idle_after: Sequence[float], finish: float, base: int) -> Widening:
-    """The schedule of these jobs that ends first among several.
+def scheduled(
+    works: Sequence[Work], idle_after: Sequence[float], finish: float, base: int, *, stretch: bool = True
+) -> Widening:
+    """The schedule of these jobs that ends first among several; with `stretch` a job may take over idle cores.
 
     `works` are all that is left to start, in their order. `idle_after` says for each core in how many seconds it is
     idle, 0 for now. `finish` is the least time in which all can end (`finish_seconds`).
     """
     free = sorted(idle_after)
     most = min(len(free), MAX_THREADS)
-    best: tuple[float, dict[str, int], frozenset[str]] | None = None
-    for target in _TARGETS:
-        drawn = _schedule(works, free, finish * target, base, most)
-        if best is None or drawn[0] < best[0]:
-            best = drawn
-    assert best is not None
-    return Widening(base, most, math.inf, best[1], best[2])
+    drawn = [_schedule(works, free, finish * target, base, most, stretch) for target in _TARGETS]
+    best = min(drawn, key=lambda schedule: schedule.ends)
+    return Widening(base, most, math.inf, best.cores, best.later, best.stretched)
+
+
+@dataclass(frozen=True, slots=True)
+class _Schedule:
+    """When all ends, the cores of every job, which jobs do not start now, and the threads of those that do and may
+    outlast others."""
+
+    ends: float
+    cores: dict[str, int]
+    later: frozenset[str]
+    stretched: dict[str, int]
 
 
 def _schedule(
-    works: Sequence[Work], free: Sequence[float], target: float, base: int, most: int
-) -> tuple[float, dict[str, int], frozenset[str]]:
-    """Each job in turn where it ends first, with no more threads than it needs to end within `target`.
-
-    Returns how late all ends, predictions failing reckoned in, the threads of every job, and which do not start now.
-    """
+    works: Sequence[Work], free: Sequence[float], target: float, base: int, most: int, stretch: bool
+) -> _Schedule:
+    """Each job in turn where it ends first, with no more cores than it needs to end within `target`."""
     idle = list(free)
-    last = latest = 0.0
-    threads: dict[str, int] = {}
+    cores: dict[str, int] = {}
+    ends: dict[str, float] = {}
     later: list[str] = []
-    for cpu, job_id in works:
+    for cpu, job_id, _ in works:
         wanted = max(base, fewest_threads(cpu, target, most) or most)
-        chosen, ends = min(base, most), math.inf
+        chosen, end = min(base, most), math.inf
         for count in range(min(base, most), min(wanted, most) + 1):
-            end = idle[count - 1] + _wall(cpu, count)
+            then = idle[count - 1] + _wall(cpu, count)
             # What starts at once starts, unless waiting gains something worth the while.
             gain = 1.0 if idle[count - 1] <= idle[chosen - 1] else _WORTH_WAITING
-            if end < ends * gain:
-                chosen, ends = count, end
+            if then < end * gain:
+                chosen, end = count, then
         if idle[chosen - 1] > 0:
             later.append(job_id)
-        threads[job_id] = chosen
-        last, latest = max(last, ends), max(latest, ends + _wall(cpu, chosen))
+        cores[job_id], ends[job_id] = chosen, end
         del idle[:chosen]
-        place = bisect.bisect(idle, ends)
-        idle[place:place] = [ends] * chosen
-    return (1 - _LATE_WEIGHT) * last + _LATE_WEIGHT * latest, threads, frozenset(later)
+        place = bisect.bisect(idle, end)
+        idle[place:place] = [end] * chosen
+    in_order = sorted(ends.values())
+    last = 0.0
+    stretched: dict[str, int] = {}
+    for cpu, job_id, spread in works:
+        taken, end = cores[job_id], ends[job_id]
+        limit = min(most, _MOST_STRETCH * taken) if stretch else taken
+        last = max(last, _stretched(end, taken, idle, in_order, limit)[0])
+        # Threads that turn out to be too many cost little, too few cost much: halfway to the longest it may take.
+        late = end + _wall(cpu, taken) * (math.sqrt(spread) - 1)
+        _, threads = _stretched(late, taken, idle, in_order, limit)
+        if threads > taken and job_id not in later:
+            stretched[job_id] = threads
+    return _Schedule(last, cores, frozenset(later), stretched)
+
+
+def _stretched(end: float, cores: int, idle: Sequence[float], ends: Sequence[float], limit: int) -> tuple[float, int]:
+    """When a job ends that takes over cores as they fall idle for good, and with how many threads.
+
+    `end` is when it would end on its own `cores`, `idle` when each core is idle, in order, and `ends` when each job
+    ends, in order: those that run on share what falls idle. It has `limit` threads at most.
+    """
+    if end <= idle[0] or limit <= cores:
+        return end, cores
+    free = [moment for moment in idle if moment < end]
+    left = (end - free[0]) * _SPEEDS[cores - 1]
+    threads = cores
+    for number, moment in enumerate(free, 1):
+        sharing = max(1, len(ends) - bisect.bisect_right(ends, moment))
+        threads = min(limit, cores + number // sharing)
+        until = free[number] if number < len(free) else math.inf
+        rate = _SPEEDS[threads - 1]
+        if left <= rate * (until - moment):
+            return moment + left / rate, threads
+        left -= rate * (until - moment)
+    raise AssertionError("the last core is idle for ever")
 
 
 def _wall(cpu_seconds: float, threads: int) -> float:

@@ -75,7 +75,9 @@ def key(description: str, default: object = None) -> Any:
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, and a text is never taken for a number."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class Video(Section):

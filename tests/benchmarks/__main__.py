@@ -11,6 +11,7 @@ from tests.benchmarks import (
     makespan,
     memory,
     predictions,
+    real_mix,
     refit,
     sampler,
     small_files,
@@ -20,6 +21,7 @@ from tests.benchmarks import (
 
 BENCHMARKS = {
     "startup": startup.measure,
+    "one-clip": startup.measure_one_clip,
     "small-files": small_files.measure,
     "rerun": small_files.measure_rerun,
     "sampler": sampler.measure,
@@ -27,6 +29,7 @@ BENCHMARKS = {
     "makespan": makespan.measure,
     "predictions": predictions.measure,
     "refit": refit.measure,
+    "real-mix": real_mix.measure,
     "memory": memory.measure,
     "timelines": timelines.measure,
 }

@@ -106,7 +106,7 @@ def write_profile(path: Path, contest: Contest) -> Path:
     return path
 
 
-class _Race:
+class Race:
     """Ways of making the same outputs of one set of clips, each into a folder of its own."""
 
     def __init__(self, folder: Path, clips: Path, contest: Contest) -> None:
@@ -118,10 +118,14 @@ class _Race:
         self._numbers = count()
         self.cores = len(os.sched_getaffinity(0))
 
+    def alone(self) -> list[float]:
+        """CPU-seconds of every file, each alone with one thread."""
+        output = self._new_folder()
+        return [measured(call, cwd=output).cpu_seconds for call in self._calls]
+
     def ideal(self) -> float:
         """CPU-seconds of all files, each alone with one thread, over the cores."""
-        output = self._new_folder()
-        return sum(measured(call, cwd=output).cpu_seconds for call in self._calls) / self.cores
+        return sum(self.alone()) / self.cores
 
     def bare(self, at_once: int) -> float:
         """Seconds of ffmpeg with its default threads, so many files at once."""
@@ -155,7 +159,7 @@ class _Race:
 
 
 def _contest(folder: Path, clips: Path, contest: Contest) -> Iterator[str]:
-    race = _Race(folder, clips, contest)
+    race = Race(folder, clips, contest)
     ideal = race.ideal()
     loops: list[float] = []
     parallels: list[float] = []
@@ -182,7 +186,7 @@ def _contest(folder: Path, clips: Path, contest: Contest) -> Iterator[str]:
 
 
 def _tail(folder: Path, clips: Path, contest: Contest) -> Iterator[str]:
-    race = _Race(folder, clips, contest)
+    race = Race(folder, clips, contest)
     ideal = race.ideal()
     parallel = race.bare(race.cores)
     fresh, learned = race.ours()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.errors import ExitCode, FailureKind, OutputBusy
+from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
+from pyprocessor.plan import planner
 from pyprocessor.profiles import load
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
 
@@ -49,6 +52,36 @@ def test_every_start_method_works(start_method: str, inputs: Path, tmp_path: Pat
     """What platforms offer differs; the run does not."""
     assert run(request(inputs, tmp_path / "out"), start_method=start_method).exit_code == ExitCode.OK
     assert len(published(tmp_path / "out")) == 4
+
+
+def test_the_longest_file_of_a_short_listing_starts_first(
+    tmp_path: Path,
+    make_clip,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is listed last, and the first start waits for it to be inspected."""
+    monkeypatch.setattr(planner, "_HOLD_SHARE", 1e6)  # a busy machine inspects slowly
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(6):
+        make_clip(folder / f"{number}.mp4", seconds=0.2)
+    make_clip(folder / "long.mp4", seconds=3.0)
+    assert run(request(folder, tmp_path / "out")).exit_code == ExitCode.OK
+    with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
+        names = {job.id: job.source.relative for job in journal.jobs()}
+        assert next(names[attempt.job_id] for attempt in journal.attempts() if attempt.batch_id == 1) == b"long.mp4"
+
+
+def test_a_run_looks_for_garbage_though_its_caller_did_not(inputs: Path, tmp_path: Path) -> None:
+    """The command leaves that off while it imports."""
+    enabled: list[bool] = []
+    gc.disable()
+    try:
+        run(request(inputs, tmp_path / "out"), Recorder(on_started=lambda _: enabled.append(gc.isenabled())))
+    finally:
+        gc.enable()
+    assert all(enabled)
+    assert enabled
 
 
 def test_a_second_run_does_nothing(inputs: Path, tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ class Role(StrEnum):
     FFMPEG = "ffmpeg"
     SCOUT = "scout"
     FORKSERVER = "forkserver"
-    TRACKER = "resource tracker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +189,6 @@ def kill_all(processes: Sequence[Process]) -> None:
 
 
 def _role(line: bytes, pid: int, group: int, workers: frozenset[int]) -> Role:
-    if b"multiprocessing.resource_tracker" in line:
-        return Role.TRACKER
     if b"multiprocessing.forkserver" in line:
         if group != pid:
             return Role.FORKSERVER  # what it forked leads a group of its own

@@ -36,7 +36,6 @@ WEIGHTS = {
     Role.FFMPEG: 4,
     Role.SCOUT: 3,
     Role.FORKSERVER: 2,
-    Role.TRACKER: 1,
 }
 SIGNALS = {"SIGKILL": 75, "SIGSEGV": 8, "SIGTERM": 9, "SIGSTOP, SIGKILL": 8}
 HOW_MANY = {"one": 75, "several": 15, "all": 10}

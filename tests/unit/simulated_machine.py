@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.costs import CostClass, wall_seconds
+from pyprocessor.costs import FILE_SECONDS, CostClass, speed, wall_seconds
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
 from pyprocessor.plan.packing import FormedBatch
 from pyprocessor.plan.planner import Running, next_batch, shape
@@ -15,6 +13,9 @@ from pyprocessor.plan.ready import Entry, Ready
 from pyprocessor.plan.widening import MAX_THREADS
 
 GIB = 1 << 30
+CPU_EFFICIENCY = 0.96
+"""Of what one thread does with its CPU time, what each of several does (x264, 1 to 2 threads, real clips). They wait
+for each other besides, which is no loss where others run meanwhile."""
 PROCESS_SECONDS = 0.05
 """What starting a batch process takes."""
 
@@ -34,35 +35,51 @@ class Clip:
 
 
 @dataclass(slots=True)
+class _Job:
+    """A job that runs: what is left of the time that it takes beside its work, and of its work in core-seconds."""
+
+    beside: float
+    left: float
+
+    def seconds(self, rate: float) -> float:
+        return self.beside + self.left / rate
+
+    def advance(self, seconds: float, rate: float) -> None:
+        first = min(seconds, self.beside)
+        self.beside -= first
+        self.left -= (seconds - first) * rate
+
+
+@dataclass(slots=True)
 class _Process:
-    """One batch as it runs: what is left of it, when each of its slots ends what it does."""
+    """One batch as it runs, and what is left of it."""
 
     formed: FormedBatch
     waiting: list[Entry]
-    ends: list[float] = field(default_factory=list)
+    jobs: list[_Job] = field(default_factory=list)
 
-    def running(self, now: float) -> Running:
+    def running(self) -> Running:
         """What the engine would tell the planner."""
-        occupied = min(self.formed.batch.slots, len(self.ends) + len(self.waiting))
-        threads = self.formed.batch.threads
+        batch = self.formed.batch
+        occupied = min(batch.slots, len(self.jobs) + len(self.waiting))
         # ffmpeg tells how far it is, so what runs is known better than what waits.
-        begun = sum(end - now for end in self.ends)
-        to_come = sum(wall_seconds(Cost(e.cpu_seconds, 0, 0), threads) for e in self.waiting)
+        begun = sum(job.seconds(speed(batch.cores)) for job in self.jobs)
+        to_come = sum(wall_seconds(Cost(e.cpu_seconds, 0, 0), batch.cores) for e in self.waiting)
         return Running(
             occupied,
-            self.formed.batch.memory_budget_bytes * occupied // self.formed.batch.slots,
-            threads,
+            batch.memory_budget_bytes * occupied // batch.slots,
+            batch.cores,
             (begun + to_come) / max(1, occupied),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """How it went. `most_threads` is the highest sum of threads that ran at once."""
+    """How it went. `most_cores` is how many cores were given at once at most."""
 
     seconds: float
     batches: tuple[FormedBatch, ...]
-    most_threads: int
+    most_cores: int
 
 
 def simulate(
@@ -82,21 +99,16 @@ def simulate(
     now = 0.0
     processes: list[_Process] = []
     formed_batches: list[FormedBatch] = []
-    events: list[tuple[float, int, _Process]] = []
-    serial = itertools.count()
-    most_threads = 0
+    most_cores = 0
 
-    def begin(process: _Process, at: float) -> None:
+    def begin(process: _Process, beside: float) -> None:
         entry = process.waiting.pop(0)
-        threads = process.formed.batch.threads
-        end = at + wall_seconds(Cost(truth[entry.job_id].true_seconds, 0, 0), threads)
-        process.ends.append(end)
-        heapq.heappush(events, (end, next(serial), process))
+        process.jobs.append(_Job(beside + FILE_SECONDS, truth[entry.job_id].true_seconds))
 
-    while ready or events:
+    while ready or processes:
         while True:
-            running = [p.running(now) for p in processes]
-            known = len(ready) + sum(len(p.ends) + len(p.waiting) for p in processes)
+            running = [p.running() for p in processes]
+            known = len(ready) + sum(len(p.jobs) + len(p.waiting) for p in processes)
             form = shape(reading, settings, jobs_known=known, typical=ready.typical(), more_to_come=False)
             formed = next_batch(ready, form, settings, estimation, batch_id=len(formed_batches) + 1, running=running)
             if formed is None:
@@ -105,15 +117,28 @@ def simulate(
             process = _Process(formed, list(formed.entries))
             processes.append(process)
             for _ in range(formed.batch.slots):
-                begin(process, now + PROCESS_SECONDS)
-        most_threads = max(most_threads, sum(len(p.ends) * p.formed.batch.threads for p in processes))
-        now, _, process = heapq.heappop(events)
-        process.ends.remove(now)
-        if process.waiting:
-            begin(process, now)
-        elif not process.ends:
-            processes.remove(process)
-    return Simulated(now, tuple(formed_batches), most_threads)
+                begin(process, PROCESS_SECONDS)
+        most_cores = max(most_cores, sum(len(p.jobs) * p.formed.batch.cores for p in processes))
+        # Where there are more threads than cores each has its share of them.
+        part = min(1.0, cores / sum(len(p.jobs) * p.formed.batch.threads for p in processes))
+        rates = [_rate(p.formed.batch.threads, part) for p in processes]
+        step = min(job.seconds(rate) for p, rate in zip(processes, rates, strict=True) for job in p.jobs)
+        now += step
+        for process, rate in zip(tuple(processes), rates, strict=True):
+            for job in tuple(process.jobs):
+                job.advance(step, rate)
+                if job.left <= 1e-9:
+                    process.jobs.remove(job)
+                    if process.waiting:
+                        begin(process, 0.0)
+            if not process.jobs:
+                processes.remove(process)
+    return Simulated(now, tuple(formed_batches), most_cores)
+
+
+def _rate(threads: int, part: float) -> float:
+    """Of one core, what a job with so many threads gets done that have this part of a core each."""
+    return min(speed(threads), part * threads * (CPU_EFFICIENCY if threads > 1 else 1.0))
 
 
 def ideal_seconds(clips: Sequence[Clip], cores: int) -> float:

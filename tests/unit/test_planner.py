@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyprocessor.costs import CostClass, CostModel
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading, Source
 from pyprocessor.plan.packing import FormedBatch
-from pyprocessor.plan.planner import Running, Shape, entry, memory_budget, next_batch, shape
+from pyprocessor.plan.planner import Running, Shape, entry, may_begin, memory_budget, next_batch, shape
 from pyprocessor.plan.ready import Entry, Ready
 
 MIB = 1 << 20
@@ -233,6 +233,50 @@ def test_a_shape_always_lets_something_run(
         assert how.max_processes <= jobs
 
 
+# ---------------------------------------------------------------- the first start
+
+
+@pytest.mark.parametrize(
+    ("works", "cores", "pending", "held_seconds", "begins"),
+    [
+        (
+            [30.0, 10.0],
+            2,
+            0,
+            0.4,
+            False,
+        ),  # half a second, which is little beside 20 s: the listing may go on for as long
+        ([30.0, 10.0], 2, 0, 0.6, True),
+        ([2.0, 1.0], 2, 5, 0.03, False),  # what is pending is likely to be as long, and to be inspected as soon
+        ([2.0, 1.0], 2, 5, 0.05, True),
+        ([0.04] * 2, 2, 198, 0.003, True),  # very short files are not worth waiting for each other
+        ([3600.0] * 4, 2, 2, 2.0, False),  # films: for longer than half a second, but for no longer than a user waits
+        ([3600.0] * 4, 2, 2, 5.1, True),
+        ([3600.0] * 4, 2, 9000, 0.1, True),  # a listing that takes long anyway
+        ([60.0] * 40, 32, 0, 1.4, False),
+        ([60.0] * 40, 32, 0, 1.6, True),  # many cores that are idle meanwhile: a share of the time, not of the work
+        ([60.0] * 20, 32, 0, 9.0, True),
+        ([60.0], 2, 1, 0.1, False),
+        ([], 2, 1, 0.6, True),
+    ],
+)
+def test_a_short_listing_is_inspected_before_the_first_file_starts(
+    works: list[float], cores: int, pending: int, held_seconds: float, begins: bool
+) -> None:
+    """The first start waits where all is known within a small share of the work, and within a few seconds at most."""
+    ready = queue(*((work, 50) for work in works))
+    for more in (True, False):
+        found = may_begin(
+            ready,
+            cores,
+            more_to_come=more,
+            pending=pending,
+            run_seconds=held_seconds + 0.1,
+            held_seconds=held_seconds,
+        )
+        assert found is (begins or not more)
+
+
 # ---------------------------------------------------------------- batches
 
 
@@ -414,7 +458,7 @@ def run_through(
     formed: list[FormedBatch] = []
     running: list[FormedBatch] = []
     while ready:
-        busy = [Running(f.batch.slots, f.batch.memory_budget_bytes, f.batch.threads, f.seconds) for f in running]
+        busy = [Running(f.batch.slots, f.batch.memory_budget_bytes, f.batch.cores, f.seconds) for f in running]
         batch = next_batch(ready, how, settings, ESTIMATION, batch_id=len(formed) + 1, running=busy)
         if batch is None:
             assert running, "nothing runs, and yet nothing was started"
@@ -425,7 +469,7 @@ def run_through(
         together = sum(f.batch.memory_budget_bytes for f in running)
         assert together <= how.memory_budget_bytes or (len(running) == 1 and batch.batch.slots == 1)
         assert sum(f.batch.slots for f in running) <= how.concurrency
-        assert sum(f.batch.slots * f.batch.threads for f in running) <= max(how.cores, how.concurrency)
+        assert sum(f.batch.slots * f.batch.cores for f in running) <= max(how.cores, how.concurrency)
     return formed
 
 

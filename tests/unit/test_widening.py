@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def mixed(seed: int, error: float = 1.0) -> list[Clip]:
 def ratio(clips: list[Clip], cores: int) -> float:
     """Simulated time over the bound; no core is ever given twice."""
     done: Simulated = simulate(clips, cores)
-    assert done.most_threads <= cores
+    assert done.most_cores <= cores
     return done.seconds / ideal_seconds(clips, cores)
 
 
@@ -52,11 +53,58 @@ def test_a_mixed_set_keeps_all_cores_busy(cores: int, most: float, seed: int) ->
     assert ratio(mixed(seed), cores) <= most
 
 
-@pytest.mark.parametrize("cores", [2, 8])
-@pytest.mark.parametrize("seed", range(12))
-def test_wrong_predictions_cost_little(cores: int, seed: int) -> None:
-    """Predictions that are off by up to twice either way."""
-    assert ratio(mixed(seed, error=2.0), cores) <= 1.10
+@pytest.mark.parametrize(("cores", "mean", "most"), [(2, 1.01, 1.02), (8, 1.03, 1.15)])
+def test_wrong_predictions_cost_little(cores: int, mean: float, most: float) -> None:
+    """Predictions that are off by up to twice either way, in twelve mixed sets."""
+    ratios = [ratio(mixed(seed, error=2.0), cores) for seed in range(12)]
+    assert statistics.mean(ratios) <= mean
+    assert max(ratios) <= most
+
+
+def dominated(seed: int, cores: int) -> list[Clip]:
+    """One clip of one to two and a half times the fair share of a core beside few small ones, predicted wrongly: half
+    of all predictions are off by more than a third."""
+    rng = random.Random(seed)
+    small = [rng.uniform(1, 10) for _ in range(rng.randint(6, 16))]
+    true = [sum(small) / cores * rng.uniform(1, 2.5), *small]
+    factors = [math.exp(rng.gauss(0, 0.5)) for _ in true]
+    return [Clip(cpu / factor, GIB // 8, KIND, factor) for cpu, factor in zip(true, factors, strict=True)]
+
+
+@pytest.mark.parametrize(("cores", "most"), [(2, 1.03), (8, 1.12), (32, 1.30)])
+def test_few_files_of_which_one_dominates_use_the_cores_that_fall_idle(cores: int, most: float) -> None:
+    """What runs longer than predicted takes over what the others leave."""
+    assert statistics.mean(ratio(dominated(seed, cores), cores) for seed in range(10)) <= most
+
+
+def test_a_job_that_others_outlast_gets_no_more_threads_than_cores() -> None:
+    """Threads are for cores that are likely to be idle: of a long and a short file only the long one has more."""
+    drawn = scheduled([(100.0, "long", 1.2), (10.0, "short", 1.2), (10.0, "other", 1.2)], [0.0, 0.0], 110.0, 1)
+    assert drawn.stretched == {"long": 2}
+    assert not scheduled([(100.0, "long", 1.2), (10.0, "short", 1.2)], [0.0, 0.0], 110.0, 1, stretch=False).stretched
+    even = scheduled([(100.0, "a", 1.0), (100.0, "b", 1.0)], [0.0, 0.0], 100.0, 1)
+    assert not even.stretched
+
+
+def test_a_limit_on_the_cpu_is_kept_by_jobs_that_may_run_long() -> None:
+    """With one, no file has threads beyond its cores."""
+    ready = Ready()
+    ready.add(Entry("long", 500.0, GIB, KIND))
+    ready.add(Entry("short", 5.0, GIB, KIND))
+    reading = Reading(0.0, 4, 64 * GIB, GIB, GIB, 0.0, 1 << 40)
+    for limit in (None, 50.0):
+        how = shape(
+            reading,
+            BatchSettings(),
+            jobs_known=2,
+            typical=ready.typical(),
+            more_to_come=False,
+            cpu_limit_percent=limit,
+        )
+        assert how.stretch is (limit is None)
+    formed = next_batch(ready, how, BatchSettings(), EstimationSettings(), batch_id=1)
+    assert formed is not None
+    assert formed.batch.threads == formed.batch.cores
 
 
 @pytest.mark.parametrize("cores", [2, 8, 32])
@@ -85,7 +133,7 @@ def test_the_last_file_alone_gets_all_cores() -> None:
 
 
 def test_the_last_file_beside_others_gets_the_cores_they_leave() -> None:
-    """Three files run with one thread each on eight cores: the last gets the other five."""
+    """Three files run with one thread each on eight cores: the last gets the other five, and threads for all eight."""
     ready = Ready()
     ready.add(Entry("last", 500.0, GIB, KIND))
     reading = Reading(0.0, 8, 64 * GIB, GIB, GIB, 0.0, 1 << 40)
@@ -93,7 +141,7 @@ def test_the_last_file_beside_others_gets_the_cores_they_leave() -> None:
     running = [Running(1, GIB, 1, 100.0)] * 3
     formed = next_batch(ready, how, BatchSettings(), EstimationSettings(), batch_id=4, running=running)
     assert formed is not None
-    assert formed.batch.threads == 5
+    assert (formed.batch.cores, formed.batch.threads) == (5, 8)
 
 
 def test_threads_are_not_widened_beyond_memory() -> None:
@@ -148,10 +196,10 @@ def test_the_bound_is_between_the_fair_share_and_everything_in_turn(works: list[
 @given(WORKS, st.lists(st.one_of(st.just(0.0), st.floats(0.1, 100), st.just(math.inf)), min_size=1, max_size=16))
 def test_a_schedule_has_every_job_and_starts_one_where_a_core_is_idle(works: list[float], idle: list[float]) -> None:
     """All jobs get threads within the cores; with all cores idle something starts now; equal input, equal schedule."""
-    named = [(cpu, f"{number:02}") for number, cpu in enumerate(works)]
+    named = [(cpu, f"{number:02}", 2.0) for number, cpu in enumerate(works)]
     total = sum(works)
     drawn = scheduled(named, idle, total / len(idle), 1)
-    assert set(drawn.scheduled) == {name for _, name in named}
+    assert set(drawn.scheduled) == {name for _, name, _ in named}
     assert all(1 <= threads <= len(idle) for threads in drawn.scheduled.values())
     assert drawn.later <= set(drawn.scheduled)
     if not any(idle):
@@ -163,4 +211,4 @@ def test_short_files_that_can_start_now_are_not_queued_behind_each_other() -> No
     """Two cores, three short files: two start, and the third goes behind one of them."""
     done = simulate([clip(640, 360, seconds) for seconds in (3, 2, 1)], 2)
     assert [len(formed.entries) for formed in done.batches] in ([1, 2], [2, 1])
-    assert done.most_threads == 2
+    assert done.most_cores == 2
