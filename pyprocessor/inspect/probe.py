@@ -27,11 +27,12 @@ from pyprocessor.inspect.cut_off import with_its_end
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.inspect.refine import refined, usual_aspect
+from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import Survey, is_attached, kind_of, survey
 from pyprocessor.inspect.tags import place_tags, recording_tags
 from pyprocessor.inspect.timeline import Timeline
 from pyprocessor.inspect.webp import animated_webp
-from pyprocessor.models import AudioInfo, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
+from pyprocessor.models import InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -275,8 +276,7 @@ def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
 
 def _stream(container: InputContainer, stream: Stream, picture: FirstPicture | None) -> StreamInfo:
     context = context_of(stream)
-    video = audio = None
-    decoder = None
+    video = audio = decoder = None
     codec = context.codec.canonical_name if context is not None else None
     frames = _exact_frames(container.format.name, stream)
     kind = kind_of(stream)
@@ -288,12 +288,7 @@ def _stream(container: InputContainer, stream: Stream, picture: FirstPicture | N
             if picture.frames is not None:
                 frames = picture.frames
     elif isinstance(stream, av.AudioStream) and isinstance(context, av.AudioCodecContext):
-        layout = context.layout.name if context.layout is not None else ""
-        audio = AudioInfo(
-            sample_rate=context.sample_rate or 0,
-            channels=context.channels,
-            layout=None if not layout or layout.endswith("channels") else layout,
-        )
+        audio = audio_info(context)
     language = stream.metadata.get("language")
     return StreamInfo(
         index=stream.index,

@@ -27,6 +27,7 @@ from pyprocessor.inspect.first_picture import (
     context_of,
 )
 from pyprocessor.inspect.headers import picture_header, sound_header
+from pyprocessor.inspect.sound import channels_of
 from pyprocessor.inspect.subtitles import TextLook
 from pyprocessor.inspect.tags import picture_tells_place
 from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
@@ -342,12 +343,11 @@ class _SoundLook:
             raise
         except av.error.FFmpegError:
             return
-        if not frames:
+        layouts = [channels_of(frame.layout) for frame in frames]
+        if not layouts:
             return
         self._header = header
-        frame = frames[-1]
-        name, channels = frame.layout.name, frame.layout.nb_channels
-        self.samples.append(SoundSample(_time_of(packet), name, channels, frame.sample_rate))
+        self.samples.append(SoundSample(_time_of(packet), *layouts[-1], frames[-1].sample_rate))
 
 
 def _time_of(packet: av.Packet[Stream]) -> float:

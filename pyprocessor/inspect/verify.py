@@ -20,6 +20,7 @@ from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.compare import Pair, compared
 from pyprocessor.inspect.contract import Contract
 from pyprocessor.inspect.reader import open_output
+from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import is_attached, read_packets
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, display
@@ -139,7 +140,8 @@ def _read_output(container: InputContainer, contract: Contract, size_bytes: int)
         if film.codec_context.width < 1 or film.codec_context.height < 1:
             raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's video does not say how large its pictures are.")
     for sound in audio:
-        if sound.codec_context.channels < 1 or sound.codec_context.sample_rate < 1:
+        described = audio_info(sound.codec_context)
+        if described.channels < 1 or described.sample_rate < 1:
             raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's audio has no channels or no sample rate.")
     if container.format.name.startswith("mov,"):
         for stream in (*films, *audio):

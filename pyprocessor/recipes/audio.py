@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from pyprocessor.ffmpeg.invocation import Filter, MappedStream, Options
 from pyprocessor.inspect.contract import Action, StreamPlan
-from pyprocessor.models import AudioInfo, AudioSettings, StreamInfo
+from pyprocessor.models import AudioInfo, AudioSettings, MediaNote, StreamInfo
+from pyprocessor.recipes.layouts import LAYOUTS, Channels, Placement, layout_name, named_channels, offered, place, usual
 
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-"""The layout, by channels, that AAC and Opus both take; `5.1(side)` for one is refused by Opus."""
-_FREE_LAYOUT_PREFIXES = ("pcm_", "flac", "alac")
-"""Lossless encoders take the channels as they are."""
-_MOST_CHANNELS = {"libmp3lame": 2, "mp2": 2, "libtwolame": 2, "ac3": 6, "eac3": 6, "libvorbis": 8}
-_CHANNELS_LIMIT = 8
+_MOST_DISCRETE = {"libopus": 255, "libvorbis": 255}
+"""How many channels without names an encoder takes; PCM takes any number."""
 _LOSSLESS = ("pcm_", "flac", "alac", "wavpack")
 _BITRATE_LIMITS = {"libopus": (6_000, 256_000), "aac": (8_000, 288_000), "libmp3lame": (8_000, 160_000)}
 """Bits per second for each channel, lowest and highest that the encoder takes at every sample rate in use."""
@@ -21,33 +21,41 @@ _GAPS_FILLED = Filter("aresample", options=(("async", "1"),))
 
 Without it a gap becomes one frame that lasts long, and players that count samples run out of step with the picture.
 """
+_MIXED = "sound mixed to fewer channels ({})"
 
 
-def audio_stream(settings: AudioSettings, stream: StreamInfo, plan: StreamPlan) -> MappedStream:
-    """The output stream that `plan` makes of an audio track."""
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The channels of an output track: `channels` of them hold sound, and `filters` and `options` make them."""
+
+    channels: int
+    filters: tuple[Filter, ...] = ()
+    options: Options = ()
+    notes: tuple[MediaNote, ...] = ()
+
+
+def audio_stream(
+    settings: AudioSettings, container: str, stream: StreamInfo, plan: StreamPlan
+) -> tuple[MappedStream, tuple[MediaNote, ...]]:
+    """The output stream that `plan` makes of an audio track, and what its user is to know of it."""
     source = (0, stream.index)
     if plan.action is Action.COPY or stream.audio is None:
-        return MappedStream(source, "a", "copy")
-    channels = output_channels(settings, stream.audio)
+        return MappedStream(source, "a", "copy"), ()
+    made = sound(settings, container, stream.audio)
     options: list[tuple[str, str]] = []
-    rate = target_bit_rate(settings, stream, channels)
+    rate = target_bit_rate(settings, stream, made.channels)
     if rate is not None:
         options.append(("b", str(rate)))
     if settings.sample_rate is not None:
         options.append(("ar", str(settings.sample_rate)))
-    return MappedStream(
+    mapped = MappedStream(
         source,
         "a",
         settings.encoder,
-        filters=(*_layout_filters(settings.encoder, stream.audio, channels), _GAPS_FILLED),
-        options=(*options, *_layout_options(settings.encoder, channels)),
+        filters=(*made.filters, _GAPS_FILLED),
+        options=(*options, *made.options),
     )
-
-
-def output_channels(settings: AudioSettings, audio: AudioInfo) -> int:
-    """How many channels come out: never more than go in, than the profile wants, or than the encoder takes."""
-    most = _MOST_CHANNELS.get(settings.encoder, _CHANNELS_LIMIT)
-    return min(audio.channels, most, settings.channels or most)
+    return mapped, made.notes
 
 
 def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) -> int | None:
@@ -70,15 +78,170 @@ def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) 
     return max(least * channels, min(most * channels, wanted))
 
 
-def _layout_filters(encoder: str, audio: AudioInfo, channels: int) -> tuple[Filter, ...]:
-    if channels == audio.channels and (encoder.startswith(_FREE_LAYOUT_PREFIXES) or channels <= 2):
-        return ()
-    if audio.layout is None and audio.channels > _CHANNELS_LIMIT:
-        # Channels nobody named cannot be mixed down; the first ones of a recording are its main ones.
-        kept = "|".join(f"c{number}=c{number}" for number in range(channels))
-        return (Filter("pan", options=(("args", f"{_LAYOUTS[channels]}|{kept}"),)),)
-    return (Filter("aformat", options=(("channel_layouts", _LAYOUTS[channels]),)),)
+# ---------------------------------------------------------------- channels
 
 
-def _layout_options(encoder: str, channels: int) -> Options:
+def sound(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
+    """What becomes of a track's channels: kept as they are where the encoder takes them, else in the nearest layout.
+
+    More channels come out than go in only as silence beside them, and never more than the profile wants.
+    """
+    order = _ambisonic_order(audio)
+    if order is not None:
+        return _ambisonic(settings, container, audio, order)
+    names = named_channels(audio.layout, audio.channels)
+    if names is not None:
+        return _in_layout(settings, container, audio, names)
+    if audio.channels <= 2 and (settings.channels or 2) >= audio.channels:
+        return Sound(audio.channels)
+    taken_for = usual(audio.channels)
+    if _takes_unnamed(settings, audio.channels) and (taken_for is None or not _by_names(settings)):
+        return Sound(audio.channels, options=_discrete(settings.encoder))
+    if taken_for is None:
+        return _first_channels(settings, container, audio)
+    made = _in_layout(settings, container, audio, taken_for)
+    told = f"Its {audio.channels} channels of sound have no names; they were taken for {layout_name(taken_for)}."
+    return Sound(made.channels, made.filters, made.options, (MediaNote(told), *made.notes))
+
+
+def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names: Channels) -> Sound:
+    encoder = settings.encoder
+    candidates = _within(settings, offered(encoder, container, names))
+    placement = place(names, candidates)
+    name = layout_name(placement.channels)
+    options = _families(encoder, len(placement.channels))
+    told = not placement.lossless or bool(placement.strangers)
+    named = (_layout(layout_name(names)),) if audio.layout in LAYOUTS else ()  # where the layout changes midway
+    filters: tuple[Filter, ...]
+    if placement.channels == names and len(names) <= 2:
+        filters = named if audio.varies else ()
+    elif named and not told and not _goes_to_centre(placement):
+        filters = (_layout(name),)  # ffmpeg itself converts to that
+    else:
+        filters = (*named, _without_names(len(names)), _pan(placement, limited=encoder.startswith(_LOSSLESS)))
+    asked = settings.channels is not None and len(names) > settings.channels
+    return Sound(placement.sounding, filters, options, _told(encoder, names, placement) if told and not asked else ())
+
+
+def _layout(name: str) -> Filter:
+    return Filter("aformat", options=(("channel_layouts", name),))
+
+
+def _goes_to_centre(placement: Placement) -> bool:
+    """Whether ffmpeg, left to itself, would send the back channels to the back centre instead of the sides."""
+    return "BL" in placement.moved and "BC" in placement.channels
+
+
+def _told(encoder: str, names: Channels, placement: Placement) -> tuple[MediaNote, ...]:
+    before, after = layout_name(names), layout_name(placement.channels)
+    if placement.lossless:
+        told = f"Its sound is {before}, for which {encoder} has no name here: it is called {after}, no channel is lost."
+        return (MediaNote(told),)
+    told = f"Its sound was mixed from {before} to {after}: {encoder} takes no layout with all its channels"
+    if placement.dropped:
+        told += f"; its low-frequency channel ({'+'.join(placement.dropped)}) was left out"
+    return (MediaNote(f"{told}.", _MIXED.format(encoder)),)
+
+
+def _within(settings: AudioSettings, layouts: tuple[Channels, ...]) -> tuple[Channels, ...]:
+    most = settings.channels
+    fitting = tuple(channels for channels in layouts if most is None or len(channels) <= most)
+    return fitting or (min(layouts, key=len),)
+
+
+def _families(encoder: str, channels: int) -> Options:
     return (("mapping_family", "1"),) if encoder == "libopus" and channels > 2 else ()
+
+
+def _without_names(channels: int) -> Filter:
+    """The filter that takes the names from all channels: `pan` refuses sets of names that make no usual layout."""
+    numbers = "|".join(str(number) for number in range(channels))
+    return Filter("channelmap", options=(("map", numbers), ("channel_layout", f"{channels} channels")))
+
+
+def _pan(placement: Placement, *, limited: bool) -> Filter:
+    """The filter that puts channels where `placement` says; `limited`: no sum of them exceeds full scale."""
+    loudest = max((sum(gain for gain, _ in part) for part in placement.parts), default=1.0)
+    scale = 1 / loudest if limited and loudest > 1 else 1.0
+    rows = [
+        f"{channel}=" + "+".join(f"{gain * scale:.4g}*c{number}" for gain, number in part)
+        for channel, part in zip(placement.channels, placement.parts, strict=True)
+        if part
+    ]
+    return Filter("pan", options=(("args", "|".join((layout_name(placement.channels), *rows))),))
+
+
+# ---------------------------------------------------------------- channels without names
+
+
+def _takes_unnamed(settings: AudioSettings, channels: int) -> bool:
+    encoder = settings.encoder
+    if settings.channels is not None and channels > settings.channels:
+        return False
+    return encoder.startswith("pcm_") or channels <= _MOST_DISCRETE.get(encoder, 0)
+
+
+def _by_names(settings: AudioSettings) -> bool:
+    """Whether up to eight channels are better given their usual names, since players would give them others."""
+    return not settings.encoder.startswith("pcm_")
+
+
+def _discrete(encoder: str) -> Options:
+    return (("mapping_family", "255"),) if encoder == "libopus" else ()
+
+
+def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
+    """As many as the encoder takes: channels nobody named cannot be mixed, and a recording's main ones come first."""
+    # A low-frequency channel holds no full sound.
+    layouts = [c for c in _within(settings, offered(settings.encoder, container, ())) if "LFE" not in c]
+    target = max((c for c in layouts if len(c) <= audio.channels), key=len)
+    kept = Placement(target, tuple(((1.0, number),) for number in range(len(target))))
+    told = (
+        f"Its {audio.channels} channels of sound have no names: the first {len(target)} were kept, which is as many as "
+        f"{settings.encoder} takes here."
+    )
+    loss = f"sound channels left out ({settings.encoder} takes no more)"
+    asked = settings.channels is not None and len(target) == settings.channels
+    return Sound(
+        len(target),
+        (_pan(kept, limited=False),),
+        _families(settings.encoder, len(target)),
+        () if asked else (MediaNote(told, loss),),
+    )
+
+
+# ---------------------------------------------------------------- ambisonics
+
+_AMBISONIC = re.compile(r"ambisonic (\d+)")
+_TO_STEREO = ("FL=0.5*c0+0.5*c1", "FR=0.5*c0-0.5*c1")
+"""Two cardioids that look left and right: channel 0 hears all directions, channel 1 left minus right (ACN order)."""
+
+
+def _ambisonic_order(audio: AudioInfo) -> int | None:
+    """The order of an ambisonic track, or None of another; it has (order + 1)^2 channels, and maybe a stereo pair."""
+    found = _AMBISONIC.match(audio.layout or "")
+    order = int(found[1]) if found is not None else -1
+    return order if order >= 0 and audio.channels - (order + 1) ** 2 in (0, 2) and audio.channels >= 4 else None
+
+
+def _ambisonic(settings: AudioSettings, container: str, audio: AudioInfo, order: int) -> Sound:
+    encoder, most = settings.encoder, settings.channels
+    if most is None or most >= audio.channels:
+        if encoder == "libopus":
+            return Sound(audio.channels, options=(("mapping_family", "2"),))
+        if encoder.startswith("pcm_"):
+            told = f"Its ambisonic channels were kept, but {container} does not say that they are ambisonic."
+            return Sound(audio.channels, notes=(MediaNote(told, f"ambisonic sound unnamed ({container})"),))
+    name = "mono" if most == 1 else "stereo"
+    rows: tuple[str, ...]
+    if most == 1:
+        rows = ("FC=c0",)
+    else:
+        beside = (order + 1) ** 2 if audio.channels > (order + 1) ** 2 else None
+        pair = ("", "") if beside is None else (f"+c{beside}", f"+c{beside + 1}")
+        rows = tuple(row + other for row, other in zip(_TO_STEREO, pair, strict=True))
+    told = (
+        f"Its sound is ambisonic, of which {encoder} knows nothing: it was mixed to {name}, as heard from its centre."
+    )
+    pan = Filter("pan", options=(("args", "|".join((name, *rows))),))
+    return Sound(len(rows), (pan,), notes=(MediaNote(told, f"ambisonic sound mixed to {name} ({encoder})"),))

@@ -29,7 +29,7 @@ from pyprocessor.models import (
     StreamKind,
     VideoSettings,
 )
-from pyprocessor.recipes.audio import audio_stream, output_channels, target_bit_rate
+from pyprocessor.recipes.audio import audio_stream, sound, target_bit_rate
 from pyprocessor.recipes.captions import caption_options, lost_captions
 from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
 from pyprocessor.recipes.picture import Picture, picture, size
@@ -181,12 +181,10 @@ def _mapped(
         lost = lost_captions(profile, profile.video, keeps_rate=keeps_rate) if stream.video.captions else ()
         return _video_stream(profile, media, stream, made, keeps_rate=keeps_rate), (*made.notes, *lost)
     if plan.kind is StreamKind.AUDIO and profile.audio is not None:
-        mapped = audio_stream(profile.audio, stream, plan)
-    elif plan.kind is StreamKind.SUBTITLE:
+        return audio_stream(profile.audio, profile.container, stream, plan)
+    if plan.kind is StreamKind.SUBTITLE:
         return subtitle_stream(plan, stream, file), charset_notes(stream)
-    else:
-        mapped = MappedStream(source, "t", "copy")
-    return mapped, ()
+    return MappedStream(source, "t", "copy"), ()
 
 
 def _with_tags(mapped: MappedStream, profile: Profile, media: MediaInfo, stream: StreamInfo) -> MappedStream:
@@ -387,7 +385,8 @@ def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
     rate = None
     if profile.audio is not None and media.audio and media.audio[0].audio is not None:
         first = media.audio[0]
-        rate = target_bit_rate(profile.audio, first, output_channels(profile.audio, media.audio[0].audio))
+        channels = sound(profile.audio, profile.container, media.audio[0].audio).channels
+        rate = target_bit_rate(profile.audio, first, channels)
     return CostFeatures(
         task="transcode",
         encoder=profile.audio.encoder if profile.audio is not None else "copy",

@@ -1,0 +1,286 @@
+"""Where the channels of a sound track go: which layouts an encoder takes in a container, and the nearest of them.
+
+Pure. Channels and layouts bear ffmpeg's names (`ffmpeg -layouts`). What encoders and containers take, and what comes
+back from them, was tried with FFmpeg 9.0.2 for every layout it knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+Channels = tuple[str, ...]
+
+LAYOUTS: dict[str, Channels] = {
+    name: tuple(channels.split("+"))
+    for name, channels in (
+        ("mono", "FC"),
+        ("stereo", "FL+FR"),
+        ("2.1", "FL+FR+LFE"),
+        ("3.0", "FL+FR+FC"),
+        ("3.0(back)", "FL+FR+BC"),
+        ("4.0", "FL+FR+FC+BC"),
+        ("quad", "FL+FR+BL+BR"),
+        ("quad(side)", "FL+FR+SL+SR"),
+        ("3.1", "FL+FR+FC+LFE"),
+        ("5.0", "FL+FR+FC+BL+BR"),
+        ("5.0(side)", "FL+FR+FC+SL+SR"),
+        ("4.1", "FL+FR+FC+LFE+BC"),
+        ("5.1", "FL+FR+FC+LFE+BL+BR"),
+        ("5.1(side)", "FL+FR+FC+LFE+SL+SR"),
+        ("6.0", "FL+FR+FC+BC+SL+SR"),
+        ("6.0(front)", "FL+FR+FLC+FRC+SL+SR"),
+        ("3.1.2", "FL+FR+FC+LFE+TFL+TFR"),
+        ("hexagonal", "FL+FR+FC+BL+BR+BC"),
+        ("6.1", "FL+FR+FC+LFE+BC+SL+SR"),
+        ("6.1(back)", "FL+FR+FC+LFE+BL+BR+BC"),
+        ("6.1(front)", "FL+FR+LFE+FLC+FRC+SL+SR"),
+        ("7.0", "FL+FR+FC+BL+BR+SL+SR"),
+        ("7.0(front)", "FL+FR+FC+FLC+FRC+SL+SR"),
+        ("7.1", "FL+FR+FC+LFE+BL+BR+SL+SR"),
+        ("7.1(wide)", "FL+FR+FC+LFE+BL+BR+FLC+FRC"),
+        ("7.1(wide-side)", "FL+FR+FC+LFE+FLC+FRC+SL+SR"),
+        ("5.1.2", "FL+FR+FC+LFE+SL+SR+TFL+TFR"),
+        ("5.1.2(back)", "FL+FR+FC+LFE+BL+BR+TFL+TFR"),
+        ("octagonal", "FL+FR+FC+BL+BR+BC+SL+SR"),
+        ("cube", "FL+FR+BL+BR+TFL+TFR+TBL+TBR"),
+        ("5.1.4", "FL+FR+FC+LFE+SL+SR+TFL+TFR+TBL+TBR"),
+        ("7.1.2", "FL+FR+FC+LFE+BL+BR+SL+SR+TFL+TFR"),
+        ("7.1.4", "FL+FR+FC+LFE+BL+BR+SL+SR+TFL+TFR+TBL+TBR"),
+        ("7.2.3", "FL+FR+FC+LFE+BL+BR+SL+SR+TFL+TFR+TBC+LFE2"),
+        ("9.1.4", "FL+FR+FC+LFE+BL+BR+FLC+FRC+SL+SR+TFL+TFR+TBL+TBR"),
+        ("9.1.6", "FL+FR+FC+LFE+BL+BR+FLC+FRC+SL+SR+TFL+TFR+TBL+TBR+TSL+TSR"),
+        ("hexadecagonal", "FL+FR+FC+BL+BR+BC+SL+SR+TFL+TFC+TFR+TBL+TBC+TBR+WL+WR"),
+        ("binaural", "BIL+BIR"),
+        ("downmix", "DL+DR"),
+        ("22.2", "FL+FR+FC+LFE+BL+BR+FLC+FRC+BC+SL+SR+TC+TFL+TFC+TFR+TBL+TBC+TBR+LFE2+TSL+TSR+BFC+BFL+BFR"),
+    )
+}
+_UNNAMED = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""What channels without names are taken for, by their number; also what Opus and Vorbis hold, which know no others."""
+
+_MASKED = tuple("FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR".split())
+"""Channels that WAVEFORMATEXTENSIBLE has a bit for, in its order: what WAV and FLAC can name."""
+_BY_COUNT = (*_UNNAMED.values(),)
+_TAKEN: dict[str, tuple[str, ...]] = {
+    "aac": tuple(
+        # The first seven and the next two have a channel configuration of their own; the rest are written out in the
+        # stream, with back channels where there are side ones.
+        "mono stereo 3.0 4.0 5.0 5.1 7.1 7.1(wide) 6.1(back) 2.1 3.0(back) quad 3.1 4.1 6.0(front) hexagonal 6.1(front)"
+        " 7.0 7.0(front) 5.1.2(back) octagonal".split()
+    ),
+    "libfdk_aac": ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1(back)", "7.1", "7.1(wide)"),
+    "ac3": tuple("mono stereo 2.1 3.0 3.0(back) 3.1 4.0 4.1 quad(side) 5.0(side) 5.1(side) FL+FR+LFE+BC".split()),
+    "alac": ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1(back)", "7.1(wide)"),
+    "flac": ("mono", "stereo", "3.0", "quad", "5.0(side)", "5.1(side)", "6.1", "7.1"),
+    "libmp3lame": ("mono", "stereo"),
+}
+_TAKEN |= {"eac3": _TAKEN["ac3"], **dict.fromkeys(("mp2", "libtwolame", "libshine", "wmav2"), _TAKEN["libmp3lame"])}
+_NOT_IN_ADTS = frozenset(("7.1", "6.1(back)", "5.1.2(back)"))
+"""Channel configurations above 7, for which the headers of AAC in MPEG-TS have no room."""
+_PCM_BY_COUNT = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1", "5.1.4", "7.1.4", "9.1.6", "22.2")
+"""How ffmpeg reads PCM in a container that names no channels, such as Matroska."""
+_NAMED_BY_MASK: dict[str, tuple[str, ...]] = {
+    "wav": ("pcm_",),
+    "mov": ("pcm_",),
+    **dict.fromkeys(("flac", "mkv", "mka"), ("flac",)),
+}
+"""Lossless encoders whose channels a container names one by one; MOV has names for all there are."""
+_MOST_IN_FLAC = 8
+
+
+def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, ...]:
+    """The layouts that `encoder` takes and `container` gives back as they are, for a track of `source` channels."""
+    if encoder.startswith(_NAMED_BY_MASK.get(container, ())):
+        own = tuple(channel for channel in _MASKED if channel in source)
+        named = [source if container == "mov" else own] if container == "mov" or len(own) == len(source) else []
+        named += [channels for channels in LAYOUTS.values() if set(channels) <= set(_MASKED)]
+        return tuple(c for c in named if encoder != "flac" or len(c) <= _MOST_IN_FLAC)
+    names = _PCM_BY_COUNT if encoder.startswith("pcm_") else _TAKEN.get(encoder, _BY_COUNT)
+    if encoder == "aac" and container in ("mpegts", "ts"):
+        names = tuple(name for name in names if name not in _NOT_IN_ADTS)
+    return tuple(LAYOUTS.get(name) or tuple(name.split("+")) for name in names)
+
+
+def named_channels(layout: str | None, count: int) -> Channels | None:
+    """The channels of a layout as ffmpeg names it (`5.1`, `2 channels (SL+SR)`), or None where they have no names."""
+    if layout is None:
+        return None
+    listed = re.search(r"\(([A-Z0-9+]+)\)$", layout)
+    channels = LAYOUTS.get(layout) or tuple((listed[1] if listed else layout).split("+"))
+    known = {channel for each in LAYOUTS.values() for channel in each} | _FOLDS.keys()
+    return channels if len(set(channels)) == count and set(channels) <= known else None
+
+
+def usual(count: int) -> Channels | None:
+    """What `count` channels without names are taken for; None where there is no usual layout of so many."""
+    return LAYOUTS[_UNNAMED[count]] if count in _UNNAMED else None
+
+
+def layout_name(channels: Channels) -> str:
+    """ffmpeg's name of a layout, or its channels where it has none."""
+    return next((name for name, each in LAYOUTS.items() if each == channels), "+".join(channels))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The channels that come out, and what each is made of: (gain, number of the source's channel), none for silence.
+
+    `moved` are source channels that bear another name than before, whole, and `strangers` those of them that players
+    send elsewhere for it; `mixed` are those that were added to others, `dropped` those that are gone.
+    """
+
+    channels: Channels
+    parts: tuple[tuple[tuple[float, int], ...], ...]
+    moved: Channels = ()
+    strangers: Channels = ()
+    mixed: Channels = ()
+    dropped: Channels = ()
+
+    @property
+    def lossless(self) -> bool:
+        return not self.mixed and not self.dropped
+
+    @property
+    def sounding(self) -> int:
+        return sum(bool(part) for part in self.parts)
+
+
+def place(source: Channels, candidates: Iterable[Channels]) -> Placement:
+    """The nearest of the candidate layouts: one that holds every channel, the smallest first; else the best mix.
+
+    One or two channels under unusual names are mono or stereo: silent channels beside them would help nobody.
+    """
+    fitting = sorted(candidates, key=len)
+    whole = [placement for target in fitting if (placement := _relabelled(source, target)) is not None]
+    if len(source) <= 2:
+        whole = [placement for placement in whole if len(placement.channels) == len(source)] or whole
+    if whole:
+        return min(whole, key=lambda found: (len(found.strangers), len(found.channels), len(found.moved)))
+    mixes = [_mixed(source, target) for target in fitting]
+    return min(mixes, key=lambda found: (len(found.dropped), len(found.mixed), len(found.channels)))
+
+
+# ---------------------------------------------------------------- another name for the same channel
+
+_FRONT_TO_BACK = (
+    ("FLC", "FRC"),
+    ("WL", "WR"),
+    ("SL", "SR"),
+    ("SDL", "SDR"),
+    ("SSL", "SSR"),
+    ("BL", "BR"),
+)
+"""Pairs at ear level beside the front pair: another one may bear their sound where they have no place."""
+_SAME_PLACE = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
+"""Surround channels, which players send to the same speakers whether they are called side or back."""
+_OTHER_FRONT_PAIRS = (("DL", "DR"), ("BIL", "BIR"))
+
+
+def _relabelled(source: Channels, target: Channels) -> Placement | None:
+    """`source` in `target` with no channel lost, or None where it does not fit."""
+    if len(source) == len(target) <= 2 and target in (LAYOUTS["mono"], LAYOUTS["stereo"]):
+        names: dict[str, str] | None = dict(zip(source, target, strict=True))
+    else:
+        names = _names(source, target)
+    if names is None:
+        return None
+    number = {names[channel]: place for place, channel in enumerate(source)}
+    parts = tuple(((1.0, number[channel]),) if channel in number else () for channel in target)
+    moved = tuple(channel for channel in source if names[channel] != channel)
+    strangers = tuple(channel for channel in moved if names[channel] != _SAME_PLACE.get(channel))
+    return Placement(target, parts, moved, strangers)
+
+
+def _names(source: Channels, target: Channels) -> dict[str, str] | None:
+    """The name that each source channel bears in `target`: its own, or that of a pair in the same order around."""
+    ours = [pair for pair in _FRONT_TO_BACK if set(pair) <= set(source)]
+    theirs = [pair for pair in _FRONT_TO_BACK if set(pair) <= set(target)]
+    paired = {channel for pair in ours for channel in pair}
+    names = {channel: channel for channel in source if channel not in paired}
+    for pair in _OTHER_FRONT_PAIRS:
+        if set(pair) <= set(source) and "FL" not in source:
+            names |= dict(zip(pair, ("FL", "FR"), strict=True))
+    if not set(names.values()) <= set(target):
+        return None
+    choices = list(combinations(theirs, len(ours)))
+    if not choices:
+        return None
+    nearest = max(choices, key=lambda choice: sum(mine == other for mine, other in zip(ours, choice, strict=True)))
+    for mine, other in zip(ours, nearest, strict=True):
+        names |= dict(zip(mine, other, strict=True))
+    return names if len(set(names.values())) == len(source) else None  # half a pair may stand where the other goes
+
+
+# ---------------------------------------------------------------- mixing
+
+_HALF = 0.5
+_EQUAL_POWER = 0.7071
+_Fold = tuple[tuple[str, float], ...]
+
+
+def _folds() -> dict[str, tuple[_Fold, ...]]:
+    """What a channel is added to where it has no place of its own: the first of these that is there as a whole.
+
+    Gains as in ITU-R BS.775: a channel that goes to two, or from behind to the front, loses 3 dB.
+    """
+    front: tuple[_Fold, ...] = ((("FL", 1.0),), (("FC", _EQUAL_POWER),))
+    behind: tuple[_Fold, ...] = ((("BC", _EQUAL_POWER),), (("FL", _EQUAL_POWER),), (("FC", _HALF),))
+    side, back = (("SL", 1.0),), (("BL", 1.0),)
+    left: dict[str, tuple[_Fold, ...]] = {
+        "FL": ((("FC", _EQUAL_POWER),),),
+        **dict.fromkeys(("FLC", "WL", "TFL", "BFL", "DL", "BIL"), front),
+        **dict.fromkeys(("SL", "SDL", "SSL", "TSL", "TTL"), (side, back, *behind)),
+        **dict.fromkeys(("BL", "TBL"), (back, side, *behind)),
+    }
+    back_centre: tuple[_Fold, ...] = (
+        (("BC", 1.0),),
+        (("BL", _EQUAL_POWER), ("BR", _EQUAL_POWER)),
+        (("SL", _EQUAL_POWER), ("SR", _EQUAL_POWER)),
+        (("FL", _HALF), ("FR", _HALF)),
+        (("FC", _EQUAL_POWER),),
+    )
+    centre: tuple[_Fold, ...] = ((("FC", 1.0),), (("FL", _EQUAL_POWER), ("FR", _EQUAL_POWER)))
+    folds = {
+        **left,
+        **dict.fromkeys(("FC", "TFC", "BFC", "TC"), centre),
+        **dict.fromkeys(("BC", "TBC"), back_centre),
+        **dict.fromkeys(("LFE", "LFE2"), ((("LFE", 1.0),), (("LFE2", 1.0),))),
+    }
+    for channel, ways in left.items():
+        folds[_mirrored(channel)] = tuple(tuple((_mirrored(to), gain) for to, gain in way) for way in ways)
+    return folds
+
+
+def _mirrored(channel: str) -> str:
+    return channel.replace("L", "R") if channel != "FC" else channel
+
+
+_FOLDS = _folds()
+
+
+def _mixed(source: Channels, target: Channels) -> Placement:
+    """`source` in `target`, with what has no place there added to its nearest neighbours, as far as it has any."""
+    parts: dict[str, list[tuple[float, int]]] = {channel: [] for channel in target}
+    goes_to: dict[str, _Fold] = {}
+    for number, channel in enumerate(source):
+        own = ((channel, 1.0),) if channel in parts else None
+        ways = (way for way in _FOLDS.get(channel, ()) if all(to in parts for to, _ in way))
+        goes_to[channel] = own or next(ways, ())
+        for to, gain in goes_to[channel]:
+            parts[to].append((gain, number))
+    moved: list[str] = []
+    mixed: list[str] = []
+    for channel, way in goes_to.items():
+        if way and way != ((channel, 1.0),):
+            alone = len(way) == 1 and way[0][1] == 1.0 and len(parts[way[0][0]]) == 1
+            (moved if alone else mixed).append(channel)
+    return Placement(
+        target,
+        tuple(tuple(parts[channel]) for channel in target),
+        moved=tuple(moved),
+        mixed=tuple(mixed),
+        dropped=tuple(channel for channel, way in goes_to.items() if not way),
+    )
