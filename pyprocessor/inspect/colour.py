@@ -60,6 +60,8 @@ _MATRICES = {
     13: "chroma-derived-c",
     14: "ictcp",
     15: "ipt-c2",
+    16: "ycgco-re",
+    17: "ycgco-ro",
 }
 _RANGES = {1: "tv", 2: "pc"}
 

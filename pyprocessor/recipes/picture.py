@@ -11,9 +11,9 @@ from fractions import Fraction
 
 from pyprocessor.ffmpeg.invocation import Filter
 from pyprocessor.inspect.contract import FASTEST_AV1
-from pyprocessor.models import Deinterlace, HdrKind, HdrPolicy, MediaNote, VideoInfo, VideoSettings
+from pyprocessor.models import Colour, Deinterlace, HdrKind, HdrPolicy, MediaNote, VideoInfo, VideoSettings
+from pyprocessor.recipes.colours import HDR_TRANSFERS, colours, is_rgb, stating
 
-_HDR_TRANSFERS = frozenset(("smpte2084", "arib-std-b67"))
 _MINIMUM_SIDE = {"libx265": 16, "libsvtav1": 16, "libvpx-vp9": 2}
 """Pixels. x265 refuses pictures smaller than its smallest coding unit; SVT-AV1 pads below its own to no advantage."""
 _SMALLEST_SIDE = 2
@@ -71,7 +71,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     if (width, height) != upright and (width > upright[0] or height > upright[1]):
         told = f"Its pictures of {upright[0]}x{upright[1]} were enlarged: {settings.encoder} needs larger ones."
         notes.append(MediaNote(told))
-    source_hdr = video.colour.transfer in _HDR_TRANSFERS
+    source_hdr = video.colour.transfer in HDR_TRANSFERS
     keep_hdr = source_hdr and keeps_hdr(settings, video)
     pixel_format = _pixel_format(settings, video, keep_hdr=keep_hdr)
     if source_hdr and not keep_hdr and settings.hdr is HdrPolicy.KEEP:
@@ -85,13 +85,16 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     if not keeps_rate and settings.fps is None and video.frame_rate is not None:
         told = f"Its {float(video.frame_rate):g} pictures a second became {FASTEST_AV1}: AV1 takes no more here."
         notes.append(MediaNote(told, f"pictures dropped (AV1 takes {FASTEST_AV1} a second)"))
+    found = colours(video)
+    notes += found.notes
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),
+        *found.filters,
         *_spherical_scaling(width, height, video),
         *_scaling(width, height, video, pixel_format, tone_mapped=source_hdr and not keep_hdr),
-        *(_tone_map(video) if source_hdr and not keep_hdr else ()),
-        *_tags(video, (width, height), tone_mapped=source_hdr and not keep_hdr),
+        *(_tone_map(found.colour) if source_hdr and not keep_hdr else ()),
+        *_tags(video, found.colour, (width, height), tone_mapped=source_hdr and not keep_hdr),
         *((Filter("format", options=(("pix_fmts", pixel_format),)),) if pixel_format is not None else ()),
         Filter("setsar", options=(("sar", _aspect(video)),)),
     ]
@@ -100,7 +103,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
 
 def keeps_hdr(settings: VideoSettings, video: VideoInfo) -> bool:
     """Whether the output is HDR: the source is, the profile wants it, and the encoder makes more than 8 bits of it."""
-    if settings.hdr is not HdrPolicy.KEEP or video.colour.transfer not in _HDR_TRANSFERS:
+    if settings.hdr is not HdrPolicy.KEEP or video.colour.transfer not in HDR_TRANSFERS:
         return False
     if settings.encoder == "libx264":  # its 10-bit pictures play in few places: only where they are asked for
         return settings.pixel_format is None or bool(_DEEP_FORMAT.search(settings.pixel_format))
@@ -172,7 +175,7 @@ def _scaling(
     options = [*fitted, ("flags", "bicubic")]
     if not tone_mapped and pixel_format is not None and not pixel_format.startswith("yuvj"):
         options.append(("out_range", "tv"))  # full-range cameras and RGB: players expect limited range
-    if _is_rgb(video):
+    if is_rgb(video):
         options.append(("out_color_matrix", "bt709"))
     return (Filter("scale", options=tuple(options)), *padding)
 
@@ -194,13 +197,6 @@ def _spherical_scaling(width: int, height: int, video: VideoInfo) -> tuple[Filte
     return (Filter("zscale", options=(("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),)
 
 
-def _is_rgb(video: VideoInfo) -> bool:
-    name = video.pixel_format or ""
-    return video.colour.matrix == "gbr" or name.startswith(
-        ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
-    )
-
-
 # ---------------------------------------------------------------- pixel format and colour
 
 
@@ -217,21 +213,20 @@ def _pixel_format(settings: VideoSettings, video: VideoInfo, *, keep_hdr: bool) 
     if source in offered:
         return source
     deep = video.bit_depth > 8 and "yuv420p10le" in offered
-    chroma = next((c for c in ("444", "422") if c in source or (c == "444" and _is_rgb(video))), "420")
+    chroma = next((c for c in ("444", "422") if c in source or (c == "444" and is_rgb(video))), "420")
     best = f"yuv{chroma}p{'10le' if deep else ''}"
     return best if best in offered else f"yuv420p{'10le' if deep else ''}"
 
 
-def _tone_map(video: VideoInfo) -> tuple[Filter, ...]:
+def _tone_map(colour: Colour) -> tuple[Filter, ...]:
     """From PQ or HLG to BT.709, through linear light; then the HDR metadata goes, which would be a lie."""
-    colour = video.colour
     return (
         Filter(
             "zscale",
             options=(
-                ("transferin", colour.transfer or "smpte2084"),
-                ("primariesin", colour.primaries or "bt2020"),
-                ("matrixin", _zscale_matrix(colour.matrix)),
+                ("transferin", colour.transfer or ""),
+                ("primariesin", colour.primaries or ""),
+                ("matrixin", colour.matrix or ""),
                 ("rangein", colour.range or "tv"),
                 ("transfer", "linear"),
                 ("npl", _REFERENCE_WHITE),
@@ -245,28 +240,14 @@ def _tone_map(video: VideoInfo) -> tuple[Filter, ...]:
     )
 
 
-def _zscale_matrix(matrix: str | None) -> str:
-    return matrix if matrix in ("bt709", "bt470bg", "smpte170m", "bt2020c") else "bt2020nc"
-
-
-def _tags(video: VideoInfo, output_size: tuple[int, int], *, tone_mapped: bool) -> tuple[Filter, ...]:
+def _tags(video: VideoInfo, colour: Colour, output_size: tuple[int, int], *, tone_mapped: bool) -> tuple[Filter, ...]:
     """State the colours where they follow from the filters or would otherwise be guessed anew from the smaller size."""
     if tone_mapped:
         return ()
-    shrunk = output_size[1] < _HIGH_DEFINITION_LINES <= video.height and video.colour.matrix is None
-    if not _is_rgb(video) and not shrunk:
+    shrunk = output_size[1] < _HIGH_DEFINITION_LINES <= video.height and colour.matrix is None
+    if not is_rgb(video) and not shrunk:
         return ()
-    stated = video.colour
-    return (
-        Filter(
-            "setparams",
-            options=(
-                ("color_primaries", stated.primaries or "bt709"),
-                ("color_trc", stated.transfer or "bt709"),
-                ("colorspace", "bt709"),
-            ),
-        ),
-    )
+    return (stating(Colour(colour.primaries or "bt709", colour.transfer or "bt709", "bt709")),)
 
 
 # ---------------------------------------------------------------- fields and rate

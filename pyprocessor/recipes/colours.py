@@ -1,0 +1,119 @@
+"""Which colours a film's pictures have, and the filters that make them such as every other filter can read.
+
+Pure. Names are ffmpeg's for the values of ITU-T H.273. swscale, which resizes, knows the usual matrices alone; zscale
+knows all but a few, as long as every value that it is told fits the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyprocessor.ffmpeg.invocation import Filter
+from pyprocessor.models import Colour, MediaNote, VideoInfo
+
+HDR_TRANSFERS = frozenset(("smpte2084", "arib-std-b67"))
+_CONVERTED = frozenset(("ycgco", "bt2020c", "chroma-derived-nc", "chroma-derived-c", "ictcp"))
+"""Matrices that zscale converts and swscale refuses."""
+_CONVERTED_BY_NOTHING = frozenset(("smpte2085", "ipt-c2", "ycgco-re", "ycgco-ro"))
+_CONSTANT_LUMINANCE = frozenset(("bt2020c", "chroma-derived-c"))
+"""Matrices that are defined for standard range alone."""
+_FILTER_NAMES = {"gamma22": "bt470m", "gamma28": "bt470bg"}
+"""What the filters call transfers that the decoders call otherwise."""
+_RGB_FORMATS = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """`colour` is that of the pictures once `filters` have seen them."""
+
+    colour: Colour
+    filters: tuple[Filter, ...] = ()
+    notes: tuple[MediaNote, ...] = ()
+
+
+def colours(video: VideoInfo) -> Colours:
+    """The colours of `video`: as stated where that can be, else the usual ones, in a matrix that all filters read."""
+    stated = video.colour
+    notes: list[MediaNote] = []
+    primaries, matrix = stated.primaries, stated.matrix
+    hdr = stated.transfer in HDR_TRANSFERS
+    if not is_rgb(video) and _unusable(matrix, hdr=hdr):
+        told = f"The colour matrix that it states ({matrix}) cannot be converted; another one was taken, so its colours"
+        notes.append(MediaNote(f"{told} may be wrong.", f"colours uncertain (no conversion from the matrix {matrix})"))
+        matrix = None
+    if hdr:
+        missing = [name for name, value in (("primaries", primaries), ("matrix", matrix)) if value is None]
+        primaries, matrix = primaries or "bt2020", matrix or "bt2020nc"
+        if missing:
+            told = f"It states high dynamic range ({stated.transfer}) without colour {' and '.join(missing)}"
+            notes.append(MediaNote(f"{told}: those of BT.2020 were taken."))
+    elif matrix == "bt2020c":
+        primaries = primaries or "bt2020"
+    taken = Colour(primaries, stated.transfer, matrix, stated.range)
+    if matrix in _CONVERTED and not is_rgb(video):
+        result = Colour(primaries, stated.transfer, "bt2020nc" if primaries == "bt2020" else "bt709", stated.range)
+        if matrix == "ictcp" and stated.transfer == "arib-std-b67":
+            told = "Its dark, strong colours may have changed: ffmpeg converts ICtCp with HLG only roughly."
+            notes.append(MediaNote(told, "colours uncertain (ICtCp with HLG)"))
+        change = _from_constant_luminance if matrix in _CONSTANT_LUMINANCE else _to_matrix
+        return Colours(result, (*change(taken, result), stating(result)), tuple(notes))
+    return Colours(taken, (stating(taken),) if taken != stated else (), tuple(notes))
+
+
+def is_rgb(video: VideoInfo) -> bool:
+    """Whether its pictures are red, green and blue: their format tells, whatever the matrix says."""
+    if video.pixel_format is None:
+        return video.colour.matrix == "gbr"
+    return video.pixel_format.startswith(_RGB_FORMATS)
+
+
+def stating(colour: Colour) -> Filter:
+    """The filter that writes `colour`, but its range, on pictures and changes nothing else."""
+    return Filter(
+        "setparams",
+        options=(
+            ("color_primaries", colour.primaries or "unknown"),
+            ("color_trc", _FILTER_NAMES.get(colour.transfer or "", colour.transfer) or "unknown"),
+            ("colorspace", colour.matrix or "unknown"),
+        ),
+    )
+
+
+def _unusable(matrix: str | None, *, hdr: bool) -> bool:
+    """Whether no filter reads it, or it contradicts the pictures: ICtCp is defined for HDR alone, `gbr` for RGB."""
+    if matrix in _CONVERTED_BY_NOTHING or matrix == "gbr":
+        return True
+    return matrix in _CONSTANT_LUMINANCE if hdr else matrix == "ictcp"
+
+
+def _to_matrix(source: Colour, result: Colour) -> tuple[Filter, ...]:
+    """The filter that changes the matrix alone."""
+    return (_zscale(source, ("matrixin", source.matrix or ""), ("matrix", result.matrix or "")),)
+
+
+_BT709_CODE = "if(lt({0},0.018054),4.5*{0},1.099297*pow({0},0.45)-0.099297)"
+_AS_SCENE_LIGHT = f"maxval*({_BT709_CODE.format('pow(val/maxval,2.4)')})"
+
+
+def _from_constant_luminance(source: Colour, result: Colour) -> tuple[Filter, ...]:
+    """The filters that change a matrix whose luminance is made of linear light into one of coded values.
+
+    zscale makes linear light of them by the camera's curve and codes it by the screen's (a power of 2.4), which would
+    make the picture lighter (a grey of 50% becomes 57%): so it is coded again, in 16 bits.
+    """
+    curve = tuple((channel, _AS_SCENE_LIGHT) for channel in "rgb")
+    levels = source.range or "tv"
+    return (
+        _zscale(source, ("matrixin", source.matrix or ""), ("matrix", "gbr"), ("rangein", levels), ("range", "pc")),
+        Filter("format", options=(("pix_fmts", "gbrp16le"),)),
+        Filter("lutrgb", options=curve),
+        _zscale(source, ("matrixin", "gbr"), ("matrix", result.matrix or ""), ("rangein", "pc"), ("range", levels)),
+    )
+
+
+def _zscale(source: Colour, *options: tuple[str, str]) -> Filter:
+    """zscale that leaves primaries and transfer. It wants all stated; where they have no part in it, any will do."""
+    primaries = source.primaries or "bt709"
+    transfer = (source.transfer if source.matrix == "ictcp" else None) or "bt709"
+    kept = (("primariesin", primaries), ("primaries", primaries), ("transferin", transfer), ("transfer", transfer))
+    return Filter("zscale", options=(*options, *kept))
