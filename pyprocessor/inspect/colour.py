@@ -13,7 +13,8 @@ from pyprocessor.models import Colour, HdrKind
 if TYPE_CHECKING:
     import av
 
-# ITU-T H.273 numbers as libavutil has them; 2 means "not stated".
+# ITU-T H.273 numbers as libavutil has them.
+_NOT_STATED = 2
 _PRIMARIES = {
     1: "bt709",
     4: "bt470m",
@@ -88,7 +89,12 @@ def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pi
     )
     if levels is None and pixel_format is not None and pixel_format.startswith("yuvj"):
         levels = "pc"
-    return Colour(primaries, transfer, matrix, levels)
+    reserved = tuple(
+        name
+        for place, name in enumerate(("primaries", "transfer", "matrix"))
+        if any(numbers[place] not in tables[place] and numbers[place] != _NOT_STATED for numbers in stated)
+    )
+    return Colour(primaries, transfer, matrix, levels, reserved)
 
 
 def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> HdrKind:

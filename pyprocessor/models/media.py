@@ -89,6 +89,8 @@ class Colour:
     transfer: str | None = None
     matrix: str | None = None
     range: str | None = None
+    reserved: tuple[str, ...] = ()
+    """Which of `primaries`, `transfer` and `matrix` the stream gives a value without a meaning: they are None here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ _GAPS_FILLED = Filter("aresample", options=(("async", "1"),))
 
 Without it a gap becomes one frame that lasts long, and players that count samples run out of step with the picture.
 """
+_ORDINALS = ("first", "second", "third", "fourth")
 _MIXED = "sound mixed to fewer channels ({})"
 
 
@@ -100,8 +101,10 @@ def sound(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
     if taken_for is None:
         return _first_channels(settings, container, audio)
     made = _in_layout(settings, container, audio, taken_for)
-    told = f"Its {audio.channels} channels of sound have no names; they were taken for {layout_name(taken_for)}."
-    return Sound(made.channels, made.filters, made.options, (MediaNote(told), *made.notes))
+    told = f"Its {audio.channels} channels of sound have no names; they were taken for {layout_name(taken_for)}"
+    if "LFE" in taken_for:
+        told += f", where the {_ORDINALS[taken_for.index('LFE')]} holds low frequencies alone"
+    return Sound(made.channels, made.filters, made.options, (MediaNote(f"{told}."), *made.notes))
 
 
 def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names: Channels) -> Sound:

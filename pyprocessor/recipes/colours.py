@@ -6,28 +6,38 @@ knows all but a few, as long as every value that it is told fits the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyprocessor.ffmpeg.invocation import Filter
-from pyprocessor.models import Colour, MediaNote, VideoInfo
+from pyprocessor.models import Colour, MediaNote, StreamInfo, VideoInfo
 
 HDR_TRANSFERS = frozenset(("smpte2084", "arib-std-b67"))
 _CONVERTED = frozenset(("ycgco", "bt2020c", "chroma-derived-nc", "chroma-derived-c", "ictcp"))
 """Matrices that zscale converts and swscale refuses."""
+_DERIVED = frozenset(("chroma-derived-nc", "chroma-derived-c"))
 _CONVERTED_BY_NOTHING = frozenset(("smpte2085", "ipt-c2", "ycgco-re", "ycgco-ro"))
 _CONSTANT_LUMINANCE = frozenset(("bt2020c", "chroma-derived-c"))
 """Matrices that are defined for standard range alone."""
+_NO_TRANSFER_OF_SWSCALE = frozenset(("log100", "log316"))
+"""Transfers that end swscale, though it has nothing to do with them."""
 _FILTER_NAMES = {"gamma22": "bt470m", "gamma28": "bt470bg"}
 """What the filters call transfers that the decoders call otherwise."""
+_MATRIX_FILTERS = {
+    "mpeg2video": "mpeg2_metadata=matrix_coefficients=2",
+    "av1": "av1_metadata=matrix_coefficients=2",
+    "prores": "prores_metadata=colorspace=2",
+}
+"""By codec whose decoder hands on a matrix without a meaning: the bitstream filter that makes it an unknown one."""
 _RGB_FORMATS = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
 
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """`colour` is that of the pictures once `filters` have seen them."""
+    """`colour` is that of the pictures once `filters` have seen them; `restored` is to stand behind the resizing."""
 
     colour: Colour
     filters: tuple[Filter, ...] = ()
+    restored: tuple[Filter, ...] = ()
     notes: tuple[MediaNote, ...] = ()
 
 
@@ -37,27 +47,41 @@ def colours(video: VideoInfo) -> Colours:
     notes: list[MediaNote] = []
     primaries, matrix = stated.primaries, stated.matrix
     hdr = stated.transfer in HDR_TRANSFERS
-    if not is_rgb(video) and _unusable(matrix, hdr=hdr):
-        told = f"The colour matrix that it states ({matrix}) cannot be converted; another one was taken, so its colours"
-        notes.append(MediaNote(f"{told} may be wrong.", f"colours uncertain (no conversion from the matrix {matrix})"))
+    if not is_rgb(video) and _unusable(matrix, primaries, hdr=hdr):
+        told = f"It states the colour matrix {matrix}, which does not fit its pictures or cannot be converted"
+        notes.append(
+            MediaNote(
+                f"{told}: its colours may be wrong.", f"colours uncertain (no conversion from the matrix {matrix})"
+            )
+        )
         matrix = None
     if hdr:
-        missing = [name for name, value in (("primaries", primaries), ("matrix", matrix)) if value is None]
+        missing = [name for name, value in (("primaries", primaries), ("matrix", stated.matrix)) if value is None]
         primaries, matrix = primaries or "bt2020", matrix or "bt2020nc"
         if missing:
             told = f"It states high dynamic range ({stated.transfer}) without colour {' and '.join(missing)}"
             notes.append(MediaNote(f"{told}: those of BT.2020 were taken."))
     elif matrix == "bt2020c":
         primaries = primaries or "bt2020"
-    taken = Colour(primaries, stated.transfer, matrix, stated.range)
+    taken = Colour(primaries, stated.transfer, matrix, stated.range)  # and nothing reserved
+    filters: tuple[Filter, ...] = ()
+    found = taken
     if matrix in _CONVERTED and not is_rgb(video):
-        result = Colour(primaries, stated.transfer, "bt2020nc" if primaries == "bt2020" else "bt709", stated.range)
+        found = replace(taken, matrix="bt2020nc" if primaries == "bt2020" else "bt709")
         if matrix == "ictcp" and stated.transfer == "arib-std-b67":
             told = "Its dark, strong colours may have changed: ffmpeg converts ICtCp with HLG only roughly."
             notes.append(MediaNote(told, "colours uncertain (ICtCp with HLG)"))
-        change = _from_constant_luminance if matrix in _CONSTANT_LUMINANCE else _to_matrix
-        return Colours(result, (*change(taken, result), stating(result)), tuple(notes))
-    return Colours(taken, (stating(taken),) if taken != stated else (), tuple(notes))
+        filters = (_from_constant_luminance if matrix in _CONSTANT_LUMINANCE else _to_matrix)(taken, found)
+    if stated.transfer in _NO_TRANSFER_OF_SWSCALE:
+        hidden = stating(replace(found, transfer=None))
+        return Colours(found, (*filters, hidden), (stating(found),), tuple(notes))
+    return Colours(found, (*filters, stating(found)) if found != stated else (), (), tuple(notes))
+
+
+def without_reserved_matrix(stream: StreamInfo) -> str | None:
+    """The bitstream filter that takes a matrix without a meaning from `stream`: no filter of pictures accepts one."""
+    reserved = stream.video is not None and "matrix" in stream.video.colour.reserved
+    return _MATRIX_FILTERS.get(stream.codec or "") if reserved else None
 
 
 def is_rgb(video: VideoInfo) -> bool:
@@ -79,9 +103,11 @@ def stating(colour: Colour) -> Filter:
     )
 
 
-def _unusable(matrix: str | None, *, hdr: bool) -> bool:
-    """Whether no filter reads it, or it contradicts the pictures: ICtCp is defined for HDR alone, `gbr` for RGB."""
+def _unusable(matrix: str | None, primaries: str | None, *, hdr: bool) -> bool:
+    """Whether no filter reads it, or it contradicts the rest: ICtCp is defined for HDR alone, `gbr` for RGB."""
     if matrix in _CONVERTED_BY_NOTHING or matrix == "gbr":
+        return True
+    if matrix in _DERIVED and primaries == "smpte428":  # X, Y and Z: luminance is one of them
         return True
     return matrix in _CONSTANT_LUMINANCE if hdr else matrix == "ictcp"
 

@@ -93,6 +93,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         *found.filters,
         *_spherical_scaling(width, height, video),
         *_scaling(width, height, video, pixel_format, tone_mapped=source_hdr and not keep_hdr),
+        *found.restored,
         *(_tone_map(found.colour) if source_hdr and not keep_hdr else ()),
         *_tags(video, found.colour, (width, height), tone_mapped=source_hdr and not keep_hdr),
         *((Filter("format", options=(("pix_fmts", pixel_format),)),) if pixel_format is not None else ()),

@@ -18,7 +18,7 @@ from pyprocessor.ffmpeg.invocation import (
     demuxer_options,
     muxer,
 )
-from pyprocessor.inspect.contract import Contract, StreamPlan, kept_films, same_frame_rate
+from pyprocessor.inspect.contract import Action, Contract, StreamPlan, kept_films, same_frame_rate
 from pyprocessor.models import (
     CostFeatures,
     MediaInfo,
@@ -31,6 +31,7 @@ from pyprocessor.models import (
 )
 from pyprocessor.recipes.audio import audio_stream, sound, target_bit_rate
 from pyprocessor.recipes.captions import caption_options, lost_captions
+from pyprocessor.recipes.colours import without_reserved_matrix
 from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
 from pyprocessor.recipes.picture import Picture, picture, size
 from pyprocessor.recipes.subtitles import charset_notes, subtitle_stream
@@ -136,6 +137,9 @@ def recipe(
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
+        readable = without_reserved_matrix(stream)
+        if plan.action is Action.ENCODE and readable is not None:
+            input_options.append((f"bsf:{stream.index}", readable))
         file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
         mapped, told = _mapped(profile, media, plan, stream, file)
         if file is None and stream.charset is not None:
