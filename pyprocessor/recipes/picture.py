@@ -6,7 +6,7 @@ ffmpeg turns a rotated picture upright before these filters see it, so all sizes
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from pyprocessor.ffmpeg.invocation import Filter
@@ -18,6 +18,11 @@ _MINIMUM_SIDE = {"libx265": 16, "libsvtav1": 16, "libvpx-vp9": 2}
 """Pixels. x265 refuses pictures smaller than its smallest coding unit; SVT-AV1 pads below its own to no advantage."""
 _SMALLEST_SIDE = 2
 
+PRIMARIES_AFTERWARDS = {
+    "libx264": "h264_metadata=colour_primaries=22",
+    "libx265": "hevc_metadata=colour_primaries=22",
+}
+"""Encoders that know the numbers of primaries up to 12, and the bitstream filters that state EBU 3213 for them."""
 _FORMATS: dict[str, tuple[str, ...]] = {
     "libx264": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
     "libx265": tuple(f"yuv{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le")),
@@ -55,6 +60,7 @@ class Picture:
     height: int
     pixel_format: str | None
     filters: tuple[Filter, ...]
+    colour: Colour
     notes: tuple[MediaNote, ...] = ()
 
     @property
@@ -87,19 +93,27 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         notes.append(MediaNote(told, f"pictures dropped (AV1 takes {FASTEST_AV1} a second)"))
     found = colours(video)
     notes += found.notes
+    mapped = source_hdr and not keep_hdr
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),
         *found.filters,
         *_spherical_scaling(width, height, video),
-        *_scaling(width, height, video, pixel_format, tone_mapped=source_hdr and not keep_hdr),
+        *_scaling(width, height, video, pixel_format, tone_mapped=mapped),
         *found.restored,
-        *(_tone_map(found.colour) if source_hdr and not keep_hdr else ()),
-        *_tags(video, found.colour, (width, height), tone_mapped=source_hdr and not keep_hdr),
+        *(_tone_map(found.colour) if mapped else ()),
+        *_tags(video, found.colour, (width, height), tone_mapped=mapped),
+        *((stating(replace(found.colour, primaries=None)),) if lacks_primaries(settings, found.colour) else ()),
         *((Filter("format", options=(("pix_fmts", pixel_format),)),) if pixel_format is not None else ()),
         Filter("setsar", options=(("sar", _aspect(video)),)),
     ]
-    return Picture(width, height, pixel_format, tuple(chain), tuple(notes))
+    colour = Colour("bt709", "bt709", "bt709", "tv") if mapped else found.colour
+    return Picture(width, height, pixel_format, tuple(chain), colour, tuple(notes))
+
+
+def lacks_primaries(settings: VideoSettings, colour: Colour) -> bool:
+    """Whether the encoder refuses or forgets these primaries, so that they are to be written into what it made."""
+    return colour.primaries == "ebu3213" and settings.encoder in PRIMARIES_AFTERWARDS
 
 
 def keeps_hdr(settings: VideoSettings, video: VideoInfo) -> bool:

@@ -33,7 +33,7 @@ from pyprocessor.recipes.audio import audio_stream, sound, target_bit_rate
 from pyprocessor.recipes.captions import caption_options, lost_captions
 from pyprocessor.recipes.colours import without_reserved_matrix
 from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
-from pyprocessor.recipes.picture import Picture, picture, size
+from pyprocessor.recipes.picture import PRIMARIES_AFTERWARDS, Picture, lacks_primaries, picture, size
 from pyprocessor.recipes.subtitles import charset_notes, subtitle_stream
 
 _FASTSTART = frozenset(("mp4", "mov", "m4a"))
@@ -259,7 +259,11 @@ def _video_stream(
         *_keyframes(settings, stream),
         *_timing(media, stream, keeps_rate=keeps_rate),
     ]
-    options += _last_picture(profile, settings, stream)
+    after = _last_picture(profile, settings, stream)
+    if lacks_primaries(settings, made.colour):
+        after = (*after, PRIMARIES_AFTERWARDS[settings.encoder])
+    if after:
+        options.append(("bsf", ",".join(after)))
     if settings.encoder.startswith(_HEVC_ENCODERS) and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if settings.encoder in ("libx265", "libsvtav1"):
@@ -277,15 +281,15 @@ def _video_stream(
     )
 
 
-def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> Options:
-    """Have the last picture of a film whose pictures last unequally be shown for as long as in the source."""
+def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> tuple[str, ...]:
+    """The bitstream filter that has the last picture, where pictures last unequally, last as long as in the source."""
     video, seconds = stream.video, stream.duration_seconds
     if video is None or not (video.variable_frame_rate or _last_is_longer(stream)):
         return ()
     if settings.encoder == "libsvtav1":
         exact = stream.frames is not None and seconds is not None
-        return (("bsf", _LAST_PICTURE_OF_SVT.format(seconds=seconds)),) if exact else ()
-    return (("bsf", _LAST_PICTURE),) if profile.container in ("mp4", "mov") else ()
+        return (_LAST_PICTURE_OF_SVT.format(seconds=seconds),) if exact else ()
+    return (_LAST_PICTURE,) if profile.container in ("mp4", "mov") else ()
 
 
 def _last_is_longer(stream: StreamInfo) -> bool:

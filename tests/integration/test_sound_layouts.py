@@ -32,9 +32,8 @@ ENCODERS = [
     ("libvorbis", "ogg"),
 ]
 SOURCES = [
-    *("mono", "stereo", "2.1", "4.0", "3.1", "5.1(side)", "6.0(front)", "hexagonal", "7.1", "cube", "7.1.4"),
-    *("downmix", "SL+SR", "FC+LFE", "BC", "FL+FR+BC+LFE", "FL+FC+BL+SR"),
-    *("2 channels", "6 channels", "16 channels", "ambisonic 1", "ambisonic 2"),
+    *("stereo", "2.1", "4.0", "5.1(side)", "6.0(front)", "hexagonal", "7.1", "cube"),
+    *("downmix", "SL+SR", "BC", "FL+FR+BC+LFE", "6 channels", "16 channels", "ambisonic 1"),
 ]
 
 
