@@ -259,7 +259,10 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[l
         return [], [_drop(stream, "audio") for stream in media.audio]
     dropped = []
     sound = []
+    empty = [_drop(stream, "an audio track that holds no sound") for stream in media.audio if stream.frames == 0]
     for stream in media.audio:
+        if stream.frames == 0:
+            continue
         if stream.codec is None or stream.audio is None or stream.audio.channels < 1 or stream.audio.sample_rate < 1:
             dropped.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
         else:
@@ -282,7 +285,7 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[l
             copy = False  # its own header holds the tags of the file it came from
         action, encoder = (Action.COPY, "copy") if copy else (Action.ENCODE, settings.encoder)
         kept.append(StreamPlan(stream.index, stream.kind, action, encoder))
-    return kept, dropped
+    return kept, dropped + empty
 
 
 def _copies(settings: AudioSettings, stream: StreamInfo, container: _Container) -> bool:

@@ -35,7 +35,7 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     streams = tuple(
         _stream(
             stream,
-            times.tracks.get(stream.index) if times.whole else None,
+            times.tracks.get(stream.index, Track(stream.kind, 0)) if times.whole else None,
             times.began,
             found.pictures.get(stream.index, ()),
             found.sounds.get(stream.index, ()),
@@ -119,6 +119,8 @@ def _stream(
     if stream.video is not None:
         video = replace(stream.video, captions=stream.video.captions or captions)
         return replace(stream, video=_video(video, track, pictures, first, own_aspect=own_aspect))
+    if stream.audio is not None and track is not None and not track.packets:
+        return replace(stream, frames=0)
     if stream.audio is not None and sounds:
         widest = max(sounds, key=lambda sample: sample.channels)
         differs = len({(sample.layout, sample.channels) for sample in sounds}) > 1

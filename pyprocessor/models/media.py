@@ -157,7 +157,7 @@ class AudioInfo:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """One stream as the container lists it. `frames` is exact (from the container's index) or None."""
+    """One stream as the container lists it. `frames` is exact or None; 0 of sound: the track has no packets at all."""
 
     index: int
     kind: StreamKind

@@ -210,6 +210,15 @@ def refused(profile: Profile, source: MediaInfo) -> JobError:
     return caught.value
 
 
+def test_an_empty_sound_track_is_left_out_with_a_note() -> None:
+    """Nothing is lost with it, so a file whose only sound it is does not fail either."""
+    agreed = contract(MP4, media(film(), sound(1), sound(2, frames=0)))
+    assert agreed.audio_streams == 1
+    assert any("holds no sound" in note.text for note in agreed.notes)
+    assert contract(MP4, media(film(), sound(1, frames=0))).audio_streams == 0
+    assert "no audio" in str(refused(SOUND, media(film(), sound(1, frames=0))))
+
+
 def test_losing_the_only_audio_is_a_failure() -> None:
     """A film must not become silent in silence."""
     error = refused(MP4, media(film(), sound(1, None)))
