@@ -138,7 +138,7 @@ def _goes_to_centre(placement: Placement) -> bool:
 def _told(encoder: str, names: Channels, placement: Placement) -> tuple[MediaNote, ...]:
     before, after = layout_name(names), layout_name(placement.channels)
     if placement.lossless:
-        told = f"Its sound is {before}, for which {encoder} has no name here: it is called {after}, no channel is lost."
+        told = f"Its sound is labelled {before}, which {encoder} does not take here: as {after} it has every channel."
         return (MediaNote(told),)
     told = f"Its sound was mixed from {before} to {after}: {encoder} takes no layout with all its channels"
     if placement.dropped:

@@ -94,6 +94,8 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     found = colours(video)
     notes += found.notes
     mapped = source_hdr and not keep_hdr
+    # Tone mapping leaves pictures of floating point, which an encoder that chooses for itself might well take.
+    format_left = pixel_format or (video.pixel_format if mapped else None)
     chain = [
         *_deinterlacing(settings, video),
         *_rate(settings, video, keeps_rate=keeps_rate),
@@ -104,7 +106,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         *(_tone_map(found.colour) if mapped else ()),
         *_tags(video, found.colour, (width, height), tone_mapped=mapped),
         *((stating(replace(found.colour, primaries=None)),) if lacks_primaries(settings, found.colour) else ()),
-        *((Filter("format", options=(("pix_fmts", pixel_format),)),) if pixel_format is not None else ()),
+        *((Filter("format", options=(("pix_fmts", format_left),)),) if format_left is not None else ()),
         Filter("setsar", options=(("sar", _aspect(video)),)),
     ]
     colour = Colour("bt709", "bt709", "bt709", "tv") if mapped else found.colour

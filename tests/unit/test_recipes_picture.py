@@ -111,6 +111,13 @@ def test_hdr_is_tone_mapped_and_its_metadata_removed(video: VideoInfo) -> None:
     assert made.pixel_format == "yuv420p"
 
 
+def test_tone_mapped_pictures_get_the_format_of_the_source_back() -> None:
+    """An encoder that chooses for itself would be offered floating point."""
+    made = picture(VideoSettings("ffv1", pixel_format=None), PQ, keeps_rate=True)
+    assert [dict(step.options)["pix_fmts"] for step in made.filters if step.name == "format"][-1] == "yuv420p10le"
+    assert "format" not in names(picture(VideoSettings("ffv1", pixel_format=None), SDR, keeps_rate=True))
+
+
 def test_hdr_is_kept_in_ten_bits_where_the_encoder_can() -> None:
     """SVT-AV1 and x265 keep it, also for a profile that names an 8-bit format; x264 maps it and says so."""
     assert "tonemap" not in names(picture(AV1, HLG, keeps_rate=True))
