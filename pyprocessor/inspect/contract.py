@@ -259,7 +259,7 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[l
         return [], [_drop(stream, "audio") for stream in media.audio]
     dropped = []
     sound = []
-    empty = [_drop(stream, "an audio track that holds no sound") for stream in media.audio if stream.frames == 0]
+    empty = [_lose(stream, "an audio track", "it holds no sound") for stream in media.audio if stream.frames == 0]
     for stream in media.audio:
         if stream.frames == 0:
             continue

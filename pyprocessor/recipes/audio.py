@@ -203,7 +203,7 @@ def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -
         f"Its {audio.channels} channels of sound have no names: the first {len(target)} were kept, which is as many as "
         f"{settings.encoder} takes here."
     )
-    loss = f"sound channels left out ({settings.encoder} takes no more)"
+    loss = f"sound channels dropped ({settings.encoder} takes no more)"
     asked = settings.channels is not None and len(target) == settings.channels
     return Sound(
         len(target),

@@ -214,7 +214,7 @@ def test_an_empty_sound_track_is_left_out_with_a_note() -> None:
     """Nothing is lost with it, so a file whose only sound it is does not fail either."""
     agreed = contract(MP4, media(film(), sound(1), sound(2, frames=0)))
     assert agreed.audio_streams == 1
-    assert any("holds no sound" in note.text for note in agreed.notes)
+    assert any("(it holds no sound)" in note.text for note in agreed.notes)
     assert contract(MP4, media(film(), sound(1, frames=0))).audio_streams == 0
     assert "no audio" in str(refused(SOUND, media(film(), sound(1, frames=0))))
 
