@@ -32,7 +32,6 @@ from pyprocessor.publish.partials import partial_name
 from pyprocessor.publish.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
 
-
 LISTING_SECONDS = 10.0
 """How long what is to run alone waits for other files to be found; a listing may go on for as long as the run does."""
 

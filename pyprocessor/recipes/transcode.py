@@ -144,9 +144,9 @@ def recipe(
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
-        unreserved = without_reserved_matrix(stream)
-        if plan.action is Action.ENCODE and unreserved is not None:
-            input_options.append((f"bsf:{stream.index}", unreserved))
+        readable = without_reserved_matrix(stream)
+        if plan.action is Action.ENCODE and readable is not None:
+            input_options.append((f"bsf:{stream.index}", readable))
         file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
         mapped, told = _mapped(profile, media, plan, stream, file)
         if file is None and stream.charset is not None:
@@ -195,8 +195,7 @@ def _mapped(
         return audio_stream(profile.audio, profile.container, stream, plan)
     if plan.kind is StreamKind.SUBTITLE:
         return subtitle_stream(plan, stream, file), charset_notes(stream)
-    mapped = MappedStream(source, "t", "copy")
-    return mapped, ()
+    return MappedStream(source, "t", "copy"), ()
 
 
 def _with_tags(mapped: MappedStream, profile: Profile, media: MediaInfo, stream: StreamInfo) -> MappedStream:
