@@ -118,7 +118,7 @@ def test_pictures_are_taken_where_they_move(tmp_path: Path) -> None:
     assert taken(scan(tmp_path)) == [b"a.GIF", b"a.gif", b"b.webp", b"c.apng"]
     assert taken(scan(tmp_path, extensions=("gif", "mp4"))) == [b"a.GIF", b"a.gif"]
     sound = Profile("test", "0", video=None)
-    assert taken(ScanPlan(os.fsencode(tmp_path), b"/nonexistent", sound, time.time_ns())) == []
+    assert taken(ScanPlan(inputs_of([os.fsencode(tmp_path)]), b"/nonexistent", sound, time.time_ns())) == []
 
 
 def test_a_still_that_is_named_is_tried(tmp_path: Path) -> None:
