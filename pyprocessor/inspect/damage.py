@@ -1,6 +1,6 @@
 """What a user is to know of the damage that ffmpeg met in a source: how many pictures, how much sound. Pure.
 
-Pictures that a decoder drops are found by comparing the output with the source, and are not counted here again.
+Where pictures are dropped and none is broken, comparing the output with the source says all there is to say.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
         at_an_end = torn or (media.container in _BEGIN_ANYWHERE and not found.packets)
         if signs or not at_an_end or decoded > _INCOMPLETE_PIECES:
             begins_late = bool(track is not None and track.leading)
-            came_out = found.broken + (found.undecodable if with_dropped or begins_late else 0)
-            number += max(came_out, min(found.packets, _PACKETS_FOR_EACH_SIGN * (decoded + signs)))
+            alone = decoded if found.broken or with_dropped or begins_late else 0
+            number += max(alone, min(found.packets, _PACKETS_FOR_EACH_SIGN * (decoded + signs)))
         number += _left_out(track, damage.gaps)
     number = max(number, min(1, damage.concealed))
     if not number:

@@ -51,7 +51,7 @@ def unreadable(path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     path.symlink_to(path.with_name("nothing-there"))
 
 
-@pytest.mark.parametrize("make", [empty, truncated, without_index, text, audio_only, unreadable])
+@pytest.mark.parametrize("make", [empty, without_index, text, audio_only, unreadable])
 def test_one_bad_file_is_named_and_the_others_are_done(make, inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Exit code 1, the bad file's name and a reason; the good one has its output."""
     make(inputs / "bad.mp4", make_clip)
@@ -59,6 +59,18 @@ def test_one_bad_file_is_named_and_the_others_are_done(make, inputs: Path, tmp_p
     assert_plain(result, 1, "bad.mp4")
     assert (tmp_path / "out" / "good.mp4").stat().st_size > 0
     assert not (tmp_path / "out" / "bad.mp4").exists()
+
+
+def test_a_truncated_file_is_made_or_refused(inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+    """What is there of it is made; a profile that refuses damage names it and fails it."""
+    truncated(inputs / "bad.mp4", make_clip)
+    result = call(*job(inputs, tmp_path / "out", "--damaged", "refuse"))
+    assert_plain(result, 1, "bad.mp4")
+    assert "cut off" in result.stderr + result.stdout
+    assert not (tmp_path / "out" / "bad.mp4").exists()
+    result = call(*job(inputs, tmp_path / "out", "--retry-failed"))
+    assert result.returncode == 0
+    assert (tmp_path / "out" / "bad.mp4").stat().st_size > 0
 
 
 def test_a_video_without_frames_is_named(inputs: Path, tmp_path: Path, ffmpeg_path: str) -> None:

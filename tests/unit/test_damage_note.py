@@ -65,6 +65,7 @@ def test_pictures_that_do_not_come_out_are_noted_by_the_comparison() -> None:
     """And here only where the comparison cannot: of changed rates, and before the first picture."""
     damage = Damage((StreamDamage(0, undecodable=20),))
     assert told(damage) == ""
+    assert "22 of 200 pictures" in told(Damage((StreamDamage(0, broken=2, undecodable=20),)))
     assert "20 of 200 pictures" in told(damage, same_frames=False)
     assert "20 of 200 pictures" in told(damage, timeline=times(leading=30))
 
