@@ -40,9 +40,8 @@ _PIXEL_CLASSES = (
     ("4320p", 7680 * 4320),
 )
 NO_PICTURE = "none"
-UNKNOWN_SPREAD = 1.7
-"""By what factor the time of a job of a class never seen may lie above or below its prediction: nine of ten real clips
-lay within, on the machine that the priors were measured on."""
+UNKNOWN_SPREAD = 2.0
+"""By what factor the time of a job of a class never seen may lie above or below its prediction."""
 
 
 @dataclass(frozen=True, slots=True)
