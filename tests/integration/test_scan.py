@@ -117,8 +117,7 @@ def test_pictures_are_taken_where_they_move(tmp_path: Path) -> None:
     assert [entry for entry in walk(scan(tmp_path), quiet) if isinstance(entry, PassedOver)] == []
     assert taken(scan(tmp_path)) == [b"a.GIF", b"a.gif", b"b.webp", b"c.apng"]
     assert taken(scan(tmp_path, extensions=("gif", "mp4"))) == [b"a.GIF", b"a.gif"]
-    sound = Profile("test", "0", video=None)
-    assert taken(ScanPlan(inputs_of([os.fsencode(tmp_path)]), b"/nonexistent", sound, time.time_ns())) == []
+    assert taken(replace(scan(tmp_path), profile=Profile("test", "0", video=None))) == []
 
 
 def test_a_still_that_is_named_is_tried(tmp_path: Path) -> None:
