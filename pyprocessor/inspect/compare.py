@@ -63,22 +63,24 @@ def compared(
     ends, `damaged` that ffmpeg met damage in the source. Returns what is missing, as notes. Raises VerifyError where
     the output, and not the source, is to blame.
     """
-    for pair in pairs:
-        what = _DECODED.get(pair.source.kind)
-        if what is not None and pair.source.packets and not pair.output.packets:
-            raise VerifyError(FailureKind.BAD_INPUT, f"None of the {what} in {name} could be decoded: it is damaged.")
-    shift = _shift(pairs, began)
-    if shift is None:
-        return []
     notes: list[MediaNote] = []
     films = [pair for pair in pairs if pair.source.kind is StreamKind.VIDEO]
+    for pair in pairs:
+        what = _DECODED.get(pair.source.kind)
+        if what is None or pair.output.packets or not pair.source.packets:
+            continue
+        if not (damaged and films and pair.source.kind is StreamKind.AUDIO):
+            raise VerifyError(FailureKind.BAD_INPUT, f"None of the {what} in {name} could be decoded: it is damaged.")
+        notes.append(MediaNote("None of the sound of a track could be decoded.", DAMAGED))
+    shift = _shift(pairs, began)
+    if shift is None:
+        return notes
     for number, pair in enumerate(films):
         rates_differ = number == 0 and not same_frames
         if rates_differ:
             notes += _retimed(pair, name)
         else:
-            blames_output = number > 0 and not damaged
-            notes += _pictures(pair, shift, whole=whole, blames_output=blames_output, name=name)
+            notes += _pictures(pair, shift, first=number == 0, whole=whole, damaged=damaged, name=name)
     for pair in pairs:
         if pair.source.kind is StreamKind.AUDIO:
             notes += _sound(pair, shift, beside_film=bool(films), whole=whole, damaged=damaged, name=name)
@@ -135,12 +137,13 @@ def _unmatched(source: Sequence[float], output: Sequence[float], shift: float, n
 # ---------------------------------------------------------------- pictures
 
 
-def _pictures(pair: Pair, shift: float, *, whole: bool, blames_output: bool, name: str) -> list[MediaNote]:
-    """Notes on the pictures of a film. `blames_output` says that nothing explains it where many are missing."""
+def _pictures(pair: Pair, shift: float, *, first: bool, whole: bool, damaged: bool, name: str) -> list[MediaNote]:
+    """Notes on the pictures of a film; of the `first`, ffmpeg's own count was held against the output before."""
     source, output = pair.source, pair.output
     _not_stretched("video", output, source, name)
     if source.untimed:  # as in raw streams: they can only be counted
-        lost = source.packets - len(source.leading) - len(output.starts)
+        made = len(output.starts) * (2 if pair.interlaced else 1)  # its packets may hold one field each
+        lost = source.packets - len(source.leading) - made
         text = f"{lost:,} of the {source.packets:,} pictures did not come out, as they have no times or do not decode."
         return [MediaNote(text, DAMAGED)] if whole and lost > 0 else []
     expected: Sequence[float] = source.starts
@@ -150,19 +153,25 @@ def _pictures(pair: Pair, shift: float, *, whole: bool, blames_output: bool, nam
     if pair.interlaced and len(output.starts) < _FIELDS_SHARE * len(expected):
         expected = _whole_pictures(expected, output.starts, shift)
     missing = _unmatched(expected, output.starts, shift, near)
+    if missing and not damaged and missing[-1] + shift < output.starts[0] and len(expected) - len(missing) > 0:
+        # Where every picture renews a part of itself, nothing marks the first that is whole.
+        return [_began_late(len(missing))]
     if missing:
-        if blames_output and len(output.starts) < (1 - _LOST_PICTURES_SHARE) * len(expected):
+        if not first and not damaged and len(output.starts) < (1 - _LOST_PICTURES_SHARE) * len(expected):
             held = f"{len(output.starts):,} of the {len(expected):,} pictures of a video track"
             raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output holds only {held}, though nothing is damaged.")
         return _lost(expected, missing, len(output.starts))
     began_late = _unmatched(source.leading, output.starts, shift, near)
     if began_late:
-        text = f"Its first {len(began_late):,} pictures depend on some before the start of the file and were left out."
-        return [MediaNote(text)]
+        return [_began_late(len(began_late))]
     if whole and source.end is not None and output.end is not None and output.end < source.end + shift - near:
         text = "Its last picture is shown for a shorter time than in the source; all pictures are there."
         return [MediaNote(text)]
     return []
+
+
+def _began_late(pictures: int) -> MediaNote:
+    return MediaNote(f"Its first {pictures:,} pictures depend on some before the start of the file and were left out.")
 
 
 def _lost(expected: Sequence[float], missing: Sequence[float], made: int) -> list[MediaNote]:

@@ -159,6 +159,7 @@ def read_packets(
     ticks: dict[int, Ticks] = {}
     never = {s.index: test for s in container.streams if (c := context_of(s)) and (test := _NEVER_SHOWN.get(c.name))}
     order = array("I") if container.format.name in JUMPING else None
+    by_decoding_alone = container.format.name == "avi"  # which has no other times; libavformat guesses them, ffmpeg not
     deadline = clock() + limit_seconds
     complete, damage, bytes_read, listed_bytes, searching = True, None, 0, 0, True
     packets = _Demuxed(container)
@@ -169,7 +170,8 @@ def read_packets(
             if packet.size and not packet.is_discard and not (index in never and never[index](packet)):
                 if index not in ticks:
                     ticks[index] = _new_ticks(packet)
-                ticks[index].add(packet.pts, packet.dts, packet.duration, is_key=packet.is_keyframe)
+                shown = packet.dts if by_decoding_alone else packet.pts
+                ticks[index].add(shown, packet.dts, packet.duration, is_key=packet.is_keyframe)
                 if order is not None:
                     order.append(index)
             elif packet.size and packet.is_keyframe:

@@ -70,8 +70,10 @@ def test_pictures_at_other_times_are_noted() -> None:
 
 def test_a_lost_start_does_not_move_the_rest() -> None:
     """The end tells where the pictures belong, and the sound is in step."""
-    late = film(steady(240, 0.4))
-    assert losses(notes(replace(WHOLE, output=late), Pair(sound((1.4, 11.4)), sound((0.0, 10.0))))) == [DAMAGED]
+    late, beside = replace(WHOLE, output=film(steady(240, 0.4))), Pair(sound((1.4, 11.4)), sound((0.0, 10.0)))
+    assert losses(notes(late, beside, damaged=True)) == [DAMAGED]
+    (note,) = notes(late, beside)
+    assert (note.loss, note.text[:21]) == ("", "Its first 10 pictures")
 
 
 def test_pictures_before_the_first_keyframe_are_no_damage() -> None:
