@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyprocessor.engine.engine import Engine
+from pyprocessor.engine.inputs import inputs_of
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.loop import RunResult
 from pyprocessor.ffmpeg.tool import find
@@ -70,9 +71,9 @@ def whole(folder: Path) -> Input:
 
 
 def request(inputs: Path, output: Path, *, profile: Profile | None = None, **changes: object) -> RunRequest:
-    """A request over these folders, with the profile `fast` unless another is given."""
+    """A request over this file or folder, with the profile `fast` unless another is given."""
     asked = RunRequest(
-        inputs=(whole(inputs),),
+        inputs=inputs_of([os.fsencode(inputs)]) if inputs.is_file() else (whole(inputs),),
         output=os.fsencode(output),
         profile=profile or load("fast", environment={}).profile,
         tool_path=find(os.environ).path,

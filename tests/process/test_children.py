@@ -60,6 +60,9 @@ class Unwilling:
         self._started_unnoticed = started_unnoticed
         self._context: Any = context("forkserver")
 
+    def get_start_method(self) -> str:
+        return "forkserver"
+
     def Pipe(self, duplex: bool) -> Any:  # noqa: N802 - the context's own name
         return self._context.Pipe(duplex)
 
