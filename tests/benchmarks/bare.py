@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +61,6 @@ def xargs(calls: Sequence[Call], listing: Path, at_once: int) -> Call:
 
     xargs starts nothing more once a call was killed by a signal, and then exits 125.
     """
-    (width,) = {len(call) for call in calls}
-    (ffmpeg,) = {call[0] for call in calls}
-    listing.write_bytes(b"".join(os.fsencode(part) + b"\0" for call in calls for part in call[1:]))
-    return ["xargs", "-0", "-a", str(listing), "-P", str(at_once), "-n", str(width - 1), ffmpeg]
+    lines = (shlex.join(os.fsdecode(part) for part in ("exec", *call)) for call in calls)
+    listing.write_bytes(b"".join(os.fsencode(line) + b"\0" for line in lines))
+    return ["xargs", "-0", "-a", str(listing), "-P", str(at_once), "-n", "1", "sh", "-c"]
