@@ -50,9 +50,7 @@ class Tool:
     video_encoders: frozenset[str]
     audio_encoders: frozenset[str]
     subtitle_encoders: frozenset[str]
-    decoders: frozenset[str]
     muxers: frozenset[str]
-    demuxers: frozenset[str]
     filters: frozenset[str]
 
     @property
@@ -211,7 +209,7 @@ def _ask(path: str, source: str, version: str, libavcodec: tuple[int, int]) -> T
     processes = {}
     try:
         # All at once, which takes half the time of one after the other.
-        for topic in ("encoders", "decoders", "muxers", "demuxers", "filters"):
+        for topic in ("encoders", "muxers", "filters"):
             processes[topic] = _start(path, source, f"-{topic}")
         # The legend above the line of dashes looks much like the list below it.
         lists = {topic: _LEGEND_END.split(_answer(process, path, source))[-1] for topic, process in processes.items()}
@@ -226,9 +224,7 @@ def _ask(path: str, source: str, version: str, libavcodec: tuple[int, int]) -> T
         video_encoders=frozenset(name for kind, name in encoders if kind == "V"),
         audio_encoders=frozenset(name for kind, name in encoders if kind == "A"),
         subtitle_encoders=frozenset(name for kind, name in encoders if kind == "S"),
-        decoders=frozenset(name for _, name in _CODEC_LINE.findall(lists["decoders"])),
         muxers=_split(_FORMAT_LINE.findall(lists["muxers"])),
-        demuxers=_split(_FORMAT_LINE.findall(lists["demuxers"])),
         filters=frozenset(_FILTER_LINE.findall(lists["filters"])),
     )
 
