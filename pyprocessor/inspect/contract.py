@@ -208,7 +208,7 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
         raise JobError(FailureKind.UNSUPPORTED, "Its video is in a codec for which there is no decoder.")
     if film.video.width < 1 or film.video.height < 1:
         raise JobError(FailureKind.BAD_INPUT, "Its video does not say how large its pictures are: it is damaged.")
-    if film.goes_on_in is not None or media.goes_on_elsewhere:
+    if film.goes_on_elsewhere:
         raise JobError(
             FailureKind.UNSUPPORTED,
             f"Its video ends after {film.duration_seconds or 0.0:,.1f} s and goes on in another stream: the recording "

@@ -6,11 +6,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
-from pyprocessor.inspect.cut_off import END_MISSING
 from pyprocessor.inspect.subtitles import described
 from pyprocessor.inspect.survey import PictureSample, SoundSample, Survey
 from pyprocessor.inspect.timeline import Rate, Timeline, Track, compact, rate_of
-from pyprocessor.models import MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
 
 _OVERSTATED_SECONDS = 1.0
 _OVERSTATED_SHARE = 0.02
@@ -48,49 +47,47 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     streams = tuple(replace(s, tells_place=True) if s.index in found.located else s for s in streams)
     if not times.whole:
         return replace(media, streams=streams)
-    streams = tuple(replace(s, goes_on_in=_goes_on(s, media.streams, times)) for s in streams)
+    cut_short = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes
+    streams = tuple(replace(s, goes_on_elsewhere=cut_short or _goes_on(s, times)) for s in streams)
     notes = (*media.notes, *_declared_too_much(media, times))
-    elsewhere = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes
     if times.unlisted:
         text = "Streams that begin only in the midst of the file were left out."
         notes += (MediaNote(text, "left out: streams that begin midway"),)
     if times.moved:
         notes += (MediaNote("The clock of its recording jumps; what comes after a jump follows what came before it."),)
-    ends = [t.end for t in times.tracks.values() if t.end is not None]
-    seconds = max(ends) - times.began if ends else media.duration_seconds
     return replace(
         media,
         streams=streams,
-        duration_seconds=seconds,
-        duration_estimated=not ends and media.duration_estimated,
+        duration_seconds=media.duration_seconds if times.seconds is None else times.seconds,
+        duration_estimated=times.seconds is None and media.duration_estimated,
         notes=tuple(dict.fromkeys(notes)),
         timeline=compact(times),
-        goes_on_elsewhere=elsewhere,
         jump_seconds=times.threshold if times.threshold != USUAL_THRESHOLD else None,
     )
 
 
-def _goes_on(stream: StreamInfo, streams: tuple[StreamInfo, ...], times: Timeline) -> int | None:
-    """The stream that a film or sound goes on in, where a recording changed to another programme midway."""
+def _goes_on(stream: StreamInfo, times: Timeline) -> bool:
+    """Whether a film or sound goes on in another stream, as where a recording changed to another programme."""
     track = times.tracks.get(stream.index)
-    ends = max((t.end for t in times.tracks.values() if t.end is not None), default=0.0)
-    if track is None or track.end is None or track.kind not in _PLAYED or ends - track.end < _MIDWAY_SECONDS:
-        return None
-    for other in streams:
-        later = times.tracks.get(other.index)
-        if other.index == stream.index or later is None or later.kind is not track.kind or later.start is None:
-            continue
-        if abs(later.start - track.end) < _MIDWAY_SECONDS:
-            return other.index
-    return None
+    if (
+        track is None
+        or track.end is None
+        or track.kind not in _PLAYED
+        or (times.end or 0.0) - track.end < _MIDWAY_SECONDS
+    ):
+        return False
+    return any(
+        later is not track and later.kind is track.kind and abs((later.start or 0.0) - track.end) < _MIDWAY_SECONDS
+        for later in times.tracks.values()
+        if later.start is not None
+    )
 
 
 def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ...]:
-    ends = [t.end for t in times.tracks.values() if t.end is not None]
     declared = media.duration_seconds
-    if declared is None or media.duration_estimated or not ends:
+    held = times.seconds
+    if declared is None or held is None or media.duration_estimated:
         return ()
-    held = max(ends) - times.began
     if declared - held <= max(_OVERSTATED_SECONDS, _OVERSTATED_SHARE * declared):
         return ()
     text = f"It declares {declared:,.1f} s and holds {held:,.1f} s: it was cut off, or its header is wrong."

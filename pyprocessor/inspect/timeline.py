@@ -6,7 +6,6 @@ Rates, durations and tags that a file declares are hints; packets are the truth 
 from __future__ import annotations
 
 import base64
-import bisect
 import itertools
 import json
 import math
@@ -130,6 +129,16 @@ class Timeline:
         firsts = [t.start for t in self.tracks.values() if t.start is not None]
         firsts += [t.leading[0] for t in self.tracks.values() if t.leading]
         return min(firsts, default=0.0)
+
+    @property
+    def end(self) -> float | None:
+        """When the last packet ends; None where no packet has a time."""
+        return max((t.end for t in self.tracks.values() if t.end is not None), default=None)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first packet to the end of the last."""
+        return None if self.end is None else self.end - self.began
 
 
 # ---------------------------------------------------------------- from packets
@@ -383,13 +392,3 @@ def expand(text: str) -> Timeline:
         pairs = tuple((a, b) for a, b in spans)
         tracks[index] = Track(StreamKind(kind), packets, _times(steps), pairs, end, _times(leading), untimed)
     return Timeline(tracks)
-
-
-def nearest(times: Sequence[float], wanted: float) -> int | None:
-    """The place of the time nearest to `wanted` among ascending `times`; None where there are none."""
-    if not times:
-        return None
-    place = bisect.bisect_left(times, wanted)
-    if place == len(times) or (place > 0 and wanted - times[place - 1] <= times[place] - wanted):
-        return place - 1
-    return place

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect.claims import check_duration, check_picture
 from pyprocessor.inspect.timeline import Timeline, Track
-from pyprocessor.models import InputLimits, MediaInfo, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import END_MISSING, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
 
 CONTAINER = "webp_anim"
 """ffmpeg's name of the demuxer."""
@@ -123,6 +123,8 @@ def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits
         alpha=webp.alpha,
     )
     film = StreamInfo(0, StreamKind.VIDEO, "webp", duration_seconds=webp.seconds, frames=webp.pictures, video=video)
+    missing = max(0, webp.end - size_bytes)
+    cut_off = MediaNote(f"It is cut off: at least {missing:,} bytes are missing at its end.", END_MISSING)
     return MediaInfo(
         container=CONTAINER,
         duration_seconds=webp.seconds,
@@ -130,5 +132,6 @@ def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits
         size_bytes=size_bytes,
         bit_rate=int(size_bytes * 8 / webp.seconds),
         streams=(film,),
-        missing_bytes=max(0, webp.end - size_bytes),
+        notes=(cut_off,) if missing else (),
+        missing_bytes=missing,
     )

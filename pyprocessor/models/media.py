@@ -196,8 +196,8 @@ class StreamInfo:
     language: str | None = None
     title: str | None = None
     dispositions: tuple[str, ...] = ()
-    goes_on_in: int | None = None
-    """The stream of the same kind that begins where this one ends, in the midst of the file."""
+    goes_on_elsewhere: bool = False
+    """Whether it ends in the midst of the file, and another stream of the same kind begins there."""
     charset: str | None = None
     """Of the text of subtitles that are not UTF-8, as iconv calls it."""
     charset_sure: bool = True
@@ -208,8 +208,9 @@ class StreamInfo:
     audio: AudioInfo | None = None
 
 
-DAMAGED = "damaged: "
-"""What every loss begins with that comes of damage to the source."""
+END_MISSING = "damaged: its end is missing"
+BROKEN = "damaged: pictures or sound are missing or broken"
+"""The kinds of loss that come from damage to the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +226,8 @@ class MediaNote:
 
     @property
     def damage(self) -> bool:
-        """Whether it tells of damage to the source, which a profile may refuse."""
-        return self.loss.startswith(DAMAGED)
+        """Whether it reports damage to the source, which a profile may refuse."""
+        return self.loss in (END_MISSING, BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +248,6 @@ class MediaInfo:
     """When its packets are, in the form of `inspect.timeline.compact`; None: too long for that, or not read whole."""
     jump_seconds: float | None = None
     """From which step on ffmpeg is to take a step of the container's clock for a jump, where its own limit is wrong."""
-    goes_on_elsewhere: bool = False
-    """Whether its streams end in the midst of the file, and others begin there."""
     forward: bool = False
     """Whether demuxers open it only where they cannot look ahead: it ends inside the header of a fragment."""
     deep: bool = False
