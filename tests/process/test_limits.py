@@ -22,7 +22,7 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.models import BatchSettings, JobState, OutcomeKind, Profile, ThrottlingSettings
 from pyprocessor.profiles import load
-from pyprocessor.recipes.transcode import features
+from pyprocessor.recipes.features import features
 from tests.process.runs import Recorder, published, request, rows, run, states
 
 MIB = 1 << 20
