@@ -13,7 +13,8 @@ import pytest
 
 from pyprocessor.costs import calibration
 from pyprocessor.costs.job_prior import prior_cost
-from pyprocessor.engine.dispatch import Allowance, Dispatch
+from pyprocessor.engine.dispatch import Dispatch
+from pyprocessor.engine.governor import Allowance
 from pyprocessor.engine.survey import plan
 from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ExitCode, FailureKind
