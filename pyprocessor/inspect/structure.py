@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-_TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
-"""(place of the first sync byte, packet size) of plain, time-stamped (AVCHD) and error-corrected transport streams."""
+from pyprocessor.inspect.content import TS_LAYOUTS
+
 _TS_SYNC = 0x47
 _PACK_START = b"\x00\x00\x01\xba"
 _PROGRAM_END = b"\x00\x00\x01\xb9"
@@ -280,7 +280,7 @@ def _footer_of_mxf(head: bytes) -> int:
 
 
 def _ts_is_whole(head: bytes, size_bytes: int) -> bool:
-    for first, packet in _TS_LAYOUTS:
+    for first, packet in TS_LAYOUTS:
         places = range(first, min(len(head), 8 * packet), packet)
         if all(head[place] == _TS_SYNC for place in places):
             return size_bytes % packet == 0

@@ -65,9 +65,8 @@ class PictureSample:
 
 @dataclass(frozen=True, slots=True)
 class SoundSample:
-    """Decoded sound at `at` seconds."""
+    """What decoded sound is from one header of its packets on."""
 
-    at: float
     layout: str
     channels: int
     sample_rate: int
@@ -356,7 +355,7 @@ class _SoundLook:
         if not layouts:
             return
         self._header = header
-        self.samples.append(SoundSample(_time_of(packet), *layouts[-1], frames[-1].sample_rate))
+        self.samples.append(SoundSample(*layouts[-1], frames[-1].sample_rate))
 
 
 def _time_of(packet: av.Packet[Stream]) -> float:

@@ -48,7 +48,6 @@ class Shape:
     """
 
     processes: int
-    slots_per_process: int
     concurrency: int
     max_processes: int
     threads: int
@@ -113,7 +112,7 @@ def shape(
     cores = max(1, int(reading.cores * min(cpu_limit_percent or 100.0, 100.0) / 100 + 0.5))
     share = min(max(share, 0.0), 1.0)
     if not settings.enabled:
-        return Shape(1, 1, 1, 1, min(cores, MAX_THREADS), budget, limit, cores, share)
+        return Shape(1, 1, 1, min(cores, MAX_THREADS), budget, limit, cores, share)
     need = max(typical.memory_bytes, MIN_MEMORY_BYTES)
     by_memory = max(1, budget // need)
     most_at_once = by_memory if more_to_come else min(by_memory, max(1, jobs_known))
@@ -138,7 +137,6 @@ def shape(
         max_processes = processes if settings.batch_size is not None else min(concurrency, 2 * processes)
     return Shape(
         processes,
-        -(-concurrency // processes),
         concurrency,
         max_processes,
         threads,
