@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
 
+from pyprocessor.costs import tables
 from pyprocessor.models import CostFeatures
 
-_TABLE = "source-codecs.tsv"
 _TYPICAL_BITS_PER_PIXEL = 0.05
 """Of H.264, half of the real clips above and half below: detail 1."""
 _LEAST_DETAIL, _MOST_DETAIL = 0.005, 20.0
@@ -71,7 +70,4 @@ def _codec(name: str, *, keyframes_only: bool) -> SourceCodec:
 
 @functools.cache
 def _table() -> dict[str, SourceCodec]:
-    text = resources.files("pyprocessor.costs").joinpath(_TABLE).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    rows = (line.split("\t") for line in lines[1:])
-    return {name: SourceCodec(*map(float, numbers)) for name, *numbers in rows}
+    return {name: SourceCodec(*map(float, numbers)) for name, *numbers in tables.rows("source-codecs.tsv")}
