@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
-from pyprocessor.ffmpeg.colloquial import meant_by
+from pyprocessor.ffmpeg.encoder_aliases import encoders_for
 from pyprocessor.ffmpeg.invocation import environment, muxer
 from pyprocessor.models import Profile
 
@@ -310,8 +310,8 @@ def _require_encoder(
         return
     lacks = "will not use, since it is experimental" if experimental else "does not have"
     other = " (it is an encoder, but of another kind of stream)" if name in tool.encoders else ""
-    meant = next((encoder for encoder in meant_by(name)[experimental:] if encoder in known), None)
-    elsewhere = next((encoder for encoder in meant_by(name) if encoder in tool.encoders), None)
+    meant = next((encoder for encoder in encoders_for(name)[experimental:] if encoder in known), None)
+    elsewhere = next((encoder for encoder in encoders_for(name) if encoder in tool.encoders), None)
     if meant is not None:
         hint = f" Did you mean {meant}?"
     elif elsewhere is not None and not other:

@@ -228,7 +228,7 @@ def _further_video(profile: Profile, stream: StreamInfo, container: _Container) 
         return _further_film(profile, stream)
     if not profile.keep_attachments:
         return _drop(stream, "a cover picture")
-    if profile.strip_location and stream.tells_place:
+    if profile.strip_location and stream.has_location:
         return _drop(stream, "a cover picture that says where it was taken")
     if stream.codec not in container.covers:
         return _lose(stream, "a cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
@@ -307,7 +307,7 @@ def _other(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
         return _lose(stream, "an attachment", f"{profile.container} holds none")
     if not profile.keep_subtitles or profile.video is None:
         return _drop(stream, "subtitles")
-    if profile.strip_location and stream.tells_place:
+    if profile.strip_location and stream.has_location:
         return _drop(stream, "subtitles that say where it was recorded")
     if stream.codec in container.kept_subtitles:
         return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")

@@ -44,7 +44,7 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
         )
         for stream in media.streams
     )
-    streams = tuple(replace(s, tells_place=True) if s.index in found.located else s for s in streams)
+    streams = tuple(replace(s, has_location=True) if s.index in found.located else s for s in streams)
     if not times.whole:
         return replace(media, streams=streams)
     cut_short = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes

@@ -36,7 +36,7 @@ _UTF_16 = (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)
 _PLACE = re.compile(rb"(?:latitude|longitude|GPS)[\s:=(]{1,4}[+-]?\d", re.IGNORECASE)
 
 
-class TextLook:
+class SubtitleText:
     """Gathers the lines of a file's subtitles from its packets, within bounds."""
 
     def __init__(self, container: InputContainer) -> None:
@@ -100,7 +100,7 @@ def described(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
             proper += not line.decode("utf-8").isascii()
         except UnicodeDecodeError:
             foreign.append(line)
-    stream = replace(stream, tells_place=place)
+    stream = replace(stream, has_location=place)
     if not foreign:
         return stream
     if proper > len(foreign):

@@ -57,7 +57,7 @@ def is_place(key: str, value: str) -> bool:
     return len(value) <= LONGEST_TAG and _PLACE_VALUE.fullmatch(value) is not None
 
 
-def picture_tells_place(picture: bytes) -> bool:
+def picture_has_location(picture: bytes) -> bool:
     """Whether a cover's own metadata (EXIF, XMP) says where it was taken."""
     head = picture[:_PICTURE_HEAD_BYTES]
     has_exif = any(mark in head for mark in _EXIF_MARKS)

@@ -202,7 +202,7 @@ class StreamInfo:
     """Of the text of subtitles that are not UTF-8, as iconv calls it."""
     charset_sure: bool = True
     """False where no charset explains the text, or (`charset` is None) only some lines are not UTF-8."""
-    tells_place: bool = False
+    has_location: bool = False
     """Whether the text of subtitles, or a cover's own metadata, says where it was recorded."""
     video: VideoInfo | None = None
     audio: AudioInfo | None = None
