@@ -1,8 +1,8 @@
-"""How much CPU time a picture takes that is like those of its source: decoding, filters, and encoding by its detail.
+"""How much CPU time decoding and filters take, and how much detail a source has for its encoder to encode.
 
 A talking head takes a third of what confetti takes at the same size. How many bits the source's own encoder needed
-for a picture tells most of that difference, once it is known how much those bits are worth: HEVC does with half as many
-what H.264 does, and a codec of keyframes alone needs many times as many.
+for a picture explains most of that difference, once codecs are made comparable: HEVC needs half as many as H.264, and
+a codec of keyframes alone many times as many.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Active:
     started_seconds: float = math.inf
     memory_bytes: int = 0
     used_cpu_seconds: float = 0.0
-    """What its ffmpeg was seen to have taken last."""
+    """CPU time of its ffmpeg at the latest reading."""
     steady_bytes: int = 0
     """Its memory when it last grew noticeably, which was at the monotonic time `steady_since`."""
     steady_since: float = math.inf
@@ -128,7 +128,7 @@ class Active:
         return expected_seconds(self.entry.cpu_seconds, self.used_cpu_seconds, self.share_done)
 
     def seconds_left(self, cores: int, now: float) -> float:
-        """Wall time that it is expected to take yet on so many cores."""
+        """Wall time that is left of it, predicted, on so many cores."""
         whole = wall_seconds(Cost(self.cpu_seconds, 0, 0), cores)
         return whole * (1 - self.share_done) if self.media_seconds > 0 else max(0.0, whole - self.active_seconds(now))
 

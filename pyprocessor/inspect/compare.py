@@ -42,7 +42,7 @@ _DECODED = {StreamKind.VIDEO: "pictures", StreamKind.AUDIO: "sound"}
 class Pair:
     """A kept stream: its track in the source, and in the output.
 
-    `timed` is False where packets do not tell what becomes of them, as of captions that build up over several.
+    `timed` is False where one packet need not become one subtitle, as of captions that build up over several.
     """
 
     source: Track

@@ -1,5 +1,4 @@
-"""A look at a file's first bytes: what is plainly not video is refused before any demuxer sees it, and what plainly is
-video is known as such whatever its name.
+"""Whether a file's first bytes show that it is no video, or that it is one whatever its name.
 
 Names lie (`holiday.mp4` may be a web page) and a playlist can make a demuxer reach for other files: this comes first.
 It costs one read. What it does not recognise goes on to the demuxers, which have the last word.

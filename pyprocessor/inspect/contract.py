@@ -1,4 +1,4 @@
-"""What an output owes its source: what becomes of every stream.
+"""What becomes of every stream of a source, which verification then holds the output to.
 
 Pure: from a Profile and a MediaInfo alone. The recipe follows the contract and verification holds the output to it.
 """
@@ -53,7 +53,7 @@ class StreamPlan:
 class Contract:
     """`streams` has every source stream, kept ones first and in output order.
 
-    What its tracks owe in time is told by the source's packets, and not here.
+    When pictures and sound are to come follows from the source's packets, and not from this.
     """
 
     streams: tuple[StreamPlan, ...]
@@ -179,7 +179,7 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
 
 
 def refuse_damage(profile: Profile, notes: Iterable[MediaNote]) -> None:
-    """Raise JobError where one of the notes tells of damage and the profile refuses that."""
+    """Raise JobError where one of the notes is about damage and the profile refuses damaged sources."""
     damage = next((note for note in notes if note.damage), None)
     if damage is not None and profile.damaged is Damaged.REFUSE:
         raise JobError(
@@ -335,11 +335,11 @@ def _agreed(
     notes = _left_out(dropped)
     limit = _end_of_tracks(media, kept)
     if limit is not None:
-        told = (
+        text = (
             f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {limit:,.1f} s; "
             "subtitles and chapters after their end were left out."
         )
-        notes.append(MediaNote(told, "subtitles and chapters after the end of the film dropped"))
+        notes.append(MediaNote(text, "subtitles and chapters after the end of the film dropped"))
         limit += _AFTER_THE_END_SECONDS
     return Contract(
         streams=(*kept, *dropped),

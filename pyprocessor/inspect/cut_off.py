@@ -21,7 +21,7 @@ _SHORTENED_BY_DEMUXER = "avi"
 """Its demuxer takes the file's size for what it is, and shortens what the header declares."""
 _MARK_THEIR_END = ("apng", "webp_anim")
 _LEAST_SECONDS = 0.05
-"""Worth saying beside the bytes."""
+"""The shortest time that is written beside the bytes."""
 
 
 def with_its_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fragmented: bool) -> MediaInfo:
@@ -32,7 +32,7 @@ def with_its_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fra
     is_mp4 = media.container.startswith("mov,")
     missing = _listed_beyond(container, media.size_bytes) if is_mp4 else 0
     if not is_mp4 or fragmented:
-        # Where an MP4's index tells of all that is in it, only an empty or unused rest of a part may lack beside that.
+        # Where an MP4's index lists all that is in it, only an empty or unused rest of a part may lack beside that.
         missing = max(missing, tail.missing_bytes)
     if missing:
         return _shortened(container, media, missing, open_ended=fragmented)

@@ -1,6 +1,6 @@
-"""What a user is to know of the damage that ffmpeg met in a source: how many pictures, how much sound. Pure.
+"""How many pictures and how much sound of a source are damaged, by what ffmpeg printed while decoding. Pure.
 
-Where pictures are dropped and none is broken, comparing the output with the source says all there is to say.
+Pictures that are dropped, none of them broken, are counted by comparing the output with the source (`compare`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INCOMPLETE_GUESSES = 8
 _HOLE = 1.5
 """Times the usual step from picture to picture: a longer one leaves pictures out."""
 _LEAST_SECONDS = 0.1
-"""Worth saying beside a number of pictures."""
+"""The shortest time that is written beside a number of pictures."""
 
 
 def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:

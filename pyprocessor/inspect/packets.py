@@ -53,7 +53,7 @@ class FilmPackets:
             self._stamps.append(stamp)
 
     def facts(self, *, whole: bool) -> PacketFacts | None:
-        """What they say of the film; None where it had no picture among them."""
+        """The facts of the film so far; None where none of the packets was a picture of it."""
         if not self._pictures:
             return None
         unit, stamps = self._film.time_base or Fraction(0), sorted(self._stamps)

@@ -1,4 +1,4 @@
-"""How the pictures of 360 degree and stereo films are laid out, and whether an output still says so."""
+"""How the pictures of 360 degree and stereo films are laid out, and whether an output still states it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is once its packets and sampled pictures are known: they replace what its header declares. Pure."""
+"""What a file holds by its packets and sampled pictures, where its header declares something else. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
 from pyprocessor.inspect.subtitles import described
-from pyprocessor.inspect.survey import PictureSample, SoundSample, Survey
+from pyprocessor.inspect.survey import PictureSample, Survey
 from pyprocessor.inspect.timeline import Rate, Timeline, Track, compact, rate_of
 from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
 
@@ -31,20 +31,8 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     holds all the same.
     """
     times = found.timeline
-    streams = tuple(
-        _stream(
-            stream,
-            times.tracks.get(stream.index, Track(stream.kind, 0)) if times.whole else None,
-            times.began,
-            found.pictures.get(stream.index, ()),
-            found.sounds.get(stream.index, ()),
-            found.texts.get(stream.index, ()),
-            own_aspect=media.container.startswith(_STATE_ASPECT),
-            captions=stream.index in found.captioned,
-        )
-        for stream in media.streams
-    )
-    streams = tuple(replace(s, has_location=True) if s.index in found.located else s for s in streams)
+    own_aspect = media.container.startswith(_STATE_ASPECT)
+    streams = tuple(_stream(stream, found, own_aspect=own_aspect) for stream in media.streams)
     if not times.whole:
         return replace(media, streams=streams)
     cut_short = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes
@@ -69,18 +57,11 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
 def _goes_on(stream: StreamInfo, times: Timeline) -> bool:
     """Whether a film or sound goes on in another stream, as where a recording changed to another programme."""
     track = times.tracks.get(stream.index)
-    if (
-        track is None
-        or track.end is None
-        or track.kind not in _PLAYED
-        or (times.end or 0.0) - track.end < _MIDWAY_SECONDS
-    ):
+    if track is None or track.end is None or times.end is None or track.kind not in _PLAYED:
         return False
-    return any(
-        later is not track and later.kind is track.kind and abs((later.start or 0.0) - track.end) < _MIDWAY_SECONDS
-        for later in times.tracks.values()
-        if later.start is not None
-    )
+    others = (other for other in times.tracks.values() if other is not track and other.kind is track.kind)
+    begins = any(other.start is not None and abs(other.start - track.end) < _MIDWAY_SECONDS for other in others)
+    return begins and times.end - track.end >= _MIDWAY_SECONDS
 
 
 def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ...]:
@@ -94,30 +75,26 @@ def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ..
     return (MediaNote(text, END_MISSING),)
 
 
-def _stream(
-    stream: StreamInfo,
-    track: Track | None,
-    first: float,
-    pictures: tuple[PictureSample, ...],
-    sounds: tuple[SoundSample, ...],
-    texts: tuple[bytes, ...],
-    *,
-    own_aspect: bool,
-    captions: bool,
-) -> StreamInfo:
-    if texts:
+def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInfo:
+    times, index = found.timeline, stream.index
+    track = times.tracks.get(index, Track(stream.kind, 0)) if times.whole else None
+    if texts := found.texts.get(index):
         stream = described(stream, texts)
+    if index in found.located:
+        stream = replace(stream, has_location=True)
     if stream.video is not None and stream.video.attached_picture:
         return stream
     if track is not None and track.start is not None:
-        stream = replace(stream, start_seconds=track.start - first, duration_seconds=track.seconds or None)
+        stream = replace(stream, start_seconds=track.start - times.began, duration_seconds=track.seconds or None)
         if stream.kind is StreamKind.VIDEO and stream.frames != 0:  # 0: none of them decodes
             stream = replace(stream, frames=len(track.starts))
     if stream.video is not None:
-        video = replace(stream.video, captions=stream.video.captions or captions)
-        return replace(stream, video=_video(video, track, pictures, first, own_aspect=own_aspect))
+        video = replace(stream.video, captions=stream.video.captions or index in found.captioned)
+        pictures = found.pictures.get(index, ())
+        return replace(stream, video=_video(video, track, pictures, times.began, own_aspect=own_aspect))
     if stream.audio is not None and track is not None and not track.packets:
         return replace(stream, frames=0)
+    sounds = found.sounds.get(index, ())
     if stream.audio is not None and sounds:
         widest = max(sounds, key=lambda sample: sample.channels)
         differs = len({(sample.layout, sample.channels) for sample in sounds}) > 1

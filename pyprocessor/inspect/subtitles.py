@@ -1,4 +1,4 @@
-"""What the text of subtitles says of itself: whether it is UTF-8, and whether it tells a place, as drones write it.
+"""Which charset the text of subtitles is in, and whether it states where it was recorded, as drones write it.
 
 Matroska and MP4 know only UTF-8, but older muxers wrote whatever the subtitle file held, and ffmpeg drops each such
 line that it decodes.
@@ -92,7 +92,7 @@ def _text(packet: bytes, codec: str) -> bytes:
 
 
 def described(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
-    """`stream` with what these lines of it say of themselves."""
+    """`stream` with the charset of these lines of it, and whether they state where it was recorded."""
     foreign, proper, place = [], 0, False
     for line in lines:
         place = place or _PLACE.search(line) is not None

@@ -65,7 +65,7 @@ class PictureSample:
 
 @dataclass(frozen=True, slots=True)
 class SoundSample:
-    """What decoded sound is from one header of its packets on."""
+    """Channels and sample rate of a sound track from one of its packets on."""
 
     layout: str
     channels: int
@@ -187,16 +187,10 @@ def read_packets(
         raise
     except av.error.FFmpegError as error:
         damage = error.strerror
-    return timeline(
-        ticks,
-        order,
-        ticks if used is None else used,
-        by_decoding=container.format.name.startswith("mov,"),
-        whole=complete,
-        damage=damage,
-        unlisted=packets.unlisted,
-        listed_bytes=listed_bytes,
+    found = timeline(
+        ticks, order, ticks if used is None else used, by_decoding=container.format.name.startswith("mov,")
     )
+    return replace(found, whole=complete, damage=damage, unlisted=packets.unlisted, listed_bytes=listed_bytes)
 
 
 class _Demuxed:

@@ -1,4 +1,4 @@
-"""Which tags of a file say where, when and with what it was recorded.
+"""Which tags of a file state where, when and with what it was recorded.
 
 Phones write them under names of their own: Apple's `com.apple.quicktime.location.ISO6709`, Android's `location` and
 `com.android.model`, which some containers keep and others drop.
@@ -18,7 +18,7 @@ MOST_TAGS = 100
 LONGEST_TAG = 1000
 """Characters; what is longer is no place, date or camera, and stays what it is."""
 UNNAMED = ("", "")
-"""Stands in a list of place tags for those that ffmpeg cannot be told to leave out one by one."""
+"""Stands in a list of place tags for those that ffmpeg has no option to leave out one by one."""
 
 _VENDOR = re.compile(r"com\..", re.IGNORECASE)
 _CAMERA = re.compile(r"(?:.*[._])?(?:make|model|manufacturer)", re.IGNORECASE)
@@ -58,7 +58,7 @@ def is_place(key: str, value: str) -> bool:
 
 
 def picture_has_location(picture: bytes) -> bool:
-    """Whether a cover's own metadata (EXIF, XMP) says where it was taken."""
+    """Whether a cover's own metadata (EXIF, XMP) states where it was taken."""
     head = picture[:_PICTURE_HEAD_BYTES]
     has_exif = any(mark in head for mark in _EXIF_MARKS)
     return (has_exif and any(pointer in head for pointer in _GPS_POINTERS)) or _PLACE_INSIDE_BYTES.search(

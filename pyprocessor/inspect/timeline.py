@@ -1,6 +1,6 @@
 """When the pictures, the sound and the subtitles of a file are, by its packets.
 
-Rates, durations and tags that a file declares are hints; packets are the truth that decisions and verification share.
+Rates, durations and tags that a file declares may be wrong; decisions and verification both go by packets.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Track:
 
     `starts` are the times of its pictures or subtitles, ascending; empty for sound, which has `spans` instead: what its
     packets cover, ascending, apart by more than `SOUND_GAP_SECONDS`. `leading` are the times of pictures that depend on
-    what comes before the file's first keyframe; nobody can be sure to decode them, and they are not among `starts`.
+    what comes before the file's first keyframe: decoders may leave them out, and they are not among `starts`.
     """
 
     kind: StreamKind
@@ -150,16 +150,12 @@ def timeline(
     used: Collection[int],
     *,
     by_decoding: bool,
-    whole: bool,
-    damage: str | None,
-    unlisted: bool = False,
-    listed_bytes: int = 0,
 ) -> Timeline:
     """The timeline of what was read.
 
     `order` has the stream of every packet of a container whose clock may jump, else None; `used` are the streams that
     ffmpeg will read, for it mends jumps by these alone. `by_decoding` says that a packet's length is the time to the
-    next in decoding order, as MP4 has it, so that only all together tell how long a film is.
+    next in decoding order, as MP4 has it, so that only all of them together give the length of a film.
     """
     threshold = USUAL_THRESHOLD
     offsets: dict[int, array[float]] = {}
@@ -169,7 +165,7 @@ def timeline(
         threshold = clock.threshold
         moved = offsets if clock.mended else {}
     tracks = {index: _track(ticks, offsets.get(index), by_decoding=by_decoding) for index, ticks in streams.items()}
-    return Timeline(tracks, whole, damage, threshold, moved, unlisted, listed_bytes)
+    return Timeline(tracks, threshold=threshold, moved=moved)
 
 
 def _mend(

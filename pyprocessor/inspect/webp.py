@@ -1,4 +1,4 @@
-"""What an animated WebP holds, by its own chunks: PyAV's libraries cannot open one, ffmpeg can (from version 9 on)."""
+"""What an animated WebP holds, read from its chunks: PyAV's libraries cannot open one, ffmpeg 9 can."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CLEARS, _REPLACES = 0x01, 0x02
 """Flags of a picture: its place is cleared when its time is over; it replaces what is there, also where transparent."""
 _LOSSLESS_ALPHA = 0x10
 _SHORTEST_MS, _USUAL_MS = 10, 100
-"""A picture that is to last no longer than the first lasts the second, in browsers and in ffmpeg."""
+"""Browsers and ffmpeg show a picture of at most `_SHORTEST_MS` for `_USUAL_MS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnimatedWebP:
     """`lengths_ms` is how long each picture is shown. `end` is where the file says it ends.
 
-    `alpha` says that what is shown has transparent parts; a file says so, too, whose pictures are only patches.
+    `alpha` says that what is shown has transparent parts; the file's own flag is also set where pictures are patches.
     """
 
     width: int

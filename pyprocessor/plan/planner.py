@@ -34,7 +34,7 @@ FIRST_START_SECONDS = 0.5
 LONGEST_HOLD_SECONDS = 5.0
 _HOLD_SHARE = 0.02
 """Of all CPU-seconds, what inspecting the other files may take before the first one starts: 1 % of the time of a run on
-two cores. With the longest file first it ends by more than that sooner."""
+two cores. Starting with the longest file saves more than that."""
 _THREAD_GROWTH = 0.15
 
 

@@ -28,7 +28,7 @@ _SHORT_KEYS = {"iso6709": "ISO6709"}
 
 @dataclass(frozen=True, slots=True)
 class FileTags:
-    """The options that write an output's tags, for `-movflags` what is to be added, and what is worth telling.
+    """The options that write an output's tags, what to add to `-movflags`, and notes for the user.
 
     `recorded` is the date that the headers of an MP4 are given afterwards: as a key it would stand there twice.
     """
@@ -127,8 +127,8 @@ def _left_out(container: str, tags: tuple[tuple[str, str], ...]) -> tuple[MediaN
     ]
     if not what:
         return ()
-    told = " and ".join(what)
+    lost = " and ".join(what)
     text = (
-        f"{told.capitalize()} of the recording {'were' if len(what) > 1 else 'was'} left out: {container} holds none."
+        f"{lost.capitalize()} of the recording {'were' if len(what) > 1 else 'was'} left out: {container} holds none."
     )
-    return (MediaNote(text, f"{told} of the recording left out ({container} holds none)"),)
+    return (MediaNote(text, f"{lost} of the recording left out ({container} holds none)"),)

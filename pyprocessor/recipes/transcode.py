@@ -121,11 +121,11 @@ def recipe(
         if plan.action is Action.ENCODE and readable is not None:
             input_options.append((f"bsf:{stream.index}", readable))
         file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
-        mapped, told = _mapped(profile, media, plan, stream, file)
+        mapped, about = _mapped(profile, media, plan, stream, file)
         if file is None and stream.charset is not None:
             input_options.append((f"sub_charenc:{stream.index}", stream.charset))
         streams.append(_with_tags(mapped, profile, media, stream))
-        notes += told
+        notes += about
     tags = file_tags(profile, media)
     texts = tuple(by_index[plan.index] for plan in contract.kept if plan.kind is StreamKind.SUBTITLE)
     notes += (*tags.notes, *lost_marks(profile.container, texts))
