@@ -26,7 +26,7 @@ _TONE_MAP_CPU_PER_PIXEL = 7.2e-9
 
 @dataclass(frozen=True, slots=True)
 class SourceCodec:
-    """CPU-seconds of decoding at one thread; `worth` is how many bits of H.264 stand for one of its bits."""
+    """CPU-seconds of decoding at one thread; `worth` is how many bits of H.264 one of its bits equals."""
 
     megapixel_seconds: float
     megabyte_seconds: float

@@ -13,7 +13,7 @@ from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, PictureShape, 
 
 _OVERSTATED_SECONDS = 1.0
 _OVERSTATED_SHARE = 0.02
-"""How far a header may overstate the duration (careless muxers) before it is worth a note."""
+"""How far a header may overstate the duration (careless muxers) without a note."""
 _PLAYED = (StreamKind.VIDEO, StreamKind.AUDIO)
 _MIDWAY_SECONDS = 2.0
 _ELSEWHERE_SHARE = 0.95
@@ -147,5 +147,5 @@ def _holds_fields(video: VideoInfo, rate: Rate) -> bool:
 
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:
-    """The shape of a pixel as the file has it; square where it does not say, or says nonsense."""
+    """The shape of a pixel as the file states it; square where it states none, or nonsense."""
     return aspect if aspect and _USUAL_ASPECTS[0] <= aspect <= _USUAL_ASPECTS[1] else Fraction(1)

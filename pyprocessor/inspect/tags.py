@@ -51,7 +51,7 @@ def is_camera(key: str) -> bool:
 
 
 def is_place(key: str, value: str) -> bool:
-    """Whether a tag says where something is."""
+    """Whether a tag states a place."""
     if _PLACE_WORD.search(key) or _PLACE_INSIDE.search(value):
         return True
     return len(value) <= LONGEST_TAG and _PLACE_VALUE.fullmatch(value) is not None
@@ -78,7 +78,7 @@ def recording_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def place_tags(container: InputContainer) -> tuple[tuple[str, str], ...]:
-    """Owner and key of each tag that says where it was recorded: the file's, its streams' and its chapters'."""
+    """Owner and key of each tag that states a place: the file's, its streams' and its chapters'."""
     found = [(owner, key) for owner, tags in _owners(container) for key, value in tags.items() if is_place(key, value)]
     if len(found) > MOST_TAGS or any(len(key) > LONGEST_TAG or set(key) & {"=", "\0", "\ufffd"} for _, key in found):
         return (UNNAMED,)

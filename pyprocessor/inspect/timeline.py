@@ -28,8 +28,9 @@ SOUND_GAP_SECONDS = 0.1
 MOST_COMPACT_CHARACTERS = 3000
 """Of a timeline that is kept with what is remembered of a file."""
 
-_USUAL_RATES = tuple(Fraction(n, d) for n in (24, 25, 30, 48, 50, 60, 100, 120, 240) for d in (1,)) + tuple(
-    Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)
+_USUAL_RATES = (
+    *(Fraction(rate) for rate in (24, 25, 30, 48, 50, 60, 100, 120, 240)),
+    *(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)),
 )
 _GRID_SECONDS = 0.0011
 """How far a picture may lie from the clock of a constant rate: containers round to milliseconds."""

@@ -108,7 +108,7 @@ def timeline_of(path: bytes) -> Timeline:
 
 
 def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits) -> MediaInfo:
-    """What its header says, as of any other file. Raises InspectError where it claims too much."""
+    """The MediaInfo of an animated WebP. Raises InspectError where it claims too much."""
     check_picture(webp.width, webp.height, limits, name)
     if webp.pictures >= MOST_PICTURES:
         raise InspectError(

@@ -47,7 +47,7 @@ class HeaderEdits:
     default_subtitles: tuple[bool, ...] = ()
     """Whether each subtitle track is shown unasked: where none is, ffmpeg has the first one shown."""
     stereo: int = 0
-    """The layout of a stereo film's pictures: 1 is top and bottom, 2 side by side, 0 none that the box knows."""
+    """The layout of a stereo film's pictures: 1 is top and bottom, 2 side by side, 0 any other."""
 
 
 def file_tags(profile: Profile, media: MediaInfo) -> FileTags:
