@@ -1,4 +1,4 @@
-"""Where the command begins: imported by the program alone, since that holds back the signals that stop it.
+"""Where the command begins. Importing this blocks the signals that stop a program, so only the program does.
 
 They are let through once a sentence can answer them, and from then on never end in a traceback or a silent death.
 """
@@ -7,7 +7,7 @@ They are let through once a sentence can answer them, and from then on never end
 import signal
 
 _BLOCKED: set[int] = set()
-"""What the caller has this process block."""
+"""The signals that the caller had blocked for this process."""
 if hasattr(signal, "pthread_sigmask"):
     # SIGUSR1 and SIGUSR2 would end the program as well; a run lets them through once it can pause.
     _BLOCKED |= signal.pthread_sigmask(
@@ -111,7 +111,7 @@ def _leave(code: int) -> int:
     for child in processes.active_children():
         child.join(max(0.0, deadline - time.monotonic()))
     if not processes.active_children() and _dismissed(deadline):
-        # Putting every module away as Python does when it ends takes 10 ms, and nobody has anything of it.
+        # Clearing all modules, as Python does when it ends, takes 10 ms and serves nothing.
         atexit._run_exitfuncs()
     _flush()
     os._exit(code)

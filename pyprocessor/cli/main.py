@@ -99,7 +99,7 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
     """Transcode video files, or whole folders of them, filling the machine without drowning it.
 
     Inputs may be named by --input and the output by --output instead. Stop it at any time; the same command line goes
-    on where it stopped. `pyprocessor COMMAND --help` tells of a command; a folder of such a name is ./COMMAND.
+    on where it stopped. `pyprocessor COMMAND --help` explains a command; a folder of such a name is ./COMMAND.
     """
     given = [p for p in ctx.command.params if ctx.get_parameter_source(p.name or "") is ParameterSource.COMMANDLINE]
     if ctx.invoked_subcommand is not None:

@@ -132,9 +132,9 @@ OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
         ),
         _option("--grace", "TIME", "Time to finish after SIGTERM: 2m.  [default: 10s]"),
     ),
-    "What is told": (
-        _flag("--quiet", "Tell failures and errors only."),
-        _flag("--verbose", "Tell of every file's start and end as well."),
+    "Messages": (
+        _flag("--quiet", "Show failures and errors only."),
+        _flag("--verbose", "Show the start and end of every file, too."),
         _flag("--json", "Print the summary, or plan, as one JSON document."),
         _option(
             "--log-format",

@@ -39,7 +39,7 @@ def absolute(given: str, option: str) -> bytes:
 
 def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """The inputs and the output, where `words` were named without an option: inputs, and the output as the last of them
-    unless --output names it. Raises `UsageError` where it cannot be told which of the two a single word is."""
+    unless --output names it. Raises `UsageError` where a single word may be either of the two."""
     if output is None and words:
         if not inputs and len(words) == 1:
             word = shlex.quote(display(os.fsencode(words[0])))
@@ -52,7 +52,7 @@ def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tu
 
 
 def gather(given: Sequence[str], output: bytes, extension: str) -> tuple[list[bytes], list[str]]:
-    """The inputs of a run, and what is to be told of them.
+    """The inputs of a run, and sentences about them for the user.
 
     One that is named twice is read once. The output folder, which a pattern of the shell may match from the second run
     on, is left out beside others. Raises `UsageError` where one cannot be read, lies in another, or in the output.

@@ -95,11 +95,11 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
     with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
-        return Engine(request, _Hearers((screen, log)), last_resort=_Stuck(screen, session)).run()
+        return Engine(request, _Listeners((screen, log)), last_resort=_Stuck(screen, session)).run()
 
 
-class _Hearers(Several):
-    """All that hear of a run. While the first file is encoded, what will sum the run up is imported."""
+class _Listeners(Several):
+    """All listeners of a run. Imports what the summary needs while the first file is encoded."""
 
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
         super().started(job_id, name, media_seconds)
@@ -168,7 +168,7 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
 def _request(
     options: RunOptions, loaded: profiles.LoadedProfile, variables: Mapping[str, str]
 ) -> tuple[RunRequest, list[str]]:
-    """The request, and what is to be told of its inputs."""
+    """The request, and sentences about its inputs for the user."""
     named, named_output = options.input or (loaded.input,), options.output or loaded.output
     given = [path for path in named if path]
     if len(given) < len(named):

@@ -20,8 +20,6 @@ import platformdirs
 from pyprocessor.costs.model import HISTORY, CostClass, CostModel, History
 
 FILE_VERSION = 2
-_OTHER_CPU_PRIORS = 1
-"""A version whose CPU ratios were to priors that knew nothing of a film's content: they say nothing any more."""
 _CHANNELS = ("cpu", "memory", "disk")
 _Key = TypeVar("_Key")
 
@@ -89,11 +87,7 @@ def _ratios(history: History) -> dict[str, Any]:
 
 
 def _from_document(document: Any) -> CostModel:
-    version = document["version"]
-    if version == _OTHER_CPU_PRIORS:
-        for item in (*document["classes"], *document["groups"]):
-            item["cpu"] = []
-    elif version != FILE_VERSION:
+    if document["version"] != FILE_VERSION:
         raise ValueError("another version")
     return CostModel(
         _histories(document["classes"], lambda item: CostClass(**item["class"])),

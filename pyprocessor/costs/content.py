@@ -1,19 +1,18 @@
-"""How much CPU time a picture takes that is like those of its source: decoding, filters, and encoding by its detail.
+"""How much CPU time decoding and filters take, and how much detail a source has for its encoder to encode.
 
 A talking head takes a third of what confetti takes at the same size. How many bits the source's own encoder needed
-for a picture tells most of that difference, once it is known how much those bits are worth: HEVC does with half as many
-what H.264 does, and a codec of keyframes alone needs many times as many.
+for a picture explains most of that difference, once codecs are made comparable: HEVC needs half as many as H.264, and
+a codec of keyframes alone many times as many.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
 
+from pyprocessor.costs import tables
 from pyprocessor.models import CostFeatures
 
-_TABLE = "source-codecs.tsv"
 _TYPICAL_BITS_PER_PIXEL = 0.05
 """Of H.264, half of the real clips above and half below: detail 1."""
 _LEAST_DETAIL, _MOST_DETAIL = 0.005, 20.0
@@ -27,7 +26,7 @@ _TONE_MAP_CPU_PER_PIXEL = 7.2e-9
 
 @dataclass(frozen=True, slots=True)
 class SourceCodec:
-    """CPU-seconds of decoding at one thread; `worth` is how many bits of H.264 stand for one of its bits."""
+    """CPU-seconds of decoding at one thread; `worth` is how many bits of H.264 one of its bits equals."""
 
     megapixel_seconds: float
     megabyte_seconds: float
@@ -71,7 +70,4 @@ def _codec(name: str, *, keyframes_only: bool) -> SourceCodec:
 
 @functools.cache
 def _table() -> dict[str, SourceCodec]:
-    text = resources.files("pyprocessor.costs").joinpath(_TABLE).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    rows = (line.split("\t") for line in lines[1:])
-    return {name: SourceCodec(*map(float, numbers)) for name, *numbers in rows}
+    return {name: SourceCodec(*map(float, numbers)) for name, *numbers in tables.rows("source-codecs.tsv")}

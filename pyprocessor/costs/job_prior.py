@@ -46,7 +46,7 @@ _LARGEST_GROWTH = 4
 
 
 def prior_cost(features: CostFeatures, threads: int) -> Cost:
-    """What a job takes as far as the measured table says, with nothing learned."""
+    """What a job takes by the measured tables, with nothing learned."""
     cpu = _cpu_seconds(features)
     if features.encoder == COPY:
         return Cost(cpu, _PLAIN_MEMORY_BYTES, _copied_bytes(features))

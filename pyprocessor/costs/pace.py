@@ -11,11 +11,10 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 
+from pyprocessor.costs import tables
 from pyprocessor.costs.priors import HARDWARE, STAND_INS, UNKNOWN, between, preset_rank
 
-_TABLE = "encode-cpu.tsv"
 _MEASURED_PIXELS = 1280 * 720
 _LEAST_PIXELS, _MOST_PIXELS = 160 * 90, 3840 * 2160
 """Of the clips that were measured: beyond these CPU time per pixel is taken for constant."""
@@ -78,10 +77,7 @@ def _pace(encoder: str, preset: str | None) -> _Pace:
 def _table() -> dict[str, Sequence[_Pace]]:
     """encoder -> its presets, fastest first."""
     table: defaultdict[str, list[_Pace]] = defaultdict(list)
-    text = resources.files("pyprocessor.costs").joinpath(_TABLE).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    for line in lines[1:]:
-        encoder, preset, seconds, size, detail, crf, crf_step = line.split("\t")
+    for encoder, preset, seconds, size, detail, crf, crf_step in tables.rows("encode-cpu.tsv"):
         table[encoder].append(
             _Pace(
                 rank=preset_rank(encoder, preset) or 0,

@@ -10,11 +10,11 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
+
+from pyprocessor.costs import tables
 
 MIB = 1 << 20
-_TABLE = "encode-memory.tsv"
 _PRESET_NAMES = (
     "ultrafast",
     "superfast",
@@ -86,26 +86,24 @@ def encode_prior(encoder: str, preset: str | None, pixels: int) -> EncodePrior:
     known = sorted(curves, key=lambda curve: curve.rank)
     growths = [curve.thread_growth for curve in known if curve.thread_growth is not None]
     growth = sum(growths) / len(growths) if growths else _THREAD_GROWTH
-    below = max((c for c in known if rank is not None and c.rank <= rank), key=lambda c: c.rank, default=known[0])
-    above = min((c for c in known if rank is not None and c.rank >= rank), key=lambda c: c.rank, default=known[-1])
-    if rank is None or below.rank == above.rank:
-        chosen = above if rank is None else below
-        return EncodePrior(
-            _memory(chosen, reference, pixels),
-            growth if chosen.thread_growth is None else chosen.thread_growth,
-        )
-    if rank > known[-1].rank or rank < known[0].rank:
-        edge = known[-1] if rank > known[-1].rank else known[0]
-        beyond = max(0, rank - known[-1].rank)
-        return EncodePrior(
-            _memory(edge, reference, pixels) * _SLOWER_MEMORY**beyond,
-            growth,
-        )
+    if rank is None:
+        return _prior(known[-1], reference, pixels, growth)
+    below = max((c for c in known if c.rank <= rank), key=lambda c: c.rank, default=known[0])
+    above = min((c for c in known if c.rank >= rank), key=lambda c: c.rank, default=known[-1])
+    if below.rank >= above.rank:
+        prior = _prior(below, reference, pixels, growth)
+        return replace(prior, memory_bytes=prior.memory_bytes * _SLOWER_MEMORY ** max(0, rank - below.rank))
     share = (rank - below.rank) / (above.rank - below.rank)
     return EncodePrior(
         between(_memory(below, reference, pixels), _memory(above, reference, pixels), share),
         growth,
     )
+
+
+def _prior(curve: _Curve, reference: _Curve, pixels: int, growth: float) -> EncodePrior:
+    """The prior of a measured preset; `growth` is that of its encoder's other presets."""
+    own = growth if curve.thread_growth is None else curve.thread_growth
+    return EncodePrior(_memory(curve, reference, pixels), own)
 
 
 def between(low: float, high: float, share: float) -> float:
@@ -151,10 +149,7 @@ def _line(points: Sequence[tuple[int, float]], x: int) -> float:
 def _table() -> dict[str, tuple[_Curve, ...]]:
     """encoder -> its presets' curves."""
     cells: defaultdict[tuple[str, str], dict[tuple[int, int], float]] = defaultdict(dict)
-    text = resources.files("pyprocessor.costs").joinpath(_TABLE).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    for line in lines[1:]:
-        width, height, encoder, preset, threads, memory = line.split("\t")
+    for width, height, encoder, preset, threads, memory in tables.rows("encode-memory.tsv"):
         cells[encoder, preset][int(width) * int(height), int(threads)] = float(memory) * MIB
     table: defaultdict[str, list[_Curve]] = defaultdict(list)
     for (encoder, preset), measured in cells.items():

@@ -32,7 +32,7 @@ _UNREACHABLE = frozenset(
 
 
 def absent(path: bytes, folders: Sequence[InputFolder]) -> str | None:
-    """Why nothing can be had from where this file lies, as a sentence; None where what is wrong is its own.
+    """Why the input that this file lies in cannot be read, as a sentence; None where it can.
 
     `folders` are those of the run's inputs. One that has become empty, and is on another file system than before, is
     what is left of a folder once the share on it is unmounted. One folder below it that is gone or cannot be read

@@ -32,7 +32,7 @@ class Calibration:
         return self.model.predict(features, threads)
 
     def with_history(self, features: CostFeatures, source: Source) -> CostFeatures:
-        """The features of a job with what is known of its very file."""
+        """The features of a job with what earlier runs of the same file took."""
         return replace(features, own_factor=self._files.factor(source, features, self.model))
 
     def observe(

@@ -14,6 +14,7 @@ from multiprocessing.context import BaseContext
 
 from pyprocessor.costs import CostClass, wall_seconds
 from pyprocessor.engine.calibrating import Calibration
+from pyprocessor.engine.governor import Allowance
 from pyprocessor.engine.ledger import Ledger
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.messages import WorkerSetup, WorkItem
@@ -34,23 +35,6 @@ from pyprocessor.tasks.base import Task
 
 LISTING_SECONDS = 10.0
 """How long what is to run alone waits for other files to be found; a listing may go on for as long as the run does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What the governor allows until it looks again, `look` being the number of its last look.
-
-    `one_only`: only where nothing runs, and only one job. `room_bytes`: predicted memory of what is started, unless
-    nothing runs; `wall_room_bytes`: what is left to where memory ends. `share`: what concurrency and the size of
-    batches are multiplied by, at most 1.
-    """
-
-    look: int
-    admit: bool = True
-    one_only: bool = False
-    room_bytes: float = math.inf
-    wall_room_bytes: float = math.inf
-    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +103,6 @@ class Dispatch:
         held = [(job.entry.cost_class, job.entry.cpu_seconds) for process in self.processes for job in process.unsent]
         return [*self.waiting.ready.work(), *held]
 
-    def _occupied(self) -> int:
-        return sum(process.occupied_slots for process in self.processes)
-
     def runs_alone(self, active: Active) -> bool:
         """Whether no other file is being encoded."""
         return not any(job is not active and not job.is_encoded for job, _ in self.running)
@@ -159,7 +140,8 @@ class Dispatch:
                 self._begin(Batch(self._batches + 1, (entry.job_id,), 1, 1, entry.memory_bytes), (entry,))
         if self._alone or (self._batches == 0 and not self._enough_to_begin(conditions)):
             return
-        if conditions.allowance.look == self._formed_at and self._occupied() >= self._concurrency:
+        occupied = sum(process.occupied_slots for process in self.processes)
+        if conditions.allowance.look == self._formed_at and occupied >= self._concurrency:
             return  # no slot has become free since batches were last formed
         self._formed_at = conditions.allowance.look
         settings, estimation = self._request.profile.batch, self._request.profile.estimation
@@ -403,11 +385,8 @@ class Dispatch:
 
 def _running(process: BatchProcess, now: float) -> Running:
     """The process as the planner sees it."""
-    left = 0.0
-    for job in process.jobs.values():
-        whole = wall_seconds(Cost(job.cpu_seconds, 0, 0), process.batch.cores)
-        left += whole * (1 - job.share_done) if job.media_seconds > 0 else max(0.0, whole - job.active_seconds(now))
     slots = process.occupied_slots
+    left = sum(job.seconds_left(process.batch.cores, now) for job in process.jobs.values())
     return Running(slots, process.memory_bytes, process.batch.cores, left / slots if slots else 0.0)
 
 

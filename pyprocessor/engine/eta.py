@@ -109,9 +109,9 @@ class InProgress:
 
 
 def expected_seconds(predicted: float, used: float, share: float) -> float:
-    """Seconds that a file takes in all which has used so many for this share (0 to 1) of it.
+    """Seconds that a file takes in all which took `used` seconds for `share` (0 to 1) of it.
 
-    Its own speed counts for the more the further it is.
+    Its own speed counts more the further it is.
     """
     return (max(0.0, used) + ASSUMED_SHARE * predicted) / (share + ASSUMED_SHARE)
 

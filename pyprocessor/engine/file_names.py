@@ -43,7 +43,7 @@ _PASSED_FOLDERS = frozenset(
 
 
 def is_passed_over(folder: bytes) -> bool:
-    """Whether a folder of this name, and all in it, is no user's collection: a bin, metadata, or hidden."""
+    """Whether folders of this name are not entered: bins, metadata, hidden ones."""
     return folder.startswith(b".") or folder.lower() in _PASSED_FOLDERS
 
 

@@ -57,7 +57,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something about the input as a whole that the user should hear; where `serious`, files may be missing.
+    """A message about the input as a whole; where `serious`, files may be missing.
 
     `closing` says that it belongs into the closing table, too: files that are not taken.
     """

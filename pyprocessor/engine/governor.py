@@ -20,6 +20,7 @@ A budget that is filled as planned is no level and no event: `admit` is false wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -32,7 +33,7 @@ from pyprocessor.engine.restraint import LEAST_SHARE, SHARE_STEP, CpuDebt, Polit
 from pyprocessor.engine.triage import Scene, age_order, growing_to_suspend, suspendable, to_resume, to_shed
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 
-__all__ = ["Decision", "EventKind", "Governed", "GovernorEvent", "Level", "RunningFile", "govern"]
+__all__ = ["Allowance", "Decision", "EventKind", "Governed", "GovernorEvent", "Level", "RunningFile", "govern"]
 
 SETTLE_SECONDS = 5.0
 """Still over after so long, the share is halved once more."""
@@ -57,6 +58,23 @@ class Level(IntEnum):
     SHRINK = 2
     SUSPEND = 3
     SHED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the governor allows until it looks again, `look` being the number of its last look.
+
+    `one_only`: only where nothing runs, and only one job. `room_bytes`: predicted memory of what is started, unless
+    nothing runs; `wall_room_bytes`: what is left to where memory ends. `share`: what concurrency and the size of
+    batches are multiplied by, at most 1.
+    """
+
+    look: int
+    admit: bool = True
+    one_only: bool = False
+    room_bytes: float = math.inf
+    wall_room_bytes: float = math.inf
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the files of each input are called where a run has several: as `cp -r` would call them in the output.
+"""What relative paths the files of each input get where a run has several: as `cp -r` would name them.
 
 The files of a folder that is the only input are called by their path below it, and a file by its own name. Of several
 inputs each keeps its name, and so many of the folders above it as tell it apart from the others.
@@ -37,7 +37,7 @@ def inputs_of(paths: Sequence[bytes]) -> tuple[Input, ...]:
 
 
 def _names(paths: Sequence[bytes]) -> list[bytes]:
-    """The ends of the paths, as long as it takes that none equals another or leads to it."""
+    """The shortest ends of the paths such that none equals another or is a folder above it."""
     parts = [path.strip(b"/").split(b"/") for path in paths]
     lengths = [1] * len(paths)
     while True:
@@ -58,5 +58,5 @@ def _names(paths: Sequence[bytes]) -> list[bytes]:
 
 
 def _folded(parts: Sequence[bytes]) -> tuple[str, ...]:
-    """What a case-insensitive, normalising file system would take two paths to be the same by."""
+    """The form in which a case-insensitive, normalising file system compares paths."""
     return tuple(unicodedata.normalize("NFC", os.fsdecode(part)).casefold() for part in parts)

@@ -67,7 +67,7 @@ class Ledger:
         """Jobs that were queued and have not reached a final state."""
 
     def notice(self, level: str, text: str, *, job_id: str | None = None, kind: str | None = None) -> None:
-        """Tell the user a sentence and keep it, as an event of this kind (the level where none is given)."""
+        """Show the user a sentence and store it as an event of this kind (the level where none is given)."""
         self._journal.add_event(kind or level, text, job_id=job_id)
         self._listener.notice(level, text)
 

@@ -270,7 +270,7 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something about the input as a whole that the user should hear, as a sentence.
+    """A message about the input as a whole, as a sentence.
 
     `closing` says that it belongs into the closing table, too: files that are not taken.
     """

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
+from pyprocessor.costs import wall_seconds
 from pyprocessor.engine import states
 from pyprocessor.engine.child import Child
 from pyprocessor.engine.course import Pause
@@ -78,7 +79,7 @@ class Active:
     started_seconds: float = math.inf
     memory_bytes: int = 0
     used_cpu_seconds: float = 0.0
-    """What its ffmpeg was seen to have taken last."""
+    """CPU time of its ffmpeg at the latest reading."""
     steady_bytes: int = 0
     """Its memory when it last grew noticeably, which was at the monotonic time `steady_since`."""
     steady_since: float = math.inf
@@ -125,6 +126,11 @@ class Active:
         if self.share_done <= 0:
             return self.entry.cpu_seconds
         return expected_seconds(self.entry.cpu_seconds, self.used_cpu_seconds, self.share_done)
+
+    def seconds_left(self, cores: int, now: float) -> float:
+        """Wall time that is left of it, predicted, on so many cores."""
+        whole = wall_seconds(Cost(self.cpu_seconds, 0, 0), cores)
+        return whole * (1 - self.share_done) if self.media_seconds > 0 else max(0.0, whole - self.active_seconds(now))
 
     def encoded(self) -> None:
         """Take note that its last ffmpeg has ended."""

@@ -78,7 +78,7 @@ class _Walk:
         self._unknown = UnknownFiles()
         self._inputs = tuple(given.path if given.is_file else os.path.join(given.path, b"") for given in plan.inputs)
         self._own = b""
-        """What is before the path below the input that is being walked in a relative path."""
+        """The part of a relative path that comes before the path below the input that is being walked."""
         self._extensions = extensions_of(plan.profile)
         self._names = NamePatterns(plan.profile.naming, alive)
         self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.settings.include]
@@ -223,7 +223,7 @@ class _Walk:
         return self._look(path, relative, prefix + naming.names[name])
 
     def _is_still(self, path: bytes, relative: bytes) -> bool:
-        """Whether a picture does not move; False where it cannot be read, for whoever inspects it to say."""
+        """Whether a picture does not move; False where it cannot be read: inspecting it says why."""
         known = self._stills if self._stills is not None else {}
         try:
             status = os.stat(path)

@@ -1,4 +1,4 @@
-"""What a process says that cannot begin because the engine was killed while it was starting it: nothing.
+"""Whether a traceback is printed: none where the engine was killed while it was starting this process.
 
 The forkserver imports this once for all its children (see `child.PRELOADED`), before all else; nothing else does. A
 child whose orders end in the middle would print a traceback, though nothing is wrong with it: the engine is gone, and

@@ -1,4 +1,4 @@
-"""How many files with unknown extensions seem to be video: they are not taken, but the user is to know of them."""
+"""How many files with unknown extensions seem to be video: they are not taken, but counted for the user."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pyprocessor.models import display
 MOST_LOOKED_AT = 400
 """Files opened in one walk: about 10 ms of CPU time, and some seconds on a slow disk."""
 MOST_MISSES = 20
-"""Files of one extension that may be no video before no more of them are opened."""
+"""Files of one extension that turned out to be no video, after which no more of it are opened."""
 _MOST_NAMED = 3
 _NOT_OPENED = OTHER_EXTENSIONS | AUDIO_EXTENSIONS
 
 
 class UnknownFiles:
-    """What was seen of them in one walk."""
+    """Counts them in one walk."""
 
     def __init__(self) -> None:
         self._opened = 0
@@ -28,7 +28,7 @@ class UnknownFiles:
         self._found: list[bytes] = []
 
     def wants(self, name: bytes) -> bool:
-        """Whether to look into a file of this name: of an unknown extension of which few were no video."""
+        """Whether to open a file of this name: its extension is unknown, and few such files were no video."""
         kind = extension(name)
         return kind not in _NOT_OPENED and self._misses[kind] < MOST_MISSES
 
@@ -54,15 +54,15 @@ class UnknownFiles:
         count = len(self._found)
         written = Counter(os.path.splitext(relative)[1][1:] for relative in self._found)
         options = {kind: files for kind, files in written.most_common() if kind.isalnum()}
-        told = list(options)[:_MOST_NAMED]
-        covered = sum(options[kind] for kind in told)
+        shown = list(options)[:_MOST_NAMED]
+        covered = sum(options[kind] for kind in shown)
         names = ", ".join(display(relative) for relative in self._found[:_MOST_NAMED])
         names += ", ..." if count > _MOST_NAMED else ""
         seem, are = ("file seems", "is") if count == 1 else ("files seem", "are")
         how = "rename them to have them done"
-        if told:
+        if shown:
             them = "it" if count == 1 else "them" if covered == count else f"{covered:,} of them"
-            how = " ".join(f"--include '*.{kind.decode()}'" for kind in told) + f" takes {them}"
+            how = " ".join(f"--include '*.{kind.decode()}'" for kind in shown) + f" takes {them}"
         least = "At least " if self._cut_short else ""
         return f"{least}{count:,} {seem} to be video by content, but not by name, and {are} not taken: {names}; {how}."
 

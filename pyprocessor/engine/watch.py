@@ -13,8 +13,7 @@ from dataclasses import replace
 
 from pyprocessor.costs import class_of
 from pyprocessor.engine.calibrating import Calibration
-from pyprocessor.engine.dispatch import Allowance
-from pyprocessor.engine.governor import Decision, Governed, Level, RunningFile, govern
+from pyprocessor.engine.governor import Allowance, Decision, Governed, Level, RunningFile, govern
 from pyprocessor.engine.ledger import Ledger
 from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.messages import Resume, Shed, Suspend

@@ -1,8 +1,8 @@
-"""How much of a source one ffmpeg found damaged, counted from what it says while it decodes; pure.
+"""How much of a source one ffmpeg found damaged, counted from the lines that it prints; pure.
 
 ffmpeg goes on over damage and exits with 0. It says one line for each picture or piece of sound that a decoder could
 not decode or marks as broken, and those lines are counted as they come, because only the first and last are kept.
-Decoders say a great deal more that counts nothing: several lines for one picture, lines about pictures before the first
+Decoders print much more that is not counted: several lines for one picture, lines about pictures before the first
 keyframe, lines about what is no damage. The patterns were taken from some 180 damaged files of 20 codecs and 10
 containers (FFmpeg 9.0.2), and held against undamaged ones that begin in the middle, were joined, or come from cameras.
 """
@@ -20,7 +20,7 @@ _DECODER_LINE = re.compile(
 _OLDER_DECODER_LINE = re.compile(
     r"^\[(?:error|warning)\] (?:Error while decoding stream #0:(\d+): |.*: corrupt decoded frame in stream (\d+)$)"
 )
-"""The same as FFmpeg 5.1 says it."""
+"""The same from FFmpeg 5.1."""
 _PACKET_LINE = re.compile(r"^\[in#0\S* @ \S+\] \[warning\] corrupt input packet in stream (\d+)$")
 """Of a transport stream, where packets were lost or arrived damaged; also where two recordings were put together."""
 _SILENT_DECODER_LINE = re.compile(
@@ -48,7 +48,7 @@ class StreamDamage:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What one ffmpeg said of damage in its first input."""
+    """Signs of damage that one ffmpeg printed about its first input."""
 
     streams: tuple[StreamDamage, ...] = ()
     concealed: int = 0
@@ -63,7 +63,7 @@ NO_DAMAGE = Damage()
 
 
 class DamageCounter:
-    """Takes the lines an ffmpeg says, one by one; its memory is bounded by the number of streams."""
+    """Counts signs of damage in an ffmpeg's lines; its memory is bounded by the number of streams."""
 
     def __init__(self) -> None:
         self._broken: dict[int, int] = {}
@@ -74,7 +74,7 @@ class DamageCounter:
         self._ended_early = False
 
     def add(self, line: str) -> None:
-        """Count this line if it tells of damage."""
+        """Count this line if it is a sign of damage."""
         if line[2:7] == "ist#0":
             found = _DECODER_LINE.match(line)
             if found is not None:

@@ -151,7 +151,7 @@ _FORWARD = (("seekable", "0"),)
 
 
 def demuxer_options(container: str, *, deep: bool, forward: bool) -> Options:
-    """What the demuxer of a file is told, by us and by ffmpeg alike, so that both see the same streams."""
+    """Options for the demuxer of a file, which PyAV and ffmpeg both get so that both see the same streams."""
     transport = _TRANSPORT if container == "mpegts" else ()
     return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()))
 

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
-from pyprocessor.ffmpeg.colloquial import meant_by
+from pyprocessor.ffmpeg.encoder_aliases import encoders_for
 from pyprocessor.ffmpeg.invocation import environment, muxer
 from pyprocessor.models import Profile
 
@@ -50,9 +50,7 @@ class Tool:
     video_encoders: frozenset[str]
     audio_encoders: frozenset[str]
     subtitle_encoders: frozenset[str]
-    decoders: frozenset[str]
     muxers: frozenset[str]
-    demuxers: frozenset[str]
     filters: frozenset[str]
 
     @property
@@ -211,7 +209,7 @@ def _ask(path: str, source: str, version: str, libavcodec: tuple[int, int]) -> T
     processes = {}
     try:
         # All at once, which takes half the time of one after the other.
-        for topic in ("encoders", "decoders", "muxers", "demuxers", "filters"):
+        for topic in ("encoders", "muxers", "filters"):
             processes[topic] = _start(path, source, f"-{topic}")
         # The legend above the line of dashes looks much like the list below it.
         lists = {topic: _LEGEND_END.split(_answer(process, path, source))[-1] for topic, process in processes.items()}
@@ -226,9 +224,7 @@ def _ask(path: str, source: str, version: str, libavcodec: tuple[int, int]) -> T
         video_encoders=frozenset(name for kind, name in encoders if kind == "V"),
         audio_encoders=frozenset(name for kind, name in encoders if kind == "A"),
         subtitle_encoders=frozenset(name for kind, name in encoders if kind == "S"),
-        decoders=frozenset(name for _, name in _CODEC_LINE.findall(lists["decoders"])),
         muxers=_split(_FORMAT_LINE.findall(lists["muxers"])),
-        demuxers=_split(_FORMAT_LINE.findall(lists["demuxers"])),
         filters=frozenset(_FILTER_LINE.findall(lists["filters"])),
     )
 
@@ -314,8 +310,8 @@ def _require_encoder(
         return
     lacks = "will not use, since it is experimental" if experimental else "does not have"
     other = " (it is an encoder, but of another kind of stream)" if name in tool.encoders else ""
-    meant = next((encoder for encoder in meant_by(name)[experimental:] if encoder in known), None)
-    elsewhere = next((encoder for encoder in meant_by(name) if encoder in tool.encoders), None)
+    meant = next((encoder for encoder in encoders_for(name)[experimental:] if encoder in known), None)
+    elsewhere = next((encoder for encoder in encoders_for(name) if encoder in tool.encoders), None)
     if meant is not None:
         hint = f" Did you mean {meant}?"
     elif elsewhere is not None and not other:

@@ -63,7 +63,7 @@ def _png_moves(file: BinaryIO) -> bool:
 
 
 def _gif_moves(file: BinaryIO) -> bool:
-    """Whether it holds a second picture, or may do so for all that can be told within bounds."""
+    """Whether it holds a second picture; also True where the limit is reached before that is known."""
     file.seek(0)
     reader = io.BufferedReader(cast("io.RawIOBase", file), _READ_BYTES)  # `file` reads ahead less, or not at all
     try:

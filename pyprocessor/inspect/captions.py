@@ -1,7 +1,7 @@
 """Whether a film has closed captions (EIA-608, CEA-708) inside its pictures, as American television does.
 
-They come in triplets: flags and two bytes. A station sends triplets all the time, so only those that say something
-count: what is valid, and for EIA-608 more than the two empty characters of a pause.
+They come in triplets: flags and two bytes. A station sends triplets all the time, so only those with content count:
+valid ones, and for EIA-608 those with more than the two empty characters of a pause.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CODECS = frozenset(("mpeg2video", "h264", "hevc", "av1"))
 _MARK = b"GA94\x03"
 """Before the triplets in the user data of MPEG-2 and in the messages of H.264, HEVC and AV1 (ATSC A/53 part 4)."""
 _HEAD_BYTES = 4096
-"""They come before the picture itself, behind headers and what an encoder says of itself."""
+"""They come before the picture itself, after its headers and the encoder's name and settings."""
 _PROCESSED = 0x40
 _COUNT = 0x1F
 _VALID, _KIND, _CEA_708 = 0x04, 0x03, 0x02
@@ -28,9 +28,9 @@ _MOST_TRIPLET_BYTES = 3 * _COUNT
 
 
 def has_captions(frame: av.VideoFrame) -> bool:
-    """Whether a decoded picture carries captions that say something."""
+    """Whether a decoded picture carries captions with content."""
     data = side_data(frame, Type.A53_CC)
-    return data is not None and _say_something(data)
+    return data is not None and _have_content(data)
 
 
 def captions_in(packet: memoryview) -> bool:
@@ -40,13 +40,13 @@ def captions_in(packet: memoryview) -> bool:
     while place >= 0:
         start = place + len(_MARK)
         message = head[start : start + 2 + _MOST_TRIPLET_BYTES]
-        if message and message[0] & _PROCESSED and _say_something(message[2 : 2 + 3 * (message[0] & _COUNT)]):
+        if message and message[0] & _PROCESSED and _have_content(message[2 : 2 + 3 * (message[0] & _COUNT)]):
             return True
         place = head.find(_MARK, start)
     return False
 
 
-def _say_something(triplets: bytes) -> bool:
+def _have_content(triplets: bytes) -> bool:
     for place in range(0, len(triplets) - 2, 3):
         flags, first, second = triplets[place : place + 3]
         if flags & _VALID and (flags & _KIND >= _CEA_708 or first & 0x7F or second & 0x7F):

@@ -1,4 +1,4 @@
-"""Which charset explains a text best: for subtitles that are not UTF-8, as containers want them."""
+"""Which charset a text is most probably in: for subtitles that are not UTF-8, as containers require."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import pairwise
 LAST_RESORT = "iso8859_1"
 """Takes every byte, so that no line is lost."""
 
-_TOLD_BY_BYTES = 16_000
-"""So much text tells its charset; more takes longer."""
+_MOST_BYTES = 16_000
+"""Of the text, as much as is looked at: more takes longer and changes nothing."""
 _WESTERN, _CENTRAL = ("cp1252",), ("cp1250", "iso8859_2")
 _OF_LANGUAGES = {
     **dict.fromkeys(("rus", "ukr", "bel", "bul", "srp", "mac", "mkd"), ("cp1251", "koi8_r", "cp866")),
@@ -32,7 +32,7 @@ _ANY = (
     *("cp1252", "cp1251", "cp1250", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1253", "cp1254", "cp1255"),
     *("cp1256", "cp1257", "cp874", "koi8_r", "cp866"),
 )
-"""The same for text whose language nobody states, the more usual ones first."""
+"""The same for text of an unknown language, the more usual ones first."""
 _MESS_AT_MOST = 0.4
 _SAME_MESS = 0.02
 _SAME_COHERENCE = 0.05
@@ -44,7 +44,7 @@ def charset_of(text: bytes, language: str | None) -> str | None:
     from charset_normalizer import from_bytes  # here, since few files need it and it takes 30 ms
 
     usual = _OF_LANGUAGES.get(language or "", ())
-    enough = text if len(text) <= _TOLD_BY_BYTES else text[:_TOLD_BY_BYTES].rsplit(b"\n", 1)[0]
+    enough = text if len(text) <= _MOST_BYTES else text[:_MOST_BYTES].rsplit(b"\n", 1)[0]
     for candidates in (usual, _ANY) if usual else (_ANY,):
         matches = from_bytes(
             enough,

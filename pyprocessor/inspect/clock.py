@@ -1,8 +1,8 @@
-"""Which time a packet has once the jumps of its container's clock are mended, exactly as ffmpeg mends them.
+"""What time a packet has once jumps of its container's clock are corrected, exactly as ffmpeg corrects them.
 
 Transport and program streams, and Ogg files that were joined, may start a new clock midway: recordings put together, a
 signal that was lost, a clock that wraps. ffmpeg compares each packet with where its own stream had got to, and moves
-everything after a jump. Whoever inspects or verifies has to do the same, or else to misjudge what ffmpeg made.
+everything after a jump. Inspecting and verifying do the same, or their times would differ from those ffmpeg makes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 JUMPING = frozenset(("mpegts", "mpegtsraw", "mpeg", "ogg"))
 """Demuxers for which ffmpeg mends jumps (its flag `AVFMT_TS_DISCONT`), among those that may open a user's file."""
 USUAL_THRESHOLD = 10.0
-"""ffmpeg's `dts_delta_threshold`, seconds: a gap up to this is believed to be one, beyond it a jump of the clock."""
+"""ffmpeg's `dts_delta_threshold`, seconds: a longer gap is taken for a jump of the clock."""
 LARGEST_THRESHOLD = 86_400.0
 _BACKWARDS_SECONDS = 0.1
 """A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
@@ -91,8 +91,8 @@ def threshold_for(gaps: Sequence[Gap]) -> float:
 def gaps_in(packets: Iterable[tuple[int, float, float]], usual_steps: dict[int, float]) -> list[Gap]:
     """The steps of more than the usual threshold in these packets: stream, decoding time and length, in file order.
 
-    A pause is covered where another stream has packets over at least half of it; not by where they lie in the file, as
-    the end of a packet may show only where the next begins. `usual_steps` are the median steps of the streams.
+    A pause is covered where another stream has packets over at least half of it, wherever they lie in the file: the end
+    of a packet may show only where the next begins. `usual_steps` are the median steps of the streams.
     """
     times: dict[int, list[float]] = {}
     steps: list[tuple[int, float, float]] = []

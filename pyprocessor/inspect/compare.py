@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, VerifyError
-from pyprocessor.inspect.timeline import Track, nearest
-from pyprocessor.models import MediaNote, StreamKind
+from pyprocessor.inspect.timeline import Track
+from pyprocessor.models import BROKEN, MediaNote, StreamKind
 
 _NEAR_SECONDS = 0.02
 _MOST_NEAR_SECONDS = 0.1
@@ -37,14 +37,12 @@ _FIELDS_SHARE = 0.6
 
 _DECODED = {StreamKind.VIDEO: "pictures", StreamKind.AUDIO: "sound"}
 
-DAMAGED = "damaged: pictures or sound are missing or broken"
-
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A kept stream: its track in the source, and in the output.
 
-    `timed` is False where packets do not tell what becomes of them, as of captions that build up over several.
+    `timed` is False where one packet need not become one subtitle, as of captions that build up over several.
     """
 
     source: Track
@@ -71,7 +69,7 @@ def compared(
             continue
         if not (damaged and films and pair.source.kind is StreamKind.AUDIO):
             raise VerifyError(FailureKind.BAD_INPUT, f"None of the {what} in {name} could be decoded: it is damaged.")
-        notes.append(MediaNote("None of the sound of a track could be decoded.", DAMAGED))
+        notes.append(MediaNote("None of the sound of a track could be decoded.", BROKEN))
     shift = _shift(pairs, began)
     if shift is None:
         return notes
@@ -145,7 +143,7 @@ def _pictures(pair: Pair, shift: float, *, first: bool, whole: bool, damaged: bo
         made = len(output.starts) * (2 if pair.interlaced else 1)  # its packets may hold one field each
         lost = source.packets - len(source.leading) - made
         text = f"{lost:,} of the {source.packets:,} pictures did not come out, as they have no times or do not decode."
-        return [MediaNote(text, DAMAGED)] if whole and lost > 0 else []
+        return [MediaNote(text, BROKEN)] if whole and lost > 0 else []
     expected: Sequence[float] = source.starts
     if not whole:
         expected = [start for start in expected if start + shift <= output.starts[-1]]
@@ -185,7 +183,7 @@ def _lost(expected: Sequence[float], missing: Sequence[float], made: int) -> lis
     notes = []
     if dropped:
         text = f"{dropped:,} of the {len(expected):,} pictures could not be decoded, {_when(missing)}."
-        notes.append(MediaNote(text, DAMAGED))
+        notes.append(MediaNote(text, BROKEN))
     if moved:
         text = f"{moved:,} of the {len(expected):,} pictures are not at their times, {_when(missing)}."
         notes.append(MediaNote(text, "pictures not at their times"))
@@ -221,7 +219,7 @@ def _retimed(pair: Pair, name: str) -> list[MediaNote]:
     if source.seconds - output.seconds <= max(_SOUND_END_SECONDS, 2 * step):
         return []
     text = f"Only {output.seconds:,.2f} s of the {source.seconds:,.2f} s of video in {name} could be decoded."
-    return [MediaNote(text, DAMAGED)]
+    return [MediaNote(text, BROKEN)]
 
 
 def _not_stretched(what: str, output: Track, source: Track, name: str) -> None:
@@ -261,7 +259,7 @@ def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged:
     text = f"{missing:,.2f} s of the {source.covered_seconds:,.2f} s of sound are missing."
     if not damaged and missing > max(2 * _SOUND_END_SECONDS, _LOST_SOUND_SHARE * source.covered_seconds):
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"{text[:-1]} in the output, though nothing of it is damaged.")
-    return [MediaNote(text, DAMAGED)]
+    return [MediaNote(text, BROKEN)]
 
 
 def _out_of_step(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:
@@ -292,10 +290,7 @@ def _uncovered(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[floa
 
 def _subtitles(pair: Pair, shift: float) -> list[MediaNote]:
     source, output = pair.source, pair.output
-    missing = 0
-    for start in source.starts:
-        at = nearest(output.starts, start + shift)
-        missing += at is None or abs(output.starts[at] - start - shift) > _SUBTITLE_SECONDS
+    missing = len(_unmatched(source.starts, output.starts, shift, _SUBTITLE_SECONDS))
     if not missing:
         return []
     text = f"{missing:,} of the {len(source.starts):,} subtitles are not at their times or are missing."

@@ -1,5 +1,4 @@
-"""A look at a file's first bytes: what is plainly not video is refused before any demuxer sees it, and what plainly is
-video is known as such whatever its name.
+"""Whether a file's first bytes show that it is no video, or that it is one whatever its name.
 
 Names lie (`holiday.mp4` may be a web page) and a playlist can make a demuxer reach for other files: this comes first.
 It costs one read. What it does not recognise goes on to the demuxers, which have the last word.
@@ -81,7 +80,7 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
     return "text" if _is_text(head) else None
 
 
-_TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
+TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
 """(place of the first sync byte, packet size) of plain, time-stamped (AVCHD) and error-corrected transport streams."""
 _TS_PACKETS = 8
 _OTHER_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"jp2 ", b"jpx ", b"crx ")
@@ -119,7 +118,7 @@ def seems_video(head: bytes) -> bool:
         return b"acTL" in head.partition(b"IDAT")[0]
     return any(
         all(head[place : place + 1] == b"G" for place in range(first, first + _TS_PACKETS * packet, packet))
-        for first, packet in _TS_LAYOUTS
+        for first, packet in TS_LAYOUTS
     )
 
 

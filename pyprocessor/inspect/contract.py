@@ -1,4 +1,4 @@
-"""What an output owes its source: what becomes of every stream.
+"""What becomes of every stream of a source, which verification then holds the output to.
 
 Pure: from a Profile and a MediaInfo alone. The recipe follows the contract and verification holds the output to it.
 """
@@ -53,7 +53,7 @@ class StreamPlan:
 class Contract:
     """`streams` has every source stream, kept ones first and in output order.
 
-    What its tracks owe in time is told by the source's packets, and not here.
+    When pictures and sound are to come follows from the source's packets, and not from this.
     """
 
     streams: tuple[StreamPlan, ...]
@@ -179,7 +179,7 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
 
 
 def refuse_damage(profile: Profile, notes: Iterable[MediaNote]) -> None:
-    """Raise JobError where one of the notes tells of damage and the profile refuses that."""
+    """Raise JobError where one of the notes is about damage and the profile refuses damaged sources."""
     damage = next((note for note in notes if note.damage), None)
     if damage is not None and profile.damaged is Damaged.REFUSE:
         raise JobError(
@@ -208,7 +208,7 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
         raise JobError(FailureKind.UNSUPPORTED, "Its video is in a codec for which there is no decoder.")
     if film.video.width < 1 or film.video.height < 1:
         raise JobError(FailureKind.BAD_INPUT, "Its video does not say how large its pictures are: it is damaged.")
-    if film.goes_on_in is not None or media.goes_on_elsewhere:
+    if film.goes_on_elsewhere:
         raise JobError(
             FailureKind.UNSUPPORTED,
             f"Its video ends after {film.duration_seconds or 0.0:,.1f} s and goes on in another stream: the recording "
@@ -228,7 +228,7 @@ def _further_video(profile: Profile, stream: StreamInfo, container: _Container) 
         return _further_film(profile, stream)
     if not profile.keep_attachments:
         return _drop(stream, "a cover picture")
-    if profile.strip_location and stream.tells_place:
+    if profile.strip_location and stream.has_location:
         return _drop(stream, "a cover picture that says where it was taken")
     if stream.codec not in container.covers:
         return _lose(stream, "a cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
@@ -307,7 +307,7 @@ def _other(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
         return _lose(stream, "an attachment", f"{profile.container} holds none")
     if not profile.keep_subtitles or profile.video is None:
         return _drop(stream, "subtitles")
-    if profile.strip_location and stream.tells_place:
+    if profile.strip_location and stream.has_location:
         return _drop(stream, "subtitles that say where it was recorded")
     if stream.codec in container.kept_subtitles:
         return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
@@ -335,11 +335,11 @@ def _agreed(
     notes = _left_out(dropped)
     limit = _end_of_tracks(media, kept)
     if limit is not None:
-        told = (
+        text = (
             f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {limit:,.1f} s; "
             "subtitles and chapters after their end were left out."
         )
-        notes.append(MediaNote(told, "subtitles and chapters after the end of the film dropped"))
+        notes.append(MediaNote(text, "subtitles and chapters after the end of the film dropped"))
         limit += _AFTER_THE_END_SECONDS
     return Contract(
         streams=(*kept, *dropped),

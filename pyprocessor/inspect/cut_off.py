@@ -11,18 +11,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyprocessor.inspect.structure import Tail
-from pyprocessor.models import MediaInfo, MediaNote, StreamInfo, StreamKind
+from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, StreamInfo, StreamKind
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-END_MISSING = "damaged: its end is missing"
 _SHORTENED_BY_DEMUXER = "avi"
 """Its demuxer takes the file's size for what it is, and shortens what the header declares."""
 _MARK_THEIR_END = ("apng", "webp_anim")
 _LEAST_SECONDS = 0.05
-"""Worth saying beside the bytes."""
+"""The shortest time that is written beside the bytes."""
 
 
 def with_its_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fragmented: bool) -> MediaInfo:
@@ -33,22 +32,15 @@ def with_its_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fra
     is_mp4 = media.container.startswith("mov,")
     missing = _listed_beyond(container, media.size_bytes) if is_mp4 else 0
     if not is_mp4 or fragmented:
-        # Where an MP4's index tells of all that is in it, only an empty or unused rest of a part may lack beside that.
+        # Where an MP4's index lists all that is in it, only an empty or unused rest of a part may lack beside that.
         missing = max(missing, tail.missing_bytes)
     if missing:
         return _shortened(container, media, missing, open_ended=fragmented)
     if tail.note is not None:
         note = MediaNote(tail.note, END_MISSING if tail.cut_off else "")
         return replace(media, notes=(*media.notes, note), duration_estimated=True)
-    longest = max((stream.duration_seconds or 0.0 for stream in media.streams), default=0.0)
-    declared = media.duration_seconds
-    if is_mp4 and longest and declared is not None and declared > 2 * longest + 60:
-        # An MP4 lasts as long as its longest track, by definition.
-        text = f"It declares {declared:,.1f} s, but its tracks last only {longest:,.1f} s: it was cut off or badly cut."
-        notes = (*media.notes, MediaNote(text, END_MISSING))
-        return replace(media, notes=notes, duration_seconds=longest, duration_estimated=True)
     if (
-        declared is None
+        media.duration_seconds is None
         and media.container not in _MARK_THEIR_END
         and any(stream.kind is StreamKind.VIDEO for stream in media.streams)
     ):

@@ -1,6 +1,6 @@
-"""What a user is to know of the damage that ffmpeg met in a source: how many pictures, how much sound. Pure.
+"""How many pictures and how much sound of a source are damaged, by what ffmpeg printed while decoding. Pure.
 
-Where pictures are dropped and none is broken, comparing the output with the source says all there is to say.
+Pictures that are dropped, none of them broken, are counted by comparing the output with the source (`compare`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import itertools
 import statistics
 
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
-from pyprocessor.inspect.compare import DAMAGED
 from pyprocessor.inspect.timeline import Timeline, Track
-from pyprocessor.models import MediaInfo, MediaNote, StreamInfo, StreamKind
+from pyprocessor.models import BROKEN, MediaInfo, MediaNote, StreamInfo, StreamKind
 
 _PACKETS_FOR_EACH_SIGN = 10
 """How many damaged packets one sign of damage from a decoder confirms. Joined recordings have damaged packets alone."""
@@ -24,12 +23,10 @@ _INCOMPLETE_PIECES = 1
 _FOUND_BY_GUESSING = frozenset(("mp2", "mp3"))
 _INCOMPLETE_GUESSES = 8
 """At the start of program streams their parser takes up to so much for sound before it finds the first whole piece."""
-_SAMPLES = {"aac": 1024, "mp3": 1152, "mp2": 1152, "ac3": 1536, "eac3": 1536, "dts": 512, "opus": 960}
-"""In each piece of sound, by codec, where it is the same in nearly every file."""
 _HOLE = 1.5
 """Times the usual step from picture to picture: a longer one leaves pictures out."""
 _LEAST_SECONDS = 0.1
-"""Worth saying beside a number of pictures."""
+"""The shortest time that is written beside a number of pictures."""
 
 
 def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:
@@ -49,11 +46,11 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
     found = [part for part in parts if part]
     if found:
         listed = " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
-        return (MediaNote(f"Damaged or missing: at least {listed}.", DAMAGED),)
+        return (MediaNote(f"Damaged or missing: at least {listed}.", BROKEN),)
     if damage.ended_early and not torn:
-        return (MediaNote("It cannot be read to its end: what comes after a damaged place is missing.", DAMAGED),)
+        return (MediaNote("It cannot be read to its end: what comes after a damaged place is missing.", BROKEN),)
     if damage.gaps and not torn:
-        return (MediaNote("Its container is broken in places; what stands there is skipped.", DAMAGED),)
+        return (MediaNote("Its container is broken in places; what stands there is skipped.", BROKEN),)
     return ()
 
 
@@ -102,22 +99,18 @@ def _left_out(track: Track | None, places: int) -> int:
 
 
 def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> str:
-    """How many seconds of all tracks, or pieces where it is not known how long they are; empty where none is."""
-    seconds, pieces, countable = 0.0, 0, True
+    """How many seconds of all tracks are damaged or missing; empty where none are."""
+    seconds, pieces = 0.0, 0
     for stream in media.audio:
         number = _broken(damage, media, stream, torn=torn)
-        samples = _SAMPLES.get(stream.codec or "")
         pieces += number
-        if samples is not None and stream.audio is not None and stream.audio.sample_rate:
-            seconds += number * samples / stream.audio.sample_rate
-        elif number:
-            countable = False
-        spans = times.tracks[stream.index].spans if stream.index in times.tracks else ()
-        pauses = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
-        seconds += sum(heapq.nlargest(damage.gaps, pauses))
-    if countable:
-        return f"{seconds:,.2f} s of sound" if seconds else ""
-    return f"{pieces:,} piece{'s' if pieces != 1 else ''} of sound"
+        track = times.tracks.get(stream.index)
+        if track is not None and track.packets:
+            pauses = [after[0] - before[1] for before, after in itertools.pairwise(track.spans)]
+            seconds += number * track.covered_seconds / track.packets + sum(heapq.nlargest(damage.gaps, pauses))
+    if not seconds:
+        return "some sound" if pieces else ""
+    return f"{seconds:,.2f} s of sound"
 
 
 def _subtitles(damage: Damage, media: MediaInfo, *, torn: bool) -> str:

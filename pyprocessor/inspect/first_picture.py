@@ -1,4 +1,4 @@
-"""The first picture of a film: rotation and HDR side data come only with it, and it tells whether anything decodes."""
+"""The first picture of a film: rotation and HDR side data come only with it, and it shows whether anything decodes."""
 
 from __future__ import annotations
 

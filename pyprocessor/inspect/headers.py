@@ -1,4 +1,4 @@
-"""Which bytes of a packet state the parameters of what it holds: where they change, a decoder has to be asked.
+"""Which bytes of a packet state its pictures' size or its sound's channels: where they change, it is decoded.
 
 Not parsed, only compared: a false alarm costs one decoded packet.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ MOST_BYTES = 2_000_000
 MOST_PACKETS = 1000
 """How much is read of a file that has no index, all streams counted: some 3 ms of CPU time."""
 MOST_STAMPS = 4096
-"""Times of pictures that are kept; of more, how long they last is not said."""
+"""Times of pictures that are kept; with more pictures, `seconds` is 0."""
 MOST_ENTRIES = 1024
 """Of an index, spread over all of it."""
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
@@ -53,7 +53,7 @@ class FilmPackets:
             self._stamps.append(stamp)
 
     def facts(self, *, whole: bool) -> PacketFacts | None:
-        """What they say of the film; None where it had no picture among them."""
+        """The facts of the film so far; None where none of the packets was a picture of it."""
         if not self._pictures:
             return None
         unit, stamps = self._film.time_base or Fraction(0), sorted(self._stamps)
@@ -103,20 +103,16 @@ def _indexed(film: Stream) -> PacketFacts | None:
     if not found:
         return None
     seconds = float((found[-1].timestamp - found[0].timestamp) * (film.time_base or 0))
-    return _facts([(entry.size, entry.is_keyframe) for entry in found], max(0.0, seconds), count / looked_at)
+    keyframes = [entry.size for entry in found if entry.is_keyframe]
+    stands_for = count / looked_at
+    return PacketFacts(
+        pictures=round(len(found) * stands_for),
+        bytes=round(sum(entry.size for entry in found) * stands_for),
+        keyframes=round(len(keyframes) * stands_for),
+        keyframe_bytes=round(sum(keyframes) * stands_for),
+        seconds=round(max(0.0, seconds), 3),
+    )
 
 
 def _uneven(number: int, count: int) -> int:
     return int((number + number * _GOLDEN_RATIO % 1) * count / MOST_ENTRIES)
-
-
-def _facts(pictures: Sequence[tuple[int, bool]], seconds: float, times: float = 1.0) -> PacketFacts:
-    """Facts of pictures (bytes, whether a keyframe), each of which stands for so many."""
-    keyframes = [size for size, is_keyframe in pictures if is_keyframe]
-    return PacketFacts(
-        pictures=round(len(pictures) * times),
-        bytes=round(sum(size for size, _ in pictures) * times),
-        keyframes=round(len(keyframes) * times),
-        keyframe_bytes=round(sum(keyframes) * times),
-        seconds=round(seconds, 3),
-    )

@@ -54,39 +54,9 @@ SURVEY_SECONDS = 60.0
 
 _UNSTATED_DURATION = frozenset(
     (
-        "aac",
-        "ac3",
-        "ac4",
-        "amr",
-        "amrnb",
-        "amrwb",
-        "dts",
-        "dtshd",
-        "dv",
-        "eac3",
-        "h261",
-        "h263",
-        "h264",
-        "hevc",
-        "vvc",
-        "evc",
-        "latm",
-        "loas",
-        "m4v",
-        "mjpeg",
-        "mlp",
-        "mp3",
-        "mpeg",
-        "mpegts",
-        "mpegvideo",
-        "obu",
-        "av1",
-        "ogg",
-        "truehd",
-        "vc1",
-        "cavsvideo",
-        "dirac",
-    )
+        "aac ac3 ac4 amr amrnb amrwb dts dtshd dv eac3 h261 h263 h264 hevc vvc evc latm loas m4v mjpeg mlp mp3 mpeg "
+        "mpegts mpegvideo obu av1 ogg truehd vc1 cavsvideo dirac"
+    ).split()
 )
 """Demuxers that guess the duration from the bit rate, or from the time stamps at both ends."""
 _DURATION_FROM_ZERO = frozenset(("matroska,webm", "flv", "live_flv"))
@@ -118,12 +88,7 @@ def probe(
             moving = animated_webp(file)
             if moving is not None:  # PyAV cannot open it
                 return refined(webp.describe(moving, name, size_bytes, limits), Survey(moving.timeline, {}, {}, {}))
-            media = _read(path, file, name, size_bytes, limits, deep=deep)
-            # Streams that begin late, and pictures far apart, show what they are only where more is read at first.
-            if media is None:
-                media = _read(path, file, name, size_bytes, limits, deep=True)
-                assert media is not None
-            return media
+            return _read(path, file, name, size_bytes, limits, deep=deep)
     except MemoryError as error:  # PyAV's is one as well
         raise too_much_memory(limits, name) from error
     except PermissionError as error:
@@ -163,10 +128,8 @@ def survey_source(
     return refined(media, found), found.timeline
 
 
-def _read(
-    path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: InputLimits, *, deep: bool
-) -> MediaInfo | None:
-    """What the open `file` holds, or None where that shows only to who reads more of it at first, as `deep` does."""
+def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: InputLimits, *, deep: bool) -> MediaInfo:
+    """What the open `file` holds; streams that begin late, or with pictures far apart, need a `deep` reading."""
     try:
         container, forward = _open(path, file, size_bytes, deep=deep)
     except av.error.FFmpegError as error:
@@ -176,14 +139,14 @@ def _read(
             raise
         raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
     with closing(container):
-        films = (film for film in container.streams.video if not is_attached(film))
-        if not deep and not all(_known_size(film) for film in films):
-            return None
-        tail = structure.examine(file, container.format.name, size_bytes)
-        if container.format.name.startswith("mov,"):
-            _refuse_references(file, name, size_bytes)
-        media, unlisted = _describe(container, name, size_bytes, tail, limits)
-        return None if unlisted and not deep else replace(media, deep=deep, forward=forward)
+        if deep or all(_known_size(film) for film in container.streams.video if not is_attached(film)):
+            tail = structure.examine(file, container.format.name, size_bytes)
+            if container.format.name.startswith("mov,"):
+                _refuse_references(file, name, size_bytes)
+            media, unlisted = _describe(container, name, size_bytes, tail, limits)
+            if deep or not unlisted:
+                return replace(media, deep=deep, forward=forward)
+    return _read(path, file, name, size_bytes, limits, deep=True)
 
 
 def _open(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[InputContainer, bool]:
@@ -233,17 +196,16 @@ def _describe(
     container: InputContainer, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
 ) -> tuple[MediaInfo, bool]:
     check_streams(len(container.streams), limits, name)
-    container_name = container.format.name
     for film in container.streams.video:  # before a decoder allocates them
         context = video_context(film)
         if context is not None:
             check_picture(context.width, context.height, limits, name)
-    notes: list[MediaNote] = []
     found = survey(container, size_bytes=size_bytes, whole=size_bytes <= WHOLE_BYTES, limit_seconds=SURVEY_SECONDS)
-    films = len(found.first)
-    for index, seen in found.first.items():
-        if seen.note is not None:
-            notes.append(MediaNote(seen.note if films == 1 else f"Stream {index}: {seen.note}"))
+    notes = [
+        MediaNote(seen.note if len(found.first) == 1 else f"Stream {index}: {seen.note}")
+        for index, seen in found.first.items()
+        if seen.note is not None
+    ]
     streams = []
     for stream in container.streams:
         described = _stream(container, stream, found.first.get(stream.index), found.packets.get(stream.index))
@@ -255,7 +217,7 @@ def _describe(
     duration, estimated = _duration(container, streams)
     check_duration(duration, limits, name)
     media = MediaInfo(
-        container=container_name,
+        container=container.format.name,
         duration_seconds=duration,
         duration_estimated=estimated,
         size_bytes=size_bytes,

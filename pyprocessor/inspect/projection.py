@@ -1,4 +1,4 @@
-"""How the pictures of 360 degree and stereo films are laid out, and whether an output still says so."""
+"""How the pictures of 360 degree and stereo films are laid out, and whether an output still states it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _number(data: bytes, place: int) -> int:
 
 
 def lost_projection(path: bytes, contract: Contract, media: MediaInfo) -> tuple[MediaNote, ...]:
-    """Notes on what the finished output at `path` no longer says of its source's 360 degree and stereo pictures."""
+    """Notes where the finished output at `path` does not state its source's 360 degree or stereo layout."""
     by_index = {stream.index: stream.video for stream in media.streams}
     wanted = [by_index[plan.index] or VideoInfo(0, 0) for plan in contract.films]
     if not any(video.spherical or video.stereo for video in wanted):

@@ -1,4 +1,4 @@
-"""What a file is once its packets and sampled pictures are known: they replace what its header declares. Pure."""
+"""What a file holds by its packets and sampled pictures, where its header declares something else. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from dataclasses import replace
 from fractions import Fraction
 
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
-from pyprocessor.inspect.cut_off import END_MISSING
 from pyprocessor.inspect.subtitles import described
-from pyprocessor.inspect.survey import PictureSample, SoundSample, Survey
+from pyprocessor.inspect.survey import PictureSample, Survey
 from pyprocessor.inspect.timeline import Rate, Timeline, Track, compact, rate_of
-from pyprocessor.models import MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
 
 _OVERSTATED_SECONDS = 1.0
 _OVERSTATED_SHARE = 0.02
-"""How far a header may overstate the duration (careless muxers) before it is worth a note."""
+"""How far a header may overstate the duration (careless muxers) without a note."""
 _PLAYED = (StreamKind.VIDEO, StreamKind.AUDIO)
 _MIDWAY_SECONDS = 2.0
 _ELSEWHERE_SHARE = 0.95
@@ -32,95 +31,70 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     holds all the same.
     """
     times = found.timeline
-    streams = tuple(
-        _stream(
-            stream,
-            times.tracks.get(stream.index, Track(stream.kind, 0)) if times.whole else None,
-            times.began,
-            found.pictures.get(stream.index, ()),
-            found.sounds.get(stream.index, ()),
-            found.texts.get(stream.index, ()),
-            own_aspect=media.container.startswith(_STATE_ASPECT),
-            captions=stream.index in found.captioned,
-        )
-        for stream in media.streams
-    )
-    streams = tuple(replace(s, tells_place=True) if s.index in found.located else s for s in streams)
+    own_aspect = media.container.startswith(_STATE_ASPECT)
+    streams = tuple(_stream(stream, found, own_aspect=own_aspect) for stream in media.streams)
     if not times.whole:
         return replace(media, streams=streams)
-    streams = tuple(replace(s, goes_on_in=_goes_on(s, media.streams, times)) for s in streams)
+    cut_short = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes
+    streams = tuple(replace(s, goes_on_elsewhere=cut_short or _goes_on(s, times)) for s in streams)
     notes = (*media.notes, *_declared_too_much(media, times))
-    elsewhere = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes
     if times.unlisted:
         text = "Streams that begin only in the midst of the file were left out."
         notes += (MediaNote(text, "left out: streams that begin midway"),)
     if times.moved:
         notes += (MediaNote("The clock of its recording jumps; what comes after a jump follows what came before it."),)
-    ends = [t.end for t in times.tracks.values() if t.end is not None]
-    seconds = max(ends) - times.began if ends else media.duration_seconds
     return replace(
         media,
         streams=streams,
-        duration_seconds=seconds,
-        duration_estimated=not ends and media.duration_estimated,
+        duration_seconds=media.duration_seconds if times.seconds is None else times.seconds,
+        duration_estimated=times.seconds is None and media.duration_estimated,
         notes=tuple(dict.fromkeys(notes)),
         timeline=compact(times),
-        goes_on_elsewhere=elsewhere,
         jump_seconds=times.threshold if times.threshold != USUAL_THRESHOLD else None,
     )
 
 
-def _goes_on(stream: StreamInfo, streams: tuple[StreamInfo, ...], times: Timeline) -> int | None:
-    """The stream that a film or sound goes on in, where a recording changed to another programme midway."""
+def _goes_on(stream: StreamInfo, times: Timeline) -> bool:
+    """Whether a film or sound goes on in another stream, as where a recording changed to another programme."""
     track = times.tracks.get(stream.index)
-    ends = max((t.end for t in times.tracks.values() if t.end is not None), default=0.0)
-    if track is None or track.end is None or track.kind not in _PLAYED or ends - track.end < _MIDWAY_SECONDS:
-        return None
-    for other in streams:
-        later = times.tracks.get(other.index)
-        if other.index == stream.index or later is None or later.kind is not track.kind or later.start is None:
-            continue
-        if abs(later.start - track.end) < _MIDWAY_SECONDS:
-            return other.index
-    return None
+    if track is None or track.end is None or times.end is None or track.kind not in _PLAYED:
+        return False
+    others = (other for other in times.tracks.values() if other is not track and other.kind is track.kind)
+    begins = any(other.start is not None and abs(other.start - track.end) < _MIDWAY_SECONDS for other in others)
+    return begins and times.end - track.end >= _MIDWAY_SECONDS
 
 
 def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ...]:
-    ends = [t.end for t in times.tracks.values() if t.end is not None]
     declared = media.duration_seconds
-    if declared is None or media.duration_estimated or not ends:
+    held = times.seconds
+    if declared is None or held is None or media.duration_estimated:
         return ()
-    held = max(ends) - times.began
     if declared - held <= max(_OVERSTATED_SECONDS, _OVERSTATED_SHARE * declared):
         return ()
     text = f"It declares {declared:,.1f} s and holds {held:,.1f} s: it was cut off, or its header is wrong."
     return (MediaNote(text, END_MISSING),)
 
 
-def _stream(
-    stream: StreamInfo,
-    track: Track | None,
-    first: float,
-    pictures: tuple[PictureSample, ...],
-    sounds: tuple[SoundSample, ...],
-    texts: tuple[bytes, ...],
-    *,
-    own_aspect: bool,
-    captions: bool,
-) -> StreamInfo:
-    if texts:
+def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInfo:
+    times, index = found.timeline, stream.index
+    track = times.tracks.get(index, Track(stream.kind, 0)) if times.whole else None
+    if texts := found.texts.get(index):
         stream = described(stream, texts)
+    if index in found.located:
+        stream = replace(stream, has_location=True)
     if stream.video is not None and stream.video.attached_picture:
         return stream
     if track is not None and track.start is not None:
-        stream = replace(stream, start_seconds=track.start - first, duration_seconds=track.seconds or None)
+        stream = replace(stream, start_seconds=track.start - times.began, duration_seconds=track.seconds or None)
         if stream.kind is StreamKind.VIDEO and stream.frames != 0:  # 0: none of them decodes
             stream = replace(stream, frames=len(track.starts))
     if stream.video is not None:
-        video = replace(stream.video, captions=stream.video.captions or captions)
-        return replace(stream, video=_video(video, track, pictures, first, own_aspect=own_aspect))
+        video = replace(stream.video, captions=stream.video.captions or index in found.captioned)
+        pictures = found.pictures.get(index, ())
+        return replace(stream, video=_video(video, track, pictures, times.began, own_aspect=own_aspect))
     if stream.audio is not None and track is not None and not track.packets:
         return replace(stream, frames=0)
+    sounds = found.sounds.get(index, ())
     if stream.audio is not None and sounds:
         widest = max(sounds, key=lambda sample: sample.channels)
         differs = len({(sample.layout, sample.channels) for sample in sounds}) > 1
@@ -173,5 +147,5 @@ def _holds_fields(video: VideoInfo, rate: Rate) -> bool:
 
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:
-    """The shape of a pixel as the file has it; square where it does not say, or says nonsense."""
+    """The shape of a pixel as the file states it; square where it states none, or nonsense."""
     return aspect if aspect and _USUAL_ASPECTS[0] <= aspect <= _USUAL_ASPECTS[1] else Fraction(1)

@@ -1,4 +1,4 @@
-"""What a sound track's decoder says of its channels."""
+"""How many channels a sound track has, in which layout, by its decoder."""
 
 from __future__ import annotations
 

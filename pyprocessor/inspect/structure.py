@@ -8,12 +8,12 @@ behind it. A file that ends before its structure does was cut off. Only headers 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-_TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
-"""(place of the first sync byte, packet size) of plain, time-stamped (AVCHD) and error-corrected transport streams."""
+from pyprocessor.inspect.boxes import Box, boxes, outermost, within
+from pyprocessor.inspect.content import TS_LAYOUTS
+
 _TS_SYNC = 0x47
 _PACK_START = b"\x00\x00\x01\xba"
 _PROGRAM_END = b"\x00\x00\x01\xb9"
@@ -87,7 +87,7 @@ def is_mp4(file: BinaryIO) -> bool:
 def ends_in_fragment_header(file: BinaryIO, size_bytes: int) -> bool:
     """Whether an MP4 has its index at the start and ends inside a `moof`, as a recording may that was cut off."""
     indexed = False
-    for kind, start, length in _boxes(file, size_bytes):
+    for kind, start, length in outermost(file, size_bytes):
         if kind == b"moof" and start + length > size_bytes:
             return indexed
         indexed |= kind == b"moov"
@@ -96,7 +96,7 @@ def ends_in_fragment_header(file: BinaryIO, size_bytes: int) -> bool:
 
 def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
     """The start of an MP4's index (its `moov` box), where its tracks are listed; None where there is none."""
-    for kind, start, length in _boxes(file, size_bytes):
+    for kind, start, length in outermost(file, size_bytes):
         if kind == b"moov":
             file.seek(start)
             return file.read(min(length, _MOST_INDEX_BYTES))
@@ -110,17 +110,15 @@ def refers_to_other_files(index: bytes) -> bool:
 
     Such a file is an alias: nothing in it can be played, and the other files are not for it to choose.
     """
-    for track in _boxes_within(next(_boxes_within(index, b"moov"), b""), b"trak"):
-        for media in _boxes_within(track, b"mdia"):
-            handler = next(_boxes_within(media, b"hdlr"), b"")
-            if handler[8:12] not in (b"vide", b"soun"):
+    for track in within(index, Box(b"", 0, 0, len(index)), b"moov", b"trak"):
+        for media in within(index, track, b"mdia"):
+            handler = next(within(index, media, b"hdlr"), None)
+            if handler is None or index[handler.body + 8 : handler.body + 12] not in (b"vide", b"soun"):
                 continue
-            for information in _boxes_within(media, b"minf"):
-                for data in _boxes_within(information, b"dinf"):
-                    references = next(_boxes_within(data, b"dref"), b"")
-                    entries = tuple(_children(references[8:]))
-                    if entries and all(_leads_elsewhere(kind, entry) for kind, entry in entries):
-                        return True
+            for table in within(index, media, b"minf", b"dinf", b"dref"):
+                entries = list(boxes(index, table.body + 8, table.end))
+                if entries and all(_leads_elsewhere(entry.kind, index[entry.body : entry.end]) for entry in entries):
+                    return True
     return False
 
 
@@ -133,52 +131,16 @@ def _leads_elsewhere(kind: bytes, entry: bytes) -> bool:
     return len(location) > _SHORTEST_ALIAS_BYTES if kind == b"alis" else bool(location.strip(b"\0"))
 
 
-def _boxes_within(data: bytes, kind: bytes) -> Iterator[bytes]:
-    return (body for found, body in _children(data) if found == kind)
-
-
-def _children(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of the boxes that follow each other in `data`, up to the first that is malformed."""
-    position = 0
-    while position + 8 <= len(data):
-        length, start = int.from_bytes(data[position : position + 4], "big"), position + 8
-        if length == 1:
-            length, start = int.from_bytes(data[position + 8 : position + 16], "big"), position + 16
-        if length < start - position:
-            return
-        yield data[position + 4 : position + 8], data[start : position + length]
-        position += length
-
-
 # Each of these returns where the structure says the file ends, or 0 where it does not say.
 
 
 def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
     position = 0
-    for kind, start, length in _boxes(file, size_bytes):
+    for kind, start, length in outermost(file, size_bytes):
         if not kind.isalnum():  # junk
             return 0
         position = start + length
     return position
-
-
-def _boxes(file: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and length of the outermost boxes of an MP4, as its headers have them.
-
-    The last is told with no kind where its header does not say how long it is.
-    """
-    position = 0
-    while position + 8 <= size_bytes:
-        file.seek(position)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1 and len(head) == 16:
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8:  # 0 means "to the end of the file"; anything else here is junk
-            yield b"", position, length
-            return
-        yield head[4:8], position, length
-        position += length
 
 
 def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
@@ -280,7 +242,7 @@ def _footer_of_mxf(head: bytes) -> int:
 
 
 def _ts_is_whole(head: bytes, size_bytes: int) -> bool:
-    for first, packet in _TS_LAYOUTS:
+    for first, packet in TS_LAYOUTS:
         places = range(first, min(len(head), 8 * packet), packet)
         if all(head[place] == _TS_SYNC for place in places):
             return size_bytes % packet == 0

@@ -1,4 +1,4 @@
-"""What the text of subtitles says of itself: whether it is UTF-8, and whether it tells a place, as drones write it.
+"""Which charset the text of subtitles is in, and whether it states where it was recorded, as drones write it.
 
 Matroska and MP4 know only UTF-8, but older muxers wrote whatever the subtitle file held, and ffmpeg drops each such
 line that it decodes.
@@ -36,7 +36,7 @@ _UTF_16 = (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)
 _PLACE = re.compile(rb"(?:latitude|longitude|GPS)[\s:=(]{1,4}[+-]?\d", re.IGNORECASE)
 
 
-class TextLook:
+class SubtitleText:
     """Gathers the lines of a file's subtitles from its packets, within bounds."""
 
     def __init__(self, container: InputContainer) -> None:
@@ -92,7 +92,7 @@ def _text(packet: bytes, codec: str) -> bytes:
 
 
 def described(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
-    """`stream` with what these lines of it say of themselves."""
+    """`stream` with the charset of these lines of it, and whether they state where it was recorded."""
     foreign, proper, place = [], 0, False
     for line in lines:
         place = place or _PLACE.search(line) is not None
@@ -100,7 +100,7 @@ def described(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
             proper += not line.decode("utf-8").isascii()
         except UnicodeDecodeError:
             foreign.append(line)
-    stream = replace(stream, tells_place=place)
+    stream = replace(stream, has_location=place)
     if not foreign:
         return stream
     if proper > len(foreign):

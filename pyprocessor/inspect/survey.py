@@ -1,4 +1,4 @@
-"""What a file's packets say throughout, and what its decoded pictures and sound look like at several places.
+"""What all of a file's packets state, and what its pictures and sound are where they were decoded.
 
 One pass over the packets. Of each film the first picture is decoded, then keyframes: where the parameters that stand
 before them change, and at places spread evenly over the file. Of sound a packet is decoded where its header changes.
@@ -29,8 +29,8 @@ from pyprocessor.inspect.first_picture import (
 from pyprocessor.inspect.headers import picture_header, sound_header
 from pyprocessor.inspect.packets import FilmPackets, packet_facts
 from pyprocessor.inspect.sound import channels_of
-from pyprocessor.inspect.subtitles import TextLook
-from pyprocessor.inspect.tags import picture_tells_place
+from pyprocessor.inspect.subtitles import SubtitleText
+from pyprocessor.inspect.tags import picture_has_location
 from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
 from pyprocessor.models import PacketFacts, StreamKind
 
@@ -65,9 +65,8 @@ class PictureSample:
 
 @dataclass(frozen=True, slots=True)
 class SoundSample:
-    """Decoded sound at `at` seconds."""
+    """Channels and sample rate of a sound track from one of its packets on."""
 
-    at: float
     layout: str
     channels: int
     sample_rate: int
@@ -84,7 +83,7 @@ class Survey:
     captioned: frozenset[int] = frozenset()
     """Films that have closed captions in their pictures."""
     located: frozenset[int] = frozenset()
-    """Covers that say where they were taken."""
+    """Covers whose metadata states where they were taken."""
     texts: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
     """The lines of subtitles that are text, as they lie in the file; where they are very many, the first."""
     packets: dict[int, PacketFacts | None] = field(default_factory=dict)
@@ -102,43 +101,42 @@ def survey(
 ) -> Survey:
     """Read packets from where `container` stands: to its end, for at most `limit_seconds`, or only until each film has
     shown its first picture where not `whole`. `used` are the streams that ffmpeg will read (None: all)."""
-    films = [stream for stream in container.streams.video if not is_attached(stream)][:MAX_FILMS]
-    looks = {stream.index: _FilmLook(stream, size_bytes, samples=whole) for stream in films}
-    scales = {stream.index: FilmPackets(stream) for stream in films}
-    hears = {stream.index: _SoundLook(stream) for stream in container.streams.audio} if whole else {}
-
-    texts = TextLook(container) if whole else None
+    streams = [stream for stream in container.streams.video if not is_attached(stream)][:MAX_FILMS]
+    films = {stream.index: _FilmSampler(stream, size_bytes, samples=whole) for stream in streams}
+    counts = {stream.index: FilmPackets(stream) for stream in streams}
+    sounds = {stream.index: _SoundSampler(stream) for stream in container.streams.audio} if whole else {}
+    texts = SubtitleText(container) if whole else None
     covers = {stream.index for stream in container.streams.video if is_attached(stream)}
     located: set[int] = set()
 
     def look(packet: av.Packet[Stream]) -> bool:
-        for weighed in scales.values():
-            weighed.take(packet)
-        film, sound = looks.get(packet.stream_index), hears.get(packet.stream_index)
+        index = packet.stream_index
+        for count in counts.values():
+            count.take(packet)
         if texts is not None:
             texts.take(packet)
-        if packet.stream_index in covers and picture_tells_place(bytes(packet)):
-            located.add(packet.stream_index)
-        if film is not None:
-            film.take(packet)
-        if sound is not None and packet.size:
-            sound.take(packet)
-        return whole or not all(seen.search.settled for seen in looks.values())
+        if index in covers and picture_has_location(bytes(packet)):
+            located.add(index)
+        if index in films:
+            films[index].take(packet)
+        if index in sounds and packet.size:
+            sounds[index].take(packet)
+        return whole or not all(film.search.settled for film in films.values())
 
     def too_late() -> None:
-        for seen in looks.values():
-            seen.search.give_up()
+        for film in films.values():
+            film.search.give_up()
 
     times = read_packets(container, limit_seconds=limit_seconds, used=used, look=look, too_late=too_late, clock=clock)
     return Survey(
         times,
-        {index: film.search.result() for index, film in looks.items()},
-        {index: film.mended(times.moved.get(index)) for index, film in looks.items() if film.samples},
-        {index: tuple(sound.samples) for index, sound in hears.items() if sound.samples},
-        frozenset(index for index, film in looks.items() if film.captions),
+        {index: film.search.result() for index, film in films.items()},
+        {index: film.mended(times.moved.get(index)) for index, film in films.items() if film.samples},
+        {index: tuple(sound.samples) for index, sound in sounds.items() if sound.samples},
+        frozenset(index for index, film in films.items() if film.captions),
         frozenset(located),
         {index: tuple(lines) for index, lines in texts.lines.items()} if texts is not None else {},
-        {s.index: packet_facts(container, s, scales, read_whole=times.whole) for s in films},
+        {stream.index: packet_facts(container, stream, counts, read_whole=times.whole) for stream in streams},
     )
 
 
@@ -189,16 +187,10 @@ def read_packets(
         raise
     except av.error.FFmpegError as error:
         damage = error.strerror
-    return timeline(
-        ticks,
-        order,
-        ticks if used is None else used,
-        by_decoding=container.format.name.startswith("mov,"),
-        whole=complete,
-        damage=damage,
-        unlisted=packets.unlisted,
-        listed_bytes=listed_bytes,
+    found = timeline(
+        ticks, order, ticks if used is None else used, by_decoding=container.format.name.startswith("mov,")
     )
+    return replace(found, whole=complete, damage=damage, unlisted=packets.unlisted, listed_bytes=listed_bytes)
 
 
 class _Demuxed:
@@ -244,7 +236,7 @@ def kind_of(stream: Stream) -> StreamKind:
     }.get(stream.type, StreamKind.DATA)
 
 
-class _FilmLook:
+class _FilmSampler:
     """Decodes the first picture of one film, and keyframes where they may look different."""
 
     def __init__(self, stream: av.VideoStream, size_bytes: int, *, samples: bool) -> None:
@@ -327,7 +319,7 @@ class _FilmLook:
         )
 
 
-class _SoundLook:
+class _SoundSampler:
     """Decodes packets of one sound track where their headers change."""
 
     def __init__(self, stream: av.AudioStream) -> None:
@@ -356,7 +348,7 @@ class _SoundLook:
         if not layouts:
             return
         self._header = header
-        self.samples.append(SoundSample(_time_of(packet), *layouts[-1], frames[-1].sample_rate))
+        self.samples.append(SoundSample(*layouts[-1], frames[-1].sample_rate))
 
 
 def _time_of(packet: av.Packet[Stream]) -> float:

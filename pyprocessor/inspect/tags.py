@@ -1,4 +1,4 @@
-"""Which tags of a file say where, when and with what it was recorded.
+"""Which tags of a file state where, when and with what it was recorded.
 
 Phones write them under names of their own: Apple's `com.apple.quicktime.location.ISO6709`, Android's `location` and
 `com.android.model`, which some containers keep and others drop.
@@ -18,7 +18,7 @@ MOST_TAGS = 100
 LONGEST_TAG = 1000
 """Characters; what is longer is no place, date or camera, and stays what it is."""
 UNNAMED = ("", "")
-"""Stands in a list of place tags for those that ffmpeg cannot be told to leave out one by one."""
+"""Stands in a list of place tags for those that ffmpeg has no option to leave out one by one."""
 
 _VENDOR = re.compile(r"com\..", re.IGNORECASE)
 _CAMERA = re.compile(r"(?:.*[._])?(?:make|model|manufacturer)", re.IGNORECASE)
@@ -51,14 +51,14 @@ def is_camera(key: str) -> bool:
 
 
 def is_place(key: str, value: str) -> bool:
-    """Whether a tag says where something is."""
+    """Whether a tag states a place."""
     if _PLACE_WORD.search(key) or _PLACE_INSIDE.search(value):
         return True
     return len(value) <= LONGEST_TAG and _PLACE_VALUE.fullmatch(value) is not None
 
 
-def picture_tells_place(picture: bytes) -> bool:
-    """Whether a cover's own metadata (EXIF, XMP) says where it was taken."""
+def picture_has_location(picture: bytes) -> bool:
+    """Whether a cover's own metadata (EXIF, XMP) states where it was taken."""
     head = picture[:_PICTURE_HEAD_BYTES]
     has_exif = any(mark in head for mark in _EXIF_MARKS)
     return (has_exif and any(pointer in head for pointer in _GPS_POINTERS)) or _PLACE_INSIDE_BYTES.search(
@@ -78,7 +78,7 @@ def recording_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def place_tags(container: InputContainer) -> tuple[tuple[str, str], ...]:
-    """Owner and key of each tag that says where it was recorded: the file's, its streams' and its chapters'."""
+    """Owner and key of each tag that states a place: the file's, its streams' and its chapters'."""
     found = [(owner, key) for owner, tags in _owners(container) for key, value in tags.items() if is_place(key, value)]
     if len(found) > MOST_TAGS or any(len(key) > LONGEST_TAG or set(key) & {"=", "\0", "\ufffd"} for _, key in found):
         return (UNNAMED,)

@@ -1,12 +1,11 @@
 """When the pictures, the sound and the subtitles of a file are, by its packets.
 
-Rates, durations and tags that a file declares are hints; packets are the truth that decisions and verification share.
+Rates, durations and tags that a file declares may be wrong; decisions and verification both go by packets.
 """
 
 from __future__ import annotations
 
 import base64
-import bisect
 import itertools
 import json
 import math
@@ -29,8 +28,9 @@ SOUND_GAP_SECONDS = 0.1
 MOST_COMPACT_CHARACTERS = 3000
 """Of a timeline that is kept with what is remembered of a file."""
 
-_USUAL_RATES = tuple(Fraction(n, d) for n in (24, 25, 30, 48, 50, 60, 100, 120, 240) for d in (1,)) + tuple(
-    Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)
+_USUAL_RATES = (
+    *(Fraction(rate) for rate in (24, 25, 30, 48, 50, 60, 100, 120, 240)),
+    *(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)),
 )
 _GRID_SECONDS = 0.0011
 """How far a picture may lie from the clock of a constant rate: containers round to milliseconds."""
@@ -75,7 +75,7 @@ class Track:
 
     `starts` are the times of its pictures or subtitles, ascending; empty for sound, which has `spans` instead: what its
     packets cover, ascending, apart by more than `SOUND_GAP_SECONDS`. `leading` are the times of pictures that depend on
-    what comes before the file's first keyframe; nobody can be sure to decode them, and they are not among `starts`.
+    what comes before the file's first keyframe: decoders may leave them out, and they are not among `starts`.
     """
 
     kind: StreamKind
@@ -131,6 +131,16 @@ class Timeline:
         firsts += [t.leading[0] for t in self.tracks.values() if t.leading]
         return min(firsts, default=0.0)
 
+    @property
+    def end(self) -> float | None:
+        """When the last packet ends; None where no packet has a time."""
+        return max((t.end for t in self.tracks.values() if t.end is not None), default=None)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first packet to the end of the last."""
+        return None if self.end is None else self.end - self.began
+
 
 # ---------------------------------------------------------------- from packets
 
@@ -141,16 +151,12 @@ def timeline(
     used: Collection[int],
     *,
     by_decoding: bool,
-    whole: bool,
-    damage: str | None,
-    unlisted: bool = False,
-    listed_bytes: int = 0,
 ) -> Timeline:
     """The timeline of what was read.
 
     `order` has the stream of every packet of a container whose clock may jump, else None; `used` are the streams that
     ffmpeg will read, for it mends jumps by these alone. `by_decoding` says that a packet's length is the time to the
-    next in decoding order, as MP4 has it, so that only all together tell how long a film is.
+    next in decoding order, as MP4 has it, so that only all of them together give the length of a film.
     """
     threshold = USUAL_THRESHOLD
     offsets: dict[int, array[float]] = {}
@@ -160,7 +166,7 @@ def timeline(
         threshold = clock.threshold
         moved = offsets if clock.mended else {}
     tracks = {index: _track(ticks, offsets.get(index), by_decoding=by_decoding) for index, ticks in streams.items()}
-    return Timeline(tracks, whole, damage, threshold, moved, unlisted, listed_bytes)
+    return Timeline(tracks, threshold=threshold, moved=moved)
 
 
 def _mend(
@@ -383,13 +389,3 @@ def expand(text: str) -> Timeline:
         pairs = tuple((a, b) for a, b in spans)
         tracks[index] = Track(StreamKind(kind), packets, _times(steps), pairs, end, _times(leading), untimed)
     return Timeline(tracks)
-
-
-def nearest(times: Sequence[float], wanted: float) -> int | None:
-    """The place of the time nearest to `wanted` among ascending `times`; None where there are none."""
-    if not times:
-        return None
-    place = bisect.bisect_left(times, wanted)
-    if place == len(times) or (place > 0 and wanted - times[place - 1] <= times[place] - wanted):
-        return place - 1
-    return place

@@ -1,4 +1,4 @@
-"""What an animated WebP holds, by its own chunks: PyAV's libraries cannot open one, ffmpeg can (from version 9 on)."""
+"""What an animated WebP holds, read from its chunks: PyAV's libraries cannot open one, ffmpeg 9 can."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import BinaryIO
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect.claims import check_duration, check_picture
 from pyprocessor.inspect.timeline import Timeline, Track
-from pyprocessor.models import InputLimits, MediaInfo, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import END_MISSING, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
 
 CONTAINER = "webp_anim"
 """ffmpeg's name of the demuxer."""
@@ -24,14 +24,14 @@ _CLEARS, _REPLACES = 0x01, 0x02
 """Flags of a picture: its place is cleared when its time is over; it replaces what is there, also where transparent."""
 _LOSSLESS_ALPHA = 0x10
 _SHORTEST_MS, _USUAL_MS = 10, 100
-"""A picture that is to last no longer than the first lasts the second, in browsers and in ffmpeg."""
+"""Browsers and ffmpeg show a picture of at most `_SHORTEST_MS` for `_USUAL_MS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnimatedWebP:
     """`lengths_ms` is how long each picture is shown. `end` is where the file says it ends.
 
-    `alpha` says that what is shown has transparent parts; a file says so, too, whose pictures are only patches.
+    `alpha` says that what is shown has transparent parts; the file's own flag is also set where pictures are patches.
     """
 
     width: int
@@ -108,7 +108,7 @@ def timeline_of(path: bytes) -> Timeline:
 
 
 def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits) -> MediaInfo:
-    """What its header says, as of any other file. Raises InspectError where it claims too much."""
+    """The MediaInfo of an animated WebP. Raises InspectError where it claims too much."""
     check_picture(webp.width, webp.height, limits, name)
     if webp.pictures >= MOST_PICTURES:
         raise InspectError(
@@ -123,6 +123,8 @@ def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits
         alpha=webp.alpha,
     )
     film = StreamInfo(0, StreamKind.VIDEO, "webp", duration_seconds=webp.seconds, frames=webp.pictures, video=video)
+    missing = max(0, webp.end - size_bytes)
+    cut_off = MediaNote(f"It is cut off: at least {missing:,} bytes are missing at its end.", END_MISSING)
     return MediaInfo(
         container=CONTAINER,
         duration_seconds=webp.seconds,
@@ -130,5 +132,6 @@ def describe(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits
         size_bytes=size_bytes,
         bit_rate=int(size_bytes * 8 / webp.seconds),
         streams=(film,),
-        missing_bytes=max(0, webp.end - size_bytes),
+        notes=(cut_off,) if missing else (),
+        missing_bytes=missing,
     )

@@ -7,7 +7,8 @@ printable. Sizes are bytes, times are seconds, both said in the name.
 from __future__ import annotations
 
 from pyprocessor.models.media import (
-    DAMAGED,
+    BROKEN,
+    END_MISSING,
     AudioInfo,
     Colour,
     HdrKind,
@@ -73,7 +74,8 @@ from pyprocessor.models.work import (
 )
 
 __all__ = [
-    "DAMAGED",
+    "BROKEN",
+    "END_MISSING",
     "FINAL_STATES",
     "TRANSITIONS",
     "ActiveFile",

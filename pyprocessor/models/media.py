@@ -90,7 +90,7 @@ class Colour:
     matrix: str | None = None
     range: str | None = None
     reserved: tuple[str, ...] = ()
-    """Which of `primaries`, `transfer` and `matrix` the stream gives a value without a meaning: they are None here."""
+    """Which of `primaries`, `transfer` and `matrix` have a reserved value in the stream: they are None here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class VideoInfo:
     """The constant rate on whose clock every picture lies, though places may be left out; None: there is none, or not
     all packets were read."""
     shapes: tuple[PictureShape, ...] = ()
-    """What its pictures are from when on, where that changes midway; `width`, `height` and `sample_aspect_ratio` are
+    """The sizes of its pictures over time, where they change midway; `width`, `height` and `sample_aspect_ratio` are
     then those of the pictures that last longest."""
     attached_picture: bool = False
     alpha: bool = False
@@ -196,25 +196,26 @@ class StreamInfo:
     language: str | None = None
     title: str | None = None
     dispositions: tuple[str, ...] = ()
-    goes_on_in: int | None = None
-    """The stream of the same kind that begins where this one ends, in the midst of the file."""
+    goes_on_elsewhere: bool = False
+    """Whether it ends in the midst of the file, and another stream of the same kind begins there."""
     charset: str | None = None
     """Of the text of subtitles that are not UTF-8, as iconv calls it."""
     charset_sure: bool = True
     """False where no charset explains the text, or (`charset` is None) only some lines are not UTF-8."""
-    tells_place: bool = False
-    """Whether the text of subtitles, or a cover's own metadata, says where it was recorded."""
+    has_location: bool = False
+    """Whether the text of subtitles, or a cover's own metadata, states where it was recorded."""
     video: VideoInfo | None = None
     audio: AudioInfo | None = None
 
 
-DAMAGED = "damaged: "
-"""What every loss begins with that comes of damage to the source."""
+END_MISSING = "damaged: its end is missing"
+BROKEN = "damaged: pictures or sound are missing or broken"
+"""The kinds of loss that come from damage to the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaNote:
-    """An oddity of a file, or what an output lacks of its source, as a sentence.
+    """A sentence about something unusual in a file, or about what an output lacks of its source.
 
     `loss` names the kind of loss in a few words that are the same for every file that suffers it, such as
     `captions dropped (mkv with AV1 holds none)`: the closing table counts files by it. Empty where nothing is lost.
@@ -225,8 +226,8 @@ class MediaNote:
 
     @property
     def damage(self) -> bool:
-        """Whether it tells of damage to the source, which a profile may refuse."""
-        return self.loss.startswith(DAMAGED)
+        """Whether it reports damage to the source, which a profile may refuse."""
+        return self.loss in (END_MISSING, BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,18 +247,16 @@ class MediaInfo:
     timeline: str | None = None
     """When its packets are, in the form of `inspect.timeline.compact`; None: too long for that, or not read whole."""
     jump_seconds: float | None = None
-    """From which step on ffmpeg is to take a step of the container's clock for a jump, where its own limit is wrong."""
-    goes_on_elsewhere: bool = False
-    """Whether its streams end in the midst of the file, and others begin there."""
+    """The step of the container's clock from which ffmpeg is to correct a jump, where its own limit is wrong."""
     forward: bool = False
     """Whether demuxers open it only where they cannot look ahead: it ends inside the header of a fragment."""
     deep: bool = False
-    """Whether its streams show what they are so late that more has to be read of it at first."""
+    """Whether more than usual has to be read of it at first, as its streams can be identified only late."""
     tags: tuple[tuple[str, str], ...] = ()
-    """Of the file as a whole, what says where, when and with what it was recorded: key and value."""
+    """Tags of the file as a whole that state where, when and with what it was recorded: key and value."""
     place_tags: tuple[tuple[str, str], ...] = ()
-    """All that says where it was recorded: whose tag (``""`` the file's, `s:1` a stream's, `c:0` a chapter's) and its
-    key. A key of ``""`` stands for tags that cannot be named one by one."""
+    """All tags that state where it was recorded: owner (``""`` the file, `s:1` a stream, `c:0` a chapter) and key. A
+    key of ``""`` stands for tags that cannot be named one by one."""
     missing_bytes: int = 0
     """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
 

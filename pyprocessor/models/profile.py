@@ -20,7 +20,7 @@ class Deinterlace(StrEnum):
 
 
 class Damaged(StrEnum):
-    """What becomes of a source that is cut off, or of which pictures or sound are broken."""
+    """What to do with a source that is cut off, or whose pictures or sound are broken."""
 
     KEEP = "keep"
     REFUSE = "refuse"
@@ -242,7 +242,7 @@ class Profile:
     keep_metadata: bool = True
     damaged: Damaged = Damaged.KEEP
     strip_location: bool = False
-    """Whether everything is left out that says where a film was recorded."""
+    """Whether to leave out everything that states where a film was recorded."""
     naming: NamingSettings = NamingSettings()
     scan: ScanSettings = ScanSettings()
     batch: BatchSettings = BatchSettings()

@@ -36,15 +36,15 @@ class CostFeatures:
     target_bit_rate: int | None = None
     crf: int | None = None
     audio_channels: float = 2.0
-    """Encoded, all tracks together; one of a lower sample rate than 48 kHz counts as the part of one that it is."""
+    """Encoded channels of all tracks; one of a lower sample rate counts as that share of one at 48 kHz."""
     source_codec: str = ""
     source_bits_per_pixel: float | None = None
-    """Of a picture of the source that is no keyframe, as long as it has such pictures."""
+    """Of pictures that are no keyframes, or of all where there are only keyframes."""
     source_keyframes_only: bool = False
     deinterlaced: bool = False
     tone_mapped: bool = False
     own_factor: float = 1.0
-    """How many times the CPU time of others like it this very file was seen to take."""
+    """CPU time that this very file took before, as a multiple of what others of its class take."""
 
 
 class JobState(StrEnum):

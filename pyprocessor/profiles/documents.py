@@ -111,7 +111,8 @@ def parse_document(content: bytes, *, name: str, identity: str, folder: str, suf
     lines: dict[KeyPath, int] = {}
     try:
         if _is_json(text, suffix.lower()):
-            values = _PlainJson(name).checked(_parse_json(text, name))
+            values = _parse_json(text, name)
+            _check_plain(values, name)
             lines.update(_json_keys(text))
         else:
             values = _YamlReader(text, name, lines).read()
@@ -240,34 +241,27 @@ def _json_keys(text: str) -> Iterator[tuple[KeyPath, int]]:
             word = mark[1:-1] if mark[0] in "\"'" else mark
 
 
-class _PlainJson:
-    """Finds out whether a value holds nothing that a profile cannot."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._values = 0
-
-    def checked(self, value: object, path: KeyPath = ()) -> object:
-        """The same value; raises ProfileError."""
-        self._values += 1
-        if self._values > _MAX_VALUES:
-            raise _too_many(self._name)
+def _check_plain(whole: object, name: str) -> None:
+    """Raise ProfileError where a JSON value holds what no profile can."""
+    pending: list[tuple[KeyPath, object]] = [((), whole)]
+    seen = 0
+    while pending:
+        path, value = pending.pop()
+        seen += 1
+        if seen > _MAX_VALUES:
+            raise _too_many(name)
         if len(path) > _MAX_DEPTH:
-            raise ProfileError(f"{self._name} is nested too deeply for a profile.")
+            raise ProfileError(f"{name} is nested too deeply for a profile.")
+        problem = None
         if isinstance(value, dict):
-            for key, item in value.items():
-                self._refuse(_text_problem(key), path)
-                self.checked(item, (*path, key))
+            problem = next(filter(None, map(_text_problem, value)), None)
+            pending += [((*path, key), item) for key, item in reversed(value.items())]  # so that the first comes next
         elif isinstance(value, list):
-            for number, item in enumerate(value, 1):
-                self.checked(item, (*path, str(number)))
+            pending += [((*path, str(number)), item) for number, item in reversed([*enumerate(value, 1)])]
         else:
-            self._refuse(_value_problem(value), path)
-        return value
-
-    def _refuse(self, problem: str | None, path: KeyPath) -> None:
+            problem = _value_problem(value)
         if problem is not None:
-            raise ProfileError(f"{self._name}: {_called(path, 'a value')} {problem}.")
+            raise ProfileError(f"{name}: {_called(path, 'a value')} {problem}.")
 
 
 def _value_problem(value: object) -> str | None:

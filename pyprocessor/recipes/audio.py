@@ -101,10 +101,10 @@ def sound(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
     if taken_for is None:
         return _first_channels(settings, container, audio)
     made = _in_layout(settings, container, audio, taken_for)
-    told = f"Its {audio.channels} channels of sound have no names; they were taken for {layout_name(taken_for)}"
+    text = f"Its {audio.channels} channels of sound have no names; they were taken for {layout_name(taken_for)}"
     if "LFE" in taken_for:
-        told += f", where the {_ORDINALS[taken_for.index('LFE')]} holds low frequencies alone"
-    return Sound(made.channels, made.filters, made.options, (MediaNote(f"{told}."), *made.notes))
+        text += f", where the {_ORDINALS[taken_for.index('LFE')]} holds low frequencies alone"
+    return Sound(made.channels, made.filters, made.options, (MediaNote(f"{text}."), *made.notes))
 
 
 def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names: Channels) -> Sound:
@@ -113,17 +113,19 @@ def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names:
     placement = place(names, candidates)
     name = layout_name(placement.channels)
     options = _families(encoder, len(placement.channels))
-    told = not placement.lossless or bool(placement.strangers)
+    noted = not placement.lossless or bool(placement.misplaced)
     named = (_layout(layout_name(names)),) if audio.layout in LAYOUTS else ()  # where the layout changes midway
     filters: tuple[Filter, ...]
     if placement.channels == names and len(names) <= 2:
         filters = named if audio.varies else ()
-    elif named and not told and not _goes_to_centre(placement):
+    elif named and not noted and not _goes_to_centre(placement):
         filters = (_layout(name),)  # ffmpeg itself converts to that
     else:
         filters = (*named, _without_names(len(names)), _pan(placement, limited=encoder.startswith(_LOSSLESS)))
     asked = settings.channels is not None and len(names) > settings.channels
-    return Sound(placement.sounding, filters, options, _told(encoder, names, placement) if told and not asked else ())
+    return Sound(
+        placement.sounding, filters, options, _layout_note(encoder, names, placement) if noted and not asked else ()
+    )
 
 
 def _layout(name: str) -> Filter:
@@ -135,15 +137,15 @@ def _goes_to_centre(placement: Placement) -> bool:
     return "BL" in placement.moved and "BC" in placement.channels
 
 
-def _told(encoder: str, names: Channels, placement: Placement) -> tuple[MediaNote, ...]:
+def _layout_note(encoder: str, names: Channels, placement: Placement) -> tuple[MediaNote, ...]:
     before, after = layout_name(names), layout_name(placement.channels)
     if placement.lossless:
-        told = f"Its sound is labelled {before}, which {encoder} does not take here: as {after} it has every channel."
-        return (MediaNote(told),)
-    told = f"Its sound was mixed from {before} to {after}: {encoder} takes no layout with all its channels"
+        text = f"Its sound is labelled {before}, which {encoder} does not take here: as {after} it has every channel."
+        return (MediaNote(text),)
+    text = f"Its sound was mixed from {before} to {after}: {encoder} takes no layout with all its channels"
     if placement.dropped:
-        told += f"; its low-frequency channel ({'+'.join(placement.dropped)}) was left out"
-    return (MediaNote(f"{told}.", _MIXED.format(encoder)),)
+        text += f"; its low-frequency channel ({'+'.join(placement.dropped)}) was left out"
+    return (MediaNote(f"{text}.", _MIXED.format(encoder)),)
 
 
 def _within(settings: AudioSettings, layouts: tuple[Channels, ...]) -> tuple[Channels, ...]:
@@ -194,12 +196,12 @@ def _discrete(encoder: str) -> Options:
 
 
 def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
-    """As many as the encoder takes: channels nobody named cannot be mixed, and a recording's main ones come first."""
+    """As many as the encoder takes: unnamed channels cannot be mixed, and a recording's main ones come first."""
     # A low-frequency channel holds no full sound.
     layouts = [c for c in _within(settings, offered(settings.encoder, container, ())) if "LFE" not in c]
     target = max((c for c in layouts if len(c) <= audio.channels), key=len)
     kept = Placement(target, tuple(((1.0, number),) for number in range(len(target))))
-    told = (
+    text = (
         f"Its {audio.channels} channels of sound have no names: the first {len(target)} were kept, which is as many as "
         f"{settings.encoder} takes here."
     )
@@ -209,7 +211,7 @@ def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -
         len(target),
         (_pan(kept, limited=False),),
         _families(settings.encoder, len(target)),
-        () if asked else (MediaNote(told, loss),),
+        () if asked else (MediaNote(text, loss),),
     )
 
 
@@ -217,7 +219,7 @@ def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -
 
 _AMBISONIC = re.compile(r"ambisonic (\d+)")
 _TO_STEREO = ("FL=0.5*c0+0.5*c1", "FR=0.5*c0-0.5*c1")
-"""Two cardioids that look left and right: channel 0 hears all directions, channel 1 left minus right (ACN order)."""
+"""Two cardioids that look left and right: channel 0 is sound from all directions, channel 1 left minus right (ACN)."""
 
 
 def _ambisonic_order(audio: AudioInfo) -> int | None:
@@ -233,8 +235,8 @@ def _ambisonic(settings: AudioSettings, container: str, audio: AudioInfo, order:
         if encoder == "libopus":
             return Sound(audio.channels, options=(("mapping_family", "2"),))
         if encoder.startswith("pcm_"):
-            told = f"Its ambisonic channels were kept, but {container} does not say that they are ambisonic."
-            return Sound(audio.channels, notes=(MediaNote(told, f"ambisonic sound unnamed ({container})"),))
+            text = f"Its ambisonic channels were kept, but {container} does not say that they are ambisonic."
+            return Sound(audio.channels, notes=(MediaNote(text, f"ambisonic sound unnamed ({container})"),))
     name = "mono" if most == 1 else "stereo"
     rows: tuple[str, ...]
     if most == 1:
@@ -243,8 +245,8 @@ def _ambisonic(settings: AudioSettings, container: str, audio: AudioInfo, order:
         beside = (order + 1) ** 2 if audio.channels > (order + 1) ** 2 else None
         pair = ("", "") if beside is None else (f"+c{beside}", f"+c{beside + 1}")
         rows = tuple(row + other for row, other in zip(_TO_STEREO, pair, strict=True))
-    told = (
+    text = (
         f"Its sound is ambisonic, of which {encoder} knows nothing: it was mixed to {name}, as heard from its centre."
     )
     pan = Filter("pan", options=(("args", "|".join((name, *rows))),))
-    return Sound(len(rows), (pan,), notes=(MediaNote(told, f"ambisonic sound mixed to {name} ({encoder})"),))
+    return Sound(len(rows), (pan,), notes=(MediaNote(text, f"ambisonic sound mixed to {name} ({encoder})"),))

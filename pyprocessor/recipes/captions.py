@@ -1,4 +1,4 @@
-"""What becomes of closed captions inside the pictures: some encoders write them, others drop them without a word."""
+"""What becomes of closed captions inside the pictures: some encoders write them, others drop them silently."""
 
 from __future__ import annotations
 

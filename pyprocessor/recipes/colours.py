@@ -1,7 +1,7 @@
-"""Which colours a film's pictures have, and the filters that make them such as every other filter can read.
+"""Which colours a film's pictures have, and the filters that bring them into a form all other filters read.
 
-Pure. Names are ffmpeg's for the values of ITU-T H.273. swscale, which resizes, knows the usual matrices alone; zscale
-knows all but a few, as long as every value that it is told fits the others.
+Pure. Names are ffmpeg's for the values of ITU-T H.273. swscale, which resizes, reads only the usual matrices; zscale
+reads all but a few, as long as the values in its options fit each other.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def colours(video: VideoInfo) -> Colours:
     primaries, matrix = stated.primaries, stated.matrix
     hdr = stated.transfer in HDR_TRANSFERS
     if not is_rgb(video) and _unusable(matrix, primaries, hdr=hdr):
-        told = f"It states the colour matrix {matrix}, which does not fit its pictures or cannot be converted"
+        text = f"It states the colour matrix {matrix}, which does not fit its pictures or cannot be converted"
         notes.append(
             MediaNote(
-                f"{told}: its colours may be wrong.", f"colours uncertain (no conversion from the matrix {matrix})"
+                f"{text}: its colours may be wrong.", f"colours uncertain (no conversion from the matrix {matrix})"
             )
         )
         matrix = None
@@ -59,8 +59,8 @@ def colours(video: VideoInfo) -> Colours:
         missing = [name for name, value in (("primaries", primaries), ("matrix", stated.matrix)) if value is None]
         primaries, matrix = primaries or "bt2020", matrix or "bt2020nc"
         if missing:
-            told = f"It states high dynamic range ({stated.transfer}) without colour {' and '.join(missing)}"
-            notes.append(MediaNote(f"{told}: those of BT.2020 were taken."))
+            text = f"It states high dynamic range ({stated.transfer}) without colour {' and '.join(missing)}"
+            notes.append(MediaNote(f"{text}: those of BT.2020 were taken."))
     elif matrix == "bt2020c":
         primaries = primaries or "bt2020"
     taken = Colour(primaries, stated.transfer, matrix, stated.range)  # and nothing reserved
@@ -69,8 +69,8 @@ def colours(video: VideoInfo) -> Colours:
     if matrix in _CONVERTED and not is_rgb(video):
         found = replace(taken, matrix="bt2020nc" if primaries == "bt2020" else "bt709")
         if matrix == "ictcp" and stated.transfer == "arib-std-b67":
-            told = "Its dark, strong colours may have changed: ffmpeg converts ICtCp with HLG only roughly."
-            notes.append(MediaNote(told, "colours uncertain (ICtCp with HLG)"))
+            text = "Its dark, strong colours may have changed: ffmpeg converts ICtCp with HLG only roughly."
+            notes.append(MediaNote(text, "colours uncertain (ICtCp with HLG)"))
         filters = (_from_constant_luminance if matrix in _CONSTANT_LUMINANCE else _to_matrix)(taken, found)
     if stated.transfer in _NO_TRANSFER_OF_SWSCALE:
         hidden = stating(replace(found, transfer=None))
@@ -85,7 +85,7 @@ def without_reserved_matrix(stream: StreamInfo) -> str | None:
 
 
 def is_rgb(video: VideoInfo) -> bool:
-    """Whether its pictures are red, green and blue: their format tells, whatever the matrix says."""
+    """Whether its pictures are red, green and blue: their format decides, whatever matrix is stated."""
     if video.pixel_format is None:
         return video.colour.matrix == "gbr"
     return video.pixel_format.startswith(_RGB_FORMATS)
@@ -138,7 +138,7 @@ def _from_constant_luminance(source: Colour, result: Colour) -> tuple[Filter, ..
 
 
 def _zscale(source: Colour, *options: tuple[str, str]) -> Filter:
-    """zscale that leaves primaries and transfer. It wants all stated; where they have no part in it, any will do."""
+    """zscale that leaves primaries and transfer. It needs all of them; where they do not matter, any will do."""
     primaries = source.primaries or "bt709"
     transfer = (source.transfer if source.matrix == "ictcp" else None) or "bt709"
     kept = (("primariesin", primaries), ("primaries", primaries), ("transferin", transfer), ("transfer", transfer))

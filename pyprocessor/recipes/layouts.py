@@ -128,14 +128,14 @@ def layout_name(channels: Channels) -> str:
 class Placement:
     """The channels that come out, and what each is made of: (gain, number of the source's channel), none for silence.
 
-    `moved` are source channels that bear another name than before, whole, and `strangers` those of them that players
-    send elsewhere for it; `mixed` are those that were added to others, `dropped` those that are gone.
+    `moved` are source channels that get another name, unmixed, and `misplaced` those of them that players therefore
+    send to other speakers; `mixed` are those that were added to others, `dropped` those that are gone.
     """
 
     channels: Channels
     parts: tuple[tuple[tuple[float, int], ...], ...]
     moved: Channels = ()
-    strangers: Channels = ()
+    misplaced: Channels = ()
     mixed: Channels = ()
     dropped: Channels = ()
 
@@ -151,14 +151,14 @@ class Placement:
 def place(source: Channels, candidates: Iterable[Channels]) -> Placement:
     """The nearest of the candidate layouts: one that holds every channel, the smallest first; else the best mix.
 
-    One or two channels under unusual names are mono or stereo: silent channels beside them would help nobody.
+    One or two channels under unusual names are mono or stereo: silent channels beside them would be of no use.
     """
     fitting = sorted(candidates, key=len)
     whole = [placement for target in fitting if (placement := _relabelled(source, target)) is not None]
     if len(source) <= 2:
         whole = [placement for placement in whole if len(placement.channels) == len(source)] or whole
     if whole:
-        return min(whole, key=lambda found: (len(found.strangers), len(found.channels), len(found.moved)))
+        return min(whole, key=lambda found: (len(found.misplaced), len(found.channels), len(found.moved)))
     mixes = [_mixed(source, target) for target in fitting]
     return min(mixes, key=lambda found: (len(found.dropped), len(found.mixed), len(found.channels)))
 
@@ -190,8 +190,8 @@ def _relabelled(source: Channels, target: Channels) -> Placement | None:
     number = {names[channel]: place for place, channel in enumerate(source)}
     parts = tuple(((1.0, number[channel]),) if channel in number else () for channel in target)
     moved = tuple(channel for channel in source if names[channel] != channel)
-    strangers = tuple(channel for channel in moved if names[channel] != _SAME_PLACE.get(channel))
-    return Placement(target, parts, moved, strangers)
+    misplaced = tuple(channel for channel in moved if names[channel] != _SAME_PLACE.get(channel))
+    return Placement(target, parts, moved, misplaced)
 
 
 def _names(source: Channels, target: Channels) -> dict[str, str] | None:

@@ -28,7 +28,7 @@ _SHORT_KEYS = {"iso6709": "ISO6709"}
 
 @dataclass(frozen=True, slots=True)
 class FileTags:
-    """The options that write an output's tags, for `-movflags` what is to be added, and what is worth telling.
+    """The options that write an output's tags, what to add to `-movflags`, and notes for the user.
 
     `recorded` is the date that the headers of an MP4 are given afterwards: as a key it would stand there twice.
     """
@@ -47,7 +47,7 @@ class HeaderEdits:
     default_subtitles: tuple[bool, ...] = ()
     """Whether each subtitle track is shown unasked: where none is, ffmpeg has the first one shown."""
     stereo: int = 0
-    """The layout of a stereo film's pictures: 1 is top and bottom, 2 side by side, 0 none that the box knows."""
+    """The layout of a stereo film's pictures: 1 is top and bottom, 2 side by side, 0 any other."""
 
 
 def file_tags(profile: Profile, media: MediaInfo) -> FileTags:
@@ -127,8 +127,8 @@ def _left_out(container: str, tags: tuple[tuple[str, str], ...]) -> tuple[MediaN
     ]
     if not what:
         return ()
-    told = " and ".join(what)
+    lost = " and ".join(what)
     text = (
-        f"{told.capitalize()} of the recording {'were' if len(what) > 1 else 'was'} left out: {container} holds none."
+        f"{lost.capitalize()} of the recording {'were' if len(what) > 1 else 'was'} left out: {container} holds none."
     )
-    return (MediaNote(text, f"{told} of the recording left out ({container} holds none)"),)
+    return (MediaNote(text, f"{lost} of the recording left out ({container} holds none)"),)

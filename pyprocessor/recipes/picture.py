@@ -75,22 +75,22 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     width, height = size(settings, video)
     upright = _upright(video)
     if (width, height) != upright and (width > upright[0] or height > upright[1]):
-        told = f"Its pictures of {upright[0]}x{upright[1]} were enlarged: {settings.encoder} needs larger ones."
-        notes.append(MediaNote(told))
+        text = f"Its pictures of {upright[0]}x{upright[1]} were enlarged: {settings.encoder} needs larger ones."
+        notes.append(MediaNote(text))
     source_hdr = video.colour.transfer in HDR_TRANSFERS
     keep_hdr = source_hdr and keeps_hdr(settings, video)
     pixel_format = _pixel_format(settings, video, keep_hdr=keep_hdr)
     if source_hdr and not keep_hdr and settings.hdr is HdrPolicy.KEEP:
-        told = f"Its high dynamic range was mapped to standard range: {settings.encoder} makes 8-bit video here."
-        notes.append(MediaNote(told, f"high dynamic range lost ({settings.encoder} makes 8-bit video here)"))
+        text = f"Its high dynamic range was mapped to standard range: {settings.encoder} makes 8-bit video here."
+        notes.append(MediaNote(text, f"high dynamic range lost ({settings.encoder} makes 8-bit video here)"))
     if video.hdr is HdrKind.DOLBY_VISION:
-        told = "Its Dolby Vision layer was left out; the picture that all players show was used."
-        notes.append(MediaNote(told, "Dolby Vision layer dropped"))
+        text = "Its Dolby Vision layer was left out; the picture that all players show was used."
+        notes.append(MediaNote(text, "Dolby Vision layer dropped"))
     if video.alpha and not (pixel_format or "").startswith(_WITH_ALPHA):
         notes.append(MediaNote("Its transparency was left out.", "transparency dropped"))
     if not keeps_rate and settings.fps is None and video.frame_rate is not None:
-        told = f"Its {float(video.frame_rate):g} pictures a second became {FASTEST_AV1}: AV1 takes no more here."
-        notes.append(MediaNote(told, f"pictures dropped (AV1 takes {FASTEST_AV1} a second)"))
+        text = f"Its {float(video.frame_rate):g} pictures a second became {FASTEST_AV1}: AV1 takes no more here."
+        notes.append(MediaNote(text, f"pictures dropped (AV1 takes {FASTEST_AV1} a second)"))
     found = colours(video)
     notes += found.notes
     mapped = source_hdr and not keep_hdr

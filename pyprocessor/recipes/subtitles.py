@@ -29,11 +29,11 @@ def charset_notes(stream: StreamInfo) -> tuple[MediaNote, ...]:
     """A note on subtitles that are not UTF-8."""
     which = f"its subtitles (stream {stream.index})"
     if stream.charset is None:
-        told = f"Some lines of {which} are not UTF-8 as the others are; players drop them."
-        return () if stream.charset_sure else (MediaNote(told, _LOST_LINES),)
+        text = f"Some lines of {which} are not UTF-8 as the others are; players drop them."
+        return () if stream.charset_sure else (MediaNote(text, _LOST_LINES),)
     if not stream.charset_sure:
-        told = f"The charset of {which} is unknown: all lines are there, but some letters will be wrong."
-        return (MediaNote(told, "letters of subtitles wrong (unknown charset)"),)
+        text = f"The charset of {which} is unknown: all lines are there, but some letters will be wrong."
+        return (MediaNote(text, "letters of subtitles wrong (unknown charset)"),)
     return (MediaNote(f"By the look of {which} they are in {stream.charset}; they were converted to UTF-8."),)
 
 

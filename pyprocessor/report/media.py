@@ -68,8 +68,9 @@ def _video_parts(video: VideoInfo) -> list[str]:
 
 
 def media_json(path: bytes, media: MediaInfo) -> str:
-    """One JSON document with everything inspecting says; exact ratios are texts such as `30000/1001`."""
+    """One JSON document with everything inspecting found; exact ratios are texts such as `30000/1001`."""
     document = {"version": DOCUMENT_VERSION, **path_entry("path", path), **asdict(media)}
+    del document["timeline"]  # packed for later steps of our own
     return json.dumps(document, indent=2, default=_ratio) + "\n"
 
 

@@ -307,8 +307,9 @@ def write_json(stream: TextIO, summary: Summary, journal: Remembered, *, output_
     What a file took (`seconds`, `cpu_seconds`, `peak_memory_bytes`) is of this run's last attempt, else null; what was
     predicted of it is as of when that attempt began, else as of when it was planned.
     """
-    head = json.dumps(_head(summary, output_root))
-    stream.write(head.removesuffix("}") + ', "governor": ' + json.dumps(_governor(summary)).removesuffix("}"))
+    head, governed = _head(summary, output_root), summary.governing
+    governor = {"held_seconds": round(governed.held_seconds, 3), "counts": dict(governed.counts)}
+    stream.write(json.dumps(head).removesuffix("}") + ', "governor": ' + json.dumps(governor).removesuffix("}"))
     stream.write(', "events": [')
     _write_items(stream, map(event_entry, governor_events(journal, summary.run.id)))
     stream.write(']}, "troubles": [')
@@ -327,10 +328,6 @@ def _write_items(stream: TextIO, items: Iterator[dict[str, Any]]) -> None:
     for item in items:
         stream.write(separator + json.dumps(item))
         separator = ",\n"
-
-
-def _governor(summary: Summary) -> dict[str, Any]:
-    return {"held_seconds": round(summary.governing.held_seconds, 3), "counts": dict(summary.governing.counts)}
 
 
 def _took(journal: Remembered, run_id: int) -> dict[str, AttemptRow]:

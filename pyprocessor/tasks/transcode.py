@@ -13,8 +13,9 @@ from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.inspect.contract import contract, refuse_damage
 from pyprocessor.inspect.timeline import expand
 from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile
+from pyprocessor.recipes.features import features
 from pyprocessor.recipes.subtitles import lost_lines
-from pyprocessor.recipes.transcode import features, recipe
+from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import Step, Work
 from pyprocessor.tasks.covers import cover_files
 from pyprocessor.tasks.mp4_headers import edit_headers

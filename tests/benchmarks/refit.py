@@ -24,7 +24,7 @@ from pyprocessor.costs.pace import cpu_per_pixel
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import CostFeatures
 from pyprocessor.profiles import load
-from pyprocessor.recipes.transcode import features
+from pyprocessor.recipes.features import features
 from tests.benchmarks.bare import bare_calls
 from tests.benchmarks.command import measured
 from tests.benchmarks.makespan import Contest, write_profile

@@ -16,7 +16,8 @@ from pyprocessor.inspect.contract import contract
 from pyprocessor.inspect.probe import probe, survey_source
 from pyprocessor.inspect.verify import verify
 from pyprocessor.models import AudioSettings, HdrPolicy, InputLimits, Profile, Source, VideoSettings
-from pyprocessor.recipes.transcode import features, recipe
+from pyprocessor.recipes.features import features
+from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import Work
 from pyprocessor.tasks.covers import cover_files
 

@@ -17,7 +17,7 @@ from pyprocessor.engine.engine import Engine
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile
 from pyprocessor.profiles import load
-from pyprocessor.recipes.transcode import features
+from pyprocessor.recipes.features import features
 from tests.process.runs import Recorder, request
 
 OBSERVED = 20

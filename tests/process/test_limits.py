@@ -13,7 +13,8 @@ import pytest
 
 from pyprocessor.costs import calibration
 from pyprocessor.costs.job_prior import prior_cost
-from pyprocessor.engine.dispatch import Allowance, Dispatch
+from pyprocessor.engine.dispatch import Dispatch
+from pyprocessor.engine.governor import Allowance
 from pyprocessor.engine.survey import plan
 from pyprocessor.engine.watch import Watch
 from pyprocessor.errors import ExitCode, FailureKind
@@ -22,7 +23,7 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.models import BatchSettings, JobState, OutcomeKind, Profile, ThrottlingSettings
 from pyprocessor.profiles import load
-from pyprocessor.recipes.transcode import features
+from pyprocessor.recipes.features import features
 from tests.process.runs import Recorder, published, request, rows, run, states
 
 MIB = 1 << 20

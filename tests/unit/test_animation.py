@@ -179,7 +179,11 @@ def test_a_webp_that_is_cut_off_says_how_much_is_missing() -> None:
     read = animated_webp(io.BytesIO(data[:-7]))
     assert read is not None
     assert read.pictures == 2
-    assert describe(read, "a.webp", len(data) - 7, InputLimits()).missing_bytes == 7
+    cut = describe(read, "a.webp", len(data) - 7, InputLimits())
+    assert cut.missing_bytes == 7
+    assert [note.text for note in cut.notes if note.damage] == [
+        "It is cut off: at least 7 bytes are missing at its end."
+    ]
 
 
 def test_a_webp_may_not_claim_too_much(monkeypatch: pytest.MonkeyPatch) -> None:

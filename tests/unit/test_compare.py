@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from pyprocessor.errors import FailureKind, VerifyError
-from pyprocessor.inspect.compare import DAMAGED, Pair, compared
+from pyprocessor.inspect.compare import Pair, compared
 from pyprocessor.inspect.timeline import Track
-from pyprocessor.models import MediaNote, StreamKind
+from pyprocessor.models import BROKEN, MediaNote, StreamKind
 
 
 def film(starts: Sequence[float], leading: Sequence[float] = (), length: float = 0.04) -> Track:
@@ -58,7 +58,7 @@ def test_lost_pictures_are_counted() -> None:
     """Also where so few are lost that the length stays."""
     short = film([t for t in steady(250) if not 2 < t < 2.3])
     (note,) = notes(replace(WHOLE, output=short))
-    assert note.loss == DAMAGED
+    assert note.loss == BROKEN
     assert note.text.startswith("7 of the 250 pictures could not be decoded, at 3.4")
 
 
@@ -71,7 +71,7 @@ def test_pictures_at_other_times_are_noted() -> None:
 def test_a_lost_start_does_not_move_the_rest() -> None:
     """The end tells where the pictures belong, and the sound is in step."""
     late, beside = replace(WHOLE, output=film(steady(240, 0.4))), Pair(sound((1.4, 11.4)), sound((0.0, 10.0)))
-    assert losses(notes(late, beside, damaged=True)) == [DAMAGED]
+    assert losses(notes(late, beside, damaged=True)) == [BROKEN]
     (note,) = notes(late, beside)
     assert (note.loss, note.text[:21]) == ("", "Its first 10 pictures")
 
@@ -89,7 +89,7 @@ def test_fields_are_pictures_by_twos() -> None:
     fields = film(steady(124, 0.0, 1 / 59.94))
     pair = Pair(fields, film(steady(62, 0.0, 1 / 29.97)), interlaced=True)
     assert notes(pair) == []
-    assert losses(notes(replace(pair, output=film(steady(62, 0.0, 1 / 29.97)[:50])))) == [DAMAGED]
+    assert losses(notes(replace(pair, output=film(steady(62, 0.0, 1 / 29.97)[:50])))) == [BROKEN]
 
 
 def test_pictures_at_one_time_are_named_as_that() -> None:
@@ -115,7 +115,7 @@ def test_missing_sound_is_blamed_on_damage_or_on_the_output() -> None:
     """A hole in the midst counts as much as an end."""
     broken = Pair(sound((1.4, 11.4)), sound((0.0, 4.0), (6.0, 10.0)))
     (note,) = notes(WHOLE, broken, damaged=True)
-    assert (note.loss, note.text) == (DAMAGED, "2.00 s of the 10.00 s of sound are missing.")
+    assert (note.loss, note.text) == (BROKEN, "2.00 s of the 10.00 s of sound are missing.")
     with pytest.raises(VerifyError) as caught:
         notes(WHOLE, broken)
     assert caught.value.kind is FailureKind.INFRASTRUCTURE
@@ -129,7 +129,7 @@ def test_a_gap_of_the_source_may_be_filled() -> None:
 def test_a_changed_rate_is_held_to_the_length() -> None:
     """Fewer pictures are what was asked for; a shorter film is not."""
     assert notes(replace(WHOLE, output=film(steady(100, step=0.1), length=0.1)), same_frames=False) == []
-    assert losses(notes(replace(WHOLE, output=film(steady(70, step=0.1))), same_frames=False)) == [DAMAGED]
+    assert losses(notes(replace(WHOLE, output=film(steady(70, step=0.1))), same_frames=False)) == [BROKEN]
 
 
 def test_subtitles_that_went_or_moved_are_noted() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
-from pyprocessor.inspect.cut_off import END_MISSING
 from pyprocessor.inspect.damage import damage_note
 from pyprocessor.inspect.timeline import Timeline, Track
-from pyprocessor.models import AudioInfo, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import END_MISSING, AudioInfo, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
 
 RATE = 25
 
@@ -46,7 +45,8 @@ def test_pictures_sound_and_subtitles_are_listed() -> None:
     damage = Damage((StreamDamage(0, broken=50), StreamDamage(1, undecodable=12), StreamDamage(2, undecodable=1)))
     assert told(damage) == ("Damaged or missing: at least 50 of 200 pictures (2.0 s), 0.26 s of sound and 1 subtitle.")
     assert told(Damage((StreamDamage(0, broken=1),))) == "Damaged or missing: at least 1 of 200 pictures."
-    assert told(Damage((StreamDamage(1, broken=3),)), media(codec="flac")).endswith("at least 3 pieces of sound.")
+    untimed = Timeline({1: Track(StreamKind.AUDIO, 375)})
+    assert told(Damage((StreamDamage(1, broken=3),)), timeline=untimed).endswith("at least some sound.")
 
 
 def test_nothing_is_said_of_nothing() -> None:

@@ -45,7 +45,6 @@ def form(concurrency: int, processes: int, budget_mib: int, threads: int = 1) ->
     """A shape made by hand."""
     return Shape(
         processes,
-        -(-concurrency // processes),
         concurrency,
         min(concurrency, 2 * processes),
         threads,
@@ -74,7 +73,8 @@ def batches(
 def test_processes_and_slots_for_many_files(cores: int, processes: int, slots: int) -> None:
     """Every core is used, by a few processes of up to four slots, one thread each."""
     how = shaped(cores)
-    assert (how.processes, how.slots_per_process, how.concurrency, how.threads) == (processes, slots, cores, 1)
+    assert (how.processes, how.concurrency, how.threads) == (processes, cores, 1)
+    assert -(-how.concurrency // how.processes) == slots
 
 
 @pytest.mark.parametrize(("cpu_seconds", "concurrency"), [(10.0, 8), (0.2, 9), (0.05, 11), (0.0, 16)])
@@ -135,7 +135,7 @@ def test_jobs_is_the_number_of_batches_at_once() -> None:
         shaped(8, settings=BatchSettings(jobs=3)).processes,
         shaped(8, settings=BatchSettings(jobs=3)).concurrency,
     ) == (3, 8)
-    assert shaped(8, settings=BatchSettings(jobs=1)).slots_per_process == 8
+    assert shaped(8, settings=BatchSettings(jobs=1)).concurrency == 8
     assert (
         shaped(2, settings=BatchSettings(jobs=6)).processes,
         shaped(2, settings=BatchSettings(jobs=6)).concurrency,
@@ -226,7 +226,7 @@ def test_a_shape_always_lets_something_run(
         typical=Cost(1.0, memory, 0),
         more_to_come=more,
     )
-    assert 1 <= how.processes <= how.max_processes <= how.concurrency <= how.processes * how.slots_per_process
+    assert 1 <= how.processes <= how.max_processes <= how.concurrency
     assert how.threads >= 1
     assert how.concurrency == 1 or how.concurrency * memory <= how.memory_budget_bytes
     if jobs is not None:

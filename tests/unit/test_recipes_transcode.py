@@ -23,7 +23,8 @@ from pyprocessor.models import (
     VideoInfo,
     VideoSettings,
 )
-from pyprocessor.recipes.transcode import Recipe, bit_rate_cap, features, recipe
+from pyprocessor.recipes.features import features
+from pyprocessor.recipes.transcode import Recipe, bit_rate_cap, recipe
 
 SOURCE = Source(b"/in/a.mkv", b"a.mkv", 1_000_000, 0)
 FILM = StreamInfo(

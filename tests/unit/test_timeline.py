@@ -33,7 +33,7 @@ def sound(starts: list[int], length: int = 20) -> Ticks:
 def made(**streams: Ticks) -> Timeline:
     """The timeline of a file of these streams."""
     numbered = dict(enumerate(streams.values()))
-    return timeline(numbered, None, numbered, by_decoding=False, whole=True, damage=None)
+    return timeline(numbered, None, numbered, by_decoding=False)
 
 
 def test_pictures_are_in_order_and_end_with_the_last() -> None:
@@ -64,7 +64,7 @@ def test_lengths_in_decoding_order_count_together() -> None:
     ticks = Ticks(StreamKind.VIDEO, MS)
     for shown, decoded, length in [(0, 0, 40), (12_080, 40, 12_000), (40, 12_040, 40), (12_120, 12_080, 40)]:
         ticks.add(shown, decoded, length, is_key=not shown)
-    track = timeline({0: ticks}, None, [0], by_decoding=True, whole=True, damage=None).tracks[0]
+    track = timeline({0: ticks}, None, [0], by_decoding=True).tracks[0]
     assert track.end == pytest.approx(12.16)
 
 

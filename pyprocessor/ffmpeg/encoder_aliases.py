@@ -1,10 +1,10 @@
-"""Which encoders people mean who name a codec, a program or a file extension in an encoder's place."""
+"""Which encoders a word may stand for that names a codec, a program or a file extension instead."""
 
 from __future__ import annotations
 
 import re
 
-_MEANT = {
+_ALIASES = {
     "h264 x264 avc avc1 mpeg4avc mpeg4part10 h26410 libh264": ("libx264", "libopenh264"),
     "h265 x265 hevc hvc1 hev1 h26510 libh265 libhevc": ("libx265", "libkvazaar"),
     "av1 av01 svt svtav1 svtav1enc libsvt svtav1psy": ("libsvtav1", "libaom-av1", "librav1e"),
@@ -36,9 +36,9 @@ _MEANT = {
     "pcm wav wave lpcm s16le": ("pcm_s16le",),
     "twolame": ("libtwolame", "mp2"),
 }
-_BY_WORD = {word: encoders for words, encoders in _MEANT.items() for word in words.split()}
+_BY_ALIAS = {word: encoders for words, encoders in _ALIASES.items() for word in words.split()}
 
 
-def meant_by(word: str) -> tuple[str, ...]:
-    """The encoders that this may mean, the usual one first; case and punctuation do not matter (`H.264`)."""
-    return (word.lower(), *_BY_WORD.get(re.sub(r"[^a-z0-9]", "", word.lower()), ()))
+def encoders_for(word: str) -> tuple[str, ...]:
+    """The encoders that `word` may stand for, the usual one first; case and punctuation do not matter (`H.264`)."""
+    return (word.lower(), *_BY_ALIAS.get(re.sub(r"[^a-z0-9]", "", word.lower()), ()))

@@ -1,0 +1,144 @@
+"""What a transcode's costs depend on: what comes out, how many pictures there are, how much detail they have.
+
+Pure, and without decoding: from what inspecting found.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from pyprocessor.inspect.contract import kept_films, same_frame_rate
+from pyprocessor.models import CostFeatures, MediaInfo, PacketFacts, Profile, StreamInfo, VideoInfo
+from pyprocessor.recipes.audio import sound, target_bit_rate
+from pyprocessor.recipes.picture import picture, size
+from pyprocessor.recipes.transcode import QUALITY_BY_CRF, bit_rate_cap
+
+_GUESSED_BITS_PER_PIXEL = 0.1
+_GUESSED_RATE = Fraction(25)
+_FIELDS = 1.5
+"""An interlaced film that holds so many times the pictures that it declares is stored by fields."""
+_IMPLAUSIBLE = 4.0
+"""By what factor the number of pictures may differ that follows from a film's declared length and from its size."""
+_GUESSED_AUDIO_BIT_RATE = 128_000
+_USUAL_SAMPLE_RATE = 48_000
+
+
+def features(profile: Profile, media: MediaInfo) -> CostFeatures:
+    """What the cost model may look at of the transcode that `profile` makes of `media`.
+
+    Several films are encoded side by side, so their pixels add up, and `frames` are those of one so large.
+    """
+    settings = profile.video
+    films = [(film, film.video) for film in kept_films(profile, media) if film.video is not None]
+    if not films or settings is None:
+        return _audio_features(profile, media)
+    first, first_video = films[0]
+    source_pixels = sum(video.pixels for _, video in films)
+    made = picture(settings, first_video, keeps_rate=same_frame_rate(profile, first))
+    frames, seconds = _pictures(media, first, first_video)
+    pixels, coded = 0, 0.0
+    for film, video in films:
+        width, height = size(settings, video)
+        pixels += width * height
+        own = seconds * float(settings.fps) if settings.fps else _pictures(media, film, video)[0]
+        coded += width * height * own
+    filters = {made_by.name for made_by in made.filters}
+    return CostFeatures(
+        task="transcode",
+        encoder=settings.encoder,
+        preset=settings.preset,
+        pixels=pixels,
+        source_pixels=source_pixels,
+        pixel_format=made.pixel_format or first_video.pixel_format or "yuv420p",
+        frames=coded / pixels,
+        duration_seconds=seconds,
+        source_bytes=media.size_bytes,
+        target_bit_rate=bit_rate_cap(settings, made.lines),
+        crf=settings.crf if settings.encoder in QUALITY_BY_CRF else None,
+        audio_channels=_encoded_channels(profile, media),
+        source_codec=first.codec or "",
+        source_bits_per_pixel=_bits_per_pixel(media, first_video, frames),
+        source_keyframes_only=first_video.packets is not None
+        and first_video.packets.keyframes == first_video.packets.pictures,
+        deinterlaced="bwdif" in filters,
+        tone_mapped="tonemap" in filters,
+    )
+
+
+def _pictures(media: MediaInfo, film: StreamInfo, video: VideoInfo) -> tuple[float, float]:
+    """About how many pictures a film has and how many seconds it lasts.
+
+    Where what the container declares cannot be true of a file of this size, the packets that were looked at are
+    believed.
+    """
+    facts = video.packets
+    declared = float(video.frame_rate or _GUESSED_RATE)
+    seconds = media.playing_seconds
+    if facts is None:
+        bits_a_second = max(1, video.pixels) * declared * _GUESSED_BITS_PER_PIXEL
+        seconds = seconds or media.size_bytes * 8 / bits_a_second
+        return film.frames or seconds * declared, seconds
+    rate = facts.rate or declared
+    by_size = _pictures_by_size(media, facts)
+    if seconds is None:
+        seconds = by_size / rate
+    if film.frames:
+        fields = 2 if video.interlaced and film.frames > _FIELDS * seconds * declared else 1
+        return film.frames / fields, seconds
+    plausible = by_size / _IMPLAUSIBLE < seconds * rate < by_size * _IMPLAUSIBLE
+    coded = seconds * rate if plausible and by_size > 2 * facts.pictures else by_size
+    fields = 2 if video.interlaced and rate > _FIELDS * declared else 1
+    return coded / fields, seconds if plausible or facts.rate is None else by_size / rate
+
+
+def _pictures_by_size(media: MediaInfo, facts: PacketFacts) -> float:
+    """How many pictures a file of its size holds where it goes on as it begins."""
+    if facts.share_of_bytes is None:
+        return facts.pictures
+    return facts.pictures * max(1.0, media.size_bytes * facts.share_of_bytes / facts.bytes)
+
+
+def _bits_per_pixel(media: MediaInfo, video: VideoInfo, frames: float) -> float | None:
+    """Bits per pixel of an average picture that is no keyframe; of all pictures where there are keyframes alone."""
+    facts = video.packets
+    if facts is None or frames <= 0 or video.pixels <= 0:
+        return None
+    film_bytes = facts.bytes if facts.share_of_bytes is None else media.size_bytes * facts.share_of_bytes
+    between = facts.pictures - facts.keyframes
+    if between == 0:
+        return film_bytes * 8 / (frames * video.pixels)
+    share = (facts.bytes - facts.keyframe_bytes) / facts.bytes * facts.pictures / between
+    return film_bytes * 8 / (frames * video.pixels) * share
+
+
+def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
+    seconds = media.playing_seconds or media.size_bytes * 8 / _GUESSED_AUDIO_BIT_RATE
+    rate = None
+    if profile.audio is not None and media.audio and media.audio[0].audio is not None:
+        first = media.audio[0]
+        channels = sound(profile.audio, profile.container, media.audio[0].audio).channels
+        rate = target_bit_rate(profile.audio, first, channels)
+    return CostFeatures(
+        task="transcode",
+        encoder=profile.audio.encoder if profile.audio is not None else "copy",
+        preset=None,
+        pixels=0,
+        source_pixels=0,
+        pixel_format="",
+        frames=0.0,
+        duration_seconds=seconds,
+        source_bytes=media.size_bytes,
+        target_bit_rate=rate,
+        audio_channels=_encoded_channels(profile, media),
+    )
+
+
+def _encoded_channels(profile: Profile, media: MediaInfo) -> float:
+    if profile.audio is None or profile.audio.encoder == "copy":
+        return 0.0
+    tracks = media.audio if profile.audio.all_tracks else media.audio[:1]
+    return sum(
+        track.audio.channels * min(1.0, track.audio.sample_rate / _USUAL_SAMPLE_RATE)
+        for track in tracks
+        if track.audio is not None
+    )
