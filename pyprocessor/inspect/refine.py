@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,11 +18,14 @@ _OVERSTATED_SHARE = 0.02
 """How far a header may overstate the duration (careless muxers) before it is worth a note."""
 _PLAYED = (StreamKind.VIDEO, StreamKind.AUDIO)
 _MIDWAY_SECONDS = 2.0
+_LEAST_PROGRAMME = 10
+"""Packets of a film or sound that may go on elsewhere: a picture or two are a title or a thumbnail beside a film."""
 _ELSEWHERE_SHARE = 0.95
 _STATE_ASPECT = ("mov,", "matroska")
 """Containers that state the shape of pixels for the whole track, which goes before what the pictures say."""
 _TWO_FIELDS = (1.8, 2.2)
 """Packets for each picture that the file declares."""
+_PICTURE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff"))
 _USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
 
 
@@ -48,7 +52,7 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     streams = tuple(replace(s, tells_place=True) if s.index in found.located else s for s in streams)
     if not times.whole:
         return replace(media, streams=streams)
-    streams = tuple(replace(s, goes_on_in=_goes_on(s, media.streams, times)) for s in streams)
+    streams = tuple(replace(s, goes_on_in=_goes_on(s, media.streams, times)) for s in without_thumbnails(streams))
     notes = (*media.notes, *_declared_too_much(media, times))
     elsewhere = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes
     if times.unlisted:
@@ -74,13 +78,16 @@ def _goes_on(stream: StreamInfo, streams: tuple[StreamInfo, ...], times: Timelin
     """The stream that a film or sound goes on in, where a recording changed to another programme midway."""
     track = times.tracks.get(stream.index)
     ends = max((t.end for t in times.tracks.values() if t.end is not None), default=0.0)
-    if track is None or track.end is None or track.kind not in _PLAYED or ends - track.end < _MIDWAY_SECONDS:
+    if track is None or track.start is None or track.end is None or track.kind not in _PLAYED:
         return None
+    if ends - track.end < _MIDWAY_SECONDS or track.packets < _LEAST_PROGRAMME:
+        return None
+    halfway = (track.start + track.end) / 2  # what begins before is beside it
     for other in streams:
         later = times.tracks.get(other.index)
         if other.index == stream.index or later is None or later.kind is not track.kind or later.start is None:
             continue
-        if abs(later.start - track.end) < _MIDWAY_SECONDS:
+        if later.start > halfway and abs(later.start - track.end) < _MIDWAY_SECONDS:
             return other.index
     return None
 
@@ -170,6 +177,23 @@ def _holds_fields(video: VideoInfo, rate: Rate) -> bool:
     if not video.interlaced or not video.frame_rate or not rate.average:
         return False
     return _TWO_FIELDS[0] < rate.average / video.frame_rate < _TWO_FIELDS[1]
+
+
+def without_thumbnails(streams: Iterable[StreamInfo]) -> tuple[StreamInfo, ...]:
+    """Mark single-picture tracks beside a real film (thumbnails that lack the flag) as attached pictures."""
+    streams = tuple(streams)
+    films = [s for s in streams if s.video is not None and not s.video.attached_picture]
+    if len(films) < 2:
+        return streams
+    moving = [s for s in films if not (s.frames == 1 and s.codec in _PICTURE_CODECS)]
+    if not moving:
+        return streams
+    return tuple(
+        replace(s, video=replace(s.video, attached_picture=True))
+        if s in films and s not in moving and s.video is not None
+        else s
+        for s in streams
+    )
 
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:
