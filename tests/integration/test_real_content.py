@@ -263,3 +263,12 @@ def test_chapters_of_mp4_are_no_lost_track(ffmpeg, make, tmp_path) -> None:
     with av.open(str(tmp_path / "output.mp4")) as container:
         assert len(container.chapters()) == 2
     assert (facts.notes, facts.losses) == ((), ())
+
+
+def test_pictures_left_out_of_an_avi_are_no_moved_ones(ffmpeg, make, tmp_path) -> None:
+    """AVI says when pictures are decoded, and those left out show there some places from where they would be shown."""
+    ffmpeg(*signals(6), "-vf", "select='not(between(n,50,60)+eq(mod(n,7),3))'", "-fps_mode", "passthrough", "-c:v",
+           "mpeg4", "-q:v", "3", "-bf", "2", "-c:a", "mp3", "a.avi")  # fmt: skip
+    facts = make("a.avi")
+    assert (facts.losses, facts.notes) == ((), ())
+    in_step(tmp_path / "output.mp4", 1.0, 5.0)
