@@ -24,6 +24,8 @@ _MOST_OUT_OF_STEP_SECONDS = 0.5
 """Beyond this an output is of no use to anybody."""
 _SOUND_END_SECONDS = 0.25
 """Sound that may be missing in all: the last packet of an encoder, and what a decoder needs to begin."""
+_REORDERED_PICTURES = 2.5
+"""How far from where it is shown a picture may be decoded."""
 _SUBTITLE_SECONDS = 0.1
 _STRETCHED_SHARE = 0.1
 _STRETCHED_SECONDS = 5.0
@@ -42,13 +44,15 @@ _DECODED = {StreamKind.VIDEO: "pictures", StreamKind.AUDIO: "sound"}
 class Pair:
     """A kept stream: its track in the source, and in the output.
 
-    `timed` is False where one packet need not become one subtitle, as of captions that build up over several.
+    `timed` is False where one packet need not become one subtitle, as of captions that build up over several;
+    `in_decoding_order` says that the times of the source's pictures are those at which they are decoded.
     """
 
     source: Track
     output: Track
     interlaced: bool = False
     timed: bool = True
+    in_decoding_order: bool = False
 
 
 def compared(
@@ -148,6 +152,9 @@ def _pictures(pair: Pair, shift: float, *, first: bool, whole: bool, damaged: bo
     if not whole:
         expected = [start for start in expected if start + shift <= output.starts[-1]]
     near = _near(expected)
+    if pair.in_decoding_order:  # a picture may be decoded on the other side of where some are left out
+        longest = max((b - a for a, b in itertools.pairwise(expected)), default=0.0)
+        near = max(near, _REORDERED_PICTURES * _step(expected) + longest)
     if pair.interlaced and len(output.starts) < _FIELDS_SHARE * len(expected):
         expected = _whole_pictures(expected, output.starts, shift)
     missing = _unmatched(expected, output.starts, shift, near)

@@ -297,6 +297,8 @@ def _copies(settings: AudioSettings, stream: StreamInfo, container: _Container) 
 
 
 def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
+    if stream.chapter_titles:
+        return StreamPlan(stream.index, stream.kind, Action.DROP, reason="its chapters, which are written anew")
     if stream.kind is StreamKind.DATA:
         return _lose(stream, "a data track", "telemetry or timecode, which nothing plays")
     if stream.kind is StreamKind.ATTACHMENT:

@@ -26,7 +26,7 @@ from pyprocessor.inspect.claims import check_duration, check_picture, check_stre
 from pyprocessor.inspect.cut_off import with_its_end
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
-from pyprocessor.inspect.refine import refined, usual_aspect
+from pyprocessor.inspect.refine import refined, usual_aspect, without_thumbnails
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import Survey, is_attached, kind_of, survey
 from pyprocessor.inspect.tags import place_tags, recording_tags
@@ -61,7 +61,6 @@ _UNSTATED_DURATION = frozenset(
 """Demuxers that guess the duration from the bit rate, or from the time stamps at both ends."""
 _DURATION_FROM_ZERO = frozenset(("matroska,webm", "flv", "live_flv"))
 """Demuxers whose duration counts from time 0 and not from the first packet."""
-_PICTURE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff"))
 _FIELD_ORDERS_INTERLACED = frozenset((2, 3, 4, 5))
 _HIGHEST_RATE = 240
 """A guessed frame rate above this is a time base and no rate, unless the average says so too."""
@@ -222,7 +221,7 @@ def _describe(
         duration_estimated=estimated,
         size_bytes=size_bytes,
         bit_rate=container.bit_rate or None,
-        streams=tuple(_without_thumbnails(streams)),
+        streams=without_thumbnails(streams),
         chapters=len(container.chapters()),
         tags=recording_tags(container.metadata),
         place_tags=place_tags(container),
@@ -277,6 +276,18 @@ def _stream(
         dispositions=tuple(flag.name for flag in type(stream.disposition) if flag in stream.disposition and flag.name),
         video=video,
         audio=audio,
+        chapter_titles=kind is StreamKind.DATA and _holds_chapters(container, stream),
+    )
+
+
+def _holds_chapters(container: InputContainer, stream: Stream) -> bool:
+    """Whether a track of an MP4 is where its chapters come from: each of its samples is the start of one."""
+    chapters = container.chapters()
+    if not chapters or not container.format.name.startswith("mov,") or len(stream.index_entries) != len(chapters):
+        return False
+    return all(
+        entry.timestamp * (stream.time_base or 0) == chapter["start"] * (chapter["time_base"] or 0)
+        for entry, chapter in zip(stream.index_entries, chapters, strict=True)
     )
 
 
@@ -324,22 +335,6 @@ def _varies(base: Fraction | None, average: Fraction | None) -> bool:
     if not base or not average:
         return bool(base and base >= _HIGHEST_RATE / 2)
     return all(abs(base / average / times - 1) > 0.02 for times in (1, 2))
-
-
-def _without_thumbnails(streams: list[StreamInfo]) -> list[StreamInfo]:
-    """Mark single-picture tracks beside a real film (thumbnails that lack the flag) as attached pictures."""
-    films = [s for s in streams if s.video is not None and not s.video.attached_picture]
-    if len(films) < 2:
-        return streams
-    moving = [s for s in films if not (s.frames == 1 and s.codec in _PICTURE_CODECS)]
-    if not moving:
-        return streams
-    return [
-        replace(s, video=replace(s.video, attached_picture=True))
-        if s in films and s not in moving and s.video is not None
-        else s
-        for s in streams
-    ]
 
 
 def _exact_frames(container_name: str, stream: Stream) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -16,11 +17,14 @@ _OVERSTATED_SHARE = 0.02
 """How far a header may overstate the duration (careless muxers) without a note."""
 _PLAYED = (StreamKind.VIDEO, StreamKind.AUDIO)
 _MIDWAY_SECONDS = 2.0
+_LEAST_PROGRAMME = 10
+"""Packets of a film or sound that may go on elsewhere: a picture or two are a title or a thumbnail beside a film."""
 _ELSEWHERE_SHARE = 0.95
 _STATE_ASPECT = ("mov,", "matroska")
 """Containers that state the shape of pixels for the whole track, which goes before what the pictures say."""
 _TWO_FIELDS = (1.8, 2.2)
 """Packets for each picture that the file declares."""
+_PICTURE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff"))
 _USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
 
 
@@ -36,7 +40,7 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     if not times.whole:
         return replace(media, streams=streams)
     cut_short = times.unlisted and times.listed_bytes < _ELSEWHERE_SHARE * media.size_bytes
-    streams = tuple(replace(s, goes_on_elsewhere=cut_short or _goes_on(s, times)) for s in streams)
+    streams = tuple(replace(s, goes_on_elsewhere=cut_short or _goes_on(s, times)) for s in without_thumbnails(streams))
     notes = (*media.notes, *_declared_too_much(media, times))
     if times.unlisted:
         text = "Streams that begin only in the midst of the file were left out."
@@ -57,11 +61,16 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
 def _goes_on(stream: StreamInfo, times: Timeline) -> bool:
     """Whether a film or sound goes on in another stream, as where a recording changed to another programme."""
     track = times.tracks.get(stream.index)
-    if track is None or track.end is None or times.end is None or track.kind not in _PLAYED:
+    if track is None or track.start is None or track.end is None or times.end is None or track.kind not in _PLAYED:
         return False
+    if times.end - track.end < _MIDWAY_SECONDS or track.packets < _LEAST_PROGRAMME:
+        return False
+    halfway = (track.start + track.end) / 2  # what begins before is beside it
     others = (other for other in times.tracks.values() if other is not track and other.kind is track.kind)
-    begins = any(other.start is not None and abs(other.start - track.end) < _MIDWAY_SECONDS for other in others)
-    return begins and times.end - track.end >= _MIDWAY_SECONDS
+    return any(
+        other.start is not None and other.start > halfway and abs(other.start - track.end) < _MIDWAY_SECONDS
+        for other in others
+    )
 
 
 def _declared_too_much(media: MediaInfo, times: Timeline) -> tuple[MediaNote, ...]:
@@ -144,6 +153,23 @@ def _holds_fields(video: VideoInfo, rate: Rate) -> bool:
     if not video.interlaced or not video.frame_rate or not rate.average:
         return False
     return _TWO_FIELDS[0] < rate.average / video.frame_rate < _TWO_FIELDS[1]
+
+
+def without_thumbnails(streams: Iterable[StreamInfo]) -> tuple[StreamInfo, ...]:
+    """Mark single-picture tracks beside a real film (thumbnails that lack the flag) as attached pictures."""
+    streams = tuple(streams)
+    films = [s for s in streams if s.video is not None and not s.video.attached_picture]
+    if len(films) < 2:
+        return streams
+    moving = [s for s in films if not (s.frames == 1 and s.codec in _PICTURE_CODECS)]
+    if not moving:
+        return streams
+    return tuple(
+        replace(s, video=replace(s.video, attached_picture=True))
+        if s in films and s not in moving and s.video is not None
+        else s
+        for s in streams
+    )
 
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:

@@ -44,6 +44,8 @@ MOST_DECODED = 96
 """Keyframes, and as many packets of sound, that are decoded of one stream, however often its parameters change."""
 MAX_FILMS = 8
 """Film streams that are looked at."""
+SHOWS_NO_TIMES = frozenset(("avi",))
+"""Demuxers whose packets say only when they are decoded; libavformat guesses when they are shown, ffmpeg does not."""
 _FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
 _CHECK_CLOCK_EVERY = 512
 """Packets."""
@@ -157,7 +159,7 @@ def read_packets(
     ticks: dict[int, Ticks] = {}
     never = {s.index: test for s in container.streams if (c := context_of(s)) and (test := _NEVER_SHOWN.get(c.name))}
     order = array("I") if container.format.name in JUMPING else None
-    by_decoding_alone = container.format.name == "avi"  # which has no other times; libavformat guesses them, ffmpeg not
+    by_decoding_alone = container.format.name in SHOWS_NO_TIMES
     deadline = clock() + limit_seconds
     complete, damage, bytes_read, listed_bytes, searching = True, None, 0, 0, True
     packets = _Demuxed(container)

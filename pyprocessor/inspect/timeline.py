@@ -24,7 +24,7 @@ NO_TIME = -(1 << 63)
 MOST_PACKETS = 8_000_000
 """Read of one file: 24 hours of television with two sound tracks; what comes after is not looked at."""
 SOUND_GAP_SECONDS = 0.1
-"""Sound that is further apart is a gap: ffmpeg's `aresample=async=1` fills gaps from this size on."""
+"""Sound that is further apart is a gap; smaller ones are filled without a word."""
 MOST_COMPACT_CHARACTERS = 3000
 """Of a timeline that is kept with what is remembered of a file."""
 

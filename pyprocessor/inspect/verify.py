@@ -21,7 +21,7 @@ from pyprocessor.inspect.compare import Pair, compared
 from pyprocessor.inspect.contract import Contract
 from pyprocessor.inspect.reader import open_output
 from pyprocessor.inspect.sound import audio_info
-from pyprocessor.inspect.survey import is_attached, read_packets
+from pyprocessor.inspect.survey import SHOWS_NO_TIMES, is_attached, read_packets
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, display
 
@@ -111,6 +111,7 @@ def _pairs(output: _Output, contract: Contract, media: MediaInfo, times: Timelin
             next(made[plan.kind]),
             interlaced=interlaced[plan.index],
             timed=codecs[plan.index] not in _CAPTIONS,
+            in_decoding_order=media.container in SHOWS_NO_TIMES,
         )
         for plan in contract.kept
         if plan.kind in made and not plan.cover

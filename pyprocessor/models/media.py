@@ -204,6 +204,8 @@ class StreamInfo:
     """False where no charset explains the text, or (`charset` is None) only some lines are not UTF-8."""
     has_location: bool = False
     """Whether the text of subtitles, or a cover's own metadata, states where it was recorded."""
+    chapter_titles: bool = False
+    """Whether it is nothing but the chapters of the file, which MP4 keeps as a track of text."""
     video: VideoInfo | None = None
     audio: AudioInfo | None = None
 

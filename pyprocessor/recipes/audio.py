@@ -16,10 +16,12 @@ _LOSSLESS = ("pcm_", "flac", "alac", "wavpack")
 _BITRATE_LIMITS = {"libopus": (6_000, 256_000), "aac": (8_000, 288_000), "libmp3lame": (8_000, 160_000)}
 """Bits per second for each channel, lowest and highest that the encoder takes at every sample rate in use."""
 _UNLIMITED = (8_000, 320_000)
-_GAPS_FILLED = Filter("aresample", options=(("async", "1"),))
-"""Where time stamps leave a gap of 0.1 s or more, silence fills it, and what overlaps is cut; else no sample changes.
+_GAPS_FILLED = Filter("aresample", options=(("async", "1"), ("min_hard_comp", "0.04")))
+"""Where time stamps leave a gap of 0.04 s or more, silence fills it, and what overlaps is cut; else no sample changes.
 
 Without it a gap becomes one frame that lasts long, and players that count samples run out of step with the picture.
+ffmpeg by itself mends 0.1 s and more, and all that comes after a smaller gap would be so much too early: fragmented MP4
+without edit lists has one behind its first packet. What is smaller than two packets of sound is jitter.
 """
 _ORDINALS = ("first", "second", "third", "fourth")
 _MIXED = "sound mixed to fewer channels ({})"

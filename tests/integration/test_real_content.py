@@ -234,3 +234,41 @@ def test_a_recording_that_changes_its_programme_is_refused(ffmpeg, make, tmp_pat
     join(tmp_path, "ab.ts", "a.ts", "b.ts")
     with pytest.raises(JobError, match="changes to another programme"):
         make("ab.ts")
+
+
+def test_sound_stays_in_step_behind_a_long_first_packet(ffmpeg, make, tmp_path) -> None:
+    """Fragmented MP4 without edit lists: its first packet of sound lasts until the picture's delay is over."""
+    ffmpeg(*signals(6), "-c:v", "libx264", "-preset", "veryfast", "-bf", "3", "-c:a", "aac", "-movflags",
+           "frag_keyframe+empty_moov", "a.mp4")  # fmt: skip
+    assert make("a.mp4").losses == ()
+    seen = flashes(tmp_path / "output.mp4")
+    assert len(seen) == 2
+    assert beeps(tmp_path / "output.mp4") == pytest.approx(seen, abs=0.03)
+
+
+def test_a_picture_before_the_film_is_its_cover(ffmpeg, make, tmp_path) -> None:
+    """A thumbnail as the first track, in a container that does not count its pictures: the film is the other one."""
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64:d=0.04", *signals(4), "-map", "0", "-map", "1", "-map", "2",
+           "-c:v:0", "mjpeg", "-c:v:1", "libx264", "-preset", "ultrafast", "-c:a", "aac", "a.mkv")  # fmt: skip
+    facts = make("a.mkv")
+    assert (facts.frames, facts.losses) == (100, ())
+
+
+def test_chapters_of_mp4_are_no_lost_track(ffmpeg, make, tmp_path) -> None:
+    """They lie in a track of text of their own, and are written anew."""
+    chapter = "[CHAPTER]\nTIMEBASE=1/1000\nSTART={}\nEND={}\ntitle=Part\n"
+    (tmp_path / "c.txt").write_text(";FFMETADATA1\n" + chapter.format(0, 1500) + chapter.format(1500, 4000))
+    ffmpeg(*signals(4), "-i", "c.txt", "-map_chapters", "2", *H264[:-2], "a.mp4")
+    facts = make("a.mp4")
+    with av.open(str(tmp_path / "output.mp4")) as container:
+        assert len(container.chapters()) == 2
+    assert (facts.notes, facts.losses) == ((), ())
+
+
+def test_pictures_left_out_of_an_avi_are_no_moved_ones(ffmpeg, make, tmp_path) -> None:
+    """AVI says when pictures are decoded, and those left out show there some places from where they would be shown."""
+    ffmpeg(*signals(6), "-vf", "select='not(between(n,50,60)+eq(mod(n,7),3))'", "-fps_mode", "passthrough", "-c:v",
+           "mpeg4", "-q:v", "3", "-bf", "2", "-c:a", "mp3", "a.avi")  # fmt: skip
+    facts = make("a.avi")
+    assert (facts.losses, facts.notes) == ((), ())
+    in_step(tmp_path / "output.mp4", 1.0, 5.0)

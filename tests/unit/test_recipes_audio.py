@@ -74,7 +74,7 @@ def test_opus_gets_a_layout_it_takes() -> None:
 def test_stereo_keeps_its_layout_and_gets_its_gaps_filled() -> None:
     """The ordinary case has no filter but the one that puts silence where samples are missing."""
     made, _ = encoded("aac", 2, "stereo")
-    assert [(f.name, f.options) for f in made.filters] == [("aresample", (("async", "1"),))]
+    assert [(f.name, f.options) for f in made.filters] == [("aresample", (("async", "1"), ("min_hard_comp", "0.04")))]
 
 
 def test_channels_without_names_get_the_usual_ones_and_a_note() -> None:
