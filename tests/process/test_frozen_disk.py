@@ -266,8 +266,8 @@ def test_a_run_that_settles_what_earlier_ones_left_answers(
     """That may take long as well: what is asked meanwhile is answered, and done afterwards."""
     go_on = threading.Event()
 
-    def slow(*arguments: object, behind: bool) -> list[Note]:
-        del arguments, behind
+    def slow(*arguments: object, **more: object) -> list[Note]:
+        del arguments, more
         assert go_on.wait(DEADLINE_SECONDS)
         return []
 
