@@ -15,6 +15,9 @@ JUMPING = frozenset(("mpegts", "mpegtsraw", "mpeg", "ogg"))
 """Demuxers for which ffmpeg mends jumps (its flag `AVFMT_TS_DISCONT`), among those that may open a user's file."""
 USUAL_THRESHOLD = 10.0
 """ffmpeg's `dts_delta_threshold`, seconds: a longer gap is taken for a jump of the clock."""
+LOWEST_THRESHOLD = 1.0
+"""For parts put together whose streams end at different places: between them ffmpeg sees steps of both signs, and mends
+all those back, but of those forwards only the ones beyond its limit."""
 LARGEST_THRESHOLD = 86_400.0
 _BACKWARDS_SECONDS = 0.1
 """A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
@@ -88,8 +91,10 @@ def threshold_for(gaps: Sequence[Gap]) -> float:
     return min(LARGEST_THRESHOLD, max(USUAL_THRESHOLD, wanted))
 
 
-def gaps_in(packets: Iterable[tuple[int, float, float]], usual_steps: dict[int, float]) -> list[Gap]:
-    """The steps of more than the usual threshold in these packets: stream, decoding time and length, in file order.
+def gaps_in(
+    packets: Iterable[tuple[int, float, float]], usual_steps: dict[int, float], limit: float = USUAL_THRESHOLD
+) -> list[Gap]:
+    """The steps of more than `limit` seconds in these packets: stream, decoding time and length, in file order.
 
     A pause is covered where another stream has packets over at least half of it, wherever they lie in the file: the end
     of a packet may show only where the next begins. `usual_steps` are the median steps of the streams.
@@ -100,9 +105,9 @@ def gaps_in(packets: Iterable[tuple[int, float, float]], usual_steps: dict[int, 
     reached: dict[int, float] = {}
     for stream, now, length in packets:
         if stream in reached:
-            if now - reached[stream] > USUAL_THRESHOLD:
+            if now - reached[stream] > limit:
                 steps.append((stream, reached[stream], now))
-        elif latest is not None and latest - now > USUAL_THRESHOLD:
+        elif latest is not None and latest - now > limit:
             steps.append((stream, now, latest))
         latest = now
         reached[stream] = now + length

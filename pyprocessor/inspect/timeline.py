@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from pyprocessor.inspect.clock import USUAL_THRESHOLD, Clock, gaps_in, threshold_for
+from pyprocessor.inspect.clock import LOWEST_THRESHOLD, USUAL_THRESHOLD, Clock, gaps_in, threshold_for
 from pyprocessor.models import StreamKind
 
 NO_TIME = -(1 << 63)
@@ -158,15 +158,9 @@ def timeline(
     ffmpeg will read, for it mends jumps by these alone. `by_decoding` says that a packet's length is the time to the
     next in decoding order, as MP4 has it, so that only all of them together give the length of a film.
     """
-    threshold = USUAL_THRESHOLD
-    offsets: dict[int, array[float]] = {}
-    moved: dict[int, array[float]] = {}
-    if order is not None:
-        clock, offsets = _mend(streams, order, frozenset(used))
-        threshold = clock.threshold
-        moved = offsets if clock.mended else {}
+    clock, offsets = (Clock(), {}) if order is None else _mend(streams, order, frozenset(used))
     tracks = {index: _track(ticks, offsets.get(index), by_decoding=by_decoding) for index, ticks in streams.items()}
-    return Timeline(tracks, threshold=threshold, moved=moved)
+    return Timeline(tracks, threshold=clock.threshold, moved=offsets if clock.mended else {})
 
 
 def _mend(
@@ -182,13 +176,24 @@ def _mend(
     clock = Clock()
     offsets = _follow(clock, streams, order, timed, lengths)
     if clock.mended:
-        threshold = threshold_for(
-            gaps_in(_decoding(order, timed, lengths), {i: _usual_step(t) for i, t in timed.items()})
-        )
+        usual = {index: _usual_step(times) for index, times in timed.items()}
+        threshold = threshold_for(gaps_in(_decoding(order, timed, lengths), usual))
+        if threshold == USUAL_THRESHOLD and _tears(timed, offsets):
+            pauses = any(gap.covered for gap in gaps_in(_decoding(order, timed, lengths), usual, LOWEST_THRESHOLD))
+            threshold = USUAL_THRESHOLD if pauses else LOWEST_THRESHOLD
         if threshold != USUAL_THRESHOLD:
             clock = Clock(threshold)
             offsets = _follow(clock, streams, order, timed, lengths)
     return clock, offsets
+
+
+def _tears(timed: dict[int, array[float]], offsets: dict[int, array[float]]) -> bool:
+    """Whether mending itself made a hole of more than `LOWEST_THRESHOLD` in a stream that has none."""
+    for index, times in timed.items():
+        steps = zip(itertools.pairwise(times), itertools.pairwise(offsets[index]), strict=True)
+        if any(b - a <= LOWEST_THRESHOLD < b + after - a - before for (a, b), (before, after) in steps):
+            return True
+    return False
 
 
 def _follow(

@@ -83,6 +83,19 @@ def test_joined_recordings_follow_each_other(ffmpeg, make, tmp_path, offset: int
     in_step(tmp_path / "output.mp4", *(t + 0.02 for t in (*ends, second + 1, *(() if not swapped else (second + 5,)))))
 
 
+@pytest.mark.parametrize("seconds", [4, 6])
+def test_joined_program_streams_leave_no_hole(ffmpeg, make, tmp_path, seconds: int) -> None:
+    """The sound of the first part ends behind the first pictures of the second."""
+    film = ("-vf", "noise=alls=30:allf=t", "-c:v", "mpeg2video", "-b:v", "1M", "-c:a", "ac3")
+    ffmpeg(*signals(seconds), *film, "-f", "vob", "a.vob")
+    join(tmp_path, "ab.vob", "a.vob", "a.vob")
+    assert make("ab.vob").frames == 50 * seconds
+    output = tmp_path / "output.mp4"
+    assert max(b - a for a, b in itertools.pairwise(shown(output))) < 0.1
+    assert len(flashes(output)) == (2 if seconds == 4 else 4)
+    assert beeps(output) == pytest.approx(flashes(output), abs=0.05)
+
+
 def test_pictures_far_apart_stay_beside_the_sound(ffmpeg, make, tmp_path) -> None:
     """Slides of a lecture in a transport stream: ffmpeg by itself takes each pause for a jump of the clock."""
     ffmpeg(
