@@ -71,9 +71,12 @@ def whole(folder: Path) -> Input:
 
 
 def request(inputs: Path, output: Path, *, profile: Profile | None = None, **changes: object) -> RunRequest:
-    """A request over this file or folder, with the profile `fast` unless another is given."""
+    """A request over a folder, or a file, whose name has an extension; with the profile `fast` unless another is given.
+
+    Neither is looked at here: it may be on a share that does not answer.
+    """
     asked = RunRequest(
-        inputs=inputs_of([os.fsencode(inputs)]) if inputs.is_file() else (whole(inputs),),
+        inputs=inputs_of([os.fsencode(inputs)]) if inputs.suffix else (whole(inputs),),
         output=os.fsencode(output),
         profile=profile or load("fast", environment={}).profile,
         tool_path=find(os.environ).path,
