@@ -125,7 +125,7 @@ def _flush() -> None:
 
 def _dismissed(deadline: float) -> bool:
     """Whether the processes that start ours have ended."""
-    starter = sys.modules.get("pyprocessor.engine.child")
+    starter = sys.modules.get("pyprocessor.workers.process")
     if starter is None:
         return True
     farewell = threading.Thread(target=starter.dismiss, daemon=True)

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 
 from pyprocessor.cli.paths import output_of_a_run
-from pyprocessor.engine.caller import Unanswered, ask
-from pyprocessor.engine.protocol import Answer, Request
-from pyprocessor.engine.system import is_alive
+from pyprocessor.control.client import Unanswered, ask
+from pyprocessor.control.protocol import Answer, Request
 from pyprocessor.errors import NoJournal, UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import RunRow
 from pyprocessor.models import display
-from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.state.state_folder import state_folder
+from pyprocessor.system import is_alive
 
 TRIES = 2
 BETWEEN_SECONDS = 0.5

@@ -14,9 +14,9 @@ import click
 
 from pyprocessor.cli.contact import Contact
 from pyprocessor.cli.session import print_result
-from pyprocessor.engine.caller import signal_engine
-from pyprocessor.engine.course import Order
-from pyprocessor.engine.protocol import Request, Verb
+from pyprocessor.control.client import signal_engine
+from pyprocessor.control.protocol import Request, Verb
+from pyprocessor.control.run_mode import Order
 from pyprocessor.errors import ExitCode, OutputBusy
 from pyprocessor.journal.rows import RunRow
 

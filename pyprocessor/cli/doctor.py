@@ -20,12 +20,12 @@ from pyprocessor import __version__
 from pyprocessor.cli.session import print_result
 from pyprocessor.costs import CostClass, CostModel
 from pyprocessor.costs.calibration import Loaded, default_path, load
-from pyprocessor.engine.system import Sampler
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import display
 from pyprocessor.report.table import aligned, grid
 from pyprocessor.report.wording import count, size
+from pyprocessor.system import Sampler
 
 ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
 SCARCE_MEMORY_BYTES = 500_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from pyprocessor.engine.joblog import job_log_name
-from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.state.job_logs import job_log_name
+from pyprocessor.state.state_folder import state_folder
 
 
 def job_logs(output: bytes) -> Callable[[str], bytes | None]:

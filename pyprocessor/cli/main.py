@@ -116,7 +116,7 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
     values["input"], values["output"] = paths.named(values["input"], values["output"], ctx.args)
     if paths.answers([path for path in values["input"] if path][:1]):
         # There is likely to be something to do: what our processes need is imported beside what is needed here.
-        import_module("pyprocessor.engine.child").warm_up()
+        import_module("pyprocessor.workers.process").warm_up()
     run: Callable[[RunOptions, Session], ExitCode] = import_module("pyprocessor.cli.run").run
     return run(RunOptions(**values), ctx.obj)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pyprocessor.errors import InputSilent, OutputUnwritable, UsageError
 from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.models import display
-from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.state.state_folder import state_folder
 
 ANSWER_SECONDS = 30.0
 """How long a file system may take to tell what a path is. A disk that was asleep takes ten."""

@@ -11,12 +11,12 @@ import click
 from pyprocessor.cli.joblogs import job_logs
 from pyprocessor.cli.paths import output_of_a_run
 from pyprocessor.cli.session import Session, StandardOutput, print_result
-from pyprocessor.engine.system import is_alive
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import display
-from pyprocessor.publish.state_folder import state_folder
 from pyprocessor.report import summary
+from pyprocessor.state.state_folder import state_folder
+from pyprocessor.system import is_alive
 
 
 @click.command()

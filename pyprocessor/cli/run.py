@@ -23,16 +23,16 @@ from pyprocessor.cli.joblogs import job_logs
 from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import gather, output_folder
 from pyprocessor.cli.session import Session, StandardOutput, print_result
-from pyprocessor.engine.inputs import inputs_of
-from pyprocessor.engine.listener import RunRequest
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
+from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.journal.database import is_there
 from pyprocessor.models import PlanReport, Profile, display
+from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
-from pyprocessor.publish.state_folder import opened_privately, state_folder
 from pyprocessor.report.logs import RunLog, run_log_name
 from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several
+from pyprocessor.state.state_folder import opened_privately, state_folder
 
 if TYPE_CHECKING:
     from pyprocessor.engine.loop import RunResult
@@ -78,7 +78,7 @@ def run(options: RunOptions, session: Session) -> ExitCode:
 
 
 def _plan(request: RunRequest, screen: Bars | Lines | JsonLines) -> PlanReport:
-    from pyprocessor.engine.survey import plan
+    from pyprocessor.engine.dry_run import plan
 
     gc.enable()
     return plan(request, screen)
@@ -95,7 +95,7 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
     with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
-        return Engine(request, _Listeners((screen, log)), last_resort=_Stuck(screen, session)).run()
+        return Engine(request, _Listeners((screen, log)), emergency=_Stuck(screen, session)).run()
 
 
 class _Listeners(Several):

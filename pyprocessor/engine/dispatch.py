@@ -13,25 +13,25 @@ from datetime import datetime
 from multiprocessing.context import BaseContext
 
 from pyprocessor.costs import CostClass, wall_seconds
-from pyprocessor.engine.calibrating import Calibration
-from pyprocessor.engine.governor import Allowance
-from pyprocessor.engine.ledger import Ledger
-from pyprocessor.engine.listener import RunRequest
-from pyprocessor.engine.messages import WorkerSetup, WorkItem
-from pyprocessor.engine.patience import patience
+from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.pool import Active, BatchProcess, Prepared
-from pyprocessor.engine.schedule import Schedule
+from pyprocessor.engine.transitions import Transitions
 from pyprocessor.engine.waiting import Waiting
+from pyprocessor.governor.governor import Allowance
+from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, Cost, Reading, display
+from pyprocessor.models.listener import RunRequest
 from pyprocessor.plan.admission import RunningJob, may_start, memory_need
+from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.packing import OverBudget, mebibytes
 from pyprocessor.plan.planner import Running, may_begin, memory_budget, memory_limit, next_batch, shape
 from pyprocessor.plan.ready import Entry
 from pyprocessor.publish.partials import partial_name
-from pyprocessor.publish.state_folder import StateFolder
+from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
+from pyprocessor.workers.messages import WorkerSetup, WorkItem
 
 LISTING_SECONDS = 10.0
 """How long what is to run alone waits for other files to be found; a listing may go on for as long as the run does."""
@@ -67,7 +67,7 @@ class Dispatch:
         run_id: int,
         task: Task,
         journal: Journal,
-        ledger: Ledger,
+        transitions: Transitions,
         calibration: Calibration,
     ) -> None:
         self._request = request
@@ -76,7 +76,7 @@ class Dispatch:
         self._run_id = run_id
         self._task = task
         self._journal = journal
-        self._ledger = ledger
+        self._transitions = transitions
         self._calibration = calibration
         self.processes: list[BatchProcess] = []
         self.waiting = Waiting()
@@ -214,10 +214,10 @@ class Dispatch:
         for entry in entries:
             over = replace(largest, job_id=entry.job_id, need_bytes=memory_need(entry, threads))
             if over.hopeless and self._request.profile.throttling.strict_memory:
-                self._ledger.refused(entry, over.refusal(self._name(entry.job_id)))
+                self._transitions.refused(entry, over.refusal(self._name(entry.job_id)))
                 continue
             if over.hopeless:
-                self._ledger.notice("warning", over.note(self._name(entry.job_id)), job_id=entry.job_id)
+                self._transitions.notice("warning", over.note(self._name(entry.job_id)), job_id=entry.job_id)
             kept.append(entry)
         return tuple(kept)
 
@@ -240,7 +240,7 @@ class Dispatch:
             self.waiting.set_aside(entry, alone=alone)
             if not conditions.schedule.ever_fits(seconds, spread):
                 text = conditions.schedule.never_fits(self._name(entry.job_id), seconds)
-                self._ledger.notice("warning", text, job_id=entry.job_id)
+                self._transitions.notice("warning", text, job_id=entry.job_id)
         return tuple(kept)
 
     def _enough_to_begin(self, conditions: Conditions) -> bool:
@@ -349,7 +349,7 @@ class Dispatch:
         if not self._told_waiting:
             self._told_waiting = True
             text = f"{job.name} waits: it is predicted to take {mebibytes(need)}, and other programs leave "
-            self._ledger.notice("warning", f"{text}{mebibytes(max(0, int(room)))} of memory.", job_id=job.job_id)
+            self._transitions.notice("warning", f"{text}{mebibytes(max(0, int(room)))} of memory.", job_id=job.job_id)
 
     def _prepare(self, job: Active) -> Prepared:
         """The job's work item and features, looked up when first asked for, and what it is reckoned with now."""
@@ -365,7 +365,7 @@ class Dispatch:
             features = self._task.features(self._request.profile, cached.media)
             features = self._calibration.with_history(features, source)
             predicted = self._calibration.predict(features, threads)
-            limits = patience(self._request.profile.errors, predicted, features)
+            limits = timeouts(self._request.profile.errors, predicted, features)
             item = WorkItem(
                 job_id=job.job_id,
                 task=row.task,

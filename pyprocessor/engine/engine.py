@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import gc
 
+from pyprocessor.control.signals import SignalQueue
+from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.costs import CostModel
-from pyprocessor.engine.child import context
-from pyprocessor.engine.deputy import LastResort
-from pyprocessor.engine.hold import hold
 from pyprocessor.engine.hooks import call_at_end
-from pyprocessor.engine.interrupt import Interrupts
-from pyprocessor.engine.listener import Listener, RunRequest
 from pyprocessor.engine.loop import Run, RunResult
-from pyprocessor.engine.opening import marking_damage, open_journal
 from pyprocessor.engine.recovery import refuse_if_busy
-from pyprocessor.engine.system import shares_memory
-from pyprocessor.publish.state_folder import make_private, prepare_state_folder, refuse_planted
+from pyprocessor.models.listener import Listener, RunRequest
+from pyprocessor.state.journal_opening import marking_damage, open_journal
+from pyprocessor.state.run_lock import hold
+from pyprocessor.state.state_folder import make_private, prepare_state_folder, refuse_planted
+from pyprocessor.system import shares_memory
+from pyprocessor.workers.process import context
 
 
 class Engine:
     """One run over one request.
 
-    `last_resort` is asked to end the program where the output's disk lets the run do nothing more.
+    `emergency` is asked to end the program where the output's disk lets the run do nothing more.
     `model` is what to predict costs with instead of what earlier runs learned, and `cores` how many cores to reckon
     with instead of those there are; both are for measurements.
     """
@@ -34,14 +34,14 @@ class Engine:
         request: RunRequest,
         listener: Listener,
         *,
-        last_resort: LastResort | None = None,
+        emergency: Emergency | None = None,
         start_method: str | None = None,
         model: CostModel | None = None,
         cores: float | None = None,
     ) -> None:
         self._request = request
         self._listener = listener
-        self._last_resort = last_resort
+        self._emergency = emergency
         self._context = context(start_method)
         self._model = model
         self._cores = cores
@@ -58,7 +58,7 @@ class Engine:
         try:
             with hold(folder.path, self._request.output) as held:
                 journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
-                with marking_damage(folder), journal, Interrupts() as interrupts:
+                with marking_damage(folder), journal, SignalQueue() as interrupts:
                     refuse_if_busy(journal, self._request.output)
                     run = Run(
                         self._request,
@@ -68,7 +68,7 @@ class Engine:
                         held,
                         journal,
                         interrupts,
-                        last_resort=self._last_resort,
+                        emergency=self._emergency,
                         made_private=made_private,
                         rebuilt=rebuilt,
                         model=self._model,

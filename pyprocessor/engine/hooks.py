@@ -21,11 +21,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.engine.course import Order
-from pyprocessor.engine.interrupt import Interrupts
-from pyprocessor.engine.joblog import HOOKS_LOG_NAME, write_hooks_log
-from pyprocessor.engine.system import kill_group, process_identity
+from pyprocessor.control.run_mode import Order
+from pyprocessor.control.signals import SignalQueue
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
+from pyprocessor.state.job_logs import HOOKS_LOG_NAME, write_hooks_log
+from pyprocessor.system import kill_group, process_identity
 
 AT_ONCE = 4
 MOST_WAITING = 10_000
@@ -270,7 +270,7 @@ def call_at_end(settings: HookSettings, call: Call | None, logs: bytes, tell: Te
     hooks = Hooks(settings, logs, tell)
     hooks.add(call)
     # The run's own has ended, with which the command blocks some signals again: a hook is to begin with none blocked.
-    with Interrupts() as interrupts:
+    with SignalQueue() as interrupts:
         try:
             hooks.wait(call.most_seconds, lambda: not _STOPS.intersection(interrupts.take()))
         finally:

@@ -21,21 +21,37 @@ from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from pyprocessor.control.run_mode import Pause, StopLevel
+from pyprocessor.control.signals import SignalQueue
+from pyprocessor.control.stall_responder import Emergency, StallResponder
+from pyprocessor.control.steering import Steering
 from pyprocessor.costs import CostModel
-from pyprocessor.engine import retry
-from pyprocessor.engine.calibrating import learned
-from pyprocessor.engine.course import Pause, Wish
-from pyprocessor.engine.deaths import Deaths
-from pyprocessor.engine.deputy import Deputy, LastResort
-from pyprocessor.engine.discovery import Discovery
 from pyprocessor.engine.dispatch import Conditions, Dispatch
-from pyprocessor.engine.findings import Away
-from pyprocessor.engine.hold import Held
+from pyprocessor.engine.heartbeats import Heartbeats
 from pyprocessor.engine.hooks import COUNTS, Call, end_call
-from pyprocessor.engine.interrupt import Interrupts
-from pyprocessor.engine.ledger import INTERRUPTED, Ledger
-from pyprocessor.engine.listener import Listener, RunRequest
-from pyprocessor.engine.messages import (
+from pyprocessor.engine.learning import learned
+from pyprocessor.engine.monitor import Monitor
+from pyprocessor.engine.pool import Active, BatchProcess
+from pyprocessor.engine.recovery import begin_run, drop_partial, may_replace, recover, set_aside
+from pyprocessor.engine.status import StatusTracker
+from pyprocessor.engine.tally import Tally
+from pyprocessor.engine.transitions import INTERRUPTED, Transitions
+from pyprocessor.engine.worker_crashes import WorkerCrashes
+from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
+from pyprocessor.intake.discovery import Discovery
+from pyprocessor.intake.findings import Away
+from pyprocessor.intake.watch_client import WatchClient
+from pyprocessor.jobs import retry
+from pyprocessor.journal.journal import Journal
+from pyprocessor.models import JobState, OutputFacts, Overrun, ProcessIdentity, RunStatus, Usage, display
+from pyprocessor.models.listener import Listener, RunRequest
+from pyprocessor.plan.hours import Phase, Schedule
+from pyprocessor.publish.partials import Anchor
+from pyprocessor.state.run_lock import RunLock
+from pyprocessor.state.state_folder import StateFolder
+from pyprocessor.system import process_identity
+from pyprocessor.tasks.registry import task
+from pyprocessor.workers.messages import (
     Alive,
     Closed,
     Encoded,
@@ -50,29 +66,13 @@ from pyprocessor.engine.messages import (
     Started,
     Verified,
 )
-from pyprocessor.engine.outlook import Outlook
-from pyprocessor.engine.pool import Active, BatchProcess
-from pyprocessor.engine.recovery import begin_run, drop_partial, may_replace, recover, set_aside
-from pyprocessor.engine.schedule import Phase, Schedule
-from pyprocessor.engine.silence import Silence
-from pyprocessor.engine.steering import Steering
-from pyprocessor.engine.system import process_identity
-from pyprocessor.engine.tally import Tally
-from pyprocessor.engine.watch import Watch
-from pyprocessor.engine.watching import Watching
-from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
-from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, OutputFacts, Overrun, ProcessIdentity, Standing, Usage, display
-from pyprocessor.publish.partials import Anchor
-from pyprocessor.publish.state_folder import StateFolder
-from pyprocessor.tasks.registry import task
 
 TASK = "transcode"
 TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 SETTLE_SECONDS = 10.0
 """How long processes that were told to end may take before they are killed."""
-BURYING_SECONDS = 1.0
+REMOVING_SECONDS = 1.0
 """How much of a turn it may take to bury processes."""
 REST_SECONDS = 30.0
 """How often readings are taken while a run that watches has nothing to do."""
@@ -97,11 +97,11 @@ class Run:
         listener: Listener,
         context: BaseContext,
         folder: StateFolder,
-        held: Held,
+        held: RunLock,
         journal: Journal,
-        interrupts: Interrupts,
+        interrupts: SignalQueue,
         *,
-        last_resort: LastResort | None,
+        emergency: Emergency | None,
         made_private: tuple[str, ...],
         rebuilt: str | None,
         model: CostModel | None,
@@ -116,63 +116,71 @@ class Run:
         self._began = time.monotonic()
         self._tally = Tally(self._began)
         self._calibration, problem = learned(model)
-        self._ledger = Ledger(request, journal, self._calibration, self._tally, listener, folder.logs)
+        self._transitions = Transitions(request, journal, self._calibration, self._tally, listener, folder.logs)
         engine = process_identity(os.getpid())
         assert engine is not None
         self._run_id, self._behind = begin_run(journal, folder, request.arguments, engine)
-        self._steering = Steering(folder.path, interrupts, self._ledger, request.profile.schedule.grace_seconds)
+        self._steering = Steering(
+            folder.path,
+            interrupts,
+            warn=lambda sentence: self._transitions.notice("warning", sentence),
+            announce=self._transitions.steered,
+            grace_seconds=request.profile.schedule.grace_seconds,
+        )
         self._to_tell = [("warning", sentence) for sentence in (problem, *made_private) if sentence is not None]
         if rebuilt is not None:
             self._to_tell.append(("error", rebuilt))
         work = task(TASK)
         known = (request, work, self._calibration, journal, context, self._began)
-        self._discovery: Discovery | Watching
+        self._discovery: Discovery | WatchClient
         if request.watch:
-            ledger = self._ledger
-            self._discovery = Watching(*known, in_hand=ledger.in_hand, tell=ledger.notice)
+            transitions = self._transitions
+            self._discovery = WatchClient(*known, in_hand=transitions.in_hand, tell=transitions.notice)
         else:
             self._discovery = Discovery(*known)
         self._at_rest = False
         self._told_at: tuple[int, int] | None = None
-        self._watch = Watch(request, journal, self._ledger, self._calibration, self._began, cores=cores)
+        self._monitor = Monitor(request, journal, self._transitions, self._calibration, self._began, cores=cores)
         self._dispatch = Dispatch(
-            request, context, folder, self._run_id, work, journal, self._ledger, self._calibration
+            request, context, folder, self._run_id, work, journal, self._transitions, self._calibration
         )
-        self._silence = Silence(request.profile.errors)
+        self._heartbeats = Heartbeats(request.profile.errors)
         self._grants: list[tuple[BatchProcess, Grant]] = []
         self._taken = 0
         self._end_by = math.inf
         self._disk_trouble = False
         self._input_lost = False
         self._ended_as = ExitCode.INTERNAL
-        self._deaths = Deaths(request, self._partials, journal, self._ledger, self._dispatch, self._watch)
+        self._crashes = WorkerCrashes(
+            request, self._partials, journal, self._transitions, self._dispatch, self._monitor
+        )
         self._schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
         self._phase = Phase.OPEN
-        self._outlook = Outlook(self._tally, self._dispatch, self._watch, self._calibration)
-        self._deputy = Deputy(
-            self._steering, request.output, last_resort, lambda: self._outlook.latest, lambda: self._identities
+        self._status = StatusTracker(self._tally, self._dispatch, self._monitor, self._calibration)
+        self._stall_responder = StallResponder(
+            self._steering, request.output, emergency, lambda: self._status.latest, lambda: self._identities
         )
 
     # ------------------------------------------------------------ the loop
 
     def go(self) -> RunResult:
         self._standing(self._began)  # for the deputy to tell, should the loop hang before anybody asks
-        self._deputy.start()
+        self._stall_responder.start()
         try:
             return self._go()
         finally:
-            self._deputy.stop()
+            self._stall_responder.stop()
 
     def _begin(self) -> None:
         """Settle what earlier runs left, which may take long, or hang, as any turn may."""
         for level, text in self._to_tell:
-            self._ledger.notice(level, text)
+            self._transitions.notice(level, text)
         request = self._request
         for note in recover(self._journal, self._folder, request.output, behind=self._behind, folders=request.folders):
-            self._ledger.notice(note.level, note.text)
+            self._transitions.notice(note.level, note.text)
         if not self._request.retry_failed:  # which starts them over
             for sentence in set_aside(self._journal, self._request.profile.errors.max_killed_runs):
-                self._ledger.notice("warning", sentence)
+                self._transitions.notice("warning", sentence)
         # Not before: what recovery has just given its name is to be seen as lying there.
         self._discovery.begin(time.monotonic())
 
@@ -184,23 +192,23 @@ class Run:
                 now = time.monotonic()
                 with self._journal.transaction():
                     self._tell_of_waiting()
-                    self._heed(now, heard)
+                    self._take_requests(now, heard)
                     self._keep_hours(now)
                     self._discover(now, heard)
                     for process in tuple(self._dispatch.processes):
                         if process.connection in heard:
-                            self._hear(process, now)
-                    self._give_up(self._silence.too_long(self._dispatch.processes), now, silent=True)
+                            self._receive(process, now)
+                    self._give_up(self._heartbeats.too_long(self._dispatch.processes), now, silent=True)
                     self._dispatch.waiting.take_up_retries(now)
                     self._observe(now)
                 self._send_grants()
                 self._steering.answer()
                 self._fill(now)
-                self._ledger.hooks.poll(now)
+                self._transitions.hooks.poll(now)
             if self._dispatch.waiting.late and not self._stopping:
                 self._note(self._schedule.none_fits(self._dispatch.waiting.late, local_time()))
             self._tell(time.monotonic())
-            self._ledger.hooks.finish(self._hooks_may_go_on)
+            self._transitions.hooks.finish(self._hooks_may_go_on)
             exit_code = self._exit_code()
         except BaseException as error:
             exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
@@ -214,7 +222,7 @@ class Run:
         """Leave nothing running, and journal the end."""
         self._ended_as = exit_code
         self._discovery.stop()
-        self._ledger.hooks.abandon()
+        self._transitions.hooks.abandon()
         for process in self._dispatch.processes:
             process.child.kill()
             for active in process.jobs.values():
@@ -228,16 +236,16 @@ class Run:
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; who asks how it stands gets an answer meanwhile."""
         now, before = time.monotonic(), self._steering.course
-        self._deputy.waits(False)
-        self._heed(now, wait(self._steering.sources(now), timeout=0))
+        self._stall_responder.waits(False)
+        self._take_requests(now, wait(self._steering.sources(now), timeout=0))
         self._steering.answer()
         course = self._steering.course
-        return course.wish is before.wish is not Wish.END and course.terminated is before.terminated
+        return course.wish is before.wish is not StopLevel.END and course.terminated is before.terminated
 
     def last_call(self) -> Call | None:
         """What the user's hook is to hear of the run, once it is over."""
         counts = {name: getattr(self._tally, name) for name in COUNTS}
-        request, hooks = self._request, self._ledger.hooks
+        request, hooks = self._request, self._transitions.hooks
         return end_call(
             hooks.settings,
             [given.path for given in request.inputs],
@@ -250,7 +258,7 @@ class Run:
     @property
     def _stopping(self) -> bool:
         trouble = self._disk_trouble or self._input_lost
-        return self._steering.course.wish > Wish.GO_ON or trouble or self._phase is Phase.OVER
+        return self._steering.course.wish > StopLevel.GO_ON or trouble or self._phase is Phase.OVER
 
     @property
     def _resting(self) -> bool:
@@ -268,34 +276,34 @@ class Run:
     def _wait(self) -> Collection[Any]:
         """Sleep until something is to be done; returns the connections that have something to say."""
         processes = self._dispatch.processes
-        self._deputy.waits(True)
+        self._stall_responder.waits(True)
         now = time.monotonic()
         sources: list[Any] = [*self._steering.sources(now), *(process.connection for process in processes)]
         sources.extend(self._discovery.connections)
-        due = min(self._dispatch.waiting.next_due, self._watch.next_due) - now
+        due = min(self._dispatch.waiting.next_due, self._monitor.next_due) - now
         heard = wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
-        self._deputy.waits(False)
+        self._stall_responder.waits(False)
         return heard
 
     @property
     def _identities(self) -> list[ProcessIdentity]:
         """What the run has started and does not end by itself once the engine is gone, or late."""
-        return [*(process.identity for process in tuple(self._dispatch.processes)), *self._ledger.hooks.identities]
+        return [*(process.identity for process in tuple(self._dispatch.processes)), *self._transitions.hooks.identities]
 
     def _tell_of_waiting(self) -> None:
-        told = self._deputy.went_on()
+        told = self._stall_responder.went_on()
         if told is not None:
-            self._ledger.notice("info", told)
+            self._transitions.notice("info", told)
 
     def _exit_code(self) -> ExitCode:
         unfinished = bool(self._dispatch.waiting) or not self._discovery.listed
         if self._disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
-        if self._steering.course.wish > Wish.GO_ON and unfinished:
+        if self._steering.course.wish > StopLevel.GO_ON and unfinished:
             return self._steering.course.exit_code
         if (
             self._input_lost
-            or self._deaths.left_undecided
+            or self._crashes.left_undecided
             or self._dispatch.waiting.late
             or (self._phase is Phase.OVER and unfinished)
         ):
@@ -306,17 +314,17 @@ class Run:
 
     def _note(self, problem: str | None) -> None:
         if problem is not None:
-            self._ledger.notice("warning", problem)
+            self._transitions.notice("warning", problem)
 
     # ------------------------------------------------------------ stopping and pausing
 
-    def _heed(self, now: float, heard: Collection[Any]) -> None:
+    def _take_requests(self, now: float, heard: Collection[Any]) -> None:
         """Act on signals, and on what is asked from other terminals."""
         before = self._steering.course
-        self._steering.heed(heard, now, lambda: self._standing(now))
+        self._steering.take_requests(heard, now, lambda: self._standing(now))
         course = self._steering.course
         if course.wish > before.wish:
-            self._stop_processes(now, end=course.wish is Wish.END)
+            self._stop_processes(now, end=course.wish is StopLevel.END)
         if course.pause is not before.pause:
             for process in self._dispatch.processes:
                 if course.pause is not Pause.NONE:
@@ -359,13 +367,13 @@ class Run:
     def _take_back(self, process: BatchProcess, now: float) -> None:
         """Queue again what the process was never sent."""
         for job_id in process.take_back_unsent():
-            self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
+            self._dispatch.waiting.put_back(self._transitions.returned(process.let_go(job_id)), now)
 
     def _disk_full(self, reason: str, now: float, *, end: bool = False) -> None:
         """Start nothing more; `end` says that what runs could not be given its name either."""
         if not self._disk_trouble:
             self._disk_trouble = True
-            self._ledger.notice(
+            self._transitions.notice(
                 "error",
                 f"{reason} Nothing more is started; make room or mend the folder and run the same command again.",
             )
@@ -373,11 +381,11 @@ class Run:
 
     def _input_away(self, reason: str, now: float) -> None:
         """No file is to fail for it: a run that watches waits for the folder, and any other stops."""
-        if isinstance(self._discovery, Watching):
+        if isinstance(self._discovery, WatchClient):
             self._discovery.doubt()
         elif not self._stopping:
             self._input_lost = True
-            self._ledger.notice("error", f"{reason} The run stops; run the same command again when it is back.")
+            self._transitions.notice("error", f"{reason} The run stops; run the same command again when it is back.")
             self._stop_processes(now, end=True)
 
     # ------------------------------------------------------------ what is found
@@ -391,7 +399,7 @@ class Run:
             if isinstance(finding, Away):
                 self._input_away(finding.reason, now)
                 break
-            again = self._ledger.take(finding)
+            again = self._transitions.take(finding)
             if again is not None:
                 self._dispatch.waiting.take_in(again)
                 self._taken += 1
@@ -404,8 +412,8 @@ class Run:
 
     # ------------------------------------------------------------ what batch processes say
 
-    def _hear(self, process: BatchProcess, now: float) -> None:
-        self._silence.heard(process)
+    def _receive(self, process: BatchProcess, now: float) -> None:
+        self._heartbeats.heard(process)
         try:
             for message in process.child.receive():
                 self._message(process, message, now)
@@ -415,31 +423,31 @@ class Run:
     def _message(self, process: BatchProcess, message: FromWorker, now: float) -> None:
         match message:
             case Started(job_id):
-                self._deaths.began(process)
-                self._ledger.started(process.jobs[job_id], process.identity)
+                self._crashes.began(process)
+                self._transitions.started(process.jobs[job_id], process.identity)
             case Spawned(job_id, ffmpeg):
                 active = process.jobs[job_id]
                 process.spawned(active, ffmpeg, now, frozen=self._steering.is_frozen)
-                self._ledger.spawned(active, ffmpeg)
+                self._transitions.spawned(active, ffmpeg)
             case Progressed(job_id, seconds, speed):
                 process.jobs[job_id].progress_seconds, process.jobs[job_id].speed = seconds, speed
                 self._listener.progressed(job_id, seconds, speed)
             case Encoded(job_id):
                 process.jobs[job_id].encoded()
-                self._watch.freed(now)
+                self._monitor.freed(now)
             case Verified(job_id, facts):
                 active = process.jobs[job_id]
-                self._ledger.granted(active, facts)
+                self._transitions.granted(active, facts)
                 self._grants.append((process, Grant(job_id, self._may_replace(job_id))))
             case Published(job_id, facts, usage):
                 active = process.let_go(job_id)
-                self._ledger.published(active, facts, usage)
+                self._transitions.published(active, facts, usage)
                 self._learn(active, facts, usage)
             case Ended(job_id):
                 self._ended(process.let_go(job_id), message, now)
             case HandedBack(job_ids):
                 for job_id in job_ids:
-                    self._dispatch.waiting.put_back(self._ledger.returned(process.let_go(job_id)), now)
+                    self._dispatch.waiting.put_back(self._transitions.returned(process.let_go(job_id)), now)
             case InputAway(reason):
                 self._input_away(reason, now)
             case Alive() | Closed():
@@ -458,7 +466,7 @@ class Run:
 
     def _ended(self, active: Active, message: Ended, now: float) -> None:
         """An attempt ended without an output. A SIGKILL that nobody of us sent is memory's doing only with evidence."""
-        self._watch.freed(now)
+        self._monitor.freed(now)
         failure = retry.taken_for(message.outcome.failure, unopened=message.unopened, retries_so_far=active.retries)
         outcome = replace(message.outcome, failure=failure)
         alone = self._dispatch.runs_alone(active)
@@ -469,21 +477,21 @@ class Run:
                 self._listener.finished(active.job_id, INTERRUPTED, will_retry=True)
                 return
             outcome = INTERRUPTED
-        elif message.killed and outcome.failure is not None and self._watch.killed_for_memory():
-            outcome = self._deaths.of_memory(active, "its ffmpeg", alone=alone)
-        self._dispatch.waiting.put_back(self._ledger.ended(active, outcome, message.usage, alone=alone), now)
+        elif message.killed and outcome.failure is not None and self._monitor.killed_for_memory():
+            outcome = self._crashes.of_memory(active, "its ffmpeg", alone=alone)
+        self._dispatch.waiting.put_back(self._transitions.ended(active, outcome, message.usage, alone=alone), now)
 
     def _died(self, process: BatchProcess, now: float, *, silent: bool = False) -> None:
         """The process is gone, or given up on. Whatever it still owned is charged to it, exit code 0 or not."""
         self._grants = [(owner, grant) for owner, grant in self._grants if owner is not process]
-        self._deaths.bury(process, now, silent=silent)
+        self._crashes.remove_dead(process, now, silent=silent)
 
     def _give_up(self, processes: Iterable[BatchProcess], now: float, *, silent: bool) -> None:
         """Bury processes that may hang, each of which takes a second then: as many as one turn may take, the others in
         the next ones. Between turns, whoever asks is answered."""
         for process in processes:
             self._died(process, now, silent=silent)
-            if time.monotonic() - now > BURYING_SECONDS:
+            if time.monotonic() - now > REMOVING_SECONDS:
                 break
 
     # ------------------------------------------------------------ what batch processes are given
@@ -499,9 +507,9 @@ class Run:
             return
         self._dispatch.fill(
             Conditions(
-                reading=self._watch.reading,
-                reading_number=self._watch.readings,
-                allowance=self._watch.allowance,
+                reading=self._monitor.reading,
+                reading_number=self._monitor.readings,
+                allowance=self._monitor.allowance,
                 more_to_come=not self._discovery.complete,
                 pending=self._discovery.pending,
                 now=now,
@@ -518,12 +526,12 @@ class Run:
         resting = self._resting
         if resting != self._at_rest:
             self._rest(resting, now)
-        if not self._watch.due(now):
+        if not self._monitor.due(now):
             return
-        readings = self._watch.readings
-        decision = self._watch.look(self._dispatch.processes, self._discovery.pids, now)
-        if self._watch.learned:
-            self._watch.learned = False
+        readings = self._monitor.readings
+        decision = self._monitor.look(self._dispatch.processes, self._discovery.pids, now)
+        if self._monitor.learned:
+            self._monitor.learned = False
             self._dispatch.reprice()
         if decision.take_back:
             for process in self._dispatch.processes:
@@ -533,17 +541,17 @@ class Run:
         if lost is not None:
             self._disk_full(lost, now, end=True)
         idle = self._dispatch.waiting and not self._dispatch.processes and not self._steering.is_paused
-        if self._watch.disk_is_low and idle and self._phase is Phase.OPEN:
+        if self._monitor.disk_is_low and idle and self._phase is Phase.OPEN:
             self._disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
         if resting:
-            self._watch.next_due = now + REST_SECONDS
-        elif self._watch.readings > readings:
+            self._monitor.next_due = now + REST_SECONDS
+        elif self._monitor.readings > readings:
             self._tell(now)
 
     def _rest(self, resting: bool, now: float) -> None:
         """A run that watches has come to rest, or has something to do again."""
         self._at_rest = resting
-        self._watch.next_due = now
+        self._monitor.next_due = now
         if not resting:
             return
         self._tell(now)
@@ -553,14 +561,14 @@ class Run:
         if not self._dispatch.waiting and settled != self._told_at:
             self._told_at = settled
             made = f"{tally.succeeded} file{'' if tally.succeeded == 1 else 's'} made, {tally.failed} failed"
-            self._ledger.notice("info", f"Nothing is left to do ({made}); {named} is watched for more.")
+            self._transitions.notice("info", f"Nothing is left to do ({made}); {named} is watched for more.")
 
     def _tell(self, now: float) -> None:
         self._listener.tick(self._standing(now).snapshot)
 
-    def _standing(self, now: float) -> Standing:
+    def _standing(self, now: float) -> RunStatus:
         waits = self._phase is Phase.WAITING
-        return self._outlook.standing(
+        return self._status.standing(
             now,
             listing_done=self._discovery.complete,
             state=self._steering.state(stopping=self._stopping, waits=waits),

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
+from pyprocessor.control.run_mode import Pause
 from pyprocessor.costs import wall_seconds
-from pyprocessor.engine import states
-from pyprocessor.engine.child import Child
-from pyprocessor.engine.course import Pause
 from pyprocessor.engine.eta import expected_seconds
-from pyprocessor.engine.messages import (
+from pyprocessor.jobs import states
+from pyprocessor.jobs.states import Event
+from pyprocessor.models import Batch, Cost, CostFeatures, JobState, ProcessIdentity
+from pyprocessor.plan.ready import Entry
+from pyprocessor.workers.messages import (
     Close,
     Drain,
     End,
@@ -30,10 +32,8 @@ from pyprocessor.engine.messages import (
     WorkerSetup,
     WorkItem,
 )
-from pyprocessor.engine.states import Event
-from pyprocessor.engine.worker import worker_main
-from pyprocessor.models import Batch, Cost, CostFeatures, JobState, ProcessIdentity
-from pyprocessor.plan.ready import Entry
+from pyprocessor.workers.process import Child
+from pyprocessor.workers.worker import worker_main
 
 NOTICEABLE_GROWTH = 1.02
 """Memory that grows by less than this factor does not grow."""

@@ -13,10 +13,8 @@ import os
 import time
 from dataclasses import dataclass, replace
 
-from pyprocessor.engine.recall import Receipts, recalled
-from pyprocessor.engine.scan import existing_output
-from pyprocessor.engine.system import is_alive, kill_group, wait_gone
 from pyprocessor.errors import FailureKind, OutputBusy, PublishError
+from pyprocessor.intake.scan import existing_output
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow, Made
 from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, ProcessIdentity, display
@@ -24,7 +22,9 @@ from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
-from pyprocessor.publish.state_folder import StateFolder
+from pyprocessor.state.receipt_index import Receipts, recalled
+from pyprocessor.state.state_folder import StateFolder
+from pyprocessor.system import is_alive, kill_group, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""

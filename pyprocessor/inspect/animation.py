@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from typing import BinaryIO, cast
 
-from pyprocessor.inspect.content import HEAD_BYTES, refusal
+from pyprocessor.containers.content import HEAD_BYTES, refusal
 from pyprocessor.inspect.webp import animated_webp
 
 MOST_CHUNKS = 10_000

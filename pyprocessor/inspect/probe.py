@@ -19,17 +19,18 @@ from typing import TYPE_CHECKING, BinaryIO
 import av
 import av.error
 
+from pyprocessor.containers import content, structure
+from pyprocessor.containers.claims import check_duration, check_picture, check_streams, too_much_memory
+from pyprocessor.containers.cut_off import with_its_end
+from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect import colour, content, projection, structure, webp
+from pyprocessor.inspect import colour, projection, webp
 from pyprocessor.inspect.animation import still_picture
-from pyprocessor.inspect.claims import check_duration, check_picture, check_streams, too_much_memory
-from pyprocessor.inspect.cut_off import with_its_end
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
 from pyprocessor.inspect.reader import is_away, open_source
 from pyprocessor.inspect.refine import refined, usual_aspect, without_thumbnails
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import Survey, is_attached, kind_of, survey
-from pyprocessor.inspect.tags import place_tags, recording_tags
 from pyprocessor.inspect.timeline import Timeline
 from pyprocessor.inspect.webp import animated_webp
 from pyprocessor.models import (

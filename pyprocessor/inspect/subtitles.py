@@ -17,8 +17,8 @@ import av
 import av.error
 from av.stream import Discard
 
+from pyprocessor.containers.charsets import LAST_RESORT, charset_of, iconv_name
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect.charsets import LAST_RESORT, charset_of, iconv_name
 from pyprocessor.inspect.first_picture import context_of
 from pyprocessor.inspect.reader import open_source
 from pyprocessor.models import StreamInfo

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, cast
 import av
 import av.error
 
+from pyprocessor.containers.headers import picture_header, sound_header
+from pyprocessor.containers.tags import picture_has_location
 from pyprocessor.inspect.captions import CODECS as CAPTIONED
 from pyprocessor.inspect.captions import captions_in, has_captions
 from pyprocessor.inspect.clock import JUMPING
@@ -26,11 +28,9 @@ from pyprocessor.inspect.first_picture import (
     FirstPictureSearch,
     context_of,
 )
-from pyprocessor.inspect.headers import picture_header, sound_header
 from pyprocessor.inspect.packets import FilmPackets, packet_facts
 from pyprocessor.inspect.sound import channels_of
 from pyprocessor.inspect.subtitles import SubtitleText
-from pyprocessor.inspect.tags import picture_has_location
 from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
 from pyprocessor.models import PacketFacts, StreamKind
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
 
+from pyprocessor.containers.claims import check_duration, check_picture
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect.claims import check_duration, check_picture
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import END_MISSING, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
 

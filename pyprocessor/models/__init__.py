@@ -54,8 +54,8 @@ from pyprocessor.models.run import (
     Reading,
     RunSnapshot,
     RunState,
+    RunStatus,
     SkippedFile,
-    Standing,
 )
 from pyprocessor.models.work import (
     FINAL_STATES,
@@ -117,11 +117,11 @@ __all__ = [
     "Reading",
     "RunSnapshot",
     "RunState",
+    "RunStatus",
     "ScanSettings",
     "ScheduleSettings",
     "SkippedFile",
     "Source",
-    "Standing",
     "StreamInfo",
     "StreamKind",
     "ThrottlingSettings",

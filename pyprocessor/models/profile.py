@@ -113,7 +113,7 @@ class MonitoringSettings:
 
 @dataclass(frozen=True, slots=True)
 class ThrottlingSettings:
-    """When the governor acts (see engine/governor). The budget is what `BatchSettings` allows of the memory."""
+    """When the governor acts (see governor/governor). The budget is what `BatchSettings` allows of the memory."""
 
     hold_percent: float = 95.0
     """Of the budget: from here on nothing new is started."""
@@ -170,7 +170,7 @@ class ErrorSettings:
     """When to try again and when to give up.
 
     `stall_seconds` is the least: what is patience with one file follows from what it is predicted to take (see
-    `engine/patience`). `max_failed_runs` counts runs in which a file failed in a way that may pass, `max_killed_runs`
+    `jobs/timeouts`). `max_failed_runs` counts runs in which a file failed in a way that may pass, `max_killed_runs`
     runs in a row that were killed while they worked on it.
     """
 

@@ -114,7 +114,7 @@ class ActiveFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunStatus:
     """Where a run stands, for whoever asks from outside. `started_at` is seconds since the epoch.
 
     `done_before` and `failed_before` count files that earlier runs settled and that still hold. A run that waits for

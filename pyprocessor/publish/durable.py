@@ -8,7 +8,7 @@ import secrets
 import stat
 import sys
 
-from pyprocessor.publish.refusals import unwritable
+from pyprocessor.models.os_errors import unwritable
 
 TEMPORARY_PREFIX = b".pyprocessor-"
 """Of files we write beside a final name: hidden, so that no scan takes them for a source."""

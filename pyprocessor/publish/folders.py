@@ -7,9 +7,9 @@ import os
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import display
+from pyprocessor.models.os_errors import refusal
 from pyprocessor.publish.durable import copy_tree, make_folders, sync_folder, sync_tree, temporary_beside
 from pyprocessor.publish.partials import OLD_SUFFIX, discard, note_copy
-from pyprocessor.publish.refusals import refusal
 from pyprocessor.publish.renames import exchange, rename_exclusive
 
 _WISH = "could not be given its name"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import display
+from pyprocessor.models.os_errors import refusal, unwritable
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder
-from pyprocessor.publish.refusals import refusal, unwritable
 
 LONGEST_NAME = 40
 AWAY_SUFFIX = b".away"

@@ -13,10 +13,10 @@ import os
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import display
+from pyprocessor.models.os_errors import refusal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import copy_file, make_folders, sync_folder, temporary_beside
 from pyprocessor.publish.partials import OutputSeal, discard, note_copy
-from pyprocessor.publish.refusals import refusal
 from pyprocessor.publish.renames import rename_exclusive
 
 _WISH = "could not be given its name"

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pyprocessor.models import Source
+from pyprocessor.models.os_errors import refusal
 from pyprocessor.publish.durable import sync_folder
-from pyprocessor.publish.refusals import refusal
 
 _SUFFIX = b".jsonl"
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pyprocessor.containers.tags import UNNAMED, is_camera, is_place, is_vendor
 from pyprocessor.ffmpeg.invocation import Options
-from pyprocessor.inspect.tags import UNNAMED, is_camera, is_place, is_vendor
 from pyprocessor.models import MediaInfo, MediaNote, Profile, StreamInfo
 
 _KEYED = frozenset(("mp4", "mov", "m4a"))

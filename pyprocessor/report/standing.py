@@ -8,7 +8,7 @@ from typing import Any
 
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import Counts, RunRow
-from pyprocessor.models import ActiveFile, RunSnapshot, RunState, Standing
+from pyprocessor.models import ActiveFile, RunSnapshot, RunState, RunStatus
 from pyprocessor.report.wording import clock, count, duration, eta, one_line, shortened, size, utc
 
 DOCUMENT_VERSION = 1
@@ -31,7 +31,7 @@ _ENDED = {
 }
 
 
-def document(standing: Standing) -> dict[str, Any]:
+def document(standing: RunStatus) -> dict[str, Any]:
     """The JSON document of a run that answered."""
     snapshot = asdict(standing.snapshot)
     state = snapshot.pop("state")
@@ -62,7 +62,7 @@ def share(file: ActiveFile) -> float | None:
     return min(1.0, file.done_seconds / file.media_seconds) if file.media_seconds else None
 
 
-def text(standing: Standing, *, width: int) -> str:
+def text(standing: RunStatus, *, width: int) -> str:
     """A run that answered, for people. How long it runs is its own clock's word: the system's may have been set."""
     snapshot = standing.snapshot
     at = _AT[snapshot.state]

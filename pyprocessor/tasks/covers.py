@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from pyprocessor.ffmpeg.invocation import Attachment
 from pyprocessor.inspect.contract import Contract
+from pyprocessor.models.os_errors import refusal
 from pyprocessor.publish.partials import discard
-from pyprocessor.publish.refusals import refusal
 from pyprocessor.tasks.base import Work
 
 _FORMATS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-from pyprocessor.inspect.boxes import Box, boxes, outermost, within
-from pyprocessor.publish.refusals import refusal
+from pyprocessor.containers.boxes import Box, boxes, outermost, within
+from pyprocessor.models.os_errors import refusal
 from pyprocessor.recipes.metadata import HeaderEdits
 
 _EPOCH = datetime(1904, 1, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.models import Cost, CostFeatures, OutcomeKind
 from pyprocessor.profiles import load
-from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.state.state_folder import state_folder
 from pyprocessor.tasks.registry import task
 from tests.benchmarks.command import measured, pyprocessor
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import OutcomeKind
-from pyprocessor.publish.state_folder import state_folder
+from pyprocessor.state.state_folder import state_folder
 from tests.benchmarks.command import measured, pyprocessor
 from tests.benchmarks.makespan import Contest, write_profile
 

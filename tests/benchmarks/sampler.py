@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from pyprocessor.engine.system import Sampler
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.models import MonitoringSettings
+from pyprocessor.system import Sampler
 
 MANY = 64
 FEW = 6

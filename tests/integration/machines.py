@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pyprocessor.engine.system import Sampler
 from pyprocessor.models import Reading
+from pyprocessor.system import Sampler
 
 GIB = 1 << 30
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.engine import control, system
-from pyprocessor.engine.caller import Unanswered, ask
-from pyprocessor.engine.control import CLIENTS_AT_MOST, Control
-from pyprocessor.engine.protocol import Answer, Request, Verb
-from pyprocessor.models import ActiveFile, RunSnapshot, Standing
+from pyprocessor import system
+from pyprocessor.control import server as control
+from pyprocessor.control.client import Unanswered, ask
+from pyprocessor.control.protocol import Answer, Request, Verb
+from pyprocessor.control.server import CLIENTS_AT_MOST, ControlServer
+from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 
 STATUS = Request(Verb.STATUS)
 DEADLINE_SECONDS = 60.0
@@ -37,7 +38,7 @@ class Server:
     most_clients: int = 0
 
     def __post_init__(self) -> None:
-        self.control = Control(self.folder)
+        self.control = ControlServer(self.folder)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
@@ -127,7 +128,7 @@ def test_folders_of_any_name(
             return system.socket_address(folder, opened, name, by_descriptor=by_descriptor)
 
         monkeypatch.setattr(control, "socket_address", address)
-        monkeypatch.setattr("pyprocessor.engine.caller.socket_address", address)
+        monkeypatch.setattr("pyprocessor.control.client.socket_address", address)
     here = os.getcwd()
     server = serve(folder)
     assert server.control.problem is None
@@ -173,7 +174,7 @@ def test_a_file_system_without_sockets(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(control.socket, "socket", Refusing)
     before = len(os.listdir("/dev/fd"))
-    made = Control(bytes(tmp_path))
+    made = ControlServer(bytes(tmp_path))
     assert made.problem is not None
     assert "(Operation not supported)" in made.problem
     made.close()
@@ -221,7 +222,7 @@ def test_a_caller_that_takes_its_time_gets_all_of_a_long_answer(tmp_path: Path, 
     """More than a socket holds, read slowly, while others are answered; one that does not read at all is dropped."""
     snapshot = RunSnapshot(0, 1, True, 0, 0, 0, 1, 0, 0.0, 0.0, None, False)
     files = tuple(ActiveFile(f"{number}-" + "\udce9" * 200, 1.0, 0.0, None, 0.0) for number in range(1000))
-    answer = Answer(True, standing=Standing(1, 1.0, snapshot, files=files))
+    answer = Answer(True, standing=RunStatus(1, 1.0, snapshot, files=files))
     server = serve(tmp_path, reply=lambda _: answer)
     slow, dumb = connected(tmp_path), connected(tmp_path)
     for caller in (slow, dumb):
@@ -243,7 +244,7 @@ def test_a_caller_that_takes_its_time_gets_all_of_a_long_answer(tmp_path: Path, 
 
 def test_an_engine_that_hangs(tmp_path: Path) -> None:
     """A socket that lets in and does not answer is told apart from one that does, in bounded time."""
-    silent = Control(bytes(tmp_path))
+    silent = ControlServer(bytes(tmp_path))
     began = time.monotonic()
     with pytest.raises(Unanswered):
         ask(bytes(tmp_path), STATUS, patience_seconds=0.2)
@@ -253,7 +254,7 @@ def test_an_engine_that_hangs(tmp_path: Path) -> None:
 
 def test_it_is_closed_while_the_deputy_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop is back and at its end: nothing that is being waited on is closed before the waiting is over."""
-    listening = Control(bytes(tmp_path))
+    listening = ControlServer(bytes(tmp_path))
     waits, closed = threading.Event(), threading.Event()
     heard: list[object] = []
     send = listening.send

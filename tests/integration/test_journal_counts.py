@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.engine.recovery import recover, set_aside
-from pyprocessor.engine.system import is_alive, process_identity
 from pyprocessor.errors import FailureKind
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
@@ -24,7 +23,8 @@ from pyprocessor.models import (
     OutcomeKind,
     ProcessIdentity,
 )
-from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
+from pyprocessor.state.state_folder import StateFolder, prepare_state_folder
+from pyprocessor.system import is_alive, process_identity
 from tests.integration.journal_jobs import ENGINE, FACTS, a_job, begin, plan, row_of
 
 JOB = a_job()

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.engine.opening import marking_damage, open_journal
 from pyprocessor.errors import ExitCode, JournalDamaged, JournalError, OutputUnwritable
 from pyprocessor.journal import database
 from pyprocessor.journal.database import FILE_NAME, SCHEMA_VERSION, is_sound
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Cost, Job, MediaInfo, ProcessIdentity, Source
-from pyprocessor.publish.aside import set_aside
-from pyprocessor.publish.state_folder import StateFolder, prepare_state_folder
+from pyprocessor.state.journal_opening import marking_damage, open_journal
+from pyprocessor.state.set_aside import set_aside
+from pyprocessor.state.state_folder import StateFolder, prepare_state_folder
 
 ENGINE = ProcessIdentity(100, 1000.0)
 NAME = FILE_NAME.decode()

@@ -15,9 +15,10 @@ import pytest
 
 from pyprocessor.errors import ExitCode, JournalError, OutputUnwritable, PublishError
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.publish import state_folder, strangers
 from pyprocessor.publish.receipts import read_receipts
-from pyprocessor.publish.state_folder import opened_privately, prepare_state_folder
+from pyprocessor.state import foreign_files as strangers
+from pyprocessor.state import state_folder
+from pyprocessor.state.state_folder import opened_privately, prepare_state_folder
 from tests.process.runs import Recorder, published, request, run
 
 if sys.platform == "win32":

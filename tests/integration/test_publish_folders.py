@@ -14,7 +14,7 @@ import pytest
 from pyprocessor.errors import OutputUnwritable, PublishError
 from pyprocessor.publish import folders, renames
 from pyprocessor.publish.folders import exchange_folder
-from pyprocessor.publish.state_folder import prepare_state_folder, state_folder
+from pyprocessor.state.state_folder import prepare_state_folder, state_folder
 from tests.process.skips import disk_or_skip
 
 NEW = {b"master.m3u8": b"new", b"720/seg \xff 1.m4s": b"segment"}

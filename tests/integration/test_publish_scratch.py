@@ -14,15 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyprocessor.engine.system import is_alive, process_identity
 from pyprocessor.models import ProcessIdentity
-from pyprocessor.publish.scratch import PREFIX, forget_process, make_scratch, note_process, sweep_scratch
+from pyprocessor.state.scratch import PREFIX, forget_process, make_scratch, note_process, sweep_scratch
+from pyprocessor.system import is_alive, process_identity
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX has a forkserver")
 PROGRAM = """
 import sys
 from multiprocessing import util
-from pyprocessor.engine.child import context, warm_up
+from pyprocessor.workers.process import context, warm_up
 context("forkserver")
 warm_up()
 print(util.get_temp_dir(), flush=True)
@@ -32,9 +32,9 @@ sys.stdin.read()
 WITH_A_SCOUT = """
 import sys
 from multiprocessing import forkserver, resource_tracker
-from pyprocessor.engine.child import Child, context
-from pyprocessor.engine.messages import ScoutSetup
-from pyprocessor.engine.scout import scout_main
+from pyprocessor.workers.process import Child, context
+from pyprocessor.workers.messages import ScoutSetup
+from pyprocessor.intake.inspector import scout_main
 from pyprocessor.profiles import load
 setup = ScoutSetup((), b"/nowhere", load("fast", environment={}).profile, ages_from_ns=0, lists=False)
 child = Child(context(sys.argv[1]), scout_main, setup, "pyprocessor-scout")

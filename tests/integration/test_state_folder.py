@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.models import display
-from pyprocessor.publish.state_folder import make_private, prepare_state_folder
+from pyprocessor.state.state_folder import make_private, prepare_state_folder
 from tests.process.runs import Recorder, request, run
 
 if sys.platform == "win32":

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyprocessor.engine.system import (
+from pyprocessor.models import ProcessIdentity
+from pyprocessor.system import (
     Sampler,
     be_polite,
     core_count,
@@ -23,7 +24,6 @@ from pyprocessor.engine.system import (
     process_identity,
     shares_memory,
 )
-from pyprocessor.models import ProcessIdentity
 from tests.integration.machines import Machine
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and control groups, which only Linux has")
@@ -151,7 +151,7 @@ def politely(call: str) -> list[str]:
     """Niceness and class of disk access of a process of its own that has made the call."""
     code = (
         "import os, psutil\n"
-        "from pyprocessor.engine.system import be_polite\n"
+        "from pyprocessor.system import be_polite\n"
         f"{call}\n"
         "print(os.nice(0), int(psutil.Process().ionice().ioclass))\n"
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pyprocessor.engine.system import Sampler
+from pyprocessor.system import Sampler
 from tests.process.skips import group_or_skip
 
 MIB = 1 << 20
@@ -39,7 +39,7 @@ for line in sys.stdin:
 
 INSIDE = """
 import os, sys
-from pyprocessor.engine.system import Sampler
+from pyprocessor.system import Sampler
 sampler = Sampler(b"/")
 for number, line in enumerate(sys.stdin):
     take = sampler.fast if line.strip() == "fast" else sampler.read

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyprocessor.engine.engine import Engine
-from pyprocessor.engine.inputs import inputs_of
-from pyprocessor.engine.listener import RunRequest
 from pyprocessor.engine.loop import RunResult
 from pyprocessor.ffmpeg.tool import find
+from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Input, InputFolder, JobState, Outcome, OutcomeKind, Profile, RunSnapshot
+from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles import load
 from pyprocessor.publish.durable import TEMPORARY_PREFIX
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyprocessor.engine.system import bounded_memory
 from pyprocessor.models import InputLimits, JobState
 from pyprocessor.profiles import load
+from pyprocessor.system import bounded_memory
 from tests.process.runs import request, rows, run
 
 DEADLINE_SECONDS = 120.0

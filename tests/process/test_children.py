@@ -18,14 +18,15 @@ from typing import Any
 
 import pytest
 
-from pyprocessor.engine import attempt, scout
-from pyprocessor.engine import child as child_module
-from pyprocessor.engine.child import Child, context
 from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PublishError
 from pyprocessor.inspect import probe as probe_module
+from pyprocessor.intake import inspector as scout
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, OutcomeKind, Profile
 from pyprocessor.profiles import load
+from pyprocessor.workers import attempt
+from pyprocessor.workers import process as child_module
+from pyprocessor.workers.process import Child, context
 from tests.acceptance.command import COMMAND
 from tests.process.runs import Recorder, published, request, rows, run, states
 
@@ -168,10 +169,10 @@ def test_nobody_waits_for_ever_for_a_process_that_does_not_go(method: str) -> No
     child = Child(context(method), wait_for_ever, 42, "pyprocessor-test")
     assert child.connection.poll(DEADLINE_SECONDS)
     assert child.pid in {process.pid for process in multiprocessing.active_children()}
-    assert not child.bury(0.0)
+    assert not child.remove_dead(0.0)
     assert child.pid not in {process.pid for process in multiprocessing.active_children()}
     child.kill()
-    assert child.bury(DEADLINE_SECONDS)
+    assert child.remove_dead(DEADLINE_SECONDS)
 
 
 def test_a_process_that_ends_without_a_word_is_told() -> None:

@@ -22,9 +22,10 @@ from typing import Any
 import psutil
 import pytest
 
-from pyprocessor.engine import loop, watch
-from pyprocessor.engine.governor import Decision, Governed, RunningFile, govern
+from pyprocessor.engine import loop
+from pyprocessor.engine import monitor as watch
 from pyprocessor.errors import ExitCode
+from pyprocessor.governor.governor import Decision, Governed, RunningFile, govern
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, Reading
 from pyprocessor.profiles import Overrides, load

@@ -14,11 +14,11 @@ import pytest
 
 from pyprocessor.cli import paths
 from pyprocessor.cli.contact import Contact
-from pyprocessor.engine.inputs import inputs_of
-from pyprocessor.engine.system.filesystems import free_disk_bytes
 from pyprocessor.errors import ExitCode, InputSilent, OutputUnwritable
+from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.models import JobState
 from pyprocessor.profiles import load
+from pyprocessor.system.filesystems import free_disk_bytes
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.dead_share import NoShare, Share, share
 from tests.process.runs import Recorder, has_begun, published, request, rows, run, run_in_thread, states
@@ -119,11 +119,11 @@ def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> 
     profile = replace(profile, errors=replace(profile.errors, inspect_timeout_seconds=16.0))
     ticks: list[float] = []
 
-    class Watching(Recorder):
+    class WatchClient(Recorder):
         def tick(self, snapshot) -> None:  # type: ignore[no-untyped-def]
             ticks.append(time.monotonic())
 
-    recorder = Watching()
+    recorder = WatchClient()
     try:
         thread, results = run_in_thread(request(inputs.point, tmp_path / "out", profile=profile), recorder)
         thread.join(DEADLINE_SECONDS)

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pyprocessor.control.client import ask
+from pyprocessor.control.protocol import Request, Verb
+from pyprocessor.control.stall_responder import TELL_SECONDS
 from pyprocessor.engine import loop
-from pyprocessor.engine.caller import ask
-from pyprocessor.engine.deputy import TELL_SECONDS
-from pyprocessor.engine.protocol import Request, Verb
 from pyprocessor.engine.recovery import Note
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState

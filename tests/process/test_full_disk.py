@@ -16,11 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyprocessor.engine.refused import refused
 from pyprocessor.errors import ExitCode, FailureKind, OutputUnwritable
 from pyprocessor.models import JobState, Profile, ThrottlingSettings
+from pyprocessor.models.os_errors import classify_os_error, refusal
 from pyprocessor.profiles import load
-from pyprocessor.publish.refusals import refusal
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.disks import MIB, fill, limit, loop_disk, quota_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
@@ -277,6 +276,6 @@ def test_a_quota_that_is_used_up_by_others(inputs: Path, volume: Path, left_byte
 def test_a_quota_is_a_full_disk(number: int) -> None:
     """All that concerns the disk as a whole stops the run, whoever of us met it."""
     error = OSError(number, os.strerror(number))
-    assert refused(error, b"/in/a.mov")[0] is FailureKind.DISK
+    assert classify_os_error(error, b"/in/a.mov")[0] is FailureKind.DISK
     assert refusal(error, b"/out/a.mp4", "could not be written").kind is FailureKind.DISK
-    assert refused(OSError(errno.ENOENT, "x"), b"/in/a.mov")[0] is not FailureKind.DISK
+    assert classify_os_error(OSError(errno.ENOENT, "x"), b"/in/a.mov")[0] is not FailureKind.DISK

@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from pyprocessor.engine.hooks import AT_ONCE, MOST_WAITING, Call, Hooks
-from pyprocessor.engine.joblog import HOOKS_LOG_NAME
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import HookSettings, JobState, Profile
 from pyprocessor.profiles import load
+from pyprocessor.state.job_logs import HOOKS_LOG_NAME
 from tests.process.runs import Recorder, request, run, states
 
 DEADLINE_SECONDS = 60.0

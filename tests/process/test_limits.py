@@ -14,10 +14,10 @@ import pytest
 from pyprocessor.costs import calibration
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.engine.dispatch import Dispatch
-from pyprocessor.engine.governor import Allowance
-from pyprocessor.engine.survey import plan
-from pyprocessor.engine.watch import Watch
+from pyprocessor.engine.dry_run import plan
+from pyprocessor.engine.monitor import Watch
 from pyprocessor.errors import ExitCode, FailureKind
+from pyprocessor.governor.governor import Allowance
 from pyprocessor.inspect.probe import probe
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow

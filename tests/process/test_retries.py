@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pyprocessor.engine.dispatch import Dispatch
-from pyprocessor.engine.watch import Watch
+from pyprocessor.engine.monitor import Watch
 from pyprocessor.errors import ExitCode, FailureKind
 from pyprocessor.inspect import probe as probe_module
 from pyprocessor.journal.reader import JournalReader

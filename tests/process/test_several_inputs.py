@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.engine.inputs import inputs_of
 from pyprocessor.errors import ExitCode
+from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.models import JobState
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.runs import Recorder, partials, published, request, rows, run, states

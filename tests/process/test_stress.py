@@ -20,7 +20,7 @@ DEADLINE_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long leftovers and runs may take is a figure of the harness; a test gives a busy machine more time."""
     for module in (kills, transitions):
         monkeypatch.setattr(module, "LEFT_SECONDS", 60.0)

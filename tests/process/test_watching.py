@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyprocessor.engine import loop, watching
+from pyprocessor.engine import loop
+from pyprocessor.intake import watch_client as watching
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, ScheduleSettings, WatchSettings
 from pyprocessor.profiles import load

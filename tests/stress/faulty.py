@@ -13,10 +13,10 @@ import signal
 import sqlite3
 from typing import Any
 
-from pyprocessor.engine import child
 from pyprocessor.journal import database, journal
 from pyprocessor.journal.database import Database
 from pyprocessor.journal.queries import QUERIES
+from pyprocessor.workers import process as child
 
 KILL = "STRESS_KILL"
 WORKER = "STRESS_WORKER"

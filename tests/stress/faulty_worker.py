@@ -11,8 +11,8 @@ import os
 import signal
 from typing import Any
 
-from pyprocessor.engine import attempt, worker
 from pyprocessor.publish.publish import publish
+from pyprocessor.workers import attempt, worker
 
 _ENGINE = os.getppid()
 """This is imported in the forkserver, whose parent is the engine."""

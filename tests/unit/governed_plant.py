@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pyprocessor.engine.governor import Decision, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, Governed, Level, RunningFile, govern
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 
 MIB = 1 << 20

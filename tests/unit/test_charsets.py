@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyprocessor.inspect.charsets import charset_of, iconv_name
+from pyprocessor.containers.charsets import charset_of, iconv_name
 
 WITHOUT_A_WORD = [
     ("cp1252", "Das ist schön.\nIch weiß nicht, ob er kommt.\nGrüße aus München"),

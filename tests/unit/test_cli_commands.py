@@ -16,7 +16,7 @@ from pyprocessor.cli.main import main
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import ProcessIdentity
-from pyprocessor.publish.state_folder import prepare_state_folder
+from pyprocessor.state.state_folder import prepare_state_folder
 
 Captured = pytest.CaptureFixture[str]
 REPOSITORY = Path(__file__).resolve().parents[2]

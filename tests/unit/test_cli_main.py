@@ -19,8 +19,8 @@ import pytest
 from pyprocessor import __version__
 from pyprocessor.cli.main import LazyGroup, main, pyprocessor
 from pyprocessor.cli.session import Session
-from pyprocessor.engine.child import context
 from pyprocessor.errors import ChildUnstartable, ExitCode, FfmpegUnusable, OutputBusy, OutputUnwritable
+from pyprocessor.workers.process import context
 
 Captured = pytest.CaptureFixture[str]
 

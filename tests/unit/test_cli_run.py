@@ -16,11 +16,11 @@ from pyprocessor.cli import run as run_module
 from pyprocessor.cli.main import main
 from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import keep_apart
-from pyprocessor.engine.listener import RunRequest
 from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Damaged, Overrun, PlanReport, ProcessIdentity, ScheduleSettings
-from pyprocessor.publish.state_folder import prepare_state_folder
+from pyprocessor.models.listener import RunRequest
+from pyprocessor.state.state_folder import prepare_state_folder
 
 Captured = pytest.CaptureFixture[str]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.inspect.content import HEAD_BYTES, refusal, seems_video
+from pyprocessor.containers.content import HEAD_BYTES, refusal, seems_video
 
 
 @pytest.mark.parametrize(

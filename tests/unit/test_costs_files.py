@@ -12,7 +12,7 @@ from pyprocessor.costs import CostModel, class_of
 from pyprocessor.costs import file_history as module
 from pyprocessor.costs.file_history import FileHistory
 from pyprocessor.costs.job_prior import prior_cost
-from pyprocessor.engine.calibrating import Calibration
+from pyprocessor.engine.learning import Calibration
 from pyprocessor.models import CostFeatures, Source, Usage
 
 P720 = 1280 * 720

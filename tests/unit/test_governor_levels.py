@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from pyprocessor.engine.governor import Decision, EventKind, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, EventKind, Governed, Level, RunningFile, govern
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 
 MIB = 1 << 20

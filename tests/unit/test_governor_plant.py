@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pyprocessor.engine.governor import Decision, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, Governed, Level, RunningFile, govern
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 from tests.unit.governed_plant import MIB, Film, Plant, ramp, with_predictions, x264_1080p
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyprocessor.engine.governor import Decision, EventKind, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, EventKind, Governed, Level, RunningFile, govern
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 
 IDLE = Reading(

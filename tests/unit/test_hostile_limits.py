@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pyprocessor import profiles
+from pyprocessor.containers.claims import MAX_SIDE, check_duration, check_picture, check_streams
 from pyprocessor.errors import InspectError, ProfileError
 from pyprocessor.ffmpeg.invocation import UNTRUSTED_DEMUXERS, Input, Invocation, MappedStream, Output, argv
-from pyprocessor.inspect.claims import MAX_SIDE, check_duration, check_picture, check_streams
 from pyprocessor.models import CostFeatures, InputLimits, UnsafeArguments
 from pyprocessor.profiles.environment import variables
 from pyprocessor.profiles.options import option_problem

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.engine.inputs import inputs_of
+from pyprocessor.intake.inputs import inputs_of
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.engine.course import Order
-from pyprocessor.engine.protocol import (
+from pyprocessor.control.protocol import (
     REQUEST_BYTES,
     Answer,
     Request,
@@ -17,7 +16,8 @@ from pyprocessor.engine.protocol import (
     parse_request,
     request_line,
 )
-from pyprocessor.models import ActiveFile, RunSnapshot, RunState, Standing
+from pyprocessor.control.run_mode import Order
+from pyprocessor.models import ActiveFile, RunSnapshot, RunState, RunStatus
 
 REQUESTS = [Request(verb) for verb in Verb] + [Request(Verb.PAUSE, True), Request(Verb.STOP, True)]
 
@@ -73,7 +73,7 @@ def test_an_answer_arrives_as_it_was_sent() -> None:
     snapshot = RunSnapshot(1, 3, False, 1, 0, 0, 1, 10**9, 12.5, 4.0, None, False, 3.0, None, RunState.PAUSED_NOW)
     files = (ActiveFile("a\nb-\udce9.mp4", None, 1.5, None, 2.0, True), ActiveFile("c", 4.0, 1.0, 0.5, 2.0))
     for answer in (
-        Answer(True, standing=Standing(4711, 1e9, snapshot, 2, 1, 60.0, files)),
+        Answer(True, standing=RunStatus(4711, 1e9, snapshot, 2, 1, 60.0, files)),
         Answer(False, "It cannot."),
         Answer(True),
     ):

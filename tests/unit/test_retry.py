@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.engine import retry
 from pyprocessor.errors import FailureKind
+from pyprocessor.jobs import retry
 from pyprocessor.models import ErrorSettings
 
 PATIENT = ErrorSettings(max_retries=99)

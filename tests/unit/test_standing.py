@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pyprocessor.journal.rows import Counts, RunRow
-from pyprocessor.models import ActiveFile, ProcessIdentity, RunSnapshot, RunState, Standing
+from pyprocessor.models import ActiveFile, ProcessIdentity, RunSnapshot, RunState, RunStatus
 from pyprocessor.report import standing
 
 SNAPSHOT = RunSnapshot(45, 100, True, 41, 2, 2, 2, 512_300_000, 75.2, 60.0, 750.0, False, 600.0, 940.0)
@@ -17,7 +17,7 @@ FILES = (
     ActiveFile("odd-\udce9.mp4", None, 12.0, None, 5.0, still=True),
     ActiveFile("n" * 200, 10.0, 20.0, 0.5, 5.0),
 )
-STANDING = Standing(4711, 1_800_000_000.0, SNAPSHOT, 7, 1, 0.0, FILES)
+STANDING = RunStatus(4711, 1_800_000_000.0, SNAPSHOT, 7, 1, 0.0, FILES)
 RUN = RunRow(3, "--input in", ProcessIdentity(4711, 1.0), 1_800_000_000.0, 1_800_000_060.0, 0)
 COUNTS = Counts(pending=4, succeeded=12, failed=1, quarantined=1)
 

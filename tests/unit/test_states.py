@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.engine.states import Event, IllegalEvent, event_of, step
+from pyprocessor.jobs.states import Event, IllegalEvent, event_of, step
 from pyprocessor.models import FINAL_STATES, TRANSITIONS, JobState, Outcome, OutcomeKind
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pyprocessor.engine.governor import EventKind
 from pyprocessor.errors import ExitCode
+from pyprocessor.governor.governor import EventKind
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import Planned
 from pyprocessor.models import Cost, Job, OutputFacts, ProcessIdentity, Reading, Source, Usage, job_id

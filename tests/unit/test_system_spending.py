@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.engine.system.spending import ProcessTimes, Spending
+from pyprocessor.system.process_cpu import ProcessCpu, ProcessTimes
 
 ROOT = 1
 
@@ -84,7 +84,7 @@ steps = st.lists(
 @given(steps)
 def test_everything_spent_is_counted_once(steps: list[tuple[str, int, int]]) -> None:
     """Whatever starts, works, ends and is waited for between readings, the sum of the readings is what was burnt."""
-    family, spending, counted = Family(forkserver=False), Spending(), 0.0
+    family, spending, counted = Family(forkserver=False), ProcessCpu(), 0.0
     for action, choice, amount in steps:
         if action == "read":
             counted += spending.since_last(family.times())
@@ -96,7 +96,7 @@ def test_everything_spent_is_counted_once(steps: list[tuple[str, int, int]]) -> 
 @given(steps)
 def test_where_parents_are_not_ours_nothing_is_counted_twice(steps: list[tuple[str, int, int]]) -> None:
     """Batch processes are waited for by the forkserver: last moments are lost, and no reading is below nothing."""
-    family, spending, counted = Family(forkserver=True), Spending(), 0.0
+    family, spending, counted = Family(forkserver=True), ProcessCpu(), 0.0
     for action, choice, amount in [*steps, ("read", 0, 1)]:
         if action == "read":
             spent = spending.since_last(family.times())
@@ -109,7 +109,7 @@ def test_where_parents_are_not_ours_nothing_is_counted_twice(steps: list[tuple[s
 
 def test_a_child_that_ends_between_the_reading_of_its_parent_and_its_own() -> None:
     """It is gone before it shows in its parent; when it shows, only what was not yet counted is added."""
-    spending = Spending()
+    spending = ProcessCpu()
     spending.since_last({1: ProcessTimes(0, 0, 10, 0), 2: ProcessTimes(1, 1, 50, 0)})
     assert spending.since_last({1: ProcessTimes(0, 0, 11, 0)}) == 1
     assert spending.since_last({1: ProcessTimes(0, 0, 12, 53)}) == 4
@@ -117,14 +117,14 @@ def test_a_child_that_ends_between_the_reading_of_its_parent_and_its_own() -> No
 
 def test_a_batch_process_and_its_child_that_end_between_two_readings() -> None:
     """Both are found in the time of the process that waited for the batch process."""
-    spending = Spending()
+    spending = ProcessCpu()
     spending.since_last({1: ProcessTimes(0, 0, 10, 0), 2: ProcessTimes(1, 1, 5, 0), 3: ProcessTimes(2, 2, 50, 0)})
     assert spending.since_last({1: ProcessTimes(0, 0, 10, 5 + 50 + 4)}) == 4
 
 
 def test_a_child_that_nobody_waits_for_hides_no_later_one() -> None:
     """What was put by for it is let go after one more reading."""
-    spending = Spending()
+    spending = ProcessCpu()
     spending.since_last({1: ProcessTimes(0, 0, 10, 0), 2: ProcessTimes(1, 1, 50, 0)})
     assert spending.since_last({1: ProcessTimes(0, 0, 10, 0)}) == 0
     assert spending.since_last({1: ProcessTimes(0, 0, 10, 0)}) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyprocessor.inspect.tags import LONGEST_TAG, MOST_TAGS, is_camera, is_place, is_vendor, recording_tags
+from pyprocessor.containers.tags import LONGEST_TAG, MOST_TAGS, is_camera, is_place, is_vendor, recording_tags
 
 
 @pytest.mark.parametrize(

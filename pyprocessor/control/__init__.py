@@ -1,0 +1,1 @@
+"""What users ask of a run: signals, the control socket and its client, pause and stop."""

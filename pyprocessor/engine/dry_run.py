@@ -1,0 +1,113 @@
+"""What a run would do, without doing it: discovery without a journal of its own, then the planner's preview.
+
+Nothing is written, not even the output folder. Where an earlier run left a journal it is read, so that finished files
+are known and nothing is inspected twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+from multiprocessing.connection import wait
+
+from pyprocessor.costs import CostClass, class_of
+from pyprocessor.engine.learning import learned
+from pyprocessor.engine.loop import TASK, TURN_SECONDS, local_time
+from pyprocessor.errors import JournalDamaged
+from pyprocessor.intake.discovery import Discovery
+from pyprocessor.intake.findings import Adopted, AlreadyDone, Away, Finding, Settled, Todo, Trouble, Untouched
+from pyprocessor.intake.output_location import Memory
+from pyprocessor.journal.database import is_there
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import Job, JobState, PlanReport, SkippedFile, display
+from pyprocessor.models.listener import Listener, RunRequest
+from pyprocessor.plan.hours import Schedule
+from pyprocessor.plan.preview import preview
+from pyprocessor.state.receipt_index import recalled
+from pyprocessor.state.state_folder import state_folder
+from pyprocessor.system import Sampler
+from pyprocessor.tasks.registry import task
+from pyprocessor.workers.process import context
+
+
+def plan(request: RunRequest, listener: Listener) -> PlanReport:
+    """Scan, inspect and plan. Raises `JournalError` where an earlier run's journal cannot be read."""
+    survey = _Survey(request)
+    folder = state_folder(request.output)
+    with contextlib.ExitStack() as stack:
+        memory: Memory | None = None
+        if is_there(folder.path):
+            try:
+                memory = stack.enter_context(JournalReader.read_only(folder.path))
+            except JournalDamaged as error:
+                survey.tell(str(error))
+        if memory is None:
+            memory = recalled(folder)
+        now = time.monotonic()
+        discovery = Discovery(request, task(TASK), survey.calibration, memory, context(), now)
+        discovery.begin(now)
+        stack.callback(discovery.stop)
+        while not discovery.finished:
+            heard = wait(discovery.connections, timeout=TURN_SECONDS)
+            now = time.monotonic()
+            said = discovery.handle(now) if heard else ()
+            for finding in (*said, *discovery.check(now)):
+                survey.take(finding)
+            listener.found(discovery.files, discovery.finished)
+            if request.limit is not None and len(survey.jobs) >= request.limit:
+                break
+    return survey.report()
+
+
+class _Survey:
+    def __init__(self, request: RunRequest) -> None:
+        self._request = request
+        self.calibration, problem = learned(None)
+        self.jobs: list[tuple[Job, CostClass]] = []
+        self._skipped: list[SkippedFile] = []
+        self._troubles = [problem] if problem is not None else []
+
+    def tell(self, trouble: str) -> None:
+        """Have the plan say this as well."""
+        self._troubles.append(trouble)
+
+    def take(self, finding: Finding) -> None:
+        """Sort one finding into what would be done and what would not."""
+        match finding:
+            case Todo(job, features):
+                self.jobs.append((job, class_of(features, 1)))
+            case Settled(job, outcome) | Untouched(job, outcome):
+                self._skipped.append(SkippedFile(job.source.relative, outcome.reason))
+            case Adopted(job):
+                name = display(job.source.relative)
+                self._skipped.append(SkippedFile(job.source.relative, f"{name} is done already."))
+            case AlreadyDone(row, note):
+                name = display(row.source.relative)
+                if row.state in (JobState.FAILED, JobState.QUARANTINED):
+                    reason = (
+                        f"{name} failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
+                    )
+                else:
+                    reason = note or f"{name} is done already."
+                self._skipped.append(SkippedFile(row.source.relative, reason))
+            case Trouble(text=text) | Away(text):
+                self._troubles.append(text)
+
+    def report(self) -> PlanReport:
+        """The plan as things stand now."""
+        profile, limit = self._request.profile, self._request.limit
+        reading = Sampler(self._request.output).read((), time.monotonic())
+        planned = preview(
+            self.jobs[:limit],
+            reading,
+            profile.batch,
+            profile.estimation,
+            self.calibration.model,
+            tuple(sorted(self._skipped, key=lambda skipped: skipped.name)),
+            profile.throttling,
+        )
+        clock = local_time()
+        hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)
+        told = [hours] if hours is not None else []
+        return replace(planned, notes=(*planned.notes, *told, *self._troubles))

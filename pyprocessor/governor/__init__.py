@@ -1,0 +1,1 @@
+"""What is done about memory and pressure. Pure."""

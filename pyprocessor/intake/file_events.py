@@ -1,0 +1,105 @@
+"""Wakes the lookout when something changes below a folder, where the system tells of that.
+
+A thread sits in `watchfiles` and writes a byte to a socket. It is a convenience only: watching goes deaf without a word
+when the folder is removed and made again, and never hears what other machines do on a network file system. So looks
+are taken regularly whether anything was heard or not, and a folder that is another one than before is listened to anew.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from pyprocessor.models import display
+from pyprocessor.system import network_filesystem
+
+STOP_LOOKED_AT_MS = 500
+
+
+class FileEvents:
+    """Listens to one folder at a time. `outputs` is a folder whose changes are of no interest."""
+
+    def __init__(self, root: bytes, outputs: bytes) -> None:
+        self._root = os.fsdecode(root)
+        self._outputs = os.path.join(os.path.realpath(os.fsdecode(outputs)), "")
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._identity: tuple[int, int] | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._problem: str | None = None
+        self._told: set[str] = set()
+
+    @property
+    def socket(self) -> socket.socket:
+        """Becomes readable when something changed."""
+        return self._reader
+
+    def drain(self) -> None:
+        """Take note of all wake-ups up to now."""
+        with suppress(BlockingIOError):
+            while self._reader.recv(512):
+                pass
+
+    def listen(self, status: os.stat_result) -> None:
+        """Listen to the folder as it is now, if that is not done already; `status` is the folder's."""
+        identity = (status.st_dev, status.st_ino)
+        alive = self._thread is not None and self._thread.is_alive()
+        if identity == self._identity and (alive or self._problem is not None):
+            return
+        self._stop.set()
+        self._identity, self._problem = identity, None
+        if network_filesystem(os.fsencode(self._root)):
+            self._problem = (
+                f"{display(os.fsencode(self._root))} is on a network file system, which does not tell of changes; "
+            )
+            return
+        try:
+            import watchfiles
+        except ImportError:
+            self._problem = "The package watchfiles is not installed (pip install 'pyprocessor[watch]'); "
+            return
+        self._stop = threading.Event()
+        arguments = (watchfiles, self._stop)
+        self._thread = threading.Thread(target=self._receive, args=arguments, name="wakeups", daemon=True)
+        self._thread.start()
+
+    def problems(self) -> Iterator[str]:
+        """Why nothing is heard, as the beginning of a sentence; each reason once."""
+        if self._problem is not None and self._problem not in self._told:
+            self._told.add(self._problem)
+            yield self._problem
+
+    def stop(self) -> None:
+        """End the listening, for good."""
+        self._stop.set()
+        self._reader.close()
+        self._writer.close()
+
+    def _receive(self, watchfiles: Any, stop: threading.Event) -> None:
+        try:
+            changes = watchfiles.watch(
+                self._root,
+                watch_filter=lambda _, path: not path.startswith(self._outputs),
+                stop_event=stop,
+                rust_timeout=STOP_LOOKED_AT_MS,
+                raise_interrupt=False,
+                force_polling=False,
+                ignore_permission_denied=True,
+            )
+            for heard in changes:
+                self._wake()
+                if any(path == self._root and change is watchfiles.Change.deleted for change, path in heard):
+                    return
+        except (OSError, RuntimeError) as error:  # among them: no more folders can be watched
+            if not stop.is_set() and os.path.isdir(self._root):
+                self._problem = f"The system does not tell of changes ({str(error).rstrip('.')}); "
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):
+            self._writer.send(b"w")

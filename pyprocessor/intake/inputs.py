@@ -1,0 +1,62 @@
+"""What relative paths the files of each input get where a run has several: as `cp -r` would name them.
+
+The files of a folder that is the only input are called by their path below it, and a file by its own name. Of several
+inputs each keeps its name, and so many of the folders above it as tell it apart from the others.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Sequence
+
+from pyprocessor.intake.scan import order_key
+from pyprocessor.models import Input, InputFolder
+
+
+def inputs_of(paths: Sequence[bytes]) -> tuple[Input, ...]:
+    """The inputs in the order in which they are walked.
+
+    `paths` are absolute, different from each other, and none lies inside another. What cannot be looked at is taken for
+    a folder.
+    """
+    names = _names(paths)
+    inputs = []
+    for path, name in zip(paths, names, strict=True):
+        try:
+            status: os.stat_result | None = os.stat(path)
+        except OSError:
+            status = None
+        device = status.st_dev if status is not None else None
+        if status is not None and not stat.S_ISDIR(status.st_mode):
+            inputs.append(Input(path, name, InputFolder(os.path.dirname(path), device)))
+        else:
+            inputs.append(Input(path, name if len(paths) > 1 else b"", InputFolder(path, device)))
+    return tuple(sorted(inputs, key=lambda given: order_key(given.name if given.is_file else given.name + b"/")))
+
+
+def _names(paths: Sequence[bytes]) -> list[bytes]:
+    """The shortest ends of the paths such that none equals another or is a folder above it."""
+    parts = [path.strip(b"/").split(b"/") for path in paths]
+    lengths = [1] * len(paths)
+    while True:
+        ends = [_folded(given[-length:]) for given, length in zip(parts, lengths, strict=True)]
+        holders: dict[tuple[str, ...], list[int]] = {}
+        for index, end in enumerate(ends):
+            holders.setdefault(end, []).append(index)
+        meeting: set[int] = set()
+        for index, end in enumerate(ends):
+            above = [other for depth in range(1, len(end)) for other in holders.get(end[:depth], ())]
+            if above or len(holders[end]) > 1:
+                meeting |= {index, *above, *holders[end]}
+        longer = [index for index in meeting if lengths[index] < len(parts[index])]
+        if not longer:
+            return [b"/".join(given[-length:]) for given, length in zip(parts, lengths, strict=True)]
+        for index in longer:
+            lengths[index] += 1
+
+
+def _folded(parts: Sequence[bytes]) -> tuple[str, ...]:
+    """The form in which a case-insensitive, normalising file system compares paths."""
+    return tuple(unicodedata.normalize("NFC", os.fsdecode(part)).casefold() for part in parts)

@@ -1,0 +1,352 @@
+"""Walks the input, lazily, in an order that does not depend on the file system.
+
+Within a folder first its files by name, then its folders by name. A folder's names are read at once (output names
+depend on siblings), but its files are looked at one by one, so work can start long before the listing ends. The order
+makes it possible to go on after a given file when the process that walked has died.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from pyprocessor.errors import FailureKind, PublishError
+from pyprocessor.inspect.animation import is_still
+from pyprocessor.intake.file_names import PICTURE_EXTENSIONS, extension, extensions_of, is_passed_over
+from pyprocessor.intake.unknown_files import UnknownFiles
+from pyprocessor.models import Input, Profile, ScanSettings, Source, display
+from pyprocessor.plan.matching import Expression, TookTooLong
+from pyprocessor.plan.naming import NamePatterns, NamePlan, output_names
+from pyprocessor.publish.bounds import among_sources
+from pyprocessor.publish.receipts import read_receipts
+from pyprocessor.state.state_folder import NAME as STATE_FOLDER
+from pyprocessor.state.state_folder import state_folder
+from pyprocessor.workers.messages import Candidate, PassedOver, Remark
+
+CLOCKS_APART_SECONDS = 24 * 3600.0
+"""A time stamp further ahead than clocks may differ is wrong: it does not say when a file changed."""
+YOUNG = "was changed a moment ago and is left for the next run"
+"""Why a file that is younger than `min_age` is passed over."""
+Stills = dict[bytes, tuple[int, int, bool]]
+"""Pictures that were opened: size, mtime_ns and whether it is one that does not move, by path below the input."""
+_PathKey = tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """What to walk, in this order. `output_root` is never entered; `ages_from_ns` is wall clock time."""
+
+    inputs: tuple[Input, ...]
+    output_root: bytes
+    profile: Profile
+    ages_from_ns: int
+    resume_after: bytes | None = None
+    opens_unknown: bool = True
+    """Whether to look into files with unknown extensions."""
+
+    @property
+    def settings(self) -> ScanSettings:
+        return self.profile.scan
+
+
+def order_key(relative: bytes) -> _PathKey:
+    """Sort key of a file's path below the root: the order in which `walk` meets it."""
+    *folders, name = relative.split(b"/")
+    return (*((1, folder) for folder in folders), (0, name))
+
+
+def walk(
+    plan: ScanPlan, alive: Callable[[], None], stills: Stills | None = None
+) -> Iterator[Candidate | PassedOver | Remark | None]:
+    """Every file worth taking, everything that is passed over for a reason the user should hear, and last what is to be
+    said of the walk as a whole; None where a file was opened and there is nothing to say of it.
+
+    `alive` is called now and then while slow expressions hold it up. `stills` keeps from one walk to the next which
+    pictures move.
+    """
+    yield from _Walk(plan, alive, stills).run()
+
+
+class _Walk:
+    def __init__(self, plan: ScanPlan, alive: Callable[[], None], stills: Stills | None) -> None:
+        self._plan = plan
+        self._stills = stills
+        self._unknown = UnknownFiles()
+        self._inputs = tuple(given.path if given.is_file else os.path.join(given.path, b"") for given in plan.inputs)
+        self._own = b""
+        """The part of a relative path that comes before the path below the input that is being walked."""
+        self._extensions = extensions_of(plan.profile)
+        self._names = NamePatterns(plan.profile.naming, alive)
+        self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.settings.include]
+        self._exclude = [Glob(pattern, "scan.exclude", alive) for pattern in plan.settings.exclude]
+        self._made: set[bytes] = set()
+        self._left_out: list[bytes] = []
+        self._strays: dict[bytes, str | None] = {}
+        self._resume_after = order_key(plan.resume_after) if plan.resume_after is not None else None
+        # A folder met twice (a loop of links, or two links to one place) is walked once.
+        self._visited: set[tuple[int, int]] = set()
+        output = _identity(plan.output_root)
+        if output is not None and output not in [_identity(given.path) for given in plan.inputs]:
+            self._visited.add(output)
+
+    def run(self) -> Iterator[Candidate | PassedOver | Remark | None]:
+        for (prefix, are_files), inputs in groupby(self._plan.inputs, key=_settled_together):
+            if are_files:
+                self._own = prefix
+                paths = {os.path.basename(given.path): given.path for given in inputs}
+                yield from self._files(prefix, paths, by_name=True)
+            else:
+                for given in inputs:
+                    self._own = prefix
+                    yield from self._folder(given.path, prefix)
+        if self._resume_after is None:  # else an earlier walk has seen a part of it
+            yield from self._remarks()
+
+    def _folder(self, root: bytes, own: bytes) -> Iterator[Candidate | PassedOver | None]:
+        """A folder and all that is below it; `own` is empty or what is before the path below the folder."""
+        pending = [b""]
+        while pending:
+            below = pending.pop()
+            path = os.path.join(root, below) if below else root
+            relative = own + below if below else own.rstrip(b"/")
+            try:
+                status = os.stat(path)
+                if (status.st_dev, status.st_ino) in self._visited:
+                    continue
+                self._visited.add((status.st_dev, status.st_ino))
+                files, folders, unknown = self._list(path, relative)
+            except OSError as error:
+                yield PassedOver(relative or b".", f"cannot be listed: {_why(error)}", FailureKind.PERMISSION)
+                continue
+            prefix = relative + b"/" if relative else b""
+            names = self._sources(prefix, files)
+            yield from self._files(prefix, {name: os.path.join(path, name) for name in names})
+            for name in unknown:
+                if not self._excludes(prefix + name) and self._unknown.look(os.path.join(path, name), prefix + name):
+                    yield None
+            pending.extend(os.path.join(below, name) for name in reversed(folders))
+
+    def _remarks(self) -> Iterator[Remark]:
+        if self._left_out:
+            count, example = len(self._left_out), display(self._left_out[0])
+            what = f"{example} was" if count == 1 else f"{count} files, {example} among them, were"
+            yield Remark(f"{what} made by earlier runs from files of this input, and left out as no source.")
+        unknown = self._unknown.sentence()
+        if unknown is not None:
+            yield Remark(unknown, closing=True)
+        for option, globs in (("include", self._include), ("exclude", self._exclude)):
+            for glob in globs:
+                if not glob.matched:
+                    yield Remark(f'The pattern "{glob.pattern}" of {option} matches no file in the input.')
+
+    def _excludes(self, relative: bytes) -> bool:
+        try:
+            return _matching(self._exclude, relative.removeprefix(self._own))
+        except TookTooLong:
+            return True
+
+    def _sources(self, prefix: bytes, names: list[bytes]) -> list[bytes]:
+        """Those of a folder's files that no run made from a file of this input."""
+        if not self._made:
+            return names
+        self._left_out += [prefix + name for name in names if prefix + name in self._made]
+        return [name for name in names if prefix + name not in self._made]
+
+    def _remember_made(self, path: bytes, relative: bytes) -> None:
+        """Take note of what the receipts in an output folder tell. What was made of other inputs may be a source."""
+        try:
+            for receipt in read_receipts(state_folder(path).receipts):
+                if receipt.source.path.startswith(self._inputs):
+                    self._made.add(os.path.join(relative, receipt.output))
+        except PublishError:
+            return
+
+    def _list(self, path: bytes, relative: bytes) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """The names of a folder's files with known extensions, of its folders, and of its other files to look into."""
+        files: list[bytes] = []
+        folders: list[bytes] = []
+        unknown: list[bytes] = []
+        chosen = bool(self._plan.settings.extensions or self._include)
+        opens = self._plan.opens_unknown and not chosen and self._resume_after is None
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name == STATE_FOLDER:
+                    self._remember_made(path, relative)
+                if entry.name.startswith(b"."):
+                    continue
+                try:
+                    is_folder = entry.is_dir()
+                except OSError:
+                    is_folder = False
+                if is_folder:
+                    if not is_passed_over(entry.name):
+                        folders.append(entry.name)
+                elif extension(entry.name) in self._extensions:
+                    files.append(entry.name)
+                elif opens and self._unknown.wants(entry.name):
+                    unknown.append(entry.name)
+        return sorted(files), sorted(folders), sorted(unknown)
+
+    def _files(
+        self, prefix: bytes, paths: Mapping[bytes, bytes], *, by_name: bool = False
+    ) -> Iterator[Candidate | PassedOver | None]:
+        """The files, by name, whose outputs go into one folder. Output names are settled over all of them, before any
+        filter that may change.
+
+        Those of other files do not depend on pictures, of which it is not known yet whether they move. Stills are
+        passed over without a word, unless the user named the file (`by_name`).
+        """
+        suffix = self._plan.profile.extension
+        films = [name for name in paths if extension(name) not in PICTURE_EXTENSIONS]
+        naming = output_names(films, suffix, self._names)
+        with_pictures = output_names(list(paths), suffix, self._names) if len(films) < len(paths) else naming
+        for name, path in paths.items():
+            relative = prefix + name
+            if self._resume_after is not None and order_key(relative) <= self._resume_after:
+                continue
+            is_picture = extension(name) in PICTURE_EXTENSIONS
+            taken = self._named(path, relative, prefix, with_pictures if is_picture else naming)
+            if taken is None:
+                continue
+            yield None if is_picture and not by_name and self._is_still(path, relative) else taken
+
+    def _named(self, path: bytes, relative: bytes, prefix: bytes, naming: NamePlan) -> Candidate | PassedOver | None:
+        name = os.path.basename(path)
+        if name in naming.refused:
+            return PassedOver(relative, naming.refused[name])
+        if name in naming.unsettled:
+            return PassedOver(relative, naming.unsettled[name], FailureKind.UNSUPPORTED)
+        return self._look(path, relative, prefix + naming.names[name])
+
+    def _is_still(self, path: bytes, relative: bytes) -> bool:
+        """Whether a picture does not move; False where it cannot be read: inspecting it says why."""
+        known = self._stills if self._stills is not None else {}
+        try:
+            status = os.stat(path)
+            size, mtime_ns, still = known.get(relative, (-1, 0, False))
+            if (size, mtime_ns) != (status.st_size, status.st_mtime_ns):
+                still = stat.S_ISREG(status.st_mode) and is_still(path)
+                known[relative] = (status.st_size, status.st_mtime_ns, still)
+        except OSError:
+            return False
+        return still
+
+    def _look(self, path: bytes, relative: bytes, output: bytes) -> Candidate | PassedOver | None:
+        try:
+            below = relative.removeprefix(self._own)
+            included = _matching(self._include, below) or not self._include
+            if _matching(self._exclude, below) or not included:
+                return None
+        except TookTooLong as error:
+            return PassedOver(relative, str(error), FailureKind.UNSUPPORTED)
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            what = "is a link that leads nowhere" if os.path.islink(path) else f"cannot be read: {_why(error)}"
+            return PassedOver(relative, what, FailureKind.PERMISSION)
+        if not stat.S_ISREG(status.st_mode):
+            return PassedOver(relative, "is not a regular file")
+        source = Source(path, relative, status.st_size, status.st_mtime_ns)
+        settings = self._plan.settings
+        if status.st_size < settings.min_size_bytes:
+            return PassedOver(relative, f"is smaller than {settings.min_size_bytes} bytes")
+        if settings.max_size_bytes is not None and status.st_size > settings.max_size_bytes:
+            return PassedOver(relative, f"is larger than {settings.max_size_bytes} bytes")
+        least = settings.min_age_seconds
+        if least > 0 and age_seconds(status, self._plan.ages_from_ns) < least:
+            return PassedOver(relative, YOUNG)
+        if status.st_size == 0:
+            return PassedOver(relative, "is empty", FailureKind.BAD_INPUT, source)
+        stray = self._stray(os.path.dirname(os.path.join(self._plan.output_root, output)), os.path.dirname(path))
+        if stray is not None:
+            return PassedOver(relative, f"cannot be done: {stray}", FailureKind.PERMISSION)
+        return Candidate(source, output, existing_output(os.path.join(self._plan.output_root, output)))
+
+    def _stray(self, folder: bytes, sources: bytes) -> str | None:
+        """Why the output may not go into its folder; looked at once a folder."""
+        if folder not in self._strays:
+            inputs = dict.fromkeys(given.folder.path for given in self._plan.inputs)
+            self._strays[folder] = among_sources(folder, sources, output_root=self._plan.output_root, inputs=inputs)
+        return self._strays[folder]
+
+
+def _settled_together(given: Input) -> tuple[bytes, bool]:
+    """What is before the paths below an input, and whether it is one of the files whose outputs go into one folder."""
+    name = os.path.dirname(given.name) if given.is_file else given.name
+    return (name + b"/" if name else b""), given.is_file
+
+
+def age_seconds(status: os.stat_result, now_ns: int) -> float:
+    """How long ago a file was last written, as its stamps tell it; negative where they are ahead of the clock.
+
+    A copy that keeps the original's mtime still moves the ctime with every write, so the later one counts. A stamp that
+    is ahead does not count beside one that is not: an mtime may say anything.
+    """
+    ages = [(now_ns - stamp) / 1e9 for stamp in (status.st_mtime_ns, status.st_ctime_ns)]
+    ages = [age for age in ages if age > -CLOCKS_APART_SECONDS] or [CLOCKS_APART_SECONDS]
+    return min([age for age in ages if age >= 0] or ages)
+
+
+def existing_output(path: bytes) -> tuple[int, int] | None:
+    """(size, mtime_ns) of what lies there, a link counting as itself; None for nothing."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _identity(path: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+class Glob:
+    """A pattern of `include` or `exclude`, and whether it has matched anything.
+
+    Without a slash it is about a name in whatever folder, with one about the path below the input. It matches a file,
+    or a folder and so all that is in it. `*` matches slashes too, and `**/` also nothing. A leading `./` or `/` stands
+    for the input itself. `key` is what its list is called in a profile.
+    """
+
+    def __init__(self, pattern: str, key: str, alive: Callable[[], None]) -> None:
+        self.pattern = pattern
+        self.matched = False
+        bare = pattern.strip()
+        while bare.startswith("./"):
+            bare = bare[2:]
+        anchored = "/" in bare.rstrip("/") or bare != pattern.strip()
+        parts = (fnmatch.translate(part)[len("(?s:") : -_END_LENGTH] for part in bare.strip("/").split("**/"))
+        expression = "(?:.*/)?".join(parts)
+        anywhere = "" if anchored else "(?:.*/)?"
+        self._expression = Expression(key, pattern, os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"), alive)
+
+    def matches(self, relative: bytes) -> bool:
+        """Whether a file's path below the input matches; raises TookTooLong."""
+        try:
+            found = self._expression.fullmatch(relative) is not None
+        except TookTooLong:
+            self.matched = True  # as far as anybody knows
+            raise
+        self.matched = self.matched or found
+        return found
+
+
+_END_LENGTH = len(fnmatch.translate("")) - len("(?s:")
+"""Of what `fnmatch.translate` puts behind an expression, which differs between versions of Python."""
+
+
+def _matching(globs: Sequence[Glob], relative: bytes) -> bool:
+    """Whether any matches; all are asked, so that each knows whether it ever did."""
+    return bool([glob for glob in globs if glob.matches(relative)])
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,57 @@
+"""What an error of the operating system comes to: a sentence for the user, and the kind of failure."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pyprocessor.errors import FailureKind, OutputUnwritable, PublishError
+from pyprocessor.errors.errnos import FORBIDDEN, MEANINGS, UNREACHABLE, WRITE_REFUSED
+from pyprocessor.models import display
+
+
+def refusal(error: OSError, path: bytes, wish: str) -> PublishError:
+    """The error of one file. `wish` is what was tried, as in "could not be given its name"."""
+    kind, sentence = _sentence(error, path, wish)
+    return PublishError(kind, sentence)
+
+
+def unwritable(error: OSError, path: bytes, wish: str) -> OutputUnwritable:
+    """The error of the output as a whole."""
+    return OutputUnwritable(_sentence(error, path, wish)[1])
+
+
+def _sentence(error: OSError, path: bytes, wish: str) -> tuple[FailureKind, str]:
+    subject = f"{display(path)} {wish}"
+    meaning = MEANINGS.get(error.errno or 0)
+    if meaning is None:
+        return FailureKind.INFRASTRUCTURE, f"{subject}: the operating system says {error.strerror or error}."
+    return meaning.kind, f"{subject}: {meaning.why}{_culprit(error, path)}; {meaning.advice}."
+
+
+def _culprit(error: OSError, path: bytes) -> str:
+    """The folder above `path` that the error is about, where it is one."""
+    if not isinstance(error.filename, (str, bytes)):
+        return ""
+    name = os.fsencode(error.filename)
+    return f" ({display(name)})" if path.startswith(name + os.sep.encode()) else ""
+
+
+def classify_os_error(error: OSError, source: bytes) -> tuple[FailureKind, str]:
+    """The kind and sentence of an error met while working on `source`: reading it, or writing its product."""
+    sentence = f"The operating system refused: {error}."
+    number = error.errno or 0
+    about_source = isinstance(error.filename, (str, bytes)) and _path(error.filename) == source
+    meaning = MEANINGS.get(number)
+    if meaning is not None and (number in WRITE_REFUSED | FORBIDDEN or meaning.kind is FailureKind.RESOURCE):
+        return meaning.kind, sentence
+    if about_source:
+        return FailureKind.UNAVAILABLE, sentence
+    if number == errno.EIO or number in UNREACHABLE:
+        return FailureKind.DISK, sentence
+    return FailureKind.INFRASTRUCTURE, sentence
+
+
+def _path(name: str | bytes) -> bytes:
+    """The path itself: FFmpeg's libraries put a protocol before it."""
+    return os.fsencode(name).removeprefix(b"file:")

@@ -1,0 +1,1 @@
+"""The state folder: run lock, journal opening and repair, receipt index, logs."""

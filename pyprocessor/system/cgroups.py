@@ -1,0 +1,186 @@
+"""Control groups, version 1, 2 or both: the limits on memory and cores that hold for us, and what they say of us.
+
+Every level from our own group up to the outermost one counts. What cannot be seen, as the groups around a container,
+does not, except that version 1 tells the tightest limit of all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pyprocessor.system.filesystems import Mount, mounts
+from pyprocessor.system.kernel import Read, entry, number, read
+
+_V1_NO_LIMIT = 1 << 60
+"""Version 1 says "no limit" as the largest multiple of the page size in 63 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Folders of our own control group and its ancestors, innermost first, as far as they can be seen."""
+
+    memory_v1: tuple[str, ...] = ()
+    cpu_v1: tuple[str, ...] = ()
+    unified: tuple[str, ...] = ()
+
+    def own(self) -> tuple[str, ...]:
+        """Our own group, in each of the trees it has."""
+        return (*self.unified[:1], *self.memory_v1[:1])
+
+
+def membership(proc: str) -> bytes:
+    """What the kernel says of the groups we are in; it changes when we are moved."""
+    return read(f"{proc}/self/cgroup") or b""
+
+
+def find_levels(proc: str) -> Levels:
+    """Where the control groups of this process are mounted."""
+    own: dict[bytes, bytes] = {}
+    for line in membership(proc).splitlines():
+        _, controllers, path = line.split(b":", 2)
+        for controller in controllers.split(b","):
+            own[controller] = path
+    folders: dict[bytes, tuple[str, ...]] = {}
+    for mount in mounts(proc):
+        if mount.kind == "cgroup2":
+            wanted = [b""]
+        elif mount.kind == "cgroup":
+            wanted = [c for c in (b"memory", b"cpu") if c in mount.options]
+        else:
+            continue
+        for controller in wanted:
+            if controller in own and controller not in folders:
+                folders[controller] = tuple(_ancestry(mount, own[controller]))
+    return Levels(folders.get(b"memory", ()), folders.get(b"cpu", ()), folders.get(b"", ()))
+
+
+def _ancestry(mount: Mount, own: bytes) -> Iterator[str]:
+    """From our own group up to the mount point. In a container the mount may show only a part of the tree."""
+    root = mount.root.rstrip(b"/")
+    if own == root or own.startswith(root + b"/"):
+        own = own[len(root) :]
+    parts = [p for p in own.split(b"/") if p]
+    for depth in range(len(parts), -1, -1):
+        folder = os.path.join(mount.point, *parts[:depth])
+        if b".." not in parts and os.path.isdir(folder):
+            yield os.fsdecode(folder)
+    if b".." in parts:
+        yield os.fsdecode(mount.point)
+
+
+# ---------------------------------------------------------------- memory
+
+
+class Room(NamedTuple):
+    """Bytes: what may be in use, and what is."""
+
+    limit: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """The limit of one level, and where its usage is told.
+
+    The kernel compares the limit with this very usage. The sum of resident memory and page cache in `memory.stat`,
+    which the kernel's documentation of version 1 calls more exact, leaves out the kernel's own memory, which counts
+    (9 MB beside 315 MB of cache, measured); the inexactness, pages that each core has put by, was 0.2 to 0.5 MB.
+    """
+
+    limit: int
+    usage_path: str
+    stat_path: str
+    inactive: bytes
+    active: bytes
+    mapped: bytes
+
+    def room(self, read: Read) -> Room | None:
+        """Usage without the page cache that the kernel drops before it kills; None where the group has gone.
+
+        That is the cache of files, active or not, but for what programs have mapped: text and libraries that would be
+        wanted back at once. Active cache counts as well because each output is read again when it is verified, which
+        makes its pages active: counted as used, they would look like a full group for as long as nobody else wants
+        the room. (In a group of 600 MB with 315 MB of active cache a process grew to 525 MB without a kill.)
+        """
+        used = number(read(self.usage_path))
+        if used is None:
+            return None
+        stat = read(self.stat_path)
+        active = max(0, entry(stat, self.active) - entry(stat, self.mapped))
+        return Room(self.limit, max(0, used - entry(stat, self.inactive) - active))
+
+
+def memory_limits(levels: Levels, read: Read) -> Iterator[MemoryLimit]:
+    """The levels that have a limit. Swap does not count: a run should not need any."""
+    for folder in levels.unified:
+        limits = (number(read(f"{folder}/{name}")) for name in ("memory.max", "memory.high"))
+        limit = min((n for n in limits if n is not None), default=None)
+        if limit is not None:
+            yield MemoryLimit(
+                limit,
+                f"{folder}/memory.current",
+                f"{folder}/memory.stat",
+                *(b"inactive_file", b"active_file", b"file_mapped"),
+            )
+    for depth, folder in enumerate(levels.memory_v1):
+        if depth > 0 and number(read(f"{folder}/memory.use_hierarchy")) == 0:
+            break  # such a group, of older kernels, does not count what the groups below it take
+        limit = number(read(f"{folder}/memory.limit_in_bytes"))
+        stat_path = f"{folder}/memory.stat"
+        if limit is None:
+            continue
+        # The tightest limit of this group and all above it, those included that a container does not show.
+        limit = min(limit, entry(read(stat_path), b"hierarchical_memory_limit", limit))
+        if limit < _V1_NO_LIMIT:
+            yield MemoryLimit(
+                limit,
+                f"{folder}/memory.usage_in_bytes",
+                stat_path,
+                *(b"total_inactive_file", b"total_active_file", b"total_mapped_file"),
+            )
+
+
+def oom_kill_files(levels: Levels, proc: str) -> Iterator[str]:
+    """Where to look for the count of kills for want of memory: that of our group, else that of the machine."""
+    yield from (f"{folder}/memory.events" for folder in levels.unified[:1])
+    yield from (f"{folder}/memory.oom_control" for folder in levels.memory_v1[:1])
+    yield f"{proc}/vmstat"
+
+
+def pressure_files(levels: Levels, proc: str, resource: str) -> Iterator[str]:
+    """Where pressure on `cpu`, `io` or `memory` is told, for the machine and for our own group."""
+    yield f"{proc}/pressure/{resource}"
+    yield from (f"{folder}/{resource}.pressure" for folder in levels.unified[:1])
+
+
+# ---------------------------------------------------------------- cores
+
+
+def _cpu_quotas(levels: Levels, read: Read) -> Iterator[float]:
+    for folder in levels.unified:
+        fields = (read(f"{folder}/cpu.max") or b"max").split()
+        if len(fields) == 2 and fields[0] != b"max":
+            yield int(fields[0]) / int(fields[1])
+    for folder in levels.cpu_v1:
+        quota = number(read(f"{folder}/cpu.cfs_quota_us"))
+        period = number(read(f"{folder}/cpu.cfs_period_us"))
+        if quota is not None and period is not None and quota > 0 and period > 0:
+            yield quota / period
+
+
+def cores(levels: Levels, read: Read) -> float:
+    """Cores this process may use; a quota may leave it a fraction of one."""
+    if sys.platform == "linux":
+        available = len(os.sched_getaffinity(0))
+    else:
+        available = os.cpu_count() or 1
+    return min((float(available), *_cpu_quotas(levels, read)))
+
+
+def core_count() -> int:
+    """Cores this process may use, at least 1: affinity and control group quota taken into account, rounded."""
+    return max(1, int(cores(find_levels("/proc"), read) + 0.5))

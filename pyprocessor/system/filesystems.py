@@ -1,0 +1,96 @@
+"""File systems: how they are mounted, which are reached over a network, and what room is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import psutil
+
+from pyprocessor.models.os_errors import unwritable
+from pyprocessor.system.kernel import read
+
+_NETWORK_FILE_SYSTEMS = """
+    9p acfs afp afpfs afs beegfs ceph cifs coda davfs fuse.ceph fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.goofys
+    fuse.rclone fuse.s3fs fuse.smbnetfs fuse.sshfs gfs gfs2 glusterfs gpfs lustre mfs ncpfs nfs nfs3 nfs4 ocfs2 orangefs
+    panfs pvfs2 smb smb2 smb3 smbfs vboxsf virtiofs vmhgfs webdav
+"""
+NETWORK_FILE_SYSTEMS = frozenset(_NETWORK_FILE_SYSTEMS.split())
+"""Types on which SQLite's shared memory file, and with it its write-ahead log, cannot be relied on."""
+COPY_ON_WRITE_FILE_SYSTEMS = frozenset({"bcachefs", "btrfs", "nilfs2"})
+"""Types that take new room whenever memory that shows a file is written to: where there is none, at the limit of a
+quota or on a full disk, they end the process by SIGBUS. SQLite's shared memory file is such memory."""
+
+
+def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
+    """Whether the folder lies on a file system reached over a network (or shared into a virtual machine)."""
+    real = os.path.realpath(path)
+    if sys.platform == "win32":
+        return os.fsdecode(real).startswith("\\\\")
+    return _file_system_type(real, proc).lower() in NETWORK_FILE_SYSTEMS
+
+
+def shares_memory(path: bytes, *, proc: str = "/proc") -> bool:
+    """Whether a file of this folder can be memory that processes share, whatever becomes of the disk."""
+    if network_filesystem(path, proc=proc):
+        return False
+    return sys.platform == "win32" or _file_system_type(os.path.realpath(path), proc) not in COPY_ON_WRITE_FILE_SYSTEMS
+
+
+def _file_system_type(path: bytes, proc: str) -> str:
+    found = [(m.point, m.kind) for m in mounts(proc)]
+    if not found:
+        found = [(os.fsencode(p.mountpoint), p.fstype) for p in psutil.disk_partitions(all=True)]
+    best, kind = -1, ""
+    for point, mount_kind in found:
+        prefix = point.rstrip(b"/")
+        # Of two mounts on one point the later one covers the other, so equal lengths win too.
+        if len(prefix) >= best and (path == prefix or path.startswith(prefix + b"/")):
+            best, kind = len(prefix), mount_kind
+    return kind
+
+
+class Mount(NamedTuple):
+    """One mounted file system; `root` is the part of it that is seen at `point`."""
+
+    root: bytes
+    point: bytes
+    kind: str
+    options: tuple[bytes, ...]
+
+
+def mounts(proc: str) -> Iterator[Mount]:
+    """The lines of /proc/self/mountinfo, see proc_pid_mountinfo(5)."""
+    for line in (read(f"{proc}/self/mountinfo") or b"").splitlines():
+        fields = line.split(b" ")
+        if b"-" not in fields[6:]:
+            continue
+        dash = fields.index(b"-", 6)
+        root, point = (_unescaped(f) for f in fields[3:5])
+        yield Mount(root, point, os.fsdecode(fields[dash + 1]), tuple(fields[dash + 3].split(b",")))
+
+
+def _unescaped(field: bytes) -> bytes:
+    """Octal escapes stand for space, tab, newline and backslash."""
+    head, *rest = field.split(b"\\")
+    return head + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in rest)
+
+
+def free_disk_bytes(folder: bytes) -> int:
+    """What may still be written into the folder, or where it does not exist yet, into the nearest that does.
+
+    Raises OutputUnwritable where its file system is lost.
+    """
+    while True:
+        try:
+            return shutil.disk_usage(folder or b".").free
+        except (FileNotFoundError, NotADirectoryError) as error:
+            above = os.path.dirname(folder)
+            if above == folder:
+                raise unwritable(error, folder, "cannot be used any more") from error
+            folder = above
+        except OSError as error:
+            raise unwritable(error, folder, "cannot be used any more") from error

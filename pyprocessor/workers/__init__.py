@@ -1,0 +1,1 @@
+"""How a batch is run: processes, messages, attempts."""

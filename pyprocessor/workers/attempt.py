@@ -1,0 +1,116 @@
+"""One attempt at a job, in its batch process: the task's steps, its ffmpeg while there is one, and its output.
+
+It says nothing to the engine and decides nothing: that is the `worker`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+
+from pyprocessor.errors import PublishError
+from pyprocessor.ffmpeg.run import FfmpegRun, Finished
+from pyprocessor.models import OutputFacts, Usage
+from pyprocessor.publish.bounds import Bounds
+from pyprocessor.publish.partials import Anchor, OutputSeal, discard, persist_intent, seal
+from pyprocessor.publish.publish import publish
+from pyprocessor.publish.receipts import Receipt, ReceiptWriter
+from pyprocessor.recipes.growth import output_limit_bytes
+from pyprocessor.tasks.base import Step, Work
+from pyprocessor.tasks.registry import task
+from pyprocessor.workers.messages import WorkerSetup, WorkItem
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One job being done. `facts` are those of the output, once it is verified.
+
+    `anchor` is the partials folder that the output is made in.
+    """
+
+    item: WorkItem
+    anchor: Anchor
+    work: Work
+    steps: Generator[Step, Finished, OutputFacts]
+    began: float
+    step: Step | None = None
+    run: FfmpegRun | None = None
+    told: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    facts: OutputFacts | None = None
+    killed: bool = False
+    kept: bool = False
+    """Whether the output stays among the partials, for the next run to publish."""
+    transcript: list[str] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, item: WorkItem, setup: WorkerSetup, anchor: Anchor) -> Attempt:
+        """An attempt whose task has not made a step yet."""
+        work = Work(item.job_id, item.source, item.media, setup.profile, item.threads, setup.partials, item.partial)
+        return cls(item, anchor, work, task(item.task).run(work), time.monotonic())
+
+    def ffmpeg_ended(self, finished: Finished) -> None:
+        """Take in what its ffmpeg took and said."""
+        self.run = None
+        self.cpu_seconds += finished.cpu_seconds
+        self.peak_memory_bytes = max(self.peak_memory_bytes, finished.peak_memory_bytes)
+        self.transcript.append(finished.stderr_text)
+
+    def usage(self) -> Usage:
+        """What it took up to now."""
+        return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
+
+    def output_limit_bytes(self) -> int:
+        """How large its output may grow."""
+        work = self.work
+        return output_limit_bytes(work.profile.input_limits, task(self.item.task).features(work.profile, work.media))
+
+    def source_unchanged(self, *, where_gone: bool) -> bool:
+        """Whether the source is still what was planned; `where_gone` is the answer where it cannot be looked at."""
+        source = self.item.source
+        try:
+            now = os.stat(source.path)
+        except OSError:
+            return where_gone
+        return (now.st_size, now.st_mtime_ns) == (source.size_bytes, source.mtime_ns)
+
+    def seal(self, facts: OutputFacts) -> OutputFacts:
+        """Bring the verified output to the disk under its temporary name; returns its facts as it lies there."""
+        sealed = seal(self.work.partial_path)
+        self.facts = replace(facts, size_bytes=sealed.size_bytes, mtime_ns=sealed.mtime_ns)
+        return self.facts
+
+    def publish(self, setup: WorkerSetup, receipts: ReceiptWriter, *, may_replace: bool) -> OutputFacts:
+        """Give the sealed output its name: intent and receipt first, each on the disk. Returns its facts under it."""
+        facts, item = self.facts, self.item
+        assert facts is not None
+        self.anchor.check()
+        persist_intent(setup.journal_log)
+        receipts.append(
+            Receipt(
+                output=item.output,
+                size_bytes=facts.size_bytes,
+                mtime_ns=facts.mtime_ns,
+                source=item.source,
+                profile_fingerprint=setup.profile.fingerprint,
+                task=item.task,
+            )
+        )
+        found = publish(
+            self.work.partial_path,
+            os.path.join(setup.output_root, item.output),
+            seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
+            replace=may_replace,
+            bounds=Bounds(setup.output_root, item.source, setup.folders),
+        )
+        return replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
+
+    def discard(self) -> None:
+        """Remove what it made so far; where that is refused, the next run tries again and tells."""
+        with contextlib.suppress(PublishError):
+            self.anchor.check()
+            discard(self.work.partial_path)

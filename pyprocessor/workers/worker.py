@@ -1,0 +1,399 @@
+"""A batch process: runs the jobs of one batch, a few at a time, and drives their ffmpegs.
+
+It leads its own process group and is the only one that spawns in it, from its main thread, so that the engine can end
+the whole batch with one signal. One selector waits on the pipe to the engine and on all ffmpegs. It touches neither the
+journal nor the terminal: everything it has to say goes over the pipe.
+
+    WorkItem -> Started -> (ffmpeg) Spawned, Progressed... -> verify -> Verified -> Grant -> publish -> Published
+                                                          \\-> Ended (failed, interrupted, skipped)
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from types import FrameType
+
+from pyprocessor.errors import FailureKind, JobError, PublishError
+from pyprocessor.ffmpeg.invocation import argv, environment
+from pyprocessor.ffmpeg.run import FfmpegRun, Finished
+from pyprocessor.jobs.timeouts import beat_seconds
+from pyprocessor.models import Outcome, OutcomeKind, OutputFacts
+from pyprocessor.models.os_errors import classify_os_error
+from pyprocessor.models.reasons import told
+from pyprocessor.publish.partials import Anchor
+from pyprocessor.publish.receipts import ReceiptWriter
+from pyprocessor.state.job_logs import write_crash_log, write_job_log
+from pyprocessor.state.state_folder import write_refused
+from pyprocessor.system import be_polite
+from pyprocessor.system.absent_input import absent
+from pyprocessor.system.awake_clock import AwakeClock
+from pyprocessor.tasks.base import Step
+from pyprocessor.workers.attempt import Attempt
+from pyprocessor.workers.messages import (
+    Alive,
+    Close,
+    Closed,
+    Drain,
+    Encoded,
+    End,
+    Ended,
+    Grant,
+    HandedBack,
+    Hold,
+    InputAway,
+    Progressed,
+    Published,
+    Release,
+    Resume,
+    Shed,
+    Spawned,
+    Started,
+    Suspend,
+    TakeBack,
+    ToWorker,
+    Verified,
+    WorkerSetup,
+    WorkItem,
+)
+
+PROGRESS_INTERVAL_SECONDS = 0.5
+POLL_SECONDS = 0.5
+TURN_COUNTS_SECONDS = 5.0
+"""The most that one turn of the loop counts against an ffmpeg: a longer one was spent verifying, or standing still."""
+STOP_GRACE_SECONDS = 3.0
+SOURCE_CHANGED = Outcome(
+    OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
+)
+SOURCE_GONE = Outcome(
+    OutcomeKind.SKIPPED, "The source was removed while it was being processed; what was made of it is not kept."
+)
+UNOPENED = "Error opening input file"
+"""What ffmpeg says of a source that it cannot open, whatever else it says."""
+_SAID_OF_THE_SOURCE = frozenset(
+    {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH},
+)
+"""Failures that a source in the course of being replaced may bring about."""
+
+
+def worker_main(connection: Connection, setup: WorkerSetup) -> None:
+    """Entry point of a batch process; returns when the batch is done or the engine is gone."""
+    os.setpgid(0, 0)
+    gc.freeze()  # what the forkserver imported is shared with it, as long as nobody writes to it
+    gc.enable()
+    _leave_to_responder()
+    be_polite(setup.nice, io_idle=setup.io_idle)
+    worker = _Worker(connection, setup)
+    signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
+    try:
+        worker.loop()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        worker.abandon()
+    except Exception:  # noqa: BLE001 - a defect: the engine charges this death, and nothing is left behind
+        write_crash_log(setup.logs, os.getpid(), traceback.format_exc())
+        worker.abandon()
+        sys.exit(1)
+
+
+def _leave_to_responder() -> None:
+    """Act on none of the signals that are the engine's to heed, in such a way that ffmpegs begin with none blocked.
+
+    What is ignored stays ignored in what is started, and what is blocked stays blocked; a handler does not stay.
+    """
+    if hasattr(signal, "SIGHUP"):
+        # The kernel sends it to a group with a stopped member when the group's last parent outside of it dies: ffmpegs
+        # are to ignore it, too.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, _do_nothing)
+    if hasattr(signal, "pthread_sigmask"):
+        pausing = (signal.SIGUSR1, signal.SIGUSR2)
+        for number in pausing:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _do_nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, pausing)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    del number, frame
+
+
+class _Worker:
+    def __init__(self, connection: Connection, setup: WorkerSetup) -> None:
+        self._connection = connection
+        self._setup = setup
+        self._anchor = Anchor.of(setup.partials)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(connection, selectors.EVENT_READ)
+        self._waiting: deque[WorkItem] = deque()
+        self._running: list[Attempt] = []
+        self._to_verify: deque[tuple[Attempt, Finished]] = deque()
+        self._to_publish: dict[str, Attempt] = {}
+        self._receipts = ReceiptWriter(setup.receipts, setup.run_id)
+        self._environment = environment(os.environ)
+        self._accepting = True
+        self._asked_to_end = False
+        self._ending = False
+        self._held = False
+        self._clock = AwakeClock(TURN_COUNTS_SECONDS)
+        self._beat_seconds = beat_seconds(setup.profile.errors)
+        self._beat_at = -self._beat_seconds
+        self._shed: set[str] = set()
+
+    # ------------------------------------------------------------ the loop
+
+    def loop(self) -> None:
+        while self._accepting or self._waiting or self._running or self._to_verify or self._to_publish:
+            self._beat()
+            self._fill_slots()
+            if self._to_verify:
+                self._resume(*self._to_verify.popleft())
+            timeout = 0.0 if self._to_verify else POLL_SECONDS
+            for key, _ in self._selector.select(timeout):
+                if key.fileobj is self._connection:
+                    self._receive()
+                else:
+                    key.data.on_readable(key.fd)
+            if self._asked_to_end:
+                self.end()
+            self._watch()
+            self._clock.turn()
+        self._connection.send(Closed())
+        self._receipts.close()
+
+    def _beat(self) -> None:
+        """Say that this process is there. Not from a thread of its own: that would go on while this one is stuck."""
+        now = time.monotonic()
+        if now - self._beat_at >= self._beat_seconds:
+            self._beat_at = now
+            self._connection.send(Alive())
+
+    def _receive(self) -> None:
+        while self._connection.poll(0):
+            message: ToWorker = self._connection.recv()
+            match message:
+                case WorkItem():
+                    if self._accepting:
+                        self._waiting.append(message)
+                    else:
+                        self._connection.send(HandedBack((message.job_id,)))
+                case Grant(job_id, may_replace):
+                    attempt = self._to_publish.pop(job_id)
+                    self._guarded(attempt, partial(self._publish, attempt, may_replace))
+                case Drain():
+                    self._accepting = False
+                    self._hand_back()
+                case TakeBack():
+                    self._hand_back()
+                case Hold():
+                    self._held = True
+                case Release():
+                    self._held = False
+                case Suspend(job_id):
+                    self._with_run(job_id, FfmpegRun.suspend)
+                case Resume(job_id):
+                    self._with_run(job_id, FfmpegRun.resume)
+                case Shed(job_id):
+                    self._shed.add(job_id)
+                    self._with_run(job_id, FfmpegRun.kill)
+                case End():
+                    self.end()
+                case Close():
+                    self._accepting = False
+
+    def _with_run(self, job_id: str, act: Callable[[FfmpegRun], None]) -> None:
+        """Act on the job's ffmpeg, if it has not just ended."""
+        for attempt in self._running:
+            if attempt.item.job_id == job_id and attempt.run is not None:
+                act(attempt.run)
+
+    def _hand_back(self) -> None:
+        self._connection.send(HandedBack(tuple(item.job_id for item in self._waiting)))
+        self._waiting.clear()
+
+    def ask_to_end(self) -> None:
+        """Take note of a signal; the loop acts on it, since a handler may interrupt the sending of a message."""
+        self._asked_to_end = True
+
+    def end(self) -> None:
+        """Stop every ffmpeg; their jobs are reported as interrupted when they have ended."""
+        if not self._ending:
+            self._ending = True
+            self._accepting = False
+            self._hand_back()
+            for attempt in self._running:
+                if attempt.run is not None:
+                    attempt.run.stop(STOP_GRACE_SECONDS)
+
+    def abandon(self) -> None:
+        """The engine is gone: leave nothing running and nothing half-made."""
+        for attempt in self._running:
+            if attempt.run is not None:
+                attempt.run.kill()
+        while any(a.run is not None and a.run.poll(self._clock()) is None for a in self._running):
+            self._selector.select(0.01)
+            self._clock.turn()
+        for attempt in (*self._running, *(a for a, _ in self._to_verify), *self._to_publish.values()):
+            attempt.discard()
+
+    # ------------------------------------------------------------ one attempt
+
+    def _fill_slots(self) -> None:
+        while self._waiting and not self._held and len(self._running) < self._setup.slots:
+            self._start(self._waiting.popleft())
+
+    def _start(self, item: WorkItem) -> None:
+        self._connection.send(Started(item.job_id))
+        self._advance(Attempt.begin(item, self._setup, self._anchor), None)
+
+    def _resume(self, attempt: Attempt, finished: Finished) -> None:
+        attempt.killed = finished.killed
+        if self._ending:
+            self._interrupted(attempt)
+        elif attempt.item.job_id in self._shed and finished.returncode != 0:
+            self._end(attempt, Outcome(OutcomeKind.SHED, "It was ended because memory ran short; it is done later."))
+        else:
+            self._shed.discard(attempt.item.job_id)
+            self._advance(attempt, finished)
+
+    def _advance(self, attempt: Attempt, finished: Finished | None) -> None:
+        """Run the task up to its next ffmpeg or its end."""
+        self._guarded(attempt, partial(self._go_on, attempt, finished))
+
+    def _go_on(self, attempt: Attempt, finished: Finished | None) -> None:
+        if finished is not None:
+            attempt.anchor.check()
+        try:
+            attempt.step = next(attempt.steps) if finished is None else attempt.steps.send(finished)
+        except StopIteration as stop:
+            self._verified(attempt, stop.value)
+        else:
+            self._spawn(attempt, attempt.step)
+
+    def _guarded(self, attempt: Attempt, act: Callable[[], None]) -> None:
+        """Do something for one attempt; whatever goes wrong with it ends this attempt alone."""
+        try:
+            act()
+        except (BrokenPipeError, ConnectionResetError):
+            raise  # the engine is gone, which is no failure of the job
+        except JobError as error:
+            self._failed(attempt, error.kind, str(error))
+        except MemoryError:
+            self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
+        except OSError as error:
+            self._failed(attempt, *classify_os_error(error, attempt.item.source.path))
+        except Exception as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
+            attempt.transcript.append(traceback.format_exc())
+            self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
+
+    def _spawn(self, attempt: Attempt, step: Step) -> None:
+        command = argv(step.invocation, self._setup.ffmpeg)
+        attempt.transcript.append(" ".join(ascii(part) for part in command))
+        run = FfmpegRun(
+            command,
+            cwd=self._setup.partials,
+            env=self._environment,
+            clock=self._clock,
+            stall_seconds=attempt.item.stall_seconds,
+            wall_limit_seconds=attempt.item.wall_limit_seconds,
+            output_limit_bytes=attempt.output_limit_bytes(),
+        )
+        attempt.run = run
+        run.register(self._selector)
+        self._running.append(attempt)
+        self._connection.send(Spawned(attempt.item.job_id, run.identity))
+
+    def _watch(self) -> None:
+        """Look after the running ffmpegs: progress to tell, ends to take note of."""
+        now = time.monotonic()
+        for attempt in tuple(self._running):
+            run = attempt.run
+            if run is None:
+                continue
+            finished = run.poll(self._clock())
+            if finished is not None:
+                self._running.remove(attempt)
+                attempt.ffmpeg_ended(finished)
+                if attempt.step is not None and attempt.step.last:
+                    self._to_verify.append((attempt, finished))
+                    self._connection.send(Encoded(attempt.item.job_id))
+                else:
+                    self._resume(attempt, finished)
+            elif now - attempt.told >= PROGRESS_INTERVAL_SECONDS and run.progress is not None:
+                attempt.told = now
+                self._connection.send(
+                    Progressed(attempt.item.job_id, run.progress.out_time_seconds, run.progress.speed)
+                )
+
+    # ------------------------------------------------------------ how an attempt ends
+
+    def _verified(self, attempt: Attempt, facts: OutputFacts) -> None:
+        if not attempt.source_unchanged(where_gone=False):
+            if not self._input_is_away(attempt):
+                self._end(attempt, SOURCE_CHANGED if os.path.lexists(attempt.item.source.path) else SOURCE_GONE)
+            return
+        facts = attempt.seal(facts)
+        self._to_publish[attempt.item.job_id] = attempt
+        self._connection.send(Verified(attempt.item.job_id, facts))
+
+    def _publish(self, attempt: Attempt, may_replace: bool) -> None:
+        """Give the output its name. Where the disk does not take that, it is kept: it is verified, and what the engine
+        has journaled lets the next run do it."""
+        try:
+            facts = attempt.publish(self._setup, self._receipts, may_replace=may_replace)
+        except PublishError as error:
+            kind, message = self._whose_trouble(error.kind, str(error))
+            attempt.kept = kind is FailureKind.DISK
+            raise PublishError(kind, message) from error
+        self._connection.send(Published(attempt.item.job_id, facts, attempt.usage()))
+
+    def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
+        if self._ending:
+            self._interrupted(attempt)
+            return
+        if kind is not FailureKind.DISK and attempt.facts is None and self._input_is_away(attempt):
+            return
+        if kind in _SAID_OF_THE_SOURCE and not attempt.source_unchanged(where_gone=True):
+            # What was wrong with it may be that it was being replaced.
+            self._end(attempt, SOURCE_CHANGED)
+            return
+        kind, message = self._whose_trouble(kind, message)
+        message = told(attempt.item.source, message)
+        write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
+        self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
+
+    def _input_is_away(self, attempt: Attempt) -> bool:
+        """Whether what an attempt met is no doing of its source; it has then ended as interrupted."""
+        why = absent(attempt.item.source.path, self._setup.folders)
+        if why is None:
+            return False
+        self._connection.send(InputAway(why))
+        self._interrupted(attempt)
+        return True
+
+    def _whose_trouble(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
+        """The same, but for a missing permission that is no file's own trouble: nothing can be written here now."""
+        if kind is FailureKind.PERMISSION:
+            for folder in (self._setup.partials, self._setup.output_root):
+                refused = write_refused(folder)
+                if refused is not None:
+                    return FailureKind.DISK, refused
+        return kind, message
+
+    def _interrupted(self, attempt: Attempt) -> None:
+        self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, "The run was stopped."))
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        attempt.steps.close()
+        if not attempt.kept:
+            attempt.discard()
+        unopened = any(UNOPENED in part for part in attempt.transcript)
+        self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed, unopened))

@@ -1,0 +1,192 @@
+"""The deputy's looks one by one, beside a loop that the test plays: what it says, and when it ends a run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pyprocessor.control import stall_responder as room
+from pyprocessor.control.client import ask
+from pyprocessor.control.protocol import Answer, Request, Verb
+from pyprocessor.control.run_mode import Order, RunMode, StopLevel
+from pyprocessor.control.signals import SignalQueue
+from pyprocessor.control.stall_responder import (
+    POLL_SECONDS,
+    SETTLE_SECONDS,
+    SILENT_SECONDS,
+    TELL_SECONDS,
+    StallResponder,
+)
+from pyprocessor.control.steering import Steering
+from pyprocessor.errors import ExitCode
+from pyprocessor.models import RunSnapshot, RunStatus
+
+STANDING = RunStatus(1, 1.0, RunSnapshot(0, 1, True, 0, 0, 0, 1, 0, 0.0, 0.0, None, False))
+DEADLINE_SECONDS = 60.0
+
+
+@dataclass
+class Played:
+    """A deputy whose clock and loop are the test's: `works` is what part of a core the loop takes."""
+
+    steering: Steering
+    monkeypatch: pytest.MonkeyPatch
+    emergency: Any = None
+    works: float = 0.0
+    disk: bool = False
+    now: float = 0.0
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: self.now))
+        self.monkeypatch.setattr(room, "thread_seconds", lambda _: self.works * self.now)
+        self.monkeypatch.setattr(room, "waits_for_disk", lambda _: self.disk)
+        self.deputy = StallResponder(self.steering, b"/out", self.emergency, lambda: STANDING, list)
+
+    def hang(self, seconds: float) -> None:
+        """Have the loop be in one and the same turn for so much longer."""
+        for _ in range(round(seconds / POLL_SECONDS)):
+            self.now += POLL_SECONDS
+            self.said += [text for _, text in self.deputy._look(self.now)]
+
+    @property
+    def would_end(self) -> bool:
+        return self.deputy._ending >= SETTLE_SECONDS
+
+
+@pytest.fixture
+def interrupts() -> Iterator[SignalQueue]:
+    """Signals are not listened to, as in a thread that is not the main one: the test puts them."""
+    made = SignalQueue()
+    yield made
+    made.__exit__(None, None, None)
+
+
+@pytest.fixture
+def played(tmp_path: Path, interrupts: SignalQueue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Played]]:
+    """Make a deputy."""
+    steering = Steering(bytes(tmp_path), interrupts, warn=str, announce=str, grace_seconds=60.0)
+    yield lambda **settings: Played(steering, monkeypatch, **settings)
+    steering.close()
+
+
+def test_a_disk_that_hangs_is_named(played: Callable[..., Played]) -> None:
+    """Whoever asks hears for how long; a run that was told to end is ended."""
+    run = played(disk=True)
+    run.hang(TELL_SECONDS)
+    (told,) = run.said
+    assert "waited for the disk of /out" in told
+    run.steering.ordered(RunMode(), Order.END, run.now)
+    run.hang(SETTLE_SECONDS + POLL_SECONDS)
+    assert "If that does not answer within" in run.said[1]
+    assert run.would_end
+    run.deputy.waits(True)
+    assert "The disk of /out answers again" in (run.deputy.went_on() or "")
+    assert run.deputy.went_on() is None
+
+
+def test_no_disk_is_blamed_for_what_else_holds_the_loop_up(played: Callable[..., Played]) -> None:
+    """Somebody who does not read what is printed, say. The run is ended all the same when it was told to end."""
+    run = played()
+    run.hang(TELL_SECONDS)
+    run.steering.ordered(RunMode(), Order.INTERRUPT, run.now)
+    run.hang(POLL_SECONDS)
+    run.steering.ordered(RunMode(), Order.INTERRUPT, run.now)
+    run.hang(SETTLE_SECONDS + POLL_SECONDS)
+    assert len(run.said) == 3
+    assert not [text for text in run.said if "disk" in text or "answers" in text]
+    assert run.deputy._tells().standing == STANDING
+    assert run.would_end
+    run.deputy.waits(True)
+    assert "disk" not in (run.deputy.went_on() or "disk")
+
+
+def test_a_loop_that_is_at_work_is_left_to_it(played: Callable[..., Played]) -> None:
+    """A turn over very many files: it ends by itself, and what it was told is done then."""
+    run = played(works=0.5)
+    run.steering.course = RunMode(wish=StopLevel.END)
+    run.hang(10 * (SILENT_SECONDS + SETTLE_SECONDS))
+    assert not run.would_end
+    run.works = 0.0
+    run.hang(SETTLE_SECONDS + 2 * run.now)
+    assert run.would_end
+
+
+def test_a_signal_that_the_loop_has_noted_and_not_taken(played: Callable[..., Played], interrupts: SignalQueue) -> None:
+    """It came just before the loop hung: the next one is the second, and the loop takes each once."""
+    run = played(disk=True)
+    interrupts._note(2, None)
+    run.hang(SILENT_SECONDS + POLL_SECONDS)
+    assert ["asked once more" in text for text in run.said] == [True]
+    interrupts._note(2, None)
+    run.hang(SETTLE_SECONDS + POLL_SECONDS)
+    assert run.would_end
+    assert interrupts.take() == [Order.INTERRUPT, Order.INTERRUPT]
+    assert interrupts.pending_orders() == []
+
+
+def test_an_order_in_whose_turn_the_loop_hangs(played: Callable[..., Played]) -> None:
+    """It was taken in, and the loop hangs before it has told of it: the user hears it from the deputy, once."""
+    run = played(disk=True)
+    run.deputy.waits(False)
+    run.steering.course = RunMode(wish=StopLevel.DRAIN)
+    run.hang(SILENT_SECONDS + POLL_SECONDS)
+    assert ["asked once more" in text for text in run.said] == [True]
+    run.hang(TELL_SECONDS)
+    assert len(run.said) == 1
+
+
+def test_an_order_is_answered_and_put_once(
+    played: Callable[..., Played], interrupts: SignalQueue, tmp_path: Path
+) -> None:
+    """Whatever the number of looks after it."""
+    run = played(disk=True)
+    run.hang(SILENT_SECONDS)
+    answers: list[Answer] = []
+    caller = threading.Thread(target=lambda: answers.append(ask(bytes(tmp_path), Request(Verb.PAUSE))))
+    caller.start()
+    while caller.is_alive():
+        run.deputy._look(run.now)
+        caller.join(0.01)
+    run.hang(TELL_SECONDS)
+    assert [answer.ok for answer in answers] == [True]
+    assert interrupts.take() == [Order.PAUSE]
+
+
+def test_the_loop_stands_still_while_the_program_is_ended(played: Callable[..., Played]) -> None:
+    """Back in time or not, it begins no turn in which it would find its processes dead."""
+    left = threading.Event()
+    goes_on = threading.Event()
+
+    class Resort:
+        def tell(self, level: str, text: str) -> None:
+            del level, text
+
+        def leave(self, exit_code: ExitCode, text: str, kill: Callable[[], None]) -> None:
+            del text
+            assert exit_code is ExitCode.INTERRUPTED
+            loop.start()
+            loop.join(0.5)
+            assert not goes_on.is_set()
+            kill()
+            left.set()
+
+    run = played(emergency=Resort(), disk=True)
+    run.steering.course = RunMode(wish=StopLevel.END)
+    run.hang(SILENT_SECONDS + SETTLE_SECONDS + POLL_SECONDS)
+
+    def come_back() -> None:
+        run.deputy.waits(True)
+        goes_on.set()
+
+    loop = threading.Thread(target=come_back, daemon=True)
+    run.deputy.start()
+    assert left.wait(DEADLINE_SECONDS)
+    assert goes_on.wait(DEADLINE_SECONDS)
+    run.deputy.stop()
