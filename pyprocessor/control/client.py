@@ -1,4 +1,4 @@
-"""Asking a running engine from another process: over its socket, or by signals where it has none."""
+"""How does another process ask a run something? Over its control socket, or where it has none, by signals."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pyprocessor.state.state_folder import CONTROL_SOCKET
 from pyprocessor.system import is_alive, socket_address
 
 PATIENCE_SECONDS = 10.0
-"""An engine looks up twice a second; one that takes so long waits for a disk."""
+"""A run looks up twice a second; one that takes so long waits for a disk."""
 RETRY_SECONDS = 0.05
 
 
 class Unanswered(Exception):
-    """Nobody is there, or whoever is does not answer."""
+    """No run is there, or it does not answer."""
 
 
 def ask(folder: bytes, request: Request, *, patience_seconds: float = PATIENCE_SECONDS) -> Answer:
-    """What the run that has this state folder answers. Raises `Unanswered`."""
+    """Send a request to the run that has this state folder; returns its answer or raises `Unanswered`."""
     deadline = time.monotonic() + patience_seconds
     try:
         with contextlib.ExitStack() as stack:
@@ -31,7 +31,6 @@ def ask(folder: bytes, request: Request, *, patience_seconds: float = PATIENCE_S
             stack.callback(os.close, opened)
             connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             _connect(connection, folder, opened, deadline)
-            connection.settimeout(max(RETRY_SECONDS, deadline - time.monotonic()))
             connection.sendall(request_line(request))
             return parse_answer(_line(connection, deadline))
     except (OSError, AttributeError, ValueError) as error:
@@ -43,14 +42,11 @@ def _connect(connection: socket.socket, folder: bytes, opened: int, deadline: fl
         connection.settimeout(max(RETRY_SECONDS, deadline - time.monotonic()))
         try:
             with socket_address(folder, opened, CONTROL_SOCKET) as address:
-                connection.connect(address)
-        except BlockingIOError:
-            # More wait to be let in than the system keeps.
+                return connection.connect(address)
+        except BlockingIOError:  # the system's queue of connections is full
             if time.monotonic() >= deadline:
                 raise
             time.sleep(RETRY_SECONDS)
-        else:
-            return
 
 
 def _line(connection: socket.socket, deadline: float) -> bytes:
@@ -58,19 +54,14 @@ def _line(connection: socket.socket, deadline: float) -> bytes:
     while b"\n" not in received:
         connection.settimeout(max(RETRY_SECONDS, deadline - time.monotonic()))
         data = connection.recv(1 << 16)
-        if not data:
-            raise ConnectionError("the run closed the connection without an answer")
         received += data
-        if len(received) > ANSWER_BYTES or time.monotonic() > deadline:
-            raise ConnectionError("the run gave no answer that ends")
+        if not data or len(received) > ANSWER_BYTES or time.monotonic() > deadline:
+            raise ConnectionError("the run gave no whole answer")
     return bytes(received.partition(b"\n")[0])
 
 
 def signal_engine(engine: ProcessIdentity, number: signal.Signals) -> bool:
-    """Send a signal to the engine as the journal names it; False where that very process is gone.
-
-    Raises PermissionError where it is another user's.
-    """
+    """Send a signal to the engine; False where that very process is gone. Raises PermissionError."""
     if not is_alive(engine):
         return False
     try:

@@ -1,4 +1,4 @@
-"""What is said over the control socket: one line of JSON each way, then the connection is closed. Pure.
+"""What are requests and answers on the control socket? One line of JSON each way, then the connection closes. Pure.
 
 {"do": "status"}                      {"do": "pause", "now": true}
 {"ok": true, "standing": {...}}       {"ok": true, "text": "The run (process 4711) is paused: ..."}
@@ -15,9 +15,9 @@ from pyprocessor.journal.records import decode, encode
 from pyprocessor.models import RunStatus
 
 REQUEST_BYTES = 4096
-"""Of a request with its end of line; no sensible one comes near."""
+"""Limit of a request with its end of line."""
 ANSWER_BYTES = 4 << 20
-"""Of an answer: a status names every running file."""
+"""Limit of an answer: a status names every running file."""
 
 
 class Verb(StrEnum):
@@ -29,14 +29,14 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`now` makes a pause freeze what runs and a stop end it."""
+    """What one connection asks; `now` makes a pause freeze running files and a stop end them."""
 
     verb: Verb
     now: bool = False
 
     @property
     def order(self) -> Order | None:
-        """What is asked of the run; None where it is only to tell."""
+        """The order it is to the run; None for a status."""
         match self.verb:
             case Verb.STATUS:
                 return None
@@ -50,7 +50,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`text` is a sentence; a status has `standing` instead."""
+    """What the run answers to one request: a sentence, or for a status `standing`."""
 
     ok: bool
     text: str = ""
@@ -58,22 +58,21 @@ class Answer:
 
 
 def request_line(request: Request) -> bytes:
-    said: dict[str, object] = {"do": request.verb.value}
-    if request.now:
-        said["now"] = True
-    return json.dumps(said).encode("ascii") + b"\n"
+    """Return a request as it is sent."""
+    document = {"do": request.verb.value, **({"now": True} if request.now else {})}
+    return json.dumps(document).encode("ascii") + b"\n"
 
 
 def parse_request(line: bytes) -> Request:
-    """What a line asks for; raises ValueError with a sentence for whoever sent it."""
+    """Parse a line; raises ValueError with a sentence for its sender."""
     try:
-        said = json.loads(line)
+        document = json.loads(line)
     except (ValueError, RecursionError):
         raise ValueError("The request is no line of JSON.") from None
-    if not isinstance(said, dict):
+    if not isinstance(document, dict):
         raise ValueError('The request is no JSON object such as {"do": "status"}.')
-    verb, now = said.get("do"), said.get("now", False)
-    unknown = said.keys() - {"do", "now"}
+    verb, now = document.get("do"), document.get("now", False)
+    unknown = document.keys() - {"do", "now"}
     if unknown or not isinstance(verb, str) or verb not in set(Verb) or not isinstance(now, bool):
         names = ", ".join(Verb)
         raise ValueError(f'The request is not understood: "do" is one of {names}, and "now" is true or false.')
@@ -83,11 +82,12 @@ def parse_request(line: bytes) -> Request:
 
 
 def answer_line(answer: Answer) -> bytes:
+    """Return an answer as it is sent."""
     return encode(answer).encode("ascii") + b"\n"
 
 
 def parse_answer(line: bytes) -> Answer:
-    """What a run answered; raises ValueError where it is no answer."""
+    """Parse an answer; raises ValueError where it is none."""
     try:
         return decode(Answer, line.decode("ascii"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

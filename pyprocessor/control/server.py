@@ -1,13 +1,8 @@
-"""The control socket of a run: whoever may use the state folder asks it how it stands, or to pause, go on, or stop.
+"""What do other processes ask of this run over its control socket?
 
-Nothing here blocks. The loop waits on `sources`, has `hear` give what was asked, and calls `send` once what followed is
-in the journal. While the loop hangs its deputy, another thread, uses `listen` and `answer_at_once`. A connection
-carries one request. One that says nothing, half a line, too much or nonsense, or that goes away, is closed; one of too
-many takes the place of the oldest.
-
-The socket is in place from the start of a run to its end. One that a dead engine left is replaced: only the run that
-holds the output gets here. Where a socket cannot be made (some network file systems have none, Windows' Python neither)
-the run goes on without; signals do nearly the same.
+Nothing here blocks. A connection carries one request. One that sends nothing, half a line, too much or nonsense, or
+that goes away, is closed; one of too many replaces the oldest. A socket that a killed run left is replaced. Where none
+can be made (some network file systems, Windows) the run goes on without, since signals do nearly the same.
 """
 
 from __future__ import annotations
@@ -31,36 +26,38 @@ CLIENTS_AT_MOST = 16
 BACKLOG = 64
 PATIENCE_SECONDS = 5.0
 """How long a connection may take to ask, and to take its answer."""
-DEAF_SECONDS = 1.0
-"""How long nobody new is let in once the system had no descriptor for them."""
+REFUSING_SECONDS = 1.0
+"""How long no connection is accepted after the system had no descriptor for one."""
 
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One connection. `to_send` is what is left of its answer, None as long as there is none; `at_once` says that it
-    waits for nothing."""
+    """One connection. `unsent` is the rest of its answer, None before there is one; `urgent` waits for no commit."""
 
     socket: socket.socket
     expires: float
     received: bytearray = field(default_factory=bytearray)
-    to_send: bytes | None = None
-    at_once: bool = False
+    unsent: bytes | None = None
+    urgent: bool = False
 
 
 class ControlServer:
-    """The socket in one state folder. `problem` tells as a sentence why there is none."""
+    """The socket in one state folder, for the loop and for the stall responder's thread.
+
+    `problem` is a sentence where there is no socket.
+    """
 
     def __init__(self, folder: bytes) -> None:
         self.problem: str | None = None
         self._lock = threading.RLock()
         self._listener: socket.socket | None = None
         self._clients: list[Client] = []
-        self._deaf_until = 0.0
+        self._refusing_until = 0.0
         self._folder = -1
         self._inode = 0
         try:
             self._open(folder)
-        except (OSError, AttributeError) as error:
+        except (OSError, AttributeError) as error:  # AttributeError: the system has no local sockets
             why = error.strerror if isinstance(error, OSError) and error.strerror else "there are no local sockets here"
             self.problem = (
                 f"This run cannot be asked how it stands: no socket could be made in {display(folder)} ({why}). "
@@ -69,7 +66,6 @@ class ControlServer:
             self.close()
 
     def _open(self, folder: bytes) -> None:
-        """Raises OSError, or AttributeError where the system has no local sockets."""
         kind = socket.AF_UNIX
         self._folder = os.open(folder, os.O_RDONLY)
         remove_socket(self._folder)
@@ -88,57 +84,52 @@ class ControlServer:
         self._listener = listener
 
     def sources(self, now: float) -> list[Any]:
-        """What to wait on."""
+        """Return what to wait on."""
         with self._lock:
-            asking = [client.socket for client in self._clients if client.to_send is None]
-            return [self._listener, *asking] if self._listener is not None and now >= self._deaf_until else asking
+            asking = [client.socket for client in self._clients if client.unsent is None]
+            return [self._listener, *asking] if self._listener is not None and now >= self._refusing_until else asking
 
-    def hear(self, heard: Collection[Any], now: float) -> list[tuple[Client, Request]]:
-        """What was asked; each is to be answered. Connections that took too long are closed."""
+    def requests(self, ready: Collection[Any], now: float) -> list[tuple[Client, Request]]:
+        """Return the requests of those `sources` that are ready, each to be answered; closes expired connections."""
         with self._lock:
             for client in tuple(self._clients):
                 if now > client.expires:
                     self._drop(client)
-            ready = [client for client in self._clients if client.socket in heard]
-            if self._listener is not None and self._listener in heard:
+            readable = [client for client in self._clients if client.socket in ready]
+            if self._listener is not None and self._listener in ready:
                 # A request is mostly there by the time that its connection is.
-                ready += self._let_in(self._listener, now)
-            asked = []
-            for client in ready:
+                readable += self._accept(self._listener, now)
+            found = []
+            for client in readable:
                 line = self._line(client) if client in self._clients else None
                 if line is None:
                     continue
                 try:
-                    asked.append((client, parse_request(line)))
+                    found.append((client, parse_request(line)))
                 except ValueError as error:
                     self.answer(client, Answer(False, str(error)))
-            return asked
+            return found
 
-    def listen(self, now: float) -> list[tuple[Client, Request]]:
-        """What was asked up to now, as `hear` gives it; what is left of earlier answers is sent on."""
+    def requests_now(self, now: float) -> list[tuple[Client, Request]]:
+        """Return the requests that are there, and send on earlier urgent answers."""
         with self._lock:
             for client in tuple(self._clients):
-                if client.at_once:
+                if client.urgent:
                     self._push(client)
-            return self.hear(wait(self.sources(now), timeout=0), now)
+            return self.requests(wait(self.sources(now), timeout=0), now)
 
-    def answer_at_once(self, client: Client, answer: Answer) -> None:
-        """Send an answer without waiting for the journal."""
+    def answer(self, client: Client, answer: Answer, *, urgent: bool = False) -> None:
+        """Have the answer sent by the next `send`, or at once where it is urgent."""
         with self._lock:
-            self.answer(client, answer)
-            client.at_once = True
-            if client in self._clients:
+            client.unsent, client.urgent = answer_line(answer), urgent
+            if urgent and client in self._clients:
                 self._push(client)
 
-    def answer(self, client: Client, answer: Answer) -> None:
-        """Have the answer sent by the next `send`."""
-        client.to_send = answer_line(answer)
-
     def send(self) -> None:
-        """Send what is to be sent, as far as it is taken; what is left is tried again the next time."""
+        """Send all answers, as far as the callers take them; the rest is sent the next time."""
         with self._lock:
             for client in tuple(self._clients):
-                if client.to_send is not None:
+                if client.unsent is not None:
                     self._push(client)
 
     def close(self) -> None:
@@ -157,17 +148,17 @@ class ControlServer:
                 self._folder = -1
 
     def _push(self, client: Client) -> None:
-        assert client.to_send is not None
+        assert client.unsent is not None
         try:
-            client.to_send = client.to_send[client.socket.send(client.to_send) :]
+            client.unsent = client.unsent[client.socket.send(client.unsent) :]
         except BlockingIOError:
             return
         except OSError:
-            client.to_send = b""  # nobody is there to take it
-        if not client.to_send:
+            client.unsent = b""  # the caller is gone
+        if not client.unsent:
             self._drop(client)
 
-    def _let_in(self, listener: socket.socket, now: float) -> list[Client]:
+    def _accept(self, listener: socket.socket, now: float) -> list[Client]:
         new = []
         for _ in range(BACKLOG):
             try:
@@ -177,7 +168,7 @@ class ControlServer:
             except ConnectionError:
                 continue
             except OSError:
-                self._deaf_until = now + DEAF_SECONDS
+                self._refusing_until = now + REFUSING_SECONDS
                 break
             accepted.setblocking(False)
             client = Client(accepted, now + PATIENCE_SECONDS)
@@ -188,7 +179,7 @@ class ControlServer:
         return new
 
     def _line(self, client: Client) -> bytes | None:
-        """The request, once all of it is there."""
+        """Return the request once it is complete."""
         try:
             data = client.socket.recv(REQUEST_BYTES)
         except BlockingIOError:

@@ -1,6 +1,6 @@
-"""Signals while a run goes on: taken note of, and the loop woken, never acted on in the handler.
+"""Which signals came while a run goes on? The handler only stores each as an order and wakes the loop.
 
-SIGINT, SIGTERM, SIGHUP    stop (see `course`)
+SIGINT, SIGTERM, SIGHUP    stop (see `run_mode`)
 SIGUSR1, SIGUSR2           pause, resume
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from pyprocessor.control.run_mode import Order
 
-_ORDERS = {
+_NAMES = {
     "SIGINT": Order.INTERRUPT,
     "SIGTERM": Order.TERMINATE,
     "SIGHUP": Order.HANG_UP,
@@ -25,21 +25,21 @@ _ORDERS = {
     "SIGUSR2": Order.RESUME,
 }
 """By name, since not every system has them all."""
-_HEEDED = {int(getattr(signal, name)): order for name, order in _ORDERS.items() if hasattr(signal, name)}
-_PAUSING = {number for number, order in _HEEDED.items() if order in (Order.PAUSE, Order.RESUME)}
+_ORDERS = {int(getattr(signal, name)): order for name, order in _NAMES.items() if hasattr(signal, name)}
+_PAUSING = {number for number, order in _ORDERS.items() if order in (Order.PAUSE, Order.RESUME)}
 
 
 class SignalQueue:
-    """Context in which signals become orders, in the order they came; deaf outside the main thread.
+    """Context in which signals become orders, in the order they came; outside the main thread only `put` adds any.
 
-    Where SIGHUP was ignored, as `nohup` has it, it still is. SIGUSR1 and SIGUSR2, which the command blocks from its
-    first moment because they would end it, are let through here; those that came before are heard now.
+    A SIGHUP that was ignored (`nohup`) stays so. SIGUSR1 and SIGUSR2, which the command blocks because they would end
+    it, are unblocked here; those that came before are delivered now.
     """
 
     def __init__(self) -> None:
-        self._came: deque[Order] = deque()
-        self._overheard = 0
-        """How many of them `pending_orders` has told of."""
+        self._orders: deque[Order] = deque()
+        self._peeked = 0
+        """How many of them `peek` has returned."""
         self._lock = threading.Lock()
         """Never taken in the handler, which may interrupt whoever holds it."""
         self._reader, self._writer = socket.socketpair()
@@ -55,49 +55,48 @@ class SignalQueue:
         return self._reader
 
     def take(self) -> list[Order]:
-        """What was asked for since the last call; empties the wake-up socket."""
-        try:
+        """Remove and return all orders, and empty the wake-up socket."""
+        with contextlib.suppress(BlockingIOError):
             while self._reader.recv(512):
                 pass
-        except BlockingIOError:
-            pass
         orders: list[Order] = []
         with self._lock:
-            self._overheard = 0
-            while self._came:
-                orders.append(self._came.popleft())
+            self._peeked = 0
+            while self._orders:
+                orders.append(self._orders.popleft())
         return orders
 
-    def leave_to_responder(self) -> None:
-        """To be called first by the thread that is to call `pending_orders`."""
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
+    def put(self, order: Order) -> None:
+        """Add an order as if a signal had brought it."""
+        self._orders.append(order)
 
-    def pending_orders(self) -> list[Order]:
-        """What signals asked for since the last call and was not taken yet, as the main thread hangs; for another
-        thread. The main thread takes it all the same when it is back."""
-        # A signal for a thread that waits for a disk is not delivered until that answers. This one takes its place, so
-        # that the same one can come once more: the system keeps but one of a kind.
+    def block_in_this_thread(self) -> None:
+        """Prepare the calling thread for `peek`."""
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+
+    def peek(self) -> list[Order]:
+        """Return orders that were neither taken nor returned by an earlier `peek`; for another thread than the main.
+
+        Signals are not delivered to a main thread that waits for a disk, so this fetches them from the system, which
+        keeps only one of each kind.
+        """
         while self._previous and hasattr(signal, "sigtimedwait"):
             caught = signal.sigtimedwait(self._previous, 0)
             if caught is None:
                 break
-            self._came.append(_HEEDED[caught.si_signo])
+            self._orders.append(_ORDERS[caught.si_signo])
         with self._lock:
-            orders = list(self._came)[self._overheard :]
-            self._overheard += len(orders)
+            orders = list(self._orders)[self._peeked :]
+            self._peeked += len(orders)
         return orders
-
-    def put(self, order: Order) -> None:
-        """Have an order taken by the next `take` as if a signal had brought it."""
-        self._came.append(order)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            with _held_back() as mask:
+            with _all_blocked() as mask:
                 self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-                for number in _HEEDED:
-                    if _HEEDED[number] is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
+                for number in _ORDERS:
+                    if _ORDERS[number] is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
                         continue
                     self._previous[number] = signal.signal(number, self._note)
                 self._blocked = mask & _PAUSING
@@ -107,28 +106,28 @@ class SignalQueue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _held_back() as mask:
+        with _all_blocked() as mask:
             for number, handler in self._previous.items():
                 signal.signal(number, handler)
             if self._previous:
                 signal.set_wakeup_fd(self._previous_wakeup)
             self._reader.close()
             self._writer.close()
-            # One that comes late is not to end the program while it sums up.
+            # A late one must not end the program while it prints the summary.
             mask |= self._blocked
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self._came.append(_HEEDED[number])
+        self._orders.append(_ORDERS[number])
 
 
 @contextlib.contextmanager
-def _held_back() -> Iterator[set[int]]:
-    """Deliver no signal of ours before the end of this context, whose value is what the thread then blocks."""
+def _all_blocked() -> Iterator[set[int]]:
+    """Block our signals inside this context; its value is the set that is blocked afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield set()
         return
-    mask: set[int] = set(signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED))
+    mask: set[int] = set(signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS))
     try:
         yield mask
     finally:

@@ -17,14 +17,13 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from pyprocessor.control.run_control import RunControl
 from pyprocessor.control.run_mode import Pause, StopLevel
 from pyprocessor.control.signals import SignalQueue
-from pyprocessor.control.stall_responder import Emergency, StallResponder
-from pyprocessor.control.steering import Steering
+from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.costs import CostModel
 from pyprocessor.engine.dispatch import Conditions, Dispatch
 from pyprocessor.engine.heartbeats import Heartbeats
@@ -120,12 +119,15 @@ class Run:
         engine = process_identity(os.getpid())
         assert engine is not None
         self._run_id, self._behind = begin_run(journal, folder, request.arguments, engine)
-        self._steering = Steering(
+        self._control = RunControl(
             folder.path,
             interrupts,
-            warn=lambda sentence: self._transitions.notice("warning", sentence),
-            announce=self._transitions.steered,
-            grace_seconds=request.profile.schedule.grace_seconds,
+            self._transitions.notice,
+            request.profile.schedule.grace_seconds,
+            output=request.output,
+            emergency=emergency,
+            last_status=lambda: self._status.latest,
+            processes=lambda: self._identities,
         )
         self._to_tell = [("warning", sentence) for sentence in (problem, *made_private) if sentence is not None]
         if rebuilt is not None:
@@ -157,19 +159,13 @@ class Run:
         self._schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
         self._phase = Phase.OPEN
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor, self._calibration)
-        self._stall_responder = StallResponder(
-            self._steering, request.output, emergency, lambda: self._status.latest, lambda: self._identities
-        )
 
     # ------------------------------------------------------------ the loop
 
     def go(self) -> RunResult:
-        self._standing(self._began)  # for the deputy to tell, should the loop hang before anybody asks
-        self._stall_responder.start()
-        try:
+        self._standing(self._began)  # the status of a loop that hangs before anybody asks
+        with self._control:
             return self._go()
-        finally:
-            self._stall_responder.stop()
 
     def _begin(self) -> None:
         """Settle what earlier runs left, which may take long, or hang, as any turn may."""
@@ -191,7 +187,6 @@ class Run:
                 heard = self._wait()
                 now = time.monotonic()
                 with self._journal.transaction():
-                    self._tell_of_waiting()
                     self._take_requests(now, heard)
                     self._keep_hours(now)
                     self._discover(now, heard)
@@ -202,7 +197,7 @@ class Run:
                     self._dispatch.waiting.take_up_retries(now)
                     self._observe(now)
                 self._send_grants()
-                self._steering.answer()
+                self._control.send_answers()
                 self._fill(now)
                 self._transitions.hooks.poll(now)
             if self._dispatch.waiting.late and not self._stopping:
@@ -230,17 +225,16 @@ class Run:
                     drop_partial(self._partials, active.prepared.item.partial)  # where the disk is full, room is needed
         self._note(self._calibration.keep())
         tally = self._tally
-        self._steering.close()
+        self._control.close()
         self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
 
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; who asks how it stands gets an answer meanwhile."""
-        now, before = time.monotonic(), self._steering.course
-        self._stall_responder.waits(False)
-        self._take_requests(now, wait(self._steering.sources(now), timeout=0))
-        self._steering.answer()
-        course = self._steering.course
-        return course.wish is before.wish is not StopLevel.END and course.terminated is before.terminated
+        now, before = time.monotonic(), self._control.mode
+        self._take_requests(now, self._control.wait((), now, 0.0))
+        self._control.send_answers()
+        mode = self._control.mode
+        return mode.stop is before.stop is not StopLevel.END and mode.terminated is before.terminated
 
     def last_call(self) -> Call | None:
         """What the user's hook is to hear of the run, once it is over."""
@@ -258,7 +252,7 @@ class Run:
     @property
     def _stopping(self) -> bool:
         trouble = self._disk_trouble or self._input_lost
-        return self._steering.course.wish > StopLevel.GO_ON or trouble or self._phase is Phase.OVER
+        return self._control.mode.stop > StopLevel.GO_ON or trouble or self._phase is Phase.OVER
 
     @property
     def _resting(self) -> bool:
@@ -275,32 +269,22 @@ class Run:
 
     def _wait(self) -> Collection[Any]:
         """Sleep until something is to be done; returns the connections that have something to say."""
-        processes = self._dispatch.processes
-        self._stall_responder.waits(True)
         now = time.monotonic()
-        sources: list[Any] = [*self._steering.sources(now), *(process.connection for process in processes)]
-        sources.extend(self._discovery.connections)
+        connections = [*(process.connection for process in self._dispatch.processes), *self._discovery.connections]
         due = min(self._dispatch.waiting.next_due, self._monitor.next_due) - now
-        heard = wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
-        self._stall_responder.waits(False)
-        return heard
+        return self._control.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
 
     @property
     def _identities(self) -> list[ProcessIdentity]:
         """What the run has started and does not end by itself once the engine is gone, or late."""
         return [*(process.identity for process in tuple(self._dispatch.processes)), *self._transitions.hooks.identities]
 
-    def _tell_of_waiting(self) -> None:
-        told = self._stall_responder.went_on()
-        if told is not None:
-            self._transitions.notice("info", told)
-
     def _exit_code(self) -> ExitCode:
         unfinished = bool(self._dispatch.waiting) or not self._discovery.listed
         if self._disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
-        if self._steering.course.wish > StopLevel.GO_ON and unfinished:
-            return self._steering.course.exit_code
+        if self._control.mode.stop > StopLevel.GO_ON and unfinished:
+            return self._control.mode.exit_code
         if (
             self._input_lost
             or self._crashes.left_undecided
@@ -320,16 +304,16 @@ class Run:
 
     def _take_requests(self, now: float, heard: Collection[Any]) -> None:
         """Act on signals, and on what is asked from other terminals."""
-        before = self._steering.course
-        self._steering.take_requests(heard, now, lambda: self._standing(now))
-        course = self._steering.course
-        if course.wish > before.wish:
-            self._stop_processes(now, end=course.wish is StopLevel.END)
-        if course.pause is not before.pause:
+        before = self._control.mode
+        self._control.take_requests(heard, now, lambda: self._standing(now))
+        mode = self._control.mode
+        if mode.stop > before.stop:
+            self._stop_processes(now, end=mode.stop is StopLevel.END)
+        if mode.pause is not before.pause:
             for process in self._dispatch.processes:
-                if course.pause is not Pause.NONE:
+                if mode.pause is not Pause.NONE:
                     self._take_back(process, now)
-                process.pause(course.pause, now)
+                process.pause(mode.pause, now)
         if now > self._end_by:
             self._give_up(tuple(self._dispatch.processes), now, silent=False)
 
@@ -341,7 +325,7 @@ class Run:
         if phase is self._phase or self._phase is Phase.OVER:
             return
         self._phase = phase
-        self._note(self._schedule.sentence(clock, frozen=self._steering.is_frozen))
+        self._note(self._schedule.sentence(clock, frozen=self._control.is_frozen))
         if phase is Phase.OVER or (phase is Phase.WAITING and self._request.watch):
             self._stop_processes(now, end=self._request.profile.schedule.overrun is Overrun.REQUEUE)
         elif phase is Phase.OPEN and not self._stopping:  # perhaps a window that has come back
@@ -352,7 +336,7 @@ class Run:
         stopping = self._stopping
         if stopping:
             self._discovery.stop()
-            self._steering.end_pause()
+            self._control.end_pause()
         if end:
             self._end_by = min(self._end_by, now + SETTLE_SECONDS)
         for process in self._dispatch.processes:
@@ -427,7 +411,7 @@ class Run:
                 self._transitions.started(process.jobs[job_id], process.identity)
             case Spawned(job_id, ffmpeg):
                 active = process.jobs[job_id]
-                process.spawned(active, ffmpeg, now, frozen=self._steering.is_frozen)
+                process.spawned(active, ffmpeg, now, frozen=self._control.is_frozen)
                 self._transitions.spawned(active, ffmpeg)
             case Progressed(job_id, seconds, speed):
                 process.jobs[job_id].progress_seconds, process.jobs[job_id].speed = seconds, speed
@@ -503,7 +487,7 @@ class Run:
 
     def _fill(self, now: float) -> None:
         """Start what may be started."""
-        if self._stopping or self._steering.is_paused or self._phase is not Phase.OPEN or self._discovery.away:
+        if self._stopping or self._control.is_paused or self._phase is not Phase.OPEN or self._discovery.away:
             return
         self._dispatch.fill(
             Conditions(
@@ -540,7 +524,7 @@ class Run:
         lost = self._held.lost()
         if lost is not None:
             self._disk_full(lost, now, end=True)
-        idle = self._dispatch.waiting and not self._dispatch.processes and not self._steering.is_paused
+        idle = self._dispatch.waiting and not self._dispatch.processes and not self._control.is_paused
         if self._monitor.disk_is_low and idle and self._phase is Phase.OPEN:
             self._disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
         if resting:
@@ -571,7 +555,7 @@ class Run:
         return self._status.standing(
             now,
             listing_done=self._discovery.complete,
-            state=self._steering.state(stopping=self._stopping, waits=waits),
+            state=self._control.state(stopping=self._stopping, waits=waits),
             begins_in_seconds=self._schedule.seconds_to_open(local_time()) if waits else 0.0,
         )
 

@@ -10,7 +10,6 @@ import os
 import random
 from dataclasses import replace
 
-from pyprocessor.control.run_mode import Remark
 from pyprocessor.costs import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
@@ -75,11 +74,6 @@ class Transitions:
         """Tell and keep a decision of the governor, with the reading it was taken on."""
         self._journal.add_event(event.kind, event.text, event.job_id, reading=reading)
         self._listener.notice("info" if event.kind in _EASINGS else "warning", event.text)
-
-    def steered(self, remark: Remark) -> None:
-        """Tell and keep what the run was asked to do from outside."""
-        self._journal.add_event(remark.kind, remark.text)
-        self._listener.notice(remark.level, remark.text)
 
     # ------------------------------------------------------------ what was found
 

@@ -46,9 +46,9 @@ class Server:
     def _loop(self) -> None:
         while not self._stop.is_set():
             now = time.monotonic() + self.skew
-            heard = wait(self.control.sources(now), timeout=0.05)
+            ready = wait(self.control.sources(now), timeout=0.05)
             began = time.monotonic()
-            for client, request in self.control.hear(heard, now):
+            for client, request in self.control.requests(ready, now):
                 self.asked.append(request)
                 self.control.answer(client, self.reply(request))
             self.control.send()
@@ -252,7 +252,7 @@ def test_an_engine_that_hangs(tmp_path: Path) -> None:
     silent.close()
 
 
-def test_it_is_closed_while_the_deputy_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_closed_while_another_thread_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop is back and at its end: nothing that is being waited on is closed before the waiting is over."""
     listening = ControlServer(bytes(tmp_path))
     waits, closed = threading.Event(), threading.Event()
@@ -266,20 +266,20 @@ def test_it_is_closed_while_the_deputy_listens(tmp_path: Path, monkeypatch: pyte
 
     def listen() -> None:
         try:
-            heard.append(listening.listen(time.monotonic()))
+            heard.append(listening.requests_now(time.monotonic()))
         except ValueError as error:
             heard.append(error)
 
     def send_and_be_overtaken() -> None:
         send()
-        deputy.start()
+        other.start()
         waits.wait(1.0)
 
-    deputy = threading.Thread(target=listen)
+    other = threading.Thread(target=listen)
     monkeypatch.setattr(control, "wait", slow_wait)
     monkeypatch.setattr(listening, "send", send_and_be_overtaken)
     listening.close()
     closed.set()
-    deputy.join(DEADLINE_SECONDS)
+    other.join(DEADLINE_SECONDS)
     assert heard == [[]]
     assert list(tmp_path.iterdir()) == []

@@ -232,7 +232,7 @@ def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
 
 
 def test_a_run_whose_words_nobody_reads_answers_and_ends(inputs: Path, tmp_path: Path) -> None:
-    """A terminal that is stopped, or a pager: no disk is blamed, and the deputy does not hang on it as well."""
+    """A terminal that is stopped, or a pager: no disk is blamed, and the stall responder does not hang on it."""
     output = tmp_path / "out"
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

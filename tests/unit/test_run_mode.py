@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, remark, reply
+from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, notice, reply
 from pyprocessor.errors import ExitCode
 
 GRACE = 10.0
@@ -16,15 +16,15 @@ INTERRUPT, TERMINATE, HANG_UP = Order.INTERRUPT, Order.TERMINATE, Order.HANG_UP
 
 
 def after(*orders: Order, grace: float = GRACE) -> RunMode:
-    """The course after these orders, all given at the time 100."""
-    course = RunMode()
+    """The mode after these orders, all given at the time 100."""
+    mode = RunMode()
     for order in orders:
-        course = course.after(order, 100.0, grace)
-    return course
+        mode = mode.after(order, 100.0, grace)
+    return mode
 
 
 @pytest.mark.parametrize(
-    ("orders", "wish", "code", "end_at"),
+    ("orders", "stop", "code", "end_at"),
     [
         ([INTERRUPT], StopLevel.DRAIN, 130, math.inf),
         ([INTERRUPT, INTERRUPT], StopLevel.END, 130, math.inf),
@@ -41,23 +41,23 @@ def after(*orders: Order, grace: float = GRACE) -> RunMode:
         ([Order.END, INTERRUPT, Order.STOP], StopLevel.END, 130, math.inf),
     ],
 )
-def test_how_a_run_is_stopped(orders: list[Order], wish: StopLevel, code: int, end_at: float) -> None:
+def test_how_a_run_is_stopped(orders: list[Order], stop: StopLevel, code: int, end_at: float) -> None:
     """One Ctrl-C, `stop` and SIGTERM drain, the last within a time; a second signal ends; codes are 128 + signal."""
-    course = after(*orders)
-    assert (course.wish, course.exit_code, course.end_at) == (wish, ExitCode(code), end_at)
+    mode = after(*orders)
+    assert (mode.stop, mode.exit_code, mode.end_at) == (stop, ExitCode(code), end_at)
 
 
 def test_no_grace_is_an_end_at_once() -> None:
     """With `--grace 0` SIGTERM waits for nothing."""
-    assert after(TERMINATE, grace=0.0).wish is StopLevel.END
+    assert after(TERMINATE, grace=0.0).stop is StopLevel.END
 
 
 def test_the_grace_is_over() -> None:
     """What drains after SIGTERM is ended when its time has come, and not before; a plain drain has no such time."""
-    course = after(TERMINATE)
-    assert course.at(109.9) is course
-    assert course.at(110.0).wish is StopLevel.END
-    assert after(INTERRUPT).at(1e9).wish is StopLevel.DRAIN
+    mode = after(TERMINATE)
+    assert mode.at(109.9) is mode
+    assert mode.at(110.0).stop is StopLevel.END
+    assert after(INTERRUPT).at(1e9).stop is StopLevel.DRAIN
 
 
 @pytest.mark.parametrize(
@@ -83,26 +83,26 @@ def test_how_a_run_is_paused(orders: list[Order], pause: Pause) -> None:
 @given(st.lists(st.sampled_from(Order)), st.floats(0, 20))
 def test_whatever_comes(orders: list[Order], grace: float) -> None:
     """A run never takes back that it stops, is never paused while it does, and every change of it is told once."""
-    course = RunMode()
+    mode = RunMode()
     for order in orders:
-        following = course.after(order, 100.0, grace)
-        assert following.wish >= course.wish
-        assert following.end_at <= course.end_at
-        assert following.wish is StopLevel.GO_ON or following.pause is Pause.NONE
-        changed = (following.wish, following.pause, following.end_at) != (course.wish, course.pause, course.end_at)
-        told = remark(course, following, order, grace)
+        following = mode.after(order, 100.0, grace)
+        assert following.stop >= mode.stop
+        assert following.end_at <= mode.end_at
+        assert following.stop is StopLevel.GO_ON or following.pause is Pause.NONE
+        changed = (following.stop, following.pause, following.end_at) != (mode.stop, mode.pause, mode.end_at)
+        told = notice(mode, following, order, grace)
         assert (told is not None) == changed
-        assert reply(course, following, order, 1)[1].endswith(".")
-        course = following
+        assert reply(mode, following, order, 1)[1].endswith(".")
+        mode = following
 
 
 def test_what_is_told() -> None:
     """Each sentence says what happens to running files and what to do next."""
     go_on = RunMode()
     said = {
-        order: (remark(go_on, after(order), order, GRACE), reply(go_on, after(order), order, 7)[1]) for order in Order
+        order: (notice(go_on, after(order), order, GRACE), reply(go_on, after(order), order, 7)[1]) for order in Order
     }
-    told = {order: remark.text for order, (remark, _) in said.items() if remark is not None}
+    told = {order: change[2] for order, (change, _) in said.items() if change is not None}
     assert told[INTERRUPT] == "Stopping: running files are finished first; interrupt again to end them now."
     assert told[Order.STOP] == "Stopping: running files are finished first; `pyprocessor stop --now` ends them now."
     assert told[TERMINATE] == "Stopping: running files have 10 s to finish, then they are ended and wait."
@@ -116,6 +116,6 @@ def test_what_is_told() -> None:
         False,
         "The run (process 7) is stopping; there is nothing to pause or resume.",
     )
-    over = remark(after(TERMINATE), after(TERMINATE).at(200.0), None, GRACE)
+    over = notice(after(TERMINATE), after(TERMINATE).at(200.0), None, GRACE)
     assert over is not None
-    assert over.text.startswith("The time to finish is over")
+    assert over[2].startswith("The time to finish is over")

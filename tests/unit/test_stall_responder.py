@@ -1,4 +1,4 @@
-"""The deputy's looks one by one, beside a loop that the test plays: what it says, and when it ends a run."""
+"""The stall responder's checks one by one, with a loop played by the test: what it says, and when it ends a run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pyprocessor.control import stall_responder as room
 from pyprocessor.control.client import ask
 from pyprocessor.control.protocol import Answer, Request, Verb
 from pyprocessor.control.run_mode import Order, RunMode, StopLevel
+from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import (
     POLL_SECONDS,
@@ -23,7 +24,6 @@ from pyprocessor.control.stall_responder import (
     TELL_SECONDS,
     StallResponder,
 )
-from pyprocessor.control.steering import Steering
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import RunSnapshot, RunStatus
 
@@ -33,13 +33,15 @@ DEADLINE_SECONDS = 60.0
 
 @dataclass
 class Played:
-    """A deputy whose clock and loop are the test's: `works` is what part of a core the loop takes."""
+    """A responder whose clock and loop are the test's: `works` is what part of a core the loop takes."""
 
-    steering: Steering
+    server: ControlServer
+    signals: SignalQueue
     monkeypatch: pytest.MonkeyPatch
     emergency: Any = None
     works: float = 0.0
     disk: bool = False
+    mode: RunMode = field(default_factory=RunMode)
     now: float = 0.0
     said: list[str] = field(default_factory=list)
 
@@ -47,17 +49,34 @@ class Played:
         self.monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: self.now))
         self.monkeypatch.setattr(room, "thread_seconds", lambda _: self.works * self.now)
         self.monkeypatch.setattr(room, "waits_for_disk", lambda _: self.disk)
-        self.deputy = StallResponder(self.steering, b"/out", self.emergency, lambda: STANDING, list)
+        self.responder = StallResponder(
+            self.server,
+            self.signals,
+            b"/out",
+            self.emergency,
+            60.0,
+            mode=lambda: self.mode,
+            last_status=lambda: STANDING,
+            processes=list,
+        )
 
     def hang(self, seconds: float) -> None:
         """Have the loop be in one and the same turn for so much longer."""
         for _ in range(round(seconds / POLL_SECONDS)):
             self.now += POLL_SECONDS
-            self.said += [text for _, text in self.deputy._look(self.now)]
+            sentence = self.responder.check(self.now)
+            self.said += [sentence] if sentence is not None else []
 
-    @property
-    def would_end(self) -> bool:
-        return self.deputy._ending >= SETTLE_SECONDS
+    def ask(self, folder: Path, verb: Verb) -> Answer:
+        """Ask over the socket, with one check after the other until the answer is there."""
+        answers: list[Answer] = []
+        caller = threading.Thread(target=lambda: answers.append(ask(bytes(folder), Request(verb))))
+        caller.start()
+        while caller.is_alive():
+            self.responder.check(self.now)
+            caller.join(0.01)
+        (answer,) = answers
+        return answer
 
 
 @pytest.fixture
@@ -70,10 +89,10 @@ def interrupts() -> Iterator[SignalQueue]:
 
 @pytest.fixture
 def played(tmp_path: Path, interrupts: SignalQueue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Played]]:
-    """Make a deputy."""
-    steering = Steering(bytes(tmp_path), interrupts, warn=str, announce=str, grace_seconds=60.0)
-    yield lambda **settings: Played(steering, monkeypatch, **settings)
-    steering.close()
+    """Make a responder."""
+    server = ControlServer(bytes(tmp_path))
+    yield lambda **settings: Played(server, interrupts, monkeypatch, **settings)
+    server.close()
 
 
 def test_a_disk_that_hangs_is_named(played: Callable[..., Played]) -> None:
@@ -82,60 +101,60 @@ def test_a_disk_that_hangs_is_named(played: Callable[..., Played]) -> None:
     run.hang(TELL_SECONDS)
     (told,) = run.said
     assert "waited for the disk of /out" in told
-    run.steering.ordered(RunMode(), Order.END, run.now)
+    run.signals.put(Order.END)
     run.hang(SETTLE_SECONDS + POLL_SECONDS)
     assert "If that does not answer within" in run.said[1]
-    assert run.would_end
-    run.deputy.waits(True)
-    assert "The disk of /out answers again" in (run.deputy.went_on() or "")
-    assert run.deputy.went_on() is None
+    assert run.responder.must_end
+    run.responder.set_waiting(True)
+    assert "The disk of /out answers again" in (run.responder.recovered() or "")
+    assert run.responder.recovered() is None
 
 
-def test_no_disk_is_blamed_for_what_else_holds_the_loop_up(played: Callable[..., Played]) -> None:
+def test_no_disk_is_blamed_for_what_else_holds_the_loop_up(played: Callable[..., Played], tmp_path: Path) -> None:
     """Somebody who does not read what is printed, say. The run is ended all the same when it was told to end."""
     run = played()
     run.hang(TELL_SECONDS)
-    run.steering.ordered(RunMode(), Order.INTERRUPT, run.now)
+    run.signals.put(Order.INTERRUPT)
     run.hang(POLL_SECONDS)
-    run.steering.ordered(RunMode(), Order.INTERRUPT, run.now)
+    run.signals.put(Order.INTERRUPT)
     run.hang(SETTLE_SECONDS + POLL_SECONDS)
     assert len(run.said) == 3
     assert not [text for text in run.said if "disk" in text or "answers" in text]
-    assert run.deputy._tells().standing == STANDING
-    assert run.would_end
-    run.deputy.waits(True)
-    assert "disk" not in (run.deputy.went_on() or "disk")
+    assert run.ask(tmp_path, Verb.STATUS).standing == STANDING
+    assert run.responder.must_end
+    run.responder.set_waiting(True)
+    assert "disk" not in (run.responder.recovered() or "disk")
 
 
 def test_a_loop_that_is_at_work_is_left_to_it(played: Callable[..., Played]) -> None:
     """A turn over very many files: it ends by itself, and what it was told is done then."""
     run = played(works=0.5)
-    run.steering.course = RunMode(wish=StopLevel.END)
+    run.mode = RunMode(stop=StopLevel.END)
     run.hang(10 * (SILENT_SECONDS + SETTLE_SECONDS))
-    assert not run.would_end
+    assert not run.responder.must_end
     run.works = 0.0
     run.hang(SETTLE_SECONDS + 2 * run.now)
-    assert run.would_end
+    assert run.responder.must_end
 
 
 def test_a_signal_that_the_loop_has_noted_and_not_taken(played: Callable[..., Played], interrupts: SignalQueue) -> None:
     """It came just before the loop hung: the next one is the second, and the loop takes each once."""
     run = played(disk=True)
-    interrupts._note(2, None)
+    interrupts.put(Order.INTERRUPT)
     run.hang(SILENT_SECONDS + POLL_SECONDS)
     assert ["asked once more" in text for text in run.said] == [True]
-    interrupts._note(2, None)
+    interrupts.put(Order.INTERRUPT)
     run.hang(SETTLE_SECONDS + POLL_SECONDS)
-    assert run.would_end
+    assert run.responder.must_end
     assert interrupts.take() == [Order.INTERRUPT, Order.INTERRUPT]
-    assert interrupts.pending_orders() == []
+    assert interrupts.peek() == []
 
 
 def test_an_order_in_whose_turn_the_loop_hangs(played: Callable[..., Played]) -> None:
-    """It was taken in, and the loop hangs before it has told of it: the user hears it from the deputy, once."""
+    """It was taken in, and the loop hangs before it has told of it: the user hears it from the responder, once."""
     run = played(disk=True)
-    run.deputy.waits(False)
-    run.steering.course = RunMode(wish=StopLevel.DRAIN)
+    run.responder.set_waiting(False)
+    run.mode = RunMode(stop=StopLevel.DRAIN)
     run.hang(SILENT_SECONDS + POLL_SECONDS)
     assert ["asked once more" in text for text in run.said] == [True]
     run.hang(TELL_SECONDS)
@@ -148,14 +167,8 @@ def test_an_order_is_answered_and_put_once(
     """Whatever the number of looks after it."""
     run = played(disk=True)
     run.hang(SILENT_SECONDS)
-    answers: list[Answer] = []
-    caller = threading.Thread(target=lambda: answers.append(ask(bytes(tmp_path), Request(Verb.PAUSE))))
-    caller.start()
-    while caller.is_alive():
-        run.deputy._look(run.now)
-        caller.join(0.01)
+    assert run.ask(tmp_path, Verb.PAUSE).ok
     run.hang(TELL_SECONDS)
-    assert [answer.ok for answer in answers] == [True]
     assert interrupts.take() == [Order.PAUSE]
 
 
@@ -178,15 +191,15 @@ def test_the_loop_stands_still_while_the_program_is_ended(played: Callable[..., 
             left.set()
 
     run = played(emergency=Resort(), disk=True)
-    run.steering.course = RunMode(wish=StopLevel.END)
+    run.mode = RunMode(stop=StopLevel.END)
     run.hang(SILENT_SECONDS + SETTLE_SECONDS + POLL_SECONDS)
 
     def come_back() -> None:
-        run.deputy.waits(True)
+        run.responder.set_waiting(True)
         goes_on.set()
 
     loop = threading.Thread(target=come_back, daemon=True)
-    run.deputy.start()
+    run.responder.start()
     assert left.wait(DEADLINE_SECONDS)
     assert goes_on.wait(DEADLINE_SECONDS)
-    run.deputy.stop()
+    run.responder.stop()
