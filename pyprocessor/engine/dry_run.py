@@ -16,7 +16,8 @@ from pyprocessor.engine.learning import learned
 from pyprocessor.engine.loop import TASK, TURN_SECONDS, local_time
 from pyprocessor.errors import JournalDamaged
 from pyprocessor.intake.discovery import Discovery
-from pyprocessor.intake.findings import Adopted, AlreadyDone, Away, Finding, Settled, Todo, Trouble, Untouched
+from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
+from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import Memory
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
@@ -28,6 +29,7 @@ from pyprocessor.state.receipt_index import recalled
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system import Sampler
 from pyprocessor.tasks.registry import task
+from pyprocessor.workers.messages import InputAway
 from pyprocessor.workers.process import context
 
 
@@ -91,7 +93,7 @@ class _Survey:
                 else:
                     reason = note or f"{name} is done already."
                 self._skipped.append(SkippedFile(row.source.relative, reason))
-            case Trouble(text=text) | Away(text):
+            case Remark(text=text) | InputAway(text):
                 self._troubles.append(text)
 
     def report(self) -> PlanReport:

@@ -38,7 +38,6 @@ from pyprocessor.engine.transitions import INTERRUPTED, Transitions
 from pyprocessor.engine.worker_crashes import WorkerCrashes
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.intake.discovery import Discovery
-from pyprocessor.intake.findings import Away
 from pyprocessor.intake.watch_client import WatchClient
 from pyprocessor.jobs import retry
 from pyprocessor.journal.journal import Journal
@@ -51,8 +50,6 @@ from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.system import process_identity
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import (
-    Alive,
-    Closed,
     Encoded,
     Ended,
     FromWorker,
@@ -61,6 +58,7 @@ from pyprocessor.workers.messages import (
     InputAway,
     Progressed,
     Published,
+    Report,
     Spawned,
     Started,
     Verified,
@@ -137,7 +135,7 @@ class Run:
         self._discovery: Discovery | WatchClient
         if request.watch:
             transitions = self._transitions
-            self._discovery = WatchClient(*known, in_hand=transitions.in_hand, tell=transitions.notice)
+            self._discovery = WatchClient(*known, in_hand=transitions.in_hand, notify=transitions.notice)
         else:
             self._discovery = Discovery(*known)
         self._at_rest = False
@@ -380,7 +378,7 @@ class Run:
         files = self._discovery.files
         said = self._discovery.handle(now) if any(c in heard for c in self._discovery.connections) else ()
         for finding in itertools.chain(said, self._discovery.check(now)):
-            if isinstance(finding, Away):
+            if isinstance(finding, InputAway):
                 self._input_away(finding.reason, now)
                 break
             again = self._transitions.take(finding)
@@ -434,7 +432,7 @@ class Run:
                     self._dispatch.waiting.put_back(self._transitions.returned(process.let_go(job_id)), now)
             case InputAway(reason):
                 self._input_away(reason, now)
-            case Alive() | Closed():
+            case Report():
                 pass  # that it was said is all; the end-of-file that follows a farewell is the end, with or without it
 
     def _may_replace(self, job_id: str) -> bool:

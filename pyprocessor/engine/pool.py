@@ -21,14 +21,9 @@ from pyprocessor.jobs.states import Event
 from pyprocessor.models import Batch, Cost, CostFeatures, JobState, ProcessIdentity
 from pyprocessor.plan.ready import Entry
 from pyprocessor.workers.messages import (
-    Close,
-    Drain,
-    End,
-    Hold,
-    Release,
+    Command,
     Resume,
     Suspend,
-    TakeBack,
     WorkerSetup,
     WorkItem,
 )
@@ -265,13 +260,13 @@ class BatchProcess:
     def ask_back(self) -> None:
         """Ask for the jobs that were sent and have not started."""
         if len(self._sent) > len(self.running):
-            self.child.send(TakeBack())
+            self.child.send(Command.TAKE_BACK)
 
     def hold(self, held: bool) -> None:
         """Have the process start nothing, or go on."""
         if held != self._held:
             self._held = held
-            self.child.send(Hold() if held else Release())
+            self.child.send(Command.HOLD if held else Command.RELEASE)
 
     def pause(self, wanted: Pause, now: float) -> None:
         """Have it pause as the user wants, or go on. Once paused it is drained: what it did not start is for others,
@@ -298,16 +293,16 @@ class BatchProcess:
         """Let what runs finish; start nothing more."""
         if not self.draining:
             self.draining = True
-            self.child.send(Drain())
+            self.child.send(Command.DRAIN)
 
     def end(self) -> None:
         """End what runs."""
         if not self.ending:
             self.draining = self.ending = True
-            self.child.send(End())
+            self.child.send(Command.END)
 
     def close_if_done(self) -> None:
         """Tell the process that no more comes, once every job of the batch was sent."""
         if not self._closed and not self._unsent:
             self._closed = True
-            self.child.send(Close())
+            self.child.send(Command.CLOSE)

@@ -18,7 +18,8 @@ from pyprocessor.engine.tally import Tally
 from pyprocessor.engine.waiting import Again
 from pyprocessor.errors import FailureKind
 from pyprocessor.governor.governor import EventKind, GovernorEvent
-from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Trouble, Untouched
+from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
+from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.states import Event, event_of
@@ -111,7 +112,7 @@ class Transitions:
             case Untouched(job, outcome):
                 self._tally.total += 1
                 self._settle(job.id, outcome, 0.0)
-            case Trouble(text, serious, closing):
+            case Remark(text, closing, serious):
                 self._tally.troubles += serious
                 self.notice("error" if serious else "info", text, kind="not_taken" if closing else None)
         return None

@@ -1,8 +1,4 @@
-"""What becomes of one file, by its name, the journal, what lies in the output folder and what inspecting said of it.
-
-Pure, but for what is asked of the journal and the disk. Which file is looked at when, and who inspects it, is
-`discovery`'s.
-"""
+"""What becomes of one file, by the journal, what lies in the output folder and what inspecting said of it?"""
 
 from __future__ import annotations
 
@@ -15,7 +11,8 @@ from pyprocessor.containers.claims import check_claims
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.contract import contract
 from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
-from pyprocessor.intake.output_location import Lies, Memory, OutputLocation, Question, place
+from pyprocessor.intake.messages import Candidate, PassedOver
+from pyprocessor.intake.output_location import Lies, Memory, OutputLocation, place
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.jobs import retry
 from pyprocessor.journal.rows import CachedMedia, JobRow, PlanChange
@@ -34,13 +31,12 @@ from pyprocessor.models import (
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.models.reasons import told
 from pyprocessor.tasks.base import Task
-from pyprocessor.workers.messages import Candidate, PassedOver
 
 NO_COST = Cost(0.0, 0, 0)
 
 
 class Costs(Protocol):
-    """What is asked of the cost model."""
+    """What the cost model offers."""
 
     def predict(self, features: CostFeatures, threads: int) -> Cost: ...
     def with_history(self, features: CostFeatures, source: Source) -> CostFeatures: ...
@@ -49,7 +45,7 @@ class Costs(Protocol):
 class Classifier:
     """The findings about single files of one run."""
 
-    def __init__(self, request: RunRequest, task: Task, costs: Costs, memory: Memory | None) -> None:
+    def __init__(self, request: RunRequest, task: Task, costs: Costs, memory: Memory) -> None:
         self._request = request
         self._task = task
         self._costs = costs
@@ -61,13 +57,13 @@ class Classifier:
         self._request = replace(self._request, retry_failed=False)
 
     def row(self, source: Source) -> JobRow | None:
-        """The job that was planned for it under its present path."""
-        return self._memory.job(job_id(source.path, self._task.name)) if self._memory is not None else None
+        """Return the job that was planned for it under its present path."""
+        return self._memory.job(job_id(source.path, self._task.name))
 
     # ------------------------------------------------------------ before it is inspected
 
     def passed_over(self, passed: PassedOver) -> Finding:
-        """What the listing did not take for work."""
+        """Return what becomes of a file that the listing did not take."""
         source = passed.source or Source(self._path_of(passed.relative), passed.relative, 0, 0)
         row = self.row(source)
         outcome = Outcome(OutcomeKind.SKIPPED, f"{display(passed.relative)} {passed.reason}.")
@@ -81,14 +77,9 @@ class Classifier:
             return Untouched(self._job(source, row.output, row), outcome)
         return Settled(self._job(source, row.output if row is not None else b"", row), outcome)
 
-    def place(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> OutputLocation | Question:
-        """Where its output goes; `answers` are those to earlier questions."""
-
-        def lying(output: bytes) -> tuple[int, int] | None:
-            if output == candidate.output:
-                return candidate.existing
-            return existing_output(os.path.join(self._request.output, output))
-
+    def place(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> OutputLocation:
+        """Return where its output goes, see `output_location.place`."""
+        root = self._request.output
         return place(
             candidate.source,
             candidate.output,
@@ -96,12 +87,14 @@ class Classifier:
             fingerprint=self._request.profile.fingerprint,
             task=self._task.name,
             memory=self._memory,
-            lying=lying,
+            lying=lambda output: (
+                candidate.existing if output == candidate.output else existing_output(os.path.join(root, output))
+            ),
             same=answers,
         )
 
     def failed_the_same(self, row: JobRow, source: Source) -> bool:
-        """Whether an earlier run ended this job without an output, and nothing gives reason to try again."""
+        """Return whether an earlier run ended this job without an output, and nothing has changed since."""
         if not self._unchanged(row, source):
             return False
         match row.state:
@@ -119,7 +112,7 @@ class Classifier:
                 return False
 
     def known(self, source: Source, found: OutputLocation) -> Finding | None:
-        """What ends here because of what lies under its name; None for a file that is to be done."""
+        """Return what becomes of it because of what lies under its name; None for a file that is to be done."""
         row, name = found.row, display(found.output)
         done = row is not None and row.state is JobState.SUCCEEDED and row.output == found.output
         job = self._job(source, found.output, row)
@@ -144,8 +137,8 @@ class Classifier:
         return None
 
     def cached(self, source: Source) -> CachedMedia | None:
-        """What inspecting said of it before, unless it is to be inspected again."""
-        cached = self._memory.media(source.path, source.size_bytes, source.mtime_ns) if self._memory else None
+        """Return what inspecting said of it before, unless it is to be inspected again."""
+        cached = self._memory.media(source.path, source.size_bytes, source.mtime_ns)
         return None if cached is not None and cached.media is None and self._request.retry_failed else cached
 
     # ------------------------------------------------------------ after that
@@ -160,7 +153,7 @@ class Classifier:
         *,
         fresh: bool,
     ) -> Finding:
-        """What its media, or the failure to read them, make of it. They were read now and not remembered if `fresh`."""
+        """Return what becomes of it by its media, or the failure to read them; `fresh` if not from the journal."""
         job = self._job(source, found.output, found.row)
         if media is None:
             kind = failure or FailureKind.BAD_INPUT
@@ -179,7 +172,7 @@ class Classifier:
     # ------------------------------------------------------------ its job
 
     def _path_of(self, relative: bytes) -> bytes:
-        """The path of what the scanner calls `relative`."""
+        """Return the path of what the scan calls `relative`."""
         name = relative
         while name and name not in self._paths:
             name = os.path.dirname(name)
@@ -187,11 +180,10 @@ class Classifier:
         return os.path.join(self._paths[name], below) if below else self._paths[name]
 
     def _unchanged(self, row: JobRow, source: Source) -> bool:
-        """Whether neither the source nor the profile has changed since the job was planned."""
         return row.change(source, self._request.profile.fingerprint) is PlanChange.UNCHANGED
 
     def _job(self, source: Source, output: bytes, row: JobRow | None) -> Job:
-        """The job of a source; one that was planned under another path of the source goes on under its id."""
+        """Return the job of a source; one that was planned under another path of it keeps its id."""
         return Job(
             id=row.id if row is not None else job_id(source.path, self._task.name),
             task=self._task.name,

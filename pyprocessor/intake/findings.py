@@ -1,18 +1,20 @@
-"""What discovery says of a file, or of the input as a whole."""
+"""What can become of a file that was found? The classifier's verdicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyprocessor.intake.messages import Remark
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import CostFeatures, Job, Outcome, OutputFacts
+from pyprocessor.workers.messages import InputAway
 
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """A job to do. Its media was read now and is not in the journal yet when `fresh`.
+    """A job to do. `fresh` says that its media was read now and is not in the journal yet.
 
-    `replaces` is what lies under its name and was made of its source, so that it may be replaced.
+    `replaces` is the output of this source that lies under its name, and so may be replaced.
     """
 
     job: Job
@@ -31,7 +33,7 @@ class AlreadyDone:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A job whose output is there and right, though the journal's row does not say so."""
+    """A job whose output is there and right, though the journal does not say so."""
 
     job: Job
     facts: OutputFacts
@@ -47,31 +49,15 @@ class Untouched:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A file that ends without an attempt: it cannot be done, or is left alone. `inspection_failed` says that
-    inspecting would fail again as long as the file stays as it is."""
+    """A file that ends without an attempt.
+
+    `inspection_failed` says that inspecting would fail again as long as the file stays as it is.
+    """
 
     job: Job
     outcome: Outcome
     inspection_failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A message about the input as a whole; where `serious`, files may be missing.
-
-    `closing` says that it belongs into the closing table, too: files that are not taken.
-    """
-
-    text: str
-    serious: bool = True
-    closing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """The input as a whole is gone, with why as a sentence; what is said of files after that is of no account."""
-
-    reason: str
-
-
-Finding = Todo | AlreadyDone | Adopted | Untouched | Settled | Trouble | Away
+Finding = Todo | AlreadyDone | Adopted | Untouched | Settled | Remark | InputAway
+"""After an `InputAway`, what is said of files does not count."""

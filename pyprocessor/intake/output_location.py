@@ -1,7 +1,7 @@
-"""Which output name a source gets, and what lies under it: pure, but for what is asked of the journal and the disk.
+"""Which output name does a source get, and what lies there already?
 
-Outputs mirror the tree. A name that a source's output was given stays, as long as folder and extension still fit. A
-name that another source's job or output has is left to it: this source's is told apart by a hash of its path.
+Outputs mirror the tree. An output keeps its name as long as folder and extension still fit. A name that another
+source's job or output has is left to it; this source's output then has a hash of the source's path in its name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pyprocessor.plan.naming import MAX_NAME_BYTES
 
 
 class Memory(Protocol):
-    """What is asked of the journal, or of the receipts where there is none."""
+    """What a journal knows, or receipts where there is none."""
 
     def job(self, job_id: str, /) -> JobRow | None: ...
 
@@ -46,8 +46,10 @@ class Lies(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OutputLocation:
-    """`row` is the source's job, also where that was planned when the source had another path. `made` is what we know
-    to have made under the name of this source; `left` an output of an earlier profile that keeps its own name."""
+    """`row` is the source's job, `made` what a run is known to have made of this source under the name.
+
+    `left` is an output of an earlier profile that keeps its own name.
+    """
 
     output: bytes
     lies: Lies
@@ -56,11 +58,12 @@ class OutputLocation:
     left: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """The place cannot be told before it is known whether the file at `other` is the source, or was."""
+class SameFileUnknown(Exception):
+    """It has to be asked first whether `other`, known with the same name, size and time, leads to the source."""
 
-    other: bytes
+    def __init__(self, other: bytes) -> None:
+        super().__init__(other)
+        self.other = other
 
 
 def place(
@@ -70,17 +73,16 @@ def place(
     row: JobRow | None,
     fingerprint: str,
     task: str,
-    memory: Memory | None,
+    memory: Memory,
     lying: Callable[[bytes], tuple[int, int] | None],
     same: Mapping[bytes, bool],
-) -> OutputLocation | Question:
-    """The place of a source's output.
+) -> OutputLocation:
+    """Choose the output path of a source, and classify what exists there.
 
-    `wanted` is the name the tree gives it, `row` its job if it has one. `lying` tells (size, mtime_ns) of what lies
-    under a name, None for nothing. `same` holds the answers to questions asked before.
+    `wanted` is the name the tree gives it, `row` its job if it has one. `lying` returns (size, mtime_ns) of what lies
+    under a name. `same` says of other paths whether they lead, or led, to this source; raises `SameFileUnknown` where
+    that is missing.
     """
-    if memory is None:
-        return OutputLocation(wanted, Lies.NOTHING if lying(wanted) is None else Lies.FOREIGN)
     left = None
     first = wanted
     if row is not None and row.produced is not None and row.output != wanted:
@@ -91,10 +93,7 @@ def place(
     for output in (first, other_name(wanted, source.path)):
         owner = memory.owner(output)
         if owner is not None and (row is None or owner.id != row.id):
-            same_source = _same(owner.source, source, same)
-            if isinstance(same_source, Question):
-                return same_source
-            if not same_source:
+            if not _same(owner.source, source, same):
                 continue
             row = owner
         made, existing = memory.made(output), lying(output)
@@ -102,19 +101,17 @@ def place(
             return OutputLocation(output, Lies.NOTHING, row, left=left)
         if made is None:
             return OutputLocation(output, Lies.FOREIGN, row, left=left)
-        mine = _same(made.source, source, same)
-        if isinstance(mine, Question):
-            return mine
         untouched = existing == (made.facts.size_bytes, made.facts.mtime_ns)
-        if mine:
-            return OutputLocation(output, _standing(made, source, fingerprint, task, untouched), row, made.facts, left)
+        if _same(made.source, source, same):
+            lies = _classify(made, source, fingerprint, task) if untouched else Lies.CHANGED
+            return OutputLocation(output, lies, row, made.facts, left)
         if not untouched:
             return OutputLocation(output, Lies.FOREIGN, row, left=left)
     return OutputLocation(output, Lies.FOREIGN, row, left=left)
 
 
 def fits(output: bytes, wanted: bytes) -> bool:
-    """Whether an output may keep its name where today's would be `wanted`: in the same folder, of the same kind."""
+    """Return whether an output may keep its name where today's would be `wanted`: same folder and extension."""
     return (os.path.dirname(output), os.path.splitext(output)[1]) == (
         os.path.dirname(wanted),
         os.path.splitext(wanted)[1],
@@ -122,7 +119,7 @@ def fits(output: bytes, wanted: bytes) -> bool:
 
 
 def other_name(output: bytes, source_path: bytes) -> bytes:
-    """A name for an output whose own name another source has: told apart by a hash of the source's path."""
+    """Return the output's name with a hash of the source's path, for where another source has the plain name."""
     folder, name = os.path.split(output)
     stem, extension = os.path.splitext(name)
     tail = b"~" + hashlib.sha256(source_path).hexdigest()[:8].encode("ascii") + extension
@@ -132,25 +129,17 @@ def other_name(output: bytes, source_path: bytes) -> bytes:
     return os.path.join(folder, stem[:room] + tail)
 
 
-def _standing(made: Made, source: Source, fingerprint: str, task: str, untouched: bool) -> Lies:
-    if not untouched:
-        return Lies.CHANGED
-    then, now = made.source, source
-    right = (then.size_bytes, then.mtime_ns, made.profile_fingerprint, made.task) == (
-        now.size_bytes,
-        now.mtime_ns,
-        fingerprint,
-        task,
-    )
-    return Lies.RIGHT if right else Lies.OLD
+def _classify(made: Made, source: Source, fingerprint: str, task: str) -> Lies:
+    then = (made.source.size_bytes, made.source.mtime_ns, made.profile_fingerprint, made.task)
+    return Lies.RIGHT if then == (source.size_bytes, source.mtime_ns, fingerprint, task) else Lies.OLD
 
 
-def _same(known: Source, source: Source, answers: Mapping[bytes, bool]) -> bool | Question:
-    """Whether what is known of a source is about this one. It may have been reached by another path, or moved along
-    with the folder it lies in."""
+def _same(known: Source, source: Source, answers: Mapping[bytes, bool]) -> bool:
+    """Return whether a known source is this one, reached by another path or moved along with its folder."""
     if known.path == source.path:
         return True
     if (known.relative, known.size_bytes, known.mtime_ns) != (source.relative, source.size_bytes, source.mtime_ns):
         return False
-    answer = answers.get(known.path)
-    return Question(known.path) if answer is None else answer
+    if known.path not in answers:
+        raise SameFileUnknown(known.path)
+    return answers[known.path]

@@ -11,21 +11,20 @@ import fnmatch
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.inspect.animation import is_still
 from pyprocessor.intake.file_names import PICTURE_EXTENSIONS, extension, extensions_of, is_passed_over
+from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
 from pyprocessor.intake.unknown_files import UnknownFiles
-from pyprocessor.models import Input, Profile, ScanSettings, Source, display
+from pyprocessor.models import Input, Source, display
 from pyprocessor.plan.matching import Expression, TookTooLong
 from pyprocessor.plan.naming import NamePatterns, NamePlan, output_names
 from pyprocessor.publish.bounds import among_sources
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.state.state_folder import NAME as STATE_FOLDER
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.workers.messages import Candidate, PassedOver, Remark
 
 CLOCKS_APART_SECONDS = 24 * 3600.0
 """A time stamp further ahead than clocks may differ is wrong: it does not say when a file changed."""
@@ -34,23 +33,6 @@ YOUNG = "was changed a moment ago and is left for the next run"
 Stills = dict[bytes, tuple[int, int, bool]]
 """Pictures that were opened: size, mtime_ns and whether it is one that does not move, by path below the input."""
 _PathKey = tuple[tuple[int, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ScanPlan:
-    """What to walk, in this order. `output_root` is never entered; `ages_from_ns` is wall clock time."""
-
-    inputs: tuple[Input, ...]
-    output_root: bytes
-    profile: Profile
-    ages_from_ns: int
-    resume_after: bytes | None = None
-    opens_unknown: bool = True
-    """Whether to look into files with unknown extensions."""
-
-    @property
-    def settings(self) -> ScanSettings:
-        return self.profile.scan
 
 
 def order_key(relative: bytes) -> _PathKey:
@@ -81,8 +63,8 @@ class _Walk:
         """The part of a relative path that comes before the path below the input that is being walked."""
         self._extensions = extensions_of(plan.profile)
         self._names = NamePatterns(plan.profile.naming, alive)
-        self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.settings.include]
-        self._exclude = [Glob(pattern, "scan.exclude", alive) for pattern in plan.settings.exclude]
+        self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.profile.scan.include]
+        self._exclude = [Glob(pattern, "scan.exclude", alive) for pattern in plan.profile.scan.exclude]
         self._made: set[bytes] = set()
         self._left_out: list[bytes] = []
         self._strays: dict[bytes, str | None] = {}
@@ -170,7 +152,7 @@ class _Walk:
         files: list[bytes] = []
         folders: list[bytes] = []
         unknown: list[bytes] = []
-        chosen = bool(self._plan.settings.extensions or self._include)
+        chosen = bool(self._plan.profile.scan.extensions or self._include)
         opens = self._plan.opens_unknown and not chosen and self._resume_after is None
         with os.scandir(path) as entries:
             for entry in entries:
@@ -251,7 +233,7 @@ class _Walk:
         if not stat.S_ISREG(status.st_mode):
             return PassedOver(relative, "is not a regular file")
         source = Source(path, relative, status.st_size, status.st_mtime_ns)
-        settings = self._plan.settings
+        settings = self._plan.profile.scan
         if status.st_size < settings.min_size_bytes:
             return PassedOver(relative, f"is smaller than {settings.min_size_bytes} bytes")
         if settings.max_size_bytes is not None and status.st_size > settings.max_size_bytes:

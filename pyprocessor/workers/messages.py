@@ -1,27 +1,16 @@
-"""What travels over the pipes between the engine and its processes.
+"""What do the engine and its batch processes send each other?
 
-Each batch process and the scout have a pipe of their own (no shared queue: a killed process could hold its lock).
-A message read from a pipe is therefore known to come from the process at its other end, and a process that was given up
-on is silenced by closing the pipe. Messages are small: work items are sent a few ahead, never a whole batch, so that a
-process that does not read can not block the engine.
+Each process has a pipe of its own (no shared queue: a killed process could hold its lock), so a message is known to
+come from the process at the other end, and one that was given up on is cut off by closing its pipe. Jobs are sent a few
+ahead, never a whole batch, so that a process that does not read cannot block the engine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from pyprocessor.errors import FailureKind
-from pyprocessor.models import (
-    Input,
-    InputFolder,
-    MediaInfo,
-    Outcome,
-    OutputFacts,
-    ProcessIdentity,
-    Profile,
-    Source,
-    Usage,
-)
+from pyprocessor.models import InputFolder, MediaInfo, Outcome, OutputFacts, ProcessIdentity, Profile, Source, Usage
 
 # ---------------------------------------------------------------- engine to batch process
 
@@ -30,9 +19,8 @@ from pyprocessor.models import (
 class WorkerSetup:
     """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once.
 
-    `journal_log` is the file that holds the intent to publish, committed when that is granted; where there is none,
-    commits are on the disk by themselves. `folders` are those of the run's inputs. `nice` is added
-    to its niceness; `io_idle` has its disk access served when nobody else wants the disk.
+    `journal_log` is the write-ahead log to sync before publishing, empty where commits are synced by themselves.
+    `folders` are those of the run's inputs. `nice` is added to its niceness; `io_idle` gives it idle disk priority.
     """
 
     run_id: int
@@ -76,39 +64,25 @@ class Grant:
     replace: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Command(Enum):
+    """What a process is to do as a whole."""
+
+    DRAIN = auto()
     """Start nothing more; hand back what was not started; finish what runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class End:
+    END = auto()
     """End the ffmpegs, remove their partials, report the jobs as interrupted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """No more work will come: exit when the last job is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Start nothing until `Release`: memory or disk is short."""
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Start what waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class TakeBack:
+    CLOSE = auto()
+    """Exit when the last job is done: no more will come."""
+    HOLD = auto()
+    """Start nothing until `RELEASE`."""
+    RELEASE = auto()
+    TAKE_BACK = auto()
     """Hand back what was not started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """Stop the job's ffmpeg where it stands."""
+    """Stop the job's ffmpeg (SIGSTOP)."""
 
     job_id: str
 
@@ -122,7 +96,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Shed:
-    """Kill the job's ffmpeg to get its memory back at once."""
+    """Kill the job's ffmpeg to free its memory."""
 
     job_id: str
 
@@ -174,8 +148,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The attempt is over without an output. `killed` says that a SIGKILL which we did not send ended its ffmpeg, and
-    `unopened` that its ffmpeg could not open the source, which could be opened to be inspected."""
+    """The attempt is over without an output.
+
+    `killed` says that a SIGKILL from outside ended its ffmpeg, `unopened` that its ffmpeg could not open the source.
+    """
 
     job_id: str
     outcome: Outcome
@@ -186,172 +162,30 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """Answer to `Drain` and `TakeBack`: these were not started."""
+    """These were not started: the answer to DRAIN and TAKE_BACK."""
 
     job_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
-    """Said every few seconds, whatever else there is to say; a process that is silent for long is given up on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The last message of a batch process that ends as it should."""
-
-
-# ---------------------------------------------------------------- engine to scout
-
-
-@dataclass(frozen=True, slots=True)
-class InspectorSetup:
-    """What the scout is started with.
-
-    `resume_after` is the relative path after which to go on, when a scout that died
-    is replaced. `ages_from_ns` is the wall clock that `min_age` is measured from. One that does not list only inspects.
-    """
-
-    inputs: tuple[Input, ...]
-    output_root: bytes
-    profile: Profile
-    ages_from_ns: int
-    resume_after: bytes | None = None
-    lists: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class WatcherSetup:
-    """What the lookout is started with. `input` is a folder.
-
-    A file that comes later is told of once it was seen unchanged for `min_age_seconds`.
-    """
-
-    input: Input
-    output_root: bytes
-    profile: Profile
-    min_age_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Inspect:
-    sources: tuple[Source, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """Is `other`, a path that a file of the same name, size and mtime had, this file itself, or there no more?"""
-
-    source: Source
-    other: bytes
-
-
-# ---------------------------------------------------------------- scout to engine
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A source that passed the filters, the output it would have, and what lies there now as (size, mtime_ns)."""
-
-    source: Source
-    output: bytes
-    existing: tuple[int, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class PassedOver:
-    """A file or folder that is not taken, and why, as a clause: "is empty"."""
-
-    relative: bytes
-    reason: str
-    failure: FailureKind | None = None
-    source: Source | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A message about the input as a whole, as a sentence.
-
-    `closing` says that it belongs into the closing table, too: files that are not taken.
-    """
-
-    text: str
-    closing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    candidates: tuple[Candidate, ...]
-    passed_over: tuple[PassedOver, ...]
-    remarks: tuple[Remark, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """The listing is complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inspecting:
-    """Sent before a file is opened, so that a hang or crash is charged to it."""
-
-    source: Source
-
-
-@dataclass(frozen=True, slots=True)
-class Inspected:
-    """Either `media` or `failure` with its sentence."""
-
-    source: Source
-    media: MediaInfo | None
-    failure: FailureKind | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Answer to `Compare`."""
-
-    source: Source
-    other: bytes
-    same: bool
-
-
-@dataclass(frozen=True, slots=True)
 class InputAway:
-    """Said by the scout and by batch processes: the input as a whole is gone, with why as a sentence."""
+    """The input as a whole is gone, with why as a sentence; the inspector sends it, too."""
 
     reason: str
 
 
-# ---------------------------------------------------------------- lookout to engine
+class Report(Enum):
+    """What any process of ours reports without details."""
+
+    ALIVE = auto()
+    """Sent every few seconds; a process that is silent for long is given up on."""
+    CLOSED = auto()
+    """The last message of a batch process that ends as it should."""
+    LISTED = auto()
+    """The inspector's listing is complete."""
+    REAPPEARED = auto()
+    """The watched folder that had vanished is there again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Looking:
-    """A look at the folder is under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """A look at the whole folder is complete; the next one begins after so many seconds at the latest."""
-
-    next_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Vanished:
-    """The folder is not there, or not what it was, with why as a clause: "does not exist"."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reappeared:
-    """The folder that had vanished is there again."""
-
-
-ToWorker = WorkItem | Grant | Drain | End | Close | Hold | Release | TakeBack | Suspend | Resume | Shed
-FromWorker = (
-    Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | Alive | Closed | InputAway
-)
+ToWorker = WorkItem | Grant | Command | Suspend | Resume | Shed
+FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | InputAway | Report

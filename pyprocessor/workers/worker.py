@@ -40,26 +40,20 @@ from pyprocessor.system.awake_clock import AwakeClock
 from pyprocessor.tasks.base import Step
 from pyprocessor.workers.attempt import Attempt
 from pyprocessor.workers.messages import (
-    Alive,
-    Close,
-    Closed,
-    Drain,
+    Command,
     Encoded,
-    End,
     Ended,
     Grant,
     HandedBack,
-    Hold,
     InputAway,
     Progressed,
     Published,
-    Release,
+    Report,
     Resume,
     Shed,
     Spawned,
     Started,
     Suspend,
-    TakeBack,
     ToWorker,
     Verified,
     WorkerSetup,
@@ -166,7 +160,7 @@ class _Worker:
                 self.end()
             self._watch()
             self._clock.turn()
-        self._connection.send(Closed())
+        self._connection.send(Report.CLOSED)
         self._receipts.close()
 
     def _beat(self) -> None:
@@ -174,7 +168,7 @@ class _Worker:
         now = time.monotonic()
         if now - self._beat_at >= self._beat_seconds:
             self._beat_at = now
-            self._connection.send(Alive())
+            self._connection.send(Report.ALIVE)
 
     def _receive(self) -> None:
         while self._connection.poll(0):
@@ -188,14 +182,14 @@ class _Worker:
                 case Grant(job_id, may_replace):
                     attempt = self._to_publish.pop(job_id)
                     self._guarded(attempt, partial(self._publish, attempt, may_replace))
-                case Drain():
+                case Command.DRAIN:
                     self._accepting = False
                     self._hand_back()
-                case TakeBack():
+                case Command.TAKE_BACK:
                     self._hand_back()
-                case Hold():
+                case Command.HOLD:
                     self._held = True
-                case Release():
+                case Command.RELEASE:
                     self._held = False
                 case Suspend(job_id):
                     self._with_run(job_id, FfmpegRun.suspend)
@@ -204,9 +198,9 @@ class _Worker:
                 case Shed(job_id):
                     self._shed.add(job_id)
                     self._with_run(job_id, FfmpegRun.kill)
-                case End():
+                case Command.END:
                     self.end()
-                case Close():
+                case Command.CLOSE:
                     self._accepting = False
 
     def _with_run(self, job_id: str, act: Callable[[FfmpegRun], None]) -> None:

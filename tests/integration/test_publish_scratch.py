@@ -29,15 +29,15 @@ print(util.get_temp_dir(), flush=True)
 sys.stdin.read()
 """
 
-WITH_A_SCOUT = """
+WITH_AN_INSPECTOR = """
 import sys
 from multiprocessing import forkserver, resource_tracker
 from pyprocessor.workers.process import Child, context
-from pyprocessor.workers.messages import ScoutSetup
-from pyprocessor.intake.inspector import scout_main
+from pyprocessor.intake.inspector import inspector_main
+from pyprocessor.intake.messages import ScanPlan
 from pyprocessor.profiles import load
-setup = ScoutSetup((), b"/nowhere", load("fast", environment={}).profile, ages_from_ns=0, lists=False)
-child = Child(context(sys.argv[1]), scout_main, setup, "pyprocessor-scout")
+plan = ScanPlan((), b"/nowhere", load("fast", environment={}).profile, ages_from_ns=0, lists=False)
+child = Child(context(sys.argv[1]), inspector_main, plan, "pyprocessor-inspector")
 others = (forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid)
 print(child.pid, *(pid for pid in others if pid), flush=True)
 if sys.argv[2] == "end":
@@ -78,7 +78,7 @@ def test_processes_that_stand_still_do_not_outlive_a_killed_engine(method: str, 
 
     def start(then: str) -> tuple[subprocess.Popen[str], list[ProcessIdentity]]:
         program = subprocess.Popen(
-            [sys.executable, "-c", WITH_A_SCOUT, method, then],
+            [sys.executable, "-c", WITH_AN_INSPECTOR, method, then],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -91,7 +91,7 @@ def test_processes_that_stand_still_do_not_outlive_a_killed_engine(method: str, 
     killed, left = start("wait")
     try:
         assert len(left) == (3 if method == "forkserver" else 2)
-        until(lambda: os.getpgid(left[0].pid) == left[0].pid, "the scout to lead its group")
+        until(lambda: os.getpgid(left[0].pid) == left[0].pid, "the inspector to lead its group")
         for process in left:
             os.kill(process.pid, signal.SIGSTOP)
         until(lambda: all(psutil.Process(p.pid).status() == "stopped" for p in left), "them to stand still")
@@ -99,7 +99,7 @@ def test_processes_that_stand_still_do_not_outlive_a_killed_engine(method: str, 
         killed.wait(DEADLINE_SECONDS)
         killed.stdin.close()  # type: ignore[union-attr]
         killed.stdout.close()  # type: ignore[union-attr] - those that stand still hold its other end
-        # The kernel may have ended a scout whose group the death orphaned, but no other.
+        # The kernel may have ended an inspector whose group the death orphaned, but no other.
         assert any(map(is_alive, left))
         following, own = start("end")
         following.communicate("")

@@ -14,11 +14,11 @@ import pytest
 from pyprocessor.errors import FailureKind
 from pyprocessor.intake import unknown_files
 from pyprocessor.intake.inputs import inputs_of
-from pyprocessor.intake.scan import Glob, ScanPlan, Stills, order_key, walk
+from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
+from pyprocessor.intake.scan import Glob, Stills, order_key, walk
 from pyprocessor.models import Profile, ScanSettings, Source
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.state.state_folder import prepare_state_folder
-from pyprocessor.workers.messages import Candidate, PassedOver, Remark
 
 ODD_NAMES = [
     b"plain.mp4",

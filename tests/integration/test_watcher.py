@@ -1,4 +1,4 @@
-"""The lookout as a process of its own over real folders: what it tells, when, and what it costs to look again."""
+"""The watcher as a process of its own over real folders: what it tells, when, and what it costs to look again."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ import pytest
 
 from pyprocessor.intake import file_events as wakeups
 from pyprocessor.intake.inputs import inputs_of
+from pyprocessor.intake.messages import Found, Looked, PassedOver, Remark, ScanPlan, Vanished
 from pyprocessor.intake.watcher import watcher_main
 from pyprocessor.models import WatchSettings
 from pyprocessor.profiles import load
 from pyprocessor.system.open_files import open_for_writing
-from pyprocessor.workers.messages import Close, Found, Looked, Reappeared, Vanished, WatcherSetup
+from pyprocessor.workers.messages import Command, Report
 from pyprocessor.workers.process import Child, context
 
 DEADLINE_SECONDS = 120.0
 
 
 class Looks:
-    """The engine's end of one lookout, and all it has said."""
+    """The engine's end of one watcher, and all it has said."""
 
     def __init__(self, root: Path, *, min_age: float, poll: float) -> None:
         profile = load("fast", environment={}).profile
         scan = replace(profile.scan, min_age_seconds=min_age)
         profile = replace(profile, scan=scan, watch=WatchSettings(poll))
-        setup = WatcherSetup(*inputs_of([os.fsencode(root)]), os.fsencode(root.parent / "out"), profile, min_age)
-        self.child = Child(context(), watcher_main, setup, "pyprocessor-lookout")
+        plan = ScanPlan(inputs_of([os.fsencode(root)]), os.fsencode(root.parent / "out"), profile, time.time_ns())
+        self.child = Child(context(), watcher_main, plan, "pyprocessor-watcher")
         self.names: list[str] = []
         self.looks = 0
         self.presence: list[str] = []
@@ -51,15 +52,18 @@ class Looks:
             assert time.monotonic() < deadline, (self.names, self.looks, self.presence)
             if self.connection.poll(0.1):
                 match self.connection.recv():
-                    case Found(candidates, passed_over, remarks):
-                        self.names += [os.fsdecode(c.source.relative) for c in candidates]
-                        self.names += [os.fsdecode(p.relative) for p in passed_over]
-                        self.remarks += [remark.text for remark in remarks]
+                    case Found(entries):
+                        for entry in entries:
+                            if isinstance(entry, Remark):
+                                self.remarks.append(entry.text)
+                            else:
+                                path = entry.relative if isinstance(entry, PassedOver) else entry.source.relative
+                                self.names.append(os.fsdecode(path))
                     case Looked():
                         self.looks += 1
                     case Vanished(reason):
                         self.presence.append(reason)
-                    case Reappeared():
+                    case Report.REAPPEARED:
                         self.presence.append("there")
 
     def more_looks(self, count: int) -> None:
@@ -70,7 +74,7 @@ class Looks:
 
 @pytest.fixture
 def watch() -> Iterator[Callable[..., Looks]]:
-    """Starts lookouts and ends them."""
+    """Starts watchers and ends them."""
     begun: list[Looks] = []
 
     def start(root: Path, *, min_age: float = 0.5, poll: float = 0.5) -> Looks:
@@ -94,7 +98,7 @@ def aged(path: Path, content: bytes = b"x") -> Path:
 def test_files_are_told_of_once_as_they_come(poll: float, watch: Callable[..., Looks], tmp_path: Path) -> None:
     """Those there at first, one that comes later, a whole tree that is moved in, and one that changes, again."""
     if poll > DEADLINE_SECONDS:
-        pytest.importorskip("watchfiles", reason="nothing wakes the lookout without it")
+        pytest.importorskip("watchfiles", reason="nothing wakes the watcher without it")
     root = tmp_path / "in"
     aged(root / "first.mp4")
     outlook = watch(root, poll=poll)
@@ -145,7 +149,7 @@ def test_a_folder_that_is_removed_and_made_again_is_watched_on(
 ) -> None:
     """It is told once that it is gone, once that it is back, and what comes then is seen, with or without wake-ups."""
     if poll > DEADLINE_SECONDS:
-        pytest.importorskip("watchfiles", reason="nothing wakes the lookout without it")
+        pytest.importorskip("watchfiles", reason="nothing wakes the watcher without it")
     root = tmp_path / "in"
     aged(root / "a.mp4")
     outlook = watch(root, poll=poll)
@@ -210,13 +214,13 @@ def test_a_network_file_system_is_not_listened_to(tmp_path: Path, monkeypatch: p
 
 
 def test_it_ends_when_told_to_and_when_nobody_listens(watch: Callable[..., Looks], tmp_path: Path) -> None:
-    """Its pipe is its life: `Close`, or an engine that is gone, and the process is gone too."""
+    """Its pipe is its life: CLOSE, or an engine that is gone, and the process is gone too."""
     root = tmp_path / "in"
     root.mkdir()
     told, left = watch(root, poll=600.0), watch(root, poll=600.0)
     for outlook in (told, left):
         outlook.more_looks(1)
-    told.child.send(Close())
+    told.child.send(Command.CLOSE)
     left.connection.close()
     assert told.child.join(DEADLINE_SECONDS)
     assert left.child.join(DEADLINE_SECONDS)

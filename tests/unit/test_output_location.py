@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.intake.output_location import Lies, OutputLocation, Question, fits, other_name, place
+from pyprocessor.intake.output_location import Lies, OutputLocation, SameFileUnknown, fits, other_name, place
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import Cost, JobState, OutputFacts, Source
 
@@ -60,7 +60,7 @@ def ask(
     own: JobRow | None = None,
     lying: dict[bytes, tuple[int, int]] | None = None,
     same: dict[bytes, bool] | None = None,
-) -> OutputLocation | Question:
+) -> OutputLocation:
     """The place of SOURCE; every output that is known lies there unless said otherwise."""
     there = dict.fromkeys(known.outputs, LIES) if lying is None else lying
     return place(
@@ -68,8 +68,7 @@ def ask(
     )
 
 
-def told(found: OutputLocation | Question) -> tuple[bytes, Lies]:
-    assert isinstance(found, OutputLocation)
+def told(found: OutputLocation) -> tuple[bytes, Lies]:
     return found.output, found.lies
 
 
@@ -118,7 +117,6 @@ def test_a_name_once_given_stays_while_folder_and_format_fit() -> None:
     for wanted in (b"a.mkv", b"sub/a.mp4"):
         found = ask(known, wanted, own=own)
         assert told(found) == (wanted, Lies.NOTHING)
-        assert isinstance(found, OutputLocation)
         assert found.left == b"a.mov.mp4"
 
 
@@ -127,10 +125,11 @@ def test_a_source_that_was_moved_is_asked_for_and_then_known() -> None:
     known = Known()
     before = replace(SOURCE, path=b"/old/in/a.mov")
     known.add(before, b"a.mp4", job="old")
-    assert ask(known) == Question(b"/old/in/a.mov")
+    with pytest.raises(SameFileUnknown) as caught:
+        ask(known)
+    assert caught.value.other == b"/old/in/a.mov"
     found = ask(known, same={b"/old/in/a.mov": True})
     assert told(found) == (b"a.mp4", Lies.RIGHT)
-    assert isinstance(found, OutputLocation)
     assert found.row is not None
     assert found.row.id == "old"
     assert told(ask(known, same={b"/old/in/a.mov": False})) == (other_name(b"a.mp4", SOURCE.path), Lies.NOTHING)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.intake.stability import Sighting, mark_of, next_look, settled, sighted, told
+from pyprocessor.intake.messages import Candidate, PassedOver
+from pyprocessor.intake.stability import Sighting, mark_of, next_look, sighted
 from pyprocessor.models import Source
-from pyprocessor.workers.messages import Candidate, PassedOver
 
 SMALL, GROWN = (100, 1), (200, 2)
 
@@ -16,24 +16,24 @@ def test_a_file_settles_when_it_was_seen_unchanged_for_long_enough() -> None:
     """Not before, and not again once the engine knows of it."""
     seen = sighted(sighted(None, SMALL, 10.0), SMALL, 14.9)
     assert seen.since == 10.0
-    assert not settled(seen, 14.9, 5.0)
-    assert settled(seen, 15.0, 5.0)
-    assert not settled(told(seen), 100.0, 5.0)
+    assert not seen.settled(14.9, 5.0)
+    assert seen.settled(15.0, 5.0)
+    assert not seen.as_reported().settled(100.0, 5.0)
 
 
 def test_every_change_begins_the_time_anew() -> None:
     """Another size or another time, also of one that was told of: it is then told of again."""
-    known = told(Sighting(SMALL, 0.0))
+    known = Sighting(SMALL, 0.0, reported=True)
     changed = sighted(known, GROWN, 50.0)
-    assert not settled(changed, 54.0, 5.0)
-    assert settled(changed, 55.0, 5.0)
+    assert not changed.settled(54.0, 5.0)
+    assert changed.settled(55.0, 5.0)
     assert sighted(changed, SMALL, 60.0) == Sighting(SMALL, 60.0)
 
 
 def test_a_clock_of_the_files_does_not_matter() -> None:
     """An mtime from the last century or from the future says nothing about whether the file is being written."""
     for mtime in (0, 1 << 62):
-        assert not settled(sighted(None, (1, mtime), 10.0), 10.0, 5.0)
+        assert not sighted(None, (1, mtime), 10.0).settled(10.0, 5.0)
 
 
 def test_what_a_change_alters() -> None:
@@ -52,16 +52,16 @@ def test_what_settles_stood_still_for_the_whole_time(looks: list[tuple[float, in
         now += pause
         history.append((now, size))
         sighting = sighted(sighting, (size, 0), now)
-        if settled(sighting, now, min_age):
+        if sighting.settled(now, min_age):
             recent = {seen for at, seen in history if at >= now - min_age}
             assert recent == {size}
             assert now - history[0][0] >= min_age
-            sighting = told(sighting)
+            sighting = sighting.as_reported()
 
 
 def test_the_next_look_is_when_the_first_may_have_settled() -> None:
     """Within the bounds: never at once, never later than the regular look, and only for what is not told of yet."""
-    waits = [Sighting(SMALL, 100.0), Sighting(SMALL, 103.0), told(Sighting(SMALL, 90.0))]
+    waits = [Sighting(SMALL, 100.0), Sighting(SMALL, 103.0), Sighting(SMALL, 90.0, reported=True)]
     times = {"min_age_seconds": 5.0, "poll_seconds": 30.0, "least_seconds": 0.5}
     assert next_look(waits, 101.0, **times) == 4.0
     assert next_look(waits, 104.9, **times) == 0.5

@@ -1,0 +1,117 @@
+"""What do the engine and its inspector or watcher send each other? `Command` and `Report` are in `workers`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyprocessor.errors import FailureKind
+from pyprocessor.models import Input, MediaInfo, Profile, Source
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """What the inspector or watcher is to list. `output_root` is never entered; `ages_from_ns` is wall clock time.
+
+    `resume_after` is the relative path after which to go on. With `lists` false the inspector lists nothing.
+    """
+
+    inputs: tuple[Input, ...]
+    output_root: bytes
+    profile: Profile
+    ages_from_ns: int
+    resume_after: bytes | None = None
+    opens_unknown: bool = True
+    """Whether to look into files with unknown extensions."""
+    lists: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Is `other`, a path that a file of the same name, size and mtime had, this file, or is nothing there any more?"""
+
+    source: Source
+    other: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Files to inspect and questions to answer, in this order."""
+
+    wanted: tuple[Source | Compare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A source that passed the filters, the output it would have, and what lies there now as (size, mtime_ns)."""
+
+    source: Source
+    output: bytes
+    existing: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A file or folder that is not taken, and why, as a clause: "is empty"."""
+
+    relative: bytes
+    reason: str
+    failure: FailureKind | None = None
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence about the input as a whole; where `serious`, files may be missing.
+
+    `closing` puts it into the closing table, too: files that are not taken.
+    """
+
+    text: str
+    closing: bool = False
+    serious: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the listing came by since the last one, perhaps nothing."""
+
+    entries: tuple[Candidate | PassedOver | Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspecting:
+    """Sent before a file is opened, so that a hang or crash is charged to it."""
+
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The media of a file, or the failure to read them with its reason."""
+
+    source: Source
+    media: MediaInfo | None
+    failure: FailureKind | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The answer to `Compare`."""
+
+    source: Source
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A look at the whole watched folder is complete; the next one begins after so many seconds at the latest."""
+
+    next_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The watched folder is not there, or not what it was, with why as a clause: "does not exist"."""
+
+    reason: str
