@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from functools import partial
 
 import click
 
-from pyprocessor.cli.joblogs import job_logs
 from pyprocessor.cli.paths import output_of_a_run
 from pyprocessor.cli.session import Session, StandardOutput, print_result
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import display
 from pyprocessor.report import summary
+from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system import is_alive
 
@@ -34,7 +35,7 @@ def report(session: Session, output: str, form: str, verbose: bool) -> None:
         run = journal.last_run()
         if run is None:
             raise UsageError(nothing)
-        log_of = job_logs(folder)
+        log_of = partial(find_job_log, folder)
         summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
         if form == "json":
             session.answered = True

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from pyprocessor import profiles
-from pyprocessor.cli.joblogs import job_logs
 from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import gather, output_folder
 from pyprocessor.cli.session import Session, StandardOutput, print_result
@@ -32,6 +32,7 @@ from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.report.logs import RunLog, run_log_name
 from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several
+from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import opened_privately, state_folder
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
         row = journal.last_run()
         if row is None or row.id != result.run_id:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
-        log_of = job_logs(output)
+        log_of = partial(find_job_log, output)
         summed = summary.summarise(
             journal,
             row,

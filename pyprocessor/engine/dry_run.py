@@ -25,7 +25,7 @@ from pyprocessor.models import Job, JobState, PlanReport, SkippedFile, display
 from pyprocessor.models.listener import Listener, RunRequest
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.preview import preview
-from pyprocessor.state.receipt_index import recalled
+from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system import Sampler
 from pyprocessor.tasks.registry import task
@@ -45,7 +45,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
             except JournalDamaged as error:
                 survey.tell(str(error))
         if memory is None:
-            memory = recalled(folder)
+            memory = Receipts(folder)
         now = time.monotonic()
         discovery = Discovery(request, task(TASK), survey.calibration, memory, context(), now)
         discovery.begin(now)

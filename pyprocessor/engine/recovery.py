@@ -22,7 +22,7 @@ from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
-from pyprocessor.state.receipt_index import Receipts, recalled
+from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.system import is_alive, kill_group, wait_gone
 
@@ -85,7 +85,7 @@ def recover(
         )
     if not journal.knows_outputs():
         return [*notes, *_recall(journal, folder)]
-    return [*notes, *_catch_up(journal, folder, output_root)] if behind else notes
+    return [*notes, *_catch_up(journal, folder)] if behind else notes
 
 
 def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
@@ -118,7 +118,7 @@ def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
 def _recall(journal: Journal, folder: StateFolder) -> list[Note]:
     """Where the journal is new and outputs are not, take in what the receipts tell of them."""
     try:
-        receipts = recalled(folder)
+        receipts = Receipts(folder)
     except PublishError as error:
         return [Note(f"What earlier runs made cannot be told, so it is left as it is: {error}", "error")]
     notes = _damaged_lines(receipts, folder)
@@ -134,15 +134,15 @@ def _recall(journal: Journal, folder: StateFolder) -> list[Note]:
     return [*notes, Note(told, "warning")]
 
 
-def _catch_up(journal: Journal, folder: StateFolder, output_root: bytes) -> list[Note]:
+def _catch_up(journal: Journal, folder: StateFolder) -> list[Note]:
     """Take in outputs that receipts tell of, that lie there, and that the journal does not know, or not as they are."""
     try:
-        receipts = recalled(folder)
+        receipts = Receipts(folder)
     except PublishError as error:
         return [Note(f"Whether the journal knows all that earlier runs made cannot be told: {error}", "error")]
     found = 0
     with journal.transaction():
-        for made in receipts.standing(output_root):
+        for made in receipts.standing():
             known = journal.made(made.output)
             if known is None or _seal(known) != _seal(made):
                 journal.remember_output(made)

@@ -1,4 +1,4 @@
-"""Where outputs may go: never among the sources, wherever links in the output folder lead."""
+"""May an output go there? Never among the sources, wherever links in the output folder lead."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pyprocessor.models import InputFolder, Source, display
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What must not be touched while one source's output gets its name. Paths are absolute."""
+    """What must not be replaced by the output of `source`. Paths are absolute."""
 
     output_root: bytes
     source: Source
     folders: tuple[InputFolder, ...] = ()
-    """Those of the run's inputs; the source may be an earlier run's, with other inputs."""
+    """Those of the run's inputs; the source may be of an earlier run with other inputs."""
 
     def check(self, final: bytes) -> None:
-        """Raises PublishError where `final` is the source itself, or lies among the sources."""
+        """Raise PublishError where `final` is the source itself, or lies among the sources."""
         folder, sources = os.path.dirname(final), os.path.dirname(self.source.path)
         inputs = [held.path for held in self.folders]
         if not any(_within(self.source.path, held) for held in inputs):
@@ -36,8 +36,7 @@ class Bounds:
 
 
 def among_sources(folder: bytes, sources: bytes, *, output_root: bytes, inputs: Iterable[bytes]) -> str | None:
-    """Why nothing may be written to `folder`, which need not exist: it really lies in an input, or is the folder of
-    the source, `sources`. None where all is well.
+    """Return why no output may go into `folder`, or None: it leads into an input, or to the source's folder `sources`.
 
     An output folder may lie in the input, and links in it may lead to other disks: only a way back is refused.
     """

@@ -1,11 +1,10 @@
-"""Unfinished output: its short names, sealing it once verified, and clearing what nobody will finish."""
+"""What is unfinished output called, how is it sealed once verified, and how is what nobody will finish removed?"""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Container
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, PublishError
@@ -16,16 +15,14 @@ from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder
 LONGEST_NAME = 40
 AWAY_SUFFIX = b".away"
 """Of a note beside a partial: the partial is being copied to another file system, to the temporary name in the note."""
-OLD_SUFFIX = b".old"
-"""Of a folder that was moved away to make room for the one staged under the name before the suffix."""
 _ID_CHARACTERS = 20
 _OURS = re.compile(rb"[0-9a-f]{%d}-[0-9]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
-"""Names of unfinished output and of what belongs to it: all that an attempt writes begins with the attempt's name."""
+"""All that an attempt writes begins with the attempt's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSeal:
-    """What tells a finished file again: both survive a rename."""
+    """By what a finished file is recognised: both survive a rename."""
 
     size_bytes: int
     mtime_ns: int
@@ -33,10 +30,9 @@ class OutputSeal:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A folder as it was when somebody began to work in it: a path may lead to another one later.
+    """The partials folder as it was when work in it began.
 
-    Attempts of two runs have the same names for what is unfinished, so what lies under a name of ours in another folder
-    may be another run's.
+    Attempts of two runs have the same names, so in a folder that replaced it a partial may be another run's.
     """
 
     path: bytes
@@ -45,16 +41,16 @@ class Anchor:
 
     @classmethod
     def of(cls, path: bytes) -> Anchor:
-        """The folder that lies there now. Raises OSError."""
+        """Return the folder that lies there now. Raises OSError."""
         found = os.stat(path)
         return cls(path, found.st_dev, found.st_ino)
 
     def check(self) -> None:
-        """Raises PublishError where another folder lies there now. One that is gone is no other one."""
+        """Raise PublishError where another folder lies there now."""
         try:
             found = os.stat(self.path)
         except OSError:
-            return  # whoever opens something in it is told
+            return  # opening something in it fails then
         if (found.st_dev, found.st_ino) != (self.device, self.inode):
             raise PublishError(
                 FailureKind.DISK, f"The folder {display(self.path)} was replaced by another while the run was working."
@@ -62,8 +58,10 @@ class Anchor:
 
 
 def partial_name(job_id: str, attempt: int, extension: str) -> str:
-    """The name of an attempt's unfinished output: at most 40 characters, none of which ffmpeg or a shell treats
-    specially. Raises ValueError where the extension or the number does not fit that."""
+    """Return the name of an attempt's unfinished output: short, without characters special to ffmpeg or a shell.
+
+    Raises ValueError where the extension or the number does not fit that.
+    """
     name = f"{job_id[:_ID_CHARACTERS]}-{attempt}.{extension}"
     if len(name) > LONGEST_NAME or not extension.isalnum() or not name.isascii():
         raise ValueError(f"{extension!r} and attempt {attempt} make no short plain name")
@@ -71,7 +69,7 @@ def partial_name(job_id: str, attempt: int, extension: str) -> str:
 
 
 def seal(path: bytes) -> OutputSeal:
-    """Brings a file and its name to the disk and says what it is to be told again by. Raises PublishError."""
+    """Bring a file and its name to the disk; returns by what it is recognised. Raises PublishError."""
     try:
         found = sync_file(path)
         sync_folder(os.path.dirname(path))
@@ -81,9 +79,9 @@ def seal(path: bytes) -> OutputSeal:
 
 
 def persist_intent(journal_log: bytes) -> None:
-    """Brings the journal's log, where there is one, to the disk, and with it the committed intent to publish.
+    """Bring the committed intent to publish to the disk: the journal's write-ahead log, where there is one.
 
-    Who publishes does it, so that the engine waits for no disk. Raises PublishError.
+    The batch process does it, so that the engine waits for no disk. Raises PublishError.
     """
     try:
         sync_file(journal_log)
@@ -94,10 +92,7 @@ def persist_intent(journal_log: bytes) -> None:
 
 
 def discard(path: bytes) -> None:
-    """Removes a file, or a folder with all it holds; nothing happens where there is none. Links are not followed.
-
-    Raises PublishError.
-    """
+    """Remove a file, or a folder with all it holds, if there is one, following no links. Raises PublishError."""
     try:
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
@@ -109,12 +104,11 @@ def discard(path: bytes) -> None:
         raise refusal(error, path, "could not be removed") from error
 
 
-def sweep_partials(folder: bytes, keep: Container[bytes] = ()) -> int:
-    """Removes what earlier runs left unfinished, but for the names in `keep`. Returns how many partials it removed.
+def sweep_partials(folder: bytes) -> int:
+    """Remove what earlier runs left unfinished, by its names; returns how many partials.
 
-    Only what bears a name of ours is removed, since a user may have put something there. Copies that were under way
-    beside a final name are found by the notes their publisher left here. Call it only while no worker of this output
-    runs. Raises PublishError, or OutputUnwritable where the folder itself cannot be read.
+    Copies that were under way beside a final name are found by the notes left here. Call it only while no worker of
+    this output runs. Raises PublishError, or OutputUnwritable where the folder itself cannot be read.
     """
     try:
         names = os.listdir(folder)
@@ -122,7 +116,7 @@ def sweep_partials(folder: bytes, keep: Container[bytes] = ()) -> int:
         raise unwritable(error, folder, "could not be listed") from error
     removed = 0
     for name in names:
-        if name in keep or not _OURS.fullmatch(name):
+        if not _OURS.fullmatch(name):
             continue
         path = os.path.join(folder, name)
         if name.endswith(AWAY_SUFFIX):
@@ -134,7 +128,7 @@ def sweep_partials(folder: bytes, keep: Container[bytes] = ()) -> int:
 
 
 def note_copy(partial: bytes, temporary: bytes) -> bytes:
-    """Writes down, before a copy to another file system begins, where it goes; returns the note. Raises OSError."""
+    """Note, before a copy to another file system begins, where it goes; returns the note. Raises OSError."""
     note = partial + AWAY_SUFFIX
     with open(note, "wb") as writing:
         writing.write(os.path.abspath(temporary))
@@ -144,7 +138,7 @@ def note_copy(partial: bytes, temporary: bytes) -> bytes:
 
 
 def _discard_copy(note: bytes) -> None:
-    """Removes the copy a note tells of. A note that was torn as it was written names no temporary file of ours."""
+    """Remove the copy of a note; a torn note names no temporary file of ours."""
     try:
         with open(note, "rb") as reading:
             temporary = reading.read()
@@ -154,4 +148,3 @@ def _discard_copy(note: bytes) -> None:
     name = os.path.basename(temporary)
     if name.startswith(TEMPORARY_PREFIX) and len(name) == prefix_and_token:
         discard(temporary)
-        discard(temporary + OLD_SUFFIX)

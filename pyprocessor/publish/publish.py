@@ -1,9 +1,9 @@
-"""Giving one verified file its final name.
+"""How does a verified file get its final name?
 
     partial (sealed) --one rename--> final                      on the same file system
     partial --note, copy, fsync--> hidden name beside final --one rename--> final     on another one
 
-Whatever moment the process dies at, the final name is free, or has its old content, or has all of the new.
+Whenever the process dies, the final name is free, or has its old content, or has all of the new.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ _WISH = "could not be given its name"
 
 
 def publish(partial: bytes, final: bytes, *, seal: OutputSeal, replace: bool, bounds: Bounds) -> OutputSeal:
-    """Gives a verified and sealed file its final name, making the folders above it.
+    """Give a verified and sealed file its final name; returns size and mtime under that name.
 
-    `replace` says whether a file already there may be replaced; without it a name that is taken is refused, even if it
-    was taken a moment ago. A name outside `bounds` is refused either way. Returns size and mtime as they lie under the
-    final name: those of `seal`, but for a copy to a file system that keeps times less exactly. The file keeps the
-    permissions it was made with.
+    Without `replace` a name that is taken is refused, a name outside `bounds` always. A copy to another file system may
+    keep its times less exactly than `seal` has them.
 
-    Raises PublishError. The partial is then still there and the final name is as it was, unless it is the very last
-    step that failed, bringing the new name to the disk.
+    Raises PublishError. The partial is then still there and the final name is as it was, unless the last step failed,
+    bringing the new name to the disk.
     """
     try:
         _check(partial, seal)
@@ -54,7 +52,7 @@ def publish(partial: bytes, final: bytes, *, seal: OutputSeal, replace: bool, bo
 
 
 def _check(partial: bytes, seal: OutputSeal) -> None:
-    """Between the check of the content and now somebody may have written: then nobody knows what it holds."""
+    """Refuse a partial that was written to after it was verified."""
     found = os.lstat(partial)
     if (found.st_size, found.st_mtime_ns) != (seal.size_bytes, seal.mtime_ns):
         raise PublishError(
@@ -84,7 +82,6 @@ def _copy_across(partial: bytes, final: bytes, *, replace: bool) -> None:
 
 
 def _what_lies_at(final: bytes) -> str:
-    """In words, for the sentence that says why a name could not be taken."""
     try:
         found = os.lstat(final)
     except OSError:

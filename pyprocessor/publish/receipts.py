@@ -1,8 +1,7 @@
-"""What each output was made from, beside the outputs, so that a lost journal can be rebuilt.
+"""What was each output made from? Receipts beside the outputs, by which a lost journal can be rebuilt.
 
-A receipt is on the disk before the rename: size and mtime survive a rename, so it is true exactly when what lies under
-the final name has the size and mtime it tells, and a receipt whose rename never came is told by the same comparison.
-One line of JSON each, one file for each process that writes them.
+A receipt is on the disk before the rename; it is true exactly when what lies under the final name has its size and
+mtime. One line of JSON each, one file for each process that writes them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _SUFFIX = b".jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`output` is below the output root. `written_at` is seconds since the epoch."""
+    """What one output was made from. `output` is below the output root, `written_at` seconds since the epoch."""
 
     output: bytes
     size_bytes: int
@@ -36,18 +35,14 @@ class Receipt:
 
 
 class ReceiptWriter:
-    """Appends to this process's file of receipts, which is made at the first one."""
+    """This process's file of receipts, which is made at the first one."""
 
     def __init__(self, folder: bytes, run_id: int) -> None:
         self._path = os.path.join(folder, f"{run_id}-{os.getpid()}".encode("ascii") + _SUFFIX)
         self._descriptor: int | None = None
 
     def append(self, receipt: Receipt) -> None:
-        """Brings one receipt to the disk. Raises PublishError.
-
-        It is waited for, one by one: where a power cut took the receipt and left the output, and the journal was lost
-        as well, nobody would know any more that the output is ours.
-        """
+        """Bring one receipt to the disk, so that no power cut leaves an output without one. Raises PublishError."""
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
@@ -57,14 +52,10 @@ class ReceiptWriter:
                 written += os.write(self._descriptor, line[written:])
             os.fsync(self._descriptor)
         except OSError as error:
-            # Opened anew, the next receipt begins with a line break, which tells it from what was written of this one.
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+            self.close()  # opened anew, the file gets a line break after what was written of this one
             raise refusal(error, self._path, "could not take a receipt") from error
 
     def close(self) -> None:
-        """Closes the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -80,8 +71,7 @@ class ReceiptWriter:
 
 
 def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = None) -> Iterator[Receipt]:
-    """All receipts in the folder, one file after another by name; `on_damaged` hears of each line that is none, as a
-    kill or a damaged disk leaves them, with the path of its file.
+    """Yield all receipts in the folder; `on_damaged` gets the path of the file for each line that is none.
 
     An output that was made twice has two. Raises PublishError where a file cannot be read.
     """
@@ -104,8 +94,7 @@ def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = No
 
 
 def _opened_if_a_file(path: str | bytes, flags: int) -> int:
-    """An opener for `open`: an output folder among the sources may be another's, with links and pipes in the place of
-    files. Raises OSError."""
+    """Open a file, refusing links and pipes: an output folder among the sources may be another user's."""
     descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -114,7 +103,7 @@ def _opened_if_a_file(path: str | bytes, flags: int) -> int:
 
 
 def latest_run(folder: bytes) -> int:
-    """The highest number of a run that receipts are of; 0 where there are none, or they cannot be listed."""
+    """Return the highest number of a run that there are receipts of; 0 where there are none."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -124,7 +113,7 @@ def latest_run(folder: bytes) -> int:
 
 
 def matches(receipt: Receipt, output_root: bytes) -> bool:
-    """Whether the output the receipt tells of lies under its final name."""
+    """Return whether the output of the receipt lies under its final name."""
     try:
         found = os.lstat(os.path.join(output_root, receipt.output))
     except OSError:
@@ -135,7 +124,7 @@ def matches(receipt: Receipt, output_root: bytes) -> bool:
 
 def _line(receipt: Receipt) -> bytes:
     source = receipt.source
-    told = {
+    document = {
         "output": _text(receipt.output),
         "size": receipt.size_bytes,
         "mtime_ns": receipt.mtime_ns,
@@ -147,20 +136,20 @@ def _line(receipt: Receipt) -> bytes:
         "task": receipt.task,
         "time": receipt.written_at,
     }
-    return json.dumps(told, separators=(",", ":")).encode("ascii") + b"\n"
+    return json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def _receipt(line: bytes) -> Receipt | None:
     try:
-        told = json.loads(line)
-        sizes_and_times = [told[key] for key in ("source_size", "source_mtime_ns", "size", "mtime_ns")]
-        profile, task, written_at = told["profile"], told["task"], told["time"]
+        document = json.loads(line)
+        sizes_and_times = [document[key] for key in ("source_size", "source_mtime_ns", "size", "mtime_ns")]
+        profile, task, written_at = document["profile"], document["task"], document["time"]
         of_kinds = (*((number, int) for number in sizes_and_times), (profile, str), (task, str))
         if not all(isinstance(value, kind) for value, kind in of_kinds) or not isinstance(written_at, (int, float)):
             return None
         source_size, source_mtime_ns, size, mtime_ns = sizes_and_times
-        source = Source(_path(told["source"]), _path(told["source_relative"]), source_size, source_mtime_ns)
-        return Receipt(_path(told["output"]), size, mtime_ns, source, profile, task, written_at)
+        source = Source(_path(document["source"]), _path(document["source_relative"]), source_size, source_mtime_ns)
+        return Receipt(_path(document["output"]), size, mtime_ns, source, profile, task, written_at)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

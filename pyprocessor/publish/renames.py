@@ -1,7 +1,7 @@
-"""The three ways one name becomes another in a single step, and what to do where the system lacks them.
+"""How is a file renamed without replacing another?
 
-Linux offers the first two through renameat2(2), which Python does not wrap, so it is called in the C library. Its file
-systems may still refuse the flags (NFS, some FUSE): they answer EINVAL.
+Linux has renameat2(2) for it, which Python does not wrap, so it is called in the C library. File systems may refuse its
+flag (NFS, some FUSE).
 """
 
 from __future__ import annotations
@@ -15,48 +15,40 @@ from functools import cache
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
-_RENAME_EXCHANGE = 2
 _NO_SUCH_CALL = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 def rename_exclusive(old: bytes, new: bytes) -> None:
-    """Renames a file or folder to a name that must be free; raises FileExistsError where it is not.
+    """Rename a file to a name that must be free. Raises OSError, FileExistsError where the name is taken.
 
-    Where the file system has neither renameat2 nor hard links (FAT, some network shares), and for folders where it
-    has no renameat2, the name is looked at first and then taken: a stranger may slip in between, another run may not,
-    since one run holds the output.
+    Without renameat2 and hard links (FAT, some network shares) the name is checked first and then taken: another
+    program may slip in between, another run may not.
     """
-    if _renameat2(old, new, _RENAME_NOREPLACE):
+    if _renamed_by_system(old, new):
         return
     if sys.platform == "win32":
         os.rename(old, new)  # refuses an existing name by itself there
         return
-    if not os.path.isdir(old):
-        try:
-            os.link(old, new, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in _NO_HARD_LINKS:
-                raise
-        else:
-            os.unlink(old)
-            return
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+    else:
+        os.unlink(old)
+        return
     if os.path.lexists(new):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), old, None, new)
     os.rename(old, new)
 
 
-def exchange(one: bytes, other: bytes) -> bool:
-    """Swaps two names in one step; False, with nothing done, where the system cannot."""
-    return _renameat2(one, other, _RENAME_EXCHANGE)
-
-
-def _renameat2(old: bytes, new: bytes, flags: int) -> bool:
-    """False where there is no such call or the file system does not know the flag; raises OSError for the rest."""
+def _renamed_by_system(old: bytes, new: bytes) -> bool:
+    """Return False where there is no such call or the file system does not know the flag."""
     call = _system_call()
     if call is None:
         return False
-    if call(_AT_FDCWD, old, _AT_FDCWD, new, flags) == 0:
+    if call(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE) == 0:
         return True
     number = ctypes.get_errno()
     if number in _NO_SUCH_CALL:

@@ -1,11 +1,8 @@
-"""What lies in an output's state folder and is not ours: laid there by another user, or come with an archive.
+"""Is there anything in a state folder that another user, or an archive, put there?
 
 A run believes what it finds there, and writes there under names that can be foreseen. So all of it has to be real files
-and folders, of the user who runs or of root. The state folder alone may be a link, to lie on another disk: one that the
-same user or root made, to a folder that is empty or has been a state folder. An archive's links are the user's own once
-it is unpacked, but they lead to no such folder where harm could be done.
-
-It is looked at once, when nobody else can write there any more: see `state_folder`.
+and folders of the user who runs or of root. Only the state folder itself may be a link that one of them made, to a
+folder on another disk that is empty or has been a state folder.
 """
 
 from __future__ import annotations
@@ -21,15 +18,14 @@ _ROOT = 0
 
 
 def own_ids() -> frozenset[int]:
-    """The user ids of those whose files are trusted. Windows has none, and says 0 of all files."""
+    """Return the user ids whose files are trusted; Windows says 0 of all files."""
     return frozenset({_ROOT, os.geteuid()}) if hasattr(os, "geteuid") else frozenset({_ROOT})
 
 
 def refuse_link(path: bytes, *, from_another_disk: frozenset[bytes] = frozenset()) -> None:
-    """Refuse a link under the name of one of our folders. With `from_another_disk`, the names of what a state folder
-    holds first, one that is our own is taken where it leads to an empty folder, or to one that holds any of these.
+    """Refuse a link under the name of one of our folders. Raises OutputUnwritable or OSError.
 
-    Raises OutputUnwritable, or OSError where it cannot be looked at.
+    With `from_another_disk`, names in a state folder, a link of our own passes to a folder that is empty or has these.
     """
     try:
         found = os.lstat(path)
@@ -67,16 +63,18 @@ def refuse_foreign(folders: Iterable[bytes], trusted: frozenset[int]) -> None:
             raise _of_another(path, owner)
 
 
-def refuse_strangers(folders: Iterable[bytes], trusted: frozenset[int], sockets: frozenset[bytes]) -> None:
-    """Refuse whatever lies directly in these folders and is neither file nor folder, but for `sockets` of these names,
-    or belongs to others. Raises OutputUnwritable or OSError."""
+def refuse_foreign_entries(folders: Iterable[bytes], trusted: frozenset[int], sockets: frozenset[bytes]) -> None:
+    """Refuse what lies directly in these folders and is no file, folder or one of `sockets`, or is another's.
+
+    Raises OutputUnwritable or OSError.
+    """
     for path in folders:
         with os.scandir(path) as entries:
             for entry in entries:
                 try:
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
-                    continue  # what an earlier run left running may still be ending
+                    continue  # processes of an earlier run may still be ending
                 kind = stat.S_IFMT(found.st_mode)
                 if kind == stat.S_IFLNK:
                     refuse_link(entry.path)

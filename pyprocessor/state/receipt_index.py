@@ -1,9 +1,10 @@
-"""What receipts still tell where the journal is missing or behind: which outputs were made, and of what."""
+"""What do receipts say was made, where the journal is missing or behind?"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from itertools import groupby
 
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts
@@ -11,45 +12,35 @@ from pyprocessor.publish.receipts import Receipt, matches, read_receipts
 from pyprocessor.state.state_folder import StateFolder
 
 
-def recalled(folder: StateFolder) -> Receipts:
-    """All receipts of an output folder. Raises PublishError where they cannot be read."""
-    damaged: list[bytes] = []
-    root = os.path.dirname(folder.path)
-    told = read_receipts(folder.receipts, damaged.append) if os.path.isdir(folder.receipts) else ()
-    found = Receipts(told, lies=lambda receipt: matches(receipt, root))
-    found.damaged_lines = len(damaged)
-    return found
-
-
 class Receipts:
-    """A memory of outputs alone: it knows no jobs. Of several receipts for one output the newest counts whose output
-    `lies` under its name, else the newest: the rename that a receipt was written for may never have come."""
+    """The receipts of an output folder, one for each output; in a journal's place it knows no jobs.
 
-    def __init__(self, receipts: Iterable[Receipt], lies: Callable[[Receipt], bool]) -> None:
-        self.damaged_lines = 0
-        """How many lines among them told nothing."""
-        self._newest: dict[bytes, Receipt] = {}
-        replaced: dict[bytes, list[Receipt]] = {}
-        for receipt in receipts:
-            known = self._newest.setdefault(receipt.output, receipt)
-            if known is not receipt:
-                older, newer = sorted((known, receipt), key=_age)
-                self._newest[receipt.output] = newer
-                replaced.setdefault(receipt.output, []).append(older)
-        for output, older_ones in replaced.items():
-            candidates = (self._newest[output], *sorted(older_ones, key=_age, reverse=True))
-            self._newest[output] = next(filter(lies, candidates), candidates[0])
+    Of several for one output the newest counts that matches what lies under its name, else the newest: the rename that
+    a receipt was written for may never have come. Raises PublishError where they cannot be read.
+    """
+
+    def __init__(self, folder: StateFolder) -> None:
+        damaged: list[bytes] = []
+        self._root = os.path.dirname(folder.path)
+        self._by_output: dict[bytes, Receipt] = {}
+        receipts = read_receipts(folder.receipts, damaged.append) if os.path.isdir(folder.receipts) else ()
+        for output, group in groupby(sorted(receipts, key=lambda r: (r.output, -r.written_at)), lambda r: r.output):
+            newest, *older = group
+            if older:
+                newest = next((receipt for receipt in (newest, *older) if matches(receipt, self._root)), newest)
+            self._by_output[output] = newest
+        self.damaged_lines = len(damaged)
 
     def __len__(self) -> int:
-        return len(self._newest)
+        return len(self._by_output)
 
     def outputs(self) -> Iterable[Made]:
-        """All outputs that there are receipts for."""
-        return map(_made, self._newest.values())
+        """Return all outputs that there are receipts for."""
+        return map(_made, self._by_output.values())
 
-    def standing(self, output_root: bytes) -> Iterable[Made]:
-        """Those that lie under their names as their receipts tell."""
-        return (_made(receipt) for receipt in self._newest.values() if matches(receipt, output_root))
+    def standing(self) -> Iterable[Made]:
+        """Return those that lie under their names as their receipts say."""
+        return (_made(receipt) for receipt in self._by_output.values() if matches(receipt, self._root))
 
     def job(self, _: str) -> JobRow | None:
         return None
@@ -58,18 +49,13 @@ class Receipts:
         return None
 
     def made(self, output: bytes) -> Made | None:
-        receipt = self._newest.get(output)
+        receipt = self._by_output.get(output)
         return None if receipt is None else _made(receipt)
 
     def media(self, _: bytes, __: int, ___: int) -> CachedMedia | None:
         return None
 
 
-def _age(receipt: Receipt) -> float:
-    return receipt.written_at
-
-
 def _made(receipt: Receipt) -> Made:
-    """What a receipt tells; what was in the output it does not."""
     facts = OutputFacts(receipt.size_bytes, receipt.mtime_ns, None, 0, 0, 0, None)
     return Made(receipt.output, facts, receipt.source, receipt.profile_fingerprint, receipt.task)

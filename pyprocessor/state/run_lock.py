@@ -1,4 +1,4 @@
-"""One run per output folder: a lock that the kernel drops with the process, whatever ended it."""
+"""Does another run work on this output folder? A lock that the kernel drops with the process, whatever ended it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from pyprocessor.models.os_errors import unwritable
 
 @dataclass(frozen=True, slots=True)
 class RunLock:
-    """The state folder as it was when it was taken.
+    """The state folder as it was when it was locked.
 
-    Without the lock's file another run is still refused, since the journal tells of the one that lives
-    (`recovery.refuse_if_busy`). Without the journal nothing would hold it off.
+    Where only the lock's file is removed, the journal still names the run that lives (`recovery.refuse_if_busy`).
     """
 
     folder: bytes
@@ -28,14 +27,14 @@ class RunLock:
     inode: int
 
     def lost(self) -> str | None:
-        """What was taken away from a run that works here, as a sentence; None as long as all is in its place."""
+        """Return a sentence where the folder or the journal was taken away from the run."""
         try:
             found = os.stat(self.folder)
             moved = (found.st_dev, found.st_ino) != (self.device, self.inode)
         except FileNotFoundError:
             moved = True
         except OSError:
-            return None  # it cannot be told now
+            return None  # it cannot be said now
         if moved:
             return f"The folder {display(self.folder)} was removed while the run was working."
         with contextlib.suppress(OutputUnwritable):
@@ -46,10 +45,7 @@ class RunLock:
 
 @contextlib.contextmanager
 def hold(state_folder: bytes, output: bytes) -> Iterator[RunLock]:
-    """Hold the output folder for the time of the context.
-
-    Raises `OutputBusy` when another run has it, `OutputUnwritable` where it cannot be told.
-    """
+    """Hold the lock for the time of the context. Raises OutputBusy, or OutputUnwritable where it cannot be taken."""
     path = os.path.join(state_folder, b"run.lock")
     lock = FileLock(os.fsdecode(path), mode=0o600)
     try:

@@ -1,10 +1,8 @@
-"""A folder of this process's own among the system's temporary files, which later runs remove if it could not itself.
+"""Which sockets and processes did a killed run leave behind? Each run has a folder among the system's temporary files.
 
-Only what this module made is ever removed: folders with its prefix, of this user, with its lock in them, which nobody
-holds any more. The lock, and not a pid, tells, so that runs in containers with a common /tmp leave each other alone.
-
-The folder also says which processes its owner started. They end when their pipes close; but one that was stopped does
-not notice, and where it holds the forkserver's pipe open, neither does that.
+Only folders with our prefix, of this user, whose lock nobody holds are removed; a lock and not a pid decides, so that
+runs in containers with a common /tmp leave each other alone. The folder names the processes that its owner started: one
+that was stopped does not notice that its pipe is closed.
 """
 
 from __future__ import annotations
@@ -22,18 +20,17 @@ from pyprocessor.models import ProcessIdentity
 PREFIX = "pyprocessor-sockets-"
 _LOCK = "lock"
 _PROCESS = "process-"
-"""Before a pid, the name of a file that holds the start time of the process."""
+"""Begins the name of a file, before a pid, that holds the start time of the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """The folder, and the descriptor that holds its lock for as long as this process lives."""
+    """The folder, and the descriptor that holds its lock as long as this process lives."""
 
     path: str
     descriptor: int
 
     def remove(self) -> None:
-        """Remove the folder with all that lies directly in it."""
         _remove(self.path)
         with contextlib.suppress(OSError):
             os.close(self.descriptor)
@@ -48,11 +45,11 @@ def make_scratch() -> Scratch:
         with contextlib.suppress(FileNotFoundError):
             if _lock(descriptor) and os.path.samestat(os.fstat(descriptor), os.stat(lock)):
                 return Scratch(path, descriptor)
-        os.close(descriptor)  # somebody swept it in the moment before it was locked
+        os.close(descriptor)  # swept in the moment before it was locked
 
 
 def note_process(folder: str, process: ProcessIdentity) -> None:
-    """Write down in a scratch folder that its owner has started a process. Raises OSError."""
+    """Note in a scratch folder that its owner has started a process. Raises OSError."""
     with open(os.path.join(folder, f"{_PROCESS}{process.pid}"), "w", encoding="ascii") as note:
         note.write(repr(process.start_time))
 
@@ -64,7 +61,7 @@ def forget_process(folder: str, process: ProcessIdentity) -> None:
 
 
 def sweep_scratch(end: Callable[[ProcessIdentity], object]) -> int:
-    """Remove the folders of processes that are gone, and have what they started ended; returns how many folders."""
+    """Remove folders whose owner is gone, after calling `end` on what it started; returns how many."""
     if sys.platform == "win32":
         return 0
     removed = 0
@@ -96,7 +93,6 @@ def _sweep(path: str, end: Callable[[ProcessIdentity], object]) -> bool:
 
 
 def _noted(path: str) -> list[ProcessIdentity]:
-    """The processes that a folder tells of."""
     found = []
     with contextlib.suppress(OSError):
         for name in os.listdir(path):
@@ -109,7 +105,6 @@ def _noted(path: str) -> list[ProcessIdentity]:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock; False where somebody has it."""
     if sys.platform == "win32":
         return True
     import fcntl

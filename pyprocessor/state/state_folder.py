@@ -1,4 +1,4 @@
-"""The folder `.pyprocessor` in the output, for all that is not output."""
+"""Where does a run keep what is not output? In the folder `.pyprocessor` of the output, private to its user."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pyprocessor.errors import OutputUnwritable
 from pyprocessor.models import display
 from pyprocessor.models.os_errors import unwritable
 from pyprocessor.publish.durable import make_folders, temporary_beside
-from pyprocessor.state.foreign_files import own_ids, refuse_foreign, refuse_link, refuse_strangers
+from pyprocessor.state.foreign_files import own_ids, refuse_foreign, refuse_foreign_entries, refuse_link
 
 NAME = b".pyprocessor"
 _BLOCK_BYTES = 4096
-"""A single byte may find room beside the name of its file, where there is none for anything else."""
+"""A single byte may still find room where nothing else does."""
 CONTROL_SOCKET = b"control.sock"
-"""In the state folder, as long as a run has it: see `control/server`."""
+"""In the state folder, as long as a run works: see `control/server`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """Where things lie. `path` is `OUTPUT/.pyprocessor`; the others are folders in it."""
+    """`path` is `OUTPUT/.pyprocessor`; the others are folders in it."""
 
     path: bytes
     partials: bytes
@@ -32,12 +32,11 @@ class StateFolder:
 
     @property
     def all(self) -> tuple[bytes, ...]:
-        """Every folder."""
         return self.path, self.partials, self.receipts, self.logs
 
 
 def state_folder(output_root: bytes) -> StateFolder:
-    """The paths for this output; nothing is made or looked at."""
+    """Return the paths for this output; nothing is made or looked at."""
     path = os.path.join(output_root, NAME)
     return StateFolder(
         path=path,
@@ -48,11 +47,7 @@ def state_folder(output_root: bytes) -> StateFolder:
 
 
 def prepare_state_folder(output_root: bytes) -> StateFolder:
-    """Makes the output folder, those above it and the state folder in it (for its owner alone), and tries a write.
-
-    Raises OutputUnwritable: a file stands in the way, or a link, or a folder of another user (see `strangers`), no
-    permission, read-only, disk full.
-    """
+    """Make the output folder, those above it and the state folder, and try a write. Raises OutputUnwritable."""
     if os.path.lexists(output_root) and not os.path.isdir(output_root):
         raise OutputUnwritable(
             f"The output {display(output_root)} is not a folder. Choose another output, or move that file away."
@@ -65,7 +60,7 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
             if path != folder.path:
                 refuse_link(path)
             make_folders(path, mode=0o700)
-        # Some file systems give all files to one user, whoever makes them: who that is, a file made there tells.
+        # Some file systems give all files to one user, whoever makes them.
         maker = try_a_write(folder.partials)
         refuse_foreign(folder.all, own_ids() | {maker})
     except OSError as error:
@@ -74,10 +69,9 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
 
 
 def make_private(folder: StateFolder) -> tuple[str, ...]:
-    """Takes everybody else's rights to the state folder away; returns what the user should know of it, as sentences.
+    """Take everybody else's rights to the state folder away; returns sentences for the user.
 
-    File names and what ffmpeg said of them are nobody else's business, and who can write there can make a run believe
-    anything. Windows has no such rights.
+    Whoever can write there can make a run believe anything. Windows has no such rights.
     """
     if sys.platform == "win32":
         return ()
@@ -105,25 +99,22 @@ def make_private(folder: StateFolder) -> tuple[str, ...]:
 
 
 def refuse_planted(folder: StateFolder) -> None:
-    """Refuses what lies in a prepared state folder and is not ours (see `strangers`). To be called once it is private.
-
-    Raises OutputUnwritable.
-    """
+    """Refuse what lies in a private state folder and is not ours, see `foreign_files`. Raises OutputUnwritable."""
     try:
         # The folders' own owners have passed `prepare_state_folder`.
         trusted = own_ids().union(os.stat(path).st_uid for path in folder.all)
-        refuse_strangers(folder.all, trusted, frozenset({CONTROL_SOCKET}))
+        refuse_foreign_entries(folder.all, trusted, frozenset({CONTROL_SOCKET}))
     except OSError as error:
         raise unwritable(error, folder.path, "could not be looked through") from error
 
 
 def opened_privately(path: str | bytes, flags: int) -> int:
-    """An opener for `open`: what it makes is for its owner alone, and no link is followed."""
+    """An opener for `open`: the file is for its owner alone, and no link is followed."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
 def write_refused(folder: bytes) -> str | None:
-    """Why nothing can be written into a folder now, as a sentence; None where it can."""
+    """Return a sentence where nothing can be written into a folder now."""
     try:
         try_a_write(folder)
     except OSError as error:
@@ -132,8 +123,7 @@ def write_refused(folder: bytes) -> str | None:
 
 
 def try_a_write(folder: bytes) -> int:
-    """Writes a block and removes it again; returns the id of the user whom the file system gave it to. Raises OSError
-    where that cannot be done.
+    """Write a block and remove it again; returns the id of the user it belongs to. Raises OSError.
 
     Asking for permission is not enough: root, network shares and full disks answer yes and refuse later.
     """
@@ -142,7 +132,7 @@ def try_a_write(folder: bytes) -> int:
         with open(probe, "xb") as writing:
             writing.write(bytes(_BLOCK_BYTES))
             writing.flush()
-            os.fsync(writing.fileno())  # a share tells only now that it is full
+            os.fsync(writing.fileno())  # a share says only now that it is full
             return os.fstat(writing.fileno()).st_uid
     finally:
         if os.path.lexists(probe):
@@ -150,10 +140,7 @@ def try_a_write(folder: bytes) -> int:
 
 
 def remove_socket(folder: int, *, inode: int | None = None) -> None:
-    """Removes the control socket from the opened state folder, if there is one; with `inode`, only that very one.
-
-    Raises OSError, FileExistsError where something else has its name.
-    """
+    """Remove the control socket from the opened state folder, with `inode` only that very one. Raises OSError."""
     try:
         found = os.stat(CONTROL_SOCKET, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

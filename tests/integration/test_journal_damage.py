@@ -16,8 +16,7 @@ from pyprocessor.journal.database import FILE_NAME, SCHEMA_VERSION, is_sound
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Cost, Job, MediaInfo, ProcessIdentity, Source
-from pyprocessor.state.journal_opening import marking_damage, open_journal
-from pyprocessor.state.set_aside import set_aside
+from pyprocessor.state.journal_opening import marking_damage, open_journal, set_aside
 from pyprocessor.state.state_folder import StateFolder, prepare_state_folder
 
 ENGINE = ProcessIdentity(100, 1000.0)
@@ -128,11 +127,11 @@ def test_its_log_goes_along(folder: StateFolder) -> None:
     path = journal_file(folder)
     for ending, held in (("", b"no database"), ("-wal", b"log"), ("-shm", b"index")):
         path.with_name(path.name + ending).write_bytes(held)
-    new = os.fsdecode(set_aside(bytes(path), database.COMPANIONS, 0.0))
+    new = os.fsdecode(set_aside(bytes(path), 0.0))
     assert new == f"{path}.damaged-19700101-000000"
     assert [Path(new + ending).read_bytes() for ending in ("", "-wal", "-shm")] == [b"no database", b"log", b"index"]
     path.write_bytes(b"again")
-    assert os.fsdecode(set_aside(bytes(path), database.COMPANIONS, 0.0)) == new + "-2"
+    assert os.fsdecode(set_aside(bytes(path), 0.0)) == new + "-2"
 
 
 def test_damage_that_shows_late_is_marked(folder: StateFolder) -> None:

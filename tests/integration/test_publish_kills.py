@@ -19,7 +19,6 @@ from pyprocessor.models import Source
 from pyprocessor.publish import renames
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, write_file
-from pyprocessor.publish.folders import exchange_folder
 from pyprocessor.publish.partials import seal, sweep_partials
 from pyprocessor.publish.publish import publish
 
@@ -132,35 +131,6 @@ def test_killing_the_publisher_of_a_file(tmp_path: Path, root: bytes, way: str, 
             break
     assert not killed
     assert seen == {before, NEW}
-
-
-def test_killing_the_publisher_of_a_folder(tmp_path: Path, root: bytes, way: str) -> None:
-    """The final name has the old folder or all of the new; without the one-step call it may be free, never mixed."""
-    partials = os.path.join(bytes(tmp_path), b"partial")
-    seen = set()
-    for number in range(1, MOST_LINES):
-        final = os.path.join(root, str(number).encode())
-        staged = os.path.join(partials, OURS + b"-1")
-        write(os.path.join(final, b"old"), OLD)
-        write(os.path.join(staged, b"new"), NEW)
-        write(os.path.join(staged, b"deep", b"new"), NEW)
-        killed = killed_before_line(number, partial_call(exchange_folder, staged, final))
-        if not os.path.isdir(final):
-            seen.add("free")
-        elif os.path.exists(os.path.join(final, b"old")):
-            assert sorted(os.listdir(final)) == [b"old"]
-            seen.add("old")
-        else:
-            assert sorted(os.listdir(final)) == [b"deep", b"new"]
-            assert read(os.path.join(final, b"new")) == read(os.path.join(final, b"deep", b"new")) == NEW
-            seen.add("new")
-        sweep_partials(partials)
-        assert os.listdir(partials) == []
-        assert leftovers(root) == []
-        if not killed:
-            break
-    assert not killed
-    assert seen == ({"old", "new"} if way == "renameat2" else {"old", "free", "new"})
 
 
 def test_killing_the_writer_of_a_file(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pyprocessor.errors import OutputUnwritable
 from pyprocessor.models import display
-from pyprocessor.state.state_folder import make_private, prepare_state_folder
+from pyprocessor.state.state_folder import make_private, prepare_state_folder, state_folder
 from tests.process.runs import Recorder, request, run
+from tests.process.skips import disk_or_skip
 
 if sys.platform == "win32":
     pytest.skip("Windows has no such rights", allow_module_level=True)
@@ -68,3 +72,63 @@ def test_what_a_run_leaves_there_is_private(tmp_path: Path, make_clip) -> None: 
     assert bits(state) == 0o700
     loose = {path.name: oct(bits(path)) for path in state.rglob("*") if path.is_file() and bits(path) & 0o077}
     assert loose == {}
+
+
+def test_the_state_folder_is_private(tmp_path: Path) -> None:
+    """It is made with all it needs, and the output above it with the user's own permissions."""
+    output = os.path.join(bytes(tmp_path), b"new", b"out \xff")
+    old = os.umask(0o022)
+    try:
+        folder = prepare_state_folder(output)
+    finally:
+        os.umask(old)
+    assert folder == state_folder(output) == prepare_state_folder(output)
+    assert folder.path == os.path.join(output, b".pyprocessor")
+    for path in (folder.path, folder.partials, folder.receipts, folder.logs):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(output).st_mode) == 0o755
+    assert os.listdir(folder.partials) == []
+
+
+@pytest.mark.parametrize(
+    ("blocked", "sentence"),
+    [
+        (b"out", "is not a folder"),
+        (b"out/.pyprocessor", "a file stands where a folder is needed"),
+        (b"out/.pyprocessor/logs", "a file stands where a folder is needed"),
+        (b"", "a file stands where a folder is needed"),
+    ],
+)
+def test_a_file_in_the_way(tmp_path: Path, blocked: bytes, sentence: str) -> None:
+    """Wherever it stands, the sentence says so."""
+    root = os.path.join(bytes(tmp_path), b"root")
+    blocker = os.path.join(root, blocked).rstrip(b"/")
+    os.makedirs(os.path.dirname(blocker), exist_ok=True)
+    with open(blocker, "wb"):
+        pass
+    with pytest.raises(OutputUnwritable, match=sentence):
+        prepare_state_folder(os.path.join(root, b"out"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_without_permission(tmp_path: Path) -> None:
+    """The sentence says permission."""
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputUnwritable, match="permission is denied"):
+            prepare_state_folder(bytes(tmp_path))
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(("option", "sentence"), [("ro", "read-only"), ("full", "the disk is full")])
+def test_an_output_on_a_disk_that_takes_nothing(tmp_path: Path, option: str, sentence: str) -> None:
+    """Read-only and full disks are found out before any work is begun."""
+    with disk_or_skip(tmp_path / "disk", 64 << 10) as disk:
+        if option == "ro":
+            subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        else:
+            with pytest.raises(OSError, match="No space"):
+                (disk / "full").write_bytes(bytes(1 << 20))
+        with pytest.raises(OutputUnwritable, match=sentence):
+            prepare_state_folder(bytes(disk))
