@@ -1,9 +1,6 @@
-"""Readings of the machine and of our processes: the only reader of psutil, /proc, control groups and pressure (PSI).
+"""What do the machine and our processes use? The only reader of psutil, /proc, control groups and pressure (PSI).
 
-macOS and Windows have no control groups, no PSI and no out-of-memory count: there the readings come from psutil alone.
-
-What this does not cover: a file system that hangs. `statvfs` on the output folder then hangs with it, as does the
-journal that lives there.
+On macOS and Windows, which have neither control groups nor PSI, the readings come from psutil alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Whether it is the input that is gone, and not one file of it: its share was unmounted, or its server lost.
+"""Is the input as a whole gone (a share unmounted, a server lost), and not one file of it?
 
-Asked by those who may wait for the input's disk: batch processes and the scout.
+Only batch processes and the inspector may call this, as it may wait for the input's disk.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pyprocessor.models import InputFolder, display
 
 
 def absent(path: bytes, folders: Sequence[InputFolder]) -> str | None:
-    """Why the input that this file lies in cannot be read, as a sentence; None where it can.
+    """Return a sentence where the input that this file lies in cannot be read; `folders` are those of the run's inputs.
 
-    `folders` are those of the run's inputs. One that has become empty, and is on another file system than before, is
-    what is left of a folder once the share on it is unmounted. One folder below it that is gone or cannot be read
-    concerns the files in it alone.
+    An input that has become empty, on another file system than before, is taken for an unmounted share. A folder below
+    it that is gone concerns its own files only.
     """
     folder = os.path.dirname(path)
     holding = (held for held in folders if path.startswith(os.path.join(held.path, b"")))

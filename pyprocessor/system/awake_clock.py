@@ -1,8 +1,4 @@
-"""A clock for deadlines of others: it stands still while this process does.
-
-A process that was stopped, or whose machine slept, comes back to find that much time has passed. None of it may count
-against those it waits for: they were stopped with it, or have been talking to nobody.
-"""
+"""How much time has passed, without that in which this process was stopped or the machine slept?"""
 
 from __future__ import annotations
 
@@ -11,8 +7,7 @@ from collections.abc import Callable
 
 
 class AwakeClock:
-    """Seconds that went by while the caller's loop turned. `turn` is to be called once a turn; `most_seconds` is what
-    a turn may count for, however long it took."""
+    """Seconds in which the caller's loop turned; each turn, ended by `turn`, counts for `most_seconds` at most."""
 
     def __init__(self, most_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most_seconds = most_seconds

@@ -1,7 +1,6 @@
-"""Control groups, version 1, 2 or both: the limits on memory and cores that hold for us, and what they say of us.
+"""Which limits on memory and cores do control groups (version 1, 2 or both) set us, and what do they say we use?
 
-Every level from our own group up to the outermost one counts. What cannot be seen, as the groups around a container,
-does not, except that version 1 tells the tightest limit of all.
+Every level from our own group up to the outermost visible one counts; version 1 also tells the tightest limit of all.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ _V1_NO_LIMIT = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Folders of our own control group and its ancestors, innermost first, as far as they can be seen."""
+    """Folders of our own control group and its visible ancestors, innermost first."""
 
     memory_v1: tuple[str, ...] = ()
     cpu_v1: tuple[str, ...] = ()
     unified: tuple[str, ...] = ()
 
     def own(self) -> tuple[str, ...]:
-        """Our own group, in each of the trees it has."""
+        """Return our own group, in each of its trees."""
         return (*self.unified[:1], *self.memory_v1[:1])
 
 
 def membership(proc: str) -> bytes:
-    """What the kernel says of the groups we are in; it changes when we are moved."""
+    """Return what the kernel says of the groups we are in; it changes when we are moved."""
     return read(f"{proc}/self/cgroup") or b""
 
 
 def find_levels(proc: str) -> Levels:
-    """Where the control groups of this process are mounted."""
+    """Return where the control groups of this process are mounted."""
     own: dict[bytes, bytes] = {}
     for line in membership(proc).splitlines():
         _, controllers, path = line.split(b":", 2)
@@ -59,7 +58,7 @@ def find_levels(proc: str) -> Levels:
 
 
 def _ancestry(mount: Mount, own: bytes) -> Iterator[str]:
-    """From our own group up to the mount point. In a container the mount may show only a part of the tree."""
+    """Yield folders from our own group up to the mount point, which in a container may show only a part of the tree."""
     root = mount.root.rstrip(b"/")
     if own == root or own.startswith(root + b"/"):
         own = own[len(root) :]
@@ -84,11 +83,9 @@ class Room(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
-    """The limit of one level, and where its usage is told.
+    """The limit of one level, and the usage that the kernel compares with it.
 
-    The kernel compares the limit with this very usage. The sum of resident memory and page cache in `memory.stat`,
-    which the kernel's documentation of version 1 calls more exact, leaves out the kernel's own memory, which counts
-    (9 MB beside 315 MB of cache, measured); the inexactness, pages that each core has put by, was 0.2 to 0.5 MB.
+    The sum in `memory.stat`, which the documentation of version 1 calls more exact, leaves out the kernel's own memory.
     """
 
     limit: int
@@ -99,12 +96,11 @@ class MemoryLimit:
     mapped: bytes
 
     def room(self, read: Read) -> Room | None:
-        """Usage without the page cache that the kernel drops before it kills; None where the group has gone.
+        """Return usage without the page cache that the kernel drops before it kills; None where the group has gone.
 
-        That is the cache of files, active or not, but for what programs have mapped: text and libraries that would be
-        wanted back at once. Active cache counts as well because each output is read again when it is verified, which
-        makes its pages active: counted as used, they would look like a full group for as long as nobody else wants
-        the room. (In a group of 600 MB with 315 MB of active cache a process grew to 525 MB without a kill.)
+        That is the cache of files, but for what programs have mapped. Active cache is included, because reading an
+        output to verify it makes its pages active. (In a group of 600 MB with 315 MB of active cache a process grew to
+        525 MB without a kill.)
         """
         used = number(read(self.usage_path))
         if used is None:
@@ -115,7 +111,7 @@ class MemoryLimit:
 
 
 def memory_limits(levels: Levels, read: Read) -> Iterator[MemoryLimit]:
-    """The levels that have a limit. Swap does not count: a run should not need any."""
+    """Yield the levels that have a limit. Swap does not count: a run should not need any."""
     for folder in levels.unified:
         limits = (number(read(f"{folder}/{name}")) for name in ("memory.max", "memory.high"))
         limit = min((n for n in limits if n is not None), default=None)
@@ -145,14 +141,14 @@ def memory_limits(levels: Levels, read: Read) -> Iterator[MemoryLimit]:
 
 
 def oom_kill_files(levels: Levels, proc: str) -> Iterator[str]:
-    """Where to look for the count of kills for want of memory: that of our group, else that of the machine."""
+    """Yield files with a count of out-of-memory kills: of our group, else of the machine."""
     yield from (f"{folder}/memory.events" for folder in levels.unified[:1])
     yield from (f"{folder}/memory.oom_control" for folder in levels.memory_v1[:1])
     yield f"{proc}/vmstat"
 
 
 def pressure_files(levels: Levels, proc: str, resource: str) -> Iterator[str]:
-    """Where pressure on `cpu`, `io` or `memory` is told, for the machine and for our own group."""
+    """Yield the files of pressure on `cpu`, `io` or `memory`, of the machine and of our own group."""
     yield f"{proc}/pressure/{resource}"
     yield from (f"{folder}/{resource}.pressure" for folder in levels.unified[:1])
 
@@ -173,7 +169,7 @@ def _cpu_quotas(levels: Levels, read: Read) -> Iterator[float]:
 
 
 def cores(levels: Levels, read: Read) -> float:
-    """Cores this process may use; a quota may leave it a fraction of one."""
+    """Return the cores this process may use; a quota may leave it a fraction of one."""
     if sys.platform == "linux":
         available = len(os.sched_getaffinity(0))
     else:
@@ -182,5 +178,5 @@ def cores(levels: Levels, read: Read) -> float:
 
 
 def core_count() -> int:
-    """Cores this process may use, at least 1: affinity and control group quota taken into account, rounded."""
+    """Return the cores this process may use by affinity and quota, rounded, at least 1."""
     return max(1, int(cores(find_levels("/proc"), read) + 0.5))

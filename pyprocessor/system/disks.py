@@ -1,4 +1,4 @@
-"""How many bytes the machine's disks have read and written."""
+"""How many bytes have the machine's disks read and written?"""
 
 from __future__ import annotations
 
@@ -13,15 +13,11 @@ _SECTOR_BYTES = 512
 """What /proc/diskstats counts in, whatever the disk's own sectors are."""
 
 _IN_MEMORY = ("loop", "ram", "zram")
-"""Names of devices that are no disks: their bytes are memory, or are counted for the disk that a file lies on."""
+"""Names of devices that are no disks: their bytes are memory, or count for the disk that a file lies on."""
 
 
 class Disks:
-    """Counts bytes by disk. Partitions and what is made of other disks (RAID, LVM, encryption) do not count again.
-
-    File systems reached over a network are no disks of this machine. `proc` and `sysfs` are where the kernel's files
-    are.
-    """
+    """Counts bytes by disk, without partitions and what is made of other disks (RAID, LVM, encryption)."""
 
     def __init__(self, proc: str, sysfs: str) -> None:
         self._proc = proc
@@ -30,7 +26,7 @@ class Disks:
         self._last: dict[str, int] | None = None
 
     def since_last(self, read: Read) -> int:
-        """Bytes read and written since the previous call; 0 at the first, and where they are not counted."""
+        """Return bytes read and written since the previous call; 0 at the first."""
         current = self._totals(read)
         last, self._last = self._last, current
         if last is None:

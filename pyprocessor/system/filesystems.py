@@ -1,4 +1,4 @@
-"""File systems: how they are mounted, which are reached over a network, and what room is left."""
+"""On which file system does a folder lie, is it reached over a network, and what room is left on it?"""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ _NETWORK_FILE_SYSTEMS = """
     panfs pvfs2 smb smb2 smb3 smbfs vboxsf virtiofs vmhgfs webdav
 """
 NETWORK_FILE_SYSTEMS = frozenset(_NETWORK_FILE_SYSTEMS.split())
-"""Types on which SQLite's shared memory file, and with it its write-ahead log, cannot be relied on."""
+"""Types on which SQLite's shared memory file, and so its write-ahead log, is unreliable."""
 COPY_ON_WRITE_FILE_SYSTEMS = frozenset({"bcachefs", "btrfs", "nilfs2"})
-"""Types that take new room whenever memory that shows a file is written to: where there is none, at the limit of a
-quota or on a full disk, they end the process by SIGBUS. SQLite's shared memory file is such memory."""
+"""Types on which a write to SQLite's shared memory file takes new room; a full disk then ends the process by SIGBUS."""
 
 
 def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
-    """Whether the folder lies on a file system reached over a network (or shared into a virtual machine)."""
+    """Return whether the folder is on a file system reached over a network, or shared into a virtual machine."""
     real = os.path.realpath(path)
     if sys.platform == "win32":
         return os.fsdecode(real).startswith("\\\\")
@@ -34,7 +33,7 @@ def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
 
 
 def shares_memory(path: bytes, *, proc: str = "/proc") -> bool:
-    """Whether a file of this folder can be memory that processes share, whatever becomes of the disk."""
+    """Return whether a file of this folder can safely be memory that processes share."""
     if network_filesystem(path, proc=proc):
         return False
     return sys.platform == "win32" or _file_system_type(os.path.realpath(path), proc) not in COPY_ON_WRITE_FILE_SYSTEMS
@@ -63,7 +62,7 @@ class Mount(NamedTuple):
 
 
 def mounts(proc: str) -> Iterator[Mount]:
-    """The lines of /proc/self/mountinfo, see proc_pid_mountinfo(5)."""
+    """Yield the lines of /proc/self/mountinfo, see proc_pid_mountinfo(5)."""
     for line in (read(f"{proc}/self/mountinfo") or b"").splitlines():
         fields = line.split(b" ")
         if b"-" not in fields[6:]:
@@ -74,16 +73,13 @@ def mounts(proc: str) -> Iterator[Mount]:
 
 
 def _unescaped(field: bytes) -> bytes:
-    """Octal escapes stand for space, tab, newline and backslash."""
+    """Undo the octal escapes of space, tab, newline and backslash."""
     head, *rest = field.split(b"\\")
     return head + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in rest)
 
 
 def free_disk_bytes(folder: bytes) -> int:
-    """What may still be written into the folder, or where it does not exist yet, into the nearest that does.
-
-    Raises OutputUnwritable where its file system is lost.
-    """
+    """Return the free bytes for a folder that may not exist yet. Raises OutputUnwritable where its disk is lost."""
     while True:
         try:
             return shutil.disk_usage(folder or b".").free

@@ -1,4 +1,4 @@
-"""Whether somebody writes to a file."""
+"""Does any process write to a file?"""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import sys
 
 
 def open_for_writing(path: bytes) -> bool:
-    """Whether any process of this machine has the file open for writing, as far as the kernel tells (Linux).
+    """Return whether any process of this machine has the file open for writing; False where the kernel does not say.
 
-    It refuses a read lease on such a file (fcntl(2), F_SETLEASE): one system call, where looking through every
-    process's open files takes as many as there are. It answers only for files of our own user, or all for root, and
-    only on local file systems; elsewhere this is False. A lease is held for a moment, and who opens the file in it
-    waits that long; the signal that tells us of it (SIGIO) must be ignored by the process.
+    Linux refuses a read lease on such a file (fcntl(2), F_SETLEASE), for our own user's files on local file systems.
+    The process must ignore SIGIO, which is sent when the file is opened while the lease is held.
     """
     if sys.platform != "linux":
         return False

@@ -1,4 +1,4 @@
-"""How much CPU our processes took between two readings, where processes come and go. Pure."""
+"""How much CPU time did our processes take between two readings, where processes come and go? Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProcessTimes:
-    """CPU seconds of one process, and of those children of its that have ended and were waited for.
-
-    `started` tells apart two processes that were given the same pid one after the other; its unit does not matter.
-    """
+    """CPU seconds of one process, and of its children that have ended; `started` (any unit) tells reused pids apart."""
 
     parent: int
     started: float
@@ -26,9 +23,8 @@ class ProcessTimes:
 class ProcessCpu:
     """Adds up what a changing set of processes takes.
 
-    A process that has ended is found again in the time of the parent that waited for it, with all that it took; what of
-    that was seen before is taken off. So one that lived and ended between two readings counts too. The last moments of
-    one whose parent is not among ours (batch processes are children of the forkserver) are lost.
+    The kernel adds all that an ended process took to its parent's time; what was seen of it before is subtracted, so
+    that one that lived between two readings counts, too.
     """
 
     def __init__(self) -> None:
@@ -36,10 +32,7 @@ class ProcessCpu:
         self._counted: dict[int, float] = {}
 
     def since_last(self, current: Mapping[int, ProcessTimes]) -> float:
-        """CPU seconds since the previous call; of a process that is new, all it ever took.
-
-        A parent must have been read before its children: what it has waited for is then never counted as running too.
-        """
+        """Return CPU seconds since the previous call, of a new process all it took; parents must be read first."""
         counted: dict[int, float] = {}
         for pid, last in self._last.items():
             if not _is_same(last, current.get(pid)):
@@ -54,7 +47,7 @@ class ProcessCpu:
                 spent += now.total_seconds
                 continue
             reaped = max(0.0, now.reaped_seconds - before.reaped_seconds)
-            # What was counted while the child ran may show in the parent only at the next reading, but not later.
+            # A child's time may show in the parent only at the next reading, but not later.
             earlier = self._counted.get(pid, 0.0)
             repeated = min(reaped, earlier + counted.get(pid, 0.0))
             left[pid] = counted.get(pid, 0.0) - max(0.0, repeated - earlier)
@@ -63,7 +56,7 @@ class ProcessCpu:
         return spent
 
     def _heir(self, pid: int, current: Mapping[int, ProcessTimes]) -> int | None:
-        """The nearest ancestor that still runs, which now has waited for what ended below it."""
+        """Return the nearest ancestor that still runs: the time of what ended below it is now in its own."""
         for _ in range(len(self._last)):
             last = self._last.get(pid)
             if last is None:

@@ -1,4 +1,4 @@
-"""Our process trees: their memory and CPU, and single processes in them; from /proc, or where there is none, psutil."""
+"""What memory and CPU time do our process trees take? From /proc, or where there is none, psutil."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STOPPED = b"T"
 
 
 class ProcessTrees:
-    """Reads this process and the trees below the leaders of our groups. `proc` is where the kernel's files are."""
+    """Reads this process and the trees below the leaders of our groups."""
 
     def __init__(self, proc: str) -> None:
         self._proc = proc
@@ -32,10 +32,9 @@ class ProcessTrees:
         self._tick_seconds = 1 / sysconf("SC_CLK_TCK")
 
     def memory(self, groups: Iterable[int]) -> tuple[int, list[int]]:
-        """Memory in bytes, and the pids that have it, parents before their children.
+        """Return memory in bytes and the pids that have it, parents first.
 
-        Memory is the private one of them all and their largest shared part: program text and libraries, which many
-        ffmpegs have in common.
+        Memory is the private one of all and the largest shared part: libraries, which many ffmpegs have in common.
         """
         if not self._has_proc:
             return _memory_by_psutil(groups)
@@ -61,7 +60,7 @@ class ProcessTrees:
         return (private + shared) * self._page, list(pids)
 
     def times(self, pids: Iterable[int]) -> dict[int, ProcessTimes]:
-        """CPU time of each that still runs, read in the order given."""
+        """Return the CPU time of each that still runs, read in the order given."""
         if not self._has_proc:
             return _times_by_psutil(pids)
         found = {}
@@ -75,7 +74,7 @@ class ProcessTrees:
         return found
 
     def processes(self, pids: Iterable[int], *, peaks: bool) -> dict[int, ProcessReading]:
-        """Those that run, or are stopped. Without `peaks` each peak is the highest that was read so far."""
+        """Return those that run or are stopped. Without `peaks` each peak is the highest that was read so far."""
         if not self._has_proc:
             return _processes_by_psutil(pids)
         found = {}
@@ -88,7 +87,6 @@ class ProcessTrees:
             earlier = self._peaks.get(pid, (started, 0))
             peak = max(memory, earlier[1] if earlier[0] == started else 0)
             if peaks:
-                # Not kept open: it is asked for seldom, and takes most of its time to write (7 of 11 microseconds).
                 peak = max(peak, 1024 * entry(read(f"{self._proc}/{pid}/status"), b"VmHWM:"))
             known[pid] = (started, peak)
             seconds = (int(fields[11]) + int(fields[12])) * self._tick_seconds
@@ -105,7 +103,7 @@ class ProcessTrees:
         self._files.close_all_but({name.format(self._proc, pid) for pid in pids for name in names})
 
     def _stat(self, pid: int) -> list[bytes] | None:
-        """The fields of /proc/PID/stat from the third on, the state; see proc_pid_stat(5), which counts from 1."""
+        """Return the fields of /proc/PID/stat from the third, the state, on; see proc_pid_stat(5)."""
         text = self._files.read(f"{self._proc}/{pid}/stat")
         # The program's name, in parentheses, may hold anything.
         return None if not text else text.rpartition(b")")[2].split()
@@ -144,7 +142,7 @@ def _times_by_psutil(pids: Iterable[int]) -> dict[int, ProcessTimes]:
 
 
 def _processes_by_psutil(pids: Iterable[int]) -> dict[int, ProcessReading]:
-    """Peaks only Windows tells; elsewhere the peak is what it takes now."""
+    """Return readings whose peak, but on Windows, is what the process takes now."""
     found = {}
     for pid in pids:
         with contextlib.suppress(psutil.Error):

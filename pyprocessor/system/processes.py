@@ -1,4 +1,4 @@
-"""Processes by their identity: whether they live, ending their groups, and being polite ourselves."""
+"""Does a certain process still run, and how are its group and its own priority changed?"""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pyprocessor.models import ProcessIdentity
 
 _GONE_POLL_SECONDS = 0.005
 _START_TIME_TOLERANCE = 1.0
-"""Seconds two readings of one start time may differ by, where the wall clock was stepped between them."""
+"""Seconds by which two readings of one start time may differ, where the wall clock was stepped."""
 
 
 def process_identity(pid: int) -> ProcessIdentity | None:
-    """The pid with its start time, or None when there is no such process."""
+    """Return the pid with its start time, or None when there is no such process."""
     try:
         return ProcessIdentity(pid, psutil.Process(pid).create_time())
     except psutil.Error:
@@ -27,11 +27,7 @@ def process_identity(pid: int) -> ProcessIdentity | None:
 
 
 def be_polite(nice: int, *, io_idle: bool) -> None:
-    """Add to this process's niceness (0 to 19), and have its disk access served when nobody else wants the disk.
-
-    What it spawns inherits both. Where the system has no such thing or refuses it, as some containers do, the process
-    goes on without.
-    """
+    """Add to this process's niceness (0 to 19) and give it idle disk priority, where the system allows it."""
     if nice > 0 and hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(nice)
@@ -42,11 +38,9 @@ def be_polite(nice: int, *, io_idle: bool) -> None:
 
 @contextlib.contextmanager
 def bounded_memory(more_bytes: int) -> Iterator[None]:
-    """Context in which this process may allocate so much more than it holds, and what asks for more is told there is
-    none.
+    """Context in which this process may allocate so much more than it holds (Linux); no use for encoders.
 
-    Linux only: elsewhere the limit does not count what large allocations are made of. For encoders it is no use, since
-    some reserve far more than they fill.
+    Some encoders reserve far more than they fill, and elsewhere the limit does not count large allocations.
     """
     if sys.platform != "linux":
         yield
@@ -64,7 +58,7 @@ def bounded_memory(more_bytes: int) -> Iterator[None]:
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether that very process still runs; one that has ended but was not waited for does not."""
+    """Return whether that very process still runs; a zombie does not."""
     try:
         process = psutil.Process(identity.pid)
         same = abs(process.create_time() - identity.start_time) <= _START_TIME_TOLERANCE
@@ -74,8 +68,7 @@ def is_alive(identity: ProcessIdentity) -> bool:
 
 
 def wait_gone(identity: ProcessIdentity, seconds: float) -> bool:
-    """Wait for that very process to have ended; False where it still runs. One that was killed and hangs in a call to
-    a disk that does not answer ends only once that returns."""
+    """Wait until that very process has ended; False where it still runs, as one that hangs in a call to a disk does."""
     until = time.monotonic() + seconds
     while is_alive(identity):
         if time.monotonic() >= until:
@@ -87,9 +80,8 @@ def wait_gone(identity: ProcessIdentity, seconds: float) -> bool:
 def kill_group(leader: ProcessIdentity, signal_number: int | None = None) -> bool:
     """Kill (or signal) every process of the group that `leader` leads or led; False when there was none to signal.
 
-    A pid is not given out again while a group bears it, so a leader that is gone may have left members behind, and they
-    are reached. A pid that has since been given to another process, or comes from before the machine was started, is
-    left alone. On Windows, which has no such groups, the leader and its children are ended.
+    Members whose leader is gone are reached, as the pid is not reused while a group has it. A pid of another process,
+    or from before the machine was started, is left alone. On Windows the leader and its children are ended.
     """
     if sys.platform == "win32":
         return _end_tree(leader)
@@ -101,7 +93,7 @@ def kill_group(leader: ProcessIdentity, signal_number: int | None = None) -> boo
         return False
     try:
         if current is not None and os.getpgid(leader.pid) != leader.pid:
-            # It was caught before it could make a group of its own: the group it is in is somebody else's.
+            # It has not made a group of its own yet: the group it is in is another's.
             os.kill(leader.pid, number)
         else:
             os.killpg(leader.pid, number)

@@ -1,9 +1,8 @@
-"""The sampler: takes readings, full ones at leisure and quick ones while memory may grow fast.
+"""How much memory, CPU, disk and pressure is there now? Full readings, and quick ones while memory may grow fast.
 
 A full reading opens the files of the machine and of the control groups anew, so that it sees a changed limit and a move
-to another group; a quick one reads again those that it left open. Files of processes stay open as long as they are
-looked at. On two busy cores a full reading of 64 ffmpegs in 64 batch processes took 2.8 ms of CPU, and of 6 in 6 0.9 ms
-against 0.3 ms for a quick one (`tests/benchmarks/sampler.py` measures it).
+to another group; a quick one reads those that are open. On two busy cores a full reading of 6 ffmpegs took 0.9 ms of
+CPU, a quick one 0.3 ms (`tests/benchmarks/sampler.py` measures it).
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from pyprocessor.system.process_cpu import ProcessCpu
 from pyprocessor.system.process_trees import ProcessTrees
 
 _SHORTEST_SPAN_SECONDS = 0.1
-"""CPU time is counted in hundredths of a second: over less than ten of them a rate says nothing."""
+"""CPU time is counted in hundredths of a second: over less than ten of them a rate is meaningless."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """What is told since the last reading, and that reading's time."""
+    """Rates since the last full reading, and its time."""
 
     monotonic_seconds: float
     cpu_percent: float
@@ -46,10 +45,7 @@ class _Rates:
 
 
 class Sampler:
-    """Takes readings. `output_folder` is where free disk space is looked at; it may not exist yet.
-
-    `proc` and `sysfs` are where the kernel's files are, and given by tests only.
-    """
+    """Takes readings. `output_folder`, whose free space is read, may not exist; `proc` and `sysfs` are for tests."""
 
     def __init__(self, output_folder: bytes, *, proc: str = "/proc", sysfs: str = "/sys") -> None:
         self._output = output_folder
@@ -67,9 +63,9 @@ class Sampler:
         psutil.cpu_percent()  # the next call tells the load since this one
 
     def read(self, groups: Iterable[int], now: float) -> Reading:
-        """One full sample. `groups` are the pids that lead our process groups, `now` is monotonic time in seconds.
+        """Return a full reading; `groups` are the leaders of our process groups, `now` monotonic seconds.
 
-        Rates are over the time since the full sample before, and those of the first are 0.
+        Rates are over the time since the full reading before; those of the first are 0.
         """
         self._follow_moves()
         self._files.close_all_but()
@@ -97,9 +93,9 @@ class Sampler:
         return self._last
 
     def fast(self, groups: Iterable[int], now: float) -> Reading:
-        """Memory and kills as they are now; cores, disk, CPU and pressure as the last full sample had them.
+        """Return a reading with memory and kills as they are now, and the rest as in the last full one.
 
-        Where a control group has gone in between, this is a full sample.
+        Where a control group has gone in between, this is a full reading.
         """
         if self._last is None:
             return self.read(groups, now)
@@ -119,25 +115,21 @@ class Sampler:
         )
 
     def processes(self, pids: Iterable[int], *, peaks: bool = True) -> dict[int, ProcessReading]:
-        """One sample of each of these that has not ended. Without `peaks`, for often, at a fourth of the cost.
+        """Return a reading of each of these that has not ended; without `peaks`, at a fourth of the cost.
 
-        Each peak is then the highest memory seen so far, at least; one that rose and fell in between comes with the
-        next sample that asks for it.
+        Each peak is then the highest memory seen by these readings so far.
         """
         return self._trees.processes(pids, peaks=peaks)
 
     def _follow_moves(self) -> None:
-        """Find our control groups again when we were moved to others, or ours were removed."""
+        """Find our control groups again when we were moved, or ours were removed."""
         current = membership(self._proc)
         if current != self._membership or not all(map(os.path.isdir, self._levels.own())):
             self._membership = current
             self._levels = find_levels(self._proc)
 
     def _memory(self, read: Read) -> tuple[int, int, bool]:
-        """Total, used, and whether all limits could be looked at.
-
-        The total is the tightest limit; used leaves the room that the fullest level has left.
-        """
+        """Return the tightest limit, what the fullest level leaves of it as used, and whether all were read."""
         meminfo = read(f"{self._proc}/meminfo")
         kilobytes = [entry(meminfo, key) for key in (b"MemTotal:", b"MemAvailable:")]
         if all(kilobytes):
@@ -151,7 +143,7 @@ class Sampler:
         return total, max(0, total - min(room.limit - room.used for room in rooms)), None not in found
 
     def _rates_at(self, now: float, pids: list[int], may_use: float) -> _Rates:
-        """The rates since the last full sample; those before, where the clock stood still or was set back."""
+        """Return the rates since the last full reading; earlier ones where the clock stood still or was set back."""
         last = self._rates
         if last is not None and 0 <= now - last.monotonic_seconds < _SHORTEST_SPAN_SECONDS:
             return last
@@ -168,7 +160,7 @@ class Sampler:
         return self._rates
 
     def _pressure(self, read: Read) -> tuple[float | None, float | None]:
-        """`full avg10` of memory, and the highest `some avg10` of all; of the machine or our group, the higher."""
+        """Return memory's `full avg10` and the highest `some avg10`, the higher one of the machine and our group."""
         full, some = [], []
         for resource in ("cpu", "io", "memory"):
             for path in pressure_files(self._levels, self._proc, resource):
@@ -180,7 +172,7 @@ class Sampler:
         return highest[0], highest[1]
 
     def _oom_kills(self, read: Read) -> int | None:
-        """How often the kernel has killed for want of memory in our control group, or where there is none, at all."""
+        """Return the count of out-of-memory kills in our control group, or where there is none, of the machine."""
         for path in oom_kill_files(self._levels, self._proc):
             value = entry(read(path), b"oom_kill", -1)
             if value >= 0:

@@ -1,4 +1,4 @@
-"""Local sockets in folders of any name: their addresses are shorter than paths may be (107 bytes on Linux)."""
+"""How is a local socket addressed in a folder whose path is longer than an address may be?"""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _OPENED = "/proc/self/fd"
 
 @contextlib.contextmanager
 def address(folder: bytes, opened: int, name: bytes, *, by_descriptor: bool | None = None) -> Iterator[bytes]:
-    """An address of the socket `name` in a folder, to be bound or connected to inside the context.
+    """Context with an address of the socket `name` in a folder; `opened` is a descriptor of that folder.
 
-    `opened` is a descriptor of that folder. A path that is too long goes through it where the system shows descriptors
-    as paths; elsewhere the folder becomes the current one for the time of the context, which other threads would
-    notice. `by_descriptor` says which way, for tests.
+    A path that is too long goes through the descriptor where the system shows descriptors as paths; elsewhere the
+    folder becomes the current one meanwhile, for all threads. `by_descriptor` says which way, for tests.
     """
     path = os.path.join(folder, name)
     if len(path) <= LONGEST_ADDRESS and by_descriptor is None:
