@@ -1,1 +1,1 @@
-"""Where jobs come from: scan, inspector, output location, watching."""
+"""Where do jobs come from?"""

@@ -1,8 +1,7 @@
-"""Wakes the lookout when something changes below a folder, where the system tells of that.
+"""Did something change below a folder, as far as the system reports that?
 
-A thread sits in `watchfiles` and writes a byte to a socket. It is a convenience only: watching goes deaf without a word
-when the folder is removed and made again, and never hears what other machines do on a network file system. So looks
-are taken regularly whether anything was heard or not, and a folder that is another one than before is listened to anew.
+A thread in `watchfiles` writes a byte to a socket. It only saves waiting: events end silently when the folder is
+removed and made again, and never come for what other machines do on a network file system.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ STOP_LOOKED_AT_MS = 500
 
 
 class FileEvents:
-    """Listens to one folder at a time. `outputs` is a folder whose changes are of no interest."""
+    """Events of one folder at a time, without those below `outputs`."""
 
     def __init__(self, root: bytes, outputs: bytes) -> None:
         self._root = os.fsdecode(root)
@@ -33,7 +32,7 @@ class FileEvents:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._problem: str | None = None
-        self._told: set[str] = set()
+        self._yielded: set[str] = set()
 
     @property
     def socket(self) -> socket.socket:
@@ -41,13 +40,13 @@ class FileEvents:
         return self._reader
 
     def drain(self) -> None:
-        """Take note of all wake-ups up to now."""
+        """Empty the socket."""
         with suppress(BlockingIOError):
             while self._reader.recv(512):
                 pass
 
     def listen(self, status: os.stat_result) -> None:
-        """Listen to the folder as it is now, if that is not done already; `status` is the folder's."""
+        """Have events of the folder reported, again where its `status` shows another one."""
         identity = (status.st_dev, status.st_ino)
         alive = self._thread is not None and self._thread.is_alive()
         if identity == self._identity and (alive or self._problem is not None):
@@ -70,13 +69,12 @@ class FileEvents:
         self._thread.start()
 
     def problems(self) -> Iterator[str]:
-        """Why nothing is heard, as the beginning of a sentence; each reason once."""
-        if self._problem is not None and self._problem not in self._told:
-            self._told.add(self._problem)
+        """Yield why no events come, as the beginning of a sentence; each reason once."""
+        if self._problem is not None and self._problem not in self._yielded:
+            self._yielded.add(self._problem)
             yield self._problem
 
     def stop(self) -> None:
-        """End the listening, for good."""
         self._stop.set()
         self._reader.close()
         self._writer.close()
@@ -92,9 +90,9 @@ class FileEvents:
                 force_polling=False,
                 ignore_permission_denied=True,
             )
-            for heard in changes:
+            for events in changes:
                 self._wake()
-                if any(path == self._root and change is watchfiles.Change.deleted for change, path in heard):
+                if any(path == self._root and change is watchfiles.Change.deleted for change, path in events):
                     return
         except (OSError, RuntimeError) as error:  # among them: no more folders can be watched
             if not stop.is_set() and os.path.isdir(self._root):

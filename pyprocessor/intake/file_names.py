@@ -1,4 +1,4 @@
-"""Which files a scan looks at, and which folders it enters, by their names alone."""
+"""Which files does a scan look at, and which folders does it enter, by their names?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AUDIO_EXTENSIONS = frozenset(
 ANIMATION_EXTENSIONS = frozenset(b"apng gif webp".split())
 """Pictures that often move: those that do are videos."""
 PICTURE_EXTENSIONS = ANIMATION_EXTENSIONS | {b"png"}
-"""Of files so named, those that do not move are passed over without a word."""
+"""Of files so named, those that do not move are passed over silently."""
 UNFINISHED_EXTENSIONS = frozenset(
     b"!bt !qb !ut aria2 bc! crdownload crswap download filepart incomplete opdownload part partial td temp tmp "
     b"unfinished".split()
@@ -31,7 +31,7 @@ OTHER_EXTENSIONS = UNFINISHED_EXTENSIONS | frozenset(
     b"sha1 sha256 smi so sqlite sr2 srt srw ssa sub sup svg tar tgz thm tif tiff toml torrent ttf ttml txt url "
     b"vtt webloc woff woff2 x3f xcf xls xlsx xml xmp xspf xz yaml yml zip zst".split()
 )
-"""What is no video, so that no file so named is opened to find that out."""
+"""No videos: files so named are not opened to find that out."""
 _PASSED_FOLDERS = frozenset(
     (
         *(b"#recycle", b"@recycle", b"$recycle.bin", b"recycler", b"recycled", b"network recycle bin", b"trashbox"),
@@ -43,18 +43,17 @@ _PASSED_FOLDERS = frozenset(
 
 
 def is_passed_over(folder: bytes) -> bool:
-    """Whether folders of this name are not entered: bins, metadata, hidden ones."""
+    """Return whether folders of this name are not entered: bins, metadata, hidden ones."""
     return folder.startswith(b".") or folder.lower() in _PASSED_FOLDERS
 
 
 def extension(name: bytes) -> bytes:
-    """The extension of a file's name in lower case, without the dot."""
+    """Return the extension of a file's name in lower case, without the dot."""
     return os.path.splitext(name)[1][1:].lower()
 
 
 def extensions_of(profile: Profile) -> frozenset[bytes]:
-    """Extensions of the files to take: the profile's own list, or else all known ones that suit it and those that its
-    `include` names, as in `*.xyz`."""
+    """Return the extensions to take: the profile's list, or all known ones that suit it and those in its `include`."""
     if profile.scan.extensions:
         return frozenset(os.fsencode(e) for e in profile.scan.extensions)
     known = VIDEO_EXTENSIONS | (AUDIO_EXTENSIONS if profile.video is None else ANIMATION_EXTENSIONS)

@@ -1,7 +1,7 @@
-"""What relative paths the files of each input get where a run has several: as `cp -r` would name them.
+"""Which relative paths do the files of each input get?
 
-The files of a folder that is the only input are called by their path below it, and a file by its own name. Of several
-inputs each keeps its name, and so many of the folders above it as tell it apart from the others.
+The files of a folder that is the only input go by their path below it, a file by its own name. Of several inputs each
+keeps its name, as `cp -r` has it, and as many of the folders above it as distinguish it from the others.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pyprocessor.models import Input, InputFolder
 
 
 def inputs_of(paths: Sequence[bytes]) -> tuple[Input, ...]:
-    """The inputs in the order in which they are walked.
+    """Return the inputs in the order in which they are walked; one that cannot be looked at counts as a folder.
 
-    `paths` are absolute, different from each other, and none lies inside another. What cannot be looked at is taken for
-    a folder.
+    `paths` are absolute, different from each other, and none lies inside another.
     """
     names = _names(paths)
     inputs = []
@@ -37,7 +36,7 @@ def inputs_of(paths: Sequence[bytes]) -> tuple[Input, ...]:
 
 
 def _names(paths: Sequence[bytes]) -> list[bytes]:
-    """The shortest ends of the paths such that none equals another or is a folder above it."""
+    """Return the shortest ends of the paths such that none equals another or is a folder above it."""
     parts = [path.strip(b"/").split(b"/") for path in paths]
     lengths = [1] * len(paths)
     while True:
@@ -58,5 +57,5 @@ def _names(paths: Sequence[bytes]) -> list[bytes]:
 
 
 def _folded(parts: Sequence[bytes]) -> tuple[str, ...]:
-    """The form in which a case-insensitive, normalising file system compares paths."""
+    """Return the form in which a case-insensitive, normalising file system compares paths."""
     return tuple(unicodedata.normalize("NFC", os.fsdecode(part)).casefold() for part in parts)

@@ -1,8 +1,7 @@
-"""Walks the input, lazily, in an order that does not depend on the file system.
+"""Which files are in the input? Walks it lazily, in an order that does not depend on the file system.
 
 Within a folder first its files by name, then its folders by name. A folder's names are read at once (output names
-depend on siblings), but its files are looked at one by one, so work can start long before the listing ends. The order
-makes it possible to go on after a given file when the process that walked has died.
+depend on siblings), its files are looked at one by one. The order allows going on after a given file.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from pyprocessor.state.state_folder import NAME as STATE_FOLDER
 from pyprocessor.state.state_folder import state_folder
 
 CLOCKS_APART_SECONDS = 24 * 3600.0
-"""A time stamp further ahead than clocks may differ is wrong: it does not say when a file changed."""
+"""A time stamp further ahead than clocks may differ says nothing."""
 YOUNG = "was changed a moment ago and is left for the next run"
 """Why a file that is younger than `min_age` is passed over."""
 Stills = dict[bytes, tuple[int, int, bool]]
-"""Pictures that were opened: size, mtime_ns and whether it is one that does not move, by path below the input."""
+"""Pictures that were opened: size, mtime_ns and whether it does not move, by path below the input."""
 _PathKey = tuple[tuple[int, bytes], ...]
 
 
 def order_key(relative: bytes) -> _PathKey:
-    """Sort key of a file's path below the root: the order in which `walk` meets it."""
+    """Return the sort key of a file's path below the root: the order in which `walk` meets it."""
     *folders, name = relative.split(b"/")
     return (*((1, folder) for folder in folders), (0, name))
 
@@ -44,11 +43,10 @@ def order_key(relative: bytes) -> _PathKey:
 def walk(
     plan: ScanPlan, alive: Callable[[], None], stills: Stills | None = None
 ) -> Iterator[Candidate | PassedOver | Remark | None]:
-    """Every file worth taking, everything that is passed over for a reason the user should hear, and last what is to be
-    said of the walk as a whole; None where a file was opened and there is nothing to say of it.
+    """Yield files to take, what is passed over with a reason for the user, and last remarks about the walk.
 
-    `alive` is called now and then while slow expressions hold it up. `stills` keeps from one walk to the next which
-    pictures move.
+    None stands for a file that was opened without a result. `alive` is called while slow expressions hold it up.
+    `stills` remembers from one walk to the next which pictures move.
     """
     yield from _Walk(plan, alive, stills).run()
 
@@ -60,7 +58,7 @@ class _Walk:
         self._unknown = UnknownFiles()
         self._inputs = tuple(given.path if given.is_file else os.path.join(given.path, b"") for given in plan.inputs)
         self._own = b""
-        """The part of a relative path that comes before the path below the input that is being walked."""
+        """What precedes the path below the input that is being walked in a relative path."""
         self._extensions = extensions_of(plan.profile)
         self._names = NamePatterns(plan.profile.naming, alive)
         self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.profile.scan.include]
@@ -69,7 +67,7 @@ class _Walk:
         self._left_out: list[bytes] = []
         self._strays: dict[bytes, str | None] = {}
         self._resume_after = order_key(plan.resume_after) if plan.resume_after is not None else None
-        # A folder met twice (a loop of links, or two links to one place) is walked once.
+        # A folder met twice, by links, is walked once.
         self._visited: set[tuple[int, int]] = set()
         output = _identity(plan.output_root)
         if output is not None and output not in [_identity(given.path) for given in plan.inputs]:
@@ -89,7 +87,7 @@ class _Walk:
             yield from self._remarks()
 
     def _folder(self, root: bytes, own: bytes) -> Iterator[Candidate | PassedOver | None]:
-        """A folder and all that is below it; `own` is empty or what is before the path below the folder."""
+        """Yield what is in a folder; `own` is what precedes the path below it."""
         pending = [b""]
         while pending:
             below = pending.pop()
@@ -132,14 +130,14 @@ class _Walk:
             return True
 
     def _sources(self, prefix: bytes, names: list[bytes]) -> list[bytes]:
-        """Those of a folder's files that no run made from a file of this input."""
+        """Return those of a folder's files that no run made from a file of this input."""
         if not self._made:
             return names
         self._left_out += [prefix + name for name in names if prefix + name in self._made]
         return [name for name in names if prefix + name not in self._made]
 
     def _remember_made(self, path: bytes, relative: bytes) -> None:
-        """Take note of what the receipts in an output folder tell. What was made of other inputs may be a source."""
+        """Note what was made of this input, by the receipts in an output folder."""
         try:
             for receipt in read_receipts(state_folder(path).receipts):
                 if receipt.source.path.startswith(self._inputs):
@@ -148,7 +146,7 @@ class _Walk:
             return
 
     def _list(self, path: bytes, relative: bytes) -> tuple[list[bytes], list[bytes], list[bytes]]:
-        """The names of a folder's files with known extensions, of its folders, and of its other files to look into."""
+        """Return the names of a folder's files with known extensions, of its folders, and of files to look into."""
         files: list[bytes] = []
         folders: list[bytes] = []
         unknown: list[bytes] = []
@@ -176,11 +174,10 @@ class _Walk:
     def _files(
         self, prefix: bytes, paths: Mapping[bytes, bytes], *, by_name: bool = False
     ) -> Iterator[Candidate | PassedOver | None]:
-        """The files, by name, whose outputs go into one folder. Output names are settled over all of them, before any
-        filter that may change.
+        """Yield files whose outputs go into one folder. Output names are chosen over all of them, before any filter.
 
-        Those of other files do not depend on pictures, of which it is not known yet whether they move. Stills are
-        passed over without a word, unless the user named the file (`by_name`).
+        Films' names do not depend on pictures, which may not move. Stills are passed over silently, unless the user
+        named the file (`by_name`).
         """
         suffix = self._plan.profile.extension
         films = [name for name in paths if extension(name) not in PICTURE_EXTENSIONS]
@@ -205,7 +202,7 @@ class _Walk:
         return self._look(path, relative, prefix + naming.names[name])
 
     def _is_still(self, path: bytes, relative: bytes) -> bool:
-        """Whether a picture does not move; False where it cannot be read: inspecting it says why."""
+        """Return whether a picture does not move; False where it cannot be read, which inspecting explains."""
         known = self._stills if self._stills is not None else {}
         try:
             status = os.stat(path)
@@ -249,7 +246,7 @@ class _Walk:
         return Candidate(source, output, existing_output(os.path.join(self._plan.output_root, output)))
 
     def _stray(self, folder: bytes, sources: bytes) -> str | None:
-        """Why the output may not go into its folder; looked at once a folder."""
+        """Return why the output may not go into its folder; checked once a folder."""
         if folder not in self._strays:
             inputs = dict.fromkeys(given.folder.path for given in self._plan.inputs)
             self._strays[folder] = among_sources(folder, sources, output_root=self._plan.output_root, inputs=inputs)
@@ -257,16 +254,15 @@ class _Walk:
 
 
 def _settled_together(given: Input) -> tuple[bytes, bool]:
-    """What is before the paths below an input, and whether it is one of the files whose outputs go into one folder."""
+    """Return what precedes the paths below an input, and whether it is a file."""
     name = os.path.dirname(given.name) if given.is_file else given.name
     return (name + b"/" if name else b""), given.is_file
 
 
 def age_seconds(status: os.stat_result, now_ns: int) -> float:
-    """How long ago a file was last written, as its stamps tell it; negative where they are ahead of the clock.
+    """Return how long ago a file was last written by its stamps; negative where they are ahead of the clock.
 
-    A copy that keeps the original's mtime still moves the ctime with every write, so the later one counts. A stamp that
-    is ahead does not count beside one that is not: an mtime may say anything.
+    The later of mtime and ctime counts, since copying may set the mtime; one that is ahead counts only alone.
     """
     ages = [(now_ns - stamp) / 1e9 for stamp in (status.st_mtime_ns, status.st_ctime_ns)]
     ages = [age for age in ages if age > -CLOCKS_APART_SECONDS] or [CLOCKS_APART_SECONDS]
@@ -274,7 +270,7 @@ def age_seconds(status: os.stat_result, now_ns: int) -> float:
 
 
 def existing_output(path: bytes) -> tuple[int, int] | None:
-    """(size, mtime_ns) of what lies there, a link counting as itself; None for nothing."""
+    """Return (size, mtime_ns) of what lies there, a link counting as itself; None for nothing."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -291,11 +287,10 @@ def _identity(path: bytes) -> tuple[int, int] | None:
 
 
 class Glob:
-    """A pattern of `include` or `exclude`, and whether it has matched anything.
+    """A pattern of `include` or `exclude` (`key`, as in a profile), and whether it has matched anything.
 
-    Without a slash it is about a name in whatever folder, with one about the path below the input. It matches a file,
-    or a folder and so all that is in it. `*` matches slashes too, and `**/` also nothing. A leading `./` or `/` stands
-    for the input itself. `key` is what its list is called in a profile.
+    Without a slash it is about a name in any folder, with one about the path below the input, to which a leading `./`
+    or `/` anchors it. It matches a file, or a folder with all in it. `*` matches slashes, `**/` also nothing.
     """
 
     def __init__(self, pattern: str, key: str, alive: Callable[[], None]) -> None:
@@ -311,22 +306,22 @@ class Glob:
         self._expression = Expression(key, pattern, os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"), alive)
 
     def matches(self, relative: bytes) -> bool:
-        """Whether a file's path below the input matches; raises TookTooLong."""
+        """Return whether a file's path below the input matches; raises TookTooLong."""
         try:
             found = self._expression.fullmatch(relative) is not None
         except TookTooLong:
-            self.matched = True  # as far as anybody knows
+            self.matched = True  # perhaps
             raise
         self.matched = self.matched or found
         return found
 
 
 _END_LENGTH = len(fnmatch.translate("")) - len("(?s:")
-"""Of what `fnmatch.translate` puts behind an expression, which differs between versions of Python."""
+"""Length of what `fnmatch.translate` appends, which differs between versions of Python."""
 
 
 def _matching(globs: Sequence[Glob], relative: bytes) -> bool:
-    """Whether any matches; all are asked, so that each knows whether it ever did."""
+    """Return whether any matches; all are tried, so that each knows whether it ever did."""
     return bool([glob for glob in globs if glob.matches(relative)])
 
 

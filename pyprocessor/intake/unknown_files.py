@@ -1,4 +1,4 @@
-"""How many files with unknown extensions seem to be video: they are not taken, but counted for the user."""
+"""How many files with unknown extensions seem to be video? They are not taken, but counted for the user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyprocessor.models import display
 MOST_LOOKED_AT = 400
 """Files opened in one walk: about 10 ms of CPU time, and some seconds on a slow disk."""
 MOST_MISSES = 20
-"""Files of one extension that turned out to be no video, after which no more of it are opened."""
+"""Files of one extension that proved no video, after which no more of it are opened."""
 _MOST_NAMED = 3
 _NOT_OPENED = OTHER_EXTENSIONS | AUDIO_EXTENSIONS
 
@@ -28,12 +28,12 @@ class UnknownFiles:
         self._found: list[bytes] = []
 
     def wants(self, name: bytes) -> bool:
-        """Whether to open a file of this name: its extension is unknown, and few such files were no video."""
+        """Return whether to open a file of this name."""
         kind = extension(name)
         return kind not in _NOT_OPENED and self._misses[kind] < MOST_MISSES
 
     def look(self, path: bytes, relative: bytes) -> bool:
-        """Look into one file, unless enough were looked into; returns whether it was opened."""
+        """Look into one file, unless enough were; returns whether it was opened."""
         if not self.wants(relative):
             return False
         kind = extension(relative)
@@ -48,7 +48,7 @@ class UnknownFiles:
         return True
 
     def sentence(self) -> str | None:
-        """How many there are, and how to have them; None where there are none."""
+        """Return how many there are, and how to take them; None where there are none."""
         if not self._found:
             return None
         count = len(self._found)

@@ -1,1 +1,1 @@
-"""How a batch is run: processes, messages, attempts."""
+"""How is a batch of jobs run in a process of its own?"""

@@ -1,7 +1,4 @@
-"""One attempt at a job, in its batch process: the task's steps, its ffmpeg while there is one, and its output.
-
-It says nothing to the engine and decides nothing: that is the `worker`'s.
-"""
+"""What belongs to one attempt at a job: the task's steps, its ffmpeg while there is one, and its output."""
 
 from __future__ import annotations
 
@@ -26,10 +23,7 @@ from pyprocessor.workers.messages import WorkerSetup, WorkItem
 
 @dataclass(slots=True)
 class Attempt:
-    """One job being done. `facts` are those of the output, once it is verified.
-
-    `anchor` is the partials folder that the output is made in.
-    """
+    """One job being done. `facts` are those of the verified output, `anchor` is the partials folder it is made in."""
 
     item: WorkItem
     anchor: Anchor
@@ -38,7 +32,7 @@ class Attempt:
     began: float
     step: Step | None = None
     run: FfmpegRun | None = None
-    told: float = 0.0
+    reported: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     facts: OutputFacts | None = None
@@ -49,28 +43,25 @@ class Attempt:
 
     @classmethod
     def begin(cls, item: WorkItem, setup: WorkerSetup, anchor: Anchor) -> Attempt:
-        """An attempt whose task has not made a step yet."""
         work = Work(item.job_id, item.source, item.media, setup.profile, item.threads, setup.partials, item.partial)
         return cls(item, anchor, work, task(item.task).run(work), time.monotonic())
 
     def ffmpeg_ended(self, finished: Finished) -> None:
-        """Take in what its ffmpeg took and said."""
+        """Add what its ffmpeg took, and keep what it printed."""
         self.run = None
         self.cpu_seconds += finished.cpu_seconds
         self.peak_memory_bytes = max(self.peak_memory_bytes, finished.peak_memory_bytes)
         self.transcript.append(finished.stderr_text)
 
     def usage(self) -> Usage:
-        """What it took up to now."""
         return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
 
     def output_limit_bytes(self) -> int:
-        """How large its output may grow."""
         work = self.work
         return output_limit_bytes(work.profile.input_limits, task(self.item.task).features(work.profile, work.media))
 
     def source_unchanged(self, *, where_gone: bool) -> bool:
-        """Whether the source is still what was planned; `where_gone` is the answer where it cannot be looked at."""
+        """Return whether the source is still what was planned, or `where_gone` where it cannot be read."""
         source = self.item.source
         try:
             now = os.stat(source.path)
@@ -79,13 +70,13 @@ class Attempt:
         return (now.st_size, now.st_mtime_ns) == (source.size_bytes, source.mtime_ns)
 
     def seal(self, facts: OutputFacts) -> OutputFacts:
-        """Bring the verified output to the disk under its temporary name; returns its facts as it lies there."""
+        """Bring the verified output to the disk under its temporary name; returns its facts."""
         sealed = seal(self.work.partial_path)
         self.facts = replace(facts, size_bytes=sealed.size_bytes, mtime_ns=sealed.mtime_ns)
         return self.facts
 
     def publish(self, setup: WorkerSetup, receipts: ReceiptWriter, *, may_replace: bool) -> OutputFacts:
-        """Give the sealed output its name: intent and receipt first, each on the disk. Returns its facts under it."""
+        """Give the sealed output its name, once intent and receipt are on the disk; returns its facts."""
         facts, item = self.facts, self.item
         assert facts is not None
         self.anchor.check()
@@ -110,7 +101,7 @@ class Attempt:
         return replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
 
     def discard(self) -> None:
-        """Remove what it made so far; where that is refused, the next run tries again and tells."""
+        """Remove what it made so far; where that is refused, the next run tries again."""
         with contextlib.suppress(PublishError):
             self.anchor.check()
             discard(self.work.partial_path)

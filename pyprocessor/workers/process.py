@@ -1,10 +1,7 @@
-"""A process of the engine's own: started by multiprocessing, spoken to over one pipe, ended by its process group.
+"""How does the engine start a process, talk to it over one pipe, and end it with its process group?
 
-Liveness is the pipe: the other end is held by that process alone, so end-of-file means that it is gone or has given up.
-The process sentinel is not used, because it fires for every process when the forkserver dies although they run on.
-
-What is started is noted among the system's temporary files (`state/scratch`), for the next run to end what stands
-still when this one is killed.
+End-of-file on the pipe means that the process is gone. The process sentinel is not used, because it fires for every
+process when the forkserver dies although they run on. What is started is noted in `state/scratch`.
 """
 
 from __future__ import annotations
@@ -37,49 +34,46 @@ PRELOADED = (
     "av.subtitles.stream",
     "ffmpeg",
 )
-"""What a forkserver imports once for all its children; a name that does not exist is passed over without a word."""
+"""What a forkserver imports once for all its children; a name that does not exist is skipped silently."""
 NAME_PREFIX = "pyprocessor-"
 LONGEST_SOCKET_FOLDER = 80
 """Bytes: a socket's path has 107 at most on Linux, 103 on macOS."""
 LONGEST_TEMPORARY_FOLDER = 75
-"""Bytes: in longer ones multiprocessing finds no room for its socket either, `/pymp-.../listener-...` of 32 bytes."""
+"""Bytes: in longer ones multiprocessing has no room for its socket `/pymp-.../listener-...` of 32 bytes."""
 START_TRIES = 5
 FIRST_PAUSE_SECONDS = 0.05
-"""Doubled after each try: together 0.75 s, in which a forkserver that was killed is back."""
+"""Doubled after each try: 0.75 s in all, enough for a killed forkserver to be back."""
 FAREWELL_SECONDS = 1.0
 """How long a process may take from closing its pipe to having ended."""
 NOBODY_KNOWS = 255
-"""The exit code that multiprocessing makes up where the forkserver, which alone would know, is gone."""
+"""The exit code that multiprocessing invents where the forkserver is gone."""
 
 
 def start_method() -> str:
-    """forkserver on Linux (starts in milliseconds from a clean, single-threaded parent), spawn elsewhere."""
+    """Return forkserver on Linux, where it starts processes in milliseconds, spawn elsewhere."""
     return "forkserver" if sys.platform == "linux" else "spawn"
 
 
 def context(method: str | None = None) -> BaseContext:
-    """The multiprocessing context for all our processes. Raises `ChildUnstartable` where there can be none."""
+    """Return the multiprocessing context for all our processes. Raises ChildUnstartable."""
     chosen = multiprocessing.get_context(method or start_method())
-    _spare_the_main_module()
-    if sys.platform != "win32" and chosen.get_start_method() != "fork":  # a fork would hold the lock, too
-        _have_scratch()
+    _skip_main_module()
+    if sys.platform != "win32" and chosen.get_start_method() != "fork":  # a fork would inherit the lock
+        _ensure_scratch()
     if chosen.get_start_method() == "forkserver":
         chosen.set_forkserver_preload(list(PRELOADED))
     return chosen
 
 
 def warm_up() -> None:
-    """Have the process that starts ours begin with its imports (0.2 s of CPU time) while this one does its own.
-
-    Raises `ChildUnstartable` where its socket has no place.
-    """
+    """Start the forkserver's imports (0.2 s of CPU time) while this process does its own. Raises ChildUnstartable."""
     if context().get_start_method() == "forkserver":
-        _do_without_a_tracker()
-        _have_forkserver()
+        _disable_tracker()
+        _ensure_forkserver()
 
 
-def _have_forkserver() -> None:
-    """Start the forkserver unless it runs, with SIGINT blocked: Ctrl-C is not to interrupt its imports."""
+def _ensure_forkserver() -> None:
+    """Start the forkserver unless it runs, with SIGINT blocked so that Ctrl-C does not interrupt its imports."""
     resource_tracker.ensure_running()  # which changes what is blocked
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -88,9 +82,8 @@ def _have_forkserver() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _do_without_a_tracker() -> None:
-    """Have multiprocessing start no resource tracker, a process of 40 ms of CPU time that removes what a killed program
-    leaves of semaphores and shared memory. The command has neither; other programs may."""
+def _disable_tracker() -> None:
+    """Have multiprocessing start no resource tracker (40 ms of CPU time): the command has nothing for it to remove."""
     tracker: Any = resource_tracker._resource_tracker
     if tracker._fd is None:
         tracker._fd = os.open(os.devnull, os.O_WRONLY)
@@ -99,26 +92,20 @@ def _do_without_a_tracker() -> None:
 def dismiss() -> None:
     """End the processes that multiprocessing keeps beside ours, and wait for their end.
 
-    They would end by themselves soon after us. But a service manager looks at the moment of our end at what is left of
-    the service, kills it, and writes that down. A tracker is last, as all others hold its pipe.
+    They would end soon after us, but a service manager logs and kills what is left at our end.
     """
     server: Any = forkserver._forkserver
     tracker: Any = resource_tracker._resource_tracker
     if server._forkserver_pid is not None:
         with contextlib.suppress(ProcessLookupError):
-            # It has nothing to put in order, and takes as long to forget its imports as it took to make them.
             os.kill(server._forkserver_pid, signal.SIGKILL)
     for helper in (server, tracker) if tracker._pid is not None else (server,):
         with contextlib.suppress(OSError):  # it has ended, or its socket is gone
             helper._stop()
 
 
-def _have_scratch() -> None:
-    """Keep the forkserver's socket, and notes of what is started, in a folder that a later run removes, should this one
-    be killed.
-
-    multiprocessing would make one itself, `pymp-...`, that nobody could tell to be left behind.
-    """
+def _ensure_scratch() -> None:
+    """Keep the forkserver's socket and notes of what is started in a folder that a later run can remove."""
     known: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     if known.get("tempdir") is not None:
         return
@@ -127,7 +114,7 @@ def _have_scratch() -> None:
     try:
         scratch = make_scratch()
     except OSError:
-        return  # there is no room: multiprocessing will say so, if it needs one
+        return  # multiprocessing will say so, if it needs one
     if len(os.fsencode(scratch.path)) > LONGEST_SOCKET_FOLDER:
         scratch.remove()
         return
@@ -153,8 +140,7 @@ def _check_temporary_folder() -> None:
 
 
 def _end_left_behind(process: ProcessIdentity) -> None:
-    """End a process whose engine is gone: one that leads its group is killed with it. The forkserver and the resource
-    tracker, which lead none, end by themselves once they are woken and nothing of the rest holds their pipes."""
+    """End a process whose engine is gone: a group's leader is killed with it, multiprocessing's own are only woken."""
     if not is_alive(process):
         return
     with contextlib.suppress(OSError):
@@ -165,13 +151,13 @@ def _end_left_behind(process: ProcessIdentity) -> None:
 
 
 def _scratch_folder() -> str | None:
-    """The folder of `_have_scratch`, where there is one."""
+    """Return the folder of `_ensure_scratch`, where there is one."""
     folder: str | None = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
     return folder if folder is not None and os.path.basename(folder).startswith(PREFIX) else None
 
 
 def _note(process: ProcessIdentity) -> None:
-    """Note that a process was started, and by which others; where there is no room for that, the run goes on."""
+    """Note that a process was started, and by which helpers; a full disk does not matter."""
     folder = _scratch_folder()
     if folder is None:
         return
@@ -186,14 +172,13 @@ def _note(process: ProcessIdentity) -> None:
                 note_process(folder, identity)
 
 
-def _spare_the_main_module() -> None:
-    """Have our processes not import the main module of the program anew, as multiprocessing has every process do.
+def _skip_main_module() -> None:
+    """Keep multiprocessing from importing the program's main module in our processes (20 ms and 6 MB each, measured).
 
-    Nothing they run is in there. It takes a program without an `if __name__ == "__main__":` to start itself over and
-    over, and the command 20 ms and 6 MB a process (measured, of 28 ms and 9.5 MB). Other processes are not concerned.
+    Nothing they run is in there, and a program without `if __name__ == "__main__":` would start itself over and over.
     """
     describe = spawn.get_preparation_data
-    if getattr(describe, "spares_the_main_module", False):
+    if getattr(describe, "skips_the_main_module", False):
         return
 
     def described(name: str) -> dict[str, Any]:
@@ -203,26 +188,26 @@ def _spare_the_main_module() -> None:
             data.pop("init_main_from_path", None)
         return data
 
-    described.spares_the_main_module = True  # type: ignore[attr-defined]
+    described.skips_the_main_module = True  # type: ignore[attr-defined]
     spawn.get_preparation_data = described
 
 
 class Child:
-    """One process with its pipe. `setup` is what its entry point gets beside the pipe; `name` begins with NAME_PREFIX.
+    """One process with its pipe; its entry point gets the pipe and `setup`. `name` begins with NAME_PREFIX.
 
-    Raises `ChildUnstartable` where the system starts no process, or only ones that end before their first word.
+    Raises ChildUnstartable where the system starts no process, or only ones that end before their first message.
     """
 
     def __init__(self, context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str) -> None:
         self._process, self.connection = _started(context, entry, setup, name)
         self._spoke = False
         self.pid: int = self._process.pid
-        # One that has ended already is told by its pipe; the time only has to differ from any later process's.
+        # For one that has ended already any time will do that differs from later processes'.
         self.identity = process_identity(self.pid) or ProcessIdentity(self.pid, time.time())
         _note(self.identity)
 
     def send(self, message: object) -> bool:
-        """False when nobody is at the other end any more; the end-of-file that follows tells the loop."""
+        """Send a message; False when the process is gone, which the loop learns by the end-of-file."""
         try:
             self.connection.send(message)
         except (BrokenPipeError, ConnectionResetError):
@@ -230,9 +215,9 @@ class Child:
         return True
 
     def receive(self) -> Iterator[Any]:
-        """All messages that wait, of which there must be one; raises EOFError when the other end is closed.
+        """Yield all messages that wait, of which there must be one. Raises EOFError when the other end is closed.
 
-        Raises `ChildUnstartable` instead where the process ended by itself without a word: the next one would, too.
+        Raises ChildUnstartable where the process failed before its first message: the next one would, too.
         """
         try:
             while True:
@@ -253,7 +238,7 @@ class Child:
             raise EOFError from error
 
     def kill(self) -> None:
-        """Kill the process and everything in its group, and let go of the pipe: nothing it says counts any more."""
+        """Kill the process and everything in its group, and close the pipe."""
         with contextlib.suppress(OSError):
             self.connection.close()
         kill_group(self.identity)
@@ -261,12 +246,12 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """Negative for a signal; None while it runs, or where nobody knows (its forkserver is gone)."""
+        """Return the exit code, negative for a signal; None while it runs, or where it is lost with the forkserver."""
         code: int | None = self._process.exitcode
         return code
 
     def join(self, timeout_seconds: float) -> bool:
-        """Wait for the process to be gone; True when it is."""
+        """Wait for the process to end; True when it has."""
         self._process.join(timeout_seconds)
         gone = not self._process.is_alive()
         if gone:
@@ -280,10 +265,9 @@ class Child:
                 forget_process(folder, self.identity)
 
     def remove_dead(self, timeout_seconds: float) -> bool:
-        """Wait for a process that was killed; True when it is gone.
+        """Wait for a killed process; True when it is gone.
 
-        One that hangs in a call to a disk that does not answer is not: it is left to the system, and multiprocessing is
-        told not to wait for it when this program ends, which it would do for ever.
+        One that hangs in a call to a disk is left to the system: multiprocessing must not wait for it at our end.
         """
         gone = self.join(timeout_seconds)
         if not gone:
@@ -295,10 +279,9 @@ class Child:
 def _started(
     context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str
 ) -> tuple[Any, Connection]:
-    """A process that was started, if need be by a new forkserver, and our end of its pipe.
+    """Start a process, if need be by a new forkserver; returns it and our end of its pipe.
 
-    A forkserver that is killed may have started the process and not have said so. So each try has a pipe of its own:
-    what came of a try that failed finds its pipe closed and ends, and does not speak for the process of the next.
+    Each try has a pipe of its own, since a killed forkserver may have started the process without saying so.
     """
     pause = FIRST_PAUSE_SECONDS
     for left in reversed(range(START_TRIES)):
@@ -307,7 +290,7 @@ def _started(
         process = context.Process(target=entry, args=(theirs, setup), name=name)  # type: ignore[attr-defined]
         try:
             if context.get_start_method() == "forkserver":
-                _have_forkserver()
+                _ensure_forkserver()
             process.start()
         except (EOFError, OSError) as error:
             ours.close()

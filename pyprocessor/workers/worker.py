@@ -1,8 +1,8 @@
-"""A batch process: runs the jobs of one batch, a few at a time, and drives their ffmpegs.
+"""How does a batch process run the jobs of one batch and drive their ffmpegs?
 
 It leads its own process group and is the only one that spawns in it, from its main thread, so that the engine can end
 the whole batch with one signal. One selector waits on the pipe to the engine and on all ffmpegs. It touches neither the
-journal nor the terminal: everything it has to say goes over the pipe.
+journal nor the terminal.
 
     WorkItem -> Started -> (ffmpeg) Spawned, Progressed... -> verify -> Verified -> Grant -> publish -> Published
                                                           \\-> Ended (failed, interrupted, skipped)
@@ -63,7 +63,7 @@ from pyprocessor.workers.messages import (
 PROGRESS_INTERVAL_SECONDS = 0.5
 POLL_SECONDS = 0.5
 TURN_COUNTS_SECONDS = 5.0
-"""The most that one turn of the loop counts against an ffmpeg: a longer one was spent verifying, or standing still."""
+"""The most that one turn of the loop counts against an ffmpeg: a longer one was spent verifying, or stopped."""
 STOP_GRACE_SECONDS = 3.0
 SOURCE_CHANGED = Outcome(
     OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
@@ -72,19 +72,19 @@ SOURCE_GONE = Outcome(
     OutcomeKind.SKIPPED, "The source was removed while it was being processed; what was made of it is not kept."
 )
 UNOPENED = "Error opening input file"
-"""What ffmpeg says of a source that it cannot open, whatever else it says."""
-_SAID_OF_THE_SOURCE = frozenset(
+"""What ffmpeg prints of a source that it cannot open."""
+_OF_THE_SOURCE = frozenset(
     {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH},
 )
-"""Failures that a source in the course of being replaced may bring about."""
+"""Failures that a source may cause while it is being replaced."""
 
 
 def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     """Entry point of a batch process; returns when the batch is done or the engine is gone."""
     os.setpgid(0, 0)
-    gc.freeze()  # what the forkserver imported is shared with it, as long as nobody writes to it
+    gc.freeze()  # so that memory shared with the forkserver is not written to
     gc.enable()
-    _leave_to_responder()
+    _ignore_engine_signals()
     be_polite(setup.nice, io_idle=setup.io_idle)
     worker = _Worker(connection, setup)
     signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
@@ -98,14 +98,10 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
         sys.exit(1)
 
 
-def _leave_to_responder() -> None:
-    """Act on none of the signals that are the engine's to heed, in such a way that ffmpegs begin with none blocked.
-
-    What is ignored stays ignored in what is started, and what is blocked stays blocked; a handler does not stay.
-    """
+def _ignore_engine_signals() -> None:
+    """Ignore signals that only the engine handles; by handlers, which ffmpegs do not inherit, but for SIGHUP."""
     if hasattr(signal, "SIGHUP"):
-        # The kernel sends it to a group with a stopped member when the group's last parent outside of it dies: ffmpegs
-        # are to ignore it, too.
+        # The kernel sends it to a group with a stopped member whose last parent outside dies: ffmpegs ignore it, too.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, _do_nothing)
     if hasattr(signal, "pthread_sigmask"):
@@ -164,7 +160,7 @@ class _Worker:
         self._receipts.close()
 
     def _beat(self) -> None:
-        """Say that this process is there. Not from a thread of its own: that would go on while this one is stuck."""
+        """Report that this process is alive; not from another thread, which would go on while this one is stuck."""
         now = time.monotonic()
         if now - self._beat_at >= self._beat_seconds:
             self._beat_at = now
@@ -204,7 +200,7 @@ class _Worker:
                     self._accepting = False
 
     def _with_run(self, job_id: str, act: Callable[[FfmpegRun], None]) -> None:
-        """Act on the job's ffmpeg, if it has not just ended."""
+        """Act on the job's ffmpeg, if it runs."""
         for attempt in self._running:
             if attempt.item.job_id == job_id and attempt.run is not None:
                 act(attempt.run)
@@ -214,11 +210,11 @@ class _Worker:
         self._waiting.clear()
 
     def ask_to_end(self) -> None:
-        """Take note of a signal; the loop acts on it, since a handler may interrupt the sending of a message."""
+        """Note a signal; the loop acts on it, since a handler may interrupt the sending of a message."""
         self._asked_to_end = True
 
     def end(self) -> None:
-        """Stop every ffmpeg; their jobs are reported as interrupted when they have ended."""
+        """Stop every ffmpeg and report their jobs as interrupted."""
         if not self._ending:
             self._ending = True
             self._accepting = False
@@ -228,7 +224,7 @@ class _Worker:
                     attempt.run.stop(STOP_GRACE_SECONDS)
 
     def abandon(self) -> None:
-        """The engine is gone: leave nothing running and nothing half-made."""
+        """The engine is gone: end all ffmpegs and remove unfinished output."""
         for attempt in self._running:
             if attempt.run is not None:
                 attempt.run.kill()
@@ -273,7 +269,7 @@ class _Worker:
             self._spawn(attempt, attempt.step)
 
     def _guarded(self, attempt: Attempt, act: Callable[[], None]) -> None:
-        """Do something for one attempt; whatever goes wrong with it ends this attempt alone."""
+        """Act for one attempt; an error ends this attempt alone."""
         try:
             act()
         except (BrokenPipeError, ConnectionResetError):
@@ -306,7 +302,7 @@ class _Worker:
         self._connection.send(Spawned(attempt.item.job_id, run.identity))
 
     def _watch(self) -> None:
-        """Look after the running ffmpegs: progress to tell, ends to take note of."""
+        """Report progress of the running ffmpegs, and go on with those that have ended."""
         now = time.monotonic()
         for attempt in tuple(self._running):
             run = attempt.run
@@ -321,8 +317,8 @@ class _Worker:
                     self._connection.send(Encoded(attempt.item.job_id))
                 else:
                     self._resume(attempt, finished)
-            elif now - attempt.told >= PROGRESS_INTERVAL_SECONDS and run.progress is not None:
-                attempt.told = now
+            elif now - attempt.reported >= PROGRESS_INTERVAL_SECONDS and run.progress is not None:
+                attempt.reported = now
                 self._connection.send(
                     Progressed(attempt.item.job_id, run.progress.out_time_seconds, run.progress.speed)
                 )
@@ -339,12 +335,11 @@ class _Worker:
         self._connection.send(Verified(attempt.item.job_id, facts))
 
     def _publish(self, attempt: Attempt, may_replace: bool) -> None:
-        """Give the output its name. Where the disk does not take that, it is kept: it is verified, and what the engine
-        has journaled lets the next run do it."""
+        """Give the output its name; where the disk refuses, keep it among the partials for the next run to publish."""
         try:
             facts = attempt.publish(self._setup, self._receipts, may_replace=may_replace)
         except PublishError as error:
-            kind, message = self._whose_trouble(error.kind, str(error))
+            kind, message = self._widened(error.kind, str(error))
             attempt.kept = kind is FailureKind.DISK
             raise PublishError(kind, message) from error
         self._connection.send(Published(attempt.item.job_id, facts, attempt.usage()))
@@ -355,17 +350,16 @@ class _Worker:
             return
         if kind is not FailureKind.DISK and attempt.facts is None and self._input_is_away(attempt):
             return
-        if kind in _SAID_OF_THE_SOURCE and not attempt.source_unchanged(where_gone=True):
-            # What was wrong with it may be that it was being replaced.
+        if kind in _OF_THE_SOURCE and not attempt.source_unchanged(where_gone=True):
             self._end(attempt, SOURCE_CHANGED)
             return
-        kind, message = self._whose_trouble(kind, message)
+        kind, message = self._widened(kind, message)
         message = told(attempt.item.source, message)
         write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
 
     def _input_is_away(self, attempt: Attempt) -> bool:
-        """Whether what an attempt met is no doing of its source; it has then ended as interrupted."""
+        """Return whether the input as a whole is gone; the attempt has then ended as interrupted."""
         why = absent(attempt.item.source.path, self._setup.folders)
         if why is None:
             return False
@@ -373,8 +367,8 @@ class _Worker:
         self._interrupted(attempt)
         return True
 
-    def _whose_trouble(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
-        """The same, but for a missing permission that is no file's own trouble: nothing can be written here now."""
+    def _widened(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
+        """Return the failure, as DISK where permission is missing because nothing can be written here at all."""
         if kind is FailureKind.PERMISSION:
             for folder in (self._setup.partials, self._setup.output_root):
                 refused = write_refused(folder)
