@@ -9,7 +9,7 @@ import click
 
 from pyprocessor.cli.paths import absolute
 from pyprocessor.cli.session import print_result
-from pyprocessor.errors import UsageError
+from pyprocessor.errors import InspectError, UsageError
 from pyprocessor.inspect.probe import probe as inspect_file
 from pyprocessor.models import display
 from pyprocessor.report.media import media_json, media_text
@@ -27,5 +27,8 @@ def probe(file: str, as_json: bool) -> None:
         raise UsageError(f"{display(path)} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{display(path)} is not a file.")
-    media = inspect_file(path, size_bytes=status.st_size)
+    try:
+        media = inspect_file(path, size_bytes=status.st_size)
+    except InspectError as error:
+        raise InspectError(error.kind, f"{display(path)}: {error}") from None
     print_result(media_json(path, media) if as_json else media_text(path, media))

@@ -214,7 +214,7 @@ class Dispatch:
         for entry in entries:
             over = replace(largest, job_id=entry.job_id, need_bytes=memory_need(entry, threads))
             if over.hopeless and self._request.profile.throttling.strict_memory:
-                self._transitions.refused(entry, over.refusal(self._name(entry.job_id)))
+                self._transitions.refused(entry, over.refusal())
                 continue
             if over.hopeless:
                 self._transitions.notice("warning", over.note(self._name(entry.job_id)), job_id=entry.job_id)

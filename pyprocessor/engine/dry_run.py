@@ -21,7 +21,7 @@ from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import Memory
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import Job, JobState, PlanReport, SkippedFile, display
+from pyprocessor.models import Job, JobState, PlanReport, SkippedFile
 from pyprocessor.models.listener import Listener, RunRequest
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.preview import preview
@@ -82,16 +82,12 @@ class _Survey:
             case Settled(job, outcome) | Untouched(job, outcome):
                 self._skipped.append(SkippedFile(job.source.relative, outcome.reason))
             case Adopted(job):
-                name = display(job.source.relative)
-                self._skipped.append(SkippedFile(job.source.relative, f"{name} is done already."))
+                self._skipped.append(SkippedFile(job.source.relative, "It is done already."))
             case AlreadyDone(row, note):
-                name = display(row.source.relative)
                 if row.state in (JobState.FAILED, JobState.QUARANTINED):
-                    reason = (
-                        f"{name} failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
-                    )
+                    reason = f"It failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
                 else:
-                    reason = note or f"{name} is done already."
+                    reason = note or "It is done already."
                 self._skipped.append(SkippedFile(row.source.relative, reason))
             case Remark(text=text) | InputAway(text):
                 self._troubles.append(text)

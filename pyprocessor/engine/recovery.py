@@ -97,11 +97,11 @@ def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
     sentences = []
     for row in deadly:
         reason = (
-            f"{display(row.source.relative)}: {row.killed_runs} runs in a row were killed while it was being worked "
-            "on, so the file is set aside; --retry-failed tries it again."
+            f"{row.killed_runs} runs in a row were killed while it was being worked on, so the file is set aside; "
+            "--retry-failed tries it again."
         )
         journal.finish(row.id, None, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH))
-        sentences.append(reason)
+        sentences.append(f"{display(row.source.relative)}: {reason}")
     return sentences
 
 

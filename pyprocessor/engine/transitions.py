@@ -34,6 +34,7 @@ from pyprocessor.models import (
     ProcessIdentity,
     Reading,
     Usage,
+    display,
 )
 from pyprocessor.models.listener import Listener, RunRequest
 from pyprocessor.plan.planner import entry
@@ -93,12 +94,17 @@ class Transitions:
                     )
                 self._journal.finish(job.id, None, outcome, None)
                 self._tally.total += 1
-                self._settle(job.id, outcome, 0.0)
+                self._settle(job.id, display(job.source.relative), outcome, 0.0)
             case AlreadyDone(row, note):
                 if row.state is JobState.QUARANTINED and row.run_id == self._journal.run_id:
                     # Set aside as this run began: it is this one's failure, not one of those before.
                     self._tally.total += 1
-                    self._settle(row.id, Outcome(OutcomeKind.QUARANTINED, row.reason, row.failure), 0.0)
+                    self._settle(
+                        row.id,
+                        display(row.source.relative),
+                        Outcome(OutcomeKind.QUARANTINED, row.reason, row.failure),
+                        0.0,
+                    )
                 elif row.state in (JobState.FAILED, JobState.QUARANTINED):
                     self._tally.failed_before += 1
                 else:
@@ -111,7 +117,7 @@ class Transitions:
                 self._tally.done_before += 1
             case Untouched(job, outcome):
                 self._tally.total += 1
-                self._settle(job.id, outcome, 0.0)
+                self._settle(job.id, display(job.source.relative), outcome, 0.0)
             case Remark(text, closing, serious):
                 self._tally.troubles += serious
                 self.notice("error" if serious else "info", text, kind="not_taken" if closing else None)
@@ -174,7 +180,7 @@ class Transitions:
         active.step(Event.PUBLISH)
         self._journal.succeed(active.job_id, active.attempt_id, facts, usage)
         reason = " ".join(facts.notes)
-        self._settle(active.job_id, Outcome(OutcomeKind.SUCCEEDED, reason), active.entry.cpu_seconds)
+        self._settle(active.job_id, active.name, Outcome(OutcomeKind.SUCCEEDED, reason), active.entry.cpu_seconds)
 
     def ended(self, active: Active, outcome: Outcome, usage: Usage | None, *, alone: bool = False) -> Again | None:
         """An attempt ended without an output; says whether and when the job is tried again. `alone` says that nothing
@@ -200,7 +206,8 @@ class Transitions:
         self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=True, usage=usage)
         self._listener.finished(active.job_id, outcome, will_retry=True)
         # Kept only: whoever listens was just told.
-        self._journal.add_event("warning", f"{outcome.reason} {what_then}", job_id=active.job_id)
+        text = f"{active.name}: {outcome.reason} {what_then}"
+        self._journal.add_event("warning", text, job_id=active.job_id)
 
     def returned(self, active: Active, outcome: Outcome = INTERRUPTED, usage: Usage | None = None) -> Again:
         """The job goes back to the queue and nothing is charged."""
@@ -218,7 +225,7 @@ class Transitions:
         most = self._request.profile.throttling.max_sheds
         if active.sheds >= most:
             reason = (
-                f"{active.name}: it was ended {active.sheds + 1} times because memory ran short, at last with nothing "
+                f"It was ended {active.sheds + 1} times because memory ran short, at last with nothing "
                 "of ours beside it; other programs leave too little. A faster preset or a smaller picture needs less."
             )
             self._finish(active, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE), usage)
@@ -247,7 +254,9 @@ class Transitions:
         """A job that waits ends failed without an attempt: it may not have the memory that it needs."""
         outcome = self._last_words(entry.job_id, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE))
         self._journal.finish(entry.job_id, None, outcome)
-        self._settle(entry.job_id, outcome, entry.cpu_seconds)
+        row = self._journal.job(entry.job_id)
+        assert row is not None
+        self._settle(entry.job_id, display(row.source.relative), outcome, entry.cpu_seconds)
 
     # ------------------------------------------------------------ the end of a job
 
@@ -255,7 +264,7 @@ class Transitions:
         outcome = self._last_words(active.job_id, outcome)
         active.step(event_of(outcome, will_retry=False))
         self._journal.finish(active.job_id, active.attempt_id, outcome, usage)
-        self._settle(active.job_id, outcome, active.entry.cpu_seconds)
+        self._settle(active.job_id, active.name, outcome, active.entry.cpu_seconds)
 
     def _last_words(self, job_id: str, outcome: Outcome) -> Outcome:
         """The outcome; of a job that is final now although later runs have tried it up to now, that it is so."""
@@ -271,10 +280,10 @@ class Transitions:
         told = f"It has failed in {failed_runs} runs and is left alone from now on; --retry-failed tries it again."
         return replace(outcome, reason=f"{outcome.reason} {told}")
 
-    def _settle(self, job_id: str, outcome: Outcome, cost_seconds: float) -> None:
+    def _settle(self, job_id: str, name: str, outcome: Outcome, cost_seconds: float) -> None:
         self.in_hand.discard(job_id)
         self._tally.settle(outcome.kind, cost_seconds)
-        self._listener.finished(job_id, outcome)
+        self._listener.finished(job_id, outcome, name=name)
         if self.hooks.wants(outcome.kind):
             row = self._journal.job(job_id)
             if row is not None:

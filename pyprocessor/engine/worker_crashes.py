@@ -78,15 +78,13 @@ class WorkerCrashes:
             if active.prepared is not None:
                 drop_partial(self._partials, active.prepared.item.partial)
             if active in running and silent:
-                reason = f"{active.name}: the process working on it did not answer any more and was ended."
+                reason = "The process working on it did not answer any more and was ended."
                 again = self._transitions.ended(active, Outcome(OutcomeKind.FAILED, reason, FailureKind.STALL), None)
             elif active in running and memory:
                 outcome = self.of_memory(active, "the process working on it", alone=alone[active.job_id])
                 again = self._transitions.ended(active, outcome, None, alone=alone[active.job_id])
             elif active in running:
-                again = self._transitions.crashed(
-                    active, f"{active.name}: the process working on it died{how(exit_code)}."
-                )
+                again = self._transitions.crashed(active, f"The process working on it died{how(exit_code)}.")
             elif active.state is JobState.PUBLISHING:
                 again = self._granted(active, gone=gone)
             else:
@@ -96,10 +94,10 @@ class WorkerCrashes:
     def of_memory(self, active: Active, what: str, *, alone: bool) -> Outcome:
         """The system killed `what` for want of memory: that is nobody's failure, unless nothing ran beside it."""
         if alone:
-            reason = f"{active.name}: memory ran out and the system killed {what}, though nothing ran beside it."
+            reason = f"Memory ran out and the system killed {what}, though nothing ran beside it."
             return Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE)
-        reason = f"{active.name}: memory ran out and the system killed {what}; it is done later."
-        self._transitions.notice("warning", reason, job_id=active.job_id)
+        reason = f"Memory ran out and the system killed {what}; it is done later."
+        self._transitions.notice("warning", f"{active.name}: {reason}", job_id=active.job_id)
         return Outcome(OutcomeKind.SHED, reason)
 
     def _granted(self, active: Active, *, gone: bool) -> Again | None:

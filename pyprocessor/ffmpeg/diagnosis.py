@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.run import EndedBy, Finished
-from pyprocessor.models import display
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """`message` is a sentence or two for the user: which file, what is wrong, and what to do where that is known."""
+    """`message` is a sentence or two for the user: what is wrong with the file, and what to do where that is known."""
 
     kind: FailureKind
     message: str
@@ -33,35 +32,32 @@ def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
 
     None is no proof of a good output: that is for verification to say.
     """
-    name = display(source)
     lines = _without(source, finished.stderr_text).splitlines()
     if finished.ended_by is not None:
-        return _ended(finished, finished.ended_by, name, lines)
+        return _ended(finished, finished.ended_by, lines)
     if finished.signal is not None:
-        return _killed(finished.signal, name, lines)
+        return _killed(finished.signal, lines)
     # A script around ffmpeg tells of its death as shells do. ffmpeg's own exit codes come with a line that says why.
     if finished.returncode - _SHELL_SIGNALS in _DEADLY and _cause(lines) is None:
-        return _killed(finished.returncode - _SHELL_SIGNALS, name, lines)
+        return _killed(finished.returncode - _SHELL_SIGNALS, lines)
     for rule in _STORAGE_RULES:
         line = rule.search(lines)
         if line is not None:
-            return Diagnosis(rule.kind, f"{name}: {rule.sentence}.")
+            return Diagnosis(rule.kind, f"{rule.sentence}.")
     if finished.returncode == 0:
         return None
     if finished.returncode == _TOLD_TO_END and not any(line.endswith(_SAME_CODE) for line in lines):
         # Whatever it complained of before, that did not end it.
-        return Diagnosis(
-            FailureKind.INFRASTRUCTURE, f"{name}: ffmpeg was told to end by another program or by the system."
-        )
+        return Diagnosis(FailureKind.INFRASTRUCTURE, "ffmpeg was told to end by another program or by the system.")
     for rule in _RULES:
         line = rule.search(lines)
         if line is not None:
             quote = _quoted(_cause(lines) or line) if rule.quote else ""
-            return Diagnosis(rule.kind, f"{name}: {rule.sentence}{quote}.")
+            return Diagnosis(rule.kind, f"{rule.sentence}{quote}.")
     cause = _cause(lines)
     # Without a line that tells more, damage in the file is by far the likeliest reason; trying again will not help.
     return Diagnosis(
-        FailureKind.BAD_INPUT, f"{name}: ffmpeg could not process it (exit code {finished.returncode}){_quoted(cause)}."
+        FailureKind.BAD_INPUT, f"ffmpeg could not process it (exit code {finished.returncode}){_quoted(cause)}."
     )
 
 
@@ -84,53 +80,51 @@ _SHORTEST_RULE = 14
 """Characters of the shortest words that a rule of storage looks for; shorter pieces of a path cannot hold them."""
 
 
-def _ended(finished: Finished, ended_by: EndedBy, name: str, lines: list[str]) -> Diagnosis:
+def _ended(finished: Finished, ended_by: EndedBy, lines: list[str]) -> Diagnosis:
     progress = finished.progress
     reached = f" at {progress.out_time_seconds:.1f} s of the output" if progress is not None else " before its start"
     match ended_by:
         case EndedBy.STALL:
             return Diagnosis(
                 FailureKind.STALL,
-                f"{name}: ffmpeg made no progress for too long{reached} and was ended{_quoted(_cause(lines))}.",
+                f"ffmpeg made no progress for too long{reached} and was ended{_quoted(_cause(lines))}.",
             )
         case EndedBy.WALL:
             return Diagnosis(
                 FailureKind.STALL,
-                f"{name}: ffmpeg took longer than it may ({finished.wall_seconds:.0f} s) and was ended{reached}.",
+                f"ffmpeg took longer than it may ({finished.wall_seconds:.0f} s) and was ended{reached}.",
             )
         case EndedBy.SIZE:
             return Diagnosis(
                 FailureKind.BAD_INPUT,
-                f"{name}: its output grew far larger than a file of its size should give, so ffmpeg was ended"
+                f"Its output grew far larger than a file of its size should give, so ffmpeg was ended"
                 f"{reached}. If it is sound, raise `input_limits.max_output_growth` in the profile and run with "
                 "--retry-failed.",
             )
         case EndedBy.STOP:
-            return Diagnosis(FailureKind.INFRASTRUCTURE, f"{name}: ffmpeg was stopped before it was done.")
+            return Diagnosis(FailureKind.INFRASTRUCTURE, "ffmpeg was stopped before it was done.")
 
 
-def _killed(number: int, name: str, lines: list[str]) -> Diagnosis:
+def _killed(number: int, lines: list[str]) -> Diagnosis:
     try:
         signal_name = signal.Signals(number).name
     except ValueError:
         signal_name = f"signal {number}"
     if signal_name == "SIGXFSZ":
-        return Diagnosis(FailureKind.DISK, f"{name}: the output grew larger than this system's limit on file sizes.")
+        return Diagnosis(FailureKind.DISK, "The output grew larger than this system's limit on file sizes.")
     if signal_name == "SIGXCPU":
-        return Diagnosis(
-            FailureKind.RESOURCE, f"{name}: ffmpeg used up the CPU time that this system allows a process."
-        )
+        return Diagnosis(FailureKind.RESOURCE, "ffmpeg used up the CPU time that this system allows a process.")
     for rule in _SHORTAGE_RULES:
         # Several encoders abort, or run into nothing, where memory is refused to them.
         if rule.search(lines) is not None:
-            return Diagnosis(rule.kind, f"{name}: {rule.sentence}.")
+            return Diagnosis(rule.kind, f"{rule.sentence}.")
     by = "by another program or by the system"
     if signal_name in ("SIGTERM", "SIGHUP", "SIGINT"):
         # It came before ffmpeg had its handlers, which make an exit code of it.
-        return Diagnosis(FailureKind.INFRASTRUCTURE, f"{name}: ffmpeg was told to end {by} ({signal_name}).")
+        return Diagnosis(FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {by} ({signal_name}).")
     if signal_name == "SIGKILL":
-        return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg was killed {by} ({signal_name}).")
-    return Diagnosis(FailureKind.CRASH, f"{name}: ffmpeg crashed ({signal_name}){_quoted(_cause(lines))}.")
+        return Diagnosis(FailureKind.CRASH, f"ffmpeg was killed {by} ({signal_name}).")
+    return Diagnosis(FailureKind.CRASH, f"ffmpeg crashed ({signal_name}){_quoted(_cause(lines))}.")
 
 
 _SHELL_SIGNALS = 128
@@ -166,11 +160,11 @@ _AWAY = (
 _ON_OUTPUT = r"^\[out#\d.*: "
 
 _STORAGE_RULES = (
-    _rule(FailureKind.DISK, r"No space left on device\)?$", "the disk of the output is full"),
-    _rule(FailureKind.DISK, r"Disk quota exceeded\)?$", "the disk quota of the output is used up"),
-    _rule(FailureKind.DISK, r"File too large\)?$", "the output is larger than its file system or a limit allows"),
-    _rule(FailureKind.DISK, r"Read-only file system\)?$", "the file system of the output is read-only"),
-    _rule(FailureKind.DISK, rf"{_ON_OUTPUT}{_AWAY}$", "the disk of the output does not take what is written"),
+    _rule(FailureKind.DISK, r"No space left on device\)?$", "The disk of the output is full"),
+    _rule(FailureKind.DISK, r"Disk quota exceeded\)?$", "The disk quota of the output is used up"),
+    _rule(FailureKind.DISK, r"File too large\)?$", "The output is larger than its file system or a limit allows"),
+    _rule(FailureKind.DISK, r"Read-only file system\)?$", "The file system of the output is read-only"),
+    _rule(FailureKind.DISK, rf"{_ON_OUTPUT}{_AWAY}$", "The disk of the output does not take what is written"),
 )
 """Looked for whatever the exit code. Wherever they are said they are about an output: reading says none of them."""
 
@@ -191,105 +185,105 @@ _RULES = (
     _rule(
         FailureKind.PERMISSION,
         rf"{_ON_OUTPUT}(?:Permission denied|Operation not permitted)$",
-        "the folder of the output may not be written to",
+        "The folder of the output may not be written to",
         quote=False,
     ),
     _rule(
         FailureKind.INFRASTRUCTURE,
         rf"Unable to re-open |{_ON_OUTPUT}No such file or directory$",
-        "its unfinished output, or the folder of that, was removed",
+        "Its unfinished output, or the folder of that, was removed",
         quote=False,
     ),
     _rule(
         FailureKind.INFRASTRUCTURE,
         rf"{_ON_OUTPUT}(?:Too many open files(?: in system)?|Device or resource busy|File name too long)$",
-        "its output could not be opened",
+        "Its output could not be opened",
     ),
     _rule(
         FailureKind.PERMISSION,
         r"Error opening input: Permission denied$",
-        "it may not be read",
+        "It may not be read",
         quote=False,
     ),
     _rule(
         FailureKind.UNAVAILABLE,
         r"Error opening input: No such file or directory$",
-        "it is no longer there",
+        "It is no longer there",
         quote=False,
     ),
     _rule(
         FailureKind.UNAVAILABLE,
         rf"(?:Error opening input|Error during demuxing): {_AWAY}$",
-        "it cannot be read from its disk",
+        "It cannot be read from its disk",
     ),
-    _rule(FailureKind.BAD_INPUT, r"Error opening input: Is a directory", "it is a folder and not a file", quote=False),
+    _rule(FailureKind.BAD_INPUT, r"Error opening input: Is a directory", "It is a folder and not a file", quote=False),
     _rule(
         FailureKind.BAD_INPUT,
         r"[Ff]ormat not on whitelist|[Pp]rotocol '?\w+'? not on whitelist|Not detecting m3u8",
-        "it is no video that is accepted, but a playlist, a script, a picture or the like, which may read other files",
+        "It is no video that is accepted, but a playlist, a script, a picture or the like, which may read other files",
         quote=False,
     ),
     # A damaged header may claim any size; memory that is truly short fails later, in an encoder or a filter.
     _rule(
         FailureKind.BAD_INPUT,
         r"Error opening input: Cannot allocate memory",
-        "it is damaged: its header asks for more memory than there is",
+        "It is damaged: its header asks for more memory than there is",
     ),
     *_SHORTAGE_RULES,
     _rule(
         FailureKind.UNSUPPORTED,
         r"no decoder found for|Decoder not found|Decoder \(codec [^)]*\) not found|Unknown decoder",
-        "this ffmpeg has no decoder for one of its streams",
+        "This ffmpeg has no decoder for one of its streams",
     ),
     _rule(
         FailureKind.BAD_INPUT,
         r"Output file does not contain any stream|matches no streams",
-        "it does not hold the streams it should",
+        "It does not hold the streams it should",
     ),
     _rule(
         FailureKind.UNSUPPORTED,
         r"Unknown encoder|Encoder not found|Automatic encoder selection failed",
-        "this ffmpeg does not have the encoder that the profile asks for",
+        "This ffmpeg does not have the encoder that the profile asks for",
     ),
     _rule(
         FailureKind.UNSUPPORTED,
         r"No such filter|Filter not found",
-        "this ffmpeg does not have a filter that is needed for it",
+        "This ffmpeg does not have a filter that is needed for it",
     ),
     _rule(
         FailureKind.UNSUPPORTED,
         r"Requested output format .* is not known|Unrecognized option|Option not found|Error parsing options"
         r"|Error applying option",
-        "this ffmpeg does not know an option that was given to it",
+        "This ffmpeg does not know an option that was given to it",
     ),
     _rule(
         FailureKind.UNSUPPORTED,
         r"Cannot load lib|No VA display|Device creation failed|MFX session|hardware device context"
         r"|DLL .* failed to open|No device available|No capable devices found|Driver does not support",
-        "the hardware encoder does not work here",
+        "The hardware encoder does not work here",
     ),
     _rule(
         FailureKind.UNSUPPORTED,
         r"codec not currently supported in container|Could not find tag for codec|Only .* supported in|does not support"
         r" .*attach|Could not write header",
-        "the output's container cannot hold one of its streams",
+        "The output's container cannot hold one of its streams",
     ),
-    _rule(FailureKind.UNSUPPORTED, r"Impossible to convert between the formats", "its pictures cannot be converted"),
-    _rule(FailureKind.BAD_INPUT, r"moov atom not found", "it is cut off, damaged or no media at all: it has no index"),
-    _rule(FailureKind.BAD_INPUT, r"Decode error rate", "most of it cannot be decoded: it is damaged or encrypted"),
+    _rule(FailureKind.UNSUPPORTED, r"Impossible to convert between the formats", "Its pictures cannot be converted"),
+    _rule(FailureKind.BAD_INPUT, r"moov atom not found", "It is cut off, damaged or no media at all: it has no index"),
+    _rule(FailureKind.BAD_INPUT, r"Decode error rate", "Most of it cannot be decoded: it is damaged or encrypted"),
     _rule(
         FailureKind.UNSUPPORTED,
         r"patches welcome|not (yet )?implemented",
-        "it uses something that ffmpeg does not support",
+        "It uses something that ffmpeg does not support",
     ),
     _rule(
         FailureKind.BAD_INPUT,
         r"Error opening input|Error while opening decoder|[Cc]ould not find codec parameters"
         r"|Cannot determine format of input",
-        "it is damaged or not media",
+        "It is damaged or not media",
     ),
-    _rule(FailureKind.UNSUPPORTED, r"Error while opening encoder", "the encoder does not take these settings for it"),
-    _rule(FailureKind.BAD_INPUT, r"Invalid data found when processing input", "it is damaged"),
+    _rule(FailureKind.UNSUPPORTED, r"Error while opening encoder", "The encoder does not take these settings for it"),
+    _rule(FailureKind.BAD_INPUT, r"Invalid data found when processing input", "It is damaged"),
 )
 """The first rule that any line matches decides, so the surest signs stand first."""
 

@@ -79,10 +79,12 @@ def probe(
 
     Raises InspectError where the file is not media, is damaged beyond reading, or cannot be read.
     """
-    name = display(os.path.basename(path))
+    name = "The file"
     try:
         with _regular_file(path, name) as file:
-            what = content.refusal(file.read(content.HEAD_BYTES), name, size_bytes) or still_picture(file)
+            what = content.refusal(
+                file.read(content.HEAD_BYTES), display(os.path.basename(path)), size_bytes
+            ) or still_picture(file)
             if what is not None:
                 raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
             moving = animated_webp(file)
@@ -111,7 +113,7 @@ def survey_source(
 
     Raises InspectError where it can no longer be read.
     """
-    name = display(os.path.basename(path))
+    name = "The file"
     try:
         if media.container == webp.CONTAINER:
             return media, webp.timeline_of(path)

@@ -29,7 +29,6 @@ from pyprocessor.models import (
     job_id,
 )
 from pyprocessor.models.listener import RunRequest
-from pyprocessor.models.reasons import told
 from pyprocessor.tasks.base import Task
 
 NO_COST = Cost(0.0, 0, 0)
@@ -66,7 +65,7 @@ class Classifier:
         """Return what becomes of a file that the listing did not take."""
         source = passed.source or Source(self._path_of(passed.relative), passed.relative, 0, 0)
         row = self.row(source)
-        outcome = Outcome(OutcomeKind.SKIPPED, f"{display(passed.relative)} {passed.reason}.")
+        outcome = Outcome(OutcomeKind.SKIPPED, f"It {passed.reason}.")
         if passed.failure is not None:
             if row is not None and self.failed_the_same(row, source):
                 return AlreadyDone(row)
@@ -130,7 +129,7 @@ class Classifier:
             return Settled(job, Outcome(OutcomeKind.SKIPPED, note))
         if found.lies is Lies.FOREIGN:
             reason = (
-                f"{display(source.relative)} was left alone: {name} already exists in the output folder and was not "
+                f"It was left alone: {name} already exists in the output folder and was not "
                 "made from it; --overwrite replaces it."
             )
             return Settled(job, Outcome(OutcomeKind.SKIPPED, reason))
@@ -158,13 +157,13 @@ class Classifier:
         if media is None:
             kind = failure or FailureKind.BAD_INPUT
             lasting = fresh and retry.lasting(kind)
-            return Settled(job, Outcome(OutcomeKind.FAILED, told(source, reason), kind), inspection_failed=lasting)
+            return Settled(job, Outcome(OutcomeKind.FAILED, reason, kind), inspection_failed=lasting)
         try:
-            check_claims(media, self._request.profile.input_limits, display(source.relative))
+            check_claims(media, self._request.profile.input_limits, "The file")
             contract(self._request.profile, media)
             features = self._costs.with_history(self._task.features(self._request.profile, media), source)
         except JobError as error:
-            outcome = Outcome(OutcomeKind.FAILED, told(source, str(error)), error.kind)
+            outcome = Outcome(OutcomeKind.FAILED, str(error), error.kind)
             return Settled(replace(job, media=media), outcome)
         cost = self._costs.predict(features, 1)
         return Todo(replace(job, media=media, cost=cost), features, fresh, found.made)

@@ -54,8 +54,8 @@ class Listener(Protocol):
     def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
         """How far a running file is; `speed` is media seconds per second."""
 
-    def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None:
-        """An attempt ended, or a file was settled without one."""
+    def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
+        """An attempt ended, or the file `name` was settled without one; the reason does not name it."""
 
     def notice(self, level: str, text: str) -> None:
         """One plain sentence; `level` is "info", "warning" or "error"."""

@@ -40,10 +40,10 @@ class OverBudget:
             f"{mebibytes(self.limit_bytes)} that the limit leaves for files; it runs with nothing beside."
         )
 
-    def refusal(self, name: str) -> str:
+    def refusal(self) -> str:
         """The sentence for the user when it is refused."""
         return (
-            f"{name} is predicted to take {mebibytes(self.need_bytes)} of memory, more than the "
+            f"It is predicted to take {mebibytes(self.need_bytes)} of memory, more than the "
             f"{mebibytes(self.limit_bytes)} that the limit leaves for files, and --strict-memory is on; raise "
             "--max-memory or --memory-limit, choose a faster preset, or do without --strict-memory to run it alone."
         )

@@ -77,7 +77,7 @@ def preview(
         batches.append(_planned(clock.start(formed), by_id, model))
         peak = max(peak, sum(batch.memory_bytes for batch in clock.running()))
         most = max(most, len(clock.running()))
-    told = [SkippedFile(by_id[over.job_id].source.relative, _refusal(over, by_id)) for over in refused]
+    told = [SkippedFile(by_id[over.job_id].source.relative, over.refusal()) for over in refused]
     gone = {over.job_id for over in refused}
     return PlanReport(
         batches=tuple(batches),
@@ -98,10 +98,6 @@ def _without(formed: FormedBatch, ready: Ready) -> None:
     for taken in formed.entries:
         if taken.job_id != formed.over_budget.job_id:
             ready.put_back(taken)
-
-
-def _refusal(over: OverBudget, by_id: Mapping[str, Job]) -> str:
-    return over.refusal(display(by_id[over.job_id].source.relative))
 
 
 def _notes(alone: Sequence[OverBudget], by_id: Mapping[str, Job]) -> tuple[str, ...]:

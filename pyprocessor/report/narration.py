@@ -34,7 +34,7 @@ class Hearer(Protocol):
     def queued(self, jobs: int, media_seconds: float) -> None: ...
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None: ...
     def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None: ...
-    def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None: ...
+    def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None: ...
     def notice(self, level: str, text: str) -> None: ...
     def tick(self, snapshot: RunSnapshot) -> None: ...
 
@@ -61,9 +61,9 @@ class Several:
         for hearer in self._hearers:
             hearer.progressed(job_id, media_seconds_done, speed)
 
-    def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None:
+    def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
         for hearer in self._hearers:
-            hearer.finished(job_id, outcome, will_retry=will_retry)
+            hearer.finished(job_id, outcome, name=name, will_retry=will_retry)
 
     def notice(self, level: str, text: str) -> None:
         for hearer in self._hearers:
@@ -116,8 +116,8 @@ class Narrator:
     def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
         """How far one file is concerns bars only."""
 
-    def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None:
-        name = self._names.pop(job_id, "")
+    def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
+        name = self._names.pop(job_id, one_line(name))
         reason = one_line(outcome.reason)
         again = " It will be tried again." if will_retry and outcome.kind is OutcomeKind.FAILED else ""
         word = outcome.kind.value.replace("_", " ").capitalize()

@@ -98,7 +98,7 @@ class Bars(Narrator):
             bar.update(_shown_seconds(running) - bar.n)
         self._draw_run()
 
-    def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None:
+    def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
         running = self._running.pop(job_id, None)
         if running is not None:
             if not will_retry:
@@ -108,7 +108,7 @@ class Bars(Narrator):
                 waiting = next((other for other in self._running.values() if other.row is None), None)
                 if waiting is not None:
                     _draw(running.row, waiting)
-        super().finished(job_id, outcome, will_retry=will_retry)
+        super().finished(job_id, outcome, name=name, will_retry=will_retry)
         self._draw_run()
 
     def tick(self, snapshot: RunSnapshot) -> None:

@@ -182,14 +182,9 @@ class _Tally:
                 log = self._log_of(row.id)
                 self.failures.append(Failure(row.source.relative, row.state, kind, row.reason, log))
             case JobState.SKIPPED | JobState.KEPT_SOURCE:
-                self.skip_reasons[_without_name(row)] += 1
+                self.skip_reasons[row.reason or "no reason given"] += 1
             case _:
                 pass
-
-
-def _without_name(row: JobRow) -> str:
-    """The reason less the file's own name, so that equal reasons are counted together."""
-    return row.reason.removeprefix(display(row.source.relative)).lstrip(" :") or "no reason given"
 
 
 # ---------------------------------------------------------------- text

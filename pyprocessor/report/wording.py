@@ -6,7 +6,6 @@ Sizes are decimal (1 MB is 1,000,000 bytes), as disks and players count them.
 from __future__ import annotations
 
 import base64
-import re
 import unicodedata
 from datetime import UTC, datetime
 
@@ -32,15 +31,8 @@ def _escaped(character: str) -> str:
 
 
 def about(name: str, reason: str) -> str:
-    """The reason as a sentence that says which file it is about, with its whole path; both printable already."""
-    base = name.rsplit("/", 1)[-1]
-    if not reason or not name:
-        return name or reason
-    if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", reason):
-        return reason
-    if base and re.match(rf"{re.escape(base)}(?!\w)", reason):
-        return name + reason[len(base) :]
-    return f"{name}: {reason}"
+    """Return the reason with the name of the file it is about; both printable already."""
+    return f"{name}: {reason}" if name and reason else name or reason
 
 
 def columns(text: str) -> int:

@@ -27,9 +27,8 @@ from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.jobs.timeouts import beat_seconds
-from pyprocessor.models import Outcome, OutcomeKind, OutputFacts
+from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, display
 from pyprocessor.models.os_errors import classify_os_error
-from pyprocessor.models.reasons import told
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.publish.receipts import ReceiptWriter
 from pyprocessor.state.job_logs import write_crash_log, write_job_log
@@ -354,8 +353,8 @@ class _Worker:
             self._end(attempt, SOURCE_CHANGED)
             return
         kind, message = self._widened(kind, message)
-        message = told(attempt.item.source, message)
-        write_job_log(self._setup.logs, attempt.item.job_id, message, attempt.transcript)
+        name = display(attempt.item.source.relative)
+        write_job_log(self._setup.logs, attempt.item.job_id, f"{name}: {message}", attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
 
     def _input_is_away(self, attempt: Attempt) -> bool:

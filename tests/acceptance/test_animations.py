@@ -82,7 +82,7 @@ def test_a_still_that_is_named_is_a_picture(animations, tmp_path) -> None:
     """Whoever names it is told why there is no video of it."""
     for name, kind in (("still.gif", "GIF"), ("still.webp", "WebP"), ("still.png", "PNG")):
         result = call("--input", animations / name, "--output", tmp_path, "--profile", "fast")
-        assert_plain(result, 1, f"{name} is a picture ({kind}), not video.")
+        assert_plain(result, 1, f"{name}: The file is a picture ({kind}), not video.")
 
 
 def test_what_an_animation_loses_is_told(ffmpeg_path, tmp_path) -> None:

@@ -47,7 +47,7 @@ def diagnosed(
     )
     found = diagnose(finished, os.fsencode(source))
     assert found is not None, finished
-    assert found.message.startswith(str(source))
+    assert str(source) not in found.message
     assert "t7f3" not in found.message
     assert " @ 0x" not in found.message
     assert found.message.endswith(".")
@@ -84,7 +84,7 @@ def test_a_file_cut_off_before_its_index(ffmpeg_path: str, make_clip: Callable[.
     os.truncate(clip, clip.stat().st_size // 2)
     found = diagnosed(ffmpeg_path, tmp_path, clip)
     assert found.kind is FailureKind.BAD_INPUT
-    assert "it has no index" in found.message
+    assert "has no index" in found.message
 
 
 def test_an_ffmpeg_that_another_program_ends(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
@@ -379,14 +379,13 @@ def test_one_that_never_started_reporting() -> None:
 
 
 def test_quotes_are_clean_and_bounded() -> None:
-    """Control characters are escaped, addresses dropped, endless lines cut, names that are no text printable."""
+    """Control characters are escaped, addresses dropped, endless lines cut."""
     text = "[mov @ 0x55d0c0ffee00] [error] tag \x1b[31m\x07 at 0x7f0011223344 " + "x" * 1000
     found = diagnose(failed(text), b"/in/\xff\n.mp4")
     assert found is not None
     assert found.message.isprintable()
     assert "\\x1b[31m\\x07" in found.message
     assert "0x7f00" not in found.message
-    assert "/in/\\xff\\n.mp4: " in found.message
     assert len(found.message) < 350
 
 

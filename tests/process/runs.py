@@ -50,7 +50,7 @@ class Recorder:
     def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
         pass
 
-    def finished(self, job_id: str, outcome: Outcome, *, will_retry: bool = False) -> None:
+    def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
         name = self.names.get(job_id, job_id)
         self.outcomes.append((name, outcome, will_retry))
         if outcome.kind is not OutcomeKind.SUCCEEDED:

@@ -276,7 +276,7 @@ def test_what_was_inspected_before_is_held_against_new_limits(tmp_path: Path, ma
     run(request(tmp_path / "in", tmp_path / "out", profile=narrow))
     (row,) = rows(tmp_path / "out").values()
     assert row.state is JobState.FAILED
-    assert row.reason.startswith("a.mp4 claims pictures of 160x90")
+    assert row.reason.startswith("The file claims pictures of 160x90")
 
 
 def test_memory_is_bounded_for_inspecting() -> None:

@@ -337,15 +337,14 @@ def test_what_was_made_of_another_source_is_not_kept(
 
 
 def test_a_retry_is_told_once_and_kept(inputs: Path, tmp_path: Path, standin_ffmpeg: str) -> None:
-    """Listeners hear of it as the end of an attempt, not in a second sentence; the journal keeps it. Both say the
-    file's path below the input."""
+    """Listeners hear of it as the end of an attempt, not in a second sentence; the journal keeps it."""
     (inputs / "sub" / "b.mov").rename(inputs / "sub" / "standin-first-segv.mov")
     recorder = Recorder()
     asked = request(inputs, tmp_path / "out", profile=profile(max_retries=1), tool_path=standin_ffmpeg)
     # Spawned processes have today's environment, which the stand-in needs; a forkserver has that of its start.
     assert run(asked, recorder, start_method="spawn").exit_code == ExitCode.OK
     (retried,) = [outcome for _, outcome, again in recorder.outcomes if again]
-    assert retried.reason.startswith("sub/standin-first-segv.mov: ")
+    assert "standin-first-segv.mov" not in retried.reason
     assert not [text for _, text in recorder.notices if "tried again" in text]
     with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
         kept = [event.text for event in journal.events() if "tried again" in event.text]

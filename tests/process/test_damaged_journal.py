@@ -128,8 +128,8 @@ from pathlib import Path
 from tests.process.runs import Recorder, request, run
 
 class Killed(Recorder):
-    def finished(self, job_id, outcome, *, will_retry=False):
-        super().finished(job_id, outcome, will_retry=will_retry)
+    def finished(self, job_id, outcome, *, name="", will_retry=False):
+        super().finished(job_id, outcome, name=name, will_retry=will_retry)
         if len(self.outcomes) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 

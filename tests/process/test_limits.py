@@ -84,9 +84,8 @@ def test_strict_memory_refuses_what_does_not_fit(inputs: Path, tmp_path: Path) -
     profile = limited(BatchSettings(memory_limit_bytes=130 * MIB), strict_memory=True)
     assert run(request(inputs, tmp_path / "out", profile=profile)).exit_code == ExitCode.SOME_FAILED
     assert attempts(tmp_path / "out") == []
-    for name, row in rows(tmp_path / "out").items():
+    for row in rows(tmp_path / "out").values():
         assert row.failure is FailureKind.RESOURCE
-        assert name.decode() in row.reason
         assert "--strict-memory" in row.reason
     assert run(request(inputs, tmp_path / "out", profile=limited(strict_memory=True))).exit_code == ExitCode.OK
     assert len(published(tmp_path / "out")) == 3
@@ -118,9 +117,8 @@ def test_strict_memory_refuses_what_is_to_run_alone_too(strict: bool, inputs: Pa
         return
     assert result.exit_code == ExitCode.SOME_FAILED
     assert len(attempts(tmp_path / "out")) == begun
-    for name, row in rows(tmp_path / "out").items():
+    for row in rows(tmp_path / "out").values():
         assert row.failure is FailureKind.RESOURCE
-        assert name.decode() in row.reason
         assert "--strict-memory" in row.reason
 
 

@@ -30,7 +30,7 @@ SNAPSHOT = RunSnapshot(
     draining=False,
 )
 SUCCEEDED = Outcome(OutcomeKind.SUCCEEDED)
-BROKEN = Outcome(OutcomeKind.FAILED, "b.mp4 is cut short.", FailureKind.BAD_INPUT)
+BROKEN = Outcome(OutcomeKind.FAILED, "It is cut short.", FailureKind.BAD_INPUT)
 LINE = re.compile(
     r"Progress: \d+/\d+ \(\d+\.\d% success\) \| Active: \d+ \| Failed: \d+ \| Memory: \d+\.\dMB \| CPU: \d+\.\d%"
     r" \| ETA: (\d+:\d\d:\d\d|unknown)"
@@ -147,8 +147,8 @@ def test_lines_tell_failures_and_retries() -> None:
     stream = Terminal()
     play(Lines(stream, interval_seconds=10))
     assert stream.getvalue().splitlines() == [
-        "Failed: b.mp4 is cut short. It will be tried again.",
-        "Failed: b.mp4 is cut short.",
+        "Failed: b.mp4: It is cut short. It will be tried again.",
+        "Failed: b.mp4: It is cut short.",
         "Memory is short.",
         progress_line(replace(SNAPSHOT, done=2, total=3, failed=1)),
     ]
@@ -219,7 +219,7 @@ def test_quiet_tells_failures_alone() -> None:
     play(lines)
     lines.notice("error", "The disk is full.")
     lines.close()
-    assert stream.getvalue().splitlines() == ["Failed: b.mp4 is cut short.", "The disk is full."]
+    assert stream.getvalue().splitlines() == ["Failed: b.mp4: It is cut short.", "The disk is full."]
 
 
 def test_verbose_tells_starts_and_ends() -> None:
@@ -233,11 +233,11 @@ def test_verbose_tells_starts_and_ends() -> None:
     assert "The listing is complete: 3 files." in lines
 
 
-def test_a_failure_without_a_start_is_told_by_its_reason() -> None:
-    """A file that could not be inspected never started; its reason names it."""
+def test_a_failure_without_a_start_is_told_with_its_name() -> None:
+    """A file that could not be inspected never started."""
     stream = Terminal()
-    Lines(stream, interval_seconds=10).finished("9", Outcome(OutcomeKind.FAILED, "x.mp4 is empty."))
-    assert stream.getvalue() == "Failed: x.mp4 is empty.\n"
+    Lines(stream, interval_seconds=10).finished("9", Outcome(OutcomeKind.FAILED, "It is empty."), name="x.mp4")
+    assert stream.getvalue() == "Failed: x.mp4: It is empty.\n"
 
 
 def test_control_characters_never_reach_the_terminal() -> None:
@@ -474,7 +474,7 @@ def test_run_log_holds_every_start_and_end() -> None:
     lines = opened[0].getvalue().splitlines()
     assert len(opened) == 1
     assert lines[0] == "1970-01-01T00:00:00Z debug   Started: a.mp4"
-    assert "1970-01-01T00:00:00Z error   Failed: b.mp4 is cut short." in lines
+    assert "1970-01-01T00:00:00Z error   Failed: b.mp4: It is cut short." in lines
     assert not troubles
 
 

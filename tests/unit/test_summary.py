@@ -117,14 +117,14 @@ def test_counts_sizes_and_predictions(journal: Journal) -> None:
         succeed(journal, name)
     fail(journal, b"d", "d is damaged.")
     skipped = add(journal, b"e")
-    journal.finish(skipped, None, Outcome(OutcomeKind.SKIPPED, "e is empty."))
+    journal.finish(skipped, None, Outcome(OutcomeKind.SKIPPED, "It is empty."))
     add(journal, b"left")
     got = summed(journal)
     assert (got.succeeded, got.failed, got.skipped, got.left, got.settled) == (3, 1, 1, 1, 5)
     assert (got.bytes_before, got.bytes_after, got.media_seconds) == (3_000_000, 750_000, 30.0)
     assert got.seconds == pytest.approx(20.0)
     assert got.speed == pytest.approx(1.5)
-    assert got.skip_reasons == (("is empty.", 1),)
+    assert got.skip_reasons == (("It is empty.", 1),)
     assert got.prediction is not None
     memory, cpu = got.prediction.memory, got.prediction.cpu
     assert memory is not None
@@ -276,7 +276,7 @@ def document(journal: Journal, **more: int) -> dict[str, object]:
 def test_json_lists_every_file(journal: Journal) -> None:
     """The document has a version, counts, and each file with state, sizes, times, reason and log."""
     succeed(journal, b"a.mov", "captions dropped")
-    fail(journal, b"b.mov", "b.mov is damaged.")
+    fail(journal, b"b.mov", "It is damaged.")
     got = document(journal)
     assert got["version"] == 1
     assert got["counts"]["succeeded"] == got["counts"]["failed"] == 1  # type: ignore[index]
@@ -287,7 +287,7 @@ def test_json_lists_every_file(journal: Journal) -> None:
     assert done["settled_by_this_run"] is True
     assert (done["losses"], failed["losses"]) == (["captions dropped"], [])
     assert done["log"] is None
-    assert (failed["state"], failed["kind"], failed["reason"]) == ("failed", "bad_input", "b.mov is damaged.")
+    assert (failed["state"], failed["kind"], failed["reason"]) == ("failed", "bad_input", "It is damaged.")
     assert failed["output"] is None
     assert failed["log"] == "/log"
 
@@ -345,7 +345,7 @@ PLAN = PlanReport(
             start_seconds=0.0,
         ),
     ),
-    skipped=(SkippedFile(b"x.txt.mp4", "x.txt.mp4 is text, not video."), SkippedFile(b"y", "is empty.")),
+    skipped=(SkippedFile(b"x.txt.mp4", "It is text, not video."), SkippedFile(b"y", "It is empty.")),
     peak_memory_bytes=200_000_000,
     memory_budget_bytes=6_000_000_000,
     disk_bytes=2_000_000,
@@ -361,8 +361,8 @@ def test_plan_text_explains_itself() -> None:
     text = plan_text(PLAN, width=80)
     assert "Batch 1: 2 files, 2 at once, 1 thread each, 200.0 MB, 10 s to 1 min 35 s" in text
     assert "Peak memory  200.0 MB of 6.0 GB allowed" in text
-    assert "  x.txt.mp4 is text, not video." in text
-    assert "  y: is empty." in text
+    assert "  x.txt.mp4: It is text, not video." in text
+    assert "  y: It is empty." in text
     assert "odd\\xff\\n.mov" in text
     assert "The disk may fill." in text
     assert all(columns(line) <= 80 for line in text.splitlines())
@@ -380,7 +380,7 @@ def test_plan_json_has_exact_names() -> None:
     assert got["version"] == 1
     odd = got["batches"][0]["files"][1]
     assert base64.b64decode(odd["name_bytes_base64"]) == b"odd\xff\n.mov"
-    assert got["skipped"][1] == {"name": "y", "reason": "is empty."}
+    assert got["skipped"][1] == {"name": "y", "reason": "It is empty."}
 
 
 # ---------------------------------------------------------------- wording
@@ -415,14 +415,9 @@ def test_durations(seconds: float, said: str) -> None:
 @pytest.mark.parametrize(
     ("name", "reason", "said"),
     [
-        ("y", "is empty.", "y: is empty."),
-        ("d/y.mp4", "d/y.mp4 is empty.", "d/y.mp4 is empty."),
-        ("d/y.mp4", "y.mp4 is empty.", "d/y.mp4 is empty."),
-        ("d/y.mp4", "y.mp4x is not it.", "d/y.mp4: y.mp4x is not it."),
-        ("y.mp4", "The source y.mp4 broke.", "The source y.mp4 broke."),
+        ("d/y.mp4", "It is empty.", "d/y.mp4: It is empty."),
         ("", "It broke.", "It broke."),
         ("y.mp4", "", "y.mp4"),
-        ("a(", "a( broke", "a( broke"),
     ],
 )
 def test_reasons_say_which_file(name: str, reason: str, said: str) -> None:
