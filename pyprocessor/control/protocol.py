@@ -58,7 +58,6 @@ class Answer:
 
 
 def request_line(request: Request) -> bytes:
-    """Return a request as it is sent."""
     document = {"do": request.verb.value, **({"now": True} if request.now else {})}
     return json.dumps(document).encode("ascii") + b"\n"
 
@@ -82,7 +81,6 @@ def parse_request(line: bytes) -> Request:
 
 
 def answer_line(answer: Answer) -> bytes:
-    """Return an answer as it is sent."""
     return encode(answer).encode("ascii") + b"\n"
 
 

@@ -13,8 +13,8 @@ from pyprocessor.control.protocol import Answer
 from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, notice, reply
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
-from pyprocessor.control.stall_responder import Emergency, StallResponder
-from pyprocessor.models import ProcessIdentity, RunState, RunStatus
+from pyprocessor.control.stall_responder import StallResponder, Surroundings
+from pyprocessor.models import RunState, RunStatus
 
 
 class Notify(Protocol):
@@ -26,8 +26,7 @@ class Notify(Protocol):
 class RunControl:
     """Signals, the control socket and the stand-in for a loop that hangs; a context for as long as the loop runs.
 
-    `mode` is what was asked of the run up to now. `grace_seconds` is what SIGTERM leaves to running files. The last
-    three arguments are for the stand-in, see `StallResponder`.
+    `mode` is what was asked of the run up to now, `grace_seconds` what SIGTERM leaves to running files.
     """
 
     def __init__(
@@ -36,27 +35,14 @@ class RunControl:
         signals: SignalQueue,
         notify: Notify,
         grace_seconds: float,
-        *,
-        output: bytes,
-        emergency: Emergency | None,
-        last_status: Callable[[], RunStatus],
-        processes: Callable[[], Iterable[ProcessIdentity]],
+        surroundings: Surroundings,
     ) -> None:
         self.mode = RunMode()
         self._signals = signals
         self._notify = notify
         self._grace_seconds = grace_seconds
         self._server = ControlServer(folder)
-        self._responder = StallResponder(
-            self._server,
-            signals,
-            output,
-            emergency,
-            grace_seconds,
-            mode=lambda: self.mode,
-            last_status=last_status,
-            processes=processes,
-        )
+        self._responder = StallResponder(self._server, signals, lambda: self.mode, grace_seconds, surroundings)
         if self._server.problem is not None:
             notify("warning", self._server.problem)
 
@@ -121,7 +107,6 @@ class RunControl:
         self._enter(replace(self.mode, pause=Pause.NONE), None)
 
     def close(self) -> None:
-        """Remove the socket."""
         self._server.close()
 
     def _enter(self, mode: RunMode, order: Order | None) -> None:

@@ -84,7 +84,6 @@ class ControlServer:
         self._listener = listener
 
     def sources(self, now: float) -> list[Any]:
-        """Return what to wait on."""
         with self._lock:
             asking = [client.socket for client in self._clients if client.unsent is None]
             return [self._listener, *asking] if self._listener is not None and now >= self._refusing_until else asking

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pyprocessor.control.protocol import Answer
@@ -48,33 +48,37 @@ class Emergency(Protocol):
         """Show one sentence, call `kill`, which ends the run's processes, and end this program right after."""
 
 
-class StallResponder:
-    """The thread, from `start` to `stop`.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the responder needs of the run: its output, where it stood last, and the processes to kill with it.
 
-    `mode` returns what the loop knows that the run was asked for, `last_status` where the run stood last, and
-    `processes` those to be killed with the run. Without an `emergency` nobody is informed and nothing ended.
+    Without an `emergency` nobody is informed and nothing ended.
     """
+
+    output: bytes
+    emergency: Emergency | None
+    last_status: Callable[[], RunStatus]
+    processes: Callable[[], Iterable[ProcessIdentity]]
+
+
+class StallResponder:
+    """The thread, from `start` to `stop`; `mode` returns what the loop knows that the run was asked for."""
 
     def __init__(
         self,
         server: ControlServer,
         signals: SignalQueue,
-        output: bytes,
-        emergency: Emergency | None,
-        grace_seconds: float,
-        *,
         mode: Callable[[], RunMode],
-        last_status: Callable[[], RunStatus],
-        processes: Callable[[], Iterable[ProcessIdentity]],
+        grace_seconds: float,
+        surroundings: Surroundings,
     ) -> None:
         self._server = server
         self._signals = signals
-        self._output = display(output)
-        self._emergency = emergency
-        self._grace_seconds = grace_seconds
         self._loop_mode = mode
-        self._last_status = last_status
-        self._processes = processes
+        self._grace_seconds = grace_seconds
+        self._output = display(surroundings.output)
+        self._emergency = surroundings.emergency
+        self._surroundings = surroundings
         self._lock = threading.Lock()
         """Held during a check and while the program is ended, so that a loop that is back begins no turn meanwhile."""
         self._waiting = False
@@ -181,7 +185,7 @@ class StallResponder:
         self._mode = self._mode.at(now)
 
     def _status(self) -> RunStatus:
-        return replace(self._last_status(), disk_silent_seconds=self._silent if self._disk else 0.0)
+        return replace(self._surroundings.last_status(), disk_silent_seconds=self._silent if self._disk else 0.0)
 
     def _trouble(self) -> str:
         if self._disk:
@@ -204,5 +208,5 @@ class StallResponder:
         emergency.leave(self._mode.exit_code, text, self._kill)
 
     def _kill(self) -> None:
-        for process in self._processes():
+        for process in self._surroundings.processes():
             kill_group(process)

@@ -23,7 +23,7 @@ from typing import Any
 from pyprocessor.control.run_control import RunControl
 from pyprocessor.control.run_mode import Pause, StopLevel
 from pyprocessor.control.signals import SignalQueue
-from pyprocessor.control.stall_responder import Emergency
+from pyprocessor.control.stall_responder import Emergency, Surroundings
 from pyprocessor.costs import CostModel
 from pyprocessor.engine.dispatch import Conditions, Dispatch
 from pyprocessor.engine.heartbeats import Heartbeats
@@ -122,10 +122,7 @@ class Run:
             interrupts,
             self._transitions.notice,
             request.profile.schedule.grace_seconds,
-            output=request.output,
-            emergency=emergency,
-            last_status=lambda: self._status.latest,
-            processes=lambda: self._identities,
+            Surroundings(request.output, emergency, lambda: self._status.latest, lambda: self._identities),
         )
         self._to_tell = [("warning", sentence) for sentence in (problem, *made_private) if sentence is not None]
         if rebuilt is not None:

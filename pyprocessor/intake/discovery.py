@@ -96,7 +96,6 @@ class Discovery:
         self._inspector: Child | None = None
 
     def begin(self, now: float) -> None:
-        """Start listing."""
         self._start_inspector(now)
 
     def _start_inspector(self, now: float) -> None:
@@ -130,7 +129,6 @@ class Discovery:
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """What to wait on."""
         return (self._inspector.connection,) if self._inspector is not None else ()
 
     @property
@@ -153,16 +151,11 @@ class Discovery:
                         yield message
                     case Inspecting(source):
                         self._open = source
-                    case Inspected(source, media, failure, reason):
+                    case Inspected() | Compared():
                         self._open = None
-                        asked = self._asked.pop(source.path, None)
-                        if asked is not None:
-                            yield self._inspected(asked, media, failure, reason, fresh=True)
-                    case Compared(source, same):
-                        self._open = None
-                        asked = self._asked.pop(source.path, None)
-                        if asked is not None:
-                            yield from self._compared(asked, same)
+                        request = self._asked.pop(message.source.path, None)
+                        if request is not None:
+                            yield from self._answered(request, message)
         except EOFError:
             yield from self._replace_inspector("died", now)
         self._ask_for_more()
@@ -290,7 +283,7 @@ class Discovery:
         elif request.other:
             # Where the other path leads does not answer, so no more files are compared with such paths.
             self._compares = False
-            yield from self._compared(request, False)
+            yield from self._answered(request, Compared(source, same=False))
         else:
             kind = FailureKind.CRASH if what == "died" else FailureKind.STALL
             yield self._inspected(request, None, kind, f"The process inspecting it {what}.", fresh=True)
@@ -313,8 +306,12 @@ class Discovery:
             else:
                 yield self._classifier.passed_over(entry)
 
-    def _compared(self, request: _Request, same: bool) -> Iterator[Finding]:
-        yield from self._candidate(request.candidate, {**(request.answers or {}), request.other: same})
+    def _answered(self, request: _Request, answer: Inspected | Compared) -> Iterator[Finding]:
+        match answer:
+            case Inspected(_, media, failure, reason):
+                yield self._inspected(request, media, failure, reason, fresh=True)
+            case Compared(_, same):
+                yield from self._candidate(request.candidate, {**(request.answers or {}), request.other: same})
 
     def _candidate(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> Iterator[Finding]:
         """Yield what the journal and the output folder say of it; nothing where the inspector has to be asked."""

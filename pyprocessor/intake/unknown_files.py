@@ -28,7 +28,6 @@ class UnknownFiles:
         self._found: list[bytes] = []
 
     def wants(self, name: bytes) -> bool:
-        """Return whether to open a file of this name."""
         kind = extension(name)
         return kind not in _NOT_OPENED and self._misses[kind] < MOST_MISSES
 

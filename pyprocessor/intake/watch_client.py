@@ -62,7 +62,6 @@ class WatchClient(Discovery):
         self._expected_by = now
 
     def begin(self, now: float) -> None:
-        """Start looking."""
         self._watcher = Child(self._context, watcher_main, self._plan, "pyprocessor-watcher")
         self._expected_by = now + SILENCE_SECONDS
 
@@ -73,7 +72,6 @@ class WatchClient(Discovery):
 
     @property
     def finished(self) -> bool:
-        """Whether it was stopped."""
         return self._stopped
 
     @property
@@ -92,7 +90,6 @@ class WatchClient(Discovery):
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """What to wait on."""
         own = (self._watcher.connection,) if self._watcher is not None else ()
         return (*own, *super().connections)
 

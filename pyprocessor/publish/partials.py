@@ -41,7 +41,6 @@ class Anchor:
 
     @classmethod
     def of(cls, path: bytes) -> Anchor:
-        """Return the folder that lies there now. Raises OSError."""
         found = os.stat(path)
         return cls(path, found.st_dev, found.st_ino)
 

@@ -35,7 +35,6 @@ class Receipts:
         return len(self._by_output)
 
     def outputs(self) -> Iterable[Made]:
-        """Return all outputs that there are receipts for."""
         return map(_made, self._by_output.values())
 
     def standing(self) -> Iterable[Made]:

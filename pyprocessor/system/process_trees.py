@@ -95,7 +95,6 @@ class ProcessTrees:
         return found
 
     def forget_all_but(self, pids: list[int]) -> None:
-        """Close the files of processes that are no longer looked at."""
         if pids == self._looked_at:
             return
         self._looked_at = pids

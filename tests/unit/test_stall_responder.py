@@ -23,6 +23,7 @@ from pyprocessor.control.stall_responder import (
     SILENT_SECONDS,
     TELL_SECONDS,
     StallResponder,
+    Surroundings,
 )
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import RunSnapshot, RunStatus
@@ -49,16 +50,8 @@ class Played:
         self.monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: self.now))
         self.monkeypatch.setattr(room, "thread_seconds", lambda _: self.works * self.now)
         self.monkeypatch.setattr(room, "waits_for_disk", lambda _: self.disk)
-        self.responder = StallResponder(
-            self.server,
-            self.signals,
-            b"/out",
-            self.emergency,
-            60.0,
-            mode=lambda: self.mode,
-            last_status=lambda: STANDING,
-            processes=list,
-        )
+        surroundings = Surroundings(b"/out", self.emergency, lambda: STANDING, list)
+        self.responder = StallResponder(self.server, self.signals, lambda: self.mode, 60.0, surroundings)
 
     def hang(self, seconds: float) -> None:
         """Have the loop be in one and the same turn for so much longer."""
