@@ -258,7 +258,7 @@ def test_names_say_something() -> None:
 
 
 def test_the_journal_is_not_known_to_the_worker() -> None:
-    """A batch process and the scout touch neither the journal nor the terminal."""
+    """A batch process and the inspector touch neither the journal nor the terminal."""
     for module in modules():
         if module.path in ("workers/worker.py", "workers/attempt.py", "intake/inspector.py"):
             names = {name for _, name in imports(module)}
