@@ -273,9 +273,8 @@ def test_an_output_that_cannot_be_sealed_ends_one_job(
     """What is refused after the verification is told as what it is."""
     monkeypatch.setattr(attempt, "seal", refuse)
     run(request(inputs, tmp_path / "out", profile=profile()), start_method="fork")
-    for relative, row in rows(tmp_path / "out").items():
+    for row in rows(tmp_path / "out").values():
         assert (row.state, row.failure, row.crashes) == (JobState.FAILED, FailureKind.PERMISSION, 0)
-        assert row.reason.startswith(f"{os.fsdecode(relative)}: ")
         assert row.reason.endswith("could not be touched.")
 
 
