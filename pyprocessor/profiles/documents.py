@@ -15,8 +15,8 @@ import yaml
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import display
-from pyprocessor.profiles.flat_schema import KNOWN_AT_TOP
-from pyprocessor.profiles.problems import shortened
+from pyprocessor.profiles.problems import KeyPath, Origin, shortened
+from pyprocessor.profiles.schema import KNOWN_AT_TOP
 
 MAX_FILE_BYTES = 1 << 20
 """A profile is a page of text; a film given by mistake must not be read to its end."""
@@ -48,8 +48,6 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _CONTENT_FOUND = re.compile(r", but (?:found|got) (?!'<[a-z ]+>'$).*", re.DOTALL)
 _CONTENT_QUOTED = re.compile(r"""\s*(['"]).*\1""", re.DOTALL)
 
-KeyPath = tuple[str, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -65,6 +63,10 @@ class Document:
     folder: str
     values: dict[str, Any]
     lines: dict[KeyPath, int] = field(default_factory=dict)
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Where this key stands in the file."""
+        return Origin(self.name, ".".join(path), self.lines.get(path))
 
 
 def read_document(path: str, *, named_by_file: bool = False) -> Document:

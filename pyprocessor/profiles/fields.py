@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time
+from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainValidator,
@@ -61,17 +63,6 @@ class Between:
         if numeric is not None:
             numeric.update(minimum=self.low, maximum=self.high)
         return described
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """Lets `false` and `true` stand for a whole section."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return handler(source)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [dict(handler(schema)), {"type": "boolean"}]}
 
 
 def _quantity(
@@ -134,9 +125,10 @@ def _even(value: int) -> int:
     return value
 
 
-def _batch_size(value: object) -> int | Literal["auto"]:
+def _batch_size(value: object) -> int | None:
+    """Files per batch; None leaves it to the planner."""
     if value == "auto":
-        return "auto"
+        return None
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000:
         return value
     raise ValueError("must be `auto` or a whole number from 1 to 1,000,000 files")
@@ -180,10 +172,10 @@ def _word(value: str) -> str:
     return value
 
 
-def _words(value: list[str]) -> list[str]:
+def _words(value: list[str]) -> tuple[str, ...]:
     if value and not value[0]:
         raise ValueError("must begin with a word that is not empty")
-    return value
+    return tuple(value)
 
 
 def _extension(value: str) -> str:
@@ -193,7 +185,8 @@ def _extension(value: str) -> str:
     return word
 
 
-def _heights(value: object) -> dict[int, int]:
+def _heights(value: object) -> tuple[tuple[int, int], ...]:
+    """Pairs of height and bit rate, highest first."""
     if not isinstance(value, dict):
         raise ValueError("must be a table of heights and bit rates, such as {1080p: 5000k, 720p: 2500k}")
     rates: dict[int, int] = {}
@@ -204,10 +197,10 @@ def _heights(value: object) -> dict[int, int]:
             rates[quantities.parse_lines(str(height))] = _VIDEO_RATE.check(quantities.parse_bit_rate(rate))
         except ValueError as error:
             raise ValueError(f"does not fit at {str(height)[:40]!r}: it {error}") from None
-    return rates
+    return tuple(sorted(rates.items(), reverse=True))
 
 
-def _options(value: object) -> dict[str, str]:
+def _options(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise ValueError("must be a table of encoder options, such as {bf: 2}")
     if len(value) > _MOST_OPTIONS:
@@ -219,15 +212,16 @@ def _options(value: object) -> dict[str, str]:
         if not isinstance(setting, str | int | float):
             raise ValueError(f"must give {name[:40]!r} a text or a number")
         texts[name] = str(int(setting)) if isinstance(setting, bool) else str(setting)
-    return texts
+    return tuple(sorted(texts.items()))
 
 
 _VIDEO_RATE = Between(10_000, 1_000_000_000, "bits per second", "; write 5000k for 5000 kbit/s")
 _AUDIO_RATE = Between(6_000, 10_000_000, "bits per second", "; write 128k for 128 kbit/s")
-PERCENT = Between(1, 100, "percent", "; write 80 for four fifths of the memory")
-PERCENT_OF_CORES = Between(1, 100, "percent", "; write 50 for half of all cores")
-PERCENT_OF_BUDGET = Between(1, 100, "percent", "; write 90 for nine tenths of the memory allowed")
-PERCENT_OF_TIME = Between(1, 100, "percent", "; write 20 for a fifth of the time")
+
+Percent = Annotated[float, Between(1, 100, "percent", "; write 80 for four fifths of the memory")]
+PercentOfCores = Annotated[float, Between(1, 100, "percent", "; write 50 for half of all cores")]
+PercentOfBudget = Annotated[float, Between(1, 100, "percent", "; write 90 for nine tenths of the memory allowed")]
+PercentOfTime = Annotated[float, Between(1, 100, "percent", "; write 20 for a fifth of the time")]
 
 Container = Annotated[
     str, AfterValidator(_container), WithJsonSchema({"enum": [*CONTAINERS, *CONTAINER_ALIASES], "type": "string"})
@@ -306,6 +300,47 @@ Window = Annotated[
 ]
 
 
+def whole(low: int, high: int, unit: str = "") -> Any:
+    """The type of a whole number in this range."""
+    return Annotated[int, Between(low, high, unit)]
+
+
+def number(low: float, high: float, unit: str = "") -> Any:
+    """The type of a number in this range."""
+    return Annotated[float, Between(low, high, unit)]
+
+
 def seconds(low: float, high: float) -> Any:
     """The type of a duration in this range."""
     return Annotated[float, *_quantity(quantities.parse_duration, "number", _TIME, Between(low, high, "seconds"))]
+
+
+def text(least: int, most: int) -> Any:
+    """The type of a text of so many characters."""
+    return Annotated[str, Field(min_length=least or None, max_length=most)]
+
+
+def tuple_of(kind: Any, least: int = 0) -> Any:
+    """The type of a list that is kept as a tuple, each item once."""
+    return Annotated[list[kind], Field(min_length=least or None), AfterValidator(_each_once)]
+
+
+def _each_once(items: list[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def one_of(kind: type[StrEnum]) -> Any:
+    """The type of a word that is a member of the enum."""
+    return Annotated[Literal[tuple(member.value for member in kind)], AfterValidator(kind)]
+
+
+def or_switch(table: Any) -> Any:
+    """The type of a table of keys that may also be `true` or `false`, which the merging of layers has made a table."""
+    return Annotated[table, _Switch()]
+
+
+class _Switch:
+    """Tells the JSON Schema, which is of files as they are written."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [dict(handler(schema)), {"type": "boolean"}]}

@@ -13,12 +13,11 @@ from pyprocessor.errors import ProfileError
 from pyprocessor.models import HdrPolicy, display
 from pyprocessor.profiles.builtin import builtin_names, read_builtin
 from pyprocessor.profiles.codecs import EIGHT_BIT_FORMATS, family
-from pyprocessor.profiles.documents import Document, KeyPath, read_document
+from pyprocessor.profiles.documents import Document, read_document
 from pyprocessor.profiles.flat import is_flat, translate
-from pyprocessor.profiles.flat_schema import FLAT_SECTIONS, KNOWN_AT_TOP
-from pyprocessor.profiles.problems import Origin, SettingsRefused, listed, nearest, shortened
+from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused, listed, nearest, shortened
 from pyprocessor.profiles.quantities import parse_lines
-from pyprocessor.profiles.schema import SECTIONS, ProfileFile
+from pyprocessor.profiles.schema import FLAT_SECTIONS, KNOWN_AT_TOP, SECTIONS, ProfileFile
 from pyprocessor.profiles.validation import problems_of
 
 _MAX_EXTENDS = 8
@@ -57,6 +56,27 @@ class Merged:
             if found is not None:
                 return found
         return Origin("the defaults", ".".join(path))
+
+
+def layer_of(
+    place: str, given: Mapping[KeyPath, tuple[str, Any]], problems: Sequence[str] = (), notices: Sequence[str] = ()
+) -> Layer:
+    """A layer of single settings: each key with the option or variable that sets it, and its value.
+
+    Raises ProfileError with `problems` and all else that is wrong.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[KeyPath, Origin] = {}
+    for path, (name, value) in given.items():
+        holder = values if len(path) == 1 else values.setdefault(path[0], {})
+        holder[path[-1]] = value
+        origins[path] = Origin("", name)
+        origins.setdefault(path[:1], origins[path])
+    found = [*problems, *problems_of(ProfileFile, values, origins.__getitem__)]
+    if found:
+        raise SettingsRefused(found)
+    names = ", ".join(dict.fromkeys(name for name, _ in given.values()))
+    return Layer(f"{place} ({names})" if names else "", values, origins, tuple(notices))
 
 
 # ---------------------------------------------------------------- files
@@ -123,10 +143,10 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
             return known
         if path[1:] == ("enabled",) and isinstance(document.values.get(path[0]), bool):
             path = path[:1]  # the whole section was switched
-        return Origin(document.name, ".".join(path), document.lines.get(path))
+        return document.origin(path)
 
     values, problems = _normal(values, origin)
-    problems += problems_of(ProfileFile, SECTIONS, values, origin)
+    problems += problems_of(ProfileFile, values, origin)
     for name in ("input", "output", "extends"):
         written = values.get(name)
         if isinstance(written, str) and written:
@@ -161,10 +181,7 @@ def _refuse_strangers(document: Document) -> None:
             "prints one to start from."
         )
 
-    def origin(path: KeyPath) -> Origin:
-        return Origin(document.name, ".".join(path), document.lines.get(path))
-
-    problems = problems_of(ProfileFile, SECTIONS, slips, origin)
+    problems = problems_of(ProfileFile, slips, document.origin)
     others = len(written) - len(slips)
     if others:
         problems.append(f"{document.name}: {others} more of its keys are none that a profile has.")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from pyprocessor.errors import ProfileError
 
+KeyPath = tuple[str, ...]
+
 MAX_TOLD = 20
 """So many problems are told one by one; a file with more of them is told enough to see what it is."""
 _SHOWN_VALUE_LENGTH = 60

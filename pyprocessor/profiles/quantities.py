@@ -135,6 +135,16 @@ def parse_window(value: object) -> tuple[time, time]:
     return start, end
 
 
+def time_text(moment: time) -> str:
+    """`07:00`."""
+    return f"{moment:%H:%M}"
+
+
+def window_text(window: tuple[time, time]) -> str:
+    """`22:00-06:00`."""
+    return f"{time_text(window[0])}-{time_text(window[1])}"
+
+
 def _text(value: object, rule: str) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
         raise ValueError(rule)
