@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import time
 from enum import StrEnum
 from fractions import Fraction
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -56,13 +57,7 @@ class Between:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        described = dict(handler(schema))
-        numeric = described if described.get("type") in ("integer", "number") else None
-        for branch in described.get("anyOf", ()):
-            numeric = branch if branch.get("type") in ("integer", "number") else numeric
-        if numeric is not None:
-            numeric.update(minimum=self.low, maximum=self.high)
-        return described
+        return {**handler(schema), "minimum": self.low, "maximum": self.high}
 
 
 def _quantity(
@@ -92,9 +87,18 @@ def _container(value: str) -> str:
     return name
 
 
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value, re.ASCII):
-        raise ValueError("must be a name as ffmpeg lists it: letters, digits and _ . -")
+def _matching(expression: str, rule: str) -> AfterValidator:
+    """Takes texts that the expression describes from end to end."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(expression, value, re.ASCII):
+            raise ValueError(f"must be {rule}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _not_copy(value: str) -> str:
     if value == "copy":
         raise ValueError("must be an encoder; `copy` is not one (audio has the key `copy_if_compatible`)")
     return value
@@ -105,18 +109,6 @@ def _preset(value: object) -> str:
     if not isinstance(word, str) or not re.fullmatch(r"-?[A-Za-z0-9_]{1,32}", word, re.ASCII):
         raise ValueError("must be a preset's name or number, such as medium or 8")
     return word
-
-
-def _tune(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,32}(,[A-Za-z0-9_]{1,32}){0,3}", value, re.ASCII):
-        raise ValueError("must be a tuning's name, such as film")
-    return value
-
-
-def _pixel_format(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9]{1,23}", value, re.ASCII):
-        raise ValueError("must be a pixel format as ffmpeg lists it, such as yuv420p, or `source`")
-    return value
 
 
 def _even(value: int) -> int:
@@ -134,26 +126,17 @@ def _batch_size(value: object) -> int | None:
     raise ValueError("must be `auto` or a whole number from 1 to 1,000,000 files")
 
 
-def _regex(value: str) -> re.Pattern[str]:
+def _pattern(value: str, *, group: bool = False) -> str:
+    """The regular expression as it is, once it compiles and, if `group` is set, has a group 1 to take."""
     if len(value) > _LONGEST_PATTERN:
         raise ValueError(f"must be a regular expression of at most {_LONGEST_PATTERN:,} characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of sets that may come to mean something else
-            return re.compile(value)
+            groups = re.compile(value).groups
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"must be a regular expression: {error}") from None
-
-
-def pattern(value: str) -> str:
-    """The regular expression as it is, once it compiles."""
-    _regex(value)
-    return value
-
-
-def pattern_with_group(value: str) -> str:
-    """The regular expression, once it compiles and has a group 1 to take."""
-    if not _regex(value).groups:
+    if group and not groups:
         raise ValueError("must have a group in round brackets; what group 1 matches is what is taken")
     return value
 
@@ -226,12 +209,18 @@ PercentOfTime = Annotated[float, Between(1, 100, "percent", "; write 20 for a fi
 Container = Annotated[
     str, AfterValidator(_container), WithJsonSchema({"enum": [*CONTAINERS, *CONTAINER_ALIASES], "type": "string"})
 ]
-EncoderName = Annotated[str, AfterValidator(_name)]
+EncoderName = Annotated[
+    str,
+    _matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name as ffmpeg lists it: letters, digits and _ . -"),
+    AfterValidator(_not_copy),
+]
 Preset = Annotated[
     str, PlainValidator(_preset), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]})
 ]
-Tune = Annotated[str, AfterValidator(_tune)]
-PixelFormat = Annotated[str, AfterValidator(_pixel_format)]
+Tune = Annotated[str, _matching(r"[A-Za-z0-9_]{1,32}(,[A-Za-z0-9_]{1,32}){0,3}", "a tuning's name, such as film")]
+PixelFormat = Annotated[
+    str, _matching(r"[a-z][a-z0-9]{1,23}", "a pixel format as ffmpeg lists it, such as yuv420p, or `source`")
+]
 FrameRate = Annotated[
     Fraction,
     PlainValidator(quantities.parse_frame_rate),
@@ -277,8 +266,8 @@ MemoryBytes = Annotated[
         quantities.parse_size, "integer", _SIZE, Between(16 * MEBIBYTE, 1 << 50, "bytes", "; write 6G for 6 GiB")
     ),
 ]
-Pattern = Annotated[str, AfterValidator(pattern)]
-GroupPattern = Annotated[str, AfterValidator(pattern_with_group)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+GroupPattern = Annotated[str, AfterValidator(partial(_pattern, group=True))]
 Extension = Annotated[str, AfterValidator(_extension)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Words = Annotated[list[Annotated[str, AfterValidator(_word)]], AfterValidator(_words)]

@@ -1,4 +1,4 @@
-"""From a profile's name, files, variables and options to the one frozen Profile of a run."""
+"""Which Profile do a name, files, variables and options make together?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import Profile
@@ -65,14 +66,11 @@ def load(
             layers += found
         except ProfileError as error:
             problems += [line if given else f"From {variable}: {line}" for line in problems_in(error)]
-    try:
-        layers.append(environment_layer(environment))
-    except ProfileError as error:
-        problems += problems_in(error)
-    try:
-        layers.append(overrides_layer(overrides))
-    except ProfileError as error:
-        problems += problems_in(error)
+    for made in (partial(environment_layer, environment), partial(overrides_layer, overrides)):
+        try:
+            layers.append(made())
+        except ProfileError as error:
+            problems += problems_in(error)
     if problems:
         raise SettingsRefused(problems)
     return _freeze(name, layers, allow_unsafe=allow_unsafe)
