@@ -18,15 +18,13 @@ from pyprocessor.models import (
     UnsafeArguments,
     VideoSettings,
 )
-from pyprocessor.profiles.codecs import (
+from pyprocessor.models.encoders import (
     CONTAINERS,
-    DEFAULT_AUDIO_RATES,
     EIGHT_BIT_FORMATS,
-    SAMPLE_RATES,
     VIDEO_ENCODERS,
-    ContainerFacts,
-    audio_codec,
-    video_codec,
+    Container,
+    audio_encoder,
+    video_encoder,
 )
 from pyprocessor.profiles.documents import KeyPath
 from pyprocessor.profiles.layers import Merged
@@ -142,7 +140,7 @@ class Freezer:
 
     # ------------------------------------------------------------ picture
 
-    def _video(self, said: Video, container: str, facts: ContainerFacts) -> VideoSettings | None:
+    def _video(self, said: Video, container: str, facts: Container) -> VideoSettings | None:
         if not said_or(said.enabled, facts.default_video is not None):
             self._without_effect("video", "picture")
             return None
@@ -150,15 +148,15 @@ class Freezer:
             self._wrong(("container",), container, "must be one that holds a picture; or write `video: false`")
             return None
         encoder = said.encoder or facts.default_video
-        codec = video_codec(encoder)
-        if audio_codec(encoder) is not None and codec is None:
+        codec = video_encoder(encoder).codec
+        if audio_encoder(encoder).codec is not None and codec is None:
             self._wrong(
                 ("video", "encoder"),
                 encoder,
                 "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound",
             )
         elif codec is not None and facts.video is not None and codec not in facts.video:
-            fitting = [name for name in VIDEO_ENCODERS if video_codec(name) in facts.video]
+            fitting = [name for name, known in VIDEO_ENCODERS.items() if known.family and known.codec in facts.video]
             self._wrong(
                 ("video", "encoder"), encoder, f"must make a codec that {container} holds: choose {listed(fitting)}"
             )
@@ -187,11 +185,11 @@ class Freezer:
         )
 
     def _preset(self, said: Video, encoder: str) -> str | None:
-        facts = VIDEO_ENCODERS.get(encoder)
-        if facts is None:
+        facts = video_encoder(encoder)
+        if facts.family is None:
             return said.preset
         if said.preset is None:
-            return facts.default_preset
+            return facts.default_preset if facts.presets else None
         if not facts.presets:
             self._wrong(("video", "preset"), said.preset, f"must be left out: {encoder} has no presets")
         elif said.preset not in facts.presets:
@@ -202,8 +200,8 @@ class Freezer:
         return said.preset
 
     def _tune(self, said: Video, encoder: str) -> str | None:
-        facts = VIDEO_ENCODERS.get(encoder)
-        if facts is None or said.tune is None:
+        facts = video_encoder(encoder)
+        if facts.family is None or said.tune is None:
             return said.tune
         if not facts.tunes:
             where = "; put tune=0 into `options: {svtav1-params: ...}`" if facts.family == "svt-av1" else ""
@@ -213,8 +211,8 @@ class Freezer:
         return said.tune
 
     def _crf(self, said: Video, encoder: str) -> int | None:
-        facts = VIDEO_ENCODERS.get(encoder)
-        if facts is None:
+        facts = video_encoder(encoder)
+        if facts.family is None:
             return said.crf
         if said.crf is None:
             return facts.default_crf
@@ -236,13 +234,14 @@ class Freezer:
 
     # ------------------------------------------------------------ sound
 
-    def _audio(self, said: Audio, container: str, facts: ContainerFacts) -> AudioSettings | None:
+    def _audio(self, said: Audio, container: str, facts: Container) -> AudioSettings | None:
         if not said_or(said.enabled, True):
             self._without_effect("audio", "sound")
             return None
         encoder = said.encoder or facts.default_audio
-        codec = audio_codec(encoder)
-        if codec is None and video_codec(encoder) is not None:
+        known = audio_encoder(encoder)
+        codec, rates = known.codec, known.sample_rates
+        if codec is None and video_encoder(encoder).codec is not None:
             self._wrong(
                 ("audio", "encoder"), encoder, "must be an encoder of sound; `video.encoder` sets that of pictures"
             )
@@ -253,8 +252,7 @@ class Freezer:
                 f"must make a codec that {container} holds: {listed(facts.audio)}; its usual encoder is "
                 f"{facts.default_audio}",
             )
-        rates = SAMPLE_RATES.get(codec or "")
-        if said.sample_rate is not None and rates is not None and said.sample_rate not in rates:
+        if said.sample_rate is not None and rates and said.sample_rate not in rates:
             self._wrong(
                 ("audio", "sample_rate"), said.sample_rate, f"must be {listed(map(str, rates))} Hz for {encoder}"
             )
@@ -264,7 +262,7 @@ class Freezer:
         highest = bitrates[0] if bitrates else None
         return AudioSettings(
             encoder=encoder,
-            bitrate=said.bitrate or highest or DEFAULT_AUDIO_RATES.get(codec or ""),
+            bitrate=said.bitrate or highest or known.default_bitrate,
             bitrates=bitrates,
             channels=said.channels,
             sample_rate=said.sample_rate,

@@ -21,7 +21,7 @@ from pyprocessor.models import (
     ThrottlingSettings,
     WatchSettings,
 )
-from pyprocessor.profiles.codecs import CONTAINERS
+from pyprocessor.models.encoders import CONTAINERS
 from pyprocessor.profiles.fields import (
     PERCENT,
     PERCENT_OF_BUDGET,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pyprocessor import profiles
-from pyprocessor.profiles.codecs import CONTAINERS
+from pyprocessor.models.encoders import CONTAINERS
 from pyprocessor.profiles.environment import _SHORT
 from pyprocessor.profiles.flat_schema import FLAT_SECTIONS, FlatProfile
 from pyprocessor.profiles.overrides import _OPTIONS
