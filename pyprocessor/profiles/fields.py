@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from pyprocessor.models.encoders import CONTAINER_ALIASES, CONTAINERS, container_name
 from pyprocessor.profiles import quantities
-from pyprocessor.profiles.codecs import CONTAINER_ALIASES, CONTAINERS, container_name
 from pyprocessor.profiles.problems import listed, nearest
 
 MEBIBYTE = 1 << 20

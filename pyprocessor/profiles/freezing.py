@@ -21,16 +21,14 @@ from pyprocessor.models import (
     UnsafeArguments,
     VideoSettings,
 )
-from pyprocessor.profiles.codecs import (
+from pyprocessor.models.encoders import (
     CONTAINERS,
-    DEFAULT_AUDIO_RATES,
     EIGHT_BIT_FORMATS,
-    SAMPLE_RATES,
     VIDEO_ENCODERS,
-    ContainerFacts,
-    EncoderFacts,
-    audio_codec,
-    video_codec,
+    Container,
+    VideoEncoder,
+    audio_encoder,
+    video_encoder,
 )
 from pyprocessor.profiles.layers import Merged
 from pyprocessor.profiles.options import option_problem
@@ -173,7 +171,7 @@ class Freezer:
 
     # ------------------------------------------------------------ picture
 
-    def _video(self, said: Table, container: str, facts: ContainerFacts) -> VideoSettings | None:
+    def _video(self, said: Table, container: str, facts: Container) -> VideoSettings | None:
         if not said.get("enabled", facts.default_video is not None):
             self._without_effect("video", "picture")
             return None
@@ -181,15 +179,16 @@ class Freezer:
             self._wrong(("container",), container, "must be one that holds a picture; or write `video: false`")
             return None
         encoder = said.get("encoder") or facts.default_video
-        codec = video_codec(encoder)
-        if audio_codec(encoder) is not None and codec is None:
+        known = video_encoder(encoder)
+        codec = known.codec
+        if audio_encoder(encoder).codec is not None and codec is None:
             self._wrong(
                 ("video", "encoder"),
                 encoder,
                 "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound",
             )
         elif codec is not None and facts.video is not None and codec not in facts.video:
-            fitting = [name for name in VIDEO_ENCODERS if video_codec(name) in facts.video]
+            fitting = [name for name, each in VIDEO_ENCODERS.items() if each.family and each.codec in facts.video]
             self._wrong(
                 ("video", "encoder"), encoder, f"must make a codec that {container} holds: choose {listed(fitting)}"
             )
@@ -200,14 +199,13 @@ class Freezer:
                 self.problems.append(f"{origin.prefix}{origin.subject} {problem}.")
         chosen = {name: value for name, value in said.items() if name != "enabled"}
         chosen |= {"encoder": encoder, "pixel_format": self._pixel_format(said)}
-        facts_of_encoder = VIDEO_ENCODERS.get(encoder)
-        if facts_of_encoder is not None:
-            self._encoder_terms(said, encoder, facts_of_encoder)
-            chosen.setdefault("preset", facts_of_encoder.default_preset)
-            chosen.setdefault("crf", facts_of_encoder.default_crf)
+        if known.family is not None:
+            self._encoder_terms(said, encoder, known)
+            chosen.setdefault("preset", known.default_preset if known.presets else None)
+            chosen.setdefault("crf", known.default_crf)
         return VideoSettings(**chosen)
 
-    def _encoder_terms(self, said: Table, encoder: str, facts: EncoderFacts) -> None:
+    def _encoder_terms(self, said: Table, encoder: str, facts: VideoEncoder) -> None:
         """Check preset, tune and CRF, which each encoder reads in its own way."""
         preset, tune, crf = (said.get(key) for key in ("preset", "tune", "crf"))
         if preset is not None and not facts.presets:
@@ -241,13 +239,14 @@ class Freezer:
 
     # ------------------------------------------------------------ sound
 
-    def _audio(self, said: Table, container: str, facts: ContainerFacts) -> AudioSettings | None:
+    def _audio(self, said: Table, container: str, facts: Container) -> AudioSettings | None:
         if not said.get("enabled", True):
             self._without_effect("audio", "sound")
             return None
         encoder = said.get("encoder") or facts.default_audio
-        codec = audio_codec(encoder)
-        if codec is None and video_codec(encoder) is not None:
+        known = audio_encoder(encoder)
+        codec, rates = known.codec, known.sample_rates
+        if codec is None and video_encoder(encoder).codec is not None:
             self._wrong(
                 ("audio", "encoder"), encoder, "must be an encoder of sound; `video.encoder` sets that of pictures"
             )
@@ -258,8 +257,7 @@ class Freezer:
                 f"must make a codec that {container} holds: {listed(facts.audio)}; its usual encoder is "
                 f"{facts.default_audio}",
             )
-        rates = SAMPLE_RATES.get(codec or "")
-        if rates is not None and said.get("sample_rate", rates[0]) not in rates:
+        if rates and said.get("sample_rate", rates[0]) not in rates:
             self._wrong(
                 ("audio", "sample_rate"), said["sample_rate"], f"must be {listed(map(str, rates))} Hz for {encoder}"
             )
@@ -269,7 +267,7 @@ class Freezer:
         highest = bitrates[0] if bitrates else None
         chosen = {name: value for name, value in said.items() if name != "enabled"}
         chosen |= {"encoder": encoder, "bitrates": bitrates}
-        chosen.setdefault("bitrate", highest or DEFAULT_AUDIO_RATES.get(codec or ""))
+        chosen.setdefault("bitrate", highest or known.default_bitrate)
         return AudioSettings(**chosen)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import HdrPolicy, display
+from pyprocessor.models.encoders import EIGHT_BIT_FORMATS, video_encoder
 from pyprocessor.profiles.builtin import builtin_names, read_builtin
-from pyprocessor.profiles.codecs import EIGHT_BIT_FORMATS, family
 from pyprocessor.profiles.documents import Document, read_document
 from pyprocessor.profiles.flat import is_flat, translate
 from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused, listed, nearest, shortened
@@ -266,7 +266,7 @@ def _change_encoder(merged: Merged, layer: Layer) -> None:
     below: dict[str, Any] = merged.values.get("video", {})
     above: dict[str, Any] = layer.values.get("video", {})
     old, new = below.get("encoder"), above.get("encoder")
-    if old is None or new is None or family(old) == family(new):
+    if old is None or new is None or _family(old) == _family(new):
         return
     dropped = [name for name in _ENCODER_KEYS if name in below]
     told = [f"{name} {below[name]}" for name in dropped if name not in above and name != "options"]
@@ -279,6 +279,11 @@ def _change_encoder(merged: Merged, layer: Layer) -> None:
             f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
             f"{', '.join(told)}."
         )
+
+
+def _family(encoder: str) -> str:
+    """An encoder of which nothing is known is a family of its own."""
+    return video_encoder(encoder).family or encoder
 
 
 def _keep_hdr(merged: Merged, layer: Layer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pyprocessor.profiles.codecs import VIDEO_ENCODERS
+from pyprocessor.models.encoders import video_encoder
 from pyprocessor.profiles.problems import listed, nearest
 
 
@@ -160,8 +160,8 @@ _LONGEST_PARAMETERS = 2000
 
 def option_problem(name: str, value: str, encoder: str) -> str | None:
     """Why this option may not be given to the encoder, as the end of a sentence; None where it may."""
-    facts = VIDEO_ENCODERS.get(encoder)
-    own = _BY_FAMILY.get(facts.family, frozenset()) if facts is not None else _UNKNOWN_FAMILY
+    family = video_encoder(encoder).family
+    own = _UNKNOWN_FAMILY if family is None else _BY_FAMILY.get(family, frozenset())
     allowed = _GENERIC | own
     if name in ("threads", "filter_threads"):
         return "cannot be set here, because pyprocessor shares the processor's cores out itself"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from pyprocessor import models
-from pyprocessor.profiles.codecs import CONTAINERS
+from pyprocessor.models.encoders import CONTAINERS
 from pyprocessor.profiles.fields import (
     AudioRate,
     BatchSize,

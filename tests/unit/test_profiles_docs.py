@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pyprocessor import profiles
-from pyprocessor.profiles.codecs import CONTAINERS
+from pyprocessor.models.encoders import CONTAINERS
 from pyprocessor.profiles.overrides import SHORT_VARIABLES, Overrides
 from pyprocessor.profiles.schema import FLAT_SECTIONS, SECTIONS, FlatProfile, ProfileFile
 
