@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pyprocessor.profiles.documents import Document
-from pyprocessor.profiles.problems import KeyPath, Origin
+from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused
 from pyprocessor.profiles.schema import FLAT_KEYS, FlatProfile, ProfileFile
 from pyprocessor.profiles.validation import problems_of
 
@@ -16,23 +15,16 @@ _SWITCHED_BY = {"file_rename_pattern": "auto_rename_files", "folder_organization
 _WITHOUT_EFFECT = ("last_used_profile", "server_optimization")
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """The nested values, where each came from, what is wrong, and what has no effect."""
-
-    values: dict[str, Any]
-    origins: dict[KeyPath, Origin]
-    problems: tuple[str, ...]
-    notices: tuple[str, ...]
-
-
 def is_flat(values: dict[str, Any]) -> bool:
     """Whether a file is in the flat form: any key that only this form has says so."""
     return not _FLAT_ONLY.isdisjoint(values)
 
 
-def translate(document: Document) -> Translation:
-    """The nested form of a flat file. An empty text counts as not said, as it does in files this form comes from."""
+def translate(document: Document) -> tuple[dict[str, Any], dict[KeyPath, Origin], list[str]]:
+    """The nested values of a flat file, where each was written, and notices; raises ProfileError if any is wrong.
+
+    An empty text counts as not set, as it does in files this form comes from.
+    """
     written = {name: _without_empty(value) for name, value in document.values.items() if value != ""}
     marker = min(_FLAT_ONLY & document.values.keys())
     problems = [
@@ -44,7 +36,7 @@ def translate(document: Document) -> Translation:
     flat = {name: value for name, value in written.items() if name not in _NESTED_ONLY}
     problems += problems_of(FlatProfile, flat, document.origin)
     if problems:
-        return Translation({}, {}, tuple(problems), ())
+        raise SettingsRefused(problems)
 
     values: dict[str, Any] = {}
     origins: dict[KeyPath, Origin] = {}
@@ -64,7 +56,7 @@ def translate(document: Document) -> Translation:
         above = values if len(target) == 1 else values.setdefault(target[0], {})
         above[target[-1]] = value
         origins[target] = origin
-    return Translation(values, origins, (), tuple(notices))
+    return values, origins, notices
 
 
 def _without_empty(value: Any) -> Any:

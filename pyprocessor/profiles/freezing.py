@@ -30,7 +30,7 @@ from pyprocessor.models.encoders import (
     audio_encoder,
     video_encoder,
 )
-from pyprocessor.profiles.layers import Merged
+from pyprocessor.profiles.layers import Layer
 from pyprocessor.profiles.options import option_problem
 from pyprocessor.profiles.problems import KeyPath, listed, nearest, wrong_value
 from pyprocessor.profiles.quantities import time_text, window_text
@@ -53,7 +53,7 @@ Table = dict[str, Any]
 class Freezer:
     """Builds the records of a profile from merged settings; `problems` gathers what does not fit together."""
 
-    def __init__(self, merged: Merged, *, allow_unsafe: bool = False) -> None:
+    def __init__(self, merged: Layer, *, allow_unsafe: bool = False) -> None:
         self._merged = merged
         self._allow_unsafe = allow_unsafe
         self._said = _said(ProfileFile.model_validate(merged.values))

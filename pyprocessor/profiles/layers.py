@@ -1,4 +1,4 @@
-"""Settings of one file, of the environment or of the command line, and how they are laid over each other."""
+"""What does each file, the environment or the command line set, and what comes of laying them over each other?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pyprocessor.profiles.validation import problems_of
 
 _MAX_EXTENDS = 8
 _MOST_SLIPS = 50
-"""So many keys are looked at in a file that has no key of a profile: more slips than these nobody makes."""
+"""So many keys are compared in a file that has no key of a profile; nobody makes more slips than these."""
 _SLIP = 0.75
 """How like a key a word has to be there: `vidoe` is, `name` is not like `naming`."""
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
@@ -31,20 +31,14 @@ _ENCODER_KEYS = ("preset", "tune", "crf", "options")
 """These mean something else, or nothing, to an encoder of another family."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Settings in the nested form, as written; `source` names where they come from and `origins` each key's place."""
-
-    source: str
-    values: dict[str, Any]
-    origins: dict[KeyPath, Origin]
-    notices: tuple[str, ...] = ()
-
-
 @dataclass(slots=True)
-class Merged:
-    """Layers laid over each other so far."""
+class Layer:
+    """Settings in the nested form, as written: of one source, or of several laid over each other.
 
+    `source` names where they come from, `origins` where each key was set.
+    """
+
+    source: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
@@ -76,7 +70,7 @@ def layer_of(
     if found:
         raise SettingsRefused(found)
     names = ", ".join(dict.fromkeys(name for name, _ in given.values()))
-    return Layer(f"{place} ({names})" if names else "", values, origins, tuple(notices))
+    return Layer(f"{place} ({names})" if names else "", values, origins, list(notices))
 
 
 # ---------------------------------------------------------------- files
@@ -129,13 +123,7 @@ def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, li
 def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
     """The settings of one file, checked on their own; raises ProfileError with all that is wrong."""
     _refuse_strangers(document)
-    if is_flat(document.values):
-        translation = translate(document)
-        if translation.problems:
-            raise SettingsRefused(translation.problems)
-        values, origins, notices = translation.values, translation.origins, translation.notices
-    else:
-        values, origins, notices = document.values, {}, ()
+    values, origins, notices = translate(document) if is_flat(document.values) else (document.values, {}, [])
 
     def origin(path: KeyPath) -> Origin:
         known = origins.get(path)
@@ -162,9 +150,9 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
 
 
 def _refuse_strangers(document: Document) -> None:
-    """Raise ProfileError for a file that has no key of a profile, telling of its keys only what is like one.
+    """Raise ProfileError for a file that has no key of a profile, quoting only what is like one.
 
-    It may be any file that a path led to by mistake, or by somebody's intent: what it holds is not for the screen.
+    A path may have led to any file, by mistake or by intent: what it holds must not be shown.
     """
     written = document.values
     if not written or not KNOWN_AT_TOP.isdisjoint(written):
@@ -224,7 +212,7 @@ def _normal(values: dict[str, Any], origin: Callable[[KeyPath], Origin]) -> tupl
             try:
                 height = f"{parse_lines(written)}p"
             except ValueError:
-                height = written  # validation tells what is wrong with it
+                height = written  # validation says what is wrong with it
             if height in heights:
                 where = origin(("video", "bitrates"))
                 problems.append(f"{where.prefix}{where.subject} names the height {height} twice; remove one.")
@@ -245,14 +233,14 @@ def _leaves(values: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
 # ---------------------------------------------------------------- merging
 
 
-def merge(layers: Sequence[Layer]) -> Merged:
+def merge(layers: Sequence[Layer]) -> Layer:
     """The layers laid over each other, later ones on top: tables key by key, all else replaced, null unset.
 
     A layer that names an encoder of another family than the layers below drops what those said in that family's
     terms (preset, tune, CRF, options), one that keeps HDR drops a pixel format of 8 bits from below, and a notice
-    tells of it.
+    says so.
     """
-    merged = Merged()
+    merged = Layer()
     for layer in layers:
         merged.notices += layer.notices
         merged.values.pop("description", None)  # describes the layer below alone
@@ -262,22 +250,21 @@ def merge(layers: Sequence[Layer]) -> Merged:
     return merged
 
 
-def _change_encoder(merged: Merged, layer: Layer) -> None:
+def _change_encoder(merged: Layer, layer: Layer) -> None:
     below: dict[str, Any] = merged.values.get("video", {})
     above: dict[str, Any] = layer.values.get("video", {})
     old, new = below.get("encoder"), above.get("encoder")
     if old is None or new is None or _family(old) == _family(new):
         return
     dropped = [name for name in _ENCODER_KEYS if name in below]
-    told = [f"{name} {below[name]}" for name in dropped if name not in above and name != "options"]
-    told += ["its options" for name in dropped if name == "options" and name not in above]
+    lost = ["its options" if name == "options" else f"{name} {below[name]}" for name in dropped if name not in above]
     for name in dropped:
         del below[name]
-    if told:
+    if lost:
         origin = layer.origins["video", "encoder"]
         merged.notices.append(
             f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
-            f"{', '.join(told)}."
+            f"{', '.join(lost)}."
         )
 
 
@@ -286,7 +273,7 @@ def _family(encoder: str) -> str:
     return video_encoder(encoder).family or encoder
 
 
-def _keep_hdr(merged: Merged, layer: Layer) -> None:
+def _keep_hdr(merged: Layer, layer: Layer) -> None:
     below: dict[str, Any] = merged.values.get("video", {})
     above: dict[str, Any] = layer.values.get("video", {})
     written = below.get("pixel_format")
@@ -300,7 +287,7 @@ def _keep_hdr(merged: Merged, layer: Layer) -> None:
         )
 
 
-def _lay(merged: Merged, below: dict[str, Any], above: Mapping[str, Any], layer: Layer, path: KeyPath) -> None:
+def _lay(merged: Layer, below: dict[str, Any], above: Mapping[str, Any], layer: Layer, path: KeyPath) -> None:
     for name, value in above.items():
         here = (*path, name)
         if value is None:

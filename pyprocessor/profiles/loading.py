@@ -12,7 +12,7 @@ from pyprocessor.errors import ProfileError
 from pyprocessor.models import Profile
 from pyprocessor.profiles.environment import CONFIG_VARIABLE, PREFIX, PROFILE_VARIABLE, environment_layer
 from pyprocessor.profiles.freezing import Freezer
-from pyprocessor.profiles.layers import Layer, Merged, file_layers, find_document, merge
+from pyprocessor.profiles.layers import Layer, file_layers, find_document, merge
 from pyprocessor.profiles.overrides import Overrides, overrides_layer
 from pyprocessor.profiles.problems import SettingsRefused, problems_in
 from pyprocessor.profiles.rendering import render
@@ -112,7 +112,7 @@ def _alone(name: str) -> LoadedProfile:
 
 
 def _freeze(name: str, layers: Sequence[Layer], *, allow_unsafe: bool) -> LoadedProfile:
-    merged: Merged = merge(layers)
+    merged = merge(layers)
     freezer = Freezer(merged, allow_unsafe=allow_unsafe)
     profile = freezer.profile(name)
     if freezer.problems:
