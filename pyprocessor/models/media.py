@@ -1,4 +1,4 @@
-"""Sources, and what inspecting says of them."""
+"""What are sources, and what does inspecting find in them?"""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class StreamInfo:
     kind: StreamKind
     codec: str | None
     decoder: str | None = None
-    """A decoder that ffmpeg must be told to use, where its own choice fails."""
+    """The decoder to name to ffmpeg, where its own choice fails."""
     start_seconds: float = 0.0
     """After the file's first packet."""
     duration_seconds: float | None = None
@@ -234,7 +234,7 @@ class MediaNote:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What inspecting says of a Source. Of one that was cut off, durations and frames are of what is there."""
+    """What inspecting found in a Source. Of one that was cut off, durations and frames are of what is there."""
 
     container: str
     """The demuxer's name as PyAV gives it, for instance `mov,mp4,m4a,3gp,3g2,mj2`."""
