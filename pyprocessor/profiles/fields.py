@@ -1,4 +1,4 @@
-"""The kinds of value a profile's keys hold: how each is read, its range, and what the JSON Schema says of it."""
+"""How is each kind of value of a profile read, in which range, and how does the JSON Schema describe it?"""
 
 from __future__ import annotations
 
@@ -60,22 +60,34 @@ class Between:
         return {**handler(schema), "minimum": self.low, "maximum": self.high}
 
 
+def _read(kind: Any, parse: Callable[[Any], Any], *forms: dict[str, Any]) -> Any:
+    """The type of a value that `parse` reads; `forms` are the JSON Schemas of what may be written for it."""
+    return Annotated[kind, PlainValidator(parse), WithJsonSchema({"anyOf": list(forms)} if forms[1:] else forms[0])]
+
+
 def _quantity(
-    parse: Callable[[Any], Any], number: Literal["integer", "number"], pattern: str, between: Between
-) -> tuple[Any, ...]:
-    """The annotations of a quantity that may be a bare number or a text with a unit."""
-    schema = {
-        "anyOf": [
-            {"type": number, "minimum": between.low, "maximum": between.high},
-            {"type": "string", "pattern": pattern},
-        ]
-    }
-    return PlainValidator(lambda value: between.check(parse(value))), WithJsonSchema(schema)
+    kind: type[int | float],
+    parse: Callable[[Any], Any],
+    expression: str,
+    low: float,
+    high: float,
+    unit: str,
+    hint: str = "",
+) -> Any:
+    """The type of a quantity that may be a bare number or a text with a unit."""
+    between = Between(low, high, unit, hint)
+    bare = {"type": "integer" if kind is int else "number", "minimum": low, "maximum": high}
+    return _read(kind, lambda value: between.check(parse(value)), bare, _text(expression))
 
 
-_SIZE = r"^\s*[0-9.]+\s*([kKmMgGtT]?([iI]?[bB])?)\s*$"
-_TIME = r"^\s*([0-9.]+\s*[dhmsDHMS]?\s*)+$"
-_RATE = r"^\s*[0-9.]+\s*[kKmMgG]?\s*(bps|bits?/s|b/s)?\s*$"
+def _text(expression: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": rf"^\s*{expression}\s*$"}
+
+
+_SIZE = r"[0-9.]+\s*([kKmMgGtT]?([iI]?[bB])?)"
+_TIME = r"[0-9.]+\s*[dhmsDHMS]?(\s*[0-9.]+\s*[dhmsDHMS]?)*"
+_RATE = r"[0-9.]+\s*[kKmMgG]?\s*(bps|bits?/s|b/s)?"
+_CLOCK = r"(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)"
 
 
 def _container(value: str) -> str:
@@ -199,7 +211,6 @@ def _options(value: object) -> tuple[tuple[str, str], ...]:
 
 
 _VIDEO_RATE = Between(10_000, 1_000_000_000, "bits per second", "; write 5000k for 5000 kbit/s")
-_AUDIO_RATE = Between(6_000, 10_000_000, "bits per second", "; write 128k for 128 kbit/s")
 
 Percent = Annotated[float, Between(1, 100, "percent", "; write 80 for four fifths of the memory")]
 PercentOfCores = Annotated[float, Between(1, 100, "percent", "; write 50 for half of all cores")]
@@ -214,79 +225,43 @@ EncoderName = Annotated[
     _matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name as ffmpeg lists it: letters, digits and _ . -"),
     AfterValidator(_not_copy),
 ]
-Preset = Annotated[
-    str, PlainValidator(_preset), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]})
-]
+Preset = _read(str, _preset, {"type": "string"}, {"type": "integer", "minimum": 0})
 Tune = Annotated[str, _matching(r"[A-Za-z0-9_]{1,32}(,[A-Za-z0-9_]{1,32}){0,3}", "a tuning's name, such as film")]
 PixelFormat = Annotated[
     str, _matching(r"[a-z][a-z0-9]{1,23}", "a pixel format as ffmpeg lists it, such as yuv420p, or `source`")
 ]
-FrameRate = Annotated[
+FrameRate = _read(
     Fraction,
-    PlainValidator(quantities.parse_frame_rate),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": float(quantities.MIN_FPS), "maximum": quantities.MAX_FPS},
-                {"type": "string", "pattern": r"^\s*[0-9.]+\s*([/:]\s*[0-9]+)?\s*$"},
-            ]
-        }
-    ),
-]
+    quantities.parse_frame_rate,
+    {"type": "number", "minimum": float(quantities.MIN_FPS), "maximum": quantities.MAX_FPS},
+    _text(r"[0-9.]+\s*([/:]\s*[0-9]+)?"),
+)
 Side = Annotated[int, AfterValidator(_even), Between(16, 16384, "pixels")]
-Heights = Annotated[
+_VIDEO_RATES = {"type": "integer", "minimum": _VIDEO_RATE.low, "maximum": _VIDEO_RATE.high}
+Heights = _read(
     dict[int, int],
-    PlainValidator(_heights),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "additionalProperties": {
-                "anyOf": [
-                    {"type": "integer", "minimum": _VIDEO_RATE.low, "maximum": _VIDEO_RATE.high},
-                    {"type": "string", "pattern": _RATE},
-                    {"type": "null"},
-                ]
-            },
-            "propertyNames": {"pattern": "^([0-9]{2,5}[pi]?|[248][kK])$"},
-        }
-    ),
-]
-OptionTable = Annotated[
-    dict[str, str],
-    PlainValidator(_options),
-    WithJsonSchema(
-        {"type": "object", "additionalProperties": {"type": ["string", "number", "integer", "boolean", "null"]}}
-    ),
-]
-AudioRate = Annotated[int, *_quantity(quantities.parse_bit_rate, "integer", _RATE, _AUDIO_RATE)]
-Bytes = Annotated[int, *_quantity(quantities.parse_size, "integer", _SIZE, Between(0, 1 << 60, "bytes"))]
-MemoryBytes = Annotated[
-    int,
-    *_quantity(
-        quantities.parse_size, "integer", _SIZE, Between(16 * MEBIBYTE, 1 << 50, "bytes", "; write 6G for 6 GiB")
-    ),
-]
+    _heights,
+    {
+        "type": "object",
+        "additionalProperties": {"anyOf": [_VIDEO_RATES, _text(_RATE), {"type": "null"}]},
+        "propertyNames": {"pattern": "^([0-9]{2,5}[pi]?|[248][kK])$"},
+    },
+)
+_OPTION_TYPES = ["string", "number", "integer", "boolean", "null"]
+OptionTable = _read(dict[str, str], _options, {"type": "object", "additionalProperties": {"type": _OPTION_TYPES}})
+AudioRate = _quantity(
+    int, quantities.parse_bit_rate, _RATE, 6_000, 10_000_000, "bits per second", "; write 128k for 128 kbit/s"
+)
+Bytes = _quantity(int, quantities.parse_size, _SIZE, 0, 1 << 60, "bytes")
+MemoryBytes = _quantity(int, quantities.parse_size, _SIZE, 16 * MEBIBYTE, 1 << 50, "bytes", "; write 6G for 6 GiB")
 Pattern = Annotated[str, AfterValidator(_pattern)]
 GroupPattern = Annotated[str, AfterValidator(partial(_pattern, group=True))]
 Extension = Annotated[str, AfterValidator(_extension)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Words = Annotated[list[Annotated[str, AfterValidator(_word)]], AfterValidator(_words)]
-BatchSize = Annotated[
-    int | Literal["auto"],
-    PlainValidator(_batch_size),
-    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1_000_000}]}),
-]
-_CLOCK = r"(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)"
-TimeOfDay = Annotated[
-    time,
-    PlainValidator(quantities.parse_time_of_day),
-    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_CLOCK}\s*$"}),
-]
-Window = Annotated[
-    tuple[time, time],
-    PlainValidator(quantities.parse_window),
-    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_CLOCK}\s*-\s*{_CLOCK}\s*$"}),
-]
+BatchSize = _read(int, _batch_size, {"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1_000_000})
+TimeOfDay = _read(time, quantities.parse_time_of_day, _text(_CLOCK))
+Window = _read(tuple[time, time], quantities.parse_window, _text(rf"{_CLOCK}\s*-\s*{_CLOCK}"))
 
 
 def whole(low: int, high: int, unit: str = "") -> Any:
@@ -301,7 +276,7 @@ def number(low: float, high: float, unit: str = "") -> Any:
 
 def seconds(low: float, high: float) -> Any:
     """The type of a duration in this range."""
-    return Annotated[float, *_quantity(quantities.parse_duration, "number", _TIME, Between(low, high, "seconds"))]
+    return _quantity(float, quantities.parse_duration, _TIME, low, high, "seconds")
 
 
 def text(least: int, most: int) -> Any:
@@ -329,7 +304,7 @@ def or_switch(table: Any) -> Any:
 
 
 class _Switch:
-    """Tells the JSON Schema, which is of files as they are written."""
+    """Changes the JSON Schema only, which is of files as they are written."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [dict(handler(schema)), {"type": "boolean"}]}
