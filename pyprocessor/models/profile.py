@@ -113,7 +113,7 @@ class MonitoringSettings:
 
 @dataclass(frozen=True, slots=True)
 class ThrottlingSettings:
-    """When the governor acts (`governor/governor`); the budget is what `BatchSettings` allows of the memory."""
+    """When the governor acts; the budget is what `BatchSettings` allows of the memory."""
 
     hold_percent: float = 95.0
     """Of the budget: from here on nothing new is started."""
@@ -148,9 +148,10 @@ class Overrun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
-    """When a run may work, in local time of day; a window may span midnight. `until` is the next such time.
+    """When a run may work, in local time of day; a window may span midnight.
 
-    `grace_seconds` is how long running files have to finish after SIGTERM."""
+    `until` is the next such time; `grace_seconds` is how long running files have to finish after SIGTERM.
+    """
 
     window: tuple[time, time] | None = None
     until: time | None = None
@@ -205,7 +206,7 @@ class InputLimits:
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """Programs to call, as argument lists without a shell: after each file that succeeded or failed, after the run."""
+    """Programs to call, as argument lists without a shell, after each file and after the run."""
 
     on_success: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()

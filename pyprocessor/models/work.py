@@ -113,7 +113,7 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. `reason` is a sentence; `failure` is set exactly when the kind is FAILED or QUARANTINED."""
+    """How an attempt ended; `failure` is set exactly when the kind is FAILED or QUARANTINED."""
 
     kind: OutcomeKind
     reason: str = ""

@@ -50,9 +50,9 @@ _CONTENT_QUOTED = re.compile(r"""\s*(['"]).*\1""", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file. `name` is what messages call it, `identity` is the same for the same file under any name, and relative
-    paths in it start from `folder`.
+    """One file; relative paths in it start from `folder`.
 
+    `name` is what messages call it, `identity` is the same for the same file under any name.
     `values` holds only dicts with text keys, lists, texts, ints, finite floats, booleans and None. `lines` gives the
     line of a key, from 1, where the format tells.
     """
@@ -97,7 +97,7 @@ def read_document(path: str, *, named_by_file: bool = False) -> Document:
 
 
 def parse_document(content: bytes, *, name: str, identity: str, folder: str, suffix: str) -> Document:
-    """A Document from the bytes of a file; `suffix` (`.yaml`, `.json`) says the format, or else the content does."""
+    """A Document from the bytes of a file, in the format of its `suffix` or else of its content."""
     if len(content) > MAX_FILE_BYTES:
         raise ProfileError(f"{name} is larger than {MAX_FILE_BYTES // 1024} KiB; it cannot be a profile.")
     if content.startswith(_BYTE_ORDER_MARKS):
@@ -189,7 +189,7 @@ def _too_long_number(name: str) -> ProfileError:
 
 
 def _json_lines(text: str, name: str) -> dict[KeyPath, int]:
-    """The line of every key of a JSON text, which no parser at hand gives; raises ProfileError for one there twice."""
+    """The line of every key of a JSON text; raises ProfileError for a key that stands twice."""
     lines: dict[KeyPath, int] = {}
     path: list[str] = []
     in_list: list[bool] = []
@@ -297,7 +297,7 @@ def _without_content(problem: str) -> str:
 
 
 class _YamlReader:
-    """Makes plain values of YAML nodes itself: PyYAML lets a duplicate key win silently and does not bound aliases."""
+    """Makes plain values of YAML nodes; PyYAML itself accepts duplicate keys and does not bound aliases."""
 
     def __init__(self, text: str, name: str, lines: dict[KeyPath, int]) -> None:
         self._text = text

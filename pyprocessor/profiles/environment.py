@@ -40,7 +40,7 @@ _DECIMAL = re.compile(r"[+-]?(\d{1,18}\.\d{0,18}|\.\d{1,18})", re.ASCII)
 
 @cache
 def variables() -> dict[str, KeyPath]:
-    """Every variable that sets something, and the key it sets: `PYPROCESSOR_<SECTION>_<KEY>` and some short names."""
+    """The key that each variable sets, `PYPROCESSOR_<SECTION>_<KEY>` and the short names."""
     found: dict[str, KeyPath] = {}
     for name in ProfileFile.model_fields:
         if name not in _FILES_ONLY:
@@ -54,7 +54,7 @@ def variables() -> dict[str, KeyPath]:
 
 
 def environment_layer(environment: Mapping[str, str]) -> Layer:
-    """The settings that variables make; an empty variable makes none. Raises ProfileError naming the variable."""
+    """The settings that variables make, empty ones none; raises ProfileError naming the variable."""
     known = variables()
     given: dict[KeyPath, tuple[str, Any]] = {}
     problems: list[str] = []

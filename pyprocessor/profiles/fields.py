@@ -1,4 +1,4 @@
-"""How is each kind of value of a profile read, in which range, and how does the JSON Schema describe it?"""
+"""How is each kind of value in a profile read, in which range, and how is it described to editors?"""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _container(value: str) -> str:
 
 
 def _matching(expression: str, rule: str) -> AfterValidator:
-    """Takes texts that the expression describes from end to end."""
+    """Accepts texts that the whole expression matches."""
 
     def check(value: str) -> str:
         if not re.fullmatch(expression, value, re.ASCII):
@@ -299,12 +299,12 @@ def one_of(kind: type[StrEnum]) -> Any:
 
 
 def or_switch(table: Any) -> Any:
-    """The type of a table of keys that may also be `true` or `false`, which the merging of layers has made a table."""
+    """The type of a table of keys for which files may also have `true` or `false`."""
     return Annotated[table, _Switch()]
 
 
 class _Switch:
-    """Changes the JSON Schema only, which is of files as they are written."""
+    """Changes the JSON Schema only: `true` and `false` are made a table before validation."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [dict(handler(schema)), {"type": "boolean"}]}

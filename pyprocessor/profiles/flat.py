@@ -21,9 +21,9 @@ def is_flat(values: dict[str, Any]) -> bool:
 
 
 def translate(document: Document) -> tuple[dict[str, Any], dict[KeyPath, Origin], list[str]]:
-    """The nested values of a flat file, where each was written, and notices; raises ProfileError if any is wrong.
+    """The nested values of a flat file, where each was written, and notices.
 
-    An empty text counts as not set, as it does in files this form comes from.
+    An empty text counts as not set. Raises ProfileError with all that is wrong.
     """
     written = {name: _without_empty(value) for name, value in document.values.items() if value != ""}
     marker = min(_FLAT_ONLY & document.values.keys())

@@ -1,4 +1,4 @@
-"""Do the merged settings fit together, and which frozen Profile do they make once defaults are filled in?"""
+"""Do the merged settings fit together, and which frozen Profile do they make?"""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Freezer:
         self.problems.append(wrong_value(self._merged.origin(path), value, rule))
 
     def _without_effect(self, section: str, what: str) -> None:
-        """Options for a switched-off section are an error, variables (which may be set for all runs) a notice."""
+        """Report options (an error) and variables (a notice) for a section that is switched off."""
         for path, origin in self._merged.origins.items():
             if len(path) < 2 or path[0] != section or path[1] == "enabled" or origin.place:
                 continue
@@ -101,7 +101,7 @@ class Freezer:
     # ------------------------------------------------------------ limits
 
     def _order(self) -> None:
-        """Check pairs of keys that must not pass each other, and move a default along with the key that was said."""
+        """Check pairs of keys that bound each other; a default moves along with the other key of its pair."""
         tables, estimation, errors = self._tables, EstimationSettings(), ErrorSettings()
         self._at_least("scan", "max_size", "min_size", 0, " bytes")
         fewest = tables["estimation"].get("min_batch_size", 0)
@@ -124,7 +124,7 @@ class Freezer:
             self._against(section, high, "not be below", low, default, unit)
 
     def _against(self, section: str, key: str, rule: str, other: str, default: float, unit: str) -> None:
-        """Report a key that breaks its rule towards another: where that was set, or its plain name if it was not."""
+        """Report a key that breaks its rule towards another, with where the other was set."""
         table = self._tables[section]
         path = (section, other)
         named = str(self._merged.origin(path)) if other in table else f"`{section}.{other}`"
@@ -133,10 +133,10 @@ class Freezer:
         self._wrong((section, key), table[key], f"must {rule} {named}, which is {shown}{unit}")
 
     def _marks(self, table: Table) -> None:
-        """Keep the mark of memory that lifts limits below the one that sets them."""
+        """Fill in `release_percent`, which must be below `hold_percent`."""
         default = ThrottlingSettings()
         hold, said = table.get("hold_percent", default.hold_percent), table.get("release_percent")
-        # Whoever lowers the one mark alone keeps the distance between them, as far as there is room.
+        # Where only `hold_percent` is lowered the distance between them stays, as far as there is room.
         distance = default.hold_percent - default.release_percent
         release = table.setdefault("release_percent", max(1.0, min(default.release_percent, hold - distance)))
         if release >= hold and said is not None:
@@ -161,7 +161,7 @@ class Freezer:
             self.notices.append(f"{reason}.")
 
     def _unsafe(self, table: Table) -> None:
-        """Refuse words that no list was held against, unless the user allows them by an option of the command."""
+        """Refuse unchecked words for ffmpeg unless the command line allows them."""
         if any(table.values()) and not self._allow_unsafe:
             origin = self._merged.origin(("unsafe",))
             self.problems.append(

@@ -1,4 +1,4 @@
-"""What does each file, the environment or the command line set, and what comes of laying them over each other?"""
+"""What do files, the environment and the command line set, and what wins where they disagree?"""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def find_document(reference: str, extended_by: Document | None = None) -> tuple[
 
 
 def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, list[Layer]]:
-    """The profile's short name and its layers, what it extends first; raises ProfileError with all that is wrong."""
+    """The profile's short name and its layers, what it extends first; raises ProfileError."""
     short_name, document = find_document(reference)
     layers: list[Layer] = []
     seen: list[str] = []
@@ -177,7 +177,7 @@ def _refuse_strangers(document: Document) -> None:
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:
-    """The text with `${VAR}` and `${VAR:-default}` filled in; raises ValueError where a variable has no value."""
+    """Fill in `${VAR}` and `${VAR:-default}`; raises ValueError where a variable has no value."""
 
     def value(match: re.Match[str]) -> str:
         found = _VARIABLE_NAME.fullmatch(match[1]) if match[0].endswith("}") else None
@@ -234,7 +234,7 @@ def _leaves(values: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
 
 
 def merge(layers: Sequence[Layer]) -> Layer:
-    """The layers laid over each other, later ones on top: tables key by key, all else replaced, null unset.
+    """The layers laid over each other, later ones on top: tables key by key, null unsets a key.
 
     A layer that names an encoder of another family than the layers below drops what those said in that family's
     terms (preset, tune, CRF, options), one that keeps HDR drops a pixel format of 8 bits from below, and a notice

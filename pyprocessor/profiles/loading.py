@@ -77,7 +77,7 @@ def load(
 
 
 def describe(name: str) -> str:
-    """What a profile (a built-in one's name or a file) says it is for, in one line; empty where it says nothing."""
+    """The description of a profile (a built-in one's name or a file) in one line; it may be empty."""
     _, document = find_document(name)
     description = document.values.get("description")
     return " ".join(description.split()) if isinstance(description, str) else ""

@@ -1,4 +1,4 @@
-"""Which encoder options may a profile pass on? An allow-list, so that none can name a file or set threads."""
+"""Which encoder options may a profile pass on? None that names a file or sets threads."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def option_problem(name: str, value: str, encoder: str) -> str | None:
 
 
 def _parameters_problem(option: str, value: str) -> str | None:
-    """Why a `key=value:key=value` text may not be given; these reach the encoder's own parser, which can open files."""
+    """Why a `key=value:key=value` text may not be given: the encoder reads it itself, and can open files."""
     known = _PARAMETERS[option]
     if not value or len(value) > _LONGEST_PARAMETERS:
         return f"must be a text key=value:key=value of at most {_LONGEST_PARAMETERS} characters"

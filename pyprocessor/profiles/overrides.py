@@ -11,7 +11,7 @@ from pyprocessor.profiles.problems import KeyPath
 
 
 def _sets(key: str, option: str, variable: str = "") -> Any:
-    """A value that sets this key. `variable` is the short name, after `PYPROCESSOR_`, of the variable for it."""
+    """A field that sets this key; `variable` is what follows `PYPROCESSOR_` in its short variable."""
     metadata = {"path": tuple(key.split(".")), "option": option, "variable": variable}
     return field(default=None, metadata=metadata)
 

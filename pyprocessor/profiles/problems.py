@@ -65,7 +65,7 @@ def shortened(key: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known word most like this one, or None where none is like it: `cutoff` is how like, 1 being the same."""
+    """The known word most like this one, if any is at least `cutoff` like it (1 is the same)."""
     if len(word) > _LONGEST_SLIP:
         return None
     by_folded = {candidate.casefold(): candidate for candidate in known}
@@ -80,7 +80,7 @@ def listed(words: Iterable[str], conjunction: str = "or") -> str:
 
 
 class SettingsRefused(ProfileError):
-    """Settings with something wrong: a single problem stands alone, the first of several are listed one to a line."""
+    """Settings with one or more problems, of which the first are listed one to a line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(dict.fromkeys(_one_line(problem) for problem in problems))
@@ -95,7 +95,7 @@ class SettingsRefused(ProfileError):
 
 
 def _one_line(text: str) -> str:
-    """Keys and values may hold line ends and escapes for the terminal."""
+    """The text with line ends and escapes for the terminal written out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

@@ -118,7 +118,7 @@ def parse_time_of_day(value: object) -> time:
 
 
 def parse_window(value: object) -> tuple[time, time]:
-    """Start and end, local times of day, of a text such as `22:00-06:00`, which spans midnight. Raises ValueError."""
+    """Start and end in local time from a text such as `22:00-06:00`. Raises ValueError."""
     rule = 'must be two times of day from 00:00 to 24:00 with a dash between them, such as "22:00-06:00"'
     start_text, dash, end_text = _text(value, rule).partition("-")
     try:

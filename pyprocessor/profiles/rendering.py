@@ -17,7 +17,7 @@ _OF_THE_FILE = ("extends", "input", "output")
 
 
 def render(profile: Profile, description: str) -> str:
-    """YAML that, loaded again, gives the same settings and fingerprint. Keys that are absent keep no value."""
+    """YAML that, loaded again, gives the same settings and fingerprint."""
     values: dict[str, Any] = {"description": description or None}
     for name in ProfileFile.model_fields:
         if name not in ("description", *_OF_THE_FILE):

@@ -1,7 +1,7 @@
-"""Which keys may a profile hold, in its nested and in its older flat form? The tables of keys, as pydantic models.
+"""Which keys may a profile hold, in its nested form and in the older flat one?
 
 Every key is optional and None means *not said here*: files are laid over each other before defaults are filled in.
-Descriptions, ranges and defaults are also what the JSON Schema tells an editor.
+Descriptions, ranges and defaults are also in the JSON Schema for editors.
 """
 
 from __future__ import annotations
@@ -79,21 +79,21 @@ class Section(BaseModel):
 
 
 class Key(NamedTuple):
-    """A key that may be absent; `default` is only told to editors, since layers are merged before defaults apply."""
+    """A key that may be absent; `default` is for editors only, as layers are merged before defaults apply."""
 
     kind: Any
     description: str
     default: Any = None
 
     def field(self, default: Any) -> tuple[Any, Any]:
-        """The key's type and field for a model; `default` is that of its record, told where the key has none."""
-        told = default if self.default is None else self.default
-        extra: Any = {"default": told} if isinstance(told, str | int | float) else None
+        """The key's type and field for a model; `default` is its record's, for where the key has none."""
+        shown = default if self.default is None else self.default
+        extra: Any = {"default": shown} if isinstance(shown, str | int | float) else None
         return self.kind | None, Field(default=None, description=self.description, json_schema_extra=extra)
 
 
 def table(name: str, description: str, record: Any = None, /, **keys: Key) -> type[Section]:
-    """The model of a table of keys; the defaults of its record are told to editors."""
+    """The model of a table of keys; `record` is the class of `models` that it fills."""
     defaults = {} if record is None else {field.name: field.default for field in dataclasses.fields(record)}
     kept_as = {name: name + unit for name in keys for unit in _UNITS if name + unit in defaults}
     made: dict[str, Any] = {name: key.field(defaults.get(kept_as.get(name, ""))) for name, key in keys.items()}
