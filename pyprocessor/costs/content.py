@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from pyprocessor.costs import tables
+from pyprocessor.costs.encoding import rows
 from pyprocessor.models import CostFeatures
 
 _TYPICAL_BITS_PER_PIXEL = 0.05
@@ -70,4 +70,4 @@ def _codec(name: str, *, keyframes_only: bool) -> SourceCodec:
 
 @functools.cache
 def _table() -> dict[str, SourceCodec]:
-    return {name: SourceCodec(*map(float, numbers)) for name, *numbers in tables.rows("source-codecs.tsv")}
+    return {name: SourceCodec(*map(float, numbers)) for name, *numbers in rows("source-codecs.tsv")}

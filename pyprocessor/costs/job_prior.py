@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from pyprocessor.costs.content import decoding_seconds, detail, filtering_seconds
-from pyprocessor.costs.pace import cpu_per_pixel
-from pyprocessor.costs.priors import BASE_BYTES, MIB, encode_prior
+from pyprocessor.costs.encoding import BASE_BYTES, MIB, cpu_per_pixel, encode_memory
 from pyprocessor.models import Cost, CostFeatures
+from pyprocessor.models.encoders import video_encoder
 
 COPY = "copy"
 
@@ -27,18 +27,6 @@ _DEEP_MEMORY, _DEEP_CPU = 1.75, 1.2
 """10 bits against 8 (x264 medium at 720p: 1.74 and 1.15)."""
 _CHROMA = {"422": 1.33, "440": 1.33, "444": 2.0}
 
-_BITS_PER_PIXEL = {
-    "libx264": 0.1,
-    "libx265": 0.07,
-    "libsvtav1": 0.07,
-    "libaom-av1": 0.07,
-    "libvpx-vp9": 0.08,
-    "prores_ks": 3.4,
-    "prores": 3.4,
-    "ffv1": 8.0,
-    "dnxhd": 3.4,
-}
-_OTHER_BITS_PER_PIXEL = 0.2
 _ULTRAFAST_SIZE = 3.0
 _AUDIO_BITS_PER_SECOND = 192_000
 _LARGEST_GROWTH = 4
@@ -52,15 +40,10 @@ def prior_cost(features: CostFeatures, threads: int) -> Cost:
         return Cost(cpu, _PLAIN_MEMORY_BYTES, _copied_bytes(features))
     if features.pixels <= 0:
         return Cost(cpu, _PLAIN_MEMORY_BYTES, _disk_bytes(features))
-    prior = encode_prior(features.encoder, features.preset, features.pixels)
+    one_thread, growth = encode_memory(features.encoder, features.preset, features.pixels)
     deep = _is_deep(features.pixel_format)
-    encoding = (
-        (prior.memory_bytes - BASE_BYTES)
-        * _chroma(features.pixel_format)
-        * (_DEEP_MEMORY if deep else 1.0)
-        * _ramp(features)
-    )
-    encoding *= 1 + prior.thread_growth * (threads - 1)
+    encoding = (one_thread - BASE_BYTES) * _chroma(features.pixel_format) * (_DEEP_MEMORY if deep else 1.0)
+    encoding *= _ramp(features) * (1 + growth * (threads - 1))
     decoding = _DECODE_BYTES_PER_PIXEL + _DECODE_BYTES_PER_PIXEL_AND_THREAD * (threads - 1)
     memory = BASE_BYTES + _DECODER_BYTES + encoding + decoding * features.source_pixels * (2 if deep else 1)
     return Cost(cpu, round(memory), _disk_bytes(features))
@@ -108,10 +91,11 @@ def _disk_bytes(features: CostFeatures) -> int:
         return round(features.target_bit_rate * features.duration_seconds / 8 * 1.1 + audio) + MIB // 16
     if features.pixels <= 0:
         return round(audio) + MIB // 16
-    bits = _BITS_PER_PIXEL.get(features.encoder, _OTHER_BITS_PER_PIXEL) * features.frames * features.pixels
+    encoder = video_encoder(features.encoder)
+    bits = encoder.bits_per_pixel * features.frames * features.pixels
     if features.preset == "ultrafast":
         bits *= _ULTRAFAST_SIZE
     picture = bits / 8
-    if features.encoder in _BITS_PER_PIXEL and _BITS_PER_PIXEL[features.encoder] < 1:
+    if encoder.crf is not None:
         picture = min(picture, _LARGEST_GROWTH * features.source_bytes)
     return round(picture + audio) + MIB // 16

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from pyprocessor.costs.encoding import encode_memory
 from pyprocessor.costs.job_prior import COPY, prior_cost
-from pyprocessor.costs.priors import encode_prior
 from pyprocessor.models import Cost, CostFeatures
 
 HISTORY = 64
@@ -289,7 +289,8 @@ def thread_growth(cost_class: CostClass, threads: int) -> float:
     if cost_class.pixels == NO_PICTURE or cost_class.encoder == COPY:
         return 1.0
     pixels = dict(_PIXEL_CLASSES)[cost_class.pixels]
-    return 1 + encode_prior(cost_class.encoder, cost_class.preset or None, pixels).thread_growth * (threads - 1)
+    _, growth = encode_memory(cost_class.encoder, cost_class.preset or None, pixels)
+    return 1 + growth * (threads - 1)
 
 
 def speed(threads: int) -> float:

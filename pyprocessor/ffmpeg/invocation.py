@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pyprocessor.models.encoders import is_hardware, muxer, video_encoder
+
 Options = tuple[tuple[str, str], ...]
 """ffmpeg options as (name without the dash, value); an option without a value has the value ``""``. May repeat."""
 
@@ -124,15 +126,6 @@ _OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,srt,png_pipe,jpeg_pipe,
 """What we read back of our own: joins, playlists with their subtitle segments, subtitles, stills, chapter lists."""
 
 
-_MUXERS = {"mkv": "matroska", "mka": "matroska", "m4a": "ipod", "ts": "mpegts"}
-"""Where ffmpeg does not call a muxer what the container is called."""
-
-
-def muxer(container: str) -> str:
-    """ffmpeg's name of the muxer for a profile's `container`, for instance `matroska` for `mkv`."""
-    return _MUXERS.get(container, container)
-
-
 def whitelists(trust: Trust) -> Options:
     """The protocols and demuxers an input of this trust may use; the same options serve ffmpeg and PyAV."""
     if trust is Trust.UNTRUSTED:
@@ -173,13 +166,6 @@ _OPTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:.-]*", re.ASCII)
 _FILTER_NAME = re.compile(r"[a-z0-9_]+", re.ASCII)
 _OUTPUT_NAME = re.compile(r"(?!-)[A-Za-z0-9._-]{1,100}", re.ASCII)
 """No `%` (a number pattern to some muxers), no slash, no colon (a protocol), no leading dash (an option)."""
-
-_PRESET_OPTIONS = {
-    "libvpx": "cpu-used",
-    "libvpx-vp9": "cpu-used",
-    "libaom-av1": "cpu-used",
-    "librav1e": "speed",
-}
 
 _PARAMETER_LISTS = ("x264-params", "x264opts", "x265-params", "svtav1-params", "aom-params", "rav1e-params")
 """Options whose value is `key=value:key=value` for the encoder's own parser, which knows keys that open files."""
@@ -244,14 +230,6 @@ def trial_encode_argv(ffmpeg: str, encoder: str, kind: str, container: str) -> l
     ]
 
 
-_HARDWARE_ENCODER = re.compile(r".*_(nvenc|qsv|vaapi|videotoolbox|amf|vulkan|v4l2m2m|mf|d3d12va|omx|rkmpp|mediacodec)")
-
-
-def is_hardware(encoder: str) -> bool:
-    """Whether the encoder runs on a device that may be absent although this ffmpeg knows the encoder."""
-    return _HARDWARE_ENCODER.fullmatch(encoder) is not None
-
-
 def _output_arguments(output: Output, inputs: int, threads: int) -> list[str]:
     if not _OUTPUT_NAME.fullmatch(output.name):
         raise ValueError(f"not a plain, short, relative output name: {output.name!r}")
@@ -289,7 +267,7 @@ def _stream_options(number: int, stream: MappedStream, threads: int) -> list[str
         if stream.filters:
             arguments += [f"-filter:{number}", filter_graph(stream.filters)]
         if stream.preset is not None:
-            arguments += [f"-{_PRESET_OPTIONS.get(stream.encoder, 'preset')}:{number}", stream.preset]
+            arguments += [f"-{video_encoder(stream.encoder).preset_option}:{number}", stream.preset]
         if stream.kind == "v":
             arguments += [f"-threads:{number}", str(threads)]
     for name, value in _with_threads(stream.encoder, stream.options, threads):
@@ -313,16 +291,16 @@ def _with_threads(encoder: str, options: Options, threads: int) -> Options:
 
     What is added stands last in a parameter list, so it wins over the same key given earlier.
     """
-    if encoder == "libx265":
-        # One frame at a time: with more, x265 starts threads beside its pool and holds more reference frames.
-        return _with_parameters(options, "x265-params", f"pools={threads}:frame-threads=1")
-    if encoder == "libsvtav1":
-        return _with_parameters(options, "svtav1-params", f"lp={svt_av1_level(threads)}")
-    if encoder in ("libx264", "libx264rgb") and any(name == "x264-params" for name, _ in options):
-        return _with_parameters(options, "x264-params", f"threads={threads}")
-    if encoder in ("libvpx-vp9", "libaom-av1") and all(name != "row-mt" for name, _ in options):
+    facts = video_encoder(encoder)
+    given = dict(options)
+    if facts.row_threads and "row-mt" not in given:
         return (*options, ("row-mt", "1" if threads > 1 else "0"))
-    return options
+    if facts.thread_parameters is None:
+        return options
+    name, parameters = facts.thread_parameters
+    if facts.takes_threads and name not in given:
+        return options
+    return _with_parameters(options, name, parameters.format(threads=threads, level=svt_av1_level(threads)))
 
 
 def _with_parameters(options: Options, name: str, addition: str) -> Options:

@@ -25,9 +25,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
-from pyprocessor.ffmpeg.encoder_aliases import encoders_for
-from pyprocessor.ffmpeg.invocation import environment, muxer
+from pyprocessor.ffmpeg.invocation import environment
 from pyprocessor.models import Profile
+from pyprocessor.models.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS, audio_encoder, encoders_for, muxer
 
 MINIMUM_VERSION = "5.1"
 _MINIMUM_LIBAVCODEC = (59, 37)
@@ -279,12 +279,6 @@ def _remember(key: tuple[str, int, int], tool: Tool) -> None:
 
 # ---------------------------------------------------------------- what a profile needs
 
-WELL_KNOWN_ENCODERS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libaom-av1", "prores_ks", "dnxhd", "ffv1")
-WELL_KNOWN_AUDIO_ENCODERS = ("aac", "libopus", "libmp3lame", "libvorbis", "flac", "ac3", "pcm_s16le")
-
-EXPERIMENTAL_ENCODERS = frozenset({"opus", "vorbis"})
-"""ffmpeg's own encoders of codecs that have another one; it refuses them without `-strict`."""
-
 
 def require(tool: Tool, profile: Profile) -> None:
     """Check that this ffmpeg has the encoders and the muxer that the profile names.
@@ -292,9 +286,9 @@ def require(tool: Tool, profile: Profile) -> None:
     Raises ProfileError, which says what is missing, the nearest names there are, and some that would do.
     """
     if profile.video is not None:
-        _require_encoder(tool, profile, profile.video.encoder, "video", tool.video_encoders, WELL_KNOWN_ENCODERS)
+        _require_encoder(tool, profile, profile.video.encoder, "video", tool.video_encoders)
     if profile.audio is not None:
-        _require_encoder(tool, profile, profile.audio.encoder, "audio", tool.audio_encoders, WELL_KNOWN_AUDIO_ENCODERS)
+        _require_encoder(tool, profile, profile.audio.encoder, "audio", tool.audio_encoders)
     if muxer(profile.container) not in tool.muxers:
         raise ProfileError(
             f"The profile {profile.name} asks for the container {profile.container!r}, which this ffmpeg "
@@ -302,10 +296,8 @@ def require(tool: Tool, profile: Profile) -> None:
         )
 
 
-def _require_encoder(
-    tool: Tool, profile: Profile, name: str, kind: str, known: frozenset[str], usual: Iterable[str]
-) -> None:
-    experimental = name in EXPERIMENTAL_ENCODERS and "-strict" not in profile.unsafe.output
+def _require_encoder(tool: Tool, profile: Profile, name: str, kind: str, known: frozenset[str]) -> None:
+    experimental = audio_encoder(name).experimental and "-strict" not in profile.unsafe.output
     if (name in known and not experimental) or name == "copy":
         return
     lacks = "will not use, since it is experimental" if experimental else "does not have"
@@ -318,7 +310,8 @@ def _require_encoder(
         hint = f" {elsewhere}, which may be meant, is an encoder of another kind of stream."
     else:
         hint = _nearest(name, known)
-    examples = [encoder for encoder in usual if encoder in known]
+    table = VIDEO_ENCODERS if kind == "video" else AUDIO_ENCODERS
+    examples = [encoder for encoder, facts in table.items() if facts.usual and encoder in known]
     having = f" Among the {kind} encoders it has are {', '.join(examples)}." if examples else ""
     raise ProfileError(
         f"The profile {profile.name} asks for the {kind} encoder {name!r}, which this ffmpeg ({tool.version}) "

@@ -11,10 +11,11 @@ import re
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.ffmpeg.diagnosis import diagnose
-from pyprocessor.ffmpeg.invocation import environment, is_hardware, trial_encode_argv
+from pyprocessor.ffmpeg.invocation import environment, trial_encode_argv
 from pyprocessor.ffmpeg.run import run_once
-from pyprocessor.ffmpeg.tool import WELL_KNOWN_AUDIO_ENCODERS, WELL_KNOWN_ENCODERS, Tool
+from pyprocessor.ffmpeg.tool import Tool
 from pyprocessor.models import Profile
+from pyprocessor.models.encoders import audio_encoder, is_hardware, video_encoder
 
 _TRIAL_SECONDS = 30.0
 """Drivers of some cards take seconds to wake."""
@@ -29,10 +30,12 @@ def require_working(tool: Tool, profile: Profile) -> None:
     Raises ProfileError where a hardware encoder's trial fails, or where the container refuses the codec. Any other
     failure says nothing: some software encoders take only the sizes or rates of their own standard.
     """
-    if profile.video is not None and profile.video.encoder not in (*WELL_KNOWN_ENCODERS, "copy"):
-        _require(tool, profile, profile.video.encoder, "video")
-    if profile.audio is not None and profile.audio.encoder not in (*WELL_KNOWN_AUDIO_ENCODERS, "copy"):
-        _require(tool, profile, profile.audio.encoder, "audio")
+    video = profile.video.encoder if profile.video is not None else "copy"
+    audio = profile.audio.encoder if profile.audio is not None else "copy"
+    if video != "copy" and not video_encoder(video).usual:
+        _require(tool, profile, video, "video")
+    if audio != "copy" and not audio_encoder(audio).usual:
+        _require(tool, profile, audio, "audio")
 
 
 def _require(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:

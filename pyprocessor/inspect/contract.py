@@ -21,6 +21,7 @@ from pyprocessor.models import (
     StreamKind,
     VideoInfo,
 )
+from pyprocessor.models.encoders import video_encoder
 
 
 class Action(StrEnum):
@@ -139,8 +140,6 @@ MP4 and MOV refuse attachments, and players show no bitmap subtitles in them.
 """
 
 TEXT_SUBTITLES = frozenset(("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml"))
-FASTEST_AV1 = 240
-"""Pictures a second: the most that SVT-AV1 encodes."""
 _AFTER_THE_END_SECONDS = 1.0
 """Left where the end of an output is set, so that no picture and no sample of encoder delay is cut."""
 
@@ -391,4 +390,5 @@ def same_frame_rate(profile: Profile, film: StreamInfo) -> bool:
     rate = film.video.frame_rate
     if profile.video.fps is not None and (rate != profile.video.fps or film.video.variable_frame_rate):
         return False
-    return not (profile.video.encoder == "libsvtav1" and rate is not None and rate > FASTEST_AV1)
+    most = video_encoder(profile.video.encoder).most_pictures_a_second
+    return most is None or rate is None or rate <= most

@@ -1,4 +1,4 @@
-"""Sources, and what inspecting says of them."""
+"""What are sources, and what does inspecting find in them?"""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file found by the scanner. `path` is absolute, and ends in `relative`: its input's name, its path below it."""
+    """A file found by the scanner.
+
+    `path` is absolute and ends in `relative`: the input's name and the path below it.
+    """
 
     path: bytes
     relative: bytes
@@ -83,7 +86,7 @@ class HdrKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """Colour description in ffmpeg's names (`bt709`, `smpte2084`, ...); None where the stream does not say."""
+    """Colours in ffmpeg's names (`bt709`, `smpte2084`, ...); None where the stream does not state them."""
 
     primaries: str | None = None
     transfer: str | None = None
@@ -95,7 +98,7 @@ class Colour:
 
 @dataclass(frozen=True, slots=True)
 class PictureShape:
-    """The size in pixels of a film's pictures, and the shape of a pixel, from `at` seconds after its file's start."""
+    """The size of a film's pictures, and the shape of a pixel, from `at` seconds after the file's start."""
 
     at: float
     width: int
@@ -105,7 +108,7 @@ class PictureShape:
 
 @dataclass(frozen=True, slots=True)
 class PacketFacts:
-    """Counts and sizes of a film's coded pictures, from the container's index or a bounded read of the file's start.
+    """Counts and sizes of coded pictures, from the container's index or a bounded read of the file's start.
 
     A picture that is stored as two fields may count as two.
     """
@@ -128,7 +131,7 @@ class PacketFacts:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """Of one video stream. Rotation is degrees clockwise to turn the decoded picture upright: 0, 90, 180 or 270."""
+    """What is special to a video stream; `rotation` turns the decoded picture upright, in degrees clockwise."""
 
     width: int
     height: int
@@ -181,13 +184,13 @@ class AudioInfo:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """One stream as the container lists it. `frames` is exact or None; 0 of sound: the track has no packets at all."""
+    """One stream as the container lists it; `frames` is exact or None, and 0 for sound without packets."""
 
     index: int
     kind: StreamKind
     codec: str | None
     decoder: str | None = None
-    """A decoder that ffmpeg must be told to use, where its own choice fails."""
+    """The decoder to name to ffmpeg, where its own choice fails."""
     start_seconds: float = 0.0
     """After the file's first packet."""
     duration_seconds: float | None = None
@@ -234,7 +237,7 @@ class MediaNote:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What inspecting says of a Source. Of one that was cut off, durations and frames are of what is there."""
+    """What inspecting found in a Source. Of one that was cut off, durations and frames are of what is there."""
 
     container: str
     """The demuxer's name as PyAV gives it, for instance `mov,mp4,m4a,3gp,3g2,mj2`."""

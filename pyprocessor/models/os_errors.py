@@ -1,4 +1,4 @@
-"""What an error of the operating system comes to: a sentence for the user, and the kind of failure."""
+"""What does an error of the operating system mean: which sentence for the user, which kind of failure?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles: what to make of a source, and under which limits."""
+"""What does a profile settle: what to make of a source, and under which limits?"""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class EstimationSettings:
 
 @dataclass(frozen=True, slots=True)
 class MonitoringSettings:
-    """How often to look. `ramp_interval_seconds` holds while memory may grow quickly."""
+    """How often to measure and to report; `ramp_interval_seconds` applies while memory may grow quickly."""
 
     sample_interval_seconds: float = 0.5
     ramp_interval_seconds: float = 0.05
@@ -113,15 +113,15 @@ class MonitoringSettings:
 
 @dataclass(frozen=True, slots=True)
 class ThrottlingSettings:
-    """When the governor acts (see governor/governor). The budget is what `BatchSettings` allows of the memory."""
+    """When the governor acts; the budget is what `BatchSettings` allows of the memory."""
 
     hold_percent: float = 95.0
     """Of the budget: from here on nothing new is started."""
     release_percent: float = 85.0
-    """Of the budget: below it, for `release_readings` readings in turn, things go back to normal step by step."""
+    """Of the budget: below it for `release_readings` sample intervals, limits are lifted step by step."""
     release_readings: int = 6
     wall_percent: float = 95.0
-    """Of the total memory: where memory would be beyond it within `reaction_seconds`, the youngest file is ended."""
+    """Of the total memory: if it would be exceeded within `reaction_seconds`, the youngest file is ended."""
     reaction_seconds: float = 0.5
     pressure_full_percent: float = 20.0
     """PSI `full`: above it the youngest file is suspended."""
@@ -135,7 +135,7 @@ class ThrottlingSettings:
     nice: int = 0
     io_idle: bool = False
     pressure_polite: bool = False
-    """Yield to other work when it, or we, wait for the CPU, the disk or memory more than `polite_percent` of time."""
+    """Run fewer files while processes wait for the CPU, the disk or memory more than `polite_percent` of the time."""
     polite_percent: float = 25.0
 
 
@@ -148,9 +148,10 @@ class Overrun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
-    """When a run may work, in local time of day; a window may span midnight. `until` is the next such time.
+    """When a run may work, in local time of day; a window may span midnight.
 
-    `grace_seconds` is how long running files have to finish after SIGTERM."""
+    `until` is the next such time; `grace_seconds` is how long running files have to finish after SIGTERM.
+    """
 
     window: tuple[time, time] | None = None
     until: time | None = None
@@ -160,7 +161,7 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
-    """How a folder is watched. `poll_seconds` is the longest time between two looks at the whole of it."""
+    """How a folder is watched; `poll_seconds` is the longest time between two scans of it."""
 
     poll_seconds: float = 10.0
 
@@ -169,9 +170,8 @@ class WatchSettings:
 class ErrorSettings:
     """When to try again and when to give up.
 
-    `stall_seconds` is the least: what is patience with one file follows from what it is predicted to take (see
-    `jobs/timeouts`). `max_failed_runs` counts runs in which a file failed in a way that may pass, `max_killed_runs`
-    runs in a row that were killed while they worked on it.
+    Files predicted to be slow get more than `stall_seconds` (`jobs/timeouts`). `max_failed_runs` counts runs in which a
+    file failed in a way that may pass, `max_killed_runs` runs in a row that were killed while they worked on it.
     """
 
     max_retries: int = 3
@@ -189,7 +189,7 @@ class ErrorSettings:
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
-    """What a source may claim, so that a decompression bomb fails by itself and takes nothing else along.
+    """Bounds on what a source may claim, so that a decompression bomb fails alone.
 
     `max_pixels` is width x height, 16384 x 8192 by default. An output may grow to `always_allowed_output_bytes` plus
     `max_output_growth` times its source, and, where the encoder compresses little by design, to its pictures' raw size.
@@ -206,7 +206,7 @@ class InputLimits:
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """Programs to call, as argument lists without a shell: after each file that succeeded or failed, after the run."""
+    """Programs to call, as argument lists without a shell, after each file and after the run."""
 
     on_success: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
@@ -216,7 +216,7 @@ class HookSettings:
 
 @dataclass(frozen=True, slots=True)
 class UnsafeArguments:
-    """Words handed to ffmpeg unchecked, before the input and before the output; only with the user's leave."""
+    """Words passed to ffmpeg unchecked, before the input and before the output, if the user allows it."""
 
     input: tuple[str, ...] = ()
     output: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Readings of the machine, and what a run or a plan tells."""
+"""What do a reading of the machine, the state of a run and a plan hold?"""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class ProcessReading:
     suspended: bool = False
 
 
-# ---------------------------------------------------------------- what a run tells its listeners
+# ---------------------------------------------------------------- what listeners of a run are given
 
 
 class RunState(StrEnum):
-    """What a run is at."""
+    """What a run is doing."""
 
     WAITING = "waiting"
     """Its window of the day has not opened yet."""
@@ -76,7 +76,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
-    """Where a run stands. `done` counts files in a final state (succeeded, failed and skipped) out of `total`."""
+    """Where a run stands; `done` of `total` files are in a final state (succeeded, failed, skipped)."""
 
     done: int
     total: int
@@ -102,8 +102,11 @@ class RunSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ActiveFile:
-    """A file that runs now. `media_seconds` is None where its duration is not known; `speed` is media seconds per
-    second; `running_seconds` is less the time it stood still, and `still` says that it does now."""
+    """A file that runs now.
+
+    `media_seconds` is None where its duration is not known; `speed` is media seconds per second; `running_seconds`
+    leaves out the time it was stopped, and `still` says that it is stopped now.
+    """
 
     name: str
     media_seconds: float | None
@@ -115,11 +118,11 @@ class ActiveFile:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Where a run stands, for whoever asks from outside. `started_at` is seconds since the epoch.
+    """Where a run stands, as `status` shows it; `started_at` is seconds since the epoch.
 
     `done_before` and `failed_before` count files that earlier runs settled and that still hold. A run that waits for
-    its window begins in `begins_in_seconds`. One that waits for the output's disk, which has not answered for
-    `disk_silent_seconds`, tells where it stood before.
+    its window begins in `begins_in_seconds`. While the output's disk has not answered for `disk_silent_seconds`, the
+    rest is what was known before.
     """
 
     pid: int
@@ -158,8 +161,10 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """One batch of a plan; it is predicted to start at `start_seconds` and to end at `end_seconds`, counted from the
-    start of the run. `seconds_low` and `seconds_high` bound how long it takes."""
+    """One batch of a plan; times count from the start of the run.
+
+    `seconds_low` and `seconds_high` bound how long it takes.
+    """
 
     number: int
     files: tuple[PlannedFile, ...]
@@ -174,7 +179,7 @@ class PlannedBatch:
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """What a run would do. Memory is what all batches that run at once are predicted to take at their peak."""
+    """What a run would do; `peak_memory_bytes` is of all batches that run at once."""
 
     batches: tuple[PlannedBatch, ...]
     skipped: tuple[SkippedFile, ...]

@@ -1,4 +1,4 @@
-"""Jobs, batches and attempts: their costs, states and outcomes."""
+"""What are jobs, batches and attempts: their costs, states and outcomes?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class CostFeatures:
-    """What the cost model may look at. `pixels` and `frames` are of the decoded and encoded picture."""
+    """What a job's cost is predicted from. `pixels` and `frames` are of the decoded and encoded picture."""
 
     task: str
     encoder: str
@@ -44,7 +44,7 @@ class CostFeatures:
     deinterlaced: bool = False
     tone_mapped: bool = False
     own_factor: float = 1.0
-    """CPU time that this very file took before, as a multiple of what others of its class take."""
+    """CPU time that this file took before, as a multiple of what others of its class take."""
 
 
 class JobState(StrEnum):
@@ -95,7 +95,7 @@ TRANSITIONS: frozenset[tuple[JobState, JobState]] = frozenset(
     }
     | {(state, JobState.PENDING) for state in _FINAL}  # source or profile changed, output gone, or asked for again
 )
-"""Every move a job may make; the journal holds the same table and refuses any other."""
+"""Every move a job may make; the journal has the same table and refuses any other."""
 
 
 class OutcomeKind(StrEnum):
@@ -113,7 +113,7 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. `reason` is a sentence; `failure` is set exactly when the kind is FAILED or QUARANTINED."""
+    """How an attempt ended; `failure` is set exactly when the kind is FAILED or QUARANTINED."""
 
     kind: OutcomeKind
     reason: str = ""
@@ -144,8 +144,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """An ordered list of jobs for one batch process. `threads` is what each job's ffmpeg may use, and `cores` how many
-    cores it is reckoned to take: fewer, where it is to take over those that fall idle beside it."""
+    """An ordered list of jobs for one batch process.
+
+    Each job's ffmpeg has `threads`, and counts as `cores`: fewer where it is to take over cores that fall idle later.
+    """
 
     id: int
     job_ids: tuple[str, ...]
@@ -157,7 +159,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class OutputFacts:
-    """What was checked of an output, as it lies on disk. Size and mtime tell it again after a rename."""
+    """What verification found in an output on disk; size and mtime identify it after the rename."""
 
     size_bytes: int
     mtime_ns: int

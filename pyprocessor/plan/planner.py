@@ -208,7 +208,8 @@ def next_batch(
     free_slots = min(shape.concurrency - sum(r.slots for r in running), free_cores)
     if not ready or free_slots < 1 or (settings.jobs is not None and len(running) >= shape.processes):
         return None
-    fixed = settings.batch_size if settings.enabled else None
+    # Under memory pressure a fixed size shrinks as the automatic one does.
+    fixed = max(1, int(settings.batch_size * shape.share)) if settings.enabled and settings.batch_size else None
     if fixed is not None and more_to_come and len(ready) < fixed:
         return None
     room = _room(ready, shape, running)

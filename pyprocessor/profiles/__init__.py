@@ -11,9 +11,9 @@ import this package only when they need a profile.
 from __future__ import annotations
 
 from pyprocessor.profiles.builtin import builtin_names
-from pyprocessor.profiles.editor_schema import json_schema
 from pyprocessor.profiles.loading import LoadedProfile, describe, load, show, validate
 from pyprocessor.profiles.overrides import Overrides
+from pyprocessor.profiles.schema import json_schema
 
 __all__ = [
     "LoadedProfile",

@@ -1,4 +1,4 @@
-"""Reads a profile file, JSON with comments or YAML, into plain values, and says exactly where it is wrong."""
+"""What does a profile file, JSON with comments or YAML, hold, and where exactly is it wrong?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +14,8 @@ import yaml
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import display
-from pyprocessor.profiles.flat_schema import KNOWN_AT_TOP
-from pyprocessor.profiles.problems import shortened
+from pyprocessor.profiles.problems import KeyPath, Origin, shortened
+from pyprocessor.profiles.schema import KNOWN_AT_TOP
 
 MAX_FILE_BYTES = 1 << 20
 """A profile is a page of text; a film given by mistake must not be read to its end."""
@@ -42,20 +41,18 @@ _JSON_TOKEN = re.compile(
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _UNREADABLE = (ValueError, ArithmeticError, LookupError, AttributeError)
-"""What PyYAML lets through where a tag such as `!!bool` stands before a text that is none, or a month is the 13th."""
+"""What PyYAML raises where a tag such as `!!bool` stands before a text that is none, or a month is the 13th."""
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _CONTENT_FOUND = re.compile(r", but (?:found|got) (?!'<[a-z ]+>'$).*", re.DOTALL)
 _CONTENT_QUOTED = re.compile(r"""\s*(['"]).*\1""", re.DOTALL)
 
-KeyPath = tuple[str, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file. `name` is what messages call it, `identity` is the same for the same file under any name, and relative
-    paths in it start from `folder`.
+    """One file; relative paths in it start from `folder`.
 
+    `name` is what messages call it, `identity` is the same for the same file under any name.
     `values` holds only dicts with text keys, lists, texts, ints, finite floats, booleans and None. `lines` gives the
     line of a key, from 1, where the format tells.
     """
@@ -65,6 +62,10 @@ class Document:
     folder: str
     values: dict[str, Any]
     lines: dict[KeyPath, int] = field(default_factory=dict)
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Where this key stands in the file."""
+        return Origin(self.name, ".".join(path), self.lines.get(path))
 
 
 def read_document(path: str, *, named_by_file: bool = False) -> Document:
@@ -96,7 +97,7 @@ def read_document(path: str, *, named_by_file: bool = False) -> Document:
 
 
 def parse_document(content: bytes, *, name: str, identity: str, folder: str, suffix: str) -> Document:
-    """A Document from the bytes of a file; `suffix` (`.yaml`, `.json`) says the format, or else the content does."""
+    """A Document from the bytes of a file, in the format of its `suffix` or else of its content."""
     if len(content) > MAX_FILE_BYTES:
         raise ProfileError(f"{name} is larger than {MAX_FILE_BYTES // 1024} KiB; it cannot be a profile.")
     if content.startswith(_BYTE_ORDER_MARKS):
@@ -111,9 +112,9 @@ def parse_document(content: bytes, *, name: str, identity: str, folder: str, suf
     lines: dict[KeyPath, int] = {}
     try:
         if _is_json(text, suffix.lower()):
+            lines = _json_lines(text, name)
             values = _parse_json(text, name)
             _check_plain(values, name)
-            lines.update(_json_keys(text))
         else:
             values = _YamlReader(text, name, lines).read()
     except RecursionError:
@@ -154,16 +155,10 @@ def _kind(value: object) -> str:
 # ---------------------------------------------------------------- JSON
 
 
-class _DuplicateKey(Exception):  # not a ValueError: json5 makes its own of those
-    """A key stands twice in one JSON object."""
-
-
 def _parse_json(text: str, name: str) -> object:
     try:
         # Most files are plain JSON, which the standard parser reads a hundred times faster than the json5 one.
-        return json.loads(text, object_pairs_hook=_unique)
-    except _DuplicateKey as error:
-        raise _duplicate(text, name, str(error)) from None
+        return json.loads(text)
     except json.JSONDecodeError:
         pass
     except ValueError:
@@ -178,9 +173,7 @@ def _parse_json(text: str, name: str) -> object:
     if sum(token[0] in ",:" for token in _JSON_TOKEN.finditer(text)) > 2 * _MAX_VALUES:
         raise _too_many(name)
     try:
-        return json5.loads(text, object_pairs_hook=_unique)
-    except _DuplicateKey as error:
-        raise _duplicate(text, name, str(error)) from None
+        return json5.loads(text)
     except ValueError as error:
         found = _JSON5_PLACE.match(str(error))
         if found is None:
@@ -191,30 +184,13 @@ def _parse_json(text: str, name: str) -> object:
 
 
 def _too_long_number(name: str) -> ProfileError:
-    """All that the parsers tell without a place: Python reads no whole number of thousands of digits."""
+    """The only error that parsers give no place for: Python reads no whole number of thousands of digits."""
     return ProfileError(f"{name} is not valid JSON: a number in it has too many digits.")
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise _DuplicateKey(key)
-        found[key] = value
-    return found
-
-
-def _duplicate(text: str, name: str, key: str) -> ProfileError:
-    seen: set[KeyPath] = set()
-    for path, line in _json_keys(text):
-        if path in seen and path[-1] == key:
-            return ProfileError(f"{name}, line {line}: {_key_called(path)} stands twice; remove one.")
-        seen.add(path)
-    return ProfileError(f"{name}: {_key_called((key,))} stands twice; remove one.")
-
-
-def _json_keys(text: str) -> Iterator[tuple[KeyPath, int]]:
-    """Every key of a JSON text with its line, which no JSON parser at hand tells."""
+def _json_lines(text: str, name: str) -> dict[KeyPath, int]:
+    """The line of every key of a JSON text; raises ProfileError for a key that stands twice."""
+    lines: dict[KeyPath, int] = {}
     path: list[str] = []
     in_list: list[bool] = []
     word, line, position = "", 1, 0
@@ -226,19 +202,37 @@ def _json_keys(text: str) -> Iterator[tuple[KeyPath, int]]:
             in_list.append(mark == "[")
             path.append("1" if mark == "[" else "")
             if len(path) > _MAX_DEPTH:
-                return
+                break
         elif mark in ("}", "]"):
             if not path:
-                return  # a text that is cut short here is told of elsewhere
+                break  # a text that is cut short here is refused by its parser
             in_list.pop()
             path.pop()
         elif mark == "," and in_list and in_list[-1]:
             path[-1] = str(int(path[-1]) + 1)
         elif mark == ":" and path:
-            path[-1] = word
-            yield tuple(path), line
+            path[-1] = _json_word(word)
+            here = tuple(path)
+            if here in lines:
+                raise ProfileError(f"{name}, line {line}: {_key_called(here)} stands twice; remove one.")
+            lines[here] = line
         elif not mark.startswith(("//", "/*")):
-            word = mark[1:-1] if mark[0] in "\"'" else mark
+            word = mark
+    return lines
+
+
+def _json_word(token: str) -> str:
+    """The key that this token writes, with or without quotes."""
+    if token[:1] not in ("'", '"'):
+        return token
+    written = token[1:-1]
+    if "\\" not in written:
+        return written
+    try:
+        plain = written.replace("\\'", "'") if token[0] == "'" else written
+        return str(json.loads(f'"{plain}"'))
+    except ValueError:
+        return written
 
 
 def _check_plain(whole: object, name: str) -> None:
@@ -282,7 +276,7 @@ def _text_problem(text: str) -> str | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Stops at a number of nodes, since it reads some 20,000 of them a second."""
+    """Stops at a number of nodes, since PyYAML reads some 20,000 of them a second."""
 
     def __init__(self, text: str, name: str) -> None:
         super().__init__(text)
@@ -303,7 +297,7 @@ def _without_content(problem: str) -> str:
 
 
 class _YamlReader:
-    """Makes plain values of YAML nodes itself: PyYAML lets a duplicate key win silently and does not bound aliases."""
+    """Makes plain values of YAML nodes; PyYAML itself accepts duplicate keys and does not bound aliases."""
 
     def __init__(self, text: str, name: str, lines: dict[KeyPath, int]) -> None:
         self._text = text

@@ -1,4 +1,4 @@
-"""The kinds of value a profile's keys hold: how each is read, its range, and what the JSON Schema says of it."""
+"""How is each kind of value in a profile read, in which range, and how is it described to editors?"""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time
+from enum import StrEnum
 from fractions import Fraction
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainValidator,
@@ -19,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from pyprocessor.models.encoders import CONTAINER_ALIASES, CONTAINERS, container_name
 from pyprocessor.profiles import quantities
-from pyprocessor.profiles.codecs import CONTAINER_ALIASES, CONTAINERS, container_name
 from pyprocessor.profiles.problems import listed, nearest
 
 MEBIBYTE = 1 << 20
@@ -54,42 +57,37 @@ class Between:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        described = dict(handler(schema))
-        numeric = described if described.get("type") in ("integer", "number") else None
-        for branch in described.get("anyOf", ()):
-            numeric = branch if branch.get("type") in ("integer", "number") else numeric
-        if numeric is not None:
-            numeric.update(minimum=self.low, maximum=self.high)
-        return described
+        return {**handler(schema), "minimum": self.low, "maximum": self.high}
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """Lets `false` and `true` stand for a whole section."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return handler(source)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [dict(handler(schema)), {"type": "boolean"}]}
+def _read(kind: Any, parse: Callable[[Any], Any], *forms: dict[str, Any]) -> Any:
+    """The type of a value that `parse` reads; `forms` are the JSON Schemas of what may be written for it."""
+    return Annotated[kind, PlainValidator(parse), WithJsonSchema({"anyOf": list(forms)} if forms[1:] else forms[0])]
 
 
 def _quantity(
-    parse: Callable[[Any], Any], number: Literal["integer", "number"], pattern: str, between: Between
-) -> tuple[Any, ...]:
-    """The annotations of a quantity that may be a bare number or a text with a unit."""
-    schema = {
-        "anyOf": [
-            {"type": number, "minimum": between.low, "maximum": between.high},
-            {"type": "string", "pattern": pattern},
-        ]
-    }
-    return PlainValidator(lambda value: between.check(parse(value))), WithJsonSchema(schema)
+    kind: type[int | float],
+    parse: Callable[[Any], Any],
+    expression: str,
+    low: float,
+    high: float,
+    unit: str,
+    hint: str = "",
+) -> Any:
+    """The type of a quantity that may be a bare number or a text with a unit."""
+    between = Between(low, high, unit, hint)
+    bare = {"type": "integer" if kind is int else "number", "minimum": low, "maximum": high}
+    return _read(kind, lambda value: between.check(parse(value)), bare, _text(expression))
 
 
-_SIZE = r"^\s*[0-9.]+\s*([kKmMgGtT]?([iI]?[bB])?)\s*$"
-_TIME = r"^\s*([0-9.]+\s*[dhmsDHMS]?\s*)+$"
-_RATE = r"^\s*[0-9.]+\s*[kKmMgG]?\s*(bps|bits?/s|b/s)?\s*$"
+def _text(expression: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": rf"^\s*{expression}\s*$"}
+
+
+_SIZE = r"[0-9.]+\s*([kKmMgGtT]?([iI]?[bB])?)"
+_TIME = r"[0-9.]+\s*[dhmsDHMS]?(\s*[0-9.]+\s*[dhmsDHMS]?)*"
+_RATE = r"[0-9.]+\s*[kKmMgG]?\s*(bps|bits?/s|b/s)?"
+_CLOCK = r"(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)"
 
 
 def _container(value: str) -> str:
@@ -101,9 +99,18 @@ def _container(value: str) -> str:
     return name
 
 
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value, re.ASCII):
-        raise ValueError("must be a name as ffmpeg lists it: letters, digits and _ . -")
+def _matching(expression: str, rule: str) -> AfterValidator:
+    """Accepts texts that the whole expression matches."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(expression, value, re.ASCII):
+            raise ValueError(f"must be {rule}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _not_copy(value: str) -> str:
     if value == "copy":
         raise ValueError("must be an encoder; `copy` is not one (audio has the key `copy_if_compatible`)")
     return value
@@ -116,52 +123,32 @@ def _preset(value: object) -> str:
     return word
 
 
-def _tune(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,32}(,[A-Za-z0-9_]{1,32}){0,3}", value, re.ASCII):
-        raise ValueError("must be a tuning's name, such as film")
-    return value
-
-
-def _pixel_format(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9]{1,23}", value, re.ASCII):
-        raise ValueError("must be a pixel format as ffmpeg lists it, such as yuv420p, or `source`")
-    return value
-
-
 def _even(value: int) -> int:
     if value % 2:
         raise ValueError(f"must be an even number: write {value - 1}")
     return value
 
 
-def _batch_size(value: object) -> int | Literal["auto"]:
+def _batch_size(value: object) -> int | None:
+    """Files per batch; None leaves it to the planner."""
     if value == "auto":
-        return "auto"
+        return None
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000:
         return value
     raise ValueError("must be `auto` or a whole number from 1 to 1,000,000 files")
 
 
-def _regex(value: str) -> re.Pattern[str]:
+def _pattern(value: str, *, group: bool = False) -> str:
+    """The regular expression as it is, once it compiles and, if `group` is set, has a group 1 to take."""
     if len(value) > _LONGEST_PATTERN:
         raise ValueError(f"must be a regular expression of at most {_LONGEST_PATTERN:,} characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of sets that may come to mean something else
-            return re.compile(value)
+            groups = re.compile(value).groups
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"must be a regular expression: {error}") from None
-
-
-def pattern(value: str) -> str:
-    """The regular expression as it is, once it compiles."""
-    _regex(value)
-    return value
-
-
-def pattern_with_group(value: str) -> str:
-    """The regular expression, once it compiles and has a group 1 to take."""
-    if not _regex(value).groups:
+    if group and not groups:
         raise ValueError("must have a group in round brackets; what group 1 matches is what is taken")
     return value
 
@@ -180,10 +167,10 @@ def _word(value: str) -> str:
     return value
 
 
-def _words(value: list[str]) -> list[str]:
+def _words(value: list[str]) -> tuple[str, ...]:
     if value and not value[0]:
         raise ValueError("must begin with a word that is not empty")
-    return value
+    return tuple(value)
 
 
 def _extension(value: str) -> str:
@@ -193,7 +180,8 @@ def _extension(value: str) -> str:
     return word
 
 
-def _heights(value: object) -> dict[int, int]:
+def _heights(value: object) -> tuple[tuple[int, int], ...]:
+    """Pairs of height and bit rate, highest first."""
     if not isinstance(value, dict):
         raise ValueError("must be a table of heights and bit rates, such as {1080p: 5000k, 720p: 2500k}")
     rates: dict[int, int] = {}
@@ -204,10 +192,10 @@ def _heights(value: object) -> dict[int, int]:
             rates[quantities.parse_lines(str(height))] = _VIDEO_RATE.check(quantities.parse_bit_rate(rate))
         except ValueError as error:
             raise ValueError(f"does not fit at {str(height)[:40]!r}: it {error}") from None
-    return rates
+    return tuple(sorted(rates.items(), reverse=True))
 
 
-def _options(value: object) -> dict[str, str]:
+def _options(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise ValueError("must be a table of encoder options, such as {bf: 2}")
     if len(value) > _MOST_OPTIONS:
@@ -219,93 +207,104 @@ def _options(value: object) -> dict[str, str]:
         if not isinstance(setting, str | int | float):
             raise ValueError(f"must give {name[:40]!r} a text or a number")
         texts[name] = str(int(setting)) if isinstance(setting, bool) else str(setting)
-    return texts
+    return tuple(sorted(texts.items()))
 
 
 _VIDEO_RATE = Between(10_000, 1_000_000_000, "bits per second", "; write 5000k for 5000 kbit/s")
-_AUDIO_RATE = Between(6_000, 10_000_000, "bits per second", "; write 128k for 128 kbit/s")
-PERCENT = Between(1, 100, "percent", "; write 80 for four fifths of the memory")
-PERCENT_OF_CORES = Between(1, 100, "percent", "; write 50 for half of all cores")
-PERCENT_OF_BUDGET = Between(1, 100, "percent", "; write 90 for nine tenths of the memory allowed")
-PERCENT_OF_TIME = Between(1, 100, "percent", "; write 20 for a fifth of the time")
+
+Percent = Annotated[float, Between(1, 100, "percent", "; write 80 for four fifths of the memory")]
+PercentOfCores = Annotated[float, Between(1, 100, "percent", "; write 50 for half of all cores")]
+PercentOfBudget = Annotated[float, Between(1, 100, "percent", "; write 90 for nine tenths of the memory allowed")]
+PercentOfTime = Annotated[float, Between(1, 100, "percent", "; write 20 for a fifth of the time")]
 
 Container = Annotated[
     str, AfterValidator(_container), WithJsonSchema({"enum": [*CONTAINERS, *CONTAINER_ALIASES], "type": "string"})
 ]
-EncoderName = Annotated[str, AfterValidator(_name)]
-Preset = Annotated[
-    str, PlainValidator(_preset), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]})
+EncoderName = Annotated[
+    str,
+    _matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name as ffmpeg lists it: letters, digits and _ . -"),
+    AfterValidator(_not_copy),
 ]
-Tune = Annotated[str, AfterValidator(_tune)]
-PixelFormat = Annotated[str, AfterValidator(_pixel_format)]
-FrameRate = Annotated[
+Preset = _read(str, _preset, {"type": "string"}, {"type": "integer", "minimum": 0})
+Tune = Annotated[str, _matching(r"[A-Za-z0-9_]{1,32}(,[A-Za-z0-9_]{1,32}){0,3}", "a tuning's name, such as film")]
+PixelFormat = Annotated[
+    str, _matching(r"[a-z][a-z0-9]{1,23}", "a pixel format as ffmpeg lists it, such as yuv420p, or `source`")
+]
+FrameRate = _read(
     Fraction,
-    PlainValidator(quantities.parse_frame_rate),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": float(quantities.MIN_FPS), "maximum": quantities.MAX_FPS},
-                {"type": "string", "pattern": r"^\s*[0-9.]+\s*([/:]\s*[0-9]+)?\s*$"},
-            ]
-        }
-    ),
-]
+    quantities.parse_frame_rate,
+    {"type": "number", "minimum": float(quantities.MIN_FPS), "maximum": quantities.MAX_FPS},
+    _text(r"[0-9.]+\s*([/:]\s*[0-9]+)?"),
+)
 Side = Annotated[int, AfterValidator(_even), Between(16, 16384, "pixels")]
-Heights = Annotated[
+_VIDEO_RATES = {"type": "integer", "minimum": _VIDEO_RATE.low, "maximum": _VIDEO_RATE.high}
+Heights = _read(
     dict[int, int],
-    PlainValidator(_heights),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "additionalProperties": {
-                "anyOf": [
-                    {"type": "integer", "minimum": _VIDEO_RATE.low, "maximum": _VIDEO_RATE.high},
-                    {"type": "string", "pattern": _RATE},
-                    {"type": "null"},
-                ]
-            },
-            "propertyNames": {"pattern": "^([0-9]{2,5}[pi]?|[248][kK])$"},
-        }
-    ),
-]
-OptionTable = Annotated[
-    dict[str, str],
-    PlainValidator(_options),
-    WithJsonSchema(
-        {"type": "object", "additionalProperties": {"type": ["string", "number", "integer", "boolean", "null"]}}
-    ),
-]
-AudioRate = Annotated[int, *_quantity(quantities.parse_bit_rate, "integer", _RATE, _AUDIO_RATE)]
-Bytes = Annotated[int, *_quantity(quantities.parse_size, "integer", _SIZE, Between(0, 1 << 60, "bytes"))]
-MemoryBytes = Annotated[
-    int,
-    *_quantity(
-        quantities.parse_size, "integer", _SIZE, Between(16 * MEBIBYTE, 1 << 50, "bytes", "; write 6G for 6 GiB")
-    ),
-]
-Pattern = Annotated[str, AfterValidator(pattern)]
-GroupPattern = Annotated[str, AfterValidator(pattern_with_group)]
+    _heights,
+    {
+        "type": "object",
+        "additionalProperties": {"anyOf": [_VIDEO_RATES, _text(_RATE), {"type": "null"}]},
+        "propertyNames": {"pattern": "^([0-9]{2,5}[pi]?|[248][kK])$"},
+    },
+)
+_OPTION_TYPES = ["string", "number", "integer", "boolean", "null"]
+OptionTable = _read(dict[str, str], _options, {"type": "object", "additionalProperties": {"type": _OPTION_TYPES}})
+AudioRate = _quantity(
+    int, quantities.parse_bit_rate, _RATE, 6_000, 10_000_000, "bits per second", "; write 128k for 128 kbit/s"
+)
+Bytes = _quantity(int, quantities.parse_size, _SIZE, 0, 1 << 60, "bytes")
+MemoryBytes = _quantity(int, quantities.parse_size, _SIZE, 16 * MEBIBYTE, 1 << 50, "bytes", "; write 6G for 6 GiB")
+Pattern = Annotated[str, AfterValidator(_pattern)]
+GroupPattern = Annotated[str, AfterValidator(partial(_pattern, group=True))]
 Extension = Annotated[str, AfterValidator(_extension)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Words = Annotated[list[Annotated[str, AfterValidator(_word)]], AfterValidator(_words)]
-BatchSize = Annotated[
-    int | Literal["auto"],
-    PlainValidator(_batch_size),
-    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1_000_000}]}),
-]
-_CLOCK = r"(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)"
-TimeOfDay = Annotated[
-    time,
-    PlainValidator(quantities.parse_time_of_day),
-    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_CLOCK}\s*$"}),
-]
-Window = Annotated[
-    tuple[time, time],
-    PlainValidator(quantities.parse_window),
-    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_CLOCK}\s*-\s*{_CLOCK}\s*$"}),
-]
+BatchSize = _read(int, _batch_size, {"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1_000_000})
+TimeOfDay = _read(time, quantities.parse_time_of_day, _text(_CLOCK))
+Window = _read(tuple[time, time], quantities.parse_window, _text(rf"{_CLOCK}\s*-\s*{_CLOCK}"))
+
+
+def whole(low: int, high: int, unit: str = "") -> Any:
+    """The type of a whole number in this range."""
+    return Annotated[int, Between(low, high, unit)]
+
+
+def number(low: float, high: float, unit: str = "") -> Any:
+    """The type of a number in this range."""
+    return Annotated[float, Between(low, high, unit)]
 
 
 def seconds(low: float, high: float) -> Any:
     """The type of a duration in this range."""
-    return Annotated[float, *_quantity(quantities.parse_duration, "number", _TIME, Between(low, high, "seconds"))]
+    return _quantity(float, quantities.parse_duration, _TIME, low, high, "seconds")
+
+
+def text(least: int, most: int) -> Any:
+    """The type of a text of so many characters."""
+    return Annotated[str, Field(min_length=least or None, max_length=most)]
+
+
+def tuple_of(kind: Any, least: int = 0) -> Any:
+    """The type of a list that is kept as a tuple, each item once."""
+    return Annotated[list[kind], Field(min_length=least or None), AfterValidator(_each_once)]
+
+
+def _each_once(items: list[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def one_of(kind: type[StrEnum]) -> Any:
+    """The type of a word that is a member of the enum."""
+    return Annotated[Literal[tuple(member.value for member in kind)], AfterValidator(kind)]
+
+
+def or_switch(table: Any) -> Any:
+    """The type of a table of keys for which files may also have `true` or `false`."""
+    return Annotated[table, _Switch()]
+
+
+class _Switch:
+    """Changes the JSON Schema only: `true` and `false` are made a table before validation."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [dict(handler(schema)), {"type": "boolean"}]}

@@ -1,126 +1,95 @@
-"""Makes the frozen Profile of merged settings, fills the defaults in, and checks what concerns several keys at once."""
+"""Do the merged settings fit together, and which frozen Profile do they make?"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import asdict, replace
+from datetime import time
 from enum import Enum
 from fractions import Fraction
+from typing import Any
 
 from pyprocessor.models import (
     AudioSettings,
-    Damaged,
-    Deinterlace,
+    ErrorSettings,
+    EstimationSettings,
     HdrPolicy,
-    NamingSettings,
+    MonitoringSettings,
     Profile,
+    ThrottlingSettings,
     UnsafeArguments,
     VideoSettings,
 )
-from pyprocessor.profiles.codecs import (
+from pyprocessor.models.encoders import (
     CONTAINERS,
-    DEFAULT_AUDIO_RATES,
     EIGHT_BIT_FORMATS,
-    SAMPLE_RATES,
     VIDEO_ENCODERS,
-    ContainerFacts,
-    audio_codec,
-    video_codec,
+    Container,
+    VideoEncoder,
+    audio_encoder,
+    video_encoder,
 )
-from pyprocessor.profiles.documents import KeyPath
-from pyprocessor.profiles.layers import Merged
-from pyprocessor.profiles.limits import Limits, said_or
+from pyprocessor.profiles.layers import Layer
 from pyprocessor.profiles.options import option_problem
-from pyprocessor.profiles.problems import listed, nearest, wrong_value
-from pyprocessor.profiles.schema import (
-    Audio,
-    BatchProcessing,
-    ErrorHandling,
-    Estimation,
-    Hooks,
-    InputLimitsTable,
-    Monitoring,
-    Naming,
-    ProfileFile,
-    Scan,
-    Schedule,
-    Throttling,
-    Unsafe,
-    Video,
-    Watch,
-)
+from pyprocessor.profiles.problems import KeyPath, listed, nearest, wrong_value
+from pyprocessor.profiles.quantities import time_text, window_text
+from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile
 
 _CONTENT = (
-    "container",
-    "extension",
-    "video",
-    "audio",
-    "keep_subtitles",
-    "keep_attachments",
-    "keep_chapters",
-    "keep_metadata",
+    *("container", "extension", "video", "audio"),
+    *("keep_subtitles", "keep_attachments", "keep_chapters", "keep_metadata"),
 )
 """The fields of a Profile that decide what an output holds; names and limits do not."""
+_FLAGS = ("subtitles", "attachments", "chapters", "metadata", "damaged", "strip_location")
+_MINUTES_A_DAY = 24 * 60
 
 SOURCE_PIXEL_FORMAT = "source"
 
+Table = dict[str, Any]
+"""The keys of a section that were said, with their values."""
+
 
 class Freezer:
-    """Builds the records of a profile from merged settings; `problems` gathers what does not go together."""
+    """Builds the records of a profile from merged settings; `problems` gathers what does not fit together."""
 
-    def __init__(self, merged: Merged, *, allow_unsafe: bool = False) -> None:
+    def __init__(self, merged: Layer, *, allow_unsafe: bool = False) -> None:
         self._merged = merged
         self._allow_unsafe = allow_unsafe
-        self._said = ProfileFile.model_validate(merged.values)
+        self._said = _said(ProfileFile.model_validate(merged.values))
+        self._tables: dict[str, Table] = {name: _said(self._said.get(name, ())) for name in SECTIONS}
         self.problems: list[str] = []
         self.notices: list[str] = []
 
     def profile(self, name: str) -> Profile:
         """The frozen profile; it may only be used where `problems` is empty afterwards."""
-        said = self._said
-        container = said.container or "mp4"
+        container = self._said.get("container", "mp4")
         facts = CONTAINERS[container]
-        video = self._video(said.video or Video(), container, facts)
-        audio = self._audio(said.audio or Audio(), container, facts)
+        video = self._video(self._tables["video"], container, facts)
+        audio = self._audio(self._tables["audio"], container, facts)
         if video is None and audio is None:
             self.problems.append("The settings leave neither picture nor sound; switch one of them on.")
-        limits = Limits(self._merged)
-        profile = Profile(
-            name=name,
-            fingerprint="",
-            container=container,
-            extension=facts.extension,
-            video=video,
-            audio=audio,
-            keep_subtitles=said_or(said.subtitles, True),
-            keep_attachments=said_or(said.attachments, True),
-            keep_chapters=said_or(said.chapters, True),
-            keep_metadata=said_or(said.metadata, True),
-            damaged=Damaged(said.damaged or Damaged.KEEP),
-            strip_location=said_or(said.strip_location, False),
-            naming=_naming(said.naming or Naming()),
-            scan=limits.scan(said.scan or Scan()),
-            batch=limits.batch(said.batch_processing or BatchProcessing()),
-            estimation=limits.estimation(said.estimation or Estimation()),
-            monitoring=limits.monitoring(said.monitoring or Monitoring()),
-            throttling=limits.throttling(said.throttling or Throttling()),
-            schedule=limits.schedule(said.schedule or Schedule()),
-            errors=limits.errors(said.error_handling or ErrorHandling()),
-            watch=limits.watch(said.watch or Watch()),
-            input_limits=limits.input(said.input_limits or InputLimitsTable()),
-            hooks=limits.hooks(said.hooks or Hooks()),
-            unsafe=self._unsafe(said.unsafe or Unsafe()),
-        )
-        self.problems += limits.problems
-        self.notices += limits.notices
+        self._order()
+        self._marks(self._tables["throttling"])
+        self._schedule(self._tables["schedule"])
+        self._unsafe(self._tables["unsafe"])
+        records = {
+            PROFILE_FIELDS.get(section, section): model.record(
+                **{model.record_fields[key]: value for key, value in self._tables[section].items()}
+            )
+            for section, model in SECTIONS.items()
+            if model.record is not None
+        }
+        flags = {PROFILE_FIELDS.get(flag, flag): self._said[flag] for flag in _FLAGS if flag in self._said}
+        settings = {"container": container, "extension": facts.extension, "video": video, "audio": audio}
+        profile = Profile(name=name, fingerprint="", **settings, **flags, **records)
         return replace(profile, fingerprint=_fingerprint(profile))
 
     def _wrong(self, path: KeyPath, value: object, rule: str) -> None:
         self.problems.append(wrong_value(self._merged.origin(path), value, rule))
 
     def _without_effect(self, section: str, what: str) -> None:
-        """Options for a switched-off section are an error, variables (which may be set for all runs) a notice."""
+        """Report options (an error) and variables (a notice) for a section that is switched off."""
         for path, origin in self._merged.origins.items():
             if len(path) < 2 or path[0] != section or path[1] == "enabled" or origin.place:
                 continue
@@ -129,120 +98,155 @@ class Freezer:
             else:
                 self.notices.append(f"{origin.key} has no effect, because the profile makes no {what}.")
 
-    def _unsafe(self, said: Unsafe) -> UnsafeArguments:
-        """Words that no list was held against: an error, unless the user allows them by an option of the command."""
-        words = UnsafeArguments(tuple(said.input or ()), tuple(said.output or ()))
-        if (words.input or words.output) and not self._allow_unsafe:
+    # ------------------------------------------------------------ limits
+
+    def _order(self) -> None:
+        """Check pairs of keys that bound each other; a default moves along with the other key of its pair."""
+        tables, estimation, errors = self._tables, EstimationSettings(), ErrorSettings()
+        self._at_least("scan", "max_size", "min_size", 0, " bytes")
+        fewest = tables["estimation"].get("min_batch_size", 0)
+        tables["estimation"].setdefault("max_batch_size", max(estimation.max_batch_size, fewest))
+        self._at_least("estimation", "max_batch_size", "min_batch_size", estimation.min_batch_size)
+        first = tables["error_handling"].get("retry_delay_seconds", 0)
+        tables["error_handling"].setdefault("max_retry_delay_seconds", max(errors.max_retry_delay_seconds, first))
+        usual = errors.retry_delay_seconds
+        self._at_least("error_handling", "max_retry_delay_seconds", "retry_delay_seconds", usual, " seconds")
+        usual = MonitoringSettings().sample_interval_seconds
+        ramp = tables["monitoring"].get("ramp_interval_seconds", 0)
+        if ramp > tables["monitoring"].get("sample_interval_seconds", usual):
+            self._against(
+                "monitoring", "ramp_interval_seconds", "not be above", "sample_interval_seconds", usual, " seconds"
+            )
+
+    def _at_least(self, section: str, high: str, low: str, default: float, unit: str = "") -> None:
+        table = self._tables[section]
+        if high in table and table[high] < table.get(low, default):
+            self._against(section, high, "not be below", low, default, unit)
+
+    def _against(self, section: str, key: str, rule: str, other: str, default: float, unit: str) -> None:
+        """Report a key that breaks its rule towards another, with where the other was set."""
+        table = self._tables[section]
+        path = (section, other)
+        named = str(self._merged.origin(path)) if other in table else f"`{section}.{other}`"
+        value = table.get(other, default)
+        shown = f"{value:g}" if isinstance(value, float) else value
+        self._wrong((section, key), table[key], f"must {rule} {named}, which is {shown}{unit}")
+
+    def _marks(self, table: Table) -> None:
+        """Fill in `release_percent`, which must be below `hold_percent`."""
+        default = ThrottlingSettings()
+        hold, said = table.get("hold_percent", default.hold_percent), table.get("release_percent")
+        # Where only `hold_percent` is lowered the distance between them stays, as far as there is room.
+        distance = default.hold_percent - default.release_percent
+        release = table.setdefault("release_percent", max(1.0, min(default.release_percent, hold - distance)))
+        if release >= hold and said is not None:
+            self._against("throttling", "release_percent", "be below", "hold_percent", hold, " percent")
+        elif release >= hold:
+            self._wrong(("throttling", "hold_percent"), hold, "must be above 1 percent")
+
+    def _schedule(self, table: Table) -> None:
+        window, until = table.get("window"), table.get("until")
+        if window is not None and until is not None and not _ends_within(window, until):
+            other = self._merged.origin(("schedule", "window"))
+            rule = f"must lie within {other}, which is {window_text(window)}"
+            self._wrong(("schedule", "until"), time_text(until), rule)
+        if "overrun" not in table or window is not None or until is not None:
+            return
+        # An option without effect is an error, a variable gets a notice; files may be meant for runs with an end.
+        origin = self._merged.origin(("schedule", "overrun"))
+        reason = f"{origin.key} has no effect, because nothing says when the time is up"
+        if origin.key.startswith("--"):
+            self.problems.append(f"{reason}; give --window or --until as well, or leave it out.")
+        elif not origin.place:
+            self.notices.append(f"{reason}.")
+
+    def _unsafe(self, table: Table) -> None:
+        """Refuse unchecked words for ffmpeg unless the command line allows them."""
+        if any(table.values()) and not self._allow_unsafe:
             origin = self._merged.origin(("unsafe",))
             self.problems.append(
                 f"{origin.prefix}{origin.subject} hands words to ffmpeg that are not checked and could read, write or "
                 "send any file; if you trust them, give --allow-unsafe-args on the command line, else remove the table."
             )
-        return words
 
     # ------------------------------------------------------------ picture
 
-    def _video(self, said: Video, container: str, facts: ContainerFacts) -> VideoSettings | None:
-        if not said_or(said.enabled, facts.default_video is not None):
+    def _video(self, said: Table, container: str, facts: Container) -> VideoSettings | None:
+        if not said.get("enabled", facts.default_video is not None):
             self._without_effect("video", "picture")
             return None
         if facts.default_video is None:
             self._wrong(("container",), container, "must be one that holds a picture; or write `video: false`")
             return None
-        encoder = said.encoder or facts.default_video
-        codec = video_codec(encoder)
-        if audio_codec(encoder) is not None and codec is None:
+        encoder = said.get("encoder") or facts.default_video
+        known = video_encoder(encoder)
+        codec = known.codec
+        if audio_encoder(encoder).codec is not None and codec is None:
             self._wrong(
                 ("video", "encoder"),
                 encoder,
                 "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound",
             )
         elif codec is not None and facts.video is not None and codec not in facts.video:
-            fitting = [name for name in VIDEO_ENCODERS if video_codec(name) in facts.video]
+            fitting = [name for name, each in VIDEO_ENCODERS.items() if each.family and each.codec in facts.video]
             self._wrong(
                 ("video", "encoder"), encoder, f"must make a codec that {container} holds: choose {listed(fitting)}"
             )
-        hdr = HdrPolicy(said.hdr or HdrPolicy.TONEMAP)
-        options = tuple(sorted((said.options or {}).items()))
-        for name, value in options:
+        for name, value in said.get("options", ()):
             problem = option_problem(name, value, encoder)
             if problem is not None:
                 origin = self._merged.origin(("video", "options", name))
                 self.problems.append(f"{origin.prefix}{origin.subject} {problem}.")
-        return VideoSettings(
-            encoder=encoder,
-            preset=self._preset(said, encoder),
-            tune=self._tune(said, encoder),
-            crf=self._crf(said, encoder),
-            bitrates=tuple(sorted((said.bitrates or {}).items(), reverse=True)),
-            pixel_format=self._pixel_format(said, hdr),
-            max_width=said.max_width,
-            max_height=said.max_height,
-            fps=said.fps,
-            hdr=hdr,
-            deinterlace=Deinterlace(said.deinterlace or Deinterlace.AUTO),
-            keyframe_seconds=said.keyframe_seconds,
-            all_tracks=said_or(said.all_tracks, False),
-            options=options,
-        )
+        chosen = {name: value for name, value in said.items() if name != "enabled"}
+        chosen |= {"encoder": encoder, "pixel_format": self._pixel_format(said)}
+        if known.family is not None:
+            self._encoder_terms(said, encoder, known)
+            chosen.setdefault("preset", known.default_preset if known.presets else None)
+            chosen.setdefault("crf", known.default_crf)
+        return VideoSettings(**chosen)
 
-    def _preset(self, said: Video, encoder: str) -> str | None:
-        facts = VIDEO_ENCODERS.get(encoder)
-        if facts is None:
-            return said.preset
-        if said.preset is None:
-            return facts.default_preset
-        if not facts.presets:
-            self._wrong(("video", "preset"), said.preset, f"must be left out: {encoder} has no presets")
-        elif said.preset not in facts.presets:
-            choice = "a number from 0 to 13" if facts.presets[0].isdigit() else f"one of {listed(facts.presets)}"
-            close = nearest(said.preset, facts.presets) if not facts.presets[0].isdigit() else None
+    def _encoder_terms(self, said: Table, encoder: str, facts: VideoEncoder) -> None:
+        """Check preset, tune and CRF, which each encoder reads in its own way."""
+        preset, tune, crf = (said.get(key) for key in ("preset", "tune", "crf"))
+        if preset is not None and not facts.presets:
+            self._wrong(("video", "preset"), preset, f"must be left out: {encoder} has no presets")
+        elif preset is not None and preset not in facts.presets:
+            numbered = facts.presets[0].isdigit()
+            choice = "a number from 0 to 13" if numbered else f"one of {listed(facts.presets)}"
+            close = None if numbered else nearest(preset, facts.presets)
             hint = f"; did you mean {close}" if close else ""
-            self._wrong(("video", "preset"), said.preset, f"must be {choice} for {encoder}{hint}")
-        return said.preset
-
-    def _tune(self, said: Video, encoder: str) -> str | None:
-        facts = VIDEO_ENCODERS.get(encoder)
-        if facts is None or said.tune is None:
-            return said.tune
-        if not facts.tunes:
+            self._wrong(("video", "preset"), preset, f"must be {choice} for {encoder}{hint}")
+        if tune is not None and not facts.tunes:
             where = "; put tune=0 into `options: {svtav1-params: ...}`" if facts.family == "svt-av1" else ""
-            self._wrong(("video", "tune"), said.tune, f"must be left out: {encoder} has no such option{where}")
-        elif not set(said.tune.split(",")) <= set(facts.tunes):
-            self._wrong(("video", "tune"), said.tune, f"must be one of {listed(facts.tunes)} for {encoder}")
-        return said.tune
+            self._wrong(("video", "tune"), tune, f"must be left out: {encoder} has no such option{where}")
+        elif tune is not None and not set(tune.split(",")) <= set(facts.tunes):
+            self._wrong(("video", "tune"), tune, f"must be one of {listed(facts.tunes)} for {encoder}")
+        if crf is not None and facts.crf is None:
+            self._wrong(("video", "crf"), crf, f"must be left out: {encoder} has no CRF")
+        elif crf is not None and facts.crf is not None and not facts.crf[0] <= crf <= facts.crf[1]:
+            self._wrong(("video", "crf"), crf, f"must be from {facts.crf[0]} to {facts.crf[1]} for {encoder}")
 
-    def _crf(self, said: Video, encoder: str) -> int | None:
-        facts = VIDEO_ENCODERS.get(encoder)
-        if facts is None:
-            return said.crf
-        if said.crf is None:
-            return facts.default_crf
-        if facts.crf is None:
-            self._wrong(("video", "crf"), said.crf, f"must be left out: {encoder} has no CRF")
-        elif not facts.crf[0] <= said.crf <= facts.crf[1]:
-            self._wrong(("video", "crf"), said.crf, f"must be from {facts.crf[0]} to {facts.crf[1]} for {encoder}")
-        return said.crf
-
-    def _pixel_format(self, said: Video, hdr: HdrPolicy) -> str | None:
-        if said.pixel_format is None:
-            return "yuv420p10le" if hdr is HdrPolicy.KEEP else "yuv420p"
-        if said.pixel_format == SOURCE_PIXEL_FORMAT:
+    def _pixel_format(self, said: Table) -> str | None:
+        written, keep_hdr = said.get("pixel_format"), said.get("hdr") is HdrPolicy.KEEP
+        if written is None:
+            return "yuv420p10le" if keep_hdr else "yuv420p"
+        if written == SOURCE_PIXEL_FORMAT:
             return None
-        if hdr is HdrPolicy.KEEP and EIGHT_BIT_FORMATS.fullmatch(said.pixel_format):
+        if keep_hdr and EIGHT_BIT_FORMATS.fullmatch(written):
             rule = f"must have 10 bits or more, such as yuv420p10le, because {self._merged.origin(('video', 'hdr'))}"
-            self._wrong(("video", "pixel_format"), said.pixel_format, f"{rule} keeps HDR")
-        return said.pixel_format
+            self._wrong(("video", "pixel_format"), written, f"{rule} keeps HDR")
+        return str(written)
 
     # ------------------------------------------------------------ sound
 
-    def _audio(self, said: Audio, container: str, facts: ContainerFacts) -> AudioSettings | None:
-        if not said_or(said.enabled, True):
+    def _audio(self, said: Table, container: str, facts: Container) -> AudioSettings | None:
+        if not said.get("enabled", True):
             self._without_effect("audio", "sound")
             return None
-        encoder = said.encoder or facts.default_audio
-        codec = audio_codec(encoder)
-        if codec is None and video_codec(encoder) is not None:
+        encoder = said.get("encoder") or facts.default_audio
+        known = audio_encoder(encoder)
+        codec, rates = known.codec, known.sample_rates
+        if codec is None and video_encoder(encoder).codec is not None:
             self._wrong(
                 ("audio", "encoder"), encoder, "must be an encoder of sound; `video.encoder` sets that of pictures"
             )
@@ -253,28 +257,28 @@ class Freezer:
                 f"must make a codec that {container} holds: {listed(facts.audio)}; its usual encoder is "
                 f"{facts.default_audio}",
             )
-        rates = SAMPLE_RATES.get(codec or "")
-        if said.sample_rate is not None and rates is not None and said.sample_rate not in rates:
+        if rates and said.get("sample_rate", rates[0]) not in rates:
             self._wrong(
-                ("audio", "sample_rate"), said.sample_rate, f"must be {listed(map(str, rates))} Hz for {encoder}"
+                ("audio", "sample_rate"), said["sample_rate"], f"must be {listed(map(str, rates))} Hz for {encoder}"
             )
-        if said.channels is not None and codec in ("mp3", "mp2") and said.channels > 2:
-            self._wrong(("audio", "channels"), said.channels, f"must be 1 or 2 for {encoder}")
-        bitrates = tuple(sorted(set(said.bitrates or ()), reverse=True))
+        if codec in ("mp3", "mp2") and said.get("channels", 2) > 2:
+            self._wrong(("audio", "channels"), said["channels"], f"must be 1 or 2 for {encoder}")
+        bitrates = tuple(sorted(set(said.get("bitrates", ())), reverse=True))
         highest = bitrates[0] if bitrates else None
-        return AudioSettings(
-            encoder=encoder,
-            bitrate=said.bitrate or highest or DEFAULT_AUDIO_RATES.get(codec or ""),
-            bitrates=bitrates,
-            channels=said.channels,
-            sample_rate=said.sample_rate,
-            all_tracks=said_or(said.all_tracks, True),
-            copy_if_compatible=said_or(said.copy_if_compatible, False),
-        )
+        chosen = {name: value for name, value in said.items() if name != "enabled"}
+        chosen |= {"encoder": encoder, "bitrates": bitrates}
+        chosen.setdefault("bitrate", highest or known.default_bitrate)
+        return AudioSettings(**chosen)
 
 
-def _naming(said: Naming) -> NamingSettings:
-    return NamingSettings(said.rename_pattern, said.validation_pattern, said.organization_pattern)
+def _said(table: Any) -> Table:
+    return {name: value for name, value in table if value is not None}
+
+
+def _ends_within(window: tuple[time, time], until: time) -> bool:
+    """Whether a run in the window can end at this time: after its start, and at its end at the latest."""
+    start, end, last = (moment.hour * 60 + moment.minute for moment in (*window, until))
+    return 0 < (last - start) % _MINUTES_A_DAY <= (end - start) % _MINUTES_A_DAY
 
 
 def _fingerprint(profile: Profile) -> str:

@@ -1,4 +1,4 @@
-"""Settings of one file, of the environment or of the command line, and how they are laid over each other."""
+"""What do files, the environment and the command line set, and what wins where they disagree?"""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from typing import Any
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import HdrPolicy, display
+from pyprocessor.models.encoders import EIGHT_BIT_FORMATS, video_encoder
 from pyprocessor.profiles.builtin import builtin_names, read_builtin
-from pyprocessor.profiles.codecs import EIGHT_BIT_FORMATS, family
-from pyprocessor.profiles.documents import Document, KeyPath, read_document
+from pyprocessor.profiles.documents import Document, read_document
 from pyprocessor.profiles.flat import is_flat, translate
-from pyprocessor.profiles.flat_schema import FLAT_SECTIONS, KNOWN_AT_TOP
-from pyprocessor.profiles.problems import Origin, SettingsRefused, listed, nearest, shortened
+from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused, listed, nearest, shortened
 from pyprocessor.profiles.quantities import parse_lines
-from pyprocessor.profiles.schema import SECTIONS, ProfileFile
+from pyprocessor.profiles.schema import FLAT_SECTIONS, KNOWN_AT_TOP, SECTIONS, ProfileFile
 from pyprocessor.profiles.validation import problems_of
 
 _MAX_EXTENDS = 8
 _MOST_SLIPS = 50
-"""So many keys are looked at in a file that has no key of a profile: more slips than these nobody makes."""
+"""So many keys are compared in a file that has no key of a profile; nobody makes more slips than these."""
 _SLIP = 0.75
 """How like a key a word has to be there: `vidoe` is, `name` is not like `naming`."""
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
@@ -32,20 +31,14 @@ _ENCODER_KEYS = ("preset", "tune", "crf", "options")
 """These mean something else, or nothing, to an encoder of another family."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Settings in the nested form, as written; `source` names where they come from and `origins` each key's place."""
-
-    source: str
-    values: dict[str, Any]
-    origins: dict[KeyPath, Origin]
-    notices: tuple[str, ...] = ()
-
-
 @dataclass(slots=True)
-class Merged:
-    """Layers laid over each other so far."""
+class Layer:
+    """Settings in the nested form, as written: of one source, or of several laid over each other.
 
+    `source` names where they come from, `origins` where each key was set.
+    """
+
+    source: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
@@ -57,6 +50,27 @@ class Merged:
             if found is not None:
                 return found
         return Origin("the defaults", ".".join(path))
+
+
+def layer_of(
+    place: str, given: Mapping[KeyPath, tuple[str, Any]], problems: Sequence[str] = (), notices: Sequence[str] = ()
+) -> Layer:
+    """A layer of single settings: each key with the option or variable that sets it, and its value.
+
+    Raises ProfileError with `problems` and all else that is wrong.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[KeyPath, Origin] = {}
+    for path, (name, value) in given.items():
+        holder = values if len(path) == 1 else values.setdefault(path[0], {})
+        holder[path[-1]] = value
+        origins[path] = Origin("", name)
+        origins.setdefault(path[:1], origins[path])
+    found = [*problems, *problems_of(ProfileFile, values, origins.__getitem__)]
+    if found:
+        raise SettingsRefused(found)
+    names = ", ".join(dict.fromkeys(name for name, _ in given.values()))
+    return Layer(f"{place} ({names})" if names else "", values, origins, list(notices))
 
 
 # ---------------------------------------------------------------- files
@@ -83,7 +97,7 @@ def find_document(reference: str, extended_by: Document | None = None) -> tuple[
 
 
 def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, list[Layer]]:
-    """The profile's short name and its layers, what it extends first; raises ProfileError with all that is wrong."""
+    """The profile's short name and its layers, what it extends first; raises ProfileError."""
     short_name, document = find_document(reference)
     layers: list[Layer] = []
     seen: list[str] = []
@@ -109,13 +123,7 @@ def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, li
 def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
     """The settings of one file, checked on their own; raises ProfileError with all that is wrong."""
     _refuse_strangers(document)
-    if is_flat(document.values):
-        translation = translate(document)
-        if translation.problems:
-            raise SettingsRefused(translation.problems)
-        values, origins, notices = translation.values, translation.origins, translation.notices
-    else:
-        values, origins, notices = document.values, {}, ()
+    values, origins, notices = translate(document) if is_flat(document.values) else (document.values, {}, [])
 
     def origin(path: KeyPath) -> Origin:
         known = origins.get(path)
@@ -123,10 +131,10 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
             return known
         if path[1:] == ("enabled",) and isinstance(document.values.get(path[0]), bool):
             path = path[:1]  # the whole section was switched
-        return Origin(document.name, ".".join(path), document.lines.get(path))
+        return document.origin(path)
 
     values, problems = _normal(values, origin)
-    problems += problems_of(ProfileFile, SECTIONS, values, origin)
+    problems += problems_of(ProfileFile, values, origin)
     for name in ("input", "output", "extends"):
         written = values.get(name)
         if isinstance(written, str) and written:
@@ -142,9 +150,9 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
 
 
 def _refuse_strangers(document: Document) -> None:
-    """Raise ProfileError for a file that has no key of a profile, telling of its keys only what is like one.
+    """Raise ProfileError for a file that has no key of a profile, quoting only what is like one.
 
-    It may be any file that a path led to by mistake, or by somebody's intent: what it holds is not for the screen.
+    A path may have led to any file, by mistake or by intent: what it holds must not be shown.
     """
     written = document.values
     if not written or not KNOWN_AT_TOP.isdisjoint(written):
@@ -161,10 +169,7 @@ def _refuse_strangers(document: Document) -> None:
             "prints one to start from."
         )
 
-    def origin(path: KeyPath) -> Origin:
-        return Origin(document.name, ".".join(path), document.lines.get(path))
-
-    problems = problems_of(ProfileFile, SECTIONS, slips, origin)
+    problems = problems_of(ProfileFile, slips, document.origin)
     others = len(written) - len(slips)
     if others:
         problems.append(f"{document.name}: {others} more of its keys are none that a profile has.")
@@ -172,7 +177,7 @@ def _refuse_strangers(document: Document) -> None:
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:
-    """The text with `${VAR}` and `${VAR:-default}` filled in; raises ValueError where a variable has no value."""
+    """Fill in `${VAR}` and `${VAR:-default}`; raises ValueError where a variable has no value."""
 
     def value(match: re.Match[str]) -> str:
         found = _VARIABLE_NAME.fullmatch(match[1]) if match[0].endswith("}") else None
@@ -207,7 +212,7 @@ def _normal(values: dict[str, Any], origin: Callable[[KeyPath], Origin]) -> tupl
             try:
                 height = f"{parse_lines(written)}p"
             except ValueError:
-                height = written  # validation tells what is wrong with it
+                height = written  # validation says what is wrong with it
             if height in heights:
                 where = origin(("video", "bitrates"))
                 problems.append(f"{where.prefix}{where.subject} names the height {height} twice; remove one.")
@@ -228,14 +233,14 @@ def _leaves(values: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
 # ---------------------------------------------------------------- merging
 
 
-def merge(layers: Sequence[Layer]) -> Merged:
-    """The layers laid over each other, later ones on top: tables key by key, all else replaced, null unset.
+def merge(layers: Sequence[Layer]) -> Layer:
+    """The layers laid over each other, later ones on top: tables key by key, null unsets a key.
 
     A layer that names an encoder of another family than the layers below drops what those said in that family's
     terms (preset, tune, CRF, options), one that keeps HDR drops a pixel format of 8 bits from below, and a notice
-    tells of it.
+    says so.
     """
-    merged = Merged()
+    merged = Layer()
     for layer in layers:
         merged.notices += layer.notices
         merged.values.pop("description", None)  # describes the layer below alone
@@ -245,26 +250,30 @@ def merge(layers: Sequence[Layer]) -> Merged:
     return merged
 
 
-def _change_encoder(merged: Merged, layer: Layer) -> None:
+def _change_encoder(merged: Layer, layer: Layer) -> None:
     below: dict[str, Any] = merged.values.get("video", {})
     above: dict[str, Any] = layer.values.get("video", {})
     old, new = below.get("encoder"), above.get("encoder")
-    if old is None or new is None or family(old) == family(new):
+    if old is None or new is None or _family(old) == _family(new):
         return
     dropped = [name for name in _ENCODER_KEYS if name in below]
-    told = [f"{name} {below[name]}" for name in dropped if name not in above and name != "options"]
-    told += ["its options" for name in dropped if name == "options" and name not in above]
+    lost = ["its options" if name == "options" else f"{name} {below[name]}" for name in dropped if name not in above]
     for name in dropped:
         del below[name]
-    if told:
+    if lost:
         origin = layer.origins["video", "encoder"]
         merged.notices.append(
             f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
-            f"{', '.join(told)}."
+            f"{', '.join(lost)}."
         )
 
 
-def _keep_hdr(merged: Merged, layer: Layer) -> None:
+def _family(encoder: str) -> str:
+    """An encoder of which nothing is known is a family of its own."""
+    return video_encoder(encoder).family or encoder
+
+
+def _keep_hdr(merged: Layer, layer: Layer) -> None:
     below: dict[str, Any] = merged.values.get("video", {})
     above: dict[str, Any] = layer.values.get("video", {})
     written = below.get("pixel_format")
@@ -278,7 +287,7 @@ def _keep_hdr(merged: Merged, layer: Layer) -> None:
         )
 
 
-def _lay(merged: Merged, below: dict[str, Any], above: Mapping[str, Any], layer: Layer, path: KeyPath) -> None:
+def _lay(merged: Layer, below: dict[str, Any], above: Mapping[str, Any], layer: Layer, path: KeyPath) -> None:
     for name, value in above.items():
         here = (*path, name)
         if value is None:

@@ -1,4 +1,4 @@
-"""From a profile's name, files, variables and options to the one frozen Profile of a run."""
+"""Which Profile do a name, files, variables and options make together?"""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import Profile
 from pyprocessor.profiles.environment import CONFIG_VARIABLE, PREFIX, PROFILE_VARIABLE, environment_layer
 from pyprocessor.profiles.freezing import Freezer
-from pyprocessor.profiles.layers import Layer, Merged, file_layers, find_document, merge
+from pyprocessor.profiles.layers import Layer, file_layers, find_document, merge
 from pyprocessor.profiles.overrides import Overrides, overrides_layer
 from pyprocessor.profiles.problems import SettingsRefused, problems_in
 from pyprocessor.profiles.rendering import render
@@ -65,21 +66,18 @@ def load(
             layers += found
         except ProfileError as error:
             problems += [line if given else f"From {variable}: {line}" for line in problems_in(error)]
-    try:
-        layers.append(environment_layer(environment))
-    except ProfileError as error:
-        problems += problems_in(error)
-    try:
-        layers.append(overrides_layer(overrides))
-    except ProfileError as error:
-        problems += problems_in(error)
+    for made in (partial(environment_layer, environment), partial(overrides_layer, overrides)):
+        try:
+            layers.append(made())
+        except ProfileError as error:
+            problems += problems_in(error)
     if problems:
         raise SettingsRefused(problems)
     return _freeze(name, layers, allow_unsafe=allow_unsafe)
 
 
 def describe(name: str) -> str:
-    """What a profile (a built-in one's name or a file) says it is for, in one line; empty where it says nothing."""
+    """The description of a profile (a built-in one's name or a file) in one line; it may be empty."""
     _, document = find_document(name)
     description = document.values.get("description")
     return " ".join(description.split()) if isinstance(description, str) else ""
@@ -114,7 +112,7 @@ def _alone(name: str) -> LoadedProfile:
 
 
 def _freeze(name: str, layers: Sequence[Layer], *, allow_unsafe: bool) -> LoadedProfile:
-    merged: Merged = merge(layers)
+    merged = merge(layers)
     freezer = Freezer(merged, allow_unsafe=allow_unsafe)
     profile = freezer.profile(name)
     if freezer.problems:

@@ -1,17 +1,19 @@
-"""Settings from the command line."""
+"""Which settings do options of the command line and short variables make? The one table of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any
 
-from pyprocessor.profiles.documents import KeyPath
-from pyprocessor.profiles.layers import Layer
-from pyprocessor.profiles.problems import Origin, SettingsRefused
-from pyprocessor.profiles.schema import SECTIONS, ProfileFile
-from pyprocessor.profiles.validation import problems_of
+from pyprocessor.profiles.layers import Layer, layer_of
+from pyprocessor.profiles.problems import KeyPath
+
+
+def _sets(key: str, option: str, variable: str = "") -> Any:
+    """A field that sets this key; `variable` is what follows `PYPROCESSOR_` in its short variable."""
+    metadata = {"path": tuple(key.split(".")), "option": option, "variable": variable}
+    return field(default=None, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,102 +24,56 @@ class Overrides:
     `"07:00"`). `no_audio` only ever switches off.
     """
 
-    encoder: str | None = None
-    preset: str | None = None
-    tune: str | None = None
-    fps: Fraction | float | str | None = None
-    crf: int | None = None
-    no_audio: bool | None = None
-    damaged: str | None = None
-    batch_enabled: bool | None = None
-    batch_size: int | str | None = None
-    max_memory_percent: float | None = None
-    memory_limit_bytes: int | None = None
-    jobs: int | None = None
-    include: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] | None = None
-    min_size_bytes: int | None = None
-    max_size_bytes: int | None = None
-    min_age_seconds: float | None = None
-    progress_interval_seconds: float | None = None
-    max_retries: int | None = None
-    cpu_limit_percent: float | None = None
-    strict_memory: bool | None = None
-    disk_reserve_bytes: int | None = None
-    nice: int | None = None
-    io_idle: bool | None = None
-    pressure_polite: bool | None = None
-    window: str | None = None
-    until: str | None = None
-    overrun: str | None = None
-    grace_seconds: float | None = None
+    encoder: str | None = _sets("video.encoder", "--encoder", "ENCODER")
+    preset: str | None = _sets("video.preset", "--preset", "PRESET")
+    tune: str | None = _sets("video.tune", "--tune", "TUNE")
+    fps: Fraction | float | str | None = _sets("video.fps", "--fps", "FPS")  # noqa: RUF009 - a field
+    crf: int | None = _sets("video.crf", "--crf", "CRF")
+    no_audio: bool | None = _sets("audio.enabled", "--no-audio")
+    damaged: str | None = _sets("damaged", "--damaged")
+    batch_enabled: bool | None = _sets("batch_processing.enabled", "--batch-mode", "BATCH_ENABLED")
+    batch_size: int | str | None = _sets("batch_processing.batch_size", "--batch-size", "BATCH_SIZE")
+    max_memory_percent: float | None = _sets(
+        "batch_processing.max_memory_percent", "--max-memory", "MAX_MEMORY_PERCENT"
+    )
+    memory_limit_bytes: int | None = _sets("batch_processing.memory_limit", "--memory-limit", "MEMORY_LIMIT")
+    jobs: int | None = _sets("batch_processing.jobs", "--jobs", "JOBS")
+    include: tuple[str, ...] | None = _sets("scan.include", "--include")
+    exclude: tuple[str, ...] | None = _sets("scan.exclude", "--exclude")
+    min_size_bytes: int | None = _sets("scan.min_size", "--min-size", "MIN_SIZE")
+    max_size_bytes: int | None = _sets("scan.max_size", "--max-size", "MAX_SIZE")
+    min_age_seconds: float | None = _sets("scan.min_age", "--min-age", "MIN_AGE")
+    progress_interval_seconds: float | None = _sets(
+        "monitoring.progress_interval_seconds", "--progress-interval", "PROGRESS_INTERVAL_SECONDS"
+    )
+    max_retries: int | None = _sets("error_handling.max_retries", "--max-retries", "MAX_RETRIES")
+    cpu_limit_percent: float | None = _sets("throttling.cpu_limit_percent", "--cpu-limit", "CPU_LIMIT")
+    strict_memory: bool | None = _sets("throttling.strict_memory", "--strict-memory", "STRICT_MEMORY")
+    disk_reserve_bytes: int | None = _sets("throttling.disk_reserve", "--disk-reserve", "DISK_RESERVE")
+    nice: int | None = _sets("throttling.nice", "--nice", "NICE")
+    io_idle: bool | None = _sets("throttling.io_idle", "--io-idle", "IO_IDLE")
+    pressure_polite: bool | None = _sets("throttling.pressure_polite", "--pressure-polite", "PRESSURE_POLITE")
+    window: str | None = _sets("schedule.window", "--window", "WINDOW")
+    until: str | None = _sets("schedule.until", "--until", "UNTIL")
+    overrun: str | None = _sets("schedule.overrun", "--overrun", "OVERRUN")
+    grace_seconds: float | None = _sets("schedule.grace_seconds", "--grace", "GRACE")
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
-def _off(value: bool) -> bool | None:
-    return False if value else None
-
-
-def _items(value: tuple[str, ...]) -> list[str] | None:
-    return list(value) or None
-
-
-_OPTIONS: tuple[tuple[str, str, KeyPath, Callable[[Any], Any]], ...] = (
-    ("encoder", "--encoder", ("video", "encoder"), _same),
-    ("preset", "--preset", ("video", "preset"), _same),
-    ("tune", "--tune", ("video", "tune"), _same),
-    ("fps", "--fps", ("video", "fps"), _same),
-    ("crf", "--crf", ("video", "crf"), _same),
-    ("no_audio", "--no-audio", ("audio", "enabled"), _off),
-    ("damaged", "--damaged", ("damaged",), _same),
-    ("batch_enabled", "--batch-mode", ("batch_processing", "enabled"), _same),
-    ("batch_size", "--batch-size", ("batch_processing", "batch_size"), _same),
-    ("max_memory_percent", "--max-memory", ("batch_processing", "max_memory_percent"), _same),
-    ("memory_limit_bytes", "--memory-limit", ("batch_processing", "memory_limit"), _same),
-    ("jobs", "--jobs", ("batch_processing", "jobs"), _same),
-    ("include", "--include", ("scan", "include"), _items),
-    ("exclude", "--exclude", ("scan", "exclude"), _items),
-    ("min_size_bytes", "--min-size", ("scan", "min_size"), _same),
-    ("max_size_bytes", "--max-size", ("scan", "max_size"), _same),
-    ("min_age_seconds", "--min-age", ("scan", "min_age"), _same),
-    (
-        "progress_interval_seconds",
-        "--progress-interval",
-        ("monitoring", "progress_interval_seconds"),
-        _same,
-    ),
-    ("max_retries", "--max-retries", ("error_handling", "max_retries"), _same),
-    ("cpu_limit_percent", "--cpu-limit", ("throttling", "cpu_limit_percent"), _same),
-    ("strict_memory", "--strict-memory", ("throttling", "strict_memory"), _same),
-    ("disk_reserve_bytes", "--disk-reserve", ("throttling", "disk_reserve"), _same),
-    ("nice", "--nice", ("throttling", "nice"), _same),
-    ("io_idle", "--io-idle", ("throttling", "io_idle"), _same),
-    ("pressure_polite", "--pressure-polite", ("throttling", "pressure_polite"), _same),
-    ("window", "--window", ("schedule", "window"), _same),
-    ("until", "--until", ("schedule", "until"), _same),
-    ("overrun", "--overrun", ("schedule", "overrun"), _same),
-    ("grace_seconds", "--grace", ("schedule", "grace_seconds"), _same),
-)
+SHORT_VARIABLES: dict[str, KeyPath] = {
+    each.metadata["variable"]: each.metadata["path"] for each in fields(Overrides) if each.metadata["variable"]
+}
+"""Short names of variables, after `PYPROCESSOR_`, and the key each sets."""
 
 
 def overrides_layer(overrides: Overrides) -> Layer:
     """The settings that options make; raises ProfileError naming the option."""
-    values: dict[str, Any] = {}
-    origins: dict[KeyPath, Origin] = {}
-    for name, option, path, convert in _OPTIONS:
-        given = getattr(overrides, name)
-        value = None if given is None else convert(given)
-        if value is None:
-            continue
-        holder = values if len(path) == 1 else values.setdefault(path[0], {})
-        holder[path[-1]] = value
-        origins[path] = Origin("", option)
-        origins.setdefault(path[:1], Origin("", option))
-    problems = problems_of(ProfileFile, SECTIONS, values, lambda path: origins[path])
-    if problems:
-        raise SettingsRefused(problems)
-    names = ", ".join(dict.fromkeys(origin.key for origin in origins.values()))
-    return Layer(f"command line ({names})" if names else "", values, origins)
+    given: dict[KeyPath, tuple[str, Any]] = {}
+    for each in fields(Overrides):
+        value = getattr(overrides, each.name)
+        if each.name == "no_audio":
+            value = False if value else None
+        elif isinstance(value, tuple):
+            value = list(value) or None
+        if value is not None:
+            given[each.metadata["path"]] = (each.metadata["option"], value)
+    return layer_of("command line", given)

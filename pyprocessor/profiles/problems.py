@@ -1,4 +1,4 @@
-"""What is wrong with a setting, said in the words the user wrote it in."""
+"""How is the user shown what is wrong with a setting, and where it was written?"""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from pyprocessor.errors import ProfileError
 
+KeyPath = tuple[str, ...]
+
 MAX_TOLD = 20
-"""So many problems are told one by one; a file with more of them is told enough to see what it is."""
+"""So many problems are listed; more would not help to see what is wrong with a file."""
 _SHOWN_VALUE_LENGTH = 60
 _SHOWN_KEY_LENGTH = 100
 _LONGEST_SLIP = 100
-"""A word longer than any key is no slip of the pen, and comparing would take long."""
+"""A longer word is no misspelt key, and comparing it would take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,7 @@ class Origin:
 
     @property
     def subject(self) -> str:
-        return f"`{self.shown_key}`" if self.place else self.key
-
-    @property
-    def shown_key(self) -> str:
-        return shortened(self.key)
+        return f"`{shortened(self.key)}`" if self.place else self.key
 
     @property
     def prefix(self) -> str:
@@ -67,7 +65,7 @@ def shortened(key: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known word most like this one, or None where none is like it: `cutoff` is how like, 1 being the same."""
+    """The known word most like this one, if any is at least `cutoff` like it (1 is the same)."""
     if len(word) > _LONGEST_SLIP:
         return None
     by_folded = {candidate.casefold(): candidate for candidate in known}
@@ -82,7 +80,7 @@ def listed(words: Iterable[str], conjunction: str = "or") -> str:
 
 
 class SettingsRefused(ProfileError):
-    """Settings with one or more things wrong: one is said as it is, the first of several are listed one to a line."""
+    """Settings with one or more problems, of which the first are listed one to a line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(dict.fromkeys(_one_line(problem) for problem in problems))
@@ -97,10 +95,10 @@ class SettingsRefused(ProfileError):
 
 
 def _one_line(text: str) -> str:
-    """Keys and values may hold line ends and escapes for the terminal."""
+    """The text with line ends and escapes for the terminal written out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def problems_in(error: ProfileError) -> tuple[str, ...]:
-    """The single problems that an error tells of."""
+    """The single problems of an error."""
     return error.problems if isinstance(error, SettingsRefused) else (str(error),)

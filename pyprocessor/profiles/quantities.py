@@ -1,4 +1,4 @@
-"""Sizes, durations, bit rates, frame rates and times of day as people write them."""
+"""What do sizes, durations, bit rates, frame rates and times of day mean, as people write them?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import time
 from fractions import Fraction
 
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?|\.\d+)"
-_SIZE = re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmgt]?)(?P<suffix>ib|b)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(rf"{_NUMBER}\s*(?:(?P<prefix>[kmgt])(?P<suffix>ib|b)?|b)?", re.IGNORECASE | re.ASCII)
 _BIT_RATE = re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmg]?)(?:bps|bit/s|bits/s|b/s)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(
     r"(?:(?P<d>\d+(?:\.\d+)?)\s*d\s*)?(?:(?P<h>\d+(?:\.\d+)?)\s*h\s*)?(?:(?P<m>\d+(?:\.\d+)?)\s*m\s*)?"
@@ -37,17 +37,23 @@ def parse_size(value: object) -> int:
 
     K, M, G, T alone or with `iB` are powers of 1024, with a bare `B` powers of 1000. Raises ValueError.
     """
-    rule = "must be a size: bytes as a whole number, or a text such as 500M, 6G or 1.5GiB"
+    return _scaled(value, _SIZE, "must be a size: bytes as a whole number, or a text such as 500M, 6G or 1.5GiB")
+
+
+def parse_bit_rate(value: object) -> int:
+    """Bits per second from an int or a text such as `5000k`, `2.5M` (k = 1000). Raises ValueError."""
+    rule = "must be a bit rate: bits per second as a whole number, or a text such as 5000k or 2.5M"
+    return _scaled(value, _BIT_RATE, rule)
+
+
+def _scaled(value: object, expression: re.Pattern[str], rule: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    found = _SIZE.fullmatch(_text(value, rule))
+    found = expression.fullmatch(_text(value, rule))
     if found is None:
         raise ValueError(rule)
-    prefix, suffix = found["prefix"].lower(), (found["suffix"] or "").lower()
-    if suffix == "ib" and not prefix:
-        raise ValueError(rule)
-    base = 1000 if suffix == "b" else 1024
-    return int(Fraction(found["number"]) * base ** _POWERS[prefix])
+    base = 1024 if expression is _SIZE and (found["suffix"] or "").lower() != "b" else 1000
+    return int(Fraction(found["number"]) * base ** _POWERS[(found["prefix"] or "").lower()])
 
 
 def parse_duration(value: object) -> float:
@@ -60,17 +66,6 @@ def parse_duration(value: object) -> float:
     if found is None or not text:
         raise ValueError(rule)
     return float(sum(Fraction(found[unit]) * seconds for unit, seconds in _SECONDS.items() if found[unit]))
-
-
-def parse_bit_rate(value: object) -> int:
-    """Bits per second from an int or a text such as `5000k`, `2.5M` (k = 1000). Raises ValueError."""
-    rule = "must be a bit rate: bits per second as a whole number, or a text such as 5000k or 2.5M"
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = _BIT_RATE.fullmatch(_text(value, rule))
-    if found is None:
-        raise ValueError(rule)
-    return int(Fraction(found["number"]) * 1000 ** _POWERS[found["prefix"].lower()])
 
 
 def parse_frame_rate(value: object) -> Fraction:
@@ -123,7 +118,7 @@ def parse_time_of_day(value: object) -> time:
 
 
 def parse_window(value: object) -> tuple[time, time]:
-    """Start and end, local times of day, of a text such as `22:00-06:00`, which spans midnight. Raises ValueError."""
+    """Start and end in local time from a text such as `22:00-06:00`. Raises ValueError."""
     rule = 'must be two times of day from 00:00 to 24:00 with a dash between them, such as "22:00-06:00"'
     start_text, dash, end_text = _text(value, rule).partition("-")
     try:
@@ -133,6 +128,16 @@ def parse_window(value: object) -> tuple[time, time]:
     if not dash or start == end:
         raise ValueError(f"{rule}; start and end must differ" if dash else rule)
     return start, end
+
+
+def time_text(moment: time) -> str:
+    """`07:00`."""
+    return f"{moment:%H:%M}"
+
+
+def window_text(window: tuple[time, time]) -> str:
+    """`22:00-06:00`."""
+    return f"{time_text(window[0])}-{time_text(window[1])}"
 
 
 def _text(value: object, rule: str) -> str:

@@ -1,14 +1,13 @@
-"""Checks values against a pydantic model and says what is wrong in whole sentences."""
+"""What is wrong with values, in whole sentences? Checks them against a model of `schema`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
 
-from pyprocessor.profiles.documents import KeyPath
-from pyprocessor.profiles.problems import MAX_TOLD, Origin, listed, nearest, shown, wrong_value
+from pyprocessor.profiles.problems import MAX_TOLD, KeyPath, Origin, listed, nearest, shown, wrong_value
 from pyprocessor.profiles.schema import SECTIONS, ProfileFile, Section
 
 _RULES = {
@@ -22,44 +21,32 @@ _RULES = {
 }
 
 
-def problems_of(
-    model: type[Section],
-    sections: Mapping[str, type[Section]],
-    values: dict[str, Any],
-    origin: Callable[[KeyPath], Origin],
-) -> list[str]:
-    """One sentence for each thing wrong with the values; `sections` are the keys that hold keys of their own."""
+def problems_of(model: type[Section], values: dict[str, Any], origin: Callable[[KeyPath], Origin]) -> list[str]:
+    """One sentence for each thing wrong with the values; `origin` says where each was written."""
     try:
         model.model_validate(values)
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_input=False)
         # Finding the nearest key takes long, and those after the first ones are only counted.
         return [
-            _sentence(error, model, sections, values, origin, hint=number < MAX_TOLD)
+            _sentence(error, model, values, origin(_keys(error)), hint=number < MAX_TOLD)
             for number, error in enumerate(errors)
         ]
     return []
 
 
-def _sentence(
-    error: Any,
-    model: type[Section],
-    sections: Mapping[str, type[Section]],
-    values: dict[str, Any],
-    origin: Callable[[KeyPath], Origin],
-    *,
-    hint: bool,
-) -> str:
-    location: tuple[str | int, ...] = error["loc"]
-    keys = tuple(part for part in location if isinstance(part, str))
-    kind: str = error["type"]
-    where = origin(keys)
-    if kind == "extra_forbidden":
-        holder = model if len(keys) == 1 else sections[keys[0]]
-        return f"{where.prefix}unknown key {where.subject}{_suggestion(keys, holder, sections) if hint else '.'}"
-    value = _at(values, location)
-    rule = _rule(kind, error)
-    items = [part for part in location if isinstance(part, int)]
+def _keys(error: Any) -> KeyPath:
+    return tuple(part for part in error["loc"] if isinstance(part, str))
+
+
+def _sentence(error: Any, model: type[Section], values: dict[str, Any], where: Origin, *, hint: bool) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"{where.prefix}unknown key {where.subject}{_suggestion(_keys(error), model) if hint else '.'}"
+    value: Any = values
+    for part in error["loc"]:
+        value = value[part]
+    rule = _rule(error["type"], error)
+    items = [part for part in error["loc"] if isinstance(part, int)]
     if items:
         return f"{where.prefix}item {items[0] + 1} of {where.subject} is {shown(value)}, but {rule}."
     return wrong_value(where, value, rule)
@@ -80,23 +67,17 @@ def _rule(kind: str, error: Any) -> str:
     return _RULES.get(kind) or f"does not fit: {error['msg']}"
 
 
-def _at(values: Any, location: tuple[str | int, ...]) -> object:
-    for part in location:
-        values = values[part]
-    return values
-
-
-def _suggestion(keys: KeyPath, holder: type[Section], sections: Mapping[str, type[Section]]) -> str:
+def _suggestion(keys: KeyPath, model: type[Section]) -> str:
     """The nearest key of the same table; failing that, the same key in another one."""
+    holder = model if len(keys) == 1 else model.sections[keys[0]]
     word = keys[-1]
     close = nearest(word, holder.model_fields)
-    if close is not None and close == word.casefold().replace("-", "_"):
-        return f"; did you mean `{'.'.join((*keys[:-1], close))}`?"
-    elsewhere = [f"{name}.{word}" for name, section in sections.items() if word in section.model_fields]
+    beside = f"; did you mean `{'.'.join((*keys[:-1], close))}`?" if close is not None else ""
+    if close == word.casefold().replace("-", "_"):
+        return beside
+    elsewhere = [f"{name}.{word}" for name, section in model.sections.items() if word in section.model_fields]
     if len(keys) > 1 and word in ProfileFile.model_fields and holder in SECTIONS.values():
         elsewhere.insert(0, word)
     if elsewhere:
         return f"; did you mean `{elsewhere[0]}`?"
-    if close is not None:
-        return f"; did you mean `{'.'.join((*keys[:-1], close))}`?"
-    return f"; known here are {listed(holder.model_fields, 'and')}."
+    return beside or f"; known here are {listed(holder.model_fields, 'and')}."

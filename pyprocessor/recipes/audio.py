@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from pyprocessor.ffmpeg.invocation import Filter, MappedStream, Options
 from pyprocessor.inspect.contract import Action, StreamPlan
 from pyprocessor.models import AudioInfo, AudioSettings, MediaNote, StreamInfo
+from pyprocessor.models.encoders import audio_encoder
 from pyprocessor.recipes.layouts import LAYOUTS, Channels, Placement, layout_name, named_channels, offered, place, usual
 
-_MOST_DISCRETE = {"libopus": 255, "libvorbis": 255}
-"""How many channels without names an encoder takes; PCM takes any number."""
-_LOSSLESS = ("pcm_", "flac", "alac", "wavpack")
-_BITRATE_LIMITS = {"libopus": (6_000, 256_000), "aac": (8_000, 288_000), "libmp3lame": (8_000, 160_000)}
-"""Bits per second for each channel, lowest and highest that the encoder takes at every sample rate in use."""
-_UNLIMITED = (8_000, 320_000)
 _GAPS_FILLED = Filter("aresample", options=(("async", "1"), ("min_hard_comp", "0.04")))
 """Where time stamps leave a gap of 0.04 s or more, silence fills it, and what overlaps is cut; else no sample changes.
 
@@ -67,7 +62,8 @@ def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) 
     `bitrate` is for stereo and grows with the channels. Of a list, the highest that does not exceed the source's rate
     is taken, or else the lowest.
     """
-    if settings.encoder.startswith(_LOSSLESS):
+    encoder = audio_encoder(settings.encoder)
+    if encoder.lossless:
         return None
     if settings.bitrate is not None:
         wanted = settings.bitrate * max(1, channels) // 2 if channels != 1 else settings.bitrate * 5 // 8
@@ -77,7 +73,7 @@ def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) 
         wanted = max(within) if within else min(settings.bitrates)
     else:
         return None
-    least, most = _BITRATE_LIMITS.get(settings.encoder, _UNLIMITED)
+    least, most = encoder.bitrate_limits
     return max(least * channels, min(most * channels, wanted))
 
 
@@ -123,7 +119,7 @@ def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names:
     elif named and not noted and not _goes_to_centre(placement):
         filters = (_layout(name),)  # ffmpeg itself converts to that
     else:
-        filters = (*named, _without_names(len(names)), _pan(placement, limited=encoder.startswith(_LOSSLESS)))
+        filters = (*named, _without_names(len(names)), _pan(placement, limited=audio_encoder(encoder).lossless))
     asked = settings.channels is not None and len(names) > settings.channels
     return Sound(
         placement.sounding, filters, options, _layout_note(encoder, names, placement) if noted and not asked else ()
@@ -182,10 +178,8 @@ def _pan(placement: Placement, *, limited: bool) -> Filter:
 
 
 def _takes_unnamed(settings: AudioSettings, channels: int) -> bool:
-    encoder = settings.encoder
-    if settings.channels is not None and channels > settings.channels:
-        return False
-    return encoder.startswith("pcm_") or channels <= _MOST_DISCRETE.get(encoder, 0)
+    most = audio_encoder(settings.encoder).unnamed_channels
+    return channels <= (most if settings.channels is None else min(most, settings.channels))
 
 
 def _by_names(settings: AudioSettings) -> bool:

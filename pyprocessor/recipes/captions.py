@@ -6,14 +6,8 @@ from fractions import Fraction
 
 from pyprocessor.ffmpeg.invocation import Options
 from pyprocessor.models import MediaNote, Profile, VideoSettings
+from pyprocessor.models.encoders import video_encoder
 
-_KEEPING = frozenset(
-    (
-        *("libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv"),
-        *("h264_vaapi", "hevc_vaapi", "h264_videotoolbox"),
-    )
-)
-"""Encoders that write captions (FFmpeg 9.0.2)."""
 _CODECS = {"av1": "AV1", "vp9": "VP9", "prores": "ProRes"}
 _RATES = frozenset(
     (*(Fraction(rate * 1000, 1001) for rate in (24, 30, 60)), *(Fraction(rate) for rate in (15, 24, 30, 60)))
@@ -28,8 +22,9 @@ def caption_options(settings: VideoSettings) -> Options:
 
 def lost_captions(profile: Profile, settings: VideoSettings, *, keeps_rate: bool) -> tuple[MediaNote, ...]:
     """A note on captions that the output will lack."""
-    if settings.encoder not in _KEEPING:
-        codec = next((name for part, name in _CODECS.items() if part in settings.encoder), settings.encoder)
+    encoder = video_encoder(settings.encoder)
+    if not encoder.keeps_captions:
+        codec = _CODECS.get(encoder.codec or "", settings.encoder)
         text = f"Its closed captions were left out: {codec} in {profile.container} holds none."
         return (MediaNote(text, f"captions dropped ({profile.container} with {codec} holds none)"),)
     if not keeps_rate and settings.fps not in _RATES:

@@ -9,9 +9,10 @@ from fractions import Fraction
 
 from pyprocessor.inspect.contract import kept_films, same_frame_rate
 from pyprocessor.models import CostFeatures, MediaInfo, PacketFacts, Profile, StreamInfo, VideoInfo
+from pyprocessor.models.encoders import video_encoder
 from pyprocessor.recipes.audio import sound, target_bit_rate
 from pyprocessor.recipes.picture import picture, size
-from pyprocessor.recipes.transcode import QUALITY_BY_CRF, bit_rate_cap
+from pyprocessor.recipes.transcode import bit_rate_cap
 
 _GUESSED_BITS_PER_PIXEL = 0.1
 _GUESSED_RATE = Fraction(25)
@@ -54,7 +55,7 @@ def features(profile: Profile, media: MediaInfo) -> CostFeatures:
         duration_seconds=seconds,
         source_bytes=media.size_bytes,
         target_bit_rate=bit_rate_cap(settings, made.lines),
-        crf=settings.crf if settings.encoder in QUALITY_BY_CRF else None,
+        crf=settings.crf if video_encoder(settings.encoder).crf is not None else None,
         audio_channels=_encoded_channels(profile, media),
         source_codec=first.codec or "",
         source_bits_per_pixel=_bits_per_pixel(media, first_video, frames),

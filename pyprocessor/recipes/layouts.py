@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
+from pyprocessor.models.encoders import AudioEncoder, audio_encoder
+
 Channels = tuple[str, ...]
 
 LAYOUTS: dict[str, Channels] = {
@@ -58,30 +60,13 @@ LAYOUTS: dict[str, Channels] = {
         ("22.2", "FL+FR+FC+LFE+BL+BR+FLC+FRC+BC+SL+SR+TC+TFL+TFC+TFR+TBL+TBC+TBR+LFE2+TSL+TSR+BFC+BFL+BFR"),
     )
 }
-_UNNAMED = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-"""What channels without names are taken for, by their number; also what Opus and Vorbis hold, which know no others."""
+_UNNAMED = dict(enumerate(AudioEncoder().layouts, start=1))
+"""What channels without names are taken for, by their number."""
 
 _MASKED = tuple("FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR".split())
 """Channels that WAVEFORMATEXTENSIBLE has a bit for, in its order: what WAV and FLAC can name."""
-_BY_COUNT = (*_UNNAMED.values(),)
-_TAKEN: dict[str, tuple[str, ...]] = {
-    "aac": tuple(
-        # The first seven and the next two have a channel configuration of their own; the rest are written out in the
-        # stream, with back channels where there are side ones.
-        "mono stereo 3.0 4.0 5.0 5.1 7.1 7.1(wide) 6.1(back) 2.1 3.0(back) quad 3.1 4.1 6.0(front) hexagonal 6.1(front)"
-        " 7.0 7.0(front) 5.1.2(back) octagonal".split()
-    ),
-    "libfdk_aac": ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1(back)", "7.1", "7.1(wide)"),
-    "ac3": tuple("mono stereo 2.1 3.0 3.0(back) 3.1 4.0 4.1 quad(side) 5.0(side) 5.1(side) FL+FR+LFE+BC".split()),
-    "alac": ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1(back)", "7.1(wide)"),
-    "flac": ("mono", "stereo", "3.0", "quad", "5.0(side)", "5.1(side)", "6.1", "7.1"),
-    "libmp3lame": ("mono", "stereo"),
-}
-_TAKEN |= {"eac3": _TAKEN["ac3"], **dict.fromkeys(("mp2", "libtwolame", "libshine", "wmav2"), _TAKEN["libmp3lame"])}
 _NOT_IN_ADTS = frozenset(("7.1", "6.1(back)", "5.1.2(back)"))
 """Channel configurations above 7, for which the headers of AAC in MPEG-TS have no room."""
-_PCM_BY_COUNT = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1", "5.1.4", "7.1.4", "9.1.6", "22.2")
-"""How ffmpeg reads PCM in a container that names no channels, such as Matroska."""
 _NAMED_BY_MASK: dict[str, tuple[str, ...]] = {
     "wav": ("pcm_",),
     "mov": ("pcm_",),
@@ -98,7 +83,7 @@ def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, .
         named = [source if container == "mov" else own] if container == "mov" or len(own) == len(source) else []
         named += [channels for channels in LAYOUTS.values() if set(channels) <= set(_MASKED)]
         return tuple(c for c in named if encoder != "flac" or len(c) <= _MOST_IN_FLAC)
-    names = _PCM_BY_COUNT if encoder.startswith("pcm_") else _TAKEN.get(encoder, _BY_COUNT)
+    names = audio_encoder(encoder).layouts
     if encoder == "aac" and container in ("mpegts", "ts"):
         names = tuple(name for name in names if name not in _NOT_IN_ADTS)
     return tuple(LAYOUTS.get(name) or tuple(name.split("+")) for name in names)

@@ -9,12 +9,8 @@ from datetime import UTC, datetime
 from pyprocessor.containers.tags import UNNAMED, is_camera, is_place, is_vendor
 from pyprocessor.ffmpeg.invocation import Options
 from pyprocessor.models import MediaInfo, MediaNote, Profile, StreamInfo
+from pyprocessor.models.encoders import MP4_FAMILY
 
-_KEYED = frozenset(("mp4", "mov", "m4a"))
-"""Containers that hold a phone's own tags as QuickTime keys, which ffmpeg writes only where it is asked to.
-
-It then writes all tags as such keys, which fewer players show; so it is asked only for sources that need it.
-"""
 _WITHOUT_TAGS = frozenset(("mpegts", "wav"))
 _OF_THE_SOURCES_FILE = ("major_brand", "minor_version", "compatible_brands")
 _MARKS = (
@@ -66,8 +62,9 @@ def file_tags(profile: Profile, media: MediaInfo) -> FileTags:
         ]
     if profile.container in _WITHOUT_TAGS:
         return FileTags(tuple(options), notes=_left_out(profile.container, tags))
-    if profile.container not in _KEYED or not any(_needs_key(profile.container, *tag) for tag in tags):
+    if profile.container not in MP4_FAMILY or not any(_needs_key(profile.container, *tag) for tag in tags):
         return FileTags(tuple(options))
+    # A phone's own tags stay only as QuickTime keys. ffmpeg then writes all tags so, which fewer players show.
     options += [("metadata", f"{key}=") for key in _OF_THE_SOURCES_FILE]
     options += [("metadata", f"{_as_phones_write(key)}={value}") for key, value in tags if _as_phones_write(key) != key]
     recorded = _recorded(dict(tags))

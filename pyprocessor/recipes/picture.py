@@ -10,28 +10,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from pyprocessor.ffmpeg.invocation import Filter
-from pyprocessor.inspect.contract import FASTEST_AV1
 from pyprocessor.models import Colour, Deinterlace, HdrKind, HdrPolicy, MediaNote, VideoInfo, VideoSettings
+from pyprocessor.models.encoders import video_encoder
 from pyprocessor.recipes.colours import HDR_TRANSFERS, colours, is_rgb, stating
 
-_MINIMUM_SIDE = {"libx265": 16, "libsvtav1": 16, "libvpx-vp9": 2}
-"""Pixels. x265 refuses pictures smaller than its smallest coding unit; SVT-AV1 pads below its own to no advantage."""
 _SMALLEST_SIDE = 2
-
-PRIMARIES_AFTERWARDS = {
-    "libx264": "h264_metadata=colour_primaries=22",
-    "libx265": "hevc_metadata=colour_primaries=22",
-}
-"""Encoders that know the numbers of primaries up to 12, and the bitstream filters that state EBU 3213 for them."""
-_FORMATS: dict[str, tuple[str, ...]] = {
-    "libx264": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
-    "libx265": tuple(f"yuv{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le")),
-    "libsvtav1": ("yuv420p", "yuv420p10le"),
-    "libvpx-vp9": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
-    "libaom-av1": ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
-    "libvpx": ("yuv420p",),
-}
-"""Pixel formats by encoder, for profiles that keep the source's; another encoder chooses for itself."""
 _WITH_ALPHA = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")
 _DEEP_FORMAT = re.compile(r"1[0246](le|be)?$")
 _STALE_SIDE_DATA = (
@@ -89,8 +72,9 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     if video.alpha and not (pixel_format or "").startswith(_WITH_ALPHA):
         notes.append(MediaNote("Its transparency was left out.", "transparency dropped"))
     if not keeps_rate and settings.fps is None and video.frame_rate is not None:
-        text = f"Its {float(video.frame_rate):g} pictures a second became {FASTEST_AV1}: AV1 takes no more here."
-        notes.append(MediaNote(text, f"pictures dropped (AV1 takes {FASTEST_AV1} a second)"))
+        most = video_encoder(settings.encoder).most_pictures_a_second
+        text = f"Its {float(video.frame_rate):g} pictures a second became {most}: AV1 takes no more here."
+        notes.append(MediaNote(text, f"pictures dropped (AV1 takes {most} a second)"))
     found = colours(video)
     notes += found.notes
     mapped = source_hdr and not keep_hdr
@@ -115,7 +99,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
 
 def lacks_primaries(settings: VideoSettings, colour: Colour) -> bool:
     """Whether the encoder refuses or forgets these primaries, so that they are to be written into what it made."""
-    return colour.primaries == "ebu3213" and settings.encoder in PRIMARIES_AFTERWARDS
+    return colour.primaries == "ebu3213" and video_encoder(settings.encoder).ebu3213_filter is not None
 
 
 def keeps_hdr(settings: VideoSettings, video: VideoInfo) -> bool:
@@ -124,7 +108,7 @@ def keeps_hdr(settings: VideoSettings, video: VideoInfo) -> bool:
         return False
     if settings.encoder == "libx264":  # its 10-bit pictures play in few places: only where they are asked for
         return settings.pixel_format is None or bool(_DEEP_FORMAT.search(settings.pixel_format))
-    return "yuv420p10le" in _FORMATS.get(settings.encoder, ())
+    return "yuv420p10le" in video_encoder(settings.encoder).pixel_formats
 
 
 # ---------------------------------------------------------------- size
@@ -160,7 +144,7 @@ def size(settings: VideoSettings, video: VideoInfo) -> tuple[int, int]:
         if (most_wide or most_high)
         else Fraction(1)
     )
-    least = max(_SMALLEST_SIDE, _MINIMUM_SIDE.get(settings.encoder, _SMALLEST_SIDE))
+    least = video_encoder(settings.encoder).smallest_side
     if min(width, height) * factor < least:
         factor = Fraction(least, min(width, height))
     return _even(width * factor), _even(height * factor)
@@ -223,8 +207,8 @@ def _pixel_format(settings: VideoSettings, video: VideoInfo, *, keep_hdr: bool) 
         return "yuv420p10le"
     if wanted is not None:
         return wanted
-    offered = _FORMATS.get(settings.encoder)
-    if offered is None:
+    offered = video_encoder(settings.encoder).pixel_formats
+    if not offered:
         return None
     source = (video.pixel_format or "yuv420p").replace("yuvj", "yuv").replace("yuva", "yuv")
     if source in offered:
@@ -284,7 +268,8 @@ def _rate(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> tup
     if keeps_rate:
         return ()
     rate = settings.fps or video.frame_rate or Fraction(25)
-    if settings.encoder == "libsvtav1":
-        rate = min(rate, Fraction(FASTEST_AV1))
+    most = video_encoder(settings.encoder).most_pictures_a_second
+    if most is not None:
+        rate = min(rate, Fraction(most))
     # A film shorter than half of one output picture would be rounded away: its end is not rounded, but passed on.
     return (Filter("fps", options=(("fps", f"{rate.numerator}/{rate.denominator}"), ("eof_action", "pass"))),)

@@ -16,7 +16,6 @@ from pyprocessor.ffmpeg.invocation import (
     Output,
     Trust,
     demuxer_options,
-    muxer,
 )
 from pyprocessor.inspect.contract import Action, Contract, StreamPlan, same_frame_rate
 from pyprocessor.models import (
@@ -28,16 +27,14 @@ from pyprocessor.models import (
     StreamKind,
     VideoSettings,
 )
+from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
 from pyprocessor.recipes.audio import audio_stream
 from pyprocessor.recipes.captions import caption_options, lost_captions
 from pyprocessor.recipes.colours import without_reserved_matrix
 from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
-from pyprocessor.recipes.picture import PRIMARIES_AFTERWARDS, Picture, lacks_primaries, picture
+from pyprocessor.recipes.picture import Picture, lacks_primaries, picture
 from pyprocessor.recipes.subtitles import charset_notes, subtitle_stream
 
-_FASTSTART = frozenset(("mp4", "mov", "m4a"))
-_HEVC_ENCODERS = ("libx265", "hevc_", "libkvazaar")
-QUALITY_BY_CRF = frozenset(("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1"))
 _COARSE_CLOCKS = ("matroska", "flv", "asf")
 """Containers that round time stamps to milliseconds."""
 _NEAR_A_PLACE = 0.25
@@ -196,7 +193,7 @@ def _header_edits(
     by_index: Mapping[int, StreamInfo],
     subtitles: tuple[StreamInfo, ...],
 ) -> HeaderEdits | None:
-    if profile.container not in _FASTSTART:
+    if profile.container not in MP4_FAMILY:
         return None
     layouts = [by_index[plan.index].video for plan in contract.films]
     edits = HeaderEdits(
@@ -212,7 +209,7 @@ def _output_options(profile: Profile, media: MediaInfo, contract: Contract, tags
     options: list[tuple[str, str]] = [("max_muxing_queue_size", _MUXING_QUEUE_PACKETS)]
     if contract.limit_seconds is not None:
         options.append(("t", f"{contract.limit_seconds:.3f}"))
-    if profile.container in _FASTSTART:
+    if profile.container in MP4_FAMILY:
         options.append(("movflags", "+faststart" + tags.movflags))
         if any(s.video is not None and (s.video.spherical or s.video.stereo) for s in media.streams):
             options.append(("strict", "unofficial"))  # or else the boxes of 360 degree and stereo films are left out
@@ -240,13 +237,14 @@ def _video_stream(
         *_timing(media, stream, keeps_rate=keeps_rate),
     ]
     after = _last_picture(profile, settings, stream)
-    if lacks_primaries(settings, made.colour):
-        after = (*after, PRIMARIES_AFTERWARDS[settings.encoder])
+    encoder = video_encoder(settings.encoder)
+    if lacks_primaries(settings, made.colour) and encoder.ebu3213_filter is not None:
+        after = (*after, encoder.ebu3213_filter)
     if after:
         options.append(("bsf", ",".join(after)))
-    if settings.encoder.startswith(_HEVC_ENCODERS) and profile.container in ("mp4", "mov"):
+    if encoder.codec == "hevc" and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
-    if settings.encoder in ("libx265", "libsvtav1"):
+    if encoder.converts_dolby_vision:
         options.append(("dolbyvision", "0"))  # its enhancement belongs to the picture before scaling and filtering
     if stream.video.captions:
         options += caption_options(settings)
@@ -284,9 +282,10 @@ def _quality(settings: VideoSettings, made: Picture) -> Options:
     """CRF, capped by the bit rate listed for the output's height; without a CRF that bit rate is the target."""
     cap = bit_rate_cap(settings, made.lines)
     options: list[tuple[str, str]] = []
-    if settings.crf is not None and settings.encoder in QUALITY_BY_CRF:
+    encoder = video_encoder(settings.encoder)
+    if settings.crf is not None and encoder.crf is not None:
         options.append(("crf", str(settings.crf)))
-        if settings.encoder in ("libvpx-vp9", "libvpx", "libaom-av1"):
+        if encoder.family in ("vp8", "vp9", "aom"):
             return (*options, ("b", str(cap or 0)))  # the target bit rate is the cap there, and 0 is no cap
         if cap is not None:
             options += [("maxrate", str(cap)), ("bufsize", str(2 * cap))]

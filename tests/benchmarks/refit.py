@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyprocessor.costs.content import detail
+from pyprocessor.costs.encoding import cpu_per_pixel
 from pyprocessor.costs.job_prior import prior_cost
-from pyprocessor.costs.pace import cpu_per_pixel
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import CostFeatures
 from pyprocessor.profiles import load

@@ -19,11 +19,11 @@ from pyprocessor.ffmpeg.invocation import (
     argv,
     environment,
     filter_graph,
-    is_hardware,
     svt_av1_level,
     trial_encode_argv,
     whitelists,
 )
+from pyprocessor.models.encoders import is_hardware
 
 
 def invocation(encoder: str = "libx264", threads: int = 2, options: Options = (), **stream: object) -> Invocation:

@@ -404,6 +404,16 @@ def test_fixed_batch_size_waits_for_the_listing() -> None:
     assert len(last.entries) == 2
 
 
+@pytest.mark.parametrize(("share", "size"), [(1.0, 8), (0.5, 4), (0.3, 2), (0.05, 1)])
+def test_a_fixed_batch_size_shrinks_with_the_share(share: float, size: int) -> None:
+    """Under memory pressure a batch of fixed size becomes smaller as one of automatic size does."""
+    settings = BatchSettings(batch_size=8)
+    how = shape(reading(8), settings, jobs_known=40, typical=Cost(9.0, MIB, 0), more_to_come=False, share=share)
+    made = next_batch(queue(*[(9.0, 1)] * 40), how, settings, ESTIMATION, batch_id=1)
+    assert made is not None
+    assert len(made.entries) == size
+
+
 @pytest.mark.parametrize("batch_size", [4, 100])
 def test_a_fixed_batch_that_holds_all_files_gets_all_slots(batch_size: int) -> None:
     """There will be no other process to share the cores with."""

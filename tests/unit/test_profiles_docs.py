@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyprocessor import profiles
-from pyprocessor.profiles.codecs import CONTAINERS
-from pyprocessor.profiles.environment import _SHORT
-from pyprocessor.profiles.flat_schema import FLAT_SECTIONS, FlatProfile
-from pyprocessor.profiles.overrides import _OPTIONS
-from pyprocessor.profiles.schema import SECTIONS, ProfileFile
+from pyprocessor.models.encoders import CONTAINERS
+from pyprocessor.profiles.overrides import SHORT_VARIABLES, Overrides
+from pyprocessor.profiles.schema import FLAT_SECTIONS, SECTIONS, FlatProfile, ProfileFile
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = sorted(path for path in (DOCS / "examples").iterdir() if path.suffix in (".json", ".jsonc", ".yaml"))
@@ -39,7 +38,8 @@ def test_the_documentation_names_every_key() -> None:
     words = {*ProfileFile.model_fields, *CONTAINERS, *profiles.builtin_names()}
     for model in (FlatProfile, *SECTIONS.values(), *FLAT_SECTIONS.values()):
         words |= set(model.model_fields)
-    words |= {f"PYPROCESSOR_{name}" for name in _SHORT} | {option for _, option, _, _ in _OPTIONS}
+    words |= {f"PYPROCESSOR_{name}" for name in SHORT_VARIABLES}
+    words |= {each.metadata["option"] for each in fields(Overrides)}
     assert sorted(word for word in words if f"`{word}`" not in text) == []
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.profiles.limits import window_text
 from pyprocessor.profiles.quantities import (
     parse_bit_rate,
     parse_duration,
@@ -18,6 +17,7 @@ from pyprocessor.profiles.quantities import (
     parse_size,
     parse_time_of_day,
     parse_window,
+    window_text,
 )
 
 

@@ -1,0 +1,199 @@
+"""How much CPU time and memory does an encoder take, before anything was measured here?
+
+Read from tables of measured encodes: CPU time follows encoder, preset, pixels and detail, memory follows encoder,
+preset, pixels and threads. A preset that was not measured lies between its neighbours; an encoder that was not measured
+is taken for the heaviest one.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Protocol, TypeVar
+
+from pyprocessor.models.encoders import is_hardware, video_encoder
+
+MIB = 1 << 20
+_UNKNOWN = ("libaom-av1", "6")
+_MEASURED_PIXELS = 1280 * 720
+_LEAST_PIXELS, _MOST_PIXELS = 160 * 90, 3840 * 2160
+"""Of the clips that were measured: beyond these CPU time per pixel is taken for constant."""
+_HARDWARE_CPU_PER_PIXEL = 2e-9
+"""Frames are still uploaded and queued here."""
+_SLOWER = 1.5
+"""Growth for each rank beyond the slowest preset measured (x264 slow to veryslow: 1.6 a rank)."""
+_SLOWER_MEMORY = 1.1
+"""The same of memory (x264 slow to veryslow: 1.17 a rank)."""
+_THREAD_GROWTH = 0.15
+"""Share of memory that each further thread adds where it was not measured."""
+BASE_BYTES = 33 * MIB
+"""An ffmpeg that encodes next to nothing (libx264 ultrafast at 160x90: 34 MiB)."""
+
+
+class _Ranked(Protocol):
+    @property
+    def rank(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """One encoder and preset: CPU-seconds per megapixel of typical 720p pictures, and how that grows with the pixels of
+    a picture and with its detail (powers of both). `crf` is the one that was measured, where there is such a thing."""
+
+    rank: int
+    megapixel_seconds: float
+    size_exponent: float
+    detail_exponent: float
+    crf: float | None
+    crf_step: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """One encoder and preset: (pixels, bytes at one thread), rising; `thread_growth` is the share a thread adds."""
+
+    rank: int
+    points: tuple[tuple[int, float], ...]
+    thread_growth: float | None
+
+
+_Measured = TypeVar("_Measured", bound=_Ranked)
+
+
+def cpu_per_pixel(encoder: str, preset: str | None, pixels: int, detail: float, crf: int | None = None) -> float:
+    """CPU-seconds of encoding per pixel of a picture, at one thread; `detail` is 1 for typical pictures."""
+    if is_hardware(encoder):
+        return _HARDWARE_CPU_PER_PIXEL
+    pace = _pace(encoder, preset)
+    size = min(max(pixels, _LEAST_PIXELS), _MOST_PIXELS) / _MEASURED_PIXELS
+    growth = pace.size_exponent * math.log(size) + pace.detail_exponent * math.log(detail)
+    if crf is not None and pace.crf is not None:
+        growth -= pace.crf_step * (crf - pace.crf)
+    return pace.megapixel_seconds / 1e6 * math.exp(growth)
+
+
+@functools.lru_cache(maxsize=4096)
+def encode_memory(encoder: str, preset: str | None, pixels: int) -> tuple[float, float]:
+    """Bytes that encoding takes at one thread, without decoding, and the share of them that each further thread adds.
+
+    `pixels` is width x height, more than 0.
+    """
+    if is_hardware(encoder):
+        return 3 * BASE_BYTES + 30.0 * pixels, 0.0
+    curves, below, above, share, beyond = _around(_curves(), encoder, preset)
+    reference = max(curves, key=lambda curve: len(curve.points))
+    memory = _between(_memory(below, reference, pixels), _memory(above, reference, pixels), share)
+    growth = below.thread_growth if below is above else None
+    if growth is None:
+        growths = [curve.thread_growth for curve in curves if curve.thread_growth is not None]
+        growth = sum(growths) / len(growths) if growths else _THREAD_GROWTH
+    return memory * _SLOWER_MEMORY**beyond, growth
+
+
+def rows(name: str) -> list[list[str]]:
+    """The rows of the table `name` in this package, without its column names and its remarks."""
+    text = resources.files("pyprocessor.costs").joinpath(name).read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")][1:]
+
+
+# ---------------------------------------------------------------- presets
+
+
+def _rank(encoder: str, preset: str | None) -> int | None:
+    """How slow a preset is, rising; numbered presets count down to slow. None where it is not known."""
+    facts = video_encoder(encoder)
+    preset = facts.default_preset if preset is None else preset
+    if preset is not None and preset.lstrip("-").isdecimal():
+        return -int(preset)
+    return facts.presets.index(preset) if preset in facts.presets else None
+
+
+def _around(
+    table: dict[str, list[_Measured]], encoder: str, preset: str | None
+) -> tuple[Sequence[_Measured], _Measured, _Measured, float, int]:
+    """All that was measured of an encoder, the presets next to `preset` on both sides, where it lies between them (0 to
+    1), and how many ranks it lies beyond the slowest."""
+    encoder = video_encoder(encoder).measured_as or encoder
+    if encoder not in table:
+        encoder, preset = _UNKNOWN
+    known = sorted(table[encoder], key=lambda measured: measured.rank)
+    rank = _rank(encoder, preset)
+    if rank is None:
+        rank = known[-1].rank
+    below = next((measured for measured in reversed(known) if measured.rank <= rank), known[0])
+    above = next((measured for measured in known if measured.rank >= rank), known[-1])
+    apart = above.rank - below.rank
+    return table[encoder], below, above, (rank - below.rank) / apart if apart else 0.0, max(0, rank - above.rank)
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """Geometric, because presets multiply."""
+    return low * math.pow(high / low, share)
+
+
+# ---------------------------------------------------------------- CPU time
+
+
+@functools.cache
+def _pace(encoder: str, preset: str | None) -> _Pace:
+    _, below, above, share, beyond = _around(_paces(), encoder, preset)
+    return replace(
+        below,
+        megapixel_seconds=_between(below.megapixel_seconds, above.megapixel_seconds, share) * _SLOWER**beyond,
+        size_exponent=below.size_exponent * (1 - share) + above.size_exponent * share,
+        detail_exponent=below.detail_exponent * (1 - share) + above.detail_exponent * share,
+    )
+
+
+@functools.cache
+def _paces() -> dict[str, list[_Pace]]:
+    table: defaultdict[str, list[_Pace]] = defaultdict(list)
+    for encoder, preset, seconds, size, detail, crf, step in rows("encode-cpu.tsv"):
+        measured_crf = None if crf == "-" else float(crf)
+        rank = _rank(encoder, preset) or 0
+        table[encoder].append(_Pace(rank, float(seconds), float(size), float(detail), measured_crf, float(step)))
+    return table
+
+
+# ---------------------------------------------------------------- memory
+
+
+def _memory(curve: _Curve, reference: _Curve, pixels: int) -> float:
+    if len(curve.points) == 1 and curve is not reference:
+        # Measured at one size only: it grows with the picture as its encoder's best known preset does.
+        ((size, memory),) = curve.points
+        scale = (memory - BASE_BYTES) / (_memory(reference, reference, size) - BASE_BYTES)
+        return BASE_BYTES + scale * (_memory(reference, reference, pixels) - BASE_BYTES)
+    points = curve.points if len(curve.points) > 1 else ((0, BASE_BYTES), *curve.points)
+    return max(BASE_BYTES, _line(points, pixels))
+
+
+def _line(points: Sequence[tuple[int, float]], x: int) -> float:
+    """Straight lines between points of rising x; beyond the last one on along the last line."""
+    if x <= points[0][0]:
+        return points[0][1]
+    index = next((i for i, point in enumerate(points) if x <= point[0]), len(points) - 1)
+    (x0, y0), (x1, y1) = points[index - 1], points[index]
+    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+
+
+@functools.cache
+def _curves() -> dict[str, list[_Curve]]:
+    cells: defaultdict[tuple[str, str], dict[tuple[int, int], float]] = defaultdict(dict)
+    for width, height, encoder, preset, threads, memory in rows("encode-memory.tsv"):
+        cells[encoder, preset][int(width) * int(height), int(threads)] = float(memory) * MIB
+    table: defaultdict[str, list[_Curve]] = defaultdict(list)
+    for (encoder, preset), measured in cells.items():
+        points = tuple((pixels, memory) for (pixels, threads), memory in sorted(measured.items()) if threads == 1)
+        growths = [
+            (memory / measured[pixels, 1] - 1) / (threads - 1)
+            for (pixels, threads), memory in measured.items()
+            if threads > 1
+        ]
+        growth = sum(growths) / len(growths) if growths else None
+        table[encoder].append(_Curve(_rank(encoder, preset) or 0, points, growth))
+    return table
