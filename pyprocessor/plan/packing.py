@@ -1,4 +1,4 @@
-"""Putting one batch together: how many jobs it takes, what its slots do, and what it needs at once. Pure."""
+"""How many jobs does one batch take, what do its slots do, and how much memory does it need at once? Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.costs import wall_seconds
+from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Batch, Cost, EstimationSettings
-from pyprocessor.plan.admission import memory_need
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.admission import mebibytes
+from pyprocessor.plan.queue import ReadyQueue
 
 MIN_BATCH_SECONDS = 1.0
 """A shorter batch costs more to start than it gains by ending evenly (a process starts in some 50 ms)."""
@@ -24,13 +25,13 @@ class OverBudget:
     job_id: str
     need_bytes: int
     budget_bytes: int
-    """What jobs may take now, beside what others use."""
+    """What jobs may take now, beside other programs."""
     limit_bytes: int
-    """What jobs could take if nobody else used memory."""
+    """What jobs could take if no other program used memory."""
 
     @property
     def hopeless(self) -> bool:
-        """Whether it would not fit either if nobody else used memory: what `--strict-memory` refuses."""
+        """Whether it would not fit even if no other program used memory: what `--strict-memory` refuses."""
         return self.need_bytes > self.limit_bytes
 
     def note(self, name: str) -> str:
@@ -49,11 +50,6 @@ class OverBudget:
         )
 
 
-def mebibytes(count: int) -> str:
-    """Memory as people set limits for it: `412 MiB`, `1.4 GiB`."""
-    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{math.ceil(count / (1 << 20))} MiB"
-
-
 @dataclass(frozen=True, slots=True)
 class Span:
     """When a job of a batch is predicted to run, in seconds from the batch's start, and on which slot (from 0)."""
@@ -65,14 +61,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class FormedBatch:
-    """A batch with the entries it took, and when each is predicted to run. `slot_seconds` is how long each slot is
-    predicted to be busy, shortest first; `over_budget` is set where its only job needs more memory than is allowed."""
+    """A batch with the jobs it took, and when each is predicted to run."""
 
     batch: Batch
-    entries: tuple[Entry, ...]
+    jobs: tuple[QueuedJob, ...]
     slot_seconds: tuple[float, ...]
+    """How long each slot is predicted to be busy, shortest first."""
     spans: tuple[Span, ...]
     over_budget: OverBudget | None = None
+    """Set where its only job needs more memory than is allowed."""
 
     @property
     def seconds(self) -> float:
@@ -93,8 +90,8 @@ class Packing:
 
     def __init__(
         self,
-        ready: Ready,
-        suitable: Callable[[Entry], bool],
+        ready: ReadyQueue,
+        suitable: Callable[[QueuedJob], bool],
         slots: int,
         threads: int,
         cores: int,
@@ -109,7 +106,7 @@ class Packing:
         self._cores = cores
         self._cap = cap
         self._room = room
-        self._taken: list[Entry] = []
+        self._taken: list[QueuedJob] = []
         self._largest_first: list[int] = []
         self._loads = [0.0] * slots
 
@@ -165,8 +162,8 @@ class Packing:
         memory = sum(self._largest_first[:slots])
         over = None
         if memory > budget_bytes:
-            largest = max(self._taken, key=lambda e: (self._need(e), e.job_id))
-            over = OverBudget(largest.job_id, self._need(largest), budget_bytes, limit_bytes)
+            largest = max(self._taken, key=lambda e: (e.memory_with(self._threads), e.job_id))
+            over = OverBudget(largest.job_id, largest.memory_with(self._threads), budget_bytes, limit_bytes)
         batch = Batch(batch_id, tuple(e.job_id for e in self._taken), slots, self._threads, memory, self._cores)
         spans = self._spans(slots)
         loads = sorted(max(span.end_seconds for span in spans if span.slot == slot) for slot in range(slots))
@@ -176,39 +173,36 @@ class Packing:
         """Each job in turn on the slot that is idle first."""
         idle = [(0.0, slot) for slot in range(slots)]
         spans = []
-        for entry in self._taken:
+        for job in self._taken:
             start, slot = idle[0]
-            end = start + wall(entry.cpu_seconds, 1, self._cores)
+            end = start + wall(job.cpu_seconds, 1, self._cores)
             heapq.heapreplace(idle, (end, slot))
             spans.append(Span(slot, start, end))
         return tuple(spans)
-
-    def _need(self, entry: Entry) -> int:
-        return memory_need(entry, self._threads)
 
     def _take(self, among: Sequence[str] | None = None) -> bool:
         """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""
         allowed = self._cap - sum(self._largest_first[: self._slots - 1])
         if among is None:
-            entry = self._ready.take(lambda e: self._need(e) <= allowed and self._suitable(e))
+            job = self._ready.take(lambda e: e.memory_with(self._threads) <= allowed and self._suitable(e))
         else:
-            entry = self._ready.take_among(among, lambda e: self._need(e) <= allowed)
-        if entry is None:
+            job = self._ready.take_among(among, lambda e: e.memory_with(self._threads) <= allowed)
+        if job is None:
             return False
-        self._taken.append(entry)
-        self._largest_first.append(self._need(entry))
+        self._taken.append(job)
+        self._largest_first.append(job.memory_with(self._threads))
         self._largest_first.sort(reverse=True)
-        self._load(entry)
+        self._load(job)
         return True
 
-    def _load(self, entry: Entry) -> None:
-        heapq.heapreplace(self._loads, self._loads[0] + wall(entry.cpu_seconds, 1, self._cores))
+    def _load(self, job: QueuedJob) -> None:
+        heapq.heapreplace(self._loads, self._loads[0] + wall(job.cpu_seconds, 1, self._cores))
 
     def _reduce_slots(self, slots: int) -> None:
         self._slots = slots
         self._loads = [0.0] * slots
-        for entry in self._taken:
-            self._load(entry)
+        for job in self._taken:
+            self._load(job)
 
     def _has_enough(self, target: float, free_slots: int) -> bool:
         """Every slot has its target; beside a long job the others fill up too, as long as others get their share."""

@@ -1,10 +1,9 @@
-"""How many threads a job gets, where one is not enough.
+"""How many threads does a job get, where one is not enough? Pure.
 
 With many jobs left each gets the threads of the shape, nearly always one: encodes side by side use cores best. A job
-that would then still run when all else is long done gets as many as it needs to end with the rest. When not many more
-jobs are left than there are cores, where each runs decides when all are done, so several schedules are drawn up and
-the one that ends first is begun. A job that may still run when cores fall idle beside it has threads for those, too,
-since none can be added later. Pure.
+that would still run when all else is done gets as many as it needs to end with the rest. When few jobs are left,
+several schedules are compared and the one that ends first is begun. A job that may still run when cores fall idle
+beside it has threads for those, too, since none can be added later.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyprocessor.costs import FILE_SECONDS, speed
-from pyprocessor.plan.ready import Entry
+from pyprocessor.jobs.queued_job import QueuedJob
 
 MAX_THREADS = 16
 """Encoders gain nothing from more; x264 loses quality."""
@@ -34,30 +33,29 @@ Work = tuple[float, str, float]
 
 @dataclass(frozen=True, slots=True)
 class Widening:
-    """Cores for the jobs that are to start now: `base` at least, `most` at most.
-
-    A job that may take longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the cores
-    of all jobs in it, `later` are those for which it is better to wait for more cores, and `stretched` has the threads
-    of those that are to take over cores that fall idle.
-    """
+    """Cores for the jobs that are to start now: `base` at least, `most` at most."""
 
     base: int
     most: int
     finish_seconds: float = math.inf
+    """A job that may take longer is widened."""
     scheduled: Mapping[str, int] = field(default_factory=dict)
+    """The cores of all jobs of the schedule, where there is one."""
     later: frozenset[str] = frozenset()
+    """Jobs that end sooner if they wait for more cores."""
     stretched: Mapping[str, int] = field(default_factory=dict)
+    """The threads of jobs that take over cores which fall idle."""
 
-    def threads(self, entry: Entry) -> int:
+    def threads(self, job: QueuedJob) -> int:
         """How many threads its ffmpeg gets: one for each of its cores, or more."""
-        return max(self.cores(entry), self.stretched.get(entry.job_id, 0))
+        return max(self.cores(job), self.stretched.get(job.job_id, 0))
 
-    def cores(self, entry: Entry) -> int:
+    def cores(self, job: QueuedJob) -> int:
         """How many cores this job is reckoned to take."""
-        wanted = self.scheduled.get(entry.job_id)
+        wanted = self.scheduled.get(job.job_id)
         if wanted is None:
             # What widening costs is little, what a late end costs is much: halfway to the longest it may take.
-            doubtful = entry.cpu_seconds * math.sqrt(entry.price.spread)
+            doubtful = job.cpu_seconds * math.sqrt(job.price.spread)
             wanted = fewest_threads(doubtful, self.finish_seconds, self.most) or self.most
         return min(max(self.base, wanted), max(self.base, self.most))
 

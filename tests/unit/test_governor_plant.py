@@ -9,9 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pyprocessor.governor.governor import Decision, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, Governed, Level, govern
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 from tests.unit.governed_plant import MIB, Film, Plant, ramp, with_predictions, x264_1080p
+from tests.unit.running_jobs import running_job
 
 ENCODE = Film(6.7, x264_1080p, 412)
 
@@ -208,7 +210,14 @@ def test_what_always_holds(
     for step, used, seen, pressure, total in sights:
         now += step
         files = [
-            RunningFile(f"f{n}", f"f{n}", 900.0 + n, memory * MIB, predicted * MIB, suspended, sheds)
+            running_job(
+                f"f{n}",
+                started_seconds=900.0 + n,
+                memory_bytes=memory * MIB,
+                predicted_bytes=predicted * MIB,
+                suspended=suspended,
+                sheds=sheds,
+            )
             for n, memory, predicted, suspended, sheds in seen
         ]
         ours = sum(file.memory_bytes for file in files)
@@ -219,7 +228,7 @@ def test_what_always_holds(
         state = decision.state
 
 
-def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequence[RunningFile]) -> None:
+def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequence[RunningJob]) -> None:
     ids = {file.job_id for file in files}
     stopped, ended, resumed = set(decision.suspend), set(decision.shed), set(decision.resume)
     assert stopped | ended | resumed <= ids
