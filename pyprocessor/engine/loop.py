@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -48,7 +47,6 @@ from pyprocessor.plan.hours import Phase
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.run_lock import RunLock
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.system import process_identity
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
 
@@ -97,9 +95,7 @@ class Run:
         self._calibration, problem = Calibration.load(model)
         self._transitions = Transitions(request, journal, self._calibration, listener, folder.logs, self._began)
         self._tally, self._queue = self._transitions.tally, self._transitions.queue
-        engine = process_identity(os.getpid())
-        assert engine is not None
-        self._run_id, self._behind = begin_run(journal, folder, request.arguments, engine)
+        self._run_id, self._behind = begin_run(journal, folder, request.arguments)
         self._steering = Steering(
             folder.path,
             interrupts,

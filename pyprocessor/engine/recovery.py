@@ -17,14 +17,14 @@ from pyprocessor.errors import FailureKind, OutputBusy, PublishError
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow, Made
-from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, ProcessIdentity, display
+from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, display
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.state.receipt_index import recalled
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.system import is_alive, kill_group, wait_gone
+from pyprocessor.system import is_alive, kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""
@@ -39,11 +39,13 @@ class Note:
     level: str = "info"
 
 
-def begin_run(journal: Journal, folder: StateFolder, arguments: str, engine: ProcessIdentity) -> tuple[int, bool]:
+def begin_run(journal: Journal, folder: StateFolder, arguments: str) -> tuple[int, bool]:
     """Enter this run in the journal; returns its number, and whether outputs may exist that the journal lacks.
 
     They may where the last run did not end by itself, or where receipts are of later runs than the journal knows.
     """
+    engine = process_identity(os.getpid())
+    assert engine is not None
     last = journal.last_run()
     known, received = last.id if last is not None else 0, latest_run(folder.receipts)
     behind = received > known or (last is not None and last.ended_at is None)
