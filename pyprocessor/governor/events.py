@@ -51,7 +51,7 @@ def of_measures(
         why = f"{why}, and rising by {amount(ahead)} within moments"
     events = []
     if share is not None:
-        text = f"Taking back files that have not begun, and starting {_number_at(share)} from now on: {why}."
+        text = f"Taking back files that have not begun, and starting {number_at(share)} from now on: {why}."
         events.append(GovernorEvent(EventKind.SHRINK, text))
     for job in suspended:
         text = f"Suspended {job.name}, which holds {amount(job.memory_bytes)}: {why}."
@@ -62,35 +62,5 @@ def of_measures(
     return tuple(events)
 
 
-def resumed(job: RunningJob, scene: Scene) -> GovernorEvent:
-    return GovernorEvent(EventKind.RESUME, f"Continuing {job.name}: {scene}.", job.job_id)
-
-
-def recovered(scene: Scene, share: float) -> GovernorEvent:
-    return GovernorEvent(EventKind.RECOVER, f"Starting files again, {_number_at(share)}: {scene}.")
-
-
-def cpu_limited(limit_percent: float) -> GovernorEvent:
-    text = f"Suspending files now and then, to stay within {limit_percent:g} % of the CPU."
-    return GovernorEvent(EventKind.THROTTLE, text)
-
-
-def gave_way(waiting_percent: float) -> GovernorEvent:
-    text = f"Starting fewer files, to give way to other work: processes wait {waiting_percent:.0f} % of the time."
-    return GovernorEvent(EventKind.YIELD, text)
-
-
-def no_longer_gives_way() -> GovernorEvent:
-    return GovernorEvent(EventKind.RECOVER, "Starting as many files as before: other work waits no longer.")
-
-
-def disk(free_bytes: int, reserve_bytes: int, *, low: bool) -> GovernorEvent:
-    free = amount(free_bytes)
-    if low:
-        left = f"the output's disk has {free} left, and {amount(reserve_bytes)} are to stay free"
-        return GovernorEvent(EventKind.DISK, f"Starting nothing new: {left}.")
-    return GovernorEvent(EventKind.DISK, f"Starting files again: the output's disk has {free} free.")
-
-
-def _number_at(share: float) -> str:
+def number_at(share: float) -> str:
     return "as many as before" if share == 1.0 else f"{share * 100:.0f} % of the usual number"

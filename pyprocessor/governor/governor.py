@@ -16,13 +16,13 @@ alone for that reason changes no level, and neither does filling the budget as p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from pyprocessor.governor import events
 from pyprocessor.governor.events import EventKind, GovernorEvent
-from pyprocessor.governor.gauges import gauges
+from pyprocessor.governor.gauges import amount, gauges
 from pyprocessor.governor.growth_rate import MAX_STEP_SECONDS, Growth, ahead_bytes, observe
 from pyprocessor.governor.throttles import LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, disk_is_low, give_way, repay
 from pyprocessor.governor.victims import Scene, age_order, growing_to_suspend, suspendable, to_resume, to_shed
@@ -186,7 +186,7 @@ def govern(
         shed=tuple(sorted(ending)),
         events=(
             *events.of_measures(scene, suspend, shed, share=after.share if shrink else None),
-            *(events.resumed(job, scene) for job in resume),
+            *(GovernorEvent(EventKind.RESUME, f"Continuing {job.name}: {scene}.", job.job_id) for job in resume),
             *back,
             *held,
             *_other_events(before, after, reading, throttling),
@@ -299,10 +299,10 @@ def _recovered(
         return state, ()
     if state.level >= Level.SHRINK:
         calm = replace(state, level=Level.NORMAL, calm_seconds=0.0, hold_told=False)
-        return calm, (events.recovered(scene, state.share),)
+        return calm, (_recovery(scene, state.share),)
     if state.level == Level.NORMAL and state.share < 1.0:
         share = min(1.0, state.share * SHARE_STEP)
-        return replace(state, share=share, calm_seconds=0.0), (events.recovered(scene, share),)
+        return replace(state, share=share, calm_seconds=0.0), (_recovery(scene, share),)
     return state, ()
 
 
@@ -321,7 +321,7 @@ def _levelled(state: Governed, scene: Scene, *, shed: bool, keeps: bool) -> tupl
     if state.level == Level.HOLD and not (scene.below_release and scene.pressure < PRESSURE_CALM):
         return state, ()
     if state.level == Level.HOLD and state.hold_told:
-        return replace(state, level=Level.NORMAL, hold_told=False), (events.recovered(scene, state.share),)
+        return replace(state, level=Level.NORMAL, hold_told=False), (_recovery(scene, state.share),)
     return replace(state, level=Level.NORMAL), ()
 
 
@@ -348,17 +348,24 @@ def _ordered(orders: tuple[Order, ...], new: Iterable[str], undone: Iterable[str
     return (*(order for order in orders if order.job_id not in dropped), *(Order(job_id) for job_id in sorted(added)))
 
 
+def _recovery(scene: Scene, share: float) -> GovernorEvent:
+    return GovernorEvent(EventKind.RECOVER, f"Starting files again, {events.number_at(share)}: {scene}.")
+
+
 def _other_events(
     before: Governed, after: Governed, reading: Reading, throttling: ThrottlingSettings
-) -> tuple[GovernorEvent, ...]:
+) -> Iterator[GovernorEvent]:
     """Events about CPU, politeness and disk, when each begins and when it ends."""
-    told = []
     if after.cpu_told and not before.cpu_told:
-        told.append(events.cpu_limited(throttling.cpu_limit_percent or 0.0))
+        limit = f"{throttling.cpu_limit_percent or 0.0:g} % of the CPU"
+        yield GovernorEvent(EventKind.THROTTLE, f"Suspending files now and then, to stay within {limit}.")
     if before.polite.share == 1.0 and after.polite.share < 1.0:
-        told.append(events.gave_way(reading.waiting_percent or 0.0))
+        why = f"processes wait {reading.waiting_percent or 0.0:.0f} % of the time"
+        yield GovernorEvent(EventKind.YIELD, f"Starting fewer files, to give way to other work: {why}.")
     if before.polite.share < 1.0 and after.polite.share == 1.0:
-        told.append(events.no_longer_gives_way())
+        yield GovernorEvent(EventKind.RECOVER, "Starting as many files as before: other work waits no longer.")
     if after.disk_low is not before.disk_low:
-        told.append(events.disk(reading.free_disk_bytes, throttling.disk_reserve_bytes, low=after.disk_low))
-    return tuple(told)
+        free, reserve = amount(reading.free_disk_bytes), amount(throttling.disk_reserve_bytes)
+        low = f"Starting nothing new: the output's disk has {free} left, and {reserve} are to stay free."
+        again = f"Starting files again: the output's disk has {free} free."
+        yield GovernorEvent(EventKind.DISK, low if after.disk_low else again)

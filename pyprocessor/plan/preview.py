@@ -51,7 +51,7 @@ def preview(
     batches: list[PlannedBatch] = []
     alone: list[OverBudget] = []
     refused: list[OverBudget] = []
-    doubt = _Doubt(model)
+    planned: list[QueuedJob] = []
     clock = _Clock()
     peak = most = 0
     waited = ""
@@ -73,38 +73,29 @@ def preview(
         if formed.over_budget is not None:
             if throttling.strict_memory and formed.over_budget.hopeless:
                 refused.append(formed.over_budget)
-                _without(formed, ready)
+                for taken in formed.jobs:
+                    if taken.job_id != formed.over_budget.job_id:
+                        ready.put_back(taken)
                 continue
             alone.append(formed.over_budget)
-        doubt.add(formed.jobs)
+        planned += formed.jobs
         batches.append(_planned(clock.start(formed), by_id, model, waited if clock.now > 0 else ""))
         peak = max(peak, sum(batch.memory_bytes for batch in clock.running()))
         most = max(most, len(clock.running()))
-    told = [SkippedFile(by_id[over.job_id].source.relative, _refusal(over, by_id)) for over in refused]
-    gone = {over.job_id for over in refused}
+    doubt = _doubt(planned, model)
+    names = {over.job_id: by_id[over.job_id].source.relative for over in refused}
+    told = [SkippedFile(names[over.job_id], over.refusal(display(names[over.job_id]))) for over in refused]
     return PlanReport(
         batches=tuple(batches),
         skipped=(*skipped, *told),
         peak_memory_bytes=peak,
         memory_budget_bytes=memory_budget(reading, settings),
-        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in gone),
-        seconds_low=clock.end / doubt.factor,
-        seconds_high=clock.end * doubt.factor,
+        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in names),
+        seconds_low=clock.end / doubt,
+        seconds_high=clock.end * doubt,
         processes=most,
         notes=_notes(alone, by_id),
     )
-
-
-def _without(formed: FormedBatch, ready: ReadyQueue) -> None:
-    """Give back what a batch took beside the job that is refused."""
-    assert formed.over_budget is not None
-    for taken in formed.jobs:
-        if taken.job_id != formed.over_budget.job_id:
-            ready.put_back(taken)
-
-
-def _refusal(over: OverBudget, by_id: Mapping[str, Job]) -> str:
-    return over.refusal(display(by_id[over.job_id].source.relative))
 
 
 def _notes(alone: Sequence[OverBudget], by_id: Mapping[str, Job]) -> tuple[str, ...]:
@@ -186,8 +177,7 @@ class _Clock:
 
 def _planned(placed: _Placed, by_id: Mapping[str, Job], model: CostModel, waited: str) -> PlannedBatch:
     formed = placed.formed
-    doubt = _Doubt(model)
-    doubt.add(formed.jobs)
+    doubt = _doubt(formed.jobs, model)
     files = []
     for taken, span in zip(formed.jobs, formed.spans, strict=True):
         job = by_id[taken.job_id]
@@ -208,30 +198,19 @@ def _planned(placed: _Placed, by_id: Mapping[str, Job], model: CostModel, waited
         slots=formed.batch.slots,
         threads=formed.batch.threads,
         memory_bytes=formed.batch.memory_budget_bytes,
-        seconds_low=formed.seconds / doubt.factor,
-        seconds_high=formed.seconds * doubt.factor,
+        seconds_low=formed.seconds / doubt,
+        seconds_high=formed.seconds * doubt,
         start_seconds=placed.start,
         end_seconds=placed.start + formed.seconds,
         waits_because=waited,
     )
 
 
-class _Doubt:
-    """By what factor the time of several jobs may be off: the mean of their classes' spreads, weighted by their work.
+def _doubt(jobs: Iterable[QueuedJob], model: CostModel) -> float:
+    """The factor that the time of several jobs may be off by: the mean of their classes' spreads, by their work.
 
     Not less for many jobs: how far the prior is off depends on the kind of film, which a folder's files often share.
     """
-
-    def __init__(self, model: CostModel) -> None:
-        self._model = model
-        self._weighted = 0.0
-        self._weight = 0.0
-
-    def add(self, jobs: Iterable[QueuedJob]) -> None:
-        for taken in jobs:
-            self._weighted += taken.cpu_seconds * math.log(self._model.spread(taken.cost_class))
-            self._weight += taken.cpu_seconds
-
-    @property
-    def factor(self) -> float:
-        return math.exp(self._weighted / self._weight) if self._weight else 1.0
+    spreads = [(job.cpu_seconds, math.log(model.spread(job.cost_class))) for job in jobs]
+    work = math.fsum(seconds for seconds, _ in spreads)
+    return math.exp(math.fsum(seconds * spread for seconds, spread in spreads) / work) if work else 1.0
