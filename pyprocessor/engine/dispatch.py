@@ -136,7 +136,7 @@ class Dispatch:
         return decide(job, threads, on, beside, self._profile, self._calibration.model, due=due)
 
     def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Beside:
-        """What the next job would start beside: one that waits, or one of a process that is sent so many per slot."""
+        """What the next waiting job, or the next of a process that has `ahead` per slot, would start beside."""
         if assigned_to is None:
             free = self._concurrency - sum(process.occupied_slots for process in self.processes)
         else:
@@ -282,7 +282,7 @@ class Dispatch:
     # ------------------------------------------------------------ jobs
 
     def _send_next(self, process: BatchProcess, ahead: int, on: Conditions) -> bool:
-        """Send the process its next job, where that may start now; `ahead` is how many it may have for each slot."""
+        """Send the process its next job, where that may start; it may have `ahead` jobs for each slot."""
         job = process.next_unsent()
         if job is None or len(process.sent) >= process.batch.slots * ahead:
             return False

@@ -30,7 +30,7 @@ def execute(
     model: CostModel | None = None,
     cores: float | None = None,
 ) -> RunResult:
-    """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before anything began.
+    """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before it begins.
 
     `emergency` is asked to end the program where the output's disk lets the run do nothing more. For measurements,
     `model` replaces what earlier runs learned of costs, and `cores` the number of cores.

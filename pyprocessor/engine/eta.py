@@ -28,7 +28,7 @@ Work = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast work gets done. `work` is predicted CPU-seconds done, `capacity` seconds x units; both fade."""
+    """How fast work is done: `work` in predicted CPU-seconds, `capacity` in seconds x units; both fade."""
 
     at: float | None = None
     """When it was last measured (monotonic)."""
@@ -123,7 +123,7 @@ def estimate(
 
 
 def share_done(job: RunningJob, rate: float, now: float) -> float:
-    """The share of a running file that is done, 0 to 1; by its predicted time where its duration is not known."""
+    """The share of a running file that is done, 0 to 1; by its predicted time if its duration is unknown."""
     if job.media_seconds > 0:
         return job.share_done
     return min(1 - PREDICTION_WEIGHT, job.active_seconds(now) / _predicted_seconds(job, rate))

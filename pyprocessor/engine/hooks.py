@@ -89,7 +89,7 @@ def end_call(
     *,
     spent_seconds: float,
 ) -> Call | None:
-    """The call for the end of a run, if there is one; `spent_seconds` is how long `finish` has held that end up."""
+    """The call for the end of a run, if there is one; `finish` has taken `spent_seconds` of its time."""
     if not settings.on_end:
         return None
     outcome = "succeeded" if exit_code == 0 else "failed"
@@ -105,7 +105,7 @@ def end_call(
 
 
 class Hooks:
-    """The calls of one run; `tell` gets a sentence about each that failed, `logs` is the folder of their log."""
+    """The calls of one run, logged in `logs`; `tell` gets a sentence about each that failed."""
 
     def __init__(self, settings: HookSettings, logs: bytes, tell: Tell) -> None:
         self.settings = settings

@@ -19,7 +19,7 @@ SAVE_EVERY = 200
 
 
 class Calibration:
-    """The cost model of one run. It is kept in `path`, with the history of single files beside it, if there is one."""
+    """The cost model of one run, kept in `path` (if any) with the history of single files beside it."""
 
     def __init__(self, model: CostModel, files: FileHistory, path: str | None) -> None:
         self.model = model

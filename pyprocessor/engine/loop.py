@@ -59,7 +59,7 @@ REST_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. `done_before` and `failed_before` count files that earlier runs settled and that still hold."""
+    """How a run ended. Earlier runs settled `done_before` and `failed_before` files, which still hold."""
 
     exit_code: ExitCode
     run_id: int
@@ -285,7 +285,7 @@ class Run:
                 pass  # its arrival is all that counts; end-of-file follows a farewell
 
     def _ended(self, job: RunningJob, message: messages.Ended, now: float) -> None:
-        """An attempt ended without an output. A SIGKILL that none of us sent counts as memory only with evidence."""
+        """An attempt ended without an output. A SIGKILL from outside counts as memory only with evidence."""
         self._monitor.freed(now)
         failure = retry.taken_for(message.outcome.failure, unopened=message.unopened, retries_so_far=job.retries)
         outcome = replace(message.outcome, failure=failure)

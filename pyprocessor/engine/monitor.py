@@ -95,7 +95,7 @@ class Monitor:
         return now >= self.next_due
 
     def look(self, processes: Sequence[BatchProcess], others: Sequence[int], now: float) -> Decision:
-        """Take a reading, with `others` as further process groups of ours, and carry out what the governor decides."""
+        """Take a reading, also of our process groups `others`, and carry out what the governor decides."""
         self._groups = [*(process.child.pid for process in processes), *others]
         slow = now - self._read_at >= self._profile.monitoring.sample_interval_seconds
         self.reading = self._read(now, slow=slow)

@@ -82,7 +82,7 @@ class BatchProcess:
         return sum(job.queued.disk_bytes for job in self.jobs.values() if job.is_encoded)
 
     def planned(self, now: float) -> RunningBatch:
-        """The batch as the planner sees it: its memory is what it was planned with, or more where more was measured."""
+        """The batch as the planner sees it, with the memory it was planned with or what was measured."""
         slots = self.occupied_slots
         bound = self.batch.memory_budget_bytes * slots // self.batch.slots
         memory = max(bound, sum(job.reserved_bytes for job in self.running if not job.is_encoded))

@@ -40,7 +40,7 @@ class Note:
 
 
 def begin_run(journal: Journal, folder: StateFolder, arguments: str) -> tuple[int, bool]:
-    """Enter this run in the journal; returns its number, and whether outputs may exist that the journal lacks.
+    """Enter this run in the journal; returns its number, and whether the journal may lack outputs.
 
     They may where the last run did not end by itself, or where receipts are of later runs than the journal knows.
     """
@@ -55,7 +55,7 @@ def begin_run(journal: Journal, folder: StateFolder, arguments: str) -> tuple[in
 def recover(
     journal: Journal, folder: StateFolder, output_root: bytes, *, behind: bool, folders: tuple[InputFolder, ...] = ()
 ) -> list[Note]:
-    """Settle what an earlier run left; returns what was found. `behind` is from `begin_run`; `refuse_if_busy` first."""
+    """Settle what an earlier run left; returns what was found. Call `refuse_if_busy` before."""
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
     left = [batch.worker for batch in journal.open_batches() if kill_group(batch.worker)]
     notes = [Note(f"Ended process {worker.pid}, which an earlier run had left behind.") for worker in left]
@@ -88,7 +88,7 @@ def recover(
 
 
 def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
-    """Quarantine jobs that so many killed runs in a row worked on; returns a sentence about each. `recover` first."""
+    """Quarantine jobs that so many killed runs in a row worked on; returns a sentence about each."""
     deadly = [row for row in journal.jobs(JobState.PENDING, journal.run_id) if row.killed_runs >= most_killed_runs]
     sentences = []
     for row in deadly:
@@ -102,7 +102,7 @@ def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
 
 
 def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
-    """Raise `OutputBusy` where another run that the journal knows of still lives, though its lock was removed."""
+    """Raise `OutputBusy` where another run in the journal is alive, though its lock was removed."""
     for run in journal.open_runs():
         if run.engine.pid != os.getpid() and is_alive(run.engine):
             raise OutputBusy(
@@ -112,7 +112,7 @@ def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
 
 
 def _take_in_receipts(journal: Journal, folder: StateFolder, output_root: bytes) -> list[Note]:
-    """Take in outputs that receipts list and the journal lacks: all where it is new, else those that lie there so."""
+    """Take in outputs that receipts list and the journal lacks; of an old journal, only those on the disk."""
     anew = not journal.knows_outputs()
     try:
         receipts = recalled(folder)
@@ -151,7 +151,7 @@ def _seal(made: Made) -> OutputSeal:
 
 
 def drop_partial(partials: Anchor, name: str) -> None:
-    """Remove what a dead process left unfinished under this temporary name; where that fails, the next run does it."""
+    """Remove what a dead process left under this temporary name; if that fails, the next run does it."""
     with contextlib.suppress(PublishError):
         partials.check()
         discard(os.path.join(partials.path, name.encode("ascii")))

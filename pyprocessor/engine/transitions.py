@@ -88,7 +88,7 @@ class Transitions:
     # ------------------------------------------------------------ sentences
 
     def notice(self, level: str, text: str | None, *, job_id: str | None = None, kind: str | None = None) -> None:
-        """Show the user a sentence, where there is one, and store it as an event of this kind (else of its level)."""
+        """Show the user a sentence, where there is one, and store it as an event of this kind or level."""
         if text is not None:
             self._journal.add_event(kind or level, text, job_id=job_id)
             self._listener.notice(level, text)
@@ -210,7 +210,7 @@ class Transitions:
         self._listener.progressed(job.job_id, seconds, speed)
 
     def granted(self, job: RunningJob, facts: OutputFacts) -> bool:
-        """Journal the intent to publish: from here on the disk decides. Returns whether a file may be replaced."""
+        """Journal the intent to publish; from here on the disk decides. Returns whether it may replace a file."""
         assert job.attempt_id is not None
         job.move(JobState.PUBLISHING)
         self._journal.grant(job.job_id, job.attempt_id, facts)
@@ -230,7 +230,7 @@ class Transitions:
             self.reprice()
 
     def ended(self, job: RunningJob, outcome: Outcome, usage: Usage | None, now: float, *, alone: bool = False) -> None:
-        """An attempt ended without an output, `alone` if nothing ran beside it: finish the job or queue it again."""
+        """Finish or queue again a job whose attempt ended without an output, `alone` if nothing ran beside it."""
         if outcome.kind is OutcomeKind.SHED:
             self._shed(job, outcome, usage)
             return
@@ -277,7 +277,7 @@ class Transitions:
         self._listener.finished(job.job_id, INTERRUPTED, will_retry=True)
 
     def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
-        """Queue a job again that was ended for want of memory, with more memory and one thread, and charge nothing.
+        """Queue a job again that was ended for want of memory, with more memory and one thread, uncharged.
 
         After `max_sheds` times it runs alone; where even then there is not enough memory, it fails.
         """

@@ -43,7 +43,7 @@ class Gauge:
 
     @property
     def target(self) -> int:
-        """What growth is to end below when files are suspended: the budget, or what is in use where that is more."""
+        """What suspending files is to keep memory below: the budget, or what is in use if that is more."""
         return max(self.budget, self.used + int(self.budget * SLACK))
 
     def projected(self, ahead: int) -> int:

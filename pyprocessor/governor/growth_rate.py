@@ -39,7 +39,7 @@ class Growth:
 def observe(
     last: Growth, reading: Reading, running: Sequence[RunningJob], longest_step_seconds: float = MAX_STEP_SECONDS
 ) -> tuple[Growth, float]:
-    """The rates as of this reading, and the seconds since the last one: 0 after a gap or where the clock went back."""
+    """The rates as of this reading, and the seconds since the last; 0 after a gap or a clock set back."""
     now, used, ours = reading.monotonic_seconds, reading.used_memory_bytes, reading.our_memory_bytes
     step = 0.0 if last.at_seconds is None else now - last.at_seconds
     memory = {job.job_id: job.memory_bytes for job in running}

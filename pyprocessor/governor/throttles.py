@@ -80,7 +80,7 @@ class Politeness:
 
 
 def give_way(state: Politeness, reading: Reading, throttling: ThrottlingSettings, elapsed_seconds: float) -> Politeness:
-    """Halve the share while work waits and others use the CPU; take it back step by step when that is over."""
+    """Halve the share while others want the CPU and wait; raise it step by step when that is over."""
     if not throttling.pressure_polite or reading.waiting_percent is None:
         return Politeness()
     others_busy = reading.cpu_percent - reading.our_cpu_percent >= OTHERS_BUSY_PERCENT

@@ -19,7 +19,7 @@ OUT_OF_MEMORY_GROWTH = 1.5
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A job that waits: its predicted cost at one thread (priors times the price of its class), and its order."""
+    """A job that waits: predicted cost at one thread (priors times the price of its class), and order."""
 
     job_id: str
     prior_cpu_seconds: float

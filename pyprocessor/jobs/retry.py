@@ -33,7 +33,7 @@ _OF_INSPECTION = frozenset({FailureKind.STALL, FailureKind.CRASH})
 
 
 def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: int) -> FailureKind | None:
-    """The failure to act on: the first time, an ffmpeg that cannot open a file that was inspected may have been ended.
+    """The failure to act on: an ffmpeg that cannot open an inspected file may have been ended by others.
 
     What it prints then is what it prints of a file without an index. If it cannot the second time, it is the file.
     """
@@ -43,14 +43,14 @@ def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: in
 
 
 def retry_after(failure: FailureKind, retries_so_far: int, settings: ErrorSettings, jitter: float) -> float | None:
-    """Seconds until a failed attempt is tried again, None where it is not; `jitter` in [0, 1) is the caller's."""
+    """Seconds until a failed attempt is tried again, None where it is not; `jitter` is in [0, 1)."""
     if failure not in TRANSIENT or retries_so_far >= settings.max_retries:
         return None
     return delay_seconds(retries_so_far, settings, jitter)
 
 
 def delay_seconds(retries_so_far: int, settings: ErrorSettings, jitter: float) -> float:
-    """The pause before the next try: doubled with each, up to the longest, and between half of that and all of it."""
+    """The pause before the next try: doubled with each up to the longest, of which at least half."""
     doubled = settings.retry_delay_seconds * 2.0 ** min(retries_so_far, 64)
     return min(doubled, settings.max_retry_delay_seconds) * (0.5 + jitter / 2)
 

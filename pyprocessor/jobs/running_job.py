@@ -18,7 +18,7 @@ PREDICTION_WEIGHT = 0.1
 
 @dataclass(slots=True, eq=False)
 class RunningJob:
-    """A job that was assigned to a batch process. `threads` are its ffmpeg's, `cores` what it is reckoned to take."""
+    """A job that a batch process has; its ffmpeg has `threads` and is reckoned to take `cores`."""
 
     queued: QueuedJob
     name: str
@@ -140,7 +140,7 @@ class RunningJob:
         return self.suspended or self.frozen
 
     def set_still(self, now: float, *, suspended: bool | None = None, frozen: bool | None = None) -> bool:
-        """Note that the governor suspends, or the user freezes; True where its ffmpeg is to be stopped or continued."""
+        """Note who stops it; returns whether its ffmpeg is to be stopped, or to go on, for that."""
         was_still = self.is_still
         self.suspended = self.suspended if suspended is None else suspended
         self.frozen = self.frozen if frozen is None else frozen
@@ -154,5 +154,5 @@ class RunningJob:
 
 
 def expected_seconds(predicted: float, used: float, share: float) -> float:
-    """Seconds that a file takes in all which took `used` for a `share` of it; its own speed counts more the further."""
+    """Seconds that a file takes in all, by the prediction and by the `used` seconds for a `share` of it."""
     return (max(0.0, used) + PREDICTION_WEIGHT * predicted) / (share + PREDICTION_WEIGHT)

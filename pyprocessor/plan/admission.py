@@ -130,7 +130,7 @@ def decide(
     *,
     due: float = -math.inf,
 ) -> Wait | None:
-    """None where the job may start now with so many threads, else why it waits; `due` is when a retry may start."""
+    """None if the job may start now with so many threads, else why it waits; a retry starts when `due`."""
     if due > on.now:
         return Wait(f"it failed, and is tried again in {due - on.now:.0f} s")
     if on.closed or on.allowance.hold:
@@ -195,7 +195,7 @@ def _beside_others(job: QueuedJob, threads: int, on: Conditions, profile: Profil
 
 
 def _memory(job: QueuedJob, threads: int, budget: int, on: Conditions, beside: Beside, model: CostModel) -> Wait | None:
-    """Wait for memory beside what runs, or for running jobs of a class never measured to show what they take.
+    """Wait for memory beside what runs, or for a class never measured to show what it takes.
 
     A job counts with what it takes or is predicted to take, whichever is more; where one outgrew its prediction, all of
     its class are reckoned to.
@@ -249,7 +249,7 @@ def _room(job: QueuedJob, threads: int, on: Conditions, beside: Beside, profile:
 
 
 def memory_budget(reading: Reading, settings: BatchSettings) -> int:
-    """Bytes that jobs may take together: the allowed share of the total, less what others and our processes take."""
+    """Bytes that jobs may take together: the allowed share, less what others and our processes take."""
     others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
     return _allowed(reading, settings, others)
 

@@ -38,7 +38,7 @@ class _TimerExpired(Exception):
 
 
 class Expression(Generic[AnyStr]):
-    """One expression, by its key in a profile and as written there; `alive` is called after each slow name."""
+    """One expression, by its key in a profile and as written; `alive` is called after each slow name."""
 
     def __init__(self, key: str, written: str, pattern: AnyStr, alive: Callable[[], None]) -> None:
         self.written = written

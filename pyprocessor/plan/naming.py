@@ -30,7 +30,7 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 @dataclass(frozen=True, slots=True)
 class NamePlan:
-    """Every sibling's name is a key in exactly one of the three; reasons are ends of sentences after the name."""
+    """Each sibling is a key in exactly one of the three; reasons are the ends of sentences."""
 
     names: Mapping[bytes, bytes]
     """Output paths, relative to the folder's output."""
@@ -40,7 +40,7 @@ class NamePlan:
 
 
 class NamePatterns:
-    """The patterns of a profile (valid regular expressions), to be kept for all folders; `alive` as in `Expression`."""
+    """The valid patterns of a profile, to be kept for all folders; `alive` as in `Expression`."""
 
     def __init__(self, settings: NamingSettings, alive: Callable[[], None]) -> None:
         def expression(key: str, pattern: str | None) -> Expression[str] | None:
@@ -53,7 +53,7 @@ class NamePatterns:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """The name a source is to have if no other has it: `folder` is empty or one name, `suffix` its extension."""
+    """The name a source gets if no other has it; `folder` may be empty, `suffix` is its extension."""
 
     folder: bytes
     stem: bytes
@@ -104,7 +104,7 @@ def _captured(match: re.Match[str] | None) -> bytes:
 
 
 def _settle(wishes: Mapping[bytes, _Wish], extension: bytes) -> dict[bytes, bytes]:
-    """Make names differ, in rounds: all that are equal in a round get one step longer, so that no order matters."""
+    """Make names differ: all that are equal in a round get one step longer, so that no order matters."""
     steps = dict.fromkeys(wishes, 0)
     folders = {_key(wish.folder) for wish in wishes.values() if wish.folder}
     names = {name: _named(name, wish, extension, 0) for name, wish in wishes.items()}
@@ -131,7 +131,7 @@ def _named(name: bytes, wish: _Wish, extension: bytes, step: int) -> bytes:
 
 
 def _fitted(base: bytes, tail: bytes, name: bytes, digits: int) -> bytes:
-    """`base + tail` in at most 255 bytes, with `digits` of the hash of `name` between where asked for or needed."""
+    """`base + tail` in at most 255 bytes, with digits of the hash of `name` between if asked or needed."""
     if not digits and len(base) + len(tail) <= MAX_NAME_BYTES:
         return base + tail
     tag = b"-" + hashlib.sha256(name).hexdigest()[: digits or 8].encode("ascii")

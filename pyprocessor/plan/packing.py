@@ -52,7 +52,7 @@ class OverBudget:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When a job of a batch is predicted to run, in seconds from the batch's start, and on which slot (from 0)."""
+    """When a job is predicted to run, in seconds from its batch's start, and on which slot (from 0)."""
 
     slot: int
     start_seconds: float
@@ -111,8 +111,9 @@ class Packing:
         self._loads = [0.0] * slots
 
     def take_scheduled(self, now: Sequence[str], behind: Sequence[str], most: int) -> None:
-        """Take one of the jobs that are to start `now` for every slot, and then of those to go `behind` them, until no
-        slot has next to nothing to do. Not more than `most` jobs, but one at least.
+        """Take a job of `now` for every slot, then jobs of `behind` for slots with next to nothing to do.
+
+        At most `most` jobs, and at least one.
         """
         while len(self._taken) < min(self._slots, max(1, most)):
             if not self._take(now):
@@ -122,7 +123,7 @@ class Packing:
             pass
 
     def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
-        """Take jobs until every slot has its share of work: `free_slots` of `all_slots` are free, this batch's too."""
+        """Take jobs until every slot has its share of work; `free_slots` counts this batch's, too."""
         left = wall(self._ready.cpu_seconds, len(self._ready), self._cores)
         target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
         most = max(1, int(estimation.max_batch_size * share))
@@ -136,7 +137,7 @@ class Packing:
             self._reduce_slots(max(1, len(self._taken)))
 
     def take_exactly(self, count: int, *, may_exceed: bool) -> bool:
-        """Take `count` jobs, or all there are, with as many slots as fit; False where memory must be waited for."""
+        """Take `count` jobs, or all, with as many slots as fit; False where they must wait for memory."""
         count = min(count, len(self._taken) + len(self._ready))
         while len(self._taken) < count:
             if self._take():
@@ -205,7 +206,7 @@ class Packing:
             self._load(job)
 
     def _has_enough(self, target: float, free_slots: int) -> bool:
-        """Every slot has its target; beside a long job the others fill up too, as long as others get their share."""
+        """Whether every slot has its target; beside a long job the other slots get more, within their share."""
         if not self._taken:
             return False
         longest = max(self._loads)

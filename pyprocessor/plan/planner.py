@@ -32,7 +32,7 @@ _THREAD_GROWTH = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What runs at once: `processes`, together `concurrency` jobs of `threads` each, or fewer jobs of more `cores`."""
+    """What runs at once: `concurrency` jobs of `threads` in all `processes`, or fewer of more `cores`."""
 
     processes: int
     concurrency: int
@@ -211,7 +211,7 @@ def next_batch(
 
 
 def _listed(ready: ReadyQueue, shape: Shape, room: float | None) -> list[QueuedJob]:
-    """All jobs that fit, in their order, where few enough are left to say of each where it is to run; else none."""
+    """All jobs that fit, in their order, where few enough are left for a schedule; else none."""
     if len(ready) > SCHEDULED_PER_CORE * max(shape.cores, shape.concurrency):
         return []
     fitting = [e for e in ready.longer_than(-1.0) if room is None or e.memory_bytes <= room]
@@ -226,7 +226,7 @@ def _widening(
     free_cores: int,
     listed: Sequence[QueuedJob],
 ) -> Widening:
-    """The threads of the jobs that start now on the free cores; by a schedule of all `listed` ones, if any are."""
+    """The threads of jobs that start now on the free cores; by a schedule of the `listed` ones, if any."""
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
     core_seconds = base * wall(ready.cpu_seconds, len(ready), base)

@@ -207,7 +207,7 @@ def _planned(placed: _Placed, by_id: Mapping[str, Job], model: CostModel, waited
 
 
 def _doubt(jobs: Iterable[QueuedJob], model: CostModel) -> float:
-    """The factor that the time of several jobs may be off by: the mean of their classes' spreads, by their work.
+    """The factor that the time of several jobs may be off by: their spreads' mean, weighted by work.
 
     Not less for many jobs: how far the prior is off depends on the kind of film, which a folder's files often share.
     """

@@ -28,7 +28,7 @@ _Item = tuple[float, str, int, QueuedJob]
 
 @dataclass(slots=True)
 class _Class:
-    """All jobs of one class. Whole microseconds and bytes, both before the price: sums of floats depend on order."""
+    """The sums of one class, before the price; in integers, since sums of floats depend on order."""
 
     price: Price
     cpu_microseconds: int = 0
@@ -78,7 +78,7 @@ class ReadyQueue:
         return Cost(self.cpu_seconds / count, int(memory / count), self._disk_bytes // count)
 
     def reprice(self, model: CostModel, estimation: EstimationSettings) -> bool:
-        """Predict all that waits anew; returns whether any prediction moved noticeably. Costs microseconds a class."""
+        """Predict all that waits anew, in microseconds a class; returns whether a prediction moved noticeably."""
         moved = False
         for cost_class, known in self._classes.items():
             price = model.price(cost_class, estimation.memory_safety_factor)
@@ -207,7 +207,7 @@ class ReadyQueue:
 
 
 class JobQueue:
-    """All jobs of a run that wait: ready ones, those to run alone, retries, and those left for another run."""
+    """All waiting jobs of a run: ready ones, those to run alone, retries, those left for another run."""
 
     def __init__(self) -> None:
         self.ready = ReadyQueue()
@@ -247,7 +247,7 @@ class JobQueue:
             self.ready.add(job)
 
     def put_back(self, job: QueuedJob, *, due: float = -math.inf) -> None:
-        """Take a job in again that was taken before, to be started at the monotonic time `due` at the earliest."""
+        """Take a job in again that was taken before, to be started when `due` (monotonic) at the earliest."""
         if due > -math.inf:
             heapq.heappush(self._retries, (due, job.job_id, job))
         elif job.alone:

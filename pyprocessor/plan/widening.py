@@ -69,7 +69,7 @@ def fewest_threads(cpu_seconds: float, within_seconds: float, most: int) -> int 
 
 
 def finish_seconds(core_seconds: float, longest: Iterable[float], cores: int, base: int) -> float:
-    """The least time in which everything can end: each job with the fewest threads for it, all of them on `cores`.
+    """The least time in which everything can end on `cores`, each job with the fewest threads for it.
 
     `core_seconds` is what all work takes with `base` threads a job, running work included. `longest` has the
     CPU-seconds of at least those jobs that would take longer than their fair share, `core_seconds / cores`. It is the
@@ -104,7 +104,7 @@ def _extra(late: Sequence[tuple[float, float]], seconds: float, most: int) -> fl
 def scheduled(
     works: Sequence[Work], idle_after: Sequence[float], finish: float, base: int, *, stretch: bool = True
 ) -> Widening:
-    """The schedule of these jobs that ends first among several; with `stretch` a job may take over idle cores.
+    """Of several schedules, the one that ends first; with `stretch` a job may take over idle cores.
 
     `works` are all that is left to start, in their order. `idle_after` says for each core in how many seconds it is
     idle, 0 for now. `finish` is the least time in which all can end (`finish_seconds`).
@@ -118,8 +118,7 @@ def scheduled(
 
 @dataclass(frozen=True, slots=True)
 class _Schedule:
-    """When all ends, the cores of every job, which jobs do not start now, and the threads of those that do and may
-    outlast others."""
+    """When all ends, the cores of each job, which start later, and the threads of those that outlast others."""
 
     ends: float
     cores: dict[str, int]
