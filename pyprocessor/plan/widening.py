@@ -118,7 +118,7 @@ def scheduled(
 
 @dataclass(frozen=True, slots=True)
 class _Schedule:
-    """When all ends, the cores of each job, which start later, and the threads of those that outlast others."""
+    """When all ends, each job's cores, which start later, and the threads of those that outlast others."""
 
     ends: float
     cores: dict[str, int]

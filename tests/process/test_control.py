@@ -137,13 +137,17 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
         make_clip(inputs / name, seconds=1.0, size="640x360", audio=None)
     process = start(inputs, output, "--progress-interval", "0.1", "--preset", "slower")
     (ffmpeg,) = encoding(process, output)
+    assert standing(output)["next"]["reason"] == "as many files run as may at once (1)"
     assert_plain(call("pause", "--output", output, "--now"), 0, "stand still")
     until(lambda: stopped(ffmpeg), "the ffmpeg to stop")
     told = call("status", "--output", output)
     assert_plain(told, 0, "paused; running files stand still", f"process {process.pid}", "still", "0 of 3 files")
+    assert "waits because the run is paused" in told.stdout
     document = json.loads(call("status", "--output", output, "--json").stdout)
     assert (document["state"], document["left"], document["active"]) == ("paused_now", 3, 1)
     assert document["files"][0]["still"]
+    assert document["next"]["name"] in ("1.mp4", "2.mp4")
+    assert document["next"]["reason"] == "the run is paused"
     assert "3 files; the run is at work on them" in call("report", "--output", output).stdout
     cpu = sum(ffmpeg.cpu_times()[:2])
     until(lambda: standing(output)["snapshot"]["elapsed_seconds"] > document["elapsed_seconds"] + 2, "time to pass")
