@@ -16,7 +16,7 @@ alone for that reason changes no level, and neither does filling the budget as p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -57,14 +57,6 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A file that was ordered to stop, to continue or to end, and how long ago."""
-
-    job_id: str
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Governed:
     """The governor's state between readings. A run begins with `Governed()`.
 
@@ -87,9 +79,10 @@ class Governed:
     quiet_seconds: float = QUIET_SECONDS
     """Since holding was reported."""
     hold_told: bool = False
-    suspending: tuple[Order, ...] = ()
-    resuming: tuple[Order, ...] = ()
-    shedding: tuple[Order, ...] = ()
+    suspending: Mapping[str, float] = field(default_factory=dict)
+    """Jobs that were ordered to stop and do not show it yet, with the seconds since; the next two likewise."""
+    resuming: Mapping[str, float] = field(default_factory=dict)
+    shedding: Mapping[str, float] = field(default_factory=dict)
     cpu: CpuDebt = field(default_factory=CpuDebt)
     cpu_told: bool = False
     polite: Politeness = field(default_factory=Politeness)
@@ -168,7 +161,7 @@ def govern(
         after,
         suspending=_ordered(after.suspending, pausing, resuming | ending),
         resuming=_ordered(after.resuming, resuming, pausing | ending),
-        shedding=_ordered(after.shedding, ending, ()),
+        shedding=_ordered(after.shedding, ending, set()),
         cpu=cpu.debt,
         cpu_told=before.cpu_told or bool(cpu.suspend),
         polite=give_way(before.polite, reading, throttling, elapsed),
@@ -201,13 +194,12 @@ def _aged(state: Governed, elapsed: float, running: Sequence[RunningJob]) -> Gov
     """The state after `elapsed`, without orders that were carried out or lost."""
     suspended = {job.job_id: job.suspended for job in running}
 
-    def pending(orders: tuple[Order, ...], done_when: bool | None) -> tuple[Order, ...]:
-        older = (Order(order.job_id, order.seconds + elapsed) for order in orders)
-        return tuple(
-            order
-            for order in older
-            if order.job_id in suspended and suspended[order.job_id] is not done_when and order.seconds < ORDER_SECONDS
-        )
+    def pending(orders: Mapping[str, float], done_when: bool | None) -> dict[str, float]:
+        return {
+            job_id: seconds + elapsed
+            for job_id, seconds in orders.items()
+            if suspended.get(job_id, done_when) is not done_when and seconds + elapsed < ORDER_SECONDS
+        }
 
     return replace(
         state,
@@ -229,12 +221,11 @@ def _scene(
     throttling: ThrottlingSettings,
 ) -> Scene:
     """The files by what they do once pending orders are carried out, and the gauges as of the reading."""
-    ending = {order.job_id for order in state.shedding}
-    stopping = {order.job_id for order in state.suspending}
-    resuming = {order.job_id for order in state.resuming}
-    staying = [job for job in running if job.job_id not in ending]
-    stopped = [j for j in staying if (j.suspended or j.job_id in stopping) and j.job_id not in resuming]
-    leaving = sum(job.memory_bytes for job in running if job.job_id in ending)
+    staying = [job for job in running if job.job_id not in state.shedding]
+    stopped = [
+        job for job in staying if (job.suspended or job.job_id in state.suspending) and job.job_id not in state.resuming
+    ]
+    leaving = sum(job.memory_bytes for job in running if job.job_id in state.shedding)
     return Scene(
         gauges=gauges(reading, running, state.growth.others_rate, leaving, batch, throttling),
         going=tuple(job for job in staying if job not in stopped),
@@ -341,11 +332,10 @@ def _hold(state: Governed, scene: Scene, period: float) -> str:
     return f"{scene}, and running files may still grow" if scene.overcommitted else str(scene)
 
 
-def _ordered(orders: tuple[Order, ...], new: Iterable[str], undone: Iterable[str]) -> tuple[Order, ...]:
+def _ordered(orders: Mapping[str, float], new: set[str], undone: set[str]) -> dict[str, float]:
     """The orders with new ones added and those dropped that were undone."""
-    added = set(new)
-    dropped = added | set(undone)
-    return (*(order for order in orders if order.job_id not in dropped), *(Order(job_id) for job_id in sorted(added)))
+    kept = {job_id: seconds for job_id, seconds in orders.items() if job_id not in undone}
+    return kept | dict.fromkeys(new, 0.0)
 
 
 def _recovery(scene: Scene, share: float) -> GovernorEvent:

@@ -234,10 +234,10 @@ def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequen
     assert stopped | ended | resumed <= ids
     assert len(stopped) + len(ended) + len(resumed) == len(stopped | ended | resumed)
     # An order that nobody carried out for a second is held for lost, and its file for one that goes on.
-    ending = {order.job_id for order in decision.state.shedding} & ids - ended
-    told = {order.job_id for order in before.suspending}
-    stopping = {order.job_id for order in decision.state.suspending} - stopped | told & ended
-    assert not (ended & {order.job_id for order in decision.state.shedding if order.seconds > 0})
+    ending = set(decision.state.shedding) & ids - ended
+    told = set(before.suspending)
+    stopping = set(decision.state.suspending) - stopped | told & ended
+    assert not (ended & {job_id for job_id, seconds in decision.state.shedding.items() if seconds > 0})
     budget = reading.total_memory_bytes * 0.8
     others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
     crowded = 0 < budget < others + decision.state.growth.others_rate * 0.5
@@ -245,7 +245,7 @@ def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequen
         assert ids - ending - ended, "all files were ended"
         pausing = {file.job_id for file in files if file.suspended}
         if ids - ending - pausing - stopping:
-            going = ids - ending - ended - stopped - (pausing - {order.job_id for order in before.resuming})
+            going = ids - ending - ended - stopped - (pausing - set(before.resuming))
             assert going - stopping, "nothing goes on"
     if ended and reading.total_memory_bytes:
         over = reading.used_memory_bytes > budget
