@@ -49,10 +49,10 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
         discovery.begin(now)
         stack.callback(discovery.stop)
         while not discovery.finished:
-            heard = wait(discovery.connections, timeout=TURN_SECONDS)
+            readable = wait(discovery.connections, timeout=TURN_SECONDS)
             now = time.monotonic()
-            said = discovery.handle(now) if heard else ()
-            for finding in (*said, *discovery.check(now)):
+            findings = discovery.handle(now) if readable else ()
+            for finding in (*findings, *discovery.check(now)):
                 found.take(finding)
             listener.found(discovery.files, discovery.finished)
             if request.limit is not None and len(found.jobs) >= request.limit:

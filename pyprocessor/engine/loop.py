@@ -171,17 +171,17 @@ class Run:
         self._discovery.begin(time.monotonic())
 
     def _turn(self) -> None:
-        heard = self._wait()
+        readable = self._wait()
         now = time.monotonic()
         with self._journal.transaction():
             self._transitions.notice("info", self._stall_responder.went_on())
-            self._stopping.take_requests(now, heard, lambda: self._status_now(now))
+            self._stopping.take_requests(now, readable, lambda: self._status_now(now))
             if now > self._stopping.end_by:
                 self._crashes.give_up(tuple(self._dispatch.processes), now, silent=False)
             self._stopping.keep_hours(now)
-            self._discover(now, heard)
+            self._discover(now, readable)
             for process in tuple(self._dispatch.processes):
-                if process.connection in heard:
+                if process.connection in readable:
                     self._receive(process, now)
             self._crashes.give_up(self._crashes.silent(), now, silent=True)
             self._queue.take_up_retries(now)
@@ -201,9 +201,9 @@ class Run:
         processes = (process.connection for process in self._dispatch.processes)
         sources: list[Any] = [*self._steering.sources(now), *processes, *self._discovery.connections]
         due = min(self._queue.next_due, self._monitor.next_due) - now
-        heard = wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
+        readable = wait(sources, timeout=min(max(due, 0.0), TURN_SECONDS))
         self._stall_responder.waits(False)
-        return heard
+        return readable
 
     def _over(self) -> bool:
         if self._dispatch.processes:
@@ -228,14 +228,14 @@ class Run:
 
     # ------------------------------------------------------------ events
 
-    def _discover(self, now: float, heard: Collection[Any]) -> None:
+    def _discover(self, now: float, readable: Collection[Any]) -> None:
         """Enter what was found."""
         discovery = self._discovery
         if discovery.finished:
             return
         files = discovery.files
-        said = discovery.handle(now) if any(c in heard for c in discovery.connections) else ()
-        for finding in itertools.chain(said, discovery.check(now)):
+        findings = discovery.handle(now) if any(c in readable for c in discovery.connections) else ()
+        for finding in itertools.chain(findings, discovery.check(now)):
             if isinstance(finding, Away):
                 self._stopping.input_away(finding.reason, now)
                 break
@@ -365,8 +365,8 @@ class Run:
         """Whether the run, being over, still waits for its hooks; status is answered meanwhile."""
         now, before = time.monotonic(), self._steering.course
         self._stall_responder.waits(False)
-        heard = wait(self._steering.sources(now), timeout=0)
-        self._stopping.take_requests(now, heard, lambda: self._status_now(now))
+        readable = wait(self._steering.sources(now), timeout=0)
+        self._stopping.take_requests(now, readable, lambda: self._status_now(now))
         self._steering.answer()
         course = self._steering.course
         return course.wish is before.wish is not StopLevel.END and course.terminated is before.terminated

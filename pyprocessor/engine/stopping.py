@@ -66,10 +66,10 @@ class Stopping:
         """How long work that waits for the window of the day still waits."""
         return self.schedule.seconds_to_open(local_time()) if self.phase is Phase.WAITING else 0.0
 
-    def take_requests(self, now: float, heard: Collection[Any], status: Callable[[], RunStatus]) -> None:
+    def take_requests(self, now: float, readable: Collection[Any], status: Callable[[], RunStatus]) -> None:
         """Act on signals, and on what is asked from other terminals."""
         before = self._steering.course
-        self._steering.take_requests(heard, now, status)
+        self._steering.take_requests(readable, now, status)
         course = self._steering.course
         if course.wish > before.wish:
             self._stop(now, end=course.wish is StopLevel.END)

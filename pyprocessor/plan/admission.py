@@ -26,8 +26,8 @@ RAMP_SECONDS = 1.0
 """How long an encode takes to show its size: x264 medium at 1080p reaches 86 % of its peak in its first second."""
 FIRST_START_SECONDS = 0.5
 """How long the first start may wait while fewer files than cores are known, or the other files are still inspected."""
-LONGEST_HOLD_SECONDS = 5.0
-HOLD_SHARE = 0.02
+LONGEST_INSPECTING_SECONDS = 5.0
+INSPECTING_SHARE = 0.02
 """Of all CPU-seconds, what inspecting the other files may take before the first one starts: 1 % of the time of a run on
 two cores. Starting with the longest file saves more than that."""
 LISTING_SECONDS = 10.0
@@ -140,7 +140,7 @@ def decide(
     if beside.free_slots < 1:
         return Wait(f"as many files run as may at once ({beside.concurrency})")
     if not beside.running:
-        return _beside_others(job, threads, on, profile)
+        return _beside_other_programs(job, threads, on, profile)
     budget = memory_budget(on.reading, profile.batch)
     return _memory(job, threads, budget, on, beside, model) or _room(job, threads, on, beside, profile)
 
@@ -180,12 +180,12 @@ def may_begin(ready: ReadyQueue, on: Conditions, known_seconds: float) -> bool:
     if not known:
         return True
     # What is pending is taken to be like what is known, in its work and in the time that inspecting it takes.
-    worth = HOLD_SHARE * ready.cpu_seconds * (known + on.pending) / known
+    worth = INSPECTING_SHARE * ready.cpu_seconds * (known + on.pending) / known
     needed = known_seconds + known_seconds * on.pending / max(1, known - 1)
-    return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_HOLD_SECONDS)
+    return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_INSPECTING_SECONDS)
 
 
-def _beside_others(job: QueuedJob, threads: int, on: Conditions, profile: Profile) -> Wait | None:
+def _beside_other_programs(job: QueuedJob, threads: int, on: Conditions, profile: Profile) -> Wait | None:
     """Wait where other programs leave too little memory even for one job that would fit by itself."""
     need, room = job.memory_with(threads), on.allowance.wall_room_bytes
     if not room < need <= memory_limit(on.reading, profile.batch):

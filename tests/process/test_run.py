@@ -60,7 +60,7 @@ def test_the_longest_file_of_a_short_listing_starts_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is listed last, and the first start waits for it to be inspected."""
-    monkeypatch.setattr(admission, "HOLD_SHARE", 1e6)  # a busy machine inspects slowly
+    monkeypatch.setattr(admission, "INSPECTING_SHARE", 1e6)  # a busy machine inspects slowly
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(6):

@@ -241,7 +241,7 @@ def test_a_shape_always_lets_something_run(
 
 
 @pytest.mark.parametrize(
-    ("works", "cores", "pending", "held_seconds", "begins"),
+    ("works", "cores", "pending", "known_seconds", "begins"),
     [
         (
             [30.0, 10.0],
@@ -265,7 +265,7 @@ def test_a_shape_always_lets_something_run(
     ],
 )
 def test_a_short_listing_is_inspected_before_the_first_file_starts(
-    works: list[float], cores: int, pending: int, held_seconds: float, begins: bool
+    works: list[float], cores: int, pending: int, known_seconds: float, begins: bool
 ) -> None:
     """The first start waits where all is known within a small share of the work, and within a few seconds at most."""
     ready = queue(*((work, 50) for work in works))
@@ -277,9 +277,9 @@ def test_a_short_listing_is_inspected_before_the_first_file_starts(
             clock,
             more_to_come=more,
             pending=pending,
-            run_seconds=held_seconds + 0.1,
+            run_seconds=known_seconds + 0.1,
         )
-        found = may_begin(ready, on, held_seconds)
+        found = may_begin(ready, on, known_seconds)
         assert found is (begins or not more)
 
 
