@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
 from pyprocessor.costs import wall_seconds
@@ -43,45 +43,39 @@ from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import WorkerSetup, WorkItem
 
 
+@dataclass(eq=False)
 class Dispatch:
     """The batch processes of one run, and the jobs that wait for them."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        context: BaseContext,
-        folder: StateFolder,
-        run_id: int,
-        task: Task,
-        journal: Journal,
-        transitions: Transitions,
-        calibration: Calibration,
-    ) -> None:
-        self._request = request
-        self._profile = request.profile
-        self._context = context
-        self._folder = folder
-        self._run_id = run_id
-        self._task = task
-        self._journal = journal
-        self._transitions = transitions
-        self._calibration = calibration
-        self.processes: list[BatchProcess] = []
-        self.queue = transitions.queue
-        self.width = 0
-        """Threads of all jobs that would run at once now."""
-        self._batches = 0
-        self._known_since = math.inf
-        self._runs_alone = False
-        self._concurrency = 1
-        self._formed_at = -1
-        self._formed: Wait | None = None
-        """Why no further batch was formed."""
-        self._reading_number = 0
-        self._started_unmeasured = 0
-        self._look = 0
-        self._claimed_bytes = 0
-        self._warned = False
+    request: RunRequest
+    context: BaseContext
+    folder: StateFolder
+    run_id: int
+    task: Task
+    journal: Journal
+    transitions: Transitions
+    calibration: Calibration
+    processes: list[BatchProcess] = field(default_factory=list)
+    width: int = 0
+    """Threads of all jobs that would run at once now."""
+    _batches: int = 0
+    _known_since: float = math.inf
+    """When the first job was ready."""
+    _runs_alone: bool = False
+    _concurrency: int = 1
+    _formed_at: int = -1
+    """The governor's look at which batches were last formed."""
+    _formed: Wait | None = None
+    """Why no further batch was formed."""
+    _reading_number: int = 0
+    _started_unmeasured: int = 0
+    _look: int = 0
+    _claimed_bytes: int = 0
+    _warned: bool = False
+
+    def __post_init__(self) -> None:
+        self.queue = self.transitions.queue
+        self.profile = self.request.profile
 
     @property
     def running(self) -> list[RunningJob]:
@@ -133,7 +127,7 @@ class Dispatch:
     def _decide(
         self, job: QueuedJob, threads: int, on: Conditions, beside: Beside, due: float = -math.inf
     ) -> Wait | None:
-        return decide(job, threads, on, beside, self._profile, self._calibration.model, due=due)
+        return decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
 
     def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Beside:
         """What the next waiting job, or the next of a process that has `ahead` per slot, would start beside."""
@@ -167,7 +161,7 @@ class Dispatch:
         if on.allowance.look == self._formed_at and beside.free_slots < 1:
             return  # no slot has become free since batches were last formed
         self._formed_at = on.allowance.look
-        settings, ready = self._profile.batch, self.queue.ready
+        settings, ready = self.profile.batch, self.queue.ready
         main_class = ready.main_class()
         form = shape(
             on.reading,
@@ -175,9 +169,9 @@ class Dispatch:
             jobs_known=len(self.queue) + sum(len(process.jobs) for process in self.processes),
             typical=ready.typical(),
             more_to_come=on.more_to_come,
-            cpu_limit_percent=self._profile.throttling.cpu_limit_percent,
+            cpu_limit_percent=self.profile.throttling.cpu_limit_percent,
             share=on.allowance.share,
-            measured=main_class is None or self._calibration.model.measured_count(main_class) > 0,
+            measured=main_class is None or self.calibration.model.measured_count(main_class) > 0,
         )
         self._concurrency, self.width = form.concurrency, form.concurrency * form.threads
         while True:
@@ -185,7 +179,7 @@ class Dispatch:
                 ready,
                 form,
                 settings,
-                self._profile.estimation,
+                self.profile.estimation,
                 batch_id=self._batches + 1,
                 running=[process.planned(on.now) for process in self.processes if process.occupied_slots],
                 more_to_come=on.more_to_come,
@@ -205,7 +199,7 @@ class Dispatch:
         head = self.queue.head()
         if head is None or not head[0].alone or turn(head[0], on, replace(self._beside(on), runs_alone=False)):
             return False
-        settings = self._profile.batch
+        settings = self.profile.batch
         budget, limit = memory_budget(on.reading, settings), memory_limit(on.reading, settings)
         while (job := self.queue.take_alone()) is not None:
             job = self._priced(job)
@@ -224,10 +218,10 @@ class Dispatch:
         if not over.hopeless:
             return True
         name = display(self._row(job).source.relative)
-        if self._profile.throttling.strict_memory:
-            self._transitions.refused(job, over.refusal(name))
+        if self.profile.throttling.strict_memory:
+            self.transitions.refused(job, over.refusal(name))
             return False
-        self._transitions.notice("warning", over.note(name), job_id=job.job_id)
+        self.transitions.notice("warning", over.note(name), job_id=job.job_id)
         return True
 
     def _in_time(self, job: QueuedJob, threads: int, on: Conditions) -> bool:
@@ -238,7 +232,7 @@ class Dispatch:
         seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
         if not on.schedule.ever_fits(seconds, job.price.spread):
             text = on.schedule.never_fits(display(self._row(job).source.relative), seconds)
-            self._transitions.notice("warning", text, job_id=job.job_id)
+            self.transitions.notice("warning", text, job_id=job.job_id)
         return False
 
     def _begin(self, batch: Batch, jobs: list[QueuedJob]) -> None:
@@ -259,25 +253,25 @@ class Dispatch:
                     sheds=row.sheds,
                 )
             )
-        throttling = self._profile.throttling
+        throttling = self.profile.throttling
         setup = WorkerSetup(
-            run_id=self._run_id,
+            run_id=self.run_id,
             batch_id=batch.id,
             slots=batch.slots,
-            profile=self._profile,
-            ffmpeg=self._request.tool_path,
-            output_root=self._request.output,
-            partials=self._folder.partials,
-            receipts=self._folder.receipts,
-            logs=self._folder.logs,
+            profile=self.profile,
+            ffmpeg=self.request.tool_path,
+            output_root=self.request.output,
+            partials=self.folder.partials,
+            receipts=self.folder.receipts,
+            logs=self.folder.logs,
             nice=throttling.nice,
             io_idle=throttling.io_idle,
-            journal_log=os.path.join(self._folder.path, LOG_NAME),
-            folders=self._request.folders,
+            journal_log=os.path.join(self.folder.path, LOG_NAME),
+            folders=self.request.folders,
         )
-        process = BatchProcess(self._context, setup, batch, running)
+        process = BatchProcess(self.context, setup, batch, running)
         self.processes.append(process)
-        self._transitions.assigned(batch, process.identity)
+        self.transitions.assigned(batch, process.identity)
 
     # ------------------------------------------------------------ jobs
 
@@ -292,31 +286,31 @@ class Dispatch:
         if wait is not None:
             if wait.warn and not self._warned:
                 self._warned = True
-                self._transitions.notice("warning", f"{job.name} waits: {wait.reason}.", job_id=job.job_id)
+                self.transitions.notice("warning", f"{job.name} waits: {wait.reason}.", job_id=job.job_id)
             return False
         self._warned = False
         self._claimed_bytes += job.queued.memory_with(job.threads)
-        self._started_unmeasured += unmeasured(job.queued, job.threads, self._calibration.model)
+        self._started_unmeasured += unmeasured(job.queued, job.threads, self.calibration.model)
         process.send_next(self._work_item(job))
         return True
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
-        return job.priced(self._calibration.model, self._profile.estimation.memory_safety_factor)
+        return job.priced(self.calibration.model, self.profile.estimation.memory_safety_factor)
 
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now."""
         row = self._row(job.queued)
         source = row.source
-        cached = self._journal.media(source.path, source.size_bytes, source.mtime_ns)
+        cached = self.journal.media(source.path, source.size_bytes, source.mtime_ns)
         assert cached is not None
         assert cached.media is not None
-        features = self._task.features(self._profile, cached.media)
-        job.features = self._calibration.with_history(features, source)
+        features = self.task.features(self.profile, cached.media)
+        job.features = self.calibration.with_history(features, source)
         job.source = source
-        job.partial = partial_name(row.id, row.attempts + 1, self._profile.extension)
-        job.predicted_cost = self._calibration.predict(job.features, job.threads)
+        job.partial = partial_name(row.id, row.attempts + 1, self.profile.extension)
+        job.predicted_cost = self.calibration.predict(job.features, job.threads)
         job.predicted_bytes = job.queued.memory_with(job.threads)
-        limits = timeouts(self._profile.errors, job.predicted_cost, job.features)
+        limits = timeouts(self.profile.errors, job.predicted_cost, job.features)
         return WorkItem(
             job_id=job.job_id,
             task=row.task,
@@ -330,6 +324,6 @@ class Dispatch:
         )
 
     def _row(self, job: QueuedJob) -> JobRow:
-        row = self._journal.job(job.job_id)
+        row = self.journal.job(job.job_id)
         assert row is not None
         return row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, field
 
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.eta import Eta, Pace, estimate, share_done
@@ -13,27 +14,29 @@ from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 from pyprocessor.plan.admission import Conditions
 
 
+@dataclass(eq=False)
 class StatusTracker:
     """Measures the pace of one run."""
 
-    def __init__(self, tally: Tally, dispatch: Dispatch, monitor: Monitor) -> None:
-        self._tally = tally
-        self._dispatch = dispatch
-        self._monitor = monitor
-        self._pace = Pace()
-        self.latest: RunStatus
-        """The status as of the last `status`."""
-        self._began_at = time.time() - (time.monotonic() - tally.began)
+    tally: Tally
+    dispatch: Dispatch
+    monitor: Monitor
+    latest: RunStatus = field(init=False)
+    """The status as of the last `status`."""
+    _pace: Pace = field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        self._began_at = time.time() - (time.monotonic() - self.tally.began)
 
     def status(self, on: Conditions, begins_in_seconds: float) -> RunStatus:
         """Where the run stands now. Work that waits begins only in so many seconds."""
-        running = sorted(self._dispatch.running, key=lambda job: (job.started_seconds, job.job_id))
+        running = sorted(self.dispatch.running, key=lambda job: (job.started_seconds, job.job_id))
         self.latest = RunStatus(
             pid=os.getpid(),
             started_at=self._began_at,
             snapshot=self._snapshot(on, begins_in_seconds),
-            done_before=self._tally.done_before,
-            failed_before=self._tally.failed_before,
+            done_before=self.tally.done_before,
+            failed_before=self.tally.failed_before,
             begins_in_seconds=begins_in_seconds,
             files=tuple(
                 ActiveFile(
@@ -46,20 +49,20 @@ class StatusTracker:
                 )
                 for job in running
             ),
-            next=self._dispatch.next_waiting(on),
+            next=self.dispatch.next_waiting(on),
         )
         return self.latest
 
     def _snapshot(self, on: Conditions, begins_in_seconds: float) -> RunSnapshot:
-        tally, reading, running = self._tally, self._monitor.reading, self._dispatch.running
+        tally, reading, running = self.tally, self.monitor.reading, self.dispatch.running
         stopping = on.state.stopping
         units = sum(job.cores for job in running if not job.is_still)
         done = sum(job.queued.cpu_seconds * share_done(job, self._pace.rate, on.now) for job in running)
         self._pace = self._pace.after(on.now, tally.cost_done + done, units)
         eta = estimate(
             self._pace,
-            units if on.allowance.hold or stopping else self._dispatch.width,
-            [] if stopping else self._dispatch.work(),
+            units if on.allowance.hold or stopping else self.dispatch.width,
+            [] if stopping else self.dispatch.work(),
             running,
             on.now,
             listing_done=not on.more_to_come,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,28 +24,23 @@ SETTLE_SECONDS = 10.0
 """How long processes that were ordered to end may take before they are killed."""
 
 
+@dataclass(eq=False)
 class Stopping:
     """Follows what users ask for, the hours of the day, and trouble with the disk or the input."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        steering: Steering,
-        discovery: Discovery | WatchClient,
-        dispatch: Dispatch,
-        transitions: Transitions,
-    ) -> None:
-        self._request = request
-        self._steering = steering
-        self._discovery = discovery
-        self._dispatch = dispatch
-        self._transitions = transitions
-        self._disk_trouble = False
-        self._input_lost = False
-        self.schedule = Schedule.begin(request.profile.schedule, local_time(), daily=request.watch)
-        self.phase = Phase.OPEN
-        self.end_by = math.inf
-        """Monotonic time at which processes that were ordered to end are killed."""
+    request: RunRequest
+    steering: Steering
+    discovery: Discovery | WatchClient
+    dispatch: Dispatch
+    transitions: Transitions
+    phase: Phase = Phase.OPEN
+    end_by: float = math.inf
+    """Monotonic time at which processes that were ordered to end are killed."""
+    disk_trouble: bool = False
+    input_lost: bool = False
+
+    def __post_init__(self) -> None:
+        self.schedule = Schedule.begin(self.request.profile.schedule, local_time(), daily=self.request.watch)
 
     @property
     def clock(self) -> datetime:
@@ -54,12 +50,12 @@ class Stopping:
     @property
     def stopping(self) -> bool:
         """Whether nothing more is started in this run."""
-        trouble = self._disk_trouble or self._input_lost
-        return self._steering.course.wish > StopLevel.GO_ON or trouble or self.phase is Phase.OVER
+        trouble = self.disk_trouble or self.input_lost
+        return self.steering.course.wish > StopLevel.GO_ON or trouble or self.phase is Phase.OVER
 
     @property
     def state(self) -> RunState:
-        return self._steering.state(stopping=self.stopping, waits=self.phase is Phase.WAITING)
+        return self.steering.state(stopping=self.stopping, waits=self.phase is Phase.WAITING)
 
     @property
     def begins_in_seconds(self) -> float:
@@ -68,13 +64,13 @@ class Stopping:
 
     def take_requests(self, now: float, readable: Collection[Any], status: Callable[[], RunStatus]) -> None:
         """Act on signals, and on what is asked from other terminals."""
-        before = self._steering.course
-        self._steering.take_requests(readable, now, status)
-        course = self._steering.course
+        before = self.steering.course
+        self.steering.take_requests(readable, now, status)
+        course = self.steering.course
         if course.wish > before.wish:
             self._stop(now, end=course.wish is StopLevel.END)
         if course.pause is not before.pause:
-            for process in self._dispatch.processes:
+            for process in self.dispatch.processes:
                 if course.pause is not Pause.NONE:
                     self.take_back(process)
                 process.pause(course.pause, now)
@@ -87,44 +83,44 @@ class Stopping:
         if phase is self.phase or self.phase is Phase.OVER:
             return
         self.phase = phase
-        self._transitions.notice("warning", self.schedule.sentence(clock, frozen=self._steering.is_frozen))
-        if phase is Phase.OVER or (phase is Phase.WAITING and self._request.watch):
-            self._stop(now, end=self._request.profile.schedule.overrun is Overrun.REQUEUE)
+        self.transitions.notice("warning", self.schedule.sentence(clock, frozen=self.steering.is_frozen))
+        if phase is Phase.OVER or (phase is Phase.WAITING and self.request.watch):
+            self._stop(now, end=self.request.profile.schedule.overrun is Overrun.REQUEUE)
         elif phase is Phase.OPEN and not self.stopping:  # perhaps a window that has come back
             self.end_by = math.inf
-            self._dispatch.queue.reconsider()
+            self.dispatch.queue.reconsider()
 
     def disk_full(self, reason: str, now: float, *, end: bool = False) -> None:
         """Start nothing more; `end` says that running files could not be given their names either."""
-        if not self._disk_trouble:
-            self._disk_trouble = True
+        if not self.disk_trouble:
+            self.disk_trouble = True
             then = "Nothing more is started; make room or mend the folder and run the same command again."
-            self._transitions.notice("error", f"{reason} {then}")
+            self.transitions.notice("error", f"{reason} {then}")
             self._stop(now, end=end)
 
     def input_away(self, reason: str, now: float) -> None:
         """Fail no file for it: a run that watches waits for the folder, and any other stops."""
-        if isinstance(self._discovery, WatchClient):
-            self._discovery.doubt()
+        if isinstance(self.discovery, WatchClient):
+            self.discovery.doubt()
         elif not self.stopping:
-            self._input_lost = True
-            self._transitions.notice("error", f"{reason} The run stops; run the same command again when it is back.")
+            self.input_lost = True
+            self.transitions.notice("error", f"{reason} The run stops; run the same command again when it is back.")
             self._stop(now, end=True)
 
     def take_back(self, process: BatchProcess) -> None:
         """Queue again what the process was never sent."""
         for job in process.unsent:
-            self._transitions.returned(process.remove(job.job_id))
+            self.transitions.returned(process.remove(job.job_id))
 
     def exit_code(self, *, undecided: bool) -> ExitCode:
         """The exit code of a run that is over; `undecided` says that the next run has to decide about a job."""
-        queue, tally, course = self._dispatch.queue, self._transitions.tally, self._steering.course
-        unfinished = bool(queue) or not self._discovery.listed
-        if self._disk_trouble:
+        queue, tally, course = self.dispatch.queue, self.transitions.tally, self.steering.course
+        unfinished = bool(queue) or not self.discovery.listed
+        if self.disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
         if course.wish > StopLevel.GO_ON and unfinished:
             return course.exit_code
-        if self._input_lost or undecided or queue.late or (self.phase is Phase.OVER and unfinished):
+        if self.input_lost or undecided or queue.late or (self.phase is Phase.OVER and unfinished):
             return ExitCode.TRY_AGAIN
         return ExitCode.SOME_FAILED if tally.failed or tally.failed_before or tally.troubles else ExitCode.OK
 
@@ -132,11 +128,11 @@ class Stopping:
         """Take back what was not sent, and have running files finished or ended."""
         stopping = self.stopping
         if stopping:
-            self._discovery.stop()
-            self._steering.end_pause()
+            self.discovery.stop()
+            self.steering.end_pause()
         if end:
             self.end_by = min(self.end_by, now + SETTLE_SECONDS)
-        for process in self._dispatch.processes:
+        for process in self.dispatch.processes:
             self.take_back(process)
             if end:
                 process.end()

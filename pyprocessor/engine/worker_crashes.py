@@ -11,6 +11,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.monitor import Monitor
@@ -36,28 +37,20 @@ TURN_COUNTS_SECONDS = 2.0
 """The most that one turn of the loop counts towards silence: in a longer one the engine itself was stopped."""
 
 
+@dataclass(eq=False)
 class WorkerCrashes:
     """The ends of batch processes of one run."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        partials: Anchor,
-        journal: Journal,
-        transitions: Transitions,
-        dispatch: Dispatch,
-        monitor: Monitor,
-    ) -> None:
-        self._request = request
-        self._partials = partials
-        self._journal = journal
-        self._transitions = transitions
-        self._dispatch = dispatch
-        self._monitor = monitor
-        self._clock = AwakeClock(TURN_COUNTS_SECONDS)
-        self._without_a_file = 0
-        self.left_undecided = False
-        """Whether the next run has to decide about a job, since a process that hangs may yet publish it."""
+    request: RunRequest
+    partials: Anchor
+    journal: Journal
+    transitions: Transitions
+    dispatch: Dispatch
+    monitor: Monitor
+    left_undecided: bool = False
+    """Whether the next run has to decide about a job, since a process that hangs may yet publish it."""
+    _without_a_file: int = 0
+    _clock: AwakeClock = field(default_factory=lambda: AwakeClock(TURN_COUNTS_SECONDS))
 
     def received(self, process: BatchProcess) -> None:
         """A message came from a process."""
@@ -71,10 +64,10 @@ class WorkerCrashes:
         """Processes that sent nothing for too long: stopped, or stuck in a call. To be called once a turn."""
         self._clock.turn()
         now, found = self._clock(), []
-        for process in self._dispatch.processes:
+        for process in self.dispatch.processes:
             if process.last_message is None:
                 process.last_message = now
-            limit = heartbeat_timeout_seconds(self._request.profile.errors, process.bytes_to_settle)
+            limit = heartbeat_timeout_seconds(self.request.profile.errors, process.bytes_to_settle)
             if now - process.last_message > limit:
                 found.append(process)
         return found
@@ -92,9 +85,9 @@ class WorkerCrashes:
         Raises `ChildUnstartable` where processes end again and again before they begin anything.
         """
         running = [job for job in process.running if not process.ending]
-        alone = {job.job_id: self._dispatch.runs_alone(job) for job in running}
+        alone = {job.job_id: self.dispatch.runs_alone(job) for job in running}
         process.child.kill()
-        self._dispatch.processes.remove(process)
+        self.dispatch.processes.remove(process)
         gone = True
         if process.jobs:
             gone = wait_gone(process.identity, FAREWELL_SECONDS)
@@ -102,25 +95,25 @@ class WorkerCrashes:
         self._count_without_a_file(process)
         exit_code = process.child.exit_code
         if gone:  # one that hangs stays known as open, so that the next run looks for it
-            self._journal.end_batch(process.batch.id, exit_code)
-        memory = bool(running) and not silent and may_be_memory(exit_code) and self._monitor.killed_for_memory()
+            self.journal.end_batch(process.batch.id, exit_code)
+        memory = bool(running) and not silent and may_be_memory(exit_code) and self.monitor.killed_for_memory()
         for job in tuple(process.jobs.values()):
             process.remove(job.job_id)
             if job.partial:
-                drop_partial(self._partials, job.partial)
+                drop_partial(self.partials, job.partial)
             if job in running and silent:
                 reason = f"{job.name}: the process working on it did not answer any more and was ended."
                 outcome = Outcome(OutcomeKind.FAILED, reason, FailureKind.STALL)
-                self._transitions.ended(job, outcome, None, now)
+                self.transitions.ended(job, outcome, None, now)
             elif job in running and memory:
                 outcome = self.of_memory(job, "the process working on it", alone=alone[job.job_id])
-                self._transitions.ended(job, outcome, None, now, alone=alone[job.job_id])
+                self.transitions.ended(job, outcome, None, now, alone=alone[job.job_id])
             elif job in running:
-                self._transitions.crashed(job, f"{job.name}: the process working on it died{how(exit_code)}.", now)
+                self.transitions.crashed(job, f"{job.name}: the process working on it died{how(exit_code)}.", now)
             elif job.state is JobState.PUBLISHING:
                 self._granted(job, gone=gone)
             else:
-                self._transitions.returned(job)
+                self.transitions.returned(job)
 
     def of_memory(self, job: RunningJob, what: str, *, alone: bool) -> Outcome:
         """The system killed `what` for want of memory: no failure of the job, unless nothing ran beside it."""
@@ -128,21 +121,21 @@ class WorkerCrashes:
             reason = f"{job.name}: memory ran out and the system killed {what}, though nothing ran beside it."
             return Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE)
         reason = f"{job.name}: memory ran out and the system killed {what}; it is done later."
-        self._transitions.notice("warning", reason, job_id=job.job_id)
+        self.transitions.notice("warning", reason, job_id=job.job_id)
         return Outcome(OutcomeKind.SHED, reason)
 
     def _granted(self, job: RunningJob, *, gone: bool) -> None:
         """Decide about a job whose publish was granted, by what lies on the disk."""
-        row = self._journal.job(job.job_id)
+        row = self.journal.job(job.job_id)
         assert row is not None
-        if row.granted is not None and was_published(self._request.output, row):
-            self._transitions.published(job, row.granted, None)
+        if row.granted is not None and was_published(self.request.output, row):
+            self.transitions.published(job, row.granted, None)
         elif gone:
-            self._transitions.returned(job)
+            self.transitions.returned(job)
         else:
             # It stays as it is in the journal, and the next run looks again, with its process gone or the disk back.
             self.left_undecided = True
-            self._transitions.notice(
+            self.transitions.notice(
                 "error",
                 f"{job.name} was verified, and the process that gives it its name hangs in a call to the disk. Run the "
                 "same command again when the disk answers.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyprocessor.costs import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
@@ -82,135 +82,126 @@ def wall(cpu_seconds: float, files: int, threads: int) -> float:
     return files * wall_seconds(Cost(cpu_seconds / files, 0, 0), threads) if files else 0.0
 
 
+@dataclass(slots=True)
 class Packing:
-    """A batch while it is put together out of the jobs that are `suitable`.
+    """A batch while it is put together out of the jobs that are `suitable`."""
 
-    `cap` bounds the memory of what runs at once, and may be raised up to `room`.
-    """
+    ready: ReadyQueue
+    suitable: Callable[[QueuedJob], bool]
+    slots: int
+    threads: int
+    cores: int
+    cap: float
+    """Bounds the memory of what runs at once, and may be raised up to `room`."""
+    room: float
+    taken: list[QueuedJob] = field(default_factory=list)
+    largest_first: list[int] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)
 
-    def __init__(
-        self,
-        ready: ReadyQueue,
-        suitable: Callable[[QueuedJob], bool],
-        slots: int,
-        threads: int,
-        cores: int,
-        *,
-        cap: float,
-        room: float,
-    ) -> None:
-        self._ready = ready
-        self._suitable = suitable
-        self._slots = slots
-        self._threads = threads
-        self._cores = cores
-        self._cap = cap
-        self._room = room
-        self._taken: list[QueuedJob] = []
-        self._largest_first: list[int] = []
-        self._loads = [0.0] * slots
+    def __post_init__(self) -> None:
+        self.loads = [0.0] * self.slots
 
     def take_scheduled(self, now: Sequence[str], behind: Sequence[str], most: int) -> None:
         """Take a job of `now` for every slot, then jobs of `behind` for slots with next to nothing to do.
 
         At most `most` jobs, and at least one.
         """
-        while len(self._taken) < min(self._slots, max(1, most)):
+        while len(self.taken) < min(self.slots, max(1, most)):
             if not self._take(now):
-                self._reduce_slots(max(1, len(self._taken)))
+                self._reduce_slots(max(1, len(self.taken)))
                 break
-        while self._loads[0] < MIN_BATCH_SECONDS and len(self._taken) < most and self._take(behind):
+        while self.loads[0] < MIN_BATCH_SECONDS and len(self.taken) < most and self._take(behind):
             pass
 
     def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
         """Take jobs until every slot has its share of work; `free_slots` counts this batch's, too."""
-        left = wall(self._ready.cpu_seconds, len(self._ready), self._cores)
+        left = wall(self.ready.cpu_seconds, len(self.ready), self.cores)
         target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
         most = max(1, int(estimation.max_batch_size * share))
-        while len(self._taken) < most:
-            if len(self._taken) >= estimation.min_batch_size and self._has_enough(target, free_slots):
+        while len(self.taken) < most:
+            if len(self.taken) >= estimation.min_batch_size and self._has_enough(target, free_slots):
                 return
             if self._take():
                 continue
-            if len(self._taken) >= self._slots or self._slots == 1:
+            if len(self.taken) >= self.slots or self.slots == 1:
                 return
-            self._reduce_slots(max(1, len(self._taken)))
+            self._reduce_slots(max(1, len(self.taken)))
 
     def take_exactly(self, count: int, *, may_exceed: bool) -> bool:
         """Take `count` jobs, or all, with as many slots as fit; False where they must wait for memory."""
-        count = min(count, len(self._taken) + len(self._ready))
-        while len(self._taken) < count:
+        count = min(count, len(self.taken) + len(self.ready))
+        while len(self.taken) < count:
             if self._take():
                 continue
-            if self._slots > 1:
-                self._reduce_slots(self._slots - 1)
-            elif self._cap < self._room:
-                self._cap = self._room
+            if self.slots > 1:
+                self._reduce_slots(self.slots - 1)
+            elif self.cap < self.room:
+                self.cap = self.room
             elif may_exceed:
-                self._cap = self._room = math.inf
+                self.cap = self.room = math.inf
             else:
                 return False
         return True
 
     def undo(self) -> None:
         """Give everything back."""
-        for taken in self._taken:
-            self._ready.put_back(taken)
+        for taken in self.taken:
+            self.ready.put_back(taken)
 
     def formed(self, batch_id: int, budget_bytes: int, limit_bytes: int) -> FormedBatch:
         """The batch."""
-        slots = min(self._slots, len(self._taken))
-        memory = sum(self._largest_first[:slots])
+        slots = min(self.slots, len(self.taken))
+        memory = sum(self.largest_first[:slots])
         over = None
         if memory > budget_bytes:
-            largest = max(self._taken, key=lambda e: (e.memory_with(self._threads), e.job_id))
-            over = OverBudget(largest.job_id, largest.memory_with(self._threads), budget_bytes, limit_bytes)
-        batch = Batch(batch_id, tuple(e.job_id for e in self._taken), slots, self._threads, memory, self._cores)
+            largest = max(self.taken, key=lambda e: (e.memory_with(self.threads), e.job_id))
+            over = OverBudget(largest.job_id, largest.memory_with(self.threads), budget_bytes, limit_bytes)
+        batch = Batch(batch_id, tuple(e.job_id for e in self.taken), slots, self.threads, memory, self.cores)
         spans = self._spans(slots)
         loads = sorted(max(span.end_seconds for span in spans if span.slot == slot) for slot in range(slots))
-        return FormedBatch(batch, tuple(self._taken), tuple(loads), spans, over)
+        return FormedBatch(batch, tuple(self.taken), tuple(loads), spans, over)
 
     def _spans(self, slots: int) -> tuple[Span, ...]:
         """Each job in turn on the slot that is idle first."""
         idle = [(0.0, slot) for slot in range(slots)]
         spans = []
-        for job in self._taken:
+        for job in self.taken:
             start, slot = idle[0]
-            end = start + wall(job.cpu_seconds, 1, self._cores)
+            end = start + wall(job.cpu_seconds, 1, self.cores)
             heapq.heapreplace(idle, (end, slot))
             spans.append(Span(slot, start, end))
         return tuple(spans)
 
     def _take(self, among: Sequence[str] | None = None) -> bool:
         """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""
-        allowed = self._cap - sum(self._largest_first[: self._slots - 1])
+        allowed = self.cap - sum(self.largest_first[: self.slots - 1])
         if among is None:
-            job = self._ready.take(lambda e: e.memory_with(self._threads) <= allowed and self._suitable(e))
+            job = self.ready.take(lambda e: e.memory_with(self.threads) <= allowed and self.suitable(e))
         else:
-            job = self._ready.take_among(among, lambda e: e.memory_with(self._threads) <= allowed)
+            job = self.ready.take_among(among, lambda e: e.memory_with(self.threads) <= allowed)
         if job is None:
             return False
-        self._taken.append(job)
-        self._largest_first.append(job.memory_with(self._threads))
-        self._largest_first.sort(reverse=True)
+        self.taken.append(job)
+        self.largest_first.append(job.memory_with(self.threads))
+        self.largest_first.sort(reverse=True)
         self._load(job)
         return True
 
     def _load(self, job: QueuedJob) -> None:
-        heapq.heapreplace(self._loads, self._loads[0] + wall(job.cpu_seconds, 1, self._cores))
+        heapq.heapreplace(self.loads, self.loads[0] + wall(job.cpu_seconds, 1, self.cores))
 
     def _reduce_slots(self, slots: int) -> None:
-        self._slots = slots
-        self._loads = [0.0] * slots
-        for job in self._taken:
+        self.slots = slots
+        self.loads = [0.0] * slots
+        for job in self.taken:
             self._load(job)
 
     def _has_enough(self, target: float, free_slots: int) -> bool:
         """Whether every slot has its target; beside a long job the other slots get more, within their share."""
-        if not self._taken:
+        if not self.taken:
             return False
-        longest = max(self._loads)
+        longest = max(self.loads)
         if longest > target:
-            left = wall(self._ready.cpu_seconds, len(self._ready), self._cores)
+            left = wall(self.ready.cpu_seconds, len(self.ready), self.cores)
             target = max(target, min(_LONG_SHARE * longest, left / free_slots))
-        return self._loads[0] >= target
+        return self.loads[0] >= target
