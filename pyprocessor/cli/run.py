@@ -86,7 +86,7 @@ def _plan(request: RunRequest, screen: Bars | Lines | JsonLines) -> PlanReport:
 
 
 def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Session) -> RunResult:
-    from pyprocessor.engine.engine import Engine
+    from pyprocessor.engine.engine import execute
 
     session.logs = state_folder(request.output).logs
     log_path = os.path.join(session.logs, run_log_name(time.time(), os.getpid()).encode("ascii"))
@@ -96,7 +96,7 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
     with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
-        return Engine(request, _Listeners((screen, log)), emergency=_Stuck(screen, session)).run()
+        return execute(request, _Listeners((screen, log)), emergency=_Stuck(screen, session))
 
 
 class _Listeners(Several):

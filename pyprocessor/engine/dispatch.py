@@ -1,400 +1,329 @@
-"""From waiting jobs to running ones: forms batches, starts their processes, and feeds them job by job.
+"""Which waiting jobs are started now? Forms batches, starts their processes, and sends them their jobs one by one.
 
-A batch is packed for the memory that its jobs are predicted to take. What starts is decided anew for every job, with
-what the running ones really take: so a prediction that turns out too low costs time, and not the machine.
+A batch is packed for the memory that its jobs are predicted to take. What starts is decided for every job anew, by what
+running ones really take (`plan/admission`): a prediction that is too low costs time, and not the machine.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
-from pyprocessor.costs import CostClass, wall_seconds
+from pyprocessor.costs import wall_seconds
+from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
-from pyprocessor.engine.pool import Active, BatchProcess, Prepared
+from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.transitions import Transitions
-from pyprocessor.engine.waiting import Waiting
-from pyprocessor.governor.governor import Allowance
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, Cost, Reading, display
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import Batch, Cost, WaitingFile, display
 from pyprocessor.models.listener import RunRequest
-from pyprocessor.plan.admission import RunningJob, may_start, memory_need
-from pyprocessor.plan.hours import Schedule
-from pyprocessor.plan.packing import OverBudget, mebibytes
-from pyprocessor.plan.planner import Running, may_begin, memory_budget, memory_limit, next_batch, shape
-from pyprocessor.plan.ready import Entry
+from pyprocessor.plan.admission import (
+    Beside,
+    Conditions,
+    Wait,
+    decide,
+    memory_budget,
+    memory_limit,
+    too_late,
+    turn,
+    unmeasured,
+)
+from pyprocessor.plan.packing import OverBudget
+from pyprocessor.plan.planner import next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import WorkerSetup, WorkItem
 
-LISTING_SECONDS = 10.0
-"""How long what is to run alone waits for other files to be found; a listing may go on for as long as the run does."""
 
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """Under which jobs are started now.
-
-    `reading_number` counts the readings at the slow interval, `more_to_come` says that the listing or inspecting goes
-    on, the latter of `pending` files, `now` is monotonic, `clock` local time, and `run_seconds` how long the run has
-    lasted."""
-
-    reading: Reading
-    reading_number: int
-    allowance: Allowance
-    more_to_come: bool
-    pending: int
-    now: float
-    run_seconds: float
-    schedule: Schedule
-    clock: datetime
-
-
+@dataclass(eq=False)
 class Dispatch:
     """The batch processes of one run, and the jobs that wait for them."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        context: BaseContext,
-        folder: StateFolder,
-        run_id: int,
-        task: Task,
-        journal: Journal,
-        transitions: Transitions,
-        calibration: Calibration,
-    ) -> None:
-        self._request = request
-        self._context = context
-        self._folder = folder
-        self._run_id = run_id
-        self._task = task
-        self._journal = journal
-        self._transitions = transitions
-        self._calibration = calibration
-        self.processes: list[BatchProcess] = []
-        self.waiting = Waiting()
-        self._batches = 0
-        self._known_since = math.inf
-        self._alone = False
-        self._concurrency = 1
-        self._formed_at = -1
-        self.width = 0
-        """Threads of all files that would run at once now."""
-        self._reading_number = 0
-        self._admitted = 0
-        self._look = 0
-        self._claimed_bytes = 0
-        self._told_waiting = False
+    request: RunRequest
+    context: BaseContext
+    folder: StateFolder
+    run_id: int
+    task: Task
+    journal: Journal
+    transitions: Transitions
+    calibration: Calibration
+    processes: list[BatchProcess] = field(default_factory=list)
+    width: int = 0
+    """Threads of all jobs that would run at once now."""
+    _batches: int = 0
+    _known_since: float = math.inf
+    """When the first job was ready."""
+    _runs_alone: bool = False
+    _concurrency: int = 1
+    _formed_at: int = -1
+    """The governor's look at which batches were last formed."""
+    _formed: Wait | None = None
+    """Why no further batch was formed."""
+    _reading_number: int = 0
+    _started_unmeasured: int = 0
+    _look: int = 0
+    _claimed_bytes: int = 0
+    _warned: bool = False
+
+    def __post_init__(self) -> None:
+        self.queue = self.transitions.queue
+        self.profile = self.request.profile
 
     @property
-    def running(self) -> list[tuple[Active, int]]:
-        """Every job that runs, with the cores that it is reckoned to take."""
-        return [(job, process.batch.cores) for process in self.processes for job in process.running]
+    def running(self) -> list[RunningJob]:
+        return [job for process in self.processes for job in process.running]
 
-    def work(self) -> list[tuple[CostClass, float]]:
-        """Predicted CPU-seconds of what waits, by class and by job, in no order."""
-        held = [(job.entry.cost_class, job.entry.cpu_seconds) for process in self.processes for job in process.unsent]
-        return [*self.waiting.ready.work(), *held]
+    def work(self) -> list[Work]:
+        """Predicted CPU-seconds of all jobs that wait, with the factor they may be off by, in no order."""
+        unsent = [job.queued for process in self.processes for job in process.unsent]
+        return [*self.queue.ready.work(), *((job.cpu_seconds, job.price.spread) for job in unsent)]
 
-    def runs_alone(self, active: Active) -> bool:
+    def runs_alone(self, job: RunningJob) -> bool:
         """Whether no other file is being encoded."""
-        return not any(job is not active and not job.is_encoded for job, _ in self.running)
+        return not any(other is not job and not other.is_encoded for other in self.running)
 
-    def reprice(self) -> None:
-        """Predict what waits anew with what the cost model knows now."""
-        if self.waiting.ready.reprice(self._calibration.model, self._request.profile.estimation):
-            self.waiting.reconsider()
-
-    def fill(self, conditions: Conditions) -> None:
-        """Form batches for free slots and feed the processes: idle slots first, then what is to follow at once."""
-        if conditions.reading_number != self._reading_number:
-            self._reading_number = conditions.reading_number
-            self._admitted = 0
-        if conditions.allowance.look != self._look:
-            self._look = conditions.allowance.look
-            self._claimed_bytes = 0
-        if conditions.allowance.admit:
-            self._form_batches(conditions)
-            for ahead in (0, 1):
+    def fill(self, on: Conditions) -> None:
+        """Form batches for free slots and send jobs: for idle slots first, then one ahead for each slot."""
+        if on.closed:
+            return
+        if on.reading_number != self._reading_number:
+            self._reading_number, self._started_unmeasured = on.reading_number, 0
+        if on.allowance.look != self._look:
+            self._look, self._claimed_bytes = on.allowance.look, 0
+        if self.queue.ready:
+            self._known_since = min(self._known_since, on.now)
+        if not on.allowance.hold:
+            self._form_batches(on)
+            for ahead in (1, 2):
                 for process in self.processes:
-                    most = process.batch.slots * (1 + ahead)
-                    while len(process.sent) < most and self._send_next(process, conditions):
+                    while self._send_next(process, ahead, on):
                         pass
         for process in self.processes:
             process.close_if_done()
 
+    def next_waiting(self, on: Conditions) -> WaitingFile | None:
+        """The file that starts next, and why it waits; None where none waits."""
+        for process in self.processes:
+            if (job := process.next_unsent()) is not None:
+                beside = self._beside(on, assigned_to=process, ahead=1)
+                return self._waiting(job.name, self._decide(job.queued, job.threads, on, beside))
+        head = self.queue.head()
+        if head is None:
+            return None
+        wait = self._decide(head[0], 1, on, self._beside(on), due=head[1])
+        return self._waiting(display(self._row(head[0]).source.relative), wait or self._formed)
+
+    def _waiting(self, name: str, wait: Wait | None) -> WaitingFile:
+        return WaitingFile(name, wait.reason if wait is not None else "it is about to start")
+
+    def _decide(
+        self, job: QueuedJob, threads: int, on: Conditions, beside: Beside, due: float = -math.inf
+    ) -> Wait | None:
+        return decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
+
+    def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Beside:
+        """What the next waiting job, or the next of a process that has `ahead` per slot, would start beside."""
+        if assigned_to is None:
+            free = self._concurrency - sum(process.occupied_slots for process in self.processes)
+        else:
+            free = assigned_to.batch.slots * ahead - len(assigned_to.sent)
+        return Beside(
+            running=[job for process in self.processes for job in process.sent],
+            ready=self.queue.ready,
+            free_slots=free,
+            concurrency=self._concurrency,
+            assigned=assigned_to is not None,
+            runs_alone=self._runs_alone and bool(self.processes),
+            begun=self._batches > 0,
+            known_seconds=max(0.0, on.now - self._known_since),
+            started=self._started_unmeasured,
+            claimed_bytes=self._claimed_bytes,
+        )
+
     # ------------------------------------------------------------ batches
 
-    def _form_batches(self, conditions: Conditions) -> None:
+    def _form_batches(self, on: Conditions) -> None:
+        """Form batches as long as slots are free, and start their processes."""
         if not self.processes:
-            entry = self._next_alone(conditions)
-            self._alone = entry is not None
-            if entry is not None:
-                self._begin(Batch(self._batches + 1, (entry.job_id,), 1, 1, entry.memory_bytes), (entry,))
-        if self._alone or (self._batches == 0 and not self._enough_to_begin(conditions)):
+            self._runs_alone = self._begin_alone(on)
+        beside = self._beside(on)
+        head = self.queue.ready.first()
+        if self._runs_alone or (head is not None and turn(head, on, beside) is not None):
             return
-        occupied = sum(process.occupied_slots for process in self.processes)
-        if conditions.allowance.look == self._formed_at and occupied >= self._concurrency:
+        if on.allowance.look == self._formed_at and beside.free_slots < 1:
             return  # no slot has become free since batches were last formed
-        self._formed_at = conditions.allowance.look
-        settings, estimation = self._request.profile.batch, self._request.profile.estimation
-        ready = self.waiting.ready
-        known = len(self.waiting) + sum(len(process.jobs) for process in self.processes)
+        self._formed_at = on.allowance.look
+        settings, ready = self.profile.batch, self.queue.ready
+        main_class = ready.main_class()
         form = shape(
-            conditions.reading,
+            on.reading,
             settings,
-            jobs_known=known,
+            jobs_known=len(self.queue) + sum(len(process.jobs) for process in self.processes),
             typical=ready.typical(),
-            more_to_come=conditions.more_to_come,
-            cpu_limit_percent=self._request.profile.throttling.cpu_limit_percent,
-            share=conditions.allowance.share,
-            measured=self._is_measured(),
+            more_to_come=on.more_to_come,
+            cpu_limit_percent=self.profile.throttling.cpu_limit_percent,
+            share=on.allowance.share,
+            measured=main_class is None or self.calibration.model.measured_count(main_class) > 0,
         )
-        self._concurrency = form.concurrency
-        self.width = form.concurrency * form.threads
+        self._concurrency, self.width = form.concurrency, form.concurrency * form.threads
         while True:
             formed = next_batch(
                 ready,
                 form,
                 settings,
-                estimation,
+                self.profile.estimation,
                 batch_id=self._batches + 1,
-                running=[_running(p, conditions.now) for p in self.processes if p.occupied_slots],
-                more_to_come=conditions.more_to_come,
+                running=[process.planned(on.now) for process in self.processes if process.occupied_slots],
+                more_to_come=on.more_to_come,
             )
-            if formed is None:
+            if isinstance(formed, Wait):
+                self._formed = formed
                 return
-            entries = self._in_time(formed.entries, formed.batch.threads, conditions)
-            if formed.over_budget is not None:
-                entries = self._allowed(entries, formed.batch.threads, formed.over_budget)
-            if not entries:
-                continue
-            slots = min(formed.batch.slots, len(entries))
-            self._begin(replace(formed.batch, job_ids=tuple(e.job_id for e in entries), slots=slots), entries)
+            jobs = [job for job in formed.jobs if self._in_time(job, formed.batch.threads, on)]
+            if (over := formed.over_budget) is not None:
+                jobs = [job for job in jobs if self._allowed(job, formed.batch.threads, over)]
+            if jobs:
+                ids, slots = tuple(job.job_id for job in jobs), min(formed.batch.slots, len(jobs))
+                self._begin(replace(formed.batch, job_ids=ids, slots=slots), jobs)
 
-    def _next_alone(self, conditions: Conditions) -> Entry | None:
-        """The next job to run alone, now; those that time, or `--strict-memory`, rules out are seen to on the way."""
-        settings = self._request.profile.batch
-        budget, limit = memory_budget(conditions.reading, settings), memory_limit(conditions.reading, settings)
-        while self._time_for_those_alone(conditions) and (entry := self.waiting.take_alone()) is not None:
-            entry = self._priced(entry)
-            if not self._in_time((entry,), 1, conditions, alone=True):
-                continue
-            over = OverBudget(entry.job_id, memory_need(entry, 1), budget, limit)
-            if self._allowed((entry,), 1, over):
-                return entry
-        return None
+    def _begin_alone(self, on: Conditions) -> bool:
+        """Start the next job that is to run alone, where it is its turn; returns whether one was started."""
+        head = self.queue.head()
+        if head is None or not head[0].alone or turn(head[0], on, replace(self._beside(on), runs_alone=False)):
+            return False
+        settings = self.profile.batch
+        budget, limit = memory_budget(on.reading, settings), memory_limit(on.reading, settings)
+        while (job := self.queue.take_alone()) is not None:
+            job = self._priced(job)
+            over = OverBudget(job.job_id, job.memory_bytes, budget, limit)
+            if self._in_time(job, 1, on) and self._allowed(job, 1, over):
+                self._begin(Batch(self._batches + 1, (job.job_id,), 1, 1, job.memory_bytes), [job])
+                return True
+        return False
 
-    def _time_for_those_alone(self, conditions: Conditions) -> bool:
-        """Whether nothing else is to be done: what runs alone may be a danger to the run, and holds up all others."""
-        listed = not conditions.more_to_come or conditions.run_seconds > LISTING_SECONDS
-        return listed and not self.waiting.ready
+    def _allowed(self, job: QueuedJob, threads: int, largest: OverBudget) -> bool:
+        """Warn of a job that needs more memory than is ever allowed; end it here with `--strict-memory`.
 
-    def _is_measured(self) -> bool:
-        """Whether attempts of the class that most of the waiting work is of were ever measured."""
-        work = self.waiting.ready.work()
-        if not work:
-            return True
-        cost_class, _ = max(work, key=lambda part: part[1])
-        return self._calibration.model.measured_count(cost_class) > 0
-
-    def _allowed(self, entries: tuple[Entry, ...], threads: int, largest: OverBudget) -> tuple[Entry, ...]:
-        """Tell of jobs that need more memory than is ever allowed, and end them here where that is asked for.
-
-        One that would fit if others used less memory runs alone without a word: the governor tells of that.
+        One that would fit if other programs used less memory runs alone without a word: the governor reports that.
         """
-        kept: list[Entry] = []
-        for entry in entries:
-            over = replace(largest, job_id=entry.job_id, need_bytes=memory_need(entry, threads))
-            if over.hopeless and self._request.profile.throttling.strict_memory:
-                self._transitions.refused(entry, over.refusal())
-                continue
-            if over.hopeless:
-                self._transitions.notice("warning", over.note(self._name(entry.job_id)), job_id=entry.job_id)
-            kept.append(entry)
-        return tuple(kept)
+        over = replace(largest, job_id=job.job_id, need_bytes=job.memory_with(threads))
+        if not over.hopeless:
+            return True
+        name = display(self._row(job).source.relative)
+        if self.profile.throttling.strict_memory:
+            self.transitions.refused(job, over.refusal())
+            return False
+        self.transitions.notice("warning", over.note(name), job_id=job.job_id)
+        return True
 
-    def _name(self, job_id: str) -> str:
-        row = self._journal.job(job_id)
-        assert row is not None
-        return display(row.source.relative)
+    def _in_time(self, job: QueuedJob, threads: int, on: Conditions) -> bool:
+        """Whether the job will be done before the run is to be over; if not, it is left for another run."""
+        if too_late(job, threads, on) is None:
+            return True
+        self.queue.leave(job)
+        seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
+        if not on.schedule.ever_fits(seconds, job.price.spread):
+            text = on.schedule.never_fits(display(self._row(job).source.relative), seconds)
+            self.transitions.notice("warning", text, job_id=job.job_id)
+        return False
 
-    def _in_time(
-        self, entries: tuple[Entry, ...], threads: int, conditions: Conditions, *, alone: bool = False
-    ) -> tuple[Entry, ...]:
-        """Those that will be done before the run is to be over; the others are set aside."""
-        kept: list[Entry] = []
-        for entry in entries:
-            seconds = wall_seconds(Cost(entry.cpu_seconds, 0, 0), threads)
-            spread = self._calibration.model.spread(entry.cost_class)
-            if conditions.schedule.fits(seconds, spread, conditions.clock):
-                kept.append(entry)
-                continue
-            self.waiting.set_aside(entry, alone=alone)
-            if not conditions.schedule.ever_fits(seconds, spread):
-                text = conditions.schedule.never_fits(self._name(entry.job_id), seconds)
-                self._transitions.notice("warning", text, job_id=entry.job_id)
-        return tuple(kept)
-
-    def _enough_to_begin(self, conditions: Conditions) -> bool:
-        """False while the first start waits for other files to be inspected (`may_begin`)."""
-        ready = self.waiting.ready
-        if ready:
-            self._known_since = min(self._known_since, conditions.now)
-        return may_begin(
-            ready,
-            conditions.reading.cores,
-            more_to_come=conditions.more_to_come,
-            pending=conditions.pending,
-            run_seconds=conditions.run_seconds,
-            held_seconds=max(0.0, conditions.now - self._known_since),
-        )
-
-    def _begin(self, batch: Batch, entries: tuple[Entry, ...]) -> None:
-        """Start a process for the batch and enter both in the journal, before it is given any work."""
-        self._batches = batch.id
-        active: list[Active] = []
-        for entry in entries:
-            row = self._journal.job(entry.job_id)
-            assert row is not None
-            active.append(
-                Active(
-                    entry=entry,
+    def _begin(self, batch: Batch, jobs: list[QueuedJob]) -> None:
+        """Start a process for the batch and enter both in the journal, before it is sent any work."""
+        self._batches, self._formed = batch.id, None
+        running: list[RunningJob] = []
+        for job in jobs:
+            row = self._row(job)
+            running.append(
+                RunningJob(
+                    queued=job,
                     name=display(row.source.relative),
-                    threads=1 if entry.narrow else batch.threads,
+                    threads=1 if job.narrow else batch.threads,
+                    cores=batch.cores,
                     media_seconds=row.media_seconds or 0.0,
                     crashes=row.crashes,
                     retries=row.retries_charged,
                     sheds=row.sheds,
-                    alone=self._alone,
                 )
             )
-        throttling = self._request.profile.throttling
+        throttling = self.profile.throttling
         setup = WorkerSetup(
-            run_id=self._run_id,
+            run_id=self.run_id,
             batch_id=batch.id,
             slots=batch.slots,
-            profile=self._request.profile,
-            ffmpeg=self._request.tool_path,
-            output_root=self._request.output,
-            partials=self._folder.partials,
-            receipts=self._folder.receipts,
-            logs=self._folder.logs,
+            profile=self.profile,
+            ffmpeg=self.request.tool_path,
+            output_root=self.request.output,
+            partials=self.folder.partials,
+            receipts=self.folder.receipts,
+            logs=self.folder.logs,
             nice=throttling.nice,
             io_idle=throttling.io_idle,
-            journal_log=os.path.join(self._folder.path, LOG_NAME),
-            folders=self._request.folders,
+            journal_log=os.path.join(self.folder.path, LOG_NAME),
+            folders=self.request.folders,
         )
-        process = BatchProcess(self._context, setup, batch, active)
+        process = BatchProcess(self.context, setup, batch, running)
         self.processes.append(process)
-        with self._journal.transaction():
-            self._journal.begin_batch(batch, process.identity)
-            self._journal.assign(batch.job_ids, batch.id)
+        self.transitions.assigned(batch, process.identity)
 
     # ------------------------------------------------------------ jobs
 
-    def _send_next(self, process: BatchProcess, conditions: Conditions) -> bool:
-        """Send the next job, where it may start now or as soon as a slot is free."""
+    def _send_next(self, process: BatchProcess, ahead: int, on: Conditions) -> bool:
+        """Send the process its next job, where that may start; it may have `ahead` jobs for each slot."""
         job = process.next_unsent()
-        if job is None:
+        if job is None or len(process.sent) >= process.batch.slots * ahead:
             return False
-        throttling = self._request.profile.throttling
-        threads, model = job.threads, self._calibration.model
-        job.entry = self._priced(job.entry)
-        allowance = conditions.allowance
-        sent = [other for other_process in self.processes for other in other_process.sent]
-        verdict = may_start(
-            job.entry,
-            threads,
-            [_running_job(other, conditions.now) for other in sent],
-            memory_budget(conditions.reading, self._request.profile.batch),
-            model,
-            concurrency=self._concurrency,
-            admitted_this_reading=self._admitted,
-        )
-        if not verdict.start:
+        job.queued = self._priced(job.queued)
+        beside = self._beside(on, assigned_to=process, ahead=ahead)
+        wait = self._decide(job.queued, job.threads, on, beside)
+        if wait is not None:
+            if wait.warn and not self._warned:
+                self._warned = True
+                self.transitions.notice("warning", f"{job.name} waits: {wait.reason}.", job_id=job.job_id)
             return False
-        need = memory_need(job.entry, threads)
-        if not sent and allowance.wall_room_bytes < need <= memory_limit(
-            conditions.reading, self._request.profile.batch
-        ):
-            self._tell_of_waiting(job, need, allowance.wall_room_bytes)
-            return False
-        claimed = self._claimed_bytes + need
-        if sent and (allowance.one_only or claimed > allowance.room_bytes):
-            return False
-        disk = sum(other.entry.disk_bytes for other in sent) + job.entry.disk_bytes
-        if sent and conditions.reading.free_disk_bytes - disk < throttling.disk_reserve_bytes:
-            return False
-        self._claimed_bytes, self._told_waiting = claimed, False
-        if model.measured_count(replace(job.entry.cost_class, threads=threads)) == 0:
-            self._admitted += 1
-        process.send_next(self._prepare(job).item)
+        self._warned = False
+        self._claimed_bytes += job.queued.memory_with(job.threads)
+        self._started_unmeasured += unmeasured(job.queued, job.threads, self.calibration.model)
+        process.send_next(self._work_item(job))
         return True
 
-    def _priced(self, entry: Entry) -> Entry:
-        """The entry at what its class is predicted to take by now."""
-        factor = self._request.profile.estimation.memory_safety_factor
-        return replace(entry, price=self._calibration.model.price(entry.cost_class, factor))
+    def _priced(self, job: QueuedJob) -> QueuedJob:
+        return job.priced(self.calibration.model, self.profile.estimation.memory_safety_factor)
 
-    def _tell_of_waiting(self, job: Active, need: int, room: float) -> None:
-        """Tell, once, that other programs leave too little memory for even one file."""
-        if not self._told_waiting:
-            self._told_waiting = True
-            text = f"{job.name} waits: it is predicted to take {mebibytes(need)}, and other programs leave "
-            self._transitions.notice("warning", f"{text}{mebibytes(max(0, int(room)))} of memory.", job_id=job.job_id)
+    def _work_item(self, job: RunningJob) -> WorkItem:
+        """What the process needs to do the job, whose prediction is noted as of now."""
+        row = self._row(job.queued)
+        source = row.source
+        cached = self.journal.media(source.path, source.size_bytes, source.mtime_ns)
+        assert cached is not None
+        assert cached.media is not None
+        features = self.task.features(self.profile, cached.media)
+        job.features = self.calibration.with_history(features, source)
+        job.source = source
+        job.partial = partial_name(row.id, row.attempts + 1, self.profile.extension)
+        job.predicted_cost = self.calibration.predict(job.features, job.threads)
+        job.predicted_bytes = job.queued.memory_with(job.threads)
+        limits = timeouts(self.profile.errors, job.predicted_cost, job.features)
+        return WorkItem(
+            job_id=job.job_id,
+            task=row.task,
+            source=source,
+            media=cached.media,
+            threads=job.threads,
+            partial=job.partial,
+            output=row.output,
+            stall_seconds=limits.stall_seconds,
+            wall_limit_seconds=limits.wall_limit_seconds,
+        )
 
-    def _prepare(self, job: Active) -> Prepared:
-        """The job's work item and features, looked up when first asked for, and what it is reckoned with now."""
-        threads = job.threads
-        prepared = job.prepared
-        if prepared is None:
-            row = self._journal.job(job.job_id)
-            assert row is not None
-            source = row.source
-            cached = self._journal.media(source.path, source.size_bytes, source.mtime_ns)
-            assert cached is not None
-            assert cached.media is not None
-            features = self._task.features(self._request.profile, cached.media)
-            features = self._calibration.with_history(features, source)
-            predicted = self._calibration.predict(features, threads)
-            limits = timeouts(self._request.profile.errors, predicted, features)
-            item = WorkItem(
-                job_id=job.job_id,
-                task=row.task,
-                source=source,
-                media=cached.media,
-                threads=threads,
-                partial=partial_name(row.id, row.attempts + 1, self._request.profile.extension),
-                output=row.output,
-                stall_seconds=limits.stall_seconds,
-                wall_limit_seconds=limits.wall_limit_seconds,
-            )
-            prepared = job.prepared = Prepared(item, features)
-        job.predicted = self._calibration.predict(prepared.features, threads)
-        job.need_bytes = memory_need(job.entry, threads)
-        return prepared
-
-
-def _running(process: BatchProcess, now: float) -> Running:
-    """The process as the planner sees it."""
-    slots = process.occupied_slots
-    left = sum(job.seconds_left(process.batch.cores, now) for job in process.jobs.values())
-    return Running(slots, process.memory_bytes, process.batch.cores, left / slots if slots else 0.0)
-
-
-def _running_job(job: Active, now: float) -> RunningJob:
-    return RunningJob(
-        cost_class=job.entry.cost_class,
-        threads=job.threads,
-        predicted_bytes=max(memory_need(job.entry, job.threads), job.likely_bytes),
-        memory_bytes=job.memory_bytes,
-        age_seconds=max(0.0, now - job.started_seconds),
-    )
+    def _row(self, job: QueuedJob) -> JobRow:
+        row = self.journal.job(job.job_id)
+        assert row is not None
+        return row

@@ -1,7 +1,6 @@
-"""What a run would do, without doing it: discovery without a journal of its own, then the planner's preview.
+"""What would a run do? Scans, inspects and plans, and writes nothing, not even the output folder.
 
-Nothing is written, not even the output folder. Where an earlier run left a journal it is read, so that finished files
-are known and nothing is inspected twice.
+The journal of an earlier run is read, so that finished files are known and nothing is inspected twice.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 
 from pyprocessor.costs import CostClass, class_of
-from pyprocessor.engine.learning import learned
-from pyprocessor.engine.loop import TASK, TURN_SECONDS, local_time
+from pyprocessor.engine.learning import Calibration
+from pyprocessor.engine.loop import TASK, TURN_SECONDS
+from pyprocessor.engine.stopping import local_time
 from pyprocessor.errors import JournalDamaged
 from pyprocessor.intake.discovery import Discovery
 from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
@@ -35,7 +35,7 @@ from pyprocessor.workers.process import context
 
 def plan(request: RunRequest, listener: Listener) -> PlanReport:
     """Scan, inspect and plan. Raises `JournalError` where an earlier run's journal cannot be read."""
-    survey = _Survey(request)
+    found = _Found(request)
     folder = state_folder(request.output)
     with contextlib.ExitStack() as stack:
         memory: Memory | None = None
@@ -43,35 +43,35 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
             try:
                 memory = stack.enter_context(JournalReader.read_only(folder.path))
             except JournalDamaged as error:
-                survey.tell(str(error))
+                found.note(str(error))
         if memory is None:
             memory = Receipts(folder)
         now = time.monotonic()
-        discovery = Discovery(request, task(TASK), survey.calibration, memory, context(), now)
+        discovery = Discovery(request, task(TASK), found.calibration, memory, context(), now)
         discovery.begin(now)
         stack.callback(discovery.stop)
         while not discovery.finished:
-            heard = wait(discovery.connections, timeout=TURN_SECONDS)
+            readable = wait(discovery.connections, timeout=TURN_SECONDS)
             now = time.monotonic()
-            said = discovery.handle(now) if heard else ()
-            for finding in (*said, *discovery.check(now)):
-                survey.take(finding)
+            findings = discovery.handle(now) if readable else ()
+            for finding in (*findings, *discovery.check(now)):
+                found.take(finding)
             listener.found(discovery.files, discovery.finished)
-            if request.limit is not None and len(survey.jobs) >= request.limit:
+            if request.limit is not None and len(found.jobs) >= request.limit:
                 break
-    return survey.report()
+    return found.report()
 
 
-class _Survey:
+class _Found:
     def __init__(self, request: RunRequest) -> None:
         self._request = request
-        self.calibration, problem = learned(None)
+        self.calibration, problem = Calibration.load(None)
         self.jobs: list[tuple[Job, CostClass]] = []
         self._skipped: list[SkippedFile] = []
         self._troubles = [problem] if problem is not None else []
 
-    def tell(self, trouble: str) -> None:
-        """Have the plan say this as well."""
+    def note(self, trouble: str) -> None:
+        """Add a sentence to the plan."""
         self._troubles.append(trouble)
 
     def take(self, finding: Finding) -> None:

@@ -1,6 +1,6 @@
-"""The engine: opens what a run needs, in the order in which it has to be, runs it, and puts all back.
+"""How is a run opened and closed?
 
-state folder -> lock -> journal -> signals -> the loop -> the user's program for the end
+state folder -> run lock -> journal -> signals -> the loop -> the user's hook for the end
 """
 
 from __future__ import annotations
@@ -21,61 +21,47 @@ from pyprocessor.system import shares_memory
 from pyprocessor.workers.process import context
 
 
-class Engine:
-    """One run over one request.
+def execute(
+    request: RunRequest,
+    listener: Listener,
+    *,
+    emergency: Emergency | None = None,
+    start_method: str | None = None,
+    model: CostModel | None = None,
+    cores: float | None = None,
+) -> RunResult:
+    """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before it begins.
 
-    `emergency` is asked to end the program where the output's disk lets the run do nothing more.
-    `model` is what to predict costs with instead of what earlier runs learned, and `cores` how many cores to reckon
-    with instead of those there are; both are for measurements.
+    `emergency` is asked to end the program where the output's disk lets the run do nothing more. For measurements,
+    `model` replaces what earlier runs learned of costs, and `cores` the number of cores.
     """
-
-    def __init__(
-        self,
-        request: RunRequest,
-        listener: Listener,
-        *,
-        emergency: Emergency | None = None,
-        start_method: str | None = None,
-        model: CostModel | None = None,
-        cores: float | None = None,
-    ) -> None:
-        self._request = request
-        self._listener = listener
-        self._emergency = emergency
-        self._context = context(start_method)
-        self._model = model
-        self._cores = cores
-
-    def run(self) -> RunResult:
-        """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before anything began."""
-        folder = prepare_state_folder(self._request.output)
-        made_private = make_private(folder)
-        refuse_planted(folder)
-        # What was imported stays to the end: collecting garbage need not go through it again and again.
-        gc.freeze()
-        gc.enable()
-        run: Run | None = None
-        try:
-            with hold(folder.path, self._request.output) as held:
-                journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
-                with marking_damage(folder), journal, SignalQueue() as interrupts:
-                    refuse_if_busy(journal, self._request.output)
-                    run = Run(
-                        self._request,
-                        self._listener,
-                        self._context,
-                        folder,
-                        held,
-                        journal,
-                        interrupts,
-                        emergency=self._emergency,
-                        made_private=made_private,
-                        rebuilt=rebuilt,
-                        model=self._model,
-                        cores=self._cores,
-                    )
-                    return run.go()
-        finally:
-            # Only now, so that what is called finds the journal closed and the output free.
-            if run is not None:
-                call_at_end(self._request.profile.hooks, run.last_call(), folder.logs, self._listener.notice)
+    folder = prepare_state_folder(request.output)
+    made_private = make_private(folder)
+    refuse_planted(folder)
+    # What was imported stays to the end: collecting garbage need not go through it again and again.
+    gc.freeze()
+    gc.enable()
+    run: Run | None = None
+    try:
+        with hold(folder.path, request.output) as lock:
+            journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
+            with marking_damage(folder), journal, SignalQueue() as interrupts:
+                refuse_if_busy(journal, request.output)
+                run = Run(
+                    request,
+                    listener,
+                    context(start_method),
+                    folder,
+                    lock,
+                    journal,
+                    interrupts,
+                    emergency=emergency,
+                    notices=[*(("warning", sentence) for sentence in made_private), ("error", rebuilt)],
+                    model=model,
+                    cores=cores,
+                )
+                return run.go()
+    finally:
+        # Only now, so that the hook finds the journal closed and the output free.
+        if run is not None:
+            call_at_end(request.profile.hooks, run.last_call(), folder.logs, listener.notice)

@@ -1,12 +1,8 @@
-"""Programs of the user's own that are called as files end: without a shell, a few at a time, each for a limited time.
+"""Which of the user's programs are called as files end and as the run ends, and for how long?
 
-They run beside the run and never hold it: what is called waits in a bounded queue, the loop looks after it in passing,
-and at the end of the run what is left gets a limited time. A hook that fails, hangs or cannot be started is told and
-changes nothing about its file. File names reach it as data: in environment variables, exactly as the disk has them.
-
-    ledger (a file ended) -> add -> poll (each turn of the loop) -> finish (the loop is done) -> call_at_end
-
-`finish` and `call_at_end` hold the end of a run for as long as one call may take, both together.
+They run beside the loop, without a shell, a few at a time, each for a limited time, and never hold the run up: at its
+end `finish` and `call_at_end` together take no longer than one call may. A hook that fails changes nothing about its
+file. File names are passed as data: in environment variables, exactly as the disk has them.
 """
 
 from __future__ import annotations
@@ -29,9 +25,9 @@ from pyprocessor.system import kill_group, process_identity
 
 AT_ONCE = 4
 MOST_WAITING = 10_000
-"""Calls that wait; further ones are dropped, and that is told."""
+"""Calls that wait; further ones are dropped, with a warning."""
 KEPT_BYTES = 16 * 1024
-"""Of what one call prints."""
+"""Of the output of one call."""
 _READ_BYTES = 64 * 1024
 _READS_AT_ONCE = 32
 """A pipe holds one; more only help one that prints while it is read."""
@@ -39,7 +35,7 @@ _LOOK_SECONDS = 0.05
 _STOPS = frozenset({Order.INTERRUPT, Order.TERMINATE, Order.HANG_UP})
 _VARIABLES = "PYPROCESSOR_"
 COUNTS = ("succeeded", "failed", "skipped", "done_before", "failed_before")
-"""What the end of a run tells, each as a variable."""
+"""Counts that the hook of the run's end gets, each as a variable."""
 _OURS = frozenset(
     _VARIABLES + name
     for name in ("HOOK", "SOURCE", "OUTPUT", "OUTCOME", "FAILURE", "REASON", "EXIT_CODE", *map(str.upper, COUNTS))
@@ -50,16 +46,15 @@ Tell = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to make: which hook, what it is about (printable), the words, and the variables beside the usual.
-
-    `most_seconds` is how long it may take where that is less than the settings allow.
-    """
+    """One call to make."""
 
     hook: str
     about: str
+    """What the call is about, printable."""
     words: tuple[str, ...]
     variables: tuple[tuple[str, bytes], ...]
     most_seconds: float = math.inf
+    """How long it may take, where that is less than the settings allow."""
 
 
 @dataclass(slots=True)
@@ -72,16 +67,9 @@ class _Running:
     said: bytearray = field(default_factory=bytearray)
 
 
-def file_call(settings: HookSettings, source: bytes, output: bytes, outcome: Outcome) -> Call | None:
-    """The call that a file's end asks for, if any. `output` is the absolute path its output has, or would have."""
-    if outcome.kind is OutcomeKind.SUCCEEDED:
-        hook, words = "on_success", settings.on_success
-    elif outcome.kind in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED):
-        hook, words = "on_failure", settings.on_failure
-    else:
-        return None
-    if not words:
-        return None
+def file_call(settings: HookSettings, source: bytes, output: bytes, outcome: Outcome) -> Call:
+    """The call for a file that ended; `output` is the absolute path its output has, or would have."""
+    hook, words = _hook(settings, outcome.kind)
     variables = (
         ("SOURCE", source),
         ("OUTPUT", output),
@@ -101,10 +89,7 @@ def end_call(
     *,
     spent_seconds: float,
 ) -> Call | None:
-    """The call that the end of a run asks for, if any; `inputs` and `output` are the paths of the run.
-
-    `spent_seconds` is how long `finish` has already held that end.
-    """
+    """The call for the end of a run, if there is one; `finish` has taken `spent_seconds` of its time."""
     if not settings.on_end:
         return None
     outcome = "succeeded" if exit_code == 0 else "failed"
@@ -120,7 +105,7 @@ def end_call(
 
 
 class Hooks:
-    """The calls of one run; `tell` hears of those that went wrong, `logs` is the folder of their log."""
+    """The calls of one run, logged in `logs`; `tell` gets a sentence about each that failed."""
 
     def __init__(self, settings: HookSettings, logs: bytes, tell: Tell) -> None:
         self.settings = settings
@@ -134,19 +119,15 @@ class Hooks:
 
     @property
     def identities(self) -> list[ProcessIdentity]:
-        """What runs now; each leads a group."""
+        """Processes that run now; each leads a group."""
         return [running.identity for running in tuple(self._running)]
 
     def wants(self, kind: OutcomeKind) -> bool:
-        """Whether a file that ends so is anything to call about."""
-        if kind is OutcomeKind.SUCCEEDED:
-            return bool(self.settings.on_success)
-        return kind in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED) and bool(self.settings.on_failure)
+        """Whether a hook is called for a file that ends so."""
+        return bool(_hook(self.settings, kind)[1])
 
-    def add(self, call: Call | None) -> None:
-        """Have a call made at the next opportunity."""
-        if call is None:
-            return
+    def add(self, call: Call) -> None:
+        """Queue a call."""
         if len(self._waiting) >= MOST_WAITING:
             if not self._dropped:
                 self._tell("warning", f"The hook {call.hook} is too slow for the run: calls are left out from here on.")
@@ -155,7 +136,7 @@ class Hooks:
         self._waiting.append(call)
 
     def poll(self, now: float) -> None:
-        """Look after what runs and start what waits; returns at once."""
+        """Read from running calls, end those that took too long, and start waiting ones; returns at once."""
         for running in tuple(self._running):
             self._read(running)
             code = running.process.poll()
@@ -167,23 +148,21 @@ class Hooks:
             self._start(self._waiting.popleft(), now)
 
     def finish(self, go_on: Callable[[], bool]) -> None:
-        """Make the calls that are left, as long as `go_on` says so, for as long as one call may take; for half of that
-        where a hook is to hear of the run's end, which has the rest."""
+        """Make the calls that are left, for as long as one may take; half of that if another follows."""
         began = time.monotonic()
         most = self.settings.timeout_seconds
         self.wait(most / 2 if self.settings.on_end else most, go_on)
         self.spent_seconds = time.monotonic() - began
 
     def wait(self, most_seconds: float, go_on: Callable[[], bool]) -> None:
-        """Make the calls that are left, for so long at most and as long as `go_on` says so, and tell of those that were
-        not made or did not end."""
+        """Make the calls that are left, while `go_on`, and warn of those that were not made or did not end."""
         ends_by = time.monotonic() + most_seconds
         while self._waiting or self._running:
             now = time.monotonic()
             if not go_on():
                 break
             self.poll(now)
-            if now > ends_by + 2 * _LOOK_SECONDS:  # looks enough for what takes all of its time to be told as that
+            if now > ends_by + 2 * _LOOK_SECONDS:  # so that a call that takes all of its time is reported as that
                 break
             time.sleep(_LOOK_SECONDS)
         left = len(self._waiting) + len(self._running) + self._dropped
@@ -226,7 +205,7 @@ class Hooks:
         self._running.append(_Running(call, process, identity, may_take, now + may_take))
 
     def _read(self, running: _Running) -> None:
-        """Take what it printed, a bounded number of reads at a time, and keep the beginning."""
+        """Read its output, a bounded number of reads at a time, and keep the beginning."""
         pipe = running.process.stdout
         assert pipe is not None
         with contextlib.suppress(BlockingIOError):
@@ -264,17 +243,26 @@ class Hooks:
 
 
 def call_at_end(settings: HookSettings, call: Call | None, logs: bytes, tell: Tell) -> None:
-    """Make the call of the run's end and wait for it, no longer than it may take; a signal that stops runs ends it."""
+    """Make the call for the end of the run and wait for it; a signal that stops runs ends it."""
     if call is None:
         return
     hooks = Hooks(settings, logs, tell)
     hooks.add(call)
-    # The run's own has ended, with which the command blocks some signals again: a hook is to begin with none blocked.
+    # The run's own queue has ended, so some signals are blocked again: a hook is to start with none blocked.
     with SignalQueue() as interrupts:
         try:
             hooks.wait(call.most_seconds, lambda: not _STOPS.intersection(interrupts.take()))
         finally:
             hooks.abandon()
+
+
+def _hook(settings: HookSettings, kind: OutcomeKind) -> tuple[str, tuple[str, ...]]:
+    """The hook of files that end so, and its words; none where no hook is called for them."""
+    if kind is OutcomeKind.SUCCEEDED:
+        return "on_success", settings.on_success
+    if kind in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED):
+        return "on_failure", settings.on_failure
+    return "", ()
 
 
 def _environment(call: Call) -> dict[bytes, bytes]:
@@ -285,5 +273,5 @@ def _environment(call: Call) -> dict[bytes, bytes]:
 
 
 def _safe(text: str) -> bytes:
-    """Text as the value of a variable, which can hold no null character."""
+    """Text as the value of a variable, without null characters."""
     return text.encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")

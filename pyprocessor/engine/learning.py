@@ -1,6 +1,6 @@
-"""The cost model of one run: begins with what earlier runs learned, takes in every finished attempt, and is kept.
+"""What has this run learned of costs, and what had earlier runs?
 
-The model itself is a value that never changes (see `costs`); this is the one place that exchanges it for a better one.
+The model is a value that never changes (see `costs`); this is the one place that exchanges it for a better one.
 """
 
 from __future__ import annotations
@@ -19,13 +19,29 @@ SAVE_EVERY = 200
 
 
 class Calibration:
-    """`path` is where the model is kept, with the history of single files beside it; None keeps both for this run."""
+    """The cost model of one run, kept in `path` (if any) with the history of single files beside it."""
 
     def __init__(self, model: CostModel, files: FileHistory, path: str | None) -> None:
         self.model = model
         self._files = files
         self._path = path
         self._unsaved = 0
+
+    @classmethod
+    def load(cls, model: CostModel | None) -> tuple[Calibration, str | None]:
+        """What earlier runs learned, and a sentence where it could not be used. A given `model` is not kept."""
+        if model is not None:
+            return cls(model, FileHistory(), None), None
+        path = default_path()
+        found = load(path)
+        problem, files = found.problem, FileHistory()
+        try:
+            files = FileHistory.load(_beside(path))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is damaged"
+            unread = f"What files took before cannot be read from {_beside(path)} ({why}); they are learned anew."
+            problem = problem or unread
+        return cls(found.model, files, path), problem
 
     def predict(self, features: CostFeatures, threads: int) -> Cost:
         """What a job will take, as far as is known now."""
@@ -47,7 +63,7 @@ class Calibration:
         return self.keep() if self._unsaved >= SAVE_EVERY else None
 
     def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> bool:
-        """Learn from a file that still runs what its kind takes; says whether that was news."""
+        """Learn from a running file how much memory its class takes; returns whether that changed the model."""
         before = self.model
         self.model = before.glimpse(features, threads, memory_bytes, settled=settled)
         return self.model is not before
@@ -64,24 +80,6 @@ class Calibration:
             path, self._path = self._path, None
             return f"What this run learns of costs cannot be kept in {path} ({error.strerror}); nothing else is harmed."
         return None
-
-
-def learned(model: CostModel | None) -> tuple[Calibration, str | None]:
-    """A run's calibration, and a sentence where earlier learning could not be used. A `model` that is given is taken
-    as it is and not kept."""
-    if model is not None:
-        return Calibration(model, FileHistory(), None), None
-    path = default_path()
-    found = load(path)
-    problem, files = found.problem, FileHistory()
-    try:
-        files = FileHistory.load(_beside(path))
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is damaged"
-        problem = (
-            problem or f"What files took before cannot be read from {_beside(path)} ({why}); they are learned anew."
-        )
-    return Calibration(found.model, files, path), problem
 
 
 def _beside(path: str) -> str:

@@ -1,8 +1,8 @@
-"""Takes readings of the machine and of our processes, asks the governor, and carries out what it decides.
+"""When are readings taken, and what follows from them? Asks the governor and carries out what it decides.
 
-Readings are taken at the slow interval, and at the ramp interval while memory may grow quickly: while files are young
-that could together pass what is allowed, and as long as the governor holds anything back. Only those of the slow
-interval go into the journal; a decision takes its own reading along.
+Readings are taken at the slow interval, and at the ramp interval while memory may grow quickly: while young files could
+together exceed what is allowed, and as long as the governor holds anything back. Only slow ones go into the journal; a
+decision is stored with its own reading.
 """
 
 from __future__ import annotations
@@ -13,30 +13,28 @@ from dataclasses import replace
 
 from pyprocessor.costs import class_of
 from pyprocessor.engine.learning import Calibration
-from pyprocessor.engine.pool import Active, BatchProcess
+from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.transitions import Transitions
-from pyprocessor.governor.governor import Allowance, Decision, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, Governed, Level, govern
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Reading
 from pyprocessor.models.listener import RunRequest
-from pyprocessor.plan.admission import UNMEASURED_FACTOR, memory_need
-from pyprocessor.plan.planner import memory_budget
+from pyprocessor.plan.admission import UNMEASURED_FACTOR, Allowance, memory_budget
 from pyprocessor.system import Sampler
-from pyprocessor.workers.messages import Resume, Shed, Suspend
+from pyprocessor.workers.messages import Shed
 
 SCARCE_SHARE = 0.25
-"""Of all memory: with less room than this, it is looked again as soon as a file has made some."""
+"""Of all memory: with less room than this, a reading is taken as soon as a file has ended."""
 YOUNG_SECONDS = 3.0
-"""How long an ffmpeg's memory may grow fast: x264 medium at 1080p is at 86 % of its peak after one second, slower
-encoders and larger pictures take a few."""
+"""How long an ffmpeg's memory may grow fast: x264 at 1080p takes one second, slower encoders a few."""
 STEADY_SECONDS = 1.5
 STEADY_FRAMES = 60
-"""An encode whose memory did not grow for so long and that has so many frames behind it has shown what it takes:
-x264 medium holds all it will ever hold after some 45."""
+"""An encode whose memory is steady for so long after so many frames has shown what it takes (x264 medium: 45)."""
 
 
 class Monitor:
-    """The readings of one run and what follows from them. `cores` is to be reckoned with instead of the real ones."""
+    """The readings of one run; `cores` are reckoned with instead of the real ones."""
 
     def __init__(
         self,
@@ -61,7 +59,7 @@ class Monitor:
         """How many readings were taken at the slow interval."""
         self.looks = 0
         self.learned = False
-        """Whether running files have taught the cost model something since this was last set back."""
+        """Whether running files have changed the cost model; the loop sets this back."""
         self._read_at = now
         self.next_due = now
         self.reading = self._read(now, slow=True)
@@ -72,13 +70,13 @@ class Monitor:
         """What may be started until the next look."""
         if self._latest is None:
             return Allowance(self.looks)
+        wall = self.reading.total_memory_bytes * self._profile.throttling.wall_percent / 100
         return Allowance(
             self.looks,
-            admit=self._latest.admit,
+            hold=self._latest.hold,
             one_only=self._latest.level > Level.NORMAL,
             room_bytes=self._latest.room_bytes,
-            wall_room_bytes=self.reading.total_memory_bytes * self._profile.throttling.wall_percent / 100
-            - self.reading.used_memory_bytes,
+            wall_room_bytes=wall - self.reading.used_memory_bytes,
             share=self._latest.share,
         )
 
@@ -88,29 +86,29 @@ class Monitor:
         return self._state.disk_low
 
     def freed(self, now: float) -> None:
-        """Take note that an ffmpeg has ended: where room is waited for, there may be some now."""
-        if not self.allowance.admit or self.allowance.room_bytes < SCARCE_SHARE * self.reading.total_memory_bytes:
+        """An ffmpeg has ended: where jobs wait for memory, take a reading at once."""
+        if self.allowance.hold or self.allowance.room_bytes < SCARCE_SHARE * self.reading.total_memory_bytes:
             self.next_due = now
 
     def due(self, now: float) -> bool:
         """Whether a reading is to be taken."""
         return now >= self.next_due
 
-    def look(self, processes: Sequence[BatchProcess], scouts: Sequence[int], now: float) -> Decision:
-        """Take a reading, with `scouts` as further process groups of ours, and have the processes hold, suspend, resume
-        and shed as the governor decides."""
-        self._groups = [*(process.child.pid for process in processes), *scouts]
+    def look(self, processes: Sequence[BatchProcess], others: Sequence[int], now: float) -> Decision:
+        """Take a reading, also of our process groups `others`, and carry out what the governor decides."""
+        self._groups = [*(process.child.pid for process in processes), *others]
         slow = now - self._read_at >= self._profile.monitoring.sample_interval_seconds
         self.reading = self._read(now, slow=slow)
         if slow:
             self._journal.add_reading(self.reading)
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
-        self._weigh([job for _, job in running.values()], now)
-        self._learn([job for _, job in running.values()], now)
+        jobs = [job for _, job in running.values()]
+        self._measure(jobs, now)
+        self._learn(jobs, now)
         decision = govern(
             self._state,
             self.reading,
-            [_file(job) for _, job in running.values()],
+            jobs,
             self._profile.batch,
             self._profile.throttling,
             self._profile.monitoring,
@@ -121,24 +119,19 @@ class Monitor:
             self._transitions.governed(event, self.reading)
         for process in processes:
             process.hold(not decision.admit)
-        for job_id in decision.suspend:
+        for job_id in (*decision.suspend, *decision.resume):
             process, job = running[job_id]
-            if job.suspend(now):
-                process.child.send(Suspend(job_id))
-        for job_id in decision.resume:
-            process, job = running[job_id]
-            if job.resume(now):
-                process.child.send(Resume(job_id))
+            process.set_still(job, now, suspended=job_id in decision.suspend)
         for job_id in decision.shed:
             running[job_id][0].child.send(Shed(job_id))
         interval = self._profile.monitoring.sample_interval_seconds
-        if decision.level > Level.NORMAL or self._ramps([job for _, job in running.values()], now):
+        if decision.level > Level.NORMAL or self._ramps(jobs, now):
             interval = self._profile.monitoring.ramp_interval_seconds
         self.next_due = now + interval
         return decision
 
     def killed_for_memory(self) -> bool:
-        """Whether the system has killed a process for want of memory that was not asked about before."""
+        """Whether the system has killed a process for want of memory that was not counted before."""
         kills = self._sampler.fast(self._groups, time.monotonic()).oom_kills or 0
         if kills > self._oom_kills:
             self._oom_kills += 1
@@ -154,50 +147,36 @@ class Monitor:
             self.readings += 1
         return reading if self._cores is None else replace(reading, cores=self._cores)
 
-    def _weigh(self, jobs: Sequence[Active], now: float) -> None:
-        """Note what every running ffmpeg takes now."""
+    def _measure(self, jobs: Sequence[RunningJob], now: float) -> None:
+        """Read memory and CPU time of every running ffmpeg."""
         pids = {job.ffmpeg.pid: job for job in jobs if job.ffmpeg is not None}
         for pid, seen in self._sampler.processes(pids, peaks=False).items():
-            pids[pid].weighed(seen.memory_bytes, seen.cpu_seconds, now)
+            pids[pid].measured(seen.memory_bytes, seen.cpu_seconds, now)
 
-    def _learn(self, running: Sequence[Active], now: float) -> None:
-        """Have the cost model learn at once from files that outgrew their prediction or have shown what they take.
+    def _learn(self, running: Sequence[RunningJob], now: float) -> None:
+        """Learn at once from files that outgrew their prediction or have shown what they take.
 
-        What is known of a file that runs is raised with it, what the governor holds its growth against is not.
+        The running files' `likely_bytes` rise with it; their predictions, which the governor compares with, stay.
         """
         news = False
         for job in running:
-            if job.prepared is None or job.suspended:
+            if job.features is None or job.suspended:
                 continue
-            features, model = job.prepared.features, self._calibration.model
-            outgrown = job.memory_bytes > max(job.need_bytes, job.likely_bytes)
+            outgrown = job.memory_bytes > job.expected_bytes
             steady = job.frames_done >= STEADY_FRAMES and now - job.steady_since >= STEADY_SECONDS
-            if outgrown or (steady and model.measured_count(class_of(features, job.threads)) == 0):
+            measured = self._calibration.model.measured_count(class_of(job.features, job.threads)) > 0
+            if outgrown or (steady and not measured):
                 seen = max(job.memory_bytes, job.steady_bytes)
-                news |= self._calibration.glimpse(features, job.threads, seen, settled=steady)
+                news |= self._calibration.glimpse(job.features, job.threads, seen, settled=steady)
         if news:
             self.learned = True
             model, factor = self._calibration.model, self._profile.estimation.memory_safety_factor
             for job in running:
-                priced = replace(job.entry, price=model.price(job.entry.cost_class, factor))
-                job.likely_bytes = memory_need(priced, job.threads)
+                job.likely_bytes = job.queued.priced(model, factor).memory_with(job.threads)
 
-    def _ramps(self, jobs: Sequence[Active], now: float) -> bool:
-        """Whether files that started lately could, at worst, pass what is allowed before the next slow reading."""
+    def _ramps(self, jobs: Sequence[RunningJob], now: float) -> bool:
+        """Whether files that started lately could exceed what is allowed before the next slow reading."""
         young = [job for job in jobs if now - job.started_seconds < YOUNG_SECONDS]
-        worst = sum(UNMEASURED_FACTOR * job.need_bytes for job in young)
+        worst = sum(UNMEASURED_FACTOR * job.predicted_bytes for job in young)
         settled = sum(job.memory_bytes for job in jobs if job not in young)
         return bool(young) and worst + settled > memory_budget(self.reading, self._profile.batch)
-
-
-def _file(job: Active) -> RunningFile:
-    return RunningFile(
-        job_id=job.job_id,
-        name=job.name,
-        started_seconds=job.started_seconds,
-        memory_bytes=job.memory_bytes,
-        predicted_bytes=job.need_bytes,
-        suspended=job.suspended,
-        sheds=job.sheds,
-        likely_bytes=job.likely_bytes,
-    )

@@ -1,9 +1,9 @@
-"""What a run does first: end what an earlier one left running, and settle what it left undecided.
+"""What did an earlier run leave running or undecided, and how is it settled?
 
 An earlier engine may have died at any moment. Its batch processes end themselves when their pipe closes; what is still
-alive is known by pid and start time. A job whose publish was granted is decided by the disk: the granted size and mtime
-under the final name mean that it was published, under the temporary name that it was verified and only the rename is
-missing. All else goes back to the queue. Where the journal is gone or behind, receipts tell what was made.
+alive is known by pid and start time. Where a publish was granted the disk decides: the granted size and mtime under the
+final name mean that it was published, under the temporary name that only the rename is missing. All else goes back to
+the queue. Where the journal is gone or behind, receipts list what was made.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pyprocessor.errors import FailureKind, OutputBusy, PublishError
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow, Made
-from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, ProcessIdentity, display
+from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, display
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.system import is_alive, kill_group, wait_gone
+from pyprocessor.system import is_alive, kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""
@@ -33,35 +33,35 @@ INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file wa
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A sentence about what an earlier run left; `level` is that of a notice."""
+    """A sentence about what an earlier run left, with the level of a notice."""
 
     text: str
     level: str = "info"
 
 
-def begin_run(journal: Journal, folder: StateFolder, arguments: str, engine: ProcessIdentity) -> tuple[int, bool]:
-    """Enter this run in the journal; returns its number, and whether outputs may have been made that the journal does
-    not tell of: the last run did not end by itself (what a power cut or a damaged log took is gone without a trace), or
-    there are receipts of later runs than the journal knows."""
+def begin_run(journal: Journal, folder: StateFolder, arguments: str) -> tuple[int, bool]:
+    """Enter this run in the journal; returns its number, and whether the journal may lack outputs.
+
+    They may where the last run did not end by itself, or where receipts are of later runs than the journal knows.
+    """
+    engine = process_identity(os.getpid())
+    assert engine is not None
     last = journal.last_run()
-    known, told = last.id if last is not None else 0, latest_run(folder.receipts)
-    behind = told > known or (last is not None and last.ended_at is None)
-    return journal.begin_run(arguments, engine, after=max(known, told)), behind
+    known, received = last.id if last is not None else 0, latest_run(folder.receipts)
+    behind = received > known or (last is not None and last.ended_at is None)
+    return journal.begin_run(arguments, engine, after=max(known, received)), behind
 
 
 def recover(
     journal: Journal, folder: StateFolder, output_root: bytes, *, behind: bool, folders: tuple[InputFolder, ...] = ()
 ) -> list[Note]:
-    """Bring the journal and the disk to rest; returns what was found. `behind` is what `begin_run` said.
-
-    Call `refuse_if_busy` before.
-    """
+    """Settle what an earlier run left; returns what was found. Call `refuse_if_busy` before."""
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
     left = [batch.worker for batch in journal.open_batches() if kill_group(batch.worker)]
     notes = [Note(f"Ended process {worker.pid}, which an earlier run had left behind.") for worker in left]
     until = time.monotonic() + SETTLE_SECONDS
     for worker in left:
-        # What it was publishing is decided by the disk, which it should not touch any more.
+        # The disk decides about what it was publishing, so it must not touch that any more.
         wait_gone(worker, max(0.0, until - time.monotonic()))
     with journal.transaction():
         journal.abandon_open()
@@ -75,24 +75,20 @@ def recover(
         removed = 0
     if removed:
         notes.append(Note(f"Removed {removed} unfinished temporary file(s) of an earlier run."))
-    strangers = os.listdir(folder.partials)
-    if strangers:
-        notes.append(
-            Note(
-                f"{display(os.path.join(folder.partials, min(strangers)))} is no unfinished output of pyprocessor "
-                f"and was left alone, {len(strangers)} such file(s) in all; better keep nothing in that folder."
-            )
+    others = os.listdir(folder.partials)
+    if others:
+        text = (
+            f"{display(os.path.join(folder.partials, min(others)))} is no unfinished output of pyprocessor "
+            f"and was left alone, {len(others)} such file(s) in all; better keep nothing in that folder."
         )
-    if not journal.knows_outputs():
-        return [*notes, *_recall(journal, folder)]
-    return [*notes, *_catch_up(journal, folder)] if behind else notes
+        notes.append(Note(text))
+    if behind or not journal.knows_outputs():
+        notes += _take_in_receipts(journal, folder)
+    return notes
 
 
 def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
-    """Quarantine jobs that were being worked on when so many runs in a row were killed: they may be what killed them.
-
-    Call `recover` before. Returns a sentence about each.
-    """
+    """Quarantine jobs that so many killed runs in a row worked on; returns a sentence about each."""
     deadly = [row for row in journal.jobs(JobState.PENDING, journal.run_id) if row.killed_runs >= most_killed_runs]
     sentences = []
     for row in deadly:
@@ -106,7 +102,7 @@ def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
 
 
 def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
-    """Raise `OutputBusy` where another run that the journal knows of still lives, though its lock was removed."""
+    """Raise `OutputBusy` where another run in the journal is alive, though its lock was removed."""
     for run in journal.open_runs():
         if run.engine.pid != os.getpid() and is_alive(run.engine):
             raise OutputBusy(
@@ -115,42 +111,38 @@ def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
             )
 
 
-def _recall(journal: Journal, folder: StateFolder) -> list[Note]:
-    """Where the journal is new and outputs are not, take in what the receipts tell of them."""
+def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
+    """Take in outputs that receipts list and the journal lacks; of an old journal, only those on the disk."""
+    anew = not journal.knows_outputs()
     try:
         receipts = Receipts(folder)
     except PublishError as error:
-        return [Note(f"What earlier runs made cannot be told, so it is left as it is: {error}", "error")]
-    notes = _damaged_lines(receipts, folder)
-    if not receipts:
-        return notes
+        unknown = "Whether the journal knows all that earlier runs made cannot be told"
+        if anew:
+            unknown = "What earlier runs made cannot be told, so it is left as it is"
+        return [Note(f"{unknown}: {error}", "error")]
+    notes, found = [], 0
+    if receipts.damaged_lines:
+        text = (
+            f"{receipts.damaged_lines} line(s) of the receipts in {display(folder.receipts)} are damaged and were "
+            "passed over; an output that only they told of is taken for somebody else's and left alone."
+        )
+        notes.append(Note(text, "warning"))
     with journal.transaction():
-        for made in receipts.outputs():
-            journal.remember_output(made)
-    told = (
-        f"The journal of earlier runs is gone. The receipts in {display(folder.receipts)} tell of {len(receipts)} "
-        "output(s) that they made: what is still as it was made is not made again."
-    )
-    return [*notes, Note(told, "warning")]
-
-
-def _catch_up(journal: Journal, folder: StateFolder) -> list[Note]:
-    """Take in outputs that receipts tell of, that lie there, and that the journal does not know, or not as they are."""
-    try:
-        receipts = Receipts(folder)
-    except PublishError as error:
-        return [Note(f"Whether the journal knows all that earlier runs made cannot be told: {error}", "error")]
-    found = 0
-    with journal.transaction():
-        for made in receipts.standing():
+        for made in receipts.outputs() if anew else receipts.standing():
             known = journal.made(made.output)
             if known is None or _seal(known) != _seal(made):
                 journal.remember_output(made)
                 found += 1
-    notes = _damaged_lines(receipts, folder)
-    if found:
-        told = f"{found} output(s) of an earlier run were not in the journal and are known again from their receipts."
-        notes.append(Note(told, "warning"))
+    if found and anew:
+        text = (
+            f"The journal of earlier runs is gone. The receipts in {display(folder.receipts)} tell of {found} "
+            "output(s) that they made: what is still as it was made is not made again."
+        )
+        notes.append(Note(text, "warning"))
+    elif found:
+        text = f"{found} output(s) of an earlier run were not in the journal and are known again from their receipts."
+        notes.append(Note(text, "warning"))
     return notes
 
 
@@ -158,18 +150,8 @@ def _seal(made: Made) -> OutputSeal:
     return OutputSeal(made.facts.size_bytes, made.facts.mtime_ns)
 
 
-def _damaged_lines(receipts: Receipts, folder: StateFolder) -> list[Note]:
-    if not receipts.damaged_lines:
-        return []
-    told = (
-        f"{receipts.damaged_lines} line(s) of the receipts in {display(folder.receipts)} are damaged and were passed "
-        "over; an output that only they told of is taken for somebody else's and left alone."
-    )
-    return [Note(told, "warning")]
-
-
 def drop_partial(partials: Anchor, name: str) -> None:
-    """Remove what a dead process left unfinished under this temporary name; where that fails, the next run does it."""
+    """Remove what a dead process left under this temporary name; if that fails, the next run does it."""
     with contextlib.suppress(PublishError):
         partials.check()
         discard(os.path.join(partials.path, name.encode("ascii")))
@@ -183,8 +165,10 @@ def was_published(output_root: bytes, row: JobRow) -> bool:
 
 
 def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
-    """Whether what lies under the final name is a run's work, as it was made. It was when the job was planned, but that
-    may be hours ago, and a user may have put a file of theirs there since."""
+    """Whether the file under the final name is still as a run made it, and may be replaced.
+
+    It was when the job was planned, which may be hours ago; the user may have put a file of their own there since.
+    """
     lies = existing_output(os.path.join(output_root, row.output))
     made = journal.made(row.output)
     known = (row.produced, made.facts if made is not None else None)

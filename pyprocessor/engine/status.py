@@ -1,84 +1,88 @@
-"""Where a run stands and when it will be done: what listeners are told at every slow reading."""
+"""Where does a run stand, when will it be done, and why does its next file wait?"""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, field
 
 from pyprocessor.engine.dispatch import Dispatch
-from pyprocessor.engine.eta import Eta, InProgress, Pace, Waiting, estimate
-from pyprocessor.engine.learning import Calibration
+from pyprocessor.engine.eta import Eta, Pace, estimate, share_done
 from pyprocessor.engine.monitor import Monitor
-from pyprocessor.engine.tally import Tally
-from pyprocessor.models import ActiveFile, RunSnapshot, RunState, RunStatus
+from pyprocessor.engine.transitions import Tally
+from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
+from pyprocessor.plan.admission import Conditions
 
 
+@dataclass(eq=False)
 class StatusTracker:
     """Measures the pace of one run."""
 
-    def __init__(self, tally: Tally, dispatch: Dispatch, watch: Monitor, calibration: Calibration) -> None:
-        self._tally = tally
-        self._dispatch = dispatch
-        self._monitor = watch
-        self._calibration = calibration
-        self._pace = Pace()
-        self.latest: RunStatus
-        """Where the run stood when that was last asked, once it was."""
-        self._began_at = time.time() - (time.monotonic() - tally.began)
+    tally: Tally
+    dispatch: Dispatch
+    monitor: Monitor
+    latest: RunStatus = field(init=False)
+    """The status as of the last `status`."""
+    _pace: Pace = field(default_factory=Pace)
 
-    def standing(self, now: float, *, listing_done: bool, state: RunState, begins_in_seconds: float) -> RunStatus:
-        """Where the run stands now, on the monotonic clock. Work that waits begins only in so many seconds."""
+    def __post_init__(self) -> None:
+        self._began_at = time.time() - (time.monotonic() - self.tally.began)
+
+    def status(self, on: Conditions, begins_in_seconds: float) -> RunStatus:
+        """Where the run stands now. Work that waits begins only in so many seconds."""
+        running = sorted(self.dispatch.running, key=lambda job: (job.started_seconds, job.job_id))
         self.latest = RunStatus(
             pid=os.getpid(),
             started_at=self._began_at,
-            snapshot=self._snapshot(now, listing_done, state, begins_in_seconds),
-            done_before=self._tally.done_before,
-            failed_before=self._tally.failed_before,
+            snapshot=self._snapshot(on, begins_in_seconds),
+            done_before=self.tally.done_before,
+            failed_before=self.tally.failed_before,
             begins_in_seconds=begins_in_seconds,
-            files=self._files(now),
+            files=tuple(
+                ActiveFile(
+                    name=job.name,
+                    media_seconds=job.media_seconds or None,
+                    done_seconds=job.progress_seconds,
+                    speed=job.speed,
+                    running_seconds=job.active_seconds(on.now),
+                    still=job.is_still,
+                )
+                for job in running
+            ),
+            next=self.dispatch.next_waiting(on),
         )
         return self.latest
 
-    def _snapshot(self, now: float, listing_done: bool, state: RunState, begins_in_seconds: float) -> RunSnapshot:
-        model = self._calibration.model
-        running = self._dispatch.running
-        files = [
-            InProgress(
-                cpu_seconds=job.entry.cpu_seconds,
-                spread=model.spread(job.entry.cost_class),
-                threads=threads,
-                share=job.share_done if job.media_seconds > 0 else None,
-                active_seconds=job.active_seconds(now),
-            )
-            for job, threads in running
-        ]
-        units = sum(threads for job, threads in running if not job.is_still)
-        behind = sum(file.cpu_seconds * file.done(self._pace.rate) for file in files)
-        self._pace = self._pace.after(now, self._tally.cost_done + behind, units)
-        work = [] if state.stopping else self._dispatch.work()
+    def _snapshot(self, on: Conditions, begins_in_seconds: float) -> RunSnapshot:
+        tally, reading, running = self.tally, self.monitor.reading, self.dispatch.running
+        stopping = on.state.stopping
+        units = sum(job.cores for job in running if not job.is_still)
+        done = sum(job.queued.cpu_seconds * share_done(job, self._pace.rate, on.now) for job in running)
+        self._pace = self._pace.after(on.now, tally.cost_done + done, units)
         eta = estimate(
             self._pace,
-            self._dispatch.width if self._monitor.allowance.admit and not state.stopping else units,
-            [Waiting(seconds, model.spread(cost_class)) for cost_class, seconds in work],
-            files,
-            listing_done=listing_done,
+            units if on.allowance.hold or stopping else self.dispatch.width,
+            [] if stopping else self.dispatch.work(),
+            running,
+            on.now,
+            listing_done=not on.more_to_come,
         )
-        if state.paused:
-            eta = Eta()  # nobody knows when it goes on
-        return self._tally.snapshot(
-            now, self._monitor.reading, len(files), listing_done, state, eta.after(begins_in_seconds)
-        )
-
-    def _files(self, now: float) -> tuple[ActiveFile, ...]:
-        running = sorted((job for job, _ in self._dispatch.running), key=lambda job: (job.started_seconds, job.job_id))
-        return tuple(
-            ActiveFile(
-                name=job.name,
-                media_seconds=job.media_seconds or None,
-                done_seconds=job.progress_seconds,
-                speed=job.speed,
-                running_seconds=job.active_seconds(now),
-                still=job.is_still,
-            )
-            for job in running
+        # Nobody knows when a paused run goes on.
+        eta = Eta() if on.state.paused else eta.after(begins_in_seconds)
+        return RunSnapshot(
+            done=tally.done,
+            total=tally.total,
+            total_is_final=not on.more_to_come,
+            succeeded=tally.succeeded,
+            failed=tally.failed,
+            skipped=tally.skipped,
+            active=len(running),
+            memory_bytes=reading.our_memory_bytes,
+            cpu_percent=reading.cpu_percent,
+            elapsed_seconds=on.now - tally.began,
+            eta_seconds=eta.seconds,
+            eta_low_seconds=eta.low,
+            eta_high_seconds=eta.high,
+            draining=stopping,
+            state=on.state,
         )

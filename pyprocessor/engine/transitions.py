@@ -1,31 +1,31 @@
-"""Every move of a job in one place: the step of its state, the line in the journal, the count, and who is told.
+"""What follows when a job moves? One function per event: journal row, counts, queue, listener, hooks.
 
-The loop calls it inside a journal transaction; it knows nothing of processes and pipes.
+The loop calls it inside a journal transaction; nothing here knows processes or pipes.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyprocessor.costs import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
-from pyprocessor.engine.pool import Active
-from pyprocessor.engine.tally import Tally
-from pyprocessor.engine.waiting import Again
+from pyprocessor.engine.recovery import may_replace
 from pyprocessor.errors import FailureKind
 from pyprocessor.governor.governor import EventKind, GovernorEvent
 from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
-from pyprocessor.jobs.states import Event, event_of
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow, NameTaken, Planned
 from pyprocessor.models import (
+    Batch,
     Job,
     JobState,
     Outcome,
@@ -37,271 +37,314 @@ from pyprocessor.models import (
     display,
 )
 from pyprocessor.models.listener import Listener, RunRequest
-from pyprocessor.plan.planner import entry
-from pyprocessor.plan.ready import Entry
+from pyprocessor.plan.queue import JobQueue
 
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the file was done.")
 _EASINGS = frozenset({EventKind.RESUME, EventKind.RECOVER})
-SHED_GROWTH = 1.5
-"""How much more memory a job is reckoned to need each time that it was ended for want of memory."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one run. `cost_done` is predicted CPU-seconds."""
+
+    began: float
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    done_before: int = 0
+    failed_before: int = 0
+    troubles: int = 0
+    media_seconds: float = 0.0
+    cost_done: float = 0.0
+
+    @property
+    def done(self) -> int:
+        return self.succeeded + self.failed + self.skipped
 
 
 class Transitions:
-    """Moves jobs of one run."""
+    """Moves the jobs of one run."""
 
     def __init__(
         self,
         request: RunRequest,
         journal: Journal,
         calibration: Calibration,
-        tally: Tally,
         listener: Listener,
         logs: bytes,
+        began: float,
     ) -> None:
         self.hooks = Hooks(request.profile.hooks, logs, self.notice)
-        self._request = request
-        self._journal = journal
-        self._calibration = calibration
-        self._tally = tally
-        self._listener = listener
+        self.queue = JobQueue()
+        self.tally = Tally(began)
         self.in_hand: set[str] = set()
         """Jobs that were queued and have not reached a final state."""
+        self._request = request
+        self._profile = request.profile
+        self._journal = journal
+        self._calibration = calibration
+        self._listener = listener
 
-    def notice(self, level: str, text: str, *, job_id: str | None = None, kind: str | None = None) -> None:
-        """Show the user a sentence and store it as an event of this kind (the level where none is given)."""
-        self._journal.add_event(kind or level, text, job_id=job_id)
-        self._listener.notice(level, text)
+    # ------------------------------------------------------------ sentences
+
+    def notice(self, level: str, text: str | None, *, job_id: str | None = None, kind: str | None = None) -> None:
+        """Show the user a sentence, where there is one, and store it as an event of this kind or level."""
+        if text is not None:
+            self._journal.add_event(kind or level, text, job_id=job_id)
+            self._listener.notice(level, text)
 
     def governed(self, event: GovernorEvent, reading: Reading) -> None:
-        """Tell and keep a decision of the governor, with the reading it was taken on."""
+        """Show and store a decision of the governor, with the reading it was taken on."""
         self._journal.add_event(event.kind, event.text, event.job_id, reading=reading)
         self._listener.notice("info" if event.kind in _EASINGS else "warning", event.text)
 
-    # ------------------------------------------------------------ what was found
+    # ------------------------------------------------------------ found
 
-    def take(self, finding: Finding) -> Again | None:
-        """Enter a finding; returns what is to be queued, if anything is."""
+    def found(self, finding: Finding) -> bool:
+        """Enter what was found; returns whether a job was queued."""
         match finding:
             case Todo():
-                return self._queue(finding)
+                self._queue(finding)
+                return True
             case Settled(job, outcome, inspection_failed):
                 source = job.source
                 self._plan(job, None)
-                outcome = self._last_words(job.id, outcome)
+                outcome = self._final(job.id, outcome)
                 if inspection_failed and outcome.failure is not None:
                     self._journal.remember_failure(
                         source.path, source.size_bytes, source.mtime_ns, outcome.failure, outcome.reason
                     )
                 self._journal.finish(job.id, None, outcome, None)
-                self._tally.total += 1
+                self.tally.total += 1
                 self._settle(job.id, display(job.source.relative), outcome, 0.0)
             case AlreadyDone(row, note):
                 if row.state is JobState.QUARANTINED and row.run_id == self._journal.run_id:
-                    # Set aside as this run began: it is this one's failure, not one of those before.
-                    self._tally.total += 1
-                    self._settle(
-                        row.id,
-                        display(row.source.relative),
-                        Outcome(OutcomeKind.QUARANTINED, row.reason, row.failure),
-                        0.0,
-                    )
+                    # Set aside as this run began, so it counts as a failure of this one.
+                    self.tally.total += 1
+                    outcome = Outcome(OutcomeKind.QUARANTINED, row.reason, row.failure)
+                    self._settle(row.id, display(row.source.relative), outcome, 0.0)
                 elif row.state in (JobState.FAILED, JobState.QUARANTINED):
-                    self._tally.failed_before += 1
+                    self.tally.failed_before += 1
                 else:
-                    self._tally.done_before += 1
-                if note:
-                    self.notice("warning", note, job_id=row.id)
+                    self.tally.done_before += 1
+                self.notice("warning", note or None, job_id=row.id)
             case Adopted(job, facts):
                 self._plan(job, None)
                 self._journal.adopt(job.id, facts)
-                self._tally.done_before += 1
+                self.tally.done_before += 1
             case Untouched(job, outcome):
-                self._tally.total += 1
+                self.tally.total += 1
                 self._settle(job.id, display(job.source.relative), outcome, 0.0)
             case Remark(text, closing, serious):
-                self._tally.troubles += serious
+                self.tally.troubles += serious
                 self.notice("error" if serious else "info", text, kind="not_taken" if closing else None)
-        return None
+        return False
 
-    def _queue(self, todo: Todo) -> Again:
-        job = todo.job
+    def _queue(self, todo: Todo) -> None:
+        """Enter a job to do, to go on as it would have in the run that began it."""
+        job, source = todo.job, todo.job.source
         assert job.media is not None
         if todo.fresh:
-            source = job.source
             self._journal.remember_media(source.path, source.size_bytes, source.mtime_ns, job.media)
         seconds = job.media.playing_seconds or 0.0
         planned, row = self._plan(job, seconds)
         if todo.replaces is not None and planned.output == job.output:
             self._journal.claim(job.id, todo.replaces)
-        self._tally.total += 1
-        self._tally.media_seconds += seconds
+        self.tally.total += 1
+        self.tally.media_seconds += seconds
         self.in_hand.add(job.id)
-        profile = self._request.profile
-        fresh = entry(planned, class_of(todo.features, 1), self._calibration.model, profile.estimation)
-        return _with_its_past(fresh, row, profile.throttling.max_sheds)
+        queued = QueuedJob.of(planned, class_of(todo.features, 1), self._calibration.model, self._profile.estimation)
+        if row.sheds or row.failure is FailureKind.RESOURCE:
+            for _ in range(max(1, row.sheds)):
+                queued = queued.after_memory_ran_out()
+        most = self._profile.throttling.max_sheds
+        alone = retry.alone(crashes=row.crashes, killed_runs=row.killed_runs, sheds=row.sheds, max_sheds=most)
+        self.queue.add(replace(queued, tries=row.retries_charged, alone=alone))
 
     def _plan(self, job: Job, media_seconds: float | None) -> tuple[Job, JobRow]:
-        """Enter the job under its own output name, or under another where a different source holds that."""
-        planned = self._enter(job, media_seconds)
+        """Enter the job under its own output name, or under another where a different source has that."""
+
+        def enter(named: Job) -> Planned | NameTaken:
+            return self._journal.plan(
+                named,
+                media_seconds=media_seconds,
+                profile_name=self._profile.name,
+                again=True,
+                forgive=self._request.retry_failed,
+            )
+
+        planned = enter(job)
         if isinstance(planned, NameTaken):
             job = replace(job, output=other_name(job.output, job.source.path))
-            planned = self._enter(job, media_seconds)
+            planned = enter(job)
             assert not isinstance(planned, NameTaken)
         return job, planned.row
 
-    def _enter(self, job: Job, media_seconds: float | None) -> Planned | NameTaken:
-        return self._journal.plan(
-            job,
-            media_seconds=media_seconds,
-            profile_name=self._request.profile.name,
-            again=True,
-            forgive=self._request.retry_failed,
-        )
+    def reprice(self) -> None:
+        """Predict what waits anew with what the cost model knows now."""
+        if self.queue.ready.reprice(self._calibration.model, self._profile.estimation):
+            self.queue.reconsider()
 
     # ------------------------------------------------------------ an attempt
 
-    def started(self, active: Active, worker: ProcessIdentity) -> None:
-        active.step(Event.START)
-        active.attempt_id = self._journal.start(active.job_id, worker, active.threads, active.predicted)
-        self._listener.started(active.job_id, active.name, active.media_seconds)
+    def assigned(self, batch: Batch, worker: ProcessIdentity) -> None:
+        """A batch process has the jobs of a batch."""
+        with self._journal.transaction():
+            self._journal.begin_batch(batch, worker)
+            self._journal.assign(batch.job_ids, batch.id)
 
-    def spawned(self, active: Active, ffmpeg: ProcessIdentity) -> None:
-        assert active.attempt_id is not None
-        self._journal.name_ffmpeg(active.attempt_id, ffmpeg)
+    def started(self, job: RunningJob, worker: ProcessIdentity) -> None:
+        job.move(JobState.RUNNING)
+        job.attempt_id = self._journal.start(job.job_id, worker, job.threads, job.predicted_cost)
+        self._listener.started(job.job_id, job.name, job.media_seconds)
 
-    def granted(self, active: Active, facts: OutputFacts) -> None:
-        """Journal the intent to publish: from here on the disk decides."""
-        assert active.attempt_id is not None
-        active.step(Event.GRANT)
-        self._journal.grant(active.job_id, active.attempt_id, facts)
+    def spawned(self, job: RunningJob, ffmpeg: ProcessIdentity) -> None:
+        assert job.attempt_id is not None
+        self._journal.name_ffmpeg(job.attempt_id, ffmpeg)
 
-    def published(self, active: Active, facts: OutputFacts, usage: Usage | None) -> None:
-        assert active.attempt_id is not None
-        active.step(Event.PUBLISH)
-        self._journal.succeed(active.job_id, active.attempt_id, facts, usage)
-        reason = " ".join(facts.notes)
-        self._settle(active.job_id, active.name, Outcome(OutcomeKind.SUCCEEDED, reason), active.entry.cpu_seconds)
+    def progressed(self, job: RunningJob, seconds: float, speed: float | None) -> None:
+        job.progress_seconds, job.speed = seconds, speed
+        self._listener.progressed(job.job_id, seconds, speed)
 
-    def ended(self, active: Active, outcome: Outcome, usage: Usage | None, *, alone: bool = False) -> Again | None:
-        """An attempt ended without an output; says whether and when the job is tried again. `alone` says that nothing
-        ran beside it."""
+    def granted(self, job: RunningJob, facts: OutputFacts) -> bool:
+        """Journal the intent to publish; from here on the disk decides. Returns whether it may replace a file."""
+        assert job.attempt_id is not None
+        job.move(JobState.PUBLISHING)
+        self._journal.grant(job.job_id, job.attempt_id, facts)
+        row = self._journal.job(job.job_id)
+        assert row is not None
+        return self._request.overwrite or may_replace(self._journal, self._request.output, row)
+
+    def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
+        """A job succeeded; where its usage was measured the cost model learns from it."""
+        assert job.attempt_id is not None
+        job.move(JobState.SUCCEEDED)
+        self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
+        outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes))
+        self._settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
+        if usage is not None and job.features is not None and job.source is not None:
+            problem = self._calibration.observe(job.features, job.source, job.threads, usage, facts.size_bytes)
+            self.notice("warning", problem)
+            self.reprice()
+
+    def ended(self, job: RunningJob, outcome: Outcome, usage: Usage | None, now: float, *, alone: bool = False) -> None:
+        """Finish or queue again a job whose attempt ended without an output, `alone` if nothing ran beside it."""
         if outcome.kind is OutcomeKind.SHED:
-            return self._shed(active, outcome, usage)
+            self._shed(job, outcome, usage)
+            return
         if outcome.kind is OutcomeKind.INTERRUPTED:
-            return self.returned(active, outcome, usage)
+            self.returned(job, outcome, usage)
+            return
         if outcome.failure is not None:
-            errors = self._request.profile.errors
-            decision = retry.decide(outcome.failure, active.retries, errors, random.random())  # noqa: S311 - jitter
-            if decision.delay_seconds is not None:
-                self._charge(active, outcome, usage, "It is tried again.")
-                again = replace(active.entry, tries=active.entry.tries + 1)
+            errors = self._profile.errors
+            delay = retry.retry_after(outcome.failure, job.retries, errors, random.random())  # noqa: S311 - jitter
+            if delay is not None:
+                self._charge(job, outcome, usage, "It is tried again.")
+                again = replace(job.queued, tries=job.queued.tries + 1)
                 if outcome.failure is FailureKind.RESOURCE:
-                    return Again(_narrowed(again, usage), decision.delay_seconds, alone=alone or active.alone)
-                return Again(again, decision.delay_seconds, alone=active.alone)
-        self._finish(active, outcome, usage)
-        return None
+                    again = replace(again.after_memory_ran_out(_peak(usage)), alone=alone or again.alone)
+                self.queue.put_back(again, due=now + delay)
+                return
+        self._finish(job, outcome, usage)
 
-    def _charge(self, active: Active, outcome: Outcome, usage: Usage | None, what_then: str) -> None:
-        active.step(Event.RETURN)
-        self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=True, usage=usage)
-        self._listener.finished(active.job_id, outcome, will_retry=True)
-        # Kept only: whoever listens was just told.
-        text = f"{active.name}: {outcome.reason} {what_then}"
-        self._journal.add_event("warning", text, job_id=active.job_id)
+    def returned(self, job: RunningJob, outcome: Outcome = INTERRUPTED, usage: Usage | None = None) -> None:
+        """A job was taken back, handed back or interrupted: queue it again, and charge nothing."""
+        self._requeue(job, outcome, usage)
+        self.queue.put_back(job.queued)
 
-    def returned(self, active: Active, outcome: Outcome = INTERRUPTED, usage: Usage | None = None) -> Again:
-        """The job goes back to the queue and nothing is charged."""
-        active.step(Event.HAND_BACK if active.state is JobState.ASSIGNED else Event.RETURN)
-        self._journal.requeue(active.job_id, active.attempt_id, outcome, charge=False, usage=usage)
-        if active.attempt_id is not None:
-            self._listener.finished(active.job_id, outcome, will_retry=True)
-        return Again(active.entry, alone=active.alone)
+    def crashed(self, job: RunningJob, reason: str, now: float) -> None:
+        """A job was running in a batch process that died: try it once more, alone, then set it aside."""
+        if retry.quarantined(job.crashes + 1):
+            then = "so the file is set aside; --retry-failed tries it again."
+            reason = f"{reason} It happened {job.crashes + 1} times, {then}"
+            self._finish(job, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH), None)
+            return
+        outcome = Outcome(OutcomeKind.FAILED, reason, FailureKind.CRASH)
+        self._charge(job, outcome, None, "It is tried once more, alone.")
+        delay = retry.delay_seconds(job.crashes, self._profile.errors, random.random())  # noqa: S311 - jitter
+        self.queue.put_back(replace(job.queued, tries=job.queued.tries + 1, alone=True), due=now + delay)
 
-    def _shed(self, active: Active, outcome: Outcome, usage: Usage | None) -> Again | None:
-        """Memory ran short. Nothing is charged, but more memory is kept for it the next time, and it gets one thread.
+    def refused(self, queued: QueuedJob, reason: str) -> None:
+        """A waiting job fails without an attempt: it may not have the memory that it needs."""
+        outcome = self._final(queued.job_id, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE))
+        self._journal.finish(queued.job_id, None, outcome)
+        row = self._journal.job(queued.job_id)
+        assert row is not None
+        self._settle(queued.job_id, display(row.source.relative), outcome, queued.cpu_seconds)
 
-        After `max_sheds` times it runs alone; where even then there is not memory enough, it fails.
+    def left_publishing(self, job: RunningJob) -> None:
+        """A verified job cannot be given its name in this run; the next run does it, by the grant."""
+        self._listener.finished(job.job_id, INTERRUPTED, will_retry=True)
+
+    def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
+        """Queue a job again that was ended for want of memory, with more memory and one thread, uncharged.
+
+        After `max_sheds` times it runs alone; where even then there is not enough memory, it fails.
         """
-        most = self._request.profile.throttling.max_sheds
-        if active.sheds >= most:
+        most = self._profile.throttling.max_sheds
+        if job.sheds >= most:
             reason = (
-                f"It was ended {active.sheds + 1} times because memory ran short, at last with nothing "
+                f"It was ended {job.sheds + 1} times because memory ran short, at last with nothing "
                 "of ours beside it; other programs leave too little. A faster preset or a smaller picture needs less."
             )
-            self._finish(active, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE), usage)
-            return None
-        again = self.returned(active, outcome, usage)
-        return replace(again, entry=_narrowed(again.entry, usage), alone=again.alone or active.sheds + 1 >= most)
+            self._finish(job, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE), usage)
+            return
+        self._requeue(job, outcome, usage)
+        again = job.queued.after_memory_ran_out(_peak(usage))
+        self.queue.put_back(replace(again, alone=again.alone or job.sheds + 1 >= most))
 
-    def crashed(self, active: Active, reason: str) -> Again | None:
-        """The job was running in a batch process that died."""
-        if retry.quarantined(active.crashes + 1):
-            outcome = Outcome(
-                OutcomeKind.QUARANTINED,
-                f"{reason} It happened {active.crashes + 1} times, so the file is set aside; "
-                "--retry-failed tries it again.",
-                FailureKind.CRASH,
-            )
-            self._finish(active, outcome, None)
-            return None
-        self._charge(
-            active, Outcome(OutcomeKind.FAILED, reason, FailureKind.CRASH), None, "It is tried once more, alone."
-        )
-        delay = retry.delay_seconds(active.crashes, self._request.profile.errors, random.random())  # noqa: S311 - jitter
-        return Again(replace(active.entry, tries=active.entry.tries + 1), delay, alone=True)
+    def _requeue(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
+        job.move(JobState.PENDING)
+        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=False, usage=usage)
+        if job.attempt_id is not None:
+            self._listener.finished(job.job_id, outcome, will_retry=True)
 
-    def refused(self, entry: Entry, reason: str) -> None:
-        """A job that waits ends failed without an attempt: it may not have the memory that it needs."""
-        outcome = self._last_words(entry.job_id, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE))
-        self._journal.finish(entry.job_id, None, outcome)
-        row = self._journal.job(entry.job_id)
-        assert row is not None
-        self._settle(entry.job_id, display(row.source.relative), outcome, entry.cpu_seconds)
+    def _charge(self, job: RunningJob, outcome: Outcome, usage: Usage | None, what_then: str) -> None:
+        job.move(JobState.PENDING)
+        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=True, usage=usage)
+        self._listener.finished(job.job_id, outcome, will_retry=True)
+        # Stored only: the listener has the reason already.
+        self._journal.add_event("warning", f"{job.name}: {outcome.reason} {what_then}", job_id=job.job_id)
 
     # ------------------------------------------------------------ the end of a job
 
-    def _finish(self, active: Active, outcome: Outcome, usage: Usage | None) -> None:
-        outcome = self._last_words(active.job_id, outcome)
-        active.step(event_of(outcome, will_retry=False))
-        self._journal.finish(active.job_id, active.attempt_id, outcome, usage)
-        self._settle(active.job_id, active.name, outcome, active.entry.cpu_seconds)
+    def _finish(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
+        outcome = self._final(job.job_id, outcome)
+        job.move(STATE_AFTER[outcome.kind])
+        self._journal.finish(job.job_id, job.attempt_id, outcome, usage)
+        self._settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
 
-    def _last_words(self, job_id: str, outcome: Outcome) -> Outcome:
-        """The outcome; of a job that is final now although later runs have tried it up to now, that it is so."""
+    def _final(self, job_id: str, outcome: Outcome) -> Outcome:
+        """The outcome, with "left alone from now on" appended once `max_failed_runs` is reached."""
         if outcome.kind is not OutcomeKind.FAILED:
             return outcome
         row = self._journal.job(job_id)
         assert row is not None
         failed_runs = row.failed_runs + 1
-        if failed_runs < self._request.profile.errors.max_failed_runs:
+        if failed_runs < self._profile.errors.max_failed_runs:
             return outcome
         if not retry.bounded(outcome.failure, attempts=row.attempts):
             return outcome
-        told = f"It has failed in {failed_runs} runs and is left alone from now on; --retry-failed tries it again."
-        return replace(outcome, reason=f"{outcome.reason} {told}")
+        more = f"It has failed in {failed_runs} runs and is left alone from now on; --retry-failed tries it again."
+        return replace(outcome, reason=f"{outcome.reason} {more}")
 
     def _settle(self, job_id: str, name: str, outcome: Outcome, cost_seconds: float) -> None:
+        """Count a job that reached a final state, tell the listener, and call the user's hook."""
         self.in_hand.discard(job_id)
-        self._tally.settle(outcome.kind, cost_seconds)
+        self.tally.cost_done += cost_seconds
+        match outcome.kind:
+            case OutcomeKind.SUCCEEDED:
+                self.tally.succeeded += 1
+            case OutcomeKind.FAILED | OutcomeKind.QUARANTINED:
+                self.tally.failed += 1
+            case _:
+                self.tally.skipped += 1
         self._listener.finished(job_id, outcome, name=name)
-        if self.hooks.wants(outcome.kind):
-            row = self._journal.job(job_id)
-            if row is not None:
-                output = os.path.join(self._request.output, row.output)
-                self.hooks.add(file_call(self.hooks.settings, row.source.path, output, outcome))
+        if self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
+            output = os.path.join(self._request.output, row.output)
+            self.hooks.add(file_call(self.hooks.settings, row.source.path, output, outcome))
 
 
-def _narrowed(entry: Entry, usage: Usage | None) -> Entry:
-    """The entry of a job that memory ran out under."""
-    seen = usage.peak_memory_bytes if usage is not None else 0
-    return replace(entry.raised(max(math.ceil(entry.memory_bytes * SHED_GROWTH), seen)), narrow=True)
-
-
-def _with_its_past(entry: Entry, row: JobRow, max_sheds: int) -> Again:
-    """How a job goes on that an earlier run began with: as it would have in that run."""
-    entry = replace(entry, tries=row.retries_charged)
-    if row.sheds or row.failure is FailureKind.RESOURCE:
-        for _ in range(max(1, row.sheds)):
-            entry = _narrowed(entry, None)
-    alone = retry.alone(crashes=row.crashes, killed_runs=row.killed_runs, sheds=row.sheds, max_sheds=max_sheds)
-    return Again(entry, alone=alone)
+def _peak(usage: Usage | None) -> int:
+    return usage.peak_memory_bytes if usage is not None else 0

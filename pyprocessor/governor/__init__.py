@@ -1,1 +1,1 @@
-"""What is done about memory and pressure. Pure."""
+"""What is done about memory and pressure? Pure: readings in, decisions out."""

@@ -1,26 +1,22 @@
-"""Memory in use against what is allowed: the machine's as a whole, and ours where a limit is set for it. Pure."""
+"""How much memory is in use, against what is allowed: of the machine, and of ours where a limit is set? Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyprocessor.governor.growth_rate import RunningFile
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, Reading, ThrottlingSettings
 
 LIMIT_WALL = 1.1
-"""Of `memory_limit_bytes`, which is a wish and not the end of memory: files are ended only beyond this."""
+"""Times `memory_limit_bytes`, which is a wish and not the end of memory: files are ended only beyond this."""
 SLACK = 0.01
-"""Of the budget: slower growth than this within the reaction time is none."""
+"""Of the budget: slower growth than this within the reaction time counts as none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One amount of memory in use and the marks it is held against, all in bytes.
-
-    `others` is what is in use by others than us, `others_ahead` what that is going to grow by within the reaction time,
-    `overhead` what our own processes take besides the files, `leaving` what files take that were told to end.
-    """
+    """One amount of memory in use, and the marks it is compared with, in bytes."""
 
     used: int
     budget: int
@@ -28,9 +24,13 @@ class Gauge:
     hold: int
     release: int
     others: int
+    """In use by other programs."""
     others_ahead: int
+    """How much other programs grow within the reaction time."""
     overhead: int
+    """What our own processes take besides the files' ffmpegs."""
     leaving: int
+    """Memory of files that are being ended."""
     is_limit: bool
 
     @property
@@ -42,33 +42,29 @@ class Gauge:
         return self.used > self.budget
 
     @property
-    def slack(self) -> int:
-        return int(self.budget * SLACK)
-
-    @property
     def target(self) -> int:
-        """What growth is to end below when files are suspended: the budget, or what is in use where that is more."""
-        return max(self.budget, self.used + self.slack)
+        """What suspending files is to keep memory below: the budget, or what is in use if that is more."""
+        return max(self.budget, self.used + int(self.budget * SLACK))
 
     def projected(self, ahead: int) -> int:
-        """What will be in use within the reaction time where files grow by `ahead`."""
+        """Memory in use after the reaction time, where files grow by `ahead`."""
         return self.used + ahead + self.others_ahead
 
     def to_wall(self, ahead: int) -> bool:
-        """Whether it is about to hit the wall."""
+        """Whether it is about to reach the wall."""
         return self.projected(ahead) > self.wall
 
     def rising(self, ahead: int) -> bool:
-        """Whether it rises while it is over."""
+        """Whether it is over and still rises."""
         return self.over and self.projected(ahead) > self.target
 
     def hits_wall(self, ahead: int, freed: int) -> bool:
-        """Whether it is over and beyond the wall within the reaction time, though `freed` is given back."""
+        """Whether it is over and will reach the wall even though `freed` is given back."""
         return self.over and self.projected(ahead) - self.leaving - freed > self.wall
 
-    def exceeded_by(self, file: RunningFile) -> bool:
-        """Whether this file was known to need more than there is, whatever others do."""
-        return file.memory_bytes <= file.predicted_bytes and self.overhead + file.predicted_bytes > self.budget
+    def exceeded_by(self, job: RunningJob) -> bool:
+        """Whether this file was predicted to need more than the budget, whatever others do."""
+        return job.memory_bytes <= job.predicted_bytes and self.overhead + job.predicted_bytes > self.budget
 
     def __str__(self) -> str:
         whose = "pyprocessor's memory is" if self.is_limit else "memory in use is"
@@ -77,56 +73,35 @@ class Gauge:
 
 def gauges(
     reading: Reading,
-    files: Sequence[RunningFile],
+    jobs: Sequence[RunningJob],
     others_rate: float,
     leaving: int,
     batch: BatchSettings,
     throttling: ThrottlingSettings,
 ) -> tuple[Gauge, ...]:
-    """The gauges that hold: the machine's, where its total is known, and ours, where there is a limit."""
-    hold, release = throttling.hold_percent / 100, throttling.release_percent / 100
-    used = reading.used_memory_bytes
+    """The machine's gauge, where its total is known, and ours, where a limit is set."""
+    total, used = reading.total_memory_bytes, reading.used_memory_bytes
     # Pages that processes share count once in the whole and once for each of them in ours.
-    ours = min(used, reading.our_memory_bytes) if reading.total_memory_bytes > 0 else reading.our_memory_bytes
-    overhead = max(0, ours - sum(file.memory_bytes for file in files))
+    ours = min(used, reading.our_memory_bytes) if total > 0 else reading.our_memory_bytes
+    overhead = max(0, ours - sum(job.memory_bytes for job in jobs))
+
+    def gauge(used: int, budget: int, wall: int, others: int, others_ahead: int, *, is_limit: bool) -> Gauge:
+        hold, release = int(budget * throttling.hold_percent / 100), int(budget * throttling.release_percent / 100)
+        return Gauge(used, budget, wall, hold, release, others, others_ahead, overhead, leaving, is_limit)
+
     found = []
-    if reading.total_memory_bytes > 0:
-        total = reading.total_memory_bytes
+    if total > 0:
         budget = int(total * batch.max_memory_percent / 100)
-        found.append(
-            Gauge(
-                used=used,
-                budget=budget,
-                wall=max(budget, int(total * throttling.wall_percent / 100)),
-                hold=int(budget * hold),
-                release=int(budget * release),
-                others=used - ours,
-                others_ahead=int(others_rate * throttling.reaction_seconds),
-                overhead=overhead,
-                leaving=leaving,
-                is_limit=False,
-            )
-        )
+        wall = max(budget, int(total * throttling.wall_percent / 100))
+        ahead = int(others_rate * throttling.reaction_seconds)
+        found.append(gauge(used, budget, wall, used - ours, ahead, is_limit=False))
     if batch.memory_limit_bytes is not None:
-        budget = batch.memory_limit_bytes
-        found.append(
-            Gauge(
-                used=ours,
-                budget=budget,
-                wall=int(budget * LIMIT_WALL),
-                hold=int(budget * hold),
-                release=int(budget * release),
-                others=0,
-                others_ahead=0,
-                overhead=overhead,
-                leaving=leaving,
-                is_limit=True,
-            )
-        )
+        limit = batch.memory_limit_bytes
+        found.append(gauge(ours, limit, int(limit * LIMIT_WALL), 0, 0, is_limit=True))
     return tuple(found)
 
 
 def amount(count: int) -> str:
-    """Bytes for people, in the units that limits are written in: `1,064 MiB`, `12.3 GiB`."""
+    """Bytes in the units that limits are written in: `1,064 MiB`, `12.3 GiB`."""
     mebibytes = count / (1 << 20)
     return f"{mebibytes:,.0f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.1f} GiB"

@@ -1,39 +1,35 @@
-"""What to do about memory, CPU and disk at each reading: hold, shrink, suspend, shed, and the way back. Pure.
+"""What is done about memory, CPU and disk at each reading: hold, shrink, suspend, shed, and back? Pure.
 
-`govern` is given what it decided last (`Governed`), a reading and the files that run, and says what to do now. Memory
-is held by one or two gauges: the machine's use against `max_memory_percent`, and ours against `memory_limit_bytes`.
+Memory is compared with one or two gauges: the machine's use with `max_memory_percent`, and ours with
+`memory_limit_bytes`.
 
     HOLD     near the budget with more to come, or under pressure: nothing new is started
     SHRINK   over the budget: half as many files from now on, unstarted ones are taken back
-    SUSPEND  still rising while over, about to hit the wall, or under pressure: the youngest files are stopped
-    SHED     the wall would be hit even so: the youngest are ended, suspended ones first, to be tried again later
+    SUSPEND  still rising while over, about to reach the wall, or under pressure: the youngest files are stopped
+    SHED     the wall would be reached even so: the youngest are ended, suspended ones first, to be tried again later
 
-Going back takes `release_readings` times the sample interval below `release_percent`, counted in seconds so that it
-does not matter how often is looked: suspended files go on one at a time, then files are started again, then as many
-as before. The file that has been running longest always goes on and is never shed, unless what *others* use is over
-the budget by itself. A single file that is known to need more than the budget, and runs alone
-for that reason, is no transgression.
-
-A budget that is filled as planned is no level and no event: `admit` is false while memory is near the budget, and
-`room_bytes` says what is left of it once all running files have grown to their predictions.
+Going back takes `release_readings` sample intervals below `release_percent`: suspended files continue one at a time,
+then files are started again, then as many as before. The file that has run longest always goes on and is never shed,
+unless other programs alone fill the budget. A single file that is predicted to need more than the budget and runs
+alone for that reason changes no level, and neither does filling the budget as predicted.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from pyprocessor.governor import events as remarks
+from pyprocessor.governor import events
 from pyprocessor.governor.events import EventKind, GovernorEvent
-from pyprocessor.governor.gauges import gauges
-from pyprocessor.governor.growth_rate import MAX_STEP_SECONDS, Growth, RunningFile, ahead_bytes, observe
+from pyprocessor.governor.gauges import amount, gauges
+from pyprocessor.governor.growth_rate import MAX_STEP_SECONDS, Growth, ahead_bytes, observe
 from pyprocessor.governor.throttles import LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, disk_is_low, give_way, repay
 from pyprocessor.governor.victims import Scene, age_order, growing_to_suspend, suspendable, to_resume, to_shed
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 
-__all__ = ["Allowance", "Decision", "EventKind", "Governed", "GovernorEvent", "Level", "RunningFile", "govern"]
+__all__ = ["Decision", "EventKind", "Governed", "GovernorEvent", "Level", "govern"]
 
 SETTLE_SECONDS = 5.0
 """Still over after so long, the share is halved once more."""
@@ -44,11 +40,11 @@ PRESSURE_STEP_SECONDS = 5.0
 PRESSURE_CALM = 0.5
 """Pressure has to fall below this part of its threshold before things go back."""
 RESUME_STEP_SECONDS = 1.0
-"""Between resuming one file and the next: most encoders have grown by then, and so told what they need."""
+"""Between resuming one file and the next: most encoders have grown to what they need by then."""
 ORDER_SECONDS = 1.0
-"""A file that does not show what it was told for so long did not get the order."""
+"""An order that shows no effect for so long is taken to be lost."""
 QUIET_SECONDS = 30.0
-"""Holding is not told again within so long."""
+"""Holding is not reported again within so long."""
 UNBOUNDED = 1 << 62
 
 
@@ -61,40 +57,15 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """What the governor allows until it looks again, `look` being the number of its last look.
-
-    `one_only`: only where nothing runs, and only one job. `room_bytes`: predicted memory of what is started, unless
-    nothing runs; `wall_room_bytes`: what is left to where memory ends. `share`: what concurrency and the size of
-    batches are multiplied by, at most 1.
-    """
-
-    look: int
-    admit: bool = True
-    one_only: bool = False
-    room_bytes: float = math.inf
-    wall_room_bytes: float = math.inf
-    share: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A file that was told to stop, to go on or to end, and how long ago."""
-
-    job_id: str
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Governed:
-    """What the governor remembers from reading to reading. A run begins with `Governed()`.
+    """The governor's state between readings. A run begins with `Governed()`.
 
-    `share` is the part of the usual number of files that memory allows. What ends in `_seconds` is time that readings
-    have seen pass, so that a clock that jumps moves none of it.
+    What ends in `_seconds` is time that readings have seen pass, so that a clock that jumps moves none of it.
     """
 
     level: Level = Level.NORMAL
     share: float = 1.0
+    """The part of the usual number of files that memory allows."""
     growth: Growth = field(default_factory=Growth)
     calm_seconds: float = 0.0
     shrunk_seconds: float = 0.0
@@ -104,13 +75,14 @@ class Governed:
     pressed_seconds: float = PRESSURE_STEP_SECONDS
     """Since a file was suspended for pressure."""
     idle_seconds: float = 0.0
-    """How long no file has been going on."""
+    """How long no file has been running."""
     quiet_seconds: float = QUIET_SECONDS
-    """Since holding was told."""
+    """Since holding was reported."""
     hold_told: bool = False
-    suspending: tuple[Order, ...] = ()
-    resuming: tuple[Order, ...] = ()
-    shedding: tuple[Order, ...] = ()
+    suspending: Mapping[str, float] = field(default_factory=dict)
+    """Jobs that were ordered to stop and do not show it yet, with the seconds since; the next two likewise."""
+    resuming: Mapping[str, float] = field(default_factory=dict)
+    shedding: Mapping[str, float] = field(default_factory=dict)
     cpu: CpuDebt = field(default_factory=CpuDebt)
     cpu_told: bool = False
     polite: Politeness = field(default_factory=Politeness)
@@ -119,35 +91,38 @@ class Governed:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do after a reading.
-
-    `admit`: files may be started as far as `room_bytes` has room for their predicted memory; where no file is running,
-    one may be started whatever it needs, and above `Level.NORMAL` only one. `take_back`: take unstarted files back
-    from running batches, once. `share`: the part of the usual number of files at once, and of the usual size of a
-    batch, to go by; never less than one file. `suspend`, `resume` and `shed` hold ids of jobs.
-    """
+    """What to do after a reading. `suspend`, `resume` and `shed` hold ids of jobs."""
 
     state: Governed
     level: Level
-    admit: bool
+    hold: str
+    """Why nothing may be started, as the end of a sentence; empty where files may be, as far as `room_bytes` goes."""
     room_bytes: int
+    """Room for predicted memory of new files. With nothing running one may start whatever it needs."""
     take_back: bool
+    """Take unstarted files back from running batches, once."""
     share: float
+    """The part of the usual number of files at once, and of the usual batch; never less than one file."""
     suspend: tuple[str, ...] = ()
     resume: tuple[str, ...] = ()
     shed: tuple[str, ...] = ()
     events: tuple[GovernorEvent, ...] = ()
 
+    @property
+    def admit(self) -> bool:
+        """Whether files may be started; above `Level.NORMAL` only one, and only where none runs."""
+        return not self.hold
+
 
 def govern(
     state: Governed,
     reading: Reading,
-    running: Sequence[RunningFile],
+    running: Sequence[RunningJob],
     batch: BatchSettings,
     throttling: ThrottlingSettings,
     monitoring: MonitoringSettings,
 ) -> Decision:
-    """Decide what to do after a reading; see the top of this module."""
+    """Decide what to do after a reading, given the state that the last decision left."""
     interval = monitoring.sample_interval_seconds
     period = throttling.release_readings * interval
     running = sorted(running, key=age_order)
@@ -157,7 +132,7 @@ def govern(
 
     suspend, after = _suspended(before, scene)
     shed = to_shed(scene, suspend, throttling.max_sheds)
-    suspend = tuple(file for file in suspend if file not in shed)
+    suspend = tuple(job for job in suspend if job not in shed)
     worse = bool(suspend or shed)
     after, shrink = _shrunk(after, scene, worse=worse)
     calm = not worse and _is_calm(after, scene)
@@ -173,20 +148,20 @@ def govern(
     after, back = _recovered(after, scene, period, keeps=keeps)
     after, held = _levelled(after, scene, shed=bool(shed), keeps=keeps)
 
-    stopped = {file.job_id for file in (*suspend, *shed)}
-    going = tuple(file for file in scene.going if file.job_id not in stopped)
-    debt = replace(before.cpu, throttled=tuple(file.job_id for file in scene.throttled))
+    stopped = {job.job_id for job in (*suspend, *shed)}
+    going = tuple(job for job in scene.going if job.job_id not in stopped)
+    debt = replace(before.cpu, throttled=tuple(job.job_id for job in scene.throttled))
     cpu = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
     # Where memory keeps files suspended, one whose CPU debt is paid waits with them for its turn.
     freed = () if keeps or worse else cpu.resume
-    pausing = {*cpu.suspend, *(file.job_id for file in suspend)}
-    ending = {file.job_id for file in shed}
-    resuming = {*freed, *(file.job_id for file in resume)} - pausing - ending
+    pausing = {*cpu.suspend, *(job.job_id for job in suspend)}
+    ending = {job.job_id for job in shed}
+    resuming = {*freed, *(job.job_id for job in resume)} - pausing - ending
     after = replace(
         after,
         suspending=_ordered(after.suspending, pausing, resuming | ending),
         resuming=_ordered(after.resuming, resuming, pausing | ending),
-        shedding=_ordered(after.shedding, ending, ()),
+        shedding=_ordered(after.shedding, ending, set()),
         cpu=cpu.debt,
         cpu_told=before.cpu_told or bool(cpu.suspend),
         polite=give_way(before.polite, reading, throttling, elapsed),
@@ -195,7 +170,7 @@ def govern(
     return Decision(
         state=after,
         level=max(after.level, Level.HOLD) if after.disk_low else after.level,
-        admit=not after.disk_low and not after.cpu.throttled and _admits(after, scene, period),
+        hold=_hold(after, scene, period),
         room_bytes=max(0, min((g.budget - g.used - scene.committed_bytes for g in scene.gauges), default=UNBOUNDED)),
         take_back=shrink or (after.disk_low and not before.disk_low),
         share=min(after.share, after.polite.share),
@@ -203,11 +178,11 @@ def govern(
         resume=tuple(sorted(resuming)),
         shed=tuple(sorted(ending)),
         events=(
-            *remarks.of_measures(scene, suspend, shed, share=after.share if shrink else None),
-            *(remarks.resumed(file, scene) for file in resume),
+            *events.of_measures(scene, suspend, shed, share=after.share if shrink else None),
+            *(GovernorEvent(EventKind.RESUME, f"Continuing {job.name}: {scene}.", job.job_id) for job in resume),
             *back,
             *held,
-            *_asides(before, after, reading, throttling),
+            *_other_events(before, after, reading, throttling),
         ),
     )
 
@@ -215,17 +190,16 @@ def govern(
 # ---------------------------------------------------------------- what there is
 
 
-def _aged(state: Governed, elapsed: float, running: Sequence[RunningFile]) -> Governed:
-    """The state with time gone by, and without orders that were carried out or lost."""
-    suspended = {file.job_id: file.suspended for file in running}
+def _aged(state: Governed, elapsed: float, running: Sequence[RunningJob]) -> Governed:
+    """The state after `elapsed`, without orders that were carried out or lost."""
+    suspended = {job.job_id: job.suspended for job in running}
 
-    def pending(orders: tuple[Order, ...], done_when: bool | None) -> tuple[Order, ...]:
-        older = (Order(order.job_id, order.seconds + elapsed) for order in orders)
-        return tuple(
-            order
-            for order in older
-            if order.job_id in suspended and suspended[order.job_id] is not done_when and order.seconds < ORDER_SECONDS
-        )
+    def pending(orders: Mapping[str, float], done_when: bool | None) -> dict[str, float]:
+        return {
+            job_id: seconds + elapsed
+            for job_id, seconds in orders.items()
+            if suspended.get(job_id, done_when) is not done_when and seconds + elapsed < ORDER_SECONDS
+        }
 
     return replace(
         state,
@@ -242,32 +216,23 @@ def _aged(state: Governed, elapsed: float, running: Sequence[RunningFile]) -> Go
 def _scene(
     state: Governed,
     reading: Reading,
-    running: Sequence[RunningFile],
+    running: Sequence[RunningJob],
     batch: BatchSettings,
     throttling: ThrottlingSettings,
 ) -> Scene:
-    ending = {order.job_id for order in state.shedding}
-    stopping = {order.job_id for order in state.suspending}
-    resuming = {order.job_id for order in state.resuming}
-    staying = [file for file in running if file.job_id not in ending]
-    going: list[RunningFile] = []
-    paused: list[RunningFile] = []
-    throttled: list[RunningFile] = []
-    for file in staying:
-        stopped = (file.suspended or file.job_id in stopping) and file.job_id not in resuming
-        if stopped and file.job_id in state.cpu.throttled:
-            throttled.append(file)
-        else:
-            (paused if stopped else going).append(file)
-    leaving = sum(file.memory_bytes for file in running if file.job_id in ending)
-    pressure = (reading.memory_pressure_full or 0.0) / throttling.pressure_full_percent
+    """The files by what they do once pending orders are carried out, and the gauges as of the reading."""
+    staying = [job for job in running if job.job_id not in state.shedding]
+    stopped = [
+        job for job in staying if (job.suspended or job.job_id in state.suspending) and job.job_id not in state.resuming
+    ]
+    leaving = sum(job.memory_bytes for job in running if job.job_id in state.shedding)
     return Scene(
         gauges=gauges(reading, running, state.growth.others_rate, leaving, batch, throttling),
-        going=tuple(going),
-        paused=tuple(paused),
-        throttled=tuple(throttled),
-        ahead=ahead_bytes(staying, state.growth.rates(), throttling.reaction_seconds),
-        pressure=pressure,
+        going=tuple(job for job in staying if job not in stopped),
+        paused=tuple(job for job in stopped if job.job_id not in state.cpu.throttled),
+        throttled=tuple(job for job in stopped if job.job_id in state.cpu.throttled),
+        ahead=ahead_bytes(staying, state.growth.rates, throttling.reaction_seconds),
+        pressure=(reading.memory_pressure_full or 0.0) / throttling.pressure_full_percent,
         shrunk=state.level >= Level.SHRINK and state.shrunk_seconds >= throttling.reaction_seconds,
     )
 
@@ -275,7 +240,7 @@ def _scene(
 # ---------------------------------------------------------------- what to do
 
 
-def _suspended(state: Governed, scene: Scene) -> tuple[tuple[RunningFile, ...], Governed]:
+def _suspended(state: Governed, scene: Scene) -> tuple[tuple[RunningJob, ...], Governed]:
     """The files to suspend now, youngest first."""
     able = suspendable(scene)
     if scene.alarming:
@@ -293,7 +258,7 @@ def _shrunk(state: Governed, scene: Scene, *, worse: bool) -> tuple[Governed, bo
     """The state with the share halved: once at the start, and again where that does not help in time."""
     begins = state.level < Level.SHRINK and (scene.over or worse)
     goes_on = state.level >= Level.SHRINK and scene.over and state.shrunk_seconds >= SETTLE_SECONDS
-    # With a single file left there are no fewer to go by; what is over then is beyond us, or ends with that file.
+    # With a single job left there are no fewer to run; memory that is over then is not ours, or ends with that job.
     if not begins and not (goes_on and len(scene.files) > 1 and state.share > LEAST_SHARE):
         return state, False
     level = max(state.level, Level.SHRINK)
@@ -309,8 +274,8 @@ def _is_calm(state: Governed, scene: Scene) -> bool:
     return not scene.near and not scene.overcommitted
 
 
-def _resumed(state: Governed, scene: Scene, period: float) -> tuple[RunningFile, ...]:
-    """The file to resume now: whichever is the oldest where nothing goes on, else when there is room for it."""
+def _resumed(state: Governed, scene: Scene, period: float) -> tuple[RunningJob, ...]:
+    """The oldest suspended job, where nothing runs or there is room for it."""
     if scene.idle:
         able = scene.others_calm or (state.idle_seconds >= period and not scene.others_over)
         return scene.paused[:1] if able else ()
@@ -320,20 +285,20 @@ def _resumed(state: Governed, scene: Scene, period: float) -> tuple[RunningFile,
 def _recovered(
     state: Governed, scene: Scene, period: float, *, keeps: bool
 ) -> tuple[Governed, tuple[GovernorEvent, ...]]:
-    """One step back towards normal, after a calm period in which no file was kept suspended (`keeps`)."""
+    """One step back towards normal, after a calm period in which no job was kept suspended (`keeps`)."""
     if keeps or state.calm_seconds < period:
         return state, ()
     if state.level >= Level.SHRINK:
         calm = replace(state, level=Level.NORMAL, calm_seconds=0.0, hold_told=False)
-        return calm, (remarks.recovered(scene, state.share),)
+        return calm, (_recovery(scene, state.share),)
     if state.level == Level.NORMAL and state.share < 1.0:
         share = min(1.0, state.share * SHARE_STEP)
-        return replace(state, share=share, calm_seconds=0.0), (remarks.recovered(scene, share),)
+        return replace(state, share=share, calm_seconds=0.0), (_recovery(scene, share),)
     return state, ()
 
 
 def _levelled(state: Governed, scene: Scene, *, shed: bool, keeps: bool) -> tuple[Governed, tuple[GovernorEvent, ...]]:
-    """The level as of now; entering and leaving HOLD is told here, as nothing else shows it."""
+    """The level as of now, with an event where HOLD is entered or left."""
     if shed or keeps:
         return replace(state, level=Level.SHED if shed else Level.SUSPEND), ()
     if state.level >= Level.SHRINK:
@@ -343,39 +308,54 @@ def _levelled(state: Governed, scene: Scene, *, shed: bool, keeps: bool) -> tupl
         if state.hold_told or state.quiet_seconds < QUIET_SECONDS:
             return replace(state, level=Level.HOLD), ()
         told = replace(state, level=Level.HOLD, hold_told=True, quiet_seconds=0.0)
-        return told, (remarks.held(scene, short=short),)
+        return told, (events.held(scene, short=short),)
     if state.level == Level.HOLD and not (scene.below_release and scene.pressure < PRESSURE_CALM):
         return state, ()
     if state.level == Level.HOLD and state.hold_told:
-        return replace(state, level=Level.NORMAL, hold_told=False), (remarks.recovered(scene, state.share),)
+        return replace(state, level=Level.NORMAL, hold_told=False), (_recovery(scene, state.share),)
     return replace(state, level=Level.NORMAL), ()
 
 
-def _admits(state: Governed, scene: Scene, period: float) -> bool:
-    """Whether files may be started, as far as memory is concerned."""
+def _hold(state: Governed, scene: Scene, period: float) -> str:
+    """Why nothing may be started, as the end of a sentence; empty where files may be."""
+    if state.disk_low:
+        return "the output's disk has less free than is to stay free"
+    if state.cpu.throttled:
+        return "running files are suspended to stay within the limit of the CPU"
     if not scene.files:
-        return scene.others_calm or (state.idle_seconds >= period and not scene.others_over)
-    return state.level == Level.NORMAL and not scene.near and not scene.overcommitted
+        calm = scene.others_calm or (state.idle_seconds >= period and not scene.others_over)
+        return "" if calm else f"other programs take the memory: {scene}"
+    if state.level == Level.NORMAL and not scene.near and not scene.overcommitted:
+        return ""
+    if scene.pressure >= PRESSURE_CALM and not scene.near and not scene.overcommitted:
+        return events.PRESSED
+    return f"{scene}, and running files may still grow" if scene.overcommitted else str(scene)
 
 
-def _ordered(orders: tuple[Order, ...], new: Iterable[str], undone: Iterable[str]) -> tuple[Order, ...]:
+def _ordered(orders: Mapping[str, float], new: set[str], undone: set[str]) -> dict[str, float]:
     """The orders with new ones added and those dropped that were undone."""
-    added = set(new)
-    dropped = added | set(undone)
-    return (*(order for order in orders if order.job_id not in dropped), *(Order(job_id) for job_id in sorted(added)))
+    kept = {job_id: seconds for job_id, seconds in orders.items() if job_id not in undone}
+    return kept | dict.fromkeys(new, 0.0)
 
 
-def _asides(
+def _recovery(scene: Scene, share: float) -> GovernorEvent:
+    return GovernorEvent(EventKind.RECOVER, f"Starting files again, {events.number_at(share)}: {scene}.")
+
+
+def _other_events(
     before: Governed, after: Governed, reading: Reading, throttling: ThrottlingSettings
-) -> tuple[GovernorEvent, ...]:
-    """What is told of CPU, politeness and disk, when it begins and when it ends."""
-    told = []
+) -> Iterator[GovernorEvent]:
+    """Events about CPU, politeness and disk, when each begins and when it ends."""
     if after.cpu_told and not before.cpu_told:
-        told.append(remarks.cpu_limited(throttling.cpu_limit_percent or 0.0))
+        limit = f"{throttling.cpu_limit_percent or 0.0:g} % of the CPU"
+        yield GovernorEvent(EventKind.THROTTLE, f"Suspending files now and then, to stay within {limit}.")
     if before.polite.share == 1.0 and after.polite.share < 1.0:
-        told.append(remarks.gave_way(reading.waiting_percent or 0.0))
+        why = f"processes wait {reading.waiting_percent or 0.0:.0f} % of the time"
+        yield GovernorEvent(EventKind.YIELD, f"Starting fewer files, to give way to other work: {why}.")
     if before.polite.share < 1.0 and after.polite.share == 1.0:
-        told.append(remarks.no_longer_gives_way())
+        yield GovernorEvent(EventKind.RECOVER, "Starting as many files as before: other work waits no longer.")
     if after.disk_low is not before.disk_low:
-        told.append(remarks.disk(reading.free_disk_bytes, throttling.disk_reserve_bytes, low=after.disk_low))
-    return tuple(told)
+        free, reserve = amount(reading.free_disk_bytes), amount(throttling.disk_reserve_bytes)
+        low = f"Starting nothing new: the output's disk has {free} left, and {reserve} are to stay free."
+        again = f"Starting files again: the output's disk has {free} free."
+        yield GovernorEvent(EventKind.DISK, low if after.disk_low else again)

@@ -1,23 +1,19 @@
-"""What is held besides memory: a share of the CPU, politeness to other work, room on the disk. Pure.
-
-Each has a small state that is carried from reading to reading; `governor/governor` puts them together.
-"""
+"""What limits a run besides memory: a share of the CPU, politeness to other work, room on the disk? Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyprocessor.governor.growth_rate import RunningFile
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Reading, ThrottlingSettings
 
 CPU_STEP = 50.0
 """Percent-seconds of all cores: for every so many above the limit one more file is suspended."""
 LONGEST_THROTTLE = 2 * CPU_STEP
-"""Divided by the limit, the seconds after which a file goes on all the same. Repaying one step takes half of that,
-unless our own processes take more than the limit even without any file."""
+"""Divided by the limit: seconds after which a file continues even though our other processes exceed the limit."""
 OTHERS_BUSY_PERCENT = 10.0
-"""Of the machine's cores: with less in use by others, waiting is of our own making."""
+"""Of the machine's cores: with less in use by others, it is our own files that make processes wait."""
 POLITE_STEP_SECONDS = 5.0
 """The kernel's averages lag by ten seconds; each step is given half of that to show."""
 POLITE_CALM = 0.7
@@ -30,12 +26,13 @@ DISK_RELEASE = 1.25
 
 @dataclass(frozen=True, slots=True)
 class CpuDebt:
-    """A token bucket. `percent_seconds` is what was used beyond the limit, `throttled` the files suspended to repay it
-    (oldest first), `stopped_seconds` how long nothing has been running because of it."""
+    """A token bucket of CPU time used beyond the limit."""
 
     percent_seconds: float = 0.0
     throttled: tuple[str, ...] = ()
+    """Files suspended to repay it, oldest first."""
     stopped_seconds: float = 0.0
+    """How long nothing has been running because of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class CpuStep:
 
 
 def repay(
-    debt: CpuDebt, reading: Reading, going: Sequence[RunningFile], limit_percent: float | None, elapsed_seconds: float
+    debt: CpuDebt, reading: Reading, going: Sequence[RunningJob], limit_percent: float | None, elapsed_seconds: float
 ) -> CpuStep:
     """Count this reading against the limit. `going` are the files that are not suspended, oldest first.
 
@@ -75,7 +72,7 @@ def repay(
 
 @dataclass(frozen=True, slots=True)
 class Politeness:
-    """How much of the usual number of files is run while others want the machine."""
+    """The share of the usual number of files that runs while other programs want the machine."""
 
     share: float = 1.0
     waiting_seconds: float = 0.0
@@ -83,7 +80,7 @@ class Politeness:
 
 
 def give_way(state: Politeness, reading: Reading, throttling: ThrottlingSettings, elapsed_seconds: float) -> Politeness:
-    """Halve the share while work waits and others use the CPU; take it back step by step when that is over."""
+    """Halve the share while others want the CPU and wait; raise it step by step when that is over."""
     if not throttling.pressure_polite or reading.waiting_percent is None:
         return Politeness()
     others_busy = reading.cpu_percent - reading.our_cpu_percent >= OTHERS_BUSY_PERCENT

@@ -1,1 +1,1 @@
-"""Which moves a job may make, when it is tried again, which timeouts hold. Pure."""
+"""What is known of a job while it waits and runs, which moves may it make, when is it tried again? Pure."""

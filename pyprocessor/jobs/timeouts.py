@@ -1,7 +1,6 @@
-"""How long is waited before something counts as stuck: pure functions of the settings and of what was predicted.
+"""How long may an ffmpeg or a batch process be silent before it counts as stuck?
 
-One patience for all files would end a slow encode of large pictures on a busy machine, or watch a small file hang for
-hours.
+It depends on the file: one limit for all would end a slow encode of large pictures, or let a small file hang for hours.
 """
 
 from __future__ import annotations
@@ -14,29 +13,26 @@ FRAMES_IN_FLIGHT = 150
 """Pictures an encoder may hold before the first comes out: SVT-AV1 looks up to 120 ahead, x265's slow presets some 60,
 and a few are being decoded and filtered."""
 LOAD_FACTOR = 4.0
-"""How many times longer than predicted these may take: the machine is busy, or the prediction is off."""
+"""Times the prediction: the machine may be busy, or the prediction off."""
 LONGEST_STALL_SECONDS = 6 * 3600.0
 SHORTEST_LIMIT_SECONDS = 3600.0
-"""However little is predicted, so much time a file has: priors may be far off for what was never measured."""
+"""The least for any file: predictions may be far off for a class that was never measured."""
 _SLOWEST_BYTES_PER_SECOND = 25_000
 """Of media whose duration nobody knows: 200 kbit/s."""
 _SLOW_DISK_BYTES_PER_SECOND = 10_000_000
-"""What a network share writes at least. A batch process is silent while an output goes to the disk."""
+"""A slow network share. A batch process sends nothing while an output is written to the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """With one ffmpeg: seconds without progress, and seconds in all."""
+    """For one ffmpeg: seconds without progress, and seconds in all."""
 
     stall_seconds: float
     wall_limit_seconds: float
 
 
 def timeouts(settings: ErrorSettings, cost: Cost, features: CostFeatures) -> Timeouts:
-    """Patience with a job that is predicted to take `cost`.
-
-    CPU-seconds are taken for seconds: with one thread they are, and with more a file is done sooner.
-    """
+    """The timeouts of a job that is predicted to take `cost`, CPU-seconds taken for seconds of one thread."""
     per_frame = cost.cpu_seconds / features.frames if features.frames > 0 else 0.0
     slow = min(FRAMES_IN_FLIGHT * LOAD_FACTOR * per_frame, LONGEST_STALL_SECONDS)
     seconds = features.duration_seconds or features.source_bytes / _SLOWEST_BYTES_PER_SECOND
@@ -45,10 +41,10 @@ def timeouts(settings: ErrorSettings, cost: Cost, features: CostFeatures) -> Tim
 
 
 def heartbeat_timeout_seconds(settings: ErrorSettings, bytes_to_settle: int) -> float:
-    """How long a batch process may say nothing that has so many bytes of finished outputs to read back and to sync."""
+    """How long a batch process may send nothing, with so many bytes of outputs to read back and to sync."""
     return settings.worker_silence_seconds + bytes_to_settle / _SLOW_DISK_BYTES_PER_SECOND
 
 
 def beat_seconds(settings: ErrorSettings) -> float:
-    """How often a batch process says that it is there."""
+    """How often a batch process sends a heartbeat."""
     return min(2.0, settings.worker_silence_seconds / 4)

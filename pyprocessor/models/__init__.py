@@ -56,6 +56,7 @@ from pyprocessor.models.run import (
     RunState,
     RunStatus,
     SkippedFile,
+    WaitingFile,
 )
 from pyprocessor.models.work import (
     FINAL_STATES,
@@ -129,6 +130,7 @@ __all__ = [
     "Usage",
     "VideoInfo",
     "VideoSettings",
+    "WaitingFile",
     "WatchSettings",
     "display",
     "job_id",

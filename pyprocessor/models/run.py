@@ -117,6 +117,14 @@ class ActiveFile:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingFile:
+    """The file that starts next, and why it waits, as the end of a sentence."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunStatus:
     """Where a run stands, as `status` shows it; `started_at` is seconds since the epoch.
 
@@ -133,6 +141,7 @@ class RunStatus:
     begins_in_seconds: float = 0.0
     files: tuple[ActiveFile, ...] = ()
     disk_silent_seconds: float = 0.0
+    next: WaitingFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,8 @@ class PlannedBatch:
     seconds_high: float
     start_seconds: float
     end_seconds: float = 0.0
+    waits_because: str = ""
+    """Why it does not start with the run, as the end of a sentence; empty where it does."""
 
 
 @dataclass(frozen=True, slots=True)

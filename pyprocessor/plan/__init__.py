@@ -1,1 +1,1 @@
-"""What is done when and under which name: output names, the order of work, batches. All of it pure."""
+"""What runs next, and why not this one: order, packing, hours, names, admission? Pure."""

@@ -1,7 +1,7 @@
-"""Whether a job that was sent to no process yet may start now, by what the running ones really take.
+"""May this waiting job start now, and if not, why does it wait? The one decision on that. Pure.
 
-Batches are packed by predictions. This looks again at the moment of each start: at what is resident, at files that
-outgrew their prediction, and at classes of which nothing was ever measured, which start slowly. Pure.
+Batches are packed by predictions. `decide` looks again at the moment of each start: at the run, the clock, the
+governor, and what running files really take. Its answer is None, to start, or a `Wait` with the reason.
 """
 
 from __future__ import annotations
@@ -9,90 +9,263 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from pyprocessor.costs import CostClass, CostModel, thread_growth
-from pyprocessor.plan.ready import Entry
+from pyprocessor.costs import CostClass, CostModel, wall_seconds
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.models import BatchSettings, Cost, Profile, Reading, RunState
+from pyprocessor.plan.hours import Schedule
+from pyprocessor.plan.queue import ReadyQueue
 
+OVERHEAD_BYTES = 128 << 20
+"""Of the budget, what the engine, the inspector and the batch processes take themselves."""
 UNMEASURED_FACTOR = 4
-"""How much more than predicted a job of a class never measured is reckoned to take at worst."""
+"""Times its prediction: the worst that a class never measured is reckoned with."""
 RAMP_SECONDS = 1.0
 """How long an encode takes to show its size: x264 medium at 1080p reaches 86 % of its peak in its first second."""
+FIRST_START_SECONDS = 0.5
+"""How long the first start may wait while fewer files than cores are known, or the other files are still inspected."""
+LONGEST_INSPECTING_SECONDS = 5.0
+INSPECTING_SHARE = 0.02
+"""Of all CPU-seconds, what inspecting the other files may take before the first one starts: 1 % of the time of a run on
+two cores. Starting with the longest file saves more than that."""
+LISTING_SECONDS = 10.0
+"""How long a job that is to run alone waits for other files to be found; a watching run lists for ever."""
+_CLOSED = {
+    RunState.WAITING: "the window in which the run may work is not open",
+    RunState.PAUSED: "the run is paused",
+    RunState.PAUSED_NOW: "the run is paused",
+    RunState.DRAINING: "the run is stopping",
+    RunState.ENDING: "the run is stopping",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class RunningJob:
-    """A job that runs, or was sent to its process and is about to. `cost_class` as in its entry (at one thread);
-    `threads` are those it has."""
+class Wait:
+    """Why a job does not start now: `reason` is the end of a sentence "It waits because ..."."""
 
-    cost_class: CostClass
-    threads: int
-    predicted_bytes: int
-    """At its threads, with margin: `memory_need(entry, threads)`."""
-    memory_bytes: int
-    """Resident now; 0 where nothing was read yet."""
-    age_seconds: float
-    """Since it started; 0 where it did not."""
+    reason: str
+    late: bool = False
+    """It is left for another run."""
+    warn: bool = False
+    """The user is warned of it, once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether the job may start; `reason` is the end of a sentence "It waits because ..." where it may not."""
+class Allowance:
+    """What the governor allows until its next look, `look` being the number of the last one."""
 
-    start: bool
-    reason: str = ""
+    look: int = 0
+    hold: str = ""
+    """Why nothing may be started, as the end of a sentence; empty where files may be."""
+    one_only: bool = False
+    """One job, and only where nothing runs."""
+    room_bytes: float = math.inf
+    """Predicted memory of what may be started beside what runs."""
+    wall_room_bytes: float = math.inf
+    """Memory that is left to where the machine's ends."""
+    share: float = 1.0
+    """What concurrency and batch sizes are multiplied by."""
 
 
-START = Verdict(True)
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is the same for all decisions of one turn: the run, the machine, the clocks."""
+
+    reading: Reading
+    schedule: Schedule
+    clock: datetime
+    """Local time."""
+    state: RunState = RunState.RUNNING
+    input_away: bool = False
+    allowance: Allowance = Allowance()
+    reading_number: int = 0
+    """Counts the readings at the slow interval."""
+    more_to_come: bool = False
+    """Whether files are still being listed or inspected."""
+    pending: int = 0
+    """Files that are listed and not inspected yet."""
+    now: float = 0.0
+    """Monotonic."""
+    run_seconds: float = 0.0
+
+    @property
+    def closed(self) -> str:
+        """Why the run starts nothing at all, as the end of a sentence; empty where it may."""
+        return _CLOSED.get(self.state, "") or ("the input cannot be reached" if self.input_away else "")
 
 
-def memory_need(entry: Entry, threads: int) -> int:
-    """Predicted peak bytes, with margin, of a job that runs with `threads`."""
-    if threads == 1 or entry.narrow:
-        return entry.memory_bytes
-    return math.ceil(entry.memory_bytes * thread_growth(entry.cost_class, threads))
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a job would start beside."""
+
+    running: Sequence[RunningJob]
+    """Jobs that were sent to their processes and are not encoded."""
+    ready: ReadyQueue
+    free_slots: int
+    concurrency: int
+    """How many jobs may run at once."""
+    assigned: bool = False
+    """A batch process has the job already."""
+    runs_alone: bool = False
+    """A job runs that is to have nothing beside it."""
+    begun: bool = True
+    """A batch of this run was started before."""
+    known_seconds: float = 0.0
+    """Since the first job was ready."""
+    started: int = 0
+    """Jobs of classes never measured that were started since the last slow reading."""
+    claimed_bytes: int = 0
+    """Predicted memory of jobs that were started since the governor's last look."""
 
 
-def may_start(
-    entry: Entry,
+def decide(
+    job: QueuedJob,
     threads: int,
-    running: Sequence[RunningJob],
-    budget_bytes: int,
+    on: Conditions,
+    beside: Beside,
+    profile: Profile,
     model: CostModel,
     *,
-    concurrency: int,
-    admitted_this_reading: int,
-) -> Verdict:
-    """Whether one more job may start beside `running`.
+    due: float = -math.inf,
+) -> Wait | None:
+    """None if the job may start now with so many threads, else why it waits; a retry starts when `due`."""
+    if due > on.now:
+        return Wait(f"it failed, and is tried again in {due - on.now:.0f} s")
+    if on.closed or on.allowance.hold:
+        return Wait(on.closed or on.allowance.hold)
+    if not beside.assigned and (wait := too_late(job, threads, on) or turn(job, on, beside)) is not None:
+        return wait
+    if beside.free_slots < 1:
+        return Wait(f"as many files run as may at once ({beside.concurrency})")
+    if not beside.running:
+        return _beside_other_programs(job, threads, on, profile)
+    budget = memory_budget(on.reading, profile.batch)
+    return _memory(job, threads, budget, on, beside, model) or _room(job, threads, on, beside, profile)
 
-    `budget_bytes` is for all jobs together and `concurrency` how many may run at once (both of the shape);
-    `admitted_this_reading` counts the jobs that were started since the last reading.
 
-    A job counts with what it takes or is predicted to take, whichever is more; and where one outgrew its prediction,
-    all of its class are reckoned to. With nothing running the answer is always yes, so that a run goes on.
+def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
+    """Wait for another run where the job is not predicted to be done before this one's time is up."""
+    seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
+    if on.schedule.fits(seconds, job.price.spread, on.clock):
+        return None
+    return Wait("it is not predicted to be done before the run's time is up", late=True)
+
+
+def turn(job: QueuedJob, on: Conditions, beside: Beside) -> Wait | None:
+    """Why it is not the job's turn to go into a batch, where it is not."""
+    if beside.runs_alone:
+        return Wait("a file is running that is to have nothing beside it")
+    if job.alone:
+        listing = on.more_to_come and on.run_seconds <= LISTING_SECONDS
+        others = bool(beside.running or beside.ready)
+        return Wait("it is to run with nothing beside it, after the other files") if others or listing else None
+    if beside.begun or may_begin(beside.ready, on, beside.known_seconds):
+        return None
+    return Wait("other files are still being inspected, and the longest is to start first")
+
+
+def may_begin(ready: ReadyQueue, on: Conditions, known_seconds: float) -> bool:
+    """Whether the first job of a run may start, although more files may come from the listing.
+
+    Longest first holds only among files that are known, and a file that turns out to be the only one gets all threads.
+    So a short listing is inspected whole, and one that would take long is not waited for.
     """
-    if not running:
-        return START
+    if not on.more_to_come:
+        return True
+    known, cores = len(ready), on.reading.cores
+    if known < cores and on.run_seconds <= FIRST_START_SECONDS:
+        return False
+    if not known:
+        return True
+    # What is pending is taken to be like what is known, in its work and in the time that inspecting it takes.
+    worth = INSPECTING_SHARE * ready.cpu_seconds * (known + on.pending) / known
+    needed = known_seconds + known_seconds * on.pending / max(1, known - 1)
+    return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_INSPECTING_SECONDS)
+
+
+def _beside_other_programs(job: QueuedJob, threads: int, on: Conditions, profile: Profile) -> Wait | None:
+    """Wait where other programs leave too little memory even for one job that would fit by itself."""
+    need, room = job.memory_with(threads), on.allowance.wall_room_bytes
+    if not room < need <= memory_limit(on.reading, profile.batch):
+        return None
+    left = f"other programs leave {mebibytes(max(0, int(room)))} of memory"
+    return Wait(f"it is predicted to take {mebibytes(need)}, and {left}", warn=True)
+
+
+def _memory(job: QueuedJob, threads: int, budget: int, on: Conditions, beside: Beside, model: CostModel) -> Wait | None:
+    """Wait for memory beside what runs, or for a class never measured to show what it takes.
+
+    A job counts with what it takes or is predicted to take, whichever is more; where one outgrew its prediction, all of
+    its class are reckoned to.
+    """
     outgrown: dict[CostClass, float] = {}
-    for job in running:
-        if job.memory_bytes > job.predicted_bytes > 0:
-            factor = job.memory_bytes / job.predicted_bytes
-            outgrown[job.cost_class] = max(outgrown.get(job.cost_class, 1.0), factor)
-    taken = sum(max(job.memory_bytes, job.predicted_bytes * outgrown.get(job.cost_class, 1.0)) for job in running)
-    wanted = memory_need(entry, threads) * outgrown.get(entry.cost_class, 1.0)
-    if taken + wanted > budget_bytes:
-        return Verdict(
-            False,
-            f"it is reckoned to take {wanted / (1 << 20):.0f} MiB, and of {budget_bytes / (1 << 20):.0f} MiB the files "
-            f"that run take {taken / (1 << 20):.0f} MiB",
+    for other in beside.running:
+        if other.memory_bytes > other.expected_bytes > 0:
+            factor = other.memory_bytes / other.expected_bytes
+            outgrown[other.queued.cost_class] = max(outgrown.get(other.queued.cost_class, 1.0), factor)
+    taken = sum(
+        max(other.memory_bytes, other.expected_bytes * outgrown.get(other.queued.cost_class, 1.0))
+        for other in beside.running
+    )
+    wanted = job.memory_with(threads) * outgrown.get(job.cost_class, 1.0)
+    if taken + wanted > budget:
+        return Wait(
+            f"it is reckoned to take {mebibytes(wanted)}, and of {mebibytes(budget)} the files that run take "
+            f"{mebibytes(taken)}"
         )
-    if model.measured_count(replace(entry.cost_class, threads=threads)) > 0:
-        return START
-    if UNMEASURED_FACTOR * memory_need(entry, threads) * concurrency <= budget_bytes:
-        return START
-    if admitted_this_reading > 0:
-        return Verdict(False, "files of its kind were never measured, and are started one after each reading")
-    alike = [job.age_seconds for job in running if job.cost_class == entry.cost_class]
+    if not unmeasured(job, threads, model):
+        return None
+    if UNMEASURED_FACTOR * job.memory_with(threads) * beside.concurrency <= budget:
+        return None
+    if beside.started > 0:
+        return Wait("files of its kind were never measured, and are started one after each reading")
+    alike = [on.now - other.started_seconds for other in beside.running if other.queued.cost_class == job.cost_class]
     shown = sum(age >= RAMP_SECONDS for age in alike)
     if len(alike) - shown >= max(1, shown):
-        return Verdict(False, "files of its kind were never measured, and those that run have yet to show their size")
-    return START
+        return Wait("files of its kind were never measured, and those that run have yet to show their size")
+    return None
+
+
+def unmeasured(job: QueuedJob, threads: int, model: CostModel) -> bool:
+    """Whether no attempt of the job's class with so many threads was ever measured."""
+    return model.measured_count(replace(job.cost_class, threads=threads)) == 0
+
+
+def _room(job: QueuedJob, threads: int, on: Conditions, beside: Beside, profile: Profile) -> Wait | None:
+    """Wait for what the governor allows beside what runs, and for room on the output's disk."""
+    if on.allowance.one_only:
+        return Wait("memory was over its limit, and for now a file is started only where none runs")
+    need = job.memory_with(threads)
+    if beside.claimed_bytes + need > on.allowance.room_bytes:
+        left = max(0, on.allowance.room_bytes - beside.claimed_bytes)
+        return Wait(f"it is predicted to take {mebibytes(need)}, and running files leave {mebibytes(left)} of memory")
+    disk = sum(other.queued.disk_bytes for other in beside.running) + job.disk_bytes
+    reserve = profile.throttling.disk_reserve_bytes
+    if on.reading.free_disk_bytes - disk < reserve:
+        return Wait(f"its output and those of running files would leave less than {mebibytes(reserve)} of the disk")
+    return None
+
+
+def memory_budget(reading: Reading, settings: BatchSettings) -> int:
+    """Bytes that jobs may take together: the allowed share, less what others and our processes take."""
+    others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
+    return _allowed(reading, settings, others)
+
+
+def memory_limit(reading: Reading, settings: BatchSettings) -> int:
+    """What `memory_budget` would be if no other program used memory."""
+    return _allowed(reading, settings, 0)
+
+
+def _allowed(reading: Reading, settings: BatchSettings, others: int) -> int:
+    ours = int(reading.total_memory_bytes * settings.max_memory_percent / 100) - others
+    if settings.memory_limit_bytes is not None:
+        ours = min(ours, settings.memory_limit_bytes)
+    return max(0, ours - OVERHEAD_BYTES)
+
+
+def mebibytes(count: float) -> str:
+    """Memory as people set limits for it: `412 MiB`, `1.4 GiB`."""
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{math.ceil(count / (1 << 20))} MiB"

@@ -1,8 +1,7 @@
-"""When a run may work: its window of the day, the time at which it is to be over, and which files still fit.
+"""When may a run work: its window of the day, the time at which it is to be over, and which files still fit? Pure.
 
-Pure: the wall clock is an argument. It is the right clock here, because windows are about what people see on it: after
-the machine slept, or its clock was set forward, that time is over. Lengths of time ("in 90 s") are counted in real
-seconds between two moments, so that a night in which clocks are changed is an hour longer or shorter.
+Windows are about the wall clock: after the machine slept, or its clock was set forward, that time is over. Lengths of
+time are counted in real seconds, so that a night in which clocks are changed is an hour longer or shorter.
 
     started inside its window            works at once, ends where the window closes
     started outside                      waits until it opens (WAITING), then as above
@@ -26,24 +25,24 @@ from enum import Enum
 from pyprocessor.models import Overrun, ScheduleSettings
 
 SET_BACK_SECONDS = 30.0
-"""A clock that goes back by more was set; less is a correction that a clock is slewed by."""
+"""A clock that goes back by more was set; less is a correction."""
 
 
 class Phase(Enum):
     """What a run may do now."""
 
     WAITING = "waiting"
-    """Its window has not opened yet: nothing is started."""
+    """Its window is not open: nothing is started."""
     OPEN = "open"
     OVER = "over"
-    """Its time is up: nothing more is started, and what runs is treated as `ScheduleSettings.overrun` says."""
+    """Its time is up: nothing more is started, and `ScheduleSettings.overrun` says what becomes of running files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One run's times. `now` is local time: naive, as `datetime.now()` gives it, or with a `ZoneInfo`.
+    """One run's times, in seconds since the epoch. `now` is local time: naive, or with a `ZoneInfo`.
 
-    A fixed offset (`now.astimezone()`) would not know of a change of clocks. Moments are seconds since the epoch.
+    A fixed offset (`now.astimezone()`) would not know of a change of clocks.
     """
 
     settings: ScheduleSettings
@@ -67,7 +66,7 @@ class Schedule:
         return cls(settings, opens, until, now.timestamp(), daily)
 
     def seen(self, now: datetime) -> Schedule:
-        """The schedule after a look at the clock, to be kept for the next one; begun anew where it was set back."""
+        """The schedule after a look at the clock, begun anew where that was set back."""
         at = now.timestamp()
         if at < self.last - SET_BACK_SECONDS:
             return Schedule.begin(self.settings, now, daily=self.daily)
@@ -102,14 +101,11 @@ class Schedule:
                 return max(0.0, _window_at_or_after(self.settings.window, now)[0] - now.timestamp())
 
     def fits(self, predicted_seconds: float, spread: float, now: datetime) -> bool:
-        """Whether a file that is started now will be done in time.
-
-        `predicted_seconds` is its wall time, `spread` the factor by which that may be passed (`CostModel.spread`).
-        """
+        """Whether a file that is started now will be done in time, even if it takes `spread` times as long."""
         return predicted_seconds * max(1.0, spread) <= self.seconds_left(now)
 
     def ever_fits(self, predicted_seconds: float, spread: float) -> bool:
-        """Whether a file fits into the whole of a window, so that another night will do what this one does not."""
+        """Whether a file fits into a whole window, so that another night can do it."""
         return predicted_seconds * max(1.0, spread) <= self.window_seconds
 
     @property
@@ -121,8 +117,7 @@ class Schedule:
         return (_seconds(end) - _seconds(start)) % 86_400 or 86_400.0
 
     def sentence(self, now: datetime, *, frozen: bool = False) -> str | None:
-        """What to tell the user when the phase has become what it is now; None while work goes on. `frozen` says that
-        running files stand still, as the user wants it."""
+        """The sentence for the user when the phase has changed, None while work goes on; `frozen` by the user."""
         match self.phase(now):
             case Phase.OPEN:
                 return None
@@ -137,7 +132,7 @@ class Schedule:
                 return self._over(now)
 
     def plan_note(self, predicted_seconds: float, now: datetime) -> str | None:
-        """What a plan has to say of work that is predicted to take at most so long; None where time sets no limit."""
+        """A sentence for a plan about work that takes at most so long; None where time sets no limit."""
         start = self.seconds_to_open(now)
         if start == math.inf:
             return self.sentence(now)
@@ -152,7 +147,7 @@ class Schedule:
         return f"{begins}Not all of it may be done by {end:%H:%M}; what is left then waits for the same command."
 
     def none_fits(self, waiting: int, now: datetime) -> str:
-        """What to tell when the run ends early, because no waiting file would be done in time."""
+        """The sentence for a run that ends early, because no waiting file would be done in time."""
         at = datetime.fromtimestamp(now.timestamp() + min(self.seconds_left(now), 86_400.0), now.tzinfo)
         files = "the only waiting file is not" if waiting == 1 else f"none of the {waiting:,} waiting files is"
         return (
@@ -160,7 +155,7 @@ class Schedule:
         )
 
     def never_fits(self, name: str, predicted_seconds: float) -> str:
-        """What to tell of a file that `ever_fits` refuses; `name` is printable."""
+        """The sentence for a file that `ever_fits` refuses; `name` is printable."""
         hours = predicted_seconds / 3600
         return (
             f"{name} is predicted to take {hours:.1f} h, which the window {self._window()} does not surely hold; "

@@ -1,9 +1,8 @@
-"""Matching with expressions that the user wrote, which some names would keep busy for ever.
+"""Does a name match an expression that the user wrote, which may take for ever to tell?
 
 `re` tries every way in which an expression can match, and `(\\w+\\w+)+=` has more of them for a name of 60 letters than
-can be tried in a lifetime. Matching looks after signals now and then, so a timer of the process's CPU time ends it: a
-machine that is busy with other things makes no name fail. Signals are handled in the main thread alone, so this is to
-be called there.
+can be tried in a lifetime. `re` handles signals while it matches, so a timer of the process's CPU time ends it; on a
+busy machine no name fails for that. To be called in the main thread, where signals are handled.
 """
 
 from __future__ import annotations
@@ -20,28 +19,26 @@ from typing import AnyStr, Generic
 from pyprocessor.models import display
 
 LIMIT_SECONDS = 0.5
-"""Of CPU time for one name. An expression that can be used takes some microseconds."""
+"""Of CPU time for one name. A usable expression takes microseconds."""
 TRIES = 2
-"""So many names one expression may take too long on before it is given up, lest many files make a run endless."""
+"""Names on which one expression may take too long before it is given up, so that many files cannot stall a run."""
 SLOW_SECONDS = 0.001
 ALL_SLOW_SECONDS = 60.0
-"""One expression may spend so much on all names that took it longer than `SLOW_SECONDS`, before it is given up."""
+"""Time on all names that took longer than `SLOW_SECONDS`, before an expression is given up."""
 _ADVICE = "write it so that each part can match in one way only"
 _SHOWN_LENGTH = 200
 
 
 class TookTooLong(Exception):
-    """Whether an expression matches could not be told in time; the text is the end of a sentence that begins with the
-    file's name."""
+    """An expression took too long; the text is the end of a sentence that begins with the file's name."""
 
 
-class _Rang(Exception):
-    """The timer has run out."""
+class _TimerExpired(Exception):
+    """The time for one name is over."""
 
 
 class Expression(Generic[AnyStr]):
-    """One expression and the names it took too long on; `key` is what it is called in a profile, `written` how it
-    stands there. `alive` is called after each name that took a while."""
+    """One expression, by its key in a profile and as written; `alive` is called after each slow name."""
 
     def __init__(self, key: str, written: str, pattern: AnyStr, alive: Callable[[], None]) -> None:
         self.written = written
@@ -51,7 +48,7 @@ class Expression(Generic[AnyStr]):
         shown = written if len(written) <= _SHOWN_LENGTH else f"{written[:_SHOWN_LENGTH]}..."
         self._called = f'the pattern "{display(os.fsencode(shown))}" of `{key}`'
         with warnings.catch_warnings():
-            # Of sets that may come to mean something else: the user cannot act on where in our code that is.
+            # Warnings of future meanings point into our code, which does not help the user.
             warnings.simplefilter("ignore", FutureWarning)
             self._compiled: re.Pattern[AnyStr] = re.compile(pattern)
         self._too_long_on: list[str] = []
@@ -77,7 +74,7 @@ class Expression(Generic[AnyStr]):
         began = time.process_time()
         try:
             return _in_time(operation, name)
-        except _Rang:
+        except _TimerExpired:
             self._too_long_on.append(display(os.fsencode(name)))
             self._given_up = len(self._too_long_on) >= TRIES
             raise TookTooLong(
@@ -97,10 +94,10 @@ class Expression(Generic[AnyStr]):
 
 
 def _in_time(operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnyStr) -> re.Match[AnyStr] | None:
-    """What the operation returns; raises _Rang where it takes longer than the limit, which Windows cannot tell."""
+    """What the operation returns; raises `_TimerExpired` after the limit, for which Windows has no timer."""
     if not hasattr(signal, "setitimer"):
         return operation(name)
-    before = signal.signal(signal.SIGVTALRM, _ring)
+    before = signal.signal(signal.SIGVTALRM, _expire)
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_SECONDS)
         try:
@@ -111,5 +108,5 @@ def _in_time(operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnySt
         signal.signal(signal.SIGVTALRM, before)
 
 
-def _ring(_number: int, _frame: FrameType | None) -> None:
-    raise _Rang
+def _expire(_number: int, _frame: FrameType | None) -> None:
+    raise _TimerExpired

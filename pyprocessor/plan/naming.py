@@ -1,8 +1,8 @@
-"""Output names of the files of one folder: unique, safe on any file system, and independent of the order of the scan.
+"""Which output name does each file of a folder get: unique, safe on any file system, in whatever order they are found?
 
-`movie.avi` becomes `movie.mp4`. Where two or more siblings would take the same name, all of them keep their source
-extension (`movie.avi.mp4`, `movie.mov.mp4`); where even these meet, a short hash of the source's own name tells them
-apart. Names are compared as a case-insensitive, normalising file system would compare them.
+`movie.avi` becomes `movie.mp4`. Where siblings would take the same name, all of them keep their source extension
+(`movie.avi.mp4`, `movie.mov.mp4`); where even these are equal, a hash of the source's name is added. Names are compared
+as a case-insensitive, normalising file system would.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ MAX_NAME_BYTES = 255
 
 _KEEP_EXTENSION = 1
 _HASH_DIGITS = (0, 0, 8, 16, 32, 64)
-"""Hexadecimal digits of the name's hash, by how often the name has met another; the last cannot meet any."""
+"""Hexadecimal digits of the name's hash, by how often the name was equal to another; the last never is."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 
 @dataclass(frozen=True, slots=True)
 class NamePlan:
-    """`names`: source name -> output path relative to the folder's output. `refused`: source name -> why, as the end of
-    a sentence that begins with the file's name. `unsettled`: source name -> the same, where a pattern took too long to
-    tell. Every sibling is in exactly one of the three."""
+    """Each sibling is a key in exactly one of the three; reasons are the ends of sentences."""
 
     names: Mapping[bytes, bytes]
+    """Output paths, relative to the folder's output."""
     refused: Mapping[bytes, str]
     unsettled: Mapping[bytes, str]
+    """Where a pattern took too long."""
 
 
 class NamePatterns:
-    """The patterns of a profile, ready for use; to be kept from folder to folder, so that one that takes too long is
-    given up. They must be valid regular expressions. `alive` is called after each name that took a while."""
+    """The valid patterns of a profile, to be kept for all folders; `alive` as in `Expression`."""
 
     def __init__(self, settings: NamingSettings, alive: Callable[[], None]) -> None:
         def expression(key: str, pattern: str | None) -> Expression[str] | None:
@@ -54,7 +53,7 @@ class NamePatterns:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What a source would like to be called: `folder` is empty or one name; `suffix` is the source's extension."""
+    """The name a source gets if no other has it; `folder` may be empty, `suffix` is its extension."""
 
     folder: bytes
     stem: bytes
@@ -62,12 +61,11 @@ class _Wish:
 
 
 def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatterns) -> NamePlan:
-    """Output names for the files of one folder.
+    """Output names, with this extension, for the bare names `siblings` of one folder.
 
-    `siblings` are bare names, `extension` is the output's, without the dot. A name that does not match
-    `validation_pattern` from its start (`re.match`) is refused. `rename_pattern` is searched in the name and its
-    group 1 becomes the stem; without a match the stem stays. `organization_pattern` is matched from the start of that
-    stem, and its group 1 is the folder the output goes into.
+    A name that does not match `validation_pattern` from its start is refused. `rename_pattern` is searched in the name
+    and its group 1 becomes the stem. `organization_pattern` is matched from the start of that stem, and its group 1 is
+    the folder the output goes into.
     """
     refused: dict[bytes, str] = {}
     unsettled: dict[bytes, str] = {}
@@ -106,7 +104,7 @@ def _captured(match: re.Match[str] | None) -> bytes:
 
 
 def _settle(wishes: Mapping[bytes, _Wish], extension: bytes) -> dict[bytes, bytes]:
-    """Tell names apart in rounds: all that meet in a round go one step further, so that no order matters."""
+    """Make names differ: all that are equal in a round get one step longer, so that no order matters."""
     steps = dict.fromkeys(wishes, 0)
     folders = {_key(wish.folder) for wish in wishes.values() if wish.folder}
     names = {name: _named(name, wish, extension, 0) for name, wish in wishes.items()}
@@ -133,7 +131,7 @@ def _named(name: bytes, wish: _Wish, extension: bytes, step: int) -> bytes:
 
 
 def _fitted(base: bytes, tail: bytes, name: bytes, digits: int) -> bytes:
-    """`base + tail` in at most 255 bytes, with `digits` of the hash of `name` between where asked for or needed."""
+    """`base + tail` in at most 255 bytes, with digits of the hash of `name` between if asked or needed."""
     if not digits and len(base) + len(tail) <= MAX_NAME_BYTES:
         return base + tail
     tag = b"-" + hashlib.sha256(name).hexdigest()[: digits or 8].encode("ascii")
@@ -149,5 +147,5 @@ def _fitted(base: bytes, tail: bytes, name: bytes, digits: int) -> bytes:
 
 
 def _key(path: bytes) -> str:
-    """What a case-insensitive, normalising file system takes two names to be the same by."""
+    """The same for two names that are one on a case-insensitive, normalising file system."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(path)).casefold())

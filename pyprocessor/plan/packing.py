@@ -1,16 +1,17 @@
-"""Putting one batch together: how many jobs it takes, what its slots do, and what it needs at once. Pure."""
+"""How many jobs does one batch take, what do its slots do, and how much memory does it need at once? Pure."""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyprocessor.costs import wall_seconds
+from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Batch, Cost, EstimationSettings
-from pyprocessor.plan.admission import memory_need
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.admission import mebibytes
+from pyprocessor.plan.queue import ReadyQueue
 
 MIN_BATCH_SECONDS = 1.0
 """A shorter batch costs more to start than it gains by ending evenly (a process starts in some 50 ms)."""
@@ -24,13 +25,13 @@ class OverBudget:
     job_id: str
     need_bytes: int
     budget_bytes: int
-    """What jobs may take now, beside what others use."""
+    """What jobs may take now, beside other programs."""
     limit_bytes: int
-    """What jobs could take if nobody else used memory."""
+    """What jobs could take if no other program used memory."""
 
     @property
     def hopeless(self) -> bool:
-        """Whether it would not fit either if nobody else used memory: what `--strict-memory` refuses."""
+        """Whether it would not fit even if no other program used memory: what `--strict-memory` refuses."""
         return self.need_bytes > self.limit_bytes
 
     def note(self, name: str) -> str:
@@ -49,14 +50,9 @@ class OverBudget:
         )
 
 
-def mebibytes(count: int) -> str:
-    """Memory as people set limits for it: `412 MiB`, `1.4 GiB`."""
-    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{math.ceil(count / (1 << 20))} MiB"
-
-
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When a job of a batch is predicted to run, in seconds from the batch's start, and on which slot (from 0)."""
+    """When a job is predicted to run, in seconds from its batch's start, and on which slot (from 0)."""
 
     slot: int
     start_seconds: float
@@ -65,14 +61,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class FormedBatch:
-    """A batch with the entries it took, and when each is predicted to run. `slot_seconds` is how long each slot is
-    predicted to be busy, shortest first; `over_budget` is set where its only job needs more memory than is allowed."""
+    """A batch with the jobs it took, and when each is predicted to run."""
 
     batch: Batch
-    entries: tuple[Entry, ...]
+    jobs: tuple[QueuedJob, ...]
     slot_seconds: tuple[float, ...]
+    """How long each slot is predicted to be busy, shortest first."""
     spans: tuple[Span, ...]
     over_budget: OverBudget | None = None
+    """Set where its only job needs more memory than is allowed."""
 
     @property
     def seconds(self) -> float:
@@ -85,137 +82,126 @@ def wall(cpu_seconds: float, files: int, threads: int) -> float:
     return files * wall_seconds(Cost(cpu_seconds / files, 0, 0), threads) if files else 0.0
 
 
+@dataclass(slots=True)
 class Packing:
-    """A batch while it is put together out of the jobs that are `suitable`.
+    """A batch while it is put together out of the jobs that are `suitable`."""
 
-    `cap` bounds the memory of what runs at once, and may be raised up to `room`.
-    """
+    ready: ReadyQueue
+    suitable: Callable[[QueuedJob], bool]
+    slots: int
+    threads: int
+    cores: int
+    cap: float
+    """Bounds the memory of what runs at once, and may be raised up to `room`."""
+    room: float
+    taken: list[QueuedJob] = field(default_factory=list)
+    largest_first: list[int] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)
 
-    def __init__(
-        self,
-        ready: Ready,
-        suitable: Callable[[Entry], bool],
-        slots: int,
-        threads: int,
-        cores: int,
-        *,
-        cap: float,
-        room: float,
-    ) -> None:
-        self._ready = ready
-        self._suitable = suitable
-        self._slots = slots
-        self._threads = threads
-        self._cores = cores
-        self._cap = cap
-        self._room = room
-        self._taken: list[Entry] = []
-        self._largest_first: list[int] = []
-        self._loads = [0.0] * slots
+    def __post_init__(self) -> None:
+        self.loads = [0.0] * self.slots
 
     def take_scheduled(self, now: Sequence[str], behind: Sequence[str], most: int) -> None:
-        """Take one of the jobs that are to start `now` for every slot, and then of those to go `behind` them, until no
-        slot has next to nothing to do. Not more than `most` jobs, but one at least.
+        """Take a job of `now` for every slot, then jobs of `behind` for slots with next to nothing to do.
+
+        At most `most` jobs, and at least one.
         """
-        while len(self._taken) < min(self._slots, max(1, most)):
+        while len(self.taken) < min(self.slots, max(1, most)):
             if not self._take(now):
-                self._reduce_slots(max(1, len(self._taken)))
+                self._reduce_slots(max(1, len(self.taken)))
                 break
-        while self._loads[0] < MIN_BATCH_SECONDS and len(self._taken) < most and self._take(behind):
+        while self.loads[0] < MIN_BATCH_SECONDS and len(self.taken) < most and self._take(behind):
             pass
 
     def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
-        """Take jobs until every slot has its share of work: `free_slots` of `all_slots` are free, this batch's too."""
-        left = wall(self._ready.cpu_seconds, len(self._ready), self._cores)
+        """Take jobs until every slot has its share of work; `free_slots` counts this batch's, too."""
+        left = wall(self.ready.cpu_seconds, len(self.ready), self.cores)
         target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
         most = max(1, int(estimation.max_batch_size * share))
-        while len(self._taken) < most:
-            if len(self._taken) >= estimation.min_batch_size and self._has_enough(target, free_slots):
+        while len(self.taken) < most:
+            if len(self.taken) >= estimation.min_batch_size and self._has_enough(target, free_slots):
                 return
             if self._take():
                 continue
-            if len(self._taken) >= self._slots or self._slots == 1:
+            if len(self.taken) >= self.slots or self.slots == 1:
                 return
-            self._reduce_slots(max(1, len(self._taken)))
+            self._reduce_slots(max(1, len(self.taken)))
 
     def take_exactly(self, count: int, *, may_exceed: bool) -> bool:
-        """Take `count` jobs, or all there are, with as many slots as fit; False where memory must be waited for."""
-        count = min(count, len(self._taken) + len(self._ready))
-        while len(self._taken) < count:
+        """Take `count` jobs, or all, with as many slots as fit; False where they must wait for memory."""
+        count = min(count, len(self.taken) + len(self.ready))
+        while len(self.taken) < count:
             if self._take():
                 continue
-            if self._slots > 1:
-                self._reduce_slots(self._slots - 1)
-            elif self._cap < self._room:
-                self._cap = self._room
+            if self.slots > 1:
+                self._reduce_slots(self.slots - 1)
+            elif self.cap < self.room:
+                self.cap = self.room
             elif may_exceed:
-                self._cap = self._room = math.inf
+                self.cap = self.room = math.inf
             else:
                 return False
         return True
 
     def undo(self) -> None:
         """Give everything back."""
-        for taken in self._taken:
-            self._ready.put_back(taken)
+        for taken in self.taken:
+            self.ready.put_back(taken)
 
     def formed(self, batch_id: int, budget_bytes: int, limit_bytes: int) -> FormedBatch:
         """The batch."""
-        slots = min(self._slots, len(self._taken))
-        memory = sum(self._largest_first[:slots])
+        slots = min(self.slots, len(self.taken))
+        memory = sum(self.largest_first[:slots])
         over = None
         if memory > budget_bytes:
-            largest = max(self._taken, key=lambda e: (self._need(e), e.job_id))
-            over = OverBudget(largest.job_id, self._need(largest), budget_bytes, limit_bytes)
-        batch = Batch(batch_id, tuple(e.job_id for e in self._taken), slots, self._threads, memory, self._cores)
+            largest = max(self.taken, key=lambda e: (e.memory_with(self.threads), e.job_id))
+            over = OverBudget(largest.job_id, largest.memory_with(self.threads), budget_bytes, limit_bytes)
+        batch = Batch(batch_id, tuple(e.job_id for e in self.taken), slots, self.threads, memory, self.cores)
         spans = self._spans(slots)
         loads = sorted(max(span.end_seconds for span in spans if span.slot == slot) for slot in range(slots))
-        return FormedBatch(batch, tuple(self._taken), tuple(loads), spans, over)
+        return FormedBatch(batch, tuple(self.taken), tuple(loads), spans, over)
 
     def _spans(self, slots: int) -> tuple[Span, ...]:
         """Each job in turn on the slot that is idle first."""
         idle = [(0.0, slot) for slot in range(slots)]
         spans = []
-        for entry in self._taken:
+        for job in self.taken:
             start, slot = idle[0]
-            end = start + wall(entry.cpu_seconds, 1, self._cores)
+            end = start + wall(job.cpu_seconds, 1, self.cores)
             heapq.heapreplace(idle, (end, slot))
             spans.append(Span(slot, start, end))
         return tuple(spans)
 
-    def _need(self, entry: Entry) -> int:
-        return memory_need(entry, self._threads)
-
     def _take(self, among: Sequence[str] | None = None) -> bool:
         """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""
-        allowed = self._cap - sum(self._largest_first[: self._slots - 1])
+        allowed = self.cap - sum(self.largest_first[: self.slots - 1])
         if among is None:
-            entry = self._ready.take(lambda e: self._need(e) <= allowed and self._suitable(e))
+            job = self.ready.take(lambda e: e.memory_with(self.threads) <= allowed and self.suitable(e))
         else:
-            entry = self._ready.take_among(among, lambda e: self._need(e) <= allowed)
-        if entry is None:
+            job = self.ready.take_among(among, lambda e: e.memory_with(self.threads) <= allowed)
+        if job is None:
             return False
-        self._taken.append(entry)
-        self._largest_first.append(self._need(entry))
-        self._largest_first.sort(reverse=True)
-        self._load(entry)
+        self.taken.append(job)
+        self.largest_first.append(job.memory_with(self.threads))
+        self.largest_first.sort(reverse=True)
+        self._load(job)
         return True
 
-    def _load(self, entry: Entry) -> None:
-        heapq.heapreplace(self._loads, self._loads[0] + wall(entry.cpu_seconds, 1, self._cores))
+    def _load(self, job: QueuedJob) -> None:
+        heapq.heapreplace(self.loads, self.loads[0] + wall(job.cpu_seconds, 1, self.cores))
 
     def _reduce_slots(self, slots: int) -> None:
-        self._slots = slots
-        self._loads = [0.0] * slots
-        for entry in self._taken:
-            self._load(entry)
+        self.slots = slots
+        self.loads = [0.0] * slots
+        for job in self.taken:
+            self._load(job)
 
     def _has_enough(self, target: float, free_slots: int) -> bool:
-        """Every slot has its target; beside a long job the others fill up too, as long as others get their share."""
-        if not self._taken:
+        """Whether every slot has its target; beside a long job the other slots get more, within their share."""
+        if not self.taken:
             return False
-        longest = max(self._loads)
+        longest = max(self.loads)
         if longest > target:
-            left = wall(self._ready.cpu_seconds, len(self._ready), self._cores)
+            left = wall(self.ready.cpu_seconds, len(self.ready), self.cores)
             target = max(target, min(_LONG_SHARE * longest, left / free_slots))
-        return self._loads[0] >= target
+        return self.loads[0] >= target

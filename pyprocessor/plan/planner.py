@@ -1,9 +1,8 @@
-"""How many batch processes, slots and threads, and what goes into the next batch.
+"""How many batch processes, slots and threads suit the machine, and what goes into the next batch?
 
-Pure: the same jobs, cost model and reading give the same batches. A batch is formed when a process or slots are free,
-from what is left: one to two minutes of work a slot, less where there is little left to share out, so that all
-processes end together. Predicted memory of what runs at once stays within the budget; a job that alone exceeds it runs
-alone.
+Pure: the same jobs, cost model and reading give the same batches. A batch is formed when a process or slots are free:
+one to two minutes of work a slot, less where little is left, so that all processes end together. Predicted memory of
+what runs at once stays within the budget; a job that alone exceeds it runs alone.
 """
 
 from __future__ import annotations
@@ -12,79 +11,56 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyprocessor.costs import FILE_SECONDS, CostClass, CostModel
-from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading
-from pyprocessor.plan.admission import memory_need
+from pyprocessor.costs import FILE_SECONDS
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
+from pyprocessor.plan.admission import Wait, memory_budget, memory_limit
 from pyprocessor.plan.packing import MIN_BATCH_SECONDS, FormedBatch, Packing, wall
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.plan.widening import MAX_THREADS, Widening, finish_seconds, scheduled
 
 SLOTS_PER_PROCESS = 4
 """More processes cost memory, fewer lose more jobs' work when one dies."""
-OVERHEAD_BYTES = 128 << 20
-"""Of the budget, what the engine, the scout and the batch processes take themselves."""
 MIN_MEMORY_BYTES = 32 << 20
 """The least an ffmpeg takes."""
 SCHEDULED_PER_CORE = 5
 """With at most so many jobs left for every core, it is worked out where each is to run."""
 GAP_SECONDS = 0.02
 """Between two ffmpegs on one slot: the one's end is seen, the other is started (measured with 200 files of 50 ms)."""
-FIRST_START_SECONDS = 0.5
-"""How long the first start may wait while fewer files than cores are known, or the other files are still inspected."""
-LONGEST_HOLD_SECONDS = 5.0
-_HOLD_SHARE = 0.02
-"""Of all CPU-seconds, what inspecting the other files may take before the first one starts: 1 % of the time of a run on
-two cores. Starting with the longest file saves more than that."""
 _THREAD_GROWTH = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What runs at once: `processes` batch processes, together `concurrency` jobs of `threads` threads each, or fewer
-    jobs that have more of `cores`.
-
-    `max_processes` is how many there may be while some are nearly done and many jobs are left; `memory_budget_bytes` is
-    for all jobs together; `share` (up to 1) is what the sizes of batches are to be multiplied by.
-    """
+    """What runs at once: `concurrency` jobs of `threads` in all `processes`, or fewer of more `cores`."""
 
     processes: int
     concurrency: int
     max_processes: int
+    """While some processes are nearly done and many jobs are left."""
     threads: int
     memory_budget_bytes: int
+    """For all jobs together."""
     memory_limit_bytes: int
-    """What the budget would be if nobody else used memory."""
+    """What the budget would be if no other program used memory."""
     cores: int
     share: float = 1.0
+    """What the sizes of batches are multiplied by, at most 1."""
     stretch: bool = True
     """Whether a job may have threads for cores that may fall idle beside it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A batch that runs: the slots it occupies, the memory it is predicted to take, the cores of each of its jobs,
-    and in how many seconds, on average, each of those slots is predicted to be idle (infinite where nobody knows)."""
+class RunningBatch:
+    """A batch that runs, as the planner sees it."""
 
     slots: int
+    """Those that are occupied."""
     memory_bytes: int
     cores: int = 1
+    """Of each of its jobs."""
     seconds_left: float = math.inf
-
-
-def entry(job: Job, cost_class: CostClass, model: CostModel, estimation: EstimationSettings) -> Entry:
-    """The light entry that stands for a job; `job.cost` is what `model` predicts at one thread, as is `cost_class`."""
-    price = model.price(cost_class, estimation.memory_safety_factor)
-    margin = model.memory_margin(cost_class, estimation.memory_safety_factor)
-    return Entry(
-        job_id=job.id,
-        prior_cpu_seconds=job.cost.cpu_seconds / price.cpu,
-        prior_memory_bytes=job.cost.memory_bytes * margin / price.memory,
-        cost_class=cost_class,
-        disk_bytes=job.cost.disk_bytes,
-        priority=job.priority,
-        tenant=job.tenant,
-        price=price,
-    )
+    """The mean until each of its slots is idle; infinite where that is not known."""
 
 
 def shape(
@@ -100,13 +76,10 @@ def shape(
 ) -> Shape:
     """How many processes, slots and threads suit this machine now.
 
-    `jobs_known` counts the jobs that are not done, waiting and running; with `more_to_come` it is no bound. `typical`
-    is one job's cost at one thread (`Ready.typical`). Of all cores only `cpu_limit_percent` are reckoned with. `share`
-    is the governor's: what runs at once, and the size of batches, are to be that part of what they would be; threads
-    are not widened in exchange, since they take memory too.
-
-    Where memory holds fewer jobs than there are cores, each gets more threads, unless most of the work was never
-    `measured`: it may well turn out smaller, and jobs side by side use cores best.
+    `jobs_known` counts waiting and running jobs; with `more_to_come` it is no bound. `typical` is the mean cost at one
+    thread. `share` is the governor's part of the usual number of jobs; threads are not widened in exchange, since they
+    take memory too. Where memory holds fewer jobs than there are cores, each gets more threads, unless most of the work
+    was never `measured`: it may turn out smaller, and jobs side by side use cores best.
     """
     budget, limit = memory_budget(reading, settings), memory_limit(reading, settings)
     cores = max(1, int(reading.cores * min(cpu_limit_percent or 100.0, 100.0) / 100 + 0.5))
@@ -148,74 +121,37 @@ def shape(
     )
 
 
-def may_begin(
-    ready: Ready, cores: float, *, more_to_come: bool, pending: int, run_seconds: float, held_seconds: float
-) -> bool:
-    """Whether the first file of a run may start, although `more_to_come` from the listing.
-
-    Longest first holds only among files that are known, and a file that turns out to be the only one gets all threads.
-    So a short listing is inspected whole, and one that would take long is not waited for. `pending` files were listed
-    and are still to be inspected; `held_seconds` counts from when the first file was known.
-    """
-    if not more_to_come:
-        return True
-    known = len(ready)
-    if known < cores and run_seconds <= FIRST_START_SECONDS:
-        return False
-    if not known:
-        return True
-    # What is pending is taken to be like what is known, in its work and in the time that inspecting it takes.
-    worth = _HOLD_SHARE * ready.cpu_seconds * (known + pending) / known
-    needed = held_seconds + held_seconds * pending / max(1, known - 1)
-    return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_HOLD_SECONDS)
-
-
-def memory_budget(reading: Reading, settings: BatchSettings) -> int:
-    """Bytes that jobs may take together: the allowed share of the total less what others use and we take ourselves."""
-    others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
-    return _allowed(reading, settings, others)
-
-
-def memory_limit(reading: Reading, settings: BatchSettings) -> int:
-    """What `memory_budget` would be if nobody else used memory."""
-    return _allowed(reading, settings, 0)
-
-
-def _allowed(reading: Reading, settings: BatchSettings, others: int) -> int:
-    ours = int(reading.total_memory_bytes * settings.max_memory_percent / 100) - others
-    if settings.memory_limit_bytes is not None:
-        ours = min(ours, settings.memory_limit_bytes)
-    return max(0, ours - OVERHEAD_BYTES)
-
-
 def next_batch(
-    ready: Ready,
+    ready: ReadyQueue,
     shape: Shape,
     settings: BatchSettings,
     estimation: EstimationSettings,
     *,
     batch_id: int,
-    running: Sequence[Running] = (),
+    running: Sequence[RunningBatch] = (),
     more_to_come: bool = False,
-) -> FormedBatch | None:
-    """Take the next batch out of `ready`, or None when none is to be started now.
+) -> FormedBatch | Wait:
+    """Take the next batch out of `ready`, or say why none is to be started now.
 
-    `running` are the batches that run; `more_to_come` says that further jobs may be added, for which a fixed batch size
-    waits, and before which no job gets more threads than others.
+    With `more_to_come` a fixed batch size waits for further jobs, and no job gets more threads than others.
     """
     cores = max(shape.cores, shape.concurrency)
     free_cores = cores - sum(r.slots * r.cores for r in running)
     free_slots = min(shape.concurrency - sum(r.slots for r in running), free_cores)
-    if not ready or free_slots < 1 or (settings.jobs is not None and len(running) >= shape.processes):
-        return None
+    if not ready:
+        return Wait("no file is ready")
+    if free_slots < 1:
+        return Wait(f"as many files run as may at once ({sum(r.slots for r in running)})")
+    if settings.jobs is not None and len(running) >= shape.processes:
+        return Wait(f"as many batches run as may at once ({shape.processes})")
     # Under memory pressure a fixed size shrinks as the automatic one does.
     fixed = max(1, int(settings.batch_size * shape.share)) if settings.enabled and settings.batch_size else None
     if fixed is not None and more_to_come and len(ready) < fixed:
-        return None
+        return Wait(f"a batch has {fixed} files, and more are being looked for")
     room = _room(ready, shape, running)
     if room is None and running:
-        return None
-    listed: list[Entry] = []
+        return Wait("it is predicted to take more memory than all files may together, so nothing is to run beside it")
+    listed: list[QueuedJob] = []
     if fixed is not None or not settings.enabled or more_to_come:
         widening = Widening(base=max(1, min(shape.threads, free_cores // free_slots)), most=MAX_THREADS)
     else:
@@ -226,13 +162,14 @@ def next_batch(
     if listed:
         first = next((e for e in listed if e.job_id not in widening.later), None)
     elif len(running) >= shape.max_processes:
-        return None
+        return Wait(f"as many batch processes run as may at once ({shape.max_processes})")
     else:
         first = ready.first(None if room is None else lambda e: e.memory_bytes <= room)
     if first is None:
-        return None
+        later = "it ends sooner if it waits for cores that running files use"
+        return Wait(later if listed else "running files leave too little memory for it")
     wanted = threads = widening.threads(first)
-    while threads > 1 and (room is None or memory_need(first, threads) > room):
+    while threads > 1 and (room is None or first.memory_with(threads) > room):
         threads -= 1
     each = min(threads, widening.cores(first))
     free_slots = max(1, min(free_slots, free_cores // each))
@@ -246,17 +183,17 @@ def next_batch(
         slots,
         threads,
         each,
-        cap=math.inf if room is None else max(room * slots / free_slots, memory_need(first, threads)),
+        cap=math.inf if room is None else max(room * slots / free_slots, first.memory_with(threads)),
         room=math.inf if room is None else room,
     )
     if fixed is not None:
         if not packing.take_exactly(fixed, may_exceed=not running):
             packing.undo()
-            return None
+            return Wait(f"running files leave too little memory for a batch of {fixed} files")
     elif not settings.enabled:
         packing.take_exactly(len(ready), may_exceed=True)
     elif room is None:
-        # One at a time, so that each is told of by name.
+        # One at a time, so that the user is told of each by name.
         packing.take_exactly(1, may_exceed=True)
     elif listed:
         # A process for every short file that comes later would cost more than it gains.
@@ -274,8 +211,8 @@ def next_batch(
     return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes)
 
 
-def _listed(ready: Ready, shape: Shape, room: float | None) -> list[Entry]:
-    """All jobs that fit, in their order, where few enough are left to say of each where it is to run; else none."""
+def _listed(ready: ReadyQueue, shape: Shape, room: float | None) -> list[QueuedJob]:
+    """All jobs that fit, in their order, where few enough are left for a schedule; else none."""
     if len(ready) > SCHEDULED_PER_CORE * max(shape.cores, shape.concurrency):
         return []
     fitting = [e for e in ready.longer_than(-1.0) if room is None or e.memory_bytes <= room]
@@ -283,14 +220,14 @@ def _listed(ready: Ready, shape: Shape, room: float | None) -> list[Entry]:
 
 
 def _widening(
-    ready: Ready,
+    ready: ReadyQueue,
     shape: Shape,
-    running: Sequence[Running],
+    running: Sequence[RunningBatch],
     free_slots: int,
     free_cores: int,
-    listed: Sequence[Entry],
+    listed: Sequence[QueuedJob],
 ) -> Widening:
-    """How wide the jobs are to be that start now on the free cores; a schedule of all that are `listed`, if any are."""
+    """The threads of jobs that start now on the free cores; by a schedule of the `listed` ones, if any."""
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
     core_seconds = base * wall(ready.cpu_seconds, len(ready), base)
@@ -309,11 +246,10 @@ def _widening(
     return scheduled(works, idle_after, finish, bound, stretch=shape.stretch)
 
 
-def _room(ready: Ready, shape: Shape, running: Sequence[Running]) -> float | None:
+def _room(ready: ReadyQueue, shape: Shape, running: Sequence[RunningBatch]) -> float | None:
     """Bytes the next batch may take; None when only jobs are left that exceed the whole budget.
 
-    Where the job that is next does not fit beside what runs, smaller ones may pass it, but only as far as it will fit
-    once the largest running batch has ended: so it is never starved.
+    Smaller jobs may pass one that does not fit, but only as far as it will fit once the largest running batch ends.
     """
     budget = shape.memory_budget_bytes
     head = ready.first(lambda e: e.memory_bytes <= budget)

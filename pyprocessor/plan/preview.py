@@ -1,4 +1,4 @@
-"""What a run would do, worked out by forming its batches one after another on a simulated clock."""
+"""What would a run do? Its batches, formed one after another on a simulated clock. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import (
     BatchSettings,
     Cost,
@@ -21,10 +22,10 @@ from pyprocessor.models import (
     ThrottlingSettings,
     display,
 )
-from pyprocessor.plan.admission import memory_need
-from pyprocessor.plan.packing import FormedBatch, OverBudget, mebibytes
-from pyprocessor.plan.planner import Running, entry, memory_budget, next_batch, shape
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.admission import Wait, mebibytes, memory_budget
+from pyprocessor.plan.packing import FormedBatch, OverBudget
+from pyprocessor.plan.planner import RunningBatch, next_batch, shape
+from pyprocessor.plan.queue import ReadyQueue
 
 UNLIMITED = ThrottlingSettings()
 
@@ -42,17 +43,18 @@ def preview(
 
     Time ranges span what the model's spread of every class allows; deterministic.
     """
-    ready = Ready()
+    ready = ReadyQueue()
     by_id: dict[str, Job] = {}
     for job, cost_class in jobs:
         by_id[job.id] = job
-        ready.add(entry(job, cost_class, model, estimation))
+        ready.add(QueuedJob.of(job, cost_class, model, estimation))
     batches: list[PlannedBatch] = []
     alone: list[OverBudget] = []
     refused: list[OverBudget] = []
-    doubt = _Doubt(model)
+    planned: list[QueuedJob] = []
     clock = _Clock()
     peak = most = 0
+    waited = ""
     while ready:
         left = len(ready) + clock.files
         now = shape(
@@ -64,40 +66,36 @@ def preview(
             cpu_limit_percent=throttling.cpu_limit_percent,
         )
         formed = next_batch(ready, now, settings, estimation, batch_id=len(batches) + 1, running=clock.running())
-        if formed is None:
+        if isinstance(formed, Wait):
+            waited = formed.reason
             clock.advance()
             continue
         if formed.over_budget is not None:
             if throttling.strict_memory and formed.over_budget.hopeless:
                 refused.append(formed.over_budget)
-                _without(formed, ready)
+                for taken in formed.jobs:
+                    if taken.job_id != formed.over_budget.job_id:
+                        ready.put_back(taken)
                 continue
             alone.append(formed.over_budget)
-        doubt.add(formed.entries)
-        batches.append(_planned(clock.start(formed), by_id, model))
+        planned += formed.jobs
+        batches.append(_planned(clock.start(formed), by_id, model, waited if clock.now > 0 else ""))
         peak = max(peak, sum(batch.memory_bytes for batch in clock.running()))
         most = max(most, len(clock.running()))
-    told = [SkippedFile(by_id[over.job_id].source.relative, over.refusal()) for over in refused]
-    gone = {over.job_id for over in refused}
+    doubt = _doubt(planned, model)
+    names = {over.job_id: by_id[over.job_id].source.relative for over in refused}
+    told = [SkippedFile(names[over.job_id], over.refusal()) for over in refused]
     return PlanReport(
         batches=tuple(batches),
         skipped=(*skipped, *told),
         peak_memory_bytes=peak,
         memory_budget_bytes=memory_budget(reading, settings),
-        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in gone),
-        seconds_low=clock.end / doubt.factor,
-        seconds_high=clock.end * doubt.factor,
+        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in names),
+        seconds_low=clock.end / doubt,
+        seconds_high=clock.end * doubt,
         processes=most,
         notes=_notes(alone, by_id),
     )
-
-
-def _without(formed: FormedBatch, ready: Ready) -> None:
-    """Give back what a batch took beside the job that is refused."""
-    assert formed.over_budget is not None
-    for taken in formed.entries:
-        if taken.job_id != formed.over_budget.job_id:
-            ready.put_back(taken)
 
 
 def _notes(alone: Sequence[OverBudget], by_id: Mapping[str, Job]) -> tuple[str, ...]:
@@ -163,28 +161,27 @@ class _Clock:
     def files(self) -> int:
         """Files of the batches that run, about: those of slots that are idle by now are done."""
         return sum(
-            math.ceil(len(placed.formed.entries) * len(placed.busy(self.now)) / placed.formed.batch.slots)
+            math.ceil(len(placed.formed.jobs) * len(placed.busy(self.now)) / placed.formed.batch.slots)
             for placed in self._placed
         )
 
-    def running(self) -> list[Running]:
+    def running(self) -> list[RunningBatch]:
         running = []
         for placed in self._placed:
             busy, batch = placed.busy(self.now), placed.formed.batch
             if busy:
                 memory = batch.memory_budget_bytes * len(busy) // batch.slots
-                running.append(Running(len(busy), memory, batch.cores, sum(busy) / len(busy)))
+                running.append(RunningBatch(len(busy), memory, batch.cores, sum(busy) / len(busy)))
         return running
 
 
-def _planned(placed: _Placed, by_id: Mapping[str, Job], model: CostModel) -> PlannedBatch:
+def _planned(placed: _Placed, by_id: Mapping[str, Job], model: CostModel, waited: str) -> PlannedBatch:
     formed = placed.formed
-    doubt = _Doubt(model)
-    doubt.add(formed.entries)
+    doubt = _doubt(formed.jobs, model)
     files = []
-    for taken, span in zip(formed.entries, formed.spans, strict=True):
+    for taken, span in zip(formed.jobs, formed.spans, strict=True):
         job = by_id[taken.job_id]
-        memory = memory_need(taken, formed.batch.threads)
+        memory = taken.memory_with(formed.batch.threads)
         files.append(
             PlannedFile(
                 job.source.relative,
@@ -201,29 +198,19 @@ def _planned(placed: _Placed, by_id: Mapping[str, Job], model: CostModel) -> Pla
         slots=formed.batch.slots,
         threads=formed.batch.threads,
         memory_bytes=formed.batch.memory_budget_bytes,
-        seconds_low=formed.seconds / doubt.factor,
-        seconds_high=formed.seconds * doubt.factor,
+        seconds_low=formed.seconds / doubt,
+        seconds_high=formed.seconds * doubt,
         start_seconds=placed.start,
         end_seconds=placed.start + formed.seconds,
+        waits_because=waited,
     )
 
 
-class _Doubt:
-    """By what factor the time of several jobs may be off: the mean of their classes' spreads, weighted by their work.
+def _doubt(jobs: Iterable[QueuedJob], model: CostModel) -> float:
+    """The factor that the time of several jobs may be off by: their spreads' mean, weighted by work.
 
     Not less for many jobs: how far the prior is off depends on the kind of film, which a folder's files often share.
     """
-
-    def __init__(self, model: CostModel) -> None:
-        self._model = model
-        self._weighted = 0.0
-        self._weight = 0.0
-
-    def add(self, entries: Iterable[Entry]) -> None:
-        for taken in entries:
-            self._weighted += taken.cpu_seconds * math.log(self._model.spread(taken.cost_class))
-            self._weight += taken.cpu_seconds
-
-    @property
-    def factor(self) -> float:
-        return math.exp(self._weighted / self._weight) if self._weight else 1.0
+    spreads = [(job.cpu_seconds, math.log(model.spread(job.cost_class))) for job in jobs]
+    work = math.fsum(seconds for seconds, _ in spreads)
+    return math.exp(math.fsum(seconds * spread for seconds, spread in spreads) / work) if work else 1.0

@@ -1,10 +1,9 @@
-"""How many threads a job gets, where one is not enough.
+"""How many threads does a job get, where one is not enough? Pure.
 
 With many jobs left each gets the threads of the shape, nearly always one: encodes side by side use cores best. A job
-that would then still run when all else is long done gets as many as it needs to end with the rest. When not many more
-jobs are left than there are cores, where each runs decides when all are done, so several schedules are drawn up and
-the one that ends first is begun. A job that may still run when cores fall idle beside it has threads for those, too,
-since none can be added later. Pure.
+that would still run when all else is done gets as many as it needs to end with the rest. When few jobs are left,
+several schedules are compared and the one that ends first is begun. A job that may still run when cores fall idle
+beside it has threads for those, too, since none can be added later.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyprocessor.costs import FILE_SECONDS, speed
-from pyprocessor.plan.ready import Entry
+from pyprocessor.jobs.queued_job import QueuedJob
 
 MAX_THREADS = 16
 """Encoders gain nothing from more; x264 loses quality."""
@@ -34,30 +33,29 @@ Work = tuple[float, str, float]
 
 @dataclass(frozen=True, slots=True)
 class Widening:
-    """Cores for the jobs that are to start now: `base` at least, `most` at most.
-
-    A job that may take longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the cores
-    of all jobs in it, `later` are those for which it is better to wait for more cores, and `stretched` has the threads
-    of those that are to take over cores that fall idle.
-    """
+    """Cores for the jobs that are to start now: `base` at least, `most` at most."""
 
     base: int
     most: int
     finish_seconds: float = math.inf
+    """A job that may take longer is widened."""
     scheduled: Mapping[str, int] = field(default_factory=dict)
+    """The cores of all jobs of the schedule, where there is one."""
     later: frozenset[str] = frozenset()
+    """Jobs that end sooner if they wait for more cores."""
     stretched: Mapping[str, int] = field(default_factory=dict)
+    """The threads of jobs that take over cores which fall idle."""
 
-    def threads(self, entry: Entry) -> int:
+    def threads(self, job: QueuedJob) -> int:
         """How many threads its ffmpeg gets: one for each of its cores, or more."""
-        return max(self.cores(entry), self.stretched.get(entry.job_id, 0))
+        return max(self.cores(job), self.stretched.get(job.job_id, 0))
 
-    def cores(self, entry: Entry) -> int:
+    def cores(self, job: QueuedJob) -> int:
         """How many cores this job is reckoned to take."""
-        wanted = self.scheduled.get(entry.job_id)
+        wanted = self.scheduled.get(job.job_id)
         if wanted is None:
             # What widening costs is little, what a late end costs is much: halfway to the longest it may take.
-            doubtful = entry.cpu_seconds * math.sqrt(entry.price.spread)
+            doubtful = job.cpu_seconds * math.sqrt(job.price.spread)
             wanted = fewest_threads(doubtful, self.finish_seconds, self.most) or self.most
         return min(max(self.base, wanted), max(self.base, self.most))
 
@@ -71,7 +69,7 @@ def fewest_threads(cpu_seconds: float, within_seconds: float, most: int) -> int 
 
 
 def finish_seconds(core_seconds: float, longest: Iterable[float], cores: int, base: int) -> float:
-    """The least time in which everything can end: each job with the fewest threads for it, all of them on `cores`.
+    """The least time in which everything can end on `cores`, each job with the fewest threads for it.
 
     `core_seconds` is what all work takes with `base` threads a job, running work included. `longest` has the
     CPU-seconds of at least those jobs that would take longer than their fair share, `core_seconds / cores`. It is the
@@ -106,7 +104,7 @@ def _extra(late: Sequence[tuple[float, float]], seconds: float, most: int) -> fl
 def scheduled(
     works: Sequence[Work], idle_after: Sequence[float], finish: float, base: int, *, stretch: bool = True
 ) -> Widening:
-    """The schedule of these jobs that ends first among several; with `stretch` a job may take over idle cores.
+    """Of several schedules, the one that ends first; with `stretch` a job may take over idle cores.
 
     `works` are all that is left to start, in their order. `idle_after` says for each core in how many seconds it is
     idle, 0 for now. `finish` is the least time in which all can end (`finish_seconds`).
@@ -120,8 +118,7 @@ def scheduled(
 
 @dataclass(frozen=True, slots=True)
 class _Schedule:
-    """When all ends, the cores of every job, which jobs do not start now, and the threads of those that do and may
-    outlast others."""
+    """When all ends, each job's cores, which start later, and the threads of those that outlast others."""
 
     ends: float
     cores: dict[str, int]

@@ -52,10 +52,11 @@ def plan_text(plan: PlanReport, *, width: int = 80) -> str:
 
 def _batch_line(batch: PlannedBatch) -> str:
     threads = "1 thread each" if batch.threads == 1 else f"{batch.threads} threads each"
+    until_then = f"; until then it waits because {batch.waits_because}" if batch.waits_because else ""
     return (
         f"Batch {batch.number}: {count(len(batch.files), 'file')}, {batch.slots} at once, {threads}, "
         f"{size(batch.memory_bytes)}, {_between(batch.seconds_low, batch.seconds_high)}, "
-        f"from {duration(batch.start_seconds)} to {duration(batch.end_seconds)}"
+        f"from {duration(batch.start_seconds)} to {duration(batch.end_seconds)}{until_then}"
     )
 
 
@@ -124,6 +125,7 @@ def plan_json(plan: PlanReport) -> str:
                 "seconds_high": round(batch.seconds_high, 3),
                 "start_seconds": round(batch.start_seconds, 3),
                 "end_seconds": round(batch.end_seconds, 3),
+                "waits_because": batch.waits_because or None,
                 "files": [
                     {
                         **path_entry("name", file.name),

@@ -9,6 +9,7 @@ from typing import Any
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.models import ActiveFile, RunSnapshot, RunState, RunStatus
+from pyprocessor.report.table import wrapped
 from pyprocessor.report.wording import clock, count, duration, eta, one_line, shortened, size, utc
 
 DOCUMENT_VERSION = 1
@@ -48,6 +49,7 @@ def document(standing: RunStatus) -> dict[str, Any]:
         "failed_before": standing.failed_before,
         "begins_in_seconds": standing.begins_in_seconds,
         "disk_silent_seconds": standing.disk_silent_seconds,
+        "next": asdict(standing.next) if standing.next is not None else None,
         "files": [{**asdict(file), "name": one_line(file.name), "share": share(file)} for file in standing.files],
     }
 
@@ -87,6 +89,9 @@ def text(standing: RunStatus, *, width: int) -> str:
     if standing.files:
         lines.append(f"Active: {count(len(standing.files), 'file')}")
         lines += [f"  {_file(file, width - 2)}" for file in standing.files]
+    if standing.next is not None:
+        lines.append(f"Next:   {shortened(one_line(standing.next.name), max(8, width - 8))}")
+        lines += wrapped(f"        waits because {standing.next.reason}", width, indent="        ")
     return "\n".join(lines) + "\n"
 
 

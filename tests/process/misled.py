@@ -13,7 +13,7 @@ from pathlib import Path
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.costs.model import class_of
-from pyprocessor.engine.engine import Engine
+from pyprocessor.engine.engine import execute
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile
 from pyprocessor.profiles import load
@@ -56,7 +56,7 @@ def main() -> None:
     profile = replace(profile, batch=replace(profile.batch, jobs=options.jobs, max_memory_percent=options.max_memory))
     model = misled_model(options.input, profile, options.divisor)
     asked = request(options.input, options.output, profile=profile)
-    result = Engine(asked, Recorder(), model=model, cores=options.cores).run()
+    result = execute(asked, Recorder(), model=model, cores=options.cores)
     raise SystemExit(int(result.exit_code))
 
 

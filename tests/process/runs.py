@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pyprocessor.engine.engine import Engine
+from pyprocessor.engine.engine import execute
 from pyprocessor.engine.loop import RunResult
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.intake.inputs import inputs_of
@@ -86,7 +86,7 @@ def request(inputs: Path, output: Path, *, profile: Profile | None = None, **cha
 
 def run(asked: RunRequest, recorder: Recorder | None = None, *, start_method: str | None = None) -> RunResult:
     """One run, in this process and thread."""
-    return Engine(asked, recorder or Recorder(), start_method=start_method).run()
+    return execute(asked, recorder or Recorder(), start_method=start_method)
 
 
 def run_in_thread(asked: RunRequest, recorder: Recorder) -> tuple[threading.Thread, list[RunResult]]:

@@ -22,10 +22,10 @@ from typing import Any
 import psutil
 import pytest
 
-from pyprocessor.engine import loop
-from pyprocessor.engine import monitor as watch
+from pyprocessor.engine import monitor, stopping
 from pyprocessor.errors import ExitCode
-from pyprocessor.governor.governor import Decision, Governed, RunningFile, govern
+from pyprocessor.governor.governor import Decision, Governed, govern
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, Reading
 from pyprocessor.profiles import Overrides, load
@@ -137,13 +137,17 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
         make_clip(inputs / name, seconds=1.0, size="640x360", audio=None)
     process = start(inputs, output, "--progress-interval", "0.1", "--preset", "slower")
     (ffmpeg,) = encoding(process, output)
+    assert standing(output)["next"]["reason"] == "as many files run as may at once (1)"
     assert_plain(call("pause", "--output", output, "--now"), 0, "stand still")
     until(lambda: stopped(ffmpeg), "the ffmpeg to stop")
     told = call("status", "--output", output)
     assert_plain(told, 0, "paused; running files stand still", f"process {process.pid}", "still", "0 of 3 files")
+    assert "waits because the run is paused" in told.stdout
     document = json.loads(call("status", "--output", output, "--json").stdout)
     assert (document["state"], document["left"], document["active"]) == ("paused_now", 3, 1)
     assert document["files"][0]["still"]
+    assert document["next"]["name"] in ("1.mp4", "2.mp4")
+    assert document["next"]["reason"] == "the run is paused"
     assert "3 files; the run is at work on them" in call("report", "--output", output).stdout
     cpu = sum(ffmpeg.cpu_times()[:2])
     until(lambda: standing(output)["snapshot"]["elapsed_seconds"] > document["elapsed_seconds"] + 2, "time to pass")
@@ -321,7 +325,7 @@ def test_the_governor_does_not_wake_what_the_user_froze(
     """With a governor that stops and wakes the file by turns at every look, a frozen file stands still all along."""
     turns: list[str] = []
 
-    def restless(governed: Governed, reading: Reading, running: Sequence[RunningFile], *settings: Any) -> Decision:
+    def restless(governed: Governed, reading: Reading, running: Sequence[RunningJob], *settings: Any) -> Decision:
         decision = govern(governed, reading, running, *settings)
         if not running:
             return decision
@@ -329,7 +333,7 @@ def test_the_governor_does_not_wake_what_the_user_froze(
         turns.append("suspend" if stop else "resume")
         return replace(decision, suspend=ids if stop else (), resume=() if stop else ids)
 
-    monkeypatch.setattr(watch, "govern", restless)
+    monkeypatch.setattr(monitor, "govern", restless)
     profile = load("fast", environment={}, overrides=Overrides(preset="veryslow", batch_enabled=False)).profile
     output = tmp_path / "out"
     thread, results = run_in_thread(request(film, output, profile=profile), Recorder())
@@ -564,7 +568,7 @@ def test_a_run_under_nohup_survives_its_terminal(inputs: Path, tmp_path: Path) -
 def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands still is finished, and the run ends, instead of holding the output for ever."""
     clock = [datetime(2026, 3, 3, 21, 0)]  # noqa: DTZ001 - local time, as the engine takes it
-    monkeypatch.setattr(loop, "local_time", lambda: clock[0])
+    monkeypatch.setattr(stopping, "local_time", lambda: clock[0])
     profile = load(
         "fast", overrides=Overrides(preset="slower", batch_enabled=False, until="23:00"), environment={}
     ).profile
@@ -591,7 +595,7 @@ def test_a_window_that_closes_over_what_stands_still(
     """A run that watches goes on, and its pause holds: what stands still is finished after `resume`, as is told, or is
     ended and waits for the next window. State and sentence agree."""
     clock = [datetime(2026, 3, 3, 23, 0)]  # noqa: DTZ001 - local time, as the engine takes it
-    monkeypatch.setattr(loop, "local_time", lambda: clock[0])
+    monkeypatch.setattr(stopping, "local_time", lambda: clock[0])
     chosen = Overrides(batch_enabled=False, window="22:00-06:00", overrun=overrun)
     profile = load("fast", overrides=chosen, environment={}).profile
     output, recorder = tmp_path / "out", Recorder()

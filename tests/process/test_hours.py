@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.engine import loop
+from pyprocessor.engine import stopping
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState, OutcomeKind, Overrun, Profile, ScheduleSettings
 from pyprocessor.profiles import load
@@ -34,7 +34,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock on the engine's wall."""
     made = Clock()
-    monkeypatch.setattr(loop, "local_time", made)
+    monkeypatch.setattr(stopping, "local_time", made)
     return made
 
 

@@ -17,11 +17,11 @@ from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.dry_run import plan
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.errors import ExitCode, FailureKind
-from pyprocessor.governor.governor import Allowance
 from pyprocessor.inspect.probe import probe
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.models import BatchSettings, JobState, OutcomeKind, Profile, ThrottlingSettings
+from pyprocessor.plan.admission import Allowance
 from pyprocessor.profiles import load
 from pyprocessor.recipes.features import features
 from tests.process.runs import Recorder, published, request, rows, run, states

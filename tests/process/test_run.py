@@ -12,7 +12,7 @@ import pytest
 from pyprocessor.errors import ExitCode, FailureKind, OutputBusy
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
-from pyprocessor.plan import planner
+from pyprocessor.plan import admission
 from pyprocessor.profiles import load
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
 
@@ -60,7 +60,7 @@ def test_the_longest_file_of_a_short_listing_starts_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is listed last, and the first start waits for it to be inspected."""
-    monkeypatch.setattr(planner, "_HOLD_SHARE", 1e6)  # a busy machine inspects slowly
+    monkeypatch.setattr(admission, "INSPECTING_SHARE", 1e6)  # a busy machine inspects slowly
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(6):

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyprocessor.engine import loop
+from pyprocessor.engine import stopping
 from pyprocessor.intake import watch_client as watching
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, ScheduleSettings, WatchSettings
@@ -315,7 +315,7 @@ def test_a_limit_ends_the_watching(start: Start, tmp_path: Path, make_clip) -> N
 def test_the_window_comes_back_every_day(tmp_path: Path, make_clip, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     """A file that comes by day waits for the night, and one that comes the next day for the next night."""
     clock = [datetime(2026, 3, 3, 23, 0)]  # noqa: DTZ001 - local time, as the engine takes it
-    monkeypatch.setattr(loop, "local_time", lambda: clock[0])
+    monkeypatch.setattr(stopping, "local_time", lambda: clock[0])
     profile = load("fast", environment={}).profile
     profile = replace(
         profile,

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pyprocessor.governor.governor import Decision, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, Governed, Level, govern
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
+from tests.unit.running_jobs import running_job
 
 MIB = 1 << 20
 Curve = Callable[[float], float]
@@ -156,10 +158,18 @@ class Plant:
         )
 
     @staticmethod
-    def seen(run: Run) -> RunningFile:
+    def seen(run: Run) -> RunningJob:
         predicted = int(run.film.predicted * MIB)
         memory = int(run.memory * MIB)
-        return RunningFile(run.job_id, run.job_id, run.started, memory, predicted, run.suspended, run.sheds)
+        return running_job(
+            run.job_id,
+            name=run.job_id,
+            started_seconds=run.started,
+            memory_bytes=memory,
+            predicted_bytes=predicted,
+            suspended=run.suspended,
+            sheds=run.sheds,
+        )
 
     def _obey(self, decision: Decision) -> None:
         for run in list(self.running):

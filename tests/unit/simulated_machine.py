@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyprocessor.costs import FILE_SECONDS, CostClass, speed, wall_seconds
+from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
+from pyprocessor.plan.admission import Wait
 from pyprocessor.plan.packing import FormedBatch
-from pyprocessor.plan.planner import Running, next_batch, shape
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.planner import RunningBatch, next_batch, shape
+from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.plan.widening import MAX_THREADS
 
 GIB = 1 << 30
@@ -55,17 +57,17 @@ class _Process:
     """One batch as it runs, and what is left of it."""
 
     formed: FormedBatch
-    waiting: list[Entry]
+    waiting: list[QueuedJob]
     jobs: list[_Job] = field(default_factory=list)
 
-    def running(self) -> Running:
+    def running(self) -> RunningBatch:
         """What the engine would tell the planner."""
         batch = self.formed.batch
         occupied = min(batch.slots, len(self.jobs) + len(self.waiting))
         # ffmpeg tells how far it is, so what runs is known better than what waits.
         begun = sum(job.seconds(speed(batch.cores)) for job in self.jobs)
         to_come = sum(wall_seconds(Cost(e.cpu_seconds, 0, 0), batch.cores) for e in self.waiting)
-        return Running(
+        return RunningBatch(
             occupied,
             batch.memory_budget_bytes * occupied // batch.slots,
             batch.cores,
@@ -93,9 +95,9 @@ def simulate(
     """Run all clips to the end, forming batches whenever a slot falls idle, as the engine does."""
     reading = Reading(0.0, cores, total_memory_bytes, GIB // 4, GIB // 4, 0.0, 1 << 40)
     truth = {f"{number:06}": clip for number, clip in enumerate(clips)}
-    ready = Ready()
+    ready = ReadyQueue()
     for job_id, clip in truth.items():
-        ready.add(Entry(job_id, clip.cpu_seconds, clip.memory_bytes, clip.cost_class))
+        ready.add(QueuedJob(job_id, clip.cpu_seconds, clip.memory_bytes, clip.cost_class))
     now = 0.0
     processes: list[_Process] = []
     formed_batches: list[FormedBatch] = []
@@ -111,10 +113,10 @@ def simulate(
             known = len(ready) + sum(len(p.jobs) + len(p.waiting) for p in processes)
             form = shape(reading, settings, jobs_known=known, typical=ready.typical(), more_to_come=False)
             formed = next_batch(ready, form, settings, estimation, batch_id=len(formed_batches) + 1, running=running)
-            if formed is None:
+            if isinstance(formed, Wait):
                 break
             formed_batches.append(formed)
-            process = _Process(formed, list(formed.entries))
+            process = _Process(formed, list(formed.jobs))
             processes.append(process)
             for _ in range(formed.batch.slots):
                 begin(process, PROCESS_SECONDS)

@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from pyprocessor.governor.governor import Decision, EventKind, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, EventKind, Governed, Level, govern
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
+from tests.unit.running_jobs import running_job
 
 MIB = 1 << 20
 STEP = 0.5
@@ -17,10 +19,15 @@ STEP = 0.5
 
 def file(
     name: str, memory: int, predicted: int | None = None, *, suspended: bool = False, sheds: int = 0
-) -> RunningFile:
+) -> RunningJob:
     """A file named by a letter; later letters started later."""
-    return RunningFile(
-        name, f"{name}.mp4", float(ord(name) - 90), memory * MIB, (predicted or memory) * MIB, suspended, sheds
+    return running_job(
+        name,
+        started_seconds=float(ord(name) - 90),
+        memory_bytes=memory * MIB,
+        predicted_bytes=(predicted or memory) * MIB,
+        suspended=suspended,
+        sheds=sheds,
     )
 
 
@@ -50,7 +57,7 @@ class Governor:
     def see(
         self,
         used: int,
-        files: Sequence[RunningFile] = (),
+        files: Sequence[RunningJob] = (),
         *,
         ours: int | None = None,
         step: float = STEP,
@@ -63,7 +70,7 @@ class Governor:
         self.state = decision.state
         return decision
 
-    def see_often(self, seconds: float, used: int, files: Sequence[RunningFile] = (), **rest: float) -> list[Decision]:
+    def see_often(self, seconds: float, used: int, files: Sequence[RunningJob] = (), **rest: float) -> list[Decision]:
         return [self.see(used, files, **rest) for _ in range(int(seconds / STEP))]
 
 
@@ -403,8 +410,7 @@ def test_where_all_are_suspended_one_goes_on_at_once() -> None:
     governor.state = replace(Governed(), level=Level.SUSPEND)
     files = [file("a", 300, suspended=True), file("b", 300, suspended=True), file("c", 300, suspended=True)]
     governor.see(950, files)
-    assert governor.state.resuming
-    assert governor.state.resuming[0].job_id == "a"
+    assert list(governor.state.resuming) == ["a"]
 
 
 def test_all_wait_while_others_fill_the_machine() -> None:

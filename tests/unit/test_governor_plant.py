@@ -9,9 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pyprocessor.governor.governor import Decision, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, Governed, Level, govern
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 from tests.unit.governed_plant import MIB, Film, Plant, ramp, with_predictions, x264_1080p
+from tests.unit.running_jobs import running_job
 
 ENCODE = Film(6.7, x264_1080p, 412)
 
@@ -208,7 +210,14 @@ def test_what_always_holds(
     for step, used, seen, pressure, total in sights:
         now += step
         files = [
-            RunningFile(f"f{n}", f"f{n}", 900.0 + n, memory * MIB, predicted * MIB, suspended, sheds)
+            running_job(
+                f"f{n}",
+                started_seconds=900.0 + n,
+                memory_bytes=memory * MIB,
+                predicted_bytes=predicted * MIB,
+                suspended=suspended,
+                sheds=sheds,
+            )
             for n, memory, predicted, suspended, sheds in seen
         ]
         ours = sum(file.memory_bytes for file in files)
@@ -219,16 +228,16 @@ def test_what_always_holds(
         state = decision.state
 
 
-def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequence[RunningFile]) -> None:
+def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequence[RunningJob]) -> None:
     ids = {file.job_id for file in files}
     stopped, ended, resumed = set(decision.suspend), set(decision.shed), set(decision.resume)
     assert stopped | ended | resumed <= ids
     assert len(stopped) + len(ended) + len(resumed) == len(stopped | ended | resumed)
     # An order that nobody carried out for a second is held for lost, and its file for one that goes on.
-    ending = {order.job_id for order in decision.state.shedding} & ids - ended
-    told = {order.job_id for order in before.suspending}
-    stopping = {order.job_id for order in decision.state.suspending} - stopped | told & ended
-    assert not (ended & {order.job_id for order in decision.state.shedding if order.seconds > 0})
+    ending = set(decision.state.shedding) & ids - ended
+    told = set(before.suspending)
+    stopping = set(decision.state.suspending) - stopped | told & ended
+    assert not (ended & {job_id for job_id, seconds in decision.state.shedding.items() if seconds > 0})
     budget = reading.total_memory_bytes * 0.8
     others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
     crowded = 0 < budget < others + decision.state.growth.others_rate * 0.5
@@ -236,7 +245,7 @@ def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequen
         assert ids - ending - ended, "all files were ended"
         pausing = {file.job_id for file in files if file.suspended}
         if ids - ending - pausing - stopping:
-            going = ids - ending - ended - stopped - (pausing - {order.job_id for order in before.resuming})
+            going = ids - ending - ended - stopped - (pausing - set(before.resuming))
             assert going - stopping, "nothing goes on"
     if ended and reading.total_memory_bytes:
         over = reading.used_memory_bytes > budget

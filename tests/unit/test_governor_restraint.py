@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyprocessor.governor.governor import Decision, EventKind, Governed, Level, RunningFile, govern
+from pyprocessor.governor.governor import Decision, EventKind, Governed, Level, govern
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
+from tests.unit.running_jobs import running_job
 
 IDLE = Reading(
     monotonic_seconds=0.0,
@@ -26,7 +27,10 @@ class Encoders:
     """Files that take `each` percent of all cores while they go on, obeying the governor at once."""
 
     def __init__(self, count: int, each: float, throttling: ThrottlingSettings, *, idle_percent: float = 0.0) -> None:
-        self.files = [RunningFile(f"f{n}", f"f{n}", float(n), 1 << 20, 1 << 20) for n in range(count)]
+        self.files = [
+            running_job(f"f{n}", started_seconds=float(n), memory_bytes=1 << 20, predicted_bytes=1 << 20)
+            for n in range(count)
+        ]
         self.each = each
         self.idle_percent = idle_percent
         self.throttling = throttling

@@ -17,7 +17,7 @@ def planned(lanes: int) -> PlanReport:
     last = (PlannedFile(b"last.mov", b"last.mp4", COST, 1, 10.0, 20.0),)
     batches = (
         PlannedBatch(1, first, lanes, 1, 10**8, 5.0, 20.0, 0.0, 10.0),
-        PlannedBatch(2, last, 1, 1, 10**8, 5.0, 20.0, 10.0, 20.0),
+        PlannedBatch(2, last, 1, 1, 10**8, 5.0, 20.0, 10.0, 20.0, "as many files run as may at once (1)"),
     )
     return PlanReport(batches, (), 2 * 10**8, 10**9, 10**6, 10.0, 40.0, 2)
 
@@ -46,3 +46,11 @@ def test_every_file_tells_its_lane_and_time() -> None:
     assert document["batches"][1]["end_seconds"] == 20.0
     file = document["batches"][1]["files"][0]
     assert (file["lane"], file["start_seconds"], file["end_seconds"]) == (1, 10.0, 20.0)
+
+
+def test_a_batch_that_starts_later_says_why() -> None:
+    """In the text and in JSON; one that starts at once has no reason."""
+    text = " ".join(plan_text(planned(2), width=100).split())
+    assert "from 10 s to 20 s; until then it waits because as many files run as may at once (1)" in text
+    reasons = [batch["waits_because"] for batch in json.loads(plan_json(planned(2)))["batches"]]
+    assert reasons == [None, "as many files run as may at once (1)"]

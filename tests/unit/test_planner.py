@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.costs import CostClass, CostModel
-from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading, Source
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading, ScheduleSettings, Source
+from pyprocessor.plan.admission import Conditions, Wait, may_begin, memory_budget
+from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.packing import FormedBatch
-from pyprocessor.plan.planner import Running, Shape, entry, may_begin, memory_budget, next_batch, shape
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.planner import RunningBatch, Shape, next_batch, shape
+from pyprocessor.plan.queue import ReadyQueue
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -30,10 +34,10 @@ def shaped(cores: float, jobs: int = 1000, memory: int = 100 * MIB, settings: Ba
     return shape(reading(cores), settings, jobs_known=jobs, typical=Cost(10.0, memory, 0), more_to_come=False)
 
 
-def queue(*costs: tuple[float, int], rng: random.Random | None = None) -> Ready:
+def queue(*costs: tuple[float, int], rng: random.Random | None = None) -> ReadyQueue:
     """Jobs of (CPU-seconds, MiB), added in order or as `rng` shuffles them."""
-    ready = Ready()
-    entries = [Entry(f"{number:04}", cpu, mib * MIB, SMALL) for number, (cpu, mib) in enumerate(costs)]
+    ready = ReadyQueue()
+    entries = [QueuedJob(f"{number:04}", cpu, mib * MIB, SMALL) for number, (cpu, mib) in enumerate(costs)]
     if rng is not None:
         rng.shuffle(entries)
     for made in entries:
@@ -55,11 +59,11 @@ def form(concurrency: int, processes: int, budget_mib: int, threads: int = 1) ->
 
 
 def batches(
-    ready: Ready, how: Shape, settings: BatchSettings = AUTO, estimation: EstimationSettings = ESTIMATION
+    ready: ReadyQueue, how: Shape, settings: BatchSettings = AUTO, estimation: EstimationSettings = ESTIMATION
 ) -> list[FormedBatch]:
     """All batches, each run alone."""
     formed: list[FormedBatch] = []
-    while (batch := next_batch(ready, how, settings, estimation, batch_id=len(formed) + 1)) is not None:
+    while isinstance(batch := next_batch(ready, how, settings, estimation, batch_id=len(formed) + 1), FormedBatch):
         formed.append(batch)
     return formed
 
@@ -191,8 +195,8 @@ def test_half_the_share_is_half_the_batch() -> None:
         ready = queue(*((1.0, 50) for _ in range(4000)))
         how = shape(reading(8), AUTO, jobs_known=4000, typical=Cost(1.0, MIB, 0), more_to_come=False, share=share)
         formed = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
-        assert formed is not None
-        sizes.append((formed.batch.slots, len(formed.entries)))
+        assert isinstance(formed, FormedBatch)
+        sizes.append((formed.batch.slots, len(formed.jobs)))
     (slots, files), (fewer_slots, fewer_files) = sizes
     assert fewer_slots * 2 == slots
     assert files / 4.4 <= fewer_files <= files / 2
@@ -237,7 +241,7 @@ def test_a_shape_always_lets_something_run(
 
 
 @pytest.mark.parametrize(
-    ("works", "cores", "pending", "held_seconds", "begins"),
+    ("works", "cores", "pending", "known_seconds", "begins"),
     [
         (
             [30.0, 10.0],
@@ -261,19 +265,21 @@ def test_a_shape_always_lets_something_run(
     ],
 )
 def test_a_short_listing_is_inspected_before_the_first_file_starts(
-    works: list[float], cores: int, pending: int, held_seconds: float, begins: bool
+    works: list[float], cores: int, pending: int, known_seconds: float, begins: bool
 ) -> None:
     """The first start waits where all is known within a small share of the work, and within a few seconds at most."""
     ready = queue(*((work, 50) for work in works))
+    clock = datetime(2026, 1, 1)  # noqa: DTZ001 - local time
     for more in (True, False):
-        found = may_begin(
-            ready,
-            cores,
+        on = Conditions(
+            reading(cores),
+            Schedule.begin(ScheduleSettings(), clock),
+            clock,
             more_to_come=more,
             pending=pending,
-            run_seconds=held_seconds + 0.1,
-            held_seconds=held_seconds,
+            run_seconds=known_seconds + 0.1,
         )
+        found = may_begin(ready, on, known_seconds)
         assert found is (begins or not more)
 
 
@@ -284,16 +290,16 @@ def test_a_batch_is_about_the_target_of_work() -> None:
     """Ninety seconds a slot where there is plenty; the longest jobs come first."""
     ready = queue(*((10.0, 50) for _ in range(1000)))
     formed = next_batch(ready, form(4, 2, 4000), AUTO, ESTIMATION, batch_id=7)
-    assert formed is not None
+    assert isinstance(formed, FormedBatch)
     assert formed.batch.id == 7
     assert formed.batch.slots == 2
-    assert len(formed.entries) == 18
+    assert len(formed.jobs) == 18
     assert 90 <= formed.seconds <= 101
 
 
 def test_batches_shrink_towards_the_end() -> None:
     """Guided self-scheduling: each batch takes a part of what is left, down to about a second."""
-    sizes = [len(f.entries) for f in batches(queue(*((0.2, 50) for _ in range(200))), form(2, 2, 4000))]
+    sizes = [len(f.jobs) for f in batches(queue(*((0.2, 50) for _ in range(200))), form(2, 2, 4000))]
     assert sum(sizes) == 200
     assert sizes[0] >= 40
     assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
@@ -305,7 +311,7 @@ def test_slots_beside_a_long_job_are_filled() -> None:
     """A job of an hour does not leave the other slots of its batch idle, nor takes all work from other processes."""
     ready = queue((3600.0, 50), *((10.0, 50) for _ in range(400)))
     formed = next_batch(ready, form(8, 2, 9000), AUTO, ESTIMATION, batch_id=1)
-    assert formed is not None
+    assert isinstance(formed, FormedBatch)
     assert formed.slot_seconds[0] > 300
     assert len(ready) > 200
 
@@ -315,8 +321,8 @@ def test_mixed_sizes_are_packed_together() -> None:
     ready = queue((30.0, 1400), (30.0, 1400), *((20.0, 200) for _ in range(20)))
     how = form(4, 1, 2100)
     formed = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
-    assert formed is not None
-    assert sum(e.memory_bytes == 1400 * MIB for e in formed.entries) == 1
+    assert isinstance(formed, FormedBatch)
+    assert sum(e.memory_bytes == 1400 * MIB for e in formed.jobs) == 1
     assert formed.batch.slots == 4
     assert formed.batch.memory_budget_bytes == 2000 * MIB
 
@@ -325,15 +331,15 @@ def test_small_jobs_leave_room_for_the_large_one_they_pass() -> None:
     """What is next does not fit: others may run only as far as it will fit when the largest running batch ends."""
     ready = queue((100.0, 1500), *((1.0, 100) for _ in range(50)))
     how = form(4, 4, 2000)
-    assert (
-        next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[Running(1, 400), Running(1, 800 * MIB)])
-        is not None
+    running = [RunningBatch(1, 400), RunningBatch(1, 800 * MIB)]
+    assert isinstance(next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=running), FormedBatch)
+    blocked = [RunningBatch(1, 450 * MIB), RunningBatch(1, 450 * MIB)]
+    assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=3, running=blocked) == Wait(
+        "running files leave too little memory for it"
     )
-    blocked = [Running(1, 450 * MIB), Running(1, 450 * MIB)]
-    assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=3, running=blocked) is None
     formed = next_batch(ready, how, AUTO, ESTIMATION, batch_id=4, running=blocked[:1])
-    assert formed is not None
-    assert formed.entries[0].job_id == "0000"
+    assert isinstance(formed, FormedBatch)
+    assert formed.jobs[0].job_id == "0000"
 
 
 def test_a_job_over_the_budget_runs_alone_and_last() -> None:
@@ -341,12 +347,14 @@ def test_a_job_over_the_budget_runs_alone_and_last() -> None:
     ready = queue((100.0, 5000), (1.0, 100))
     how = form(4, 2, 1000)
     first = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
-    assert first is not None
-    assert [e.job_id for e in first.entries] == ["0001"]
+    assert isinstance(first, FormedBatch)
+    assert [e.job_id for e in first.jobs] == ["0001"]
     assert first.over_budget is None
-    assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[Running(1, 100 * MIB)]) is None
+    waits = next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[RunningBatch(1, 100 * MIB)])
+    assert isinstance(waits, Wait)
+    assert "nothing is to run beside it" in waits.reason
     alone = next_batch(ready, how, AUTO, ESTIMATION, batch_id=2)
-    assert alone is not None
+    assert isinstance(alone, FormedBatch)
     assert alone.batch.slots == 1
     assert alone.over_budget is not None
     assert alone.over_budget.job_id == "0000"
@@ -360,7 +368,7 @@ def test_only_what_would_never_fit_is_hopeless() -> None:
     for mib, hopeless in ((3000, False), (9000, True)):
         how = shape(machine, AUTO, jobs_known=1, typical=Cost(1.0, mib * MIB, 0), more_to_come=False)
         formed = next_batch(queue((1.0, mib)), how, AUTO, ESTIMATION, batch_id=1)
-        assert formed is not None
+        assert isinstance(formed, FormedBatch)
         assert formed.over_budget is not None
         assert formed.over_budget.hopeless is hopeless
 
@@ -375,11 +383,16 @@ def test_no_slot_or_process_free_means_no_batch() -> None:
     """Nothing is started where nothing is free, or there is nothing to start."""
     ready = queue((1.0, 10))
     how = form(4, 2, 1000)
-    assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=1, running=[Running(2, 0), Running(2, 0)]) is None
-    assert next_batch(Ready(), how, AUTO, ESTIMATION, batch_id=1) is None
+    busy = [RunningBatch(2, 0), RunningBatch(2, 0)]
+    assert next_batch(ready, how, AUTO, ESTIMATION, batch_id=1, running=busy) == Wait(
+        "as many files run as may at once (4)"
+    )
+    assert next_batch(ReadyQueue(), how, AUTO, ESTIMATION, batch_id=1) == Wait("no file is ready")
     fixed = BatchSettings(jobs=1)
     one = shape(reading(4), fixed, jobs_known=9, typical=Cost(1.0, MIB, 0), more_to_come=False)
-    assert next_batch(ready, one, fixed, ESTIMATION, batch_id=1, running=[Running(1, 0)]) is None
+    assert next_batch(ready, one, fixed, ESTIMATION, batch_id=1, running=[RunningBatch(1, 0)]) == Wait(
+        "as many batches run as may at once (1)"
+    )
 
 
 def test_uneven_slots_are_spread() -> None:
@@ -387,9 +400,9 @@ def test_uneven_slots_are_spread() -> None:
     ready = queue(*((10.0, 10) for _ in range(40)))
     how = form(3, 2, 1000)
     first = next_batch(ready, how, AUTO, ESTIMATION, batch_id=1)
-    assert first is not None
-    second = next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[Running(first.batch.slots, 0)])
-    assert second is not None
+    assert isinstance(first, FormedBatch)
+    second = next_batch(ready, how, AUTO, ESTIMATION, batch_id=2, running=[RunningBatch(first.batch.slots, 0)])
+    assert isinstance(second, FormedBatch)
     assert (first.batch.slots, second.batch.slots) == (2, 1)
 
 
@@ -398,10 +411,12 @@ def test_fixed_batch_size_waits_for_the_listing() -> None:
     ready = queue((1.0, 10), (1.0, 10))
     settings = BatchSettings(batch_size=3)
     how = form(2, 2, 1000)
-    assert next_batch(ready, how, settings, ESTIMATION, batch_id=1, more_to_come=True) is None
+    assert next_batch(ready, how, settings, ESTIMATION, batch_id=1, more_to_come=True) == Wait(
+        "a batch has 3 files, and more are being looked for"
+    )
     last = next_batch(ready, how, settings, ESTIMATION, batch_id=1)
-    assert last is not None
-    assert len(last.entries) == 2
+    assert isinstance(last, FormedBatch)
+    assert len(last.jobs) == 2
 
 
 @pytest.mark.parametrize(("share", "size"), [(1.0, 8), (0.5, 4), (0.3, 2), (0.05, 1)])
@@ -420,16 +435,18 @@ def test_a_fixed_batch_that_holds_all_files_gets_all_slots(batch_size: int) -> N
     settings = BatchSettings(batch_size=batch_size)
     ready = queue(*[(10.0, 100)] * 4)
     made = next_batch(ready, shaped(2, jobs=4, settings=settings), settings, ESTIMATION, batch_id=1)
-    assert made is not None
-    assert (len(made.entries), made.batch.slots) == (4, 2)
+    assert isinstance(made, FormedBatch)
+    assert (len(made.jobs), made.batch.slots) == (4, 2)
 
 
 def test_fixed_batch_that_must_wait_for_memory_gives_everything_back() -> None:
     """Jobs that do not fit beside what runs stay in the queue, none lost."""
     ready = queue((5.0, 300), (4.0, 900), (3.0, 900))
     settings = BatchSettings(batch_size=2)
-    running = [Running(1, 400 * MIB)]
-    assert next_batch(ready, form(2, 2, 1000), settings, ESTIMATION, batch_id=1, running=running) is None
+    running = [RunningBatch(1, 400 * MIB)]
+    assert next_batch(ready, form(2, 2, 1000), settings, ESTIMATION, batch_id=1, running=running) == Wait(
+        "running files leave too little memory for a batch of 2 files"
+    )
     assert len(ready) == 3
 
 
@@ -438,15 +455,15 @@ def test_batch_mode_disabled_takes_everything_in_order() -> None:
     settings = BatchSettings(enabled=False, batch_size=2)
     ready = queue(*((float(n), 10) for n in range(500)))
     formed = next_batch(ready, shaped(8, settings=settings), settings, ESTIMATION, batch_id=1)
-    assert formed is not None
-    assert (len(formed.entries), formed.batch.slots) == (500, 1)
+    assert isinstance(formed, FormedBatch)
+    assert (len(formed.jobs), formed.batch.slots) == (500, 1)
     assert not ready
 
 
 def test_entry_carries_the_margin() -> None:
     """What planning reckons with is the prediction and its margin of safety."""
     job = Job("id", "transcode", Source(b"/a", b"a", 1, 1), b"a.mp4", "", Cost(2.0, 1000, 5), priority=3, tenant="t")
-    made = entry(job, SMALL, CostModel.priors(), ESTIMATION)
+    made = QueuedJob.of(job, SMALL, CostModel.priors(), ESTIMATION)
     assert (made.memory_bytes, made.cpu_seconds, made.disk_bytes) == (1150, 2.0, 5)
     assert (made.priority, made.tenant) == (3, "t")
 
@@ -468,9 +485,9 @@ def run_through(
     formed: list[FormedBatch] = []
     running: list[FormedBatch] = []
     while ready:
-        busy = [Running(f.batch.slots, f.batch.memory_budget_bytes, f.batch.cores, f.seconds) for f in running]
+        busy = [RunningBatch(f.batch.slots, f.batch.memory_budget_bytes, f.batch.cores, f.seconds) for f in running]
         batch = next_batch(ready, how, settings, ESTIMATION, batch_id=len(formed) + 1, running=busy)
-        if batch is None:
+        if isinstance(batch, Wait):
             assert running, "nothing runs, and yet nothing was started"
             running.pop(0)
             continue
@@ -492,14 +509,14 @@ def test_every_job_is_in_exactly_one_batch_and_memory_holds(
     ids = [job_id for f in formed for job_id in f.batch.job_ids]
     assert sorted(ids) == [f"{n:04}" for n in range(len(costs))]
     for batch in formed:
-        largest = sorted((e.memory_bytes for e in batch.entries), reverse=True)[: batch.batch.slots]
+        largest = sorted((e.memory_bytes for e in batch.jobs), reverse=True)[: batch.batch.slots]
         assert batch.batch.memory_budget_bytes >= sum(largest)
-        assert 1 <= batch.batch.slots <= len(batch.entries)
+        assert 1 <= batch.batch.slots <= len(batch.jobs)
         assert len(batch.slot_seconds) == batch.batch.slots
         if settings.batch_size is None and settings.enabled:
-            assert len(batch.entries) <= ESTIMATION.max_batch_size
+            assert len(batch.jobs) <= ESTIMATION.max_batch_size
     if settings.batch_size is not None and settings.enabled:
-        sizes = [len(f.entries) for f in formed]
+        sizes = [len(f.jobs) for f in formed]
         assert all(size == settings.batch_size for size in sizes[:-1])
 
 

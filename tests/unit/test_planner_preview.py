@@ -127,3 +127,10 @@ def test_nothing_to_do() -> None:
     plan = preview([], machine(2), BatchSettings(), EstimationSettings(), MODEL)
     assert plan.batches == ()
     assert plan.seconds_high == 0
+
+
+def test_batches_that_start_later_have_a_reason() -> None:
+    """Those that start with the run have none."""
+    plan = preview(mixed(), machine(2), BatchSettings(), EstimationSettings(), MODEL)
+    assert all(bool(batch.waits_because) is (batch.start_seconds > 0) for batch in plan.batches)
+    assert any(batch.waits_because == "as many files run as may at once (2)" for batch in plan.batches)

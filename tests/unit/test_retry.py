@@ -17,23 +17,23 @@ JITTER = st.floats(0.0, 1.0, exclude_max=True)
 @given(st.sampled_from(FailureKind), st.integers(0, 50), st.integers(0, 10), JITTER)
 def test_retries_are_bounded_and_delays_sane(kind: FailureKind, so_far: int, limit: int, jitter: float) -> None:
     """Never more retries than allowed, never a negative or endless delay."""
-    decision = retry.decide(kind, so_far, ErrorSettings(max_retries=limit), jitter)
+    delay = retry.retry_after(kind, so_far, ErrorSettings(max_retries=limit), jitter)
     if so_far >= limit:
-        assert not decision.again
-    if decision.delay_seconds is not None:
-        assert 0.0 < decision.delay_seconds <= ErrorSettings().max_retry_delay_seconds
+        assert delay is None
+    if delay is not None:
+        assert 0.0 < delay <= ErrorSettings().max_retry_delay_seconds
 
 
 @given(st.integers(0, 10), JITTER)
 def test_what_describes_the_source_is_final(so_far: int, jitter: float) -> None:
     """A damaged or unsupported file is not tried again, and neither is a full disk within the run."""
     for kind in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.DISK, FailureKind.PERMISSION):
-        assert not retry.decide(kind, so_far, PATIENT, jitter).again
+        assert retry.retry_after(kind, so_far, PATIENT, jitter) is None
 
 
 def test_delays_double() -> None:
     """With the same jitter each delay is twice the one before, up to the longest."""
-    delays = [retry.decide(FailureKind.CRASH, n, PATIENT, 0.5).delay_seconds for n in range(4)]
+    delays = [retry.retry_after(FailureKind.CRASH, n, PATIENT, 0.5) for n in range(4)]
     assert delays == [0.75, 1.5, 3.0, 6.0]
     assert retry.delay_seconds(10_000, PATIENT, 0.0) == PATIENT.max_retry_delay_seconds / 2
     swift = ErrorSettings(retry_delay_seconds=0.1, max_retry_delay_seconds=0.15)

@@ -97,7 +97,7 @@ def test_exit_codes_are_taken_as_the_page_says() -> None:
 
 def test_the_engine_ends_well_before_systemd_kills_it() -> None:
     """The time after SIGTERM holds the grace for running files, and what the engine gives its processes, twice."""
-    from pyprocessor.engine.loop import SETTLE_SECONDS
+    from pyprocessor.engine.stopping import SETTLE_SECONDS
 
     for name in SERVICES:
         limit = ScheduleSettings().grace_seconds + 2 * SETTLE_SECONDS

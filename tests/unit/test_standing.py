@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pyprocessor.journal.rows import Counts, RunRow
-from pyprocessor.models import ActiveFile, ProcessIdentity, RunSnapshot, RunState, RunStatus
+from pyprocessor.models import ActiveFile, ProcessIdentity, RunSnapshot, RunState, RunStatus, WaitingFile
 from pyprocessor.report import standing
 
 SNAPSHOT = RunSnapshot(45, 100, True, 41, 2, 2, 2, 512_300_000, 75.2, 60.0, 750.0, False, 600.0, 940.0)
@@ -39,6 +39,19 @@ def test_a_running_one() -> None:
     assert lines[8] == "  0:00:12   still  odd-\\xe9.mp4"
     assert lines[9].startswith("  100%   0.50x  nnn")
     assert max(map(len, lines)) <= 60
+
+
+def test_the_next_file_and_why_it_waits() -> None:
+    """In lines that fit, and by name for programs; null where no file waits."""
+    waits = replace(STANDING, next=WaitingFile("films/c\n.mkv", "as many files run as may at once (2), which is all"))
+    lines = standing.text(waits, width=44).splitlines()
+    assert lines[-3:] == [
+        "Next:   films/c\\n.mkv",
+        "        waits because as many files run as",
+        "        may at once (2), which is all",
+    ]
+    assert standing.document(waits)["next"]["reason"].startswith("as many files run")
+    assert standing.document(STANDING)["next"] is None
 
 
 def test_a_silent_disk_is_time_that_passed() -> None:

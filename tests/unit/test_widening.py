@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.costs import CostClass, CostModel, class_of, wall_seconds
+from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, CostFeatures, EstimationSettings, Reading
-from pyprocessor.plan.planner import Running, next_batch, shape
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.packing import FormedBatch
+from pyprocessor.plan.planner import RunningBatch, next_batch, shape
+from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.plan.widening import MAX_THREADS, fewest_threads, finish_seconds, scheduled
 from tests.unit.simulated_machine import Clip, Simulated, ideal_seconds, simulate
 
@@ -88,9 +90,9 @@ def test_a_job_that_others_outlast_gets_no_more_threads_than_cores() -> None:
 
 def test_a_limit_on_the_cpu_is_kept_by_jobs_that_may_run_long() -> None:
     """With one, no file has threads beyond its cores."""
-    ready = Ready()
-    ready.add(Entry("long", 500.0, GIB, KIND))
-    ready.add(Entry("short", 5.0, GIB, KIND))
+    ready = ReadyQueue()
+    ready.add(QueuedJob("long", 500.0, GIB, KIND))
+    ready.add(QueuedJob("short", 5.0, GIB, KIND))
     reading = Reading(0.0, 4, 64 * GIB, GIB, GIB, 0.0, 1 << 40)
     for limit in (None, 50.0):
         how = shape(
@@ -103,7 +105,7 @@ def test_a_limit_on_the_cpu_is_kept_by_jobs_that_may_run_long() -> None:
         )
         assert how.stretch is (limit is None)
     formed = next_batch(ready, how, BatchSettings(), EstimationSettings(), batch_id=1)
-    assert formed is not None
+    assert isinstance(formed, FormedBatch)
     assert formed.batch.threads == formed.batch.cores
 
 
@@ -123,49 +125,49 @@ def test_equal_files_that_do_not_divide_by_the_cores(files: int, cores: int) -> 
 
 def test_the_last_file_alone_gets_all_cores() -> None:
     """Nothing waits and nothing runs beside it: every core's threads."""
-    ready = Ready()
-    ready.add(Entry("last", 500.0, GIB, KIND))
+    ready = ReadyQueue()
+    ready.add(QueuedJob("last", 500.0, GIB, KIND))
     reading = Reading(0.0, 8, 64 * GIB, GIB, GIB, 0.0, 1 << 40)
     how = shape(reading, BatchSettings(), jobs_known=1, typical=ready.typical(), more_to_come=False)
     formed = next_batch(ready, how, BatchSettings(), EstimationSettings(), batch_id=1)
-    assert formed is not None
+    assert isinstance(formed, FormedBatch)
     assert formed.batch.threads == 8
 
 
 def test_the_last_file_beside_others_gets_the_cores_they_leave() -> None:
     """Three files run with one thread each on eight cores: the last gets the other five, and threads for all eight."""
-    ready = Ready()
-    ready.add(Entry("last", 500.0, GIB, KIND))
+    ready = ReadyQueue()
+    ready.add(QueuedJob("last", 500.0, GIB, KIND))
     reading = Reading(0.0, 8, 64 * GIB, GIB, GIB, 0.0, 1 << 40)
     how = shape(reading, BatchSettings(), jobs_known=4, typical=ready.typical(), more_to_come=False)
-    running = [Running(1, GIB, 1, 100.0)] * 3
+    running = [RunningBatch(1, GIB, 1, 100.0)] * 3
     formed = next_batch(ready, how, BatchSettings(), EstimationSettings(), batch_id=4, running=running)
-    assert formed is not None
+    assert isinstance(formed, FormedBatch)
     assert (formed.batch.cores, formed.batch.threads) == (5, 8)
 
 
 def test_threads_are_not_widened_beyond_memory() -> None:
     """A file that fits with one thread runs with as many as fit, and is not told to exceed the budget."""
-    ready = Ready()
-    ready.add(Entry("large", 500.0, GIB, KIND))
+    ready = ReadyQueue()
+    ready.add(QueuedJob("large", 500.0, GIB, KIND))
     reading = Reading(0.0, 16, 64 * GIB, GIB, GIB, 0.0, 1 << 40)
     settings = BatchSettings(memory_limit_bytes=GIB + GIB // 4)
     how = shape(reading, settings, jobs_known=1, typical=ready.typical(), more_to_come=False)
     formed = next_batch(ready, how, settings, EstimationSettings(), batch_id=1)
-    assert formed is not None
+    assert isinstance(formed, FormedBatch)
     assert formed.over_budget is None
     assert formed.batch.memory_budget_bytes <= how.memory_budget_bytes
 
 
 def test_a_waiting_job_of_higher_priority_goes_first() -> None:
     """A schedule does not put a long ordinary file before a short urgent one."""
-    ready = Ready()
-    ready.add(Entry("long", 500.0, GIB, KIND))
-    ready.add(Entry("urgent", 1.0, GIB, KIND, priority=1))
+    ready = ReadyQueue()
+    ready.add(QueuedJob("long", 500.0, GIB, KIND))
+    ready.add(QueuedJob("urgent", 1.0, GIB, KIND, priority=1))
     reading = Reading(0.0, 2, 64 * GIB, GIB, GIB, 0.0, 1 << 40)
     how = shape(reading, BatchSettings(), jobs_known=2, typical=ready.typical(), more_to_come=False)
     formed = next_batch(ready, how, BatchSettings(), EstimationSettings(), batch_id=1)
-    assert formed is not None
+    assert isinstance(formed, FormedBatch)
     assert formed.batch.job_ids[0] == "urgent"
 
 
@@ -210,5 +212,5 @@ def test_a_schedule_has_every_job_and_starts_one_where_a_core_is_idle(works: lis
 def test_short_files_that_can_start_now_are_not_queued_behind_each_other() -> None:
     """Two cores, three short files: two start, and the third goes behind one of them."""
     done = simulate([clip(640, 360, seconds) for seconds in (3, 2, 1)], 2)
-    assert [len(formed.entries) for formed in done.batches] in ([1, 2], [2, 1])
+    assert [len(formed.jobs) for formed in done.batches] in ([1, 2], [2, 1])
     assert done.most_cores == 2

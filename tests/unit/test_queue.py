@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Cost, CostFeatures, EstimationSettings
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.queue import JobQueue, ReadyQueue
 
 SMALL = CostClass("transcode", "libx264", "medium", "360p", "yuv420p", 1)
 LARGE = CostClass("transcode", "libx264", "medium", "2160p", "yuv420p", 1)
@@ -18,12 +20,12 @@ LARGE = CostClass("transcode", "libx264", "medium", "2160p", "yuv420p", 1)
 
 def job(
     job_id: str, cpu: float = 1.0, memory: int = 100, *, priority: int = 0, tenant: str = "", kind: CostClass = SMALL
-) -> Entry:
+) -> QueuedJob:
     """An entry with what matters to the test."""
-    return Entry(job_id, cpu, memory, kind, priority=priority, tenant=tenant)
+    return QueuedJob(job_id, cpu, memory, kind, priority=priority, tenant=tenant)
 
 
-def drain(ready: Ready) -> list[str]:
+def drain(ready: ReadyQueue) -> list[str]:
     """Ids in the order they are given."""
     order = []
     while (entry := ready.take()) is not None:
@@ -31,9 +33,9 @@ def drain(ready: Ready) -> list[str]:
     return order
 
 
-def filled(*entries: Entry) -> Ready:
+def filled(*entries: QueuedJob) -> ReadyQueue:
     """A queue of these."""
-    ready = Ready()
+    ready = ReadyQueue()
     for entry in entries:
         ready.add(entry)
     return ready
@@ -81,27 +83,9 @@ def test_a_job_that_does_not_fit_is_passed() -> None:
     assert ready.take(lambda e: e.memory_bytes <= 50) is None
 
 
-def test_dependencies_hold_a_job_back() -> None:
-    """A job is given only after all it waits for are done."""
-    ready = filled(job("a"))
-    ready.add(job("join", 100), waits_for=["x", "y"])
-    assert len(ready) == 1
-    assert ready.waiting == 1
-    assert "join" in ready
-    ready.satisfied("x")
-    assert drain(ready) == ["a"]
-    ready.satisfied("y")
-    assert drain(ready) == ["join"]
-    ready.satisfied("y")
-    assert ready.waiting == 0
-
-
-def test_discard_and_put_back() -> None:
-    """A dropped job is not given; one put back is given again, and its tenant is not charged for it."""
-    ready = filled(job("a", 3, tenant="t"), job("b", 2, tenant="t"), job("c", 1, tenant="u"))
-    dropped = ready.discard("b")
-    assert dropped is not None
-    assert ready.discard("b") is None
+def test_put_back() -> None:
+    """A job that is put back is given again, and its tenant is not charged for it."""
+    ready = filled(job("a", 3, tenant="t"), job("c", 1, tenant="u"))
     taken = ready.take()
     assert taken is not None
     assert taken.job_id == "a"
@@ -123,7 +107,7 @@ def test_typical_is_the_mean() -> None:
     """What the planner is told of the jobs that wait."""
     ready = filled(job("a", 1, 100), job("b", 3, 300))
     assert (ready.typical().cpu_seconds, ready.typical().memory_bytes) == (2.0, 200)
-    assert Ready().typical().memory_bytes == 0
+    assert ReadyQueue().typical().memory_bytes == 0
 
 
 def test_entries_are_light() -> None:
@@ -188,7 +172,7 @@ def test_take_among_gives_the_first_named_that_is_here_and_fits() -> None:
 
 def test_what_an_attempt_took_stays_whatever_is_learned() -> None:
     """A raised need is a floor: it is not multiplied by what is learned later, and not undercut either."""
-    raised = job("a", 10, 100 << 20).raised(250 << 20)
+    raised = job("a", 10, 100 << 20).after_memory_ran_out(250 << 20)
     for factor in (0.3, 2.0):
         ready = filled(raised)
         ready.reprice(learned(factor), ESTIMATION)
@@ -204,7 +188,7 @@ def test_repriced_or_priced_anew_is_the_same(jobs: list[tuple[float, int]], fact
     """Repricing what waits gives what adding it at the new price would: order, sums, and which are longer."""
     model = learned(factor)
     price = model.price(SMALL, ESTIMATION.memory_safety_factor)
-    old, new = Ready(), Ready()
+    old, new = ReadyQueue(), ReadyQueue()
     for number, (cpu, mib) in enumerate(jobs):
         entry = job(f"{number:03}", cpu, mib << 20)
         old.add(entry)
@@ -229,7 +213,6 @@ STEPS = st.lists(
             st.sampled_from("xy"),
         ),
         st.tuples(st.just("take"), st.integers(1, 4000)),
-        st.tuples(st.just("discard"), st.integers(0, 12)),
         st.tuples(st.just("back")),
     ),
     max_size=60,
@@ -239,7 +222,7 @@ STEPS = st.lists(
 @given(STEPS)
 def test_nothing_is_lost_or_given_twice(steps: list[tuple[object, ...]]) -> None:
     """Against a plain dictionary: the same jobs are there, sums agree, and what is taken is the first that fits."""
-    ready, model, taken = Ready(), dict[str, Entry](), list[Entry]()
+    ready, model, taken = ReadyQueue(), dict[str, QueuedJob](), list[QueuedJob]()
     for step in steps:
         match step:
             case ("add", int(number), int(cpu), int(memory), int(priority), str(tenant)):
@@ -256,8 +239,6 @@ def test_nothing_is_lost_or_given_twice(steps: list[tuple[object, ...]]) -> None
                     # Within a quarter of an octave of memory one that fits may stand behind one that does not.
                     assert all(e.memory_bytes > limit * 0.79 for e in better)
                     taken.append(got)
-            case ("discard", int(number)):
-                assert ready.discard(str(number)) == model.pop(str(number), None)
             case _:
                 if taken and taken[-1].job_id not in model:
                     entry = taken.pop()
@@ -270,7 +251,7 @@ def test_nothing_is_lost_or_given_twice(steps: list[tuple[object, ...]]) -> None
 
 def test_what_was_tried_stands_behind_what_was_not() -> None:
     """However long it takes; but a higher priority comes first all the same."""
-    ready = Ready()
+    ready = ReadyQueue()
     ready.add(replace(job("tried twice", 1000.0), tries=2))
     ready.add(replace(job("tried once", 100.0), tries=1))
     ready.add(job("fresh", 1.0))
@@ -278,3 +259,26 @@ def test_what_was_tried_stands_behind_what_was_not() -> None:
     taken = [entry.job_id for _ in range(4) if (entry := ready.take()) is not None]
     assert taken == ["urgent", "fresh", "tried once", "tried twice"]
     assert len(ready) == 0
+
+
+def test_all_that_waits_has_one_head() -> None:
+    """Ready jobs first, then those to run alone, then retries by when they are due, then what is left."""
+    jobs = JobQueue()
+    assert jobs.head() is None
+    jobs.leave(job("late"))
+    jobs.put_back(job("retry"), due=100.0)
+    jobs.put_back(job("sooner"), due=50.0)
+    jobs.add(replace(job("alone"), alone=True))
+    jobs.add(job("ready"))
+    assert len(jobs) == 5
+    heads = []
+    for take in (jobs.ready.take, jobs.take_alone, lambda: jobs.take_up_retries(50.0), jobs.ready.take):
+        head = jobs.head()
+        assert head is not None
+        heads.append((head[0].job_id, head[1]))
+        take()
+    assert heads == [("ready", -math.inf), ("alone", -math.inf), ("sooner", 50.0), ("sooner", -math.inf)]
+    assert jobs.next_due == 100.0
+    jobs.reconsider()
+    assert jobs.late == 0
+    assert drain(jobs.ready) == ["late"]

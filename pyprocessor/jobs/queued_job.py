@@ -1,0 +1,85 @@
+"""What does the order of work need to know of a job that waits?
+
+Kept in memory for every waiting job, so it is small: 100,000 of them take about 40 MB.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from pyprocessor.costs import CostClass, CostModel, Price, thread_growth
+from pyprocessor.models import EstimationSettings, Job
+
+PRIORS = Price()
+"""The price of a class of which nothing was measured, without a margin."""
+OUT_OF_MEMORY_GROWTH = 1.5
+"""How much more memory a job is reckoned with each time it was ended for want of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """A job that waits: predicted cost at one thread (priors times the price of its class), and order."""
+
+    job_id: str
+    prior_cpu_seconds: float
+    prior_memory_bytes: float
+    cost_class: CostClass
+    disk_bytes: int = 0
+    priority: int = 0
+    tenant: str = ""
+    price: Price = PRIORS
+    memory_floor_bytes: int = 0
+    """Memory that an earlier attempt took, whatever is predicted."""
+    tries: int = 0
+    """Failed attempts that may be tried again; each puts the job further behind."""
+    narrow: bool = False
+    """One thread only, since memory ran out under it."""
+    alone: bool = False
+    """To run with nothing beside it: it may have killed its process or the run, or memory was short repeatedly."""
+
+    @classmethod
+    def of(cls, job: Job, cost_class: CostClass, model: CostModel, estimation: EstimationSettings) -> QueuedJob:
+        """The queued job for `job`, whose cost, as `cost_class`, is what `model` predicts at one thread."""
+        price = model.price(cost_class, estimation.memory_safety_factor)
+        margin = model.memory_margin(cost_class, estimation.memory_safety_factor)
+        return cls(
+            job_id=job.id,
+            prior_cpu_seconds=job.cost.cpu_seconds / price.cpu,
+            prior_memory_bytes=job.cost.memory_bytes * margin / price.memory,
+            cost_class=cost_class,
+            disk_bytes=job.cost.disk_bytes,
+            priority=job.priority,
+            tenant=job.tenant,
+            price=price,
+        )
+
+    @property
+    def band(self) -> tuple[int, int]:
+        """Jobs of a higher band come first, whatever they cost."""
+        return self.priority, -self.tries
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Predicted CPU-seconds at one thread."""
+        return self.prior_cpu_seconds * self.price.cpu
+
+    @property
+    def memory_bytes(self) -> int:
+        """Predicted peak at one thread, with its safety margin."""
+        return max(math.ceil(self.prior_memory_bytes * self.price.memory), self.memory_floor_bytes)
+
+    def memory_with(self, threads: int) -> int:
+        """Predicted peak with so many threads, with its safety margin."""
+        if threads == 1 or self.narrow:
+            return self.memory_bytes
+        return math.ceil(self.memory_bytes * thread_growth(self.cost_class, threads))
+
+    def priced(self, model: CostModel, memory_safety_factor: float) -> QueuedJob:
+        """The same job at what `model` predicts for its class now."""
+        return replace(self, price=model.price(self.cost_class, memory_safety_factor))
+
+    def after_memory_ran_out(self, peak_bytes: int = 0) -> QueuedJob:
+        """The same job with one thread and more memory, at least the peak that was measured."""
+        floor = max(math.ceil(self.memory_bytes * OUT_OF_MEMORY_GROWTH), peak_bytes, self.memory_floor_bytes)
+        return replace(self, memory_floor_bytes=floor, narrow=True)

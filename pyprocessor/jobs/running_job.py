@@ -1,0 +1,158 @@
+"""What is known of a job that a batch process has, on the engine's side? The only record of that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pyprocessor.costs import wall_seconds
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.states import move
+from pyprocessor.models import Cost, CostFeatures, JobState, ProcessIdentity, Source
+
+NOTICEABLE_GROWTH = 1.02
+"""Memory that grows by less than this factor counts as steady."""
+PREDICTION_WEIGHT = 0.1
+"""A prediction weighs as much as having measured this share of the file."""
+
+
+@dataclass(slots=True, eq=False)
+class RunningJob:
+    """A job that a batch process has; its ffmpeg has `threads` and is reckoned to take `cores`."""
+
+    queued: QueuedJob
+    name: str
+    threads: int = 1
+    cores: int = 1
+    media_seconds: float = 0.0
+    crashes: int = 0
+    retries: int = 0
+    sheds: int = 0
+    """How often it was ended for want of memory before."""
+    state: JobState = JobState.ASSIGNED
+    attempt_id: int | None = None
+
+    # Known once it was sent to its process:
+    source: Source | None = None
+    features: CostFeatures | None = None
+    partial: str = ""
+    """The temporary name of its output; empty before."""
+    predicted_cost: Cost | None = None
+    """At its threads."""
+    predicted_bytes: int = 0
+    """Its predicted peak memory, with margin."""
+    likely_bytes: int = 0
+    """What its class turned out to take while it runs, where that is more."""
+
+    # Known once its ffmpeg runs:
+    ffmpeg: ProcessIdentity | None = None
+    started_seconds: float = math.inf
+    """Monotonic time at which its ffmpeg was spawned."""
+    memory_bytes: int = 0
+    """Memory of its ffmpeg at the latest reading."""
+    used_cpu_seconds: float = 0.0
+    steady_bytes: int = 0
+    """Its memory when it last grew noticeably, at the monotonic time `steady_since`."""
+    steady_since: float = math.inf
+    progress_seconds: float = 0.0
+    speed: float | None = None
+    """Media seconds per second."""
+    is_encoded: bool = False
+    """Its ffmpegs have ended: it takes neither slot nor memory, though it is not published yet."""
+    suspended: bool = False
+    """Stopped by the governor."""
+    frozen: bool = False
+    """Stopped by the user. Its ffmpeg goes on only when neither stops it."""
+    still_since: float = 0.0
+    still_seconds: float = 0.0
+
+    @property
+    def job_id(self) -> str:
+        return self.queued.job_id
+
+    def move(self, state: JobState) -> None:
+        """Enter a state; raises `IllegalMove` where the table of moves does not have that."""
+        self.state = move(self.state, state)
+
+    # ------------------------------------------------------------ memory
+
+    @property
+    def expected_bytes(self) -> int:
+        """The peak that it is expected to reach by now."""
+        return max(self.predicted_bytes, self.likely_bytes)
+
+    @property
+    def reserved_bytes(self) -> int:
+        """Memory that is kept for it: more than expected once it takes more."""
+        return max(self.expected_bytes, self.memory_bytes)
+
+    @property
+    def remaining_bytes(self) -> int:
+        """How much it is expected to grow yet."""
+        return max(0, self.expected_bytes - self.memory_bytes)
+
+    def measured(self, memory_bytes: int, cpu_seconds: float, now: float) -> None:
+        """Take in a reading of its ffmpeg: memory now, CPU time so far."""
+        self.memory_bytes, self.used_cpu_seconds = memory_bytes, cpu_seconds
+        if memory_bytes > self.steady_bytes * NOTICEABLE_GROWTH:
+            self.steady_bytes, self.steady_since = memory_bytes, now
+
+    # ------------------------------------------------------------ progress
+
+    @property
+    def frames_done(self) -> float:
+        """Pictures encoded so far; 0 where that is not known."""
+        if self.features is None or self.features.duration_seconds <= 0:
+            return 0.0
+        return self.features.frames * self.progress_seconds / self.features.duration_seconds
+
+    @property
+    def share_done(self) -> float:
+        """The share of its media that is encoded, 0 to 1; 0 where its duration is not known."""
+        return min(1.0, max(0.0, self.progress_seconds / self.media_seconds)) if self.media_seconds > 0 else 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU-seconds in all: as predicted, and the further it is the more by its own speed."""
+        if self.share_done <= 0:
+            return self.queued.cpu_seconds
+        return expected_seconds(self.queued.cpu_seconds, self.used_cpu_seconds, self.share_done)
+
+    def seconds_left(self, now: float) -> float:
+        """Predicted wall time until it ends."""
+        whole = wall_seconds(Cost(self.cpu_seconds, 0, 0), self.cores)
+        return whole * (1 - self.share_done) if self.media_seconds > 0 else max(0.0, whole - self.active_seconds(now))
+
+    def active_seconds(self, now: float) -> float:
+        """How long its ffmpeg has run, less the time it was stopped."""
+        until = self.still_since if self.is_still else now
+        return max(0.0, until - self.started_seconds - self.still_seconds)
+
+    def encoded(self) -> None:
+        """Its last ffmpeg has ended."""
+        self.is_encoded, self.ffmpeg, self.memory_bytes = True, None, 0
+
+    # ------------------------------------------------------------ stopped and continued
+
+    @property
+    def is_still(self) -> bool:
+        """Whether its ffmpeg is stopped."""
+        return self.suspended or self.frozen
+
+    def set_still(self, now: float, *, suspended: bool | None = None, frozen: bool | None = None) -> bool:
+        """Note who stops it; returns whether its ffmpeg is to be stopped, or to go on, for that."""
+        was_still = self.is_still
+        self.suspended = self.suspended if suspended is None else suspended
+        self.frozen = self.frozen if frozen is None else frozen
+        if was_still == self.is_still:
+            return False
+        if self.is_still:
+            self.still_since = now
+        else:
+            self.still_seconds += now - self.still_since
+        return True
+
+
+def expected_seconds(predicted: float, used: float, share: float) -> float:
+    """Seconds that a file takes in all, by the prediction and by the `used` seconds for a `share` of it."""
+    return (max(0.0, used) + PREDICTION_WEIGHT * predicted) / (share + PREDICTION_WEIGHT)

@@ -1,0 +1,290 @@
+"""Which waiting job is next?
+
+Higher priority first, then what was not tried yet, then the tenant that was given least so far, then the longest job,
+then its id. Where the first job does not fit the free memory, the first that does is taken; the planner keeps room for
+the one that was passed. What is learned while jobs wait multiplies all predictions of a class alike and so keeps the
+order within the class: a new price is noted once a class, and a job takes it on when it comes to the top.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from pyprocessor.costs import CostClass, CostModel, Price
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.models import Cost, EstimationSettings
+
+_NOTICEABLE = 1.01
+"""A price that moved by less than this factor stays as it is."""
+_Bucket = tuple[CostClass, int, int]
+"""Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so at any price: if the first
+does not fit, neither do the others."""
+_Item = tuple[float, str, int, QueuedJob]
+
+
+@dataclass(slots=True)
+class _Class:
+    """The sums of one class, before the price; in integers, since sums of floats depend on order."""
+
+    price: Price
+    cpu_microseconds: int = 0
+    memory_bytes: int = 0
+
+    @property
+    def cpu_seconds(self) -> float:
+        return self.cpu_microseconds * self.price.cpu / 1e6
+
+    def add(self, job: QueuedJob, sign: int) -> None:
+        self.cpu_microseconds += sign * round(job.prior_cpu_seconds * 1e6)
+        self.memory_bytes += sign * round(job.prior_memory_bytes)
+
+
+class ReadyQueue:
+    """Jobs that could start now, in their order."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, QueuedJob] = {}
+        self._heaps: dict[tuple[int, int], dict[str, dict[_Bucket, list[_Item]]]] = {}
+        self._given: dict[str, float] = {}
+        self._classes: dict[CostClass, _Class] = {}
+        self._serial = 0
+        self._disk_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Predicted work of all jobs that could start now."""
+        # Rounded once, so that the order of the classes does not matter.
+        return math.fsum(known.cpu_seconds for known in self._classes.values())
+
+    def work(self) -> list[tuple[float, float]]:
+        """For each class, the predicted CPU-seconds of its jobs and the factor that these may be off by."""
+        return [(known.cpu_seconds, known.price.spread) for known in self._classes.values()]
+
+    def main_class(self) -> CostClass | None:
+        """The class that most of the work is of."""
+        return max(self._classes, key=lambda cost_class: self._classes[cost_class].cpu_seconds, default=None)
+
+    def typical(self) -> Cost:
+        """The mean of the jobs that could start now; zeros when there is none."""
+        count = max(1, len(self._jobs))
+        memory = math.fsum(known.memory_bytes * known.price.memory for known in self._classes.values())
+        return Cost(self.cpu_seconds / count, int(memory / count), self._disk_bytes // count)
+
+    def reprice(self, model: CostModel, estimation: EstimationSettings) -> bool:
+        """Predict all that waits anew, in microseconds a class; returns whether a prediction moved noticeably."""
+        moved = False
+        for cost_class, known in self._classes.items():
+            price = model.price(cost_class, estimation.memory_safety_factor)
+            if _differ(price, known.price):
+                known.price = price
+                moved = True
+        return moved
+
+    @property
+    def several_tenants(self) -> bool:
+        """Whether tenants share what could start now."""
+        return len({tenant for tenants in self._heaps.values() for tenant in tenants}) > 1
+
+    def longer_than(self, cpu_seconds: float) -> list[QueuedJob]:
+        """All jobs that could start now and are predicted to take more CPU-seconds, in no order."""
+        longer: list[QueuedJob] = []
+        for tenants in self._heaps.values():
+            for buckets in tenants.values():
+                for (cost_class, *_), heap in buckets.items():
+                    price = self._classes[cost_class].price.cpu
+                    places = [0]
+                    while places:
+                        place = places.pop()
+                        # Nothing below a place in a heap is longer than what stands there.
+                        if place < len(heap) and -heap[place][0] * price > cpu_seconds:
+                            job = heap[place][3]
+                            if self._jobs.get(job.job_id) is job:
+                                longer.append(self._priced(job))
+                            places += (2 * place + 1, 2 * place + 2)
+        return longer
+
+    def add(self, job: QueuedJob) -> None:
+        """Take a job in, instead of the one of the same id where there is one."""
+        if job.job_id in self._jobs:
+            self._remove(job.job_id)
+        tenants = self._heaps.setdefault(job.band, {})
+        if job.tenant not in tenants:
+            self._join(job.tenant)
+        known = self._classes.setdefault(job.cost_class, _Class(job.price))
+        # All jobs of a class share one price, the newest known here.
+        job = self._priced(job)
+        self._serial += 1
+        item = (-job.prior_cpu_seconds, job.job_id, self._serial, job)
+        heapq.heappush(tenants.setdefault(job.tenant, {}).setdefault(_bucket(job), []), item)
+        self._jobs[job.job_id] = job
+        known.add(job, 1)
+        self._disk_bytes += job.disk_bytes
+
+    def put_back(self, job: QueuedJob) -> None:
+        """Take in again what `take` gave but nobody ran: its tenant gets back what it was charged."""
+        self._given[job.tenant] = self._given.get(job.tenant, 0.0) - job.cpu_seconds
+        self.add(job)
+
+    def first(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
+        """The job that is next among those that fit; it stays.
+
+        Whether jobs of a class fit must depend on their memory, or leave out the shorter of them: a bucket whose first
+        job does not fit is passed as a whole.
+        """
+        for band in sorted(self._heaps, reverse=True):
+            tenants = self._heaps[band]
+            for tenant in sorted(tenants, key=lambda t: (self._given.get(t, 0.0), t)):
+                best: tuple[float, str, QueuedJob] | None = None
+                for job in self._heads(tenants[tenant]):
+                    place = (-job.cpu_seconds, job.job_id, job)
+                    if (best is None or place[:2] < best[:2]) and (fits is None or fits(job)):
+                        best = place
+                if best is not None:
+                    return best[2]
+        return None
+
+    def take(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
+        """Remove and return the job that is next among those that fit; its tenant is charged its CPU-seconds."""
+        job = self.first(fits)
+        return None if job is None else self._charged(job)
+
+    def take_among(self, job_ids: Iterable[str], fits: Callable[[QueuedJob], bool]) -> QueuedJob | None:
+        """Like `take`, but the first of these jobs that could start now and fits."""
+        for job_id in job_ids:
+            waiting = self._jobs.get(job_id)
+            if waiting is not None and fits(job := self._priced(waiting)):
+                return self._charged(job)
+        return None
+
+    def _charged(self, job: QueuedJob) -> QueuedJob:
+        self._remove(job.job_id)
+        self._given[job.tenant] = self._given.get(job.tenant, 0.0) + job.cpu_seconds
+        return job
+
+    def _join(self, tenant: str) -> None:
+        """A tenant that was idle starts level with the one served least, and is not owed the time it was away."""
+        served = [self._given.get(other, 0.0) for tenants in self._heaps.values() for other in tenants]
+        self._given[tenant] = max(self._given.get(tenant, 0.0), min(served, default=0.0))
+
+    def _remove(self, job_id: str) -> None:
+        """Drop a job. Its place in the heap is cleared when it comes to the top."""
+        job = self._jobs.pop(job_id)
+        self._classes[job.cost_class].add(job, -1)
+        self._disk_bytes -= job.disk_bytes
+        tenants = self._heaps[job.band]
+        buckets = tenants[job.tenant]
+        bucket = _bucket(job)
+        heap = buckets[bucket]
+        while heap and self._jobs.get(heap[0][1]) is not heap[0][3]:
+            heapq.heappop(heap)
+        if not heap:
+            del buckets[bucket]
+            if not buckets:
+                del tenants[job.tenant]
+                if not tenants:
+                    del self._heaps[job.band]
+
+    def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
+        """The first of each bucket, at today's price."""
+        for heap in buckets.values():
+            prior, job_id, serial, job = heap[0]
+            priced = self._priced(job)
+            if priced is not job:
+                self._jobs[job_id] = priced
+                heap[0] = (prior, job_id, serial, priced)
+            yield priced
+
+    def _priced(self, job: QueuedJob) -> QueuedJob:
+        price = self._classes[job.cost_class].price
+        return job if job.price is price else replace(job, price=price)
+
+
+class JobQueue:
+    """All waiting jobs of a run: ready ones, those to run alone, retries, those left for another run."""
+
+    def __init__(self) -> None:
+        self.ready = ReadyQueue()
+        self._alone: deque[QueuedJob] = deque()
+        self._retries: list[tuple[float, str, QueuedJob]] = []
+        self._late: list[QueuedJob] = []
+
+    def __len__(self) -> int:
+        return len(self.ready) + len(self._alone) + len(self._retries) + len(self._late)
+
+    @property
+    def late(self) -> int:
+        """How many of them would not be done in time, and are left for another run."""
+        return len(self._late)
+
+    @property
+    def next_due(self) -> float:
+        """Monotonic time at which the next retry is due; infinity without one."""
+        return self._retries[0][0] if self._retries else math.inf
+
+    def head(self) -> tuple[QueuedJob, float] | None:
+        """The job that starts next as far as is known now, and when it may at the earliest (monotonic)."""
+        if (ready := self.ready.first()) is not None:
+            return ready, -math.inf
+        if self._alone:
+            return self._alone[0], -math.inf
+        if self._retries:
+            due, _, job = self._retries[0]
+            return job, due
+        return (self._late[0], -math.inf) if self._late else None
+
+    def add(self, job: QueuedJob) -> None:
+        """Take in a job that was found."""
+        if job.alone:
+            self._alone.append(job)
+        else:
+            self.ready.add(job)
+
+    def put_back(self, job: QueuedJob, *, due: float = -math.inf) -> None:
+        """Take a job in again that was taken before, to be started when `due` (monotonic) at the earliest."""
+        if due > -math.inf:
+            heapq.heappush(self._retries, (due, job.job_id, job))
+        elif job.alone:
+            self._alone.append(job)
+        else:
+            self.ready.put_back(job)
+
+    def take_up_retries(self, now: float) -> None:
+        """Queue the retries that are due."""
+        while self.next_due <= now:
+            self.put_back(heapq.heappop(self._retries)[2])
+
+    def take_alone(self) -> QueuedJob | None:
+        """Remove and return the next job that is to run alone."""
+        return self._alone.popleft() if self._alone else None
+
+    def leave(self, job: QueuedJob) -> None:
+        """Leave a job for another run: it would not be done in time."""
+        self._late.append(job)
+
+    def reconsider(self) -> None:
+        """Queue again what was left for another run: predictions or times have changed."""
+        late, self._late = self._late, []
+        for job in late:
+            self.put_back(job)
+
+
+def _differ(one: Price, other: Price) -> bool:
+    pairs = ((one.cpu, other.cpu), (one.memory, other.memory), (one.spread, other.spread))
+    return any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs)
+
+
+def _bucket(job: QueuedJob) -> _Bucket:
+    return job.cost_class, _memory_step(math.ceil(job.prior_memory_bytes)), _memory_step(job.memory_floor_bytes)
+
+
+def _memory_step(memory_bytes: int) -> int:
+    """Steps of a quarter of an octave at most: the bit length and the two bits below the highest."""
+    length = max(memory_bytes, 4).bit_length()
+    return length * 4 + ((max(memory_bytes, 4) >> (length - 3)) & 3)
