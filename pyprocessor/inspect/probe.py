@@ -21,7 +21,7 @@ import av.error
 
 from pyprocessor.containers import content, structure
 from pyprocessor.containers.claims import check_duration, check_picture, check_streams, too_much_memory
-from pyprocessor.containers.cut_off import with_its_end
+from pyprocessor.containers.cut_off import without_missing_end
 from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, projection, webp
@@ -228,7 +228,7 @@ def _describe(
         place_tags=place_tags(container),
         notes=tuple(notes),
     )
-    media = with_its_end(container, media, tail, fragmented=_is_fragmented(container))
+    media = without_missing_end(container, media, tail, fragmented=_is_fragmented(container))
     return refined(media, found), found.timeline.unlisted
 
 

@@ -1,16 +1,16 @@
-"""Whether a finished output is what its contract says, before it may be given its final name.
+"""Is a finished output what its contract says, so that it may get its final name?
 
-ffmpeg's exit code proves nothing, so the file itself is read: its streams, and when each of its packets is, which is
-held against the packets of the source.
+ffmpeg's exit code proves nothing, so the file is read: its streams, and the times of its packets, which are compared
+with those of the source.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import av
@@ -31,18 +31,7 @@ if TYPE_CHECKING:
 
 _CAPTIONS = frozenset(("eia_608", "eia_708"))
 OUTPUT_LIMIT_SECONDS = 60.0
-"""How long the packets of an output may be read; what comes after is not compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Output:
-    """What the output holds: film, audio and subtitle tracks, each in output order."""
-
-    films: tuple[Track, ...]
-    audio: tuple[Track, ...]
-    subtitles: tuple[Track, ...]
-    whole: bool
-    seconds: float | None
+"""How long the packets of an output may be read; the rest is not compared."""
 
 
 def verify(
@@ -55,62 +44,61 @@ def verify(
     media: MediaInfo,
     times: Timeline,
 ) -> tuple[OutputFacts, tuple[MediaNote, ...]]:
-    """Check the finished output at `path`, which our own ffmpeg wrote from `source`, whose timeline is `times`.
+    """Return what is in the output at `path`, made of `source` with the timeline `times`, and notes on what it lacks.
 
-    `encoded_frames` is the number of pictures ffmpeg said it wrote, or None where there is no video; `damaged` says
-    that it met damage in the source. Returns what was found, and notes worth telling. Raises VerifyError with a
-    sentence; its kind is BAD_INPUT where the source is the cause, and INFRASTRUCTURE where another try may do better.
+    `encoded_frames` is the number of pictures that ffmpeg counted (None: no video); `damaged`: it found damage in the
+    source. Raises VerifyError, of kind BAD_INPUT where the source is the cause and INFRASTRUCTURE where another try may
+    do better.
     """
     try:
         found = os.stat(path)
         with closing(open_output(path)) as container:
-            output = _read_output(container, contract, found.st_size, damaged=damaged)
+            seconds = container.duration / av.time_base if container.duration else None
+            tracks, read_whole = _read_output(container, contract, found.st_size, damaged=damaged)
     except av.error.FFmpegError as error:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output cannot be read back: {error.strerror}.") from error
     except OSError as error:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output is not there: {error.strerror}.") from error
-    frames = output.films[0].packets if output.films and output.whole else None
+    films = tracks[StreamKind.VIDEO]
+    frames = films[0].packets if films and read_whole else None
     if encoded_frames is not None and frames is not None and frames < encoded_frames:
         raise VerifyError(
             FailureKind.INFRASTRUCTURE,
             f"The output holds {frames:,} pictures of the {encoded_frames:,} that ffmpeg encoded.",
         )
     notes = compared(
-        _pairs(output, contract, media, times),
+        _pairs(tracks, contract, media, times),
         began=times.began,
         same_frames=contract.same_frames,
-        whole=output.whole and times.whole,
+        whole=read_whole and times.whole,
         damaged=damaged or times.damage is not None,
         name=display(os.path.basename(source)),
     )
     facts = OutputFacts(
         size_bytes=found.st_size,
         mtime_ns=found.st_mtime_ns,
-        duration_seconds=output.seconds,
+        duration_seconds=seconds,
         video_streams=contract.video_streams,
-        audio_streams=sum(bool(track.packets) for track in output.audio),
-        subtitle_streams=len(output.subtitles),
+        audio_streams=sum(bool(track.packets) for track in tracks[StreamKind.AUDIO]),
+        subtitle_streams=len(tracks[StreamKind.SUBTITLE]),
         frames=frames,
     )
     return facts, (*media.notes, *notes)
 
 
-def _pairs(output: _Output, contract: Contract, media: MediaInfo, times: Timeline) -> list[Pair]:
-    """Every film, audio and subtitle track that was kept, beside what became of it."""
-    made = {
-        StreamKind.VIDEO: iter(output.films),
-        StreamKind.AUDIO: iter(output.audio),
-        StreamKind.SUBTITLE: iter(output.subtitles),
-    }
+def _pairs(
+    tracks: Mapping[StreamKind, Sequence[Track]], contract: Contract, media: MediaInfo, times: Timeline
+) -> list[Pair]:
+    """Return every film, audio and subtitle track that was kept, beside what became of it."""
+    made = {kind: iter(found) for kind, found in tracks.items()}
     limit = math.inf if contract.limit_seconds is None else times.began + contract.limit_seconds
-    codecs = {stream.index: stream.codec for stream in media.streams}
-    interlaced = {s.index: s.video is not None and s.video.interlaced for s in media.streams}
+    streams = {stream.index: stream for stream in media.streams}
     return [
         Pair(
             _limited(times.tracks.get(plan.index, Track(plan.kind, 0)), limit),
             next(made[plan.kind]),
-            interlaced=interlaced[plan.index],
-            timed=codecs[plan.index] not in _CAPTIONS,
+            interlaced=(film := streams[plan.index].video) is not None and film.interlaced,
+            timed=streams[plan.index].codec not in _CAPTIONS,
             in_decoding_order=media.container in SHOWS_NO_TIMES,
         )
         for plan in contract.kept
@@ -119,16 +107,16 @@ def _pairs(output: _Output, contract: Contract, media: MediaInfo, times: Timelin
 
 
 def _limited(track: Track, limit: float) -> Track:
-    """The track less the subtitles that begin at `limit` or later."""
+    """Return the track less the subtitles that begin at `limit` or later."""
     if track.kind is not StreamKind.SUBTITLE:
         return track
     return replace(track, starts=[start for start in track.starts if start < limit])
 
 
-# ---------------------------------------------------------------- reading the output
-
-
-def _read_output(container: InputContainer, contract: Contract, size_bytes: int, *, damaged: bool) -> _Output:
+def _read_output(
+    container: InputContainer, contract: Contract, size_bytes: int, *, damaged: bool
+) -> tuple[dict[StreamKind, tuple[Track, ...]], bool]:
+    """Return the tracks of the output by kind, and whether it was read to its end."""
     films = [s for s in container.streams.video if not is_attached(s)]
     covers = len(container.streams.video) - len(films)
     audio, subtitles = list(container.streams.audio), list(container.streams.subtitles)
@@ -148,21 +136,21 @@ def _read_output(container: InputContainer, contract: Contract, size_bytes: int,
     if container.format.name.startswith("mov,"):
         for stream in (*films, *audio):
             _check_index(stream, size_bytes)
-    seconds = container.duration / av.time_base if container.duration else None
     found = read_packets(container, limit_seconds=OUTPUT_LIMIT_SECONDS)
     if found.damage is not None:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output is damaged: {found.damage}.")
 
-    def tracks(streams: Sequence[Stream], kind: StreamKind) -> tuple[Track, ...]:
-        return tuple(found.tracks.get(stream.index, Track(kind, 0)) for stream in streams)
-
-    return _Output(
-        tracks(films, StreamKind.VIDEO),
-        tracks(audio, StreamKind.AUDIO) or (Track(StreamKind.AUDIO, 0),) * contract.audio_streams,
-        tracks(subtitles, StreamKind.SUBTITLE),
-        found.whole,
-        seconds,
-    )
+    streams: dict[StreamKind, Sequence[Stream]] = {
+        StreamKind.VIDEO: films,
+        StreamKind.AUDIO: audio,
+        StreamKind.SUBTITLE: subtitles,
+    }
+    tracks = {
+        kind: tuple(found.tracks.get(stream.index, Track(kind, 0)) for stream in own) for kind, own in streams.items()
+    }
+    if not audio:
+        tracks[StreamKind.AUDIO] = (Track(StreamKind.AUDIO, 0),) * contract.audio_streams
+    return tracks, found.whole
 
 
 def _expect(what: str, found: int, expected: int) -> None:
