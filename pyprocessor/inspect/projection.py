@@ -1,4 +1,4 @@
-"""How the pictures of 360 degree and stereo films are laid out, and whether an output still states it."""
+"""How are the pictures of 360 degree and stereo films laid out, and does an output still state it?"""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _LIMIT_SECONDS = 10.0
 
 
 def spherical(frame: av.VideoFrame | None) -> str | None:
-    """How the sphere lies in the picture, or None where it is no 360 degree picture."""
+    """Return how the sphere lies in the picture; None where it is no 360 degree picture."""
     data = side_data(frame, Type.SPHERICAL) if frame is not None else None
     return _PROJECTIONS.get(_number(data, 0)) if data is not None else None
 
 
 def stereo(frame: av.VideoFrame | None) -> str | None:
-    """How the pictures for the two eyes lie in one, or None where there is one for both."""
+    """Return how the pictures for the two eyes lie in one; None where there is one for both."""
     data = side_data(frame, Type.STEREO3D) if frame is not None else None
     layout = _LAYOUTS.get(_number(data, 0)) if data is not None else None
     if layout is None or data is None:
@@ -55,24 +55,24 @@ def stereo(frame: av.VideoFrame | None) -> str | None:
 
 
 def _number(data: bytes, place: int) -> int:
-    """One of the structure's first fields, which are native integers."""
+    """Return one of the first fields of a side data structure, which are native integers."""
     return int.from_bytes(data[4 * place : 4 * place + 4], sys.byteorder)
 
 
 def lost_projection(path: bytes, contract: Contract, media: MediaInfo) -> tuple[MediaNote, ...]:
-    """Notes where the finished output at `path` does not state its source's 360 degree or stereo layout."""
+    """Return notes where the output at `path` does not state its source's 360 degree or stereo layout."""
     by_index = {stream.index: stream.video for stream in media.streams}
     wanted = [by_index[plan.index] or VideoInfo(0, 0) for plan in contract.films]
     if not any(video.spherical or video.stereo for video in wanted):
         return ()
     try:
         with closing(open_output(path)) as container:
-            first = survey(container, size_bytes=0, whole=False, limit_seconds=_LIMIT_SECONDS).first
+            films = survey(container, size_bytes=0, whole=False, limit_seconds=_LIMIT_SECONDS).films
     except av.error.FFmpegError:
         return ()  # verification says what is wrong with it
     notes = []
-    for video, index in zip(wanted, sorted(first), strict=False):
-        frame = first[index].frame
+    for video, index in zip(wanted, sorted(films), strict=False):
+        frame = films[index].frame
         if video.spherical != spherical(frame):
             notes.append(_note(f"360 degree pictures ({video.spherical})", contract.container))
         if video.stereo != stereo(frame):

@@ -19,8 +19,7 @@ from av.stream import Discard
 
 from pyprocessor.containers.charsets import LAST_RESORT, charset_of, iconv_name
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect.first_picture import context_of
-from pyprocessor.inspect.reader import open_source
+from pyprocessor.inspect.reader import context_of, open_source
 from pyprocessor.models import StreamInfo
 
 if TYPE_CHECKING:

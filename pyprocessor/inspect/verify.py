@@ -19,9 +19,9 @@ import av.error
 from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.compare import Pair, compared
 from pyprocessor.inspect.contract import Contract
-from pyprocessor.inspect.reader import open_output
+from pyprocessor.inspect.reader import is_attached, open_output
 from pyprocessor.inspect.sound import audio_info
-from pyprocessor.inspect.survey import SHOWS_NO_TIMES, is_attached, read_packets
+from pyprocessor.inspect.survey import SHOWS_NO_TIMES, read_packets
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, display
 
@@ -78,7 +78,7 @@ def verify(
         size_bytes=found.st_size,
         mtime_ns=found.st_mtime_ns,
         duration_seconds=seconds,
-        video_streams=contract.video_streams,
+        video_streams=contract.count(StreamKind.VIDEO),
         audio_streams=sum(bool(track.packets) for track in tracks[StreamKind.AUDIO]),
         subtitle_streams=len(tracks[StreamKind.SUBTITLE]),
         frames=frames,
@@ -120,12 +120,12 @@ def _read_output(
     films = [s for s in container.streams.video if not is_attached(s)]
     covers = len(container.streams.video) - len(films)
     audio, subtitles = list(container.streams.audio), list(container.streams.subtitles)
-    _expect("video tracks", len(films), contract.video_streams)
-    _expect("cover pictures", covers, contract.cover_pictures)
+    _expect("video tracks", len(films), contract.count(StreamKind.VIDEO))
+    _expect("cover pictures", covers, sum(plan.cover for plan in contract.kept))
     if audio or not (damaged and films):  # ffmpeg makes no track of sound of which nothing decodes
-        _expect("audio tracks", len(audio), contract.audio_streams)
-    _expect("subtitle tracks", len(subtitles), contract.subtitle_streams)
-    _expect("attachments", len(container.streams.attachments), contract.attachments)
+        _expect("audio tracks", len(audio), contract.count(StreamKind.AUDIO))
+    _expect("subtitle tracks", len(subtitles), contract.count(StreamKind.SUBTITLE))
+    _expect("attachments", len(container.streams.attachments), contract.count(StreamKind.ATTACHMENT))
     for film in films:
         if film.codec_context.width < 1 or film.codec_context.height < 1:
             raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's video does not say how large its pictures are.")
@@ -149,7 +149,7 @@ def _read_output(
         kind: tuple(found.tracks.get(stream.index, Track(kind, 0)) for stream in own) for kind, own in streams.items()
     }
     if not audio:
-        tracks[StreamKind.AUDIO] = (Track(StreamKind.AUDIO, 0),) * contract.audio_streams
+        tracks[StreamKind.AUDIO] = (Track(StreamKind.AUDIO, 0),) * contract.count(StreamKind.AUDIO)
     return tracks, found.whole
 
 

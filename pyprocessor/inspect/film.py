@@ -1,0 +1,172 @@
+"""What do the pictures of a film show that its header does not say? Decoded in a few places.
+
+The first picture alone carries rotation and HDR side data, and shows whether anything decodes. After it, keyframes are
+decoded where the parameters that precede them change, and at places spread evenly over the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+
+from pyprocessor.containers.headers import picture_header
+from pyprocessor.inspect.captions import CODECS as CAPTIONED
+from pyprocessor.inspect.captions import captions_in, has_captions
+from pyprocessor.inspect.reader import video_context
+from pyprocessor.models import PacketFacts
+
+if TYPE_CHECKING:
+    from av.stream import Stream
+
+SAMPLES = 16
+"""Places spread over a file at which a keyframe is decoded, where a codec may change between fields and pictures."""
+MOST_DECODED = 96
+"""Keyframes of a film that are decoded, however often its parameters change."""
+_FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSample:
+    """A decoded picture: the time of its packet, its size, the shape of its pixels, and whether it holds two fields."""
+
+    at: float
+    width: int
+    height: int
+    aspect: Fraction | None
+    interlaced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FilmFacts:
+    """What was found of one film; `frames` is 0 where all of it was read and no picture decodes."""
+
+    frame: av.VideoFrame | None
+    """Its first picture."""
+    frames: int | None
+    note: str | None
+    decoder: str | None
+    """The decoder that made `frame`, where libavformat names none."""
+    samples: tuple[PictureSample, ...]
+    captions: bool
+    """Whether closed captions were seen in its pictures."""
+    packets: PacketFacts | None
+
+
+class FilmSampler:
+    """Decodes the first picture of one film and, where `whole`, keyframes that may look different."""
+
+    def __init__(self, stream: av.VideoStream, size_bytes: int, *, whole: bool) -> None:
+        own = video_context(stream)
+        self._context = own
+        self._decoder: str | None = None
+        if own is None:  # libavformat maps some tags (`dav1`) to no codec: try AV1
+            self._context, self._decoder = _decoder_named("libdav1d"), "libdav1d"
+        if self._context is not None:
+            self._context.thread_count = 1
+        self.settled = self._context is None
+        """Whether the first picture was found or is no longer looked for."""
+        self._frame: av.VideoFrame | None = None
+        self._note: str | None = None
+        self._problem: str | None = None
+        self._tried = self._shown = 0
+        self._codec = own.codec.canonical_name if own is not None else ""
+        self._whole = whole
+        self._header = b""
+        self._step = size_bytes // SAMPLES if self._codec in _FIELD_CODECS else size_bytes
+        self._next_place = 0
+        self._samples: list[tuple[PictureSample, int]] = []
+        self._captions = False
+
+    def take(self, packet: av.Packet[Stream]) -> None:
+        """Look at the next packet of the film; an empty one without a time ends it."""
+        self._shown += bool(packet.size and not packet.is_discard)
+        if not self._captions and self._codec in CAPTIONED and packet.size:
+            self._captions = captions_in(memoryview(packet))
+        is_key = self._whole and bool(packet.size) and packet.is_keyframe
+        frame = None
+        if not self.settled:
+            if is_key and not self._header:
+                self._header = picture_header(self._codec, memoryview(packet))
+                self._next_place = (packet.pos or 0) + self._step
+            frame = self._frame = self._first(packet)
+            self.settled = frame is not None
+        elif is_key and len(self._samples) < MOST_DECODED and self._is_due(packet):
+            frame = self._alone(packet)
+        if frame is not None and self._whole and self._context is not None:
+            self._captions = self._captions or has_captions(frame)
+            ticks = packet.pts if packet.pts is not None else packet.dts
+            at = float((ticks or 0) * (packet.time_base or 0))
+            # A frame may be larger than its picture where cropping it would misalign memory.
+            width, height, aspect = self._context.width, self._context.height, self._context.sample_aspect_ratio
+            sample = PictureSample(at, width, height, aspect, bool(frame.interlaced_frame))
+            self._samples.append((sample, max(0, self._shown - 1)))
+
+    def give_up(self) -> None:
+        """Look for the first picture no longer."""
+        if not self.settled:
+            self.settled, self._note = True, "No picture could be decoded near its start."
+
+    def facts(self, moved: Sequence[float] | None, packets: PacketFacts | None) -> FilmFacts:
+        """Return what was found; `moved` is what was added to the times of its packets to correct its clock."""
+        frames, note = None, self._note
+        if not self.settled and self._decoder is None:
+            reason = f" ({self._problem})" if self._problem else ""
+            tried = f"None of the pictures in its video track can be decoded{reason}."
+            frames, note = 0, tried if self._tried else "Its video track holds no pictures."
+        samples = [sample for sample, _ in self._samples]
+        if moved is not None:
+            samples = [replace(s, at=s.at + moved[min(place, len(moved) - 1)]) for s, place in self._samples]
+        decoder = self._decoder if self._frame is not None else None
+        return FilmFacts(self._frame, frames, note, decoder, tuple(samples), self._captions, packets)
+
+    def _first(self, packet: av.Packet[Stream]) -> av.VideoFrame | None:
+        """Return the first picture, if this packet completes it."""
+        if self._context is None or (not packet.size and packet.dts is not None):  # a dropped picture of an AVI
+            return None
+        self._tried += bool(packet.size)
+        try:
+            frames = self._context.decode(packet if packet.size else None)
+        except MemoryError:  # the limit on what inspecting may take; PyAV's is an FFmpegError as well
+            raise
+        except av.error.FFmpegError as error:
+            if not isinstance(error, av.error.EOFError):
+                self._problem = error.strerror
+            return None
+        return frames[0] if frames else None
+
+    def _is_due(self, packet: av.Packet[Stream]) -> bool:
+        """Return whether a keyframe has other parameters than the last one, or lies far enough behind it."""
+        header = picture_header(self._codec, memoryview(packet))
+        changed = bool(header) and header != self._header
+        if not changed and (packet.pos is None or packet.pos < self._next_place):
+            return False
+        self._header = header or self._header
+        self._next_place = max(self._next_place, packet.pos or 0) + self._step
+        return True
+
+    def _alone(self, packet: av.Packet[Stream]) -> av.VideoFrame | None:
+        """Return the picture of a keyframe, decoded without any other; None where it does not decode."""
+        if self._context is None:
+            return None
+        try:
+            self._context.flush_buffers()
+            frames = [*self._context.decode(packet), *self._context.decode(None)]
+            self._context.flush_buffers()
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            return None
+        return frames[0] if frames else None
+
+
+def _decoder_named(name: str) -> av.VideoCodecContext | None:
+    try:
+        context = av.CodecContext.create(name, "r")
+    except ValueError:  # this build of PyAV lacks it
+        return None
+    return context if isinstance(context, av.VideoCodecContext) else None
