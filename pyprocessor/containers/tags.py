@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -74,15 +74,10 @@ def recording_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 def place_tags(container: InputContainer) -> tuple[tuple[str, str], ...]:
     """Return owner and key of each tag of the file, its streams and its chapters that states a place."""
-    found = [(owner, key) for owner, tags in _owners(container) for key, value in tags.items() if is_place(key, value)]
+    owners = [("", container.metadata)]
+    owners += [(f"s:{stream.index}", stream.metadata) for stream in container.streams]
+    owners += [(f"c:{number}", chapter["metadata"]) for number, chapter in enumerate(container.chapters())]
+    found = [(owner, key) for owner, tags in owners for key, value in tags.items() if is_place(key, value)]
     if len(found) > MOST_TAGS or any(len(key) > LONGEST_TAG or set(key) & {"=", "\0", "\ufffd"} for _, key in found):
         return (UNNAMED,)
     return tuple(found)
-
-
-def _owners(container: InputContainer) -> Iterator[tuple[str, Mapping[str, str]]]:
-    yield "", container.metadata
-    for stream in container.streams:
-        yield f"s:{stream.index}", stream.metadata
-    for number, chapter in enumerate(container.chapters()):
-        yield f"c:{number}", chapter["metadata"]

@@ -86,7 +86,11 @@ def compared(
         if pair.source.kind is StreamKind.AUDIO:
             notes += _sound(pair, shift, beside_film=bool(films), whole=whole, damaged=damaged, name=name)
         elif pair.source.kind is StreamKind.SUBTITLE and pair.timed and whole:
-            notes += _subtitles(pair, shift)
+            missing = len(_unmatched(pair.source.starts, pair.output.starts, shift, _SUBTITLE_SECONDS))
+            if missing:
+                shown = len(pair.source.starts)
+                text = f"{missing:,} of the {shown:,} subtitles are not at their times or are missing."
+                notes.append(MediaNote(text, "subtitles missing or moved"))
     return notes
 
 
@@ -179,14 +183,17 @@ def _lost(expected: Sequence[float], missing: Sequence[float], made: int) -> lis
     if twins:
         text = f"{twins:,} pictures come at the same time as another: {dropped:,} were dropped and {moved:,} moved."
         return [MediaNote(text, "pictures moved or dropped: several at one time")]
-    notes = []
-    if dropped:
-        text = f"{dropped:,} of the {len(expected):,} pictures could not be decoded, {_when(missing)}."
-        notes.append(MediaNote(text, BROKEN))
-    if moved:
-        text = f"{moved:,} of the {len(expected):,} pictures are not at their times, {_when(missing)}."
-        notes.append(MediaNote(text, "pictures not at their times"))
-    return notes
+    first, last = missing[0], missing[-1]
+    when = f"at {first:,.2f} s" if last - first < 1 else f"between {first:,.2f} s and {last:,.2f} s"
+    found = (
+        (dropped, "could not be decoded", BROKEN),
+        (moved, "are not at their times", "pictures not at their times"),
+    )
+    return [
+        MediaNote(f"{number:,} of the {len(expected):,} pictures {what}, {when}.", loss)
+        for number, what, loss in found
+        if number
+    ]
 
 
 def _whole_pictures(fields: Sequence[float], pictures: Sequence[float], shift: float) -> list[float]:
@@ -200,11 +207,6 @@ def _whole_pictures(fields: Sequence[float], pictures: Sequence[float], shift: f
         if not second:
             kept.append(start)
     return kept
-
-
-def _when(times: Sequence[float]) -> str:
-    first, last = times[0], times[-1]
-    return f"at {first:,.2f} s" if last - first < 1 else f"between {first:,.2f} s and {last:,.2f} s"
 
 
 def _retimed(pair: Pair, name: str) -> list[MediaNote]:
@@ -245,8 +247,11 @@ def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged:
     if not whole:
         until = output.spans[-1][1]
         wanted = [(start, min(end, until)) for start, end in wanted if start < until]
-    apart = _out_of_step(wanted, output.spans) if beside_film and wanted else 0.0
-    if apart:
+        if not wanted:
+            return []
+    apart, at_end = output.spans[0][0] - wanted[0][0], output.spans[-1][1] - wanted[-1][1]
+    # Where only one end differs, sound is missing there, or was added, and the rest is in step.
+    if beside_film and min(abs(apart), abs(at_end)) > IN_STEP_SECONDS and (apart > 0) == (at_end > 0):
         side = "later" if apart > 0 else "earlier"
         text = f"The sound is {abs(apart):.2f} s {side} beside the picture than in {name}."
         if abs(apart) > _MOST_OUT_OF_STEP_SECONDS:
@@ -261,36 +266,15 @@ def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged:
     return [MediaNote(text, BROKEN)]
 
 
-def _out_of_step(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:
-    """Return how much later (below 0: earlier) than `wanted` all of the sound is; 0 where only an end differs."""
-    start, end = spans[0][0] - wanted[0][0], spans[-1][1] - wanted[-1][1]
-    return start if min(abs(start), abs(end)) > IN_STEP_SECONDS and (start > 0) == (end > 0) else 0.0
-
-
 def _uncovered(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:
     """Return how many seconds of the ascending spans `wanted` lie outside the ascending `spans`."""
-    total = 0.0
-    place = 0
+    total = sum(end - start for start, end in wanted)
+    first = 0
     for start, end in wanted:
-        at = start
-        while place > 0 and spans[place][0] > start:
-            place -= 1
-        while place < len(spans) and spans[place][1] <= at:
-            place += 1
-        here = place
-        while here < len(spans) and spans[here][0] < end:
-            total += max(0.0, spans[here][0] - at)
-            at = max(at, spans[here][1])
-            here += 1
-        total += max(0.0, end - at)
-        place = max(0, here - 1)
+        while first < len(spans) and spans[first][1] <= start:
+            first += 1
+        for place in range(first, len(spans)):
+            if spans[place][0] >= end:
+                break
+            total -= min(end, spans[place][1]) - max(start, spans[place][0])
     return total
-
-
-def _subtitles(pair: Pair, shift: float) -> list[MediaNote]:
-    source, output = pair.source, pair.output
-    missing = len(_unmatched(source.starts, output.starts, shift, _SUBTITLE_SECONDS))
-    if not missing:
-        return []
-    text = f"{missing:,} of the {len(source.starts):,} subtitles are not at their times or are missing."
-    return [MediaNote(text, "subtitles missing or moved")]

@@ -7,9 +7,10 @@ decoded where the parameters that precede them change, and at places spread even
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 import av.error
@@ -65,7 +66,9 @@ class FilmSampler:
         self._context = own
         self._decoder: str | None = None
         if own is None:  # libavformat maps some tags (`dav1`) to no codec: try AV1
-            self._context, self._decoder = _decoder_named("libdav1d"), "libdav1d"
+            self._decoder = "libdav1d"
+            with suppress(ValueError):  # this build of PyAV lacks it
+                self._context = cast("av.VideoCodecContext", av.CodecContext.create(self._decoder, "r"))
         if self._context is not None:
             self._context.thread_count = 1
         self.settled = self._context is None
@@ -162,11 +165,3 @@ class FilmSampler:
         except av.error.FFmpegError:
             return None
         return frames[0] if frames else None
-
-
-def _decoder_named(name: str) -> av.VideoCodecContext | None:
-    try:
-        context = av.CodecContext.create(name, "r")
-    except ValueError:  # this build of PyAV lacks it
-        return None
-    return context if isinstance(context, av.VideoCodecContext) else None

@@ -1,7 +1,7 @@
-"""Which charset the text of subtitles is in, and whether it states where it was recorded, as drones write it.
+"""Which charset is the text of subtitles in, and does it state where it was recorded, as that of drones does?
 
-Matroska and MP4 know only UTF-8, but older muxers wrote whatever the subtitle file held, and ffmpeg drops each such
-line that it decodes.
+Matroska and MP4 allow only UTF-8, but older muxers copied what the subtitle file held, and ffmpeg drops each line that
+it cannot decode.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 _CODECS = frozenset(("subrip", "ass", "webvtt", "text", "subviewer", "microdvd", "mov_text"))
 _MOST_TEXT_BYTES = 4_000_000
-"""Of all tracks; the subtitles of a long film have 100 kB each."""
+"""Of all tracks together; those of a long film have 100 kB each."""
 _ASS_FIELDS = 8
-"""Before the text of a line of ASS, all of them ASCII."""
+"""ASCII fields before the text of a line of ASS."""
 _UTF_16 = (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)
 _PLACE = re.compile(rb"(?:latitude|longitude|GPS)[\s:=(]{1,4}[+-]?\d", re.IGNORECASE)
 
 
 class SubtitleText:
-    """Gathers the lines of a file's subtitles from its packets, within bounds."""
+    """Collects the lines of a file's subtitles from its packets, up to a limit."""
 
     def __init__(self, container: InputContainer) -> None:
         found = ((s.index, c.codec.canonical_name) for s in container.streams.subtitles if (c := context_of(s)))
@@ -54,7 +54,7 @@ class SubtitleText:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One subtitle: when it is shown, in seconds after the file's first packet, and its text as it lies there."""
+    """A subtitle: when it is shown, in seconds after the file's first packet, and its bytes."""
 
     start: float
     end: float
@@ -62,7 +62,7 @@ class Line:
 
 
 def read_lines(source: bytes, index: int) -> list[Line]:
-    """The lines of one subtitle track of an MP4, within bounds. Raises InspectError where it cannot be read."""
+    """Return the lines of a subtitle track of an MP4, up to a limit. Raises InspectError where it cannot be read."""
     found = []
     left = _MOST_TEXT_BYTES
     try:
@@ -85,13 +85,14 @@ def read_lines(source: bytes, index: int) -> list[Line]:
 
 
 def _text(packet: bytes, codec: str) -> bytes:
+    """Return the text of a packet."""
     if codec == "mov_text":  # its length, the text, boxes for its style
         return packet[2 : 2 + int.from_bytes(packet[:2], "big")]
     return packet.split(b",", _ASS_FIELDS)[-1] if codec == "ass" else packet
 
 
 def described(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
-    """`stream` with the charset of these lines of it, and whether they state where it was recorded."""
+    """Return `stream` with the charset of these lines of it, and whether they state where it was recorded."""
     foreign, proper, place = [], 0, False
     for line in lines:
         place = place or _PLACE.search(line) is not None

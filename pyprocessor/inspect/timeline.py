@@ -280,16 +280,12 @@ def compact(found: Timeline) -> str | None:
     """Return the timeline as a short text; None: too long, not read whole, or with jumps of its clock."""
     if not found.whole or found.damage or found.moved or found.unlisted or found.threshold != USUAL_THRESHOLD:
         return None
-    rows = [
-        (index, t.kind, t.packets, _steps(t.starts), _rounded(t.spans), t.end, _steps(t.leading), t.untimed)
-        for index, t in found.tracks.items()
-    ]
+    rows = []
+    for index, t in found.tracks.items():
+        spans = [(round(start, 6), round(end, 6)) for start, end in t.spans]
+        rows.append((index, t.kind, t.packets, _steps(t.starts), spans, t.end, _steps(t.leading), t.untimed))
     packed = base64.b85encode(zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 6)).decode()
     return packed if len(packed) <= MOST_COMPACT_CHARACTERS else None
-
-
-def _rounded(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    return [(round(start, 6), round(end, 6)) for start, end in spans]
 
 
 def _steps(starts: Sequence[float]) -> list[int]:

@@ -6,7 +6,6 @@ with those of the source.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -18,7 +17,7 @@ import av.error
 
 from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.compare import Pair, compared
-from pyprocessor.inspect.contract import Contract
+from pyprocessor.inspect.contract import Contract, StreamPlan
 from pyprocessor.inspect.reader import is_attached, open_output
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import SHOWS_NO_TIMES, read_packets
@@ -91,11 +90,18 @@ def _pairs(
 ) -> list[Pair]:
     """Return every film, audio and subtitle track that was kept, beside what became of it."""
     made = {kind: iter(found) for kind, found in tracks.items()}
-    limit = math.inf if contract.limit_seconds is None else times.began + contract.limit_seconds
     streams = {stream.index: stream for stream in media.streams}
+
+    def source(plan: StreamPlan) -> Track:
+        track = times.tracks.get(plan.index, Track(plan.kind, 0))
+        if plan.kind is not StreamKind.SUBTITLE or contract.limit_seconds is None:
+            return track
+        limit = times.began + contract.limit_seconds
+        return replace(track, starts=[start for start in track.starts if start < limit])
+
     return [
         Pair(
-            _limited(times.tracks.get(plan.index, Track(plan.kind, 0)), limit),
+            source(plan),
             next(made[plan.kind]),
             interlaced=(film := streams[plan.index].video) is not None and film.interlaced,
             timed=streams[plan.index].codec not in _CAPTIONS,
@@ -104,13 +110,6 @@ def _pairs(
         for plan in contract.kept
         if plan.kind in made and not plan.cover
     ]
-
-
-def _limited(track: Track, limit: float) -> Track:
-    """Return the track less the subtitles that begin at `limit` or later."""
-    if track.kind is not StreamKind.SUBTITLE:
-        return track
-    return replace(track, starts=[start for start in track.starts if start < limit])
 
 
 def _read_output(
@@ -134,8 +133,9 @@ def _read_output(
         if described.channels < 1 or described.sample_rate < 1:
             raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's audio has no channels or no sample rate.")
     if container.format.name.startswith("mov,"):
-        for stream in (*films, *audio):
-            _check_index(stream, size_bytes)
+        for entries in (stream.index_entries for stream in (*films, *audio)):
+            if len(entries) and entries[-1].pos + entries[-1].size > size_bytes:
+                raise VerifyError(FailureKind.INFRASTRUCTURE, "The output ends before what its index lists.")
     found = read_packets(container, limit_seconds=OUTPUT_LIMIT_SECONDS)
     if found.damage is not None:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output is damaged: {found.damage}.")
@@ -156,9 +156,3 @@ def _read_output(
 def _expect(what: str, found: int, expected: int) -> None:
     if found != expected:
         raise VerifyError(FailureKind.UNSUPPORTED, f"The output has {found} {what} where it should have {expected}.")
-
-
-def _check_index(stream: Stream, size_bytes: int) -> None:
-    entries = stream.index_entries
-    if len(entries) and entries[-1].pos + entries[-1].size > size_bytes:
-        raise VerifyError(FailureKind.INFRASTRUCTURE, "The output ends before what its index lists.")
