@@ -18,7 +18,7 @@ class Box:
 
 
 def boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[Box]:
-    """Yield the boxes between `start` and `end` up to the first malformed one; the last is clipped to `end`."""
+    """Yield the boxes between `start` and `end` up to the first malformed one, clipped to `end`."""
     while start + 8 <= end:
         length, body = int.from_bytes(data[start : start + 4], "big"), start + 8
         if length == 1:
@@ -40,7 +40,7 @@ def within(data: bytes | bytearray, box: Box, *kinds: bytes) -> Iterator[Box]:
 
 
 def outermost(file: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and length of a file's outermost boxes; kind is empty for one without a valid length."""
+    """Yield kind, start and length of a file's outermost boxes; no kind: its length is not valid."""
     position = 0
     while position + 8 <= size_bytes:
         file.seek(position)

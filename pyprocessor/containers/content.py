@@ -51,7 +51,7 @@ _TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
 
 
 def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
-    """Return what a file is that is plainly no video ("a ZIP archive", "text"), or None where it may be one.
+    """Return what a file is that is plainly no video ("a ZIP archive"), or None where it may be one.
 
     `head` is its first `HEAD_BYTES` bytes; of `name` only the extension matters.
     """
@@ -99,7 +99,7 @@ _VIDEO_SIGNATURES = (
 
 
 def seems_video(head: bytes) -> bool:
-    """Return whether a file with these first `HEAD_BYTES` bytes is most probably video; a few kinds are missed."""
+    """Return whether a file that begins with `head` is most probably video; a few kinds are missed."""
     if head.startswith(_VIDEO_SIGNATURES):
         return True
     if head[4:8] in (b"moov", b"mdat"):
@@ -121,6 +121,7 @@ def seems_video(head: bytes) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
+    """Return whether a file that begins with `head` is UTF-8 or UTF-16 text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             text = head[: len(head) & ~1].decode("utf-16")

@@ -24,7 +24,7 @@ _JPEG_SIZES = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
 
 
 def picture_header(codec: str, packet: memoryview) -> bytes:
-    """Return the bytes of a keyframe that change with its size or shape; empty where there are none."""
+    """Return the bytes of a keyframe that change with its size or shape, if there are any."""
     if codec in _KEYFRAME_HEADERS:
         return bytes(packet[_KEYFRAME_HEADERS[codec]])
     head = bytes(packet[:_LOOK_BYTES])
@@ -44,7 +44,7 @@ def picture_header(codec: str, packet: memoryview) -> bytes:
 
 
 def sound_header(codec: str, packet: memoryview) -> bytes:
-    """Return the bits of a sound packet that change with channels or sample rate; empty where there are none."""
+    """Return the bits of a sound packet that change with channels or sample rate, if there are any."""
     if len(packet) < 9:
         return b""
     match codec:

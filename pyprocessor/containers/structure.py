@@ -49,7 +49,7 @@ class Tail:
 
 
 def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
-    """Return what the structure of an open file says of its end; `container` is PyAV's name of its demuxer.
+    """Return what the structure of a file says of its end; `container` is PyAV's name of its demuxer.
 
     Raises OSError where the file cannot be read.
     """
@@ -106,8 +106,9 @@ def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
     return None
 
 
-def refers_to_other_files(index: bytes) -> bool:
-    """Return whether a film or sound track in this index has all its data in other files ("reference movie")."""
+def refers_to_other_files(file: BinaryIO, size_bytes: int) -> bool:
+    """Return whether a film or sound track of an MP4 has all its data in other files ("reference movie")."""
+    index = index_of_mp4(file, size_bytes) or b""
     for track in within(index, Box(b"", 0, 0, len(index)), b"moov", b"trak"):
         for media in within(index, track, b"mdia"):
             handler = next(within(index, media, b"hdlr"), None)
@@ -141,9 +142,6 @@ def _end_bytes(file: BinaryIO, size_bytes: int, count: int) -> bytes:
     return _read(file, max(0, size_bytes - count), count)
 
 
-# ---------------------------------------------------------------- where the file ends, as far as it says so
-
-
 def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
     position = 0
     for kind, start, length in outermost(file, size_bytes):
@@ -154,7 +152,7 @@ def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
 
 
 def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
-    """Return what is missing of an AVI: pictures and sound, or only the index behind them, which nobody needs."""
+    """Return what is missing of an AVI: pictures and sound, or only the index, which nothing needs."""
     position = 0
     while True:
         kind, length = _riff_header(file, position)
@@ -173,7 +171,7 @@ def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
 
 
 def _end_of_movi(file: BinaryIO, position: int, size_bytes: int) -> int | None:
-    """Return where the list of an AVI's pictures and sound ends, searched from `position`; None without one."""
+    """Return where the list of an AVI's pictures and sound behind `position` ends; None without it."""
     for _ in range(_MOST_CHUNKS):
         kind, length = _riff_header(file, position)
         if kind == b"LIST" and file.read(4) == b"movi":
@@ -236,7 +234,7 @@ def _size_in_asf(head: bytes) -> int:
 
 
 def _footer_of_mxf(head: bytes) -> int:
-    """Return the least size of the file by where its header partition says that the footer partition starts."""
+    """Return the least size of the file: its footer partition starts where the header says."""
     at = head.find(_MXF_PARTITION)
     length = head[at + 16] if at >= 0 and at + 17 <= len(head) else 0
     start = at + 17 + (length & 0x7F if length & 0x80 else 0)
@@ -244,9 +242,6 @@ def _footer_of_mxf(head: bytes) -> int:
         return 0
     footer = int.from_bytes(head[start + 24 : start + 32], "big")
     return at + footer + 1 if footer else 0
-
-
-# ---------------------------------------------------------------- other signs
 
 
 def _ts_is_whole(head: bytes, size_bytes: int) -> bool:

@@ -62,7 +62,7 @@ def picture_has_location(picture: bytes) -> bool:
 
 
 def recording_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the tags that say where, when and with what a file was recorded, bounded in number and length."""
+    """Return the tags that say where, when and with what a file was recorded, up to a limit."""
     found = (
         (key, value)
         for key, value in metadata.items()

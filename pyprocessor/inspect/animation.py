@@ -93,6 +93,7 @@ def _gif_moves(file: BinaryIO) -> bool:
 
 
 def _has_second_picture(gif: io.BufferedReader[io.RawIOBase]) -> bool:
+    """Return whether a GIF, read block by block, holds a second picture."""
     pictures = 0
     left = MOST_GIF_BYTES - _skip_colours(gif, gif.read(13)[10:11])
     while left > 0:
@@ -127,9 +128,6 @@ def _skip_blocks(gif: io.BufferedReader[io.RawIOBase], most: int) -> int:
     return skipped
 
 
-# ---------------------------------------------------------------- animated WebP
-
-
 @dataclass(frozen=True, slots=True)
 class AnimatedWebP:
     """Size, durations of the pictures, and the end of the file that its header states.
@@ -155,7 +153,7 @@ class AnimatedWebP:
 
 
 def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> AnimatedWebP | None:
-    """Return what the file holds, its first `most_pictures` pictures counted; None: no WebP, or a still one.
+    """Return what an animated WebP holds, `most_pictures` at most; None for any other file.
 
     Raises OSError where the file cannot be read.
     """
@@ -198,7 +196,7 @@ def _uncovers(chunk: bytes, *, first: bool, canvas: bytes) -> bool:
 
 
 def webp_timeline(path: bytes) -> Timeline:
-    """Return when the pictures of a WebP are shown that was inspected before; OSError where it cannot be read."""
+    """Return the timeline of a WebP that was inspected before. Raises OSError."""
     with open(path, "rb") as file:
         webp = animated_webp(file)
     if webp is None:

@@ -69,9 +69,10 @@ class Clock:
 def mend(
     order: Sequence[int], times: Mapping[int, array[float]], lengths: Mapping[int, array[float]]
 ) -> tuple[float, dict[int, array[float]]]:
-    """Return the threshold that ffmpeg needs, and by stream what to add to each packet's times (empty: no jumps).
+    """Return the threshold that ffmpeg needs, and by stream what to add to each packet's times.
 
-    `order` has the stream of every packet; `times` (NaN: none) and `lengths` are those of streams that ffmpeg reads.
+    Nothing (empty) without jumps. `order` has the stream of every packet; `times` (NaN: none) and `lengths` are those
+    of the streams that ffmpeg reads.
     """
 
     def packets() -> Iterator[tuple[int, float, float]]:
@@ -90,9 +91,9 @@ def mend(
     if clock.mended:
         steps = {index: usual_step(t for t in seconds if not math.isnan(t)) for index, seconds in times.items()}
         timed = [packet for packet in packets() if not math.isnan(packet[1])]
-        threshold = threshold_for(gaps_in(timed, steps))
+        threshold = threshold_for(*gaps_in(timed, steps))
         if threshold == USUAL_THRESHOLD and _tears(times, offsets):
-            pauses = any(gap.covered for gap in gaps_in(timed, steps, LOWEST_THRESHOLD))
+            pauses, _ = gaps_in(timed, steps, LOWEST_THRESHOLD)
             threshold = USUAL_THRESHOLD if pauses else LOWEST_THRESHOLD
         if threshold != USUAL_THRESHOLD:
             clock = Clock(threshold)
@@ -115,39 +116,26 @@ def _tears(times: Mapping[int, array[float]], offsets: Mapping[int, array[float]
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A step forwards in one stream of more than the usual threshold: a pause where `covered`, else a jump.
+def threshold_for(pauses: Sequence[float], jumps: Sequence[float]) -> float:
+    """Return the `dts_delta_threshold` with which ffmpeg keeps these pauses and corrects these jumps.
 
-    `covered`: another stream goes on meanwhile, or the stream's packets are always that far apart.
+    A jump that is shorter than a pause stays a hole in all streams, so that they keep in step.
     """
-
-    seconds: float
-    covered: bool
-
-
-def threshold_for(gaps: Sequence[Gap]) -> float:
-    """Return the `dts_delta_threshold` with which ffmpeg keeps the pauses among these gaps and corrects the jumps.
-
-    Where a pause is longer than a jump, the jump stays a hole in all streams, so that they keep in step.
-    """
-    pauses = [gap.seconds for gap in gaps if gap.covered]
     if not pauses:
         return USUAL_THRESHOLD
     longest = max(pauses)
-    jumps = [gap.seconds for gap in gaps if not gap.covered and gap.seconds > longest]
-    wanted = longest * _PAUSE_MARGIN
-    if jumps:
-        wanted = min(wanted, (longest + min(jumps)) / 2)
+    longer = [jump for jump in jumps if jump > longest]
+    wanted = min([longest * _PAUSE_MARGIN, *((longest + jump) / 2 for jump in longer)])
     return min(LARGEST_THRESHOLD, max(USUAL_THRESHOLD, wanted))
 
 
 def gaps_in(
     packets: Iterable[tuple[int, float, float]], usual_steps: Mapping[int, float], limit: float = USUAL_THRESHOLD
-) -> list[Gap]:
-    """Return the steps of more than `limit` seconds in packets (stream, decoding time, length) in file order.
+) -> tuple[list[float], list[float]]:
+    """Return the steps of more than `limit` seconds in packets (stream, DTS, length): pauses and jumps.
 
-    A pause is covered where another stream has packets over at least half of it, wherever they lie in the file.
+    A step is a pause where another stream has packets over at least half of it, wherever they lie in the file, or where
+    the stream's packets are always that far apart.
     """
     times: dict[int, list[float]] = {}
     steps: list[tuple[int, float, float]] = []
@@ -164,17 +152,15 @@ def gaps_in(
         times.setdefault(stream, []).append(now)
     for known in times.values():
         known.sort()
-
-    def covered(stream: int, since: float, until: float) -> bool:
-        if usual_steps.get(stream, 0.0) > _STEADY_SECONDS:
-            return True
-        others = (other for other in times if other != stream)
-        return any(_covers(times[other], usual_steps.get(other, 0.0), since, until) for other in others)
-
-    return [Gap(until - since, covered(stream, since, until)) for stream, since, until in steps]
-
-
-def _covers(times: list[float], step: float, since: float, until: float) -> bool:
-    """Return whether packets at these ascending times, usually `step` apart, fill at least half of a span."""
-    inside = bisect.bisect_right(times, until) - bisect.bisect_left(times, since)
-    return inside * step >= (until - since) / 2
+    pauses: list[float] = []
+    jumps: list[float] = []
+    for stream, since, until in steps:
+        inside = {
+            other: bisect.bisect_right(known, until) - bisect.bisect_left(known, since)
+            for other, known in times.items()
+            if other != stream
+        }
+        covered = any(2 * count * usual_steps.get(other, 0.0) >= until - since for other, count in inside.items())
+        is_pause = covered or usual_steps.get(stream, 0.0) > _STEADY_SECONDS
+        (pauses if is_pause else jumps).append(until - since)
+    return pauses, jumps

@@ -1,4 +1,4 @@
-"""Which colours and which high dynamic range has a film? In ffmpeg's names."""
+"""Which colours, high dynamic range and 360 degree or stereo layout do the pictures of a film state?"""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ _MATRICES = _by_number(
     "ictcp ipt-c2 ycgco-re ycgco-ro"
 )
 _RANGES = {1: "tv", 2: "pc"}
+# Numbers of libavutil; in the first, 4 (rectilinear) is every flat picture, in the second, 0.
+_PROJECTIONS = {
+    0: "equirectangular",
+    1: "cubemap",
+    2: "part of an equirectangular picture",
+    3: "half equirectangular",
+    5: "fisheye",
+    6: "parametric immersive",
+}
+_STEREO_LAYOUTS = {
+    1: "side by side",
+    2: "top and bottom",
+    3: "picture by picture",
+    4: "checkerboard",
+    5: "side by side, quincunx",
+    6: "line by line",
+    7: "column by column",
+}
+_INVERTED = 1
 
 _MASTERING_FORMAT = "=20i2i"
 _CHROMATICITY_UNITS = 50_000
@@ -69,18 +88,16 @@ def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> 
     """Return the kind of high dynamic range; Dolby Vision goes before that of its base layer."""
     if codec_tag in _DOLBY_VISION_TAGS:
         return HdrKind.DOLBY_VISION
-    if frame is not None and (side_data(frame, SideData.DOVI_METADATA) or side_data(frame, SideData.DOVI_RPU_BUFFER)):
+    if side_data(frame, SideData.DOVI_METADATA) or side_data(frame, SideData.DOVI_RPU_BUFFER):
         return HdrKind.DOLBY_VISION
     if described.transfer == "smpte2084":
-        if frame is not None and side_data(frame, SideData.DYNAMIC_HDR_PLUS):
-            return HdrKind.HDR10_PLUS
-        return HdrKind.HDR10
+        return HdrKind.HDR10_PLUS if side_data(frame, SideData.DYNAMIC_HDR_PLUS) else HdrKind.HDR10
     return HdrKind.HLG if described.transfer == "arib-std-b67" else HdrKind.SDR
 
 
 def mastering_display(frame: av.VideoFrame | None) -> str | None:
-    """Return the SMPTE ST 2086 metadata of a picture in x265's notation; None without it, or where it is incomplete."""
-    data = side_data(frame, SideData.MASTERING_DISPLAY_METADATA) if frame is not None else None
+    """Return a picture's complete SMPTE ST 2086 metadata in x265's notation, or None."""
+    data = side_data(frame, SideData.MASTERING_DISPLAY_METADATA)
     if data is None or len(data) < struct.calcsize(_MASTERING_FORMAT):
         return None
     numbers = struct.unpack_from(_MASTERING_FORMAT, data)
@@ -96,15 +113,33 @@ def mastering_display(frame: av.VideoFrame | None) -> str | None:
 
 def content_light(frame: av.VideoFrame | None) -> tuple[int, int] | None:
     """Return MaxCLL and MaxFALL of a picture, cd/m2, or None."""
-    data = side_data(frame, SideData.CONTENT_LIGHT_LEVEL) if frame is not None else None
+    data = side_data(frame, SideData.CONTENT_LIGHT_LEVEL)
     if data is None or len(data) < 8:
         return None
     most, average = struct.unpack_from("=2I", data)
     return (most, average) if most or average else None
 
 
-def side_data(frame: av.VideoFrame, kind: SideData) -> bytes | None:
+def spherical(frame: av.VideoFrame | None) -> str | None:
+    """Return how the sphere lies in the picture; None where it is no 360 degree picture."""
+    data = side_data(frame, SideData.SPHERICAL)
+    return _PROJECTIONS.get(struct.unpack_from("=i", data)[0]) if data is not None else None
+
+
+def stereo(frame: av.VideoFrame | None) -> str | None:
+    """Return how the pictures for the two eyes lie in one; None where there is one for both."""
+    data = side_data(frame, SideData.STEREO3D)
+    if data is None:
+        return None
+    number, flags = struct.unpack_from("=2i", data)
+    layout = _STEREO_LAYOUTS.get(number)
+    return layout + ", right eye first" if layout is not None and flags & _INVERTED else layout
+
+
+def side_data(frame: av.VideoFrame | None, kind: SideData) -> bytes | None:
     """Return a picture's side data of one kind, or None."""
+    if frame is None:
+        return None
     found: SupportsBytes | None = cast("Any", frame.side_data).get(kind)  # iterating over it breaks in PyAV 18
     return bytes(found) if found is not None else None
 

@@ -133,11 +133,8 @@ def _unmatched(source: Sequence[float], output: Sequence[float], shift: float, n
     return missing
 
 
-# ---------------------------------------------------------------- pictures
-
-
 def _pictures(pair: Pair, shift: float, *, first: bool, whole: bool, damaged: bool, name: str) -> list[MediaNote]:
-    """Return notes on the pictures of a film; those of the `first` were counted against ffmpeg's own number."""
+    """Return notes on the pictures of a film; `first`: ffmpeg's own count of them was checked."""
     source, output = pair.source, pair.output
     _not_stretched("video", output, source, name)
     if source.untimed:  # as in raw streams: they can only be counted
@@ -235,10 +232,8 @@ def _not_stretched(what: str, output: Track, source: Track, name: str) -> None:
         )
 
 
-# ---------------------------------------------------------------- sound and subtitles
-
-
 def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged: bool, name: str) -> list[MediaNote]:
+    """Return notes on the sound of a track."""
     source, output = pair.source, pair.output
     if not source.spans or not output.spans:
         return []

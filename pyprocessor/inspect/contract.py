@@ -53,9 +53,9 @@ class Contract:
     streams: tuple[StreamPlan, ...]
     container: str
     same_frames: bool
-    """Whether every source picture becomes one output picture (the frame rate is unchanged)."""
+    """Whether every source picture becomes one output picture."""
     limit_seconds: float | None = None
-    """Where the output is to end although the source goes on: subtitles and chapters far beyond the end of the film."""
+    """Where the output is to end although subtitles and chapters of the source go on far beyond the film."""
     notes: tuple[MediaNote, ...] = ()
 
     @property
@@ -113,9 +113,7 @@ _CONTAINERS = {
     "flac": _Container(copied_audio=frozenset(("flac",)), covers=_COVERS, one_audio=True),
     "wav": _Container(copied_audio=frozenset(("pcm_s16le", "pcm_s24le", "pcm_f32le")), one_audio=True),
 }
-"""Any other container gets video and audio only. MP4 and MOV refuse attachments, and players show no bitmap subtitles
-in them."""
-
+"""Any other container gets video and audio only. Players show no bitmap subtitles in MP4 and MOV."""
 TEXT_SUBTITLES = frozenset(("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml"))
 FASTEST_AV1 = 240
 """Pictures a second: the most that SVT-AV1 encodes."""
@@ -140,10 +138,9 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
         )
     if film is not None and profile.video is not None:
         plans.append(StreamPlan(film.index, StreamKind.VIDEO, Action.ENCODE, profile.video.encoder))
-    further = (stream for stream in media.streams if stream.kind is StreamKind.VIDEO and stream is not film)
-    plans += [_further_video(profile, stream, container) for stream in further]
-    others = (StreamKind.SUBTITLE, StreamKind.ATTACHMENT, StreamKind.DATA)
-    plans += [_other(profile, stream, container) for stream in media.streams if stream.kind in others]
+    further = [stream for stream in media.streams if stream is not film and stream.kind is not StreamKind.AUDIO]
+    plans += [_further_video(profile, s, container) for s in further if s.kind is StreamKind.VIDEO]
+    plans += [_other(profile, s, container) for s in further if s.kind is not StreamKind.VIDEO]
     dropped = [plan for plan in plans if plan.action is Action.DROP]
     order = (StreamKind.VIDEO, StreamKind.AUDIO)
     kept = sorted(
@@ -174,7 +171,7 @@ def refuse_damage(profile: Profile, notes: Iterable[MediaNote]) -> None:
 
 
 def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
-    """Return the film, None where the profile makes audio alone; raise JobError where it cannot be encoded."""
+    """Return the film (None: audio alone is made). Raises JobError where it cannot be encoded."""
     if profile.video is None:
         return None
     film = media.video
@@ -206,6 +203,7 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
 
 
 def _further_video(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
+    """Return what becomes of a cover, or of a film beside the first."""
     if stream.video is None or not stream.video.attached_picture:
         return _further_film(profile, stream)
     if not profile.keep_attachments:
@@ -236,6 +234,7 @@ def _is_single_layer_dolby_vision(video: VideoInfo) -> bool:
 
 
 def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[StreamPlan]:
+    """Return what becomes of the sound tracks, dropped ones first."""
     settings = profile.audio
     if settings is None:
         return [_drop(stream, "audio") for stream in media.audio]
@@ -280,6 +279,7 @@ def _is_compatible(settings: AudioSettings, stream: StreamInfo, container: _Cont
 
 
 def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
+    """Return what becomes of subtitles, an attachment or a data track."""
     if stream.chapter_titles:
         return StreamPlan(stream.index, stream.kind, Action.DROP, reason="its chapters, which are written anew")
     if stream.kind is StreamKind.DATA:

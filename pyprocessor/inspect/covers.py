@@ -24,7 +24,7 @@ class Cover:
 
 
 def read_covers(source: bytes, indexes: Sequence[int]) -> list[Cover]:
-    """Return the covers in these streams of `source`, in this order. Raises InspectError where one is missing."""
+    """Return the covers in these streams of `source`, in this order. Raises InspectError."""
     found: dict[int, bytes] = {}
     try:
         with closing(open_source(source)) as container:

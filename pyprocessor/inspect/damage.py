@@ -30,16 +30,19 @@ _LEAST_SECONDS = 0.1
 
 
 def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:
-    """Return a note on what of `media`, whose timeline is `times`, is damaged or missing; empty where nothing is.
+    """Return a note on what of `media` is damaged or missing by what ffmpeg printed, if anything is.
 
-    `same_frames`: pictures that do not come out are noted by the comparison, except where a film begins late.
+    `times` is its timeline; `same_frames`: pictures that do not come out are noted by the comparison, except where a
+    film begins late.
     """
     if damage == NO_DAMAGE:
         return ()
     torn = any(note.damage for note in media.notes)
     pictures = _pictures(damage, media, times, torn=torn, with_dropped=not same_frames)
     sound = _sound(damage, media, times, torn=torn)
-    found = [part for part in (pictures, sound, _subtitles(damage, media, torn=torn)) if part]
+    lines = sum(_broken(damage, media, s, torn=torn) for s in media.streams if s.kind is StreamKind.SUBTITLE)
+    subtitles = f"{lines:,} subtitle{'s' if lines != 1 else ''}" if lines else ""
+    found = [part for part in (pictures, sound, subtitles) if part]
     if found:
         listed = " and ".join(([", ".join(found[:-1])] if len(found) > 1 else []) + found[-1:])
         return (MediaNote(f"Damaged or missing: at least {listed}.", BROKEN),)
@@ -79,7 +82,7 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
 
 
 def _left_out(track: Track | None, places: int) -> int:
-    """Return how many pictures are missing in the longest pauses, as many of them as `places` where data is broken."""
+    """Return how many pictures are missing in the longest pauses, one for each broken place."""
     if track is None or len(track.starts) < 2:
         return 0
     usual = usual_step(track.starts)
@@ -100,13 +103,6 @@ def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> 
     if not seconds:
         return "some sound" if pieces else ""
     return f"{seconds:,.2f} s of sound"
-
-
-def _subtitles(damage: Damage, media: MediaInfo, *, torn: bool) -> str:
-    number = sum(
-        _broken(damage, media, stream, torn=torn) for stream in media.streams if stream.kind is StreamKind.SUBTITLE
-    )
-    return f"{number:,} subtitle{'s' if number != 1 else ''}" if number else ""
 
 
 def _broken(damage: Damage, media: MediaInfo, stream: StreamInfo, *, torn: bool) -> int:

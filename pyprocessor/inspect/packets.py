@@ -79,7 +79,7 @@ class PacketCounts:
 def packet_facts(
     container: InputContainer, film: Stream, counts: PacketCounts, *, read_whole: bool
 ) -> PacketFacts | None:
-    """Return the facts of `film` by the packets that were counted, the container's index, or some more packets."""
+    """Return the facts of `film`: by the counted packets, the container's index, or more packets."""
     if read_whole:
         return counts.facts(film.index, whole=True)
     if film.frames and container.format.name.startswith(("mov,", "avi")) and len(film.index_entries) == film.frames:
@@ -98,6 +98,7 @@ def packet_facts(
 
 
 def _indexed(film: Stream) -> PacketFacts | None:
+    """Return the facts of `film` by the index of its container."""
     entries = film.index_entries
     count = len(entries)
     looked_at = min(count, MOST_ENTRIES)

@@ -23,7 +23,7 @@ from pyprocessor.containers.claims import check_duration, check_picture, check_s
 from pyprocessor.containers.cut_off import without_missing_end
 from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect import colour, projection
+from pyprocessor.inspect import colour
 from pyprocessor.inspect.animation import WEBP, animated_webp, still_picture, webp_info, webp_timeline
 from pyprocessor.inspect.film import FilmFacts
 from pyprocessor.inspect.reader import context_of, is_attached, is_away, kind_of, open_source, video_context
@@ -115,7 +115,7 @@ def survey_source(
 
 
 def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: InputLimits, *, deep: bool) -> MediaInfo:
-    """Return what the open `file` holds; streams that begin late, or with pictures far apart, need a `deep` reading."""
+    """Return what the open `file` holds; streams that begin late need a `deep` reading."""
     forward = False
     try:
         try:
@@ -132,20 +132,19 @@ def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: Input
             raise
         raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
     with closing(container):
-        if deep or all(_known_size(film) for film in container.streams.video if not is_attached(film)):
+        decoders = [video_context(film) for film in container.streams.video if not is_attached(film)]
+        if deep or all(decoder is None or (decoder.width and decoder.height) for decoder in decoders):
             tail = structure.examine(file, container.format.name, size_bytes)
-            if container.format.name.startswith("mov,"):
-                _refuse_references(file, name, size_bytes)
+            if container.format.name.startswith("mov,") and structure.refers_to_other_files(file, size_bytes):
+                raise InspectError(
+                    FailureKind.UNSUPPORTED,
+                    f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the "
+                    "files it refers to into the input instead.",
+                )
             media, unlisted = _describe(container, name, size_bytes, tail, limits)
             if deep or not unlisted:
                 return replace(media, deep=deep, forward=forward)
     return _read(path, file, name, size_bytes, limits, deep=True)
-
-
-def _known_size(film: av.VideoStream) -> bool:
-    """Return whether the header states the size of the pictures, or no decoder is known."""
-    context = video_context(film)
-    return context is None or bool(context.width and context.height)
 
 
 def _regular_file(path: bytes, name: str) -> BinaryIO:
@@ -158,6 +157,7 @@ def _regular_file(path: bytes, name: str) -> BinaryIO:
 
 
 def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size_bytes: int) -> tuple[FailureKind, str]:
+    """Return the kind and the sentence for a file that no demuxer opens."""
     if isinstance(error, PermissionError):
         return FailureKind.PERMISSION, f"{name} may not be read; change its permissions."
     if structure.is_mp4(file):
@@ -179,6 +179,7 @@ def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size
 def _describe(
     container: InputContainer, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
 ) -> tuple[MediaInfo, bool]:
+    """Return what an open file holds, and whether streams begin in it that are not listed."""
     check_streams(len(container.streams), limits, name)
     for film in container.streams.video:  # before a decoder allocates them
         context = video_context(film)
@@ -190,12 +191,15 @@ def _describe(
         for index, film in found.films.items()
         if film.note is not None
     ]
-    streams = [_stream(container, stream, found.films.get(stream.index)) for stream in container.streams]
+    fragmented = _is_fragmented(container)
+    streams = [
+        _stream(container, stream, found.films.get(stream.index), from_zero=fragmented) for stream in container.streams
+    ]
     for video in (stream.video for stream in streams if stream.video is not None):
         check_picture(video.width, video.height, limits, name)
     if not streams:
         raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
-    duration, estimated = _duration(container, streams)
+    duration, estimated = _duration(container, streams, from_zero=fragmented)
     check_duration(duration, limits, name)
     media = MediaInfo(
         container=container.format.name,
@@ -209,24 +213,12 @@ def _describe(
         place_tags=place_tags(container),
         notes=tuple(notes),
     )
-    media = without_missing_end(container, media, tail, fragmented=_is_fragmented(container))
+    media = without_missing_end(container, media, tail, fragmented=fragmented)
     return refined(media, found), found.timeline.unlisted
 
 
-def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
-    index = structure.index_of_mp4(file, size_bytes)
-    if index is not None and structure.refers_to_other_files(index):
-        raise InspectError(
-            FailureKind.UNSUPPORTED,
-            f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the files "
-            "it refers to into the input instead.",
-        )
-
-
-# ---------------------------------------------------------------- streams
-
-
-def _stream(container: InputContainer, stream: Stream, film: FilmFacts | None) -> StreamInfo:
+def _stream(container: InputContainer, stream: Stream, film: FilmFacts | None, *, from_zero: bool) -> StreamInfo:
+    """Return a stream as its header and first picture have it; `from_zero`: durations count from 0."""
     context = context_of(stream)
     video = audio = decoder = None
     codec = context.codec.canonical_name if context is not None else None
@@ -242,13 +234,16 @@ def _stream(container: InputContainer, stream: Stream, film: FilmFacts | None) -
     elif isinstance(context, av.AudioCodecContext):
         audio = audio_info(context)
     language = stream.metadata.get("language")
+    start = 0.0
+    if stream.start_time is not None and stream.time_base is not None and container.start_time is not None:
+        start = float(stream.start_time * stream.time_base) - container.start_time / av.time_base
     return StreamInfo(
         index=stream.index,
         kind=kind,
         codec=codec,
         decoder=decoder,
-        start_seconds=_start_seconds(container, stream),
-        duration_seconds=_stream_seconds(stream, from_zero=_is_fragmented(container)),
+        start_seconds=max(0.0, start),
+        duration_seconds=_stream_seconds(stream, from_zero=from_zero),
         frames=frames,
         bit_rate=(context.bit_rate or None) if context is not None and kind is not StreamKind.SUBTITLE else None,
         language=None if language in (None, "", "und") else language,
@@ -272,6 +267,7 @@ def _holds_chapters(container: InputContainer, stream: Stream) -> bool:
 
 
 def _video(stream: av.VideoStream, film: FilmFacts | None) -> VideoInfo:
+    """Return the pictures of a film or cover as its header and first picture have them."""
     context, frame = video_context(stream), film.frame if film is not None else None
     # A frame may be larger than its picture where cropping it would misalign memory, so the context goes first.
     sized = context if context is not None else frame
@@ -301,8 +297,8 @@ def _video(stream: av.VideoStream, film: FilmFacts | None) -> VideoInfo:
         or (context is not None and context.field_order in _FIELD_ORDERS_INTERLACED),
         variable_frame_rate=_varies(base, average),
         attached_picture=is_attached(stream),
-        spherical=projection.spherical(frame),
-        stereo=projection.stereo(frame),
+        spherical=colour.spherical(frame),
+        stereo=colour.stereo(frame),
         alpha=stream.metadata.get("alpha_mode") == "1"  # of VP8 and VP9, which keep it beside the picture
         or (any(component.is_alpha for component in components) and not opaque),
         packets=film.packets if film is not None else None,
@@ -317,7 +313,7 @@ def _varies(base: Fraction | None, average: Fraction | None) -> bool:
 
 
 def _exact_frames(container_name: str, stream: Stream) -> int | None:
-    """Return the number of pictures where the container's index lists all, or its demuxer counts them; else None."""
+    """Return the number of pictures, where the container's index lists all of them; else None."""
     if not isinstance(stream, av.VideoStream) or not stream.frames or context_of(stream) is None:
         return None
     if container_name == "gif":
@@ -336,38 +332,26 @@ def _is_fragmented(container: InputContainer) -> bool:
     return container.format.name.startswith("mov,") and bool(listed) and not any(listed)
 
 
-def _start_seconds(container: InputContainer, stream: Stream) -> float:
-    if stream.start_time is None or stream.time_base is None or container.start_time is None:
-        return 0.0
-    return max(0.0, float(stream.start_time * stream.time_base) - container.start_time / av.time_base)
-
-
 def _stream_seconds(stream: Stream, *, from_zero: bool) -> float | None:
     if stream.time_base is None:
         return None
     start = float(max(0, stream.start_time or 0) * stream.time_base)
     if stream.duration is not None and stream.duration > 0:
-        seconds: float | None = float(stream.duration * stream.time_base) - (start if from_zero else 0.0)
-    else:  # Matroska states the end of a track in a tag
-        end = _clock_seconds(stream.metadata.get("DURATION", ""))
-        seconds = end - start if end is not None else None
-    return seconds if seconds is not None and seconds > 0 else None
+        seconds = float(stream.duration * stream.time_base) - (start if from_zero else 0.0)
+    else:  # Matroska states the end of a track in a tag, `HH:MM:SS.fraction`
+        try:
+            hours, minutes, rest = stream.metadata.get("DURATION", "").split(":")
+            seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest) - start
+        except ValueError:
+            return None
+    return seconds if seconds > 0 else None
 
 
-def _clock_seconds(text: str) -> float | None:
-    """Return the seconds of a Matroska `DURATION` tag, `HH:MM:SS.fraction`; None where it is not one."""
-    try:
-        hours, minutes, seconds = text.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-
-
-def _duration(container: InputContainer, streams: list[StreamInfo]) -> tuple[float | None, bool]:
+def _duration(container: InputContainer, streams: list[StreamInfo], *, from_zero: bool) -> tuple[float | None, bool]:
     """Return the seconds that the file lasts from its first packet, and whether that is a guess."""
     if container.duration is not None and container.duration > 0:
         seconds = container.duration / av.time_base
-        if container.format.name in _DURATION_FROM_ZERO or _is_fragmented(container):
+        if from_zero or container.format.name in _DURATION_FROM_ZERO:
             seconds = max(0.0, seconds - max(0, container.start_time or 0) / av.time_base)
         return seconds, container.format.name in _UNSTATED_DURATION
     stated = [s.duration_seconds for s in streams if s.duration_seconds is not None]

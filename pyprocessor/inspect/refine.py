@@ -65,7 +65,7 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
 
 
 def _goes_on(stream: StreamInfo, times: Timeline) -> bool:
-    """Return whether a film or sound goes on in another stream, as where a recording changes to another programme."""
+    """Return whether a film or sound goes on in another stream, as where the programme changes."""
     track = times.tracks.get(stream.index)
     if track is None or track.start is None or track.end is None or times.end is None or track.kind not in _PLAYED:
         return False
@@ -77,6 +77,7 @@ def _goes_on(stream: StreamInfo, times: Timeline) -> bool:
 
 
 def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInfo:
+    """Return a stream corrected; `own_aspect`: the container's shape of pixels is the right one."""
     times, index = found.timeline, stream.index
     track = times.tracks.get(index, Track(stream.kind, 0)) if times.whole else None
     if texts := found.texts.get(index):

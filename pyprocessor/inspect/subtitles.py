@@ -62,7 +62,7 @@ class Line:
 
 
 def read_lines(source: bytes, index: int) -> list[Line]:
-    """Return the lines of a subtitle track of an MP4, up to a limit. Raises InspectError where it cannot be read."""
+    """Return the lines of a subtitle track of an MP4, up to a limit. Raises InspectError."""
     found = []
     left = _MOST_TEXT_BYTES
     try:

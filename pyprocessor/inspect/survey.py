@@ -66,9 +66,9 @@ def survey(
     limit_seconds: float,
     used: Collection[int] | None = None,
 ) -> Survey:
-    """Read all packets for at most `limit_seconds`, or, where not `whole`, only up to the first picture of each film.
+    """Read all packets, or, where not `whole`, only up to the first picture of each film.
 
-    `used` are the streams that ffmpeg will read (None: all).
+    It takes at most `limit_seconds`; `used` are the streams that ffmpeg will read (None: all).
     """
     streams = [stream for stream in container.streams.video if not is_attached(stream)][:MAX_FILMS]
     films = {stream.index: FilmSampler(stream, size_bytes, whole=whole) for stream in streams}
@@ -113,7 +113,7 @@ def read_packets(
     used: Collection[int] | None = None,
     look: Callable[[av.Packet[Stream]], bool] = lambda packet: True,  # noqa: ARG005 - the default looks at nothing
 ) -> Timeline:
-    """Return the timeline of the packets from where `container` is to its end, read for at most `limit_seconds`.
+    """Return the timeline of the rest of `container`, read for at most `limit_seconds`.
 
     `look` is called with each packet and returns False to end the reading.
     """

@@ -141,9 +141,6 @@ class Timeline:
         return None if self.end is None else self.end - self.began
 
 
-# ---------------------------------------------------------------- from packets
-
-
 def timeline(
     streams: dict[int, Ticks], order: Sequence[int] | None, used: Collection[int], *, by_decoding: bool
 ) -> Timeline:
@@ -171,6 +168,7 @@ def _seconds(ticks: Iterable[int], unit: Fraction) -> array[float]:
 
 
 def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) -> Track:
+    """Return the track of these packets; `offsets` correct jumps of the clock."""
     shown, decoded = _seconds(ticks.shown, ticks.unit), _seconds(ticks.decoded, ticks.unit)
     starts = array("d", (d if math.isnan(s) else s for s, d in zip(shown, decoded, strict=True)))
     if offsets is not None:
@@ -216,9 +214,6 @@ def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[flo
         else:
             spans.append((start, end))
     return tuple(spans)
-
-
-# ---------------------------------------------------------------- rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +266,6 @@ def _on_grid(starts: Sequence[float], rate: Fraction) -> bool | None:
         steady = steady and nearest == last + 1
         last = nearest
     return steady
-
-
-# ---------------------------------------------------------------- as stored with a MediaInfo
 
 
 def compact(found: Timeline) -> str | None:

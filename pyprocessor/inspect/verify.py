@@ -16,21 +16,23 @@ import av
 import av.error
 
 from pyprocessor.errors import FailureKind, VerifyError
+from pyprocessor.inspect.colour import spherical, stereo
 from pyprocessor.inspect.compare import Pair, compared
 from pyprocessor.inspect.contract import Contract, StreamPlan
 from pyprocessor.inspect.reader import is_attached, open_output
 from pyprocessor.inspect.sound import audio_info
-from pyprocessor.inspect.survey import SHOWS_NO_TIMES, read_packets
+from pyprocessor.inspect.survey import SHOWS_NO_TIMES, read_packets, survey
 from pyprocessor.inspect.timeline import Timeline, Track
-from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, display
+from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, VideoInfo, display
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.stream import Stream
 
 _CAPTIONS = frozenset(("eia_608", "eia_708"))
 OUTPUT_LIMIT_SECONDS = 60.0
 """How long the packets of an output may be read; the rest is not compared."""
+_FIRST_PICTURES_SECONDS = 10.0
+"""How long an output may be read for the first pictures of its films."""
 
 
 def verify(
@@ -43,11 +45,11 @@ def verify(
     media: MediaInfo,
     times: Timeline,
 ) -> tuple[OutputFacts, tuple[MediaNote, ...]]:
-    """Return what is in the output at `path`, made of `source` with the timeline `times`, and notes on what it lacks.
+    """Return what is in the output at `path`, and notes on what it lacks of its source.
 
-    `encoded_frames` is the number of pictures that ffmpeg counted (None: no video); `damaged`: it found damage in the
-    source. Raises VerifyError, of kind BAD_INPUT where the source is the cause and INFRASTRUCTURE where another try may
-    do better.
+    `times` is the timeline of the source; `encoded_frames` is ffmpeg's count of pictures (None: no video); `damaged`:
+    ffmpeg found damage. Raises VerifyError, of kind BAD_INPUT where the source is the cause and INFRASTRUCTURE where
+    another try may do better.
     """
     try:
         found = os.stat(path)
@@ -117,14 +119,19 @@ def _read_output(
 ) -> tuple[dict[StreamKind, tuple[Track, ...]], bool]:
     """Return the tracks of the output by kind, and whether it was read to its end."""
     films = [s for s in container.streams.video if not is_attached(s)]
-    covers = len(container.streams.video) - len(films)
-    audio, subtitles = list(container.streams.audio), list(container.streams.subtitles)
-    _expect("video tracks", len(films), contract.count(StreamKind.VIDEO))
-    _expect("cover pictures", covers, sum(plan.cover for plan in contract.kept))
-    if audio or not (damaged and films):  # ffmpeg makes no track of sound of which nothing decodes
-        _expect("audio tracks", len(audio), contract.count(StreamKind.AUDIO))
-    _expect("subtitle tracks", len(subtitles), contract.count(StreamKind.SUBTITLE))
-    _expect("attachments", len(container.streams.attachments), contract.count(StreamKind.ATTACHMENT))
+    audio, subtitles = container.streams.audio, container.streams.subtitles
+    # ffmpeg makes no track of sound of which nothing decodes.
+    silent = not audio and damaged and films
+    for what, number, expected in (
+        ("video tracks", len(films), contract.count(StreamKind.VIDEO)),
+        ("cover pictures", len(container.streams.video) - len(films), sum(plan.cover for plan in contract.kept)),
+        ("audio tracks", len(audio), 0 if silent else contract.count(StreamKind.AUDIO)),
+        ("subtitle tracks", len(subtitles), contract.count(StreamKind.SUBTITLE)),
+        ("attachments", len(container.streams.attachments), contract.count(StreamKind.ATTACHMENT)),
+    ):
+        if number != expected:
+            held = f"The output has {number} {what} where it should have {expected}."
+            raise VerifyError(FailureKind.UNSUPPORTED, held)
     for film in films:
         if film.codec_context.width < 1 or film.codec_context.height < 1:
             raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's video does not say how large its pictures are.")
@@ -140,19 +147,35 @@ def _read_output(
     if found.damage is not None:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output is damaged: {found.damage}.")
 
-    streams: dict[StreamKind, Sequence[Stream]] = {
-        StreamKind.VIDEO: films,
-        StreamKind.AUDIO: audio,
-        StreamKind.SUBTITLE: subtitles,
-    }
-    tracks = {
-        kind: tuple(found.tracks.get(stream.index, Track(kind, 0)) for stream in own) for kind, own in streams.items()
-    }
+    kinds = ((StreamKind.VIDEO, films), (StreamKind.AUDIO, audio), (StreamKind.SUBTITLE, subtitles))
+    tracks = {kind: tuple(found.tracks.get(s.index, Track(kind, 0)) for s in streams) for kind, streams in kinds}
     if not audio:
         tracks[StreamKind.AUDIO] = (Track(StreamKind.AUDIO, 0),) * contract.count(StreamKind.AUDIO)
     return tracks, found.whole
 
 
-def _expect(what: str, found: int, expected: int) -> None:
-    if found != expected:
-        raise VerifyError(FailureKind.UNSUPPORTED, f"The output has {found} {what} where it should have {expected}.")
+def lost_projection(path: bytes, contract: Contract, media: MediaInfo) -> tuple[MediaNote, ...]:
+    """Return notes where the output at `path` does not state its source's 360 degree or stereo layout."""
+    by_index = {stream.index: stream.video for stream in media.streams}
+    wanted = [by_index[plan.index] or VideoInfo(0, 0) for plan in contract.films]
+    if not any(video.spherical or video.stereo for video in wanted):
+        return ()
+    try:
+        with closing(open_output(path)) as container:
+            films = survey(container, size_bytes=0, whole=False, limit_seconds=_FIRST_PICTURES_SECONDS).films
+    except av.error.FFmpegError:
+        return ()  # verification says what is wrong with it
+    lost = []
+    for video, index in zip(wanted, sorted(films), strict=False):
+        frame = films[index].frame
+        if video.spherical != spherical(frame):
+            lost.append(f"360 degree pictures ({video.spherical})")
+        if video.stereo != stereo(frame):
+            lost.append(f"stereo pictures ({video.stereo})")
+    return tuple(
+        MediaNote(
+            f"It has {what}, and the output no longer says so, so that players show them flat as they are.",
+            f"no longer marked as {what} ({contract.container})",
+        )
+        for what in dict.fromkeys(lost)
+    )
