@@ -10,19 +10,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import av
-import av.error
 
 from pyprocessor.containers.headers import picture_header
 from pyprocessor.inspect.captions import CODECS as CAPTIONED
 from pyprocessor.inspect.captions import captions_in, has_captions
-from pyprocessor.inspect.reader import video_context
+from pyprocessor.inspect.reader import Packet, video_context
 from pyprocessor.models import PacketFacts
-
-if TYPE_CHECKING:
-    from av.stream import Stream
 
 SAMPLES = 16
 """Places spread over a file at which a keyframe is decoded, where a codec may change between fields and pictures."""
@@ -85,7 +81,7 @@ class FilmSampler:
         self._samples: list[tuple[PictureSample, int]] = []
         self._captions = False
 
-    def take(self, packet: av.Packet[Stream]) -> None:
+    def take(self, packet: Packet) -> None:
         """Look at the next packet of the film; an empty one without a time ends it."""
         self._shown += bool(packet.size and not packet.is_discard)
         if not self._captions and self._codec in CAPTIONED and packet.size:
@@ -127,7 +123,7 @@ class FilmSampler:
         decoder = self._decoder if self._frame is not None else None
         return FilmFacts(self._frame, frames, note, decoder, tuple(samples), self._captions, packets)
 
-    def _first(self, packet: av.Packet[Stream]) -> av.VideoFrame | None:
+    def _first(self, packet: Packet) -> av.VideoFrame | None:
         """Return the first picture, if this packet completes it."""
         if self._context is None or (not packet.size and packet.dts is not None):  # a dropped picture of an AVI
             return None
@@ -142,7 +138,7 @@ class FilmSampler:
             return None
         return frames[0] if frames else None
 
-    def _is_due(self, packet: av.Packet[Stream]) -> bool:
+    def _is_due(self, packet: Packet) -> bool:
         """Return whether a keyframe has other parameters than the last one, or lies far enough behind it."""
         header = picture_header(self._codec, memoryview(packet))
         changed = bool(header) and header != self._header
@@ -152,7 +148,7 @@ class FilmSampler:
         self._next_place = max(self._next_place, packet.pos or 0) + self._step
         return True
 
-    def _alone(self, packet: av.Packet[Stream]) -> av.VideoFrame | None:
+    def _alone(self, packet: Packet) -> av.VideoFrame | None:
         """Return the picture of a keyframe, decoded without any other; None where it does not decode."""
         if self._context is None:
             return None

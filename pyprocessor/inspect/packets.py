@@ -6,16 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import av
-import av.error
 
+from pyprocessor.inspect.reader import Container, Packet, Stream
 from pyprocessor.models import PacketFacts
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
 
 MOST_BYTES = 2_000_000
 MOST_PACKETS = 1000
@@ -46,7 +41,7 @@ class PacketCounts:
         self._films = {film.index: _Film(film.time_base or Fraction(0)) for film in films}
         self.packets = self.bytes = 0
 
-    def take(self, packet: av.Packet[Stream]) -> None:
+    def take(self, packet: Packet) -> None:
         """Count one packet of the file."""
         self.packets += 1
         self.bytes += packet.size
@@ -76,9 +71,7 @@ class PacketCounts:
         )
 
 
-def packet_facts(
-    container: InputContainer, film: Stream, counts: PacketCounts, *, read_whole: bool
-) -> PacketFacts | None:
+def packet_facts(container: Container, film: Stream, counts: PacketCounts, *, read_whole: bool) -> PacketFacts | None:
     """Return the facts of `film`: by the counted packets, the container's index, or more packets."""
     if read_whole:
         return counts.facts(film.index, whole=True)

@@ -13,10 +13,9 @@ from collections.abc import Collection
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import av
-import av.error
 
 from pyprocessor.containers import content, structure
 from pyprocessor.containers.claims import check_duration, check_picture, check_streams, too_much_memory
@@ -26,16 +25,21 @@ from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour
 from pyprocessor.inspect.animation import WEBP, animated_webp, still_picture, webp_info, webp_timeline
 from pyprocessor.inspect.film import FilmFacts
-from pyprocessor.inspect.reader import context_of, is_attached, is_away, kind_of, open_source, video_context
+from pyprocessor.inspect.reader import (
+    Container,
+    Stream,
+    context_of,
+    is_attached,
+    is_away,
+    kind_of,
+    open_source,
+    video_context,
+)
 from pyprocessor.inspect.refine import refined, usual_aspect, without_thumbnails
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import Survey, survey
 from pyprocessor.inspect.timeline import Timeline
 from pyprocessor.models import InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
 
 WHOLE_BYTES = 4_000_000
 """Files up to this size are surveyed whole when they are inspected, in a few milliseconds."""
@@ -177,7 +181,7 @@ def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size
 
 
 def _describe(
-    container: InputContainer, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
+    container: Container, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
 ) -> tuple[MediaInfo, bool]:
     """Return what an open file holds, and whether streams begin in it that are not listed."""
     check_streams(len(container.streams), limits, name)
@@ -217,7 +221,7 @@ def _describe(
     return refined(media, found), found.timeline.unlisted
 
 
-def _stream(container: InputContainer, stream: Stream, film: FilmFacts | None, *, from_zero: bool) -> StreamInfo:
+def _stream(container: Container, stream: Stream, film: FilmFacts | None, *, from_zero: bool) -> StreamInfo:
     """Return a stream as its header and first picture have it; `from_zero`: durations count from 0."""
     context = context_of(stream)
     video = audio = decoder = None
@@ -255,7 +259,7 @@ def _stream(container: InputContainer, stream: Stream, film: FilmFacts | None, *
     )
 
 
-def _holds_chapters(container: InputContainer, stream: Stream) -> bool:
+def _holds_chapters(container: Container, stream: Stream) -> bool:
     """Return whether a track of an MP4 is where its chapters come from: each of its samples starts one."""
     chapters = container.chapters()
     if not chapters or not container.format.name.startswith("mov,") or len(stream.index_entries) != len(chapters):
@@ -326,7 +330,7 @@ def _exact_frames(container_name: str, stream: Stream) -> int | None:
     return sum(not entry.is_discard for entry in entries)  # an edit list may leave out pictures that decoders need
 
 
-def _is_fragmented(container: InputContainer) -> bool:
+def _is_fragmented(container: Container) -> bool:
     """Return whether an MP4 lists its samples in fragments; its durations then count from time 0."""
     listed = [stream.frames for stream in (*container.streams.video, *container.streams.audio)]
     return container.format.name.startswith("mov,") and bool(listed) and not any(listed)
@@ -347,7 +351,7 @@ def _stream_seconds(stream: Stream, *, from_zero: bool) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def _duration(container: InputContainer, streams: list[StreamInfo], *, from_zero: bool) -> tuple[float | None, bool]:
+def _duration(container: Container, streams: list[StreamInfo], *, from_zero: bool) -> tuple[float | None, bool]:
     """Return the seconds that the file lasts from its first packet, and whether that is a guess."""
     if container.duration is not None and container.duration > 0:
         seconds = container.duration / av.time_base

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeAlias, cast
 
 import av
 
 from pyprocessor.ffmpeg.invocation import Trust, demuxer_options, whitelists
 from pyprocessor.models import StreamKind
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
+Container: TypeAlias = "av.container.InputContainer"
+Stream: TypeAlias = "av.stream.Stream"
+Packet: TypeAlias = "av.Packet[av.stream.Stream]"
 
 PROBE_BYTES = 5_000_000
 """What a demuxer may read to find the streams: ffmpeg's own default, so that both see the same streams."""
@@ -40,7 +40,7 @@ def is_away(path: bytes) -> bool:
     return False
 
 
-def open_source(path: bytes, *, deep: bool = False, forward: bool = False) -> InputContainer:
+def open_source(path: bytes, *, deep: bool = False, forward: bool = False) -> Container:
     """Open a user's file: local files only, the demuxers for untrusted input only, bounded probing.
 
     `deep` reads more before the streams are known, `forward` never seeks. Raises av.error.FFmpegError; for a missing or
@@ -52,15 +52,15 @@ def open_source(path: bytes, *, deep: bool = False, forward: bool = False) -> In
     return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | own)
 
 
-def open_output(path: bytes) -> InputContainer:
+def open_output(path: bytes) -> Container:
     """Open a file that our own ffmpeg wrote. Raises av.error.FFmpegError."""
     return _open(path, dict(whitelists(Trust.OWN)))
 
 
-def _open(path: bytes, options: dict[str, str]) -> InputContainer:
+def _open(path: bytes, options: dict[str, str]) -> Container:
     # The prefix keeps a name such as `concat:x` or `-` from being read as a protocol or an option.
     opened = av.open("file:" + os.fsdecode(path), mode="r", options=options, **_BEFORE_19)
-    return cast("InputContainer", opened)
+    return cast("Container", opened)
 
 
 def context_of(stream: Stream) -> av.CodecContext | None:

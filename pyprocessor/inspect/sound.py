@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import re
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import av
-import av.error
 
 from pyprocessor.containers.headers import sound_header
-from pyprocessor.inspect.reader import context_of
+from pyprocessor.inspect.reader import Packet, context_of
 from pyprocessor.models import AudioInfo
-
-if TYPE_CHECKING:
-    from av.stream import Stream
 
 _LISTED = re.compile(r"\d+ channels \(")
 _MOST_DECODED = 96
@@ -47,7 +43,7 @@ class SoundSampler:
         self._header: bytes | None = None
         self._decoded = 0
 
-    def take(self, packet: av.Packet[Stream]) -> None:
+    def take(self, packet: Packet) -> None:
         """Look at the next packet of the track."""
         if self._context is None or self._decoded >= _MOST_DECODED:
             return

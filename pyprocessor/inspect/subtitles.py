@@ -11,20 +11,14 @@ import re
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import av
-import av.error
 from av.stream import Discard
 
 from pyprocessor.containers.charsets import LAST_RESORT, charset_of, iconv_name
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect.reader import context_of, open_source
+from pyprocessor.inspect.reader import Container, Packet, context_of, open_source
 from pyprocessor.models import StreamInfo
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
 
 _CODECS = frozenset(("subrip", "ass", "webvtt", "text", "subviewer", "microdvd", "mov_text"))
 _MOST_TEXT_BYTES = 4_000_000
@@ -38,13 +32,13 @@ _PLACE = re.compile(rb"(?:latitude|longitude|GPS)[\s:=(]{1,4}[+-]?\d", re.IGNORE
 class SubtitleText:
     """Collects the lines of a file's subtitles from its packets, up to a limit."""
 
-    def __init__(self, container: InputContainer) -> None:
+    def __init__(self, container: Container) -> None:
         found = ((s.index, c.codec.canonical_name) for s in container.streams.subtitles if (c := context_of(s)))
         self._codecs = {index: codec for index, codec in found if codec in _CODECS}
         self.lines: dict[int, list[bytes]] = {index: [] for index in self._codecs}
         self._left = _MOST_TEXT_BYTES
 
-    def take(self, packet: av.Packet[Stream]) -> None:
+    def take(self, packet: Packet) -> None:
         """Look at the next packet of the file."""
         codec = self._codecs.get(packet.stream_index)
         if codec is not None and packet.size and self._left > 0:

@@ -7,24 +7,18 @@ from array import array
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import av
-import av.error
 
 from pyprocessor.containers.tags import picture_has_location
 from pyprocessor.inspect.clock import JUMPING
 from pyprocessor.inspect.film import FilmFacts, FilmSampler
 from pyprocessor.inspect.packets import PacketCounts, packet_facts
-from pyprocessor.inspect.reader import context_of, is_attached, kind_of
+from pyprocessor.inspect.reader import Container, Packet, context_of, is_attached, kind_of
 from pyprocessor.inspect.sound import SoundSampler
 from pyprocessor.inspect.subtitles import SubtitleText
 from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
 from pyprocessor.models import AudioInfo
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
 
 FIRST_PICTURE_BYTES = 64_000_000
 FIRST_PICTURE_PACKETS = 3000
@@ -37,7 +31,7 @@ _CHECK_CLOCK_EVERY = 512
 """Packets."""
 _VP8_SHOWN = 0x10
 _MICROSECOND = Fraction(1, 1_000_000)
-_NEVER_SHOWN: dict[str, Callable[[av.Packet[Stream]], bool]] = {
+_NEVER_SHOWN: dict[str, Callable[[Packet], bool]] = {
     "vp8": lambda packet: not memoryview(packet)[0] & _VP8_SHOWN,
     "mov_text": lambda packet: not any(memoryview(packet)[:2]),
 }
@@ -59,7 +53,7 @@ class Survey:
 
 
 def survey(
-    container: InputContainer,
+    container: Container,
     *,
     size_bytes: int,
     whole: bool,
@@ -78,7 +72,7 @@ def survey(
     covers = {stream.index for stream in container.streams.video if is_attached(stream)}
     located: set[int] = set()
 
-    def look(packet: av.Packet[Stream]) -> bool:
+    def look(packet: Packet) -> bool:
         index = packet.stream_index
         counts.take(packet)
         if texts is not None:
@@ -107,11 +101,11 @@ def survey(
 
 
 def read_packets(
-    container: InputContainer,
+    container: Container,
     *,
     limit_seconds: float,
     used: Collection[int] | None = None,
-    look: Callable[[av.Packet[Stream]], bool] = lambda packet: True,  # noqa: ARG005 - the default looks at nothing
+    look: Callable[[Packet], bool] = lambda packet: True,  # noqa: ARG005 - the default looks at nothing
 ) -> Timeline:
     """Return the timeline of the rest of `container`, read for at most `limit_seconds`.
 
@@ -124,7 +118,7 @@ def read_packets(
     deadline = time.monotonic() + limit_seconds
     complete, damage, listed_bytes, unlisted = True, None, 0, False
 
-    def packets() -> Iterator[av.Packet[Stream]]:
+    def packets() -> Iterator[Packet]:
         nonlocal unlisted
         try:
             yield from container.demux()
@@ -160,5 +154,5 @@ def read_packets(
     return replace(found, whole=complete, damage=damage, unlisted=unlisted, listed_bytes=listed_bytes)
 
 
-def _new_ticks(packet: av.Packet[Stream]) -> Ticks:
+def _new_ticks(packet: Packet) -> Ticks:
     return Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)

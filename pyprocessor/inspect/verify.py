@@ -10,23 +10,18 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import av
-import av.error
 
 from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.colour import spherical, stereo
 from pyprocessor.inspect.compare import Pair, compared
 from pyprocessor.inspect.contract import Contract, StreamPlan
-from pyprocessor.inspect.reader import is_attached, open_output
+from pyprocessor.inspect.reader import Container, is_attached, open_output
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import SHOWS_NO_TIMES, read_packets, survey
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, VideoInfo, display
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
 
 _CAPTIONS = frozenset(("eia_608", "eia_708"))
 OUTPUT_LIMIT_SECONDS = 60.0
@@ -115,7 +110,7 @@ def _pairs(
 
 
 def _read_output(
-    container: InputContainer, contract: Contract, size_bytes: int, *, damaged: bool
+    container: Container, contract: Contract, size_bytes: int, *, damaged: bool
 ) -> tuple[dict[StreamKind, tuple[Track, ...]], bool]:
     """Return the tracks of the output by kind, and whether it was read to its end."""
     films = [s for s in container.streams.video if not is_attached(s)]
