@@ -86,33 +86,28 @@ def _gif_moves(file: BinaryIO) -> bool:
     """Return whether there is a second picture, or the limit is reached before that is known."""
     file.seek(0)
     gif = io.BufferedReader(cast("io.RawIOBase", file), _READ_BYTES)  # `file` itself is unbuffered
+    pictures = 0
     try:
-        return _has_second_picture(gif)
+        left = MOST_GIF_BYTES - _skip_colours(gif, gif.read(13)[10:11])
+        while left > 0:
+            kind = gif.read(1)
+            if kind == b",":
+                pictures += 1
+                if pictures > 1:
+                    return True
+                left -= _skip_colours(gif, gif.read(9)[8:9])
+                gif.read(1)
+            elif kind == b"!":
+                gif.read(1)
+            elif kind != b"\0":  # padding
+                return kind not in (b";", b"")
+            else:
+                left -= 1
+                continue
+            left -= _skip_blocks(gif, left)
+        return True
     finally:
         gif.detach()
-
-
-def _has_second_picture(gif: io.BufferedReader[io.RawIOBase]) -> bool:
-    """Return whether a GIF, read block by block, holds a second picture."""
-    pictures = 0
-    left = MOST_GIF_BYTES - _skip_colours(gif, gif.read(13)[10:11])
-    while left > 0:
-        kind = gif.read(1)
-        if kind == b",":
-            pictures += 1
-            if pictures > 1:
-                return True
-            left -= _skip_colours(gif, gif.read(9)[8:9])
-            gif.read(1)
-        elif kind == b"!":
-            gif.read(1)
-        elif kind != b"\0":  # padding
-            return kind not in (b";", b"")
-        else:
-            left -= 1
-            continue
-        left -= _skip_blocks(gif, left)
-    return True
 
 
 def _skip_colours(gif: io.BufferedReader[io.RawIOBase], flags: bytes) -> int:

@@ -18,24 +18,14 @@ from pyprocessor.containers.headers import picture_header
 from pyprocessor.inspect.captions import CODECS as CAPTIONED
 from pyprocessor.inspect.captions import captions_in, has_captions
 from pyprocessor.inspect.reader import Packet, video_context
-from pyprocessor.models import PacketFacts
+from pyprocessor.models import PacketFacts, PictureShape
 
 SAMPLES = 16
 """Places spread over a file at which a keyframe is decoded, where a codec may change between fields and pictures."""
 MOST_DECODED = 96
 """Keyframes of a film that are decoded, however often its parameters change."""
 _FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
-
-
-@dataclass(frozen=True, slots=True)
-class PictureSample:
-    """A decoded picture: the time of its packet, its size, the shape of its pixels, and whether it holds two fields."""
-
-    at: float
-    width: int
-    height: int
-    aspect: Fraction | None
-    interlaced: bool
+_USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +38,10 @@ class FilmFacts:
     note: str | None
     decoder: str | None
     """The decoder that made `frame`, where libavformat names none."""
-    samples: tuple[PictureSample, ...]
+    shapes: tuple[PictureShape, ...]
+    """Of each picture that was decoded, by the time of its packet."""
+    interlaced: bool
+    """Whether one of these holds two fields."""
     captions: bool
     """Whether closed captions were seen in its pictures."""
     packets: PacketFacts | None
@@ -78,8 +71,9 @@ class FilmSampler:
         self._header = b""
         self._step = size_bytes // SAMPLES if self._codec in _FIELD_CODECS else size_bytes
         self._next_place = 0
-        self._samples: list[tuple[PictureSample, int]] = []
-        self._captions = False
+        self._shapes: list[tuple[PictureShape, int]] = []
+        """With the number of the picture's packet."""
+        self._interlaced = self._captions = False
 
     def take(self, packet: Packet) -> None:
         """Look at the next packet of the film; an empty one without a time ends it."""
@@ -94,16 +88,17 @@ class FilmSampler:
                 self._next_place = (packet.pos or 0) + self._step
             frame = self._frame = self._first(packet)
             self.settled = frame is not None
-        elif is_key and len(self._samples) < MOST_DECODED and self._is_due(packet):
+        elif is_key and len(self._shapes) < MOST_DECODED and self._is_due(packet):
             frame = self._alone(packet)
         if frame is not None and self._whole and self._context is not None:
             self._captions = self._captions or has_captions(frame)
+            self._interlaced = self._interlaced or bool(frame.interlaced_frame)
             ticks = packet.pts if packet.pts is not None else packet.dts
             at = float((ticks or 0) * (packet.time_base or 0))
             # A frame may be larger than its picture where cropping it would misalign memory.
-            width, height, aspect = self._context.width, self._context.height, self._context.sample_aspect_ratio
-            sample = PictureSample(at, width, height, aspect, bool(frame.interlaced_frame))
-            self._samples.append((sample, max(0, self._shown - 1)))
+            width, height = self._context.width, self._context.height
+            shape = PictureShape(at, width, height, usual_aspect(self._context.sample_aspect_ratio))
+            self._shapes.append((shape, max(0, self._shown - 1)))
 
     def give_up(self) -> None:
         """Look for the first picture no longer."""
@@ -117,11 +112,11 @@ class FilmSampler:
             reason = f" ({self._problem})" if self._problem else ""
             tried = f"None of the pictures in its video track can be decoded{reason}."
             frames, note = 0, tried if self._tried else "Its video track holds no pictures."
-        samples = [sample for sample, _ in self._samples]
+        shapes = [shape for shape, _ in self._shapes]
         if moved is not None:
-            samples = [replace(s, at=s.at + moved[min(place, len(moved) - 1)]) for s, place in self._samples]
+            shapes = [replace(s, at=s.at + moved[min(place, len(moved) - 1)]) for s, place in self._shapes]
         decoder = self._decoder if self._frame is not None else None
-        return FilmFacts(self._frame, frames, note, decoder, tuple(samples), self._captions, packets)
+        return FilmFacts(self._frame, frames, note, decoder, tuple(shapes), self._interlaced, self._captions, packets)
 
     def _first(self, packet: Packet) -> av.VideoFrame | None:
         """Return the first picture, if this packet completes it."""
@@ -161,3 +156,8 @@ class FilmSampler:
         except av.error.FFmpegError:
             return None
         return frames[0] if frames else None
+
+
+def usual_aspect(aspect: Fraction | None) -> Fraction:
+    """Return the shape of a pixel as the file states it; square where it states none, or nonsense."""
+    return aspect if aspect and _USUAL_ASPECTS[0] <= aspect <= _USUAL_ASPECTS[1] else Fraction(1)

@@ -24,7 +24,7 @@ from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour
 from pyprocessor.inspect.animation import WEBP, animated_webp, still_picture, webp_info, webp_timeline
-from pyprocessor.inspect.film import FilmFacts
+from pyprocessor.inspect.film import FilmFacts, usual_aspect
 from pyprocessor.inspect.reader import (
     Container,
     Stream,
@@ -35,7 +35,7 @@ from pyprocessor.inspect.reader import (
     open_source,
     video_context,
 )
-from pyprocessor.inspect.refine import refined, usual_aspect, without_thumbnails
+from pyprocessor.inspect.refine import refined, without_thumbnails
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import Survey, survey
 from pyprocessor.inspect.timeline import Timeline

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
-from pyprocessor.inspect.film import PictureSample
 from pyprocessor.inspect.subtitles import described
 from pyprocessor.inspect.survey import Survey
 from pyprocessor.inspect.timeline import Timeline, Track, compact, rate_of
@@ -26,7 +24,6 @@ _STATE_ASPECT = ("mov,", "matroska")
 _TWO_FIELDS = (1.8, 2.2)
 """Packets for each picture that the file declares."""
 _PICTURE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff"))
-_USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
 
 
 def refined(media: MediaInfo, found: Survey) -> MediaInfo:
@@ -94,12 +91,12 @@ def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInf
     if video is not None:
         film = found.films.get(index)
         if film is not None:
-            fields = any(sample.interlaced for sample in film.samples)
-            video = replace(video, captions=video.captions or film.captions, interlaced=video.interlaced or fields)
+            captions, interlaced = video.captions or film.captions, video.interlaced or film.interlaced
+            video = replace(video, captions=captions, interlaced=interlaced)
         video = _with_rate(video, track)
-        if film is not None and film.samples:
+        if film is not None and film.shapes:
             end = track.end if track is not None else None
-            video = _with_shapes(video, film.samples, times.began, end, own_aspect=own_aspect)
+            video = _with_shapes(video, film.shapes, times.began, end, own_aspect=own_aspect)
         return replace(stream, video=video)
     if audio is not None and track is not None and not track.packets:
         return replace(stream, frames=0)
@@ -131,19 +128,19 @@ def _with_rate(video: VideoInfo, track: Track | None) -> VideoInfo:
 
 
 def _with_shapes(
-    video: VideoInfo, samples: Sequence[PictureSample], began: float, end: float | None, *, own_aspect: bool
+    video: VideoInfo, seen: Sequence[PictureShape], began: float, end: float | None, *, own_aspect: bool
 ) -> VideoInfo:
-    """Return a film with the sizes of its sampled pictures; the one that lasts longest is its own."""
-    shapes = [(s.width, s.height, video.sample_aspect_ratio if own_aspect else usual_aspect(s.aspect)) for s in samples]
+    """Return a film with the shapes of its pictures where they differ; the one that lasts longest is its own."""
+    shapes = [(s.width, s.height, video.sample_aspect_ratio if own_aspect else s.aspect) for s in seen]
     lasting = dict.fromkeys(shapes, 0.0)
-    ends = (*(sample.at for sample in samples[1:]), samples[-1].at if end is None else end)
-    for shape, sample, until in zip(shapes, samples, ends, strict=True):
-        lasting[shape] += max(0.0, until - sample.at)
+    ends = (*(picture.at for picture in seen[1:]), seen[-1].at if end is None else end)
+    for shape, picture, until in zip(shapes, seen, ends, strict=True):
+        lasting[shape] += max(0.0, until - picture.at)
     if len(lasting) == 1:
         return video
     runs = [
-        PictureShape(sample.at - began, *shape)
-        for before, shape, sample in zip([None, *shapes], shapes, samples, strict=False)
+        PictureShape(picture.at - began, *shape)
+        for before, shape, picture in zip([None, *shapes], shapes, seen, strict=False)
         if shape != before
     ]
     width, height, aspect = max(lasting, key=lambda shape: lasting[shape])
@@ -161,8 +158,3 @@ def without_thumbnails(streams: Iterable[StreamInfo]) -> tuple[StreamInfo, ...]:
         replace(s, video=replace(s.video, attached_picture=True)) if s in stills and s.video is not None else s
         for s in streams
     )
-
-
-def usual_aspect(aspect: Fraction | None) -> Fraction:
-    """Return the shape of a pixel as the file states it; square where it states none, or nonsense."""
-    return aspect if aspect and _USUAL_ASPECTS[0] <= aspect <= _USUAL_ASPECTS[1] else Fraction(1)
