@@ -35,7 +35,7 @@ class Clock:
 
     threshold: float = USUAL_THRESHOLD
     offset: float = 0.0
-    mended: bool = False
+    jumped: bool = False
     """Whether any jump was found."""
     _last: float | None = None
     _current: dict[int, float] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Clock:
         elif abs(now - expected) > self.threshold or now + _BACKWARDS_SECONDS < self._current[stream]:
             jump = now - expected
         if jump:
-            self.mended = True
+            self.jumped = True
             self.offset -= jump
             now -= jump
         self._last = now
@@ -66,7 +66,7 @@ class Clock:
         return self.offset
 
 
-def mend(
+def correct_jumps(
     order: Sequence[int], times: Mapping[int, array[float]], lengths: Mapping[int, array[float]]
 ) -> tuple[float, dict[int, array[float]]]:
     """Return the threshold that ffmpeg needs, and by stream what to add to each packet's times.
@@ -84,15 +84,15 @@ def mend(
         offsets = {index: array("d") for index in set(order)}
         for index, now, length in packets():
             offsets[index].append(clock.advance(index, None if math.isnan(now) else now, length))
-        return offsets if clock.mended else {}
+        return offsets if clock.jumped else {}
 
     clock = Clock()
     offsets = follow(clock)
-    if clock.mended:
+    if clock.jumped:
         steps = {index: usual_step(t for t in seconds if not math.isnan(t)) for index, seconds in times.items()}
         timed = [packet for packet in packets() if not math.isnan(packet[1])]
         threshold = threshold_for(*gaps_in(timed, steps))
-        if threshold == USUAL_THRESHOLD and _tears(times, offsets):
+        if threshold == USUAL_THRESHOLD and _opens_gap(times, offsets):
             pauses, _ = gaps_in(timed, steps, LOWEST_THRESHOLD)
             threshold = USUAL_THRESHOLD if pauses else LOWEST_THRESHOLD
         if threshold != USUAL_THRESHOLD:
@@ -107,8 +107,8 @@ def usual_step(times: Iterable[float]) -> float:
     return statistics.median_high(steps) if steps else 0.0
 
 
-def _tears(times: Mapping[int, array[float]], offsets: Mapping[int, array[float]]) -> bool:
-    """Return whether mending itself made a hole of more than `LOWEST_THRESHOLD` in a stream."""
+def _opens_gap(times: Mapping[int, array[float]], offsets: Mapping[int, array[float]]) -> bool:
+    """Return whether the corrections themselves open a gap of more than `LOWEST_THRESHOLD` in a stream."""
     for index, own in times.items():
         steps = zip(itertools.pairwise(own), itertools.pairwise(offsets[index]), strict=True)
         if any(b - a <= LOWEST_THRESHOLD < b + after - a - before for (a, b), (before, after) in steps):

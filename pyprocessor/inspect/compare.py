@@ -56,7 +56,7 @@ class Pair:
     in_decoding_order: bool = False
 
 
-def compared(
+def compare_tracks(
     pairs: Sequence[Pair], *, began: float, same_frames: bool, whole: bool, damaged: bool, name: str
 ) -> list[MediaNote]:
     """Return notes on what an output lacks of the source `name`, or has at other times.

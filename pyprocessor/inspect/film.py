@@ -105,16 +105,16 @@ class FilmSampler:
         if not self.settled:
             self.settled, self._note = True, "No picture could be decoded near its start."
 
-    def facts(self, moved: Sequence[float] | None, packets: PacketFacts | None) -> FilmFacts:
-        """Return what was found; `moved` is what was added to the times of its packets to correct its clock."""
+    def facts(self, corrections: Sequence[float] | None, packets: PacketFacts | None) -> FilmFacts:
+        """Return what was found; `corrections` is what was added to the times of its packets to correct its clock."""
         frames, note = None, self._note
         if not self.settled and self._decoder is None:
             reason = f" ({self._problem})" if self._problem else ""
             tried = f"None of the pictures in its video track can be decoded{reason}."
             frames, note = 0, tried if self._tried else "Its video track holds no pictures."
         shapes = [shape for shape, _ in self._shapes]
-        if moved is not None:
-            shapes = [replace(s, at=s.at + moved[min(place, len(moved) - 1)]) for s, place in self._shapes]
+        if corrections is not None:
+            shapes = [replace(s, at=s.at + corrections[min(place, len(corrections) - 1)]) for s, place in self._shapes]
         decoder = self._decoder if self._frame is not None else None
         return FilmFacts(self._frame, frames, note, decoder, tuple(shapes), self._interlaced, self._captions, packets)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pyprocessor.inspect.clock import USUAL_THRESHOLD
-from pyprocessor.inspect.subtitles import described
+from pyprocessor.inspect.subtitles import with_charset
 from pyprocessor.inspect.survey import Survey
 from pyprocessor.inspect.timeline import Timeline, Track, compact, rate_of
 from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
@@ -47,7 +47,7 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     if times.unlisted:
         text = "Streams that begin only in the midst of the file were left out."
         notes.append(MediaNote(text, "left out: streams that begin midway"))
-    if times.moved:
+    if times.corrections:
         text = "The clock of its recording jumps; what comes after a jump follows what came before it."
         notes.append(MediaNote(text))
     return replace(
@@ -78,7 +78,7 @@ def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInf
     times, index = found.timeline, stream.index
     track = times.tracks.get(index, Track(stream.kind, 0)) if times.whole else None
     if texts := found.texts.get(index):
-        stream = described(stream, texts)
+        stream = with_charset(stream, texts)
     if index in found.located:
         stream = replace(stream, has_location=True)
     video, audio = stream.video, stream.audio

@@ -85,7 +85,7 @@ def _text(packet: bytes, codec: str) -> bytes:
     return packet.split(b",", _ASS_FIELDS)[-1] if codec == "ass" else packet
 
 
-def described(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
+def with_charset(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
     """Return `stream` with the charset of these lines of it, and whether they state where it was recorded."""
     foreign, proper, place = [], 0, False
     for line in lines:

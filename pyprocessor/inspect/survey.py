@@ -25,10 +25,9 @@ FIRST_PICTURE_PACKETS = 3000
 """How far to look for the first pictures, all streams counted; long-GOP television stays far below both."""
 MAX_FILMS = 8
 """Film streams that are looked at."""
-SHOWS_NO_TIMES = frozenset(("avi",))
+DTS_ONLY = frozenset(("avi",))
 """Demuxers whose packets have a DTS only; libavformat guesses the PTS, ffmpeg does not."""
-_CHECK_CLOCK_EVERY = 512
-"""Packets."""
+_CHECK_CLOCK_PACKETS = 512
 _VP8_SHOWN = 0x10
 _MICROSECOND = Fraction(1, 1_000_000)
 _NEVER_SHOWN: dict[str, Callable[[Packet], bool]] = {
@@ -93,7 +92,7 @@ def survey(
     facts = {stream.index: packet_facts(container, stream, counts, read_whole=times.whole) for stream in streams}
     return Survey(
         times,
-        {index: film.facts(times.moved.get(index), facts[index]) for index, film in films.items()},
+        {index: film.facts(times.corrections.get(index), facts[index]) for index, film in films.items()},
         {index: tuple(sound.samples) for index, sound in sounds.items()},
         frozenset(located),
         {index: tuple(lines) for index, lines in texts.lines.items()} if texts is not None else {},
@@ -114,7 +113,7 @@ def read_packets(
     ticks: dict[int, Ticks] = {}
     never = {s.index: test for s in container.streams if (c := context_of(s)) and (test := _NEVER_SHOWN.get(c.name))}
     order = array("I") if container.format.name in JUMPING else None
-    by_decoding_alone = container.format.name in SHOWS_NO_TIMES
+    dts_only = container.format.name in DTS_ONLY
     deadline = time.monotonic() + limit_seconds
     complete, damage, listed_bytes, unlisted = True, None, 0, False
 
@@ -133,14 +132,14 @@ def read_packets(
             if packet.size and not packet.is_discard and not (index in never and never[index](packet)):
                 if index not in ticks:
                     ticks[index] = _new_ticks(packet)
-                shown = packet.dts if by_decoding_alone else packet.pts
+                shown = packet.dts if dts_only else packet.pts
                 ticks[index].add(shown, packet.dts, packet.duration, is_key=packet.is_keyframe)
                 if order is not None:
                     order.append(index)
             elif packet.size and packet.is_keyframe:
                 ticks.setdefault(index, _new_ticks(packet)).begins_with_key()
             listed_bytes = max(listed_bytes, packet.pos or 0)
-            late = number >= MOST_PACKETS or (number % _CHECK_CLOCK_EVERY == 0 and time.monotonic() > deadline)
+            late = number >= MOST_PACKETS or (number % _CHECK_CLOCK_PACKETS == 0 and time.monotonic() > deadline)
             if late or not go_on:
                 complete = False
                 break

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from pyprocessor.inspect.clock import USUAL_THRESHOLD, mend, usual_step
+from pyprocessor.inspect.clock import USUAL_THRESHOLD, correct_jumps, usual_step
 from pyprocessor.models import StreamKind
 
 NO_TIME = -(1 << 63)
@@ -47,25 +47,25 @@ class Ticks:
 
     kind: StreamKind
     unit: Fraction
-    shown: array[int] = field(default_factory=lambda: array("q"))
-    decoded: array[int] = field(default_factory=lambda: array("q"))
-    lengths: array[int] = field(default_factory=lambda: array("q"))
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    dts: array[int] = field(default_factory=lambda: array("q"))
+    durations: array[int] = field(default_factory=lambda: array("q"))
     leading: int = 0
     first_key: int | None = None
 
     def begins_with_key(self) -> None:
         """Note that the first packets depend on a keyframe that is not shown, such as one before a cut."""
-        if not self.shown:
+        if not self.pts:
             self.first_key = NO_TIME
 
-    def add(self, shown: int | None, decoded: int | None, length: int | None, *, is_key: bool) -> None:
+    def add(self, pts: int | None, dts: int | None, duration: int | None, *, is_key: bool) -> None:
         """Append a packet: its PTS, DTS and duration."""
         if is_key and self.first_key is None:
-            self.first_key = next(time for time in (shown, decoded, NO_TIME) if time is not None)
-            self.leading = len(self.shown) if self.first_key != NO_TIME else 0
-        self.shown.append(NO_TIME if shown is None else shown)
-        self.decoded.append(NO_TIME if decoded is None else decoded)
-        self.lengths.append(max(0, length or 0))
+            self.first_key = next(time for time in (pts, dts, NO_TIME) if time is not None)
+            self.leading = len(self.pts) if self.first_key != NO_TIME else 0
+        self.pts.append(NO_TIME if pts is None else pts)
+        self.dts.append(NO_TIME if dts is None else dts)
+        self.durations.append(max(0, duration or 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Timeline:
     whole: bool = True
     damage: str | None = None
     threshold: float = USUAL_THRESHOLD
-    moved: dict[int, array[float]] = field(default_factory=dict)
+    corrections: dict[int, array[float]] = field(default_factory=dict)
     """By stream, what was added to the times of each packet to correct jumps of the clock; empty without jumps."""
     unlisted: bool = False
     """Whether there are packets of streams that began after the file was opened."""
@@ -151,14 +151,14 @@ def timeline(
     decoding order, as in MP4, so that only their sum gives the length of a film.
     """
     threshold = USUAL_THRESHOLD
-    moved: dict[int, array[float]] = {}
+    corrections: dict[int, array[float]] = {}
     if order is not None:
         played = {i: t for i, t in streams.items() if i in used and t.kind in (StreamKind.VIDEO, StreamKind.AUDIO)}
-        times = {index: _seconds(ticks.decoded, ticks.unit) for index, ticks in played.items()}
-        lengths = {index: _seconds(ticks.lengths, ticks.unit) for index, ticks in played.items()}
-        threshold, moved = mend(order, times, lengths)
-    tracks = {index: _track(ticks, moved.get(index), by_decoding=by_decoding) for index, ticks in streams.items()}
-    return Timeline(tracks, threshold=threshold, moved=moved)
+        times = {index: _seconds(ticks.dts, ticks.unit) for index, ticks in played.items()}
+        lengths = {index: _seconds(ticks.durations, ticks.unit) for index, ticks in played.items()}
+        threshold, corrections = correct_jumps(order, times, lengths)
+    tracks = {index: _track(ticks, corrections.get(index), by_decoding=by_decoding) for index, ticks in streams.items()}
+    return Timeline(tracks, threshold=threshold, corrections=corrections)
 
 
 def _seconds(ticks: Iterable[int], unit: Fraction) -> array[float]:
@@ -169,11 +169,11 @@ def _seconds(ticks: Iterable[int], unit: Fraction) -> array[float]:
 
 def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) -> Track:
     """Return the track of these packets; `offsets` correct jumps of the clock."""
-    shown, decoded = _seconds(ticks.shown, ticks.unit), _seconds(ticks.decoded, ticks.unit)
+    shown, decoded = _seconds(ticks.pts, ticks.unit), _seconds(ticks.dts, ticks.unit)
     starts = array("d", (d if math.isnan(s) else s for s, d in zip(shown, decoded, strict=True)))
     if offsets is not None:
         starts = array("d", (s + o for s, o in zip(starts, offsets, strict=True)))
-    lengths = _seconds(ticks.lengths, ticks.unit)
+    lengths = _seconds(ticks.durations, ticks.unit)
     if ticks.kind is StreamKind.AUDIO:
         spans = _spans(starts, lengths)
         return Track(ticks.kind, len(starts), spans=spans, end=spans[-1][1] if spans else None)
@@ -270,7 +270,7 @@ def _on_grid(starts: Sequence[float], rate: Fraction) -> bool | None:
 
 def compact(found: Timeline) -> str | None:
     """Return the timeline as a short text; None: too long, not read whole, or with jumps of its clock."""
-    if not found.whole or found.damage or found.moved or found.unlisted or found.threshold != USUAL_THRESHOLD:
+    if not found.whole or found.damage or found.corrections or found.unlisted or found.threshold != USUAL_THRESHOLD:
         return None
     rows = []
     for index, t in found.tracks.items():

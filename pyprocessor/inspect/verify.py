@@ -15,11 +15,11 @@ import av
 
 from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.colour import spherical, stereo
-from pyprocessor.inspect.compare import Pair, compared
+from pyprocessor.inspect.compare import Pair, compare_tracks
 from pyprocessor.inspect.contract import Contract, StreamPlan
 from pyprocessor.inspect.reader import Container, is_attached, open_output
 from pyprocessor.inspect.sound import audio_info
-from pyprocessor.inspect.survey import SHOWS_NO_TIMES, read_packets, survey
+from pyprocessor.inspect.survey import DTS_ONLY, read_packets, survey
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, VideoInfo, display
 
@@ -62,7 +62,7 @@ def verify(
             FailureKind.INFRASTRUCTURE,
             f"The output holds {frames:,} pictures of the {encoded_frames:,} that ffmpeg encoded.",
         )
-    notes = compared(
+    notes = compare_tracks(
         _pairs(tracks, contract, media, times),
         began=times.began,
         same_frames=contract.same_frames,
@@ -102,7 +102,7 @@ def _pairs(
             next(made[plan.kind]),
             interlaced=(film := streams[plan.index].video) is not None and film.interlaced,
             timed=streams[plan.index].codec not in _CAPTIONS,
-            in_decoding_order=media.container in SHOWS_NO_TIMES,
+            in_decoding_order=media.container in DTS_ONLY,
         )
         for plan in contract.kept
         if plan.kind in made and not plan.cover
