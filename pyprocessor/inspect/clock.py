@@ -89,7 +89,11 @@ def correct_jumps(
     clock = Clock()
     offsets = follow(clock)
     if clock.jumped:
-        steps = {index: usual_step(t for t in seconds if not math.isnan(t)) for index, seconds in times.items()}
+        known = {index: [t for t in seconds if not math.isnan(t)] for index, seconds in times.items()}
+        steps = {
+            index: statistics.median([b - a for a, b in itertools.pairwise(own)] or [0.0])
+            for index, own in known.items()
+        }
         timed = [packet for packet in packets() if not math.isnan(packet[1])]
         threshold = threshold_for(*gaps_in(timed, steps))
         if threshold == USUAL_THRESHOLD and _opens_gap(times, offsets):
@@ -102,7 +106,7 @@ def correct_jumps(
 
 
 def usual_step(times: Iterable[float]) -> float:
-    """Return the median distance between neighbours; 0 where there is only one time."""
+    """Return the median distance between neighbours, the higher of two; 0 where there is only one time."""
     steps = [b - a for a, b in itertools.pairwise(times)]
     return statistics.median_high(steps) if steps else 0.0
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import statistics
 
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
-from pyprocessor.inspect.clock import usual_step
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import BROKEN, MediaInfo, MediaNote, StreamInfo, StreamKind
 
@@ -85,8 +85,9 @@ def _left_out(track: Track | None, places: int) -> int:
     """Return how many pictures are missing in the longest pauses, one for each broken place."""
     if track is None or len(track.starts) < 2:
         return 0
-    usual = usual_step(track.starts)
-    longest = heapq.nlargest(places, (after - before for before, after in itertools.pairwise(track.starts)))
+    steps = [after - before for before, after in itertools.pairwise(track.starts)]
+    usual = statistics.median(steps)
+    longest = heapq.nlargest(places, steps)
     return sum(round(step / usual) - 1 for step in longest if usual and step > _HOLE * usual)
 
 
