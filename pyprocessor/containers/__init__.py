@@ -1,1 +1,1 @@
-"""What the bytes of a file say: boxes, headers, tags, structure."""
+"""What do the bytes of a file say: boxes, headers, tags, structure?"""

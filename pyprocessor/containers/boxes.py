@@ -1,4 +1,4 @@
-"""Which boxes an MP4 or QuickTime file consists of: those of a file, and those inside one that was read."""
+"""Which boxes do an MP4 or QuickTime file and its boxes consist of?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box in a buffer: its kind, where it starts, where its content does, where it ends."""
+    """A box in a buffer: its kind, and where it starts, its content starts, and it ends."""
 
     kind: bytes
     start: int
@@ -18,7 +18,7 @@ class Box:
 
 
 def boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[Box]:
-    """The boxes between `start` and `end` up to the first that is malformed; one that goes further ends at `end`."""
+    """Yield the boxes between `start` and `end` up to the first malformed one, clipped to `end`."""
     while start + 8 <= end:
         length, body = int.from_bytes(data[start : start + 4], "big"), start + 8
         if length == 1:
@@ -30,7 +30,7 @@ def boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[Box]:
 
 
 def within(data: bytes | bytearray, box: Box, *kinds: bytes) -> Iterator[Box]:
-    """The boxes at the end of a path of kinds below `box`."""
+    """Yield the boxes at the end of a path of kinds below `box`."""
     for child in boxes(data, box.body, box.end):
         if child.kind == kinds[0]:
             if len(kinds) == 1:
@@ -40,10 +40,7 @@ def within(data: bytes | bytearray, box: Box, *kinds: bytes) -> Iterator[Box]:
 
 
 def outermost(file: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and length of the outermost boxes of a file, as its headers have them.
-
-    The last has no kind where its header does not say how long it is.
-    """
+    """Yield kind, start and length of a file's outermost boxes; no kind: its length is not valid."""
     position = 0
     while position + 8 <= size_bytes:
         file.seek(position)

@@ -1,4 +1,4 @@
-"""Which charset a text is most probably in: for subtitles that are not UTF-8, as containers require."""
+"""Which charset are subtitles in that are not UTF-8?"""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import unicodedata
 from itertools import pairwise
 
 LAST_RESORT = "iso8859_1"
-"""Takes every byte, so that no line is lost."""
+"""It decodes every byte, so that no line is lost."""
 
 _MOST_BYTES = 16_000
-"""Of the text, as much as is looked at: more takes longer and changes nothing."""
+"""How much of a text is looked at: more takes longer and changes nothing."""
 _WESTERN, _CENTRAL = ("cp1252",), ("cp1250", "iso8859_2")
 _OF_LANGUAGES = {
     **dict.fromkeys(("rus", "ukr", "bel", "bul", "srp", "mac", "mkd"), ("cp1251", "koi8_r", "cp866")),
@@ -27,12 +27,12 @@ _OF_LANGUAGES = {
     **dict.fromkeys(("chi", "zho"), ("gb18030", "big5")),
     **dict.fromkeys(("kor",), ("cp949",)),
 }
-"""The charsets in which subtitles of a language come, the usual one first; by ISO 639-2, as containers write it."""
+"""Charsets by language (ISO 639-2, as containers write it), the most usual first."""
 _ANY = (
     *("cp1252", "cp1251", "cp1250", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1253", "cp1254", "cp1255"),
     *("cp1256", "cp1257", "cp874", "koi8_r", "cp866"),
 )
-"""The same for text of an unknown language, the more usual ones first."""
+"""Charsets for an unknown language, the most usual first."""
 _MESS_AT_MOST = 0.4
 _SAME_MESS = 0.02
 _SAME_COHERENCE = 0.05
@@ -40,12 +40,12 @@ _SAME_COHERENCE = 0.05
 
 
 def charset_of(text: bytes, language: str | None) -> str | None:
-    """Python's name of the charset that explains `text` best, given its language where known; None where none does."""
-    from charset_normalizer import from_bytes  # here, since few files need it and it takes 30 ms
+    """Return Python's name of the most probable charset of `text`, or None where none fits."""
+    from charset_normalizer import from_bytes  # imported here: few files need it, and it takes 30 ms
 
-    usual = _OF_LANGUAGES.get(language or "", ())
+    of_language = _OF_LANGUAGES.get(language or "", ())
     enough = text if len(text) <= _MOST_BYTES else text[:_MOST_BYTES].rsplit(b"\n", 1)[0]
-    for candidates in (usual, _ANY) if usual else (_ANY,):
+    for candidates in (of_language, _ANY) if of_language else (_ANY,):
         matches = from_bytes(
             enough,
             cp_isolation=list(candidates),
@@ -69,7 +69,7 @@ def charset_of(text: bytes, language: str | None) -> str | None:
 
 
 def _odd(text: str) -> int:
-    """How many signs stand right behind a letter that belong there in no language, such as those of `poszed³`."""
+    """Return how many signs follow a letter directly that do so in no language, as in `poszed³`."""
     return sum(
         before.isalpha() and not after.isascii() and unicodedata.category(after)[0] in "NSC"
         for before, after in pairwise(text)
@@ -77,7 +77,7 @@ def _odd(text: str) -> int:
 
 
 def iconv_name(charset: str) -> str:
-    """iconv's name of a charset, which ffmpeg takes, from Python's."""
+    """Return iconv's name of a charset, which ffmpeg takes, from Python's name."""
     return charset.upper().replace("ISO8859_", "ISO-8859-").replace("_", "-")
 
 

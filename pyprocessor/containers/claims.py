@@ -1,7 +1,7 @@
-"""What a file claims of itself, held against the limits of the profile: a bomb is refused for its claim.
+"""Does a file claim more pixels, streams or time than the profile allows? Pure.
 
-The claims are looked at before anything is allocated for them; pure. Each function raises InspectError with a sentence
-that says what is claimed, what is allowed, and which key allows more.
+Claims are checked before anything is allocated for them. Each check raises InspectError with a sentence that says what
+is claimed, what is allowed and, where a setting raises the limit, which one.
 """
 
 from __future__ import annotations
@@ -15,41 +15,30 @@ MAX_SIDE = 16_384
 
 def check_picture(width: int, height: int, limits: InputLimits, name: str) -> None:
     """Refuse pictures that no encoder takes, or that have more pixels than are allowed."""
+    claim = f"{name} claims pictures of {width}x{height}"
     if max(width, height) > MAX_SIDE:
-        raise InspectError(
-            FailureKind.BAD_INPUT,
-            f"{name} claims pictures of {width}x{height} pixels; at most {MAX_SIDE} either way are read.",
-        )
+        raise InspectError(FailureKind.BAD_INPUT, f"{claim} pixels; at most {MAX_SIDE} either way are read.")
     if width * height > limits.max_pixels:
-        raise InspectError(
-            FailureKind.BAD_INPUT,
-            f"{name} claims pictures of {width}x{height}, {width * height:,} pixels; at most {limits.max_pixels:,} are "
-            f"read. {_raise('max_pixels')}",
-        )
+        raise _refusal(f"{claim}, {width * height:,} pixels; at most {limits.max_pixels:,} are read.", "max_pixels")
 
 
 def check_streams(count: int, limits: InputLimits, name: str) -> None:
     """Refuse a file of more streams than are allowed."""
     if count > limits.max_streams:
-        raise InspectError(
-            FailureKind.BAD_INPUT,
-            f"{name} claims to hold more than {limits.max_streams:,} streams, which is as many as are read. "
-            f"{_raise('max_streams')}",
-        )
+        claim = f"{name} claims to hold more than {limits.max_streams:,} streams, which is as many as are read."
+        raise _refusal(claim, "max_streams")
 
 
 def check_duration(seconds: float | None, limits: InputLimits, name: str) -> None:
     """Refuse a file that claims to last longer than is allowed."""
     if seconds is not None and seconds > limits.max_duration_seconds:
-        raise InspectError(
-            FailureKind.BAD_INPUT,
-            f"{name} claims to last {_time(seconds)}, which is longer than the {_time(limits.max_duration_seconds)} "
-            f"allowed. {_raise('max_duration')}",
-        )
+        allowed = _time(limits.max_duration_seconds)
+        claim = f"{name} claims to last {_time(seconds)}, which is longer than the {allowed} allowed."
+        raise _refusal(claim, "max_duration")
 
 
 def check_claims(media: MediaInfo, limits: InputLimits, name: str) -> None:
-    """All of these, of a file that was inspected before under other limits."""
+    """Check all claims of a file that was inspected earlier under other limits."""
     check_streams(len(media.streams), limits, name)
     for stream in media.streams:
         if stream.video is not None:
@@ -58,16 +47,15 @@ def check_claims(media: MediaInfo, limits: InputLimits, name: str) -> None:
 
 
 def too_much_memory(limits: InputLimits, name: str) -> InspectError:
-    """What is said of a file for which inspecting may take no more memory."""
-    return InspectError(
-        FailureKind.BAD_INPUT,
-        f"{name} wants more memory to be inspected than the {limits.inspect_memory_bytes / 1e6:,.0f} MB allowed; it is "
-        f"damaged or made to harm. {_raise('inspect_memory')}",
-    )
+    """Return the error for a file whose inspection reached the memory limit."""
+    allowed = f"the {limits.inspect_memory_bytes / 1e6:,.0f} MB allowed"
+    claim = f"{name} wants more memory to be inspected than {allowed}; it is damaged or made to harm."
+    return _refusal(claim, "inspect_memory")
 
 
-def _raise(key: str) -> str:
-    return f"If it is sound, raise `input_limits.{key}` in the profile and run with --retry-failed."
+def _refusal(claim: str, key: str) -> InspectError:
+    advice = f"If it is sound, raise `input_limits.{key}` in the profile and run with --retry-failed."
+    return InspectError(FailureKind.BAD_INPUT, f"{claim} {advice}")
 
 
 def _time(seconds: float) -> str:

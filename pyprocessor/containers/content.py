@@ -1,68 +1,66 @@
-"""Whether a file's first bytes show that it is no video, or that it is one whatever its name.
+"""Do a file's first bytes show that it is no video, or that it is one?
 
-Names lie (`holiday.mp4` may be a web page) and a playlist can make a demuxer reach for other files: this comes first.
-It costs one read. What it does not recognise goes on to the demuxers, which have the last word.
+Names may be wrong, and a playlist can make a demuxer open other files, so this is checked before any demuxer runs. A
+file that is not recognised here is left to the demuxers.
 """
 
 from __future__ import annotations
 
+import codecs
+
 HEAD_BYTES = 4096
-"""How much of the file's start `refusal` wants to see."""
+"""How much of the start of a file `refusal` and `seems_video` look at."""
 
-_PLAYLISTS: tuple[tuple[bytes, str], ...] = (
-    (b"#extm3u", "an HLS or M3U playlist"),
-    (b"ffconcat", "a concat script"),
-    (b"[playlist]", "a playlist"),
-    (b"[reference]", "a playlist"),
-    (b"<asx", "a playlist"),
-    (b"<smil", "a playlist"),
-    (b"<mpd", "a DASH manifest"),
-    (b"<smoothstreamingmedia", "a Smooth Streaming manifest"),
-    (b"<!doctype html", "a web page"),
-    (b"<html", "a web page"),
-    (b"<svg", "a drawing (SVG)"),
-    (b"<?xml", "an XML document"),
-    (b"#!", "a script"),
-    (b"%pdf", "a PDF document"),
-    (b"{\\rtf", "a text document (RTF)"),
-)
-
-_SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"II*\x00", "a picture (TIFF)"),
-    (b"MM\x00*", "a picture (TIFF)"),
-    (b"8BPS", "a picture (Photoshop)"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"PK\x05\x06", "an empty ZIP archive"),
-    (b"Rar!\x1a\x07", "a RAR archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"\x1f\x8b\x08", "a gzip archive"),
-    (b"BZh", "a bzip2 archive"),
-    (b"\xfd7zXZ\x00", "an XZ archive"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
-    (b"\x7fELF", "a program (ELF)"),
-    (b"\xcf\xfa\xed\xfe", "a program (Mach-O)"),
-    (b"\xca\xfe\xba\xbe", "a program (Java or Mach-O)"),
-    (b"SQLite format 3\x00", "a database (SQLite)"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document"),
-)
-
-_PICTURE_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"))
-
+_TEXTS = {  # in lower case, after white space
+    b"#extm3u": "an HLS or M3U playlist",
+    b"ffconcat": "a concat script",
+    b"[playlist]": "a playlist",
+    b"[reference]": "a playlist",
+    b"<asx": "a playlist",
+    b"<smil": "a playlist",
+    b"<mpd": "a DASH manifest",
+    b"<smoothstreamingmedia": "a Smooth Streaming manifest",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<svg": "a drawing (SVG)",
+    b"<?xml": "an XML document",
+    b"#!": "a script",
+    b"%pdf": "a PDF document",
+    b"{\\rtf": "a text document (RTF)",
+}
+_SIGNATURES = {
+    b"II*\x00": "a picture (TIFF)",
+    b"MM\x00*": "a picture (TIFF)",
+    b"8BPS": "a picture (Photoshop)",
+    b"PK\x03\x04": "a ZIP archive",
+    b"PK\x05\x06": "an empty ZIP archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"\x1f\x8b\x08": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ\x00": "an XZ archive",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
+    b"\x7fELF": "a program (ELF)",
+    b"\xcf\xfa\xed\xfe": "a program (Mach-O)",
+    b"\xca\xfe\xba\xbe": "a program (Java or Mach-O)",
+    b"SQLite format 3\x00": "a database (SQLite)",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Office document",
+}
+_PICTURE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
 _TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
 
 
 def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
-    """What the file is, where it is plainly no video ("a ZIP archive", "text"), or None where it may be one.
+    """Return what a file is that is plainly no video ("a ZIP archive"), or None where it may be one.
 
-    `head` is the first `HEAD_BYTES` bytes (all there is of a shorter file), `name` the file's name, of which only the
-    extension matters.
+    `head` is its first `HEAD_BYTES` bytes; of `name` only the extension matters.
     """
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:32].lower()
-    for words, what in _PLAYLISTS:
-        if start.startswith(words):
+    for prefix, what in _TEXTS.items():
+        if start.startswith(prefix):
             return what
-    for signature, what in _SIGNATURES:
-        if head.startswith(signature):
+    for prefix, what in _SIGNATURES.items():
+        if head.startswith(prefix):
             return what
     extension = name.rpartition(".")[2].lower()
     if head.startswith(b"\xff\xd8\xff") and extension not in ("mjpeg", "mjpg"):
@@ -81,10 +79,10 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
 
 
 TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
-"""(place of the first sync byte, packet size) of plain, time-stamped (AVCHD) and error-corrected transport streams."""
+"""Place of the first sync byte and packet size of plain, time-stamped (AVCHD) and error-corrected transport streams."""
 _TS_PACKETS = 8
 _OTHER_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"jp2 ", b"jpx ", b"crx ")
-"""Of MP4 files that are sound or pictures."""
+"""Brands of MP4 files that hold sound or pictures."""
 _VIDEO_SIGNATURES = (
     b"FLV\x01",
     b"DHAV",
@@ -101,13 +99,13 @@ _VIDEO_SIGNATURES = (
 
 
 def seems_video(head: bytes) -> bool:
-    """Whether a file that begins with `head` (`HEAD_BYTES` bytes) is most probably video. A few kinds are missed."""
+    """Return whether a file that begins with `head` is most probably video; a few kinds are missed."""
     if head.startswith(_VIDEO_SIGNATURES):
         return True
-    if head[4:8] in (b"moov", b"mdat") or (
-        head[4:8] == b"ftyp" and head[8:12] not in {*_PICTURE_BRANDS, *_OTHER_BRANDS}
-    ):
+    if head[4:8] in (b"moov", b"mdat"):
         return True
+    if head[4:8] == b"ftyp":
+        return head[8:12] not in (*_PICTURE_BRANDS, *_OTHER_BRANDS)
     if head.startswith(b"\x1aE\xdf\xa3"):
         return b"matroska" in head[:64] or b"webm" in head[:64]
     if head[:4] == b"RIFF":
@@ -123,6 +121,7 @@ def seems_video(head: bytes) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
+    """Return whether a file that begins with `head` is UTF-8 or UTF-16 text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             text = head[: len(head) & ~1].decode("utf-16")
@@ -131,10 +130,8 @@ def _is_text(head: bytes) -> bool:
         return all(c.isprintable() or c in "\t\r\n" for c in text)
     if any(byte < 32 and byte not in _TEXT_CONTROLS for byte in head) or 127 in head:
         return False
-    for cut in range(4):  # the head may end inside a character
-        try:
-            head[: len(head) - cut].decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        return True
-    return False
+    try:  # as part of a longer text, since the head may end inside a character
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,7 +1,7 @@
-"""Whether a file was cut off, how much of it is missing in bytes and in seconds, and how much of each track is there.
+"""Was a file cut off, and how many bytes and seconds of it are missing?
 
-An MP4 lists every picture and where it lies, so it is exact there. Other containers declare how long the whole lasted,
-of which a share goes with the bytes that are missing.
+An MP4 lists where every picture lies, so the answer is exact. Other containers declare the duration of the whole, of
+which the same share is missing as of the bytes.
 """
 
 from __future__ import annotations
@@ -18,57 +18,51 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 _SHORTENED_BY_DEMUXER = "avi"
-"""Its demuxer takes the file's size for what it is, and shortens what the header declares."""
+"""Its demuxer computes durations from the size of the file instead of the size that the header declares."""
 _MARK_THEIR_END = ("apng", "webp_anim")
 _LEAST_SECONDS = 0.05
 """The shortest time that is written beside the bytes."""
 
 
-def with_its_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fragmented: bool) -> MediaInfo:
-    """`media`, as the open file declares it, less what its structure (`tail`) and its index say is missing, with notes.
+def without_missing_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fragmented: bool) -> MediaInfo:
+    """Return `media` less what its index and its structure (`tail`) say is missing, with a note on it.
 
-    `fragmented` says that it is an MP4 that lists what is in it part by part.
+    `fragmented`: it is an MP4 that lists its samples in fragments.
     """
     is_mp4 = media.container.startswith("mov,")
     missing = _listed_beyond(container, media.size_bytes) if is_mp4 else 0
     if not is_mp4 or fragmented:
-        # Where an MP4's index lists all that is in it, only an empty or unused rest of a part may lack beside that.
+        # Where an MP4's index lists all samples, anything else that is missing is padding.
         missing = max(missing, tail.missing_bytes)
     if missing:
         return _shortened(container, media, missing, open_ended=fragmented)
     if tail.note is not None:
         note = MediaNote(tail.note, END_MISSING if tail.cut_off else "")
         return replace(media, notes=(*media.notes, note), duration_estimated=True)
-    if (
-        media.duration_seconds is None
-        and media.container not in _MARK_THEIR_END
-        and any(stream.kind is StreamKind.VIDEO for stream in media.streams)
-    ):
+    has_film = any(stream.kind is StreamKind.VIDEO for stream in media.streams)
+    if media.duration_seconds is None and has_film and media.container not in _MARK_THEIR_END:
         unknown = MediaNote("It does not say how long it is, so a missing end would not show.")
         return replace(media, notes=(*media.notes, unknown))
     return media
 
 
 def _listed_beyond(container: InputContainer, size_bytes: int) -> int:
-    """How far the index of an MP4 lists pictures and sound beyond the end of the file."""
-    ends = [0]
-    for stream in (*container.streams.video, *container.streams.audio):
-        entries = stream.index_entries
-        if len(entries):
-            ends.append(entries[-1].pos + entries[-1].size - size_bytes)
-    return max(ends)
+    """Return how many bytes an MP4's index reaches beyond the end of the file."""
+    streams = (*container.streams.video, *container.streams.audio)
+    last = [stream.index_entries[-1] for stream in streams if len(stream.index_entries)]
+    return max((0, *(entry.pos + entry.size - size_bytes for entry in last)))
 
 
 def _shortened(container: InputContainer, media: MediaInfo, missing_bytes: int, *, open_ended: bool) -> MediaInfo:
-    """What is there of a file that lacks so many bytes. `open_ended`: only its last part says how long it is, as in
-    recordings that crashed, so more may be missing."""
+    """Return what is there of a file that lacks so many bytes; `open_ended`: even more may be missing."""
     declared, streams = media.duration_seconds, media.streams
-    share = media.size_bytes / (media.size_bytes + missing_bytes)
-    held, lost = declared, None
+    whole_bytes = media.size_bytes + missing_bytes
+    share = media.size_bytes / whole_bytes
+    held, lost = declared, 0.0
     if media.container.startswith("mov,"):
         streams = tuple(_as_listed(container.streams[s.index], s, media.size_bytes) for s in streams)
         held = max((stream.duration_seconds or 0.0 for stream in streams), default=0.0)
-        lost = max(0.0, declared - held) if declared is not None else None
+        lost = declared - held if declared is not None else 0.0
     elif declared is not None and media.container == _SHORTENED_BY_DEMUXER:
         lost = declared / share - declared
     elif declared is not None:
@@ -79,12 +73,10 @@ def _shortened(container: InputContainer, media: MediaInfo, missing_bytes: int, 
             else replace(stream, duration_seconds=stream.duration_seconds * share)
             for stream in streams
         )
-    text = f"It is cut off: at least {missing_bytes:,}"
-    known = lost is not None and held is not None and lost >= _LEAST_SECONDS
-    if known and not open_ended:
-        text += f" of {media.size_bytes + missing_bytes:,}"
-    text += " bytes are missing at its end"
-    if known and lost is not None and held is not None:
+    known = held is not None and lost >= _LEAST_SECONDS
+    of_bytes = f" of {whole_bytes:,}" if known and not open_ended else ""
+    text = f"It is cut off: at least {missing_bytes:,}{of_bytes} bytes are missing at its end"
+    if held is not None and known:
         text += f", about {lost:,.1f} s" + ("" if open_ended else f" of {held + lost:,.1f} s")
     return replace(
         media,
@@ -97,7 +89,7 @@ def _shortened(container: InputContainer, media: MediaInfo, missing_bytes: int, 
 
 
 def _as_listed(stream: Stream, described: StreamInfo, size_bytes: int) -> StreamInfo:
-    """The track as far as the file reaches."""
+    """Return the track of an MP4 less the samples that lie beyond the end of the file."""
     if stream.type not in ("video", "audio") or not stream.time_base or described.duration_seconds is None:
         return described
     entries = stream.index_entries

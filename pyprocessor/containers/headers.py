@@ -1,6 +1,6 @@
-"""Which bytes of a packet state its pictures' size or its sound's channels: where they change, it is decoded.
+"""Which bytes of a packet state its pictures' size or its sound's channels?
 
-Not parsed, only compared: a false alarm costs one decoded packet.
+They are compared with those of the packet before, not parsed; where they differ, the packet is decoded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _JPEG_SIZES = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
 
 
 def picture_header(codec: str, packet: memoryview) -> bytes:
-    """The bytes of a keyframe that change with its size or shape; empty where it repeats no parameters."""
+    """Return the bytes of a keyframe that change with its size or shape, if there are any."""
     if codec in _KEYFRAME_HEADERS:
         return bytes(packet[_KEYFRAME_HEADERS[codec]])
     head = bytes(packet[:_LOOK_BYTES])
@@ -44,7 +44,7 @@ def picture_header(codec: str, packet: memoryview) -> bytes:
 
 
 def sound_header(codec: str, packet: memoryview) -> bytes:
-    """The bits of a packet of sound that change with its channels or sample rate; empty where they are not repeated."""
+    """Return the bits of a sound packet that change with channels or sample rate, if there are any."""
     if len(packet) < 9:
         return b""
     match codec:

@@ -1,19 +1,19 @@
-"""What a file's own structure says of its end: the cheap sign of a download or copy that was cut off.
+"""Does the structure of a file reach beyond its end, as after a download or copy that was cut off?
 
-MP4, Matroska and AVI say how many bytes each part holds, ASF and MXF how long the whole is; MPEG-TS and many program
-streams come in packets of one size, Ogg marks its last page, GIF and PNG their end, and FLV repeats each tag's size
-behind it. A file that ends before its structure does was cut off. Only headers are read.
+MP4, Matroska and AVI state how many bytes each part has, ASF and MXF how long the whole is; MPEG-TS and many program
+streams have packets of one size, Ogg marks its last page, GIF and PNG their end, and FLV repeats the size of each tag
+behind it. Only headers are read.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from pyprocessor.containers.boxes import Box, boxes, outermost, within
 from pyprocessor.containers.content import TS_LAYOUTS
 
+_HEAD_BYTES = 4096
 _TS_SYNC = 0x47
 _PACK_START = b"\x00\x00\x01\xba"
 _PROGRAM_END = b"\x00\x00\x01\xb9"
@@ -27,10 +27,9 @@ _MOST_CHUNKS = 1000
 """Before the pictures of an AVI, where only headers are."""
 _MOST_INDEX_BYTES = 4_000_000
 _AVI_SLACK_BYTES = 64
-"""Careless writers get the size of the whole wrong by a header or two."""
+"""Some writers state a size of the whole that is wrong by a header or two."""
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d010201")
-
 _SHORTEST_ALIAS_BYTES = 138
 """Of a Macintosh alias record with names in it, as ffmpeg sees it."""
 
@@ -39,8 +38,10 @@ _MAYBE = "so it may have been cut off; all that is there was used."
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """`missing_bytes`: how far the structure reaches beyond the file's end. `note`: another sign, as a sentence;
-    `cut_off` says that it is a sure one."""
+    """How many bytes are missing at a file's end by its structure, or a note on another sign.
+
+    `cut_off`: the sign is certain.
+    """
 
     missing_bytes: int = 0
     note: str | None = None
@@ -48,44 +49,45 @@ class Tail:
 
 
 def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
-    """Look at the structure of an open file whose demuxer is `container` (PyAV's name for it).
+    """Return what the structure of a file says of its end; `container` is PyAV's name of its demuxer.
 
     Raises OSError where the file cannot be read.
     """
-    file.seek(0)
-    head = file.read(4096)
+    head = _read(file, 0, _HEAD_BYTES)
     declared = 0
-    if container.startswith("mov,"):
-        declared = _end_of_boxes(file, size_bytes)
-    elif container.startswith("matroska"):
-        declared = _end_of_segment(file, size_bytes)
-    elif container == "avi":
-        return _end_of_riff(file, size_bytes)
-    elif container == "asf":
-        declared = _size_in_asf(head)
-    elif container == "mxf":
-        declared = _footer_of_mxf(head)
-    elif container == "mpegts" and not _ts_is_whole(head, size_bytes):
-        return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
-    elif container == "mpeg":
-        return Tail(note=_end_of_program_stream(file, head, size_bytes))
-    elif container == "ogg" and not _ogg_is_ended(file, size_bytes):
-        return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
-    elif container == "flv" and not _flv_is_whole(file, size_bytes):
-        return Tail(note="It is cut off: it ends inside a tag.", cut_off=True)
-    elif container in _END_MARKS and not _is_marked(file, size_bytes, _END_MARKS[container]):
-        return Tail(note=f"It has no end mark, {_MAYBE}")
+    match container.partition(",")[0]:
+        case "mov":
+            declared = _end_of_boxes(file, size_bytes)
+        case "matroska":
+            declared = _end_of_segment(file, size_bytes)
+        case "asf":
+            declared = _size_in_asf(head)
+        case "mxf":
+            declared = _footer_of_mxf(head)
+        case "avi":
+            return _end_of_riff(file, size_bytes)
+        case "mpeg":
+            return Tail(note=_end_of_program_stream(file, head, size_bytes))
+        case "mpegts" if not _ts_is_whole(head, size_bytes):
+            return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
+        case "ogg" if not _ogg_is_ended(file, size_bytes):
+            return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
+        case "flv" if not _flv_is_whole(file, size_bytes):
+            return Tail(note="It is cut off: it ends inside a tag.", cut_off=True)
+        case "gif" | "apng" if (
+            not _end_bytes(file, size_bytes, _PADDING_BYTES).rstrip(b"\0").endswith(_END_MARKS[container])
+        ):
+            return Tail(note=f"It has no end mark, {_MAYBE}")
     return Tail(missing_bytes=max(0, declared - size_bytes))
 
 
 def is_mp4(file: BinaryIO) -> bool:
-    """Whether it begins with a box as MP4 and QuickTime files do."""
-    file.seek(4)
-    return file.read(4) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+    """Return whether a file begins with a box as MP4 and QuickTime files do."""
+    return _read(file, 4, 4) in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
 def ends_in_fragment_header(file: BinaryIO, size_bytes: int) -> bool:
-    """Whether an MP4 has its index at the start and ends inside a `moof`, as a recording may that was cut off."""
+    """Return whether an MP4 has its index at the start and ends inside a `moof`."""
     indexed = False
     for kind, start, length in outermost(file, size_bytes):
         if kind == b"moof" and start + length > size_bytes:
@@ -95,21 +97,18 @@ def ends_in_fragment_header(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
-    """The start of an MP4's index (its `moov` box), where its tracks are listed; None where there is none."""
+    """Return the start of an MP4's index (`moov` box), where its tracks are listed, or None without one."""
     for kind, start, length in outermost(file, size_bytes):
         if kind == b"moov":
-            file.seek(start)
-            return file.read(min(length, _MOST_INDEX_BYTES))
+            return _read(file, start, min(length, _MOST_INDEX_BYTES))
         if not kind.isalnum():
             return None
     return None
 
 
-def refers_to_other_files(index: bytes) -> bool:
-    """Whether a film or sound track in this index of an MP4 or MOV has all its data in other files ("reference movie").
-
-    Such a file is an alias: nothing in it can be played, and the other files are not for it to choose.
-    """
+def refers_to_other_files(file: BinaryIO, size_bytes: int) -> bool:
+    """Return whether a film or sound track of an MP4 has all its data in other files ("reference movie")."""
+    index = index_of_mp4(file, size_bytes) or b""
     for track in within(index, Box(b"", 0, 0, len(index)), b"moov", b"trak"):
         for media in within(index, track, b"mdia"):
             handler = next(within(index, media, b"hdlr"), None)
@@ -117,21 +116,30 @@ def refers_to_other_files(index: bytes) -> bool:
                 continue
             for table in within(index, media, b"minf", b"dinf", b"dref"):
                 entries = list(boxes(index, table.body + 8, table.end))
-                if entries and all(_leads_elsewhere(entry.kind, index[entry.body : entry.end]) for entry in entries):
+                if entries and all(_names_a_file(entry.kind, index[entry.body : entry.end]) for entry in entries):
                     return True
     return False
 
 
-def _leads_elsewhere(kind: bytes, entry: bytes) -> bool:
-    """Whether a data reference names another file. Careless writers leave the mark "in this very file" out; then the
-    name is empty, or the alias record too short to hold one."""
+def _names_a_file(kind: bytes, entry: bytes) -> bool:
+    """Return whether a data reference names another file.
+
+    Some writers leave out the flag "in this file"; then the name is empty, or the alias record too short for one.
+    """
     flags, location = entry[:4], entry[4:]
     if flags[3:] and flags[3] & 1:
         return False
     return len(location) > _SHORTEST_ALIAS_BYTES if kind == b"alis" else bool(location.strip(b"\0"))
 
 
-# Each of these returns where the structure says the file ends, or 0 where it does not say.
+def _read(file: BinaryIO, position: int, count: int) -> bytes:
+    file.seek(position)
+    return file.read(count)
+
+
+def _end_bytes(file: BinaryIO, size_bytes: int, count: int) -> bytes:
+    """Return the last `count` bytes of a file."""
+    return _read(file, max(0, size_bytes - count), count)
 
 
 def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
@@ -144,7 +152,7 @@ def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
 
 
 def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
-    """What lacks of an AVI: pictures and sound, or only the index behind them, which players and ffmpeg do without."""
+    """Return what is missing of an AVI: pictures and sound, or only the index, which nothing needs."""
     position = 0
     while True:
         kind, length = _riff_header(file, position)
@@ -156,14 +164,14 @@ def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
         position = end + end % 2
     end_of_media = _end_of_movi(file, position + 12, size_bytes)
     if end_of_media is None:
-        return Tail(missing_bytes=end - _AVI_SLACK_BYTES - size_bytes)
+        end_of_media = end - _AVI_SLACK_BYTES
     if end_of_media > size_bytes:
         return Tail(missing_bytes=end_of_media - size_bytes)
     return Tail(note="The index at its end is missing; its pictures and sound are there.")
 
 
 def _end_of_movi(file: BinaryIO, position: int, size_bytes: int) -> int | None:
-    """Where the list of an AVI's pictures and sound ends, looked for from `position`; None where there is none."""
+    """Return where the list of an AVI's pictures and sound behind `position` ends; None without it."""
     for _ in range(_MOST_CHUNKS):
         kind, length = _riff_header(file, position)
         if kind == b"LIST" and file.read(4) == b"movi":
@@ -175,19 +183,17 @@ def _end_of_movi(file: BinaryIO, position: int, size_bytes: int) -> int | None:
 
 
 def _riff_header(file: BinaryIO, position: int) -> tuple[bytes, int]:
-    file.seek(position)
-    head = file.read(8)
+    head = _read(file, position, 8)
     return head[:4], int.from_bytes(head[4:8], "little")
 
 
 def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:
-    """The segment's end; where its size is unknown (a live recording), the end of its last cluster."""
+    """Return the end of the segment, or of its last cluster where its size is unknown (a live recording)."""
     position = 0
     for _ in range(_MOST_ELEMENTS):
         if position >= size_bytes:
             break
-        file.seek(position)
-        head = file.read(16)
+        head = _read(file, position, 16)
         identity, used = _ebml_number(head, 0, keep_marker=True)
         length, used = _ebml_number(head, used, keep_marker=False)
         if identity is None or used == 0:
@@ -204,7 +210,7 @@ def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:
 
 
 def _ebml_number(data: bytes, position: int, *, keep_marker: bool) -> tuple[int | None, int]:
-    """An EBML variable-length number and where it ends; None where it is cut off, malformed or says "unknown"."""
+    """Return an EBML number and where it ends; None where it is cut off, malformed or "unknown"."""
     if position >= len(data) or data[position] == 0:
         return None, position
     width = 9 - data[position].bit_length()
@@ -220,7 +226,7 @@ def _ebml_number(data: bytes, position: int, *, keep_marker: bool) -> tuple[int 
 
 
 def _size_in_asf(head: bytes) -> int:
-    """The file size in the File Properties object, unless it is marked as a broadcast, where it means nothing."""
+    """Return the file size in the File Properties object, or 0 for a broadcast, where it is meaningless."""
     at = head.find(_ASF_FILE_PROPERTIES)
     if at < 0 or at + 92 > len(head) or head[at + 88] & 1:
         return 0
@@ -228,7 +234,7 @@ def _size_in_asf(head: bytes) -> int:
 
 
 def _footer_of_mxf(head: bytes) -> int:
-    """Where the footer partition starts, as the header partition says: something must follow it."""
+    """Return the least size of the file: its footer partition starts where the header says."""
     at = head.find(_MXF_PARTITION)
     length = head[at + 16] if at >= 0 and at + 17 <= len(head) else 0
     start = at + 17 + (length & 0x7F if length & 0x80 else 0)
@@ -238,20 +244,16 @@ def _footer_of_mxf(head: bytes) -> int:
     return at + footer + 1 if footer else 0
 
 
-# ---------------------------------------------------------------- weaker signs
-
-
 def _ts_is_whole(head: bytes, size_bytes: int) -> bool:
     for first, packet in TS_LAYOUTS:
         places = range(first, min(len(head), 8 * packet), packet)
         if all(head[place] == _TS_SYNC for place in places):
             return size_bytes % packet == 0
-    return True  # it starts in the middle of something; nothing can be said of its end
+    return True  # it starts inside a packet, so its end shows nothing
 
 
 def _end_of_program_stream(file: BinaryIO, head: bytes, size_bytes: int) -> str | None:
-    file.seek(max(0, size_bytes - 4))
-    if file.read(4) == _PROGRAM_END:
+    if _end_bytes(file, size_bytes, 4) == _PROGRAM_END:
         return None
     if size_bytes % _PACK_BYTES and all(head[place : place + 4] == _PACK_START for place in (0, _PACK_BYTES)):
         return f"It ends inside a pack, {_MAYBE}"
@@ -259,22 +261,13 @@ def _end_of_program_stream(file: BinaryIO, head: bytes, size_bytes: int) -> str 
 
 
 def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
-    file.seek(max(0, size_bytes - _OGG_TAIL_BYTES), os.SEEK_SET)
-    tail = file.read(_OGG_TAIL_BYTES)
+    tail = _end_bytes(file, size_bytes, _OGG_TAIL_BYTES)
     page = tail.rfind(b"OggS")
     return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
 
 
-def _is_marked(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
-    """Whether it ends with `mark`, but for padding."""
-    file.seek(max(0, size_bytes - _PADDING_BYTES))
-    return file.read(_PADDING_BYTES).rstrip(b"\0").endswith(mark)
-
-
 def _flv_is_whole(file: BinaryIO, size_bytes: int) -> bool:
-    file.seek(max(0, size_bytes - 4))
-    length = int.from_bytes(file.read(4), "big")
+    length = int.from_bytes(_end_bytes(file, size_bytes, 4), "big")
     if not 11 <= length <= size_bytes - 4:
         return False
-    file.seek(size_bytes - 4 - length)
-    return int.from_bytes(file.read(4)[1:], "big") == length - 11
+    return int.from_bytes(_read(file, size_bytes - 4 - length, 4)[1:], "big") == length - 11

@@ -1,24 +1,21 @@
-"""Which tags of a file state where, when and with what it was recorded.
-
-Phones write them under names of their own: Apple's `com.apple.quicktime.location.ISO6709`, Android's `location` and
-`com.android.model`, which some containers keep and others drop.
-"""
+"""Which tags of a file state where, when and with what it was recorded?"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 MOST_TAGS = 100
-"""Tags of a kind that are remembered of one file; real ones have a dozen."""
+"""Remembered for one file; real files have a dozen."""
 LONGEST_TAG = 1000
-"""Characters; what is longer is no place, date or camera, and stays what it is."""
+"""Characters; a longer tag is no place, date or camera."""
 UNNAMED = ("", "")
-"""Stands in a list of place tags for those that ffmpeg has no option to leave out one by one."""
+"""Stands for place tags that ffmpeg cannot be asked to leave out one by one."""
 
 _VENDOR = re.compile(r"com\..", re.IGNORECASE)
 _CAMERA = re.compile(r"(?:.*[._])?(?:make|model|manufacturer)", re.IGNORECASE)
@@ -30,64 +27,57 @@ _PLACE_WORD = re.compile(
 _PLACE_VALUE = re.compile(r"\s*[+-]\d{1,7}(?:\.\d*)?[+-]\d{1,8}(?:\.\d*)?(?:[+-]\d+(?:\.\d*)?)?(?:CRS\w*)?/?\s*")
 """A place as ISO 6709 writes it, such as `+52.5200+013.4050+034.000/`."""
 _PLACE_INSIDE = re.compile(r"GPS(?:Latitude|Longitude|Position|Coordinates)|geo:(?:lat|lon)", re.IGNORECASE)
-"""In a tag that holds many things, such as XMP."""
-
+"""Inside a tag that holds many values, such as XMP."""
 _PLACE_INSIDE_BYTES = re.compile(_PLACE_INSIDE.pattern.encode("ascii"), re.IGNORECASE)
 _PICTURE_HEAD_BYTES = 256_000
 _EXIF_MARKS = (b"Exif\0\0", b"eXIf")
-"""In JPEG and PNG."""
+"""Before EXIF in JPEG and PNG."""
 _GPS_POINTERS = (b"\x88\x25\x00\x04", b"\x25\x88\x04\x00")
-"""EXIF's tag that leads to where it was taken, with its type, in either byte order."""
+"""EXIF's tag of the GPS data, with its type, in either byte order."""
 
 
 def is_vendor(key: str) -> bool:
-    """Whether `key` is a maker's own, such as `com.apple.quicktime.model`."""
+    """Return whether `key` is a vendor's own, such as `com.apple.quicktime.model`."""
     return _VENDOR.match(key) is not None
 
 
 def is_camera(key: str) -> bool:
-    """Whether `key` names the camera."""
+    """Return whether `key` names the camera."""
     return _CAMERA.fullmatch(key) is not None
 
 
 def is_place(key: str, value: str) -> bool:
-    """Whether a tag states a place."""
+    """Return whether a tag states a place."""
     if _PLACE_WORD.search(key) or _PLACE_INSIDE.search(value):
         return True
     return len(value) <= LONGEST_TAG and _PLACE_VALUE.fullmatch(value) is not None
 
 
 def picture_has_location(picture: bytes) -> bool:
-    """Whether a cover's own metadata (EXIF, XMP) states where it was taken."""
+    """Return whether a cover's own metadata (EXIF, XMP) states where it was taken."""
     head = picture[:_PICTURE_HEAD_BYTES]
-    has_exif = any(mark in head for mark in _EXIF_MARKS)
-    return (has_exif and any(pointer in head for pointer in _GPS_POINTERS)) or _PLACE_INSIDE_BYTES.search(
-        head
-    ) is not None
+    if any(mark in head for mark in _EXIF_MARKS) and any(pointer in head for pointer in _GPS_POINTERS):
+        return True
+    return _PLACE_INSIDE_BYTES.search(head) is not None
 
 
 def recording_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Of a file's tags those that say where, when and with what it was recorded, bounded in number and length."""
+    """Return the tags that say where, when and with what a file was recorded, up to a limit."""
     found = (
         (key, value)
         for key, value in metadata.items()
         if len(key) + len(value) <= LONGEST_TAG
         and (is_vendor(key) or is_camera(key) or _DATE.fullmatch(key) or is_place(key, value))
     )
-    return tuple(pair for pair, _ in zip(found, range(MOST_TAGS), strict=False))
+    return tuple(islice(found, MOST_TAGS))
 
 
 def place_tags(container: InputContainer) -> tuple[tuple[str, str], ...]:
-    """Owner and key of each tag that states a place: the file's, its streams' and its chapters'."""
-    found = [(owner, key) for owner, tags in _owners(container) for key, value in tags.items() if is_place(key, value)]
+    """Return owner and key of each tag of the file, its streams and its chapters that states a place."""
+    owners = [("", container.metadata)]
+    owners += [(f"s:{stream.index}", stream.metadata) for stream in container.streams]
+    owners += [(f"c:{number}", chapter["metadata"]) for number, chapter in enumerate(container.chapters())]
+    found = [(owner, key) for owner, tags in owners for key, value in tags.items() if is_place(key, value)]
     if len(found) > MOST_TAGS or any(len(key) > LONGEST_TAG or set(key) & {"=", "\0", "\ufffd"} for _, key in found):
         return (UNNAMED,)
     return tuple(found)
-
-
-def _owners(container: InputContainer) -> Iterator[tuple[str, Mapping[str, str]]]:
-    yield "", container.metadata
-    for stream in container.streams:
-        yield f"s:{stream.index}", stream.metadata
-    for number, chapter in enumerate(container.chapters()):
-        yield f"c:{number}", chapter["metadata"]

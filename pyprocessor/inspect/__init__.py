@@ -1,1 +1,1 @@
-"""What a Source is, what is to become of its streams, and whether an output is what it should be."""
+"""What is in a file, and when? What becomes of its streams? Is an output what it should be?"""

@@ -1,16 +1,25 @@
-"""Whether a GIF, PNG or WebP moves: what holds one picture is no video.
+"""Does a GIF, PNG or WebP hold more than one picture, and what is in an animated WebP?
 
 Read from the file's own structure, within bounds: the headers of its parts, and of a GIF, whose parts do not say how
-long they are, all up to its second picture.
+long they are, everything up to its second picture. PyAV cannot open an animated WebP, ffmpeg 9 can.
 """
 
 from __future__ import annotations
 
+import errno
 import io
+import itertools
+import os
+from array import array
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import BinaryIO, cast
 
+from pyprocessor.containers.claims import check_duration, check_picture
 from pyprocessor.containers.content import HEAD_BYTES, refusal
-from pyprocessor.inspect.webp import animated_webp
+from pyprocessor.errors import FailureKind, InspectError
+from pyprocessor.inspect.timeline import Timeline, Track
+from pyprocessor.models import END_MISSING, InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo
 
 MOST_CHUNKS = 10_000
 """Of a PNG before its first picture."""
@@ -20,9 +29,20 @@ _READ_BYTES = 1 << 16
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GIF = (b"GIF87a", b"GIF89a")
 
+WEBP = "webp_anim"
+"""ffmpeg's name of the demuxer of animated WebP."""
+MOST_PICTURES = 500_000
+"""Of a WebP: over four hours at 30 pictures a second."""
+_MOVES, _ALPHA = 0x02, 0x10
+_CLEARS, _REPLACES = 0x01, 0x02
+"""Flags of a picture: its place is cleared when its time is over; it replaces what is there, also where transparent."""
+_LOSSLESS_ALPHA = 0x10
+_SHORTEST_MS, _USUAL_MS = 10, 100
+"""Browsers and ffmpeg show a picture of at most `_SHORTEST_MS` for `_USUAL_MS`."""
+
 
 def is_still(path: bytes) -> bool:
-    """Whether a file that is named as a picture holds nothing that moves, whatever it is; an empty one does not.
+    """Return whether a file named as a picture holds nothing that moves; False for an empty one.
 
     Raises OSError where the file cannot be read.
     """
@@ -32,7 +52,7 @@ def is_still(path: bytes) -> bool:
 
 
 def still_picture(file: BinaryIO) -> str | None:
-    """What the file is, where it is a GIF, PNG or WebP of one picture ("a picture (GIF)"); None where it is not.
+    """Return what a GIF, PNG or WebP of one picture is ("a picture (GIF)"); None for any other file.
 
     Raises OSError where the file cannot be read.
     """
@@ -49,7 +69,7 @@ def still_picture(file: BinaryIO) -> str | None:
 
 
 def _png_moves(file: BinaryIO) -> bool:
-    """Whether a chunk before its first picture announces several."""
+    """Return whether a chunk before the first picture announces several."""
     position = len(_PNG)
     for _ in range(MOST_CHUNKS):
         file.seek(position)
@@ -63,45 +83,148 @@ def _png_moves(file: BinaryIO) -> bool:
 
 
 def _gif_moves(file: BinaryIO) -> bool:
-    """Whether it holds a second picture; also True where the limit is reached before that is known."""
+    """Return whether there is a second picture, or the limit is reached before that is known."""
     file.seek(0)
-    reader = io.BufferedReader(cast("io.RawIOBase", file), _READ_BYTES)  # `file` reads ahead less, or not at all
-    try:
-        return _has_second_picture(reader)
-    finally:
-        reader.detach()
-
-
-def _has_second_picture(gif: io.BufferedReader[io.RawIOBase]) -> bool:
+    gif = io.BufferedReader(cast("io.RawIOBase", file), _READ_BYTES)  # `file` itself is unbuffered
     pictures = 0
-    left = MOST_GIF_BYTES - _skip_colours(gif, gif.read(13)[10:11])
-    while left > 0:
-        kind = gif.read(1)
-        if kind == b",":
-            pictures += 1
-            if pictures > 1:
-                return True
-            left -= _skip_colours(gif, gif.read(9)[8:9])
-            gif.read(1)
-        elif kind == b"!":
-            gif.read(1)
-        elif kind != b"\0":  # padding
-            return kind not in (b";", b"")
-        else:
-            left -= 1
-            continue
-        left -= _skip_blocks(gif, left)
-    return True
+    try:
+        left = MOST_GIF_BYTES - _skip_colours(gif, gif.read(13)[10:11])
+        while left > 0:
+            kind = gif.read(1)
+            if kind == b",":
+                pictures += 1
+                if pictures > 1:
+                    return True
+                left -= _skip_colours(gif, gif.read(9)[8:9])
+                gif.read(1)
+            elif kind == b"!":
+                gif.read(1)
+            elif kind != b"\0":  # padding
+                return kind not in (b";", b"")
+            else:
+                left -= 1
+                continue
+            left -= _skip_blocks(gif, left)
+        return True
+    finally:
+        gif.detach()
 
 
 def _skip_colours(gif: io.BufferedReader[io.RawIOBase], flags: bytes) -> int:
-    """Read over the table of colours that these flags announce; returns how many bytes it takes."""
+    """Read over the colour table that these flags announce; return its bytes."""
     return len(gif.read(3 * (2 << (flags[0] & 7)))) if flags and flags[0] & 0x80 else 0
 
 
 def _skip_blocks(gif: io.BufferedReader[io.RawIOBase], most: int) -> int:
-    """Read over blocks up to the empty one that ends them, or over `most` bytes; returns how many bytes they take."""
+    """Read over blocks up to the empty one that ends them, or over `most` bytes; return their bytes."""
     skipped = 1
     while skipped < most and (length := gif.read(1)) and length[0]:
         skipped += 1 + len(gif.read(length[0]))
     return skipped
+
+
+@dataclass(frozen=True, slots=True)
+class AnimatedWebP:
+    """Size, durations of the pictures, and the end of the file that its header states.
+
+    `alpha`: what is shown has transparent parts. The file's own flag is also set where only patches are transparent.
+    """
+
+    width: int
+    height: int
+    alpha: bool
+    lengths_ms: tuple[int, ...]
+    end: int
+
+    @property
+    def pictures(self) -> int:
+        return len(self.lengths_ms)
+
+    @property
+    def timeline(self) -> Timeline:
+        """When each picture is shown; its one track has index 0."""
+        *starts, end = (ms / 1000 for ms in itertools.accumulate(self.lengths_ms, initial=0))
+        return Timeline({0: Track(StreamKind.VIDEO, self.pictures, array("d", starts), end=end)})
+
+
+def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> AnimatedWebP | None:
+    """Return what an animated WebP holds, `most_pictures` at most; None for any other file.
+
+    Raises OSError where the file cannot be read.
+    """
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(30)
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X" or not head[20] & _MOVES:
+        return None
+    end = 8 + int.from_bytes(head[4:8], "little")
+    lengths: list[int] = []
+    uncovered = False
+    position = 12
+    while position + 8 <= min(end, size_bytes) and len(lengths) < most_pictures:
+        file.seek(position)
+        chunk = file.read(37)
+        length = int.from_bytes(chunk[4:8], "little")
+        position += 8 + length + (length & 1)
+        if chunk[:4] == b"ANMF" and length >= 16 and position <= size_bytes:
+            shown = int.from_bytes(chunk[20:23], "little")
+            uncovered = uncovered or _uncovers(chunk, first=not lengths, canvas=head[24:30])
+            lengths.append(shown if shown > _SHORTEST_MS else _USUAL_MS)
+    return AnimatedWebP(
+        width=1 + int.from_bytes(head[24:27], "little"),
+        height=1 + int.from_bytes(head[27:30], "little"),
+        alpha=bool(head[20] & _ALPHA) and uncovered,
+        lengths_ms=tuple(lengths),
+        end=end,
+    )
+
+
+def _uncovers(chunk: bytes, *, first: bool, canvas: bytes) -> bool:
+    """Return whether the canvas may be transparent somewhere after the picture whose chunk begins so."""
+    codec, flags = chunk[24:28], chunk[23]
+    opaque = codec == b"VP8 " or (codec == b"VP8L" and len(chunk) == 37 and not chunk[36] & _LOSSLESS_ALPHA)
+    if flags & _CLEARS:
+        return True
+    if first:
+        return not opaque or chunk[8:14] != bytes(6) or chunk[14:20] != canvas
+    return bool(flags & _REPLACES) and not opaque
+
+
+def webp_timeline(path: bytes) -> Timeline:
+    """Return the timeline of a WebP that was inspected before. Raises OSError."""
+    with open(path, "rb") as file:
+        webp = animated_webp(file)
+    if webp is None:
+        raise OSError(errno.ESTALE, "it is no longer the file that was inspected")
+    return webp.timeline
+
+
+def webp_info(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits) -> MediaInfo:
+    """Return the MediaInfo of an animated WebP. Raises InspectError where it claims too much."""
+    check_picture(webp.width, webp.height, limits, name)
+    if webp.pictures >= MOST_PICTURES:
+        raise InspectError(
+            FailureKind.BAD_INPUT, f"{name} holds {MOST_PICTURES:,} pictures or more, which is too many for a WebP."
+        )
+    seconds = sum(webp.lengths_ms) / 1000
+    check_duration(seconds, limits, name)
+    video = VideoInfo(
+        webp.width,
+        webp.height,
+        pixel_format="argb",  # of every picture that ffmpeg decodes
+        frame_rate=Fraction(1000 * webp.pictures, sum(webp.lengths_ms)).limit_denominator(1001),
+        alpha=webp.alpha,
+    )
+    film = StreamInfo(0, StreamKind.VIDEO, "webp", duration_seconds=seconds, frames=webp.pictures, video=video)
+    missing = max(0, webp.end - size_bytes)
+    cut_off = MediaNote(f"It is cut off: at least {missing:,} bytes are missing at its end.", END_MISSING)
+    return MediaInfo(
+        container=WEBP,
+        duration_seconds=seconds,
+        duration_estimated=False,
+        size_bytes=size_bytes,
+        bit_rate=int(size_bytes * 8 / seconds),
+        streams=(film,),
+        notes=(cut_off,) if missing else (),
+        missing_bytes=missing,
+    )

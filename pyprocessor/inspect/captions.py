@@ -1,7 +1,7 @@
-"""Whether a film has closed captions (EIA-608, CEA-708) inside its pictures, as American television does.
+"""Does a film have closed captions (EIA-608, CEA-708) inside its pictures, as American television has?
 
-They come in triplets: flags and two bytes. A station sends triplets all the time, so only those with content count:
-valid ones, and for EIA-608 those with more than the two empty characters of a pause.
+They are triplets of flags and two bytes. Stations send triplets all the time, so only those with content count: valid
+ones, and for EIA-608 those with more than the two empty characters of a pause.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import av
 
 CODECS = frozenset(("mpeg2video", "h264", "hevc", "av1"))
-"""Whose packets `captions_in` understands."""
+"""Codecs whose packets `captions_in` can read."""
 _MARK = b"GA94\x03"
 """Before the triplets in the user data of MPEG-2 and in the messages of H.264, HEVC and AV1 (ATSC A/53 part 4)."""
 _HEAD_BYTES = 4096
-"""They come before the picture itself, after its headers and the encoder's name and settings."""
+"""Captions come before the picture itself, after its headers and the encoder's name and settings."""
 _PROCESSED = 0x40
 _COUNT = 0x1F
 _VALID, _KIND, _CEA_708 = 0x04, 0x03, 0x02
@@ -28,13 +28,13 @@ _MOST_TRIPLET_BYTES = 3 * _COUNT
 
 
 def has_captions(frame: av.VideoFrame) -> bool:
-    """Whether a decoded picture carries captions with content."""
+    """Return whether a decoded picture carries captions with content."""
     data = side_data(frame, Type.A53_CC)
     return data is not None and _have_content(data)
 
 
 def captions_in(packet: memoryview) -> bool:
-    """The same for a picture's packet as it lies in the file, without decoding it."""
+    """Return whether a picture's packet carries captions with content, without decoding it."""
     head = bytes(packet[:_HEAD_BYTES])
     place = head.find(_MARK)
     while place >= 0:
@@ -47,8 +47,7 @@ def captions_in(packet: memoryview) -> bool:
 
 
 def _have_content(triplets: bytes) -> bool:
-    for place in range(0, len(triplets) - 2, 3):
-        flags, first, second = triplets[place : place + 3]
-        if flags & _VALID and (flags & _KIND >= _CEA_708 or first & 0x7F or second & 0x7F):
-            return True
-    return False
+    return any(
+        flags & _VALID and (flags & _KIND >= _CEA_708 or first & 0x7F or second & 0x7F)
+        for flags, first, second in zip(triplets[0::3], triplets[1::3], triplets[2::3], strict=False)
+    )

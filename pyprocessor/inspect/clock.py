@@ -1,45 +1,48 @@
-"""What time a packet has once jumps of its container's clock are corrected, exactly as ffmpeg corrects them.
+"""What time does a packet have once jumps of its container's clock are corrected, exactly as ffmpeg corrects them?
 
 Transport and program streams, and Ogg files that were joined, may start a new clock midway: recordings put together, a
-signal that was lost, a clock that wraps. ffmpeg compares each packet with where its own stream had got to, and moves
+lost signal, a clock that wraps. ffmpeg compares each packet with the end of the one before it in its stream, and moves
 everything after a jump. Inspecting and verifying do the same, or their times would differ from those ffmpeg makes.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Sequence
+import itertools
+import math
+import statistics
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 JUMPING = frozenset(("mpegts", "mpegtsraw", "mpeg", "ogg"))
-"""Demuxers for which ffmpeg mends jumps (its flag `AVFMT_TS_DISCONT`), among those that may open a user's file."""
+"""Demuxers for which ffmpeg corrects jumps (its flag `AVFMT_TS_DISCONT`), among those for users' files."""
 USUAL_THRESHOLD = 10.0
-"""ffmpeg's `dts_delta_threshold`, seconds: a longer gap is taken for a jump of the clock."""
+"""ffmpeg's `dts_delta_threshold`, seconds: a longer gap counts as a jump of the clock."""
 LOWEST_THRESHOLD = 1.0
-"""For parts put together whose streams end at different places: between them ffmpeg sees steps of both signs, and mends
-all those back, but of those forwards only the ones beyond its limit."""
+"""For joined parts whose streams end at different times: ffmpeg corrects all steps back, but few forward."""
 LARGEST_THRESHOLD = 86_400.0
 _BACKWARDS_SECONDS = 0.1
 """A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
 _PAUSE_MARGIN = 1.5
 _STEADY_SECONDS = 5.0
-"""A stream whose packets are usually further apart than this pauses by nature (slides), and does not jump."""
+"""A stream whose packets are usually further apart than this (slides) pauses and does not jump."""
 
 
 @dataclass(slots=True)
 class Clock:
-    """Follows the packets of the streams that are used, in file order; times are seconds."""
+    """Follows the packets of the streams that ffmpeg reads, in file order; times are seconds."""
 
     threshold: float = USUAL_THRESHOLD
     offset: float = 0.0
-    mended: bool = False
+    jumped: bool = False
     """Whether any jump was found."""
     _last: float | None = None
     _current: dict[int, float] = field(default_factory=dict)
     _next: dict[int, float] = field(default_factory=dict)
 
     def advance(self, stream: int, decoding_time: float | None, duration: float) -> float:
-        """Take in the next packet of a video or audio stream; returns what is to be added to its times."""
+        """Take in the next packet; return what is to be added to its times."""
         expected = self._next.get(stream)
         if decoding_time is None:
             if expected is not None:
@@ -54,7 +57,7 @@ class Clock:
         elif abs(now - expected) > self.threshold or now + _BACKWARDS_SECONDS < self._current[stream]:
             jump = now - expected
         if jump:
-            self.mended = True
+            self.jumped = True
             self.offset -= jump
             now -= jump
         self._last = now
@@ -63,41 +66,80 @@ class Clock:
         return self.offset
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A step forwards in one stream of more than the usual threshold.
+def correct_jumps(
+    order: Sequence[int], times: Mapping[int, array[float]], lengths: Mapping[int, array[float]]
+) -> tuple[float, dict[int, array[float]]]:
+    """Return the threshold that ffmpeg needs, and by stream what to add to each packet's times.
 
-    `covered` says that another stream goes on meanwhile, or that the stream's packets are always that far apart: then
-    it is a pause, and else a jump of the clock.
+    Nothing (empty) without jumps. `order` has the stream of every packet; `times` (NaN: none) and `lengths` are those
+    of the streams that ffmpeg reads.
     """
 
-    seconds: float
-    covered: bool
+    def packets() -> Iterator[tuple[int, float, float]]:
+        feeds = {index: zip(times[index], lengths[index], strict=True) for index in times}
+        unread = itertools.repeat((math.nan, 0.0))
+        return ((index, *next(feeds.get(index, unread))) for index in order)
+
+    def follow(clock: Clock) -> dict[int, array[float]]:
+        offsets = {index: array("d") for index in set(order)}
+        for index, now, length in packets():
+            offsets[index].append(clock.advance(index, None if math.isnan(now) else now, length))
+        return offsets if clock.jumped else {}
+
+    clock = Clock()
+    offsets = follow(clock)
+    if clock.jumped:
+        known = {index: [t for t in seconds if not math.isnan(t)] for index, seconds in times.items()}
+        steps = {
+            index: statistics.median([b - a for a, b in itertools.pairwise(own)] or [0.0])
+            for index, own in known.items()
+        }
+        timed = [packet for packet in packets() if not math.isnan(packet[1])]
+        threshold = threshold_for(*gaps_in(timed, steps))
+        if threshold == USUAL_THRESHOLD and _opens_gap(times, offsets):
+            pauses, _ = gaps_in(timed, steps, LOWEST_THRESHOLD)
+            threshold = USUAL_THRESHOLD if pauses else LOWEST_THRESHOLD
+        if threshold != USUAL_THRESHOLD:
+            clock = Clock(threshold)
+            offsets = follow(clock)
+    return clock.threshold, offsets
 
 
-def threshold_for(gaps: Sequence[Gap]) -> float:
-    """The `dts_delta_threshold` with which ffmpeg keeps the pauses among these gaps and mends the jumps.
+def usual_step(times: Iterable[float]) -> float:
+    """Return the median distance between neighbours, the higher of two; 0 where there is only one time."""
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    return statistics.median_high(steps) if steps else 0.0
 
-    Where a pause is longer than a jump, the jump stays a hole in all streams alike, so that they keep in step.
+
+def _opens_gap(times: Mapping[int, array[float]], offsets: Mapping[int, array[float]]) -> bool:
+    """Return whether the corrections themselves open a gap of more than `LOWEST_THRESHOLD` in a stream."""
+    for index, own in times.items():
+        steps = zip(itertools.pairwise(own), itertools.pairwise(offsets[index]), strict=True)
+        if any(b - a <= LOWEST_THRESHOLD < b + after - a - before for (a, b), (before, after) in steps):
+            return True
+    return False
+
+
+def threshold_for(pauses: Sequence[float], jumps: Sequence[float]) -> float:
+    """Return the `dts_delta_threshold` with which ffmpeg keeps these pauses and corrects these jumps.
+
+    A jump that is shorter than a pause stays a hole in all streams, so that they keep in step.
     """
-    pauses = [gap.seconds for gap in gaps if gap.covered]
     if not pauses:
         return USUAL_THRESHOLD
     longest = max(pauses)
-    jumps = [gap.seconds for gap in gaps if not gap.covered and gap.seconds > longest]
-    wanted = longest * _PAUSE_MARGIN
-    if jumps:
-        wanted = min(wanted, (longest + min(jumps)) / 2)
+    longer = [jump for jump in jumps if jump > longest]
+    wanted = min([longest * _PAUSE_MARGIN, *((longest + jump) / 2 for jump in longer)])
     return min(LARGEST_THRESHOLD, max(USUAL_THRESHOLD, wanted))
 
 
 def gaps_in(
-    packets: Iterable[tuple[int, float, float]], usual_steps: dict[int, float], limit: float = USUAL_THRESHOLD
-) -> list[Gap]:
-    """The steps of more than `limit` seconds in these packets: stream, decoding time and length, in file order.
+    packets: Iterable[tuple[int, float, float]], usual_steps: Mapping[int, float], limit: float = USUAL_THRESHOLD
+) -> tuple[list[float], list[float]]:
+    """Return the steps of more than `limit` seconds in packets (stream, DTS, length): pauses and jumps.
 
-    A pause is covered where another stream has packets over at least half of it, wherever they lie in the file: the end
-    of a packet may show only where the next begins. `usual_steps` are the median steps of the streams.
+    A step is a pause where another stream has packets over at least half of it, wherever they lie in the file, or where
+    the stream's packets are always that far apart.
     """
     times: dict[int, list[float]] = {}
     steps: list[tuple[int, float, float]] = []
@@ -114,19 +156,15 @@ def gaps_in(
         times.setdefault(stream, []).append(now)
     for known in times.values():
         known.sort()
-    return [
-        Gap(
-            until - since,
-            usual_steps.get(stream, 0.0) > _STEADY_SECONDS
-            or any(
-                _covers(times[other], usual_steps.get(other, 0.0), since, until) for other in times if other != stream
-            ),
-        )
-        for stream, since, until in steps
-    ]
-
-
-def _covers(times: list[float], step: float, since: float, until: float) -> bool:
-    """Whether packets at these ascending times, usually `step` apart, fill at least half of a span."""
-    inside = bisect.bisect_right(times, until) - bisect.bisect_left(times, since)
-    return inside * step >= (until - since) / 2
+    pauses: list[float] = []
+    jumps: list[float] = []
+    for stream, since, until in steps:
+        inside = {
+            other: bisect.bisect_right(known, until) - bisect.bisect_left(known, since)
+            for other, known in times.items()
+            if other != stream
+        }
+        covered = any(2 * count * usual_steps.get(other, 0.0) >= until - since for other, count in inside.items())
+        is_pause = covered or usual_steps.get(stream, 0.0) > _STEADY_SECONDS
+        (pauses if is_pause else jumps).append(until - since)
+    return pauses, jumps

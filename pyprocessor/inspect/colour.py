@@ -1,4 +1,4 @@
-"""Colour and high dynamic range as PyAV's numbers and side data state them, in ffmpeg's names."""
+"""Which colours, high dynamic range and 360 degree or stereo layout do the pictures of a film state?"""
 
 from __future__ import annotations
 
@@ -13,58 +13,45 @@ from pyprocessor.models import Colour, HdrKind
 if TYPE_CHECKING:
     import av
 
+
+def _by_number(names: str) -> dict[int, str]:
+    """Return names by their place; `-` stands for a number that is reserved or means "not stated"."""
+    return {number: name for number, name in enumerate(names.split()) if name != "-"}
+
+
 # ITU-T H.273 numbers as libavutil has them.
 _NOT_STATED = 2
-_PRIMARIES = {
-    1: "bt709",
-    4: "bt470m",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "film",
-    9: "bt2020",
-    10: "smpte428",
-    11: "smpte431",
-    12: "smpte432",
-    22: "ebu3213",
+_PRIMARIES = _by_number("- bt709 - - bt470m bt470bg smpte170m smpte240m film bt2020 smpte428 smpte431 smpte432") | {
+    22: "ebu3213"
 }
-_TRANSFERS = {
-    1: "bt709",
-    4: "gamma22",
-    5: "gamma28",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "linear",
-    9: "log100",
-    10: "log316",
-    11: "iec61966-2-4",
-    12: "bt1361e",
-    13: "iec61966-2-1",
-    14: "bt2020-10",
-    15: "bt2020-12",
-    16: "smpte2084",
-    17: "smpte428",
-    18: "arib-std-b67",
-}
-_MATRICES = {
-    0: "gbr",
-    1: "bt709",
-    4: "fcc",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "ycgco",
-    9: "bt2020nc",
-    10: "bt2020c",
-    11: "smpte2085",
-    12: "chroma-derived-nc",
-    13: "chroma-derived-c",
-    14: "ictcp",
-    15: "ipt-c2",
-    16: "ycgco-re",
-    17: "ycgco-ro",
-}
+_TRANSFERS = _by_number(
+    "- bt709 - - gamma22 gamma28 smpte170m smpte240m linear log100 log316 iec61966-2-4 bt1361e iec61966-2-1 bt2020-10 "
+    "bt2020-12 smpte2084 smpte428 arib-std-b67"
+)
+_MATRICES = _by_number(
+    "gbr bt709 - - fcc bt470bg smpte170m smpte240m ycgco bt2020nc bt2020c smpte2085 chroma-derived-nc chroma-derived-c "
+    "ictcp ipt-c2 ycgco-re ycgco-ro"
+)
 _RANGES = {1: "tv", 2: "pc"}
+# Numbers of libavutil; in the first, 4 (rectilinear) is every flat picture, in the second, 0.
+_PROJECTIONS = {
+    0: "equirectangular",
+    1: "cubemap",
+    2: "part of an equirectangular picture",
+    3: "half equirectangular",
+    5: "fisheye",
+    6: "parametric immersive",
+}
+_STEREO_LAYOUTS = {
+    1: "side by side",
+    2: "top and bottom",
+    3: "picture by picture",
+    4: "checkerboard",
+    5: "side by side, quincunx",
+    6: "line by line",
+    7: "column by column",
+}
+_INVERTED = 1
 
 _MASTERING_FORMAT = "=20i2i"
 _CHROMATICITY_UNITS = 50_000
@@ -76,7 +63,7 @@ _DOLBY_VISION_TAGS = frozenset(("dvh1", "dvhe", "dvav", "dva1", "dav1"))
 
 
 def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pixel_format: str | None) -> Colour:
-    """What the first picture says of its colour, or else what the stream's header says."""
+    """Return the colour that the first picture states, or else the stream's header."""
     stated: list[tuple[int, int, int, int]] = []
     if frame is not None:
         stated.append((int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)))
@@ -98,21 +85,19 @@ def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pi
 
 
 def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> HdrKind:
-    """Which kind of high dynamic range; Dolby Vision goes before what its base layer is, which the transfer tells."""
+    """Return the kind of high dynamic range; Dolby Vision goes before that of its base layer."""
     if codec_tag in _DOLBY_VISION_TAGS:
         return HdrKind.DOLBY_VISION
-    if frame is not None and (side_data(frame, SideData.DOVI_METADATA) or side_data(frame, SideData.DOVI_RPU_BUFFER)):
+    if side_data(frame, SideData.DOVI_METADATA) or side_data(frame, SideData.DOVI_RPU_BUFFER):
         return HdrKind.DOLBY_VISION
     if described.transfer == "smpte2084":
-        if frame is not None and side_data(frame, SideData.DYNAMIC_HDR_PLUS):
-            return HdrKind.HDR10_PLUS
-        return HdrKind.HDR10
+        return HdrKind.HDR10_PLUS if side_data(frame, SideData.DYNAMIC_HDR_PLUS) else HdrKind.HDR10
     return HdrKind.HLG if described.transfer == "arib-std-b67" else HdrKind.SDR
 
 
 def mastering_display(frame: av.VideoFrame | None) -> str | None:
-    """SMPTE ST 2086 metadata of the first picture in x265's notation, or None where there is none that is complete."""
-    data = side_data(frame, SideData.MASTERING_DISPLAY_METADATA) if frame is not None else None
+    """Return a picture's complete SMPTE ST 2086 metadata in x265's notation, or None."""
+    data = side_data(frame, SideData.MASTERING_DISPLAY_METADATA)
     if data is None or len(data) < struct.calcsize(_MASTERING_FORMAT):
         return None
     numbers = struct.unpack_from(_MASTERING_FORMAT, data)
@@ -127,21 +112,40 @@ def mastering_display(frame: av.VideoFrame | None) -> str | None:
 
 
 def content_light(frame: av.VideoFrame | None) -> tuple[int, int] | None:
-    """MaxCLL and MaxFALL of the first picture, cd/m2, or None."""
-    data = side_data(frame, SideData.CONTENT_LIGHT_LEVEL) if frame is not None else None
+    """Return MaxCLL and MaxFALL of a picture, cd/m2, or None."""
+    data = side_data(frame, SideData.CONTENT_LIGHT_LEVEL)
     if data is None or len(data) < 8:
         return None
     most, average = struct.unpack_from("=2I", data)
     return (most, average) if most or average else None
 
 
-def side_data(frame: av.VideoFrame, kind: SideData) -> bytes | None:
+def spherical(frame: av.VideoFrame | None) -> str | None:
+    """Return how the sphere lies in the picture; None where it is no 360 degree picture."""
+    data = side_data(frame, SideData.SPHERICAL)
+    return _PROJECTIONS.get(struct.unpack_from("=i", data)[0]) if data is not None else None
+
+
+def stereo(frame: av.VideoFrame | None) -> str | None:
+    """Return how the pictures for the two eyes lie in one; None where there is one for both."""
+    data = side_data(frame, SideData.STEREO3D)
+    if data is None:
+        return None
+    number, flags = struct.unpack_from("=2i", data)
+    layout = _STEREO_LAYOUTS.get(number)
+    return layout + ", right eye first" if layout is not None and flags & _INVERTED else layout
+
+
+def side_data(frame: av.VideoFrame | None, kind: SideData) -> bytes | None:
+    """Return a picture's side data of one kind, or None."""
+    if frame is None:
+        return None
     found: SupportsBytes | None = cast("Any", frame.side_data).get(kind)  # iterating over it breaks in PyAV 18
     return bytes(found) if found is not None else None
 
 
 def is_opaque(frame: av.VideoFrame) -> bool:
-    """Whether a picture in four bytes a pixel, the last of which is its opacity, has no transparent pixel."""
+    """Return whether a picture of four bytes a pixel, the last of them alpha, has no transparent pixel."""
     plane = frame.planes[0]
     data = bytes(plane)
     lines = (data[line * plane.line_size :][: 4 * frame.width] for line in range(frame.height))

@@ -1,7 +1,7 @@
-"""Whether an output's pictures, sound and subtitles are when its source's are. Pure.
+"""Are the pictures, sound and subtitles of an output at the times of its source's? Pure.
 
-Every picture at its time unless the profile changes the rate, sound wherever the source has some, and all tracks in
-step with each other. What is not so is refused where another try or the output is to blame, and else noted.
+Every picture has to be at its time unless the profile changes the rate, sound wherever the source has some, and all
+tracks in step. A difference is refused where the output or another try is to blame, and else noted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, VerifyError
+from pyprocessor.inspect.clock import usual_step
 from pyprocessor.inspect.timeline import Track
 from pyprocessor.models import BROKEN, MediaNote, StreamKind
 
@@ -19,9 +20,9 @@ _NEAR_SECONDS = 0.02
 _MOST_NEAR_SECONDS = 0.1
 """How far a picture may be from its time: half a picture, but within these bounds."""
 IN_STEP_SECONDS = 0.06
-"""How far sound may begin from where it began beside the picture: encoders pad by a packet or less."""
+"""How far sound may be from its time beside the picture: encoders pad by a packet or less."""
 _MOST_OUT_OF_STEP_SECONDS = 0.5
-"""Beyond this an output is of no use to anybody."""
+"""Beyond this an output is refused."""
 _SOUND_END_SECONDS = 0.25
 """Sound that may be missing in all: the last packet of an encoder, and what a decoder needs to begin."""
 _REORDERED_PICTURES = 2.5
@@ -29,11 +30,11 @@ _REORDERED_PICTURES = 2.5
 _SUBTITLE_SECONDS = 0.1
 _STRETCHED_SHARE = 0.1
 _STRETCHED_SECONDS = 5.0
-"""How much longer than its packets say a track may come out: they do not all say how long they last."""
+"""How much longer than by its packets a track may be: not all of them state their duration."""
 _SAME_TIME_SECONDS = 0.0005
 _LOST_PICTURES_SHARE = 0.1
 _LOST_SOUND_SHARE = 0.02
-"""Of sound that may be missing although ffmpeg saw no damage."""
+"""Of sound that may be missing although ffmpeg found no damage."""
 _FIELDS_SHARE = 0.6
 """Fewer output pictures than this share of an interlaced source's packets: its packets are single fields."""
 
@@ -42,10 +43,10 @@ _DECODED = {StreamKind.VIDEO: "pictures", StreamKind.AUDIO: "sound"}
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A kept stream: its track in the source, and in the output.
+    """A kept stream: its track in the source and in the output.
 
-    `timed` is False where one packet need not become one subtitle, as of captions that build up over several;
-    `in_decoding_order` says that the times of the source's pictures are those at which they are decoded.
+    `timed` is False where a packet need not become a subtitle, as with captions that build up over several;
+    `in_decoding_order`: the source's times are those of decoding (DTS).
     """
 
     source: Track
@@ -55,15 +56,14 @@ class Pair:
     in_decoding_order: bool = False
 
 
-def compared(
+def compare_tracks(
     pairs: Sequence[Pair], *, began: float, same_frames: bool, whole: bool, damaged: bool, name: str
 ) -> list[MediaNote]:
-    """Hold the tracks of an output against those of the source `name`; the first film is the first pair of its kind.
+    """Return notes on what an output lacks of the source `name`, or has at other times.
 
-    `began` is the time of the source's first packet, which ffmpeg makes 0 as far as the container lets it;
-    `same_frames` says that each picture of the first film is to become one, `whole` that both files were read to their
-    ends, `damaged` that ffmpeg met damage in the source. Returns what is missing, as notes. Raises VerifyError where
-    the output, and not the source, is to blame.
+    `began` is the time of the source's first packet, which ffmpeg makes 0 where the container allows it;
+    `same_frames`: each picture of the first film becomes one; `whole`: both files were read to their ends; `damaged`:
+    ffmpeg found damage in the source. Raises VerifyError where the output, and not the source, is to blame.
     """
     notes: list[MediaNote] = []
     films = [pair for pair in pairs if pair.source.kind is StreamKind.VIDEO]
@@ -78,8 +78,7 @@ def compared(
     if shift is None:
         return notes
     for number, pair in enumerate(films):
-        rates_differ = number == 0 and not same_frames
-        if rates_differ:
+        if number == 0 and not same_frames:
             notes += _retimed(pair, name)
         else:
             notes += _pictures(pair, shift, first=number == 0, whole=whole, damaged=damaged, name=name)
@@ -87,42 +86,40 @@ def compared(
         if pair.source.kind is StreamKind.AUDIO:
             notes += _sound(pair, shift, beside_film=bool(films), whole=whole, damaged=damaged, name=name)
         elif pair.source.kind is StreamKind.SUBTITLE and pair.timed and whole:
-            notes += _subtitles(pair, shift)
+            missing = len(_unmatched(pair.source.starts, pair.output.starts, shift, _SUBTITLE_SECONDS))
+            if missing:
+                shown = len(pair.source.starts)
+                text = f"{missing:,} of the {shown:,} subtitles are not at their times or are missing."
+                notes.append(MediaNote(text, "subtitles missing or moved"))
     return notes
 
 
 def _shift(pairs: Sequence[Pair], began: float) -> float | None:
-    """What is to be added to a time of the source to have it in the output; None where no track has times.
+    """Return what to add to a time of the source to have it in the output; None where no track has times.
 
-    The first film says, by whichever of its ends finds more of its pictures; without a film the first sound does.
+    It is that of the first film, by whichever of its ends matches more pictures, or else of the first sound.
     """
     timed = [pair for pair in pairs if pair.source.start is not None and pair.output.start is not None]
-    films = [pair for pair in timed if pair.source.kind is StreamKind.VIDEO]
-    if not films:
-        sounds = [pair for pair in timed if pair.source.kind is StreamKind.AUDIO]
-        first = next(iter(sounds), None)
-        return None if first is None else (first.output.start or 0.0) - (first.source.start or 0.0)
-    source, output = films[0].source.starts, films[0].output.starts
-    by_first, by_last = output[0] - source[0], output[-1] - source[-1]
-    if abs(by_first - by_last) <= _NEAR_SECONDS:
+    kinds = (StreamKind.VIDEO, StreamKind.AUDIO)
+    first = next((pair for kind in kinds for pair in timed if pair.source.kind is kind), None)
+    if first is None:
+        return None
+    by_first = (first.output.start or 0.0) - (first.source.start or 0.0)
+    source, output = first.source.starts, first.output.starts
+    if not source or abs(by_first - (output[-1] - source[-1])) <= _NEAR_SECONDS:
         return by_first
     near = _near(source)
-    shifts = (by_first, by_last, *(output[0] - start for start in films[0].source.leading[:1]))
+    shifts = (by_first, output[-1] - source[-1], *(output[0] - start for start in first.source.leading[:1]))
     return min(shifts, key=lambda shift: (len(_unmatched(source, output, shift, near)), abs(shift + began)))
 
 
-def _step(starts: Sequence[float]) -> float:
-    """How far apart pictures usually are."""
-    steps = sorted(b - a for a, b in itertools.pairwise(starts))
-    return steps[len(steps) // 2] if steps else 0.0
-
-
 def _near(starts: Sequence[float]) -> float:
-    return min(_MOST_NEAR_SECONDS, max(_NEAR_SECONDS, _step(starts) / 2))
+    """Return how far a picture may be from its time."""
+    return min(_MOST_NEAR_SECONDS, max(_NEAR_SECONDS, usual_step(starts) / 2))
 
 
 def _unmatched(source: Sequence[float], output: Sequence[float], shift: float, near: float) -> list[float]:
-    """The times of `source` at which `output` has no picture of its own."""
+    """Return the times of `source` at which `output` has no picture of its own."""
     missing = []
     place = 0
     for start in source:
@@ -136,15 +133,12 @@ def _unmatched(source: Sequence[float], output: Sequence[float], shift: float, n
     return missing
 
 
-# ---------------------------------------------------------------- pictures
-
-
 def _pictures(pair: Pair, shift: float, *, first: bool, whole: bool, damaged: bool, name: str) -> list[MediaNote]:
-    """Notes on the pictures of a film; of the `first`, ffmpeg's own count was held against the output before."""
+    """Return notes on the pictures of a film; `first`: ffmpeg's own count of them was checked."""
     source, output = pair.source, pair.output
     _not_stretched("video", output, source, name)
     if source.untimed:  # as in raw streams: they can only be counted
-        made = len(output.starts) * (2 if pair.interlaced else 1)  # its packets may hold one field each
+        made = len(output.starts) * (2 if pair.interlaced else 1)  # a packet may hold one field
         lost = source.packets - len(source.leading) - made
         text = f"{lost:,} of the {source.packets:,} pictures did not come out, as they have no times or do not decode."
         return [MediaNote(text, BROKEN)] if whole and lost > 0 else []
@@ -152,14 +146,14 @@ def _pictures(pair: Pair, shift: float, *, first: bool, whole: bool, damaged: bo
     if not whole:
         expected = [start for start in expected if start + shift <= output.starts[-1]]
     near = _near(expected)
-    if pair.in_decoding_order:  # a picture may be decoded on the other side of where some are left out
+    if pair.in_decoding_order:  # a picture may be decoded before a gap and shown after it
         longest = max((b - a for a, b in itertools.pairwise(expected)), default=0.0)
-        near = max(near, _REORDERED_PICTURES * _step(expected) + longest)
+        near = max(near, _REORDERED_PICTURES * usual_step(expected) + longest)
     if pair.interlaced and len(output.starts) < _FIELDS_SHARE * len(expected):
         expected = _whole_pictures(expected, output.starts, shift)
     missing = _unmatched(expected, output.starts, shift, near)
-    if missing and not damaged and missing[-1] + shift < output.starts[0] and len(expected) - len(missing) > 0:
-        # Where every picture renews a part of itself, nothing marks the first that is whole.
+    if missing and not damaged and missing[-1] + shift < output.starts[0] and len(missing) < len(expected):
+        # With intra refresh in place of keyframes nothing marks the first whole picture.
         return [_began_late(len(missing))]
     if missing:
         if not first and not damaged and len(output.starts) < (1 - _LOST_PICTURES_SHARE) * len(expected):
@@ -170,8 +164,7 @@ def _pictures(pair: Pair, shift: float, *, first: bool, whole: bool, damaged: bo
     if began_late:
         return [_began_late(len(began_late))]
     if whole and source.end is not None and output.end is not None and output.end < source.end + shift - near:
-        text = "Its last picture is shown for a shorter time than in the source; all pictures are there."
-        return [MediaNote(text)]
+        return [MediaNote("Its last picture is shown for a shorter time than in the source; all pictures are there.")]
     return []
 
 
@@ -180,26 +173,29 @@ def _began_late(pictures: int) -> MediaNote:
 
 
 def _lost(expected: Sequence[float], missing: Sequence[float], made: int) -> list[MediaNote]:
-    """Notes on pictures that are not in the output, or not at their times."""
+    """Return notes on pictures that are not in the output, or not at their times."""
     dropped = min(len(missing), max(0, len(expected) - made))
     moved = len(missing) - dropped
     twins = sum(b - a < _SAME_TIME_SECONDS for a, b in itertools.pairwise(expected))
     if twins:
         text = f"{twins:,} pictures come at the same time as another: {dropped:,} were dropped and {moved:,} moved."
         return [MediaNote(text, "pictures moved or dropped: several at one time")]
-    notes = []
-    if dropped:
-        text = f"{dropped:,} of the {len(expected):,} pictures could not be decoded, {_when(missing)}."
-        notes.append(MediaNote(text, BROKEN))
-    if moved:
-        text = f"{moved:,} of the {len(expected):,} pictures are not at their times, {_when(missing)}."
-        notes.append(MediaNote(text, "pictures not at their times"))
-    return notes
+    first, last = missing[0], missing[-1]
+    when = f"at {first:,.2f} s" if last - first < 1 else f"between {first:,.2f} s and {last:,.2f} s"
+    found = (
+        (dropped, "could not be decoded", BROKEN),
+        (moved, "are not at their times", "pictures not at their times"),
+    )
+    return [
+        MediaNote(f"{number:,} of the {len(expected):,} pictures {what}, {when}.", loss)
+        for number, what, loss in found
+        if number
+    ]
 
 
 def _whole_pictures(fields: Sequence[float], pictures: Sequence[float], shift: float) -> list[float]:
-    """The times of `fields` less those that are the second field of one of the output's `pictures`."""
-    step = _step(pictures)
+    """Return the times of `fields` less those that are the second field of one of `pictures`."""
+    step = usual_step(pictures)
     kept: list[float] = []
     for start in fields:
         at = bisect.bisect_right(pictures, start + shift + step / 8) - 1
@@ -210,17 +206,12 @@ def _whole_pictures(fields: Sequence[float], pictures: Sequence[float], shift: f
     return kept
 
 
-def _when(times: Sequence[float]) -> str:
-    first, last = times[0], times[-1]
-    return f"at {first:,.2f} s" if last - first < 1 else f"between {first:,.2f} s and {last:,.2f} s"
-
-
 def _retimed(pair: Pair, name: str) -> list[MediaNote]:
-    """Of a film whose rate the profile changes only the length can be compared."""
+    """Return notes on a film whose rate the profile changes: only its length can be compared."""
     source, output = pair.source, pair.output
     if source.seconds is None or output.seconds is None:
         return []
-    step = _step(output.starts) or output.seconds
+    step = usual_step(output.starts) or output.seconds
     if step < source.seconds:
         _not_stretched("video", output, source, name)
     if source.seconds - output.seconds <= max(_SOUND_END_SECONDS, 2 * step):
@@ -230,6 +221,7 @@ def _retimed(pair: Pair, name: str) -> list[MediaNote]:
 
 
 def _not_stretched(what: str, output: Track, source: Track, name: str) -> None:
+    """Refuse a track that became much longer than it was."""
     if output.seconds is None or source.seconds is None:
         return
     if output.seconds > source.seconds * (1 + _STRETCHED_SHARE) + _STRETCHED_SECONDS:
@@ -240,10 +232,8 @@ def _not_stretched(what: str, output: Track, source: Track, name: str) -> None:
         )
 
 
-# ---------------------------------------------------------------- sound and subtitles
-
-
 def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged: bool, name: str) -> list[MediaNote]:
+    """Return notes on the sound of a track."""
     source, output = pair.source, pair.output
     if not source.spans or not output.spans:
         return []
@@ -252,11 +242,13 @@ def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged:
     if not whole:
         until = output.spans[-1][1]
         wanted = [(start, min(end, until)) for start, end in wanted if start < until]
-    apart = _out_of_step(wanted, output.spans) if beside_film and wanted else 0.0
-    if apart:
-        text = (
-            f"The sound is {abs(apart):.2f} s {'later' if apart > 0 else 'earlier'} beside the picture than in {name}."
-        )
+        if not wanted:
+            return []
+    apart, at_end = output.spans[0][0] - wanted[0][0], output.spans[-1][1] - wanted[-1][1]
+    # Where only one end differs, sound is missing there, or was added, and the rest is in step.
+    if beside_film and min(abs(apart), abs(at_end)) > IN_STEP_SECONDS and (apart > 0) == (at_end > 0):
+        side = "later" if apart > 0 else "earlier"
+        text = f"The sound is {abs(apart):.2f} s {side} beside the picture than in {name}."
         if abs(apart) > _MOST_OUT_OF_STEP_SECONDS:
             raise VerifyError(FailureKind.BAD_INPUT, text)
         return [MediaNote(text, "sound out of step with the picture")]
@@ -269,36 +261,15 @@ def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged:
     return [MediaNote(text, BROKEN)]
 
 
-def _out_of_step(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:
-    """How much later (or, below 0, earlier) than `wanted` all of the sound is; 0 where only its ends differ."""
-    start, end = spans[0][0] - wanted[0][0], spans[-1][1] - wanted[-1][1]
-    return start if min(abs(start), abs(end)) > IN_STEP_SECONDS and (start > 0) == (end > 0) else 0.0
-
-
 def _uncovered(wanted: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> float:
-    """How many seconds of the ascending spans `wanted` lie outside the ascending `spans`."""
-    total = 0.0
-    place = 0
+    """Return how many seconds of the ascending spans `wanted` lie outside the ascending `spans`."""
+    total = sum(end - start for start, end in wanted)
+    first = 0
     for start, end in wanted:
-        at = start
-        while place > 0 and spans[place][0] > start:
-            place -= 1
-        while place < len(spans) and spans[place][1] <= at:
-            place += 1
-        here = place
-        while here < len(spans) and spans[here][0] < end:
-            total += max(0.0, spans[here][0] - at)
-            at = max(at, spans[here][1])
-            here += 1
-        total += max(0.0, end - at)
-        place = max(0, here - 1)
+        while first < len(spans) and spans[first][1] <= start:
+            first += 1
+        for place in range(first, len(spans)):
+            if spans[place][0] >= end:
+                break
+            total -= min(end, spans[place][1]) - max(start, spans[place][0])
     return total
-
-
-def _subtitles(pair: Pair, shift: float) -> list[MediaNote]:
-    source, output = pair.source, pair.output
-    missing = len(_unmatched(source.starts, output.starts, shift, _SUBTITLE_SECONDS))
-    if not missing:
-        return []
-    text = f"{missing:,} of the {len(source.starts):,} subtitles are not at their times or are missing."
-    return [MediaNote(text, "subtitles missing or moved")]

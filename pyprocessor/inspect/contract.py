@@ -1,7 +1,4 @@
-"""What becomes of every stream of a source, which verification then holds the output to.
-
-Pure: from a Profile and a MediaInfo alone. The recipe follows the contract and verification holds the output to it.
-"""
+"""What becomes of every stream of a source? The recipe follows this contract, verification checks it. Pure."""
 
 from __future__ import annotations
 
@@ -47,56 +44,39 @@ class StreamPlan:
     """A cover that the container holds as an attachment, which ffmpeg takes as a file and puts last."""
     reason: str = ""
     loss: str = ""
-    """What dropping it is counted as; empty where the profile asks for it."""
+    """The kind of loss that dropping it is; empty where the profile asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """`streams` has every source stream, kept ones first and in output order.
-
-    When pictures and sound are to come follows from the source's packets, and not from this.
-    """
+    """`streams` has every source stream, kept ones first and in output order."""
 
     streams: tuple[StreamPlan, ...]
     container: str
     same_frames: bool
-    """Whether every source picture becomes one output picture (the frame rate is unchanged)."""
+    """Whether every source picture becomes one output picture."""
     limit_seconds: float | None = None
-    """Where the output is to end although the source goes on: subtitles and chapters far beyond the end of the film."""
+    """Where the output is to end although subtitles and chapters of the source go on far beyond the film."""
     notes: tuple[MediaNote, ...] = ()
 
     @property
     def kept(self) -> tuple[StreamPlan, ...]:
+        """The streams that the output will hold."""
         return tuple(plan for plan in self.streams if plan.action is not Action.DROP)
 
     @property
     def films(self) -> tuple[StreamPlan, ...]:
+        """The video tracks that the output will hold, without covers."""
         return tuple(plan for plan in self.kept if plan.kind is StreamKind.VIDEO and not plan.cover)
 
-    @property
-    def video_streams(self) -> int:
-        return len(self.films)
-
-    @property
-    def cover_pictures(self) -> int:
-        return sum(plan.cover for plan in self.kept)
-
-    @property
-    def audio_streams(self) -> int:
-        return sum(plan.kind is StreamKind.AUDIO for plan in self.kept)
-
-    @property
-    def subtitle_streams(self) -> int:
-        return sum(plan.kind is StreamKind.SUBTITLE for plan in self.kept)
-
-    @property
-    def attachments(self) -> int:
-        return sum(plan.kind is StreamKind.ATTACHMENT for plan in self.kept)
+    def count(self, kind: StreamKind) -> int:
+        """Return how many streams of a kind the output will hold, without covers."""
+        return sum(plan.kind is kind and not plan.cover for plan in self.kept)
 
 
 @dataclass(frozen=True, slots=True)
 class _Container:
-    """What an output container takes beside encoded video and audio."""
+    """What an output container holds beside encoded video and audio."""
 
     text_subtitles: str | None = None
     """The encoder that text subtitles are converted with."""
@@ -105,14 +85,14 @@ class _Container:
     copied_audio: frozenset[str] = frozenset()
     covers: frozenset[str] = frozenset()
     attachments: bool = False
-    """Whether it holds files; a cover is one of them there."""
+    """Whether it holds files; covers are files there."""
     one_audio: bool = False
 
 
 _MOV_AUDIO = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))
 _COVERS = frozenset(("mjpeg", "png"))
 ATTACHED_COVERS = frozenset(("mjpeg", "png", "gif", "tiff"))
-"""Pictures that are read back as covers where they are attachments."""
+"""Picture codecs that are read back as covers where they are attachments."""
 _MKV_AUDIO = _MOV_AUDIO | {"dts", "truehd", "flac", "opus", "vorbis", "mp2", "pcm_s16le", "pcm_s24le", "pcm_f32le"}
 _CONTAINERS = {
     "mp4": _Container("mov_text", frozenset(("mov_text",)), _MOV_AUDIO, _COVERS),
@@ -134,47 +114,49 @@ _CONTAINERS = {
     "flac": _Container(copied_audio=frozenset(("flac",)), covers=_COVERS, one_audio=True),
     "wav": _Container(copied_audio=frozenset(("pcm_s16le", "pcm_s24le", "pcm_f32le")), one_audio=True),
 }
-"""A container that is not listed gets video and audio and nothing else.
-
-MP4 and MOV refuse attachments, and players show no bitmap subtitles in them.
-"""
-
+"""Any other container gets video and audio only. Players show no bitmap subtitles in MP4 and MOV."""
 TEXT_SUBTITLES = frozenset(("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml"))
 _AFTER_THE_END_SECONDS = 1.0
-"""Left where the end of an output is set, so that no picture and no sample of encoder delay is cut."""
+"""Added to the end that is set for an output, so that no picture and no encoder delay is cut."""
 
 
 def contract(profile: Profile, media: MediaInfo) -> Contract:
-    """What the output that `profile` makes of `media` must hold.
+    """Return what the output that `profile` makes of `media` must hold.
 
-    Raises JobError with a sentence where nothing sound can be made of the source: no video for a video profile, no
-    audio for an audio profile, no picture that decodes, no decoder, Dolby Vision without a picture for other players,
-    damage that the profile refuses.
+    Raises JobError with a sentence where no sound output can be made: nothing of what the profile makes is in the
+    source or can be decoded, its Dolby Vision has no picture for other players, or the profile refuses its damage.
     """
     refuse_damage(profile, media.notes)
     container = _CONTAINERS.get(profile.container, _Container())
     film = _film(profile, media)
-    kept_audio, dropped_audio = _audio(profile, media, container)
-    if film is None and not kept_audio:
+    plans = _audio(profile, media, container)
+    if film is None and all(plan.action is Action.DROP for plan in plans):
         raise JobError(
             FailureKind.UNSUPPORTED,
             "It has no audio, and the profile makes audio alone; use a profile that makes video for it.",
         )
-    kept: list[StreamPlan] = []
-    attached: list[StreamPlan] = []
-    dropped = list(dropped_audio)
     if film is not None and profile.video is not None:
-        kept.append(StreamPlan(film.index, StreamKind.VIDEO, Action.ENCODE, profile.video.encoder))
-    for stream in media.streams:
-        if stream.kind is StreamKind.VIDEO and stream is not film:
-            plan = _further_video(profile, stream, container)
-            (dropped if plan.action is Action.DROP else attached if plan.attached else kept).append(plan)
-    kept.extend(kept_audio)
-    for stream in media.streams:
-        if stream.kind in (StreamKind.SUBTITLE, StreamKind.ATTACHMENT, StreamKind.DATA):
-            plan = _other(profile, stream, container)
-            (dropped if plan.action is Action.DROP else kept).append(plan)
-    return _agreed(profile, media, film, kept + attached, dropped)
+        plans.append(StreamPlan(film.index, StreamKind.VIDEO, Action.ENCODE, profile.video.encoder))
+    further = [stream for stream in media.streams if stream is not film and stream.kind is not StreamKind.AUDIO]
+    plans += [_further_video(profile, s, container) for s in further if s.kind is StreamKind.VIDEO]
+    plans += [_other(profile, s, container) for s in further if s.kind is not StreamKind.VIDEO]
+    dropped = [plan for plan in plans if plan.action is Action.DROP]
+    order = (StreamKind.VIDEO, StreamKind.AUDIO)
+    kept = sorted(
+        (plan for plan in plans if plan.action is not Action.DROP),
+        key=lambda plan: (plan.attached, order.index(plan.kind) if plan.kind in order else len(order)),
+    )
+    notes = _left_out(dropped)
+    limit = _end_of_tracks(media, kept)
+    if limit is not None:
+        text = (
+            f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {limit:,.1f} s; "
+            "subtitles and chapters after their end were left out."
+        )
+        notes.append(MediaNote(text, "subtitles and chapters after the end of the film dropped"))
+        limit += _AFTER_THE_END_SECONDS
+    same_frames = film is None or same_frame_rate(profile, film)
+    return Contract((*kept, *dropped), profile.container, same_frames, limit, tuple(notes))
 
 
 def refuse_damage(profile: Profile, notes: Iterable[MediaNote]) -> None:
@@ -187,11 +169,8 @@ def refuse_damage(profile: Profile, notes: Iterable[MediaNote]) -> None:
         )
 
 
-def _far(declared: float, longest: float) -> bool:
-    return declared > 2 * longest + 60
-
-
 def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
+    """Return the film (None: audio alone is made). Raises JobError where it cannot be encoded."""
     if profile.video is None:
         return None
     film = media.video
@@ -200,7 +179,7 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
             raise JobError(FailureKind.UNSUPPORTED, "It has no video, only audio; use --profile audio for it.")
         raise JobError(FailureKind.BAD_INPUT, "It has neither video nor audio.")
     if film.frames == 0:
-        # The probe says first why it found none.
+        # The first note of the probe says why there are none.
         why = [note.text for number, note in enumerate(media.notes) if number == 0 or note.damage]
         raise JobError(FailureKind.BAD_INPUT, " ".join(why) or "Its video track holds no pictures.")
     if film.codec is None:
@@ -223,6 +202,7 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
 
 
 def _further_video(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
+    """Return what becomes of a cover, or of a film beside the first."""
     if stream.video is None or not stream.video.attached_picture:
         return _further_film(profile, stream)
     if not profile.keep_attachments:
@@ -248,25 +228,25 @@ def _further_film(profile: Profile, stream: StreamInfo) -> StreamPlan:
 
 
 def _is_single_layer_dolby_vision(video: VideoInfo) -> bool:
-    """Profile 5 or 10.0, which ffmpeg would turn green and purple."""
+    """Return whether it is of profile 5 or 10.0, which ffmpeg would turn green and purple."""
     return video.hdr is HdrKind.DOLBY_VISION and video.colour.transfer is None
 
 
-def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[list[StreamPlan], list[StreamPlan]]:
+def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[StreamPlan]:
+    """Return what becomes of the sound tracks, dropped ones first."""
     settings = profile.audio
     if settings is None:
-        return [], [_drop(stream, "audio") for stream in media.audio]
-    dropped = []
-    sound = []
-    empty = [_lose(stream, "an audio track", "it holds no sound") for stream in media.audio if stream.frames == 0]
+        return [_drop(stream, "audio") for stream in media.audio]
+    sound: list[StreamInfo] = []
+    lost: list[StreamPlan] = []
     for stream in media.audio:
         if stream.frames == 0:
             continue
         if stream.codec is None or stream.audio is None or stream.audio.channels < 1 or stream.audio.sample_rate < 1:
-            dropped.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
+            lost.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
         else:
             sound.append(stream)
-    if dropped and not sound:
+    if lost and not sound:
         codecs = ", ".join(stream.codec or "unknown codec" for stream in media.audio)
         raise JobError(
             FailureKind.UNSUPPORTED,
@@ -275,19 +255,21 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> tuple[l
     if sound and (container.one_audio or not settings.all_tracks):
         chosen = next((stream for stream in sound if "default" in stream.dispositions), sound[0])
         why = f"{profile.container} holds one" if container.one_audio else "the profile keeps one"
-        dropped += [_lose(stream, "a further audio track", why) for stream in sound if stream is not chosen]
+        lost += [_lose(stream, "a further audio track", why) for stream in sound if stream is not chosen]
         sound = [chosen]
-    kept = []
-    for stream in sound:
-        copy = _copies(settings, stream, container)
-        if profile.strip_location and stream.codec == "vorbis":
-            copy = False  # its own header holds the tags of the file it came from
-        action, encoder = (Action.COPY, "copy") if copy else (Action.ENCODE, settings.encoder)
-        kept.append(StreamPlan(stream.index, stream.kind, action, encoder))
-    return kept, dropped + empty
+    lost += [_lose(stream, "an audio track", "it holds no sound") for stream in media.audio if stream.frames == 0]
+    # The header of Vorbis holds the tags of the file it came from.
+    located = "vorbis" if profile.strip_location else None
+    return lost + [
+        _copy(stream)
+        if stream.codec != located and _is_compatible(settings, stream, container)
+        else StreamPlan(stream.index, stream.kind, Action.ENCODE, settings.encoder)
+        for stream in sound
+    ]
 
 
-def _copies(settings: AudioSettings, stream: StreamInfo, container: _Container) -> bool:
+def _is_compatible(settings: AudioSettings, stream: StreamInfo, container: _Container) -> bool:
+    """Return whether a sound track may be copied."""
     if not settings.copy_if_compatible or stream.audio is None or stream.codec not in container.copied_audio:
         return False
     if settings.channels is not None and stream.audio.channels > settings.channels:
@@ -296,25 +278,30 @@ def _copies(settings: AudioSettings, stream: StreamInfo, container: _Container) 
 
 
 def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
+    """Return what becomes of subtitles, an attachment or a data track."""
     if stream.chapter_titles:
         return StreamPlan(stream.index, stream.kind, Action.DROP, reason="its chapters, which are written anew")
     if stream.kind is StreamKind.DATA:
         return _lose(stream, "a data track", "telemetry or timecode, which nothing plays")
     if stream.kind is StreamKind.ATTACHMENT:
-        if profile.keep_attachments and container.attachments:
-            return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
         if not profile.keep_attachments:
             return _drop(stream, "an attachment")
+        if container.attachments:
+            return _copy(stream)
         return _lose(stream, "an attachment", f"{profile.container} holds none")
     if not profile.keep_subtitles or profile.video is None:
         return _drop(stream, "subtitles")
     if profile.strip_location and stream.has_location:
         return _drop(stream, "subtitles that say where it was recorded")
     if stream.codec in container.kept_subtitles:
-        return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
+        return _copy(stream)
     if stream.codec in TEXT_SUBTITLES and container.text_subtitles is not None:
         return StreamPlan(stream.index, stream.kind, Action.CONVERT, container.text_subtitles)
     return _lose(stream, "subtitles", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
+
+
+def _copy(stream: StreamInfo) -> StreamPlan:
+    return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
 
 
 def _drop(stream: StreamInfo, what: str) -> StreamPlan:
@@ -325,45 +312,24 @@ def _drop(stream: StreamInfo, what: str) -> StreamPlan:
 def _lose(stream: StreamInfo, what: str, why: str) -> StreamPlan:
     """Drop a stream that the profile would keep. `what` is "subtitles", or one thing with its article."""
     several = what if what.endswith("s") else what.split(" ", 1)[1] + "s"
-    return StreamPlan(
-        stream.index, stream.kind, Action.DROP, reason=f"{what} ({why})", loss=f"{several} dropped ({why})"
-    )
-
-
-def _agreed(
-    profile: Profile, media: MediaInfo, film: StreamInfo | None, kept: list[StreamPlan], dropped: list[StreamPlan]
-) -> Contract:
-    notes = _left_out(dropped)
-    limit = _end_of_tracks(media, kept)
-    if limit is not None:
-        text = (
-            f"The container declares {media.duration_seconds:,.1f} s, but its video and audio last {limit:,.1f} s; "
-            "subtitles and chapters after their end were left out."
-        )
-        notes.append(MediaNote(text, "subtitles and chapters after the end of the film dropped"))
-        limit += _AFTER_THE_END_SECONDS
-    return Contract(
-        streams=(*kept, *dropped),
-        container=profile.container,
-        same_frames=film is None or same_frame_rate(profile, film),
-        limit_seconds=limit,
-        notes=tuple(notes),
-    )
+    loss = f"{several} dropped ({why})"
+    return StreamPlan(stream.index, stream.kind, Action.DROP, reason=f"{what} ({why})", loss=loss)
 
 
 def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:
-    """When the last film or sound that is kept ends, where the container goes on far beyond that."""
+    """Return when the last film or sound that is kept ends, where the container goes on far beyond that."""
     indexes = {p.index for p in kept if p.kind in (StreamKind.VIDEO, StreamKind.AUDIO) and not p.cover}
     tracks = [stream for stream in media.streams if stream.index in indexes]
-    if not tracks or media.duration_seconds is None or any(s.duration_seconds is None for s in tracks):
+    lengths = [stream.duration_seconds for stream in tracks if stream.duration_seconds is not None]
+    if not tracks or media.duration_seconds is None or len(lengths) < len(tracks):
         return None
-    if not _far(media.duration_seconds, max(s.duration_seconds or 0.0 for s in tracks)):
+    if media.duration_seconds <= 2 * max(lengths) + 60:
         return None
-    return max(s.start_seconds + (s.duration_seconds or 0.0) for s in tracks)
+    return max(stream.start_seconds + length for stream, length in zip(tracks, lengths, strict=True))
 
 
 def _left_out(dropped: list[StreamPlan]) -> list[MediaNote]:
-    """One sentence for each reason, with the streams it goes for; what the profile asked for needs no telling."""
+    """Return a note for each reason with the streams it concerns; none for what the profile asks for."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for plan in dropped:
         if plan.loss:
@@ -375,7 +341,7 @@ def _left_out(dropped: list[StreamPlan]) -> list[MediaNote]:
 
 
 def kept_films(profile: Profile, media: MediaInfo) -> tuple[StreamInfo, ...]:
-    """The video tracks that the output will hold, covers left out, the first one first."""
+    """Return the video tracks that the output will hold, without covers, the first one first."""
     first = media.video
     if first is None or profile.video is None:
         return ()
@@ -384,7 +350,7 @@ def kept_films(profile: Profile, media: MediaInfo) -> tuple[StreamInfo, ...]:
 
 
 def same_frame_rate(profile: Profile, film: StreamInfo) -> bool:
-    """Whether the profile makes one picture of each picture of `film`."""
+    """Return whether the profile makes one picture of each picture of `film`."""
     if profile.video is None or film.video is None:
         return True
     rate = film.video.frame_rate

@@ -1,4 +1,4 @@
-"""The bytes of cover pictures, for containers that hold them as files."""
+"""What are the cover pictures of a file, for containers that hold them as files?"""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect.reader import open_source
 
 _MOST_PACKETS = 3000
-"""How far to look for a cover that is a track of one picture; those that are attached come first of all."""
+"""How far to look for a cover that is a track of one picture; attached ones come first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """A picture file's content, and the name that the source gives it, or an empty one."""
+    """The content of a picture file, and its name in the source, or an empty one."""
 
     content: bytes
     file_name: str
 
 
 def read_covers(source: bytes, indexes: Sequence[int]) -> list[Cover]:
-    """The covers in these streams of the file `source`, in this order. Raises InspectError where one is not there."""
+    """Return the covers in these streams of `source`, in this order. Raises InspectError."""
     found: dict[int, bytes] = {}
     try:
         with closing(open_source(source)) as container:

@@ -1,6 +1,6 @@
-"""How many pictures and how much sound of a source are damaged, by what ffmpeg printed while decoding. Pure.
+"""How many pictures and how much sound of a source are damaged, by ffmpeg's messages? Pure.
 
-Pictures that are dropped, none of them broken, are counted by comparing the output with the source (`compare`).
+Pictures that do not come out at all are counted by comparing the output with the source (`compare`).
 """
 
 from __future__ import annotations
@@ -14,38 +14,37 @@ from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import BROKEN, MediaInfo, MediaNote, StreamInfo, StreamKind
 
 _PACKETS_FOR_EACH_SIGN = 10
-"""How many damaged packets one sign of damage from a decoder confirms. Joined recordings have damaged packets alone."""
+"""Damaged packets that one message of a decoder confirms. Joined recordings have damaged packets alone."""
 _BEGIN_ANYWHERE = frozenset(
     "mpegts mpeg mpegvideo h264 hevc vvc m4v h263 aac loas ac3 eac3 mp3 dts truehd obu dirac vc1 cavsvideo".split()
 )
-"""Containers without a beginning: their first and last pictures and sounds are incomplete wherever they are cut."""
+"""Containers that may be cut anywhere, which leaves their first and last pictures and sounds incomplete."""
 _INCOMPLETE_PIECES = 1
 _FOUND_BY_GUESSING = frozenset(("mp2", "mp3"))
 _INCOMPLETE_GUESSES = 8
-"""At the start of program streams their parser takes up to so much for sound before it finds the first whole piece."""
+"""Pieces that the parser may take for sound at the start of a program stream before it finds the first frame."""
 _HOLE = 1.5
-"""Times the usual step from picture to picture: a longer one leaves pictures out."""
+"""Times the usual distance of pictures: where it is longer, pictures are missing."""
 _LEAST_SECONDS = 0.1
 """The shortest time that is written beside a number of pictures."""
 
 
 def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:
-    """A sentence on what of `media`, whose timeline is `times`, is damaged or missing; empty where nothing is.
+    """Return a note on what of `media` is damaged or missing by what ffmpeg printed, if anything is.
 
-    `same_frames` says that pictures which do not come out are noted by a comparison, but for the first ones where a
-    film begins late. What is incomplete at the ends of a file that was cut there counts as no damage of its own.
+    `times` is its timeline; `same_frames`: pictures that do not come out are noted by the comparison, except where a
+    film begins late.
     """
     if damage == NO_DAMAGE:
         return ()
     torn = any(note.damage for note in media.notes)
-    parts = (
-        _pictures(damage, media, times, torn=torn, with_dropped=not same_frames),
-        _sound(damage, media, times, torn=torn),
-        _subtitles(damage, media, torn=torn),
-    )
-    found = [part for part in parts if part]
+    pictures = _pictures(damage, media, times, torn=torn, with_dropped=not same_frames)
+    sound = _sound(damage, media, times, torn=torn)
+    lines = sum(_broken(damage, media, s, torn=torn) for s in media.streams if s.kind is StreamKind.SUBTITLE)
+    subtitles = f"{lines:,} subtitle{'s' if lines != 1 else ''}" if lines else ""
+    found = [part for part in (pictures, sound, subtitles) if part]
     if found:
-        listed = " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+        listed = " and ".join(([", ".join(found[:-1])] if len(found) > 1 else []) + found[-1:])
         return (MediaNote(f"Damaged or missing: at least {listed}.", BROKEN),)
     if damage.ended_early and not torn:
         return (MediaNote("It cannot be read to its end: what comes after a damaged place is missing.", BROKEN),)
@@ -54,11 +53,8 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
     return ()
 
 
-# ---------------------------------------------------------------- pictures
-
-
 def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, with_dropped: bool) -> str:
-    """How many pictures, of how many, and how long that is; empty where none is damaged."""
+    """Return how many pictures are damaged, of how many, and how long they last; empty where none is."""
     films = [stream for stream in media.streams if stream.kind is StreamKind.VIDEO]
     counted = {found.index: found for found in damage.streams}
     signs = damage.concealed + damage.gaps
@@ -86,7 +82,7 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
 
 
 def _left_out(track: Track | None, places: int) -> int:
-    """How many pictures the longest pauses between pictures leave out, where a container is broken in `places`."""
+    """Return how many pictures are missing in the longest pauses, one for each broken place."""
     if track is None or len(track.starts) < 2:
         return 0
     steps = [after - before for before, after in itertools.pairwise(track.starts)]
@@ -95,11 +91,8 @@ def _left_out(track: Track | None, places: int) -> int:
     return sum(round(step / usual) - 1 for step in longest if usual and step > _HOLE * usual)
 
 
-# ---------------------------------------------------------------- sound and subtitles
-
-
 def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> str:
-    """How many seconds of all tracks are damaged or missing; empty where none are."""
+    """Return how many seconds of sound are damaged or missing; empty where none are."""
     seconds, pieces = 0.0, 0
     for stream in media.audio:
         number = _broken(damage, media, stream, torn=torn)
@@ -113,15 +106,8 @@ def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> 
     return f"{seconds:,.2f} s of sound"
 
 
-def _subtitles(damage: Damage, media: MediaInfo, *, torn: bool) -> str:
-    number = sum(
-        _broken(damage, media, stream, torn=torn) for stream in media.streams if stream.kind is StreamKind.SUBTITLE
-    )
-    return f"{number:,} subtitle{'s' if number != 1 else ''}" if number else ""
-
-
 def _broken(damage: Damage, media: MediaInfo, stream: StreamInfo, *, torn: bool) -> int:
-    """Pieces of sound, or subtitles, that came out broken or not at all, less what is incomplete at the ends."""
+    """Return how many pieces of sound or subtitles are broken or undecodable, beyond those at a cut end."""
     number = sum(found.broken + found.undecodable for found in damage.streams if found.index == stream.index)
     incomplete = _INCOMPLETE_PIECES if torn or media.container in _BEGIN_ANYWHERE else 0
     if media.container in _BEGIN_ANYWHERE and stream.codec in _FOUND_BY_GUESSING:

@@ -1,104 +1,103 @@
-"""How many pictures a film has and how large they are, from the container's index or from a bounded read of packets."""
+"""How many pictures does a film have, and how large are they? By the container's index or a bounded read of packets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import av
-import av.error
 
+from pyprocessor.inspect.reader import Container, Packet, Stream
 from pyprocessor.models import PacketFacts
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
 
 MOST_BYTES = 2_000_000
 MOST_PACKETS = 1000
-"""How much is read of a file that has no index, all streams counted: some 3 ms of CPU time."""
+"""How much is read of a file without an index, all streams counted: some 3 ms of CPU time."""
 MOST_STAMPS = 4096
 """Times of pictures that are kept; with more pictures, `seconds` is 0."""
 MOST_ENTRIES = 1024
-"""Of an index, spread over all of it."""
+"""Entries of an index that are looked at, spread over all of it."""
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 _LONGEST_GAP_SECONDS = 10.0
-"""Between two pictures: a clock that jumps further has started anew."""
+"""Between two pictures: a longer one is a jump of the clock."""
 
 
-class FilmPackets:
-    """Counts the packets of one film, and the bytes of others beside it, as they are read."""
+@dataclass(slots=True)
+class _Film:
+    unit: Fraction
+    pictures: int = 0
+    bytes: int = 0
+    keyframes: int = 0
+    keyframe_bytes: int = 0
+    stamps: list[int] = field(default_factory=list)
 
-    def __init__(self, film: Stream) -> None:
-        self._film = film
-        self._stamps: list[int] = []
-        self._pictures = self._picture_bytes = self._keyframes = self._keyframe_bytes = 0
+
+class PacketCounts:
+    """Counts the packets of a file's films, and of the whole file, as they are read."""
+
+    def __init__(self, films: Iterable[Stream]) -> None:
+        self._films = {film.index: _Film(film.time_base or Fraction(0)) for film in films}
         self.packets = self.bytes = 0
 
-    def take(self, packet: av.Packet[Stream]) -> None:
+    def take(self, packet: Packet) -> None:
         """Count one packet of the file."""
         self.packets += 1
         self.bytes += packet.size
-        if packet.stream_index != self._film.index or not packet.size or packet.is_discard:
+        film = self._films.get(packet.stream_index)
+        if film is None or not packet.size or packet.is_discard:
             return
-        self._pictures += 1
-        self._picture_bytes += packet.size
+        film.pictures += 1
+        film.bytes += packet.size
         if packet.is_keyframe:
-            self._keyframes += 1
-            self._keyframe_bytes += packet.size
+            film.keyframes += 1
+            film.keyframe_bytes += packet.size
         stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None and len(self._stamps) < MOST_STAMPS:
-            self._stamps.append(stamp)
+        if stamp is not None and len(film.stamps) < MOST_STAMPS:
+            film.stamps.append(stamp)
 
-    def facts(self, *, whole: bool) -> PacketFacts | None:
-        """The facts of the film so far; None where none of the packets was a picture of it."""
-        if not self._pictures:
+    def facts(self, index: int, *, whole: bool) -> PacketFacts | None:
+        """Return the facts of one film so far; None where none of the packets was a picture of it."""
+        film = self._films[index]
+        if not film.pictures:
             return None
-        unit, stamps = self._film.time_base or Fraction(0), sorted(self._stamps)
-        gaps = (float((later - earlier) * unit) for earlier, later in pairwise(stamps))
-        seconds = sum(min(gap, _LONGEST_GAP_SECONDS) for gap in gaps) if len(stamps) == self._pictures else 0.0
+        gaps = (float((later - earlier) * film.unit) for earlier, later in pairwise(sorted(film.stamps)))
+        timed = len(film.stamps) == film.pictures
+        seconds = sum(min(gap, _LONGEST_GAP_SECONDS) for gap in gaps) if timed else 0.0
+        share = None if whole else round(film.bytes / self.bytes, 3)
         return PacketFacts(
-            self._pictures,
-            self._picture_bytes,
-            self._keyframes,
-            self._keyframe_bytes,
-            round(seconds, 3),
-            None if whole else round(self._picture_bytes / self.bytes, 3),
+            film.pictures, film.bytes, film.keyframes, film.keyframe_bytes, round(seconds, 3), share_of_bytes=share
         )
 
 
-def packet_facts(
-    container: InputContainer, film: Stream, read: Mapping[int, FilmPackets], *, read_whole: bool
-) -> PacketFacts | None:
-    """The facts of `film`; `read` are the packets that were read up to where `container` stands, by films. Where these
-    are not all, its index or some more packets are."""
-    own = read[film.index]
+def packet_facts(container: Container, film: Stream, counts: PacketCounts, *, read_whole: bool) -> PacketFacts | None:
+    """Return the facts of `film`: by the counted packets, the container's index, or more packets."""
     if read_whole:
-        return own.facts(whole=True)
+        return counts.facts(film.index, whole=True)
     if film.frames and container.format.name.startswith(("mov,", "avi")) and len(film.index_entries) == film.frames:
         return _indexed(film)
     try:
         for packet in container.demux():
-            if own.packets >= MOST_PACKETS or own.bytes >= MOST_BYTES:
-                return own.facts(whole=False)
+            if counts.packets >= MOST_PACKETS or counts.bytes >= MOST_BYTES:
+                return counts.facts(film.index, whole=False)
             if packet.size or packet.dts is not None:  # else it is the end of a stream
-                for each in read.values():
-                    each.take(packet)
+                counts.take(packet)
     except MemoryError:  # the limit on what inspecting may take
         raise
     except (av.error.FFmpegError, IndexError):  # damage, or a stream that begins only here
-        return own.facts(whole=False)
-    return own.facts(whole=True)
+        return counts.facts(film.index, whole=False)
+    return counts.facts(film.index, whole=True)
 
 
 def _indexed(film: Stream) -> PacketFacts | None:
+    """Return the facts of `film` by the index of its container."""
     entries = film.index_entries
     count = len(entries)
     looked_at = min(count, MOST_ENTRIES)
     # At uneven distances where not all are looked at, so that the sample does not keep step with the keyframes.
-    places = range(count) if count == looked_at else (_uneven(number, count) for number in range(looked_at))
+    uneven = (int((n + n * _GOLDEN_RATIO % 1) * count / MOST_ENTRIES) for n in range(looked_at))
+    places = range(count) if count == looked_at else uneven
     found = [entry for entry in map(entries.__getitem__, places) if entry.size and not entry.is_discard]
     if not found:
         return None
@@ -112,7 +111,3 @@ def _indexed(film: Stream) -> PacketFacts | None:
         keyframe_bytes=round(sum(keyframes) * stands_for),
         seconds=round(max(0.0, seconds), 3),
     )
-
-
-def _uneven(number: int, count: int) -> int:
-    return int((number + number * _GOLDEN_RATIO % 1) * count / MOST_ENTRIES)

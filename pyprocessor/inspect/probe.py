@@ -1,9 +1,8 @@
-"""Asks a file what it holds, with PyAV: every stream, duration, colour, HDR, rotation.
+"""What does a file hold: streams, duration, colours, HDR, rotation?
 
-It runs in the scout process, so a demuxer that crashes or hangs on a hostile file costs that one file. What it
-reads is bounded all the same: the demuxers that may open a file, the bytes they may look at, and how much is decoded in
-search of the first picture, which alone carries rotation and HDR side data. Small files are surveyed whole; larger
-ones by whoever works on them (`survey_source`).
+Runs in the inspector process, so a demuxer that crashes or hangs on a hostile file costs that one file. What it reads
+is bounded: the demuxers that may open a file, the bytes they may look at, and how much is decoded to find the first
+picture. Small files are surveyed whole; larger ones by the batch process that works on them (`survey_source`).
 """
 
 from __future__ import annotations
@@ -14,42 +13,36 @@ from collections.abc import Collection
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import av
-import av.error
 
 from pyprocessor.containers import content, structure
 from pyprocessor.containers.claims import check_duration, check_picture, check_streams, too_much_memory
-from pyprocessor.containers.cut_off import with_its_end
+from pyprocessor.containers.cut_off import without_missing_end
 from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect import colour, projection, webp
-from pyprocessor.inspect.animation import still_picture
-from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
-from pyprocessor.inspect.reader import is_away, open_source
-from pyprocessor.inspect.refine import refined, usual_aspect, without_thumbnails
-from pyprocessor.inspect.sound import audio_info
-from pyprocessor.inspect.survey import Survey, is_attached, kind_of, survey
-from pyprocessor.inspect.timeline import Timeline
-from pyprocessor.inspect.webp import animated_webp
-from pyprocessor.models import (
-    InputLimits,
-    MediaInfo,
-    MediaNote,
-    PacketFacts,
-    StreamInfo,
-    StreamKind,
-    VideoInfo,
-    display,
+from pyprocessor.inspect import colour
+from pyprocessor.inspect.animation import WEBP, animated_webp, still_picture, webp_info, webp_timeline
+from pyprocessor.inspect.film import FilmFacts, usual_aspect
+from pyprocessor.inspect.reader import (
+    Container,
+    Stream,
+    context_of,
+    is_attached,
+    is_away,
+    kind_of,
+    open_source,
+    video_context,
 )
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
+from pyprocessor.inspect.refine import refined, without_thumbnails
+from pyprocessor.inspect.sound import audio_info
+from pyprocessor.inspect.survey import Survey, survey
+from pyprocessor.inspect.timeline import Timeline
+from pyprocessor.models import InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
 
 WHOLE_BYTES = 4_000_000
-"""Files up to this size are surveyed whole when they are inspected; it takes a few milliseconds."""
+"""Files up to this size are surveyed whole when they are inspected, in a few milliseconds."""
 SURVEY_SECONDS = 60.0
 """How long the packets of a source may be read."""
 
@@ -59,7 +52,7 @@ _UNSTATED_DURATION = frozenset(
         "mpegts mpegvideo obu av1 ogg truehd vc1 cavsvideo dirac"
     ).split()
 )
-"""Demuxers that guess the duration from the bit rate, or from the time stamps at both ends."""
+"""Demuxers that guess the duration from the bit rate, or from the times at both ends."""
 _DURATION_FROM_ZERO = frozenset(("matroska,webm", "flv", "live_flv"))
 """Demuxers whose duration counts from time 0 and not from the first packet."""
 _FIELD_ORDERS_INTERLACED = frozenset((2, 3, 4, 5))
@@ -74,10 +67,9 @@ def probe(
     limits: InputLimits = InputLimits(),  # noqa: B008 - frozen
     deep: bool = False,
 ) -> MediaInfo:
-    """What the file at `path` (absolute) holds. `size_bytes` is the size the scanner saw, `limits` what it may claim;
-    `deep` reads more of it at first than usual.
+    """Return what the file at `path` (absolute) holds; `deep` reads more before its streams are known.
 
-    Raises InspectError where the file is not media, is damaged beyond reading, or cannot be read.
+    Raises InspectError where the file is not media, claims more than `limits`, or cannot be read.
     """
     name = "The file"
     try:
@@ -87,9 +79,9 @@ def probe(
             ) or still_picture(file)
             if what is not None:
                 raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
-            moving = animated_webp(file)
-            if moving is not None:  # PyAV cannot open it
-                return refined(webp.describe(moving, name, size_bytes, limits), Survey(moving.timeline, {}, {}, {}))
+            webp = animated_webp(file)
+            if webp is not None:
+                return refined(webp_info(webp, name, size_bytes, limits), Survey(webp.timeline))
             return _read(path, file, name, size_bytes, limits, deep=deep)
     except MemoryError as error:  # PyAV's is one as well
         raise too_much_memory(limits, name) from error
@@ -97,26 +89,24 @@ def probe(
         raise InspectError(FailureKind.PERMISSION, f"{name} may not be read; change its permissions.") from error
     except FileNotFoundError as error:
         raise InspectError(FailureKind.UNAVAILABLE, f"{name} is no longer there.") from error
-    except av.error.FFmpegError as error:
-        if isinstance(error, OSError) and is_away(path):
+    except (av.error.FFmpegError, OSError) as error:
+        # What a demuxer calls an input/output error may be damage as well.
+        if isinstance(error, OSError) and (not isinstance(error, av.error.FFmpegError) or is_away(path)):
             raise InspectError(FailureKind.UNAVAILABLE, f"{name} cannot be read: {error.strerror}.") from error
         raise InspectError(FailureKind.BAD_INPUT, f"{name} is damaged: {error.strerror}.") from error
-    except OSError as error:
-        raise InspectError(FailureKind.UNAVAILABLE, f"{name} cannot be read: {error.strerror}.") from error
 
 
 def survey_source(
     path: bytes, media: MediaInfo, used: Collection[int], limits: InputLimits
 ) -> tuple[MediaInfo, Timeline]:
-    """Survey a file that was inspected before, of which ffmpeg will read the streams `used`: what is now known of it,
-    and when its packets are.
+    """Return what is in a file that was inspected before, by all its packets, and its timeline.
 
-    Raises InspectError where it can no longer be read.
+    ffmpeg will read the streams `used`. Raises InspectError where the file can no longer be read.
     """
     name = "The file"
     try:
-        if media.container == webp.CONTAINER:
-            return media, webp.timeline_of(path)
+        if media.container == WEBP:
+            return media, webp_timeline(path)
         with closing(open_source(path, deep=media.deep, forward=media.forward)) as container:
             found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
     except (av.error.FFmpegError, OSError) as error:
@@ -131,9 +121,16 @@ def survey_source(
 
 
 def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: InputLimits, *, deep: bool) -> MediaInfo:
-    """What the open `file` holds; streams that begin late, or with pictures far apart, need a `deep` reading."""
+    """Return what the open `file` holds; streams that begin late need a `deep` reading."""
+    forward = False
     try:
-        container, forward = _open(path, file, size_bytes, deep=deep)
+        try:
+            container = open_source(path, deep=deep)
+        except av.error.InvalidDataError:
+            forward = structure.ends_in_fragment_header(file, size_bytes)
+            if not forward:
+                raise
+            container = open_source(path, deep=deep, forward=True)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and is_away(path):
             raise
@@ -141,29 +138,19 @@ def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: Input
             raise
         raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
     with closing(container):
-        if deep or all(_known_size(film) for film in container.streams.video if not is_attached(film)):
+        decoders = [video_context(film) for film in container.streams.video if not is_attached(film)]
+        if deep or all(decoder is None or (decoder.width and decoder.height) for decoder in decoders):
             tail = structure.examine(file, container.format.name, size_bytes)
-            if container.format.name.startswith("mov,"):
-                _refuse_references(file, name, size_bytes)
+            if container.format.name.startswith("mov,") and structure.refers_to_other_files(file, size_bytes):
+                raise InspectError(
+                    FailureKind.UNSUPPORTED,
+                    f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the "
+                    "files it refers to into the input instead.",
+                )
             media, unlisted = _describe(container, name, size_bytes, tail, limits)
             if deep or not unlisted:
                 return replace(media, deep=deep, forward=forward)
     return _read(path, file, name, size_bytes, limits, deep=True)
-
-
-def _open(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[InputContainer, bool]:
-    """The file opened, and whether that took doing without a look ahead: it ends inside the header of a fragment."""
-    try:
-        return open_source(path, deep=deep), False
-    except av.error.InvalidDataError:
-        if not structure.ends_in_fragment_header(file, size_bytes):
-            raise
-        return open_source(path, deep=deep, forward=True), True
-
-
-def _known_size(film: av.VideoStream) -> bool:
-    context = video_context(film)
-    return context is None or bool(context.width and context.height)
 
 
 def _regular_file(path: bytes, name: str) -> BinaryIO:
@@ -176,6 +163,7 @@ def _regular_file(path: bytes, name: str) -> BinaryIO:
 
 
 def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size_bytes: int) -> tuple[FailureKind, str]:
+    """Return the kind and the sentence for a file that no demuxer opens."""
     if isinstance(error, PermissionError):
         return FailureKind.PERMISSION, f"{name} may not be read; change its permissions."
     if structure.is_mp4(file):
@@ -195,8 +183,9 @@ def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size
 
 
 def _describe(
-    container: InputContainer, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
+    container: Container, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
 ) -> tuple[MediaInfo, bool]:
+    """Return what an open file holds, and whether streams begin in it that are not listed."""
     check_streams(len(container.streams), limits, name)
     for film in container.streams.video:  # before a decoder allocates them
         context = video_context(film)
@@ -204,19 +193,19 @@ def _describe(
             check_picture(context.width, context.height, limits, name)
     found = survey(container, size_bytes=size_bytes, whole=size_bytes <= WHOLE_BYTES, limit_seconds=SURVEY_SECONDS)
     notes = [
-        MediaNote(seen.note if len(found.first) == 1 else f"Stream {index}: {seen.note}")
-        for index, seen in found.first.items()
-        if seen.note is not None
+        MediaNote(film.note if len(found.films) == 1 else f"Stream {index}: {film.note}")
+        for index, film in found.films.items()
+        if film.note is not None
     ]
-    streams = []
-    for stream in container.streams:
-        described = _stream(container, stream, found.first.get(stream.index), found.packets.get(stream.index))
-        if described.video is not None:
-            check_picture(described.video.width, described.video.height, limits, name)
-        streams.append(described)
+    fragmented = _is_fragmented(container)
+    streams = [
+        _stream(container, stream, found.films.get(stream.index), from_zero=fragmented) for stream in container.streams
+    ]
+    for video in (stream.video for stream in streams if stream.video is not None):
+        check_picture(video.width, video.height, limits, name)
     if not streams:
         raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
-    duration, estimated = _duration(container, streams)
+    duration, estimated = _duration(container, streams, from_zero=fragmented)
     check_duration(duration, limits, name)
     media = MediaInfo(
         container=container.format.name,
@@ -230,48 +219,37 @@ def _describe(
         place_tags=place_tags(container),
         notes=tuple(notes),
     )
-    media = with_its_end(container, media, tail, fragmented=_is_fragmented(container))
+    media = without_missing_end(container, media, tail, fragmented=fragmented)
     return refined(media, found), found.timeline.unlisted
 
 
-def _refuse_references(file: BinaryIO, name: str, size_bytes: int) -> None:
-    index = structure.index_of_mp4(file, size_bytes)
-    if index is not None and structure.refers_to_other_files(index):
-        raise InspectError(
-            FailureKind.UNSUPPORTED,
-            f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the files "
-            "it refers to into the input instead.",
-        )
-
-
-# ---------------------------------------------------------------- streams
-
-
-def _stream(
-    container: InputContainer, stream: Stream, picture: FirstPicture | None, packets: PacketFacts | None
-) -> StreamInfo:
+def _stream(container: Container, stream: Stream, film: FilmFacts | None, *, from_zero: bool) -> StreamInfo:
+    """Return a stream as its header and first picture have it; `from_zero`: durations count from 0."""
     context = context_of(stream)
     video = audio = decoder = None
     codec = context.codec.canonical_name if context is not None else None
     frames = _exact_frames(container.format.name, stream)
     kind = kind_of(stream)
     if isinstance(stream, av.VideoStream):
-        video = replace(_video(stream, picture), packets=packets)
-        if picture is not None:
-            if context is None and picture.frame is not None:
-                codec, decoder = "av1", picture.decoder
-            if picture.frames is not None:
-                frames = picture.frames
-    elif isinstance(stream, av.AudioStream) and isinstance(context, av.AudioCodecContext):
+        video = _video(stream, film)
+        if film is not None:
+            if context is None and film.frame is not None:
+                codec, decoder = "av1", film.decoder
+            if film.frames is not None:
+                frames = film.frames
+    elif isinstance(context, av.AudioCodecContext):
         audio = audio_info(context)
     language = stream.metadata.get("language")
+    start = 0.0
+    if stream.start_time is not None and stream.time_base is not None and container.start_time is not None:
+        start = float(stream.start_time * stream.time_base) - container.start_time / av.time_base
     return StreamInfo(
         index=stream.index,
         kind=kind,
         codec=codec,
         decoder=decoder,
-        start_seconds=_start_seconds(container, stream),
-        duration_seconds=_stream_seconds(stream, from_zero=_is_fragmented(container)),
+        start_seconds=max(0.0, start),
+        duration_seconds=_stream_seconds(stream, from_zero=from_zero),
         frames=frames,
         bit_rate=(context.bit_rate or None) if context is not None and kind is not StreamKind.SUBTITLE else None,
         language=None if language in (None, "", "und") else language,
@@ -283,8 +261,8 @@ def _stream(
     )
 
 
-def _holds_chapters(container: InputContainer, stream: Stream) -> bool:
-    """Whether a track of an MP4 is where its chapters come from: each of its samples is the start of one."""
+def _holds_chapters(container: Container, stream: Stream) -> bool:
+    """Return whether a track of an MP4 is where its chapters come from: each of its samples starts one."""
     chapters = container.chapters()
     if not chapters or not container.format.name.startswith("mov,") or len(stream.index_entries) != len(chapters):
         return False
@@ -294,25 +272,28 @@ def _holds_chapters(container: InputContainer, stream: Stream) -> bool:
     )
 
 
-def _video(stream: av.VideoStream, picture: FirstPicture | None) -> VideoInfo:
-    context, frame = video_context(stream), picture.frame if picture is not None else None
+def _video(stream: av.VideoStream, film: FilmFacts | None) -> VideoInfo:
+    """Return the pictures of a film or cover as its header and first picture have them."""
+    context, frame = video_context(stream), film.frame if film is not None else None
+    # A frame may be larger than its picture where cropping it would misalign memory, so the context goes first.
+    sized = context if context is not None else frame
     pixel_format = frame.format if frame is not None else (context.format if context is not None else None)
+    components = pixel_format.components if pixel_format is not None else ()
     format_name = pixel_format.name if pixel_format is not None else None
     described = colour.colour(context, frame, format_name)
-    dolby_vision = picture is not None and picture.decoder is not None
-    base, average, guessed = stream.base_rate, stream.average_rate, stream.guessed_rate
-    rate = guessed or average
+    dolby_vision = film is not None and film.decoder is not None
+    base, average = stream.base_rate, stream.average_rate
+    rate = stream.guessed_rate or average
     if rate is not None and rate > _HIGHEST_RATE and average and average <= _HIGHEST_RATE:
         rate = average
-    aspect = stream.sample_aspect_ratio if context is not None else None
+    opaque = context is not None and context.name == "gif" and frame is not None and colour.is_opaque(frame)
     return VideoInfo(
-        # A frame may be wider than its picture where cropping it would misalign memory, so the context goes first.
-        width=context.width if context is not None else (frame.width if frame is not None else 0),
-        height=context.height if context is not None else (frame.height if frame is not None else 0),
+        width=sized.width if sized is not None else 0,
+        height=sized.height if sized is not None else 0,
         pixel_format=format_name,
-        bit_depth=max((c.bits for c in pixel_format.components), default=8) if pixel_format is not None else 8,
+        bit_depth=max((component.bits for component in components), default=8),
         frame_rate=rate or None,
-        sample_aspect_ratio=usual_aspect(aspect),
+        sample_aspect_ratio=usual_aspect(stream.sample_aspect_ratio if context is not None else None),
         rotation=round(-frame.rotation / 90) * 90 % 360 if frame is not None else 0,
         colour=described,
         hdr=colour.hdr_kind(described, frame, "dav1" if dolby_vision else context.codec_tag if context else ""),
@@ -322,26 +303,23 @@ def _video(stream: av.VideoStream, picture: FirstPicture | None) -> VideoInfo:
         or (context is not None and context.field_order in _FIELD_ORDERS_INTERLACED),
         variable_frame_rate=_varies(base, average),
         attached_picture=is_attached(stream),
-        spherical=projection.spherical(frame),
-        stereo=projection.stereo(frame),
+        spherical=colour.spherical(frame),
+        stereo=colour.stereo(frame),
         alpha=stream.metadata.get("alpha_mode") == "1"  # of VP8 and VP9, which keep it beside the picture
-        or (
-            pixel_format is not None
-            and any(component.is_alpha for component in pixel_format.components)
-            and not (context is not None and context.name == "gif" and frame is not None and colour.is_opaque(frame))
-        ),
+        or (any(component.is_alpha for component in components) and not opaque),
+        packets=film.packets if film is not None else None,
     )
 
 
 def _varies(base: Fraction | None, average: Fraction | None) -> bool:
-    """Whether the frame rate varies: the average is neither the base rate nor half of it (fields, doubled clocks)."""
+    """Return whether the average rate is neither the base rate nor half of it (fields, doubled clocks)."""
     if not base or not average:
         return bool(base and base >= _HIGHEST_RATE / 2)
     return all(abs(base / average / times - 1) > 0.02 for times in (1, 2))
 
 
 def _exact_frames(container_name: str, stream: Stream) -> int | None:
-    """The number of pictures where the container's index lists every one, or its demuxer counts them; else None."""
+    """Return the number of pictures, where the container's index lists all of them; else None."""
     if not isinstance(stream, av.VideoStream) or not stream.frames or context_of(stream) is None:
         return None
     if container_name == "gif":
@@ -354,16 +332,10 @@ def _exact_frames(container_name: str, stream: Stream) -> int | None:
     return sum(not entry.is_discard for entry in entries)  # an edit list may leave out pictures that decoders need
 
 
-def _is_fragmented(container: InputContainer) -> bool:
-    """Whether an MP4 lists its samples in fragments; its durations then count from time 0."""
+def _is_fragmented(container: Container) -> bool:
+    """Return whether an MP4 lists its samples in fragments; its durations then count from time 0."""
     listed = [stream.frames for stream in (*container.streams.video, *container.streams.audio)]
     return container.format.name.startswith("mov,") and bool(listed) and not any(listed)
-
-
-def _start_seconds(container: InputContainer, stream: Stream) -> float:
-    if stream.start_time is None or stream.time_base is None or container.start_time is None:
-        return 0.0
-    return max(0.0, float(stream.start_time * stream.time_base) - container.start_time / av.time_base)
 
 
 def _stream_seconds(stream: Stream, *, from_zero: bool) -> float | None:
@@ -371,27 +343,21 @@ def _stream_seconds(stream: Stream, *, from_zero: bool) -> float | None:
         return None
     start = float(max(0, stream.start_time or 0) * stream.time_base)
     if stream.duration is not None and stream.duration > 0:
-        seconds: float | None = float(stream.duration * stream.time_base) - (start if from_zero else 0.0)
-    else:  # Matroska tells in a tag when the track ends
-        end = _clock_seconds(stream.metadata.get("DURATION", ""))
-        seconds = end - start if end is not None else None
-    return seconds if seconds is not None and seconds > 0 else None
+        seconds = float(stream.duration * stream.time_base) - (start if from_zero else 0.0)
+    else:  # Matroska states the end of a track in a tag, `HH:MM:SS.fraction`
+        try:
+            hours, minutes, rest = stream.metadata.get("DURATION", "").split(":")
+            seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest) - start
+        except ValueError:
+            return None
+    return seconds if seconds > 0 else None
 
 
-def _clock_seconds(text: str) -> float | None:
-    """Seconds of a Matroska `DURATION` tag, `HH:MM:SS.fraction`, or None where it is not one."""
-    try:
-        hours, minutes, seconds = text.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-
-
-def _duration(container: InputContainer, streams: list[StreamInfo]) -> tuple[float | None, bool]:
-    """Seconds that the file lasts from its first packet, and whether that is a guess."""
+def _duration(container: Container, streams: list[StreamInfo], *, from_zero: bool) -> tuple[float | None, bool]:
+    """Return the seconds that the file lasts from its first packet, and whether that is a guess."""
     if container.duration is not None and container.duration > 0:
         seconds = container.duration / av.time_base
-        if container.format.name in _DURATION_FROM_ZERO or _is_fragmented(container):
+        if from_zero or container.format.name in _DURATION_FROM_ZERO:
             seconds = max(0.0, seconds - max(0, container.start_time or 0) / av.time_base)
         return seconds, container.format.name in _UNSTATED_DURATION
     stated = [s.duration_seconds for s in streams if s.duration_seconds is not None]

@@ -1,36 +1,34 @@
-"""Opening files with PyAV, in the one way for users' files and the one way for ours."""
+"""How are files opened with PyAV, and what are their streams?"""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeAlias, cast
 
 import av
 
 from pyprocessor.ffmpeg.invocation import Trust, demuxer_options, whitelists
+from pyprocessor.models import StreamKind
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
+Container: TypeAlias = "av.container.InputContainer"
+Stream: TypeAlias = "av.stream.Stream"
+Packet: TypeAlias = "av.Packet[av.stream.Stream]"
 
 PROBE_BYTES = 5_000_000
 """What a demuxer may read to find the streams: ffmpeg's own default, so that both see the same streams."""
-
 MOST_STREAMS = 10_000
-"""Streams that a demuxer makes before it gives up (by itself at 1,000), so that too many can be told as what it is."""
-
+"""Above ffmpeg's own limit of 1,000, so that a file with too many can be refused with a sentence."""
 _BEFORE_19: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
-"""PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 unless told otherwise; 19 has no such option."""
-
-
+"""PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 without this option; 19 has no such option."""
 READ_AGAIN_BYTES = 64_000_000
 """How much of a file is read to find out whether it can be read at all."""
 _READ_BYTES = 1 << 20
 
 
 def is_away(path: bytes) -> bool:
-    """Whether the file cannot be read: moved away, or its disk or share does not answer.
+    """Return whether the file cannot be read: moved away, or its disk or share does not answer.
 
-    Only reading it tells: what demuxers call an input/output error is, more often than not, a file that ends too soon.
+    What demuxers call an input/output error is more often a file that ends too soon, so the file is read.
     """
     try:
         with open(path, "rb", buffering=0) as file:
@@ -42,24 +40,47 @@ def is_away(path: bytes) -> bool:
     return False
 
 
-def open_source(path: bytes, *, deep: bool = False, forward: bool = False) -> InputContainer:
-    """Open a user's file: only local files, only the demuxers allowed for untrusted input, bounded probing, which goes
-    further where `deep`, and never looks ahead where `forward`.
+def open_source(path: bytes, *, deep: bool = False, forward: bool = False) -> Container:
+    """Open a user's file: local files only, the demuxers for untrusted input only, bounded probing.
 
-    Raises av.error.FFmpegError, of which the missing file and the forbidden file are also OSErrors.
+    `deep` reads more before the streams are known, `forward` never seeks. Raises av.error.FFmpegError; for a missing or
+    forbidden file that is also an OSError.
     """
     bounds = {"probesize": str(PROBE_BYTES), "max_streams": str(MOST_STREAMS)}
-    # Options for another demuxer than the file's are passed over.
+    # Demuxers ignore options of other demuxers.
     own = dict(demuxer_options("mpegts", deep=deep, forward=forward))
     return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | own)
 
 
-def open_output(path: bytes) -> InputContainer:
+def open_output(path: bytes) -> Container:
     """Open a file that our own ffmpeg wrote. Raises av.error.FFmpegError."""
     return _open(path, dict(whitelists(Trust.OWN)))
 
 
-def _open(path: bytes, options: dict[str, str]) -> InputContainer:
+def _open(path: bytes, options: dict[str, str]) -> Container:
     # The prefix keeps a name such as `concat:x` or `-` from being read as a protocol or an option.
     opened = av.open("file:" + os.fsdecode(path), mode="r", options=options, **_BEFORE_19)
-    return cast("InputContainer", opened)
+    return cast("Container", opened)
+
+
+def context_of(stream: Stream) -> av.CodecContext | None:
+    """Return the stream's decoder, which may be None although PyAV's types say otherwise."""
+    return cast("av.CodecContext | None", stream.codec_context)
+
+
+def video_context(stream: av.VideoStream) -> av.VideoCodecContext | None:
+    """Return the decoder of a film, if there is one."""
+    context = context_of(stream)
+    return context if isinstance(context, av.VideoCodecContext) else None
+
+
+def is_attached(stream: av.VideoStream) -> bool:
+    """Return whether a video stream is a picture beside a film: a cover, or thumbnails."""
+    flags = stream.disposition
+    return bool(flags & type(flags).attached_pic or flags & type(flags).timed_thumbnails)
+
+
+def kind_of(stream: Stream) -> StreamKind:
+    """Return the kind of a stream; one that players ignore is data."""
+    known = (StreamKind.VIDEO, StreamKind.AUDIO, StreamKind.SUBTITLE, StreamKind.ATTACHMENT)
+    return next((kind for kind in known if kind == stream.type), StreamKind.DATA)

@@ -1,33 +1,63 @@
-"""How many channels a sound track has, in which layout, by its decoder."""
+"""How many channels does a sound track have, and in which layout?"""
 
 from __future__ import annotations
 
 import ctypes
 import re
-from typing import TYPE_CHECKING
+from typing import cast
 
+import av
+
+from pyprocessor.containers.headers import sound_header
+from pyprocessor.inspect.reader import Packet, context_of
 from pyprocessor.models import AudioInfo
 
-if TYPE_CHECKING:
-    import av
-
 _LISTED = re.compile(r"\d+ channels \(")
+_MOST_DECODED = 96
+"""Packets of a track that are decoded, however often its parameters change."""
 
 
-def audio_info(context: av.AudioCodecContext) -> AudioInfo:
-    """Sample rate, channels, and their layout in ffmpeg's words (`5.1`, `2 channels (SL+SR)`) where they have names."""
-    name, channels = channels_of(context.layout)
-    named = bool(name) and not name.endswith("channels")
-    return AudioInfo(context.sample_rate or 0, channels, name if named else None)
+def audio_info(source: av.AudioCodecContext | av.AudioFrame) -> AudioInfo:
+    """Return sample rate, channels and their layout in ffmpeg's words (`5.1`, `2 channels (SL+SR)`).
 
-
-def channels_of(layout: av.AudioLayout) -> tuple[str, int]:
-    """ffmpeg's name of a layout, and how many channels it has.
-
-    PyAV 18 frees the list of channels in an order of their own twice, with the layout and with its decoder or frame,
-    which ends the process. So such layouts, some hundred bytes in rare files, are never freed. Each one that comes into
-    being has to pass here, so a decoder is not asked for its `channels`, which makes another.
+    PyAV 18 frees the list of channels in an unusual order twice, with the layout and with its decoder or frame, which
+    ends the process. So such layouts, some hundred bytes in rare files, are never freed. Every layout has to be read
+    here: a decoder's `channels` would make another one.
     """
-    if _LISTED.match(layout.name):
+    layout = source.layout
+    name = layout.name
+    if _LISTED.match(name):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
-    return layout.name, layout.nb_channels
+    named = bool(name) and not name.endswith("channels")
+    return AudioInfo(source.sample_rate or 0, layout.nb_channels, name if named else None)
+
+
+class SoundSampler:
+    """Decodes packets of one sound track where their headers change."""
+
+    def __init__(self, stream: av.AudioStream) -> None:
+        context = context_of(stream)
+        self._context = context if isinstance(context, av.AudioCodecContext) else None
+        self._codec = context.codec.canonical_name if context is not None else ""
+        self.samples: list[AudioInfo] = []
+        self._header: bytes | None = None
+        self._decoded = 0
+
+    def take(self, packet: Packet) -> None:
+        """Look at the next packet of the track."""
+        if self._context is None or self._decoded >= _MOST_DECODED:
+            return
+        header = sound_header(self._codec, memoryview(packet))
+        if not header or header == self._header:
+            return
+        self._decoded += 1
+        try:
+            frames = self._context.decode(cast("av.Packet[av.AudioStream]", packet))
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            return
+        described = [audio_info(frame) for frame in frames]
+        if described:
+            self._header = header
+            self.samples.append(described[-1])

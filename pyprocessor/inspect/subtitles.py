@@ -1,7 +1,7 @@
-"""Which charset the text of subtitles is in, and whether it states where it was recorded, as drones write it.
+"""Which charset is the text of subtitles in, and does it state where it was recorded, as that of drones does?
 
-Matroska and MP4 know only UTF-8, but older muxers wrote whatever the subtitle file held, and ffmpeg drops each such
-line that it decodes.
+Matroska and MP4 allow only UTF-8, but older muxers copied what the subtitle file held, and ffmpeg drops each line that
+it cannot decode.
 """
 
 from __future__ import annotations
@@ -11,41 +11,34 @@ import re
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import av
-import av.error
 from av.stream import Discard
 
 from pyprocessor.containers.charsets import LAST_RESORT, charset_of, iconv_name
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect.first_picture import context_of
-from pyprocessor.inspect.reader import open_source
+from pyprocessor.inspect.reader import Container, Packet, context_of, open_source
 from pyprocessor.models import StreamInfo
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
 
 _CODECS = frozenset(("subrip", "ass", "webvtt", "text", "subviewer", "microdvd", "mov_text"))
 _MOST_TEXT_BYTES = 4_000_000
-"""Of all tracks; the subtitles of a long film have 100 kB each."""
+"""Of all tracks together; those of a long film have 100 kB each."""
 _ASS_FIELDS = 8
-"""Before the text of a line of ASS, all of them ASCII."""
+"""ASCII fields before the text of a line of ASS."""
 _UTF_16 = (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)
 _PLACE = re.compile(rb"(?:latitude|longitude|GPS)[\s:=(]{1,4}[+-]?\d", re.IGNORECASE)
 
 
 class SubtitleText:
-    """Gathers the lines of a file's subtitles from its packets, within bounds."""
+    """Collects the lines of a file's subtitles from its packets, up to a limit."""
 
-    def __init__(self, container: InputContainer) -> None:
+    def __init__(self, container: Container) -> None:
         found = ((s.index, c.codec.canonical_name) for s in container.streams.subtitles if (c := context_of(s)))
         self._codecs = {index: codec for index, codec in found if codec in _CODECS}
         self.lines: dict[int, list[bytes]] = {index: [] for index in self._codecs}
         self._left = _MOST_TEXT_BYTES
 
-    def take(self, packet: av.Packet[Stream]) -> None:
+    def take(self, packet: Packet) -> None:
         """Look at the next packet of the file."""
         codec = self._codecs.get(packet.stream_index)
         if codec is not None and packet.size and self._left > 0:
@@ -55,7 +48,7 @@ class SubtitleText:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One subtitle: when it is shown, in seconds after the file's first packet, and its text as it lies there."""
+    """A subtitle: when it is shown, in seconds after the file's first packet, and its bytes."""
 
     start: float
     end: float
@@ -63,7 +56,7 @@ class Line:
 
 
 def read_lines(source: bytes, index: int) -> list[Line]:
-    """The lines of one subtitle track of an MP4, within bounds. Raises InspectError where it cannot be read."""
+    """Return the lines of a subtitle track of an MP4, up to a limit. Raises InspectError."""
     found = []
     left = _MOST_TEXT_BYTES
     try:
@@ -86,13 +79,14 @@ def read_lines(source: bytes, index: int) -> list[Line]:
 
 
 def _text(packet: bytes, codec: str) -> bytes:
+    """Return the text of a packet."""
     if codec == "mov_text":  # its length, the text, boxes for its style
         return packet[2 : 2 + int.from_bytes(packet[:2], "big")]
     return packet.split(b",", _ASS_FIELDS)[-1] if codec == "ass" else packet
 
 
-def described(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
-    """`stream` with the charset of these lines of it, and whether they state where it was recorded."""
+def with_charset(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
+    """Return `stream` with the charset of these lines of it, and whether they state where it was recorded."""
     foreign, proper, place = [], 0, False
     for line in lines:
         place = place or _PLACE.search(line) is not None

@@ -1,48 +1,33 @@
-"""Whether a finished output is what its contract says, before it may be given its final name.
+"""Is a finished output what its contract says, so that it may get its final name?
 
-ffmpeg's exit code proves nothing, so the file itself is read: its streams, and when each of its packets is, which is
-held against the packets of the source.
+ffmpeg's exit code proves nothing, so the file is read: its streams, and the times of its packets, which are compared
+with those of the source.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import av
-import av.error
 
 from pyprocessor.errors import FailureKind, VerifyError
-from pyprocessor.inspect.compare import Pair, compared
-from pyprocessor.inspect.contract import Contract
-from pyprocessor.inspect.reader import open_output
+from pyprocessor.inspect.colour import spherical, stereo
+from pyprocessor.inspect.compare import Pair, compare_tracks
+from pyprocessor.inspect.contract import Contract, StreamPlan
+from pyprocessor.inspect.reader import Container, is_attached, open_output
 from pyprocessor.inspect.sound import audio_info
-from pyprocessor.inspect.survey import SHOWS_NO_TIMES, is_attached, read_packets
+from pyprocessor.inspect.survey import DTS_ONLY, read_packets, survey
 from pyprocessor.inspect.timeline import Timeline, Track
-from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, display
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.stream import Stream
+from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, VideoInfo, display
 
 _CAPTIONS = frozenset(("eia_608", "eia_708"))
 OUTPUT_LIMIT_SECONDS = 60.0
-"""How long the packets of an output may be read; what comes after is not compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Output:
-    """What the output holds: film, audio and subtitle tracks, each in output order."""
-
-    films: tuple[Track, ...]
-    audio: tuple[Track, ...]
-    subtitles: tuple[Track, ...]
-    whole: bool
-    seconds: float | None
+"""How long the packets of an output may be read; the rest is not compared."""
+_FIRST_PICTURES_SECONDS = 10.0
+"""How long an output may be read for the first pictures of its films."""
 
 
 def verify(
@@ -55,89 +40,93 @@ def verify(
     media: MediaInfo,
     times: Timeline,
 ) -> tuple[OutputFacts, tuple[MediaNote, ...]]:
-    """Check the finished output at `path`, which our own ffmpeg wrote from `source`, whose timeline is `times`.
+    """Return what is in the output at `path`, and notes on what it lacks of its source.
 
-    `encoded_frames` is the number of pictures ffmpeg said it wrote, or None where there is no video; `damaged` says
-    that it met damage in the source. Returns what was found, and notes worth telling. Raises VerifyError with a
-    sentence; its kind is BAD_INPUT where the source is the cause, and INFRASTRUCTURE where another try may do better.
+    `times` is the timeline of the source; `encoded_frames` is ffmpeg's count of pictures (None: no video); `damaged`:
+    ffmpeg found damage. Raises VerifyError, of kind BAD_INPUT where the source is the cause and INFRASTRUCTURE where
+    another try may do better.
     """
     try:
         found = os.stat(path)
         with closing(open_output(path)) as container:
-            output = _read_output(container, contract, found.st_size, damaged=damaged)
+            seconds = container.duration / av.time_base if container.duration else None
+            tracks, read_whole = _read_output(container, contract, found.st_size, damaged=damaged)
     except av.error.FFmpegError as error:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output cannot be read back: {error.strerror}.") from error
     except OSError as error:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output is not there: {error.strerror}.") from error
-    frames = output.films[0].packets if output.films and output.whole else None
+    films = tracks[StreamKind.VIDEO]
+    frames = films[0].packets if films and read_whole else None
     if encoded_frames is not None and frames is not None and frames < encoded_frames:
         raise VerifyError(
             FailureKind.INFRASTRUCTURE,
             f"The output holds {frames:,} pictures of the {encoded_frames:,} that ffmpeg encoded.",
         )
-    notes = compared(
-        _pairs(output, contract, media, times),
+    notes = compare_tracks(
+        _pairs(tracks, contract, media, times),
         began=times.began,
         same_frames=contract.same_frames,
-        whole=output.whole and times.whole,
+        whole=read_whole and times.whole,
         damaged=damaged or times.damage is not None,
         name=display(os.path.basename(source)),
     )
     facts = OutputFacts(
         size_bytes=found.st_size,
         mtime_ns=found.st_mtime_ns,
-        duration_seconds=output.seconds,
-        video_streams=contract.video_streams,
-        audio_streams=sum(bool(track.packets) for track in output.audio),
-        subtitle_streams=len(output.subtitles),
+        duration_seconds=seconds,
+        video_streams=contract.count(StreamKind.VIDEO),
+        audio_streams=sum(bool(track.packets) for track in tracks[StreamKind.AUDIO]),
+        subtitle_streams=len(tracks[StreamKind.SUBTITLE]),
         frames=frames,
     )
     return facts, (*media.notes, *notes)
 
 
-def _pairs(output: _Output, contract: Contract, media: MediaInfo, times: Timeline) -> list[Pair]:
-    """Every film, audio and subtitle track that was kept, beside what became of it."""
-    made = {
-        StreamKind.VIDEO: iter(output.films),
-        StreamKind.AUDIO: iter(output.audio),
-        StreamKind.SUBTITLE: iter(output.subtitles),
-    }
-    limit = math.inf if contract.limit_seconds is None else times.began + contract.limit_seconds
-    codecs = {stream.index: stream.codec for stream in media.streams}
-    interlaced = {s.index: s.video is not None and s.video.interlaced for s in media.streams}
+def _pairs(
+    tracks: Mapping[StreamKind, Sequence[Track]], contract: Contract, media: MediaInfo, times: Timeline
+) -> list[Pair]:
+    """Return every film, audio and subtitle track that was kept, beside what became of it."""
+    made = {kind: iter(found) for kind, found in tracks.items()}
+    streams = {stream.index: stream for stream in media.streams}
+
+    def source(plan: StreamPlan) -> Track:
+        track = times.tracks.get(plan.index, Track(plan.kind, 0))
+        if plan.kind is not StreamKind.SUBTITLE or contract.limit_seconds is None:
+            return track
+        limit = times.began + contract.limit_seconds
+        return replace(track, starts=[start for start in track.starts if start < limit])
+
     return [
         Pair(
-            _limited(times.tracks.get(plan.index, Track(plan.kind, 0)), limit),
+            source(plan),
             next(made[plan.kind]),
-            interlaced=interlaced[plan.index],
-            timed=codecs[plan.index] not in _CAPTIONS,
-            in_decoding_order=media.container in SHOWS_NO_TIMES,
+            interlaced=(film := streams[plan.index].video) is not None and film.interlaced,
+            timed=streams[plan.index].codec not in _CAPTIONS,
+            in_decoding_order=media.container in DTS_ONLY,
         )
         for plan in contract.kept
         if plan.kind in made and not plan.cover
     ]
 
 
-def _limited(track: Track, limit: float) -> Track:
-    """The track less the subtitles that begin at `limit` or later."""
-    if track.kind is not StreamKind.SUBTITLE:
-        return track
-    return replace(track, starts=[start for start in track.starts if start < limit])
-
-
-# ---------------------------------------------------------------- reading the output
-
-
-def _read_output(container: InputContainer, contract: Contract, size_bytes: int, *, damaged: bool) -> _Output:
+def _read_output(
+    container: Container, contract: Contract, size_bytes: int, *, damaged: bool
+) -> tuple[dict[StreamKind, tuple[Track, ...]], bool]:
+    """Return the tracks of the output by kind, and whether it was read to its end."""
     films = [s for s in container.streams.video if not is_attached(s)]
-    covers = len(container.streams.video) - len(films)
-    audio, subtitles = list(container.streams.audio), list(container.streams.subtitles)
-    _expect("video tracks", len(films), contract.video_streams)
-    _expect("cover pictures", covers, contract.cover_pictures)
-    if audio or not (damaged and films):  # ffmpeg makes no track of sound of which nothing decodes
-        _expect("audio tracks", len(audio), contract.audio_streams)
-    _expect("subtitle tracks", len(subtitles), contract.subtitle_streams)
-    _expect("attachments", len(container.streams.attachments), contract.attachments)
+    audio, subtitles = container.streams.audio, container.streams.subtitles
+    # ffmpeg makes no track of sound of which nothing decodes.
+    silent = not audio and damaged and films
+    for what, number, expected in (
+        ("video tracks", len(films), contract.count(StreamKind.VIDEO)),
+        ("cover pictures", len(container.streams.video) - len(films), sum(plan.cover for plan in contract.kept)),
+        ("audio tracks", len(audio), 0 if silent else contract.count(StreamKind.AUDIO)),
+        ("subtitle tracks", len(subtitles), contract.count(StreamKind.SUBTITLE)),
+        ("attachments", len(container.streams.attachments), contract.count(StreamKind.ATTACHMENT)),
+    ):
+        if number != expected:
+            held = f"The output has {number} {what} where it should have {expected}."
+            raise VerifyError(FailureKind.UNSUPPORTED, held)
     for film in films:
         if film.codec_context.width < 1 or film.codec_context.height < 1:
             raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's video does not say how large its pictures are.")
@@ -146,31 +135,42 @@ def _read_output(container: InputContainer, contract: Contract, size_bytes: int,
         if described.channels < 1 or described.sample_rate < 1:
             raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's audio has no channels or no sample rate.")
     if container.format.name.startswith("mov,"):
-        for stream in (*films, *audio):
-            _check_index(stream, size_bytes)
-    seconds = container.duration / av.time_base if container.duration else None
+        for entries in (stream.index_entries for stream in (*films, *audio)):
+            if len(entries) and entries[-1].pos + entries[-1].size > size_bytes:
+                raise VerifyError(FailureKind.INFRASTRUCTURE, "The output ends before what its index lists.")
     found = read_packets(container, limit_seconds=OUTPUT_LIMIT_SECONDS)
     if found.damage is not None:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output is damaged: {found.damage}.")
 
-    def tracks(streams: Sequence[Stream], kind: StreamKind) -> tuple[Track, ...]:
-        return tuple(found.tracks.get(stream.index, Track(kind, 0)) for stream in streams)
+    kinds = ((StreamKind.VIDEO, films), (StreamKind.AUDIO, audio), (StreamKind.SUBTITLE, subtitles))
+    tracks = {kind: tuple(found.tracks.get(s.index, Track(kind, 0)) for s in streams) for kind, streams in kinds}
+    if not audio:
+        tracks[StreamKind.AUDIO] = (Track(StreamKind.AUDIO, 0),) * contract.count(StreamKind.AUDIO)
+    return tracks, found.whole
 
-    return _Output(
-        tracks(films, StreamKind.VIDEO),
-        tracks(audio, StreamKind.AUDIO) or (Track(StreamKind.AUDIO, 0),) * contract.audio_streams,
-        tracks(subtitles, StreamKind.SUBTITLE),
-        found.whole,
-        seconds,
+
+def lost_projection(path: bytes, contract: Contract, media: MediaInfo) -> tuple[MediaNote, ...]:
+    """Return notes where the output at `path` does not state its source's 360 degree or stereo layout."""
+    by_index = {stream.index: stream.video for stream in media.streams}
+    wanted = [by_index[plan.index] or VideoInfo(0, 0) for plan in contract.films]
+    if not any(video.spherical or video.stereo for video in wanted):
+        return ()
+    try:
+        with closing(open_output(path)) as container:
+            films = survey(container, size_bytes=0, whole=False, limit_seconds=_FIRST_PICTURES_SECONDS).films
+    except av.error.FFmpegError:
+        return ()  # verification says what is wrong with it
+    lost = []
+    for video, index in zip(wanted, sorted(films), strict=False):
+        frame = films[index].frame
+        if video.spherical != spherical(frame):
+            lost.append(f"360 degree pictures ({video.spherical})")
+        if video.stereo != stereo(frame):
+            lost.append(f"stereo pictures ({video.stereo})")
+    return tuple(
+        MediaNote(
+            f"It has {what}, and the output no longer says so, so that players show them flat as they are.",
+            f"no longer marked as {what} ({contract.container})",
+        )
+        for what in dict.fromkeys(lost)
     )
-
-
-def _expect(what: str, found: int, expected: int) -> None:
-    if found != expected:
-        raise VerifyError(FailureKind.UNSUPPORTED, f"The output has {found} {what} where it should have {expected}.")
-
-
-def _check_index(stream: Stream, size_bytes: int) -> None:
-    entries = stream.index_entries
-    if len(entries) and entries[-1].pos + entries[-1].size > size_bytes:
-        raise VerifyError(FailureKind.INFRASTRUCTURE, "The output ends before what its index lists.")

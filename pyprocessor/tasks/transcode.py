@@ -36,8 +36,7 @@ class Transcode:
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
         # Here, so that the engine, which asks for features only, does without PyAV.
         from pyprocessor.inspect.damage import damage_note
-        from pyprocessor.inspect.projection import lost_projection
-        from pyprocessor.inspect.verify import verify
+        from pyprocessor.inspect.verify import lost_projection, verify
 
         media, times = _surveyed(work)
         agreed = contract(work.profile, media)

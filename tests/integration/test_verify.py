@@ -29,6 +29,7 @@ from pyprocessor.models import (
     OutputFacts,
     Profile,
     Source,
+    StreamKind,
     VideoInfo,
     VideoSettings,
 )
@@ -330,11 +331,15 @@ def test_subtitles_attachments_covers_and_chapters(ffmpeg, make_clip, transcode,
     mp4 = transcode(tmp_path / "all.mkv", MP4)
     facts = mp4.verified()
     assert (facts.video_streams, facts.audio_streams, facts.subtitle_streams) == (1, 2, 1)
-    assert mp4.agreed.cover_pictures == 1
+    assert sum(plan.cover for plan in mp4.agreed.kept) == 1
     assert probe(os.fsencode(mp4.path), size_bytes=mp4.path.stat().st_size).chapters == 1
     assert any("attachment" in note for note in mp4.notes)
     mkv = transcode(tmp_path / "all.mkv", MKV)
-    assert (mkv.verified().subtitle_streams, mkv.agreed.attachments, mkv.agreed.cover_pictures) == (1, 1, 1)
+    assert (
+        mkv.verified().subtitle_streams,
+        mkv.agreed.count(StreamKind.ATTACHMENT),
+        sum(plan.cover for plan in mkv.agreed.kept),
+    ) == (1, 1, 1)
     with av.open(str(mkv.path)) as container:
         (kept,) = (s for s in container.streams.video if s.disposition & type(s.disposition).attached_pic)
         assert kept.metadata["filename"] == "cover.png"

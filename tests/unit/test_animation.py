@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.errors import InspectError
-from pyprocessor.inspect import animation, webp
-from pyprocessor.inspect.animation import still_picture
+from pyprocessor.inspect import animation
+from pyprocessor.inspect.animation import animated_webp, still_picture, webp_info
 from pyprocessor.inspect.probe import probe, survey_source
-from pyprocessor.inspect.webp import animated_webp, describe
 from pyprocessor.models import InputLimits
 
 GIF_HEAD = b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0x80, 0, 0) + bytes(6)
@@ -119,7 +118,7 @@ def test_an_animated_webp_is_described_as_any_video() -> None:
     read = animated_webp(io.BytesIO(data))
     assert read is not None
     assert read.lengths_ms == (40, 100, 100, 1500, 11)
-    media = describe(read, "a.webp", len(data), InputLimits())
+    media = webp_info(read, "a.webp", len(data), InputLimits())
     assert (media.duration_seconds, media.missing_bytes) == (1.751, 0)
     film = media.video
     assert film is not None
@@ -179,7 +178,7 @@ def test_a_webp_that_is_cut_off_says_how_much_is_missing() -> None:
     read = animated_webp(io.BytesIO(data[:-7]))
     assert read is not None
     assert read.pictures == 2
-    cut = describe(read, "a.webp", len(data) - 7, InputLimits())
+    cut = webp_info(read, "a.webp", len(data) - 7, InputLimits())
     assert cut.missing_bytes == 7
     assert [note.text for note in cut.notes if note.damage] == [
         "It is cut off: at least 7 bytes are missing at its end."
@@ -188,7 +187,7 @@ def test_a_webp_that_is_cut_off_says_how_much_is_missing() -> None:
 
 def test_a_webp_may_not_claim_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pixels, duration and the number of pictures are bounded."""
-    monkeypatch.setattr(webp, "MOST_PICTURES", 4)
+    monkeypatch.setattr(animation, "MOST_PICTURES", 4)
     for data, why in (
         (webp_file(40, 40, size=(16_000_000, 16_000_000)), "16000000x16000000"),
         (webp_file(*([0xFFFFFF] * 3)), "claims to last"),
@@ -197,4 +196,4 @@ def test_a_webp_may_not_claim_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
         read = animated_webp(io.BytesIO(data), most_pictures=4)
         assert read is not None
         with pytest.raises(InspectError, match=why):
-            describe(read, "a.webp", len(data), InputLimits(max_duration_seconds=3600.0))
+            webp_info(read, "a.webp", len(data), InputLimits(max_duration_seconds=3600.0))

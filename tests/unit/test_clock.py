@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyprocessor.inspect.clock import USUAL_THRESHOLD, Clock, Gap, gaps_in, threshold_for
+from pyprocessor.inspect.clock import USUAL_THRESHOLD, Clock, gaps_in, threshold_for
 
 VIDEO, SOUND = 0, 1
 
@@ -48,9 +48,9 @@ def lecture(pause: float) -> list[tuple[int, float, float]]:
 def test_a_pause_that_the_sound_covers_is_no_jump() -> None:
     """ffmpeg's limit is raised beyond it, and everything keeps its time."""
     packets = lecture(30.0)
-    (gap,) = gaps_in(packets, {VIDEO: 0.04, SOUND: 0.02})
-    assert gap.covered
-    threshold = threshold_for([gap])
+    pauses, jumps = gaps_in(packets, {VIDEO: 0.04, SOUND: 0.02})
+    assert (len(pauses), jumps) == (1, [])
+    threshold = threshold_for(pauses, jumps)
     assert threshold > 30
     clock = Clock(threshold)
     assert not any(clock.advance(*packet) for packet in packets)
@@ -59,24 +59,24 @@ def test_a_pause_that_the_sound_covers_is_no_jump() -> None:
 def test_a_jump_of_all_streams_is_no_pause() -> None:
     """Nothing goes on meanwhile: the limit stays, and the hole is closed."""
     both = [(stream, n * 0.04 + (40.0 if n > 50 else 0.0), 0.04) for n in range(100) for stream in (VIDEO, SOUND)]
-    gaps = gaps_in(both, {VIDEO: 0.04, SOUND: 0.04})
-    assert [gap.covered for gap in gaps] == [False, False]
-    assert threshold_for(gaps) == USUAL_THRESHOLD
+    pauses, jumps = gaps_in(both, {VIDEO: 0.04, SOUND: 0.04})
+    assert (pauses, len(jumps)) == ([], 2)
+    assert threshold_for(pauses, jumps) == USUAL_THRESHOLD
 
 
 def test_slides_alone_are_no_jumps() -> None:
     """A film whose pictures are always far apart, without any sound."""
     slides = [(VIDEO, n * 15.0, 0.04) for n in range(8)]
-    assert threshold_for(gaps_in(slides, {VIDEO: 15.0})) > 15
+    assert threshold_for(*gaps_in(slides, {VIDEO: 15.0})) > 15
 
 
 def test_a_first_picture_late_in_the_file_is_no_jump() -> None:
     """The end of a picture shows only where the next begins, long after sound of later times."""
     packets = [(SOUND, n * 0.02, 0.02) for n in range(800)] + [(VIDEO, 0.0, 15.0)]
-    assert threshold_for(gaps_in(packets, {VIDEO: 0.0, SOUND: 0.02})) > 16
+    assert threshold_for(*gaps_in(packets, {VIDEO: 0.0, SOUND: 0.02})) > 16
 
 
 def test_between_a_pause_and_a_longer_jump_lies_the_limit() -> None:
     """Both are treated as what they are; a jump shorter than a pause stays a hole in all streams."""
-    assert 20 < threshold_for([Gap(20.0, covered=True), Gap(24.0, covered=False)]) < 24
-    assert threshold_for([Gap(20.0, covered=True), Gap(12.0, covered=False)]) == pytest.approx(30.0)
+    assert 20 < threshold_for([20.0], [24.0]) < 24
+    assert threshold_for([20.0], [12.0]) == pytest.approx(30.0)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pyprocessor.errors import FailureKind, VerifyError
-from pyprocessor.inspect.compare import Pair, compared
+from pyprocessor.inspect.compare import Pair, compare_tracks
 from pyprocessor.inspect.timeline import Track
 from pyprocessor.models import BROKEN, MediaNote, StreamKind
 
@@ -38,7 +38,7 @@ def steady(pictures: int, first: float = 0.0, step: float = 0.04) -> list[float]
 def notes(*pairs: Pair, same_frames: bool = True, whole: bool = True, damaged: bool = False) -> list[MediaNote]:
     """What is noted of these tracks."""
     began = min((t for p in pairs if (t := p.source.start) is not None), default=0.0)
-    return compared(pairs, began=began, same_frames=same_frames, whole=whole, damaged=damaged, name="a.ts")
+    return compare_tracks(pairs, began=began, same_frames=same_frames, whole=whole, damaged=damaged, name="a.ts")
 
 
 def losses(found: list[MediaNote]) -> list[str]:
