@@ -5,12 +5,11 @@ The model itself is a value that never changes (see `costs`); this is the one pl
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.calibration import default_path, load, save
-from pyprocessor.costs.file_history import FILE_NAME, FileHistory
+from pyprocessor.costs.file_history import FileHistory
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.models import Cost, CostFeatures, Source, Usage
 
@@ -19,7 +18,7 @@ SAVE_EVERY = 200
 
 
 class Calibration:
-    """`path` is where the model is kept, with the history of single files beside it; None keeps both for this run."""
+    """`path` is where the model and the history of single files are kept; None keeps both for this run."""
 
     def __init__(self, model: CostModel, files: FileHistory, path: str | None) -> None:
         self.model = model
@@ -58,8 +57,7 @@ class Calibration:
             return None
         self._unsaved = 0
         try:
-            save(self.model, self._path)
-            self._files.save(_beside(self._path))
+            save(self.model, self._files, self._path)
         except OSError as error:
             path, self._path = self._path, None
             return f"What this run learns of costs cannot be kept in {path} ({error.strerror}); nothing else is harmed."
@@ -73,16 +71,4 @@ def learned(model: CostModel | None) -> tuple[Calibration, str | None]:
         return Calibration(model, FileHistory(), None), None
     path = default_path()
     found = load(path)
-    problem, files = found.problem, FileHistory()
-    try:
-        files = FileHistory.load(_beside(path))
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is damaged"
-        problem = (
-            problem or f"What files took before cannot be read from {_beside(path)} ({why}); they are learned anew."
-        )
-    return Calibration(found.model, files, path), problem
-
-
-def _beside(path: str) -> str:
-    return os.path.join(os.path.dirname(path), FILE_NAME)
+    return Calibration(found.model, found.files, path), found.problem

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.costs.calibration import default_path, load, save
+from pyprocessor.costs.file_history import FileHistory
 from pyprocessor.costs.model import CostModel
 from pyprocessor.models import Cost, CostFeatures
 
@@ -26,7 +27,7 @@ def learned() -> CostModel:
 def test_what_was_learned_comes_back(tmp_path: Path) -> None:
     """Saved and loaded, the model predicts the same; the folder is made."""
     path = str(tmp_path / "state" / "costs.json")
-    save(learned(), path)
+    save(learned(), FileHistory(), path)
     loaded = load(path)
     assert loaded.problem is None
     for job in (JOB, AUDIO):
@@ -51,9 +52,11 @@ def test_no_file_is_no_problem(tmp_path: Path) -> None:
         b"[]",
         b"\xff\xfe",
         b"{}",
-        b'{"version": 99, "classes": [], "groups": []}',
-        b'{"version": 1, "classes": [{"class": {"nonsense": 1}}], "groups": []}',
-        b'{"version": 2, "classes": [], "groups": [{"group": [], "count": 1, "cpu": [NaN], "memory": [], "disk": []}]}',
+        b'{"version": 99, "classes": [], "groups": [], "files": []}',
+        b'{"version": 3, "classes": [{"class": {"nonsense": 1}}], "groups": [], "files": []}',
+        b'{"version": 3, "classes": [], "groups": [{"group": [], "count": 1, "cpu": [NaN], "memory": [], "disk": []}]}',
+        b'{"version": 3, "classes": [], "groups": [], "files": [[1, NaN, 1]]}',
+        b'{"version": 3, "classes": [], "groups": [], "files": [[1]]}',
     ],
 )
 def test_a_damaged_file_is_told_and_left_behind(tmp_path: Path, content: bytes) -> None:
@@ -64,21 +67,21 @@ def test_a_damaged_file_is_told_and_left_behind(tmp_path: Path, content: bytes) 
     assert loaded.problem is not None
     assert str(path) in loaded.problem
     assert loaded.model.predict(JOB, 1) == CostModel.priors().predict(JOB, 1)
-    save(learned(), str(path))
+    save(learned(), FileHistory(), str(path))
     assert load(str(path)).problem is None
 
 
 def test_a_failed_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old file stays whole and no temporary file is left."""
     path = str(tmp_path / "costs.json")
-    save(learned(), path)
+    save(learned(), FileHistory(), path)
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        save(CostModel.priors(), path)
+        save(CostModel.priors(), FileHistory(), path)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["costs.json"]
     assert load(path).model.classes
