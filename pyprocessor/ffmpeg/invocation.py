@@ -43,10 +43,9 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One filter of a chain: `Filter("scale", ("1280", "-2"), (("flags", "bicubic"),))`. Values are unescaped."""
+    """One filter of a chain: `Filter("scale", (("w", "1280"), ("h", "-2")))`. Values are unescaped."""
 
     name: str
-    arguments: tuple[str, ...] = ()
     options: Options = ()
 
 
@@ -210,21 +209,19 @@ def trial_encode_argv(ffmpeg: str, encoder: str, kind: str, container: str) -> l
     `kind` is `v` or `a`. That size is one that every hardware encoder takes; some refuse smaller ones.
     """
     device: tuple[str, ...] = ()
-    upload = "format=nv12"
-    if encoder.endswith("_vaapi"):
-        device, upload = ("-vaapi_device", "/dev/dri/renderD128"), upload + ",hwupload"
-    elif encoder.endswith("_vulkan"):
-        device, upload = ("-init_hw_device", "vulkan=gpu", "-filter_hw_device", "gpu"), upload + ",hwupload"
-    elif not is_hardware(encoder):
-        upload = "null"
-    source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-vf", upload, "-frames:v", "1")
+    source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-frames:v", "1")
+    filters: tuple[Filter, ...] = (Filter("format", (("pix_fmts", "nv12"),)),) if is_hardware(encoder) else ()
     if kind == "a":
         source = ("anullsrc=sample_rate=48000:channel_layout=stereo:duration=0.1",)
-    stream = MappedStream((0, 0), kind, encoder)
+    elif encoder.endswith("_vaapi"):
+        device, filters = ("-vaapi_device", "/dev/dri/renderD128"), (*filters, Filter("hwupload"))
+    elif encoder.endswith("_vulkan"):
+        device = ("-init_hw_device", "vulkan=gpu", "-filter_hw_device", "gpu")
+        filters = (*filters, Filter("hwupload"))
     return [
         *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "level+error", *device),
         *("-f", "lavfi", "-i", *source),
-        *_stream_options(0, stream, threads=1),
+        *_stream_options(0, MappedStream((0, 0), kind, encoder, filters), threads=1),
         # Not every muxer writes to a pipe, but all write to this.
         *("-y", "-f", muxer(container), os.devnull),
     ]
@@ -340,25 +337,19 @@ def _options(options: Options) -> list[str]:
 
 
 def filter_graph(chain: tuple[Filter, ...]) -> str:
-    """The text, for `-filter`, of filters one after another; every value is escaped for ffmpeg's two levels of parsing.
+    """The text of filters one after another for `-filter`, with every value escaped.
 
-    Raises ValueError where a positional argument holds a character that has a meaning there: give it by name instead.
+    ffmpeg-python writes it. It is imported here because that takes 40 ms, which a copy need not pay.
     """
-    # ffmpeg-python takes 40 ms to import, which a copy or an audio job need not pay.
     import ffmpeg
-    from ffmpeg.nodes import FilterNode
 
     stream = ffmpeg.input("input")
     for step in chain:
         if not _FILTER_NAME.fullmatch(step.name):
             raise ValueError(f"not the name of a filter: {step.name!r}")
-        for argument in step.arguments:
-            # ffmpeg-python escapes positional values once too often, so the filter would see backslashes.
-            if any(character in argument for character in "\\'=:"):
-                raise ValueError(f"give {argument!r} to the filter {step.name} by name")
         named = dict(step.options)
         if len(named) != len(step.options):
             raise ValueError(f"an option is given twice to the filter {step.name}")
-        stream = FilterNode(stream, step.name, args=list(step.arguments), kwargs=named).stream()
+        stream = stream.filter(step.name, **named)
     arguments: list[str] = ffmpeg.get_args(ffmpeg.output(stream, "output"))
     return arguments[arguments.index("-filter_complex") + 1]

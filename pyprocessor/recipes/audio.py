@@ -11,7 +11,7 @@ from pyprocessor.models import AudioInfo, AudioSettings, MediaNote, StreamInfo
 from pyprocessor.models.encoders import audio_encoder
 from pyprocessor.recipes.layouts import LAYOUTS, Channels, Placement, layout_name, named_channels, offered, place, usual
 
-_GAPS_FILLED = Filter("aresample", options=(("async", "1"), ("min_hard_comp", "0.04")))
+_GAPS_FILLED = Filter("aresample", (("async", "1"), ("min_hard_comp", "0.04")))
 """Where time stamps leave a gap of 0.04 s or more, silence fills it, and what overlaps is cut; else no sample changes.
 
 Without it a gap becomes one frame that lasts long, and players that count samples run out of step with the picture.
@@ -127,7 +127,7 @@ def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names:
 
 
 def _layout(name: str) -> Filter:
-    return Filter("aformat", options=(("channel_layouts", name),))
+    return Filter("aformat", (("channel_layouts", name),))
 
 
 def _goes_to_centre(placement: Placement) -> bool:
@@ -159,7 +159,7 @@ def _families(encoder: str, channels: int) -> Options:
 def _without_names(channels: int) -> Filter:
     """The filter that takes the names from all channels: `pan` refuses sets of names that make no usual layout."""
     numbers = "|".join(str(number) for number in range(channels))
-    return Filter("channelmap", options=(("map", numbers), ("channel_layout", f"{channels} channels")))
+    return Filter("channelmap", (("map", numbers), ("channel_layout", f"{channels} channels")))
 
 
 def _pan(placement: Placement, *, limited: bool) -> Filter:
@@ -171,7 +171,7 @@ def _pan(placement: Placement, *, limited: bool) -> Filter:
         for channel, part in zip(placement.channels, placement.parts, strict=True)
         if part
     ]
-    return Filter("pan", options=(("args", "|".join((layout_name(placement.channels), *rows))),))
+    return Filter("pan", (("args", "|".join((layout_name(placement.channels), *rows))),))
 
 
 # ---------------------------------------------------------------- channels without names
@@ -244,5 +244,5 @@ def _ambisonic(settings: AudioSettings, container: str, audio: AudioInfo, order:
     text = (
         f"Its sound is ambisonic, of which {encoder} knows nothing: it was mixed to {name}, as heard from its centre."
     )
-    pan = Filter("pan", options=(("args", "|".join((name, *rows))),))
+    pan = Filter("pan", (("args", "|".join((name, *rows))),))
     return Sound(len(rows), (pan,), notes=(MediaNote(text, f"ambisonic sound mixed to {name} ({encoder})"),))

@@ -95,7 +95,7 @@ def stating(colour: Colour) -> Filter:
     """The filter that writes `colour`, but its range, on pictures and changes nothing else."""
     return Filter(
         "setparams",
-        options=(
+        (
             ("color_primaries", colour.primaries or "unknown"),
             ("color_trc", _FILTER_NAMES.get(colour.transfer or "", colour.transfer) or "unknown"),
             ("colorspace", colour.matrix or "unknown"),
@@ -131,8 +131,8 @@ def _from_constant_luminance(source: Colour, result: Colour) -> tuple[Filter, ..
     levels = source.range or "tv"
     return (
         _zscale(source, ("matrixin", source.matrix or ""), ("matrix", "gbr"), ("rangein", levels), ("range", "pc")),
-        Filter("format", options=(("pix_fmts", "gbrp16le"),)),
-        Filter("lutrgb", options=curve),
+        Filter("format", (("pix_fmts", "gbrp16le"),)),
+        Filter("lutrgb", curve),
         _zscale(source, ("matrixin", "gbr"), ("matrix", result.matrix or ""), ("rangein", "pc"), ("range", levels)),
     )
 
@@ -142,4 +142,4 @@ def _zscale(source: Colour, *options: tuple[str, str]) -> Filter:
     primaries = source.primaries or "bt709"
     transfer = (source.transfer if source.matrix == "ictcp" else None) or "bt709"
     kept = (("primariesin", primaries), ("primaries", primaries), ("transferin", transfer), ("transfer", transfer))
-    return Filter("zscale", options=(*options, *kept))
+    return Filter("zscale", (*options, *kept))

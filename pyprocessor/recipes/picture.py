@@ -90,8 +90,8 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         *(_tone_map(found.colour) if mapped else ()),
         *_tags(video, found.colour, (width, height), tone_mapped=mapped),
         *((stating(replace(found.colour, primaries=None)),) if lacks_primaries(settings, found.colour) else ()),
-        *((Filter("format", options=(("pix_fmts", format_left),)),) if format_left is not None else ()),
-        Filter("setsar", options=(("sar", _aspect(video)),)),
+        *((Filter("format", (("pix_fmts", format_left),)),) if format_left is not None else ()),
+        Filter("setsar", (("sar", _aspect(video)),)),
     ]
     colour = Colour("bt709", "bt709", "bt709", "tv") if mapped else found.colour
     return Picture(width, height, pixel_format, tuple(chain), colour, tuple(notes))
@@ -172,13 +172,13 @@ def _scaling(
             ("eval", "frame"),
         ]
         centred = (("w", str(width)), ("h", str(height)), ("x", "(ow-iw)/2"), ("y", "(oh-ih)/2"), ("eval", "frame"))
-        padding = (Filter("pad", options=centred),)
+        padding = (Filter("pad", centred),)
     options = [*fitted, ("flags", "bicubic")]
     if not tone_mapped and pixel_format is not None and not pixel_format.startswith("yuvj"):
         options.append(("out_range", "tv"))  # full-range cameras and RGB: players expect limited range
     if is_rgb(video):
         options.append(("out_color_matrix", "bt709"))
-    return (Filter("scale", options=tuple(options)), *padding)
+    return (Filter("scale", tuple(options)), *padding)
 
 
 def _aspect_by_time(video: VideoInfo) -> str:
@@ -195,7 +195,7 @@ def _spherical_scaling(width: int, height: int, video: VideoInfo) -> tuple[Filte
     """What scales a 360 degree film first: unlike the `scale` filter, it keeps the mark that it is one."""
     if video.spherical is None or (width, height) == _upright(video):
         return ()
-    return (Filter("zscale", options=(("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),)
+    return (Filter("zscale", (("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),)
 
 
 # ---------------------------------------------------------------- pixel format and colour
@@ -224,7 +224,7 @@ def _tone_map(colour: Colour) -> tuple[Filter, ...]:
     return (
         Filter(
             "zscale",
-            options=(
+            (
                 ("transferin", colour.transfer or ""),
                 ("primariesin", colour.primaries or ""),
                 ("matrixin", colour.matrix or ""),
@@ -233,11 +233,11 @@ def _tone_map(colour: Colour) -> tuple[Filter, ...]:
                 ("npl", _REFERENCE_WHITE),
             ),
         ),
-        Filter("format", options=(("pix_fmts", "gbrpf32le"),)),
-        Filter("zscale", options=(("primaries", "bt709"),)),
-        Filter("tonemap", options=(("tonemap", "hable"), ("desat", "0"))),
-        Filter("zscale", options=(("transfer", "bt709"), ("matrix", "bt709"), ("range", "tv"))),
-        *(Filter("sidedata", options=(("mode", "delete"), ("type", kind))) for kind in _STALE_SIDE_DATA),
+        Filter("format", (("pix_fmts", "gbrpf32le"),)),
+        Filter("zscale", (("primaries", "bt709"),)),
+        Filter("tonemap", (("tonemap", "hable"), ("desat", "0"))),
+        Filter("zscale", (("transfer", "bt709"), ("matrix", "bt709"), ("range", "tv"))),
+        *(Filter("sidedata", (("mode", "delete"), ("type", kind))) for kind in _STALE_SIDE_DATA),
     )
 
 
@@ -261,7 +261,7 @@ def _deinterlacing(settings: VideoSettings, video: VideoInfo) -> tuple[Filter, .
         return ()
     # One picture for each frame keeps the rate. On AUTO, pictures that are not marked interlaced pass untouched.
     marked = "all" if settings.deinterlace is Deinterlace.ALWAYS else "interlaced"
-    return (Filter("bwdif", options=(("mode", "send_frame"), ("deint", marked))),)
+    return (Filter("bwdif", (("mode", "send_frame"), ("deint", marked))),)
 
 
 def _rate(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> tuple[Filter, ...]:
@@ -272,4 +272,4 @@ def _rate(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> tup
     if most is not None:
         rate = min(rate, Fraction(most))
     # A film shorter than half of one output picture would be rounded away: its end is not rounded, but passed on.
-    return (Filter("fps", options=(("fps", f"{rate.numerator}/{rate.denominator}"), ("eof_action", "pass"))),)
+    return (Filter("fps", (("fps", f"{rate.numerator}/{rate.denominator}"), ("eof_action", "pass"))),)

@@ -179,8 +179,8 @@ def test_a_stream_that_is_not_there(ffmpeg_path: str, make_clip: Callable[..., P
         ({"muxer": "nosuch"}, "does not know an option"),
         ({"options": (("nosuch", "1"),)}, "does not know an option"),
         ({"pixels": Filter("nosuch")}, "a filter that is needed"),
-        ({"pixels": Filter("scale", options=(("nosuch", "1"),))}, "does not know an option"),
-        ({"pixels": Filter("scale", ("31", "29"))}, "width not divisible by 2 (31x29)"),
+        ({"pixels": Filter("scale", (("nosuch", "1"),))}, "does not know an option"),
+        ({"pixels": Filter("scale", (("w", "31"), ("h", "29")))}, "width not divisible by 2 (31x29)"),
         ({"options": (("preset", "quick"),)}, "invalid preset 'quick'"),
         ({"encoder": "prores_ks", "muxer": "webm"}, "cannot hold one of its streams"),
     ],
@@ -261,7 +261,7 @@ def test_an_encoder_short_of_memory(ffmpeg_path: str, make_clip: Callable[..., P
     if prlimit is None:
         pytest.skip("there is no prlimit to limit the memory with")
     clip = make_clip(tmp_path / "a.mp4")
-    large = Filter("scale", ("3840", "2160"))
+    large = Filter("scale", (("w", "3840"), ("h", "2160")))
     found = diagnosed(ffmpeg_path, tmp_path, clip, pixels=large, prefix=(prlimit, "--as=600000000"))
     assert (found.kind, "memory" in found.message) == (FailureKind.RESOURCE, True)
 
