@@ -48,7 +48,7 @@ def _require(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
         )
     trouble = diagnose(finished, b"the trial")
     if trouble is not None and is_hardware(encoder):
-        said = re.search(r"\(ffmpeg says: (.*)\)", trouble.message)
+        said = re.search(r"\(ffmpeg says: (.*)\)", str(trouble))
         raise ProfileError(
             f"The profile {profile.name} asks for the {kind} encoder {encoder!r}, which this ffmpeg ({tool.version}) "
             f"has, but which does not work on this machine{f' ({said[1]})' if said else ''}. See that its device is "

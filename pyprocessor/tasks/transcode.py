@@ -6,7 +6,6 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
@@ -55,7 +54,7 @@ class Transcode:
             finished = yield Step(plan.invocation)
         problem = diagnose(finished, work.source.path)
         if problem is not None:
-            raise JobError(problem.kind, problem.message)
+            raise problem
         if plan.headers is not None:
             edit_headers(work.partial_path, plan.headers)
         damage = damage_note(finished.damage, media, times, same_frames=agreed.same_frames)
