@@ -1,6 +1,6 @@
-"""Where the channels of a sound track go: which layouts an encoder takes in a container, and the nearest of them.
+"""Where do the channels of a sound track go? Into the nearest of the layouts that an encoder takes in a container.
 
-Pure. Channels and layouts bear ffmpeg's names (`ffmpeg -layouts`). What encoders and containers take, and what comes
+Pure. Channels and layouts have ffmpeg's names (`ffmpeg -layouts`). What encoders and containers take, and what comes
 back from them, was tried with FFmpeg 9.0.2 for every layout it knows.
 """
 
@@ -60,8 +60,8 @@ LAYOUTS: dict[str, Channels] = {
         ("22.2", "FL+FR+FC+LFE+BL+BR+FLC+FRC+BC+SL+SR+TC+TFL+TFC+TFR+TBL+TBC+TBR+LFE2+TSL+TSR+BFC+BFL+BFR"),
     )
 }
-_UNNAMED = dict(enumerate(AudioEncoder().layouts, start=1))
-"""What channels without names are taken for, by their number."""
+UNNAMED = dict(enumerate(AudioEncoder().layouts, start=1))
+"""The layout that channels without names are taken for, by their number."""
 
 _MASKED = tuple("FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR".split())
 """Channels that WAVEFORMATEXTENSIBLE has a bit for, in its order: what WAV and FLAC can name."""
@@ -97,11 +97,6 @@ def named_channels(layout: str | None, count: int) -> Channels | None:
     channels = LAYOUTS.get(layout) or tuple((listed[1] if listed else layout).split("+"))
     known = {channel for each in LAYOUTS.values() for channel in each} | _FOLDS.keys()
     return channels if len(set(channels)) == count and set(channels) <= known else None
-
-
-def usual(count: int) -> Channels | None:
-    """What `count` channels without names are taken for; None where there is no usual layout of so many."""
-    return LAYOUTS[_UNNAMED[count]] if count in _UNNAMED else None
 
 
 def layout_name(channels: Channels) -> str:

@@ -1,4 +1,4 @@
-"""The size, pixel format and colour of the output picture, and the filters that lead there from the source's.
+"""What size, pixel format and colour has the output picture, and which filters make it of the source's?
 
 ffmpeg turns a rotated picture upright before these filters see it, so all sizes here are of the upright picture.
 """
@@ -17,22 +17,16 @@ from pyprocessor.recipes.colours import HDR_TRANSFERS, colours, is_rgb, stating
 _SMALLEST_SIDE = 2
 _WITH_ALPHA = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")
 _DEEP_FORMAT = re.compile(r"1[0246](le|be)?$")
-_STALE_SIDE_DATA = (
-    "MASTERING_DISPLAY_METADATA",
-    "CONTENT_LIGHT_LEVEL",
-    "DYNAMIC_HDR_PLUS",
-    "DOVI_RPU_BUFFER",
-    "DOVI_METADATA",
-    "25",
-    "26",
+_HDR_SIDE_DATA = tuple(
+    "MASTERING_DISPLAY_METADATA CONTENT_LIGHT_LEVEL DYNAMIC_HDR_PLUS DOVI_RPU_BUFFER DOVI_METADATA 25 26".split()
 )
-"""What describes HDR pictures. 25 is DYNAMIC_HDR_VIVID, 26 AMBIENT_VIEWING_ENVIRONMENT: FFmpeg 5.1 lacks the names."""
+"""25 is DYNAMIC_HDR_VIVID, 26 AMBIENT_VIEWING_ENVIRONMENT: FFmpeg 5.1 lacks the names."""
 _MOST_SHAPES = 64
 """Changes of shape that are followed in one film."""
 _HIGH_DEFINITION_LINES = 720
 """From this height on, video that does not state its colours is BT.709 (as players and ffmpeg assume)."""
 _REFERENCE_WHITE = "100"
-"""cd/m2 of SDR white for the tone map; HDR metadata, where there is any, says how far above it the picture reaches."""
+"""cd/m2 of SDR white for the tone map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +47,7 @@ class Picture:
 
 
 def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> Picture:
-    """The output picture that `settings` ask of a film. `keeps_rate` is the contract's word on the frame rate."""
+    """The output picture that `settings` ask of a film; `keeps_rate`: one picture comes out for each that goes in."""
     notes: list[MediaNote] = []
     width, height = size(settings, video)
     upright = _upright(video)
@@ -98,7 +92,7 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
 
 
 def lacks_primaries(settings: VideoSettings, colour: Colour) -> bool:
-    """Whether the encoder refuses or forgets these primaries, so that they are to be written into what it made."""
+    """Whether the encoder does not know these primaries, so that they have to be written into its output."""
     return colour.primaries == "ebu3213" and video_encoder(settings.encoder).ebu3213_filter is not None
 
 
@@ -136,14 +130,8 @@ def size(settings: VideoSettings, video: VideoInfo) -> tuple[int, int]:
         most_wide, most_high = most_high, most_wide
     elif most_wide is None and most_high is not None and height > width:
         most_wide, most_high = most_high, None
-    factor = (
-        min(
-            Fraction(1),
-            *(Fraction(most, side) for most, side in ((most_wide, width), (most_high, height)) if most is not None),
-        )
-        if (most_wide or most_high)
-        else Fraction(1)
-    )
+    limits = ((most_wide, width), (most_high, height))
+    factor = min((Fraction(1), *(Fraction(most, side) for most, side in limits if most is not None)))
     least = video_encoder(settings.encoder).smallest_side
     if min(width, height) * factor < least:
         factor = Fraction(least, min(width, height))
@@ -159,12 +147,12 @@ def _scaling(
 ) -> tuple[Filter, ...]:
     """Always there, also where the size stays: a stream whose picture size changes midway must come out in one size.
 
-    Where pictures of several shapes are known of, each fits into that size with its own, in black.
+    Pictures of several shapes each keep their own inside that size, with black beside them.
     """
     fitted = [("w", str(width)), ("h", str(height))]
     padding: tuple[Filter, ...] = ()
     if len(video.shapes) > 1:
-        # In the output's pixels, for each picture as it comes. ffmpeg gives all of them the shape that the first has.
+        # For each picture, in the output's pixels: ffmpeg states the first picture's shape for all.
         across = f"iw/ih*({_aspect_by_time(video)})/({_aspect(video)})"
         fitted = [
             ("w", f"2*trunc(min({width},{height}*{across})/2+0.01)"),
@@ -192,7 +180,7 @@ def _aspect_by_time(video: VideoInfo) -> str:
 
 
 def _spherical_scaling(width: int, height: int, video: VideoInfo) -> tuple[Filter, ...]:
-    """What scales a 360 degree film first: unlike the `scale` filter, it keeps the mark that it is one."""
+    """Scales a 360 degree film first: unlike the `scale` filter, it keeps the mark that it is one."""
     if video.spherical is None or (width, height) == _upright(video):
         return ()
     return (Filter("zscale", (("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),)
@@ -220,7 +208,7 @@ def _pixel_format(settings: VideoSettings, video: VideoInfo, *, keep_hdr: bool) 
 
 
 def _tone_map(colour: Colour) -> tuple[Filter, ...]:
-    """From PQ or HLG to BT.709, through linear light; then the HDR metadata goes, which would be a lie."""
+    """From PQ or HLG to BT.709, through linear light, without the HDR metadata that no longer holds."""
     return (
         Filter(
             "zscale",
@@ -237,7 +225,7 @@ def _tone_map(colour: Colour) -> tuple[Filter, ...]:
         Filter("zscale", (("primaries", "bt709"),)),
         Filter("tonemap", (("tonemap", "hable"), ("desat", "0"))),
         Filter("zscale", (("transfer", "bt709"), ("matrix", "bt709"), ("range", "tv"))),
-        *(Filter("sidedata", (("mode", "delete"), ("type", kind))) for kind in _STALE_SIDE_DATA),
+        *(Filter("sidedata", (("mode", "delete"), ("type", kind))) for kind in _HDR_SIDE_DATA),
     )
 
 
