@@ -29,7 +29,7 @@ _Key = TypeVar("_Key")
 class Loaded:
     """What a file held. `problem` is a sentence for the user where it could not be used."""
 
-    model: CostModel = field(default_factory=CostModel.priors)
+    model: CostModel = field(default_factory=CostModel)
     files: FileHistory = field(default_factory=FileHistory)
     problem: str | None = None
 

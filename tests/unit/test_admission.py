@@ -14,7 +14,7 @@ MIB = 1 << 20
 FEATURES = CostFeatures("transcode", "libx264", "medium", 1920 * 1080, 1920 * 1080, "yuv420p", 250, 10, 10**6)
 LARGE = class_of(FEATURES, 1)
 OTHER = CostClass("transcode", "libx265", "medium", "1080p", "yuv420p", 1)
-UNMEASURED = CostModel.priors()
+UNMEASURED = CostModel()
 MEASURED = UNMEASURED.observe(FEATURES, 1, Cost(10.0, 400 * MIB, 10**6))
 
 

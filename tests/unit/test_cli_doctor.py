@@ -23,7 +23,7 @@ SOUND = CostFeatures("transcode", "aac", None, 0, 0, "", 0, 60, 2_000_000)
 
 def learned(times: int) -> CostModel:
     """A model that measured so many films at twice the CPU time and half the memory, and one sound without memory."""
-    model, prior = CostModel.priors(), prior_cost(FILM, 1)
+    model, prior = CostModel(), prior_cost(FILM, 1)
     for _ in range(times):
         model = model.observe(FILM, 1, Cost(2 * prior.cpu_seconds, prior.memory_bytes // 2, 0))
     return model.observe(SOUND, 2, Cost(1.0, 0, 0))
@@ -101,7 +101,7 @@ def test_learned_costs_that_are_damaged(capsys: Captured) -> None:
 
 def test_only_the_most_used_classes_are_told() -> None:
     """The table stays short; those with the most files come first."""
-    model = CostModel.priors()
+    model = CostModel()
     for threads in range(1, CLASSES_TOLD + 6):
         for _ in range(threads):
             model = model.observe(FILM, threads, prior_cost(FILM, threads))

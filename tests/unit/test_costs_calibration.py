@@ -18,7 +18,7 @@ AUDIO = CostFeatures("transcode", "aac", None, 0, 0, "", 0, 60, 2_000_000)
 
 def learned() -> CostModel:
     """A model that has seen a few attempts of two classes."""
-    model = CostModel.priors()
+    model = CostModel()
     for number in range(5):
         model = model.observe(JOB, 1, Cost(7.0 + number, 300 << 20, 1 << 20)).observe(AUDIO, 2, Cost(1.0, 50 << 20, 0))
     return model
@@ -41,7 +41,7 @@ def test_no_file_is_no_problem(tmp_path: Path) -> None:
     """The first run of all starts from the priors."""
     loaded = load(str(tmp_path / "none.json"))
     assert loaded.problem is None
-    assert loaded.model.predict(JOB, 1) == CostModel.priors().predict(JOB, 1)
+    assert loaded.model.predict(JOB, 1) == CostModel().predict(JOB, 1)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_damaged_file_is_told_and_left_behind(tmp_path: Path, content: bytes) 
     loaded = load(str(path))
     assert loaded.problem is not None
     assert str(path) in loaded.problem
-    assert loaded.model.predict(JOB, 1) == CostModel.priors().predict(JOB, 1)
+    assert loaded.model.predict(JOB, 1) == CostModel().predict(JOB, 1)
     save(learned(), FileHistory(), str(path))
     assert load(str(path)).problem is None
 
@@ -81,7 +81,7 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        save(CostModel.priors(), FileHistory(), path)
+        save(CostModel(), FileHistory(), path)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["costs.json"]
     assert load(path).model.classes

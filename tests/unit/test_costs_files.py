@@ -42,7 +42,7 @@ FACTORS = [0.3, 0.5, 0.8, 1.0, 1.1, 1.4, 2.0, 3.0]
 @pytest.fixture
 def once() -> Calibration:
     """After one run over eight files that have little in common."""
-    calibration = Calibration(CostModel.priors(), FileHistory(), None)
+    calibration = Calibration(CostModel(), FileHistory(), None)
     for number, factor in enumerate(FACTORS):
         took(calibration, number, factor)
     return calibration
@@ -88,7 +88,7 @@ def test_a_file_that_changed_or_is_another_is_not_known(once: Calibration) -> No
 def test_it_outlives_the_run_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saved and read again it says the same; the oldest go where there are too many."""
     monkeypatch.setattr(file_history, "MOST_ENTRIES", 20)
-    files, path, model = FileHistory(), str(tmp_path / "state" / "costs.json"), CostModel.priors()
+    files, path, model = FileHistory(), str(tmp_path / "state" / "costs.json"), CostModel()
     for number in range(30):
         prior = prior_cost(JOB, 1)
         files.remember(source(number), JOB, 1, prior, replace(prior, cpu_seconds=3 * prior.cpu_seconds))

@@ -436,7 +436,7 @@ def test_batch_mode_disabled_takes_everything_in_order() -> None:
 def test_entry_carries_the_margin() -> None:
     """What planning reckons with is the prediction and its margin of safety."""
     job = Job("id", "transcode", Source(b"/a", b"a", 1, 1), b"a.mp4", "", Cost(2.0, 1000, 5), priority=3, tenant="t")
-    made = entry(job, SMALL, CostModel.priors(), ESTIMATION)
+    made = entry(job, SMALL, CostModel(), ESTIMATION)
     assert (made.memory_bytes, made.cpu_seconds, made.disk_bytes) == (1150, 2.0, 5)
     assert (made.priority, made.tenant) == (3, "t")
 
