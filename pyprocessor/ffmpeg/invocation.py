@@ -308,8 +308,8 @@ def _with_parameters(options: Options, name: str, addition: str) -> Options:
 def svt_av1_level(threads: int) -> int:
     """SVT-AV1's level of parallelism (1 to 6) for this many threads.
 
-    Levels are no thread counts: level 1 keeps 1.04 cores busy and level 2 1.85 (measured). Higher ones follow the ranges
-    of core counts for which the encoder itself would choose each level.
+    Levels are no thread counts: level 1 keeps 1.04 cores busy and level 2 1.85 (measured). Higher ones follow the
+    ranges of core counts for which the encoder itself would choose each level.
     """
     highest_of_level = (1, 2, 5, 11, 23)
     return 1 + sum(threads > highest for highest in highest_of_level)

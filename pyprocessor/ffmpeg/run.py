@@ -134,7 +134,7 @@ class FfmpegRun:
         self._suspended_seconds = 0.0
         self._ended_by: EndedBy | None = None
         self._kill_at: float | None = None
-        self._told_to_end: set[psutil.Process] = set()
+        self._asked_to_end: set[psutil.Process] = set()
         self._finished: Finished | None = None
 
     @property
@@ -226,7 +226,7 @@ class FfmpegRun:
         for process in (self._child, *below):
             send_signal(process, number)
         if number in (signal.SIGTERM, signal.SIGKILL):
-            self._told_to_end.update(below)
+            self._asked_to_end.update(below)
 
     def _end(self, reason: EndedBy, kill_at: float) -> None:
         self._ended_by = self._ended_by or reason
@@ -290,7 +290,7 @@ class FfmpegRun:
             stream.close()
 
     def _collect(self, status: int, cpu_seconds: float, maxrss: int, now: float) -> Finished:
-        for process in self._told_to_end:
+        for process in self._asked_to_end:
             send_signal(process, signal.SIGKILL)  # it has outlived the script that started it
         # Popen did not see the process being reaped and would otherwise report exit code 0.
         returncode = self._process.returncode = os.waitstatus_to_exitcode(status)

@@ -177,13 +177,13 @@ def _families(encoder: str, channels: int) -> Options:
 
 
 def _without_names(channels: int) -> Filter:
-    """The filter that takes the names from all channels: `pan` refuses sets of names that make no usual layout."""
+    """The filter that removes the names of all channels: `pan` refuses sets of names that make no usual layout."""
     numbers = "|".join(str(number) for number in range(channels))
     return Filter("channelmap", (("map", numbers), ("channel_layout", f"{channels} channels")))
 
 
 def _pan(placement: Placement, *, limited: bool) -> Filter:
-    """The filter that puts channels where `placement` says; `limited`: no sum of them exceeds full scale."""
+    """The filter that makes the channels of `placement`; `limited`: no sum of them exceeds full scale."""
     loudest = max((sum(gain for gain, _ in part) for part in placement.parts), default=1.0)
     scale = 1 / loudest if limited and loudest > 1 else 1.0
     rows = [
@@ -197,8 +197,9 @@ def _pan(placement: Placement, *, limited: bool) -> Filter:
 # ---------------------------------------------------------------- ambisonics
 
 _AMBISONIC = re.compile(r"ambisonic (\d+)")
-_TO_STEREO = ("FL=0.5*c0+0.5*c1", "FR=0.5*c0-0.5*c1")
-"""Two cardioids that look left and right: channel 0 is sound from all directions, channel 1 left minus right (ACN)."""
+_TO_MONO: tuple[str, ...] = ("FC=c0",)
+_TO_STEREO: tuple[str, ...] = ("FL=0.5*c0+0.5*c1", "FR=0.5*c0-0.5*c1")
+"""Two cardioids to the left and right: channel 0 is sound from all directions, channel 1 left minus right (ACN)."""
 
 
 def _ambisonic_order(audio: AudioInfo) -> int | None:
@@ -216,14 +217,10 @@ def _ambisonic(settings: AudioSettings, container: str, audio: AudioInfo, order:
         if encoder.startswith("pcm_"):
             text = f"Its ambisonic channels were kept, but {container} does not say that they are ambisonic."
             return Sound(audio.channels, notes=(MediaNote(text, f"ambisonic sound unnamed ({container})"),))
-    name = "mono" if most == 1 else "stereo"
-    rows: tuple[str, ...]
-    if most == 1:
-        rows = ("FC=c0",)
-    else:
-        beside = (order + 1) ** 2 if audio.channels > (order + 1) ** 2 else None
-        pair = ("", "") if beside is None else (f"+c{beside}", f"+c{beside + 1}")
-        rows = tuple(row + other for row, other in zip(_TO_STEREO, pair, strict=True))
+    name, rows = ("mono", _TO_MONO) if most == 1 else ("stereo", _TO_STEREO)
+    beside = (order + 1) ** 2
+    if name == "stereo" and audio.channels > beside:
+        rows = tuple(f"{row}+c{beside + number}" for number, row in enumerate(rows))
     text = (
         f"Its sound is ambisonic, of which {encoder} knows nothing: it was mixed to {name}, as heard from its centre."
     )

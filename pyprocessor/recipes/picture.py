@@ -31,13 +31,14 @@ _REFERENCE_WHITE = "100"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The output picture. `pixel_format` None leaves the choice to the encoder. `filters` make it of the source's."""
+    """The output picture, and the filters that make it. `pixel_format` None leaves the choice to the encoder."""
 
     width: int
     height: int
     pixel_format: str | None
     filters: tuple[Filter, ...]
-    colour: Colour
+    bitstream_filter: str | None = None
+    """States colours in the encoded film that the encoder does not know."""
     notes: tuple[MediaNote, ...] = ()
 
     @property
@@ -54,10 +55,10 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     if (width, height) != upright and (width > upright[0] or height > upright[1]):
         text = f"Its pictures of {upright[0]}x{upright[1]} were enlarged: {settings.encoder} needs larger ones."
         notes.append(MediaNote(text))
-    source_hdr = video.colour.transfer in HDR_TRANSFERS
-    keep_hdr = source_hdr and keeps_hdr(settings, video)
-    pixel_format = _pixel_format(settings, video, keep_hdr=keep_hdr)
-    if source_hdr and not keep_hdr and settings.hdr is HdrPolicy.KEEP:
+    hdr = video.colour.transfer in HDR_TRANSFERS
+    mapped = hdr and not _keeps_hdr(settings)
+    pixel_format = _pixel_format(settings, video, keep_hdr=hdr and not mapped)
+    if mapped and settings.hdr is HdrPolicy.KEEP:
         text = f"Its high dynamic range was mapped to standard range: {settings.encoder} makes 8-bit video here."
         notes.append(MediaNote(text, f"high dynamic range lost ({settings.encoder} makes 8-bit video here)"))
     if video.hdr is HdrKind.DOLBY_VISION:
@@ -71,7 +72,8 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         notes.append(MediaNote(text, f"pictures dropped (AV1 takes {most} a second)"))
     found = colours(video)
     notes += found.notes
-    mapped = source_hdr and not keep_hdr
+    unknown = found.colour.primaries == "ebu3213"
+    stated_afterwards = video_encoder(settings.encoder).ebu3213_filter if unknown else None
     # Tone mapping leaves pictures of floating point, which an encoder that chooses for itself might well take.
     format_left = pixel_format or (video.pixel_format if mapped else None)
     chain = [
@@ -83,22 +85,16 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         *found.restored,
         *(_tone_map(found.colour) if mapped else ()),
         *_tags(video, found.colour, (width, height), tone_mapped=mapped),
-        *((stating(replace(found.colour, primaries=None)),) if lacks_primaries(settings, found.colour) else ()),
+        *((stating(replace(found.colour, primaries=None)),) if stated_afterwards is not None else ()),
         *((Filter("format", (("pix_fmts", format_left),)),) if format_left is not None else ()),
         Filter("setsar", (("sar", _aspect(video)),)),
     ]
-    colour = Colour("bt709", "bt709", "bt709", "tv") if mapped else found.colour
-    return Picture(width, height, pixel_format, tuple(chain), colour, tuple(notes))
+    return Picture(width, height, pixel_format, tuple(chain), stated_afterwards, tuple(notes))
 
 
-def lacks_primaries(settings: VideoSettings, colour: Colour) -> bool:
-    """Whether the encoder does not know these primaries, so that they have to be written into its output."""
-    return colour.primaries == "ebu3213" and video_encoder(settings.encoder).ebu3213_filter is not None
-
-
-def keeps_hdr(settings: VideoSettings, video: VideoInfo) -> bool:
-    """Whether the output is HDR: the source is, the profile wants it, and the encoder makes more than 8 bits of it."""
-    if settings.hdr is not HdrPolicy.KEEP or video.colour.transfer not in HDR_TRANSFERS:
+def _keeps_hdr(settings: VideoSettings) -> bool:
+    """Whether an HDR source stays HDR: the profile wants it, and the encoder makes more than 8 bits of it."""
+    if settings.hdr is not HdrPolicy.KEEP:
         return False
     if settings.encoder == "libx264":  # its 10-bit pictures play in few places: only where they are asked for
         return settings.pixel_format is None or bool(_DEEP_FORMAT.search(settings.pixel_format))

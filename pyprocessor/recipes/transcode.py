@@ -31,7 +31,7 @@ from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
 from pyprocessor.recipes.audio import audio_stream
 from pyprocessor.recipes.colours import without_reserved_matrix
 from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
-from pyprocessor.recipes.picture import Picture, lacks_primaries, picture
+from pyprocessor.recipes.picture import Picture, picture
 from pyprocessor.recipes.subtitles import charset_notes, lost_captions, subtitle_stream
 
 _COARSE_CLOCKS = ("matroska", "flv", "asf")
@@ -224,11 +224,11 @@ def _video_stream(
         *_timing(media, stream, keeps_rate=keeps_rate),
     ]
     after = _last_picture(profile, settings, stream)
-    encoder = video_encoder(settings.encoder)
-    if lacks_primaries(settings, made.colour) and encoder.ebu3213_filter is not None:
-        after = (*after, encoder.ebu3213_filter)
+    if made.bitstream_filter is not None:
+        after = (*after, made.bitstream_filter)
     if after:
         options.append(("bsf", ",".join(after)))
+    encoder = video_encoder(settings.encoder)
     if encoder.codec == "hevc" and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if encoder.converts_dolby_vision:
