@@ -1,4 +1,4 @@
-"""What a job will take: measured priors, corrected by what jobs took. The only cost model there is."""
+"""What will a job take? Measured priors, corrected by what jobs took; the only cost model."""
 
 from pyprocessor.costs.model import (
     FILE_SECONDS,

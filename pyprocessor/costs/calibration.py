@@ -1,7 +1,7 @@
-"""The file in which learned costs outlive a run: JSON in the user's state folder, replaced as a whole.
+"""Where do learned costs outlive a run? In one JSON file in the user's state folder, replaced as a whole.
 
-It is a cache of measurements. A file that cannot be read costs nothing but accuracy, so it is told and left behind;
-runs that end at the same time overwrite each other's additions, and the last one stays.
+It is a cache of measurements: a file that cannot be read costs nothing but accuracy, so a sentence names it and the run
+goes on. Runs that end at the same time overwrite each other's additions, and the last one stays.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import platformdirs
 
+from pyprocessor.costs.file_history import MOST_ENTRIES, FileHistory
 from pyprocessor.costs.model import HISTORY, CostClass, CostModel, History
 
-FILE_VERSION = 2
+FILE_VERSION = 3
 _CHANNELS = ("cpu", "memory", "disk")
 _Key = TypeVar("_Key")
 
@@ -28,7 +29,8 @@ _Key = TypeVar("_Key")
 class Loaded:
     """What a file held. `problem` is a sentence for the user where it could not be used."""
 
-    model: CostModel
+    model: CostModel = field(default_factory=CostModel)
+    files: FileHistory = field(default_factory=FileHistory)
     problem: str | None = None
 
 
@@ -38,33 +40,34 @@ def default_path() -> str:
 
 
 def load(path: str) -> Loaded:
-    """The model saved at `path`; the priors where there is no file yet or it cannot be used."""
+    """What was saved at `path`; the priors where there is no file yet or it cannot be used."""
     try:
         with open(path, encoding="utf-8") as file:
-            return Loaded(_from_document(json.load(file)))
+            return _from_document(json.load(file))
     except FileNotFoundError:
-        return Loaded(CostModel.priors())
+        return Loaded()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is damaged or of another version"
-        return Loaded(
-            CostModel.priors(),
-            f"The learned costs in {path} cannot be used ({why}); predictions start from the built-in measurements.",
+        problem = (
+            f"The learned costs in {path} cannot be used ({why}); predictions start from the built-in measurements."
         )
+        return Loaded(problem=problem)
 
 
-def save(model: CostModel, path: str) -> None:
-    """Write the model beside `path`, sync it and put it in place. Raises `OSError`."""
-    replace_file(path, json.dumps(_document(model), indent=1, sort_keys=True).encode())
-
-
-def replace_file(path: str, content: bytes) -> None:
-    """Write a file of the user's state folder anew: whole or not at all. Raises `OSError`."""
+def save(model: CostModel, files: FileHistory, path: str) -> None:
+    """Write all beside `path`, sync it and put it in place. Raises `OSError`."""
+    document = {
+        "version": FILE_VERSION,
+        "classes": [{"class": asdict(key), **_ratios(history)} for key, history in model.classes.items()],
+        "groups": [{"group": list(key), **_ratios(history)} for key, history in model.groups.items()],
+        "files": files.entries(),
+    }
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(prefix=".costs-", suffix=".tmp", dir=folder)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(json.dumps(document, separators=(",", ":")))
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -73,34 +76,29 @@ def replace_file(path: str, content: bytes) -> None:
         raise
 
 
-def _document(model: CostModel) -> dict[str, Any]:
-    return {
-        "version": FILE_VERSION,
-        "classes": [{"class": asdict(key), **_ratios(history)} for key, history in model.classes.items()],
-        "groups": [{"group": list(key), **_ratios(history)} for key, history in model.groups.items()],
-    }
-
-
 def _ratios(history: History) -> dict[str, Any]:
     channels = {name: [round(ratio, 4) for ratio in getattr(history, name)] for name in _CHANNELS}
     return {"count": history.count, **channels}
 
 
-def _from_document(document: Any) -> CostModel:
+def _from_document(document: Any) -> Loaded:
     if document["version"] != FILE_VERSION:
         raise ValueError("another version")
-    return CostModel(
-        _histories(document["classes"], lambda item: CostClass(**item["class"])),
-        _histories(document["groups"], lambda item: tuple(str(part) for part in item["group"])),
-    )
+    classes = _histories(document["classes"], lambda item: CostClass(**item["class"]))
+    groups = _histories(document["groups"], lambda item: tuple(str(part) for part in item["group"]))
+    entries = [(int(key), _finite(ratio), int(tag)) for key, ratio, tag in document["files"][-MOST_ENTRIES:]]
+    return Loaded(CostModel(MappingProxyType(classes), MappingProxyType(groups)), FileHistory(entries))
 
 
-def _histories(items: list[dict[str, Any]], key: Callable[[dict[str, Any]], _Key]) -> Mapping[_Key, History]:
-    return MappingProxyType({key(item): _history(item) for item in items})
+def _histories(items: list[dict[str, Any]], key: Callable[[dict[str, Any]], _Key]) -> dict[_Key, History]:
+    return {
+        key(item): History.of(int(item["count"]), *(tuple(map(_finite, item[name]))[-HISTORY:] for name in _CHANNELS))
+        for item in items
+    }
 
 
-def _history(item: dict[str, Any]) -> History:
-    channels = [tuple(float(ratio) for ratio in item[name])[-HISTORY:] for name in _CHANNELS]
-    if not all(math.isfinite(ratio) for channel in channels for ratio in channel):
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
         raise ValueError("not a number")
-    return History.of(int(item["count"]), *channels)
+    return number

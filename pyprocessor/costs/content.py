@@ -1,4 +1,4 @@
-"""How much CPU time decoding and filters take, and how much detail a source has for its encoder to encode.
+"""How much CPU time do decoding and filters take, and how much detail is there for the encoder to encode?
 
 A talking head takes a third of what confetti takes at the same size. How many bits the source's own encoder needed
 for a picture explains most of that difference, once codecs are made comparable: HEVC needs half as many as H.264, and
@@ -14,9 +14,9 @@ from pyprocessor.costs.encoding import rows
 from pyprocessor.models import CostFeatures
 
 _TYPICAL_BITS_PER_PIXEL = 0.05
-"""Of H.264, half of the real clips above and half below: detail 1."""
+"""Of H.264, the median of the real clips: detail 1."""
 _LEAST_DETAIL, _MOST_DETAIL = 0.005, 20.0
-"""Of the real clips that were measured; further out nothing is known."""
+"""Of the real clips that were measured."""
 _SCALE_CPU_PER_PIXEL = 0.9e-9
 """Bicubic, to smaller pictures, of the source's pixels."""
 _DEINTERLACE_CPU_PER_PIXEL = 1.5e-9
@@ -34,7 +34,7 @@ class SourceCodec:
 
 
 def detail(features: CostFeatures) -> float:
-    """How much there is to see in a source's pictures, 1 for typical ones and those that nothing is known of."""
+    """How detailed a source's pictures are; 1 for typical and for unknown ones."""
     bits = features.source_bits_per_pixel
     if bits is None:
         return 1.0

@@ -1,4 +1,4 @@
-"""What a whole job takes as far as measured tables say, with nothing learned: CPU time, memory and disk."""
+"""What does a whole job take by the measured tables, with nothing learned? CPU time, memory and disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DECODE_BYTES_PER_PIXEL = 16
 """About ten 8-bit 4:2:0 pictures: references, and frames between decoder and encoder."""
 _DECODE_BYTES_PER_PIXEL_AND_THREAD = 3
 _RAMP_FRAMES = (15.0, 50.0)
-"""Look-ahead fills up with the first frames: x264 medium holds all it will ever hold after some 45 of them."""
+"""Look-ahead fills up with the first frames: x264 medium reaches its peak after some 45 of them."""
 _DEEP_MEMORY, _DEEP_CPU = 1.75, 1.2
 """10 bits against 8 (x264 medium at 720p: 1.74 and 1.15)."""
 _CHROMA = {"422": 1.33, "440": 1.33, "444": 2.0}
@@ -34,10 +34,10 @@ _LARGEST_GROWTH = 4
 
 
 def prior_cost(features: CostFeatures, threads: int) -> Cost:
-    """What a job takes by the measured tables, with nothing learned."""
+    """CPU-seconds, bytes of memory and of disk by the measured tables."""
     cpu = _cpu_seconds(features)
     if features.encoder == COPY:
-        return Cost(cpu, _PLAIN_MEMORY_BYTES, _copied_bytes(features))
+        return Cost(cpu, _PLAIN_MEMORY_BYTES, features.source_bytes + MIB // 4)
     if features.pixels <= 0:
         return Cost(cpu, _PLAIN_MEMORY_BYTES, _disk_bytes(features))
     one_thread, growth = encode_memory(features.encoder, features.preset, features.pixels)
@@ -64,7 +64,7 @@ def _cpu_seconds(features: CostFeatures) -> float:
 
 
 def _ramp(features: CostFeatures) -> float:
-    """The share of its look-ahead that an encode of few frames ever fills."""
+    """The share of its look-ahead that an encode of few frames fills."""
     if features.frames <= 0 or features.preset == "ultrafast":
         return 1.0
     offset, full = _RAMP_FRAMES
@@ -78,10 +78,6 @@ def _chroma(pixel_format: str) -> float:
 def _is_deep(pixel_format: str) -> bool:
     """More than 8 bits a sample: `yuv420p10le`, `p010le`, `gbrp12be`."""
     return re.search(r"p0?(9|1[0-6])", pixel_format) is not None
-
-
-def _copied_bytes(features: CostFeatures) -> int:
-    return features.source_bytes + MIB // 4
 
 
 def _disk_bytes(features: CostFeatures) -> int:

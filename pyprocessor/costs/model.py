@@ -1,9 +1,9 @@
-"""The cost model: what a job will take, as a pure function of its features and of what earlier jobs took.
+"""What will a job take? A pure function of its features and of what earlier jobs took.
 
-A prediction is a prior (see `priors`) times a correction. Every finished attempt leaves the ratio of what it took to
-its prior in a bounded history; the correction is the median of that history, held back towards 1 while it is short. The
-histories are kept per class of jobs, and for encoder and preset, encoder, and all jobs together, so that a class that
-was never measured profits from its relatives.
+A prediction is a prior (see `job_prior`) times a correction. Every finished attempt adds the ratio of measured to prior
+to a bounded history; the correction is the median of that history, held back towards 1 while it is short. Histories are
+kept per class of jobs, and for encoder and preset, encoder, and all jobs together, so that a class that was never
+measured is corrected as its relatives are.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pyprocessor.models import Cost, CostFeatures
 HISTORY = 64
 """Ratios kept of one class: enough for a steady median, few enough to follow a change of machine or build."""
 RECENT = 3
-"""Where so many of the latest attempts took more memory than was usual, they are believed and not the history."""
+"""Where so many of the latest attempts took more memory than was usual, they count and not the history."""
 _LARGEST_RATIO = math.log(50.0)
 
 _THREAD_EFFICIENCY = 0.85
 FILE_SECONDS = 0.05
-"""Wall time of a file beside its CPU-seconds: starting ffmpeg, verifying and syncing what it wrote."""
+"""Wall time of a file beside its CPU-seconds: starting ffmpeg, verifying and syncing the output."""
 
 _PIXEL_CLASSES = (
     ("90p", 160 * 90),
@@ -76,8 +76,8 @@ def _pixel_class(pixels: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What the predictions of one class are its priors times; `memory` contains the margin of safety, and `spread` is
-    by what factor the time of one job may lie above or below its prediction."""
+    """Factors between the priors and the predictions of one class; `memory` contains the margin of safety, and `spread`
+    is the factor by which the time of one job may lie above or below its prediction."""
 
     cpu: float = 1.0
     memory: float = 1.0
@@ -86,11 +86,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Natural logarithms of measured / prior, newest last; `count` is of all attempts, also those dropped since.
+    """Natural logarithms of measured / prior, newest last; `count` includes attempts dropped since.
 
-    `medians` are of the three channels, that of memory at least the median of the latest attempts; `deviations` (how
-    far a ratio usually lies from its median) of CPU and memory. Both are worked out once, because every job that is
-    planned asks for them.
+    `medians` are of the three channels, that of memory at least the median of the latest attempts; `deviations` (median
+    distance of a ratio from its median) of CPU and memory. They are stored, because every planned job needs them.
     """
 
     count: int = 0
@@ -102,13 +101,13 @@ class History:
 
     @classmethod
     def of(cls, count: int, cpu: tuple[float, ...], memory: tuple[float, ...], disk: tuple[float, ...]) -> History:
-        """A history with its medians and deviations worked out."""
+        """A history with its medians and deviations."""
         usual = _median(memory)
         medians = (_median(cpu), max(usual, _median(memory[-RECENT:])), _median(disk))
         return cls(count, cpu, memory, disk, medians, (_deviation(cpu, medians[0]), _deviation(memory, usual)))
 
     def with_ratios(self, prior: Cost, measured: Cost) -> History:
-        """This history and one more attempt. What was not measured (0) is left out."""
+        """This history and one more attempt; a 0 was not measured and is left out."""
         return History.of(
             self.count + 1,
             _appended(self.cpu, prior.cpu_seconds, measured.cpu_seconds),
@@ -132,7 +131,7 @@ def _median(ratios: tuple[float, ...]) -> float:
 
 
 def _deviation(ratios: tuple[float, ...], centre: float) -> float:
-    """Median absolute deviation: how far a ratio usually lies from the median."""
+    """Median absolute deviation."""
     return _median(tuple(abs(r - centre) for r in ratios))
 
 
@@ -154,10 +153,9 @@ def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, Gro
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What a file that still runs was seen to take: the logarithm of memory / prior.
+    """Memory of a file that still runs: the logarithm of memory / prior, a lower bound unless it is `settled`.
 
-    `settled` says that it no longer grows; else it takes at least this. After `attempts_left` more attempts of its kind
-    the history knows better.
+    It no longer counts after `attempts_left` more attempts of its kind.
     """
 
     ratio: float
@@ -169,20 +167,15 @@ class Glimpse:
 class CostModel:
     """A frozen snapshot of what is known; `observe` and `glimpse` return the next one.
 
-    `running` has what files that have not ended yet teach, by the group of one picture size. It holds for the run.
+    `running` has the latest of files that still run, by the group of one picture size; it is not saved.
     """
 
     classes: Mapping[CostClass, History] = field(default_factory=lambda: MappingProxyType({}))
     groups: Mapping[GroupKey, History] = field(default_factory=lambda: MappingProxyType({}))
     running: Mapping[GroupKey, Glimpse] = field(default_factory=lambda: MappingProxyType({}))
 
-    @classmethod
-    def priors(cls) -> CostModel:
-        """The model that has seen nothing yet."""
-        return cls()
-
     def predict(self, features: CostFeatures, threads: int) -> Cost:
-        """What the job will take with `threads` threads: CPU-seconds, peak bytes of its ffmpeg, bytes on disk."""
+        """CPU-seconds, peak bytes of its ffmpeg and bytes on disk of a job with `threads` threads."""
         prior = prior_cost(features, threads)
         cpu, memory, disk = self._corrections(class_of(features, threads))
         return Cost(
@@ -192,10 +185,7 @@ class CostModel:
         )
 
     def observe(self, features: CostFeatures, threads: int, measured: Cost) -> CostModel:
-        """The model that also knows what one finished attempt took; a 0 in `measured` is "not measured".
-
-        Attempts that did not run to their end must not be given: they took less than the job does.
-        """
+        """The model with one more attempt, which must have run to its end; a 0 in `measured` is "not measured"."""
         prior = prior_cost(features, threads)
         cost_class = class_of(features, threads)
         classes = dict(self.classes)
@@ -213,9 +203,9 @@ class CostModel:
         return CostModel(MappingProxyType(classes), MappingProxyType(groups), MappingProxyType(running))
 
     def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> CostModel:
-        """The model that also knows what a file that runs takes now, `settled` if it has stopped growing.
+        """The model with the memory of a file that still runs, `settled` if it has stopped growing.
 
-        So a file of hours need not end before others of its kind are believed to fit beside it, or not to.
+        Others of its kind are then planned by it, although a file of hours has not ended.
         """
         size = group_keys(class_of(features, threads))[-1]
         ratio = _ratio(prior_cost(features, threads).memory_bytes, max(memory_bytes, 1))
@@ -233,7 +223,7 @@ class CostModel:
         return history.count if history is not None else 0
 
     def memory_margin(self, cost_class: CostClass, unmeasured: float) -> float:
-        """What to multiply predicted memory by to be safe: `unmeasured` for a class never seen, less once it is known.
+        """The factor of safety for predicted memory: `unmeasured` for a class never seen, less for a known one.
 
         A class whose peaks scatter keeps a margin of twice their usual deviation.
         """
@@ -244,16 +234,13 @@ class CostModel:
         return max(known, min(unmeasured, math.exp(2 * history.deviations[1])))
 
     def price(self, cost_class: CostClass, unmeasured: float) -> Price:
-        """What the priors of jobs of this class are to be multiplied by; `unmeasured` as in `memory_margin`.
-
-        It is the same for all jobs of a class, so a class is re-priced without looking at its jobs.
-        """
+        """The factors for the priors of all jobs of this class; `unmeasured` as in `memory_margin`."""
         cpu, memory, _ = self._corrections(cost_class)
         margin = self.memory_margin(cost_class, unmeasured)
         return Price(math.exp(cpu), math.exp(memory) * margin, self.spread(cost_class))
 
     def spread(self, cost_class: CostClass) -> float:
-        """By what factor the time of one job may lie above or below its prediction."""
+        """The factor by which the time of one job may lie above or below its prediction."""
         history = self.classes.get(cost_class, History())
         seen = len(history.cpu)
         usual = max(math.log(1.1), 1.5 * history.deviations[0])
@@ -279,13 +266,13 @@ class CostModel:
                 disk += len(history.disk) / (len(history.disk) + held_back) * (history.medians[2] - disk)
         glimpse = self.running.get(group_keys(cost_class)[-1])
         if glimpse is not None:
-            believed = glimpse.settled and (size is None or not size.memory)
-            memory = glimpse.ratio if believed else max(memory, glimpse.ratio)
+            only_source = glimpse.settled and (size is None or not size.memory)
+            memory = glimpse.ratio if only_source else max(memory, glimpse.ratio)
         return cpu, memory, disk
 
 
 def thread_growth(cost_class: CostClass, threads: int) -> float:
-    """What predicted memory at one thread is to be multiplied by when the job runs with `threads` instead."""
+    """The factor between predicted memory at one thread and at `threads`."""
     if cost_class.pixels == NO_PICTURE or cost_class.encoder == COPY:
         return 1.0
     pixels = dict(_PIXEL_CLASSES)[cost_class.pixels]
@@ -294,7 +281,7 @@ def thread_growth(cost_class: CostClass, threads: int) -> float:
 
 
 def speed(threads: int) -> float:
-    """How many times faster than with one thread a job is that has `threads` cores to itself."""
+    """How many times faster a job is with `threads` cores than with one."""
     return 1 + _THREAD_EFFICIENCY * (threads - 1)
 
 

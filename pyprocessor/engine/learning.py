@@ -5,12 +5,11 @@ The model is a value that never changes (see `costs`); this is the one place tha
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.calibration import default_path, load, save
-from pyprocessor.costs.file_history import FILE_NAME, FileHistory
+from pyprocessor.costs.file_history import FileHistory
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.models import Cost, CostFeatures, Source, Usage
 
@@ -19,7 +18,7 @@ SAVE_EVERY = 200
 
 
 class Calibration:
-    """The cost model of one run, kept in `path` (if any) with the history of single files beside it."""
+    """The cost model of one run, kept in `path` (if any) with the history of single files."""
 
     def __init__(self, model: CostModel, files: FileHistory, path: str | None) -> None:
         self.model = model
@@ -34,14 +33,7 @@ class Calibration:
             return cls(model, FileHistory(), None), None
         path = default_path()
         found = load(path)
-        problem, files = found.problem, FileHistory()
-        try:
-            files = FileHistory.load(_beside(path))
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is damaged"
-            unread = f"What files took before cannot be read from {_beside(path)} ({why}); they are learned anew."
-            problem = problem or unread
-        return cls(found.model, files, path), problem
+        return cls(found.model, found.files, path), found.problem
 
     def predict(self, features: CostFeatures, threads: int) -> Cost:
         """What a job will take, as far as is known now."""
@@ -74,13 +66,8 @@ class Calibration:
             return None
         self._unsaved = 0
         try:
-            save(self.model, self._path)
-            self._files.save(_beside(self._path))
+            save(self.model, self._files, self._path)
         except OSError as error:
             path, self._path = self._path, None
             return f"What this run learns of costs cannot be kept in {path} ({error.strerror}); nothing else is harmed."
         return None
-
-
-def _beside(path: str) -> str:
-    return os.path.join(os.path.dirname(path), FILE_NAME)

@@ -1,1 +1,1 @@
-"""Everything that knows ffmpeg: finding it, asking it what it can do, building its command lines, running one of it."""
+"""How is ffmpeg found, told, run and understood?"""

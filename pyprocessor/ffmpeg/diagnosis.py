@@ -1,8 +1,8 @@
-"""Why an ffmpeg failed, told from how it ended and what it said; pure.
+"""Why did an ffmpeg fail? Told from how it ended and what it printed; pure.
 
 The patterns were taken from real failures of FFmpeg 9.0.2: several hundred damaged files, a full file system, missing
 permissions, memory limits, encoders without their device. ffmpeg's exit code is the low byte of its error number, so
-it tells little by itself; and some failures end with exit code 0 (a playlist whose segments did not fit on the disk).
+it says little by itself; and some failures end with exit code 0 (a playlist whose segments did not fit on the disk).
 """
 
 from __future__ import annotations
@@ -14,61 +14,55 @@ from dataclasses import dataclass
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.run import EndedBy, Finished
 
+_ENDED_ON_REQUEST = 255
+"""ffmpeg's exit code after SIGTERM or SIGINT, without a message and with a playable short file."""
+_SAME_CODE = "Operation not permitted"
+"""The one error whose number comes out as the same exit code, -1."""
+_SHELL_SIGNALS = 128
+_DEADLY = frozenset({4, 6, 7, 8, 9, 11})
+"""SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL and SIGSEGV, as Linux numbers them."""
+_SHORTEST_RULE = 14
+"""Characters of the shortest words that a storage rule looks for; shorter pieces of a path cannot hold them."""
+_Cause = tuple[FailureKind, str]
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """`message` is a sentence or two for the user: what is wrong with the file, and what to do where that is known."""
 
-    kind: FailureKind
-    message: str
-
-    def error(self) -> JobError:
-        """The same as an exception."""
-        return JobError(self.kind, self.message)
-
-
-def diagnose(finished: Finished, source: bytes) -> Diagnosis | None:
+def diagnose(finished: Finished, source: bytes) -> JobError | None:
     """Why `finished`, which worked on the file `source`, failed; None where nothing says that it did.
 
-    None is no proof of a good output: that is for verification to say.
+    The message says the fault, and a remedy where one is known. None is no proof of a good output: that is
+    for verification to say.
     """
-    lines = _without(source, finished.stderr_text).splitlines()
+    cause = _found(finished, _without(source, finished.stderr_text).splitlines())
+    return JobError(cause[0], f"{cause[1]}.") if cause is not None else None
+
+
+def _found(finished: Finished, lines: list[str]) -> _Cause | None:
     if finished.ended_by is not None:
         return _ended(finished, finished.ended_by, lines)
     if finished.signal is not None:
         return _killed(finished.signal, lines)
-    # A script around ffmpeg tells of its death as shells do. ffmpeg's own exit codes come with a line that says why.
+    # A script around ffmpeg reports its death as shells do. ffmpeg's own exit codes come with a line that says why.
     if finished.returncode - _SHELL_SIGNALS in _DEADLY and _cause(lines) is None:
         return _killed(finished.returncode - _SHELL_SIGNALS, lines)
-    for rule in _STORAGE_RULES:
-        line = rule.search(lines)
-        if line is not None:
-            return Diagnosis(rule.kind, f"{rule.sentence}.")
+    storage = next((rule for rule in _STORAGE_RULES if rule.search(lines) is not None), None)
+    if storage is not None:
+        return storage.kind, storage.sentence
     if finished.returncode == 0:
         return None
-    if finished.returncode == _TOLD_TO_END and not any(line.endswith(_SAME_CODE) for line in lines):
-        # Whatever it complained of before, that did not end it.
-        return Diagnosis(FailureKind.INFRASTRUCTURE, "ffmpeg was told to end by another program or by the system.")
+    if finished.returncode == _ENDED_ON_REQUEST and not any(line.endswith(_SAME_CODE) for line in lines):
+        # Earlier errors did not end it.
+        return FailureKind.INFRASTRUCTURE, "ffmpeg was told to end by another program or by the system"
     for rule in _RULES:
         line = rule.search(lines)
         if line is not None:
-            quote = _quoted(_cause(lines) or line) if rule.quote else ""
-            return Diagnosis(rule.kind, f"{rule.sentence}{quote}.")
-    cause = _cause(lines)
-    # Without a line that tells more, damage in the file is by far the likeliest reason; trying again will not help.
-    return Diagnosis(
-        FailureKind.BAD_INPUT, f"ffmpeg could not process it (exit code {finished.returncode}){_quoted(cause)}."
-    )
-
-
-_TOLD_TO_END = 255
-"""What ffmpeg exits with after SIGTERM or SIGINT, without a word and with a playable short file."""
-_SAME_CODE = "Operation not permitted"
-"""The one error whose number comes out as the same exit code, -1."""
+            return rule.kind, rule.sentence + (_quoted(_cause(lines) or line) if rule.quote else "")
+    # Without a line that says more, damage in the file is by far the likeliest reason; trying again will not help.
+    code = finished.returncode
+    return FailureKind.BAD_INPUT, f"ffmpeg could not process it (exit code {code}){_quoted(_cause(lines))}"
 
 
 def _without(source: bytes, text: str) -> str:
-    """What was said, less the source's path: a file's name may hold the words that a rule looks for."""
+    """`text` without the source's path: a file's name may hold the words that a rule looks for."""
     for piece in re.split(rb"[\r\n]", source):  # each begins a line of its own
         known = piece.decode("utf-8", "backslashreplace").rstrip()
         if len(known) >= _SHORTEST_RULE:
@@ -76,62 +70,44 @@ def _without(source: bytes, text: str) -> str:
     return text
 
 
-_SHORTEST_RULE = 14
-"""Characters of the shortest words that a rule of storage looks for; shorter pieces of a path cannot hold them."""
-
-
-def _ended(finished: Finished, ended_by: EndedBy, lines: list[str]) -> Diagnosis:
+def _ended(finished: Finished, ended_by: EndedBy, lines: list[str]) -> _Cause:
     progress = finished.progress
     reached = f" at {progress.out_time_seconds:.1f} s of the output" if progress is not None else " before its start"
     match ended_by:
         case EndedBy.STALL:
-            return Diagnosis(
-                FailureKind.STALL,
-                f"ffmpeg made no progress for too long{reached} and was ended{_quoted(_cause(lines))}.",
-            )
+            quote = _quoted(_cause(lines))
+            return FailureKind.STALL, f"ffmpeg made no progress for too long{reached} and was ended{quote}"
         case EndedBy.WALL:
-            return Diagnosis(
-                FailureKind.STALL,
-                f"ffmpeg took longer than it may ({finished.wall_seconds:.0f} s) and was ended{reached}.",
-            )
+            seconds = f"{finished.wall_seconds:.0f} s"
+            return FailureKind.STALL, f"ffmpeg took longer than it may ({seconds}) and was ended{reached}"
         case EndedBy.SIZE:
-            return Diagnosis(
-                FailureKind.BAD_INPUT,
-                f"Its output grew far larger than a file of its size should give, so ffmpeg was ended"
-                f"{reached}. If it is sound, raise `input_limits.max_output_growth` in the profile and run with "
-                "--retry-failed.",
-            )
+            text = "Its output grew far larger than a file of its size should give, so ffmpeg was ended"
+            hint = "raise `input_limits.max_output_growth` in the profile and run with --retry-failed"
+            return FailureKind.BAD_INPUT, f"{text}{reached}. If it is sound, {hint}"
         case EndedBy.STOP:
-            return Diagnosis(FailureKind.INFRASTRUCTURE, "ffmpeg was stopped before it was done.")
+            return FailureKind.INFRASTRUCTURE, "ffmpeg was stopped before it was done"
 
 
-def _killed(number: int, lines: list[str]) -> Diagnosis:
+def _killed(number: int, lines: list[str]) -> _Cause:
     try:
-        signal_name = signal.Signals(number).name
+        name = signal.Signals(number).name
     except ValueError:
-        signal_name = f"signal {number}"
-    if signal_name == "SIGXFSZ":
-        return Diagnosis(FailureKind.DISK, "The output grew larger than this system's limit on file sizes.")
-    if signal_name == "SIGXCPU":
-        return Diagnosis(FailureKind.RESOURCE, "ffmpeg used up the CPU time that this system allows a process.")
+        name = f"signal {number}"
+    if name == "SIGXFSZ":
+        return FailureKind.DISK, "The output grew larger than this system's limit on file sizes"
+    if name == "SIGXCPU":
+        return FailureKind.RESOURCE, "ffmpeg used up the CPU time that this system allows a process"
     for rule in _SHORTAGE_RULES:
-        # Several encoders abort, or run into nothing, where memory is refused to them.
+        # Several encoders abort or crash where memory is refused to them.
         if rule.search(lines) is not None:
-            return Diagnosis(rule.kind, f"{rule.sentence}.")
+            return rule.kind, rule.sentence
     by = "by another program or by the system"
-    if signal_name in ("SIGTERM", "SIGHUP", "SIGINT"):
+    if name in ("SIGTERM", "SIGHUP", "SIGINT"):
         # It came before ffmpeg had its handlers, which make an exit code of it.
-        return Diagnosis(FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {by} ({signal_name}).")
-    if signal_name == "SIGKILL":
-        return Diagnosis(FailureKind.CRASH, f"ffmpeg was killed {by} ({signal_name}).")
-    return Diagnosis(FailureKind.CRASH, f"ffmpeg crashed ({signal_name}){_quoted(_cause(lines))}.")
-
-
-_SHELL_SIGNALS = 128
-_DEADLY = frozenset({4, 6, 7, 8, 9, 11})
-"""SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL and SIGSEGV, as Linux numbers them."""
-_TOLD_TO_END = 255
-"""ffmpeg's exit code after SIGTERM, SIGINT and the like."""
+        return FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {by} ({name})"
+    if name == "SIGKILL":
+        return FailureKind.CRASH, f"ffmpeg was killed {by} ({name})"
+    return FailureKind.CRASH, f"ffmpeg crashed ({name}){_quoted(_cause(lines))}"
 
 
 # ---------------------------------------------------------------- rules
@@ -143,7 +119,7 @@ class _Rule:
     pattern: re.Pattern[str]
     sentence: str
     quote: bool
-    """Whether what ffmpeg said adds anything to the sentence."""
+    """Whether ffmpeg's own words add anything to the sentence."""
 
     def search(self, lines: list[str]) -> str | None:
         return next((line for line in lines if self.pattern.search(line)), None)
@@ -166,7 +142,7 @@ _STORAGE_RULES = (
     _rule(FailureKind.DISK, r"Read-only file system\)?$", "The file system of the output is read-only"),
     _rule(FailureKind.DISK, rf"{_ON_OUTPUT}{_AWAY}$", "The disk of the output does not take what is written"),
 )
-"""Looked for whatever the exit code. Wherever they are said they are about an output: reading says none of them."""
+"""Looked for whatever the exit code. They are always about an output: reading ends with none of them."""
 
 _SHORTAGE_RULES = (
     _rule(
@@ -303,7 +279,7 @@ _CONSEQUENCE = re.compile(
     r"|Error submitting (?:a )?(?:packet|video frame|audio frame)|Error encoding a frame|Decode error rate"
     r"|^\[in#\d+[^\]]*\] \[error\] Error opening input: |error reading header|does not contain any stream"
 )
-"""What ffmpeg says because of an earlier message, which tells more."""
+"""Messages that follow from an earlier one, which says more."""
 
 _LONGEST_QUOTE = 200
 _LEVELLED = re.compile(r"\[(?:error|fatal|panic)\]|^(?:x26[45]|Svt)\s?\[error\]")
@@ -316,7 +292,7 @@ def _cause(lines: list[str]) -> str | None:
 
 
 def _quoted(line: str | None) -> str:
-    """`line` as an addition to a sentence, without what means nothing to a reader; empty if there is nothing to say."""
+    """`line` as an addition to a sentence, without addresses and levels; empty where there is none."""
     if line is None:
         return ""
     text = _LEVEL.sub("", _CONTEXT.sub("", line))

@@ -1,9 +1,9 @@
-"""The one builder of ffmpeg command lines.
+"""How does a command line of ffmpeg read? The one builder of them.
 
 Recipes describe what ffmpeg is to do as an `Invocation`; `argv` is the only function that turns one into arguments.
 So the safety options (no stdin, protocol and demuxer whitelists, bounded threads) stand in one place. Which encoder
-options a *profile* may pass on is decided where profiles are read; what is refused here would be a mistake in a recipe,
-or would let an encoder open a file of its own.
+options a *profile* may pass on is decided where profiles are read; what is refused here is a mistake in a recipe, or
+would let an encoder open a file of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Options = tuple[tuple[str, str], ...]
 
 
 class Trust(StrEnum):
-    """Who wrote an input: a user (no playlists, scripts, patterns, network) or we ourselves (concat joins, our HLS)."""
+    """Who wrote an input: a user (no playlists, scripts, patterns, network) or this program (joins, subtitles)."""
 
     UNTRUSTED = "untrusted"
     OWN = "own"
@@ -38,15 +38,14 @@ class Input:
     trust: Trust = Trust.UNTRUSTED
     options: Options = ()
     unchecked: tuple[str, ...] = ()
-    """Words of the user's own that come after all others before `-i`."""
+    """The user's own words; they come last before `-i`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One filter of a chain: `Filter("scale", ("1280", "-2"), (("flags", "bicubic"),))`. Values are unescaped."""
+    """One filter of a chain: `Filter("scale", (("w", "1280"), ("h", "-2")))`. Values are unescaped."""
 
     name: str
-    arguments: tuple[str, ...] = ()
     options: Options = ()
 
 
@@ -65,13 +64,13 @@ class MappedStream:
     filters: tuple[Filter, ...] = ()
     options: Options = ()
     preset: str | None = None
-    """Kept apart because encoders take threads in their own language beside it."""
+    """Apart from the options because encoders call it by different names."""
     metadata: Options = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file of ours that an output is to hold as `file_name`; its own `name` is as short and plain as an output's."""
+    """A file that an output is to hold as `file_name`; its own `name` is as short and plain as an output's."""
 
     name: str
     file_name: str
@@ -91,12 +90,12 @@ class Output:
     options: Options = ()
     attachments: tuple[Attachment, ...] = ()
     unchecked: tuple[str, ...] = ()
-    """Words of the user's own that come after all other options."""
+    """The user's own words; they come after all other options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What one ffmpeg process is to do. `threads` bounds decoder, filters and encoder, each in its own way."""
+    """What one ffmpeg process is to do. `threads` bounds decoder, filters and encoder, each by its own option."""
 
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
@@ -117,13 +116,13 @@ UNTRUSTED_DEMUXERS = (
 )
 """Containers and raw streams that a user's file may be: each reads that one file and nothing else.
 
-Left out on purpose: playlists and manifests (hls, dash, imf, concat, sdp), number patterns (image2), scripts and text
-(avisynth, ffmetadata, tty, subtitles), formats that go on in files beside the first (mlv), devices (lavfi, v4l2), and
-headerless data that anything could be taken for.
+Left out: playlists and manifests (hls, dash, imf, concat, sdp), number patterns (image2), scripts and text (avisynth,
+ffmetadata, tty, subtitles), formats that continue in other files (mlv), devices (lavfi, v4l2), and headerless data, for
+which any file could be taken.
 """
 
 _OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,srt,png_pipe,jpeg_pipe,webp_pipe,ffmetadata"
-"""What we read back of our own: joins, playlists with their subtitle segments, subtitles, stills, chapter lists."""
+"""Files that this program wrote: joins, playlists with their subtitle segments, subtitles, stills, chapter lists."""
 
 
 def whitelists(trust: Trust) -> Options:
@@ -140,17 +139,17 @@ _TRANSPORT = (("merge_pmt_versions", "1"),)
 
 
 _FORWARD = (("seekable", "0"),)
-"""Read from the start to the end only, without a look ahead."""
+"""Read from start to end without seeking."""
 
 
 def demuxer_options(container: str, *, deep: bool, forward: bool) -> Options:
-    """Options for the demuxer of a file, which PyAV and ffmpeg both get so that both see the same streams."""
+    """Options for a file's demuxer, given to PyAV and ffmpeg alike so that both see the same streams."""
     transport = _TRANSPORT if container == "mpegts" else ()
     return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()))
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """The environment for an ffmpeg: `base` without what makes ffmpeg write reports or colours, and a quiet SVT-AV1."""
+    """`base` without variables that make ffmpeg write reports or colours, and with a quiet SVT-AV1."""
     unwanted = ("FFREPORT", "AV_LOG_FORCE_COLOR", "AV_LOG_FORCE_256COLOR")
     kept = {name: value for name, value in base.items() if name not in unwanted}
     return kept | {"SVT_LOG": "1", "AV_LOG_FORCE_NOCOLOR": "1"}
@@ -175,9 +174,9 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
     """The arguments, program first, that make `ffmpeg` (its path) do what `invocation` says.
 
     Progress comes on standard output as key=value lines, messages on standard error with their level in brackets.
-    Outputs are relative names: the process must be started in the folder they belong to. They are overwritten.
+    The process must be started in the outputs' folder, where it overwrites them.
 
-    Raises ValueError where the invocation itself is malformed, which is a mistake in a recipe and not in a file.
+    Raises ValueError where the invocation is malformed, which is a mistake in a recipe and not in a file.
     """
     threads = str(invocation.threads)
     if invocation.threads < 1:
@@ -204,27 +203,24 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
 
 
 def trial_encode_argv(ffmpeg: str, encoder: str, kind: str, container: str) -> list[bytes | str]:
-    """The arguments that encode one generated 256x256 frame, or a little silence, with `encoder`, put it into a
-    `container` and throw it away.
+    """The arguments that encode one generated frame, or a little silence, into a `container` that is discarded.
 
-    `kind` is `v` or `a`. That size is one that every hardware encoder takes; some refuse smaller ones.
+    `kind` is `v` or `a`. The frame has 256x256 pixels, because some hardware encoders refuse smaller ones.
     """
     device: tuple[str, ...] = ()
-    upload = "format=nv12"
-    if encoder.endswith("_vaapi"):
-        device, upload = ("-vaapi_device", "/dev/dri/renderD128"), upload + ",hwupload"
-    elif encoder.endswith("_vulkan"):
-        device, upload = ("-init_hw_device", "vulkan=gpu", "-filter_hw_device", "gpu"), upload + ",hwupload"
-    elif not is_hardware(encoder):
-        upload = "null"
-    source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-vf", upload, "-frames:v", "1")
+    source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-frames:v", "1")
+    filters: tuple[Filter, ...] = (Filter("format", (("pix_fmts", "nv12"),)),) if is_hardware(encoder) else ()
     if kind == "a":
         source = ("anullsrc=sample_rate=48000:channel_layout=stereo:duration=0.1",)
-    stream = MappedStream((0, 0), kind, encoder)
+    elif encoder.endswith("_vaapi"):
+        device, filters = ("-vaapi_device", "/dev/dri/renderD128"), (*filters, Filter("hwupload"))
+    elif encoder.endswith("_vulkan"):
+        device = ("-init_hw_device", "vulkan=gpu", "-filter_hw_device", "gpu")
+        filters = (*filters, Filter("hwupload"))
     return [
         *(ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "level+error", *device),
         *("-f", "lavfi", "-i", *source),
-        *_stream_options(0, stream, threads=1),
+        *_stream_options(0, MappedStream((0, 0), kind, encoder, filters), threads=1),
         # Not every muxer writes to a pipe, but all write to this.
         *("-y", "-f", muxer(container), os.devnull),
     ]
@@ -287,9 +283,9 @@ def _metadata(number: int, metadata: Options) -> list[str]:
 
 
 def _with_threads(encoder: str, options: Options, threads: int) -> Options:
-    """The options, with the number of threads added in the encoder's own language where `-threads` does not reach it.
+    """`options` with the number of threads in the encoder's own parameters, where `-threads` does not reach it.
 
-    What is added stands last in a parameter list, so it wins over the same key given earlier.
+    It comes last in a parameter list, so it overrides the same key given earlier.
     """
     facts = video_encoder(encoder)
     given = dict(options)
@@ -304,7 +300,7 @@ def _with_threads(encoder: str, options: Options, threads: int) -> Options:
 
 
 def _with_parameters(options: Options, name: str, addition: str) -> Options:
-    """`options` with one list of parameters `name`, at its end, that ends in `addition`."""
+    """`options` with all parameters called `name` joined into one at the end, and `addition` behind them."""
     given = [value for option, value in options if option == name and value]
     return (*((o, v) for o, v in options if o != name), (name, ":".join([*given, addition])))
 
@@ -312,7 +308,7 @@ def _with_parameters(options: Options, name: str, addition: str) -> Options:
 def svt_av1_level(threads: int) -> int:
     """SVT-AV1's level of parallelism (1 to 6) for this many threads.
 
-    Levels are no thread counts: measured, level 1 keeps 1.04 cores busy and level 2 1.85. Beyond that they follow the
+    Levels are no thread counts: level 1 keeps 1.04 cores busy and level 2 1.85 (measured). Higher ones follow the
     ranges of core counts for which the encoder itself would choose each level.
     """
     highest_of_level = (1, 2, 5, 11, 23)
@@ -340,25 +336,19 @@ def _options(options: Options) -> list[str]:
 
 
 def filter_graph(chain: tuple[Filter, ...]) -> str:
-    """The text, for `-filter`, of filters one after another; every value is escaped for ffmpeg's two levels of parsing.
+    """The text of filters one after another for `-filter`, with every value escaped.
 
-    Raises ValueError where a positional argument holds a character that has a meaning there: give it by name instead.
+    ffmpeg-python writes it. It is imported here because that takes 40 ms, which a copy need not pay.
     """
-    # ffmpeg-python takes 40 ms to import, which a copy or an audio job need not pay.
     import ffmpeg
-    from ffmpeg.nodes import FilterNode
 
     stream = ffmpeg.input("input")
     for step in chain:
         if not _FILTER_NAME.fullmatch(step.name):
             raise ValueError(f"not the name of a filter: {step.name!r}")
-        for argument in step.arguments:
-            # ffmpeg-python escapes positional values once too often, so the filter would see backslashes.
-            if any(character in argument for character in "\\'=:"):
-                raise ValueError(f"give {argument!r} to the filter {step.name} by name")
         named = dict(step.options)
         if len(named) != len(step.options):
             raise ValueError(f"an option is given twice to the filter {step.name}")
-        stream = FilterNode(stream, step.name, args=list(step.arguments), kwargs=named).stream()
+        stream = stream.filter(step.name, **named)
     arguments: list[str] = ffmpeg.get_args(ffmpeg.output(stream, "output"))
     return arguments[arguments.index("-filter_complex") + 1]

@@ -1,4 +1,4 @@
-"""What ffmpeg reports with `-progress`, read as it comes."""
+"""How far has an ffmpeg got? Its `-progress` reports, read as they come."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ReportReader:
         self._values: dict[str, str] = {}
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes; True if they completed a report that got further than the one before."""
+        """Read the next bytes; True if they completed a report that got further than the one before."""
         *lines, self._open = (self._open + data).split(b"\n")
         further = False
         for line in lines:
@@ -42,7 +42,7 @@ class ReportReader:
                 further |= before is None or report.done or _position(report) > _position(before)
                 self.latest = report
                 self._values = {}
-        # Whatever writes here without line ends is not ffmpeg reporting progress.
+        # Bounded: bytes without line ends are no progress report.
         self._open = self._open[-_LINE_BYTES:]
         return further
 

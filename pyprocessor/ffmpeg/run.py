@@ -1,14 +1,12 @@
-"""One ffmpeg process, from spawn to reaping, for a caller that waits on several of them in one selector.
+"""How is one ffmpeg run, from spawn to reaping, by a caller that waits on several of them in one selector?
 
     FfmpegRun(argv, ...) -> register(selector)
     loop: selector.select(run.wait_seconds(now)) -> key.data.on_readable(key.fd) -> run.poll(now) -> Finished
 
-Nothing here ever blocks. Both pipes are drained all the time; what ffmpeg says is kept within bounds (`stderr`). The
-process stays in its parent's process group, so one signal to the group reaches it.
+Nothing here ever blocks. The process stays in its parent's process group, so one signal to the group reaches it.
 
 Needs POSIX: pipes that a selector can wait on, and wait4 for CPU seconds. Off Linux it does without pidfd (the loop
-polls), without VmHWM (resident memory is sampled through psutil), without oom_score_adj, and without bytes written as a
-sign of life.
+polls), peak memory (it is sampled), oom_score_adj, and bytes written as a sign of life.
 """
 
 from __future__ import annotations
@@ -16,41 +14,42 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import psutil
+
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, DamageCounter
 from pyprocessor.ffmpeg.process import (
-    ON_LINUX,
     descendants,
-    high_water_bytes,
+    peak_memory,
     pidfd,
     prefer_as_oom_victim,
-    process_identity,
-    signal_process,
+    send_signal,
     spawn,
     written_bytes,
 )
 from pyprocessor.ffmpeg.progress import Progress, ReportReader
 from pyprocessor.ffmpeg.stderr import StderrLog
-from pyprocessor.models import ProcessIdentity, Usage
+from pyprocessor.models import ProcessIdentity
 
 _READ_BYTES = 64 * 1024
 """A pipe's capacity on Linux, so one read empties it."""
 
 _LAST_READS = 64
-"""At most so many after the end: a pipe holds less, unless a stranger inherited it and goes on writing."""
+"""After the end: a pipe holds less, unless another process inherited it and goes on writing."""
 
 _POLL_SECONDS = 0.1
-"""How long to sleep at most where nothing wakes the loop at the end of a process (no pidfd)."""
+"""The longest sleep where nothing wakes the loop at the end of a process (no pidfd)."""
 
 GRACE_SECONDS = 5.0
 """From SIGTERM to SIGKILL for an ffmpeg that went over one of its limits; one that works ends within a frame or two."""
 
 _SIGN_OF_LIFE_BYTES = 1 << 20
-"""So much written since the last progress means: busy, though it reports none (moving an index to a file's front)."""
+"""Written since the last progress, it means busy without progress (moving an index to a file's front)."""
 
 
 class EndedBy(StrEnum):
@@ -80,16 +79,12 @@ class Finished:
     progress: Progress | None
     ended_by: EndedBy | None
     damage: Damage = NO_DAMAGE
-    """What it said of damage in its first input."""
+    """Signs of damage in its first input."""
 
     @property
     def killed(self) -> bool:
-        """Whether a SIGKILL that we did not send ended it, or what a script that was started as ffmpeg had started."""
+        """Whether a SIGKILL that we did not send ended it, or what a script in its place had started."""
         return self.ended_by is None and (self.signal == signal.SIGKILL or self.returncode == 128 + signal.SIGKILL)
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(self.wall_seconds, self.cpu_seconds, self.peak_memory_bytes)
 
 
 class FfmpegRun:
@@ -117,16 +112,16 @@ class FfmpegRun:
         self._wall_limit_seconds = wall_limit_seconds
         self._output_limit_bytes = output_limit_bytes
         self._process = spawn(argv, cwd, env)
-        self._pid = self._process.pid
+        self._child = psutil.Process(self._process.pid)
         self._began = self._alive_at = clock()
-        self._identity = process_identity(self._pid)
-        prefer_as_oom_victim(self._pid)
+        self.identity = ProcessIdentity(self._child.pid, self._child.create_time())
+        prefer_as_oom_victim(self._child.pid)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._stdout, self._stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
         os.set_blocking(self._stdout, False)
         os.set_blocking(self._stderr, False)
-        self._pidfd = pidfd(self._pid)
+        self._pidfd = pidfd(self._child.pid)
         self._open = {fd for fd in (self._stdout, self._stderr, self._pidfd) if fd is not None}
         self._selector: selectors.BaseSelector | None = None
         self._damage = DamageCounter()
@@ -139,34 +134,13 @@ class FfmpegRun:
         self._suspended_seconds = 0.0
         self._ended_by: EndedBy | None = None
         self._kill_at: float | None = None
-        self._told_to_end: set[ProcessIdentity] = set()
+        self._asked_to_end: set[psutil.Process] = set()
         self._finished: Finished | None = None
-
-    # ------------------------------------------------------------ what it is and how far it got
-
-    @property
-    def identity(self) -> ProcessIdentity:
-        return self._identity
 
     @property
     def progress(self) -> Progress | None:
         """The latest report; None before the first."""
         return self._report.latest
-
-    @property
-    def suspended(self) -> bool:
-        return self._suspended_at is not None
-
-    @property
-    def peak_memory_bytes(self) -> int:
-        """The largest resident size seen so far."""
-        return self._peak_memory_bytes
-
-    def sample_memory(self) -> int:
-        """Look at the process's peak memory now; return the largest seen, in bytes. It is also done at every report."""
-        if self._finished is None:
-            self._peak_memory_bytes = max(self._peak_memory_bytes, high_water_bytes(self._pid))
-        return self._peak_memory_bytes
 
     # ------------------------------------------------------------ the caller's loop
 
@@ -177,7 +151,7 @@ class FfmpegRun:
             selector.register(fd, selectors.EVENT_READ, self)
 
     def wait_seconds(self, now: float) -> float | None:
-        """How long a selector may sleep before `poll` has something to do that no descriptor tells; None: for ever."""
+        """How long a selector may sleep before `poll` has something to do; None: until a descriptor is readable."""
         if self._finished is not None:
             return 0.0
         waits = [_POLL_SECONDS] if self._pidfd is None else []
@@ -191,16 +165,16 @@ class FfmpegRun:
         return max(0.0, min(waits)) if waits else None
 
     def on_readable(self, fd: int) -> None:
-        """Take what stands in the pipe `fd`; call it when the selector says that there is something."""
+        """Read once from the pipe `fd`, which the selector says is readable."""
+        # Once only: a process that writes without end must not keep the loop from its other work.
         if fd in (self._stdout, self._stderr) and fd in self._open:
-            # One read only: a process that writes without end must not keep the loop from its other work.
             self._read(fd)
 
     def poll(self, now: float) -> Finished | None:
         """Reap the process if it has ended, and enforce its limits if not. After the end, always the same Finished."""
         if self._finished is not None:
             return self._finished
-        pid, status, usage = os.wait4(self._pid, os.WNOHANG)
+        pid, status, usage = os.wait4(self._child.pid, os.WNOHANG)
         if pid:
             self._finished = self._collect(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, now)
             return self._finished
@@ -217,16 +191,13 @@ class FfmpegRun:
     # ------------------------------------------------------------ control
 
     def suspend(self) -> None:
-        """Stop it where it stands; its memory stays. Time until `resume` counts for no limit.
-
-        Without effect on a process that was told to end.
-        """
+        """Stop it where it stands, unless it is being ended; time until `resume` counts for no limit."""
         if self._finished is None and self._suspended_at is None and self._kill_at is None:
             self._suspended_at = self._clock()
             self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after `suspend`."""
+        """Continue it after `suspend`."""
         if self._suspended_at is not None:
             stopped = self._clock() - self._suspended_at
             self._suspended_seconds += stopped
@@ -250,14 +221,12 @@ class FfmpegRun:
     # ------------------------------------------------------------ inside
 
     def _signal(self, number: int) -> None:
-        # A script that was given for ffmpeg may have it run below itself, and die of a signal without passing it on.
-        below = descendants(self._pid)
-        # The pid cannot have been given to another process: only `poll` reaps it, and then nothing is signalled.
-        os.kill(self._pid, number)
-        for process in below:
-            signal_process(process, number)
+        # A script in ffmpeg's place may run it below itself, and die of a signal without passing it on.
+        below = descendants(self._child)
+        for process in (self._child, *below):
+            send_signal(process, number)
         if number in (signal.SIGTERM, signal.SIGKILL):
-            self._told_to_end.update(below)
+            self._asked_to_end.update(below)
 
     def _end(self, reason: EndedBy, kill_at: float) -> None:
         self._ended_by = self._ended_by or reason
@@ -283,8 +252,8 @@ class FfmpegRun:
         return EndedBy.STALL if stalled and not self._still_writes(now) else None
 
     def _still_writes(self, now: float) -> bool:
-        """Whether it wrote to a file since it last showed life; if so, that counts as life."""
-        written = written_bytes(self._pid) - self._drained_bytes
+        """Whether it wrote to a file since its last progress; if so, that counts as progress."""
+        written = written_bytes(self._child) - self._drained_bytes
         if written - self._written_bytes < _SIGN_OF_LIFE_BYTES:
             return False
         self._written_bytes = written
@@ -292,7 +261,7 @@ class FfmpegRun:
         return True
 
     def _read(self, fd: int) -> bool:
-        """Take what one read gives; True if there may be more."""
+        """Process what one read gives; True if there may be more."""
         try:
             data = os.read(fd, _READ_BYTES)
         except BlockingIOError:
@@ -305,8 +274,8 @@ class FfmpegRun:
             self._log.feed(data)
         elif self._report.feed(data):
             self._alive_at = self._clock()
-            self._written_bytes = written_bytes(self._pid) - self._drained_bytes
-            self.sample_memory()
+            self._written_bytes = written_bytes(self._child) - self._drained_bytes
+            self._peak_memory_bytes = max(self._peak_memory_bytes, peak_memory(self._child))
         return True
 
     def _close(self, fd: int) -> None:
@@ -321,8 +290,8 @@ class FfmpegRun:
             stream.close()
 
     def _collect(self, status: int, cpu_seconds: float, maxrss: int, now: float) -> Finished:
-        for process in self._told_to_end:
-            signal_process(process, signal.SIGKILL)  # it has outlived the script that stood in for it
+        for process in self._asked_to_end:
+            send_signal(process, signal.SIGKILL)  # it has outlived the script that started it
         # Popen did not see the process being reaped and would otherwise report exit code 0.
         returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
         for fd in (self._stdout, self._stderr):
@@ -331,10 +300,10 @@ class FfmpegRun:
                     break
         for fd in tuple(self._open):
             self._close(fd)
-        maxrss_bytes = maxrss * 1024 if ON_LINUX else maxrss
+        maxrss_bytes = maxrss * 1024 if sys.platform == "linux" else maxrss
         # The kernel's figure is the larger of ffmpeg's peak and what the parent held when it spawned. Above the
         # parent's own peak it is ffmpeg's, exactly; below, it still bounds one that ended before any sample.
-        if maxrss_bytes > high_water_bytes(os.getpid()) or self._peak_memory_bytes == 0:
+        if maxrss_bytes > peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
             self._peak_memory_bytes = max(self._peak_memory_bytes, maxrss_bytes)
         return Finished(
             returncode=returncode,
@@ -356,17 +325,9 @@ def run_once(
     env: Mapping[str, str] | None = None,
     stall_seconds: float | None = None,
     wall_limit_seconds: float | None = None,
-    output_limit_bytes: int | None = None,
 ) -> Finished:
-    """Run one ffmpeg to its end and wait for it, for callers with nothing else to do; arguments as for FfmpegRun."""
-    run = FfmpegRun(
-        argv,
-        cwd=cwd,
-        env=env,
-        stall_seconds=stall_seconds,
-        wall_limit_seconds=wall_limit_seconds,
-        output_limit_bytes=output_limit_bytes,
-    )
+    """Run one ffmpeg and wait for its end; arguments as for FfmpegRun."""
+    run = FfmpegRun(argv, cwd=cwd, env=env, stall_seconds=stall_seconds, wall_limit_seconds=wall_limit_seconds)
     with selectors.DefaultSelector() as selector:
         run.register(selector)
         try:

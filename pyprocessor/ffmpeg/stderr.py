@@ -1,4 +1,4 @@
-"""What an ffmpeg says on standard error, kept within bounds: how it began and how it ended."""
+"""What did an ffmpeg print on standard error? Its first and last lines, within bounds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ LINE_BYTES = 1024
 
 
 class StderrLog:
-    """Takes raw bytes as they come; keeps the first HEAD_BYTES and the last TAIL_BYTES of them, line by line.
+    """Keeps the first HEAD_BYTES and the last TAIL_BYTES of a stream of bytes, line by line.
 
-    A line that is repeated at once is kept once, with a count. What falls out between head and tail is counted.
+    A line that is repeated at once is kept once, with a count; bytes between head and tail are counted and dropped.
     `on_line` is called with every line, repeated ones as well.
     """
 
@@ -30,7 +30,7 @@ class StderrLog:
         self.dropped_bytes = 0
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes; a line may be cut anywhere between two calls."""
+        """Add the next bytes; a line may be cut anywhere between two calls."""
         *lines, self._open = (self._open + data).replace(b"\r", b"\n").split(b"\n")
         for line in lines:
             self._add_long(line)
@@ -39,7 +39,7 @@ class StderrLog:
             self._open = self._open[LINE_BYTES:]
 
     def text(self) -> str:
-        """All that was kept, one message per line, with a line that says how much was left out between."""
+        """The kept lines, with one between that says how much was dropped."""
         self._add_long(self._open)
         self._open = b""
         self._end_repeats()

@@ -1,10 +1,9 @@
-"""Which ffmpeg is used, and what it can do.
+"""Which ffmpeg is used, and what can it do?
 
 The default is the build inside the `imageio-ffmpeg` wheel, because costs were measured on it and every machine then
 makes the same files. The environment variable PYPROCESSOR_FFMPEG names another one: a path, or `system` for the first
-ffmpeg on PATH. IMAGEIO_FFMPEG_EXE, which that wheel's own library would follow, is not read: it is set for other
-programs and would change what comes out here without a word. Nor is that library imported: only the place of its files
-is asked for.
+ffmpeg on PATH. IMAGEIO_FFMPEG_EXE, which that wheel's own library reads, is ignored: it is set for other programs and
+would silently change the outputs here.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
 from pyprocessor.ffmpeg.invocation import environment
@@ -32,26 +32,24 @@ from pyprocessor.models.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS, audio_en
 MINIMUM_VERSION = "5.1"
 _MINIMUM_LIBAVCODEC = (59, 37)
 """Of FFmpeg 5.1, the first with `-svtav1-params` and `-fps_mode`. Builds from git have no version number but this."""
-
 _ANSWER_SECONDS = 30.0
 """A cold start from a slow disk takes a second or two; what does not answer by then is not ffmpeg."""
-
 _END_SECONDS = 2.0
 """How long to wait for a killed process."""
+_ADVICE = "Set PYPROCESSOR_FFMPEG to the path of a working ffmpeg, or to `system`, or leave it unset."
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One ffmpeg: its absolute path, its version as it states it, and the names of what it was built with."""
+    """One ffmpeg: its absolute path, its version and that of its libavcodec, and the names of what it has."""
 
     path: str
     version: str
-    libavcodec: tuple[int, int]
+    libavcodec: str
     video_encoders: frozenset[str]
     audio_encoders: frozenset[str]
     subtitle_encoders: frozenset[str]
     muxers: frozenset[str]
-    filters: frozenset[str]
 
     @property
     def encoders(self) -> frozenset[str]:
@@ -65,38 +63,33 @@ def find(variables: Mapping[str, str] = os.environ) -> Tool:
     """
     wanted = variables.get("PYPROCESSOR_FFMPEG", "")
     if not wanted:
-        path, source = _bundled(), "the ffmpeg inside the imageio-ffmpeg package"
+        path, source = _bundled(), "The ffmpeg inside the imageio-ffmpeg package"
     elif wanted == "system":
-        path, source = _on_path(variables.get("PATH")), "the ffmpeg on PATH, which PYPROCESSOR_FFMPEG=system asks for"
+        path, source = _on_path(variables.get("PATH")), "The ffmpeg on PATH, which PYPROCESSOR_FFMPEG=system asks for"
     else:
-        path, source = os.path.abspath(os.path.expanduser(wanted)), "the ffmpeg that PYPROCESSOR_FFMPEG names"
+        path, source = os.path.abspath(os.path.expanduser(wanted)), "The ffmpeg that PYPROCESSOR_FFMPEG names"
+    name = f"{source} ({path})"
     try:
         status = os.stat(path)
     except OSError as error:
-        raise FfmpegUnusable(f"{_sentence(source, path)} cannot be read: {error.strerror}. {_ADVICE}") from error
+        raise FfmpegUnusable(f"{name} cannot be read: {error.strerror}. {_ADVICE}") from error
     if os.path.isdir(path):
-        raise FfmpegUnusable(f"{_sentence(source, path)} is a folder; name the program inside it.")
-    key = (path, status.st_size, status.st_mtime_ns)
-    known = _remembered(key)
+        raise FfmpegUnusable(f"{name} is a folder; name the program inside it.")
+    memory = _memory_file(path, status.st_size, status.st_mtime_ns)
+    known = _remembered(memory)
     if known is not None and not wanted:
         return known
     # A dynamically linked ffmpeg changes with its libraries while its own file stays the same: ask its version anew.
-    version, libavcodec = _version(path, source)
+    version, libavcodec = _version(path, name)
     if known is not None and (known.version, known.libavcodec) == (version, libavcodec):
         return known
-    tool = _ask(path, source, version, libavcodec)
-    _remember(key, tool)
+    tool = _ask(path, name, version, libavcodec)
+    _remember(memory, tool)
     return tool
 
 
-_ADVICE = "Set PYPROCESSOR_FFMPEG to the path of a working ffmpeg, or to `system`, or leave it unset."
-
-
-def _sentence(source: str, path: str) -> str:
-    return f"{source[0].upper()}{source[1:]} ({path})"
-
-
 def _bundled() -> str:
+    # The package itself is not imported: only the place of its files is asked for.
     spec = importlib.util.find_spec("imageio_ffmpeg")
     if spec is None or spec.origin is None:
         raise FfmpegUnusable(
@@ -126,7 +119,7 @@ def _on_path(search: str | None) -> str:
 # ---------------------------------------------------------------- asking it
 
 
-def _start(path: str, source: str, option: str) -> subprocess.Popen[str]:
+def _start(path: str, name: str, option: str) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
             [path, "-hide_banner", option],
@@ -140,38 +133,30 @@ def _start(path: str, source: str, option: str) -> subprocess.Popen[str]:
             start_new_session=True,
         )
     except OSError as error:
-        raise FfmpegUnusable(f"{_sentence(source, path)} does not start: {_why(error)}. {_ADVICE}") from error
+        reasons = {
+            errno.ENOEXEC: "it is not a program for this machine's architecture",
+            errno.EACCES: "it is not executable, or lies on a file system mounted without exec",
+            errno.ENOENT: "the loader or interpreter it needs is not installed",
+        }
+        why = reasons.get(error.errno or 0) or error.strerror or str(error)
+        raise FfmpegUnusable(f"{name} does not start: {why}. {_ADVICE}") from error
 
 
-def _why(error: OSError) -> str:
-    match error.errno:
-        case errno.ENOEXEC:
-            return "it is not a program for this machine's architecture"
-        case errno.EACCES:
-            return "it is not executable, or lies on a file system mounted without exec"
-        case errno.ENOENT:
-            return "the loader or interpreter it needs is not installed"
-        case _:
-            return error.strerror or str(error)
-
-
-def _answer(process: subprocess.Popen[str], path: str, source: str) -> str:
+def _answer(process: subprocess.Popen[str], name: str) -> str:
     try:
         text, _ = process.communicate(timeout=_ANSWER_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise FfmpegUnusable(
-            f"{_sentence(source, path)} did not answer within {_ANSWER_SECONDS:.0f} seconds. {_ADVICE}"
-        ) from error
+        raise FfmpegUnusable(f"{name} did not answer within {_ANSWER_SECONDS:.0f} seconds. {_ADVICE}") from error
     finally:
         _end(process)
     if process.returncode != 0:
         how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
-        raise FfmpegUnusable(f"{_sentence(source, path)} ended with {how} when asked what it can do. {_ADVICE}")
+        raise FfmpegUnusable(f"{name} ended with {how} when asked what it can do. {_ADVICE}")
     return text
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End what has not answered, with all that it started, and never wait for it without end."""
+    """Kill a process that has not answered, with all that it started; wait for it for a limited time."""
     if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -183,98 +168,69 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait(_END_SECONDS)
 
 
-def _version(path: str, source: str) -> tuple[str, tuple[int, int]]:
-    text = _answer(_start(path, source, "-version"), path, source)
-    name = re.match(r"ffmpeg version (\S+)", text)
+def _version(path: str, name: str) -> tuple[str, str]:
+    text = _answer(_start(path, name, "-version"), name)
+    version = re.match(r"ffmpeg version (\S+)", text)
     library = re.search(r"^libavcodec\s.*/\s*(\d+)\.\s*(\d+)\.", text, re.MULTILINE)
-    if name is None or library is None:
-        raise FfmpegUnusable(f"{_sentence(source, path)} is not an ffmpeg. {_ADVICE}")
-    libavcodec = (int(library[1]), int(library[2]))
-    if libavcodec < _MINIMUM_LIBAVCODEC:
+    if version is None or library is None:
+        raise FfmpegUnusable(f"{name} is not an ffmpeg. {_ADVICE}")
+    if (int(library[1]), int(library[2])) < _MINIMUM_LIBAVCODEC:
         raise FfmpegUnusable(
-            f"{_sentence(source, path)} is version {name[1]}, but {MINIMUM_VERSION} or newer is needed: older ones "
+            f"{name} is version {version[1]}, but {MINIMUM_VERSION} or newer is needed: older ones "
             "cannot be told how many threads SVT-AV1 may use, nor how to keep the frames' timing. "
             "Update it, or leave PYPROCESSOR_FFMPEG unset to use the one that comes with pyprocessor."
         )
-    return name[1], libavcodec
+    return version[1], f"{library[1]}.{library[2]}"
 
 
 _LEGEND_END = re.compile(r"^ *-{2,}$", re.MULTILINE)
 _CODEC_LINE = re.compile(r"^ ([VAS])[A-Z.]{5} (\S+)", re.MULTILINE)
 _FORMAT_LINE = re.compile(r"^ [D ][E ][d ]? *(\S+)", re.MULTILINE)
-_FILTER_LINE = re.compile(r"^ [A-Z.]{2,3} (\S+) +\S+->\S+", re.MULTILINE)
 
 
-def _ask(path: str, source: str, version: str, libavcodec: tuple[int, int]) -> Tool:
-    processes = {}
+def _ask(path: str, name: str, version: str, libavcodec: str) -> Tool:
+    # Both at once, which takes half the time of one after the other.
+    processes: list[subprocess.Popen[str]] = []
     try:
-        # All at once, which takes half the time of one after the other.
-        for topic in ("encoders", "muxers", "filters"):
-            processes[topic] = _start(path, source, f"-{topic}")
+        processes += (_start(path, name, option) for option in ("-encoders", "-muxers"))
         # The legend above the line of dashes looks much like the list below it.
-        lists = {topic: _LEGEND_END.split(_answer(process, path, source))[-1] for topic, process in processes.items()}
+        encoders, muxers = (_LEGEND_END.split(_answer(process, name))[-1] for process in processes)
     finally:
-        for process in processes.values():
+        for process in processes:
             _end(process)
-    encoders = _CODEC_LINE.findall(lists["encoders"])
-    return Tool(
-        path=path,
-        version=version,
-        libavcodec=libavcodec,
-        video_encoders=frozenset(name for kind, name in encoders if kind == "V"),
-        audio_encoders=frozenset(name for kind, name in encoders if kind == "A"),
-        subtitle_encoders=frozenset(name for kind, name in encoders if kind == "S"),
-        muxers=_split(_FORMAT_LINE.findall(lists["muxers"])),
-        filters=frozenset(_FILTER_LINE.findall(lists["filters"])),
-    )
-
-
-def _split(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name for several in names for name in several.split(","))
+    names = _CODEC_LINE.findall(encoders)
+    video, audio, subtitles = (frozenset(encoder for kind, encoder in names if kind == wanted) for wanted in "VAS")
+    aliases = (alias for muxer_names in _FORMAT_LINE.findall(muxers) for alias in muxer_names.split(","))
+    return Tool(path, version, libavcodec, video, audio, subtitles, frozenset(aliases))
 
 
 # ---------------------------------------------------------------- remembering the answers
 
 
-def _cache_file(path: str) -> str:
+def _memory_file(path: str, size_bytes: int, mtime_ns: int) -> str:
+    """The file, in the user's cache folder, with what this very program answered."""
     import platformdirs
 
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return os.path.join(platformdirs.user_cache_dir("pyprocessor", appauthor=False), f"ffmpeg-{name}.json")
+    key = hashlib.sha256(repr((Tool.__slots__, path, size_bytes, mtime_ns)).encode()).hexdigest()[:16]
+    return os.path.join(platformdirs.user_cache_dir("pyprocessor", appauthor=False), f"ffmpeg-{key}.json")
 
 
-def _tool_fields() -> list[str]:
-    """Part of the key, so that what another version of this program remembered is never misread."""
-    return [field.name for field in fields(Tool)]
-
-
-def _remembered(key: tuple[str, int, int]) -> Tool | None:
-    """What was learned earlier of the same file, or None if there is nothing whole and fitting."""
+def _remembered(file: str) -> Tool | None:
+    """What was remembered in `file`; None where it is missing or damaged."""
     try:
-        with open(_cache_file(key[0]), "rb") as file:
-            checksum, _, body = file.read().partition(b"\n")
-    except OSError:
+        values: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
+        names = {name: frozenset(value) for name, value in values.items() if isinstance(value, list)}
+        return Tool(**values | names)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    if hashlib.sha256(body).hexdigest().encode() != checksum:
-        return None
-    record = json.loads(body)
-    if record["key"] != [*_tool_fields(), *key]:
-        return None
-    values = record["tool"]
-    names = {f.name: frozenset(values[f.name]) for f in fields(Tool) if isinstance(values[f.name], list)}
-    return Tool(**values | names | {"libavcodec": tuple(values["libavcodec"])})
 
 
-def _remember(key: tuple[str, int, int], tool: Tool) -> None:
-    """Keep what was learned. The checksum makes a file that is being written, or was cut short, count as absent."""
-    values = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in asdict(tool).items()}
-    body = json.dumps({"key": [*_tool_fields(), *key], "tool": values}).encode()
-    path = _cache_file(key[0])
+def _remember(file: str, tool: Tool) -> None:
+    text = json.dumps({name: sorted(v) if isinstance(v, frozenset) else v for name, v in asdict(tool).items()})
     # Without a writable cache folder the next start asks ffmpeg again, which costs 50 ms and changes nothing else.
     with contextlib.suppress(OSError):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        Path(file).write_text(text, encoding="utf-8")
 
 
 # ---------------------------------------------------------------- what a profile needs

@@ -1,7 +1,7 @@
-"""Whether encoders work here, found out by encoding one generated frame before any file is touched.
+"""Do the profile's encoders work here? Each unusual one encodes a generated frame before any file is touched.
 
-That an ffmpeg lists an encoder says little: those of hardware need its device and driver, and no list says which
-container takes what an unusual encoder makes. A trial takes some 20 ms; the usual encoders go without.
+That an ffmpeg lists an encoder says little: hardware encoders need a device and a driver, and no list says which
+container takes the codec of an unusual encoder. A trial takes some 20 ms; the usual encoders go without.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from pyprocessor.models import Profile
 from pyprocessor.models.encoders import audio_encoder, is_hardware, video_encoder
 
 _TRIAL_SECONDS = 30.0
-"""Drivers of some cards take seconds to wake."""
+"""Drivers of some cards take seconds to start."""
 
 _NOT_HELD = re.compile(r"Could not write header .*incorrect codec parameters")
-"""What FFmpeg says, after the muxer's own words, where a container does not hold a codec."""
+"""FFmpeg's message, after the muxer's own, where a container does not hold a codec."""
 
 
 def require_working(tool: Tool, profile: Profile) -> None:
-    """Check that the profile's encoders work here and that its container holds what they make.
+    """Raise ProfileError where a hardware encoder's trial fails, or where the container refuses a codec.
 
-    Raises ProfileError where a hardware encoder's trial fails, or where the container refuses the codec. Any other
-    failure says nothing: some software encoders take only the sizes or rates of their own standard.
+    Other failures mean nothing: some software encoders take only the sizes or rates of their own standard.
     """
     video = profile.video.encoder if profile.video is not None else "copy"
     audio = profile.audio.encoder if profile.audio is not None else "copy"
@@ -48,7 +47,7 @@ def _require(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
         )
     trouble = diagnose(finished, b"the trial")
     if trouble is not None and is_hardware(encoder):
-        said = re.search(r"\(ffmpeg says: (.*)\)", trouble.message)
+        said = re.search(r"\(ffmpeg says: (.*)\)", str(trouble))
         raise ProfileError(
             f"The profile {profile.name} asks for the {kind} encoder {encoder!r}, which this ffmpeg ({tool.version}) "
             f"has, but which does not work on this machine{f' ({said[1]})' if said else ''}. See that its device is "

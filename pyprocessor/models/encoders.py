@@ -62,19 +62,16 @@ class VideoEncoder:
     """The encoder whose measured costs stand for this one's."""
 
 
-_X264 = VideoEncoder(
-    "h264",
-    "x264",
-    "h264 x264 avc avc1 mpeg4avc mpeg4part10 h26410 libh264",
-    usual=True,
-    crf=(0, 51),
+_X26X = VideoEncoder(usual=True, crf=(0, 51), presets=_X26X_PRESETS, default_preset="medium", keeps_captions=True)
+_X264 = replace(
+    _X26X,
+    codec="h264",
+    family="x264",
+    aliases="h264 x264 avc avc1 mpeg4avc mpeg4part10 h26410 libh264",
     default_crf=20,
-    presets=_X26X_PRESETS,
-    default_preset="medium",
-    tunes=("film", "animation", "grain", "stillimage", "psnr", "ssim", "fastdecode", "zerolatency"),
+    tunes=tuple("film animation grain stillimage psnr ssim fastdecode zerolatency".split()),
     thread_parameters=("x264-params", "threads={threads}"),
     pixel_formats=_420_TO_444,
-    keeps_captions=True,
     ebu3213_filter="h264_metadata=colour_primaries=22",
     bits_per_pixel=0.1,
 )
@@ -98,16 +95,13 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
     "libx264rgb": replace(
         _X264, aliases="", usual=False, pixel_formats=(), ebu3213_filter=None, bits_per_pixel=0.2, measured_as="libx264"
     ),
-    "libx265": VideoEncoder(
-        "hevc",
-        "x265",
-        "h265 x265 hevc hvc1 hev1 h26510 libh265 libhevc",
-        usual=True,
-        crf=(0, 51),
+    "libx265": replace(
+        _X26X,
+        codec="hevc",
+        family="x265",
+        aliases="h265 x265 hevc hvc1 hev1 h26510 libh265 libhevc",
         default_crf=22,
-        presets=_X26X_PRESETS,
-        default_preset="medium",
-        tunes=("animation", "grain", "psnr", "ssim", "fastdecode", "zerolatency"),
+        tunes=tuple("animation grain psnr ssim fastdecode zerolatency".split()),
         # One frame at a time: with more, x265 starts threads beside its pool and holds more reference frames.
         thread_parameters=("x265-params", "pools={threads}:frame-threads=1"),
         takes_threads=False,
@@ -115,7 +109,6 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
             f"yuv{chroma}p{depth}" for chroma in ("420", "422", "444") for depth in ("", "10le", "12le")
         ),
         smallest_side=16,
-        keeps_captions=True,
         converts_dolby_vision=True,
         ebu3213_filter="hevc_metadata=colour_primaries=22",
         bits_per_pixel=0.07,
@@ -179,26 +172,17 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
     "huffyuv": VideoEncoder(aliases="huff", raw_sized=True),
     **dict.fromkeys(("ffvhuff", "cfhd", "utvideo", "rawvideo", "v210", "png"), VideoEncoder(raw_sized=True)),
     "h264_nvenc": VideoEncoder("h264", aliases="nvenc nvidia cuda", keeps_captions=True),
-    "hevc_nvenc": VideoEncoder("hevc", keeps_captions=True),
-    "av1_nvenc": VideoEncoder("av1", keeps_captions=True),
     "h264_qsv": VideoEncoder("h264", aliases="qsv quicksync", keeps_captions=True),
     "h264_vaapi": VideoEncoder("h264", aliases="vaapi", keeps_captions=True),
-    "hevc_vaapi": VideoEncoder("hevc", keeps_captions=True),
     "h264_amf": VideoEncoder("h264", aliases="amf vce"),
     "h264_videotoolbox": VideoEncoder("h264", aliases="videotoolbox", keeps_captions=True),
+    **dict.fromkeys(("hevc_nvenc", "hevc_vaapi"), VideoEncoder("hevc", keeps_captions=True)),
+    "av1_nvenc": VideoEncoder("av1", keeps_captions=True),
     "libopenh264": VideoEncoder("h264"),
     "libkvazaar": VideoEncoder("hevc"),
 }
-_CODEC_BY_PREFIX = {
-    "h264_": "h264",
-    "hevc_": "hevc",
-    "av1_": "av1",
-    "vp9_": "vp9",
-    "vp8_": "vp8",
-    "mpeg2_": "mpeg2video",
-    "mjpeg_": "mjpeg",
-    "prores": "prores",
-}
+_CODECS = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg2", "mjpeg")
+"""Names of hardware encoders begin with one of them."""
 _HARDWARE = re.compile(r".*_(nvenc|qsv|vaapi|videotoolbox|amf|vulkan|v4l2m2m|mf|d3d12va|omx|rkmpp|mediacodec)")
 
 EIGHT_BIT_FORMATS = re.compile(r"(yuvj?4[0-4][0-4]p|yuva4[0-4][0-4]p|nv\d\d|rgb24|bgr24|rgba|bgra|gbrp|gray)")
@@ -209,8 +193,11 @@ def video_encoder(name: str) -> VideoEncoder:
     """What is known of an encoder of pictures: of one that is not listed, what its name tells."""
     if name in VIDEO_ENCODERS:
         return VIDEO_ENCODERS[name]
-    codec = next((codec for prefix, codec in _CODEC_BY_PREFIX.items() if name.startswith(prefix)), None)
-    return VideoEncoder(codec, raw_sized=codec == "prores")
+    if name.startswith("prores"):
+        return VideoEncoder("prores", raw_sized=True)
+    codec, underscore, _ = name.partition("_")
+    known = codec if underscore and codec in _CODECS else None
+    return VideoEncoder("mpeg2video" if known == "mpeg2" else known)
 
 
 def is_hardware(encoder: str) -> bool:

@@ -1,1 +1,1 @@
-"""What ffmpeg is to do: pure functions from a Profile and a MediaInfo to an Invocation."""
+"""What is ffmpeg to do? Pure functions from a Profile and a MediaInfo to an Invocation."""

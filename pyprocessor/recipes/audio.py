@@ -1,4 +1,4 @@
-"""How one audio track is encoded: bit rate by channels, and layouts and sample rates that the encoder takes."""
+"""How is one audio track encoded? Its bit rate by channels, and what becomes of its channels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from pyprocessor.ffmpeg.invocation import Filter, MappedStream, Options
 from pyprocessor.inspect.contract import Action, StreamPlan
 from pyprocessor.models import AudioInfo, AudioSettings, MediaNote, StreamInfo
 from pyprocessor.models.encoders import audio_encoder
-from pyprocessor.recipes.layouts import LAYOUTS, Channels, Placement, layout_name, named_channels, offered, place, usual
+from pyprocessor.recipes.layouts import (
+    LAYOUTS,
+    UNNAMED,
+    Channels,
+    Placement,
+    layout_name,
+    named_channels,
+    offered,
+    place,
+)
 
-_GAPS_FILLED = Filter("aresample", options=(("async", "1"), ("min_hard_comp", "0.04")))
-"""Where time stamps leave a gap of 0.04 s or more, silence fills it, and what overlaps is cut; else no sample changes.
+_GAPS_FILLED = Filter("aresample", (("async", "1"), ("min_hard_comp", "0.04")))
+"""Fills gaps of 0.04 s or more between time stamps with silence and cuts overlaps; other samples do not change.
 
-Without it a gap becomes one frame that lasts long, and players that count samples run out of step with the picture.
-ffmpeg by itself mends 0.1 s and more, and all that comes after a smaller gap would be so much too early: fragmented MP4
-without edit lists has one behind its first packet. What is smaller than two packets of sound is jitter.
+Players that count samples would run out of step with the picture after a gap. ffmpeg by itself fills only 0.1 s and
+more; fragmented MP4 without edit lists has a smaller gap behind its first packet. Less than two packets is jitter.
 """
 _ORDINALS = ("first", "second", "third", "fourth")
 _MIXED = "sound mixed to fewer channels ({})"
@@ -24,7 +32,7 @@ _MIXED = "sound mixed to fewer channels ({})"
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The channels of an output track: `channels` of them hold sound, and `filters` and `options` make them."""
+    """An output track's channels: how many hold sound, and the filters and options that make them."""
 
     channels: int
     filters: tuple[Filter, ...] = ()
@@ -35,7 +43,7 @@ class Sound:
 def audio_stream(
     settings: AudioSettings, container: str, stream: StreamInfo, plan: StreamPlan
 ) -> tuple[MappedStream, tuple[MediaNote, ...]]:
-    """The output stream that `plan` makes of an audio track, and what its user is to know of it."""
+    """The output stream that `plan` makes of an audio track, and notes for the user."""
     source = (0, stream.index)
     if plan.action is Action.COPY or stream.audio is None:
         return MappedStream(source, "a", "copy"), ()
@@ -57,7 +65,7 @@ def audio_stream(
 
 
 def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) -> int | None:
-    """Bits per second, or None for what is the encoder's own choice.
+    """Bits per second; None leaves the choice to the encoder.
 
     `bitrate` is for stereo and grows with the channels. Of a list, the highest that does not exceed the source's rate
     is taken, or else the lowest.
@@ -93,46 +101,58 @@ def sound(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
         return _in_layout(settings, container, audio, names)
     if audio.channels <= 2 and (settings.channels or 2) >= audio.channels:
         return Sound(audio.channels)
-    taken_for = usual(audio.channels)
-    if _takes_unnamed(settings, audio.channels) and (taken_for is None or not _by_names(settings)):
-        return Sound(audio.channels, options=_discrete(settings.encoder))
-    if taken_for is None:
+    encoder = audio_encoder(settings.encoder)
+    usual = UNNAMED.get(audio.channels)
+    # Up to eight channels get their usual names, since players would give them others; but not in PCM.
+    if audio.channels <= min(encoder.unnamed_channels, settings.channels or audio.channels) and (
+        usual is None or encoder.codec == "pcm"
+    ):
+        return Sound(audio.channels, options=(("mapping_family", "255"),) if settings.encoder == "libopus" else ())
+    if usual is None:
         return _first_channels(settings, container, audio)
-    made = _in_layout(settings, container, audio, taken_for)
-    text = f"Its {audio.channels} channels of sound have no names; they were taken for {layout_name(taken_for)}"
-    if "LFE" in taken_for:
-        text += f", where the {_ORDINALS[taken_for.index('LFE')]} holds low frequencies alone"
+    made = _in_layout(settings, container, audio, LAYOUTS[usual])
+    text = f"Its {audio.channels} channels of sound have no names; they were taken for {usual}"
+    if "LFE" in LAYOUTS[usual]:
+        text += f", where the {_ORDINALS[LAYOUTS[usual].index('LFE')]} holds low frequencies alone"
     return Sound(made.channels, made.filters, made.options, (MediaNote(f"{text}."), *made.notes))
 
 
 def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names: Channels) -> Sound:
     encoder = settings.encoder
-    candidates = _within(settings, offered(encoder, container, names))
-    placement = place(names, candidates)
-    name = layout_name(placement.channels)
-    options = _families(encoder, len(placement.channels))
-    noted = not placement.lossless or bool(placement.misplaced)
+    placement = place(names, _within(settings, offered(encoder, container, names)))
+    unlike = not placement.lossless or bool(placement.misplaced)
     named = (_layout(layout_name(names)),) if audio.layout in LAYOUTS else ()  # where the layout changes midway
+    # Left to itself, ffmpeg would send the back channels to the back centre instead of the sides.
+    to_centre = "BL" in placement.moved and "BC" in placement.channels
     filters: tuple[Filter, ...]
     if placement.channels == names and len(names) <= 2:
         filters = named if audio.varies else ()
-    elif named and not noted and not _goes_to_centre(placement):
-        filters = (_layout(name),)  # ffmpeg itself converts to that
+    elif named and not unlike and not to_centre:
+        filters = (_layout(layout_name(placement.channels)),)  # ffmpeg itself converts to that
     else:
         filters = (*named, _without_names(len(names)), _pan(placement, limited=audio_encoder(encoder).lossless))
     asked = settings.channels is not None and len(names) > settings.channels
-    return Sound(
-        placement.sounding, filters, options, _layout_note(encoder, names, placement) if noted and not asked else ()
+    notes = _layout_note(encoder, names, placement) if unlike and not asked else ()
+    return Sound(placement.sounding, filters, _families(encoder, len(placement.channels)), notes)
+
+
+def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
+    """As many as the encoder takes: unnamed channels cannot be mixed, and a recording's main ones come first."""
+    # A low-frequency channel cannot hold full sound.
+    layouts = [c for c in _within(settings, offered(settings.encoder, container, ())) if "LFE" not in c]
+    target = max((c for c in layouts if len(c) <= audio.channels), key=len)
+    kept = Placement(target, tuple(((1.0, number),) for number in range(len(target))))
+    text = (
+        f"Its {audio.channels} channels of sound have no names: the first {len(target)} were kept, which is as many as "
+        f"{settings.encoder} takes here."
     )
+    note = MediaNote(text, f"sound channels dropped ({settings.encoder} takes no more)")
+    notes = () if settings.channels == len(target) else (note,)
+    return Sound(len(target), (_pan(kept, limited=False),), _families(settings.encoder, len(target)), notes)
 
 
 def _layout(name: str) -> Filter:
-    return Filter("aformat", options=(("channel_layouts", name),))
-
-
-def _goes_to_centre(placement: Placement) -> bool:
-    """Whether ffmpeg, left to itself, would send the back channels to the back centre instead of the sides."""
-    return "BL" in placement.moved and "BC" in placement.channels
+    return Filter("aformat", (("channel_layouts", name),))
 
 
 def _layout_note(encoder: str, names: Channels, placement: Placement) -> tuple[MediaNote, ...]:
@@ -157,13 +177,13 @@ def _families(encoder: str, channels: int) -> Options:
 
 
 def _without_names(channels: int) -> Filter:
-    """The filter that takes the names from all channels: `pan` refuses sets of names that make no usual layout."""
+    """The filter that removes the names of all channels: `pan` refuses sets of names that make no usual layout."""
     numbers = "|".join(str(number) for number in range(channels))
-    return Filter("channelmap", options=(("map", numbers), ("channel_layout", f"{channels} channels")))
+    return Filter("channelmap", (("map", numbers), ("channel_layout", f"{channels} channels")))
 
 
 def _pan(placement: Placement, *, limited: bool) -> Filter:
-    """The filter that puts channels where `placement` says; `limited`: no sum of them exceeds full scale."""
+    """The filter that makes the channels of `placement`; `limited`: no sum of them exceeds full scale."""
     loudest = max((sum(gain for gain, _ in part) for part in placement.parts), default=1.0)
     scale = 1 / loudest if limited and loudest > 1 else 1.0
     rows = [
@@ -171,51 +191,15 @@ def _pan(placement: Placement, *, limited: bool) -> Filter:
         for channel, part in zip(placement.channels, placement.parts, strict=True)
         if part
     ]
-    return Filter("pan", options=(("args", "|".join((layout_name(placement.channels), *rows))),))
-
-
-# ---------------------------------------------------------------- channels without names
-
-
-def _takes_unnamed(settings: AudioSettings, channels: int) -> bool:
-    most = audio_encoder(settings.encoder).unnamed_channels
-    return channels <= (most if settings.channels is None else min(most, settings.channels))
-
-
-def _by_names(settings: AudioSettings) -> bool:
-    """Whether up to eight channels are better given their usual names, since players would give them others."""
-    return not settings.encoder.startswith("pcm_")
-
-
-def _discrete(encoder: str) -> Options:
-    return (("mapping_family", "255"),) if encoder == "libopus" else ()
-
-
-def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
-    """As many as the encoder takes: unnamed channels cannot be mixed, and a recording's main ones come first."""
-    # A low-frequency channel holds no full sound.
-    layouts = [c for c in _within(settings, offered(settings.encoder, container, ())) if "LFE" not in c]
-    target = max((c for c in layouts if len(c) <= audio.channels), key=len)
-    kept = Placement(target, tuple(((1.0, number),) for number in range(len(target))))
-    text = (
-        f"Its {audio.channels} channels of sound have no names: the first {len(target)} were kept, which is as many as "
-        f"{settings.encoder} takes here."
-    )
-    loss = f"sound channels dropped ({settings.encoder} takes no more)"
-    asked = settings.channels is not None and len(target) == settings.channels
-    return Sound(
-        len(target),
-        (_pan(kept, limited=False),),
-        _families(settings.encoder, len(target)),
-        () if asked else (MediaNote(text, loss),),
-    )
+    return Filter("pan", (("args", "|".join((layout_name(placement.channels), *rows))),))
 
 
 # ---------------------------------------------------------------- ambisonics
 
 _AMBISONIC = re.compile(r"ambisonic (\d+)")
-_TO_STEREO = ("FL=0.5*c0+0.5*c1", "FR=0.5*c0-0.5*c1")
-"""Two cardioids that look left and right: channel 0 is sound from all directions, channel 1 left minus right (ACN)."""
+_TO_MONO: tuple[str, ...] = ("FC=c0",)
+_TO_STEREO: tuple[str, ...] = ("FL=0.5*c0+0.5*c1", "FR=0.5*c0-0.5*c1")
+"""Two cardioids to the left and right: channel 0 is sound from all directions, channel 1 left minus right (ACN)."""
 
 
 def _ambisonic_order(audio: AudioInfo) -> int | None:
@@ -233,16 +217,12 @@ def _ambisonic(settings: AudioSettings, container: str, audio: AudioInfo, order:
         if encoder.startswith("pcm_"):
             text = f"Its ambisonic channels were kept, but {container} does not say that they are ambisonic."
             return Sound(audio.channels, notes=(MediaNote(text, f"ambisonic sound unnamed ({container})"),))
-    name = "mono" if most == 1 else "stereo"
-    rows: tuple[str, ...]
-    if most == 1:
-        rows = ("FC=c0",)
-    else:
-        beside = (order + 1) ** 2 if audio.channels > (order + 1) ** 2 else None
-        pair = ("", "") if beside is None else (f"+c{beside}", f"+c{beside + 1}")
-        rows = tuple(row + other for row, other in zip(_TO_STEREO, pair, strict=True))
+    name, rows = ("mono", _TO_MONO) if most == 1 else ("stereo", _TO_STEREO)
+    beside = (order + 1) ** 2
+    if name == "stereo" and audio.channels > beside:
+        rows = tuple(f"{row}+c{beside + number}" for number, row in enumerate(rows))
     text = (
         f"Its sound is ambisonic, of which {encoder} knows nothing: it was mixed to {name}, as heard from its centre."
     )
-    pan = Filter("pan", options=(("args", "|".join((name, *rows))),))
+    pan = Filter("pan", (("args", "|".join((name, *rows))),))
     return Sound(len(rows), (pan,), notes=(MediaNote(text, f"ambisonic sound mixed to {name} ({encoder})"),))

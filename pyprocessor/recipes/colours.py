@@ -1,4 +1,4 @@
-"""Which colours a film's pictures have, and the filters that bring them into a form all other filters read.
+"""Which colours have a film's pictures, and which filters bring them into a form that all other filters read?
 
 Pure. Names are ffmpeg's for the values of ITU-T H.273. swscale, which resizes, reads only the usual matrices; zscale
 reads all but a few, as long as the values in its options fit each other.
@@ -19,21 +19,21 @@ _CONVERTED_BY_NOTHING = frozenset(("smpte2085", "ipt-c2", "ycgco-re", "ycgco-ro"
 _CONSTANT_LUMINANCE = frozenset(("bt2020c", "chroma-derived-c"))
 """Matrices that are defined for standard range alone."""
 _NO_TRANSFER_OF_SWSCALE = frozenset(("log100", "log316"))
-"""Transfers that end swscale, though it has nothing to do with them."""
+"""Transfers at which swscale fails, although it does not convert them."""
 _FILTER_NAMES = {"gamma22": "bt470m", "gamma28": "bt470bg"}
-"""What the filters call transfers that the decoders call otherwise."""
+"""Transfers whose names differ between decoders and filters."""
 _MATRIX_FILTERS = {
     "mpeg2video": "mpeg2_metadata=matrix_coefficients=2",
     "av1": "av1_metadata=matrix_coefficients=2",
     "prores": "prores_metadata=colorspace=2",
 }
-"""By codec whose decoder hands on a matrix without a meaning: the bitstream filter that makes it an unknown one."""
+"""By codec whose decoder passes on a reserved matrix: the bitstream filter that makes it unknown."""
 _RGB_FORMATS = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
 
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """`colour` is that of the pictures once `filters` have seen them; `restored` is to stand behind the resizing."""
+    """`colour` is that of the pictures after `filters`; `restored` are filters for after the resizing."""
 
     colour: Colour
     filters: tuple[Filter, ...] = ()
@@ -79,7 +79,7 @@ def colours(video: VideoInfo) -> Colours:
 
 
 def without_reserved_matrix(stream: StreamInfo) -> str | None:
-    """The bitstream filter that takes a matrix without a meaning from `stream`: no filter of pictures accepts one."""
+    """The bitstream filter that removes a reserved matrix from `stream`: no filter of pictures accepts one."""
     reserved = stream.video is not None and "matrix" in stream.video.colour.reserved
     return _MATRIX_FILTERS.get(stream.codec or "") if reserved else None
 
@@ -92,10 +92,10 @@ def is_rgb(video: VideoInfo) -> bool:
 
 
 def stating(colour: Colour) -> Filter:
-    """The filter that writes `colour`, but its range, on pictures and changes nothing else."""
+    """The filter that marks pictures with `colour`, except its range, and changes nothing else."""
     return Filter(
         "setparams",
-        options=(
+        (
             ("color_primaries", colour.primaries or "unknown"),
             ("color_trc", _FILTER_NAMES.get(colour.transfer or "", colour.transfer) or "unknown"),
             ("colorspace", colour.matrix or "unknown"),
@@ -104,7 +104,7 @@ def stating(colour: Colour) -> Filter:
 
 
 def _unusable(matrix: str | None, primaries: str | None, *, hdr: bool) -> bool:
-    """Whether no filter reads it, or it contradicts the rest: ICtCp is defined for HDR alone, `gbr` for RGB."""
+    """Whether no filter reads the matrix, or it contradicts the rest: ICtCp is for HDR alone, `gbr` for RGB."""
     if matrix in _CONVERTED_BY_NOTHING or matrix == "gbr":
         return True
     if matrix in _DERIVED and primaries == "smpte428":  # X, Y and Z: luminance is one of them
@@ -124,15 +124,15 @@ _AS_SCENE_LIGHT = f"maxval*({_BT709_CODE.format('pow(val/maxval,2.4)')})"
 def _from_constant_luminance(source: Colour, result: Colour) -> tuple[Filter, ...]:
     """The filters that change a matrix whose luminance is made of linear light into one of coded values.
 
-    zscale makes linear light of them by the camera's curve and codes it by the screen's (a power of 2.4), which would
-    make the picture lighter (a grey of 50% becomes 57%): so it is coded again, in 16 bits.
+    zscale decodes by the camera's curve and codes by the screen's (a power of 2.4), which would make the picture
+    lighter (a grey of 50% becomes 57%): so it is coded again, in 16 bits.
     """
     curve = tuple((channel, _AS_SCENE_LIGHT) for channel in "rgb")
     levels = source.range or "tv"
     return (
         _zscale(source, ("matrixin", source.matrix or ""), ("matrix", "gbr"), ("rangein", levels), ("range", "pc")),
-        Filter("format", options=(("pix_fmts", "gbrp16le"),)),
-        Filter("lutrgb", options=curve),
+        Filter("format", (("pix_fmts", "gbrp16le"),)),
+        Filter("lutrgb", curve),
         _zscale(source, ("matrixin", "gbr"), ("matrix", result.matrix or ""), ("rangein", "pc"), ("range", levels)),
     )
 
@@ -142,4 +142,4 @@ def _zscale(source: Colour, *options: tuple[str, str]) -> Filter:
     primaries = source.primaries or "bt709"
     transfer = (source.transfer if source.matrix == "ictcp" else None) or "bt709"
     kept = (("primariesin", primaries), ("primaries", primaries), ("transferin", transfer), ("transfer", transfer))
-    return Filter("zscale", options=(*options, *kept))
+    return Filter("zscale", (*options, *kept))

@@ -1,4 +1,4 @@
-"""What a transcode's costs depend on: what comes out, how many pictures there are, how much detail they have.
+"""What do a transcode's costs depend on? The output, how many pictures there are, how much detail they have.
 
 Pure, and without decoding: from what inspecting found.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from pyprocessor.inspect.contract import kept_films, same_frame_rate
-from pyprocessor.models import CostFeatures, MediaInfo, PacketFacts, Profile, StreamInfo, VideoInfo
+from pyprocessor.models import CostFeatures, InputLimits, MediaInfo, PacketFacts, Profile, StreamInfo, VideoInfo
 from pyprocessor.models.encoders import video_encoder
 from pyprocessor.recipes.audio import sound, target_bit_rate
 from pyprocessor.recipes.picture import picture, size
@@ -22,19 +22,23 @@ _IMPLAUSIBLE = 4.0
 """By what factor the number of pictures may differ that follows from a film's declared length and from its size."""
 _GUESSED_AUDIO_BIT_RATE = 128_000
 _USUAL_SAMPLE_RATE = 48_000
+_RAW_BYTES_PER_PIXEL = 6.0
+"""Of an uncompressed picture at most: three components of 16 bits."""
+_SOUND_BYTES_PER_SECOND = 8 * 4 * 192_000
+"""At most: eight channels of 32 bits at 192 kHz."""
 
 
 def features(profile: Profile, media: MediaInfo) -> CostFeatures:
-    """What the cost model may look at of the transcode that `profile` makes of `media`.
+    """What the cost model needs to know of the transcode that `profile` makes of `media`.
 
-    Several films are encoded side by side, so their pixels add up, and `frames` are those of one so large.
+    Several films are encoded side by side, so their pixels add up, and `frames` counts pictures of that size.
     """
     settings = profile.video
     films = [(film, film.video) for film in kept_films(profile, media) if film.video is not None]
     if not films or settings is None:
         return _audio_features(profile, media)
     first, first_video = films[0]
-    source_pixels = sum(video.pixels for _, video in films)
+    facts = first_video.packets
     made = picture(settings, first_video, keeps_rate=same_frame_rate(profile, first))
     frames, seconds = _pictures(media, first, first_video)
     pixels, coded = 0, 0.0
@@ -43,13 +47,13 @@ def features(profile: Profile, media: MediaInfo) -> CostFeatures:
         pixels += width * height
         own = seconds * float(settings.fps) if settings.fps else _pictures(media, film, video)[0]
         coded += width * height * own
-    filters = {made_by.name for made_by in made.filters}
+    filters = {step.name for step in made.filters}
     return CostFeatures(
         task="transcode",
         encoder=settings.encoder,
         preset=settings.preset,
         pixels=pixels,
-        source_pixels=source_pixels,
+        source_pixels=sum(video.pixels for _, video in films),
         pixel_format=made.pixel_format or first_video.pixel_format or "yuv420p",
         frames=coded / pixels,
         duration_seconds=seconds,
@@ -59,8 +63,7 @@ def features(profile: Profile, media: MediaInfo) -> CostFeatures:
         audio_channels=_encoded_channels(profile, media),
         source_codec=first.codec or "",
         source_bits_per_pixel=_bits_per_pixel(media, first_video, frames),
-        source_keyframes_only=first_video.packets is not None
-        and first_video.packets.keyframes == first_video.packets.pictures,
+        source_keyframes_only=facts is not None and facts.keyframes == facts.pictures,
         deinterlaced="bwdif" in filters,
         tone_mapped="tonemap" in filters,
     )
@@ -69,8 +72,7 @@ def features(profile: Profile, media: MediaInfo) -> CostFeatures:
 def _pictures(media: MediaInfo, film: StreamInfo, video: VideoInfo) -> tuple[float, float]:
     """About how many pictures a film has and how many seconds it lasts.
 
-    Where what the container declares cannot be true of a file of this size, the packets that were looked at are
-    believed.
+    The packets that were read count where the container's figures cannot be true of a file of this size.
     """
     facts = video.packets
     declared = float(video.frame_rate or _GUESSED_RATE)
@@ -113,21 +115,19 @@ def _bits_per_pixel(media: MediaInfo, video: VideoInfo, frames: float) -> float 
 
 
 def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
-    seconds = media.playing_seconds or media.size_bytes * 8 / _GUESSED_AUDIO_BIT_RATE
-    rate = None
-    if profile.audio is not None and media.audio and media.audio[0].audio is not None:
-        first = media.audio[0]
-        channels = sound(profile.audio, profile.container, media.audio[0].audio).channels
-        rate = target_bit_rate(profile.audio, first, channels)
+    settings, rate = profile.audio, None
+    if settings is not None and media.audio and media.audio[0].audio is not None:
+        channels = sound(settings, profile.container, media.audio[0].audio).channels
+        rate = target_bit_rate(settings, media.audio[0], channels)
     return CostFeatures(
         task="transcode",
-        encoder=profile.audio.encoder if profile.audio is not None else "copy",
+        encoder=settings.encoder if settings is not None else "copy",
         preset=None,
         pixels=0,
         source_pixels=0,
         pixel_format="",
         frames=0.0,
-        duration_seconds=seconds,
+        duration_seconds=media.playing_seconds or media.size_bytes * 8 / _GUESSED_AUDIO_BIT_RATE,
         source_bytes=media.size_bytes,
         target_bit_rate=rate,
         audio_channels=_encoded_channels(profile, media),
@@ -143,3 +143,13 @@ def _encoded_channels(profile: Profile, media: MediaInfo) -> float:
         for track in tracks
         if track.audio is not None
     )
+
+
+def output_limit_bytes(limits: InputLimits, features: CostFeatures) -> int:
+    """Bytes that an output may reach before its ffmpeg is ended: an upper bound that stops runaway encodes."""
+    limit = limits.always_allowed_output_bytes + limits.max_output_growth * features.source_bytes
+    if video_encoder(features.encoder).raw_sized:
+        limit += features.frames * features.pixels * _RAW_BYTES_PER_PIXEL
+    if not features.pixels:  # decoded sound may be stored uncompressed
+        limit += features.duration_seconds * _SOUND_BYTES_PER_SECOND
+    return int(limit)

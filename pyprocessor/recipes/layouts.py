@@ -1,6 +1,6 @@
-"""Where the channels of a sound track go: which layouts an encoder takes in a container, and the nearest of them.
+"""Where do the channels of a sound track go? Into the nearest of the layouts that an encoder takes in a container.
 
-Pure. Channels and layouts bear ffmpeg's names (`ffmpeg -layouts`). What encoders and containers take, and what comes
+Pure. Channels and layouts have ffmpeg's names (`ffmpeg -layouts`). What encoders and containers take, and what comes
 back from them, was tried with FFmpeg 9.0.2 for every layout it knows.
 """
 
@@ -60,8 +60,8 @@ LAYOUTS: dict[str, Channels] = {
         ("22.2", "FL+FR+FC+LFE+BL+BR+FLC+FRC+BC+SL+SR+TC+TFL+TFC+TFR+TBL+TBC+TBR+LFE2+TSL+TSR+BFC+BFL+BFR"),
     )
 }
-_UNNAMED = dict(enumerate(AudioEncoder().layouts, start=1))
-"""What channels without names are taken for, by their number."""
+UNNAMED = dict(enumerate(AudioEncoder().layouts, start=1))
+"""The layout that channels without names are taken for, by their number."""
 
 _MASKED = tuple("FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR".split())
 """Channels that WAVEFORMATEXTENSIBLE has a bit for, in its order: what WAV and FLAC can name."""
@@ -90,18 +90,13 @@ def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, .
 
 
 def named_channels(layout: str | None, count: int) -> Channels | None:
-    """The channels of a layout as ffmpeg names it (`5.1`, `2 channels (SL+SR)`), or None where they have no names."""
+    """The channels of a layout by ffmpeg's name (`5.1`, `2 channels (SL+SR)`); None where they have no names."""
     if layout is None:
         return None
     listed = re.search(r"\(([A-Z0-9+]+)\)$", layout)
     channels = LAYOUTS.get(layout) or tuple((listed[1] if listed else layout).split("+"))
     known = {channel for each in LAYOUTS.values() for channel in each} | _FOLDS.keys()
     return channels if len(set(channels)) == count and set(channels) <= known else None
-
-
-def usual(count: int) -> Channels | None:
-    """What `count` channels without names are taken for; None where there is no usual layout of so many."""
-    return LAYOUTS[_UNNAMED[count]] if count in _UNNAMED else None
 
 
 def layout_name(channels: Channels) -> str:
@@ -111,10 +106,10 @@ def layout_name(channels: Channels) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The channels that come out, and what each is made of: (gain, number of the source's channel), none for silence.
+    """The output's channels, and the parts of each: (gain, number of the source's channel), none for silence.
 
     `moved` are source channels that get another name, unmixed, and `misplaced` those of them that players therefore
-    send to other speakers; `mixed` are those that were added to others, `dropped` those that are gone.
+    send to other speakers; `mixed` are those that were added to others, `dropped` those that are left out.
     """
 
     channels: Channels
@@ -134,9 +129,9 @@ class Placement:
 
 
 def place(source: Channels, candidates: Iterable[Channels]) -> Placement:
-    """The nearest of the candidate layouts: one that holds every channel, the smallest first; else the best mix.
+    """The nearest of the candidate layouts: the smallest that holds every channel, or else the best mix.
 
-    One or two channels under unusual names are mono or stereo: silent channels beside them would be of no use.
+    One or two channels with unusual names become mono or stereo, without silent channels beside them.
     """
     fitting = sorted(candidates, key=len)
     whole = [placement for target in fitting if (placement := _relabelled(source, target)) is not None]
@@ -158,7 +153,7 @@ _FRONT_TO_BACK = (
     ("SSL", "SSR"),
     ("BL", "BR"),
 )
-"""Pairs at ear level beside the front pair: another one may bear their sound where they have no place."""
+"""Pairs at ear level beside the front pair, each of which may stand for another."""
 _SAME_PLACE = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
 """Surround channels, which players send to the same speakers whether they are called side or back."""
 _OTHER_FRONT_PAIRS = (("DL", "DR"), ("BIL", "BIR"))
@@ -180,7 +175,7 @@ def _relabelled(source: Channels, target: Channels) -> Placement | None:
 
 
 def _names(source: Channels, target: Channels) -> dict[str, str] | None:
-    """The name that each source channel bears in `target`: its own, or that of a pair in the same order around."""
+    """The name of each source channel in `target`: its own, or that of a pair in the same order around."""
     ours = [pair for pair in _FRONT_TO_BACK if set(pair) <= set(source)]
     theirs = [pair for pair in _FRONT_TO_BACK if set(pair) <= set(target)]
     paired = {channel for pair in ours for channel in pair}
@@ -207,7 +202,7 @@ _Fold = tuple[tuple[str, float], ...]
 
 
 def _folds() -> dict[str, tuple[_Fold, ...]]:
-    """What a channel is added to where it has no place of its own: the first of these that is there as a whole.
+    """The channels that one without a place is added to: the first of these sets that the layout has.
 
     Gains as in ITU-R BS.775: a channel that goes to two, or from behind to the front, loses 3 dB.
     """
@@ -247,7 +242,7 @@ _FOLDS = _folds()
 
 
 def _mixed(source: Channels, target: Channels) -> Placement:
-    """`source` in `target`, with what has no place there added to its nearest neighbours, as far as it has any."""
+    """`source` in `target`, each channel without a place added to its nearest neighbours, where it has any."""
     parts: dict[str, list[tuple[float, int]]] = {channel: [] for channel in target}
     goes_to: dict[str, _Fold] = {}
     for number, channel in enumerate(source):

@@ -1,4 +1,4 @@
-"""What becomes of a source's tags and marks: title, place, camera and date, and which tracks are default or forced."""
+"""What becomes of a source's tags and marks: title, place, camera, date, and which tracks are default or forced?"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FileTags:
 
 @dataclass(frozen=True, slots=True)
 class HeaderEdits:
-    """What an MP4's or MOV's headers are to say that ffmpeg's muxer cannot be asked for."""
+    """Corrections to an MP4's or MOV's headers that ffmpeg's muxer has no options for."""
 
     recorded: datetime | None = None
     default_subtitles: tuple[bool, ...] = ()
@@ -47,10 +47,10 @@ class HeaderEdits:
 
 
 def file_tags(profile: Profile, media: MediaInfo) -> FileTags:
-    """What is done with the tags of the file and its chapters; those of single streams are in `stream_tags`."""
+    """How the tags of the file and its chapters are written; those of single streams are in `stream_tags`."""
     if not profile.keep_metadata or (profile.strip_location and UNNAMED in media.place_tags):
         return FileTags((("map_metadata", "-1"),))
-    # Left to itself, ffmpeg copies all metadata but the date of the recording.
+    # By default ffmpeg copies all metadata but the date of the recording.
     options = [("map_metadata", "0")]
     tags = media.tags
     if profile.strip_location:

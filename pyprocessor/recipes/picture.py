@@ -1,4 +1,4 @@
-"""The size, pixel format and colour of the output picture, and the filters that lead there from the source's.
+"""What size, pixel format and colour has the output picture, and which filters make it of the source's?
 
 ffmpeg turns a rotated picture upright before these filters see it, so all sizes here are of the upright picture.
 """
@@ -17,33 +17,28 @@ from pyprocessor.recipes.colours import HDR_TRANSFERS, colours, is_rgb, stating
 _SMALLEST_SIDE = 2
 _WITH_ALPHA = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")
 _DEEP_FORMAT = re.compile(r"1[0246](le|be)?$")
-_STALE_SIDE_DATA = (
-    "MASTERING_DISPLAY_METADATA",
-    "CONTENT_LIGHT_LEVEL",
-    "DYNAMIC_HDR_PLUS",
-    "DOVI_RPU_BUFFER",
-    "DOVI_METADATA",
-    "25",
-    "26",
+_HDR_SIDE_DATA = tuple(
+    "MASTERING_DISPLAY_METADATA CONTENT_LIGHT_LEVEL DYNAMIC_HDR_PLUS DOVI_RPU_BUFFER DOVI_METADATA 25 26".split()
 )
-"""What describes HDR pictures. 25 is DYNAMIC_HDR_VIVID, 26 AMBIENT_VIEWING_ENVIRONMENT: FFmpeg 5.1 lacks the names."""
+"""25 is DYNAMIC_HDR_VIVID, 26 AMBIENT_VIEWING_ENVIRONMENT: FFmpeg 5.1 lacks the names."""
 _MOST_SHAPES = 64
 """Changes of shape that are followed in one film."""
 _HIGH_DEFINITION_LINES = 720
 """From this height on, video that does not state its colours is BT.709 (as players and ffmpeg assume)."""
 _REFERENCE_WHITE = "100"
-"""cd/m2 of SDR white for the tone map; HDR metadata, where there is any, says how far above it the picture reaches."""
+"""cd/m2 of SDR white for the tone map."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The output picture. `pixel_format` None leaves the choice to the encoder. `filters` make it of the source's."""
+    """The output picture, and the filters that make it. `pixel_format` None leaves the choice to the encoder."""
 
     width: int
     height: int
     pixel_format: str | None
     filters: tuple[Filter, ...]
-    colour: Colour
+    bitstream_filter: str | None = None
+    """States colours in the encoded film that the encoder does not know."""
     notes: tuple[MediaNote, ...] = ()
 
     @property
@@ -53,17 +48,17 @@ class Picture:
 
 
 def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> Picture:
-    """The output picture that `settings` ask of a film. `keeps_rate` is the contract's word on the frame rate."""
+    """The output picture that `settings` ask of a film; `keeps_rate`: one picture comes out for each that goes in."""
     notes: list[MediaNote] = []
     width, height = size(settings, video)
     upright = _upright(video)
     if (width, height) != upright and (width > upright[0] or height > upright[1]):
         text = f"Its pictures of {upright[0]}x{upright[1]} were enlarged: {settings.encoder} needs larger ones."
         notes.append(MediaNote(text))
-    source_hdr = video.colour.transfer in HDR_TRANSFERS
-    keep_hdr = source_hdr and keeps_hdr(settings, video)
-    pixel_format = _pixel_format(settings, video, keep_hdr=keep_hdr)
-    if source_hdr and not keep_hdr and settings.hdr is HdrPolicy.KEEP:
+    hdr = video.colour.transfer in HDR_TRANSFERS
+    mapped = hdr and not _keeps_hdr(settings)
+    pixel_format = _pixel_format(settings, video, keep_hdr=hdr and not mapped)
+    if mapped and settings.hdr is HdrPolicy.KEEP:
         text = f"Its high dynamic range was mapped to standard range: {settings.encoder} makes 8-bit video here."
         notes.append(MediaNote(text, f"high dynamic range lost ({settings.encoder} makes 8-bit video here)"))
     if video.hdr is HdrKind.DOLBY_VISION:
@@ -77,7 +72,8 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         notes.append(MediaNote(text, f"pictures dropped (AV1 takes {most} a second)"))
     found = colours(video)
     notes += found.notes
-    mapped = source_hdr and not keep_hdr
+    unknown = found.colour.primaries == "ebu3213"
+    stated_afterwards = video_encoder(settings.encoder).ebu3213_filter if unknown else None
     # Tone mapping leaves pictures of floating point, which an encoder that chooses for itself might well take.
     format_left = pixel_format or (video.pixel_format if mapped else None)
     chain = [
@@ -89,22 +85,16 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
         *found.restored,
         *(_tone_map(found.colour) if mapped else ()),
         *_tags(video, found.colour, (width, height), tone_mapped=mapped),
-        *((stating(replace(found.colour, primaries=None)),) if lacks_primaries(settings, found.colour) else ()),
-        *((Filter("format", options=(("pix_fmts", format_left),)),) if format_left is not None else ()),
-        Filter("setsar", options=(("sar", _aspect(video)),)),
+        *((stating(replace(found.colour, primaries=None)),) if stated_afterwards is not None else ()),
+        *((Filter("format", (("pix_fmts", format_left),)),) if format_left is not None else ()),
+        Filter("setsar", (("sar", _aspect(video)),)),
     ]
-    colour = Colour("bt709", "bt709", "bt709", "tv") if mapped else found.colour
-    return Picture(width, height, pixel_format, tuple(chain), colour, tuple(notes))
+    return Picture(width, height, pixel_format, tuple(chain), stated_afterwards, tuple(notes))
 
 
-def lacks_primaries(settings: VideoSettings, colour: Colour) -> bool:
-    """Whether the encoder refuses or forgets these primaries, so that they are to be written into what it made."""
-    return colour.primaries == "ebu3213" and video_encoder(settings.encoder).ebu3213_filter is not None
-
-
-def keeps_hdr(settings: VideoSettings, video: VideoInfo) -> bool:
-    """Whether the output is HDR: the source is, the profile wants it, and the encoder makes more than 8 bits of it."""
-    if settings.hdr is not HdrPolicy.KEEP or video.colour.transfer not in HDR_TRANSFERS:
+def _keeps_hdr(settings: VideoSettings) -> bool:
+    """Whether an HDR source stays HDR: the profile wants it, and the encoder makes more than 8 bits of it."""
+    if settings.hdr is not HdrPolicy.KEEP:
         return False
     if settings.encoder == "libx264":  # its 10-bit pictures play in few places: only where they are asked for
         return settings.pixel_format is None or bool(_DEEP_FORMAT.search(settings.pixel_format))
@@ -136,14 +126,8 @@ def size(settings: VideoSettings, video: VideoInfo) -> tuple[int, int]:
         most_wide, most_high = most_high, most_wide
     elif most_wide is None and most_high is not None and height > width:
         most_wide, most_high = most_high, None
-    factor = (
-        min(
-            Fraction(1),
-            *(Fraction(most, side) for most, side in ((most_wide, width), (most_high, height)) if most is not None),
-        )
-        if (most_wide or most_high)
-        else Fraction(1)
-    )
+    limits = ((most_wide, width), (most_high, height))
+    factor = min((Fraction(1), *(Fraction(most, side) for most, side in limits if most is not None)))
     least = video_encoder(settings.encoder).smallest_side
     if min(width, height) * factor < least:
         factor = Fraction(least, min(width, height))
@@ -159,12 +143,12 @@ def _scaling(
 ) -> tuple[Filter, ...]:
     """Always there, also where the size stays: a stream whose picture size changes midway must come out in one size.
 
-    Where pictures of several shapes are known of, each fits into that size with its own, in black.
+    Pictures of several shapes each keep their own inside that size, with black beside them.
     """
     fitted = [("w", str(width)), ("h", str(height))]
     padding: tuple[Filter, ...] = ()
     if len(video.shapes) > 1:
-        # In the output's pixels, for each picture as it comes. ffmpeg gives all of them the shape that the first has.
+        # For each picture, in the output's pixels: ffmpeg states the first picture's shape for all.
         across = f"iw/ih*({_aspect_by_time(video)})/({_aspect(video)})"
         fitted = [
             ("w", f"2*trunc(min({width},{height}*{across})/2+0.01)"),
@@ -172,13 +156,13 @@ def _scaling(
             ("eval", "frame"),
         ]
         centred = (("w", str(width)), ("h", str(height)), ("x", "(ow-iw)/2"), ("y", "(oh-ih)/2"), ("eval", "frame"))
-        padding = (Filter("pad", options=centred),)
+        padding = (Filter("pad", centred),)
     options = [*fitted, ("flags", "bicubic")]
     if not tone_mapped and pixel_format is not None and not pixel_format.startswith("yuvj"):
         options.append(("out_range", "tv"))  # full-range cameras and RGB: players expect limited range
     if is_rgb(video):
         options.append(("out_color_matrix", "bt709"))
-    return (Filter("scale", options=tuple(options)), *padding)
+    return (Filter("scale", tuple(options)), *padding)
 
 
 def _aspect_by_time(video: VideoInfo) -> str:
@@ -192,10 +176,10 @@ def _aspect_by_time(video: VideoInfo) -> str:
 
 
 def _spherical_scaling(width: int, height: int, video: VideoInfo) -> tuple[Filter, ...]:
-    """What scales a 360 degree film first: unlike the `scale` filter, it keeps the mark that it is one."""
+    """Scales a 360 degree film first: unlike the `scale` filter, it keeps the mark that it is one."""
     if video.spherical is None or (width, height) == _upright(video):
         return ()
-    return (Filter("zscale", options=(("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),)
+    return (Filter("zscale", (("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),)
 
 
 # ---------------------------------------------------------------- pixel format and colour
@@ -220,11 +204,11 @@ def _pixel_format(settings: VideoSettings, video: VideoInfo, *, keep_hdr: bool) 
 
 
 def _tone_map(colour: Colour) -> tuple[Filter, ...]:
-    """From PQ or HLG to BT.709, through linear light; then the HDR metadata goes, which would be a lie."""
+    """From PQ or HLG to BT.709, through linear light, without the HDR metadata that no longer holds."""
     return (
         Filter(
             "zscale",
-            options=(
+            (
                 ("transferin", colour.transfer or ""),
                 ("primariesin", colour.primaries or ""),
                 ("matrixin", colour.matrix or ""),
@@ -233,11 +217,11 @@ def _tone_map(colour: Colour) -> tuple[Filter, ...]:
                 ("npl", _REFERENCE_WHITE),
             ),
         ),
-        Filter("format", options=(("pix_fmts", "gbrpf32le"),)),
-        Filter("zscale", options=(("primaries", "bt709"),)),
-        Filter("tonemap", options=(("tonemap", "hable"), ("desat", "0"))),
-        Filter("zscale", options=(("transfer", "bt709"), ("matrix", "bt709"), ("range", "tv"))),
-        *(Filter("sidedata", options=(("mode", "delete"), ("type", kind))) for kind in _STALE_SIDE_DATA),
+        Filter("format", (("pix_fmts", "gbrpf32le"),)),
+        Filter("zscale", (("primaries", "bt709"),)),
+        Filter("tonemap", (("tonemap", "hable"), ("desat", "0"))),
+        Filter("zscale", (("transfer", "bt709"), ("matrix", "bt709"), ("range", "tv"))),
+        *(Filter("sidedata", (("mode", "delete"), ("type", kind))) for kind in _HDR_SIDE_DATA),
     )
 
 
@@ -261,7 +245,7 @@ def _deinterlacing(settings: VideoSettings, video: VideoInfo) -> tuple[Filter, .
         return ()
     # One picture for each frame keeps the rate. On AUTO, pictures that are not marked interlaced pass untouched.
     marked = "all" if settings.deinterlace is Deinterlace.ALWAYS else "interlaced"
-    return (Filter("bwdif", options=(("mode", "send_frame"), ("deint", marked))),)
+    return (Filter("bwdif", (("mode", "send_frame"), ("deint", marked))),)
 
 
 def _rate(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> tuple[Filter, ...]:
@@ -272,4 +256,4 @@ def _rate(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> tup
     if most is not None:
         rate = min(rate, Fraction(most))
     # A film shorter than half of one output picture would be rounded away: its end is not rounded, but passed on.
-    return (Filter("fps", options=(("fps", f"{rate.numerator}/{rate.denominator}"), ("eof_action", "pass"))),)
+    return (Filter("fps", (("fps", f"{rate.numerator}/{rate.denominator}"), ("eof_action", "pass"))),)

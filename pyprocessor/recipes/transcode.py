@@ -1,4 +1,4 @@
-"""One source to one output: video with its audio, subtitles and covers, or audio alone."""
+"""What is ffmpeg to do to make one output of one source? Video with its audio, subtitles and covers, or audio alone."""
 
 from __future__ import annotations
 
@@ -29,40 +29,32 @@ from pyprocessor.models import (
 )
 from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
 from pyprocessor.recipes.audio import audio_stream
-from pyprocessor.recipes.captions import caption_options, lost_captions
 from pyprocessor.recipes.colours import without_reserved_matrix
 from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
-from pyprocessor.recipes.picture import Picture, lacks_primaries, picture
-from pyprocessor.recipes.subtitles import charset_notes, subtitle_stream
+from pyprocessor.recipes.picture import Picture, picture
+from pyprocessor.recipes.subtitles import charset_notes, lost_captions, subtitle_stream
 
 _COARSE_CLOCKS = ("matroska", "flv", "asf")
 """Containers that round time stamps to milliseconds."""
-_NEAR_A_PLACE = 0.25
 _LAST_PICTURE = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_DTS,DTS),DURATION+0*st(0,max(ld(0),PTS+DURATION)),"
     "max(DURATION,max(ld(0),PTS+DURATION)-STARTPTS+STARTDTS-DTS))'"
 )
-"""MP4 counts a track's length in decoding order, and the last packet there is not the last picture: where pictures last
-unequally, the end of the track would be cut. So the last packet is made to last until the last picture ends.
-"""
+"""Makes the last packet last until the last picture ends. MP4 adds up a track's length in decoding order, whose last
+packet is not the last picture, so the end of a track with unequal pictures would be cut."""
 _LAST_PICTURE_OF_SVT = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_PTS,PTS),NEXT_PTS-PTS,max(DURATION,{seconds:.6f}/TB+STARTPTS-PTS))'"
 )
-"""SVT-AV1's pictures all last as long as the average one. They come in the order in which they are shown."""
+"""The same for SVT-AV1, whose pictures come in the order in which they are shown and all last equally long."""
 _LONGER_PICTURES = 0.5
-"""How much a film has to last beyond its pictures for its last one to be a longer one."""
+"""By how many pictures a film has to outlast its pictures for its last one to be a longer one."""
 _MUXING_QUEUE_PACKETS = "4096"
 """Packets of one stream that wait for another's first: sparse subtitles overflow ffmpeg's 128."""
-_STATISTICS_TAGS = (
-    "BPS",
-    "DURATION",
-    "NUMBER_OF_FRAMES",
-    "NUMBER_OF_BYTES",
-    "_STATISTICS_TAGS",
-    "_STATISTICS_WRITING_APP",
-    "_STATISTICS_WRITING_DATE_UTC",
+_STATISTICS_TAGS = tuple(
+    "BPS DURATION NUMBER_OF_FRAMES NUMBER_OF_BYTES _STATISTICS_TAGS _STATISTICS_WRITING_APP"
+    " _STATISTICS_WRITING_DATE_UTC".split()
 )
-"""Matroska tags that describe the source's streams and would be a lie about the output's."""
+"""Matroska tags about the source's streams that would be wrong for the output's."""
 _QUICKTIME_LANGUAGES = dict(
     pair.split(":")
     for pair in (
@@ -77,12 +69,11 @@ _STEREO_BOX = {"top and bottom": 1, "side by side": 2}
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What ffmpeg is to do, and what the user is to know of it, as sentences."""
+    """One ffmpeg's work, notes for the user, and what is to be corrected in the finished output."""
 
     invocation: Invocation
     notes: tuple[MediaNote, ...] = ()
     headers: HeaderEdits | None = None
-    """What is to be corrected in the finished output."""
 
 
 def recipe(
@@ -96,10 +87,10 @@ def recipe(
     covers: tuple[Attachment, ...] = (),
     subtitles: Mapping[int, bytes] = MappingProxyType({}),
 ) -> Recipe:
-    """The ffmpeg that makes of `source` what `contract` promises, as `output_name` in its working directory.
+    """The ffmpeg that makes the output of `contract` from `source`, as `output_name` in its working directory.
 
-    `covers` are the files, in that folder, of the covers that the contract wants attached, in its order; `subtitles`
-    are files by the index of the subtitle track that each replaces.
+    `covers` are files in that folder, one for each cover to be attached, in the contract's order; `subtitles` are files
+    by the index of the subtitle track that each replaces.
     """
     wanted = sum(plan.attached for plan in contract.kept)
     if len(covers) != wanted:
@@ -169,21 +160,17 @@ def _mapped(
 
 
 def _with_tags(mapped: MappedStream, profile: Profile, media: MediaInfo, stream: StreamInfo) -> MappedStream:
-    """`mapped` with the source's marks and tags, but for tags that no longer hold or that are not to be shared."""
+    """`mapped` with the source's marks and tags, except tags that no longer hold or that are not to be shared."""
     tags = [*mapped.metadata, *stream_tags(profile, media, stream)]
-    if media.container.startswith("matroska") and mapped.kind != "t" and not _is_cover(mapped):
-        tags += [(tag + suffix, "") for tag in _STATISTICS_TAGS for suffix in ("", "-eng")]
+    options = mapped.options
+    if mapped.kind != "t" and ("disposition", "attached_pic") not in options:
+        options = (*options, ("disposition", marks(stream)))
+        if media.container.startswith("matroska"):
+            tags += [(tag + suffix, "") for tag in _STATISTICS_TAGS for suffix in ("", "-eng")]
     language = _QUICKTIME_LANGUAGES.get(stream.language or "")
     if profile.container == "mov" and language is not None:
         tags.append(("language", language))
-    marked = (
-        mapped.options if mapped.kind == "t" or _is_cover(mapped) else (*mapped.options, ("disposition", marks(stream)))
-    )
-    return replace(mapped, options=marked, metadata=tuple(tags))
-
-
-def _is_cover(mapped: MappedStream) -> bool:
-    return ("disposition", "attached_pic") in mapped.options
+    return replace(mapped, options=options, metadata=tuple(tags))
 
 
 def _header_edits(
@@ -212,7 +199,7 @@ def _output_options(profile: Profile, media: MediaInfo, contract: Contract, tags
     if profile.container in MP4_FAMILY:
         options.append(("movflags", "+faststart" + tags.movflags))
         if any(s.video is not None and (s.video.spherical or s.video.stereo) for s in media.streams):
-            options.append(("strict", "unofficial"))  # or else the boxes of 360 degree and stereo films are left out
+            options.append(("strict", "unofficial"))  # else ffmpeg leaves out the boxes of 360 degree and stereo films
     if profile.container in ("mp4", "m4a"):
         options.append(("write_tmcd", "0"))  # a timecode tag would become a data track; editors read it in MOV
     options += tags.options
@@ -237,17 +224,17 @@ def _video_stream(
         *_timing(media, stream, keeps_rate=keeps_rate),
     ]
     after = _last_picture(profile, settings, stream)
-    encoder = video_encoder(settings.encoder)
-    if lacks_primaries(settings, made.colour) and encoder.ebu3213_filter is not None:
-        after = (*after, encoder.ebu3213_filter)
+    if made.bitstream_filter is not None:
+        after = (*after, made.bitstream_filter)
     if after:
         options.append(("bsf", ",".join(after)))
+    encoder = video_encoder(settings.encoder)
     if encoder.codec == "hevc" and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if encoder.converts_dolby_vision:
-        options.append(("dolbyvision", "0"))  # its enhancement belongs to the picture before scaling and filtering
-    if stream.video.captions:
-        options += caption_options(settings)
+        options.append(("dolbyvision", "0"))  # its metadata belongs to the picture before scaling and filtering
+    if stream.video.captions and settings.encoder == "libx265":
+        options.append(("a53cc", "1"))  # other encoders write closed captions without being asked
     options += settings.options
     return MappedStream(
         (0, stream.index),
@@ -260,7 +247,7 @@ def _video_stream(
 
 
 def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> tuple[str, ...]:
-    """The bitstream filter that has the last picture, where pictures last unequally, last as long as in the source."""
+    """The bitstream filter that makes the last picture last as long as in the source, where pictures last unequally."""
     video, seconds = stream.video, stream.duration_seconds
     if video is None or not (video.variable_frame_rate or _last_is_longer(stream)):
         return ()
@@ -271,7 +258,7 @@ def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo)
 
 
 def _last_is_longer(stream: StreamInfo) -> bool:
-    """Whether a film of a constant rate lasts longer than its pictures do at it: animations pause at their end."""
+    """Whether a film of a constant rate lasts longer than its pictures: animations pause at their end."""
     rate = stream.video.frame_rate if stream.video is not None else None
     if not rate or not stream.frames or stream.duration_seconds is None:
         return False
@@ -286,7 +273,7 @@ def _quality(settings: VideoSettings, made: Picture) -> Options:
     if settings.crf is not None and encoder.crf is not None:
         options.append(("crf", str(settings.crf)))
         if encoder.family in ("vp8", "vp9", "aom"):
-            return (*options, ("b", str(cap or 0)))  # the target bit rate is the cap there, and 0 is no cap
+            return (*options, ("b", str(cap or 0)))  # the target bit rate is the cap, and 0 is no cap
         if cap is not None:
             options += [("maxrate", str(cap)), ("bufsize", str(2 * cap))]
     elif cap is not None:
@@ -314,16 +301,16 @@ def _keyframes(settings: VideoSettings, stream: StreamInfo) -> Options:
 
 
 def _timing(media: MediaInfo, stream: StreamInfo, *, keeps_rate: bool) -> Options:
-    """Every picture keeps its time: on another clock than the source's, ffmpeg rounds to its guess of the rate.
+    """Options that keep every picture's time: the source's clock, since ffmpeg would round to a guess of the rate.
 
-    Only where a container's clock is coarse, and all pictures are known to lie on that of a constant rate, is that one
-    truer; and only if it has a place near the first picture, so that none is rounded to the place of another.
+    Where the container's clock is coarse and all pictures lie on the clock of a constant rate, that one is truer; but
+    only if the first picture is near one of its ticks, so that none is rounded to the tick of another.
     """
     if not keeps_rate:
         return (("fps_mode", "vfr"),)
     rate = stream.video.clock_rate if stream.video is not None else None
     if rate is not None and media.container.startswith(_COARSE_CLOCKS):
-        place = stream.start_seconds * float(rate)
-        if abs(place - round(place)) < _NEAR_A_PLACE:
+        ticks = stream.start_seconds * float(rate)
+        if abs(ticks - round(ticks)) < 0.25:
             return (("fps_mode", "vfr"), ("enc_time_base", f"{rate.denominator}/{rate.numerator}"))
     return (("fps_mode", "vfr"), ("enc_time_base", "demux"))

@@ -1,1 +1,1 @@
-"""Kinds of work: what a job of each kind costs to predict, and how it is done."""
+"""How is each kind of work predicted and done?"""

@@ -1,8 +1,7 @@
-"""The protocol a task follows, and the records a batch process hands to it and gets back.
+"""What does a task do, what is it given and what does it return?
 
 A task never waits and never spawns: `run` is a generator that yields one `Step` for each ffmpeg it needs and is resumed
-with how that ffmpeg ended. So one single-threaded batch process drives several jobs at once, and a task of two passes
-is as plain to write as one of a single pass.
+with that ffmpeg's end. So one single-threaded batch process drives several jobs at once.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile, So
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One job as its batch process sees it. `partial` is the temporary name of the output, in the partials folder."""
+    """One job in its batch process. `partial` is the temporary name of the output, in the folder `partials`."""
 
     job_id: str
     source: Source
@@ -47,7 +46,7 @@ class Task(Protocol):
     name: str
 
     def features(self, profile: Profile, media: MediaInfo) -> CostFeatures:
-        """What the cost model may look at."""
+        """What the job's costs depend on."""
         ...
 
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:

@@ -1,4 +1,4 @@
-"""Corrects in a finished MP4 or MOV what ffmpeg's muxer cannot be asked for; the file keeps its size."""
+"""How are headers of a finished MP4 or MOV corrected, in place, that ffmpeg's muxer has no options for?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENABLED = 1
 
 
 def edit_headers(path: bytes, edits: HeaderEdits) -> None:
-    """Carry out `edits` in the file at `path`. Raises JobError where it cannot be written."""
+    """Apply `edits` to the file at `path`. Raises JobError where it cannot be written."""
     try:
         with open(path, "r+b") as file:
             size_bytes = os.fstat(file.fileno()).st_size
@@ -64,7 +64,7 @@ def _set_dates(data: bytearray, header: Box, seconds: int) -> None:
 
 
 def _name_stereo(data: bytearray, entry: Box, layout: int) -> None:
-    """Say how two pictures lie in one by a `st3d` box; ffmpeg's `vexu` box says only that there are two of them."""
+    """State the layout of stereo pictures in a `st3d` box; ffmpeg's `vexu` box says only that there are two."""
     known = {box.kind: box for box in boxes(data, entry.body + _PICTURE_ENTRY_BYTES, entry.end)}
     eyes = known.get(b"vexu")
     if eyes is None:

@@ -1,4 +1,4 @@
-"""Finds tasks by name: the built-in ones, and those that installed packages offer.
+"""Which tasks are there? The built-in ones, and those that installed packages offer.
 
 A package offers a task through the entry point group `pyprocessor.tasks`; the entry point names a class without
 constructor arguments that follows `tasks.base.Task`. Built-in names cannot be taken over.

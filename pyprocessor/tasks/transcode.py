@@ -1,4 +1,4 @@
-"""The task of turning one source into one output file: video, or audio alone where the profile has no video."""
+"""How is one source turned into one output file? Video, or audio alone where the profile has no video."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
@@ -17,9 +16,8 @@ from pyprocessor.recipes.features import features
 from pyprocessor.recipes.subtitles import lost_lines
 from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import Step, Work
-from pyprocessor.tasks.covers import cover_files
 from pyprocessor.tasks.mp4_headers import edit_headers
-from pyprocessor.tasks.subtitle_files import subtitle_files
+from pyprocessor.tasks.side_files import side_files
 
 if TYPE_CHECKING:
     from pyprocessor.inspect.timeline import Timeline
@@ -40,7 +38,7 @@ class Transcode:
 
         media, times = _surveyed(work)
         agreed = contract(work.profile, media)
-        with cover_files(work, agreed) as covers, subtitle_files(work, media, agreed) as subtitles:
+        with side_files(work, media, agreed) as files:
             plan = recipe(
                 work.profile,
                 media,
@@ -48,13 +46,13 @@ class Transcode:
                 work.source,
                 threads=work.threads,
                 output_name=work.partial,
-                covers=covers,
-                subtitles=subtitles,
+                covers=files.covers,
+                subtitles=files.subtitles,
             )
             finished = yield Step(plan.invocation)
         problem = diagnose(finished, work.source.path)
         if problem is not None:
-            raise JobError(problem.kind, problem.message)
+            raise problem
         if plan.headers is not None:
             edit_headers(work.partial_path, plan.headers)
         damage = damage_note(finished.damage, media, times, same_frames=agreed.same_frames)
@@ -76,7 +74,7 @@ class Transcode:
 
 
 def _surveyed(work: Work) -> tuple[MediaInfo, Timeline]:
-    """What is in the source by all its packets, and when: small files were surveyed when they were inspected."""
+    """The source's contents and timeline by all its packets; small files were surveyed when they were inspected."""
     if work.media.timeline is not None:
         return work.media, expand(work.media.timeline)
     from pyprocessor.inspect.probe import survey_source

@@ -15,7 +15,7 @@ from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import Anchor, OutputSeal, discard, persist_intent, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
-from pyprocessor.recipes.growth import output_limit_bytes
+from pyprocessor.recipes.features import output_limit_bytes
 from pyprocessor.tasks.base import Step, Work
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import WorkerSetup, WorkItem

@@ -97,11 +97,13 @@ def test_filters_streams_and_metadata_reach_the_output(
 ) -> None:
     """Two differently filtered renditions of one stream, and a tag with odd characters, come out as asked."""
     clip = make_clip(tmp_path / "a.mp4")
-    small = (Filter("scale", options=(("w", "min(64,iw)"), ("h", "-2"))), Filter("fps", options=(("fps", "10"),)))
+    small = (Filter("scale", (("w", "min(64,iw)"), ("h", "-2"))), Filter("fps", (("fps", "10"),)))
     title = "a=b: 'c' \\ \"d\" ; [e], %03d é"
     streams = (
         MappedStream((0, 0), "v", "libx264", preset="ultrafast", filters=small, metadata=(("title", title),)),
-        MappedStream((0, 0), "v", "libx264", preset="ultrafast", filters=(Filter("scale", ("32", "32")),)),
+        MappedStream(
+            (0, 0), "v", "libx264", preset="ultrafast", filters=(Filter("scale", (("w", "32"), ("h", "32"))),)
+        ),
         AUDIO,
     )
     invocation = Invocation((Input(os.fsencode(clip)),), (Output("o.mkv", "matroska", streams),))
@@ -119,7 +121,7 @@ def test_filters_streams_and_metadata_reach_the_output(
 def test_filter_values_arrive_unchanged(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
     """Every character with a meaning to either parser is escaped: the filter sees what was written."""
     value = "a:b'c,[d]\\e=f;g%h"
-    stream = MappedStream((0, 0), "v", "libx264", filters=(Filter("scale", options=(("w", value),)),))
+    stream = MappedStream((0, 0), "v", "libx264", filters=(Filter("scale", (("w", value),)),))
     invocation = Invocation((Input(os.fsencode(make_clip(tmp_path / "a.mp4"))),), (Output("o.mp4", "mp4", (stream,)),))
     finished = run(ffmpeg_path, tmp_path, invocation)
     assert finished.returncode != 0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.errors import FailureKind
-from pyprocessor.ffmpeg.diagnosis import Diagnosis, diagnose
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, argv, environment
 from pyprocessor.ffmpeg.progress import Progress
 from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished, run_once
@@ -39,7 +39,7 @@ def diagnosed(
     pixels: Filter | None = None,
     options: Options = (),
     prefix: tuple[str, ...] = (),
-) -> Diagnosis:
+) -> JobError:
     stream = MappedStream((0, index), "v", encoder, filters=() if pixels is None else (pixels,), options=options)
     invocation = Invocation((Input(os.fsencode(source)),), (Output("t7f3.part", muxer, (stream,)),))
     finished = run_once(
@@ -47,12 +47,11 @@ def diagnosed(
     )
     found = diagnose(finished, os.fsencode(source))
     assert found is not None, finished
-    assert str(source) not in found.message
-    assert "t7f3" not in found.message
-    assert " @ 0x" not in found.message
-    assert found.message.endswith(".")
-    assert "\n" not in found.message
-    assert found.error().kind is found.kind
+    assert str(source) not in str(found)
+    assert "t7f3" not in str(found)
+    assert " @ 0x" not in str(found)
+    assert str(found).endswith(".")
+    assert "\n" not in str(found)
     return found
 
 
@@ -75,7 +74,7 @@ def test_files_that_are_no_media(ffmpeg_path: str, tmp_path: Path, name: str, co
     source.write_bytes(content)
     found = diagnosed(ffmpeg_path, tmp_path, source)
     assert found.kind is FailureKind.BAD_INPUT
-    assert words in found.message
+    assert words in str(found)
 
 
 def test_a_file_cut_off_before_its_index(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ def test_a_file_cut_off_before_its_index(ffmpeg_path: str, make_clip: Callable[.
     os.truncate(clip, clip.stat().st_size // 2)
     found = diagnosed(ffmpeg_path, tmp_path, clip)
     assert found.kind is FailureKind.BAD_INPUT
-    assert "has no index" in found.message
+    assert "has no index" in str(found)
 
 
 def test_an_ffmpeg_that_another_program_ends(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
@@ -108,7 +107,7 @@ def test_an_ffmpeg_that_another_program_ends(ffmpeg_path: str, make_clip: Callab
     found = diagnose(finished, bytes(clip))
     assert found is not None
     assert (found.kind, finished.signal, finished.ended_by) == (FailureKind.INFRASTRUCTURE, None, None)
-    assert "told to end" in found.message
+    assert "told to end" in str(found)
 
 
 def test_what_an_ended_ffmpeg_complained_of_is_not_blamed() -> None:
@@ -135,9 +134,9 @@ def test_a_file_of_damaged_packets(ffmpeg_path: str, make_clip: Callable[..., Pa
 def test_a_missing_file_and_a_folder(ffmpeg_path: str, tmp_path: Path) -> None:
     """A source may vanish between scan and start."""
     missing = diagnosed(ffmpeg_path, tmp_path, tmp_path / "gone.mp4")
-    assert (missing.kind, "no longer there" in missing.message) == (FailureKind.UNAVAILABLE, True)
+    assert (missing.kind, "no longer there" in str(missing)) == (FailureKind.UNAVAILABLE, True)
     folder = diagnosed(ffmpeg_path, tmp_path, tmp_path)
-    assert (folder.kind, "folder" in folder.message) == (FailureKind.BAD_INPUT, True)
+    assert (folder.kind, "folder" in str(folder)) == (FailureKind.BAD_INPUT, True)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +168,7 @@ def test_a_name_of_two_lines_is_not_read_as_two_messages() -> None:
 def test_a_stream_that_is_not_there(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
     """The file changed since it was inspected."""
     found = diagnosed(ffmpeg_path, tmp_path, make_clip(tmp_path / "a.mp4"), index=7)
-    assert (found.kind, "does not hold the streams" in found.message) == (FailureKind.BAD_INPUT, True)
+    assert (found.kind, "does not hold the streams" in str(found)) == (FailureKind.BAD_INPUT, True)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +178,8 @@ def test_a_stream_that_is_not_there(ffmpeg_path: str, make_clip: Callable[..., P
         ({"muxer": "nosuch"}, "does not know an option"),
         ({"options": (("nosuch", "1"),)}, "does not know an option"),
         ({"pixels": Filter("nosuch")}, "a filter that is needed"),
-        ({"pixels": Filter("scale", options=(("nosuch", "1"),))}, "does not know an option"),
-        ({"pixels": Filter("scale", ("31", "29"))}, "width not divisible by 2 (31x29)"),
+        ({"pixels": Filter("scale", (("nosuch", "1"),))}, "does not know an option"),
+        ({"pixels": Filter("scale", (("w", "31"), ("h", "29")))}, "width not divisible by 2 (31x29)"),
         ({"options": (("preset", "quick"),)}, "invalid preset 'quick'"),
         ({"encoder": "prores_ks", "muxer": "webm"}, "cannot hold one of its streams"),
     ],
@@ -191,7 +190,7 @@ def test_what_this_ffmpeg_or_profile_cannot_do(
     """The source is whole; the sentence says what does not fit."""
     found = diagnosed(ffmpeg_path, tmp_path, make_clip(tmp_path / "a.mp4"), **changes)  # type: ignore[arg-type]
     assert found.kind is FailureKind.UNSUPPORTED
-    assert words in found.message
+    assert words in str(found)
 
 
 @pytest.fixture
@@ -222,7 +221,7 @@ def test_a_source_that_may_not_be_read(
     clip = make_clip(reachable / "secret.mp4")
     clip.chmod(0)
     found = diagnosed(ffmpeg_path, reachable, clip, prefix=as_nobody)
-    assert (found.kind, "may not be read" in found.message) == (FailureKind.PERMISSION, True)
+    assert (found.kind, "may not be read" in str(found)) == (FailureKind.PERMISSION, True)
 
 
 def test_an_output_that_may_not_be_written(
@@ -235,7 +234,7 @@ def test_an_output_that_may_not_be_written(
     closed.mkdir()
     closed.chmod(0o555)
     found = diagnosed(ffmpeg_path, closed, clip, prefix=as_nobody)
-    assert (found.kind, "may not be written" in found.message) == (FailureKind.PERMISSION, True)
+    assert (found.kind, "may not be written" in str(found)) == (FailureKind.PERMISSION, True)
 
 
 @pytest.fixture
@@ -252,7 +251,7 @@ def test_a_full_disk(
     """A full disk is nobody's damage, and stops the run rather than the file."""
     clip = make_clip(tmp_path / "a.mp4", size="320x180")
     found = diagnosed(ffmpeg_path, tiny_disk, clip, muxer=muxer, options=(("crf", "1"), ("preset", "ultrafast")))
-    assert (found.kind, "disk of the output is full" in found.message) == (FailureKind.DISK, True)
+    assert (found.kind, "disk of the output is full" in str(found)) == (FailureKind.DISK, True)
 
 
 def test_an_encoder_short_of_memory(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
@@ -261,9 +260,9 @@ def test_an_encoder_short_of_memory(ffmpeg_path: str, make_clip: Callable[..., P
     if prlimit is None:
         pytest.skip("there is no prlimit to limit the memory with")
     clip = make_clip(tmp_path / "a.mp4")
-    large = Filter("scale", ("3840", "2160"))
+    large = Filter("scale", (("w", "3840"), ("h", "2160")))
     found = diagnosed(ffmpeg_path, tmp_path, clip, pixels=large, prefix=(prlimit, "--as=600000000"))
-    assert (found.kind, "memory" in found.message) == (FailureKind.RESOURCE, True)
+    assert (found.kind, "memory" in str(found)) == (FailureKind.RESOURCE, True)
 
 
 def test_nothing_to_say_of_success(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
@@ -330,7 +329,7 @@ def test_words_that_cannot_be_had_on_request(text: str, kind: str, words: str) -
     """Failures that tests cannot bring about are told by the words ffmpeg has for them."""
     found = diagnose(failed(text), b"/in/a.mp4")
     assert found is not None
-    assert (found.kind, words in found.message) == (FailureKind(kind), True), found
+    assert (found.kind, words in str(found)) == (FailureKind(kind), True), found
 
 
 def test_a_full_disk_is_told_even_after_exit_code_0() -> None:
@@ -367,7 +366,7 @@ def test_ends_that_are_not_exits(finished: Finished, kind: FailureKind, words: s
     """Who ended it comes first, then the signal, and only then what it said."""
     found = diagnose(finished, b"/in/a.mp4")
     assert found is not None
-    assert (found.kind, words in found.message) == (kind, True), found
+    assert (found.kind, words in str(found)) == (kind, True), found
 
 
 def test_one_that_never_started_reporting() -> None:
@@ -375,18 +374,18 @@ def test_one_that_never_started_reporting() -> None:
     finished = Finished(-15, 15, 1.0, 0.0, 0, "", None, EndedBy.STALL)
     found = diagnose(finished, b"/a")
     assert found is not None
-    assert "before its start" in found.message
+    assert "before its start" in str(found)
 
 
 def test_quotes_are_clean_and_bounded() -> None:
-    """Control characters are escaped, addresses dropped, endless lines cut."""
+    """Control characters are escaped, addresses dropped, endless lines cut, names that are no text printable."""
     text = "[mov @ 0x55d0c0ffee00] [error] tag \x1b[31m\x07 at 0x7f0011223344 " + "x" * 1000
     found = diagnose(failed(text), b"/in/\xff\n.mp4")
     assert found is not None
-    assert found.message.isprintable()
-    assert "\\x1b[31m\\x07" in found.message
-    assert "0x7f00" not in found.message
-    assert len(found.message) < 350
+    assert str(found).isprintable()
+    assert "\\x1b[31m\\x07" in str(found)
+    assert "0x7f00" not in str(found)
+    assert len(str(found)) < 350
 
 
 def test_the_first_cause_is_quoted_not_its_consequences() -> None:
@@ -399,7 +398,7 @@ def test_the_first_cause_is_quoted_not_its_consequences() -> None:
     )
     found = diagnose(failed(text), b"/a")
     assert found is not None
-    assert found.message.endswith("(ffmpeg says: the true cause).")
+    assert str(found).endswith("(ffmpeg says: the true cause).")
 
 
 @pytest.mark.media
@@ -416,7 +415,7 @@ def test_damaged_files_in_the_wild(ffmpeg_path: str, media_folder: Path, tmp_pat
         )
         found = diagnose(finished, os.fsencode(source))
         if found is not None:
-            assert found.message.isprintable()
+            assert str(found).isprintable()
             kinds[source.name] = found.kind
     ours = {
         n: k for n, k in kinds.items() if k not in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL)

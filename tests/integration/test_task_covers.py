@@ -14,7 +14,7 @@ from pyprocessor.inspect.covers import read_covers
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile, Source, VideoSettings
 from pyprocessor.tasks.base import Work
-from pyprocessor.tasks.covers import cover_files
+from pyprocessor.tasks.side_files import side_files
 from pyprocessor.tasks.transcode import Transcode
 
 MKV = Profile("keep", "f", container="mkv", extension="mkv", video=VideoSettings(preset="ultrafast"))
@@ -64,7 +64,7 @@ def test_a_cover_that_cannot_be_written_is_the_failure_of_one_file(work) -> None
     """A sentence, and nothing left behind."""
     agreed = contract(MKV, work.media)
     os.mkdir(work.partials + b"/job-1.mkv.cover1")
-    with pytest.raises(JobError, match="could not be written"), cover_files(work, agreed):
+    with pytest.raises(JobError, match="could not be written"), side_files(work, work.media, agreed):
         pass
     assert files(work) == []
 

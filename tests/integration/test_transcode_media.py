@@ -19,7 +19,7 @@ from pyprocessor.models import AudioSettings, HdrPolicy, InputLimits, Profile, S
 from pyprocessor.recipes.features import features
 from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import Work
-from pyprocessor.tasks.covers import cover_files
+from pyprocessor.tasks.side_files import side_files
 
 EVERYWHERE = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
 KEEPING = replace(
@@ -44,8 +44,8 @@ def attempt(path: Path, profile: Profile, ffmpeg_path: str, folder: Path) -> str
         )
         agreed = contract(profile, media)
         assert features(profile, media).duration_seconds >= 0
-        with cover_files(Work("j", source, media, profile, 1, os.fsencode(folder), name), agreed) as covers:
-            made = recipe(profile, media, agreed, source, threads=1, output_name=name, covers=covers)
+        with side_files(Work("j", source, media, profile, 1, os.fsencode(folder), name), media, agreed) as files:
+            made = recipe(profile, media, agreed, source, threads=1, output_name=name, covers=files.covers)
             done = subprocess.run(
                 argv(made.invocation, ffmpeg_path),
                 cwd=folder,

@@ -35,7 +35,7 @@ from pyprocessor.models import (
 )
 from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import Work
-from pyprocessor.tasks.covers import cover_files
+from pyprocessor.tasks.side_files import side_files
 
 MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
 MKV = Profile(
@@ -102,8 +102,8 @@ def transcode(ffmpeg_path, tmp_path) -> Transcode:
         source = Source(os.fsencode(path), os.fsencode(path.name), path.stat().st_size, 0)
         name = f"output.{profile.extension}"
         work = Work("j", source, media, profile, 1, os.fsencode(tmp_path), name)
-        with cover_files(work, agreed) as covers:
-            made = recipe(profile, media, agreed, source, threads=1, output_name=name, covers=covers)
+        with side_files(work, media, agreed) as files:
+            made = recipe(profile, media, agreed, source, threads=1, output_name=name, covers=files.covers)
             done = subprocess.run(
                 argv(made.invocation, ffmpeg_path),
                 cwd=tmp_path,

@@ -9,7 +9,7 @@ import pytest
 
 from pyprocessor.inspect.captions import captions_in
 from pyprocessor.models import Profile, VideoSettings
-from pyprocessor.recipes.captions import lost_captions
+from pyprocessor.recipes.subtitles import lost_captions
 
 
 def user_data(*triplets: bytes, flags: int = 0x40) -> bytes:

@@ -12,6 +12,7 @@ from pyprocessor.cli.doctor import CLASSES_TOLD, most_used
 from pyprocessor.cli.main import main
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.calibration import default_path, save
+from pyprocessor.costs.file_history import FileHistory
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.models import Cost, CostFeatures
 
@@ -22,7 +23,7 @@ SOUND = CostFeatures("transcode", "aac", None, 0, 0, "", 0, 60, 2_000_000)
 
 def learned(times: int) -> CostModel:
     """A model that measured so many films at twice the CPU time and half the memory, and one sound without memory."""
-    model, prior = CostModel.priors(), prior_cost(FILM, 1)
+    model, prior = CostModel(), prior_cost(FILM, 1)
     for _ in range(times):
         model = model.observe(FILM, 1, Cost(2 * prior.cpu_seconds, prior.memory_bytes // 2, 0))
     return model.observe(SOUND, 2, Cost(1.0, 0, 0))
@@ -55,7 +56,7 @@ def test_before_the_first_run_nothing_is_learned(capsys: Captured) -> None:
 
 def test_what_was_learned_is_told_for_each_class(capsys: Captured) -> None:
     """How many files, measured over built-in, and how far predictions are off now; unmeasured is left open."""
-    save(learned(40), default_path())
+    save(learned(40), FileHistory(), default_path())
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "learned from 41 files of 2 classes" in said
@@ -67,7 +68,7 @@ def test_what_was_learned_is_told_for_each_class(capsys: Captured) -> None:
 
 def test_the_document_has_the_numbers(capsys: Captured) -> None:
     """A class that is well known is predicted well: the error of today's prediction is small."""
-    save(learned(40), default_path())
+    save(learned(40), FileHistory(), default_path())
     told = document(capsys)["calibration"]
     assert (told["path"], told["problem"], told["classes"], told["files"]) == (default_path(), None, 2, 41)
     film, sound = told["most_used"]
@@ -81,7 +82,7 @@ def test_the_document_has_the_numbers(capsys: Captured) -> None:
 
 def test_the_error_is_of_what_would_be_predicted(capsys: Captured) -> None:
     """After one file the model is still held back, and says so."""
-    save(learned(1), default_path())
+    save(learned(1), FileHistory(), default_path())
     film = next(
         one for one in document(capsys)["calibration"]["most_used"] if one["cost_class"]["encoder"] == "libx264"
     )
@@ -100,7 +101,7 @@ def test_learned_costs_that_are_damaged(capsys: Captured) -> None:
 
 def test_only_the_most_used_classes_are_told() -> None:
     """The table stays short; those with the most files come first."""
-    model = CostModel.priors()
+    model = CostModel()
     for threads in range(1, CLASSES_TOLD + 6):
         for _ in range(threads):
             model = model.observe(FILM, threads, prior_cost(FILM, threads))

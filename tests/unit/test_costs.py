@@ -38,7 +38,7 @@ def features(
 
 def prior(job: CostFeatures, threads: int = 1) -> Cost:
     """What the model says before it has seen anything."""
-    return CostModel.priors().predict(job, threads)
+    return CostModel().predict(job, threads)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_class_of_names_the_nearest_usual_picture() -> None:
 def test_twenty_files_bring_the_median_error_below_fifteen_percent() -> None:
     """A class that takes 40 percent more than its prior is learned, outliers or not."""
     rng = random.Random(7)
-    model = CostModel.priors()
+    model = CostModel()
     errors = []
     for number in range(60):
         job = features(frames=rng.uniform(60, 5000))
@@ -168,7 +168,7 @@ def test_twenty_files_bring_the_median_error_below_fifteen_percent() -> None:
 
 def test_observe_leaves_the_old_snapshot_alone() -> None:
     """A model is a value: what was planned with it stays reproducible."""
-    model = CostModel.priors()
+    model = CostModel()
     later = model.observe(features(), 1, Cost(100.0, 10**9, 10**6))
     assert model.predict(features(), 1) == prior(features())
     assert later.predict(features(), 1).memory_bytes > model.predict(features(), 1).memory_bytes
@@ -177,13 +177,13 @@ def test_observe_leaves_the_old_snapshot_alone() -> None:
 
 def test_what_was_not_measured_changes_nothing() -> None:
     """Zeros mean "not measured"; they are no evidence of a small job."""
-    model = CostModel.priors().observe(features(), 1, Cost(0.0, 0, 0))
+    model = CostModel().observe(features(), 1, Cost(0.0, 0, 0))
     assert model.predict(features(), 1) == prior(features())
 
 
 def test_relatives_lend_their_speed_but_only_warn_of_memory() -> None:
     """A slow machine shows in classes never measured; small pictures that took little do not lower a 4K prediction."""
-    model = CostModel.priors()
+    model = CostModel()
     job, large = features(pixels=TINY), features(pixels=P2160)
     for _ in range(30):
         expected = prior(job)
@@ -194,7 +194,7 @@ def test_relatives_lend_their_speed_but_only_warn_of_memory() -> None:
 
 def test_margin_and_spread_shrink_with_knowledge() -> None:
     """What was never measured gets the whole margin and a wide range; what is known well gets little."""
-    model, job = CostModel.priors(), features()
+    model, job = CostModel(), features()
     cost_class = class_of(job, 1)
     assert model.memory_margin(cost_class, 1.15) == pytest.approx(1.15)
     assert model.spread(cost_class) == pytest.approx(UNKNOWN_SPREAD)
@@ -209,7 +209,7 @@ def test_margin_and_spread_shrink_with_knowledge() -> None:
 )
 def test_predictions_stay_sane_whatever_is_measured(measured: list[tuple[float, int, int]]) -> None:
     """No measurement moves a prediction by more than fifty times, and the history stays bounded."""
-    model = CostModel.priors()
+    model = CostModel()
     for cpu, memory, disk in measured:
         model = model.observe(features(), 1, Cost(cpu, memory, disk))
     predicted, expected = model.predict(features(), 1), prior(features())
@@ -230,21 +230,21 @@ def with_memory(model: CostModel, job: CostFeatures, factor: float, times: int) 
 def test_a_long_history_of_less_memory_does_not_outweigh_what_the_latest_attempts_took() -> None:
     """A model that learned the wrong thing twenty times is right again after three attempts."""
     job = features(pixels=P1080)
-    model = with_memory(with_memory(CostModel.priors(), job, 0.25, 20), job, 1.0, 3)
+    model = with_memory(with_memory(CostModel(), job, 0.25, 20), job, 1.0, 3)
     assert model.predict(job, 1).memory_bytes == pytest.approx(prior(job).memory_bytes, rel=0.1)
 
 
 def test_one_odd_attempt_among_the_latest_moves_nothing() -> None:
     """A single file that took four times as much is an outlier, also when it is the newest."""
     job = features(pixels=P1080)
-    model = with_memory(with_memory(CostModel.priors(), job, 1.0, 10), job, 4.0, 1)
+    model = with_memory(with_memory(CostModel(), job, 1.0, 10), job, 4.0, 1)
     assert model.predict(job, 1).memory_bytes == pytest.approx(prior(job).memory_bytes, rel=0.02)
 
 
 def test_a_running_file_that_outgrew_its_prediction_is_believed_at_once() -> None:
     """Others of its size are predicted to take at least as much, at any number of threads; other sizes are not."""
     job, other = features(pixels=P1080), features(pixels=P720)
-    wrong = with_memory(CostModel.priors(), job, 0.25, 20)
+    wrong = with_memory(CostModel(), job, 0.25, 20)
     taken = prior(job).memory_bytes
     model = wrong.glimpse(job, 1, taken, settled=False)
     assert model.predict(job, 1).memory_bytes == pytest.approx(taken, rel=0.01)
@@ -256,9 +256,9 @@ def test_a_running_file_below_its_prediction_teaches_nothing_until_it_has_settle
     """One that still grows may take all that was predicted; one that does not is believed, and its margin is less."""
     job = features(pixels=P1080)
     cost_class, known = class_of(job, 1), prior(job).memory_bytes
-    growing = CostModel.priors().glimpse(job, 1, known // 2, settled=False)
+    growing = CostModel().glimpse(job, 1, known // 2, settled=False)
     assert growing.predict(job, 1).memory_bytes == known
-    assert growing.price(cost_class, 1.5) == CostModel.priors().price(cost_class, 1.5)
+    assert growing.price(cost_class, 1.5) == CostModel().price(cost_class, 1.5)
     settled = growing.glimpse(job, 1, known * 3 // 4, settled=True)
     assert settled.predict(job, 1).memory_bytes == pytest.approx(known * 0.75, rel=0.01)
     assert settled.price(cost_class, 1.5).memory < 0.75 * 1.5
@@ -267,14 +267,14 @@ def test_a_running_file_below_its_prediction_teaches_nothing_until_it_has_settle
 def test_what_is_no_news_is_the_same_model() -> None:
     """A file that takes what was seen before leaves nothing to re-price."""
     job = features(pixels=P1080)
-    model = CostModel.priors().glimpse(job, 1, 600 * MIB, settled=True)
+    model = CostModel().glimpse(job, 1, 600 * MIB, settled=True)
     assert model.glimpse(job, 1, 500 * MIB, settled=True) is model
 
 
 def test_glimpses_give_way_to_what_attempts_took() -> None:
     """A running file that took far more than others is forgotten once enough others have ended."""
     job = features(pixels=P1080)
-    model = CostModel.priors().glimpse(job, 1, 4 * prior(job).memory_bytes, settled=False)
+    model = CostModel().glimpse(job, 1, 4 * prior(job).memory_bytes, settled=False)
     assert with_memory(model, job, 1.0, 2).predict(job, 1).memory_bytes > 3 * prior(job).memory_bytes
     later = with_memory(model, job, 1.0, 3)
     assert later.running == {}

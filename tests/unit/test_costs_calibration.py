@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.costs.calibration import default_path, load, save
+from pyprocessor.costs.file_history import FileHistory
 from pyprocessor.costs.model import CostModel
 from pyprocessor.models import Cost, CostFeatures
 
@@ -17,7 +18,7 @@ AUDIO = CostFeatures("transcode", "aac", None, 0, 0, "", 0, 60, 2_000_000)
 
 def learned() -> CostModel:
     """A model that has seen a few attempts of two classes."""
-    model = CostModel.priors()
+    model = CostModel()
     for number in range(5):
         model = model.observe(JOB, 1, Cost(7.0 + number, 300 << 20, 1 << 20)).observe(AUDIO, 2, Cost(1.0, 50 << 20, 0))
     return model
@@ -26,7 +27,7 @@ def learned() -> CostModel:
 def test_what_was_learned_comes_back(tmp_path: Path) -> None:
     """Saved and loaded, the model predicts the same; the folder is made."""
     path = str(tmp_path / "state" / "costs.json")
-    save(learned(), path)
+    save(learned(), FileHistory(), path)
     loaded = load(path)
     assert loaded.problem is None
     for job in (JOB, AUDIO):
@@ -40,7 +41,7 @@ def test_no_file_is_no_problem(tmp_path: Path) -> None:
     """The first run of all starts from the priors."""
     loaded = load(str(tmp_path / "none.json"))
     assert loaded.problem is None
-    assert loaded.model.predict(JOB, 1) == CostModel.priors().predict(JOB, 1)
+    assert loaded.model.predict(JOB, 1) == CostModel().predict(JOB, 1)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +52,11 @@ def test_no_file_is_no_problem(tmp_path: Path) -> None:
         b"[]",
         b"\xff\xfe",
         b"{}",
-        b'{"version": 99, "classes": [], "groups": []}',
-        b'{"version": 1, "classes": [{"class": {"nonsense": 1}}], "groups": []}',
-        b'{"version": 2, "classes": [], "groups": [{"group": [], "count": 1, "cpu": [NaN], "memory": [], "disk": []}]}',
+        b'{"version": 99, "classes": [], "groups": [], "files": []}',
+        b'{"version": 3, "classes": [{"class": {"nonsense": 1}}], "groups": [], "files": []}',
+        b'{"version": 3, "classes": [], "groups": [{"group": [], "count": 1, "cpu": [NaN], "memory": [], "disk": []}]}',
+        b'{"version": 3, "classes": [], "groups": [], "files": [[1, NaN, 1]]}',
+        b'{"version": 3, "classes": [], "groups": [], "files": [[1]]}',
     ],
 )
 def test_a_damaged_file_is_told_and_left_behind(tmp_path: Path, content: bytes) -> None:
@@ -63,22 +66,22 @@ def test_a_damaged_file_is_told_and_left_behind(tmp_path: Path, content: bytes) 
     loaded = load(str(path))
     assert loaded.problem is not None
     assert str(path) in loaded.problem
-    assert loaded.model.predict(JOB, 1) == CostModel.priors().predict(JOB, 1)
-    save(learned(), str(path))
+    assert loaded.model.predict(JOB, 1) == CostModel().predict(JOB, 1)
+    save(learned(), FileHistory(), str(path))
     assert load(str(path)).problem is None
 
 
 def test_a_failed_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old file stays whole and no temporary file is left."""
     path = str(tmp_path / "costs.json")
-    save(learned(), path)
+    save(learned(), FileHistory(), path)
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        save(CostModel.priors(), path)
+        save(CostModel(), FileHistory(), path)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["costs.json"]
     assert load(path).model.classes

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pyprocessor.costs import CostModel, class_of
-from pyprocessor.costs import file_history as module
+from pyprocessor.costs import CostModel, class_of, file_history
+from pyprocessor.costs.calibration import load, save
 from pyprocessor.costs.file_history import FileHistory
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.engine.learning import Calibration
@@ -43,7 +42,7 @@ FACTORS = [0.3, 0.5, 0.8, 1.0, 1.1, 1.4, 2.0, 3.0]
 @pytest.fixture
 def once() -> Calibration:
     """After one run over eight files that have little in common."""
-    calibration = Calibration(CostModel.priors(), FileHistory(), None)
+    calibration = Calibration(CostModel(), FileHistory(), None)
     for number, factor in enumerate(FACTORS):
         took(calibration, number, factor)
     return calibration
@@ -88,28 +87,16 @@ def test_a_file_that_changed_or_is_another_is_not_known(once: Calibration) -> No
 
 def test_it_outlives_the_run_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saved and read again it says the same; the oldest go where there are too many."""
-    monkeypatch.setattr(module, "MOST_ENTRIES", 20)
-    files, path = FileHistory(), str(tmp_path / "state" / module.FILE_NAME)
+    monkeypatch.setattr(file_history, "MOST_ENTRIES", 20)
+    files, path, model = FileHistory(), str(tmp_path / "state" / "costs.json"), CostModel()
     for number in range(30):
         prior = prior_cost(JOB, 1)
         files.remember(source(number), JOB, 1, prior, replace(prior, cpu_seconds=3 * prior.cpu_seconds))
-    files.save(path)
-    loaded, model = FileHistory.load(path), CostModel.priors()
-    assert len(loaded) == 20
-    assert os.path.getsize(path) < 20 * 16 + 40
-    assert [loaded.factor(source(n), JOB, model) for n in (0, 19, 20, 29)] == pytest.approx([1, 1, 3, 3])
-    assert len(FileHistory.load(str(tmp_path / "none"))) == 0
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"else", b"pyprocessor files 1\n12345", b"pyprocessor files 1\n" + b"\xff" * 16]
-)
-def test_a_damaged_table_is_refused(tmp_path: Path, content: bytes) -> None:
-    """It is told by an exception, for the run to say so and go on without."""
-    path = tmp_path / "files"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="not a"):
-        FileHistory.load(str(path))
+    save(model, files, path)
+    loaded = load(path).files
+    assert loaded.entries() == files.entries()
+    assert len(loaded.entries()) == 20
+    assert [loaded.factor(source(n), JOB, model) for n in (0, 19, 20, 29)] == pytest.approx([1, 1, 3, 3], rel=1e-3)
 
 
 def test_what_was_not_measured_teaches_nothing(once: Calibration) -> None:

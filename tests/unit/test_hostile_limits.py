@@ -14,7 +14,7 @@ from pyprocessor.ffmpeg.invocation import UNTRUSTED_DEMUXERS, Input, Invocation,
 from pyprocessor.models import CostFeatures, InputLimits, UnsafeArguments
 from pyprocessor.profiles.environment import variables
 from pyprocessor.profiles.options import option_problem
-from pyprocessor.recipes.growth import output_limit_bytes
+from pyprocessor.recipes.features import output_limit_bytes
 
 LIMITS = InputLimits()
 

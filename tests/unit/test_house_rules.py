@@ -60,7 +60,7 @@ ONLY_IN: dict[str, list[str]] = {
     "pydantic": ["profiles/"],
     "yaml": ["profiles/"],
     "json5": ["profiles/"],
-    "psutil": ["system/", "ffmpeg/process.py"],  # the latter: its own child, where there is no /proc
+    "psutil": ["system/", "ffmpeg/process.py", "ffmpeg/run.py"],  # the latter: their own child
     "av": ["inspect/", "containers/", "cli/doctor.py"],  # the last only tells whether it loads
     "charset_normalizer": ["containers/charsets.py"],
     "imageio_ffmpeg": ["ffmpeg/"],

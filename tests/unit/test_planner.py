@@ -425,8 +425,8 @@ def test_a_fixed_batch_size_shrinks_with_the_share(share: float, size: int) -> N
     settings = BatchSettings(batch_size=8)
     how = shape(reading(8), settings, jobs_known=40, typical=Cost(9.0, MIB, 0), more_to_come=False, share=share)
     made = next_batch(queue(*[(9.0, 1)] * 40), how, settings, ESTIMATION, batch_id=1)
-    assert made is not None
-    assert len(made.entries) == size
+    assert isinstance(made, FormedBatch)
+    assert len(made.jobs) == size
 
 
 @pytest.mark.parametrize("batch_size", [4, 100])
@@ -463,7 +463,7 @@ def test_batch_mode_disabled_takes_everything_in_order() -> None:
 def test_entry_carries_the_margin() -> None:
     """What planning reckons with is the prediction and its margin of safety."""
     job = Job("id", "transcode", Source(b"/a", b"a", 1, 1), b"a.mp4", "", Cost(2.0, 1000, 5), priority=3, tenant="t")
-    made = QueuedJob.of(job, SMALL, CostModel.priors(), ESTIMATION)
+    made = QueuedJob.of(job, SMALL, CostModel(), ESTIMATION)
     assert (made.memory_bytes, made.cpu_seconds, made.disk_bytes) == (1150, 2.0, 5)
     assert (made.priority, made.tenant) == (3, "t")
 

@@ -21,7 +21,7 @@ from pyprocessor.models import (
 from pyprocessor.plan.preview import preview
 
 GIB = 1 << 30
-MODEL = CostModel.priors()
+MODEL = CostModel()
 
 
 def jobs(*clips: tuple[int, int, float]) -> list[tuple[Job, CostClass]]:

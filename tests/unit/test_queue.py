@@ -122,7 +122,7 @@ ESTIMATION = EstimationSettings()
 
 def learned(factor: float, times: int = 30) -> CostModel:
     """A model that saw jobs of the small class take this many times their prior."""
-    model = CostModel.priors()
+    model = CostModel()
     prior = model.predict(FEATURES, 1)
     measured = Cost(prior.cpu_seconds * factor, round(prior.memory_bytes * factor), prior.disk_bytes)
     for _ in range(times):

@@ -21,7 +21,7 @@ from tests.unit.simulated_machine import Clip, Simulated, ideal_seconds, simulat
 
 GIB = 1 << 30
 KIND = CostClass("transcode", "libx264", "medium", "720p", "yuv420p", 1)
-MODEL = CostModel.priors()
+MODEL = CostModel()
 SEEDS = (1, 2, 3)
 
 

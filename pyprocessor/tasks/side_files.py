@@ -1,0 +1,97 @@
+"""Which parts of a source must be files of their own for ffmpeg to take them?
+
+Covers, which Matroska holds as attachments, and subtitles of an MP4 that are not UTF-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyprocessor.ffmpeg.invocation import Attachment
+from pyprocessor.inspect.contract import Contract
+from pyprocessor.models import MediaInfo
+from pyprocessor.models.os_errors import refusal
+from pyprocessor.publish.partials import discard
+from pyprocessor.tasks.base import Work
+
+if TYPE_CHECKING:
+    from pyprocessor.inspect.subtitles import Line
+
+_FORMATS = {
+    "mjpeg": ("jpg", "image/jpeg"),
+    "png": ("png", "image/png"),
+    "gif": ("gif", "image/gif"),
+    "tiff": ("tiff", "image/tiff"),
+}
+"""File extension and media type by codec, of all covers that a contract attaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideFiles:
+    """Files beside a partial output: covers in the contract's order, and subtitles by the index of their track."""
+
+    covers: tuple[Attachment, ...]
+    subtitles: Mapping[int, bytes]
+
+
+@contextmanager
+def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[SideFiles]:
+    """Write the files that `contract` needs beside the partial output; they are removed afterwards.
+
+    Raises JobError where the source cannot be read or a file cannot be written.
+    """
+    # Here, so that the engine does without PyAV.
+    from pyprocessor.inspect.covers import read_covers
+    from pyprocessor.inspect.subtitles import read_lines
+
+    written: list[bytes] = []
+
+    def write(name: str, content: bytes) -> bytes:
+        path = work.partials + b"/" + name.encode("ascii")
+        written.append(path)
+        try:
+            with open(path, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise refusal(error, path, "could not be written") from error
+        return path
+
+    streams = {stream.index: stream for stream in media.streams}
+    wanted = [plan.index for plan in contract.kept if plan.attached]
+    try:
+        covers = []
+        for number, cover in enumerate(read_covers(work.source.path, wanted) if wanted else ()):
+            name = f"{work.partial}.cover{number}"
+            write(name, cover.content)
+            extension, media_type = _FORMATS[streams[wanted[number]].codec or ""]
+            # Players look for `cover` where the source names no file.
+            usual = f"cover{number + 1 if number else ''}.{extension}"
+            covers.append(Attachment(name, cover.file_name or usual, media_type))
+        subtitles = {}
+        for stream in (streams[plan.index] for plan in contract.kept):
+            if stream.codec == "mov_text" and stream.charset is not None:
+                lines = read_lines(work.source.path, stream.index)
+                text = "".join(_subrip(number, line, stream.charset) for number, line in enumerate(lines, start=1))
+                subtitles[stream.index] = write(f"{work.partial}.subtitles{stream.index}", text.encode())
+        yield SideFiles(tuple(covers), subtitles)
+    finally:
+        for path in written:
+            discard(path)
+
+
+def _subrip(number: int, line: Line, charset: str) -> str:
+    try:
+        text = line.text.decode("utf-8")
+    except UnicodeDecodeError:
+        text = line.text.decode(charset, errors="replace")
+    # An empty line would end the entry.
+    text = "\n".join(part for part in text.replace("\0", "").splitlines() if part.strip())
+    return f"{number}\n{_clock(line.start)} --> {_clock(line.end)}\n{text}\n\n" if text else ""
+
+
+def _clock(seconds: float) -> str:
+    minutes, milliseconds = divmod(max(0, round(seconds * 1000)), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d},{milliseconds % 1000:03d}"
