@@ -23,8 +23,8 @@ from pyprocessor.costs.calibration import Loaded, default_path, load
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import display
+from pyprocessor.models.wording import count, memory_size, size
 from pyprocessor.report.table import aligned, grid
-from pyprocessor.report.wording import count, size
 from pyprocessor.system import Sampler
 
 ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
@@ -131,8 +131,8 @@ def _machine() -> Iterator[Check]:
     limited = ""
     physical = _physical_memory_bytes()
     if physical is not None and reading.total_memory_bytes < physical:
-        limited = f" (a control group limits it; the machine has {size(physical)})"
-    found = f"{size(free)} free of {size(reading.total_memory_bytes)}{limited}"
+        limited = f" (a control group limits it; the machine has {memory_size(physical)})"
+    found = f"{memory_size(free)} free of {memory_size(reading.total_memory_bytes)}{limited}"
     if free < SCARCE_MEMORY_BYTES:
         advice = "One 1080p encode may need all of it: end other programs, or use a faster preset."
         yield Check("memory", State.WARNING, f"{found}.", advice)

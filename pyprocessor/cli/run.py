@@ -1,4 +1,4 @@
-"""The main job: from options to a request, the engine, and the closing summary.
+"""What happens between the options of the main job and its exit code: request, engine, closing summary?
 
 The engine is imported only when the request is sound, so that a mistake on the command line is told at once.
 """
@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from pyprocessor import profiles
@@ -31,7 +30,7 @@ from pyprocessor.models import PlanReport, Profile, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several
+from pyprocessor.report.narration import Hardy, Level, Lines, Message
 from pyprocessor.state.state_folder import opened_privately, state_folder
 
 if TYPE_CHECKING:
@@ -41,8 +40,8 @@ if TYPE_CHECKING:
 Parsed = TypeVar("Parsed")
 WATCHED_MIN_AGE_SECONDS = 10.0
 """How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
-SAYING_SECONDS = 2.0
-"""How long what is said for a run that hangs may take: the terminal, or whoever reads, may be what it hangs on."""
+WRITING_SECONDS = 2.0
+"""How long a message of a run that hangs may take: the terminal, or whoever reads, may hang as well."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
 
 
@@ -58,10 +57,10 @@ def run(options: RunOptions, session: Session) -> ExitCode:
         overrides=overrides(options),
         allow_unsafe=options.allow_unsafe_args,
     )
-    request, told = _request(options, loaded, os.environ)
+    request, notices = _request(options, loaded, os.environ)
     screen = _screen(options, session, loaded.profile.monitoring.progress_interval_seconds)
     with closing(screen):
-        for notice in (*loaded.notices, *told):
+        for notice in (*loaded.notices, *notices):
             screen.notice("warning", notice)
         if options.plan:
             planned = _plan(request, screen)
@@ -77,14 +76,14 @@ def run(options: RunOptions, session: Session) -> ExitCode:
     return result.exit_code
 
 
-def _plan(request: RunRequest, screen: Bars | Lines | JsonLines) -> PlanReport:
+def _plan(request: RunRequest, screen: Bars | Lines) -> PlanReport:
     from pyprocessor.engine.dry_run import plan
 
     gc.enable()
     return plan(request, screen)
 
 
-def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Session) -> RunResult:
+def _execute(request: RunRequest, screen: Bars | Lines, session: Session) -> RunResult:
     from pyprocessor.engine.engine import Engine
 
     session.logs = state_folder(request.output).logs
@@ -94,43 +93,42 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         # A line at a time, so that the log of a run that is killed ends with what it did last.
         return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
-    with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
-        return Engine(request, _Listeners((screen, log)), emergency=_Stuck(screen, session)).run()
-
-
-class _Listeners(Several):
-    """All listeners of a run. Imports what the summary needs while the first file is encoded."""
-
-    def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
-        super().started(job_id, name, media_seconds)
-        import_module("pyprocessor.report.summary")
+    with closing(RunLog(open_log, lambda text: screen.show(Message.notice("warning", text)))) as log:
+        screen.log = log.write
+        try:
+            return Engine(request, screen, emergency=_Stuck(screen, session)).run()
+        finally:
+            screen.log = None
 
 
 class _Stuck:
-    """Speaks for a run that waits for its disk, where its log lies as well: on the screen alone."""
+    """Writes the messages of a run whose disk does not answer: to the screen only, as the log is on that disk."""
 
-    def __init__(self, screen: Bars | Lines | JsonLines, session: Session) -> None:
+    def __init__(self, screen: Bars | Lines, session: Session) -> None:
         self._screen = screen
         self._session = session
 
     def tell(self, level: str, text: str) -> None:
-        self._bounded(lambda: self._screen.notice(level, text))
+        """Show one sentence."""
+        self._bounded(lambda: self._screen.show(Message.notice(level, text)))
 
     def leave(self, exit_code: ExitCode, text: str, kill: Callable[[], None]) -> None:
-        self._bounded(lambda: self._say_farewell(exit_code, text))
+        """Show a last sentence, end the run's processes by `kill`, and end this one."""
+
+        def fail() -> None:
+            self._screen.close()
+            self._session.fail(text, exit_code)
+            sys.stdout.flush()
+
+        self._bounded(fail)
         kill()
         os._exit(exit_code)
 
     @staticmethod
-    def _bounded(say: Callable[[], None]) -> None:
-        saying = threading.Thread(target=say, daemon=True)
-        saying.start()
-        saying.join(SAYING_SECONDS)
-
-    def _say_farewell(self, exit_code: ExitCode, text: str) -> None:
-        self._screen.close()
-        self._session.fail(text, exit_code)
-        sys.stdout.flush()
+    def _bounded(write: Callable[[], None]) -> None:
+        writing = threading.Thread(target=write, daemon=True)
+        writing.start()
+        writing.join(WRITING_SECONDS)
 
 
 def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
@@ -176,7 +174,7 @@ def _request(
     if options.output == "" or named_output is None:
         raise UsageError("No output is named; give --output DIR, the folder to write.")
     output = output_folder(named_output)
-    paths, told = gather(given, output, loaded.profile.extension)
+    paths, notices = gather(given, output, loaded.profile.extension)
     if options.watch and len(paths) > 1:
         raise UsageError(f"--watch watches one folder, and {len(paths)} inputs are named; start a run for each.")
     if options.watch and not os.path.isdir(paths[0]):
@@ -195,7 +193,7 @@ def _request(
         overwrite=options.overwrite,
         watch=options.watch,
     )
-    return request, told
+    return request, notices
 
 
 def _settling(profile: Profile) -> Profile:
@@ -293,19 +291,18 @@ def _parsed(option: str, text: str | None, parse: Callable[[object], Parsed]) ->
         raise ProfileError(f"{option} is {json.dumps(text)}, but {error}.") from None
 
 
-# ---------------------------------------------------------------- telling
+# ---------------------------------------------------------------- the screen
 
 
-def _screen(options: RunOptions, session: Session, interval_seconds: float) -> Bars | Lines | JsonLines:
+def _screen(options: RunOptions, session: Session, interval_seconds: float) -> Bars | Lines:
     least = Level.ERROR if options.quiet else Level.DEBUG if options.verbose else Level.INFO
     stream = Hardy(sys.stderr)
-    if session.json_lines:
-        return JsonLines(stream, interval_seconds=interval_seconds, least=least)
-    if sys.stderr.isatty() and not options.quiet and os.environ.get("TERM") != "dumb":
+    terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if terminal and not options.quiet and not session.json_lines:
         from pyprocessor.report.progress import Bars
 
         return Bars(stream, least=least)
-    return Lines(stream, interval_seconds=interval_seconds, least=least)
+    return Lines(stream, interval_seconds=interval_seconds, least=least, as_json=session.json_lines)
 
 
 def _width() -> int:

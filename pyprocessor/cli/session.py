@@ -66,8 +66,8 @@ class Session:
     def complain(self, text: str) -> None:
         """Tell an error on standard error, as a line of text or of JSON."""
         # Imported here: an answer to --help needs none of it.
+        from pyprocessor.models.wording import one_line
         from pyprocessor.report.narration import Level, Message, json_line, write_line
-        from pyprocessor.report.wording import one_line
 
         # What was typed or stands in a profile may hold escapes for the terminal. Several errors are several lines.
         text = "\n".join(one_line(line) for line in text.split("\n"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.models import InputLimits, MediaInfo
+from pyprocessor.models.wording import memory_size
 
 MAX_SIDE = 16_384
 """Pixels: the largest side that x264, x265 and SVT-AV1 all take. A larger one is an error or a decompression bomb."""
@@ -61,7 +62,7 @@ def too_much_memory(limits: InputLimits, name: str) -> InspectError:
     """What is said of a file for which inspecting may take no more memory."""
     return InspectError(
         FailureKind.BAD_INPUT,
-        f"{name} wants more memory to be inspected than the {limits.inspect_memory_bytes / 1e6:,.0f} MB allowed; it is "
+        f"{name} wants more memory to be inspected than the {memory_size(limits.inspect_memory_bytes)} allowed; it is "
         f"damaged or made to harm. {_raise('inspect_memory')}",
     )
 

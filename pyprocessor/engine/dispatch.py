@@ -23,9 +23,10 @@ from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, Cost, Reading, display
 from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.admission import RunningJob, may_start, memory_need
 from pyprocessor.plan.hours import Schedule
-from pyprocessor.plan.packing import OverBudget, mebibytes
+from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import Running, may_begin, memory_budget, memory_limit, next_batch, shape
 from pyprocessor.plan.ready import Entry
 from pyprocessor.publish.partials import partial_name
@@ -348,8 +349,8 @@ class Dispatch:
         """Tell, once, that other programs leave too little memory for even one file."""
         if not self._told_waiting:
             self._told_waiting = True
-            text = f"{job.name} waits: it is predicted to take {mebibytes(need)}, and other programs leave "
-            self._transitions.notice("warning", f"{text}{mebibytes(max(0, int(room)))} of memory.", job_id=job.job_id)
+            text = f"{job.name} waits: it is predicted to take {memory_size(need)}, and other programs leave "
+            self._transitions.notice("warning", f"{text}{memory_size(max(0, int(room)))} of memory.", job_id=job.job_id)
 
     def _prepare(self, job: Active) -> Prepared:
         """The job's work item and features, looked up when first asked for, and what it is reckoned with now."""

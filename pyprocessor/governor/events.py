@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pyprocessor.governor.gauges import amount
 from pyprocessor.governor.growth_rate import RunningFile
 from pyprocessor.governor.victims import GROWING_BYTES, Scene
+from pyprocessor.models.wording import memory_size
 
 
 class EventKind(StrEnum):
@@ -47,15 +47,15 @@ def of_measures(
     if not scene.over and not scene.alarming:
         why = _PRESSED
     elif ahead >= GROWING_BYTES:
-        why = f"{why}, and rising by {amount(ahead)} within moments"
+        why = f"{why}, and rising by {memory_size(ahead)} within moments"
     if share is not None:
         text = f"Taking back files that have not begun, and starting {_number_at(share)} from now on: {why}."
         events.append(GovernorEvent(EventKind.SHRINK, text))
     for file in suspended:
-        text = f"Suspended {file.name}, which holds {amount(file.memory_bytes)}: {why}."
+        text = f"Suspended {file.name}, which holds {memory_size(file.memory_bytes)}: {why}."
         events.append(GovernorEvent(EventKind.SUSPEND, text, file.job_id))
     for file in shed:
-        text = f"Ended {file.name}, to be tried again later, as that frees {amount(file.memory_bytes)}: {why}."
+        text = f"Ended {file.name}, to be tried again later, as that frees {memory_size(file.memory_bytes)}: {why}."
         events.append(GovernorEvent(EventKind.SHED, text, file.job_id))
     return tuple(events)
 
@@ -83,7 +83,7 @@ def no_longer_gives_way() -> GovernorEvent:
 
 
 def disk(free_bytes: int, reserve_bytes: int, *, low: bool) -> GovernorEvent:
-    free, reserve = amount(free_bytes), amount(reserve_bytes)
+    free, reserve = memory_size(free_bytes), memory_size(reserve_bytes)
     if low:
         text = f"Starting nothing new: the output's disk has {free} left, and {reserve} are to stay free."
     else:

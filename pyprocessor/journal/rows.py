@@ -222,6 +222,11 @@ class Counts:
     def final(self) -> int:
         return sum(self.of(state) for state in FINAL_STATES)
 
+    @property
+    def bad(self) -> int:
+        """Jobs that failed, for now or for good."""
+        return self.failed + self.quarantined
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:

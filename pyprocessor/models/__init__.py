@@ -22,7 +22,6 @@ from pyprocessor.models.media import (
     StreamInfo,
     StreamKind,
     VideoInfo,
-    display,
 )
 from pyprocessor.models.profile import (
     AudioSettings,
@@ -57,6 +56,7 @@ from pyprocessor.models.run import (
     RunStatus,
     SkippedFile,
 )
+from pyprocessor.models.wording import display
 from pyprocessor.models.work import (
     FINAL_STATES,
     TRANSITIONS,

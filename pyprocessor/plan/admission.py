@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pyprocessor.costs import CostClass, CostModel, thread_growth
+from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.ready import Entry
 
 UNMEASURED_FACTOR = 4
@@ -82,8 +83,8 @@ def may_start(
     if taken + wanted > budget_bytes:
         return Verdict(
             False,
-            f"it is reckoned to take {wanted / (1 << 20):.0f} MiB, and of {budget_bytes / (1 << 20):.0f} MiB the files "
-            f"that run take {taken / (1 << 20):.0f} MiB",
+            f"it is reckoned to take {memory_size(wanted)}, and of {memory_size(budget_bytes)} the files "
+            f"that run take {memory_size(taken)}",
         )
     if model.measured_count(replace(entry.cost_class, threads=threads)) > 0:
         return START

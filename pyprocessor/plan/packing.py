@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pyprocessor.costs import wall_seconds
 from pyprocessor.models import Batch, Cost, EstimationSettings
+from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.admission import memory_need
 from pyprocessor.plan.ready import Entry, Ready
 
@@ -36,22 +37,17 @@ class OverBudget:
     def note(self, name: str) -> str:
         """The sentence for the user when it runs all the same."""
         return (
-            f"{name} is predicted to take {mebibytes(self.need_bytes)} of memory, more than the "
-            f"{mebibytes(self.limit_bytes)} that the limit leaves for files; it runs with nothing beside."
+            f"{name} is predicted to take {memory_size(self.need_bytes)} of memory, more than the "
+            f"{memory_size(self.limit_bytes)} that the limit leaves for files; it runs with nothing beside."
         )
 
     def refusal(self, name: str) -> str:
         """The sentence for the user when it is refused."""
         return (
-            f"{name} is predicted to take {mebibytes(self.need_bytes)} of memory, more than the "
-            f"{mebibytes(self.limit_bytes)} that the limit leaves for files, and --strict-memory is on; raise "
+            f"{name} is predicted to take {memory_size(self.need_bytes)} of memory, more than the "
+            f"{memory_size(self.limit_bytes)} that the limit leaves for files, and --strict-memory is on; raise "
             "--max-memory or --memory-limit, choose a faster preset, or do without --strict-memory to run it alone."
         )
-
-
-def mebibytes(count: int) -> str:
-    """Memory as people set limits for it: `412 MiB`, `1.4 GiB`."""
-    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{math.ceil(count / (1 << 20))} MiB"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ from pyprocessor.models import (
     ThrottlingSettings,
     display,
 )
+from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.admission import memory_need
-from pyprocessor.plan.packing import FormedBatch, OverBudget, mebibytes
+from pyprocessor.plan.packing import FormedBatch, OverBudget
 from pyprocessor.plan.planner import Running, entry, memory_budget, next_batch, shape
 from pyprocessor.plan.ready import Entry, Ready
 
@@ -112,8 +113,8 @@ def _notes(alone: Sequence[OverBudget], by_id: Mapping[str, Job]) -> tuple[str, 
     if len(alone) == 1:
         return (most.note(name),)
     note = (
-        f"{len(alone)} files are predicted to take more memory each than the {mebibytes(most.budget_bytes)} that are "
-        f"allowed for all and will run with nothing beside (most: {name}, {mebibytes(most.need_bytes)})."
+        f"{len(alone)} files are predicted to take more memory each than the {memory_size(most.budget_bytes)} that are "
+        f"allowed for all and will run with nothing beside (most: {name}, {memory_size(most.need_bytes)})."
     )
     return (note,)
 

@@ -1,4 +1,4 @@
-"""Bars on a terminal. The only user of tqdm."""
+"""How far are a run and its files, as bars on a terminal? The only user of tqdm."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 from tqdm import tqdm
 
 from pyprocessor.models import Outcome, RunSnapshot
+from pyprocessor.models.wording import clock, memory_size, one_line
 from pyprocessor.report.narration import Level, Message, Narrator, Stream, encodable
-from pyprocessor.report.wording import NAME_COLUMNS, clock, columns, eta, one_line, shortened, size
+from pyprocessor.report.table import NAME_COLUMNS, padded, shortened
+from pyprocessor.report.wording import eta
 
 MOST_FILE_BARS = 16
 ROWS_LEFT_FREE = 4
@@ -23,18 +25,18 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # generic in the stubs only
     """A tqdm bar with a text of our own behind it, without tqdm's watching thread."""
 
     monitor_interval: ClassVar[int] = 0
-    told = ""
+    text = ""
 
     @property
     def format_dict(self) -> Any:
-        return {**super().format_dict, "told": self.told}
+        return {**super().format_dict, "text": self.text}
 
 
-# tqdm's own lock is a multiprocessing one, whose making would settle the start method of the whole process.
+# tqdm's own lock is a multiprocessing one, which would fix the start method of the whole process.
 _Bar.set_lock(threading.RLock())
 
-_RUN_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {told}"
-_FILE_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {told}"
+_RUN_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {text}"
+_FILE_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {text}"
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Bars(Narrator):
         running.done_seconds, running.speed = media_seconds_done, speed
         if running.row is not None:
             bar = running.row.bar
-            bar.told = _speed_and_eta(running)
+            bar.text = _speed_and_eta(running)
             bar.update(_shown_seconds(running) - bar.n)
         self._draw_run()
 
@@ -152,7 +154,7 @@ class Bars(Narrator):
         bar = self._bar
         done = self._ended_seconds + sum(r.done_seconds for r in self._running.values())
         bar.total = self._total_seconds or None
-        bar.told = self._standing(min(done, self._total_seconds))
+        bar.text = self._standing(min(done, self._total_seconds))
         bar.update(min(done, self._total_seconds) - bar.n)
 
     def _standing(self, done_seconds: float) -> str:
@@ -164,7 +166,7 @@ class Bars(Narrator):
         failed = f", {snapshot.failed} failed" if snapshot.failed else ""
         ending = " | paused" if snapshot.state.paused else " | stopping" if snapshot.draining else ""
         return (
-            f"{snapshot.done}/{snapshot.total}{more} files{failed} | {video} | {size(snapshot.memory_bytes)}"
+            f"{snapshot.done}/{snapshot.total}{more} files{failed} | {video} | {memory_size(snapshot.memory_bytes)}"
             f" | CPU {snapshot.cpu_percent:.0f}% | ETA {eta(snapshot)}{ending}"
         )
 
@@ -188,7 +190,7 @@ def _draw(row: _Row, running: _Running) -> None:
     bar = row.bar
     bar.total = running.media_seconds or None
     bar.desc = _label(running)
-    bar.told = _speed_and_eta(running)
+    bar.text = _speed_and_eta(running)
     bar.n = bar.last_print_n = _shown_seconds(running)
     bar.refresh()
 
@@ -206,8 +208,7 @@ def _speed_and_eta(running: _Running) -> str:
 
 
 def _label(running: _Running) -> str:
-    fitted = shortened(running.name, NAME_COLUMNS)
-    return fitted + " " * (NAME_COLUMNS - columns(fitted))
+    return padded(shortened(running.name, NAME_COLUMNS), NAME_COLUMNS)
 
 
 def _terminal_rows(stream: Stream) -> int:

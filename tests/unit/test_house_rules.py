@@ -55,6 +55,7 @@ ONLY_IN: dict[str, list[str]] = {
     "sqlite3": ["journal/"],
     "click": ["cli/"],
     "tqdm": ["report/progress.py"],
+    "wcwidth": ["report/table.py"],
     "pydantic": ["profiles/"],
     "yaml": ["profiles/"],
     "json5": ["profiles/"],

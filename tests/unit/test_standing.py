@@ -31,7 +31,7 @@ def test_a_running_one() -> None:
     assert lines[2:7] == [
         "Files:  45 of 100 files done, 2 failed, 55 left",
         "        by earlier runs: 7 done, 1 failed",
-        "Use:    512.3 MB of memory, 75% of the machine's CPU",
+        "Use:    489 MiB of memory, 75% of the machine's CPU",
         "ETA:    0:12:30 (0:10:00-0:15:40)",
         "Active: 3 files",
     ]
