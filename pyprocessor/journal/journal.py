@@ -1,30 +1,23 @@
-"""Writing the journal: the engine's memory. One process writes, in one thread.
+"""How does the engine write what happened to the journal? One process writes, in one thread.
 
 Every move of a job is one guarded UPDATE: it names the states it may come from and, for a job in a worker's hands, the
-attempt that has it. It returns False where the job has moved on meanwhile (a worker that was given up on still talks),
-which is no error. A move that no table allows is refused by a trigger and raises JournalError: that is a defect.
+attempt that has it. It returns False where the job has moved on meanwhile (a worker that was given up on may still
+send messages), which is no error. A move that no table allows is refused by a trigger and raises JournalError.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.journal.database import Database, open_for_writing
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.journal.records import encode, shape
-from pyprocessor.journal.rows import JobRow, Made, NameTaken, PlanChange, Planned
-from pyprocessor.journal.values import (
-    batch_values,
-    ending_values,
-    facts_values,
-    job_values,
-    made_values,
-    storable,
-    usage_values,
-)
+from pyprocessor.journal.records import encode, media_shape
+from pyprocessor.journal.rows import JobRow, Made, NameTaken, PlanChange, Planned, facts_text
 from pyprocessor.models import (
     Batch,
     Cost,
@@ -36,6 +29,7 @@ from pyprocessor.models import (
     OutputFacts,
     ProcessIdentity,
     Reading,
+    Source,
     Usage,
 )
 
@@ -52,6 +46,7 @@ _FINISHES = {
 }
 _IN_HAND = frozenset({JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING})
 _ENGINE_DIED = "The run was ended from outside before this attempt was over."
+_UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
 class Journal(JournalReader):
@@ -90,7 +85,7 @@ class Journal(JournalReader):
             "insert_run",
             {
                 "id": max(after, last.id if last is not None else 0) + 1,
-                "arguments": storable(arguments),
+                "arguments": _storable(arguments),
                 "pid": engine.pid,
                 "start_time": engine.start_time,
                 "started_at": self._clock(),
@@ -116,8 +111,7 @@ class Journal(JournalReader):
         are closed as interrupted; for each RUNNING one it is counted that a run was killed over it. PUBLISHING jobs
         are left to the caller, with their attempts.
 
-        Call it when the processes in `open_attempts` and `open_batches` are known to be gone. Returns the number of
-        jobs.
+        Call it when the processes of `open_batches` are known to be gone. Returns the number of jobs.
         """
         with self.transaction():
             attempts = {"now": self._clock(), "outcome": OutcomeKind.INTERRUPTED.value, "reason": _ENGINE_DIED}
@@ -131,7 +125,7 @@ class Journal(JournalReader):
     # ------------------------------------------------------------ media
 
     def remember_media(self, path: bytes, size_bytes: int, mtime_ns: int, media: MediaInfo) -> None:
-        """Keeps what inspecting said of a file, in place of what was kept under that path."""
+        """Keeps what inspecting found in a file, in place of what was kept under that path."""
         self._remember(path, size_bytes, mtime_ns, encode(media), None, "")
 
     def remember_failure(self, path: bytes, size_bytes: int, mtime_ns: int, failure: FailureKind, message: str) -> None:
@@ -147,10 +141,10 @@ class Journal(JournalReader):
                 "path": path,
                 "size": size_bytes,
                 "mtime_ns": mtime_ns,
-                "shape": shape(MediaInfo),
+                "shape": media_shape(),
                 "media": media,
                 "failure": failure,
-                "message": storable(message),
+                "message": _storable(message),
             },
         )
 
@@ -197,7 +191,22 @@ class Journal(JournalReader):
         previous: JobRow | None = None,
         forgiven: Mapping[str, object] | None = None,
     ) -> Planned | NameTaken:
-        values = {**job_values(job, media_seconds, profile_name), **(forgiven or {}), **self._stamp()}
+        values: dict[str, object] = {
+            "id": job.id,
+            "task": job.task,
+            **_source_values(job.source),
+            "output": job.output,
+            "profile_fingerprint": job.profile_fingerprint,
+            "profile_name": _storable(profile_name),
+            "priority": job.priority,
+            "tenant": _storable(job.tenant),
+            "dependencies": json.dumps(job.dependencies),
+            "metadata": json.dumps(job.metadata),
+            **asdict(job.cost),
+            "media_seconds": media_seconds,
+            **(forgiven or {}),
+            **self._stamp(),
+        }
         if not self._database.insert_unless_taken(statement, values):
             return NameTaken(job.output)
         if previous is not None and change is PlanChange.UNCHANGED:
@@ -209,33 +218,24 @@ class Journal(JournalReader):
         assert row is not None
         return Planned(change, row, previous)
 
-    def reset(self, job_ids: Iterable[str], reason: str) -> tuple[str, ...]:
-        """Final jobs become PENDING with nothing charged to them. Returns the ids that did: a job that is not final, or
-        whose output's name now belongs to another job, stays as it is."""
-        done = []
-        with self.transaction():
-            for job_id in job_ids:
-                if self._hit("reset_job", {"id": job_id}):
-                    self.add_event("reset", reason, job_id)
-                    done.append(job_id)
-        return tuple(done)
-
     def adopt(self, job_id: str, facts: OutputFacts) -> bool:
         """PENDING to SUCCEEDED: the output is there already. The job is then of no run that this journal knows."""
         with self.transaction():
             self._database.write("insert_forgotten_run", {"now": self._clock()})
-            hit = self._hit("adopt_job", {"id": job_id, **facts_values(facts)})
+            hit = self._hit("adopt_job", {"id": job_id, **_facts_values(facts)})
             if hit:
                 self._database.write("remember_output", {"id": job_id})
         return hit
 
     def claim(self, job_id: str, facts: OutputFacts) -> bool:
         """Notes that what lies under a PENDING job's name was made of its source, so that it may be replaced."""
-        return self._hit("claim_output", {"id": job_id, **facts_values(facts)})
+        return self._hit("claim_output", {"id": job_id, **_facts_values(facts)})
 
     def remember_output(self, made: Made) -> None:
         """Notes what was made under a name, where this journal did not see it being made."""
-        self._database.write("insert_output", made_values(made))
+        values = {"output": made.output, "profile_fingerprint": made.profile_fingerprint, "task": made.task}
+        facts = {f"output_{name}": value for name, value in _facts_values(made.facts).items()}
+        self._database.write("insert_output", {**values, **_source_values(made.source), **facts})
 
     # ------------------------------------------------------------ batches
 
@@ -244,9 +244,13 @@ class Journal(JournalReader):
         self._database.write(
             "insert_batch",
             {
+                "id": batch.id,
+                "jobs": len(batch.job_ids),
+                "slots": batch.slots,
+                "threads": batch.threads,
+                "memory_budget_bytes": batch.memory_budget_bytes,
                 "worker_pid": worker.pid,
                 "worker_start_time": worker.start_time,
-                **batch_values(batch),
                 **self._stamp(),
             },
         )
@@ -293,12 +297,12 @@ class Journal(JournalReader):
     def grant(self, job_id: str, attempt_id: int, facts: OutputFacts) -> bool:
         """RUNNING to PUBLISHING: the intent, written before the worker may publish. The facts tell the output again
         after a crash between rename and report. False where another attempt has the job: that worker gets no grant."""
-        return self._hit("grant_job", {"id": job_id, "attempt_id": attempt_id, **facts_values(facts)})
+        return self._hit("grant_job", {"id": job_id, "attempt_id": attempt_id, **_facts_values(facts)})
 
     def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
         """PUBLISHING to SUCCEEDED. `usage` is None where the attempt's end was not seen (a recovery)."""
         with self.transaction():
-            hit = self._hit("succeed_job", {"id": job_id, "attempt_id": attempt_id, **facts_values(facts)})
+            hit = self._hit("succeed_job", {"id": job_id, "attempt_id": attempt_id, **_facts_values(facts)})
             if hit:
                 self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
                 self._database.write("remember_output", {"id": job_id})
@@ -308,7 +312,7 @@ class Journal(JournalReader):
         """Ends a job as skipped, kept_source, failed, quarantined or cancelled: a waiting one without an attempt, a
         running one with its own."""
         failed = outcome.kind is OutcomeKind.FAILED
-        values = {"id": job_id, "state": _FINISHES[outcome.kind].value, "failed": failed, **ending_values(outcome)}
+        values = {"id": job_id, "state": _FINISHES[outcome.kind].value, "failed": failed, **_ending_values(outcome)}
         if attempt_id is None:
             return self._hit("finish_waiting_job", values)
         with self.transaction():
@@ -333,7 +337,7 @@ class Journal(JournalReader):
             "charge": charge,
             "crashed": outcome.failure is FailureKind.CRASH,
             "shed": outcome.kind is OutcomeKind.SHED,
-            **ending_values(outcome),
+            **_ending_values(outcome),
         }
         with self.transaction():
             hit = self._hit("requeue_running_job", values)
@@ -349,8 +353,8 @@ class Journal(JournalReader):
                 "now": self._clock(),
                 "outcome": outcome.kind.value,
                 "charge": charge,
-                **usage_values(usage),
-                **ending_values(outcome),
+                **(_UNMEASURED if usage is None else asdict(usage)),
+                **_ending_values(outcome),
             },
         )
 
@@ -379,7 +383,7 @@ class Journal(JournalReader):
                 "run_id": self.run_id,
                 "at": self._clock(),
                 "kind": kind,
-                "text": storable(text),
+                "text": _storable(text),
                 "job_id": job_id,
                 "batch_id": batch_id,
                 "reading": None if reading is None else encode(reading),
@@ -394,3 +398,29 @@ class Journal(JournalReader):
 
     def _stamp(self) -> dict[str, object]:
         return {"run_id": self.run_id, "now": self._clock()}
+
+
+# ---------------------------------------------------------------- what statements take, by the names they give it
+
+
+def _source_values(source: Source) -> dict[str, object]:
+    return {
+        "source_path": source.path,
+        "relative": source.relative,
+        "size": source.size_bytes,
+        "mtime_ns": source.mtime_ns,
+    }
+
+
+def _facts_values(facts: OutputFacts) -> dict[str, object]:
+    return {"size": facts.size_bytes, "mtime_ns": facts.mtime_ns, "facts": facts_text(facts)}
+
+
+def _ending_values(outcome: Outcome) -> dict[str, object]:
+    """Why something ended; what it ended as is not part of it."""
+    return {"failure": outcome.failure, "reason": _storable(outcome.reason)}
+
+
+def _storable(text: str) -> str:
+    """The text with lone surrogates escaped, which SQLite takes none of and odd file names hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

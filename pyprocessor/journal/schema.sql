@@ -121,7 +121,6 @@ CREATE TABLE attempts (
 );
 
 CREATE INDEX attempts_job ON attempts (job_id);
-CREATE INDEX attempts_open ON attempts (id) WHERE ended_at IS NULL;
 
 CREATE TABLE batches (
     run_id              INTEGER NOT NULL REFERENCES runs (id),

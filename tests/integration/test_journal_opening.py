@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -88,7 +89,7 @@ def test_media_is_remembered_for_exactly_that_file(tmp_path: Path, monkeypatch: 
         journal.remember_failure(path, 1, 3, FailureKind.BAD_INPUT, "It is text \udcff.")
         assert journal.media(path, 1, 2) is None
         assert journal.media(path, 1, 3) == CachedMedia(None, FailureKind.BAD_INPUT, "It is text \\udcff.")
-        monkeypatch.setattr("pyprocessor.journal.reader.shape", lambda _: "another")
+        monkeypatch.setattr("pyprocessor.journal.reader.media_shape", lambda: "another")
         assert journal.media(path, 1, 3) is None
 
 
@@ -116,8 +117,9 @@ def test_readings_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with journal.transaction():
             for number in range(2 * PRUNE_EVERY):
                 journal.add_reading(reading(number))
-        kept = [row.reading.used_memory_bytes for row in journal.readings(journal.run_id)]
-        assert kept == list(range(2 * PRUNE_EVERY - 100, 2 * PRUNE_EVERY))
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as connection:
+        kept = [json.loads(text)["used_memory_bytes"] for (text,) in connection.execute("SELECT reading FROM readings")]
+    assert kept == list(range(2 * PRUNE_EVERY - 100, 2 * PRUNE_EVERY))
 
 
 def test_a_transaction_stands_or_falls_as_a_whole(tmp_path: Path) -> None:
