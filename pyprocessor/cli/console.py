@@ -1,18 +1,14 @@
-"""Where the command begins. Importing this blocks the signals that stop a program, so only the program does.
+"""How does the command begin and end? Importing this blocks the signals that stop a program, so only the program does.
 
-They are let through once a sentence can answer them, and from then on never end in a traceback or a silent death.
+They are let through once a sentence can answer them, and from then on never end in a traceback or without a message.
 """
 # ruff: noqa: E402 - signals are held back before anything else is imported
 
 import signal
 
-_BLOCKED: set[int] = set()
+# SIGUSR1 and SIGUSR2 would end the program as well; a run lets them through once it can pause.
+_BLOCKED = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2})
 """The signals that the caller had blocked for this process."""
-if hasattr(signal, "pthread_sigmask"):
-    # SIGUSR1 and SIGUSR2 would end the program as well; a run lets them through once it can pause.
-    _BLOCKED |= signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
-    )
 
 import atexit
 import contextlib
@@ -65,8 +61,7 @@ def _answer_signals() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING - _BLOCKED)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING - _BLOCKED)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -79,14 +74,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def _ignore_signals() -> None:
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _unraisable(dropped: "UnraisableHookArgs") -> None:
     """Raise a signal's exception again a moment later where Python drops it, as in callbacks and finalisers."""
     ended = dropped.exc_value
-    if not isinstance(ended, KeyboardInterrupt | Terminated) or not hasattr(signal, "setitimer"):
+    if not isinstance(ended, KeyboardInterrupt | Terminated):
         sys.__unraisablehook__(dropped)
         return
 
@@ -99,8 +93,7 @@ def _unraisable(dropped: "UnraisableHookArgs") -> None:
 
 
 def _leave(code: int) -> int:
-    """The exit code of a command that started no processes. After a run end with it, once all processes of ours have
-    ended; where one cannot be ended, without it.
+    """Return the exit code where no processes were started; else end with it, once those have ended.
 
     One that waits for a file system that no longer answers outlives even SIGKILL, and Python would wait for it.
     """
@@ -113,14 +106,10 @@ def _leave(code: int) -> int:
     if not processes.active_children() and _dismissed(deadline):
         # Clearing all modules, as Python does when it ends, takes 10 ms and serves nothing.
         atexit._run_exitfuncs()
-    _flush()
-    os._exit(code)
-
-
-def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    os._exit(code)
 
 
 def _dismissed(deadline: float) -> bool:
@@ -135,10 +124,7 @@ def _dismissed(deadline: float) -> bool:
 
 
 def _have_standard_streams() -> None:
-    """Open nothing in the place of standard streams that the caller closed.
-
-    Else their numbers would go to the next files that are opened, and what is printed would end up in those.
-    """
+    """Open /dev/null for standard streams that the caller closed: else other files would get their numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

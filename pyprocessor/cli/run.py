@@ -5,6 +5,7 @@ The engine is imported only when the request is sound, so that a mistake on the 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -15,18 +16,17 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO
 
 from pyprocessor import profiles
-from pyprocessor.cli.joblogs import job_logs
 from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import gather, output_folder
-from pyprocessor.cli.session import Session, StandardOutput, print_result
+from pyprocessor.cli.session import Session, print_result
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.journal.database import is_there
-from pyprocessor.models import PlanReport, Profile, display
+from pyprocessor.models import PlanReport, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.report.logs import RunLog, run_log_name
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pyprocessor.engine.loop import RunResult
     from pyprocessor.report.progress import Bars
 
-Parsed = TypeVar("Parsed")
 WATCHED_MIN_AGE_SECONDS = 10.0
 """How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
 WRITING_SECONDS = 2.0
@@ -132,34 +131,29 @@ class _Stuck:
 
 
 def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
+    from pyprocessor.cli.report import job_logs, print_document
     from pyprocessor.journal.reader import JournalReader
     from pyprocessor.report import summary
 
-    output = request.output
-    if not is_there(state_folder(output).path):
+    folder = state_folder(request.output).path
+    if not is_there(folder):
         raise JournalError(
-            f"The journal in {display(state_folder(output).path)} was removed during the run, so there is no summary. "
+            f"The journal in {display(folder)} was removed during the run, so there is no summary. "
             "Finished outputs are in their places; run the same command again for the rest."
         )
-    with JournalReader.read_only(state_folder(output).path) as journal:
-        row = journal.last_run()
-        if row is None or row.id != result.run_id:
+    own = {
+        "exit_code": int(result.exit_code),
+        "done_before": result.done_before,
+        "failed_before": result.failed_before,
+    }
+    with JournalReader.read_only(folder) as journal:
+        run = journal.last_run()
+        if run is None or run.id != result.run_id:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
-        log_of = job_logs(output)
-        summed = summary.summarise(
-            journal,
-            row,
-            now=time.time(),
-            log_of=log_of,
-            exit_code=result.exit_code,
-            done_before=result.done_before,
-            failed_before=result.failed_before,
-        )
         if as_json:
-            session.answered = True
-            with StandardOutput() as stream:
-                summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)
+            print_document(session, journal, run, request.output, **own)
         else:
+            summed = summary.summarise(journal, run, now=time.time(), log_of=job_logs(request.output), **own)
             print_result(summary.text(summed, width=_width(), looked_in=request.input_named, verbose=verbose))
 
 
@@ -182,10 +176,13 @@ def _request(
     found = tool.find(variables)
     tool.require(found, loaded.profile)
     trial.require_working(found, loaded.profile)
+    profile = loaded.profile
+    if options.watch and options.settings["min_age_seconds"] is None and profile.scan.min_age_seconds == 0:
+        profile = replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))
     request = RunRequest(
         inputs=inputs_of(paths),
         output=output,
-        profile=_settling(loaded.profile) if options.watch and options.min_age is None else loaded.profile,
+        profile=profile,
         tool_path=found.path,
         arguments=_arguments(),
         limit=options.limit,
@@ -194,13 +191,6 @@ def _request(
         watch=options.watch,
     )
     return request, notices
-
-
-def _settling(profile: Profile) -> Profile:
-    """The profile with an age at which files are taken while a folder is watched, where it says none."""
-    if profile.scan.min_age_seconds > 0:
-        return profile
-    return replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))
 
 
 def _arguments() -> str:
@@ -223,9 +213,9 @@ def check_contradictions(options: RunOptions) -> None:
     for option, named in (("--profile", options.profile), ("--config", options.config)):
         if named == "":
             raise UsageError(f"{option} is empty; name what it is to take, or leave the option out.")
-    if options.batch_mode == "disabled":
-        for option, given in (("--jobs", options.jobs), ("--batch-size", options.batch_size)):
-            if given is not None:
+    if options.settings["batch_mode"] == "disabled":
+        for option, given in (("--jobs", "jobs"), ("--batch-size", "batch_size")):
+            if options.settings[given] is not None:
                 raise UsageError(
                     f"{option} has no meaning with --batch-mode disabled, which does one file after another; "
                     "leave one of them out."
@@ -234,61 +224,35 @@ def check_contradictions(options: RunOptions) -> None:
         raise UsageError(f"--limit is {options.limit}, but must be 1 or more.")
 
 
+_QUANTITIES: dict[str, tuple[str, Callable[[object], object]]] = {
+    "memory_limit_bytes": ("--memory-limit", parse_size),
+    "min_size_bytes": ("--min-size", parse_size),
+    "max_size_bytes": ("--max-size", parse_size),
+    "disk_reserve_bytes": ("--disk-reserve", parse_size),
+    "min_age_seconds": ("--min-age", parse_duration),
+    "grace_seconds": ("--grace", parse_duration),
+}
+
+
 def overrides(options: RunOptions) -> profiles.Overrides:
     """The settings among the options; raises `ProfileError` naming an option that cannot be read."""
-    size = options.batch_size
-    return profiles.Overrides(
-        encoder=options.encoder,
-        preset=options.preset,
-        tune=options.tune,
-        fps=options.fps,
-        crf=options.crf,
-        no_audio=options.no_audio or None,
-        damaged=options.damaged,
-        batch_enabled=None if options.batch_mode is None else options.batch_mode == "enabled",
-        batch_size=_whole_number_or_text(size) if size is not None else None,
-        max_memory_percent=_as_written(options.max_memory),
-        memory_limit_bytes=_parsed("--memory-limit", options.memory_limit, parse_size),
-        jobs=options.jobs,
-        include=options.include or None,
-        exclude=options.exclude or None,
-        min_size_bytes=_parsed("--min-size", options.min_size, parse_size),
-        max_size_bytes=_parsed("--max-size", options.max_size, parse_size),
-        min_age_seconds=_parsed("--min-age", options.min_age, parse_duration),
-        progress_interval_seconds=_as_written(options.progress_interval),
-        max_retries=options.max_retries,
-        cpu_limit_percent=_as_written(options.cpu_limit),
-        strict_memory=options.strict_memory or None,
-        disk_reserve_bytes=_parsed("--disk-reserve", options.disk_reserve, parse_size),
-        nice=options.nice,
-        io_idle=options.io_idle or None,
-        pressure_polite=options.pressure_polite or None,
-        window=options.window,
-        until=options.until,
-        overrun=options.overrun,
-        grace_seconds=_parsed("--grace", options.grace, parse_duration),
-    )
-
-
-def _whole_number_or_text(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
-def _as_written(number: float | None) -> float | None:
-    """A whole number as such, so that an error says 0 where the user wrote 0."""
-    return int(number) if number is not None and number.is_integer() else number
-
-
-def _parsed(option: str, text: str | None, parse: Callable[[object], Parsed]) -> Parsed | None:
-    if text is None:
-        return None
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ProfileError(f"{option} is {json.dumps(text)}, but {error}.") from None
+    absent = (None, False, ())
+    given = {name: value for name, value in options.settings.items() if not any(value is none for none in absent)}
+    if "batch_mode" in given:
+        given["batch_enabled"] = given.pop("batch_mode") == "enabled"
+    if "batch_size" in given:
+        with contextlib.suppress(ValueError):
+            given["batch_size"] = int(given["batch_size"])
+    for name, value in given.items():
+        if name in _QUANTITIES:
+            option, parse = _QUANTITIES[name]
+            try:
+                given[name] = parse(value)
+            except ValueError as error:
+                raise ProfileError(f"{option} is {json.dumps(value)}, but {error}.") from None
+        elif isinstance(value, float) and value.is_integer():
+            given[name] = int(value)  # so that an error says 0 where the user wrote 0
+    return profiles.Overrides(**given)
 
 
 # ---------------------------------------------------------------- the screen

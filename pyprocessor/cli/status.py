@@ -1,4 +1,4 @@
-"""`pyprocessor status`: how far the run of an output folder is, or what the last one came to."""
+"""`pyprocessor status`: how far is the run of an output folder, or what did the last one come to?"""
 
 from __future__ import annotations
 
@@ -28,30 +28,25 @@ def status(session: Session, output: str, as_json: bool) -> int:
     """
     contact = Contact(output)
     answer = contact.ask(Request(Verb.STATUS))
-    if answer is not None and answer.standing is None:
-        raise OutputBusy(answer.text)
-    if answer is not None and answer.standing is not None:
+    if answer is not None:
+        if answer.standing is None:
+            raise OutputBusy(answer.text)
         width = max(LEAST_WIDTH, shutil.get_terminal_size((80, 24)).columns)
         document, text = standing.document(answer.standing), standing.text(answer.standing, width=width)
-        code = ExitCode.OK
+        runs = True
     else:
-        run, counts, lives = _journaled(contact)
-        document, text = standing.last_document(run, counts, lives=lives), _last_text(contact, run, counts, lives=lives)
-        code = ExitCode.OK if lives else ExitCode.NOT_RUNNING
+        run, counts, runs = _journaled(contact)
+        document = standing.last_document(run, counts, lives=runs)
+        text = standing.last_text(run, counts, lives=runs, output=contact.shown)
     if as_json:
         session.answered = True
-        print_result(json.dumps(document, indent=2) + "\n")
-    else:
-        print_result(text)
-    return code
-
-
-def _last_text(contact: Contact, run: RunRow | None, counts: Counts, *, lives: bool) -> str:
-    return standing.last_text(run, counts, lives=lives, output=contact.shown)
+        text = json.dumps(document, indent=2) + "\n"
+    print_result(text)
+    return ExitCode.OK if runs else ExitCode.NOT_RUNNING
 
 
 def _journaled(contact: Contact) -> tuple[RunRow | None, Counts, bool]:
-    """The run to tell of, how many files are in which state, and whether that run's engine lives."""
+    """The newest run, how many files are in which state, and whether that run's engine lives."""
     living = contact.living()
     try:
         with contact.journal() as journal:
