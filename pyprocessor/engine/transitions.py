@@ -24,7 +24,7 @@ from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.states import Event, event_of
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow, NameTaken, Planned
+from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken, Planned
 from pyprocessor.models import (
     Job,
     JobState,
@@ -89,13 +89,10 @@ class Transitions:
             case Todo():
                 return self._queue(finding)
             case Settled(job, outcome, inspection_failed):
-                source = job.source
                 self._plan(job, None)
                 outcome = self._last_words(job.id, outcome)
                 if inspection_failed and outcome.failure is not None:
-                    self._journal.remember_failure(
-                        source.path, source.size_bytes, source.mtime_ns, outcome.failure, outcome.reason
-                    )
+                    self._journal.remember_media(job.source, CachedMedia(None, outcome.failure, outcome.reason))
                 self._journal.finish(job.id, None, outcome, None)
                 self._tally.total += 1
                 self._settle(job.id, outcome, 0.0)
@@ -126,8 +123,7 @@ class Transitions:
         job = todo.job
         assert job.media is not None
         if todo.fresh:
-            source = job.source
-            self._journal.remember_media(source.path, source.size_bytes, source.mtime_ns, job.media)
+            self._journal.remember_media(job.source, CachedMedia(job.media))
         seconds = job.media.playing_seconds or 0.0
         planned, row = self._plan(job, seconds)
         if todo.replaces is not None and planned.output == job.output:

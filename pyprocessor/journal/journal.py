@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 
@@ -17,13 +17,12 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.journal.database import Database, open_for_writing
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.records import encode, media_shape
-from pyprocessor.journal.rows import JobRow, Made, NameTaken, PlanChange, Planned, facts_text
+from pyprocessor.journal.rows import CachedMedia, Made, NameTaken, PlanChange, Planned, facts_text
 from pyprocessor.models import (
     Batch,
     Cost,
     Job,
     JobState,
-    MediaInfo,
     Outcome,
     OutcomeKind,
     OutputFacts,
@@ -78,8 +77,7 @@ class Journal(JournalReader):
     # ------------------------------------------------------------ runs
 
     def begin_run(self, arguments: str, engine: ProcessIdentity, *, after: int = 0) -> int:
-        """Records that a run begins, now; `arguments` is the command line as text. Returns the run's id, which is
-        higher than those before and than `after`."""
+        """Records that a run begins, now; returns its id, which is higher than those before and than `after`."""
         last = self.last_run()
         cursor = self._database.write(
             "insert_run",
@@ -107,11 +105,10 @@ class Journal(JournalReader):
         return self._run_id
 
     def abandon_open(self) -> int:
-        """Takes back what a killed engine left: jobs ASSIGNED or RUNNING become PENDING, uncharged, and their attempts
-        are closed as interrupted; for each RUNNING one it is counted that a run was killed over it. PUBLISHING jobs
-        are left to the caller, with their attempts.
+        """Makes jobs PENDING that a killed engine left ASSIGNED or RUNNING; returns how many.
 
-        Call it when the processes of `open_batches` are known to be gone. Returns the number of jobs.
+        They are not charged, their attempts are closed as interrupted, and `killed_runs` counts up for RUNNING ones.
+        PUBLISHING jobs are left to the caller. Call it when the processes of `open_batches` are known to be gone.
         """
         with self.transaction():
             attempts = {"now": self._clock(), "outcome": OutcomeKind.INTERRUPTED.value, "reason": _ENGINE_DIED}
@@ -124,27 +121,18 @@ class Journal(JournalReader):
 
     # ------------------------------------------------------------ media
 
-    def remember_media(self, path: bytes, size_bytes: int, mtime_ns: int, media: MediaInfo) -> None:
-        """Keeps what inspecting found in a file, in place of what was kept under that path."""
-        self._remember(path, size_bytes, mtime_ns, encode(media), None, "")
-
-    def remember_failure(self, path: bytes, size_bytes: int, mtime_ns: int, failure: FailureKind, message: str) -> None:
-        """Keeps that inspecting failed. Only for failures that come again while the file stays as it is."""
-        self._remember(path, size_bytes, mtime_ns, None, failure, message)
-
-    def _remember(
-        self, path: bytes, size_bytes: int, mtime_ns: int, media: str | None, failure: FailureKind | None, message: str
-    ) -> None:
+    def remember_media(self, source: Source, found: CachedMedia) -> None:
+        """Keeps what inspecting found in a file; a failure only if it comes again while the file stays as it is."""
         self._database.write(
             "remember_media",
             {
-                "path": path,
-                "size": size_bytes,
-                "mtime_ns": mtime_ns,
+                "path": source.path,
+                "size": source.size_bytes,
+                "mtime_ns": source.mtime_ns,
                 "shape": media_shape(),
-                "media": media,
-                "failure": failure,
-                "message": _storable(message),
+                "media": None if found.media is None else encode(found.media),
+                "failure": found.failure,
+                "message": _storable(found.message),
             },
         )
 
@@ -159,64 +147,51 @@ class Journal(JournalReader):
         again: bool = False,
         forgive: bool = False,
     ) -> Planned | NameTaken:
-        """Takes a job in: as PENDING where it is new, or where its source (size, mtime) or its profile's fingerprint is
-        another one than when it was last planned; else its row stays as it is, final states included, unless `again`
-        says that a final one begins anew. That one goes on counting the runs in which it failed, and a PENDING one all
-        that is charged to it, unless the source or the profile changed or `forgive` is set.
+        """Takes a job in: as PENDING where it is new, or where its source or profile changed since it was last planned.
 
-        `media_seconds` is the source's duration, None if unknown. Returns NameTaken, with nothing written, where
+        Else its row stays as it is, unless `again` has a final one begin anew. That one goes on counting the runs in
+        which it failed, and a PENDING one all that is charged to it, unless source or profile changed or `forgive` is
+        set. `media_seconds` is the source's duration, None if unknown. Returns NameTaken, with nothing written, where
         another job owns the name of the output; an empty name is no name.
         """
         with self.transaction():
             known = self.job(job.id)
-            if known is None:
-                return self._write_plan("insert_job", PlanChange.NEW, job, media_seconds, profile_name)
-            if known.state in _IN_HAND:
+            if known is not None and known.state in _IN_HAND:
                 return Planned(PlanChange.IN_HAND, known)
-            change = known.change(job.source, job.profile_fingerprint)
-            forgiven = {"forgive": forgive or change is not PlanChange.UNCHANGED}
-            if change is not PlanChange.UNCHANGED or (again and known.final):
-                return self._write_plan("replan_job", change, job, media_seconds, profile_name, known, forgiven)
-            if known.state is JobState.PENDING:
-                return self._write_plan("refresh_job", change, job, media_seconds, profile_name, None, forgiven)
-            return Planned(change, known)
-
-    def _write_plan(
-        self,
-        statement: str,
-        change: PlanChange,
-        job: Job,
-        media_seconds: float | None,
-        profile_name: str,
-        previous: JobRow | None = None,
-        forgiven: Mapping[str, object] | None = None,
-    ) -> Planned | NameTaken:
-        values: dict[str, object] = {
-            "id": job.id,
-            "task": job.task,
-            **_source_values(job.source),
-            "output": job.output,
-            "profile_fingerprint": job.profile_fingerprint,
-            "profile_name": _storable(profile_name),
-            "priority": job.priority,
-            "tenant": _storable(job.tenant),
-            "dependencies": json.dumps(job.dependencies),
-            "metadata": json.dumps(job.metadata),
-            **asdict(job.cost),
-            "media_seconds": media_seconds,
-            **(forgiven or {}),
-            **self._stamp(),
-        }
-        if not self._database.insert_unless_taken(statement, values):
-            return NameTaken(job.output)
-        if previous is not None and change is PlanChange.UNCHANGED:
-            self.add_event("reset", "It is done again.", job.id)
-        elif previous is not None:
-            what = "source" if change is PlanChange.SOURCE_CHANGED else "profile"
-            self.add_event("replanned", f"The {what} changed; a job that was {previous.state} begins anew.", job.id)
-        row = self.job(job.id)
-        assert row is not None
-        return Planned(change, row, previous)
+            change = PlanChange.NEW if known is None else known.change(job.source, job.profile_fingerprint)
+            anew = known is not None and (change is not PlanChange.UNCHANGED or (again and known.final))
+            if known is not None and not anew and known.state is not JobState.PENDING:
+                return Planned(change, known)
+            values = {
+                "id": job.id,
+                "task": job.task,
+                **_source_values(job.source),
+                "output": job.output,
+                "profile_fingerprint": job.profile_fingerprint,
+                "profile_name": _storable(profile_name),
+                "priority": job.priority,
+                "tenant": _storable(job.tenant),
+                "dependencies": json.dumps(job.dependencies),
+                "metadata": json.dumps(job.metadata),
+                **asdict(job.cost),
+                "media_seconds": media_seconds,
+                "forgive": forgive or change is not PlanChange.UNCHANGED,
+                **self._stamp(),
+            }
+            statement = "insert_job" if known is None else "replan_job" if anew else "refresh_job"
+            if not self._database.insert_unless_taken(statement, values):
+                return NameTaken(job.output)
+            if known is not None and anew:
+                if change is PlanChange.UNCHANGED:
+                    self.add_event("reset", "It is done again.", job.id)
+                else:
+                    what = "source" if change is PlanChange.SOURCE_CHANGED else "profile"
+                    self.add_event(
+                        "replanned", f"The {what} changed; a job that was {known.state} begins anew.", job.id
+                    )
+            row = self.job(job.id)
+            assert row is not None
+            return Planned(change, row, known if anew else None)
 
     def adopt(self, job_id: str, facts: OutputFacts) -> bool:
         """PENDING to SUCCEEDED: the output is there already. The job is then of no run that this journal knows."""

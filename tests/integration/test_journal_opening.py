@@ -21,7 +21,7 @@ from pyprocessor.journal.database import FILE_NAME, SCHEMA_VERSION
 from pyprocessor.journal.journal import PRUNE_EVERY, Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import CachedMedia
-from pyprocessor.models import MediaInfo, ProcessIdentity, Reading, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import MediaInfo, ProcessIdentity, Reading, Source, StreamInfo, StreamKind, VideoInfo
 from tests.process.skips import disk_or_skip
 
 ENGINE = ProcessIdentity(100, 1000.0)
@@ -82,11 +82,12 @@ def test_media_is_remembered_for_exactly_that_file(tmp_path: Path, monkeypatch: 
     path = b"/in/\xff\n.mov"
     with Journal.open(bytes(tmp_path), wal=True) as journal:
         assert journal.media(path, 1, 2) is None
-        journal.remember_media(path, 1, 2, MEDIA)
+        journal.remember_media(Source(path, b"x", 1, 2), CachedMedia(MEDIA))
         assert journal.media(path, 1, 2) == CachedMedia(MEDIA)
         assert journal.media(path, 1, 3) is None
         assert journal.media(path, 2, 2) is None
-        journal.remember_failure(path, 1, 3, FailureKind.BAD_INPUT, "It is text \udcff.")
+        failed = CachedMedia(None, FailureKind.BAD_INPUT, "It is text \udcff.")
+        journal.remember_media(Source(path, b"x", 1, 3), failed)
         assert journal.media(path, 1, 2) is None
         assert journal.media(path, 1, 3) == CachedMedia(None, FailureKind.BAD_INPUT, "It is text \\udcff.")
         monkeypatch.setattr("pyprocessor.journal.reader.media_shape", lambda: "another")
