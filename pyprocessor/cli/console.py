@@ -27,7 +27,7 @@ from pyprocessor.errors import ExitCode
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-FAREWELL_SECONDS = 5.0
+LEAVING_SECONDS = 5.0
 AGAIN_SECONDS = 0.01
 """Until an exception that was dropped is raised again: the callback that it came in has ended by then."""
 _STOPPING = {signal.SIGINT, signal.SIGTERM}
@@ -37,7 +37,7 @@ def main() -> int:
     """Run the command with the arguments of the process and return its exit code."""
     _have_standard_streams()
     if not sys.warnoptions:
-        # Python's own warnings are for developers, and would stand between lines that are promised to be JSON.
+        # Python's own warnings are for developers, and would be lines that are no JSON where JSON is expected.
         warnings.simplefilter("ignore")
     sys.unraisablehook = _unraisable
     code: int | None = None
@@ -100,7 +100,7 @@ def _leave(code: int) -> int:
     processes = sys.modules.get("multiprocessing.process")
     if processes is None:
         return code
-    deadline = time.monotonic() + FAREWELL_SECONDS
+    deadline = time.monotonic() + LEAVING_SECONDS
     for child in processes.active_children():
         child.join(max(0.0, deadline - time.monotonic()))
     if not processes.active_children() and _dismissed(deadline):
@@ -117,10 +117,10 @@ def _dismissed(deadline: float) -> bool:
     starter = sys.modules.get("pyprocessor.workers.process")
     if starter is None:
         return True
-    farewell = threading.Thread(target=starter.dismiss, daemon=True)
-    farewell.start()
-    farewell.join(max(0.0, deadline - time.monotonic()))
-    return not farewell.is_alive()
+    dismissing = threading.Thread(target=starter.dismiss, daemon=True)
+    dismissing.start()
+    dismissing.join(max(0.0, deadline - time.monotonic()))
+    return not dismissing.is_alive()
 
 
 def _have_standard_streams() -> None:

@@ -29,7 +29,7 @@ class Contact:
         self.shown = display(self.output)
 
     def ask(self, request: Request) -> Answer | None:
-        """What the run answers; None where none does, and `living` tells whether one is there all the same."""
+        """The run's answer; None where there is none, though a run may be there (see `living`)."""
         for left in reversed(range(TRIES)):
             try:
                 return ask(self.folder, request)
@@ -41,7 +41,7 @@ class Contact:
         return None
 
     def living(self) -> RunRow | None:
-        """The run whose engine lives, by the journal's pid and start time; where there is no journal, nobody knows."""
+        """The run whose engine lives, by the journal's pid and start time; None also where there is no journal."""
         with contextlib.suppress(NoJournal), self.journal() as journal:
             for run in journal.open_runs():
                 if is_alive(run.engine):

@@ -79,7 +79,7 @@ _SIGNALS = {
 
 
 def _signal(contact: Contact, request: Request) -> str | None:
-    """Send the signal for a request to a run that does not answer, and say so; None where nothing runs."""
+    """Send the signal for a request to a run that does not answer; returns a sentence, or None where nothing runs."""
     run, order = contact.living(), request.order
     if run is None or order is None:
         return None

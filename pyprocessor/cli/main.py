@@ -37,7 +37,7 @@ _COMMANDS = {
 """Name: module, attribute, help. The help stands here so that listing the commands imports none of them."""
 
 TERM_COLUMNS = 24
-"""Of the longest option in help; what is longer stands on a line of its own."""
+"""Of the longest option in help; longer ones get a line of their own."""
 _TOO_FEW_FILES = (
     "The system lets this program open no more files. Raise the limit (`ulimit -n`, LimitNOFILE= in a systemd unit) or "
     "run fewer at once (--jobs), and run the same command again."
@@ -158,7 +158,7 @@ def _sentence(error: click.ClickException) -> str:
 
 
 def _crash(error: Exception, session: Session) -> str:
-    """Keep the traceback where it can be found, and say where that is."""
+    """Keep the traceback in the logs folder, and return a sentence that names the file."""
     details = "".join(traceback.format_exception(error))
     what = f"Something went wrong inside pyprocessor ({type(error).__name__}), which is a defect to report"
     if session.logs is not None:

@@ -18,7 +18,7 @@ from pyprocessor.models import display
 from pyprocessor.state.state_folder import state_folder
 
 ANSWER_SECONDS = 30.0
-"""How long a file system may take to tell what a path is. A disk that was asleep takes ten."""
+"""How long a file system may take to answer what a path is. A disk that was asleep takes ten."""
 _SILENT = (
     f"has not answered for {ANSWER_SECONDS:.0f} seconds; is it on a network share whose server is down? Run the same "
     "command again when it is back."
@@ -38,8 +38,10 @@ def absolute(given: str, option: str) -> bytes:
 
 
 def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """The inputs and the output, where `words` were named without an option: inputs, and the output as the last of them
-    unless --output names it. Raises `UsageError` where a single word may be either of the two."""
+    """The inputs and the output; `words` came without an option, and the last is the output unless --output names it.
+
+    Raises `UsageError` where a single word may be either of the two.
+    """
     if output is None and words:
         if not inputs and len(words) == 1:
             word = shlex.quote(display(os.fsencode(words[0])))
@@ -173,7 +175,7 @@ def _silent(paths: Sequence[bytes]) -> bytes | None:
         child = os.fork()
     if child == 0:
         try:
-            os.closerange(0, 3)  # whoever reads what we print is not to wait for this one
+            os.closerange(0, 3)  # a reader of our output must not wait for this process
             os.close(reading)
             for path in paths:
                 with contextlib.suppress(OSError):
@@ -186,8 +188,8 @@ def _silent(paths: Sequence[bytes]) -> bytes | None:
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         while not ended and select.select([reading], [], [], ANSWER_SECONDS)[0]:
-            said = os.read(reading, 65536)
-            answered, ended = answered + len(said), not said
+            marks = os.read(reading, 65536)
+            answered, ended = answered + len(marks), not marks
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)

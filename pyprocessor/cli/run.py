@@ -1,6 +1,6 @@
 """What happens between the options of the main job and its exit code: request, engine, closing summary?
 
-The engine is imported only when the request is sound, so that a mistake on the command line is told at once.
+The engine is imported only when the request is sound, so that a mistake on the command line is reported at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pyprocessor.models import PlanReport, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Hardy, Level, Lines, Message
+from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream
 from pyprocessor.state.state_folder import opened_privately, state_folder
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 WATCHED_MIN_AGE_SECONDS = 10.0
 """How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
 WRITING_SECONDS = 2.0
-"""How long a message of a run that hangs may take: the terminal, or whoever reads, may hang as well."""
+"""How long a message of a run that hangs may take: the terminal or the reader may hang as well."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
 
 
@@ -207,9 +207,9 @@ def check_contradictions(options: RunOptions) -> None:
     if options.quiet and options.verbose:
         raise UsageError("--quiet and --verbose contradict each other; give one of them.")
     if options.plan and options.watch:
-        raise UsageError("--plan tells what would be done now, and --watch waits for what comes; give one of them.")
+        raise UsageError("--plan shows what would be done now, and --watch waits for what comes; give one of them.")
     if options.plan and options.quiet:
-        raise UsageError("--plan only tells, and --quiet is to tell nothing; give one of them.")
+        raise UsageError("--plan only shows what would be done, and --quiet shows nothing; give one of them.")
     for option, named in (("--profile", options.profile), ("--config", options.config)):
         if named == "":
             raise UsageError(f"{option} is empty; name what it is to take, or leave the option out.")
@@ -260,7 +260,7 @@ def overrides(options: RunOptions) -> profiles.Overrides:
 
 def _screen(options: RunOptions, session: Session, interval_seconds: float) -> Bars | Lines:
     least = Level.ERROR if options.quiet else Level.DEBUG if options.verbose else Level.INFO
-    stream = Hardy(sys.stderr)
+    stream = UnbreakableStream(sys.stderr)
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     if terminal and not options.quiet and not session.json_lines:
         from pyprocessor.report.progress import Bars

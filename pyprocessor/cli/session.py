@@ -70,7 +70,7 @@ class Session:
         from pyprocessor.models.wording import one_line
         from pyprocessor.report.narration import Level, Message, json_line, write_line
 
-        # What was typed or stands in a profile may hold escapes for the terminal. Several errors are several lines.
+        # What was typed or is in a profile may hold escapes for the terminal. Several errors are several lines.
         text = "\n".join(one_line(line) for line in text.split("\n"))
 
         line = f"pyprocessor: error: {text}"

@@ -12,7 +12,7 @@ from pyprocessor.cli.session import Session, print_result
 from pyprocessor.control.protocol import Request, Verb
 from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
 from pyprocessor.journal.rows import Counts, RunRow
-from pyprocessor.report import standing
+from pyprocessor.report import status as report_status
 
 LEAST_WIDTH = 40
 
@@ -24,7 +24,7 @@ LEAST_WIDTH = 40
 def status(session: Session, output: str, as_json: bool) -> int:
     """Show how far the run of an output folder is: what it is at, counts, running files, memory, CPU, time left.
 
-    Where nothing runs, tell what the last run came to.
+    Where nothing runs, show what the last run came to.
     """
     contact = Contact(output)
     answer = contact.ask(Request(Verb.STATUS))
@@ -32,12 +32,12 @@ def status(session: Session, output: str, as_json: bool) -> int:
         if answer.standing is None:
             raise OutputBusy(answer.text)
         width = max(LEAST_WIDTH, shutil.get_terminal_size((80, 24)).columns)
-        document, text = standing.document(answer.standing), standing.text(answer.standing, width=width)
+        document, text = report_status.document(answer.standing), report_status.text(answer.standing, width=width)
         runs = True
     else:
         run, counts, runs = _journaled(contact)
-        document = standing.last_document(run, counts, lives=runs)
-        text = standing.last_text(run, counts, lives=runs, output=contact.shown)
+        document = report_status.last_document(run, counts, lives=runs)
+        text = report_status.last_text(run, counts, lives=runs, output=contact.shown)
     if as_json:
         session.answered = True
         text = json.dumps(document, indent=2) + "\n"

@@ -84,7 +84,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All writes within stand or fall together; inside another transaction it joins that one.
+        """Commits all writes within together, or none; inside another transaction it joins that one.
 
         It begins with the first write: a block without any costs nothing.
         """
@@ -199,7 +199,7 @@ def is_sound(state_folder: bytes) -> bool:
 
 
 def is_there(state_folder: bytes) -> bool:
-    """Whether there is a journal in this folder. Raises OutputUnwritable where that cannot be told."""
+    """Whether there is a journal in this folder. Raises OutputUnwritable where that cannot be found out."""
     path = os.path.join(state_folder, FILE_NAME)
     try:
         os.stat(path)
@@ -276,7 +276,7 @@ def _refuse_links(path: bytes) -> None:
         try:
             found = os.lstat(path + ending)
         except OSError:
-            continue  # there is none, or it is told what is wrong when it is opened
+            continue  # there is none, or opening it will give the error
         if not stat.S_ISREG(found.st_mode):
             what = "a link" if stat.S_ISLNK(found.st_mode) else "no file"
             raise JournalError(
@@ -295,7 +295,7 @@ def _set_up_writer(connection: sqlite3.Connection, *, wal: bool) -> None:
     if wal:
         connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode NORMAL can lose the last commits at a power cut but never damages the file. What must not be lost
-        # is brought to the disk by whoever acts on it; another lost commit is a job that is looked at again.
+        # is synced by the process that acts on it; another lost commit is a job that is looked at again.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
     else:

@@ -231,7 +231,7 @@ class Journal(JournalReader):
         )
 
     def end_batch(self, batch_id: int, worker_exit_code: int | None) -> bool:
-        """Records that the batch's process is gone; its exit code is negative for a signal, None if nobody knows."""
+        """Records that the batch's process is gone; its exit code is negative for a signal, None if unknown."""
         values = {"run_id": self.run_id, "id": batch_id, "worker_exit_code": worker_exit_code, "now": self._clock()}
         return self._database.write("end_batch", values).rowcount == 1
 
@@ -270,8 +270,11 @@ class Journal(JournalReader):
         return self._database.write("name_ffmpeg", values).rowcount == 1
 
     def grant(self, job_id: str, attempt_id: int, facts: OutputFacts) -> bool:
-        """RUNNING to PUBLISHING: the intent, written before the worker may publish. The facts tell the output again
-        after a crash between rename and report. False where another attempt has the job: that worker gets no grant."""
+        """RUNNING to PUBLISHING: the intent, written before the worker may publish.
+
+        By the facts the output is recognised after a crash between rename and report. False where another attempt has
+        the job: that worker gets no grant.
+        """
         return self._hit("grant_job", {"id": job_id, "attempt_id": attempt_id, **_facts_values(facts)})
 
     def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
@@ -284,8 +287,7 @@ class Journal(JournalReader):
         return hit
 
     def finish(self, job_id: str, attempt_id: int | None, outcome: Outcome, usage: Usage | None = None) -> bool:
-        """Ends a job as skipped, kept_source, failed, quarantined or cancelled: a waiting one without an attempt, a
-        running one with its own."""
+        """Ends a job as anything but succeeded: a waiting one without an attempt, a running one with its own."""
         failed = outcome.kind is OutcomeKind.FAILED
         values = {"id": job_id, "state": _FINISHES[outcome.kind].value, "failed": failed, **_ending_values(outcome)}
         if attempt_id is None:
@@ -368,7 +370,7 @@ class Journal(JournalReader):
     # ------------------------------------------------------------ statements
 
     def _hit(self, statement: str, values: dict[str, object]) -> bool:
-        """Runs a guarded UPDATE of one job and says whether it found the job where it expected it."""
+        """Runs a guarded UPDATE of one job; returns whether the job was in an expected state."""
         return self._database.write(statement, {**values, **self._stamp()}).rowcount == 1
 
     def _stamp(self) -> dict[str, object]:

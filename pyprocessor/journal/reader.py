@@ -97,7 +97,7 @@ class JournalReader:
         return self._stream(JobRow.from_row, "jobs_page_in_state", run_id=run_id, state=state.value)
 
     def publishing_jobs(self) -> Iterator[JobRow]:
-        """Jobs whose publish was granted and not reported done; `granted` and the disk tell whether it was."""
+        """Jobs whose publish was granted and not reported done; `granted` and the disk show whether it was."""
         return self.jobs(JobState.PUBLISHING)
 
     def counts(self, run_id: int | None = None) -> Counts:

@@ -1,7 +1,7 @@
 """How is a whole record of `models` kept in one column: as JSON text and back?
 
 Fields at their default are left out. Unknown names are ignored and missing ones take their default, so a text written
-by another version still reads; `media_shape` tells whether media were written by this one.
+by another version still reads; `media_shape` is the same only for media written by this one.
 """
 
 from __future__ import annotations

@@ -61,4 +61,4 @@ class Listener(Protocol):
         """One plain sentence; `level` is "info", "warning" or "error"."""
 
     def tick(self, snapshot: RunSnapshot) -> None:
-        """Where the run stands; at least once a second."""
+        """How far the run is; at least once a second."""

@@ -51,16 +51,16 @@ class Narrator(Listener):
         self._names: dict[str, str] = {}
         self.log: Callable[[Message], None] | None = None
 
-    def say(self, message: Message) -> None:
+    def write(self, message: Message) -> None:
         """Write one message."""
         raise NotImplementedError
 
     def show(self, message: Message) -> None:
         """Write one message where its level is high enough, and leave the log out."""
         if message.level >= self._least:
-            self.say(message)
+            self.write(message)
 
-    def _tell(self, message: Message) -> None:
+    def _emit(self, message: Message) -> None:
         if self.log is not None:
             self.log(message)
         self.show(message)
@@ -81,7 +81,7 @@ class Narrator(Listener):
         shown = one_line(name)
         self._names[job_id] = shown
         fields = {"job": job_id, "name": shown, "media_seconds": media_seconds}
-        self._tell(Message(Level.DEBUG, "started", f"Started: {shown}", fields))
+        self._emit(Message(Level.DEBUG, "started", f"Started: {shown}", fields))
         # What the closing summary needs is imported while the first file is encoded.
         import_module("pyprocessor.report.summary")
 
@@ -101,10 +101,10 @@ class Narrator(Listener):
             "will_retry": will_retry,
         }
         kind = "retry" if will_retry else "finished"
-        self._tell(Message(level, kind, f"{word}: {about(name, reason)}{again}", fields))
+        self._emit(Message(level, kind, f"{word}: {about(name, reason)}{again}", fields))
 
     def notice(self, level: str, text: str) -> None:
-        self._tell(Message.notice(level, text))
+        self._emit(Message.notice(level, text))
 
 
 def progress_line(snapshot: RunSnapshot) -> str:
@@ -139,10 +139,10 @@ class Lines(Narrator):
         self._as_json = as_json
         self._now = now
         self._interval = self._next = interval_seconds
-        self._told = -1
+        self._last_done = -1
         self._last: RunSnapshot | None = None
 
-    def say(self, message: Message) -> None:
+    def write(self, message: Message) -> None:
         write_line(self._stream, json_line(self._now(), message) if self._as_json else message.text)
 
     def tick(self, snapshot: RunSnapshot) -> None:
@@ -151,7 +151,7 @@ class Lines(Narrator):
             return
         # Counted from now, so that late ticks are not made up for in a burst.
         self._next = snapshot.elapsed_seconds + self._interval
-        self._told = snapshot.done
+        self._last_done = snapshot.done
         self.show(_progress(snapshot))
         # The line above is read by scripts and stays as it is; people who asked for more get a second one.
         band = (snapshot.eta_low_seconds, snapshot.eta_high_seconds) != (None, None)
@@ -161,7 +161,7 @@ class Lines(Narrator):
     def close(self) -> None:
         """Write a last progress line, unless nothing changed since the one before."""
         last, self._last = self._last, None
-        if last is not None and last.total > 0 and last.done != self._told:
+        if last is not None and last.total > 0 and last.done != self._last_done:
             self.show(_progress(last))
 
 
@@ -190,7 +190,7 @@ class Stream(Protocol):
     def fileno(self) -> int: ...
 
 
-class Hardy:
+class UnbreakableStream:
     """A text stream that drops what is written once its terminal or reader is gone, so that the run goes on."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -113,8 +113,9 @@ def plan_json(plan: PlanReport) -> str:
 
 
 def _entry(record: PlanReport | PlannedBatch | PlannedFile | SkippedFile) -> dict[str, Any]:
-    """A record's fields for JSON: paths as text, seconds rounded, a file's cost among its own fields."""
+    """A record's fields for JSON, lists last: paths as text, seconds rounded, a file's cost among its own fields."""
     entry: dict[str, Any] = {}
+    lists: dict[str, Any] = {}
     for field in fields(record):
         match getattr(record, field.name):
             case bytes() as path:
@@ -122,9 +123,9 @@ def _entry(record: PlanReport | PlannedBatch | PlannedFile | SkippedFile) -> dic
             case float() as seconds:
                 entry[field.name] = round(seconds, 3)
             case tuple() as items:
-                entry[field.name] = [item if isinstance(item, str) else _entry(item) for item in items]
+                lists[field.name] = [item if isinstance(item, str) else _entry(item) for item in items]
             case int() | str() as plain:
                 entry[field.name] = plain
             case cost:
                 entry |= _entry(cost)
-    return entry
+    return entry | lists

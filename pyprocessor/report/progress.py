@@ -97,7 +97,7 @@ class Bars(Narrator):
         self._total_seconds = 0.0
         self._snapshot: RunSnapshot | None = None
 
-    def say(self, message: Message) -> None:
+    def write(self, message: Message) -> None:
         _Bar.write(encodable(message.text, self._stream), file=self._stream)
 
     def queued(self, jobs: int, media_seconds: float) -> None:

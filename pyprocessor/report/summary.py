@@ -87,7 +87,7 @@ def summarise(
 ) -> Summary:
     """Sum up one run.
 
-    `now` (seconds since the epoch) and `exit_code` stand in where the run has not ended. `done_before` and
+    `now` (seconds since the epoch) and `exit_code` are used where the run has not ended. `done_before` and
     `failed_before` are the run's own counts; without them all that the journal holds from other runs is counted.
     """
     all_counts, counts = journal.counts(), journal.counts(run_id=run.id)

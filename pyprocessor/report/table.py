@@ -16,9 +16,9 @@ def columns(text: str) -> int:
     """How many terminal columns a printable text takes."""
     if text.isascii():
         return len(text)
-    import wcwidth  # takes 10 ms to import, and most names are ASCII
+    from wcwidth import width  # takes 10 ms to import, and most names are ASCII
 
-    return wcwidth.width(text)
+    return width(text)
 
 
 def shortened(text: str, width: int) -> str:
@@ -32,9 +32,9 @@ def shortened(text: str, width: int) -> str:
     head = width - len(ELLIPSIS) - tail
     if text.isascii():
         return text[:head] + ELLIPSIS + text[taken - tail :]
-    import wcwidth
+    from wcwidth import clip
 
-    return wcwidth.clip(text, 0, head) + ELLIPSIS + wcwidth.clip(text, taken - tail, taken)
+    return clip(text, 0, head, fillchar="") + ELLIPSIS + clip(text, taken - tail, taken, fillchar="")
 
 
 def padded(text: str, width: int) -> str:

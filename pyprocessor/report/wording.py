@@ -10,7 +10,7 @@ from pyprocessor.models.wording import clock
 
 
 def about(name: str, reason: str) -> str:
-    """The reason as a sentence that says which file it is about, with its whole path; both printable already."""
+    """The reason as a sentence that names its file by its whole path, once; both are printable already."""
     base = name.rsplit("/", 1)[-1]
     if not reason or not name:
         return name or reason

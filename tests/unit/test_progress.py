@@ -12,7 +12,7 @@ import pytest
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot, RunState
 from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Hardy, Level, Lines, Message, progress_line
+from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream, progress_line
 from pyprocessor.report.progress import Bars
 
 SNAPSHOT = RunSnapshot(
@@ -290,7 +290,7 @@ def test_lines_escape_what_a_narrow_stream_lacks() -> None:
 def test_a_reader_that_went_away_does_not_end_the_run(kind: str) -> None:
     """When standard error breaks, telling stops and the run goes on."""
     gone = Gone()
-    stream = Hardy(gone)
+    stream = UnbreakableStream(gone)
     listener: Lines | Bars
     if kind == "lines":
         listener = Lines(stream, interval_seconds=1)

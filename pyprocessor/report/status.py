@@ -1,4 +1,4 @@
-"""Where does a run stand, by its engine's answer or, where none runs, by its journal: as text and as JSON?"""
+"""How far is a run, by its engine's answer or, where none answers, by its journal: as text and as JSON?"""
 
 from __future__ import annotations
 
