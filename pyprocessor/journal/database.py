@@ -107,7 +107,7 @@ class Database:
         """Makes a record of a row; raises JournalDamaged where it holds what was never written."""
         try:
             return kind(row)
-        except (ValueError, TypeError, KeyError, AssertionError) as error:
+        except (ValueError, TypeError, KeyError, AssertionError, ArithmeticError) as error:
             raise _damaged(self._path, f"a row of it holds what was never written: {error}") from error
 
     def close(self) -> None:

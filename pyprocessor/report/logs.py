@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from pyprocessor.models.wording import display, one_line, utc
-from pyprocessor.report.narration import Level, Message
+from pyprocessor.report.narration import Message
 
 
 def run_log_name(started_at: float, pid: int) -> str:
@@ -34,15 +34,13 @@ class RunLog:
         self._broken = False
 
     def write(self, message: Message) -> None:
-        """Write one message; warnings and errors are flushed at once."""
+        """Write one message."""
         if self._broken:
             return
         try:
             if self._log is None:
                 self._log = self._open_log()
             self._log.write(f"{utc(self._now())} {message.level.name.lower():<7} {one_line(message.text)}\n")
-            if message.level >= Level.WARNING:
-                self._log.flush()
         except OSError as error:
             # Whether a full disk ends the run is decided by the engine.
             self._broken = True
