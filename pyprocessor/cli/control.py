@@ -102,7 +102,8 @@ def _signal(contact: Contact, request: Request) -> str | None:
             _wait(lambda: contact.events(run, kind) > events or contact.living() is None)
     except PermissionError:
         raise OutputBusy(f"{named} is another user's: ask as that user, or as root.") from None
-    return f"The run (process {run.engine.pid}) {did}, by a signal, because it does not answer."
+    by = "by signals" if order is Order.END else "by a signal"
+    return f"The run (process {run.engine.pid}) {did}, {by}, because it does not answer."
 
 
 def _wait(noted: Callable[[], bool]) -> None:
