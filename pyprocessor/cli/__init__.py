@@ -1,1 +1,1 @@
-"""The command line: the only room that knows click, exit codes and standard output."""
+"""What did the user ask on the command line, and what is printed? The only user of click and standard output."""

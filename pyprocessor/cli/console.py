@@ -1,18 +1,14 @@
-"""Where the command begins. Importing this blocks the signals that stop a program, so only the program does.
+"""How does the command begin and end? Importing this blocks the signals that stop a program, so only the program does.
 
-They are let through once a sentence can answer them, and from then on never end in a traceback or a silent death.
+They are let through once a sentence can answer them, and from then on never end in a traceback or without a message.
 """
 # ruff: noqa: E402 - signals are held back before anything else is imported
 
 import signal
 
-_BLOCKED: set[int] = set()
+# SIGUSR1 and SIGUSR2 would end the program as well; a run lets them through once it can pause.
+_BLOCKED = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2})
 """The signals that the caller had blocked for this process."""
-if hasattr(signal, "pthread_sigmask"):
-    # SIGUSR1 and SIGUSR2 would end the program as well; a run lets them through once it can pause.
-    _BLOCKED |= signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
-    )
 
 import atexit
 import contextlib
@@ -31,7 +27,7 @@ from pyprocessor.errors import ExitCode
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-FAREWELL_SECONDS = 5.0
+LEAVING_SECONDS = 5.0
 AGAIN_SECONDS = 0.01
 """Until an exception that was dropped is raised again: the callback that it came in has ended by then."""
 _STOPPING = {signal.SIGINT, signal.SIGTERM}
@@ -41,7 +37,7 @@ def main() -> int:
     """Run the command with the arguments of the process and return its exit code."""
     _have_standard_streams()
     if not sys.warnoptions:
-        # Python's own warnings are for developers, and would stand between lines that are promised to be JSON.
+        # Python's own warnings are for developers, and would be lines that are no JSON where JSON is expected.
         warnings.simplefilter("ignore")
     sys.unraisablehook = _unraisable
     code: int | None = None
@@ -65,8 +61,7 @@ def _answer_signals() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING - _BLOCKED)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING - _BLOCKED)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -79,14 +74,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def _ignore_signals() -> None:
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _unraisable(dropped: "UnraisableHookArgs") -> None:
     """Raise a signal's exception again a moment later where Python drops it, as in callbacks and finalisers."""
     ended = dropped.exc_value
-    if not isinstance(ended, KeyboardInterrupt | Terminated) or not hasattr(signal, "setitimer"):
+    if not isinstance(ended, KeyboardInterrupt | Terminated):
         sys.__unraisablehook__(dropped)
         return
 
@@ -99,28 +93,23 @@ def _unraisable(dropped: "UnraisableHookArgs") -> None:
 
 
 def _leave(code: int) -> int:
-    """The exit code of a command that started no processes. After a run end with it, once all processes of ours have
-    ended; where one cannot be ended, without it.
+    """Return the exit code where no processes were started; else end with it, once those have ended.
 
     One that waits for a file system that no longer answers outlives even SIGKILL, and Python would wait for it.
     """
     processes = sys.modules.get("multiprocessing.process")
     if processes is None:
         return code
-    deadline = time.monotonic() + FAREWELL_SECONDS
+    deadline = time.monotonic() + LEAVING_SECONDS
     for child in processes.active_children():
         child.join(max(0.0, deadline - time.monotonic()))
     if not processes.active_children() and _dismissed(deadline):
         # Clearing all modules, as Python does when it ends, takes 10 ms and serves nothing.
         atexit._run_exitfuncs()
-    _flush()
-    os._exit(code)
-
-
-def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    os._exit(code)
 
 
 def _dismissed(deadline: float) -> bool:
@@ -128,17 +117,14 @@ def _dismissed(deadline: float) -> bool:
     starter = sys.modules.get("pyprocessor.workers.process")
     if starter is None:
         return True
-    farewell = threading.Thread(target=starter.dismiss, daemon=True)
-    farewell.start()
-    farewell.join(max(0.0, deadline - time.monotonic()))
-    return not farewell.is_alive()
+    dismissing = threading.Thread(target=starter.dismiss, daemon=True)
+    dismissing.start()
+    dismissing.join(max(0.0, deadline - time.monotonic()))
+    return not dismissing.is_alive()
 
 
 def _have_standard_streams() -> None:
-    """Open nothing in the place of standard streams that the caller closed.
-
-    Else their numbers would go to the next files that are opened, and what is printed would end up in those.
-    """
+    """Open /dev/null for standard streams that the caller closed: else other files would get their numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -1,16 +1,14 @@
-"""Finding the run of an output folder: over its control socket, else in the journal."""
+"""Which run is at work on an output folder: by its control socket, else by the journal?"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Callable
 
 from pyprocessor.cli.paths import output_of_a_run
 from pyprocessor.control.client import Unanswered, ask
 from pyprocessor.control.protocol import Answer, Request
-from pyprocessor.errors import NoJournal, UsageError
+from pyprocessor.errors import NoJournal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import RunRow
 from pyprocessor.models import display
@@ -23,17 +21,15 @@ BETWEEN_SECONDS = 0.5
 
 
 class Contact:
-    """The run of one output folder, as far as it can be reached; raises `UsageError` where there never was one."""
+    """The run of one output folder, as far as it can be reached; raises `UsageError` where there was none."""
 
     def __init__(self, given: str) -> None:
         self.output = output_of_a_run(given)
         self.folder = state_folder(self.output).path
         self.shown = display(self.output)
-        if not os.path.isdir(self.folder):
-            raise UsageError(f"{self.shown} holds no journal; name the --output folder of a run.")
 
     def ask(self, request: Request) -> Answer | None:
-        """What the run answers; None where nobody answers, and `living` tells whether a run is there all the same."""
+        """The run's answer; None where there is none, though a run may be there (see `living`)."""
         for left in reversed(range(TRIES)):
             try:
                 return ask(self.folder, request)
@@ -45,7 +41,7 @@ class Contact:
         return None
 
     def living(self) -> RunRow | None:
-        """The run whose engine lives, by the journal's pid and start time; where there is no journal, nobody knows."""
+        """The run whose engine lives, by the journal's pid and start time; None also where there is no journal."""
         with contextlib.suppress(NoJournal), self.journal() as journal:
             for run in journal.open_runs():
                 if is_alive(run.engine):
@@ -56,16 +52,7 @@ class Contact:
         """The journal, to be closed by the caller. Raises `NoJournal`: it was removed, or a first run has not begun."""
         return JournalReader.read_only(self.folder)
 
-    def told(self, run: RunRow, kind: str) -> bool:
-        """Whether the run has journaled an event of this kind."""
+    def events(self, run: RunRow, kind: str) -> int:
+        """How many events of this kind the run has journaled."""
         with self.journal() as journal:
-            return any(event.kind == kind for event in journal.events(run_id=run.id))
-
-    def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait for something to become true; False where it did not in time."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(BETWEEN_SECONDS / 5)
-        return True
+            return sum(event.kind == kind for event in journal.events(run_id=run.id))

@@ -1,14 +1,14 @@
 """`pyprocessor pause`, `resume` and `stop`: steer the run of an output folder from another terminal, or from cron.
 
-They speak to the run over the socket in its state folder. Where it has none, or does not answer, they send signals to
-the process that the journal names, once it is known by its start time to be that very one.
+Requests go over the socket in the run's state folder. Where there is none, or no answer, a signal goes to the process
+that the journal names, if its start time shows that it is the same one.
 """
 
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
-from typing import Any
 
 import click
 
@@ -18,10 +18,10 @@ from pyprocessor.control.client import signal_engine
 from pyprocessor.control.protocol import Request, Verb
 from pyprocessor.control.run_mode import Order
 from pyprocessor.errors import ExitCode, OutputBusy
-from pyprocessor.journal.rows import RunRow
 
-HEARD_SECONDS = 10.0
+NOTED_SECONDS = 10.0
 """How long a run may take to journal that a signal has come."""
+LOOK_SECONDS = 0.1
 _ENDS = "Exit code: 0 done, 3 nothing runs, 75 the run cannot do it or be reached."
 
 _output = click.option("--output", required=True, metavar="DIR", help="The output folder of the run.")
@@ -59,24 +59,9 @@ def stop(output: str, now: bool) -> int:
 def _steer(output: str, request: Request) -> int:
     contact = Contact(output)
     answer = contact.ask(request)
-    if answer is None:
-        return _signal(contact, request)
-    if not answer.ok:
+    if answer is not None and not answer.ok:
         raise OutputBusy(answer.text)
-    print_result(answer.text + "\n")
-    return ExitCode.OK
-
-
-def _signal(contact: Contact, request: Request) -> int:
-    """Steer by signals a run that does not answer."""
-    run = contact.living()
-    try:
-        done = None if run is None else _SIGNALLED[request.order](contact, run)
-    except PermissionError:
-        assert run is not None
-        raise OutputBusy(
-            f"The run on {contact.shown} (process {run.engine.pid}) is another user's: ask as that user, or as root."
-        ) from None
+    done = answer.text if answer is not None else _signal(contact, request)
     if done is None:
         print_result(f"Nothing runs on {contact.shown}.\n")
         return ExitCode.NOT_RUNNING
@@ -84,55 +69,45 @@ def _signal(contact: Contact, request: Request) -> int:
     return ExitCode.OK
 
 
-def _paused(contact: Contact, run: RunRow) -> str | None:
-    return _sent(contact, run, signal.SIGUSR1, "paused", "was asked to pause")
+_SIGNALS = {
+    Order.PAUSE: (signal.SIGUSR1, "paused", "was asked to pause"),
+    Order.RESUME: (signal.SIGUSR2, "resumed", "was asked to go on"),
+    Order.STOP: (signal.SIGINT, "stopping", "was asked to finish its files and stop"),
+    Order.END: (signal.SIGTERM, "stopping", "was asked to end its files and stop"),
+}
+"""For each order: the signal, the event that the run journals when it comes, and what the user is shown."""
 
 
-def _frozen(contact: Contact, run: RunRow) -> str:
-    raise OutputBusy(
-        f"The run on {contact.shown} (process {run.engine.pid}) can be reached by signals only, and those cannot have "
-        "running files stand still; without --now it is paused once they are finished."
-    )
-
-
-def _resumed(contact: Contact, run: RunRow) -> str | None:
-    return _sent(contact, run, signal.SIGUSR2, "resumed", "was asked to go on")
-
-
-def _drained(contact: Contact, run: RunRow) -> str | None:
-    if contact.told(run, "stopping"):
+def _signal(contact: Contact, request: Request) -> str | None:
+    """Send the signal for a request to a run that does not answer; returns a sentence, or None where nothing runs."""
+    run, order = contact.living(), request.order
+    if run is None or order is None:
+        return None
+    named = f"The run on {contact.shown} (process {run.engine.pid})"
+    if order is Order.FREEZE:
+        raise OutputBusy(
+            f"{named} can be reached by signals only, and those cannot have running files stand still; without --now "
+            "it is paused once they are finished."
+        )
+    number, kind, did = _SIGNALS[order]
+    events = contact.events(run, kind)
+    if order is Order.STOP and events:
         # A second interrupt would end what is being finished.
         return f"The run (process {run.engine.pid}) is stopping already."
-    return _sent(contact, run, signal.SIGINT, "stopping", "was asked to finish its files and stop")
+    try:
+        # A first SIGTERM has it finish its files, a second one ends them. One sent too soon would be the same signal.
+        for first in (True, False) if order is Order.END else (True,):
+            if not signal_engine(run.engine, number) and first:
+                return None
+            _wait(lambda: contact.events(run, kind) > events or contact.living() is None)
+    except PermissionError:
+        raise OutputBusy(f"{named} is another user's: ask as that user, or as root.") from None
+    by = "by signals" if order is Order.END else "by a signal"
+    return f"The run (process {run.engine.pid}) {did}, {by}, because it does not answer."
 
 
-def _ended(contact: Contact, run: RunRow) -> str | None:
-    # The first has it drain, the second end; one that follows too soon would be the same signal still.
-    first = _sent(contact, run, signal.SIGTERM, "stopping", "")
-    again = contact.living()
-    if first is None or (again is not None and not signal_engine(again.engine, signal.SIGTERM)):
-        return None
-    return f"The run (process {run.engine.pid}) was asked by signals to end its files and stop."
-
-
-def _sent(contact: Contact, run: RunRow, number: signal.Signals, kind: str, what: str) -> str | None:
-    """Send a signal and wait until the run has taken note; None where the run was gone."""
-    noted = _events(contact, run, kind)
-    if not signal_engine(run.engine, number):
-        return None
-    contact.wait(lambda: _events(contact, run, kind) > noted or contact.living() is None, HEARD_SECONDS)
-    return f"The run (process {run.engine.pid}) {what}, by a signal, because it does not answer."
-
-
-def _events(contact: Contact, run: RunRow, kind: str) -> int:
-    with contact.journal() as journal:
-        return sum(event.kind == kind for event in journal.events(run_id=run.id))
-
-
-_SIGNALLED: dict[Order | None, Callable[[Contact, RunRow], Any]] = {
-    Order.PAUSE: _paused,
-    Order.FREEZE: _frozen,
-    Order.RESUME: _resumed,
-    Order.STOP: _drained,
-    Order.END: _ended,
-}
+def _wait(noted: Callable[[], bool]) -> None:
+    """Wait until the run has noted a signal, for a limited time."""
+    deadline = time.monotonic() + NOTED_SECONDS
+    while not noted() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""`pyprocessor doctor`: whether this machine can run the main job, and what to do where it cannot."""
+"""`pyprocessor doctor`: can this machine run the main job, and what is to be done where it cannot?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 
 import click
 import platformdirs
@@ -23,8 +22,8 @@ from pyprocessor.costs.calibration import Loaded, default_path, load
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import display
+from pyprocessor.models.wording import count, memory_size, size
 from pyprocessor.report.table import aligned, grid
-from pyprocessor.report.wording import count, size
 from pyprocessor.system import Sampler
 
 ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
@@ -36,50 +35,48 @@ USUAL_TASK = "transcode"
 """Not worth naming on every line."""
 
 
-class State(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing looked at: what was found, and for warnings and problems what to do."""
 
     name: str
-    state: State
     found: str
     advice: str = ""
+    problem: bool = False
+
+    @property
+    def state(self) -> str:
+        return "problem" if self.problem else "warning" if self.advice else "ok"
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.state}: {self.found} {self.advice}".rstrip()
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> None:
+def doctor(as_json: bool) -> int:
     """Check ffmpeg, Python, memory and folders, and say what to do."""
     costs = load(default_path())
     checks = [*examine(), _calibration(costs)]
     learned = most_used(costs.model)
     if as_json:
-        document = {
-            "version": 1,
-            "checks": [asdict(check) for check in checks],
-            "calibration": _calibration_entry(costs, learned),
-        }
+        entries = [{"name": c.name, "state": c.state, "found": c.found, "advice": c.advice} for c in checks]
+        document = {"version": 1, "checks": entries, "calibration": _calibration_entry(costs, learned)}
         print_result(json.dumps(document, indent=2) + "\n")
     else:
-        lines = aligned([(check.name, _told(check)) for check in checks], 100)
+        lines = aligned([(check.name, check.sentence) for check in checks], 100)
         print_result("\n".join([*lines, *_calibration_lines(costs, learned)]) + "\n")
-    broken = {check.name for check in checks if check.state is State.PROBLEM}
+    broken = {check.name for check in checks if check.problem}
     if "ffmpeg" in broken:
-        ctx.exit(ExitCode.FFMPEG_UNUSABLE)
-    ctx.exit(ExitCode.SOME_FAILED if broken else ExitCode.OK)
+        return ExitCode.FFMPEG_UNUSABLE
+    return ExitCode.SOME_FAILED if broken else ExitCode.OK
 
 
 def examine() -> Iterator[Check]:
     """Look at everything, cheapest first; nothing is made or changed."""
-    yield Check("pyprocessor", State.OK, f"{__version__} in {os.path.dirname(os.path.dirname(__file__))}")
-    yield Check("Python", State.OK, f"{platform.python_version()} at {sys.executable}, {platform.platform()}")
+    yield Check("pyprocessor", f"{__version__} in {os.path.dirname(os.path.dirname(__file__))}")
+    yield Check("Python", f"{platform.python_version()} at {sys.executable}, {platform.platform()}")
     yield from _ffmpeg()
     yield _pyav()
     yield from _machine()
@@ -87,73 +84,55 @@ def examine() -> Iterator[Check]:
     yield _folder("cache", platformdirs.user_cache_dir("pyprocessor", appauthor=False), "XDG_CACHE_HOME")
 
 
-def _told(check: Check) -> str:
-    return f"{check.state.value}: {check.found}" + (f" {check.advice}" if check.advice else "")
-
-
 def _ffmpeg() -> Iterator[Check]:
     try:
         found = tool.find(os.environ)
     except FfmpegUnusable as error:
-        yield Check("ffmpeg", State.PROBLEM, str(error))
+        yield Check("ffmpeg", str(error), problem=True)
         return
-    yield Check("ffmpeg", State.OK, f"version {found.version} at {found.path}")
+    yield Check("ffmpeg", f"version {found.version} at {found.path}")
     missing = [name for name in ENCODERS_OF_NOTE if name not in found.encoders]
     if missing:
-        yield Check(
-            "encoders",
-            State.WARNING,
-            f"this ffmpeg lacks {', '.join(missing)}.",
+        advice = (
             "Built-in profiles that need them do not work; leave PYPROCESSOR_FFMPEG unset to use the ffmpeg that comes "
-            "with pyprocessor.",
+            "with pyprocessor."
         )
+        yield Check("encoders", f"this ffmpeg lacks {', '.join(missing)}.", advice)
     else:
-        yield Check("encoders", State.OK, f"{', '.join(ENCODERS_OF_NOTE)} and {len(found.encoders) - 5} more")
+        yield Check("encoders", f"{', '.join(ENCODERS_OF_NOTE)} and {len(found.encoders) - 5} more")
 
 
 def _pyav() -> Check:
     try:
         import av
     except ImportError as error:
-        return Check(
-            "PyAV",
-            State.PROBLEM,
-            f"cannot be loaded: {error}.",
-            "It reads what is in a file; reinstall it with `pip install --force-reinstall av`.",
-        )
-    return Check("PyAV", State.OK, f"version {av.__version__}")
+        advice = "It reads what is in a file; reinstall it with `pip install --force-reinstall av`."
+        return Check("PyAV", f"cannot be loaded: {error}.", advice, problem=True)
+    return Check("PyAV", f"version {av.__version__}")
 
 
 def _machine() -> Iterator[Check]:
     reading = Sampler(os.fsencode(os.getcwd())).read((), time.monotonic())
-    yield Check("cores", State.OK, f"{reading.cores:g} of {count(os.cpu_count() or 1, 'core')} may be used")
+    yield Check("cores", f"{reading.cores:g} of {count(os.cpu_count() or 1, 'core')} may be used")
     free = reading.total_memory_bytes - reading.used_memory_bytes
-    limited = ""
-    physical = _physical_memory_bytes()
-    if physical is not None and reading.total_memory_bytes < physical:
-        limited = f" (a control group limits it; the machine has {size(physical)})"
-    found = f"{size(free)} free of {size(reading.total_memory_bytes)}{limited}"
+    found = f"{memory_size(free)} free of {memory_size(reading.total_memory_bytes)}"
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if reading.total_memory_bytes < physical:
+        found += f" (a control group limits it; the machine has {memory_size(physical)})"
     if free < SCARCE_MEMORY_BYTES:
         advice = "One 1080p encode may need all of it: end other programs, or use a faster preset."
-        yield Check("memory", State.WARNING, f"{found}.", advice)
+        yield Check("memory", f"{found}.", advice)
     else:
-        yield Check("memory", State.OK, found)
+        yield Check("memory", found)
     if reading.memory_pressure_full is None:
-        yield Check("memory pressure", State.OK, "this system does not report it; decisions rest on memory alone")
+        yield Check("memory pressure", "this system does not report it; decisions rest on memory alone")
     else:
-        yield Check("memory pressure", State.OK, f"{reading.memory_pressure_full:g}% of the time stalled for memory")
+        yield Check("memory pressure", f"{reading.memory_pressure_full:g}% of the time stalled for memory")
     here = f"{size(reading.free_disk_bytes)} free where you are, {display(os.fsencode(os.getcwd()))}"
     if reading.free_disk_bytes < SCARCE_DISK_BYTES:
-        yield Check("disk", State.WARNING, f"{here}.", "Outputs may not fit; choose an --output with more room.")
+        yield Check("disk", f"{here}.", "Outputs may not fit; choose an --output with more room.")
     else:
-        yield Check("disk", State.OK, here)
-
-
-def _physical_memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None  # Windows has no sysconf; others may not know these names
+        yield Check("disk", here)
 
 
 def _folder(name: str, path: str, variable: str) -> Check:
@@ -162,13 +141,9 @@ def _folder(name: str, path: str, variable: str) -> Check:
         existing = os.path.dirname(existing)
     shown = display(os.fsencode(path))
     if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK):
-        return Check(name, State.OK, f"kept in {shown}")
-    return Check(
-        name,
-        State.WARNING,
-        f"{shown} cannot be written.",
-        f"Runs work without it but learn nothing; make it writable, or point {variable} to a folder that is.",
-    )
+        return Check(name, f"kept in {shown}")
+    advice = f"Runs work without it but learn nothing; make it writable, or point {variable} to a folder that is."
+    return Check(name, f"{shown} cannot be written.", advice)
 
 
 # ---------------------------------------------------------------- what was learned
@@ -224,13 +199,13 @@ def _calibration(costs: Loaded) -> Check:
     path = display(os.fsencode(default_path()))
     if costs.problem is not None:
         advice = "Remove that file, and the next run starts a new one."
-        return Check("calibration", State.WARNING, costs.problem, advice)
+        return Check("calibration", costs.problem, advice)
     classes = costs.model.classes
     if not classes:
-        return Check("calibration", State.OK, f"nothing learned yet; runs will keep it in {path}")
+        return Check("calibration", f"nothing learned yet; runs will keep it in {path}")
     files = sum(history.count for history in classes.values())
     kinds = count(len(classes), "class", "classes")
-    return Check("calibration", State.OK, f"learned from {count(files, 'file')} of {kinds}, kept in {path}")
+    return Check("calibration", f"learned from {count(files, 'file')} of {kinds}, kept in {path}")
 
 
 def _calibration_lines(costs: Loaded, learned: tuple[Learned, ...]) -> list[str]:

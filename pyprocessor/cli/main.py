@@ -1,10 +1,11 @@
-"""The command `pyprocessor`: reads the arguments, hands over to a command, turns exceptions into exit codes.
+"""Which command do the arguments name, and which exit code does each exception become?
 
 Imports click and nothing heavy, so that `--help` answers at once; each command's module is imported when it is called.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -36,7 +37,7 @@ _COMMANDS = {
 """Name: module, attribute, help. The help stands here so that listing the commands imports none of them."""
 
 TERM_COLUMNS = 24
-"""Of the longest option in help; what is longer stands on a line of its own."""
+"""Of the longest option in help; longer ones get a line of their own."""
 _TOO_FEW_FILES = (
     "The system lets this program open no more files. Raise the limit (`ulimit -n`, LimitNOFILE= in a systemd unit) or "
     "run fewer at once (--jobs), and run the same command again."
@@ -82,7 +83,7 @@ class LazyGroup(click.Group):
 
 
 def _write_section(formatter: click.HelpFormatter, title: str, rows: Sequence[tuple[str, str]]) -> None:
-    """A list with its texts in the same column as those of the other lists."""
+    """Write one list, its texts in the same column as those of the other lists."""
     with formatter.section(title):
         formatter.write_dl([(name.ljust(TERM_COLUMNS), text) for name, text in rows])
 
@@ -118,7 +119,7 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
         # There is likely to be something to do: what our processes need is imported beside what is needed here.
         import_module("pyprocessor.workers.process").warm_up()
     run: Callable[[RunOptions, Session], ExitCode] = import_module("pyprocessor.cli.run").run
-    return run(RunOptions(**values), ctx.obj)
+    return run(RunOptions.of(values), ctx.obj)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,22 +134,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return session.fail(_sentence(error), ExitCode.USAGE)
     except OutputBusy as error:
-        # With a crontab that is no news: the other run does the work, and the exit code tells.
+        # From a crontab that is no news: the other run does the work, and the exit code says so.
         return session.fail(str(error), error.exit_code, silent=session.quiet)
     except PyprocessorError as error:
         return session.fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return session.fail(INTERRUPTED, ExitCode.INTERRUPTED)
-    except Terminated:
-        return session.fail(INTERRUPTED, ExitCode.TERMINATED)
+    except (KeyboardInterrupt, click.Abort, Terminated) as ended:
+        return session.fail(INTERRUPTED, ExitCode.TERMINATED if isinstance(ended, Terminated) else ExitCode.INTERRUPTED)
     except BrokenPipeError:
         silence_output()
         return ExitCode.OK
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
+    except Exception as error:  # noqa: BLE001 - the outermost place: nothing above could turn it into a sentence
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             return session.fail(_TOO_FEW_FILES, ExitCode.TRY_AGAIN)
-        return session.fail(_crash(error, session), ExitCode.INTERNAL)
-    except Exception as error:  # noqa: BLE001 - the outermost place: nobody above could turn it into a sentence
         return session.fail(_crash(error, session), ExitCode.INTERNAL)
 
 
@@ -161,24 +158,16 @@ def _sentence(error: click.ClickException) -> str:
 
 
 def _crash(error: Exception, session: Session) -> str:
-    """Keep the traceback where it can be found, and say where that is."""
-    told = "".join(traceback.format_exception(error))
+    """Keep the traceback in the logs folder, and return a sentence that names the file."""
+    details = "".join(traceback.format_exception(error))
     what = f"Something went wrong inside pyprocessor ({type(error).__name__}), which is a defect to report"
     if session.logs is not None:
         path = os.path.join(session.logs, f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log".encode())
-        try:
-            with open(
-                path,
-                "w",
-                encoding="utf-8",
-                errors="backslashreplace",
-                opener=lambda name, flags: os.open(name, flags, 0o600),
-            ) as log:
-                log.write(told)
-        except OSError:
-            pass  # told on standard error below, as where there is no folder
-        else:
+        with contextlib.suppress(OSError):
+            created = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(created, "w", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(details)
             return f"{what}; the details are in {os.fsdecode(path)}."
     if session.verbose:
-        return f"{what}:\n{told.rstrip()}"
+        return f"{what}:\n{details.rstrip()}"
     return f"{what}: {error}. Run it again with --verbose to see where."

@@ -1,4 +1,4 @@
-"""Input and output as the user named them: made absolute, and checked before anything is begun."""
+"""Can the input and output that the user named be used? Checked before anything is begun."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import stat
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 
 from pyprocessor.errors import InputSilent, OutputUnwritable, UsageError
 from pyprocessor.journal.database import FILE_NAME
@@ -18,7 +18,7 @@ from pyprocessor.models import display
 from pyprocessor.state.state_folder import state_folder
 
 ANSWER_SECONDS = 30.0
-"""How long a file system may take to tell what a path is. A disk that was asleep takes ten."""
+"""How long a file system may take to answer what a path is. A disk that was asleep takes ten."""
 _SILENT = (
     f"has not answered for {ANSWER_SECONDS:.0f} seconds; is it on a network share whose server is down? Run the same "
     "command again when it is back."
@@ -38,8 +38,10 @@ def absolute(given: str, option: str) -> bytes:
 
 
 def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """The inputs and the output, where `words` were named without an option: inputs, and the output as the last of them
-    unless --output names it. Raises `UsageError` where a single word may be either of the two."""
+    """The inputs and the output; `words` came without an option, and the last is the output unless --output names it.
+
+    Raises `UsageError` where a single word may be either of the two.
+    """
     if output is None and words:
         if not inputs and len(words) == 1:
             word = shlex.quote(display(os.fsencode(words[0])))
@@ -57,32 +59,24 @@ def gather(given: Sequence[str], output: bytes, extension: str) -> tuple[list[by
     One that is named twice is read once. The output folder, which a pattern of the shell may match from the second run
     on, is left out beside others. Raises `UsageError` where one cannot be read, lies in another, or in the output.
     """
-    _answer(absolute(path, "--input") for path in given)
-    paths = [readable_input(path) for path in given]
+    answers(given)
+    times = Counter(readable_input(path) for path in given)
     notices: list[str] = []
-    real_output = os.path.realpath(output)
-    if len(set(paths)) > 1 and real_output in paths:
-        paths = [path for path in paths if path != real_output]
+    if len(times) > 1 and times.pop(os.path.realpath(output), 0):
         notices.append(f"{display(output)} is the output folder, and left out as an input.")
-    gathered = list(dict.fromkeys(paths))
-    notices += [f"The input {display(path)} is named more than once, and read once." for path in _repeated(paths)]
-    _refuse_nested(gathered)
-    for path in gathered:
+    for path, number in times.items():
+        if number > 1:
+            notices.append(f"The input {display(path)} is named more than once, and read once.")
+        _refuse_nested(path, times)
         keep_apart(path, output, extension)
-    return gathered, notices
+    return list(times), notices
 
 
-def _repeated(paths: Sequence[bytes]) -> list[bytes]:
-    return [path for path, times in Counter(paths).items() if times > 1]
-
-
-def _refuse_nested(paths: Sequence[bytes]) -> None:
-    known = set(paths)
-    for path in paths:
-        above = os.path.dirname(path)
-        while above not in known and above != os.path.dirname(above):
-            above = os.path.dirname(above)
-        if above in known and above != path:
+def _refuse_nested(path: bytes, inputs: Container[bytes]) -> None:
+    above = path
+    while above != os.path.dirname(above):
+        above = os.path.dirname(above)
+        if above in inputs:
             raise UsageError(
                 f"The input {display(path)} lies in the input {display(above)}, which is read with all that is in it; "
                 "leave one of them out."
@@ -140,48 +134,48 @@ def output_folder(given: str) -> bytes:
 
 
 def output_of_a_run(given: str) -> bytes:
-    """The output folder, once it is known that its journal can be opened, or is not there. Raises as `output_folder`.
+    """The output folder of a run; raises as `output_folder`, and `UsageError` where there was no run.
 
-    What a folder is may be known from before its server fell silent; opening a file asks the server.
+    What a folder is may be known from before its server fell silent; opening the journal asks the server.
     """
     path = output_folder(given)
-    if _silent([os.path.join(state_folder(path).path, FILE_NAME)]) is not None:
+    folder = state_folder(path).path
+    if _silent([os.path.join(folder, FILE_NAME)]) is not None:
         raise OutputUnwritable(f"The output {display(path)} {_SILENT}")
+    if not os.path.isdir(folder):
+        raise no_journal(path)
     return path
+
+
+def no_journal(output: bytes) -> UsageError:
+    """The error for an output folder in which there was no run."""
+    return UsageError(f"{display(output)} holds no journal; name the --output folder of a run.")
 
 
 def answers(given: Sequence[str]) -> bool:
     """Whether there are inputs and all of them exist; raises `InputSilent` where one does not answer."""
     paths = [absolute(path, "--input") for path in given]
-    _answer(paths)
-    return bool(paths) and all(map(os.path.exists, paths))
-
-
-def _answer(paths: Iterable[bytes]) -> None:
-    """Return once it is known that the file systems of these inputs answer; raises `InputSilent` where one does not."""
-    silent = _silent(list(paths))
+    silent = _silent(paths)
     if silent is not None:
         raise InputSilent(f"The input {display(silent)} {_SILENT}")
+    return bool(paths) and all(map(os.path.exists, paths))
 
 
 def _silent(paths: Sequence[bytes]) -> bytes | None:
     """The first path whose file system does not answer when it is asked for what is there, if anything.
 
-    It is asked by a process made for that, because whoever asks a dead one waits for ever, and not even SIGKILL ends
-    that. Where there is no fork, the caller's own question has to do.
+    A process made for that asks, because who asks a dead one waits for ever, which not even SIGKILL ends.
     """
-    if not hasattr(os, "fork"):
-        return None
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        # Other threads do not matter to a child that only asks the kernel and ends.
+        # Other threads do not matter to a child that only calls the kernel and ends.
         warnings.simplefilter("ignore", DeprecationWarning)
         # A signal's exception would have the child go on as if it were its parent.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         child = os.fork()
     if child == 0:
         try:
-            os.closerange(0, 3)  # whoever reads what we print is not to wait for this one
+            os.closerange(0, 3)  # a reader of our output must not wait for this process
             os.close(reading)
             for path in paths:
                 with contextlib.suppress(OSError):
@@ -194,8 +188,8 @@ def _silent(paths: Sequence[bytes]) -> bytes | None:
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         while not ended and select.select([reading], [], [], ANSWER_SECONDS)[0]:
-            said = os.read(reading, 65536)
-            answered, ended = answered + len(said), not said
+            marks = os.read(reading, 65536)
+            answered, ended = answered + len(marks), not marks
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)

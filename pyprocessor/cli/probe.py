@@ -1,4 +1,4 @@
-"""`pyprocessor probe`: what is in one file."""
+"""`pyprocessor probe`: what is in one file?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pyprocessor profiles`: lists, shows and checks profiles, and prints their JSON Schema."""
+"""`pyprocessor profiles`: which profiles are there, what is in one, and is a file a valid one?"""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def show_profile(name: str) -> None:
     click.echo(show(name), nl=False)
 
 
-@profiles.command("validate", short_help="Check a profile file and tell every error in it.")
+@profiles.command("validate", short_help="Check a profile file and list every error in it.")
 @click.argument("file", metavar="FILE")
 def validate_profile(file: str) -> None:
     """Check a profile file; exit code 2 and every error in it where it cannot be used."""

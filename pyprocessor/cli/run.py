@@ -1,10 +1,11 @@
-"""The main job: from options to a request, the engine, and the closing summary.
+"""What happens between the options of the main job and its exit code: request, engine, closing summary?
 
-The engine is imported only when the request is sound, so that a mistake on the command line is told at once.
+The engine is imported only when the request is sound, so that a mistake on the command line is reported at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -16,22 +17,21 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO
 
 from pyprocessor import profiles
 from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import gather, output_folder
-from pyprocessor.cli.session import Session, StandardOutput, print_result
+from pyprocessor.cli.session import Session, print_result
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.journal.database import is_there
-from pyprocessor.models import PlanReport, Profile, display
+from pyprocessor.models import PlanReport, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several
+from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream
 from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import opened_privately, state_folder
 
@@ -39,11 +39,10 @@ if TYPE_CHECKING:
     from pyprocessor.engine.loop import RunResult
     from pyprocessor.report.progress import Bars
 
-Parsed = TypeVar("Parsed")
 WATCHED_MIN_AGE_SECONDS = 10.0
 """How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
-SAYING_SECONDS = 2.0
-"""How long what is said for a run that hangs may take: the terminal, or whoever reads, may be what it hangs on."""
+WRITING_SECONDS = 2.0
+"""How long a message of a run that hangs may take: the terminal or the reader may hang as well."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
 
 
@@ -59,10 +58,10 @@ def run(options: RunOptions, session: Session) -> ExitCode:
         overrides=overrides(options),
         allow_unsafe=options.allow_unsafe_args,
     )
-    request, told = _request(options, loaded, os.environ)
+    request, notices = _request(options, loaded, os.environ)
     screen = _screen(options, session, loaded.profile.monitoring.progress_interval_seconds)
     with closing(screen):
-        for notice in (*loaded.notices, *told):
+        for notice in (*loaded.notices, *notices):
             screen.notice("warning", notice)
         if options.plan:
             planned = _plan(request, screen)
@@ -78,14 +77,14 @@ def run(options: RunOptions, session: Session) -> ExitCode:
     return result.exit_code
 
 
-def _plan(request: RunRequest, screen: Bars | Lines | JsonLines) -> PlanReport:
+def _plan(request: RunRequest, screen: Bars | Lines) -> PlanReport:
     from pyprocessor.engine.dry_run import plan
 
     gc.enable()
     return plan(request, screen)
 
 
-def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Session) -> RunResult:
+def _execute(request: RunRequest, screen: Bars | Lines, session: Session) -> RunResult:
     from pyprocessor.engine.engine import execute
 
     session.logs = state_folder(request.output).logs
@@ -95,74 +94,70 @@ def _execute(request: RunRequest, screen: Bars | Lines | JsonLines, session: Ses
         # A line at a time, so that the log of a run that is killed ends with what it did last.
         return open(log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1, opener=opened_privately)
 
-    with closing(RunLog(open_log, lambda text: screen.notice("warning", text))) as log:
-        return execute(request, _Listeners((screen, log)), emergency=_Stuck(screen, session))
-
-
-class _Listeners(Several):
-    """All listeners of a run. Imports what the summary needs while the first file is encoded."""
-
-    def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
-        super().started(job_id, name, media_seconds)
-        import_module("pyprocessor.report.summary")
+    with closing(RunLog(open_log, lambda text: screen.show(Message.notice("warning", text)))) as log:
+        screen.log = log.write
+        try:
+            return execute(request, screen, emergency=_Stuck(screen, session))
+        finally:
+            screen.log = None
 
 
 class _Stuck:
-    """Speaks for a run that waits for its disk, where its log lies as well: on the screen alone."""
+    """Writes the messages of a run whose disk does not answer: to the screen only, as the log is on that disk."""
 
-    def __init__(self, screen: Bars | Lines | JsonLines, session: Session) -> None:
+    def __init__(self, screen: Bars | Lines, session: Session) -> None:
         self._screen = screen
         self._session = session
 
     def tell(self, level: str, text: str) -> None:
-        self._bounded(lambda: self._screen.notice(level, text))
+        """Show one sentence."""
+        self._bounded(lambda: self._screen.show(Message.notice(level, text)))
 
     def leave(self, exit_code: ExitCode, text: str, kill: Callable[[], None]) -> None:
-        self._bounded(lambda: self._say_farewell(exit_code, text))
+        """Show a last sentence, end the run's processes by `kill`, and end this one."""
+
+        def fail() -> None:
+            self._screen.close()
+            self._session.fail(text, exit_code)
+            sys.stdout.flush()
+
+        self._bounded(fail)
         kill()
         os._exit(exit_code)
 
     @staticmethod
-    def _bounded(say: Callable[[], None]) -> None:
-        saying = threading.Thread(target=say, daemon=True)
-        saying.start()
-        saying.join(SAYING_SECONDS)
-
-    def _say_farewell(self, exit_code: ExitCode, text: str) -> None:
-        self._screen.close()
-        self._session.fail(text, exit_code)
-        sys.stdout.flush()
+    def _bounded(write: Callable[[], None]) -> None:
+        writing = threading.Thread(target=write, daemon=True)
+        writing.start()
+        writing.join(WRITING_SECONDS)
 
 
 def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
+    from pyprocessor.cli.report import print_document
     from pyprocessor.journal.reader import JournalReader
     from pyprocessor.report import summary
 
-    output = request.output
-    if not is_there(state_folder(output).path):
+    folder = state_folder(request.output).path
+    if not is_there(folder):
         raise JournalError(
-            f"The journal in {display(state_folder(output).path)} was removed during the run, so there is no summary. "
+            f"The journal in {display(folder)} was removed during the run, so there is no summary. "
             "Finished outputs are in their places; run the same command again for the rest."
         )
-    with JournalReader.read_only(state_folder(output).path) as journal:
-        row = journal.last_run()
-        if row is None or row.id != result.run_id:
+    own = {
+        "exit_code": int(result.exit_code),
+        "done_before": result.done_before,
+        "failed_before": result.failed_before,
+    }
+    with JournalReader.read_only(folder) as journal:
+        run = journal.last_run()
+        if run is None or run.id != result.run_id:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
-        log_of = partial(find_job_log, output)
-        summed = summary.summarise(
-            journal,
-            row,
-            now=time.time(),
-            log_of=log_of,
-            exit_code=result.exit_code,
-            done_before=result.done_before,
-            failed_before=result.failed_before,
-        )
         if as_json:
-            session.answered = True
-            with StandardOutput() as stream:
-                summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)
+            print_document(session, journal, run, request.output, **own)
         else:
+            summed = summary.summarise(
+                journal, run, now=time.time(), log_of=partial(find_job_log, request.output), **own
+            )
             print_result(summary.text(summed, width=_width(), looked_in=request.input_named, verbose=verbose))
 
 
@@ -177,7 +172,7 @@ def _request(
     if options.output == "" or named_output is None:
         raise UsageError("No output is named; give --output DIR, the folder to write.")
     output = output_folder(named_output)
-    paths, told = gather(given, output, loaded.profile.extension)
+    paths, notices = gather(given, output, loaded.profile.extension)
     if options.watch and len(paths) > 1:
         raise UsageError(f"--watch watches one folder, and {len(paths)} inputs are named; start a run for each.")
     if options.watch and not os.path.isdir(paths[0]):
@@ -185,10 +180,13 @@ def _request(
     found = tool.find(variables)
     tool.require(found, loaded.profile)
     trial.require_working(found, loaded.profile)
+    profile = loaded.profile
+    if options.watch and options.settings["min_age_seconds"] is None and profile.scan.min_age_seconds == 0:
+        profile = replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))
     request = RunRequest(
         inputs=inputs_of(paths),
         output=output,
-        profile=_settling(loaded.profile) if options.watch and options.min_age is None else loaded.profile,
+        profile=profile,
         tool_path=found.path,
         arguments=_arguments(),
         limit=options.limit,
@@ -196,14 +194,7 @@ def _request(
         overwrite=options.overwrite,
         watch=options.watch,
     )
-    return request, told
-
-
-def _settling(profile: Profile) -> Profile:
-    """The profile with an age at which files are taken while a folder is watched, where it says none."""
-    if profile.scan.min_age_seconds > 0:
-        return profile
-    return replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))
+    return request, notices
 
 
 def _arguments() -> str:
@@ -220,15 +211,15 @@ def check_contradictions(options: RunOptions) -> None:
     if options.quiet and options.verbose:
         raise UsageError("--quiet and --verbose contradict each other; give one of them.")
     if options.plan and options.watch:
-        raise UsageError("--plan tells what would be done now, and --watch waits for what comes; give one of them.")
+        raise UsageError("--plan shows what would be done now, and --watch waits for what comes; give one of them.")
     if options.plan and options.quiet:
-        raise UsageError("--plan only tells, and --quiet is to tell nothing; give one of them.")
+        raise UsageError("--plan only shows what would be done, and --quiet shows nothing; give one of them.")
     for option, named in (("--profile", options.profile), ("--config", options.config)):
         if named == "":
             raise UsageError(f"{option} is empty; name what it is to take, or leave the option out.")
-    if options.batch_mode == "disabled":
-        for option, given in (("--jobs", options.jobs), ("--batch-size", options.batch_size)):
-            if given is not None:
+    if options.settings["batch_mode"] == "disabled":
+        for option, given in (("--jobs", "jobs"), ("--batch-size", "batch_size")):
+            if options.settings[given] is not None:
                 raise UsageError(
                     f"{option} has no meaning with --batch-mode disabled, which does one file after another; "
                     "leave one of them out."
@@ -237,76 +228,49 @@ def check_contradictions(options: RunOptions) -> None:
         raise UsageError(f"--limit is {options.limit}, but must be 1 or more.")
 
 
+_QUANTITIES: dict[str, tuple[str, Callable[[object], object]]] = {
+    "memory_limit_bytes": ("--memory-limit", parse_size),
+    "min_size_bytes": ("--min-size", parse_size),
+    "max_size_bytes": ("--max-size", parse_size),
+    "disk_reserve_bytes": ("--disk-reserve", parse_size),
+    "min_age_seconds": ("--min-age", parse_duration),
+    "grace_seconds": ("--grace", parse_duration),
+}
+
+
 def overrides(options: RunOptions) -> profiles.Overrides:
     """The settings among the options; raises `ProfileError` naming an option that cannot be read."""
-    size = options.batch_size
-    return profiles.Overrides(
-        encoder=options.encoder,
-        preset=options.preset,
-        tune=options.tune,
-        fps=options.fps,
-        crf=options.crf,
-        no_audio=options.no_audio or None,
-        damaged=options.damaged,
-        batch_enabled=None if options.batch_mode is None else options.batch_mode == "enabled",
-        batch_size=_whole_number_or_text(size) if size is not None else None,
-        max_memory_percent=_as_written(options.max_memory),
-        memory_limit_bytes=_parsed("--memory-limit", options.memory_limit, parse_size),
-        jobs=options.jobs,
-        include=options.include or None,
-        exclude=options.exclude or None,
-        min_size_bytes=_parsed("--min-size", options.min_size, parse_size),
-        max_size_bytes=_parsed("--max-size", options.max_size, parse_size),
-        min_age_seconds=_parsed("--min-age", options.min_age, parse_duration),
-        progress_interval_seconds=_as_written(options.progress_interval),
-        max_retries=options.max_retries,
-        cpu_limit_percent=_as_written(options.cpu_limit),
-        strict_memory=options.strict_memory or None,
-        disk_reserve_bytes=_parsed("--disk-reserve", options.disk_reserve, parse_size),
-        nice=options.nice,
-        io_idle=options.io_idle or None,
-        pressure_polite=options.pressure_polite or None,
-        window=options.window,
-        until=options.until,
-        overrun=options.overrun,
-        grace_seconds=_parsed("--grace", options.grace, parse_duration),
-    )
+    absent = (None, False, ())
+    given = {name: value for name, value in options.settings.items() if not any(value is none for none in absent)}
+    if "batch_mode" in given:
+        given["batch_enabled"] = given.pop("batch_mode") == "enabled"
+    if "batch_size" in given:
+        with contextlib.suppress(ValueError):
+            given["batch_size"] = int(given["batch_size"])
+    for name, value in given.items():
+        if name in _QUANTITIES:
+            option, parse = _QUANTITIES[name]
+            try:
+                given[name] = parse(value)
+            except ValueError as error:
+                raise ProfileError(f"{option} is {json.dumps(value)}, but {error}.") from None
+        elif isinstance(value, float) and value.is_integer():
+            given[name] = int(value)  # so that an error says 0 where the user wrote 0
+    return profiles.Overrides(**given)
 
 
-def _whole_number_or_text(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
+# ---------------------------------------------------------------- the screen
 
 
-def _as_written(number: float | None) -> float | None:
-    """A whole number as such, so that an error says 0 where the user wrote 0."""
-    return int(number) if number is not None and number.is_integer() else number
-
-
-def _parsed(option: str, text: str | None, parse: Callable[[object], Parsed]) -> Parsed | None:
-    if text is None:
-        return None
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ProfileError(f"{option} is {json.dumps(text)}, but {error}.") from None
-
-
-# ---------------------------------------------------------------- telling
-
-
-def _screen(options: RunOptions, session: Session, interval_seconds: float) -> Bars | Lines | JsonLines:
+def _screen(options: RunOptions, session: Session, interval_seconds: float) -> Bars | Lines:
     least = Level.ERROR if options.quiet else Level.DEBUG if options.verbose else Level.INFO
-    stream = Hardy(sys.stderr)
-    if session.json_lines:
-        return JsonLines(stream, interval_seconds=interval_seconds, least=least)
-    if sys.stderr.isatty() and not options.quiet and os.environ.get("TERM") != "dumb":
+    stream = UnbreakableStream(sys.stderr)
+    terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if terminal and not options.quiet and not session.json_lines:
         from pyprocessor.report.progress import Bars
 
         return Bars(stream, least=least)
-    return Lines(stream, interval_seconds=interval_seconds, least=least)
+    return Lines(stream, interval_seconds=interval_seconds, least=least, as_json=session.json_lines)
 
 
 def _width() -> int:

@@ -1,7 +1,8 @@
-"""What one call of the command has in common: how it speaks on standard error and standard output."""
+"""How does a command write results to standard output and errors to standard error?"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -20,15 +21,15 @@ INTERRUPTED = "Interrupted; the same command goes on from here."
 
 
 class Terminated(BaseException):
-    """SIGTERM came while no run was there to act on it."""
+    """SIGTERM came outside of a run."""
 
 
 @dataclass(slots=True)
 class Session:
-    """Carried as click's `ctx.obj`. `logs` is the run's logs folder, once there is one.
+    """What one call of the command was asked for; click's `ctx.obj`.
 
-    `json_document` says that the caller waits for one JSON document on standard output, and `answered` that writing it
-    has begun.
+    `json_document`: the caller expects one JSON document on standard output. `answered`: writing it has begun.
+    `logs` is the run's logs folder, once there is one.
     """
 
     json_lines: bool = False
@@ -40,15 +41,15 @@ class Session:
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Session:
-        """What the arguments ask for; looked at by hand so that errors in reading them keep to it too."""
-        told = list(arguments)
-        if "--" in told:
-            del told[told.index("--") :]
-        document = "--json" in told or ("report" in told and _has(told, "--format", "json"))
-        return cls(_has(told, "--log-format", "json"), document, "--verbose" in told, "--quiet" in told)
+        """What the arguments ask for; read by hand, so that it holds for errors in reading them, too."""
+        given = list(arguments)
+        if "--" in given:
+            del given[given.index("--") :]
+        document = "--json" in given or ("report" in given and _has(given, "--format", "json"))
+        return cls(_has(given, "--log-format", "json"), document, "--verbose" in given, "--quiet" in given)
 
     def fail(self, text: str, code: ExitCode, *, silent: bool = False) -> ExitCode:
-        """Tell why the command ends without a result, in the document that is waited for as well; returns the code.
+        """Write why the command ends without a result, also as the JSON document if one is expected; returns the code.
 
         `silent` keeps it off standard error.
         """
@@ -64,22 +65,19 @@ class Session:
         return code
 
     def complain(self, text: str) -> None:
-        """Tell an error on standard error, as a line of text or of JSON."""
-        # Imported here: an answer to --help needs none of it.
+        """Write an error to standard error, as a line of text or of JSON."""
+        # Imported here, because --help needs none of it.
+        from pyprocessor.models.wording import one_line
         from pyprocessor.report.narration import Level, Message, json_line, write_line
-        from pyprocessor.report.wording import one_line
 
-        # What was typed or stands in a profile may hold escapes for the terminal. Several errors are several lines.
+        # What was typed or is in a profile may hold escapes for the terminal. Several errors are several lines.
         text = "\n".join(one_line(line) for line in text.split("\n"))
 
+        line = f"pyprocessor: error: {text}"
         if self.json_lines:
             line = json_line(time.time(), Message(Level.ERROR, "error", text))
-        else:
-            line = f"pyprocessor: error: {text}"
-        try:
+        with contextlib.suppress(OSError):
             write_line(sys.stderr, line)
-        except OSError:
-            return  # nobody is left to tell
 
 
 def _has(arguments: Sequence[str], option: str, value: str) -> bool:
@@ -107,14 +105,10 @@ class StandardOutput:
             try:
                 sys.stdout.flush()
             except OSError as failed:
-                return self._failed(failed)
+                error = failed
+        if not isinstance(error, OSError):
             return False
-        if isinstance(error, OSError):
-            return self._failed(error)
-        return False
-
-    def _failed(self, error: OSError) -> bool:
-        # A terminal that was closed answers so; a file whose disk is broken does, too.
+        # EIO is the answer of a terminal that was closed, but also of a file whose disk is broken.
         terminal = stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
         silence_output()
         if error.errno in (errno.EPIPE, errno.ESHUTDOWN) or (error.errno == errno.EIO and terminal):

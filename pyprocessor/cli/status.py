@@ -1,4 +1,4 @@
-"""`pyprocessor status`: how far the run of an output folder is, or what the last one came to."""
+"""`pyprocessor status`: how far is the run of an output folder, or what did the last one come to?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyprocessor.cli.session import Session, print_result
 from pyprocessor.control.protocol import Request, Verb
 from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
 from pyprocessor.journal.rows import Counts, RunRow
-from pyprocessor.report import standing
+from pyprocessor.report import status as report_status
 
 LEAST_WIDTH = 40
 
@@ -24,34 +24,29 @@ LEAST_WIDTH = 40
 def status(session: Session, output: str, as_json: bool) -> int:
     """Show how far the run of an output folder is: what it is at, counts, running files, memory, CPU, time left.
 
-    Where nothing runs, tell what the last run came to.
+    Where nothing runs, show what the last run came to.
     """
     contact = Contact(output)
     answer = contact.ask(Request(Verb.STATUS))
-    if answer is not None and answer.standing is None:
-        raise OutputBusy(answer.text)
-    if answer is not None and answer.standing is not None:
+    if answer is not None:
+        if answer.standing is None:
+            raise OutputBusy(answer.text)
         width = max(LEAST_WIDTH, shutil.get_terminal_size((80, 24)).columns)
-        document, text = standing.document(answer.standing), standing.text(answer.standing, width=width)
-        code = ExitCode.OK
+        document, text = report_status.document(answer.standing), report_status.text(answer.standing, width=width)
+        runs = True
     else:
-        run, counts, lives = _journaled(contact)
-        document, text = standing.last_document(run, counts, lives=lives), _last_text(contact, run, counts, lives=lives)
-        code = ExitCode.OK if lives else ExitCode.NOT_RUNNING
+        run, counts, runs = _journaled(contact)
+        document = report_status.last_document(run, counts, lives=runs)
+        text = report_status.last_text(run, counts, lives=runs, output=contact.shown)
     if as_json:
         session.answered = True
-        print_result(json.dumps(document, indent=2) + "\n")
-    else:
-        print_result(text)
-    return code
-
-
-def _last_text(contact: Contact, run: RunRow | None, counts: Counts, *, lives: bool) -> str:
-    return standing.last_text(run, counts, lives=lives, output=contact.shown)
+        text = json.dumps(document, indent=2) + "\n"
+    print_result(text)
+    return ExitCode.OK if runs else ExitCode.NOT_RUNNING
 
 
 def _journaled(contact: Contact) -> tuple[RunRow | None, Counts, bool]:
-    """The run to tell of, how many files are in which state, and whether that run's engine lives."""
+    """The newest run, how many files are in which state, and whether that run's engine lives."""
     living = contact.living()
     try:
         with contact.journal() as journal:

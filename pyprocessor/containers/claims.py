@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.models import InputLimits, MediaInfo
+from pyprocessor.models.wording import memory_size
 
 MAX_SIDE = 16_384
 """Pixels: the largest side that x264, x265 and SVT-AV1 all take. A larger one is an error or a decompression bomb."""
@@ -48,7 +49,7 @@ def check_claims(media: MediaInfo, limits: InputLimits, name: str) -> None:
 
 def too_much_memory(limits: InputLimits, name: str) -> InspectError:
     """Return the error for a file whose inspection reached the memory limit."""
-    allowed = f"the {limits.inspect_memory_bytes / 1e6:,.0f} MB allowed"
+    allowed = f"the {memory_size(limits.inspect_memory_bytes)} allowed"
     claim = f"{name} wants more memory to be inspected than {allowed}; it is damaged or made to harm."
     return _refusal(claim, "inspect_memory")
 

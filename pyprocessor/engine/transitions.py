@@ -23,7 +23,7 @@ from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow, NameTaken, Planned
+from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken, Planned
 from pyprocessor.models import (
     Batch,
     Job,
@@ -108,13 +108,10 @@ class Transitions:
                 self._queue(finding)
                 return True
             case Settled(job, outcome, inspection_failed):
-                source = job.source
                 self._plan(job, None)
                 outcome = self._final(job.id, outcome)
                 if inspection_failed and outcome.failure is not None:
-                    self._journal.remember_failure(
-                        source.path, source.size_bytes, source.mtime_ns, outcome.failure, outcome.reason
-                    )
+                    self._journal.remember_media(job.source, CachedMedia(None, outcome.failure, outcome.reason))
                 self._journal.finish(job.id, None, outcome, None)
                 self.tally.total += 1
                 self._settle(job.id, display(job.source.relative), outcome, 0.0)
@@ -143,10 +140,10 @@ class Transitions:
 
     def _queue(self, todo: Todo) -> None:
         """Enter a job to do, to go on as it would have in the run that began it."""
-        job, source = todo.job, todo.job.source
+        job = todo.job
         assert job.media is not None
         if todo.fresh:
-            self._journal.remember_media(source.path, source.size_bytes, source.mtime_ns, job.media)
+            self._journal.remember_media(job.source, CachedMedia(job.media))
         seconds = job.media.playing_seconds or 0.0
         planned, row = self._plan(job, seconds)
         if todo.replaces is not None and planned.output == job.output:

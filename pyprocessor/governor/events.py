@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pyprocessor.governor.gauges import amount
 from pyprocessor.governor.victims import GROWING_BYTES, Scene
 from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.models.wording import memory_size
 
 
 class EventKind(StrEnum):
@@ -48,16 +48,16 @@ def of_measures(
     if not scene.over and not scene.alarming:
         why = PRESSED
     elif ahead >= GROWING_BYTES:
-        why = f"{why}, and rising by {amount(ahead)} within moments"
+        why = f"{why}, and rising by {memory_size(ahead)} within moments"
     events = []
     if share is not None:
         text = f"Taking back files that have not begun, and starting {number_at(share)} from now on: {why}."
         events.append(GovernorEvent(EventKind.SHRINK, text))
     for job in suspended:
-        text = f"Suspended {job.name}, which holds {amount(job.memory_bytes)}: {why}."
+        text = f"Suspended {job.name}, which holds {memory_size(job.memory_bytes)}: {why}."
         events.append(GovernorEvent(EventKind.SUSPEND, text, job.job_id))
     for job in shed:
-        text = f"Ended {job.name}, to be tried again later, as that frees {amount(job.memory_bytes)}: {why}."
+        text = f"Ended {job.name}, to be tried again later, as that frees {memory_size(job.memory_bytes)}: {why}."
         events.append(GovernorEvent(EventKind.SHED, text, job.job_id))
     return tuple(events)
 

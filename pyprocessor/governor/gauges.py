@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, Reading, ThrottlingSettings
+from pyprocessor.models.wording import memory_size
 
 LIMIT_WALL = 1.1
 """Times `memory_limit_bytes`, which is a wish and not the end of memory: files are ended only beyond this."""
@@ -68,7 +69,7 @@ class Gauge:
 
     def __str__(self) -> str:
         whose = "pyprocessor's memory is" if self.is_limit else "memory in use is"
-        return f"{whose} {amount(self.used)} of the {amount(self.budget)} allowed"
+        return f"{whose} {memory_size(self.used)} of the {memory_size(self.budget)} allowed"
 
 
 def gauges(
@@ -99,9 +100,3 @@ def gauges(
         limit = batch.memory_limit_bytes
         found.append(gauge(ours, limit, int(limit * LIMIT_WALL), 0, 0, is_limit=True))
     return tuple(found)
-
-
-def amount(count: int) -> str:
-    """Bytes in the units that limits are written in: `1,064 MiB`, `12.3 GiB`."""
-    mebibytes = count / (1 << 20)
-    return f"{mebibytes:,.0f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.1f} GiB"

@@ -22,12 +22,13 @@ from enum import IntEnum
 
 from pyprocessor.governor import events
 from pyprocessor.governor.events import EventKind, GovernorEvent
-from pyprocessor.governor.gauges import amount, gauges
+from pyprocessor.governor.gauges import gauges
 from pyprocessor.governor.growth_rate import MAX_STEP_SECONDS, Growth, ahead_bytes, observe
 from pyprocessor.governor.throttles import LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, disk_is_low, give_way, repay
 from pyprocessor.governor.victims import Scene, age_order, growing_to_suspend, suspendable, to_resume, to_shed
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
+from pyprocessor.models.wording import memory_size
 
 __all__ = ["Decision", "EventKind", "Governed", "GovernorEvent", "Level", "govern"]
 
@@ -355,7 +356,7 @@ def _other_events(
     if before.polite.share < 1.0 and after.polite.share == 1.0:
         yield GovernorEvent(EventKind.RECOVER, "Starting as many files as before: other work waits no longer.")
     if after.disk_low is not before.disk_low:
-        free, reserve = amount(reading.free_disk_bytes), amount(throttling.disk_reserve_bytes)
+        free, reserve = memory_size(reading.free_disk_bytes), memory_size(throttling.disk_reserve_bytes)
         low = f"Starting nothing new: the output's disk has {free} left, and {reserve} are to stay free."
         again = f"Starting files again: the output's disk has {free} free."
         yield GovernorEvent(EventKind.DISK, low if after.disk_low else again)

@@ -1,5 +1,5 @@
-"""The SQLite file that remembers runs, jobs, attempts, batches, readings and events of one output folder.
+"""What is remembered of an output folder: runs, jobs, attempts, batches, readings and events, in one SQLite file.
 
 One process writes it, the engine, through `journal.Journal`; `status` and `report` read it through
-`reader.JournalReader`. The SQL stands beside the code: `schema.sql` and the named statements of `queries.sql`.
+`reader.JournalReader`. The SQL is beside the code: `schema.sql` and the named statements of `queries.sql`.
 """

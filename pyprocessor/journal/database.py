@@ -1,4 +1,4 @@
-"""The journal's file: opening it, transactions, and SQLite's errors as ours."""
+"""How is the journal's file opened and written, and what do SQLite's errors mean to the user?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import os
 import sqlite3
 import stat
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
@@ -52,36 +51,24 @@ class Database:
 
     def write(self, name: str, parameters: Parameters) -> sqlite3.Cursor:
         """Runs one statement that changes something; the cursor has its `rowcount` and `lastrowid`."""
-        self._begin()
-        try:
-            return self._connection.execute(QUERIES[name], parameters)
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+        if self._in_block and not self._connection.in_transaction:
+            self._run("BEGIN IMMEDIATE")
+        return self._run(QUERIES[name], parameters)
 
     def insert_unless_taken(self, name: str, parameters: Parameters) -> bool:
         """Runs one statement; False where a UNIQUE constraint refused it."""
-        self._begin()
         try:
-            self._connection.execute(QUERIES[name], parameters)
-        except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+            self.write(name, parameters)
+        except JournalError as error:
+            if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
                 return False
-            raise explain(error, self._path) from error
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+            raise
         return True
 
     def rows(self, name: str, parameters: Parameters) -> list[tuple[object, ...]]:
         """All rows of one statement."""
-        try:
+        with explained(self._path):
             return self._connection.execute(QUERIES[name], parameters).fetchall()
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
-
-    def row(self, name: str, parameters: Parameters) -> tuple[object, ...] | None:
-        """The first row of one statement, or None."""
-        rows = self.rows(name, parameters)
-        return rows[0] if rows else None
 
     def pages(self, name: str, parameters: Parameters) -> Iterator[tuple[object, ...]]:
         """Streams a statement that takes `:after` and `:limit` and whose first column is the key it is ordered by.
@@ -97,7 +84,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All writes within stand or fall together; inside another transaction it joins that one.
+        """Commits all writes within together, or none; inside another transaction it joins that one.
 
         It begins with the first write: a block without any costs nothing.
         """
@@ -117,28 +104,29 @@ class Database:
             self._in_block = False
 
     def record(self, kind: Callable[[Any], Record], row: tuple[object, ...]) -> Record:
-        """What a row means; raises JournalDamaged where it means nothing, as after a bit of it was flipped."""
+        """Makes a record of a row; raises JournalDamaged where it holds what was never written."""
         try:
             return kind(row)
-        except (ValueError, TypeError, KeyError, AssertionError) as error:
+        except (ValueError, TypeError, KeyError, AssertionError, ArithmeticError) as error:
             raise _damaged(self._path, f"a row of it holds what was never written: {error}") from error
 
     def close(self) -> None:
         """Closes the connection; what no transaction committed is lost."""
-        try:
+        with explained(self._path):
             self._connection.close()
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
 
-    def _begin(self) -> None:
-        if self._in_block and not self._connection.in_transaction:
-            self._run("BEGIN IMMEDIATE")
+    def _run(self, statement: str, parameters: Parameters | None = None) -> sqlite3.Cursor:
+        with explained(self._path):
+            return self._connection.execute(statement, parameters or {})
 
-    def _run(self, statement: str) -> None:
-        try:
-            self._connection.execute(statement)
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+
+@contextmanager
+def explained(path: bytes) -> Iterator[None]:
+    """Raises SQLite's errors as those that `explain` makes of them."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(error, path) from error
 
 
 def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
@@ -175,16 +163,16 @@ def _damaged(path: bytes, how: str) -> JournalDamaged:
 
 
 def _is_full(path: bytes) -> bool:
-    """SQLite answers "disk I/O error" where it finds no room for its shared memory."""
+    """Whether SQLite answers "disk I/O error" because it finds no room for its shared memory."""
     try:
         found = os.statvfs(os.path.dirname(path) or b".")
-    except (OSError, AttributeError):  # Windows has no such call
+    except OSError:
         return False
     return found.f_bavail * found.f_frsize < _ROOM_NEEDED
 
 
 def _over_quota(path: bytes) -> bool:
-    """SQLite answers "disk I/O error" here, too, and a quota shows in no figure of the disk: only writing tells."""
+    """Whether writing a little fails for the quota, for which SQLite answers "disk I/O error", too."""
     try:
         descriptor = os.open(os.path.dirname(path) or b".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
         try:
@@ -192,32 +180,26 @@ def _over_quota(path: bytes) -> bool:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except AttributeError:  # Linux alone has files without a name
-        return False
     except OSError as error:
         return error.errno == errno.EDQUOT
     return False
 
 
 def is_sound(state_folder: bytes) -> bool:
-    """Reads the whole journal through: whether every page of it is what SQLite wrote. Raises OutputUnwritable.
+    """Whether every page of the journal is what SQLite wrote. Raises OutputUnwritable.
 
-    Measured: 0.2 s for the journal of 100,000 jobs with an attempt each. A flipped bit inside of what a row holds is
-    not found by that.
+    Measured: 0.2 s for 100,000 jobs with an attempt each. A flipped bit inside of what a row holds is not found.
     """
     path = os.path.join(state_folder, FILE_NAME)
-    with closing(_connect(path, mode="rw")) as connection:
-        try:
+    try:
+        with closing(_connect(path, mode="rw")) as connection, explained(path):
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-        except sqlite3.Error as error:
-            told = explain(error, path)
-            if isinstance(told, JournalDamaged):
-                return False
-            raise told from error
+    except JournalDamaged:
+        return False
 
 
 def is_there(state_folder: bytes) -> bool:
-    """Whether there is a journal in this folder. Raises OutputUnwritable where that cannot be told."""
+    """Whether there is a journal in this folder. Raises OutputUnwritable where that cannot be found out."""
     path = os.path.join(state_folder, FILE_NAME)
     try:
         os.stat(path)
@@ -231,29 +213,30 @@ def is_there(state_folder: bytes) -> bool:
 
 
 def open_for_writing(state_folder: bytes, *, wal: bool) -> Database:
-    """Opens the journal, making it where there is none. `wal` is False on file systems whose files are no shared
-    memory."""
+    """Opens the journal, making it where there is none. `wal` is False where files cannot be shared memory."""
     path = os.path.join(state_folder, FILE_NAME)
     _refuse_links(path)
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        os.close(os.open(path, flags, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         raise OutputUnwritable(
             f"The journal {display(path)} cannot be made or written: {error.strerror}. "
             f"Check the folder's permissions, or choose another output."
         ) from error
     connection = _connect(path, mode="rw")
-    try:
+    with _closed_on_error(connection), explained(path):
         _set_up_writer(connection, wal=wal)
         _prepare_schema(connection, path)
-    except sqlite3.Error as error:
-        connection.close()
-        raise explain(error, path) from error
-    except JournalError:
+    return Database(connection, path)
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
         connection.close()
         raise
-    return Database(connection, path)
 
 
 def open_for_reading(state_folder: bytes) -> Database:
@@ -268,35 +251,32 @@ def open_for_reading(state_folder: bytes) -> Database:
         raise NoJournal(f"There is no journal {display(path)}: nothing has been run with this output folder yet.")
     connection = _connect(path, mode="rw")
     try:
-        try:
-            version = _schema_version(connection)
-        except sqlite3.OperationalError as error:
-            primary = error.sqlite_errorcode & 0xFF
-            if primary not in _NOT_WRITABLE | _NO_SPACE or _has_content(path + b"-wal"):
-                raise
-            if os.access(state_folder, os.W_OK) and not _is_full(path):
-                raise
-            connection.close()
-            connection = _connect(path, mode="ro&immutable=1")
-            version = _schema_version(connection)
-        connection.execute("PRAGMA query_only = ON")
+        with _closed_on_error(connection):
+            _schema_version(connection)
     except sqlite3.Error as error:
-        connection.close()
-        raise explain(error, path) from error
-    if version != SCHEMA_VERSION:
-        connection.close()
-        raise _wrong_version(path, version)
+        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        writable = os.access(state_folder, os.W_OK) and not _is_full(path)
+        if primary not in _NOT_WRITABLE | _NO_SPACE or _has_content(path + b"-wal") or writable:
+            raise explain(error, path) from error
+        connection = _connect(path, mode="ro&immutable=1")
+    with _closed_on_error(connection), explained(path):
+        version = _schema_version(connection)
+        if version != SCHEMA_VERSION:
+            raise _wrong_version(path, version)
+        connection.execute("PRAGMA query_only = ON")
     return Database(connection, path)
 
 
 def _refuse_links(path: bytes) -> None:
-    """Refuse a journal whose files are not files of their own: SQLite writes to what it opens by what lies beside it,
-    even for who only reads, so it must not be led to the database of another program."""
+    """Refuse a journal whose files are links: even to read one, SQLite writes to what it opens, by what lies beside it.
+
+    So it must not be led to the database of another program.
+    """
     for ending in (b"", *COMPANIONS):
         try:
             found = os.lstat(path + ending)
         except OSError:
-            continue  # there is none, or it is told what is wrong when it is opened
+            continue  # there is none, or opening it will give the error
         if not stat.S_ISREG(found.st_mode):
             what = "a link" if stat.S_ISLNK(found.st_mode) else "no file"
             raise JournalError(
@@ -306,22 +286,16 @@ def _refuse_links(path: bytes) -> None:
 
 
 def _connect(path: bytes, *, mode: str) -> sqlite3.Connection:
-    address = quote_from_bytes(os.path.abspath(path).replace(b"\\", b"/") if sys.platform == "win32" else path)
-    prefix = "file:///" if sys.platform == "win32" else "file:"
-    try:
-        connection = sqlite3.connect(
-            f"{prefix}{address}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
-        )
-    except sqlite3.Error as error:
-        raise explain(error, path) from error
-    return connection
+    address = f"file:{quote_from_bytes(path)}?mode={mode}"
+    with explained(path):
+        return sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
 
 
 def _set_up_writer(connection: sqlite3.Connection, *, wal: bool) -> None:
     if wal:
         connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode NORMAL can lose the last commits at a power cut but never damages the file. What must not be lost
-        # is brought to the disk by whoever acts on it; another lost commit is a job that is looked at again.
+        # is synced by the process that acts on it; another lost commit is a job that is looked at again.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
     else:

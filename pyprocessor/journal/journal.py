@@ -1,41 +1,35 @@
-"""Writing the journal: the engine's memory. One process writes, in one thread.
+"""How does the engine write what happened to the journal? One process writes, in one thread.
 
 Every move of a job is one guarded UPDATE: it names the states it may come from and, for a job in a worker's hands, the
-attempt that has it. It returns False where the job has moved on meanwhile (a worker that was given up on still talks),
-which is no error. A move that no table allows is refused by a trigger and raises JournalError: that is a defect.
+attempt that has it. It returns False where the job has moved on meanwhile (a worker that was given up on may still
+send messages), which is no error. A move that no table allows is refused by a trigger and raises JournalError.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 
 from pyprocessor.errors import FailureKind
+from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.database import Database, open_for_writing
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.journal.records import encode, shape
-from pyprocessor.journal.rows import JobRow, Made, NameTaken, PlanChange, Planned
-from pyprocessor.journal.values import (
-    batch_values,
-    ending_values,
-    facts_values,
-    job_values,
-    made_values,
-    storable,
-    usage_values,
-)
+from pyprocessor.journal.records import encode, media_shape
+from pyprocessor.journal.rows import CachedMedia, Made, NameTaken, PlanChange, Planned, facts_text
 from pyprocessor.models import (
     Batch,
     Cost,
     Job,
     JobState,
-    MediaInfo,
     Outcome,
     OutcomeKind,
     OutputFacts,
     ProcessIdentity,
     Reading,
+    Source,
     Usage,
 )
 
@@ -43,15 +37,9 @@ READINGS_KEPT = 20_000
 """Older readings are dropped: at two a second this is nearly three hours."""
 PRUNE_EVERY = 256
 
-_FINISHES = {
-    OutcomeKind.SKIPPED: JobState.SKIPPED,
-    OutcomeKind.KEPT_SOURCE: JobState.KEPT_SOURCE,
-    OutcomeKind.FAILED: JobState.FAILED,
-    OutcomeKind.QUARANTINED: JobState.QUARANTINED,
-    OutcomeKind.CANCELLED: JobState.CANCELLED,
-}
 _IN_HAND = frozenset({JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING})
 _ENGINE_DIED = "The run was ended from outside before this attempt was over."
+_UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
 class Journal(JournalReader):
@@ -83,14 +71,13 @@ class Journal(JournalReader):
     # ------------------------------------------------------------ runs
 
     def begin_run(self, arguments: str, engine: ProcessIdentity, *, after: int = 0) -> int:
-        """Records that a run begins, now; `arguments` is the command line as text. Returns the run's id, which is
-        higher than those before and than `after`."""
+        """Records that a run begins, now; returns its id, which is higher than those before and than `after`."""
         last = self.last_run()
         cursor = self._database.write(
             "insert_run",
             {
                 "id": max(after, last.id if last is not None else 0) + 1,
-                "arguments": storable(arguments),
+                "arguments": _storable(arguments),
                 "pid": engine.pid,
                 "start_time": engine.start_time,
                 "started_at": self._clock(),
@@ -112,12 +99,10 @@ class Journal(JournalReader):
         return self._run_id
 
     def abandon_open(self) -> int:
-        """Takes back what a killed engine left: jobs ASSIGNED or RUNNING become PENDING, uncharged, and their attempts
-        are closed as interrupted; for each RUNNING one it is counted that a run was killed over it. PUBLISHING jobs
-        are left to the caller, with their attempts.
+        """Makes jobs PENDING that a killed engine left ASSIGNED or RUNNING; returns how many.
 
-        Call it when the processes in `open_attempts` and `open_batches` are known to be gone. Returns the number of
-        jobs.
+        They are not charged, their attempts are closed as interrupted, and `killed_runs` counts up for RUNNING ones.
+        PUBLISHING jobs are left to the caller. Call it when the processes of `open_batches` are known to be gone.
         """
         with self.transaction():
             attempts = {"now": self._clock(), "outcome": OutcomeKind.INTERRUPTED.value, "reason": _ENGINE_DIED}
@@ -130,27 +115,18 @@ class Journal(JournalReader):
 
     # ------------------------------------------------------------ media
 
-    def remember_media(self, path: bytes, size_bytes: int, mtime_ns: int, media: MediaInfo) -> None:
-        """Keeps what inspecting said of a file, in place of what was kept under that path."""
-        self._remember(path, size_bytes, mtime_ns, encode(media), None, "")
-
-    def remember_failure(self, path: bytes, size_bytes: int, mtime_ns: int, failure: FailureKind, message: str) -> None:
-        """Keeps that inspecting failed. Only for failures that come again while the file stays as it is."""
-        self._remember(path, size_bytes, mtime_ns, None, failure, message)
-
-    def _remember(
-        self, path: bytes, size_bytes: int, mtime_ns: int, media: str | None, failure: FailureKind | None, message: str
-    ) -> None:
+    def remember_media(self, source: Source, found: CachedMedia) -> None:
+        """Keeps what inspecting found in a file; a failure only if it comes again while the file stays as it is."""
         self._database.write(
             "remember_media",
             {
-                "path": path,
-                "size": size_bytes,
-                "mtime_ns": mtime_ns,
-                "shape": shape(MediaInfo),
-                "media": media,
-                "failure": failure,
-                "message": storable(message),
+                "path": source.path,
+                "size": source.size_bytes,
+                "mtime_ns": source.mtime_ns,
+                "shape": media_shape(),
+                "media": None if found.media is None else encode(found.media),
+                "failure": found.failure,
+                "message": _storable(found.message),
             },
         )
 
@@ -165,77 +141,70 @@ class Journal(JournalReader):
         again: bool = False,
         forgive: bool = False,
     ) -> Planned | NameTaken:
-        """Takes a job in: as PENDING where it is new, or where its source (size, mtime) or its profile's fingerprint is
-        another one than when it was last planned; else its row stays as it is, final states included, unless `again`
-        says that a final one begins anew. That one goes on counting the runs in which it failed, and a PENDING one all
-        that is charged to it, unless the source or the profile changed or `forgive` is set.
+        """Takes a job in: as PENDING where it is new, or where its source or profile changed since it was last planned.
 
-        `media_seconds` is the source's duration, None if unknown. Returns NameTaken, with nothing written, where
+        Else its row stays as it is, unless `again` has a final one begin anew. That one goes on counting the runs in
+        which it failed, and a PENDING one all that is charged to it, unless source or profile changed or `forgive` is
+        set. `media_seconds` is the source's duration, None if unknown. Returns NameTaken, with nothing written, where
         another job owns the name of the output; an empty name is no name.
         """
         with self.transaction():
             known = self.job(job.id)
-            if known is None:
-                return self._write_plan("insert_job", PlanChange.NEW, job, media_seconds, profile_name)
-            if known.state in _IN_HAND:
+            if known is not None and known.state in _IN_HAND:
                 return Planned(PlanChange.IN_HAND, known)
-            change = known.change(job.source, job.profile_fingerprint)
-            forgiven = {"forgive": forgive or change is not PlanChange.UNCHANGED}
-            if change is not PlanChange.UNCHANGED or (again and known.final):
-                return self._write_plan("replan_job", change, job, media_seconds, profile_name, known, forgiven)
-            if known.state is JobState.PENDING:
-                return self._write_plan("refresh_job", change, job, media_seconds, profile_name, None, forgiven)
-            return Planned(change, known)
-
-    def _write_plan(
-        self,
-        statement: str,
-        change: PlanChange,
-        job: Job,
-        media_seconds: float | None,
-        profile_name: str,
-        previous: JobRow | None = None,
-        forgiven: Mapping[str, object] | None = None,
-    ) -> Planned | NameTaken:
-        values = {**job_values(job, media_seconds, profile_name), **(forgiven or {}), **self._stamp()}
-        if not self._database.insert_unless_taken(statement, values):
-            return NameTaken(job.output)
-        if previous is not None and change is PlanChange.UNCHANGED:
-            self.add_event("reset", "It is done again.", job.id)
-        elif previous is not None:
-            what = "source" if change is PlanChange.SOURCE_CHANGED else "profile"
-            self.add_event("replanned", f"The {what} changed; a job that was {previous.state} begins anew.", job.id)
-        row = self.job(job.id)
-        assert row is not None
-        return Planned(change, row, previous)
-
-    def reset(self, job_ids: Iterable[str], reason: str) -> tuple[str, ...]:
-        """Final jobs become PENDING with nothing charged to them. Returns the ids that did: a job that is not final, or
-        whose output's name now belongs to another job, stays as it is."""
-        done = []
-        with self.transaction():
-            for job_id in job_ids:
-                if self._hit("reset_job", {"id": job_id}):
-                    self.add_event("reset", reason, job_id)
-                    done.append(job_id)
-        return tuple(done)
+            change = PlanChange.NEW if known is None else known.change(job.source, job.profile_fingerprint)
+            anew = known is not None and (change is not PlanChange.UNCHANGED or (again and known.final))
+            if known is not None and not anew and known.state is not JobState.PENDING:
+                return Planned(change, known)
+            values = {
+                "id": job.id,
+                "task": job.task,
+                **_source_values(job.source),
+                "output": job.output,
+                "profile_fingerprint": job.profile_fingerprint,
+                "profile_name": _storable(profile_name),
+                "priority": job.priority,
+                "tenant": _storable(job.tenant),
+                "dependencies": json.dumps(job.dependencies),
+                "metadata": json.dumps(job.metadata),
+                **asdict(job.cost),
+                "media_seconds": media_seconds,
+                "forgive": forgive or change is not PlanChange.UNCHANGED,
+                **self._stamp(),
+            }
+            statement = "insert_job" if known is None else "replan_job" if anew else "refresh_job"
+            if not self._database.insert_unless_taken(statement, values):
+                return NameTaken(job.output)
+            if known is not None and anew:
+                if change is PlanChange.UNCHANGED:
+                    self.add_event("reset", "It is done again.", job.id)
+                else:
+                    what = "source" if change is PlanChange.SOURCE_CHANGED else "profile"
+                    self.add_event(
+                        "replanned", f"The {what} changed; a job that was {known.state} begins anew.", job.id
+                    )
+            row = self.job(job.id)
+            assert row is not None
+            return Planned(change, row, known if anew else None)
 
     def adopt(self, job_id: str, facts: OutputFacts) -> bool:
         """PENDING to SUCCEEDED: the output is there already. The job is then of no run that this journal knows."""
         with self.transaction():
             self._database.write("insert_forgotten_run", {"now": self._clock()})
-            hit = self._hit("adopt_job", {"id": job_id, **facts_values(facts)})
+            hit = self._hit("adopt_job", {"id": job_id, **_facts_values(facts)})
             if hit:
                 self._database.write("remember_output", {"id": job_id})
         return hit
 
     def claim(self, job_id: str, facts: OutputFacts) -> bool:
         """Notes that what lies under a PENDING job's name was made of its source, so that it may be replaced."""
-        return self._hit("claim_output", {"id": job_id, **facts_values(facts)})
+        return self._hit("claim_output", {"id": job_id, **_facts_values(facts)})
 
     def remember_output(self, made: Made) -> None:
         """Notes what was made under a name, where this journal did not see it being made."""
-        self._database.write("insert_output", made_values(made))
+        values = {"output": made.output, "profile_fingerprint": made.profile_fingerprint, "task": made.task}
+        facts = {f"output_{name}": value for name, value in _facts_values(made.facts).items()}
+        self._database.write("insert_output", {**values, **_source_values(made.source), **facts})
 
     # ------------------------------------------------------------ batches
 
@@ -244,15 +213,19 @@ class Journal(JournalReader):
         self._database.write(
             "insert_batch",
             {
+                "id": batch.id,
+                "jobs": len(batch.job_ids),
+                "slots": batch.slots,
+                "threads": batch.threads,
+                "memory_budget_bytes": batch.memory_budget_bytes,
                 "worker_pid": worker.pid,
                 "worker_start_time": worker.start_time,
-                **batch_values(batch),
                 **self._stamp(),
             },
         )
 
     def end_batch(self, batch_id: int, worker_exit_code: int | None) -> bool:
-        """Records that the batch's process is gone; its exit code is negative for a signal, None if nobody knows."""
+        """Records that the batch's process is gone; its exit code is negative for a signal, None if unknown."""
         values = {"run_id": self.run_id, "id": batch_id, "worker_exit_code": worker_exit_code, "now": self._clock()}
         return self._database.write("end_batch", values).rowcount == 1
 
@@ -291,24 +264,26 @@ class Journal(JournalReader):
         return self._database.write("name_ffmpeg", values).rowcount == 1
 
     def grant(self, job_id: str, attempt_id: int, facts: OutputFacts) -> bool:
-        """RUNNING to PUBLISHING: the intent, written before the worker may publish. The facts tell the output again
-        after a crash between rename and report. False where another attempt has the job: that worker gets no grant."""
-        return self._hit("grant_job", {"id": job_id, "attempt_id": attempt_id, **facts_values(facts)})
+        """RUNNING to PUBLISHING: the intent, written before the worker may publish.
+
+        By the facts the output is recognised after a crash between rename and report. False where another attempt has
+        the job: that worker gets no grant.
+        """
+        return self._hit("grant_job", {"id": job_id, "attempt_id": attempt_id, **_facts_values(facts)})
 
     def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
         """PUBLISHING to SUCCEEDED. `usage` is None where the attempt's end was not seen (a recovery)."""
         with self.transaction():
-            hit = self._hit("succeed_job", {"id": job_id, "attempt_id": attempt_id, **facts_values(facts)})
+            hit = self._hit("succeed_job", {"id": job_id, "attempt_id": attempt_id, **_facts_values(facts)})
             if hit:
                 self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
                 self._database.write("remember_output", {"id": job_id})
         return hit
 
     def finish(self, job_id: str, attempt_id: int | None, outcome: Outcome, usage: Usage | None = None) -> bool:
-        """Ends a job as skipped, kept_source, failed, quarantined or cancelled: a waiting one without an attempt, a
-        running one with its own."""
+        """Ends a job as anything but succeeded: a waiting one without an attempt, a running one with its own."""
         failed = outcome.kind is OutcomeKind.FAILED
-        values = {"id": job_id, "state": _FINISHES[outcome.kind].value, "failed": failed, **ending_values(outcome)}
+        values = {"id": job_id, "state": STATE_AFTER[outcome.kind].value, "failed": failed, **_ending_values(outcome)}
         if attempt_id is None:
             return self._hit("finish_waiting_job", values)
         with self.transaction():
@@ -333,7 +308,7 @@ class Journal(JournalReader):
             "charge": charge,
             "crashed": outcome.failure is FailureKind.CRASH,
             "shed": outcome.kind is OutcomeKind.SHED,
-            **ending_values(outcome),
+            **_ending_values(outcome),
         }
         with self.transaction():
             hit = self._hit("requeue_running_job", values)
@@ -349,8 +324,8 @@ class Journal(JournalReader):
                 "now": self._clock(),
                 "outcome": outcome.kind.value,
                 "charge": charge,
-                **usage_values(usage),
-                **ending_values(outcome),
+                **(_UNMEASURED if usage is None else asdict(usage)),
+                **_ending_values(outcome),
             },
         )
 
@@ -379,7 +354,7 @@ class Journal(JournalReader):
                 "run_id": self.run_id,
                 "at": self._clock(),
                 "kind": kind,
-                "text": storable(text),
+                "text": _storable(text),
                 "job_id": job_id,
                 "batch_id": batch_id,
                 "reading": None if reading is None else encode(reading),
@@ -389,8 +364,34 @@ class Journal(JournalReader):
     # ------------------------------------------------------------ statements
 
     def _hit(self, statement: str, values: dict[str, object]) -> bool:
-        """Runs a guarded UPDATE of one job and says whether it found the job where it expected it."""
+        """Runs a guarded UPDATE of one job; returns whether the job was in an expected state."""
         return self._database.write(statement, {**values, **self._stamp()}).rowcount == 1
 
     def _stamp(self) -> dict[str, object]:
         return {"run_id": self.run_id, "now": self._clock()}
+
+
+# ---------------------------------------------------------------- what statements take, by the names they give it
+
+
+def _source_values(source: Source) -> dict[str, object]:
+    return {
+        "source_path": source.path,
+        "relative": source.relative,
+        "size": source.size_bytes,
+        "mtime_ns": source.mtime_ns,
+    }
+
+
+def _facts_values(facts: OutputFacts) -> dict[str, object]:
+    return {"size": facts.size_bytes, "mtime_ns": facts.mtime_ns, "facts": facts_text(facts)}
+
+
+def _ending_values(outcome: Outcome) -> dict[str, object]:
+    """Why something ended; what it ended as is not part of it."""
+    return {"failure": outcome.failure, "reason": _storable(outcome.reason)}
+
+
+def _storable(text: str) -> str:
+    """The text with lone surrogates escaped, which SQLite takes none of and odd file names hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

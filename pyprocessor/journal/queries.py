@@ -1,4 +1,4 @@
-"""Loads the named statements of `queries.sql`."""
+"""Which SQL statement has which name? Loaded from `queries.sql`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAME_LINE = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 def parse(text: str) -> Mapping[str, str]:
-    """Splits a text into its named statements; raises ValueError where a name stands twice."""
+    """Splits a text into its named statements; raises ValueError for a name that occurs twice."""
     parts = _NAME_LINE.split(text)
     statements: dict[str, str] = {}
     for name, body in zip(parts[1::2], parts[2::2], strict=True):

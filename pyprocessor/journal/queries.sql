@@ -86,8 +86,8 @@ FROM jobs WHERE id = :id AND output <> x''
 INSERT OR REPLACE INTO outputs (
     output, size, mtime_ns, facts, source_path, relative, source_size, source_mtime_ns, profile_fingerprint, task
 ) VALUES (
-    :output, :size, :mtime_ns, :facts, :source_path, :relative, :source_size, :source_mtime_ns, :profile_fingerprint,
-    :task
+    :output, :output_size, :output_mtime_ns, :output_facts, :source_path, :relative, :size, :mtime_ns,
+    :profile_fingerprint, :task
 )
 
 -- ------------------------------------------------------------------ jobs: planning
@@ -196,18 +196,6 @@ UPDATE jobs SET
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
 
--- A final job is to be done again, unless another job has taken its name since.
--- name: reset_job
-UPDATE jobs SET
-    state = 'pending', attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failed_runs = 0, killed_runs = 0,
-    failure = NULL, reason = '', run_id = :run_id, updated_at = :now
-WHERE id = :id AND state IN ('succeeded', 'skipped', 'kept_source', 'failed', 'quarantined', 'cancelled')
-    AND NOT EXISTS (
-        SELECT 1 FROM jobs AS other
-        WHERE other.output = jobs.output AND other.id <> jobs.id
-            AND other.state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND other.output <> x''
-    )
-
 -- name: abandon_jobs
 UPDATE jobs SET
     state = 'pending', killed_runs = killed_runs + (state = 'running'),
@@ -238,9 +226,6 @@ UPDATE attempts SET ended_at = :now, outcome = :outcome, reason = :reason
 WHERE ended_at IS NULL
     AND job_id IN (SELECT id FROM jobs WHERE state IN ('assigned', 'running'))
 
--- name: open_attempts_page
-SELECT * FROM attempts WHERE ended_at IS NULL AND id > :after ORDER BY id LIMIT :limit
-
 -- name: attempts_page
 SELECT * FROM attempts WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
 
@@ -266,9 +251,6 @@ UPDATE batches SET ended_at = :now WHERE ended_at IS NULL
 -- name: open_batches
 SELECT * FROM batches WHERE ended_at IS NULL ORDER BY run_id, id
 
--- name: batches_of_run
-SELECT * FROM batches WHERE run_id = :run_id ORDER BY id
-
 -- ------------------------------------------------------------------ readings and events
 
 -- name: insert_reading
@@ -276,9 +258,6 @@ INSERT INTO readings (run_id, at, reading) VALUES (:run_id, :at, :reading)
 
 -- name: prune_readings
 DELETE FROM readings WHERE id <= (SELECT max(id) FROM readings) - :kept
-
--- name: readings_page
-SELECT * FROM readings WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
 
 -- name: insert_event
 INSERT INTO events (run_id, at, kind, text, job_id, batch_id, reading)

@@ -1,11 +1,15 @@
-"""What the journal hands out: frozen records, one per kind of row."""
+"""What does the journal give back: one frozen record for each kind of row?
+
+Each `from_row` relies on the column order of `schema.sql`.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.journal.records import decode
@@ -23,6 +27,12 @@ from pyprocessor.models import (
 )
 
 Row = tuple[Any, ...]
+Kind = TypeVar("Kind")
+
+
+def _maybe(make: Callable[..., Kind], *columns: Any) -> Kind | None:
+    """What a row holds in these columns; None where the first is NULL."""
+    return None if columns[0] is None else make(*columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +58,25 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class CachedMedia:
-    """What inspecting said of a file: `media`, or else the kind of failure and its sentence."""
+    """What inspecting found in a file: `media`, or else the kind of failure and its sentence."""
 
     media: MediaInfo | None
     failure: FailureKind | None = None
     message: str = ""
+
+    @classmethod
+    def from_row(cls, row: Row) -> CachedMedia:
+        return cls(_maybe(lambda text: decode(MediaInfo, text), row[0]), _maybe(FailureKind, row[1]), row[2])
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
     """A job as the journal knows it.
 
-    `granted` is what a publish was granted for and is set exactly while the state is PUBLISHING. `produced` is the
-    output of the last success; it stays while the job is done again, so that our own old output can be told from a
-    stranger's.
-    `run_id` is the run that last changed the row. `failed_runs` counts runs in which it ended failed, with the same
-    source and profile; `killed_runs` runs in a row that were killed while it was RUNNING.
+    `granted` is what a publish was granted for, set exactly while the state is PUBLISHING. `produced` is the output of
+    the last success; it stays while the job is done again. `run_id` is the run that last changed the row.
+    `failed_runs` counts runs in which it ended failed, with the same source and profile; `killed_runs` runs in a row
+    that were killed while it was RUNNING.
     """
 
     id: str
@@ -99,7 +112,7 @@ class JobRow:
         return self.state in FINAL_STATES
 
     def change(self, source: Source, profile_fingerprint: str) -> PlanChange:
-        """What is another than when it was last planned: the source (size, mtime), the profile, or nothing."""
+        """What differs from when it was last planned: the source (size, mtime), the profile, or nothing."""
         if (self.source.size_bytes, self.source.mtime_ns) != (source.size_bytes, source.mtime_ns):
             return PlanChange.SOURCE_CHANGED
         if self.profile_fingerprint != profile_fingerprint:
@@ -108,35 +121,23 @@ class JobRow:
 
     @classmethod
     def from_row(cls, row: Row) -> JobRow:
-        return cls(
-            id=row[1],
-            task=row[2],
-            source=Source(path=row[3], relative=row[4], size_bytes=row[5], mtime_ns=row[6]),
-            output=row[7],
-            profile_fingerprint=row[8],
-            profile_name=row[9],
-            state=JobState(row[10]),
-            priority=row[11],
-            tenant=row[12],
-            dependencies=() if row[13] == "[]" else tuple(json.loads(row[13])),
-            metadata=() if row[14] == "[]" else tuple((key, value) for key, value in json.loads(row[14])),
-            cost=Cost(cpu_seconds=row[15], memory_bytes=row[16], disk_bytes=row[17]),
-            media_seconds=row[18],
-            attempts=row[19],
-            crashes=row[20],
-            sheds=row[21],
-            retries_charged=row[22],
-            failure=None if row[23] is None else FailureKind(row[23]),
-            reason=row[24],
-            attempt_id=row[25],
-            batch_id=row[26],
-            granted=None if row[29] is None else facts_from(row[27], row[28], row[29]),
-            produced=None if row[32] is None else facts_from(row[30], row[31], row[32]),
-            run_id=row[33],
-            updated_at=row[34],
-            failed_runs=row[35],
-            killed_runs=row[36],
+        values: Row = (
+            *row[1:3],
+            Source(*row[3:7]),
+            *row[7:10],
+            JobState(row[10]),
+            *row[11:13],
+            tuple(json.loads(row[13])),
+            tuple((key, value) for key, value in json.loads(row[14])),
+            Cost(*row[15:18]),
+            *row[18:23],
+            _maybe(FailureKind, row[23]),
+            *row[24:27],
+            _maybe(facts_from, *row[27:30]),
+            _maybe(facts_from, *row[30:33]),
+            *row[33:37],
         )
+        return cls(*values)
 
 
 def facts_text(facts: OutputFacts) -> str:
@@ -162,7 +163,7 @@ class Made:
 
     @classmethod
     def from_row(cls, row: Row) -> Made:
-        return cls(row[0], facts_from(row[1], row[2], row[3]), Source(*row[4:8]), row[8], row[9])
+        return cls(row[0], facts_from(*row[1:4]), Source(*row[4:8]), *row[8:10])
 
 
 class PlanChange(StrEnum):
@@ -222,6 +223,11 @@ class Counts:
     def final(self) -> int:
         return sum(self.of(state) for state in FINAL_STATES)
 
+    @property
+    def bad(self) -> int:
+        """Jobs that failed, for now or for good."""
+        return self.failed + self.quarantined
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
@@ -249,24 +255,20 @@ class AttemptRow:
 
     @classmethod
     def from_row(cls, row: Row) -> AttemptRow:
-        return cls(
-            id=row[0],
-            job_id=row[1],
-            run_id=row[2],
-            batch_id=row[3],
-            number=row[4],
-            worker=ProcessIdentity(row[5], row[6]),
-            ffmpeg=None if row[7] is None else ProcessIdentity(row[7], row[8]),
-            started_at=row[9],
-            ended_at=row[10],
-            outcome=None if row[11] is None else OutcomeKind(row[11]),
-            failure=None if row[12] is None else FailureKind(row[12]),
-            reason=row[13],
-            charged=bool(row[14]),
-            usage=None if row[15] is None else Usage(row[15], row[16], row[17]),
-            threads=row[18],
-            predicted=None if row[19] is None else Cost(row[19], row[20], 0),
+        values: Row = (
+            *row[:5],
+            ProcessIdentity(*row[5:7]),
+            _maybe(ProcessIdentity, *row[7:9]),
+            *row[9:11],
+            _maybe(OutcomeKind, row[11]),
+            _maybe(FailureKind, row[12]),
+            row[13],
+            bool(row[14]),
+            _maybe(Usage, *row[15:18]),
+            row[18],
+            _maybe(Cost, *row[19:21], 0),
         )
+        return cls(*values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,28 +288,17 @@ class BatchRow:
 
     @classmethod
     def from_row(cls, row: Row) -> BatchRow:
-        run_id, number, jobs, slots, threads, budget, pid, start_time, started_at, ended_at, exit_code = row
-        worker = ProcessIdentity(pid, start_time)
-        return cls(run_id, number, jobs, slots, threads, budget, worker, started_at, ended_at, exit_code)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadingRow:
-    """A Reading and when it was taken (seconds since the epoch)."""
-
-    id: int
-    run_id: int
-    at: float
-    reading: Reading
-
-    @classmethod
-    def from_row(cls, row: Row) -> ReadingRow:
-        return cls(row[0], row[1], row[2], decode(Reading, row[3]))
+        values: Row = (
+            *row[:6],
+            ProcessIdentity(*row[6:8]),
+            *row[8:],
+        )
+        return cls(*values)
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """Something worth telling later: `kind` is for programs, `text` for people."""
+    """Something to be reported later: `kind` is for programs, `text` for people."""
 
     id: int
     run_id: int
@@ -320,6 +311,8 @@ class EventRow:
 
     @classmethod
     def from_row(cls, row: Row) -> EventRow:
-        number, run_id, at, kind, text, job_id, batch_id, reading = row
-        read = None if reading is None else decode(Reading, reading)
-        return cls(number, run_id, at, kind, text, job_id, batch_id, read)
+        values: Row = (
+            *row[:7],
+            _maybe(lambda text: decode(Reading, text), row[7]),
+        )
+        return cls(*values)

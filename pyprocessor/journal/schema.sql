@@ -14,7 +14,7 @@ CREATE TABLE runs (
     failed_before     INTEGER
 );
 
--- What inspecting said of a file, so that the next run probes nothing. One row a path, true for that size and mtime.
+-- What inspecting found in a file, so that the next run probes nothing. One row a path, true for that size and mtime.
 CREATE TABLE media (
     path     BLOB PRIMARY KEY,
     size     INTEGER NOT NULL,
@@ -82,7 +82,7 @@ CREATE UNIQUE INDEX jobs_output ON jobs (output)
     WHERE state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND output <> x'';
 
 -- What was last made under each name, also where the job has taken another name since: so that a file in the output
--- folder can be told to be ours, and of which source. True while it lies there with that size and mtime.
+-- folder is recognised as ours, and of which source. True while it lies there with that size and mtime.
 CREATE TABLE outputs (
     output              BLOB PRIMARY KEY,
     size                INTEGER NOT NULL,
@@ -121,7 +121,6 @@ CREATE TABLE attempts (
 );
 
 CREATE INDEX attempts_job ON attempts (job_id);
-CREATE INDEX attempts_open ON attempts (id) WHERE ended_at IS NULL;
 
 CREATE TABLE batches (
     run_id              INTEGER NOT NULL REFERENCES runs (id),

@@ -22,7 +22,6 @@ from pyprocessor.models.media import (
     StreamInfo,
     StreamKind,
     VideoInfo,
-    display,
 )
 from pyprocessor.models.profile import (
     AudioSettings,
@@ -58,6 +57,7 @@ from pyprocessor.models.run import (
     SkippedFile,
     WaitingFile,
 )
+from pyprocessor.models.wording import display
 from pyprocessor.models.work import (
     FINAL_STATES,
     TRANSITIONS,

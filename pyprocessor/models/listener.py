@@ -1,4 +1,4 @@
-"""What a run is asked to do, and who hears how it goes."""
+"""What is a run asked to do, and who is called back while it runs?"""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pyprocessor.models import Input, InputFolder, Outcome, Profile, RunSnapshot
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run. `inputs` come from `inputs.inputs_of`; `output` (a folder) is absolute; `arguments` is for the journal.
+    """One run.
 
-    `limit` bounds how many files are taken up; `retry_failed` starts failed ones over; `overwrite` allows taking the
-    place of files in the output folder that no run of ours made. `watch` goes on when all is done, with what comes into
-    the input folder from then on, which is then the only one.
+    `output` is an absolute folder. `arguments` is the command line, for the journal. `limit` bounds how many files are
+    taken up. `overwrite` allows replacing files in the output that no run made. `watch` goes on with what comes into
+    the input folder, which is then the only input.
     """
 
     inputs: tuple[Input, ...]
@@ -40,7 +40,7 @@ class RunRequest:
 
 
 class Listener(Protocol):
-    """Hears of a run, on the engine's own thread: every method must return at once."""
+    """Called back on the engine's own thread, so every method must return at once."""
 
     def found(self, files: int, listing_done: bool) -> None:
         """So many files were listed up to now."""
@@ -61,4 +61,4 @@ class Listener(Protocol):
         """One plain sentence; `level` is "info", "warning" or "error"."""
 
     def tick(self, snapshot: RunSnapshot) -> None:
-        """Where the run stands; at least once a second."""
+        """How far the run is; at least once a second."""

@@ -8,20 +8,6 @@ from enum import StrEnum
 from fractions import Fraction
 
 
-def display(path: bytes) -> str:
-    """The path as one printable line: undecodable bytes and control characters come out escaped."""
-    text = os.fsdecode(path)
-    return "".join(
-        c
-        if c.isprintable()
-        else c.encode("utf-8", "surrogateescape").decode("latin-1").encode("unicode_escape").decode("ascii")
-        for c in text
-    )
-
-
-# ---------------------------------------------------------------- sources and what inspecting says of them
-
-
 @dataclass(frozen=True, slots=True)
 class InputFolder:
     """A folder that sources lie in. `device` is the number of its file system, where that is known."""

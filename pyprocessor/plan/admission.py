@@ -15,6 +15,7 @@ from pyprocessor.costs import CostClass, CostModel, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, Cost, Profile, Reading, RunState
+from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.queue import ReadyQueue
 
@@ -190,8 +191,8 @@ def _beside_other_programs(job: QueuedJob, threads: int, on: Conditions, profile
     need, room = job.memory_with(threads), on.allowance.wall_room_bytes
     if not room < need <= memory_limit(on.reading, profile.batch):
         return None
-    left = f"other programs leave {mebibytes(max(0, int(room)))} of memory"
-    return Wait(f"it is predicted to take {mebibytes(need)}, and {left}", warn=True)
+    left = f"other programs leave {memory_size(max(0, int(room)))} of memory"
+    return Wait(f"it is predicted to take {memory_size(need)}, and {left}", warn=True)
 
 
 def _memory(job: QueuedJob, threads: int, budget: int, on: Conditions, beside: Beside, model: CostModel) -> Wait | None:
@@ -212,8 +213,8 @@ def _memory(job: QueuedJob, threads: int, budget: int, on: Conditions, beside: B
     wanted = job.memory_with(threads) * outgrown.get(job.cost_class, 1.0)
     if taken + wanted > budget:
         return Wait(
-            f"it is reckoned to take {mebibytes(wanted)}, and of {mebibytes(budget)} the files that run take "
-            f"{mebibytes(taken)}"
+            f"it is reckoned to take {memory_size(wanted)}, and of {memory_size(budget)} the files that run take "
+            f"{memory_size(taken)}"
         )
     if not unmeasured(job, threads, model):
         return None
@@ -240,11 +241,13 @@ def _room(job: QueuedJob, threads: int, on: Conditions, beside: Beside, profile:
     need = job.memory_with(threads)
     if beside.claimed_bytes + need > on.allowance.room_bytes:
         left = max(0, on.allowance.room_bytes - beside.claimed_bytes)
-        return Wait(f"it is predicted to take {mebibytes(need)}, and running files leave {mebibytes(left)} of memory")
+        return Wait(
+            f"it is predicted to take {memory_size(need)}, and running files leave {memory_size(left)} of memory"
+        )
     disk = sum(other.queued.disk_bytes for other in beside.running) + job.disk_bytes
     reserve = profile.throttling.disk_reserve_bytes
     if on.reading.free_disk_bytes - disk < reserve:
-        return Wait(f"its output and those of running files would leave less than {mebibytes(reserve)} of the disk")
+        return Wait(f"its output and those of running files would leave less than {memory_size(reserve)} of the disk")
     return None
 
 
@@ -264,8 +267,3 @@ def _allowed(reading: Reading, settings: BatchSettings, others: int) -> int:
     if settings.memory_limit_bytes is not None:
         ours = min(ours, settings.memory_limit_bytes)
     return max(0, ours - OVERHEAD_BYTES)
-
-
-def mebibytes(count: float) -> str:
-    """Memory as people set limits for it: `412 MiB`, `1.4 GiB`."""
-    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{math.ceil(count / (1 << 20))} MiB"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pyprocessor.costs import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Batch, Cost, EstimationSettings
-from pyprocessor.plan.admission import mebibytes
+from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.queue import ReadyQueue
 
 MIN_BATCH_SECONDS = 1.0
@@ -37,15 +37,15 @@ class OverBudget:
     def note(self, name: str) -> str:
         """The sentence for the user when it runs all the same."""
         return (
-            f"{name} is predicted to take {mebibytes(self.need_bytes)} of memory, more than the "
-            f"{mebibytes(self.limit_bytes)} that the limit leaves for files; it runs with nothing beside."
+            f"{name} is predicted to take {memory_size(self.need_bytes)} of memory, more than the "
+            f"{memory_size(self.limit_bytes)} that the limit leaves for files; it runs with nothing beside."
         )
 
     def refusal(self) -> str:
         """The sentence for the user when it is refused."""
         return (
-            f"It is predicted to take {mebibytes(self.need_bytes)} of memory, more than the "
-            f"{mebibytes(self.limit_bytes)} that the limit leaves for files, and --strict-memory is on; raise "
+            f"It is predicted to take {memory_size(self.need_bytes)} of memory, more than the "
+            f"{memory_size(self.limit_bytes)} that the limit leaves for files, and --strict-memory is on; raise "
             "--max-memory or --memory-limit, choose a faster preset, or do without --strict-memory to run it alone."
         )
 

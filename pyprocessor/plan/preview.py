@@ -22,7 +22,8 @@ from pyprocessor.models import (
     ThrottlingSettings,
     display,
 )
-from pyprocessor.plan.admission import Wait, mebibytes, memory_budget
+from pyprocessor.models.wording import memory_size
+from pyprocessor.plan.admission import Wait, memory_budget
 from pyprocessor.plan.packing import FormedBatch, OverBudget
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
@@ -106,8 +107,8 @@ def _notes(alone: Sequence[OverBudget], by_id: Mapping[str, Job]) -> tuple[str, 
     if len(alone) == 1:
         return (most.note(name),)
     note = (
-        f"{len(alone)} files are predicted to take more memory each than the {mebibytes(most.budget_bytes)} that are "
-        f"allowed for all and will run with nothing beside (most: {name}, {mebibytes(most.need_bytes)})."
+        f"{len(alone)} files are predicted to take more memory each than the {memory_size(most.budget_bytes)} that are "
+        f"allowed for all and will run with nothing beside (most: {name}, {memory_size(most.need_bytes)})."
     )
     return (note,)
 

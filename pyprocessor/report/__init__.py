@@ -1,1 +1,1 @@
-"""Telling people and programs how a run goes and how it ended: progress, logs, the closing summary."""
+"""What are people and programs shown of a run: progress, logs, the closing summary?"""

@@ -1,4 +1,4 @@
-"""What the governor did in a run, from the journal's events: how often, for how long, and each time in a sentence."""
+"""What did the governor do in a run, by the journal's events: how often, for how long, and each time why?"""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
+from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import EventRow
-from pyprocessor.report import wording
+from pyprocessor.models.wording import duration, one_line, utc
 from pyprocessor.report.table import wrapped
 
-MOST_TOLD = 30
-TOLD_AT_THE_START = 10
-"""Of more events than are told: so many of the first; the rest are the last ones."""
+MOST_SHOWN = 30
+SHOWN_AT_THE_START = 10
+"""Of more events than are shown: so many of the first; the rest are the last ones."""
 
-_TELLING: dict[str, tuple[str, str]] = {
+PHRASES: dict[str, tuple[str, str]] = {
     "hold": ("held once", "held {} times"),
     "shrink": ("shrank once", "shrank {} times"),
     "suspend": ("suspended 1 file", "suspended {} files"),
@@ -27,23 +28,14 @@ _TELLING: dict[str, tuple[str, str]] = {
     "resume": ("", ""),
     "recover": ("", ""),
 }
-"""How each kind of event is counted in a sentence. The ways back are not: they are as many as the ways there."""
+"""How each kind of event is counted in a sentence, once and often; the ways back are not counted."""
 
 _FOR_MEMORY = {"hold", "shrink", "suspend", "shed"}
-_RELEASING = "recover"
-_FOR_DISK = "disk"
-"""Told when room becomes scarce and again when it is back."""
-
-
-class Eventful(Protocol):
-    """What is asked of a journal here."""
-
-    def events(self, run_id: int | None = None) -> Iterator[EventRow]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Governing:
-    """What the governor did in one run. `counts` has each kind of event that there was, in the order of `_TELLING`.
+    """What the governor did in one run. `counts` has each kind of event that there was, in the order of `PHRASES`.
 
     `held_seconds` is how long nothing new was started for want of memory or disk: from the first event of a hold to
     its recovery, or to the end of the run.
@@ -52,17 +44,14 @@ class Governing:
     counts: tuple[tuple[str, int], ...]
     held_seconds: float
 
-    def __bool__(self) -> bool:
-        return bool(self.counts)
+
+def governor_events(journal: JournalReader, run_id: int) -> Iterator[EventRow]:
+    """The governor's events of a run, oldest first."""
+    return (event for event in journal.events(run_id=run_id) if event.kind in PHRASES)
 
 
-def governor_events(journal: Eventful, run_id: int) -> Iterator[EventRow]:
-    """The governor's events of a run, oldest first; all else that is journaled is left out."""
-    return (event for event in journal.events(run_id=run_id) if event.kind in _TELLING)
-
-
-def governing(journal: Eventful, run_id: int, ended_at: float) -> Governing:
-    """Count what the governor did in a run that ended, or is looked at, then (seconds since the epoch)."""
+def governing(journal: JournalReader, run_id: int, ended_at: float) -> Governing:
+    """Count what the governor did until `ended_at` (seconds since the epoch)."""
     counts: Counter[str] = Counter()
     reasons: set[str] = set()
     held, since = 0.0, 0.0
@@ -70,36 +59,33 @@ def governing(journal: Eventful, run_id: int, ended_at: float) -> Governing:
         if reasons:
             held += max(0.0, event.at - since)
         since = event.at
-        if event.kind == _FOR_DISK and _FOR_DISK in reasons:
-            reasons.discard(_FOR_DISK)
+        if event.kind == "disk" and "disk" in reasons:
+            reasons.discard("disk")  # the same kind of event says that there is room again
             continue
         counts[event.kind] += 1
-        if event.kind == _FOR_DISK:
-            reasons.add(_FOR_DISK)
+        if event.kind == "disk":
+            reasons.add("disk")
         elif event.kind in _FOR_MEMORY:
             reasons.add("memory")
-        elif event.kind == _RELEASING:
+        elif event.kind == "recover":
             reasons.discard("memory")
     if reasons:
         held += max(0.0, ended_at - since)
-    return Governing(tuple((kind, counts[kind]) for kind in _TELLING if counts[kind]), held)
+    return Governing(tuple((kind, counts[kind]) for kind in PHRASES if counts[kind]), held)
 
 
 def sentence(done: Governing) -> str:
-    """One line for the closing table: `held 3 times (0:02:10 in all), suspended 1 file`."""
-    parts = []
-    for kind, number in done.counts:
-        once, often = _TELLING[kind]
-        if once:
-            parts.append(once if number == 1 else often.format(f"{number:,}"))
-    held = f"nothing new was started for {wording.duration(done.held_seconds)}" if done.held_seconds > 0 else ""
-    return ", ".join(parts) + ("; " if parts and held else "") + held
+    """One line for the closing table: `held 3 times, suspended 1 file; nothing new was started for 12 s`."""
+    counted = [(PHRASES[kind], number) for kind, number in done.counts if PHRASES[kind][0]]
+    did = ", ".join(once if number == 1 else often.format(f"{number:,}") for (once, often), number in counted)
+    held = f"nothing new was started for {duration(done.held_seconds)}" if done.held_seconds > 0 else ""
+    return "; ".join(part for part in (did, held) if part)
 
 
-def event_lines(journal: Eventful, run_id: int, width: int) -> list[str]:
+def event_lines(journal: JournalReader, run_id: int, width: int) -> list[str]:
     """Each event with its local time of day, at most `width` columns; of very many the first and the last."""
     total = sum(1 for _ in governor_events(journal, run_id))
-    dropped = range(TOLD_AT_THE_START, TOLD_AT_THE_START + total - MOST_TOLD)
+    dropped = range(SHOWN_AT_THE_START, SHOWN_AT_THE_START + total - MOST_SHOWN)
     lines: list[str] = []
     for number, event in enumerate(governor_events(journal, run_id)):
         if number in dropped:
@@ -107,8 +93,8 @@ def event_lines(journal: Eventful, run_id: int, width: int) -> list[str]:
                 lines.append(f"  ... {len(dropped):,} more; --format json lists all ...")
             continue
         at = datetime.fromtimestamp(event.at).astimezone().strftime("%H:%M:%S")
-        told = f"{at} {event.kind}: {wording.one_line(event.text)}"
-        lines += ["  " + line for line in wrapped(told, width - 2, indent=" " * 9)]
+        text = f"{at} {event.kind}: {one_line(event.text)}"
+        lines += wrapped(text, width, margin="  ", indent=" " * 9)
     return lines
 
 
@@ -117,7 +103,7 @@ def event_entry(event: EventRow) -> dict[str, Any]:
     return {
         "kind": event.kind,
         "text": event.text,
-        "time": wording.utc(event.at),
+        "time": utc(event.at),
         "job": event.job_id,
         "reading": None if event.reading is None else asdict(event.reading),
     }

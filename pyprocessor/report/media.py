@@ -1,4 +1,4 @@
-"""What inspecting says of a file, as text and as a JSON document."""
+"""What is in one file, as text and as a JSON document?"""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import asdict
 from fractions import Fraction
 
 from pyprocessor.models import HdrKind, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
+from pyprocessor.models.wording import one_line, size
 from pyprocessor.report.table import aligned
-from pyprocessor.report.wording import one_line, path_entry, size
+from pyprocessor.report.wording import path_entry
 
 DOCUMENT_VERSION = 1
 
@@ -34,37 +35,32 @@ def _stream_text(stream: StreamInfo) -> str:
         parts += _video_parts(stream.video)
     if stream.audio is not None:
         parts += [f"{stream.audio.sample_rate} Hz", stream.audio.layout or f"{stream.audio.channels} channels"]
-    if stream.kind in (StreamKind.VIDEO, StreamKind.AUDIO):
-        if stream.frames is not None and stream.kind is StreamKind.VIDEO:
-            parts.append(f"{stream.frames} frames")
-        if stream.bit_rate:
-            parts.append(_bit_rate(stream.bit_rate))
+    if stream.frames is not None and stream.kind is StreamKind.VIDEO:
+        parts.append(f"{stream.frames} frames")
+    if stream.bit_rate and stream.kind in (StreamKind.VIDEO, StreamKind.AUDIO):
+        parts.append(_bit_rate(stream.bit_rate))
     parts += [part for part in (stream.language, stream.title) if part]
     parts += [word.replace("_", " ") for word in stream.dispositions]
     return one_line(", ".join(parts))
 
 
 def _video_parts(video: VideoInfo) -> list[str]:
-    parts = [f"{video.width}x{video.height}"]
-    if video.frame_rate is not None:
-        rate = f"{float(video.frame_rate):.3f}".rstrip("0").rstrip(".")
-        parts.append(f"{rate} fps" + (" (variable)" if video.variable_frame_rate else ""))
-    if video.pixel_format:
-        parts.append(video.pixel_format)
-    if video.hdr is not HdrKind.SDR:
-        parts.append(video.hdr.value.replace("_", " ").upper())
-    if video.rotation:
-        parts.append(f"rotated by {video.rotation} degrees")
-    if video.sample_aspect_ratio != 1:
-        parts.append(f"pixels {video.sample_aspect_ratio.numerator}:{video.sample_aspect_ratio.denominator}")
-    parts += [part for part in (video.spherical, video.stereo) if part]
-    if video.captions:
-        parts.append("closed captions")
-    if video.interlaced:
-        parts.append("interlaced")
-    if video.attached_picture:
-        parts.append("attached picture")
-    return parts
+    rate, pixel = video.frame_rate, video.sample_aspect_ratio
+    variable = " (variable)" if video.variable_frame_rate else ""
+    parts = (
+        f"{video.width}x{video.height}",
+        "" if rate is None else f"{float(rate):.3f}".rstrip("0").rstrip(".") + f" fps{variable}",
+        video.pixel_format,
+        "" if video.hdr is HdrKind.SDR else video.hdr.value.replace("_", " ").upper(),
+        f"rotated by {video.rotation} degrees" if video.rotation else "",
+        f"pixels {pixel.numerator}:{pixel.denominator}" if pixel != 1 else "",
+        video.spherical,
+        video.stereo,
+        "closed captions" if video.captions else "",
+        "interlaced" if video.interlaced else "",
+        "attached picture" if video.attached_picture else "",
+    )
+    return [part for part in parts if part]
 
 
 def media_json(path: bytes, media: MediaInfo) -> str:
@@ -75,12 +71,12 @@ def media_json(path: bytes, media: MediaInfo) -> str:
 
 
 def _ratio(value: object) -> str:
-    if isinstance(value, Fraction):
-        return f"{value.numerator}/{value.denominator}"
-    raise TypeError(f"{type(value).__name__} has no place in a JSON document")
+    assert isinstance(value, Fraction), f"no JSON form for {type(value)}"
+    return f"{value.numerator}/{value.denominator}"
 
 
 def _clock(seconds: float) -> str:
+    """As `wording.clock`, with hundredths."""
     whole, rest = divmod(round(seconds * 100), 100)
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}.{rest:02d}"
 

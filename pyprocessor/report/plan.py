@@ -1,12 +1,15 @@
-"""The text and the JSON of a plan: what a run would do, batch by batch, and why each file left alone is."""
+"""What would a run do, batch by batch, and why is each other file left alone: as text and as JSON?"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from typing import Any
 
-from pyprocessor.models import PlannedBatch, PlanReport, display
-from pyprocessor.report.table import aligned, grid, wrapped
-from pyprocessor.report.wording import about, count, duration, one_line, path_entry, shortened, size
+from pyprocessor.models import PlannedBatch, PlannedFile, PlanReport, SkippedFile
+from pyprocessor.models.wording import count, display, duration, memory_size, one_line, size
+from pyprocessor.report.table import aligned, grid, shortened, wrapped
+from pyprocessor.report.wording import about, path_entry
 
 DOCUMENT_VERSION = 1
 NARROWEST_NAME = 16
@@ -14,7 +17,7 @@ FIXED_COLUMNS = 54
 """What the number columns of a file's row take beside its two names."""
 NARROWEST_CHART = 24
 MOST_LANES = 64
-"""More lanes than a machine's cores are not drawn: a chart is to be read at a glance."""
+"""A chart of more lanes cannot be read at a glance, and is left out."""
 _MARKS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _IDLE = "."
 
@@ -22,14 +25,17 @@ _IDLE = "."
 def plan_text(plan: PlanReport, *, width: int = 80) -> str:
     """The plan as text that fits `width` columns (file names are shortened to fit)."""
     files = sum(len(batch.files) for batch in plan.batches)
-    if files == 0:
-        lines = ["Nothing to do."]
-    else:
+    peak, budget = memory_size(plan.peak_memory_bytes), memory_size(plan.memory_budget_bytes)
+    lines = ["Nothing to do."]
+    if files:
         lines = aligned(
             [
                 ("To do", f"{count(files, 'file')} in {count(len(plan.batches), 'batch', 'batches')}"),
                 ("At once", count(plan.processes, "batch process", "batch processes")),
-                ("Peak memory", f"{size(plan.peak_memory_bytes)} of {size(plan.memory_budget_bytes)} allowed"),
+                (
+                    "Peak memory",
+                    f"{peak} of {budget} allowed",
+                ),
                 ("Disk", f"about {size(plan.disk_bytes)} for the outputs"),
                 ("Time", _between(plan.seconds_low, plan.seconds_high)),
             ],
@@ -41,21 +47,19 @@ def plan_text(plan: PlanReport, *, width: int = 80) -> str:
     if plan.skipped:
         lines += ["", f"Left alone: {count(len(plan.skipped), 'file')}"]
         for skipped in plan.skipped:
-            told = about(display(skipped.name), one_line(skipped.reason))
-            lines += ["  " + line for line in wrapped(told, width - 2, indent="  ")]
+            reason = about(display(skipped.name), one_line(skipped.reason))
+            lines += wrapped(reason, width, margin="  ", indent="  ")
     if plan.notes:
-        lines.append("")
-        for note in plan.notes:
-            lines += wrapped(one_line(note), width)
+        lines += ["", *(line for note in plan.notes for line in wrapped(one_line(note), width))]
     return "\n".join(lines) + "\n"
 
 
 def _batch_line(batch: PlannedBatch) -> str:
-    threads = "1 thread each" if batch.threads == 1 else f"{batch.threads} threads each"
     until_then = f"; until then it waits because {batch.waits_because}" if batch.waits_because else ""
     return (
-        f"Batch {batch.number}: {count(len(batch.files), 'file')}, {batch.slots} at once, {threads}, "
-        f"{size(batch.memory_bytes)}, {_between(batch.seconds_low, batch.seconds_high)}, "
+        f"Batch {batch.number}: {count(len(batch.files), 'file')}, {batch.slots} at once, "
+        f"{count(batch.threads, 'thread')} each, "
+        f"{memory_size(batch.memory_bytes)}, {_between(batch.seconds_low, batch.seconds_high)}, "
         f"from {duration(batch.start_seconds)} to {duration(batch.end_seconds)}{until_then}"
     )
 
@@ -89,7 +93,7 @@ def _file_lines(batch: PlannedBatch, width: int) -> list[str]:
             shortened(display(file.name), room),
             shortened(display(file.output), room),
             f"{file.cost.cpu_seconds:.1f} s",
-            size(file.cost.memory_bytes),
+            memory_size(file.cost.memory_bytes),
             str(file.lane),
             f"{duration(file.start_seconds)} - {duration(file.end_seconds)}",
         )
@@ -106,42 +110,25 @@ def _between(low: float, high: float) -> str:
 
 def plan_json(plan: PlanReport) -> str:
     """The plan as one JSON document; names that are not UTF-8 come escaped and as `<key>_bytes_base64`."""
-    document = {
-        "version": DOCUMENT_VERSION,
-        "processes": plan.processes,
-        "peak_memory_bytes": plan.peak_memory_bytes,
-        "memory_budget_bytes": plan.memory_budget_bytes,
-        "disk_bytes": plan.disk_bytes,
-        "seconds_low": round(plan.seconds_low, 3),
-        "seconds_high": round(plan.seconds_high, 3),
-        "notes": list(plan.notes),
-        "batches": [
-            {
-                "number": batch.number,
-                "slots": batch.slots,
-                "threads": batch.threads,
-                "memory_bytes": batch.memory_bytes,
-                "seconds_low": round(batch.seconds_low, 3),
-                "seconds_high": round(batch.seconds_high, 3),
-                "start_seconds": round(batch.start_seconds, 3),
-                "end_seconds": round(batch.end_seconds, 3),
-                "waits_because": batch.waits_because or None,
-                "files": [
-                    {
-                        **path_entry("name", file.name),
-                        **path_entry("output", file.output),
-                        "cpu_seconds": round(file.cost.cpu_seconds, 3),
-                        "memory_bytes": file.cost.memory_bytes,
-                        "disk_bytes": file.cost.disk_bytes,
-                        "lane": file.lane,
-                        "start_seconds": round(file.start_seconds, 3),
-                        "end_seconds": round(file.end_seconds, 3),
-                    }
-                    for file in batch.files
-                ],
-            }
-            for batch in plan.batches
-        ],
-        "skipped": [{**path_entry("name", s.name), "reason": s.reason} for s in plan.skipped],
-    }
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps({"version": DOCUMENT_VERSION, **_entry(plan)}, indent=2) + "\n"
+
+
+def _entry(record: PlanReport | PlannedBatch | PlannedFile | SkippedFile) -> dict[str, Any]:
+    """A record's fields for JSON, lists last: paths as text, seconds rounded, a file's cost among its own fields."""
+    entry: dict[str, Any] = {}
+    lists: dict[str, Any] = {}
+    for field in fields(record):
+        match getattr(record, field.name):
+            case bytes() as path:
+                entry |= path_entry(field.name, path)
+            case float() as seconds:
+                entry[field.name] = round(seconds, 3)
+            case tuple() as items:
+                lists[field.name] = [item if isinstance(item, str) else _entry(item) for item in items]
+            case "":
+                entry[field.name] = None
+            case int() | str() as plain:
+                entry[field.name] = plain
+            case cost:
+                entry |= _entry(cost)
+    return entry | lists

@@ -1,4 +1,4 @@
-"""Bars on a terminal. The only user of tqdm."""
+"""How far are a run and its files, as bars on a terminal? The only user of tqdm."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 from tqdm import tqdm
 
 from pyprocessor.models import Outcome, RunSnapshot
+from pyprocessor.models.wording import clock, memory_size, one_line
 from pyprocessor.report.narration import Level, Message, Narrator, Stream, encodable
-from pyprocessor.report.wording import NAME_COLUMNS, clock, columns, eta, one_line, shortened, size
+from pyprocessor.report.table import NAME_COLUMNS, padded, shortened
+from pyprocessor.report.wording import eta
 
 MOST_FILE_BARS = 16
 ROWS_LEFT_FREE = 4
@@ -23,27 +25,40 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # generic in the stubs only
     """A tqdm bar with a text of our own behind it, without tqdm's watching thread."""
 
     monitor_interval: ClassVar[int] = 0
-    told = ""
+    text = ""
 
     @property
     def format_dict(self) -> Any:
-        return {**super().format_dict, "told": self.told}
+        return {**super().format_dict, "text": self.text}
 
 
-# tqdm's own lock is a multiprocessing one, whose making would settle the start method of the whole process.
+# tqdm's own lock is a multiprocessing one, which would fix the start method of the whole process.
 _Bar.set_lock(threading.RLock())
 
-_RUN_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {told}"
-_FILE_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {told}"
+_RUN_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {text}"
+_FILE_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {text}"
 
 
 @dataclass(slots=True)
-class _Running:
+class _File:
+    """A file that runs now."""
+
     name: str
     media_seconds: float | None
     done_seconds: float = 0.0
     speed: float | None = None
-    row: _Row | None = None
+
+    @property
+    def shown_seconds(self) -> float:
+        return min(self.done_seconds, self.media_seconds or self.done_seconds)
+
+    @property
+    def text(self) -> str:
+        """Speed and time left, as far as they are known."""
+        if not self.speed:
+            return ""
+        left = f" ETA {clock((self.media_seconds - self.done_seconds) / self.speed)}" if self.media_seconds else ""
+        return f"{self.speed:.2f}x{left}"
 
 
 @dataclass(slots=True)
@@ -51,15 +66,23 @@ class _Row:
     """A file's bar; without a file it shows the one that ended last."""
 
     bar: _Bar
-    file: _Running | None = None
+    file: _File | None
+
+    def draw(self, file: _File) -> None:
+        """Show another file, without clearing the row in between."""
+        self.file, bar = file, self.bar
+        bar.total = file.media_seconds or None
+        bar.desc = padded(shortened(file.name, NAME_COLUMNS), NAME_COLUMNS)
+        bar.text = file.text
+        bar.n = bar.last_print_n = file.shown_seconds
+        bar.refresh()
 
 
 class Bars(Narrator):
     """Bars on a terminal: one for the run, by media time, and one for each running file; messages go above them.
 
-    A file takes the first row whose file has ended, or one below all others; files beyond the rows that fit get theirs
-    as rows become free. A row that nobody took by the next tick is closed up, so that no row among the bars is empty.
-    `rows` is the terminal's height.
+    A file takes the first row whose file has ended, or a new one below; files beyond the rows that fit get theirs as
+    rows become free. Rows that stay free until the next tick are removed. `rows` is the terminal's height.
     """
 
     def __init__(self, stream: Stream, *, least: Level = Level.INFO, rows: int | None = None) -> None:
@@ -68,13 +91,13 @@ class Bars(Narrator):
         height = rows if rows is not None else _terminal_rows(stream)
         self._most_rows = min(MOST_FILE_BARS, max(0, height - ROWS_LEFT_FREE))
         self._rows: list[_Row] = []
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, _File] = {}
         self._ended_seconds = 0.0
         self._bar: _Bar | None = None
         self._total_seconds = 0.0
         self._snapshot: RunSnapshot | None = None
 
-    def say(self, message: Message) -> None:
+    def write(self, message: Message) -> None:
         _Bar.write(encodable(message.text, self._stream), file=self._stream)
 
     def queued(self, jobs: int, media_seconds: float) -> None:
@@ -84,36 +107,40 @@ class Bars(Narrator):
 
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
         super().started(job_id, name, media_seconds)
-        self._running[job_id] = _Running(one_line(name), media_seconds)
-        self._show(self._running[job_id])
+        self._running[job_id] = _File(one_line(name), media_seconds)
+        self._fill_rows()
 
     def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
-        running = self._running.get(job_id)
-        if running is None:
+        file = self._running.get(job_id)
+        if file is None:
             return
-        running.done_seconds, running.speed = media_seconds_done, speed
-        if running.row is not None:
-            bar = running.row.bar
-            bar.told = _speed_and_eta(running)
-            bar.update(_shown_seconds(running) - bar.n)
+        file.done_seconds, file.speed = media_seconds_done, speed
+        row = self._row_of(file)
+        if row is not None:
+            row.bar.text = file.text
+            row.bar.update(file.shown_seconds - row.bar.n)
         self._draw_run()
 
     def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
-        running = self._running.pop(job_id, None)
-        if running is not None:
+        file = self._running.pop(job_id, None)
+        if file is not None:
             if not will_retry:
-                self._ended_seconds += running.media_seconds or 0.0
-            if running.row is not None:
-                running.row.file = None
-                waiting = next((other for other in self._running.values() if other.row is None), None)
-                if waiting is not None:
-                    _draw(running.row, waiting)
+                self._ended_seconds += file.media_seconds or 0.0
+            row = self._row_of(file)
+            if row is not None:
+                row.file = None
+                self._fill_rows()
         super().finished(job_id, outcome, name=name, will_retry=will_retry)
         self._draw_run()
 
     def tick(self, snapshot: RunSnapshot) -> None:
         self._snapshot = snapshot
-        self._close_up()
+        # The last files move up into rows that are free, and the rows that are left over go.
+        while any(row.file is None for row in self._rows):
+            last = self._rows.pop()
+            if last.file is not None:
+                next(row for row in self._rows if row.file is None).draw(last.file)
+            last.bar.close()
         self._draw_run()
 
     def close(self) -> None:
@@ -126,36 +153,32 @@ class Bars(Narrator):
             self._bar.close()
             self._bar = None
 
-    def _show(self, running: _Running) -> None:
-        """Give a file a row, if there is one for it."""
-        free = next((row for row in self._rows if row.file is None), None)
-        if free is not None:
-            _draw(free, running)
-        elif len(self._rows) < self._most_rows:
-            bar = self._new_bar(len(self._rows) + 1, running.media_seconds or None, _FILE_FORMAT, _label(running))
-            running.row = _Row(bar, running)
-            self._rows.append(running.row)
+    def _row_of(self, file: _File) -> _Row | None:
+        return next((row for row in self._rows if row.file is file), None)
 
-    def _close_up(self) -> None:
-        """Have the last files move up into rows that are free, and take the rows off that are left over."""
-        while any(row.file is None for row in self._rows):
-            last = self._rows.pop()
-            if last.file is not None:
-                _draw(next(row for row in self._rows if row.file is None), last.file)
-            last.bar.close()
+    def _fill_rows(self) -> None:
+        """Give rows to running files that have none, as far as there are rows."""
+        for file in (file for file in self._running.values() if self._row_of(file) is None):
+            row = next((row for row in self._rows if row.file is None), None)
+            if row is None:
+                if len(self._rows) >= self._most_rows:
+                    return
+                row = _Row(self._new_bar(len(self._rows) + 1, _FILE_FORMAT), None)
+                self._rows.append(row)
+            row.draw(file)
 
     def _draw_run(self) -> None:
         if self._bar is None:
             if self._total_seconds <= 0 and self._snapshot is None:
                 return
-            self._bar = self._new_bar(0, self._total_seconds or None, _RUN_FORMAT)
+            self._bar = self._new_bar(0, _RUN_FORMAT)
         bar = self._bar
-        done = self._ended_seconds + sum(r.done_seconds for r in self._running.values())
+        done = min(self._ended_seconds + sum(file.done_seconds for file in self._running.values()), self._total_seconds)
         bar.total = self._total_seconds or None
-        bar.told = self._standing(min(done, self._total_seconds))
-        bar.update(min(done, self._total_seconds) - bar.n)
+        bar.text = self._run_text(done)
+        bar.update(done - bar.n)
 
-    def _standing(self, done_seconds: float) -> str:
+    def _run_text(self, done_seconds: float) -> str:
         snapshot = self._snapshot
         video = f"{done_seconds:.0f}/{self._total_seconds:.0f}s of video"
         if snapshot is None:
@@ -164,14 +187,12 @@ class Bars(Narrator):
         failed = f", {snapshot.failed} failed" if snapshot.failed else ""
         ending = " | paused" if snapshot.state.paused else " | stopping" if snapshot.draining else ""
         return (
-            f"{snapshot.done}/{snapshot.total}{more} files{failed} | {video} | {size(snapshot.memory_bytes)}"
+            f"{snapshot.done}/{snapshot.total}{more} files{failed} | {video} | {memory_size(snapshot.memory_bytes)}"
             f" | CPU {snapshot.cpu_percent:.0f}% | ETA {eta(snapshot)}{ending}"
         )
 
-    def _new_bar(self, position: int, total: float | None, bar_format: str, label: str = "") -> _Bar:
+    def _new_bar(self, position: int, bar_format: str) -> _Bar:
         return _Bar(
-            desc=label,
-            total=total,
             file=self._stream,
             position=position,
             leave=False,
@@ -180,34 +201,6 @@ class Bars(Narrator):
             mininterval=REDRAW_SECONDS,
             miniters=0,
         )
-
-
-def _draw(row: _Row, running: _Running) -> None:
-    """Have a row show another file, without clearing it in between."""
-    row.file, running.row = running, row
-    bar = row.bar
-    bar.total = running.media_seconds or None
-    bar.desc = _label(running)
-    bar.told = _speed_and_eta(running)
-    bar.n = bar.last_print_n = _shown_seconds(running)
-    bar.refresh()
-
-
-def _shown_seconds(running: _Running) -> float:
-    return min(running.done_seconds, running.media_seconds or running.done_seconds)
-
-
-def _speed_and_eta(running: _Running) -> str:
-    if not running.speed:
-        return ""
-    if not running.media_seconds:
-        return f"{running.speed:.2f}x"
-    return f"{running.speed:.2f}x ETA {clock((running.media_seconds - running.done_seconds) / running.speed)}"
-
-
-def _label(running: _Running) -> str:
-    fitted = shortened(running.name, NAME_COLUMNS)
-    return fitted + " " * (NAME_COLUMNS - columns(fitted))
 
 
 def _terminal_rows(stream: Stream) -> int:

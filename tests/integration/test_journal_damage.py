@@ -15,6 +15,7 @@ from pyprocessor.journal import database
 from pyprocessor.journal.database import FILE_NAME, SCHEMA_VERSION, is_sound
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.rows import CachedMedia
 from pyprocessor.models import Cost, Job, MediaInfo, ProcessIdentity, Source
 from pyprocessor.state.journal_opening import marking_damage, open_journal, set_aside
 from pyprocessor.state.state_folder import StateFolder, prepare_state_folder
@@ -45,7 +46,7 @@ def fill(folder: StateFolder, *, ended: bool = True, jobs: int = 200) -> None:
                 source = Source(b"/in/" + name, name, 1, 1)
                 job = Job(f"{number:032x}", "transcode", source, name, "f" * 16, Cost(1.0, 1, 1))
                 journal.plan(job, media_seconds=1.0)
-                journal.remember_media(source.path, 1, 1, MediaInfo("mov", 1.0, False, 10, None, ()))
+                journal.remember_media(source, CachedMedia(MediaInfo("mov", 1.0, False, 10, None, ())))
         if ended:
             journal.end_run(0)
 

@@ -140,9 +140,9 @@ def test_a_name_is_free_again_after_a_failure(journal: Journal) -> None:
     plan(journal, first)
     journal.finish(first.id, None, Outcome(OutcomeKind.FAILED, "No.", FailureKind.BAD_INPUT))
     plan(journal, second)
-    assert journal.reset([first.id], "asked") == ()
+    assert journal.plan(first, media_seconds=None, again=True) == NameTaken(b"a.mp4")
     assert journal.finish(second.id, None, Outcome(OutcomeKind.CANCELLED))
-    assert journal.reset([first.id], "asked") == (first.id,)
+    assert plan(journal, first, again=True).row.state is JobState.PENDING
 
 
 def test_jobs_without_an_output_do_not_collide(journal: Journal) -> None:
@@ -163,7 +163,7 @@ def test_the_way_to_success(journal: Journal) -> None:
     attempt = journal.start(job.id, WORKER, threads=2, predicted=Cost(3.5, 400, 0))
     assert attempt is not None
     assert journal.name_ffmpeg(attempt, replace(FFMPEG, pid=301))
-    (opened,) = journal.open_attempts()
+    (opened,) = journal.attempts(job.id)
     assert (opened.job_id, opened.batch_id, opened.number, opened.worker) == (job.id, 7, 1, WORKER)
     assert (opened.ffmpeg, opened.threads, opened.predicted) == (replace(FFMPEG, pid=301), 2, Cost(3.5, 400, 0))
     assert journal.grant(job.id, attempt, FACTS)
@@ -174,12 +174,11 @@ def test_the_way_to_success(journal: Journal) -> None:
     assert (row.state, row.produced, row.granted, row.attempts) == (JobState.SUCCEEDED, FACTS, None, 1)
     (closed,) = journal.attempts(job.id)
     assert (closed.outcome, closed.usage, closed.charged) == (OutcomeKind.SUCCEEDED, USAGE, False)
-    assert list(journal.open_attempts()) == []
     (batch,) = journal.open_batches()
     assert (batch.id, batch.jobs, batch.slots, batch.worker) == (7, 1, 2, WORKER)
     assert journal.end_batch(7, 0)
     assert not journal.end_batch(7, 0)
-    assert [b.worker_exit_code for b in journal.batches(journal.run_id)] == [0]
+    assert journal.open_batches() == ()
 
 
 @pytest.mark.parametrize(
@@ -244,12 +243,11 @@ def test_a_worker_that_was_given_up_on_changes_nothing(journal: Journal) -> None
 
 
 def test_moves_of_jobs_that_are_elsewhere_do_nothing(journal: Journal) -> None:
-    """A pending job cannot be started, granted, reset or taken back."""
+    """A pending job cannot be started, granted or taken back."""
     job = a_job()
     plan(journal, job)
     assert journal.start(job.id, WORKER) is None
     assert not journal.grant(job.id, 1, FACTS)
-    assert journal.reset([job.id], "asked") == ()
     assert not journal.requeue(job.id, None, SHED, charge=False)
     assert list(journal.attempts()) == []
 
@@ -334,14 +332,9 @@ def test_an_adopted_job_is_of_no_run_that_the_journal_knows(journal: Journal) ->
     assert journal.made(job.output) is not None
 
 
-def test_resetting_forgives(journal: Journal) -> None:
-    """A final job asked for again is pending with nothing charged; the reason is an event."""
-    job = a_job()
-    journal.finish(job.id, plan_and_begin(journal, job), CRASH)
-    assert journal.reset([job.id], "Asked for again.") == (job.id,)
-    row = row_of(journal, job)
-    assert (row.state, row.attempts, row.crashes, row.failure, row.reason) == (JobState.PENDING, 0, 0, None, "")
-    assert [(event.kind, event.text) for event in journal.events(job_id=job.id)] == [("reset", "Asked for again.")]
+def open_attempts(journal: Journal) -> set[str]:
+    """The jobs that have an attempt without an end."""
+    return {attempt.job_id for attempt in journal.attempts() if attempt.ended_at is None}
 
 
 def test_recovering_after_the_engine_died(tmp_path: Path) -> None:
@@ -358,7 +351,7 @@ def test_recovering_after_the_engine_died(tmp_path: Path) -> None:
         killed.grant(publishing.id, granted, FACTS)
     with Journal.open(bytes(tmp_path), wal=True) as journal:
         journal.begin_run("second", ENGINE)
-        assert {attempt.job_id for attempt in journal.open_attempts()} == {running.id, publishing.id}
+        assert open_attempts(journal) == {running.id, publishing.id}
         assert journal.abandon_open() == 2
         assert row_of(journal, running).state is JobState.PENDING
         assert row_of(journal, assigned).state is JobState.PENDING
@@ -374,7 +367,7 @@ def test_recovering_after_the_engine_died(tmp_path: Path) -> None:
         assert row.attempt_id is not None
         assert journal.succeed(row.id, row.attempt_id, row.granted, None)
         assert row_of(journal, publishing).produced == FACTS
-        assert list(journal.open_attempts()) == []
+        assert open_attempts(journal) == set()
         assert journal.abandon_open() == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -20,7 +21,7 @@ from pyprocessor.journal.database import FILE_NAME, SCHEMA_VERSION
 from pyprocessor.journal.journal import PRUNE_EVERY, Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import CachedMedia
-from pyprocessor.models import MediaInfo, ProcessIdentity, Reading, StreamInfo, StreamKind, VideoInfo
+from pyprocessor.models import MediaInfo, ProcessIdentity, Reading, Source, StreamInfo, StreamKind, VideoInfo
 from tests.process.skips import disk_or_skip
 
 ENGINE = ProcessIdentity(100, 1000.0)
@@ -81,14 +82,15 @@ def test_media_is_remembered_for_exactly_that_file(tmp_path: Path, monkeypatch: 
     path = b"/in/\xff\n.mov"
     with Journal.open(bytes(tmp_path), wal=True) as journal:
         assert journal.media(path, 1, 2) is None
-        journal.remember_media(path, 1, 2, MEDIA)
+        journal.remember_media(Source(path, b"x", 1, 2), CachedMedia(MEDIA))
         assert journal.media(path, 1, 2) == CachedMedia(MEDIA)
         assert journal.media(path, 1, 3) is None
         assert journal.media(path, 2, 2) is None
-        journal.remember_failure(path, 1, 3, FailureKind.BAD_INPUT, "It is text \udcff.")
+        failed = CachedMedia(None, FailureKind.BAD_INPUT, "It is text \udcff.")
+        journal.remember_media(Source(path, b"x", 1, 3), failed)
         assert journal.media(path, 1, 2) is None
         assert journal.media(path, 1, 3) == CachedMedia(None, FailureKind.BAD_INPUT, "It is text \\udcff.")
-        monkeypatch.setattr("pyprocessor.journal.reader.shape", lambda _: "another")
+        monkeypatch.setattr("pyprocessor.journal.reader.media_shape", lambda: "another")
         assert journal.media(path, 1, 3) is None
 
 
@@ -116,8 +118,9 @@ def test_readings_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with journal.transaction():
             for number in range(2 * PRUNE_EVERY):
                 journal.add_reading(reading(number))
-        kept = [row.reading.used_memory_bytes for row in journal.readings(journal.run_id)]
-        assert kept == list(range(2 * PRUNE_EVERY - 100, 2 * PRUNE_EVERY))
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as connection:
+        kept = [json.loads(text)["used_memory_bytes"] for (text,) in connection.execute("SELECT reading FROM readings")]
+    assert kept == list(range(2 * PRUNE_EVERY - 100, 2 * PRUNE_EVERY))
 
 
 def test_a_transaction_stands_or_falls_as_a_whole(tmp_path: Path) -> None:

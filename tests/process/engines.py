@@ -122,7 +122,7 @@ class Undertaking:
         def look() -> list[AttemptRow] | None:
             assert self.engine is None or self.engine.poll() is None, self.engine.communicate()[0]
             with self.journal() as journal:
-                opened = [] if journal is None else list(journal.open_attempts())
+                opened = [] if journal is None else [a for a in journal.attempts() if a.ended_at is None]
             running = [a for a in opened if a.ffmpeg is not None and alive(a.ffmpeg.pid)]
             return running if len(running) >= count else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,7 +193,7 @@ def test_a_fixed_batch_size_is_obeyed(batch_size: int, inputs: Path, tmp_path: P
     profile = replace(profile, batch=replace(profile.batch, batch_size=batch_size))
     result = run(request(inputs, tmp_path / "out", profile=profile))
     with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
-        sizes = [batch.jobs for batch in journal.batches(result.run_id)]
+        sizes = Counter(attempt.batch_id for attempt in journal.attempts(run_id=result.run_id)).values()
     assert max(sizes) <= batch_size
     assert sum(sizes) == 4
 

@@ -137,7 +137,7 @@ def inspect_state(figures: Figures, folder: Path, told: str, *, since_run: int =
             times = sum(attempt.outcome is OutcomeKind.SUCCEEDED for attempt in ended)
             if times > 1:
                 figures.add(REDONE, f"{told}: {name} succeeded {times} times")
-        for attempt in journal.open_attempts():
+        for attempt in (a for a in journal.attempts() if a.ended_at is None):
             figures.add(UNFINAL, f"{told}: attempt {attempt.id} is open")
         for batch in journal.open_batches():
             figures.add(UNFINAL, f"{told}: batch {batch.run_id}/{batch.id} is open")

@@ -87,8 +87,6 @@ WRITES: dict[str, Start] = {
     "requeue_assigned_job": Start.WORKER_DIES,
 }
 """Every statement that writes, and where it is met. A test holds it against the journal's own list."""
-NO_CALLER = frozenset({"reset_job"})
-"""Statements that no command leads to."""
 AGAIN_LATER = {"start_job": 5, "name_ffmpeg": 5, "grant_job": 3, "succeed_job": 3, "close_attempt": 3, "end_batch": 2}
 """Those that are also looked at when some of the files are done."""
 MORE = (("succeed_job", Start.GRANTED), ("close_attempt", Start.GRANTED), ("remember_output", Start.GRANTED))

@@ -125,7 +125,7 @@ REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {"allowance": Allowance(room_bytes=100.0 * MIB)},
         {"claimed_bytes": 40 * MIB},
     ),
-    "its output and those of running files would leave less than 1000 MiB of the disk": (
+    "its output and those of running files would leave less than 1,000 MiB of the disk": (
         {"disk_bytes": 1 << 40},
         {},
         {},
@@ -160,7 +160,7 @@ def test_a_measured_class_starts_where_predictions_fit() -> None:
     """Up to the budget and not beyond, whatever was started since the last reading."""
     assert asked(job(400), running(400, 0), started=5) is None
     assert asked(job(400), running(400, 0), running(400, 0)) == Wait(
-        "it is reckoned to take 400 MiB, and of 1000 MiB the files that run take 800 MiB"
+        "it is reckoned to take 400 MiB, and of 1,000 MiB the files that run take 800 MiB"
     )
 
 

@@ -22,7 +22,7 @@ def test_alone_it_explains_itself() -> None:
     result = run()
     assert result.exit_code == 0
     assert result.output.startswith("Usage: ")
-    assert "Check a profile file and tell every error in it." in result.output
+    assert "Check a profile file and list every error in it." in result.output
 
 
 def test_list_names_and_describes() -> None:

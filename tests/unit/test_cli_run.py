@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -318,6 +319,8 @@ def test_options_have_a_field_each() -> None:
     import click
 
     from pyprocessor.cli.main import pyprocessor
+    from pyprocessor.profiles import Overrides
 
     read = {p.name for p in pyprocessor.params if isinstance(p, click.Option)} - {"version"}
-    assert read == set(RunOptions.__dataclass_fields__)
+    fields = {field.name for kind in (RunOptions, Overrides) for field in dataclasses.fields(kind)}
+    assert read == fields - {"settings", "batch_enabled"} | {"batch_mode"}

@@ -57,6 +57,8 @@ ONLY_IN: dict[str, list[str]] = {
     "sqlite3": ["journal/"],
     "click": ["cli/"],
     "tqdm": ["report/progress.py"],
+    "msgspec": ["journal/records.py"],
+    "wcwidth": ["report/table.py"],
     "pydantic": ["profiles/"],
     "yaml": ["profiles/"],
     "json5": ["profiles/"],
@@ -68,7 +70,7 @@ ONLY_IN: dict[str, list[str]] = {
 }
 """Which modules may import a library. A folder ends with a slash."""
 
-HEAVY = {"av", "pydantic", "yaml", "json5", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
+HEAVY = {"av", "msgspec", "pydantic", "yaml", "json5", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
 
 FILE_CALLS = {
     "os": {

@@ -15,7 +15,7 @@ import pytest
 import pyprocessor.journal
 from pyprocessor.journal.queries import QUERIES, SCHEMA, parse
 from pyprocessor.journal.rows import Counts
-from pyprocessor.models import FINAL_STATES, JobState
+from pyprocessor.models import JobState
 
 FOLDER = Path(pyprocessor.journal.__file__).parent
 OWNING = {JobState.PENDING, JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING, JobState.SUCCEEDED}
@@ -72,12 +72,9 @@ def states_of(text: str) -> list[set[str]]:
 
 
 def test_the_states_in_sql_are_the_states_in_python() -> None:
-    """The owners of a name and the final states are spelt out in SQL as the models have them."""
+    """The states that own a name are spelt out in SQL as the models have them."""
     assert states_of(SCHEMA) == [{str(state) for state in OWNING}]
     assert states_of(QUERIES["owner"]) == [{str(state) for state in OWNING}]
-    final, owning = states_of(QUERIES["reset_job"])
-    assert final == {str(state) for state in FINAL_STATES}
-    assert owning == {str(state) for state in OWNING}
     for text in (SCHEMA, *QUERIES.values()):
         for states in states_of(text):
             assert states <= set(JobState)
@@ -93,10 +90,8 @@ def test_counts_has_a_field_for_each_state() -> None:
     [
         ("job", "sqlite_autoindex_jobs_1"),
         ("owner", "jobs_output"),
-        ("reset_job", "jobs_output"),
         ("jobs_page_in_state", "jobs_state"),
         ("counts", "jobs_state"),
-        ("open_attempts_page", "attempts_open"),
         ("attempts_of_job", "attempts_job"),
         ("events_of_job", "events_job"),
     ],

@@ -359,7 +359,7 @@ def test_a_job_over_the_budget_runs_alone_and_last() -> None:
     assert alone.over_budget is not None
     assert alone.over_budget.job_id == "0000"
     for sentence, name in ((alone.over_budget.note("a b.mov"), "a b.mov"), (alone.over_budget.refusal(), "It")):
-        assert sentence.startswith(f"{name} is predicted to take 4.9 GiB of memory, more than the 1000 MiB")
+        assert sentence.startswith(f"{name} is predicted to take 5,000 MiB of memory, more than the 1,000 MiB")
 
 
 def test_only_what_would_never_fit_is_hopeless() -> None:

@@ -70,7 +70,7 @@ def test_what_exceeds_memory_is_told_once() -> None:
     """A note names the file that runs alone, and its need."""
     plan = preview(mixed(), machine(8, total=2 * GIB), BatchSettings(), EstimationSettings(), MODEL)
     assert len(plan.notes) == 1
-    assert plan.notes[0].startswith("40.avi is predicted to take 1.7 GiB of memory, more than the 1.5 GiB")
+    assert plan.notes[0].startswith("40.avi is predicted to take 1,787 MiB of memory, more than the 1,510 MiB")
     assert [f.name for f in plan.batches[-1].files] == [b"40.avi"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot, RunState
 from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Hardy, JsonLines, Level, Lines, Several, progress_line
+from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream, progress_line
 from pyprocessor.report.progress import Bars
 
 SNAPSHOT = RunSnapshot(
@@ -58,7 +58,7 @@ class Gone(io.StringIO):
         raise BrokenPipeError(32, "Broken pipe")
 
 
-def play(listener: Lines | JsonLines | Bars | RunLog | Several) -> None:
+def play(listener: Lines | Bars) -> None:
     """A short run: one file succeeds, one fails after a retry, one is shed and left."""
     listener.found(2, False)
     listener.queued(2, 30.0)
@@ -176,9 +176,9 @@ def test_a_paused_run_shows_it_everywhere() -> None:
     bars, lines = Bars(Terminal(), rows=24), Terminal()
     bars.tick(paused)
     assert bars._bar is not None
-    assert bars._bar.told.endswith("ETA when resumed | paused")
+    assert bars._bar.text.endswith("ETA when resumed | paused")
     bars.close()
-    JsonLines(lines, interval_seconds=10).tick(paused)
+    Lines(lines, interval_seconds=10, as_json=True).tick(paused)
     assert json.loads(lines.getvalue())["state"] == "paused_now"
 
 
@@ -197,14 +197,14 @@ def test_bars_show_the_band(eta: float | None, low: float | None, high: float | 
     bars = Bars(stream, rows=24)
     bars.tick(replace(SNAPSHOT, eta_seconds=eta, eta_low_seconds=low, eta_high_seconds=high))
     assert bars._bar is not None
-    assert bars._bar.told.endswith(said)
+    assert bars._bar.text.endswith(said)
     bars.close()
 
 
 def test_json_lines_have_the_band() -> None:
     """Programs get all three numbers, null where unknown."""
     stream = Terminal()
-    lines = JsonLines(stream, interval_seconds=10)
+    lines = Lines(stream, interval_seconds=10, as_json=True)
     lines.tick(WITH_BAND)
     lines.tick(replace(SNAPSHOT, elapsed_seconds=30.0))
     first, second = (json.loads(line) for line in stream.getvalue().splitlines())
@@ -258,7 +258,7 @@ def test_control_characters_never_reach_the_terminal() -> None:
 def test_json_lines_are_each_one_object() -> None:
     """Every line is a JSON object with time, level, event and message, and numbers stay numbers."""
     stream = Terminal()
-    lines = JsonLines(stream, interval_seconds=10, now=lambda: 1_700_000_000.0)
+    lines = Lines(stream, interval_seconds=10, as_json=True, now=lambda: 1_700_000_000.0)
     play(lines)
     lines.close()
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -274,7 +274,7 @@ def test_json_lines_survive_any_name_and_a_narrow_stream() -> None:
     """A name beyond ASCII stays readable JSON where the stream takes ASCII alone."""
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii", errors="strict")
-    JsonLines(stream, interval_seconds=1).notice("info", "gr\u00fc\U0001f600")
+    Lines(stream, interval_seconds=1, as_json=True).notice("info", "gr\u00fc\U0001f600")
     assert json.loads(raw.getvalue())["message"] == "gr\u00fc\U0001f600"
 
 
@@ -290,12 +290,12 @@ def test_lines_escape_what_a_narrow_stream_lacks() -> None:
 def test_a_reader_that_went_away_does_not_end_the_run(kind: str) -> None:
     """When standard error breaks, telling stops and the run goes on."""
     gone = Gone()
-    stream = Hardy(gone)
-    listener: Lines | JsonLines | Bars
+    stream = UnbreakableStream(gone)
+    listener: Lines | Bars
     if kind == "lines":
         listener = Lines(stream, interval_seconds=1)
     elif kind == "json":
-        listener = JsonLines(stream, interval_seconds=1)
+        listener = Lines(stream, interval_seconds=1, as_json=True)
     else:
         listener = Bars(stream, rows=24)
     play(listener)
@@ -445,13 +445,6 @@ def test_bars_do_not_start_a_thread_nor_settle_the_start_method() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_several_pass_everything_on() -> None:
-    """A listener that fans out gives each the same."""
-    first, second = Terminal(), Terminal()
-    play(Several((Lines(first, interval_seconds=10), Lines(second, interval_seconds=10))))
-    assert first.getvalue() == second.getvalue() != ""
-
-
 def test_run_log_holds_every_start_and_end() -> None:
     """The log tells all messages with their time and level; it is opened only when there is something to tell."""
     opened: list[io.StringIO] = []
@@ -466,10 +459,13 @@ def test_run_log_holds_every_start_and_end() -> None:
 
     troubles: list[str] = []
     log = RunLog(open_log, troubles.append, now=lambda: 0.0)
-    log.found(0, True)
-    log.tick(SNAPSHOT)
+    quiet = Lines(Terminal(), interval_seconds=10, least=Level.ERROR)
+    quiet.log = log.write
+    quiet.found(0, True)
+    quiet.tick(SNAPSHOT)
+    quiet.show(Message.notice("warning", "For the screen only."))
     assert not opened
-    play(log)
+    play(quiet)
     log.close()
     lines = opened[0].getvalue().splitlines()
     assert len(opened) == 1
@@ -485,7 +481,9 @@ def test_run_log_that_cannot_be_written_is_told_once() -> None:
     def open_log() -> io.StringIO:
         raise OSError(28, "No space left on device", b"/out/run.log")
 
-    play(RunLog(open_log, troubles.append))
+    lines = Lines(Terminal(), interval_seconds=10)
+    lines.log = RunLog(open_log, troubles.append).write
+    play(lines)
     assert troubles == ["The run's log cannot be written and ends here: No space left on device (/out/run.log)."]
 
 

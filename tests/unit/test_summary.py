@@ -31,9 +31,11 @@ from pyprocessor.models import (
     Usage,
     job_id,
 )
+from pyprocessor.models.wording import clock, duration, memory_size, one_line, size
 from pyprocessor.report import losses, summary
 from pyprocessor.report.plan import plan_json, plan_text
-from pyprocessor.report.wording import about, clock, columns, duration, one_line, shortened, size
+from pyprocessor.report.table import columns, shortened
+from pyprocessor.report.wording import about
 
 ENGINE = ProcessIdentity(4711, 1000.0)
 WORKER = ProcessIdentity(4712, 1001.0)
@@ -117,14 +119,14 @@ def test_counts_sizes_and_predictions(journal: Journal) -> None:
         succeed(journal, name)
     fail(journal, b"d", "d is damaged.")
     skipped = add(journal, b"e")
-    journal.finish(skipped, None, Outcome(OutcomeKind.SKIPPED, "It is empty."))
+    journal.finish(skipped, None, Outcome(OutcomeKind.SKIPPED, "e is empty."))
     add(journal, b"left")
     got = summed(journal)
-    assert (got.succeeded, got.failed, got.skipped, got.left, got.settled) == (3, 1, 1, 1, 5)
+    assert (got.counts.succeeded, got.counts.failed, got.counts.skipped, got.left, got.counts.final) == (3, 1, 1, 1, 5)
     assert (got.bytes_before, got.bytes_after, got.media_seconds) == (3_000_000, 750_000, 30.0)
     assert got.seconds == pytest.approx(20.0)
     assert got.speed == pytest.approx(1.5)
-    assert got.skip_reasons == (("It is empty.", 1),)
+    assert got.skip_reasons == (("is empty.", 1),)
     assert got.prediction is not None
     memory, cpu = got.prediction.memory, got.prediction.cpu
     assert memory is not None
@@ -152,10 +154,10 @@ def test_text_names_failures_with_reason_and_log(journal: Journal) -> None:
 def test_text_lists_a_bounded_number_of_failures(journal: Journal) -> None:
     """Thousands of failures do not flood the terminal; how many are left out is said."""
     with journal.transaction():
-        for number in range(summary.MOST_FAILURES_TOLD + 5):
+        for number in range(summary.MOST_FAILURES + 5):
             fail(journal, b"f%d" % number, "It is damaged.")
     text = summary.text(summed(journal))
-    assert text.count("It is damaged.") == summary.MOST_FAILURES_TOLD
+    assert text.count("It is damaged.") == summary.MOST_FAILURES
     assert "5 more failed files" in text
 
 
@@ -178,21 +180,21 @@ def test_each_kind_of_loss_has_a_line(journal: Journal) -> None:
 def test_the_files_that_lost_something_are_named_where_asked_for(journal: Journal) -> None:
     """Below each kind, a bounded number; how many more there are is said."""
     with journal.transaction():
-        for number in range(losses.MOST_NAMES_TOLD + 3):
+        for number in range(losses.MOST_NAMES + 3):
             succeed(journal, b"f%02d\n.mov" % number, "captions dropped")
     text = summary.text(summed(journal), verbose=True)
     assert "\nLosses:\n  captions dropped\n    f00\\n.mov\n    f01\\n.mov\n" in text
-    assert text.count(".mov\n") == losses.MOST_NAMES_TOLD
+    assert text.count(".mov\n") == losses.MOST_NAMES
     assert "    ... and 3 more files\n" in text
 
 
 def test_a_bounded_number_of_kinds_of_loss_is_told(journal: Journal) -> None:
     """The rarest are counted only."""
-    succeed(journal, b"a.mov", *(f"kind {number:02d}" for number in range(losses.MOST_KINDS_TOLD + 2)))
+    succeed(journal, b"a.mov", *(f"kind {number:02d}" for number in range(losses.MOST_KINDS + 2)))
     for verbose in (False, True):
         text = summary.text(summed(journal), verbose=verbose)
-        assert f"kind {losses.MOST_KINDS_TOLD - 1:02d}" in text
-        assert f"kind {losses.MOST_KINDS_TOLD:02d}" not in text
+        assert f"kind {losses.MOST_KINDS - 1:02d}" in text
+        assert f"kind {losses.MOST_KINDS:02d}" not in text
         assert "... and 2 more kinds" in text
 
 
@@ -249,7 +251,7 @@ def test_an_ended_run_keeps_its_own_counts_of_what_was_done_before(journal: Jour
     row = journal.last_run()
     assert row is not None
     told = summary.summarise(journal, row, now=0.0, log_of=lambda _: None)
-    assert (told.done_before, told.failed_before, told.succeeded) == (2, 0, 0)
+    assert (told.done_before, told.failed_before, told.counts.succeeded) == (2, 0, 0)
 
 
 def test_earlier_runs_are_told_apart(journal: Journal) -> None:
@@ -259,7 +261,7 @@ def test_earlier_runs_are_told_apart(journal: Journal) -> None:
     journal.end_run(1)
     journal.begin_run("again", ENGINE)
     got = summed(journal)
-    assert (got.settled, got.done_before, got.failed_before) == (0, 1, 1)
+    assert (got.counts.final, got.done_before, got.failed_before) == (0, 1, 1)
     succeed(journal, b"c")
     assert "Done before" in summary.text(summed(journal))
 
@@ -359,8 +361,8 @@ PLAN = PlanReport(
 def test_plan_text_explains_itself() -> None:
     """Batches with their files, slots, threads, memory and time; skipped files with why; within the width."""
     text = plan_text(PLAN, width=80)
-    assert "Batch 1: 2 files, 2 at once, 1 thread each, 200.0 MB, 10 s to 1 min 35 s" in text
-    assert "Peak memory  200.0 MB of 6.0 GB allowed" in text
+    assert "Batch 1: 2 files, 2 at once, 1 thread each, 191 MiB, 10 s to 1 min 35 s" in text
+    assert "Peak memory  191 MiB of 5,722 MiB allowed" in text
     assert "  x.txt.mp4: It is text, not video." in text
     assert "  y: It is empty." in text
     assert "odd\\xff\\n.mov" in text
@@ -393,6 +395,11 @@ def test_plan_json_has_exact_names() -> None:
 def test_sizes(count: int, said: str) -> None:
     """Sizes are decimal with one digit, and never read 1000.0."""
     assert size(count) == said
+
+
+def test_memory_is_in_the_units_of_its_limits() -> None:
+    """Whole MiB, and GiB where those would be too many digits."""
+    assert [memory_size(count << 20) for count in (0, 1064, 12_595)] == ["0 MiB", "1,064 MiB", "12.3 GiB"]
 
 
 @pytest.mark.parametrize(

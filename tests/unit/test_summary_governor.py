@@ -16,7 +16,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import Planned
 from pyprocessor.models import Cost, Job, OutputFacts, ProcessIdentity, Reading, Source, Usage, job_id
 from pyprocessor.report import governing, summary
-from pyprocessor.report.wording import columns
+from pyprocessor.report.table import columns
 
 READING = Reading(5.0, 2.0, 1_400_000_000, 1_100_000_000, 900_000_000, 99.0, 10_000_000_000)
 BEGAN = 1_700_000_000.0
@@ -87,7 +87,7 @@ COST = Cost(10.0, 100_000_000, 1)
 
 def test_every_kind_of_event_is_known_here() -> None:
     """The governor cannot tell of something that no summary counts."""
-    assert {kind.value for kind in EventKind} == set(governing._TELLING)
+    assert {kind.value for kind in EventKind} == set(governing.PHRASES)
 
 
 def test_a_run_without_events_says_nothing_of_the_governor(journal: Journal) -> None:
@@ -95,7 +95,7 @@ def test_a_run_without_events_says_nothing_of_the_governor(journal: Journal) -> 
     done(journal, b"a", COST, None)
     journal.add_event("replanned", "The source changed.")
     got = summed(journal)
-    assert not got.governing
+    assert not got.governing.counts
     assert "Governor" not in summary.text(got)
     assert summary.governor_text(got, journal) == ""
     assert document(journal)["governor"] == {"held_seconds": 0.0, "counts": {}, "events": []}
@@ -141,7 +141,7 @@ def test_events_of_an_earlier_run_are_its_own(journal: Journal, clock: Clock) ->
     at(journal, clock, 1, "hold")
     journal.end_run(0)
     journal.begin_run("again", ProcessIdentity(1, 1.0))
-    assert not summed(journal).governing
+    assert not summed(journal).governing.counts
 
 
 def test_a_clock_that_was_set_back_makes_no_time_negative(journal: Journal, clock: Clock) -> None:
@@ -170,15 +170,15 @@ def test_each_event_is_told_with_its_sentence(journal: Journal, clock: Clock) ->
 
 def test_very_many_events_are_told_in_part(journal: Journal, clock: Clock) -> None:
     """The first and the last stand there, and how many are between."""
-    number = governing.MOST_TOLD + 5
+    number = governing.MOST_SHOWN + 5
     with journal.transaction():
         for event in range(number):
             at(journal, clock, event, "hold", f"Event {event}.")
     lines = summary.governor_text(summed(journal), journal).splitlines()[2:]
     assert "Event 0." in lines[0]
-    assert lines[governing.TOLD_AT_THE_START] == "  ... 5 more; --format json lists all ..."
+    assert lines[governing.SHOWN_AT_THE_START] == "  ... 5 more; --format json lists all ..."
     assert f"Event {number - 1}." in lines[-1]
-    assert len(lines) == governing.MOST_TOLD + 1
+    assert len(lines) == governing.MOST_SHOWN + 1
 
 
 def test_the_document_lists_events_with_their_readings(journal: Journal, clock: Clock) -> None:
@@ -217,7 +217,7 @@ def test_predictions_are_compared_file_by_file(journal: Journal) -> None:
     assert told.memory.error == pytest.approx(1 - 100 / 110)
     assert told.cpu.worst.name == told.memory.worst.name == b"far.mp4"
     text = " ".join(summary.text(summed(journal), width=200).split())
-    off = "predictions off by 9.1% (median), by 20.0% at worst (far.mp4: 125.0 MB instead of 100.0 MB)"
+    off = "predictions off by 9.1% (median), by 20.0% at worst (far.mp4: 119 MiB instead of 95 MiB)"
     assert f"Peak memory {off}" in text
     off = "predictions off by 75.0% (median), by 75.0% at worst (far.mp4: 40 s instead of 10 s)"
     assert f"CPU time 55 s (30 s predicted); {off}" in text

@@ -10,9 +10,10 @@ import pytest
 
 from pyprocessor import profiles
 from pyprocessor.costs import CostClass
+from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
-from pyprocessor.plan.planner import Running, next_batch, shape
-from pyprocessor.plan.ready import Entry, Ready
+from pyprocessor.plan.planner import RunningBatch, next_batch, shape
+from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.profiles.schema import SECTIONS
 
 HOME = Path(__file__).parents[2]
@@ -81,19 +82,19 @@ def test_sizes_are_as_the_page_says(row: list[str]) -> None:
     cores, gibibytes = (int(number) for number in re.findall(r"\d+", machine))
     count, (amount, unit) = int(files.replace(",", "")), each.split()
     cost = Cost(float(amount) * SECONDS[unit], 300 << 20, 0)
-    ready = Ready()
+    ready = ReadyQueue()
     for number in range(count):
-        ready.add(Entry(f"{number:05}", cost.cpu_seconds, cost.memory_bytes, CLASS))
+        ready.add(QueuedJob(f"{number:05}", cost.cpu_seconds, cost.memory_bytes, CLASS))
     reading = Reading(0.0, cores, gibibytes << 30, 1 << 30, 0, 0.0, 1 << 40)
     how = shape(reading, BatchSettings(), jobs_known=count, typical=cost, more_to_come=False)
     batches, running = [], []
-    while batch := next_batch(
-        ready, how, BatchSettings(), EstimationSettings(), batch_id=len(batches) + 1, running=running
-    ):
-        batches.append(batch)
-        running.append(Running(batch.batch.slots, batch.batch.memory_budget_bytes, batch.batch.cores, batch.seconds))
+    settings = BatchSettings(), EstimationSettings()
+    while not isinstance(formed := next_batch(ready, how, *settings, batch_id=len(batches) + 1, running=running), Wait):
+        batches.append(formed)
+        batch = formed.batch
+        running.append(RunningBatch(batch.slots, batch.memory_budget_bytes, batch.cores, formed.seconds))
     threads = re.search(r"(\d+) threads", at_once)
     assert len(batches) == int(processes)
     assert sum(batch.batch.slots for batch in batches) == int(at_once.partition(",")[0])
     assert batches[0].batch.threads == (int(threads[1]) if threads else 1)
-    assert len(batches[0].entries) == int(first)
+    assert len(batches[0].jobs) == int(first)

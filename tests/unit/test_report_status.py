@@ -9,7 +9,7 @@ import pytest
 
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.models import ActiveFile, ProcessIdentity, RunSnapshot, RunState, RunStatus, WaitingFile
-from pyprocessor.report import standing
+from pyprocessor.report import status
 
 SNAPSHOT = RunSnapshot(45, 100, True, 41, 2, 2, 2, 512_300_000, 75.2, 60.0, 750.0, False, 600.0, 940.0)
 FILES = (
@@ -24,14 +24,14 @@ COUNTS = Counts(pending=4, succeeded=12, failed=1, quarantined=1)
 
 def test_a_running_one() -> None:
     """State, process, counts, use, time left and every file on a line that fits."""
-    lines = standing.text(STANDING, width=60).splitlines()
+    lines = status.text(STANDING, width=60).splitlines()
     assert lines[0] == "State:  running"
     assert lines[1].startswith("Run:    process 4711, since 20")
     assert lines[1].endswith("(1 min 00 s)"), "a clock that was set since then has no say in it"
     assert lines[2:7] == [
         "Files:  45 of 100 files done, 2 failed, 55 left",
         "        by earlier runs: 7 done, 1 failed",
-        "Use:    512.3 MB of memory, 75% of the machine's CPU",
+        "Use:    489 MiB of memory, 75% of the machine's CPU",
         "ETA:    0:12:30 (0:10:00-0:15:40)",
         "Active: 3 files",
     ]
@@ -44,19 +44,19 @@ def test_a_running_one() -> None:
 def test_the_next_file_and_why_it_waits() -> None:
     """In lines that fit, and by name for programs; null where no file waits."""
     waits = replace(STANDING, next=WaitingFile("films/c\n.mkv", "as many files run as may at once (2), which is all"))
-    lines = standing.text(waits, width=44).splitlines()
+    lines = status.text(waits, width=44).splitlines()
     assert lines[-3:] == [
         "Next:   films/c\\n.mkv",
         "        waits because as many files run as",
         "        may at once (2), which is all",
     ]
-    assert standing.document(waits)["next"]["reason"].startswith("as many files run")
-    assert standing.document(STANDING)["next"] is None
+    assert status.document(waits)["next"]["reason"].startswith("as many files run")
+    assert status.document(STANDING)["next"] is None
 
 
 def test_a_silent_disk_is_time_that_passed() -> None:
     """Where the run stood is what it was before; how long it runs is not."""
-    lines = standing.text(replace(STANDING, disk_silent_seconds=5.0), width=80).splitlines()
+    lines = status.text(replace(STANDING, disk_silent_seconds=5.0), width=80).splitlines()
     assert lines[1].endswith("(1 min 05 s)")
 
 
@@ -73,13 +73,13 @@ def test_a_silent_disk_is_time_that_passed() -> None:
 def test_every_state_is_told(state: RunState, said: str) -> None:
     """In words for people, by its name for programs."""
     shown = replace(STANDING, snapshot=replace(SNAPSHOT, state=state), begins_in_seconds=90.0)
-    assert standing.text(shown, width=80).splitlines()[0] == f"State:  {said}"
-    assert standing.document(shown)["state"] == state.value
+    assert status.text(shown, width=80).splitlines()[0] == f"State:  {said}"
+    assert status.document(shown)["state"] == state.value
 
 
 def test_the_document() -> None:
     """Plain JSON, with names that print and the share of each file that is done."""
-    document = json.loads(json.dumps(standing.document(STANDING)))
+    document = json.loads(json.dumps(status.document(STANDING)))
     assert (document["running"], document["answered"], document["pid"]) == (True, True, 4711)
     assert (document["done"], document["failed"], document["left"], document["total"]) == (45, 2, 55, 100)
     assert [file["share"] for file in document["files"]] == [0.42, None, 1.0]
@@ -99,9 +99,9 @@ def test_the_document() -> None:
 )
 def test_what_the_journal_tells(run: RunRow | None, lives: bool, said: str) -> None:
     """Where nobody answers: how the last run ended, or that one is there all the same."""
-    text = standing.last_text(run, COUNTS, lives=lives, output="out")
+    text = status.last_text(run, COUNTS, lives=lives, output="out")
     assert said in text
     assert (run is None) or text.endswith("Files: 12 succeeded, 2 failed, 4 left.\n")
-    document = json.loads(json.dumps(standing.last_document(run, COUNTS, lives=lives)))
+    document = json.loads(json.dumps(status.last_document(run, COUNTS, lives=lives)))
     assert (document["running"], document["answered"], document["left"]) == (lives, False, 4)
     assert document["pid"] == (4711 if lives else None)

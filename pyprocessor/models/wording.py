@@ -1,0 +1,72 @@
+"""How are names, sizes and times written for people? One way each, for every room."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def one_line(text: str) -> str:
+    """The text as one printable line: control characters, and bytes that are not UTF-8, come out escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # how os.fsdecode carries a byte that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def display(path: bytes) -> str:
+    """The path as one printable line."""
+    return one_line(os.fsdecode(path))
+
+
+def size(count: int) -> str:
+    """The size of a file or disk, in decimal units as disks and players count: `512 B`, `3.4 MB`."""
+    if abs(count) < 1000:
+        return f"{count} B"
+    power = 1
+    while abs(count) / 1000**power >= 999.95 and power < len(_UNITS):
+        power += 1
+    return f"{count / 1000**power:.1f} {_UNITS[power - 1]}"
+
+
+def memory_size(count: float) -> str:
+    """An amount of memory, in the units that limits are written in: `1,064 MiB`, `12.3 GiB`."""
+    mebibytes = count / (1 << 20)
+    return f"{mebibytes:,.0f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.1f} GiB"
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as `H:MM:SS`, or `unknown`."""
+    if seconds is None:
+        return "unknown"
+    whole = max(0, round(seconds))
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def utc(seconds: float, precision: str = "seconds") -> str:
+    """Seconds since the epoch as ISO 8601, for programs: `2026-01-31T23:59:59Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: `1 file`, `2,000 files`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

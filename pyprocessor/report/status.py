@@ -1,0 +1,149 @@
+"""How far is a run, by its engine's answer or, where none answers, by its journal: as text and as JSON?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from pyprocessor.errors import ExitCode
+from pyprocessor.journal.rows import Counts, RunRow
+from pyprocessor.models import ActiveFile, RunSnapshot, RunState, RunStatus
+from pyprocessor.models.wording import clock, count, duration, memory_size, one_line, utc
+from pyprocessor.report.table import shortened, wrapped
+from pyprocessor.report.wording import eta
+
+DOCUMENT_VERSION = 1
+_STATES = {
+    RunState.WAITING: "waiting for its window",
+    RunState.RUNNING: "running",
+    RunState.PAUSED: "paused; running files are finished, nothing new is started",
+    RunState.PAUSED_NOW: "paused; running files stand still",
+    RunState.DRAINING: "stopping; running files are finished first",
+    RunState.ENDING: "stopping; running files are being ended",
+}
+_ENDS = {
+    ExitCode.OK: ": all done",
+    ExitCode.SOME_FAILED: ": some files failed",
+    ExitCode.OUTPUT_UNWRITABLE: ": the disk was full, or the output could not be written",
+    ExitCode.TRY_AGAIN: ": it could not go on, or its time was up, with work left",
+    ExitCode.HUNG_UP: ": its terminal was closed",
+    ExitCode.INTERRUPTED: ": it was stopped",
+    ExitCode.TERMINATED: ": it was terminated",
+}
+
+
+def document(status: RunStatus) -> dict[str, Any]:
+    """The JSON document of a run that answered."""
+    return {
+        "version": DOCUMENT_VERSION,
+        "running": True,
+        "answered": True,
+        "pid": status.pid,
+        "since": utc(status.started_at),
+        **asdict(status.snapshot),
+        "left": _left(status.snapshot),
+        "done_before": status.done_before,
+        "failed_before": status.failed_before,
+        "begins_in_seconds": status.begins_in_seconds,
+        "disk_silent_seconds": status.disk_silent_seconds,
+        "next": asdict(status.next) if status.next is not None else None,
+        "files": [{**asdict(file), "name": one_line(file.name), "share": _share(file)} for file in status.files],
+    }
+
+
+def _left(snapshot: RunSnapshot) -> int:
+    """Files that are known and not done yet."""
+    return max(0, snapshot.total - snapshot.done)
+
+
+def _share(file: ActiveFile) -> float | None:
+    """The part of a file that is done, 0 to 1; None where its length is not known."""
+    return min(1.0, file.done_seconds / file.media_seconds) if file.media_seconds else None
+
+
+def text(status: RunStatus, *, width: int) -> str:
+    """The text for a run that answered. How long it runs is by its own clock, as the system's may have been set."""
+    snapshot = status.snapshot
+    state = _STATES[snapshot.state]
+    runs_for = duration(snapshot.elapsed_seconds + status.disk_silent_seconds)
+    if snapshot.state is RunState.WAITING:
+        state += f", which opens in {clock(status.begins_in_seconds)}"
+    if status.disk_silent_seconds:
+        state = f"waiting for the output's disk, which has not answered for {duration(status.disk_silent_seconds)}"
+    more = "" if snapshot.total_is_final else ", more are being looked for"
+    done = f"{snapshot.done:,} of {count(snapshot.total, 'file')} done, {snapshot.failed:,} failed"
+    lines = [
+        f"State:  {state}",
+        f"Run:    process {status.pid}, since {_local(status.started_at)} ({runs_for})",
+        f"Files:  {done}, {_left(snapshot):,} left{more}",
+    ]
+    if status.done_before or status.failed_before:
+        lines.append(f"        by earlier runs: {status.done_before:,} done, {status.failed_before:,} failed")
+    lines += [
+        f"Use:    {memory_size(snapshot.memory_bytes)} of memory, {snapshot.cpu_percent:.0f}% of the machine's CPU",
+        f"ETA:    {eta(snapshot)}",
+    ]
+    if status.files:
+        lines.append(f"Active: {count(len(status.files), 'file')}")
+        lines += [f"  {_file(file, width - 2)}" for file in status.files]
+    if status.next is not None:
+        lines.append(f"Next:   {shortened(one_line(status.next.name), max(8, width - 8))}")
+        lines += wrapped(f"        waits because {status.next.reason}", width, indent="        ")
+    return "\n".join(lines) + "\n"
+
+
+def _file(file: ActiveFile, width: int) -> str:
+    share = _share(file)
+    done = f"{100 * share:3.0f}%" if share is not None else clock(file.done_seconds)
+    speed = "still" if file.still else f"{file.speed:.2f}x" if file.speed else ""
+    head = f"{done} {speed:>7}  "
+    return head + shortened(one_line(file.name), max(8, width - len(head)))
+
+
+def last_document(run: RunRow | None, counts: Counts, *, lives: bool) -> dict[str, Any]:
+    """The JSON document where no run answered; `lives` is whether its process runs all the same."""
+    last = None
+    if run is not None:
+        ended = None if run.ended_at is None else utc(run.ended_at)
+        last = {"since": utc(run.started_at), "ended": ended, "exit_code": run.exit_code}
+    return {
+        "version": DOCUMENT_VERSION,
+        "running": lives,
+        "answered": False,
+        "state": None,
+        "pid": run.engine.pid if run is not None and lives else None,
+        "last_run": last,
+        "succeeded": counts.succeeded,
+        "failed": counts.bad,
+        "left": counts.total - counts.final,
+    }
+
+
+def last_text(run: RunRow | None, counts: Counts, *, lives: bool, output: str) -> str:
+    """The text where no run answered, by the journal of `output` (printable)."""
+    if run is None:
+        return f"Nothing runs on {output}, and no run is remembered.\n"
+    began = _local(run.started_at)
+    if lives:
+        head = (
+            f"A run (process {run.engine.pid}, since {began}) is at work on {output} and does not answer; this is what "
+            "it has noted."
+        )
+    elif run.ended_at is None:
+        head = (
+            f"Nothing runs on {output}. The last run, of {began}, was killed before it was done; the same command goes "
+            "on from there."
+        )
+    else:
+        why = next((end for code, end in _ENDS.items() if code == run.exit_code), "")
+        head = (
+            f"Nothing runs on {output}. The last run, of {began}, ended {_local(run.ended_at)} with exit code "
+            f"{run.exit_code}{why}."
+        )
+    left = counts.total - counts.final
+    return f"{head}\nFiles: {counts.succeeded:,} succeeded, {counts.bad:,} failed, {left:,} left.\n"
+
+
+def _local(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
