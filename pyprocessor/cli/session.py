@@ -23,6 +23,21 @@ class Terminated(BaseException):
     """SIGTERM came while no run was there to act on it."""
 
 
+def code_of_stop(error: BaseException | None) -> ExitCode | None:
+    """Return the exit code of the signal that caused an error, or None where no signal did.
+
+    The exception of a signal can come wrapped in another: Python does so while a class is made, libraries while they
+    import.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return ExitCode.INTERRUPTED
+        if isinstance(error, Terminated):
+            return ExitCode.TERMINATED
+        error = error.__cause__ or error.__context__
+    return None
+
+
 @dataclass(slots=True)
 class Session:
     """Carried as click's `ctx.obj`. `logs` is the run's logs folder, once there is one.

@@ -292,12 +292,20 @@ def test_files_do_not_take_the_numbers_of_closed_streams(tmp_path: Path) -> None
     assert int((tmp_path / "number").read_text()) > 2
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "{0}",
+        "import pyprocessor.report.narration\nexec('{0}')",
+        "class Attribute:\n  def __set_name__(self, *names):\n    {0}\nclass Made:\n  attribute = Attribute()",
+    ],
+    ids=["plain", "in exec", "in __set_name__"],
+)
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: int, tmp_path: Path) -> None:
-    """The command's own libraries take a while to import; Ctrl-C in that while shows no traceback."""
-    (tmp_path / "click.py").write_text(
-        f"import os, signal, time\nos.kill(os.getpid(), signal.{number})\ntime.sleep(60)\n"
-    )
+def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: int, place: str, tmp_path: Path) -> None:
+    """Also where Python wraps the signal's exception in another, or remembers it although it was caught."""
+    interrupt = f"os.kill(os.getpid(), signal.{number}); time.sleep(60)"
+    (tmp_path / "click.py").write_text(f"import os, signal, time\n{place.format(interrupt)}\n")
     done = subprocess.run(
         [sys.executable, "-m", "pyprocessor", "--json", "--input", "a", "--output", "b"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
