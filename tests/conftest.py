@@ -16,8 +16,9 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.waiting import DEADLINE_SECONDS
+
 KEPT_VARIABLES = {"PYPROCESSOR_MEDIA", "PYPROCESSOR_FFMPEG"}
-DEADLINE_SECONDS = 240.0
 
 # How long an example takes, or is made, tells how busy the machine is and nothing of the code.
 settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=(HealthCheck.too_slow,))

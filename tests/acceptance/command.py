@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-DEADLINE_SECONDS = 240
+from tests.waiting import DEADLINE_SECONDS
+
 COMMAND = (sys.executable, "-m", "pyprocessor")
 
 

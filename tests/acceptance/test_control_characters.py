@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import COMMAND, DEADLINE_SECONDS, call
+from tests.acceptance.command import COMMAND, call
+from tests.waiting import DEADLINE_SECONDS
 
 ESCAPE = "\x1b[31m\x1b]0;owned\x07"
 TURNED = "\u202egpj.\u2066"

@@ -13,8 +13,9 @@ import pytest
 
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
-from tests.acceptance.command import DEADLINE_SECONDS, assert_plain, begin, call
-from tests.process.steered import encoding, state, until
+from tests.acceptance.command import assert_plain, begin, call
+from tests.process.steered import encoding, state
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import os
 import shlex
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import COMMAND, DEADLINE_SECONDS, assert_plain, begin, call
+from tests.acceptance.command import COMMAND, assert_plain, begin, call
+from tests.waiting import DEADLINE_SECONDS, until
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pyprocessor.crontab"
 SILENT = (0, "", "")
@@ -97,10 +97,7 @@ def test_an_overlapping_run_ends_at_once_and_quietly(tmp_path: Path, make_clip) 
     job = ["--input", tmp_path / "in", "--output", tmp_path / "out"]
     first = begin(*job)
     try:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not (tmp_path / "out" / ".pyprocessor" / "journal.sqlite3").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until((tmp_path / "out" / ".pyprocessor" / "journal.sqlite3").exists, "the journal of the first run")
         assert outcome(call(*job, "--quiet")) == (75, "", "")
         loud = call(*job)
         assert_plain(loud, 75, "Another run", str(tmp_path / "out"))

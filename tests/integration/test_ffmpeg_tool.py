@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from pyprocessor.errors import ExitCode, FfmpegUnusable, ProfileError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import Profile
 from tests.integration.encoder_profiles import profile
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -143,10 +143,7 @@ def test_what_a_hanging_wrapper_started_is_ended_too(
     with pytest.raises(FfmpegUnusable, match="did not answer"):
         tool.find({"PYPROCESSOR_FFMPEG": str(wrapper)})
     sleeper = int((tmp_path / "pid").read_text())
-    end = time.monotonic() + 120
-    while _lives(sleeper):
-        assert time.monotonic() < end, "the wrapper's child was left behind"
-        time.sleep(0.05)
+    until(lambda: not _lives(sleeper), "the end of the wrapper's child")
 
 
 def _lives(pid: int) -> bool:

@@ -22,8 +22,7 @@ from pyprocessor.profiles import load
 from pyprocessor.system.open_files import open_for_writing
 from pyprocessor.workers.messages import Close, Found, Looked, Reappeared, Vanished, WatcherSetup
 from pyprocessor.workers.process import Child, context
-
-DEADLINE_SECONDS = 120.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 class Looks:
@@ -46,10 +45,9 @@ class Looks:
 
     def until(self, done: Callable[[], bool]) -> None:
         """Listen until this holds."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not done():
-            assert time.monotonic() < deadline, (self.names, self.looks, self.presence)
-            if self.connection.poll(0.1):
+
+        def heard() -> bool:
+            while not done() and self.connection.poll():
                 match self.connection.recv():
                     case Found(candidates, passed_over, remarks):
                         self.names += [os.fsdecode(c.source.relative) for c in candidates]
@@ -61,6 +59,9 @@ class Looks:
                         self.presence.append(reason)
                     case Reappeared():
                         self.presence.append("there")
+            return done()
+
+        until(heard, lambda: (self.names, self.looks, self.presence))
 
     def more_looks(self, count: int) -> None:
         """Listen through so many more looks."""

@@ -29,9 +29,10 @@ from pyprocessor.governor.governor import Decision, Governed, RunningFile, gover
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, Reading
 from pyprocessor.profiles import Overrides, load
-from tests.acceptance.command import COMMAND, DEADLINE_SECONDS, assert_plain, begin, call
+from tests.acceptance.command import COMMAND, assert_plain, begin, call
 from tests.process.runs import Recorder, partials, published, request, rows, run_in_thread, states
-from tests.process.steered import ask, encoding, ffmpegs, gone, standing, state, until
+from tests.process.steered import ask, encoding, ffmpegs, gone, standing, state
+from tests.waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="runs are steered over local sockets and signals")
 SLOWEST = ("--preset", "veryslow")

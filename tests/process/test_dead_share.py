@@ -22,8 +22,7 @@ from pyprocessor.system.filesystems import free_disk_bytes
 from tests.acceptance.command import assert_plain, begin, call
 from tests.process.dead_share import NoShare, Share, share
 from tests.process.runs import Recorder, has_begun, published, request, rows, run, run_in_thread, states
-
-DEADLINE_SECONDS = 120.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -44,14 +43,6 @@ def inputs(mounted: Share, tmp_path: Path, make_clip) -> Share:  # type: ignore[
         make_clip(tmp_path / "in" / name, seconds=12.0, size="1280x720", audio=None)
     assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
     return mounted
-
-
-def until(condition, what: str) -> None:  # type: ignore[no-untyped-def]
-    """Wait for a state."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)
 
 
 def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) -> None:

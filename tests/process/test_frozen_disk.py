@@ -28,8 +28,7 @@ from tests.process.disks import MIB, frozen, loop_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, run_in_thread, states
 from tests.process.skips import disk_or_skip
 from tests.process.steered import gone
-
-DEADLINE_SECONDS = 120.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -104,14 +103,6 @@ def job(inputs: Path, output: Path) -> list[str | Path]:
         "--disk-reserve",
         "0",
     ]
-
-
-def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
-    """Wait for a state; `what` tells, at the end, what there was instead."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
 
 
 def writes(output: Path) -> bool:

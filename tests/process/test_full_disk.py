@@ -7,7 +7,6 @@ import errno
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -24,8 +23,7 @@ from tests.acceptance.command import assert_plain, begin, call
 from tests.process.disks import MIB, fill, limit, loop_disk, quota_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
 from tests.process.skips import disk_or_skip
-
-DEADLINE_SECONDS = 120.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -208,17 +206,12 @@ def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip)
     running = begin(*job(tmp_path / "long", output))
     try:
         unfinished = output / ".pyprocessor" / "partial"
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not has_begun(unfinished):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: has_begun(unfinished), "an ffmpeg that writes")
         if subprocess.run(["fsfreeze", "-f", str(disk)], capture_output=True, check=False).returncode:
             pytest.skip("this machine does not freeze a file system")
         try:
-            while not (waits := psutil.Process(running.pid).status() == psutil.STATUS_DISK_SLEEP):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            assert waits
+            engine = psutil.Process(running.pid)
+            until(lambda: engine.status() == psutil.STATUS_DISK_SLEEP, "the engine to wait for the disk")
         finally:
             subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
         said, _ = running.communicate(timeout=DEADLINE_SECONDS)

@@ -19,7 +19,8 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, OutcomeKind, ProcessIdentity, Profile
 from pyprocessor.profiles import load
 from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
-from tests.process.steered import ffmpegs, until
+from tests.process.steered import ffmpegs
+from tests.waiting import until
 
 
 def profile(name: str) -> Profile:

@@ -18,8 +18,9 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.models import BatchSettings, JobState, OutcomeKind, Profile, job_id
 from pyprocessor.profiles import load
-from tests.process.engines import Undertaking, until
+from tests.process.engines import Undertaking
 from tests.process.runs import Recorder, request, rows, run
+from tests.waiting import until
 
 patched = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 """For tests that fork, so that the scout has what was replaced in this process."""

@@ -13,8 +13,9 @@ import pytest
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import JobState, OutcomeKind
-from tests.process.engines import Undertaking, alive, until
+from tests.process.engines import Undertaking, alive
 from tests.process.runs import published, rows
+from tests.waiting import until
 
 if os.name != "posix":
     pytest.skip("signals as these are POSIX's", allow_module_level=True)

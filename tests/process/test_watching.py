@@ -23,17 +23,9 @@ from pyprocessor.models import JobState, ScheduleSettings, WatchSettings
 from pyprocessor.profiles import load
 from tests.acceptance.command import COMMAND
 from tests.process.runs import Recorder, published, request, rows, run_in_thread, states
+from tests.waiting import DEADLINE_SECONDS, until
 
-DEADLINE_SECONDS = 240.0
 OFTEN = {"PYPROCESSOR_WATCH_POLL_SECONDS": "0.5"}
-
-
-def until(done: Callable[[], bool], told: Callable[[], object] = lambda: "") -> None:
-    """Wait for something that takes its time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not done():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)
 
 
 def leads(process: psutil.Process) -> bool:
