@@ -57,7 +57,10 @@ def ffmpeg_path() -> str:
 @pytest.fixture(scope="session")
 def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> ClipMaker:
     """A factory of clips: `make_clip(path, seconds=1.0, size="160x90", rate=25, video=..., audio=..., extra=[...])`."""
-    folder = tmp_path_factory.mktemp("clips")
+    # The workers of one session share what they make: the folder above their own is the session's.
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "clips"
+    folder.mkdir(exist_ok=True)
 
     def make(
         path: str | os.PathLike[str],
@@ -84,7 +87,7 @@ def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Cli
                     argv += ["-preset", "ultrafast", "-pix_fmt", "yuv420p"]
             if audio is not None:
                 argv += ["-c:a", audio]
-            partial = cached.with_name("partial-" + cached.name)
+            partial = cached.with_name(f"partial-{os.getpid()}-{cached.name}")
             done = subprocess.run(
                 [*argv, *extra, str(partial)], capture_output=True, timeout=DEADLINE_SECONDS, check=False
             )

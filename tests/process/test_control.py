@@ -29,7 +29,8 @@ from pyprocessor.governor.governor import Decision, Governed, RunningFile, gover
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, Reading
 from pyprocessor.profiles import Overrides, load
-from tests.acceptance.command import COMMAND, assert_plain, begin, call
+from tests.acceptance.command import COMMAND, assert_plain, begin, call, call_here
+from tests.long import long_after
 from tests.process.runs import Recorder, partials, published, request, rows, run_in_thread, states
 from tests.process.steered import ask, encoding, ffmpegs, gone, standing, state
 from tests.waiting import DEADLINE_SECONDS, until
@@ -192,6 +193,7 @@ def test_a_plain_pause_finishes_what_runs_and_starts_nothing(
     assert len(published(output)) == 3
 
 
+@pytest.mark.long
 def test_signals_pause_and_resume(inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """SIGUSR1 and SIGUSR2 do what the commands do."""
     output = tmp_path / "out"
@@ -249,7 +251,7 @@ def test_a_stop_before_the_run_can_hear_it_ends_in_a_sentence(
     assert partials(output) == []
 
 
-@pytest.mark.parametrize("interrupts", [1, 2, 3])
+@long_after(1, "interrupts", [2, 1, 3])
 def test_ctrl_c_at_any_moment_ends_in_one_sentence(interrupts: int, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """From the command's first moment to its last: as a terminal sends it, to all processes of ours."""
     clip = make_clip(tmp_path / "in" / "a.mp4", seconds=1.0, size="64x48", audio=None)
@@ -283,7 +285,7 @@ def test_sigterm_leaves_time_to_finish(
     assert len(published(output)) == done
 
 
-@pytest.mark.parametrize("seconds", ["0", "1s"])
+@long_after(1, "seconds", ["0", "1s"])
 def test_after_the_grace_files_are_ended(
     seconds: str, film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -316,6 +318,7 @@ def test_a_second_sigterm_ends_at_once(film: Path, tmp_path: Path, start: Callab
     assert psutil.wait_procs(running, timeout=DEADLINE_SECONDS)[1] == []
 
 
+@pytest.mark.long
 def test_the_governor_does_not_wake_what_the_user_froze(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +363,7 @@ def test_the_governor_does_not_wake_what_the_user_froze(
     assert [result.exit_code for result in results] == [130]
 
 
+@pytest.mark.long
 def test_the_death_of_the_forkserver_is_no_end_of_what_is_frozen(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -382,6 +386,7 @@ def test_the_death_of_the_forkserver_is_no_end_of_what_is_frozen(
     assert {(row.attempts, row.crashes) for row in rows(output).values()} == {(1, 0)}
 
 
+@pytest.mark.long
 def test_time_spent_frozen_is_no_stall(film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """A file that stands still for longer than a stall may last is not ended for it."""
     profile = tmp_path / "stall.yaml"
@@ -402,6 +407,7 @@ def test_time_spent_frozen_is_no_stall(film: Path, tmp_path: Path, start: Callab
     assert [row.state for row in rows(output).values()] == [JobState.PENDING]
 
 
+@pytest.mark.long
 def test_stop_ends_in_the_manner_asked_for(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -434,19 +440,19 @@ def test_where_nothing_runs(inputs: Path, tmp_path: Path, start: Callable[..., s
     nobody."""
     output = tmp_path / "out"
     for command in ("status", "pause", "resume", "stop"):
-        assert_plain(call(command, "--output", output), 2, "holds no journal")
+        assert_plain(call_here(command, "--output", output), 2, "holds no journal")
     process = start(inputs, output)
     encoding(process, output)
     process.kill()
     process.communicate()
     assert (output / ".pyprocessor" / "control.sock").exists()
-    assert_plain(call("status", "--output", output), 3, "Nothing runs", "was killed", "left")
+    assert_plain(call_here("status", "--output", output), 3, "Nothing runs", "was killed", "left")
     for command in ("pause", "resume", "stop"):
-        assert_plain(call(command, "--output", output), 3, "Nothing runs")
+        assert_plain(call_here(command, "--output", output), 3, "Nothing runs")
     assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
     assert not (output / ".pyprocessor" / "control.sock").exists()
-    assert_plain(call("status", "--output", output), 3, "Nothing runs", "exit code 0: all done", "3 succeeded")
-    document = json.loads(call("status", "--output", output, "--json").stdout)
+    assert_plain(call_here("status", "--output", output), 3, "Nothing runs", "exit code 0: all done", "3 succeeded")
+    document = json.loads(call_here("status", "--output", output, "--json").stdout)
     assert (document["running"], document["last_run"]["exit_code"], document["left"]) == (False, 0, 0)
 
 
@@ -459,12 +465,13 @@ def test_without_a_journal_nothing_is_known_to_run(journal: bytes | None, tmp_pa
     if journal is not None:
         (state / "journal.sqlite3").write_bytes(journal)
     for command in ("status", "pause", "resume", "stop"):
-        assert_plain(call(command, "--output", tmp_path / "out"), 3, "Nothing runs")
-    document = json.loads(call("status", "--output", tmp_path / "out", "--json").stdout)
+        assert_plain(call_here(command, "--output", tmp_path / "out"), 3, "Nothing runs")
+    document = json.loads(call_here("status", "--output", tmp_path / "out", "--json").stdout)
     assert (document["running"], document["last_run"]) == (False, None)
-    assert_plain(call("report", "--output", tmp_path / "out"), 2, "no journal")
+    assert_plain(call_here("report", "--output", tmp_path / "out"), 2, "no journal")
 
 
+@pytest.mark.long
 def test_a_run_without_its_socket_is_reached_by_signals(
     film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -500,6 +507,7 @@ def test_a_run_that_can_have_no_socket_goes_on_and_says_so(
     assert (output / ".pyprocessor" / "control.sock").is_dir()
 
 
+@pytest.mark.long
 def test_hostile_callers_hold_up_nothing(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -521,7 +529,7 @@ def test_hostile_callers_hold_up_nothing(
     assert len(published(output)) == 3
 
 
-@pytest.mark.parametrize("name", [b"n" * 120, b"latin-\xe9"], ids=["long", "not UTF-8"])
+@long_after(1, "name", [b"n" * 120, b"latin-\xe9"], ids=["long", "not UTF-8"])
 def test_outputs_of_any_name_can_be_asked(
     name: bytes, film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -562,6 +570,7 @@ def test_a_run_under_nohup_survives_its_terminal(inputs: Path, tmp_path: Path) -
     assert len(published(output)) == 3
 
 
+@pytest.mark.long
 def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands still is finished, and the run ends, instead of holding the output for ever."""
     clock = [datetime(2026, 3, 3, 21, 0)]  # noqa: DTZ001 - local time, as the engine takes it
@@ -585,6 +594,7 @@ def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypa
     assert partials(output) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("overrun", ["finish", "requeue"])
 def test_a_window_that_closes_over_what_stands_still(
     overrun: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,6 +20,7 @@ from pyprocessor.models import JobState
 from pyprocessor.profiles import load
 from pyprocessor.system.filesystems import free_disk_bytes
 from tests.acceptance.command import assert_plain, begin, call
+from tests.long import long_after
 from tests.process.dead_share import NoShare, Share, share
 from tests.process.runs import Recorder, has_begun, published, request, rows, run, run_in_thread, states
 from tests.waiting import DEADLINE_SECONDS, until
@@ -75,7 +76,7 @@ def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) 
     assert published(output) == {"a.mp4", "b.mp4"}
 
 
-@pytest.mark.parametrize(("unmount", "told"), [(False, "cannot be read any more"), (True, "has become empty")])
+@long_after(1, ("unmount", "told"), [(False, "cannot be read any more"), (True, "has become empty")])
 def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
     mounted: Share, tmp_path: Path, make_clip, unmount: bool, told: str
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
     assert {row.retries_charged for row in rows(output).values()} == {0}
 
 
+@pytest.mark.long
 def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> None:
     """The scout waits for ever; the engine takes its readings meanwhile, gives up on it and says so."""
     inputs.die()

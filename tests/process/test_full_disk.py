@@ -20,6 +20,7 @@ from pyprocessor.models import JobState, Profile, ThrottlingSettings
 from pyprocessor.models.os_errors import classify_os_error, refusal
 from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, begin, call
+from tests.long import long_after
 from tests.process.disks import MIB, fill, limit, loop_disk, quota_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
 from tests.process.skips import disk_or_skip
@@ -78,6 +79,7 @@ def test_a_disk_that_fills_while_encoding(inputs: Path, disk: Path) -> None:
     assert partials(output) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("leave_bytes", [0, 40 << 10, 400 << 10])
 def test_a_disk_that_fills_under_the_engine(inputs: Path, disk: Path, leave_bytes: int) -> None:
     """Journal, log and receipts are on it, too: whichever is refused first, the run stops and the next one goes on."""
@@ -198,6 +200,7 @@ def test_what_is_verified_is_kept(inputs: Path, disk: Path, lock_folder) -> None
     assert partials(output) == []
 
 
+@pytest.mark.long
 def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Everything that writes waits, the journal too; when the disk is back all goes on, and nothing is failed."""
     for name in ("a.mp4", "b.mp4"):
@@ -231,7 +234,7 @@ def volume(tmp_path: Path) -> Iterator[Path]:
         yield counted
 
 
-@pytest.mark.parametrize("left_bytes", [1500 << 10, 500 << 10, 150 << 10])
+@long_after(1, "left_bytes", [1500 << 10, 500 << 10, 150 << 10])
 def test_a_quota_that_is_used_up(inputs: Path, volume: Path, left_bytes: int) -> None:
     """Whether ffmpeg, the journal or a receipt meets it first: 74, the quota is named, and nobody dies of it."""
     output = volume / "out"
@@ -245,6 +248,7 @@ def test_a_quota_that_is_used_up(inputs: Path, volume: Path, left_bytes: int) ->
     assert partials(output) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left_bytes", [0, 64 << 10, 256 << 10, 1 << 20])
 def test_a_quota_that_is_used_up_by_others(inputs: Path, volume: Path, left_bytes: int) -> None:
     """What is left goes while files are worked on."""

@@ -33,6 +33,7 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.mark.long
 def test_random_kills_lose_nothing(folder: Path) -> None:
     """Ten moments of killing over ten oddly named files."""
     lines = []
@@ -42,6 +43,7 @@ def test_random_kills_lose_nothing(folder: Path) -> None:
     assert any(line.startswith("10 kills in") for line in lines)
 
 
+@pytest.mark.long
 def test_kills_at_writes_of_the_journal_lose_nothing(folder: Path) -> None:
     """The engine, and batch processes, at the moments that matter most: about the grant and the rename."""
     chosen = ("grant_job/after", "succeed_job/before", "worker/renamed+engine")

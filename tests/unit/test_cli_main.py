@@ -21,6 +21,7 @@ from pyprocessor.cli.main import LazyGroup, main, pyprocessor
 from pyprocessor.cli.session import Session
 from pyprocessor.errors import ChildUnstartable, ExitCode, FfmpegUnusable, OutputBusy, OutputUnwritable
 from pyprocessor.workers.process import context
+from tests.long import long_after
 
 Captured = pytest.CaptureFixture[str]
 
@@ -266,8 +267,8 @@ def test_a_reader_that_went_away_is_no_error() -> None:
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("arguments", ["profiles list", "doctor --json", "probe nowhere --json", "--help", "--bogus"])
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@long_after(2, "arguments", ["profiles list", "--bogus", "doctor --json", "probe nowhere --json", "--help"])
+@long_after(1, "closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
 def test_closed_standard_streams_are_as_good_as_nowhere(arguments: str, closed: str, tmp_path: Path) -> None:
     """Nothing that is printed can reach anyone, and the exit code is what it would have been."""
     command = f"{shlex.quote(sys.executable)} -m pyprocessor {arguments}"
