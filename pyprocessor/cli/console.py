@@ -38,7 +38,7 @@ _STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 def main() -> NoReturn:
     """Run the command with the arguments of the process and end the process with its exit code."""
-    _have_standard_streams()
+    have_standard_streams()
     if not sys.warnoptions:
         # Python's own warnings are for developers, and would stand between lines that are promised to be JSON.
         warnings.simplefilter("ignore")
@@ -140,7 +140,7 @@ def _dismissed(deadline: float) -> bool:
     return not farewell.is_alive()
 
 
-def _have_standard_streams() -> None:
+def have_standard_streams() -> None:
     """Open nothing in the place of standard streams that the caller closed.
 
     Else their numbers would go to the next files that are opened, and what is printed would end up in those.

@@ -8,20 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.models import AudioSettings, Profile, VideoSettings
+from pyprocessor.models import Profile
+from tests.integration.encoder_profiles import MKV, MOV, MP4, WEBM
 from tests.integration.transcoding import output_of, run_ffmpeg
 
-MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast"))
-MOV = replace(MP4, container="mov", extension="mov")
-MKV = replace(MP4, container="mkv", extension="mkv")
-WEBM = Profile(
-    "webm",
-    "f",
-    container="webm",
-    extension="webm",
-    video=VideoSettings("libvpx-vp9", preset="8", crf=50),
-    audio=AudioSettings("libopus"),
-)
 TEXTS = {
     "ger": ("cp1252", "Grüße, schön ist es hier"),
     "rus": ("cp1251", "Я не знаю, куда он ушёл"),

@@ -38,20 +38,6 @@ def refusal(path: Path) -> InspectError:
     return caught.value
 
 
-@pytest.fixture
-def ffmpeg(ffmpeg_path, tmp_path):
-    """Run ffmpeg in the test's folder with these arguments."""
-
-    def run(*arguments: str) -> None:
-        done = subprocess.run(
-            [ffmpeg_path, "-nostdin", "-y", "-loglevel", "error", *arguments],
-            cwd=tmp_path, capture_output=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode(errors="replace")
-
-    return run
-
-
 TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=1")
 
 

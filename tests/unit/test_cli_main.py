@@ -283,8 +283,8 @@ def test_files_do_not_take_the_numbers_of_closed_streams(tmp_path: Path) -> None
     """Else what is printed would end up in the next file that is opened, the journal for instance."""
     program = (
         "import os\n"
-        "from pyprocessor.cli.console import _have_standard_streams\n"
-        "_have_standard_streams()\n"
+        "from pyprocessor.cli.console import have_standard_streams\n"
+        "have_standard_streams()\n"
         f"open({str(tmp_path / 'number')!r}, 'w').write(str(os.open(os.devnull, os.O_RDONLY)))\n"
         "print('to nobody')\n"
     )
