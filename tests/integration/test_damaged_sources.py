@@ -17,6 +17,7 @@ from pyprocessor.inspect.probe import probe
 from pyprocessor.models import END_MISSING, Damaged, MediaInfo, OutputFacts, Profile
 from tests.integration.encoder_profiles import COARSE as KEEPING
 from tests.integration.transcoding import shown, transcode
+from tests.waiting import DEADLINE_SECONDS
 
 REFUSING = replace(KEEPING, damaged=Damaged.REFUSE)
 BROKEN = "damaged: pictures or sound are missing or broken"
@@ -50,7 +51,7 @@ def clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Clip:
             subprocess.run(
                 [ffmpeg_path, "-nostdin", "-loglevel", "error", *(w for i in inputs for w in ("-f", "lavfi", "-i", i)),
                  *options, os.fspath(path)],
-                check=True, timeout=120,
+                check=True, timeout=DEADLINE_SECONDS,
             )  # fmt: skip
         return made[name, *options]
 

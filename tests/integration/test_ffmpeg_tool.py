@@ -16,7 +16,7 @@ from pyprocessor.errors import ExitCode, FfmpegUnusable, ProfileError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import Profile
 from tests.integration.encoder_profiles import profile
-from tests.waiting import until
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -68,7 +68,9 @@ def test_it_is_found_in_a_fresh_interpreter_without_importing_the_wheel(cache: P
         "import sys; from pyprocessor.ffmpeg import tool; tool.find({});"
         "print(sorted({'imageio_ffmpeg', 'av', 'ffmpeg', 'psutil', 'pydantic'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=DEADLINE_SECONDS, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

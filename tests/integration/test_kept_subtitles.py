@@ -11,6 +11,7 @@ import pytest
 from pyprocessor.models import Profile
 from tests.integration.encoder_profiles import MKV, MOV, MP4, WEBM
 from tests.integration.transcoding import output_of, run_ffmpeg
+from tests.waiting import DEADLINE_SECONDS
 
 TEXTS = {
     "ger": ("cp1252", "Grüße, schön ist es hier"),
@@ -48,7 +49,7 @@ def with_subtitles(ffmpeg_path: str, folder: Path, name: str, lines: dict[bytes,
 def lines_of(ffmpeg_path: str, path: Path) -> list[str]:
     """The lines of the first subtitle track, as they lie in the file."""
     command = [ffmpeg_path, "-v", "error", "-i", str(path), "-map", "0:s:0", "-f", "srt", "-"]
-    said = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode("utf-8")
+    said = subprocess.run(command, capture_output=True, timeout=DEADLINE_SECONDS, check=True).stdout.decode("utf-8")
     return [line for line in said.splitlines() if line and not line.isdecimal() and "-->" not in line]
 
 

@@ -36,6 +36,7 @@ from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import Work
 from pyprocessor.tasks.covers import cover_files
 from tests.integration.encoder_profiles import COARSE as MP4
+from tests.waiting import DEADLINE_SECONDS
 
 MKV = Profile(
     "mkv",
@@ -108,7 +109,7 @@ def transcode(ffmpeg_path, tmp_path) -> Transcode:
                 cwd=tmp_path,
                 env=environment(os.environ),
                 capture_output=True,
-                timeout=120,
+                timeout=DEADLINE_SECONDS,
                 check=False,
             )
         assert done.returncode == 0, done.stderr.decode(errors="replace")

@@ -21,7 +21,7 @@ from pyprocessor.models import HookSettings, JobState, Profile
 from pyprocessor.profiles import load
 from pyprocessor.state.job_logs import HOOKS_LOG_NAME
 from tests.process.runs import Recorder, request, run, states
-from tests.waiting import DEADLINE_SECONDS, until
+from tests.waiting import until
 
 
 def profile(**hooks: object) -> Profile:
@@ -200,14 +200,11 @@ def test_a_signal_ends_the_wait_for_hooks(
     wait = Hooks.wait
 
     def told_of(self: Hooks, most_seconds: float, go_on: Callable[[], bool]) -> None:
-        if self._waiting or self._running:
-            waits.set()
+        waits.set()
         wait(self, most_seconds, go_on)
 
     def strike() -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < deadline and not (waits.is_set() and begun.exists()):
-            time.sleep(0.05)
+        until(lambda: waits.is_set() and begun.exists(), "a hook to be waited for")
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(Hooks, "wait", told_of)

@@ -22,6 +22,7 @@ from pyprocessor.cli.session import Session
 from pyprocessor.errors import ChildUnstartable, ExitCode, FfmpegUnusable, OutputBusy, OutputUnwritable
 from pyprocessor.workers.process import context
 from tests.long import long_after
+from tests.waiting import DEADLINE_SECONDS
 
 Captured = pytest.CaptureFixture[str]
 
@@ -36,7 +37,7 @@ def called(
         stdout=stdout,
         stderr=subprocess.PIPE,
         env={**os.environ, **(environment or {})},
-        timeout=120,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
 
@@ -96,7 +97,7 @@ def test_help_imports_nothing_heavy() -> None:
         "loaded = heavy & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE_SECONDS, stdout=subprocess.DEVNULL)
 
 
 def test_every_listed_command_exists() -> None:
@@ -273,7 +274,9 @@ def test_closed_standard_streams_are_as_good_as_nowhere(arguments: str, closed: 
     """Nothing that is printed can reach anyone, and the exit code is what it would have been."""
     command = f"{shlex.quote(sys.executable)} -m pyprocessor {arguments}"
     codes = [
-        subprocess.run(f"{command} {streams}", shell=True, capture_output=True, timeout=120, check=False).returncode
+        subprocess.run(
+            f"{command} {streams}", shell=True, capture_output=True, timeout=DEADLINE_SECONDS, check=False
+        ).returncode
         for streams in (closed, "</dev/null >/dev/null 2>/dev/null")
     ]
     assert codes[0] == codes[1]
@@ -289,7 +292,7 @@ def test_files_do_not_take_the_numbers_of_closed_streams(tmp_path: Path) -> None
         "print('to nobody')\n"
     )
     line = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} <&- >&- 2>&-"
-    subprocess.run(line, shell=True, timeout=60, check=True)
+    subprocess.run(line, shell=True, timeout=DEADLINE_SECONDS, check=True)
     assert int((tmp_path / "number").read_text()) > 2
 
 
@@ -312,7 +315,7 @@ def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: in
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert done.returncode == code, done.stderr
@@ -342,7 +345,7 @@ def test_a_signal_within_what_drops_exceptions_ends_it_too(dropping: str, tmp_pa
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stdout) == (130, "")
@@ -359,7 +362,7 @@ def test_a_signal_after_the_answer_changes_nothing(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -373,7 +376,7 @@ def test_warnings_of_python_stay_out_of_the_lines(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert [json.loads(line)["level"] for line in done.stderr.splitlines()] == ["error"]
