@@ -9,8 +9,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 import pytest
@@ -30,8 +30,12 @@ for _name, _default in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
         signal.signal(getattr(signal, _name), _default)
 
 
-class ClipMaker(Protocol):
-    """Makes a clip from ffmpeg's own test sources; equal parameters are encoded once a session, then copied."""
+@dataclass(frozen=True)
+class ClipMaker:
+    """Makes clips from ffmpeg's own test sources; equal parameters are encoded once a session, then copied."""
+
+    ffmpeg_path: str
+    folder: Path
 
     def __call__(
         self,
@@ -43,40 +47,12 @@ class ClipMaker(Protocol):
         video: str | None = "libx264",
         audio: str | None = "aac",
         extra: Sequence[str] = (),
-    ) -> Path: ...
-
-
-@pytest.fixture(scope="session")
-def ffmpeg_path() -> str:
-    """The absolute path of the ffmpeg the product itself would use."""
-    from pyprocessor.ffmpeg import tool
-
-    return tool.find(os.environ).path
-
-
-@pytest.fixture(scope="session")
-def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> ClipMaker:
-    """A factory of clips: `make_clip(path, seconds=1.0, size="160x90", rate=25, video=..., audio=..., extra=[...])`."""
-    # The workers of one session share what they make: the folder above their own is the session's.
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "clips"
-    folder.mkdir(exist_ok=True)
-
-    def make(
-        path: str | os.PathLike[str],
-        *,
-        seconds: float = 1.0,
-        size: str = "160x90",
-        rate: int = 25,
-        video: str | None = "libx264",
-        audio: str | None = "aac",
-        extra: Sequence[str] = (),
     ) -> Path:
         target = Path(path)
         key = repr((target.suffix, seconds, size, rate, video, audio, tuple(extra)))
-        cached = folder / (hashlib.sha256(key.encode()).hexdigest()[:16] + target.suffix)
+        cached = self.folder / (hashlib.sha256(key.encode()).hexdigest()[:16] + target.suffix)
         if not cached.exists():
-            argv = [ffmpeg_path, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
+            argv = [self.ffmpeg_path, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
             if video is not None:
                 argv += ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
             if audio is not None:
@@ -97,7 +73,23 @@ def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Cli
         shutil.copyfile(cached, target)
         return target
 
-    return make
+
+@pytest.fixture(scope="session")
+def ffmpeg_path() -> str:
+    """The absolute path of the ffmpeg the product itself would use."""
+    from pyprocessor.ffmpeg import tool
+
+    return tool.find(os.environ).path
+
+
+@pytest.fixture(scope="session")
+def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> ClipMaker:
+    """A factory of clips: `make_clip(path, seconds=1.0, size="160x90", rate=25, video=..., audio=..., extra=[...])`."""
+    # The workers of one session share what they make: the folder above their own is the session's.
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "clips"
+    folder.mkdir(exist_ok=True)
+    return ClipMaker(ffmpeg_path, folder)
 
 
 @pytest.fixture
