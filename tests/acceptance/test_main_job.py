@@ -35,7 +35,7 @@ def long_inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-d
     folder = tmp_path / "long"
     folder.mkdir()
     for number in range(4):
-        make_clip(folder / f"{number}.mp4", seconds=8.0, size="1280x720", audio=None)
+        make_clip(folder / f"{number}.mp4", seconds=8.0, size="640x360", audio=None)
     return folder
 
 
