@@ -1,6 +1,8 @@
 # make run [INPUT=... OUTPUT=... ARGS=...]   the main job, on your files or on clips it makes itself
-# make test                                  the tests
-# make check                                 format, lint, types, tests: what continuous integration runs
+# make test                                  the tests that a change is tried with, in a few minutes
+# make test-long                             the others: faults at every moment, hostile sets, disks, control groups
+# make test-all                              both
+# make check                                 format, lint, types and `make test`
 # make bench                                 figures
 # make stress [ARGS=...]                     kills, by the hundred; ARGS="kills --kills 20 --seed 7" for less
 # make clean                                 removes what these made
@@ -8,11 +10,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 # Files inside the virtual environment that say what is installed in it; newer than pyproject.toml means up to date.
 FOR_RUN := $(VENV)/.ready-to-run
 FOR_DEVELOPMENT := $(VENV)/.ready-to-develop
 
-.PHONY: run test check lint bench stress clean
+.PHONY: run test test-long test-all check lint bench stress clean
 .DELETE_ON_ERROR:
 
 run: $(FOR_RUN)
@@ -25,7 +28,12 @@ else
 endif
 
 test: $(FOR_DEVELOPMENT)
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-long: $(FOR_DEVELOPMENT)
+	$(PYTEST) -m long $(ARGS)
+
+test-all: test test-long
 
 check: lint
 	$(MAKE) test

@@ -1,9 +1,7 @@
 """`python -m pyprocessor`."""
 
-import sys
-
 from pyprocessor.cli.console import main
 
 # Guarded because start methods other than fork import the main module again in every child.
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,15 +9,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.waiting import DEADLINE_SECONDS
+
 KEPT_VARIABLES = {"PYPROCESSOR_MEDIA", "PYPROCESSOR_FFMPEG"}
-DEADLINE_SECONDS = 240.0
 
 # How long an example takes, or is made, tells how busy the machine is and nothing of the code.
 settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
@@ -29,8 +30,12 @@ for _name, _default in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
         signal.signal(getattr(signal, _name), _default)
 
 
-class ClipMaker(Protocol):
-    """Makes a clip from ffmpeg's own test sources; equal parameters are encoded once a session, then copied."""
+@dataclass(frozen=True)
+class ClipMaker:
+    """Makes clips from ffmpeg's own test sources; equal parameters are encoded once a session, then copied."""
+
+    ffmpeg_path: str
+    folder: Path
 
     def __call__(
         self,
@@ -42,7 +47,31 @@ class ClipMaker(Protocol):
         video: str | None = "libx264",
         audio: str | None = "aac",
         extra: Sequence[str] = (),
-    ) -> Path: ...
+    ) -> Path:
+        target = Path(path)
+        key = repr((target.suffix, seconds, size, rate, video, audio, tuple(extra)))
+        cached = self.folder / (hashlib.sha256(key.encode()).hexdigest()[:16] + target.suffix)
+        if not cached.exists():
+            argv = [self.ffmpeg_path, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
+            if video is not None:
+                argv += ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
+            if audio is not None:
+                argv += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"]
+            if video is not None:
+                argv += ["-c:v", video, "-threads", "1"]
+                if video == "libx264":
+                    argv += ["-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+            if audio is not None:
+                argv += ["-c:a", audio]
+            partial = cached.with_name(f"partial-{os.getpid()}-{cached.name}")
+            done = subprocess.run(
+                [*argv, *extra, str(partial)], capture_output=True, timeout=DEADLINE_SECONDS, check=False
+            )
+            assert done.returncode == 0, f"ffmpeg could not make {target.name}: {done.stderr.decode(errors='replace')}"
+            partial.replace(cached)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(cached, target)
+        return target
 
 
 @pytest.fixture(scope="session")
@@ -56,44 +85,11 @@ def ffmpeg_path() -> str:
 @pytest.fixture(scope="session")
 def make_clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> ClipMaker:
     """A factory of clips: `make_clip(path, seconds=1.0, size="160x90", rate=25, video=..., audio=..., extra=[...])`."""
-    folder = tmp_path_factory.mktemp("clips")
-
-    def make(
-        path: str | os.PathLike[str],
-        *,
-        seconds: float = 1.0,
-        size: str = "160x90",
-        rate: int = 25,
-        video: str | None = "libx264",
-        audio: str | None = "aac",
-        extra: Sequence[str] = (),
-    ) -> Path:
-        target = Path(path)
-        key = repr((target.suffix, seconds, size, rate, video, audio, tuple(extra)))
-        cached = folder / (hashlib.sha256(key.encode()).hexdigest()[:16] + target.suffix)
-        if not cached.exists():
-            argv = [ffmpeg_path, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
-            if video is not None:
-                argv += ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
-            if audio is not None:
-                argv += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"]
-            if video is not None:
-                argv += ["-c:v", video, "-threads", "1"]
-                if video == "libx264":
-                    argv += ["-preset", "ultrafast", "-pix_fmt", "yuv420p"]
-            if audio is not None:
-                argv += ["-c:a", audio]
-            partial = cached.with_name("partial-" + cached.name)
-            done = subprocess.run(
-                [*argv, *extra, str(partial)], capture_output=True, timeout=DEADLINE_SECONDS, check=False
-            )
-            assert done.returncode == 0, f"ffmpeg could not make {target.name}: {done.stderr.decode(errors='replace')}"
-            partial.replace(cached)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(cached, target)
-        return target
-
-    return make
+    # The workers of one session share what they make: the folder above their own is the session's.
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "clips"
+    folder.mkdir(exist_ok=True)
+    return ClipMaker(ffmpeg_path, folder)
 
 
 @pytest.fixture

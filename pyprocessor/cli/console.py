@@ -19,10 +19,9 @@ import threading
 import time
 import warnings
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from pyprocessor.cli.session import INTERRUPTED, Session, Terminated
-from pyprocessor.errors import ExitCode
+from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, code_of_stop
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -33,9 +32,9 @@ AGAIN_SECONDS = 0.01
 _STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
-def main() -> int:
-    """Run the command with the arguments of the process and return its exit code."""
-    _have_standard_streams()
+def main() -> NoReturn:
+    """Run the command with the arguments of the process and end the process with its exit code."""
+    have_standard_streams()
     if not sys.warnoptions:
         # Python's own warnings are for developers, and would be lines that are no JSON where JSON is expected.
         warnings.simplefilter("ignore")
@@ -49,11 +48,13 @@ def main() -> int:
 
         code = command()
         _ignore_signals()
-    except (KeyboardInterrupt, Terminated) as ended:
+    except BaseException as error:
+        stop = code_of_stop(error)
+        if stop is None:
+            raise
         if code is None:
-            code = ExitCode.TERMINATED if isinstance(ended, Terminated) else ExitCode.INTERRUPTED
-            Session.of(sys.argv[1:]).fail(INTERRUPTED, ExitCode(code))
-    return _leave(code)
+            code = Session.of(sys.argv[1:]).fail(INTERRUPTED, stop)
+    _leave(code)
 
 
 def _answer_signals() -> None:
@@ -73,8 +74,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _ignore_signals() -> None:
     for number in _STOPPING:
-        signal.signal(number, signal.SIG_IGN)
+        # Not SIG_IGN: Python prints a warning about a signal that came just before that was set.
+        signal.signal(number, _do_nothing)
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _unraisable(dropped: "UnraisableHookArgs") -> None:
@@ -92,18 +98,19 @@ def _unraisable(dropped: "UnraisableHookArgs") -> None:
     signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
 
-def _leave(code: int) -> int:
-    """Return the exit code where no processes were started; else end with it, once those have ended.
+def _leave(code: int) -> NoReturn:
+    """End this process once all processes of ours have ended; where one cannot be ended, without it.
 
-    One that waits for a file system that no longer answers outlives even SIGKILL, and Python would wait for it.
+    One that waits for a file system that no longer answers outlives even SIGKILL, and Python would wait for it. Python
+    would also kill this process by SIGINT where KeyboardInterrupt passed through `exec` of a string, as in the making
+    of dataclasses, although it was caught.
     """
     processes = sys.modules.get("multiprocessing.process")
-    if processes is None:
-        return code
+    children = processes.active_children if processes is not None else list
     deadline = time.monotonic() + LEAVING_SECONDS
-    for child in processes.active_children():
+    for child in children():
         child.join(max(0.0, deadline - time.monotonic()))
-    if not processes.active_children() and _dismissed(deadline):
+    if not children() and _dismissed(deadline):
         # Clearing all modules, as Python does when it ends, takes 10 ms and serves nothing.
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -123,7 +130,7 @@ def _dismissed(deadline: float) -> bool:
     return not dismissing.is_alive()
 
 
-def _have_standard_streams() -> None:
+def have_standard_streams() -> None:
     """Open /dev/null for standard streams that the caller closed: else other files would get their numbers."""
     for number in (0, 1, 2):
         try:

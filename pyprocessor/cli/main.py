@@ -21,7 +21,7 @@ from click.core import ParameterSource
 
 from pyprocessor import __version__
 from pyprocessor.cli.options import OPTION_GROUPS, RunOptions
-from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, silence_output
+from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, code_of_stop, silence_output
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
@@ -138,12 +138,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return session.fail(str(error), error.exit_code, silent=session.quiet)
     except PyprocessorError as error:
         return session.fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort, Terminated) as ended:
-        return session.fail(INTERRUPTED, ExitCode.TERMINATED if isinstance(ended, Terminated) else ExitCode.INTERRUPTED)
     except BrokenPipeError:
         silence_output()
         return ExitCode.OK
-    except Exception as error:  # noqa: BLE001 - the outermost place: nothing above could turn it into a sentence
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - nothing above makes a sentence of it
+        code = code_of_stop(error)
+        if code is not None:
+            return session.fail(INTERRUPTED, code)
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             return session.fail(_TOO_FEW_FILES, ExitCode.TRY_AGAIN)
         return session.fail(_crash(error, session), ExitCode.INTERNAL)
@@ -157,7 +158,7 @@ def _sentence(error: click.ClickException) -> str:
     return f"{message}{'' if message.endswith('?') else '.'} See `{command} --help`."
 
 
-def _crash(error: Exception, session: Session) -> str:
+def _crash(error: BaseException, session: Session) -> str:
     """Keep the traceback in the logs folder, and return a sentence that names the file."""
     details = "".join(traceback.format_exception(error))
     what = f"Something went wrong inside pyprocessor ({type(error).__name__}), which is a defect to report"

@@ -24,6 +24,21 @@ class Terminated(BaseException):
     """SIGTERM came outside of a run."""
 
 
+def code_of_stop(error: BaseException | None) -> ExitCode | None:
+    """Return the exit code of the signal that caused an error, or None where no signal did.
+
+    The exception of a signal can come wrapped in another: Python does so while a class is made, libraries while they
+    import.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return ExitCode.INTERRUPTED
+        if isinstance(error, Terminated):
+            return ExitCode.TERMINATED
+        error = error.__cause__ or error.__context__
+    return None
+
+
 @dataclass(slots=True)
 class Session:
     """What one call of the command was asked for; click's `ctx.obj`.

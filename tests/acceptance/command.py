@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-DEADLINE_SECONDS = 240
+from pyprocessor.cli.main import main
+from tests.waiting import DEADLINE_SECONDS
+
 COMMAND = (sys.executable, "-m", "pyprocessor")
 
 
@@ -28,6 +32,21 @@ def call(
         timeout=DEADLINE_SECONDS,
         check=False,
     )
+
+
+def call_here(*arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process: half a second less each, for commands that start no batch process."""
+    given = [os.fsdecode(a) for a in arguments]
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape") for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        code = main(given)
+    said = [_held(stream) for stream in streams]
+    return subprocess.CompletedProcess(given, code, *said)
+
+
+def _held(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def begin(*arguments: str | Path, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:

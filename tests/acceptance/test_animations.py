@@ -11,6 +11,7 @@ import av
 import pytest
 
 from tests.acceptance.command import assert_plain, call
+from tests.waiting import DEADLINE_SECONDS
 
 ODD_SIZE = "testsrc2=s=320x240:r=25:d=1,scale=161:121"
 UNEVEN = "setpts='(N*0.04+gte(N,5)*0.5+gte(N,9)*2+gte(N,20)*0.01)/TB'"
@@ -24,14 +25,14 @@ KINDS = {
 def make(ffmpeg_path: str, path: Path, *arguments: str) -> None:
     """One file of test pictures."""
     command = (ffmpeg_path, "-nostdin", "-y", "-v", "error", "-f", "lavfi", "-i", ODD_SIZE, *arguments, str(path))
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=DEADLINE_SECONDS)
 
 
 def shown(ffmpeg_path: str, path: Path) -> list[float]:
     """When each picture is shown, and when the last ends, as ffmpeg reads an animation."""
     passed_on = ("-map", "0:v", "-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "framehash", "-")
     command = (ffmpeg_path, "-nostdin", "-v", "error", "-i", str(path), *passed_on)
-    said = subprocess.run(command, check=True, timeout=120, capture_output=True, text=True).stdout
+    said = subprocess.run(command, check=True, timeout=DEADLINE_SECONDS, capture_output=True, text=True).stdout
     unit = re.search(r"^#tb 0: (\d+)/(\d+)$", said, re.MULTILINE)
     assert unit is not None
     pictures = [line.split(",") for line in said.splitlines() if not line.startswith("#")]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import assert_plain, call
+from tests.acceptance.command import assert_plain, call, call_here
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_impossible_values_are_refused_before_anything_is_done(
     more: list[str], words: list[str], inputs: Path, tmp_path: Path
 ) -> None:
     """Exit code 2, the option is named, and the output folder was not even made."""
-    assert_plain(call(*job(inputs, tmp_path / "out"), *more), 2, *words)
+    assert_plain(call_here(*job(inputs, tmp_path / "out"), *more), 2, *words)
     assert not (tmp_path / "out").exists()
 
 
@@ -144,19 +144,19 @@ def test_bad_profiles_are_refused_with_file_and_key(
 ) -> None:
     """Exit code 2; what is wrong, in which file."""
     (tmp_path / name).write_text(content)
-    assert_plain(call(*job(inputs, tmp_path / "out", "--profile", tmp_path / name)), 2, *words)
+    assert_plain(call_here(*job(inputs, tmp_path / "out", "--profile", tmp_path / name)), 2, *words)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_input_is_named(tmp_path: Path) -> None:
     """Exit code 2."""
-    assert_plain(call(*job(tmp_path / "nowhere", tmp_path / "out")), 2, "nowhere")
+    assert_plain(call_here(*job(tmp_path / "nowhere", tmp_path / "out")), 2, "nowhere")
 
 
 def test_an_output_equal_to_the_input_is_refused(inputs: Path) -> None:
     """Even when it is written in another way."""
-    assert_plain(call(*job(inputs, inputs)), 2, "--output")
-    assert_plain(call(*job(inputs, inputs / ".." / "in")), 2, "--output")
+    assert_plain(call_here(*job(inputs, inputs)), 2, "--output")
+    assert_plain(call_here(*job(inputs, inputs / ".." / "in")), 2, "--output")
 
 
 def test_an_output_that_is_a_file_cannot_be_written(inputs: Path, tmp_path: Path) -> None:

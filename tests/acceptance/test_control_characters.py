@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import COMMAND, DEADLINE_SECONDS, call
+from tests.acceptance.command import COMMAND, call, call_here
+from tests.long import long_after
+from tests.waiting import DEADLINE_SECONDS
 
 ESCAPE = "\x1b[31m\x1b]0;owned\x07"
 TURNED = "\u202egpj.\u2066"
@@ -48,7 +50,7 @@ def folders(make_clip, ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactor
     return inputs, output
 
 
-@pytest.mark.parametrize("more", [(), ("--verbose",), ("--json",), ("--log-format", "json"), ("--plan",)])
+@long_after(2, "more", [("--verbose",), ("--plan",), (), ("--json",), ("--log-format", "json")])
 def test_runs_say_nothing_raw(more: tuple[str, ...], folders: tuple[Path, Path], tmp_path: Path) -> None:
     """Text and JSON, on both streams and in every log, and in the report afterwards."""
     inputs, _ = folders
@@ -65,7 +67,7 @@ def test_runs_say_nothing_raw(more: tuple[str, ...], folders: tuple[Path, Path],
         assert_harmless(log.read_text(), log.name)
         assert log.stat().st_mode & 0o077 == 0
     for form in ("text", "json"):
-        told = call("report", "--output", output, "--format", form)
+        told = call_here("report", "--output", output, "--format", form)
         assert_harmless(told.stdout + told.stderr, f"report as {form}")
 
 
@@ -102,7 +104,7 @@ def test_commands_about_one_file_say_nothing_raw(folders: tuple[Path, Path]) -> 
     inputs, _ = folders
     for path in inputs.iterdir():
         for more in ((), ("--json",)):
-            told = call("probe", path, *more)
+            told = call_here("probe", path, *more)
             assert_harmless(told.stdout + told.stderr, path.name)
     below = next(path for path in inputs.iterdir() if path.is_dir())
     told = call("doctor", cwd=below)
@@ -131,9 +133,12 @@ def test_commands_about_one_file_say_nothing_raw(folders: tuple[Path, Path]) -> 
         ("profiles", "validate", f"no{EVIL}where"),
     ],
 )
-def test_mistakes_are_told_without_repeating_escapes(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_mistakes_are_told_without_repeating_escapes(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was typed is shown escaped: a command line may come from a script that was handed a file's name."""
-    told = call(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    told = call_here(*arguments)
     assert "Traceback" not in told.stderr
     assert_harmless(told.stdout + told.stderr, "the sentence")
 
@@ -159,7 +164,7 @@ def test_profiles_with_escapes_are_told_without_them(tmp_path: Path) -> None:
         profile = tmp_path / f"p{number}.yaml"
         profile.write_text(text)
         for command in ("show", "validate"):
-            told = call("profiles", command, profile)
+            told = call_here("profiles", command, profile)
             assert "Traceback" not in told.stderr
             assert_harmless(told.stdout + told.stderr, f"{command} of {text!r}")
 

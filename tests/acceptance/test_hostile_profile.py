@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import assert_plain, call
+from tests.acceptance.command import assert_plain, call, call_here
+from tests.long import long_after
 
 ENDLESS = r"^(\w+\w+)+="
 
@@ -28,7 +29,7 @@ def endless(tmp_path: Path, pattern: str = ENDLESS) -> Path:
     return profile
 
 
-@pytest.mark.parametrize("form", [["--plan"], []])
+@long_after(1, "form", [[], ["--plan"]])
 def test_an_endless_pattern_fails_the_name_it_takes_too_long_on(tmp_path: Path, inputs: Path, form: list[str]) -> None:
     """The sentence names file, key and pattern, and the other file is done; no word of a slow network."""
     output = tmp_path / "out"
@@ -43,6 +44,7 @@ def test_an_endless_pattern_fails_the_name_it_takes_too_long_on(tmp_path: Path, 
     assert (output / "bb=.mp4").exists() is not bool(form)
 
 
+@pytest.mark.long
 def test_a_mended_pattern_has_the_file_done(tmp_path: Path, inputs: Path) -> None:
     """What failed for the pattern's sake did not fail for its own: it needs no --retry-failed."""
     output = tmp_path / "out"
@@ -60,16 +62,16 @@ def test_a_file_that_is_no_profile_is_not_shown(tmp_path: Path, inputs: Path) ->
     log = tmp_path / "app.log"
     log.write_text("secret: 1\nother: 2\n")
     for option, file in (("--profile", other), ("--config", other), ("--profile", naming), ("--config", log)):
-        result = call("--input", inputs, "--output", tmp_path / "out", option, file)
+        result = call_here("--input", inputs, "--output", tmp_path / "out", option, file)
         assert_plain(result, 2)
         assert "secret" not in result.stdout + result.stderr
-    assert_plain(call("profiles", "validate", log), 2, "is not a profile")
+    assert_plain(call_here("profiles", "validate", log), 2, "is not a profile")
 
 
 def test_very_many_errors_are_a_screenful(tmp_path: Path) -> None:
     """A file of thousands of wrong keys is told in twenty lines and a number."""
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps({"container": "mp4", **{f"wrong_{number}": number for number in range(15_000)}}))
-    result = call("profiles", "validate", wrong)
+    result = call_here("profiles", "validate", wrong)
     assert_plain(result, 2, "The settings have 15000 errors:", "... and 14980 more")
     assert len(result.stderr.splitlines()) == 22

@@ -13,8 +13,10 @@ import pytest
 
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
-from tests.acceptance.command import DEADLINE_SECONDS, assert_plain, begin, call
-from tests.process.steered import encoding, state, until
+from tests.acceptance.command import assert_plain, begin, call
+from tests.long import long_after
+from tests.process.steered import encoding, state
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def long_inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-d
     folder = tmp_path / "long"
     folder.mkdir()
     for number in range(4):
-        make_clip(folder / f"{number}.mp4", seconds=8.0, size="1280x720", audio=None)
+        make_clip(folder / f"{number}.mp4", seconds=8.0, size="640x360", audio=None)
     return folder
 
 
@@ -89,6 +91,7 @@ def test_plan_shows_everything_and_touches_nothing(inputs: Path, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_plan_knows_what_is_done(inputs: Path, tmp_path: Path) -> None:
     """After a run the plan has no file left to do."""
     call(*main_job(inputs, tmp_path / "out"))
@@ -122,8 +125,8 @@ def test_one_interrupt_finishes_what_runs(long_inputs: Path, tmp_path: Path) -> 
     assert len(list(output.glob("*.mp4"))) == 4
 
 
-@pytest.mark.parametrize(
-    ("signals", "code"), [([signal.SIGINT, signal.SIGINT], 130), ([signal.SIGTERM], 143), ([signal.SIGHUP], 129)]
+@long_after(
+    1, ("signals", "code"), [([signal.SIGINT, signal.SIGINT], 130), ([signal.SIGTERM], 143), ([signal.SIGHUP], 129)]
 )
 def test_two_interrupts_or_a_termination_or_a_closed_terminal_end_it_now(
     signals: list[signal.Signals], code: int, long_inputs: Path, tmp_path: Path

@@ -7,12 +7,13 @@ import os
 import shlex
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import COMMAND, DEADLINE_SECONDS, assert_plain, begin, call
+from tests.acceptance.command import COMMAND, assert_plain, begin, call
+from tests.process.steered import ask, encoding
+from tests.waiting import DEADLINE_SECONDS
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pyprocessor.crontab"
 SILENT = (0, "", "")
@@ -93,14 +94,12 @@ def test_a_failure_is_told_once_and_later_runs_exit_1_without_a_word(inputs: Pat
 
 def test_an_overlapping_run_ends_at_once_and_quietly(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Exit code 75 either way; with `--quiet` not a word, without it one line that names the folder."""
-    make_clip(tmp_path / "in" / "long.mp4", seconds=120.0, size="640x360")
+    make_clip(tmp_path / "in" / "long.mp4", seconds=20.0, size="640x360")
     job = ["--input", tmp_path / "in", "--output", tmp_path / "out"]
-    first = begin(*job)
+    first = begin(*job, "--grace", "0")
     try:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not (tmp_path / "out" / ".pyprocessor" / "journal.sqlite3").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        encoding(first, tmp_path / "out")
+        assert ask(tmp_path / "out", "pause", now=True) is not None  # it holds the output for as long as this takes
         assert outcome(call(*job, "--quiet")) == (75, "", "")
         loud = call(*job)
         assert_plain(loud, 75, "Another run", str(tmp_path / "out"))

@@ -14,10 +14,11 @@ import pytest
 
 from pyprocessor.errors import FailureKind, InspectError, JobError
 from pyprocessor.inspect.probe import probe
-from pyprocessor.models import END_MISSING, AudioSettings, Damaged, MediaInfo, OutputFacts, Profile, VideoSettings
+from pyprocessor.models import END_MISSING, Damaged, MediaInfo, OutputFacts, Profile
+from tests.integration.encoder_profiles import COARSE as KEEPING
 from tests.integration.transcoding import shown, transcode
+from tests.waiting import DEADLINE_SECONDS
 
-KEEPING = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
 REFUSING = replace(KEEPING, damaged=Damaged.REFUSE)
 BROKEN = "damaged: pictures or sound are missing or broken"
 RATE, SECONDS = 25, 4
@@ -50,7 +51,7 @@ def clip(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> Clip:
             subprocess.run(
                 [ffmpeg_path, "-nostdin", "-loglevel", "error", *(w for i in inputs for w in ("-f", "lavfi", "-i", i)),
                  *options, os.fspath(path)],
-                check=True, timeout=120,
+                check=True, timeout=DEADLINE_SECONDS,
             )  # fmt: skip
         return made[name, *options]
 

@@ -18,8 +18,7 @@ from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Outpu
 from pyprocessor.ffmpeg.progress import Progress, ReportReader
 from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished, run_once
 from pyprocessor.ffmpeg.stderr import HEAD_BYTES, LINE_BYTES, TAIL_BYTES, StderrLog
-
-DEADLINE_SECONDS = 60.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 class Clock:
@@ -50,10 +49,7 @@ class Loop:
             key.data.on_readable(key.fd)
 
     def until(self, reached: Callable[[], object]) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not reached():
-            assert time.monotonic() < deadline, "the awaited state never came"
-            self.turn()
+        until(lambda: reached() or self.turn(), "the state")
 
     def finish(self, run: FfmpegRun, now: Callable[[], float] = time.monotonic) -> Finished:
         self.until(lambda: run.poll(now()) is not None)

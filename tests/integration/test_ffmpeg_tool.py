@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from pyprocessor.errors import ExitCode, FfmpegUnusable, ProfileError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import Profile
 from tests.integration.encoder_profiles import profile
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -67,7 +67,9 @@ def test_it_is_found_in_a_fresh_interpreter_without_importing_the_wheel(cache: P
         "import sys; from pyprocessor.ffmpeg import tool; tool.find({});"
         "print(sorted({'imageio_ffmpeg', 'av', 'ffmpeg', 'psutil', 'pydantic'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=DEADLINE_SECONDS, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -142,10 +144,7 @@ def test_what_a_hanging_wrapper_started_is_ended_too(
     with pytest.raises(FfmpegUnusable, match="did not answer"):
         tool.find({"PYPROCESSOR_FFMPEG": str(wrapper)})
     sleeper = int((tmp_path / "pid").read_text())
-    end = time.monotonic() + 120
-    while _lives(sleeper):
-        assert time.monotonic() < end, "the wrapper's child was left behind"
-        time.sleep(0.05)
+    until(lambda: not _lives(sleeper), "the end of the wrapper's child")
 
 
 def _lives(pid: int) -> bool:

@@ -12,20 +12,12 @@ import pytest
 
 from pyprocessor.inspect.captions import has_captions
 from pyprocessor.inspect.probe import probe
-from pyprocessor.models import AudioSettings, Profile, VideoSettings
+from pyprocessor.models import Profile, VideoSettings
+from tests.integration.encoder_profiles import MP4, WEBM
 from tests.integration.transcoding import output_of, run_ffmpeg
 
-MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", pixel_format="yuv420p"))
 HEVC = replace(MP4, video=VideoSettings("libx265", preset="ultrafast", pixel_format="yuv420p"))
 AV1 = replace(MP4, container="mkv", extension="mkv", video=VideoSettings("libsvtav1", preset="12", crf=50))
-WEBM = Profile(
-    "webm",
-    "f",
-    container="webm",
-    extension="webm",
-    video=VideoSettings("libvpx-vp9", preset="8", crf=50),
-    audio=AudioSettings("libopus"),
-)
 _PICTURE_EXTENSION = re.compile(rb"\0\0\x01\xb5[\x80-\x8f].*?(?=\0\0\x01)", re.DOTALL)
 
 

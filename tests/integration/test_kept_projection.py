@@ -10,12 +10,9 @@ import pytest
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile, VideoInfo, VideoSettings
 from tests.integration.boxes import EQUIRECTANGULAR, SIDE_BY_SIDE, TOP_AND_BOTTOM, add_to_video
+from tests.integration.encoder_profiles import MKV, MOV, MP4, TS
 from tests.integration.transcoding import output_of, run_ffmpeg
 
-MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", pixel_format="yuv420p"))
-MOV = replace(MP4, container="mov", extension="mov")
-MKV = replace(MP4, container="mkv", extension="mkv")
-TS = replace(MP4, container="mpegts", extension="ts")
 AV1 = replace(MKV, video=VideoSettings("libsvtav1", preset="12", crf=50))
 SMALL = replace(MP4, video=replace(MP4.video, max_height=90))  # type: ignore[type-var]
 

@@ -8,20 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.models import AudioSettings, Profile, VideoSettings
+from pyprocessor.models import Profile
+from tests.integration.encoder_profiles import MKV, MOV, MP4, WEBM
 from tests.integration.transcoding import output_of, run_ffmpeg
+from tests.waiting import DEADLINE_SECONDS
 
-MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast"))
-MOV = replace(MP4, container="mov", extension="mov")
-MKV = replace(MP4, container="mkv", extension="mkv")
-WEBM = Profile(
-    "webm",
-    "f",
-    container="webm",
-    extension="webm",
-    video=VideoSettings("libvpx-vp9", preset="8", crf=50),
-    audio=AudioSettings("libopus"),
-)
 TEXTS = {
     "ger": ("cp1252", "Grüße, schön ist es hier"),
     "rus": ("cp1251", "Я не знаю, куда он ушёл"),
@@ -58,7 +49,7 @@ def with_subtitles(ffmpeg_path: str, folder: Path, name: str, lines: dict[bytes,
 def lines_of(ffmpeg_path: str, path: Path) -> list[str]:
     """The lines of the first subtitle track, as they lie in the file."""
     command = [ffmpeg_path, "-v", "error", "-i", str(path), "-map", "0:s:0", "-f", "srt", "-"]
-    said = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode("utf-8")
+    said = subprocess.run(command, capture_output=True, timeout=DEADLINE_SECONDS, check=True).stdout.decode("utf-8")
     return [line for line in said.splitlines() if line and not line.isdecimal() and "-->" not in line]
 
 

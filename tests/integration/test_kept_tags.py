@@ -10,21 +10,10 @@ import av
 import pytest
 
 from pyprocessor.inspect.probe import probe
-from pyprocessor.models import AudioSettings, Profile, VideoSettings
+from pyprocessor.models import AudioSettings, Profile
+from tests.integration.encoder_profiles import MKV, MOV, MP4, TS, WEBM
 from tests.integration.transcoding import Made, output_of, run_ffmpeg
 
-MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast"))
-MOV = replace(MP4, container="mov", extension="mov")
-MKV = replace(MP4, container="mkv", extension="mkv")
-WEBM = Profile(
-    "webm",
-    "f",
-    container="webm",
-    extension="webm",
-    video=VideoSettings("libvpx-vp9", preset="8", crf=50),
-    audio=AudioSettings("libopus"),
-)
-TS = replace(MP4, container="mpegts", extension="ts")
 M4A = Profile("m4a", "f", container="m4a", extension="m4a", video=None)
 PLACE = "+52.5200+013.4050+034.000/"
 IPHONE = {

@@ -15,6 +15,7 @@ from pyprocessor.inspect import packets
 from pyprocessor.inspect import probe as probing
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import HdrKind, MediaInfo, StreamKind, VideoInfo
+from tests.waiting import DEADLINE_SECONDS
 
 
 def probed(path: Path | bytes) -> MediaInfo:
@@ -36,20 +37,6 @@ def refusal(path: Path) -> InspectError:
         probed(path)
     assert path.name not in str(caught.value)
     return caught.value
-
-
-@pytest.fixture
-def ffmpeg(ffmpeg_path, tmp_path):
-    """Run ffmpeg in the test's folder with these arguments."""
-
-    def run(*arguments: str) -> None:
-        done = subprocess.run(
-            [ffmpeg_path, "-nostdin", "-y", "-loglevel", "error", *arguments],
-            cwd=tmp_path, capture_output=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode(errors="replace")
-
-    return run
 
 
 TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=1")
@@ -334,7 +321,7 @@ def test_a_live_matroska_is_followed_to_its_last_cluster(ffmpeg_path, tmp_path, 
         subprocess.run(
             [ffmpeg_path, "-nostdin", "-loglevel", "error", "-i", str(tmp_path / "a.mp4"), "-c", "copy", "-f",
              "matroska", "pipe:1"],
-            stdout=sink, check=True, timeout=60,
+            stdout=sink, check=True, timeout=DEADLINE_SECONDS,
         )  # fmt: skip
     assert probed(tmp_path / "live.mkv").missing_bytes == 0
     assert probed(cut(tmp_path / "live.mkv", 0.7)).missing_bytes > 0

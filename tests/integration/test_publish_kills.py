@@ -62,7 +62,7 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
-@pytest.fixture(params=["same", "another"])
+@pytest.fixture(params=["same", pytest.param("another", marks=pytest.mark.long)])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bytes]:
     """Where final names lie: on the partials' file system or on another one."""
     if request.param == "same":
@@ -74,7 +74,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bytes]:
         yield os.path.join(os.fsencode(folder), b"out")
 
 
-@pytest.fixture(params=["renameat2", "without"])
+@pytest.fixture(params=["renameat2", pytest.param("without", marks=pytest.mark.long)])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With the system's one-step calls and without them."""
     if request.param == "without":

@@ -13,24 +13,12 @@ import av
 import pytest
 
 from pyprocessor.errors import JobError
-from pyprocessor.models import AudioSettings, OutputFacts, Profile, VideoSettings
+from pyprocessor.models import OutputFacts, VideoSettings
+from tests.integration.encoder_profiles import COARSE as MP4
 from tests.integration.transcoding import beeps, flashes, shown, transcode
-
-MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
 
 Ffmpeg = Callable[..., None]
 Transcode = Callable[[str], OutputFacts]
-
-
-@pytest.fixture
-def ffmpeg(ffmpeg_path, tmp_path) -> Ffmpeg:
-    """Run ffmpeg in the test's folder with these arguments."""
-
-    def run(*arguments: str) -> None:
-        command = [ffmpeg_path, "-nostdin", "-y", "-loglevel", "error", *arguments]
-        subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
-
-    return run
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ import pytest
 from pyprocessor.models import ProcessIdentity
 from pyprocessor.state.scratch import PREFIX, forget_process, make_scratch, note_process, sweep_scratch
 from pyprocessor.system import is_alive, process_identity
+from tests.waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX has a forkserver")
 PROGRAM = """
@@ -46,15 +46,6 @@ if sys.argv[2] == "end":
 else:
     sys.stdin.read()
 """
-DEADLINE_SECONDS = 60.0
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait on a state."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pyprocessor.workers.process import PRELOADED
+from tests.waiting import DEADLINE_SECONDS
 
 ENDS_EARLY = """
 import os, sys
@@ -22,7 +23,9 @@ spawn._main(reader, None)
 
 def ended(program: str) -> subprocess.CompletedProcess[str]:
     """A Python that ran this."""
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
 
 
 @pytest.mark.parametrize("orders", [b"", b"\x80\x04\x95"])

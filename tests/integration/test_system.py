@@ -25,6 +25,7 @@ from pyprocessor.system import (
     shares_memory,
 )
 from tests.integration.machines import Machine
+from tests.waiting import DEADLINE_SECONDS
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and control groups, which only Linux has")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups")
@@ -106,8 +107,8 @@ def test_a_group_is_killed_as_a_whole(sleeper: subprocess.Popen[bytes]) -> None:
     leader = process_identity(sleeper.pid)
     assert leader is not None
     assert kill_group(leader)
-    sleeper.wait(timeout=60)
-    child.wait(timeout=60)
+    sleeper.wait(timeout=DEADLINE_SECONDS)
+    child.wait(timeout=DEADLINE_SECONDS)
     assert not is_alive(leader)
     assert not kill_group(leader)
 
@@ -120,9 +121,9 @@ def test_members_outlive_their_leader_but_not_kill_group(sleeper: subprocess.Pop
     leader = process_identity(sleeper.pid)
     assert leader is not None
     sleeper.kill()
-    sleeper.wait(timeout=60)
+    sleeper.wait(timeout=DEADLINE_SECONDS)
     assert kill_group(leader)
-    child.wait(timeout=60)
+    child.wait(timeout=DEADLINE_SECONDS)
 
 
 @posix_only

@@ -16,6 +16,7 @@ from pyprocessor.models import Profile, Source, VideoSettings
 from pyprocessor.tasks.base import Work
 from pyprocessor.tasks.side_files import side_files
 from pyprocessor.tasks.transcode import Transcode
+from tests.waiting import DEADLINE_SECONDS
 
 MKV = Profile("keep", "f", container="mkv", extension="mkv", video=VideoSettings(preset="ultrafast"))
 
@@ -32,7 +33,9 @@ def work(ffmpeg_path, make_clip, tmp_path) -> Work:
             *("-disposition:v:1", "attached_pic", "-disposition:v:2", "attached_pic", "covers.mp4"),
         ],
     ):
-        subprocess.run([ffmpeg_path, "-loglevel", "error", "-y", *command], cwd=tmp_path, check=True, timeout=60)
+        subprocess.run(
+            [ffmpeg_path, "-loglevel", "error", "-y", *command], cwd=tmp_path, check=True, timeout=DEADLINE_SECONDS
+        )
     path = tmp_path / "covers.mp4"
     partials = tmp_path / "partial"
     partials.mkdir()

@@ -20,8 +20,8 @@ from pyprocessor.recipes.features import features
 from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import Work
 from pyprocessor.tasks.side_files import side_files
+from tests.integration.encoder_profiles import COARSE as EVERYWHERE
 
-EVERYWHERE = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
 KEEPING = replace(
     EVERYWHERE,
     container="mkv",

@@ -36,8 +36,9 @@ from pyprocessor.models import (
 from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import Work
 from pyprocessor.tasks.side_files import side_files
+from tests.integration.encoder_profiles import COARSE as MP4
+from tests.waiting import DEADLINE_SECONDS
 
-MP4 = Profile("mp4", "f", video=VideoSettings(preset="ultrafast", crf=30), audio=AudioSettings(bitrate=96_000))
 MKV = Profile(
     "mkv",
     "f",
@@ -109,7 +110,7 @@ def transcode(ffmpeg_path, tmp_path) -> Transcode:
                 cwd=tmp_path,
                 env=environment(os.environ),
                 capture_output=True,
-                timeout=120,
+                timeout=DEADLINE_SECONDS,
                 check=False,
             )
         assert done.returncode == 0, done.stderr.decode(errors="replace")
@@ -123,23 +124,6 @@ def transcode(ffmpeg_path, tmp_path) -> Transcode:
             int(counts[-1]) if counts else None,
             tuple(note.text for note in made.notes),
         )
-
-    return run
-
-
-@pytest.fixture
-def ffmpeg(ffmpeg_path, tmp_path) -> Callable[..., None]:
-    """Run ffmpeg in the test's folder with these arguments."""
-
-    def run(*arguments: str) -> None:
-        done = subprocess.run(
-            [ffmpeg_path, "-nostdin", "-y", "-loglevel", "error", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode(errors="replace")
 
     return run
 

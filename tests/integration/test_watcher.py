@@ -23,8 +23,7 @@ from pyprocessor.profiles import load
 from pyprocessor.system.open_files import open_for_writing
 from pyprocessor.workers.messages import Command, Report
 from pyprocessor.workers.process import Child, context
-
-DEADLINE_SECONDS = 120.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 class Looks:
@@ -47,10 +46,9 @@ class Looks:
 
     def until(self, done: Callable[[], bool]) -> None:
         """Listen until this holds."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not done():
-            assert time.monotonic() < deadline, (self.names, self.looks, self.presence)
-            if self.connection.poll(0.1):
+
+        def heard() -> bool:
+            while not done() and self.connection.poll():
                 match self.connection.recv():
                     case Found(entries):
                         for entry in entries:
@@ -65,6 +63,9 @@ class Looks:
                         self.presence.append(reason)
                     case Report.REAPPEARED:
                         self.presence.append("there")
+            return done()
+
+        until(heard, lambda: (self.names, self.looks, self.presence))
 
     def more_looks(self, count: int) -> None:
         """Listen through so many more looks."""

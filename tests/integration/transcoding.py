@@ -17,6 +17,7 @@ from pyprocessor.inspect.probe import probe
 from pyprocessor.models import OutputFacts, Profile, Source
 from pyprocessor.tasks.base import Work
 from pyprocessor.tasks.transcode import Transcode
+from tests.waiting import DEADLINE_SECONDS
 
 
 def transcode(path: Path, profile: Profile, folder: Path, ffmpeg_path: str) -> OutputFacts:
@@ -50,15 +51,17 @@ def output_of(source: Path, profile: Profile, ffmpeg_path: str, folder: Path) ->
     return Made(folder / f"output.{profile.extension}", facts)
 
 
-def run_ffmpeg(ffmpeg_path: str, *arguments: str | Path) -> None:
+def run_ffmpeg(ffmpeg_path: str, *arguments: str | Path, cwd: Path | None = None) -> None:
     """Run ffmpeg on inputs that a test makes for itself."""
     command = [ffmpeg_path, "-nostdin", "-loglevel", "error", "-y", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, timeout=DEADLINE_SECONDS, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 
 def _finished(arguments: list[bytes | str], folder: Path) -> Finished:
-    run = FfmpegRun(arguments, cwd=os.fsencode(folder), env=environment(os.environ), wall_limit_seconds=120)
+    run = FfmpegRun(
+        arguments, cwd=os.fsencode(folder), env=environment(os.environ), wall_limit_seconds=DEADLINE_SECONDS
+    )
     with selectors.DefaultSelector() as selector:
         run.register(selector)
         while True:

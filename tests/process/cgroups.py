@@ -15,10 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.waiting import until
+
 MIB = 1 << 20
 SAMPLES_PER_SECOND = 20
 _V1_NO_LIMIT = 1 << 62
-_SETTLE_SECONDS = 120.0
 
 
 MEMORY_PROFILE = (
@@ -127,19 +128,15 @@ def _set_limit(group: MemoryGroup) -> None:
 
 
 def _remove(group: MemoryGroup) -> None:
-    deadline = time.monotonic() + _SETTLE_SECONDS
-    while True:
+    def removed() -> bool:
         for pid in group.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        try:
+        with contextlib.suppress(OSError):
             group.folder.rmdir()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
+        return not group.folder.exists()
+
+    until(removed, f"the end of all processes in {group.folder}")
 
 
 def _entry(path: Path, key: str) -> int:

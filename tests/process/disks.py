@@ -6,12 +6,12 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.waiting import until
+
 MIB = 1 << 20
-UNMOUNT_SECONDS = 120.0
 _FREEZE, _THAW = 0xC0045877, 0xC0045878
 """FIFREEZE and FITHAW of linux/fs.h."""
 
@@ -79,10 +79,8 @@ def _mounted(options: list[str], point: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        deadline = time.monotonic() + UNMOUNT_SECONDS
-        while _refused("umount", str(point)):  # a process that was killed may not be gone yet
-            assert time.monotonic() < deadline, f"{point} is still in use"
-            time.sleep(0.1)
+        # A process that was killed may not be gone yet.
+        until(lambda: not _refused("umount", str(point)), f"the end of the last process that uses {point}")
 
 
 @contextlib.contextmanager

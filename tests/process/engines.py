@@ -7,12 +7,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
@@ -20,24 +19,10 @@ from pyprocessor.errors import ExitCode, JournalError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.profiles import load
+from tests.waiting import DEADLINE_SECONDS, until
 
 MARK = "MARK_OF_A_RUN_UNDER_TEST"
-DEADLINE_SECONDS = 240.0
-POLL_SECONDS = 0.01
 ROOT = Path(__file__).parents[2]
-
-T = TypeVar("T")
-
-
-def until(found: Callable[[], T | None], what: str, seconds: float = DEADLINE_SECONDS) -> T:
-    """The first thing found that is something."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        thing = found()
-        if thing:
-            return thing
-        time.sleep(POLL_SECONDS)
-    raise AssertionError(f"waited in vain for {what}")
 
 
 @dataclass
@@ -156,10 +141,8 @@ class Undertaking:
 
     def nothing_left(self) -> None:
         """Wait until no process of these runs is there; raise where one stays."""
-        end = time.monotonic() + DEADLINE_SECONDS
-        while left := self.processes():
-            assert time.monotonic() < end, [process.as_dict(["pid", "status", "cmdline"]) for process in left]
-            time.sleep(POLL_SECONDS)
+        shown = ["pid", "status", "cmdline"]
+        until(lambda: not self.processes(), lambda: [process.as_dict(shown) for process in self.processes()])
 
     def end(self) -> None:
         """Kill whatever is left."""

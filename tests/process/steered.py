@@ -7,25 +7,14 @@ import json
 import os
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from pyprocessor.models import JobState
-from tests.acceptance.command import DEADLINE_SECONDS
 from tests.process.runs import rows
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait on a state with a generous deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited too long for {what}"
-        time.sleep(0.05)
-    return value
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 def ask(output: Path | bytes, do: str = "status", **more: object) -> dict[str, Any] | None:

@@ -215,6 +215,7 @@ def test_claims_are_refused(tmp_path: Path, make_clip, ffmpeg_path: str) -> None
     assert seconds < DEADLINE_SECONDS
 
 
+@pytest.mark.long
 def test_a_tiny_film_of_hours_stays_tiny(tmp_path: Path, ffmpeg_path: str) -> None:
     """Five hours of black in a few hundred kB are made in little time, memory and room."""
     folder = tmp_path / "in"

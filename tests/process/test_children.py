@@ -29,8 +29,8 @@ from pyprocessor.workers import process as child_module
 from pyprocessor.workers.process import Child, context
 from tests.acceptance.command import COMMAND
 from tests.process.runs import Recorder, published, request, rows, run, states
+from tests.waiting import DEADLINE_SECONDS, until
 
-DEADLINE_SECONDS = 120.0
 patched = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 """For tests that fork, so that batch processes have what was replaced in this one."""
 
@@ -111,14 +111,16 @@ def end_with(connection: Connection, setup: int) -> None:
 def heard(child: Child) -> list[Any]:
     """All that a child says until its end."""
     said: list[Any] = []
-    end = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < end:
-        child.connection.poll(1.0)
+
+    def ended() -> bool:
         try:
-            said += child.receive()
+            said.extend(child.receive())
         except EOFError:
-            return said
-    raise AssertionError("the child did not end")
+            return True
+        return False
+
+    until(ended, "the end of the child")
+    return said
 
 
 @pytest.mark.parametrize(
@@ -138,10 +140,7 @@ def test_a_process_that_was_started_unnoticed_ends(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(child_module, "FIRST_PAUSE_SECONDS", 0.001)
     unwilling: Any = Unwilling(1, EOFError("unexpected EOF"), started_unnoticed=True)
     child = Child(unwilling, say_pid_and_wait, str(tmp_path / "ended"), "pyprocessor-test")
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not (tmp_path / "ended").exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until((tmp_path / "ended").exists, "the end of the process that nobody knows")
     assert (tmp_path / "ended").read_text() != str(child.pid)
     assert child.connection.recv() == child.pid
     child.connection.close()

@@ -29,9 +29,11 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, Reading
 from pyprocessor.profiles import Overrides, load
-from tests.acceptance.command import COMMAND, DEADLINE_SECONDS, assert_plain, begin, call
+from tests.acceptance.command import COMMAND, assert_plain, begin, call, call_here
+from tests.long import long_after
 from tests.process.runs import Recorder, partials, published, request, rows, run_in_thread, states
-from tests.process.steered import ask, encoding, ffmpegs, gone, standing, state, until
+from tests.process.steered import ask, encoding, ffmpegs, gone, standing, state
+from tests.waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="runs are steered over local sockets and signals")
 SLOWEST = ("--preset", "veryslow")
@@ -195,6 +197,7 @@ def test_a_plain_pause_finishes_what_runs_and_starts_nothing(
     assert len(published(output)) == 3
 
 
+@pytest.mark.long
 def test_signals_pause_and_resume(inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """SIGUSR1 and SIGUSR2 do what the commands do."""
     output = tmp_path / "out"
@@ -232,27 +235,31 @@ def test_a_pause_before_the_run_can_hear_it_is_kept(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_before_the_run_can_hear_it_ends_in_a_sentence(
-    number: signal.Signals, inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    number: signal.Signals,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    make_clip,  # type: ignore[no-untyped-def]
 ) -> None:
-    """Neither a traceback nor a silent death, and the same command does all of it afterwards."""
-    output = tmp_path / "out"
+    """Neither a traceback nor a silent death, whatever the moment, and the same command does all of it afterwards."""
+    output, clip = tmp_path / "out", make_clip(tmp_path / "in" / "a.mp4", size="64x48", audio=None)
     for pause_seconds in (0.0, 0.05, 0.1, 0.2, 0.4):
-        process = start(inputs, output, "--grace", "0")
+        process = start(clip.parent, output, "--grace", "0")
+        # From here on each moment is as good as another: the exit code is the signal's, or the run was done before.
         until(partial(catches, process.pid, signal.SIGTERM), "the command to begin")
         time.sleep(pause_seconds)
         process.send_signal(number)
         if number == signal.SIGINT:
-            time.sleep(0.1)
+            time.sleep(pause_seconds)
             process.send_signal(number)
         code, said = ended(process)
         assert code in (128 + number, 0), said
         assert said != "" or code == 0
-    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
-    assert len(published(output)) == 3
+    assert_plain(call("--input", clip.parent, "--output", output, *ONE_AT_A_TIME), 0)
+    assert published(output) == {"a.mp4"}
     assert partials(output) == []
 
 
-@pytest.mark.parametrize("interrupts", [1, 2, 3])
+@long_after(1, "interrupts", [2, 1, 3])
 def test_ctrl_c_at_any_moment_ends_in_one_sentence(interrupts: int, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """From the command's first moment to its last: as a terminal sends it, to all processes of ours."""
     clip = make_clip(tmp_path / "in" / "a.mp4", seconds=1.0, size="64x48", audio=None)
@@ -286,7 +293,7 @@ def test_sigterm_leaves_time_to_finish(
     assert len(published(output)) == done
 
 
-@pytest.mark.parametrize("seconds", ["0", "1s"])
+@long_after(1, "seconds", ["0", "1s"])
 def test_after_the_grace_files_are_ended(
     seconds: str, film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -319,6 +326,7 @@ def test_a_second_sigterm_ends_at_once(film: Path, tmp_path: Path, start: Callab
     assert psutil.wait_procs(running, timeout=DEADLINE_SECONDS)[1] == []
 
 
+@pytest.mark.long
 def test_the_governor_does_not_wake_what_the_user_froze(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +371,7 @@ def test_the_governor_does_not_wake_what_the_user_froze(
     assert [result.exit_code for result in results] == [130]
 
 
+@pytest.mark.long
 def test_the_death_of_the_forkserver_is_no_end_of_what_is_frozen(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -385,6 +394,7 @@ def test_the_death_of_the_forkserver_is_no_end_of_what_is_frozen(
     assert {(row.attempts, row.crashes) for row in rows(output).values()} == {(1, 0)}
 
 
+@pytest.mark.long
 def test_time_spent_frozen_is_no_stall(film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """A file that stands still for longer than a stall may last is not ended for it."""
     profile = tmp_path / "stall.yaml"
@@ -405,6 +415,7 @@ def test_time_spent_frozen_is_no_stall(film: Path, tmp_path: Path, start: Callab
     assert [row.state for row in rows(output).values()] == [JobState.PENDING]
 
 
+@pytest.mark.long
 def test_stop_ends_in_the_manner_asked_for(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -437,19 +448,19 @@ def test_where_nothing_runs(inputs: Path, tmp_path: Path, start: Callable[..., s
     nobody."""
     output = tmp_path / "out"
     for command in ("status", "pause", "resume", "stop"):
-        assert_plain(call(command, "--output", output), 2, "holds no journal")
+        assert_plain(call_here(command, "--output", output), 2, "holds no journal")
     process = start(inputs, output)
     encoding(process, output)
     process.kill()
     process.communicate()
     assert (output / ".pyprocessor" / "control.sock").exists()
-    assert_plain(call("status", "--output", output), 3, "Nothing runs", "was killed", "left")
+    assert_plain(call_here("status", "--output", output), 3, "Nothing runs", "was killed", "left")
     for command in ("pause", "resume", "stop"):
-        assert_plain(call(command, "--output", output), 3, "Nothing runs")
+        assert_plain(call_here(command, "--output", output), 3, "Nothing runs")
     assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
     assert not (output / ".pyprocessor" / "control.sock").exists()
-    assert_plain(call("status", "--output", output), 3, "Nothing runs", "exit code 0: all done", "3 succeeded")
-    document = json.loads(call("status", "--output", output, "--json").stdout)
+    assert_plain(call_here("status", "--output", output), 3, "Nothing runs", "exit code 0: all done", "3 succeeded")
+    document = json.loads(call_here("status", "--output", output, "--json").stdout)
     assert (document["running"], document["last_run"]["exit_code"], document["left"]) == (False, 0, 0)
 
 
@@ -462,12 +473,13 @@ def test_without_a_journal_nothing_is_known_to_run(journal: bytes | None, tmp_pa
     if journal is not None:
         (state / "journal.sqlite3").write_bytes(journal)
     for command in ("status", "pause", "resume", "stop"):
-        assert_plain(call(command, "--output", tmp_path / "out"), 3, "Nothing runs")
-    document = json.loads(call("status", "--output", tmp_path / "out", "--json").stdout)
+        assert_plain(call_here(command, "--output", tmp_path / "out"), 3, "Nothing runs")
+    document = json.loads(call_here("status", "--output", tmp_path / "out", "--json").stdout)
     assert (document["running"], document["last_run"]) == (False, None)
-    assert_plain(call("report", "--output", tmp_path / "out"), 2, "no journal")
+    assert_plain(call_here("report", "--output", tmp_path / "out"), 2, "no journal")
 
 
+@pytest.mark.long
 def test_a_run_without_its_socket_is_reached_by_signals(
     film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -503,6 +515,7 @@ def test_a_run_that_can_have_no_socket_goes_on_and_says_so(
     assert (output / ".pyprocessor" / "control.sock").is_dir()
 
 
+@pytest.mark.long
 def test_hostile_callers_hold_up_nothing(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -524,7 +537,7 @@ def test_hostile_callers_hold_up_nothing(
     assert len(published(output)) == 3
 
 
-@pytest.mark.parametrize("name", [b"n" * 120, b"latin-\xe9"], ids=["long", "not UTF-8"])
+@long_after(1, "name", [b"n" * 120, b"latin-\xe9"], ids=["long", "not UTF-8"])
 def test_outputs_of_any_name_can_be_asked(
     name: bytes, film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -565,6 +578,7 @@ def test_a_run_under_nohup_survives_its_terminal(inputs: Path, tmp_path: Path) -
     assert len(published(output)) == 3
 
 
+@pytest.mark.long
 def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands still is finished, and the run ends, instead of holding the output for ever."""
     clock = [datetime(2026, 3, 3, 21, 0)]  # noqa: DTZ001 - local time, as the engine takes it
@@ -588,6 +602,7 @@ def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypa
     assert partials(output) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("overrun", ["finish", "requeue"])
 def test_a_window_that_closes_over_what_stands_still(
     overrun: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ import pytest
 from pyprocessor.errors import ExitCode, JournalDamaged
 from pyprocessor.models import JobState
 from tests.acceptance.command import assert_plain, call
+from tests.long import long_after
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
 
 
@@ -53,7 +54,7 @@ def header(path: Path) -> None:
     path.write_bytes(os.urandom(100) + path.read_bytes()[100:])
 
 
-@pytest.mark.parametrize("damage", [random_bytes, half, header, nothing_left])
+@long_after(1, "damage", [random_bytes, half, header, nothing_left])
 def test_a_damaged_journal_is_rebuilt(inputs: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     """Nothing verified is done again; what is new is done; the damage is told as an error, whatever is quiet."""
     output = tmp_path / "out"
@@ -93,6 +94,7 @@ def test_it_is_told_everywhere(inputs: Path, tmp_path: Path) -> None:
     assert "was set aside as" in " ".join(call("report", "--output", output).stdout.split())
 
 
+@pytest.mark.long
 def test_damage_in_the_midst_of_a_run(inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """That run ends with a sentence and leaves nothing running; the next sets the journal aside and does the rest."""
     output = tmp_path / "out"
@@ -137,7 +139,7 @@ run(request(Path(sys.argv[1]), Path(sys.argv[2])), Killed())
 """
 
 
-@pytest.mark.parametrize("lost", ["log", "half of the log", "all but an older journal"])
+@long_after(1, "lost", ["log", "half of the log", "all but an older journal"])
 def test_a_journal_that_is_behind_learns_from_receipts(inputs: Path, tmp_path: Path, lost: str) -> None:
     """The last commits are gone, as after a power cut or with a damaged log: outputs made since are known again."""
     output = tmp_path / "out"

@@ -20,10 +20,10 @@ from pyprocessor.models import JobState
 from pyprocessor.profiles import load
 from pyprocessor.system.filesystems import free_disk_bytes
 from tests.acceptance.command import assert_plain, begin, call
+from tests.long import long_after
 from tests.process.dead_share import NoShare, Share, share
 from tests.process.runs import Recorder, has_begun, published, request, rows, run, run_in_thread, states
-
-DEADLINE_SECONDS = 120.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -44,14 +44,6 @@ def inputs(mounted: Share, tmp_path: Path, make_clip) -> Share:  # type: ignore[
         make_clip(tmp_path / "in" / name, seconds=12.0, size="1280x720", audio=None)
     assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
     return mounted
-
-
-def until(condition, what: str) -> None:  # type: ignore[no-untyped-def]
-    """Wait for a state."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)
 
 
 def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) -> None:
@@ -84,7 +76,7 @@ def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) 
     assert published(output) == {"a.mp4", "b.mp4"}
 
 
-@pytest.mark.parametrize(("unmount", "told"), [(False, "cannot be read any more"), (True, "has become empty")])
+@long_after(1, ("unmount", "told"), [(False, "cannot be read any more"), (True, "has become empty")])
 def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
     mounted: Share, tmp_path: Path, make_clip, unmount: bool, told: str
 ) -> None:
@@ -112,6 +104,7 @@ def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
     assert {row.retries_charged for row in rows(output).values()} == {0}
 
 
+@pytest.mark.long
 def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> None:
     """The scout waits for ever; the engine takes its readings meanwhile, gives up on it and says so."""
     inputs.die()

@@ -14,6 +14,7 @@ import pytest
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import JobState, OutcomeKind
+from tests.long import long_after
 from tests.process.engines import Undertaking
 from tests.process.runs import partials, published, rows
 
@@ -99,7 +100,19 @@ OF_A_FORKSERVER = {
     "forkserver, SIGKILL": Death(forkserver),
     "forkserver and batch process, SIGKILL": Death(worker_and_forkserver, crashed=True),
 }
+ONE_OF_EACH_KIND = [
+    ("forkserver", name)
+    for name in (
+        "batch process, SIGSEGV",
+        "batch process, SIGTERM",
+        "ffmpeg, SIGKILL",
+        "engine, SIGKILL",
+        "everything, SIGKILL",
+        "forkserver, SIGKILL",
+    )
+]
 TABLE = [(method, name) for method in METHODS for name in DEATHS] + [("forkserver", name) for name in OF_A_FORKSERVER]
+TABLE.sort(key=lambda death: death not in ONE_OF_EACH_KIND)
 
 
 @pytest.fixture
@@ -124,6 +137,7 @@ def undertake(inputs: Path, tmp_path: Path) -> Iterator[Callable[..., Undertakin
         undertaking.end()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_what_stood_still_as_the_engine_was_killed_is_ended_by_the_next_run(
     method: str, undertake: Callable[..., Undertaking]
@@ -143,7 +157,7 @@ def test_what_stood_still_as_the_engine_was_killed_is_ended_by_the_next_run(
     assert partials(undertaking.output) == []
 
 
-@pytest.mark.parametrize(("method", "name"), TABLE)
+@long_after(len(ONE_OF_EACH_KIND), ("method", "name"), TABLE)
 def test_whatever_dies_nothing_is_lost(method: str, name: str, undertake: Callable[..., Undertaking]) -> None:
     """All files are done by the same command, nothing runs on, and only deaths are charged."""
     death = (DEATHS | OF_A_FORKSERVER)[name]

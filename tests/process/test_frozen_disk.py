@@ -28,8 +28,7 @@ from tests.process.disks import MIB, frozen, loop_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, run_in_thread, states
 from tests.process.skips import disk_or_skip
 from tests.process.steered import gone
-
-DEADLINE_SECONDS = 120.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -106,14 +105,6 @@ def job(inputs: Path, output: Path) -> list[str | Path]:
     ]
 
 
-def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
-    """Wait for a state; `what` tells, at the end, what there was instead."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
-
-
 def writes(output: Path) -> bool:
     """Whether an ffmpeg of the run writes by now."""
     return has_begun(output / ".pyprocessor" / "partial")
@@ -150,6 +141,7 @@ def test_a_run_whose_disk_hangs_answers_and_goes_on(inputs: Path, output: Path, 
     assert "failed" not in said.replace("0 failed", "").replace("Failed: 0", ""), said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("twice", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_told_to_end_ends_though_its_disk_hangs(
     twice: signal.Signals, inputs: Path, output: Path, start: Callable[..., Running]
@@ -179,6 +171,7 @@ def test_a_run_that_is_told_to_end_ends_though_its_disk_hangs(
     assert partials(output) == []
 
 
+@pytest.mark.long
 def test_the_grace_ends_though_the_disk_hangs(inputs: Path, output: Path, start: Callable[..., Running]) -> None:
     """One SIGTERM with a grace is enough, as a service manager sends it."""
     running = start(*job(inputs, output), "--grace", "1")
@@ -189,6 +182,7 @@ def test_the_grace_ends_though_the_disk_hangs(inputs: Path, output: Path, start:
     assert running.end()[0] == ExitCode.TERMINATED
 
 
+@pytest.mark.long
 def test_stop_now_ends_a_run_whose_disk_hangs(inputs: Path, output: Path, start: Callable[..., Running]) -> None:
     """The order comes over the socket."""
     running = start(*job(inputs, output))
@@ -200,6 +194,7 @@ def test_stop_now_ends_a_run_whose_disk_hangs(inputs: Path, output: Path, start:
     assert running.end()[0] == ExitCode.INTERRUPTED
 
 
+@pytest.mark.long
 def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
     inputs: Path, output: Path, start: Callable[..., Running], make_clip: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -231,6 +226,7 @@ def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
                 process.kill()
 
 
+@pytest.mark.long
 def test_a_run_whose_words_nobody_reads_answers_and_ends(inputs: Path, tmp_path: Path) -> None:
     """A terminal that is stopped, or a pager: no disk is blamed, and the stall responder does not hang on it."""
     output = tmp_path / "out"

@@ -7,7 +7,6 @@ import errno
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -21,11 +20,11 @@ from pyprocessor.models import JobState, Profile, ThrottlingSettings
 from pyprocessor.models.os_errors import classify_os_error, refusal
 from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, begin, call
+from tests.long import long_after
 from tests.process.disks import MIB, fill, limit, loop_disk, quota_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
 from tests.process.skips import disk_or_skip
-
-DEADLINE_SECONDS = 120.0
+from tests.waiting import DEADLINE_SECONDS, until
 
 
 @pytest.fixture
@@ -80,6 +79,7 @@ def test_a_disk_that_fills_while_encoding(inputs: Path, disk: Path) -> None:
     assert partials(output) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("leave_bytes", [0, 40 << 10, 400 << 10])
 def test_a_disk_that_fills_under_the_engine(inputs: Path, disk: Path, leave_bytes: int) -> None:
     """Journal, log and receipts are on it, too: whichever is refused first, the run stops and the next one goes on."""
@@ -200,6 +200,7 @@ def test_what_is_verified_is_kept(inputs: Path, disk: Path, lock_folder) -> None
     assert partials(output) == []
 
 
+@pytest.mark.long
 def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Everything that writes waits, the journal too; when the disk is back all goes on, and nothing is failed."""
     for name in ("a.mp4", "b.mp4"):
@@ -208,17 +209,12 @@ def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip)
     running = begin(*job(tmp_path / "long", output))
     try:
         unfinished = output / ".pyprocessor" / "partial"
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not has_begun(unfinished):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: has_begun(unfinished), "an ffmpeg that writes")
         if subprocess.run(["fsfreeze", "-f", str(disk)], capture_output=True, check=False).returncode:
             pytest.skip("this machine does not freeze a file system")
         try:
-            while not (waits := psutil.Process(running.pid).status() == psutil.STATUS_DISK_SLEEP):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            assert waits
+            engine = psutil.Process(running.pid)
+            until(lambda: engine.status() == psutil.STATUS_DISK_SLEEP, "the engine to wait for the disk")
         finally:
             subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
         said, _ = running.communicate(timeout=DEADLINE_SECONDS)
@@ -238,7 +234,7 @@ def volume(tmp_path: Path) -> Iterator[Path]:
         yield counted
 
 
-@pytest.mark.parametrize("left_bytes", [1500 << 10, 500 << 10, 150 << 10])
+@long_after(1, "left_bytes", [1500 << 10, 500 << 10, 150 << 10])
 def test_a_quota_that_is_used_up(inputs: Path, volume: Path, left_bytes: int) -> None:
     """Whether ffmpeg, the journal or a receipt meets it first: 74, the quota is named, and nobody dies of it."""
     output = volume / "out"
@@ -252,6 +248,7 @@ def test_a_quota_that_is_used_up(inputs: Path, volume: Path, left_bytes: int) ->
     assert partials(output) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left_bytes", [0, 64 << 10, 256 << 10, 1 << 20])
 def test_a_quota_that_is_used_up_by_others(inputs: Path, volume: Path, left_bytes: int) -> None:
     """What is left goes while files are worked on."""

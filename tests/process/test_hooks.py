@@ -21,8 +21,7 @@ from pyprocessor.models import HookSettings, JobState, Profile
 from pyprocessor.profiles import load
 from pyprocessor.state.job_logs import HOOKS_LOG_NAME
 from tests.process.runs import Recorder, request, run, states
-
-DEADLINE_SECONDS = 60.0
+from tests.waiting import until
 
 
 def profile(**hooks: object) -> Profile:
@@ -119,10 +118,7 @@ def test_a_hook_that_hangs_is_ended_with_all_it_started(tmp_path: Path, make_cli
     hooks = profile(on_success=hanging, timeout_seconds=10.0)
     assert run(request(tmp_path / "in", tmp_path / "out", profile=hooks), recorder).exit_code == ExitCode.OK
     assert any("took longer than 10 s" in text for _, text in recorder.notices)
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while any(lives(int(pid)) for pid in pids.read_text().split()):
-        assert time.monotonic() < deadline, "a process of the hook is left"
-        time.sleep(0.05)
+    until(lambda: not any(lives(int(pid)) for pid in pids.read_text().split()), "the end of the hook's processes")
 
 
 @pytest.fixture
@@ -204,14 +200,11 @@ def test_a_signal_ends_the_wait_for_hooks(
     wait = Hooks.wait
 
     def told_of(self: Hooks, most_seconds: float, go_on: Callable[[], bool]) -> None:
-        if self._waiting or self._running:
-            waits.set()
+        waits.set()
         wait(self, most_seconds, go_on)
 
     def strike() -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < deadline and not (waits.is_set() and begun.exists()):
-            time.sleep(0.05)
+        until(lambda: waits.is_set() and begun.exists(), "a hook to be waited for")
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(Hooks, "wait", told_of)

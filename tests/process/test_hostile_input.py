@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState
 from tests.process.runs import Recorder, request, rows, run
 from tests.stress.traps import Canary, LoopbackListener
+from tests.waiting import DEADLINE_SECONDS, until
 
 CANARY_TEXT = "CANARY-a91c-CANARY"
 
@@ -77,19 +79,13 @@ def assert_nothing_was_reached(listener: LoopbackListener, canary: Canary, outpu
 
 def test_the_traps_work(listener: LoopbackListener, canary: Canary, tmp_path: Path) -> None:
     """A connection is counted, an opening is, and a text is found; else the other tests could not fail."""
-    import socket
-    import time
-
     assert canary.opened() == 0
     copied = canary.path.read_text()
     assert canary.opened() == 1
     (tmp_path / "copy").write_text(copied)
     assert canary.found_below(tmp_path) == [tmp_path / "copy"]
-    socket.create_connection(("127.0.0.1", listener.port), timeout=10).close()
-    deadline = time.monotonic() + 30
-    while listener.connections != 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    socket.create_connection(("127.0.0.1", listener.port), timeout=DEADLINE_SECONDS).close()
+    until(lambda: listener.connections == 1, "the connection to be counted")
 
 
 def test_playlists_are_refused_under_any_name(

@@ -172,6 +172,7 @@ def test_batch_processes_are_as_nice_as_asked(inputs: Path, tmp_path: Path) -> N
     assert min(19, own + 7) in seen
 
 
+@pytest.mark.long
 def test_a_share_of_the_cpu_is_kept_to(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """A limit below one encode's use, on a busy machine too, suspends it now and then; it is finished all the same."""
     make_clip(tmp_path / "in" / "long.mp4", seconds=24.0, size="640x360", audio=None)
@@ -182,6 +183,7 @@ def test_a_share_of_the_cpu_is_kept_to(tmp_path: Path, make_clip) -> None:  # ty
     assert "throttle" in kinds(tmp_path / "out")
 
 
+@pytest.mark.long
 def test_what_a_run_learned_serves_the_next(inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """The model is kept, and a later run over other files predicts with it: no more by the table alone, but towards
     what files of the kind took."""

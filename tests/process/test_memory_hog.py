@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pyprocessor.models import JobState
 from tests.process.cgroups import MEMORY_PROFILE, MIB, MemoryGroup
 from tests.process.runs import states
 from tests.process.skips import group_or_skip
+from tests.waiting import DEADLINE_SECONDS, until
 
 LIMIT_BYTES = 1100 * MIB
 MAX_MEMORY_PERCENT = 60
@@ -25,7 +25,6 @@ GRABBED_BYTES = 800 * MIB
 CEILING_BYTES = 1000 * MIB
 """Up to where the hog fills the group, others included: well over what is allowed, below where the run must shed."""
 CLIPS = 5
-DEADLINE_SECONDS = 240.0
 
 
 @pytest.fixture
@@ -83,13 +82,16 @@ def _tell(hog: subprocess.Popen[str], line: str) -> None:
 
 def _wait_for(reached: Callable[[], bool], run: subprocess.Popen[str], what: str) -> None:
     """Until it is reached; a run that ended before that, or takes too long, fails the test."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not reached():
-        if run.poll() is not None or time.monotonic() > deadline:
-            ended = run.poll()
-            run.kill()
-            pytest.fail(f"{what} never came; the run ended with {ended}:\n{run.communicate()[0]}")
-        time.sleep(0.02)
+
+    def there() -> bool:
+        assert run.poll() is None, f"{what} never came; the run ended with {run.poll()}:\n{run.communicate()[0]}"
+        return reached()
+
+    try:
+        until(there, what)
+    except AssertionError:
+        run.kill()
+        raise
 
 
 def _states(output: Path) -> list[JobState]:

@@ -18,8 +18,9 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.models import BatchSettings, JobState, OutcomeKind, Profile, job_id
 from pyprocessor.profiles import load
-from tests.process.engines import Undertaking, until
+from tests.process.engines import Undertaking
 from tests.process.runs import Recorder, request, rows, run
+from tests.waiting import until
 
 patched = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 """For tests that fork, so that the scout has what was replaced in this process."""
@@ -105,6 +106,7 @@ def test_what_memory_is_short_for_ends_up_alone_and_then_fails(
     assert "ended 4 times because memory ran short" in row.reason
 
 
+@pytest.mark.long
 def test_memory_that_runs_out_with_nothing_beside_is_a_failure_that_may_pass(
     tmp_path: Path,
     make_clip,  # type: ignore[no-untyped-def]
@@ -122,6 +124,7 @@ def test_memory_that_runs_out_with_nothing_beside_is_a_failure_that_may_pass(
     assert "nothing ran beside it" in made[-1].reason
 
 
+@pytest.mark.long
 @patched
 def test_an_inspection_that_stalls_is_tried_by_so_many_runs(
     tmp_path: Path,
@@ -153,6 +156,7 @@ def test_an_inspection_that_stalls_is_tried_by_so_many_runs(
     assert run(replace(asked, retry_failed=True), start_method="fork").exit_code == ExitCode.OK
 
 
+@pytest.mark.long
 def test_a_crash_of_an_earlier_run_counts(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """A process dies over a file, the run is killed, and the process of the next run dies too: that makes two."""
     make_clip(tmp_path / "in" / "one.mp4", seconds=20.0, size="640x360", audio=None)

@@ -15,6 +15,7 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from pyprocessor.plan import admission
 from pyprocessor.profiles import load
+from tests.long import long_after
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
 
 
@@ -47,7 +48,7 @@ def test_every_file_of_a_tree_gets_its_output(inputs: Path, tmp_path: Path) -> N
         assert (row.produced.size_bytes, row.produced.mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
-@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+@long_after(1, "start_method", ["spawn", "fork", "forkserver"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_every_start_method_works(start_method: str, inputs: Path, tmp_path: Path) -> None:
     """What platforms offer differs; the run does not."""

@@ -45,6 +45,7 @@ def test_several_inputs_are_one_run(inputs: list[Path], tmp_path: Path) -> None:
     assert_plain(call("report", "--output", output), 0, "Nothing to do")
 
 
+@pytest.mark.long
 def test_kills_at_any_moment_lose_nothing(inputs: list[Path], tmp_path: Path) -> None:
     """The same command goes on: each file is done, once, under its name."""
     output = tmp_path / "out"

@@ -13,8 +13,10 @@ import pytest
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import JobState, OutcomeKind
-from tests.process.engines import Undertaking, alive, until
+from tests.long import long_after
+from tests.process.engines import Undertaking, alive
 from tests.process.runs import published, rows
+from tests.waiting import until
 
 if os.name != "posix":
     pytest.skip("signals as these are POSIX's", allow_module_level=True)
@@ -34,7 +36,7 @@ def undertake(tmp_path: Path) -> Iterator[Callable[..., Undertaking]]:
         undertaking.end()
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@long_after(1, "method", ["forkserver", "spawn"])
 def test_a_batch_process_that_was_stopped_is_given_up_on(
     method: str,
     undertake: Callable[..., Undertaking],
@@ -58,6 +60,7 @@ def test_a_batch_process_that_was_stopped_is_given_up_on(
     assert rows(tmp_path / "out")[b"one.mp4"].crashes == 0
 
 
+@pytest.mark.long
 def test_what_was_granted_to_a_stopped_process_is_decided_once_it_is_gone(
     undertake: Callable[..., Undertaking],
     tmp_path: Path,
@@ -87,6 +90,7 @@ def test_what_was_granted_to_a_stopped_process_is_decided_once_it_is_gone(
     assert len(done) == len(set(done)) == 6
 
 
+@pytest.mark.long
 def test_a_grant_that_a_stopped_process_never_read_is_void(
     undertake: Callable[..., Undertaking],
     tmp_path: Path,
@@ -124,6 +128,7 @@ def at_rest(process: psutil.Process) -> bool:
     return process.status() == psutil.STATUS_SLEEPING and process.cpu_times().user - before < 0.05
 
 
+@pytest.mark.long
 def test_an_engine_that_was_stopped_gives_nobody_up(
     undertake: Callable[..., Undertaking],
     tmp_path: Path,
@@ -148,6 +153,7 @@ def test_an_engine_that_was_stopped_gives_nobody_up(
     assert rows(tmp_path / "out")[b"one.mp4"].state is JobState.SUCCEEDED
 
 
+@pytest.mark.long
 def test_a_stopped_process_of_a_killed_run_is_ended_by_the_next_one(
     undertake: Callable[..., Undertaking],
     tmp_path: Path,

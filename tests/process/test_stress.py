@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import pytest
 from tests.stress import audit, kills, transitions
 from tests.stress.command import Bench
 from tests.stress.figures import Asked, Broken, Figures
+from tests.waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
 SEED = 20261127
-DEADLINE_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +33,7 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.mark.long
 def test_random_kills_lose_nothing(folder: Path) -> None:
     """Ten moments of killing over ten oddly named files."""
     lines = []
@@ -43,6 +43,7 @@ def test_random_kills_lose_nothing(folder: Path) -> None:
     assert any(line.startswith("10 kills in") for line in lines)
 
 
+@pytest.mark.long
 def test_kills_at_writes_of_the_journal_lose_nothing(folder: Path) -> None:
     """The engine, and batch processes, at the moments that matter most: about the grant and the rename."""
     chosen = ("grant_job/after", "succeed_job/before", "worker/renamed+engine")
@@ -90,9 +91,7 @@ def test_processes_are_found_by_their_mark(folder: Path) -> None:
     sleeper = ("-c", "import time; time.sleep(60)")
     run = bench.start(folder / "out", program=sleeper)
     try:
-        end = time.monotonic() + DEADLINE_SECONDS
-        while not (found := bench.processes()):  # what a process begins with is not readable at once
-            assert time.monotonic() < end
+        found = until(bench.processes, "its mark to be readable")
         assert [process.pid for process in found] == [run.pid]
         assert [process.pid for process in bench.left_after(0.1)] == [run.pid]
         assert Bench(folder, folder, folder).processes() == []

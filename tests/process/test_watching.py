@@ -23,17 +23,9 @@ from pyprocessor.models import JobState, ScheduleSettings, WatchSettings
 from pyprocessor.profiles import load
 from tests.acceptance.command import COMMAND
 from tests.process.runs import Recorder, published, request, rows, run_in_thread, states
+from tests.waiting import DEADLINE_SECONDS, until
 
-DEADLINE_SECONDS = 240.0
 OFTEN = {"PYPROCESSOR_WATCH_POLL_SECONDS": "0.5"}
-
-
-def until(done: Callable[[], bool], told: Callable[[], object] = lambda: "") -> None:
-    """Wait for something that takes its time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not done():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)
 
 
 def leads(process: psutil.Process) -> bool:
@@ -137,6 +129,7 @@ def test_files_are_done_as_they_arrive_and_sigterm_ends_it_cleanly(start: Start,
     assert attempts(tmp_path / "out") == 3
 
 
+@pytest.mark.long
 def test_a_file_that_is_still_being_copied_is_not_taken(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """It grows in small pieces for many looks, its writer opening it anew for each: it is done once, whole."""
     whole = make_clip(tmp_path / "whole.mkv", seconds=4.0).read_bytes()
@@ -160,6 +153,7 @@ def test_a_file_that_is_still_being_copied_is_not_taken(start: Start, tmp_path: 
     assert row.produced.frames == 100
 
 
+@pytest.mark.long
 def test_changed_files_are_done_again_and_a_failed_one_once_it_is_mended(
     start: Start,
     tmp_path: Path,
@@ -185,6 +179,7 @@ def test_changed_files_are_done_again_and_a_failed_one_once_it_is_mended(
     assert watcher.said.count("Failed: bad.mp4") == 1
 
 
+@pytest.mark.long
 def test_a_folder_that_goes_and_comes_back_is_waited_for(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """It is told once, nothing that was done is done again, and what is new there is."""
     make_clip(tmp_path / "in" / "a.mp4")
@@ -236,6 +231,7 @@ def test_a_lookout_that_is_killed_is_replaced(start: Start, tmp_path: Path, make
     assert attempts(tmp_path / "out") == 3
 
 
+@pytest.mark.long
 def test_a_stop_in_the_middle_of_a_file_is_taken_up_by_the_next_run(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Exit code 143, no partial output, no process left."""
     make_clip(tmp_path / "in" / "long.mp4", seconds=60.0, size="640x360")
@@ -246,6 +242,7 @@ def test_a_stop_in_the_middle_of_a_file_is_taken_up_by_the_next_run(start: Start
     assert os.listdir(tmp_path / "out" / ".pyprocessor" / "partial") == []
 
 
+@pytest.mark.long
 def test_a_file_that_changes_while_it_is_being_done_is_done_again(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """What is made in the end is made of what lies there in the end, and its name was never given to anything else."""
     make_clip(tmp_path / "in" / "a.mp4", seconds=60.0, size="640x360")
@@ -262,6 +259,7 @@ def test_a_file_that_changes_while_it_is_being_done_is_done_again(start: Start, 
     assert row.produced.frames == 50
 
 
+@pytest.mark.long
 def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
     tmp_path: Path,
     make_clip,  # type: ignore[no-untyped-def]
@@ -301,6 +299,7 @@ def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
     assert silences() == 0
 
 
+@pytest.mark.long
 def test_a_limit_ends_the_watching(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """`--limit 2` takes two files up, whenever they come, and the run ends when they are done."""
     watcher = start("--limit", "2", "--quiet")
@@ -312,6 +311,7 @@ def test_a_limit_ends_the_watching(start: Start, tmp_path: Path, make_clip) -> N
     assert watcher.said == ""
 
 
+@pytest.mark.long
 def test_the_window_comes_back_every_day(tmp_path: Path, make_clip, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     """A file that comes by day waits for the night, and one that comes the next day for the next night."""
     clock = [datetime(2026, 3, 3, 23, 0)]  # noqa: DTZ001 - local time, as the engine takes it
@@ -341,6 +341,7 @@ def test_the_window_comes_back_every_day(tmp_path: Path, make_clip, monkeypatch:
     assert [result.exit_code for result in results] == [0]
 
 
+@pytest.mark.long
 def test_known_files_cost_no_line_in_the_journal(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """A run that is started again over finished, skipped and failed files, and looks at them many times, writes
     nothing about them a second time."""

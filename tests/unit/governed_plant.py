@@ -122,7 +122,7 @@ class Plant:
                 self.done.append(run.job_id)
         for due, decision in list(self.orders):
             if due <= 0:
-                self._obey(decision)
+                self.obey(decision)
         self.orders = [(due - 1, decision) for due, decision in self.orders if due > 0]
         files = sum(run.memory for run in self.running)
         self.used = self.overhead + files + self.others(self.elapsed)
@@ -171,7 +171,7 @@ class Plant:
             sheds=run.sheds,
         )
 
-    def _obey(self, decision: Decision) -> None:
+    def obey(self, decision: Decision) -> None:
         for run in list(self.running):
             if run.job_id in decision.shed:
                 self.running.remove(run)

@@ -17,6 +17,7 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import ProcessIdentity
 from pyprocessor.state.state_folder import prepare_state_folder
+from tests.waiting import DEADLINE_SECONDS
 
 Captured = pytest.CaptureFixture[str]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -105,7 +106,7 @@ def test_the_example_makes_its_clips_once(tmp_path: Path) -> None:
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     folder = tmp_path / "clips"
-    subprocess.run([sys.executable, script, folder], check=True, timeout=120)
+    subprocess.run([sys.executable, script, folder], check=True, timeout=DEADLINE_SECONDS)
     made = {
         path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()
     }

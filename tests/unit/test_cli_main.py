@@ -21,6 +21,8 @@ from pyprocessor.cli.main import LazyGroup, main, pyprocessor
 from pyprocessor.cli.session import Session
 from pyprocessor.errors import ChildUnstartable, ExitCode, FfmpegUnusable, OutputBusy, OutputUnwritable
 from pyprocessor.workers.process import context
+from tests.long import long_after
+from tests.waiting import DEADLINE_SECONDS
 
 Captured = pytest.CaptureFixture[str]
 
@@ -35,7 +37,7 @@ def called(
         stdout=stdout,
         stderr=subprocess.PIPE,
         env={**os.environ, **(environment or {})},
-        timeout=120,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
 
@@ -95,7 +97,7 @@ def test_help_imports_nothing_heavy() -> None:
         "loaded = heavy & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE_SECONDS, stdout=subprocess.DEVNULL)
 
 
 def test_every_listed_command_exists() -> None:
@@ -266,13 +268,15 @@ def test_a_reader_that_went_away_is_no_error() -> None:
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("arguments", ["profiles list", "doctor --json", "probe nowhere --json", "--help", "--bogus"])
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@long_after(2, "arguments", ["profiles list", "--bogus", "doctor --json", "probe nowhere --json", "--help"])
+@long_after(1, "closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
 def test_closed_standard_streams_are_as_good_as_nowhere(arguments: str, closed: str, tmp_path: Path) -> None:
     """Nothing that is printed can reach anyone, and the exit code is what it would have been."""
     command = f"{shlex.quote(sys.executable)} -m pyprocessor {arguments}"
     codes = [
-        subprocess.run(f"{command} {streams}", shell=True, capture_output=True, timeout=120, check=False).returncode
+        subprocess.run(
+            f"{command} {streams}", shell=True, capture_output=True, timeout=DEADLINE_SECONDS, check=False
+        ).returncode
         for streams in (closed, "</dev/null >/dev/null 2>/dev/null")
     ]
     assert codes[0] == codes[1]
@@ -282,28 +286,36 @@ def test_files_do_not_take_the_numbers_of_closed_streams(tmp_path: Path) -> None
     """Else what is printed would end up in the next file that is opened, the journal for instance."""
     program = (
         "import os\n"
-        "from pyprocessor.cli.console import _have_standard_streams\n"
-        "_have_standard_streams()\n"
+        "from pyprocessor.cli.console import have_standard_streams\n"
+        "have_standard_streams()\n"
         f"open({str(tmp_path / 'number')!r}, 'w').write(str(os.open(os.devnull, os.O_RDONLY)))\n"
         "print('to nobody')\n"
     )
     line = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} <&- >&- 2>&-"
-    subprocess.run(line, shell=True, timeout=60, check=True)
+    subprocess.run(line, shell=True, timeout=DEADLINE_SECONDS, check=True)
     assert int((tmp_path / "number").read_text()) > 2
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "{0}",
+        "import pyprocessor.report.narration\nexec('{0}')",
+        "class Attribute:\n  def __set_name__(self, *names):\n    {0}\nclass Made:\n  attribute = Attribute()",
+    ],
+    ids=["plain", "in exec", "in __set_name__"],
+)
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: int, tmp_path: Path) -> None:
-    """The command's own libraries take a while to import; Ctrl-C in that while shows no traceback."""
-    (tmp_path / "click.py").write_text(
-        f"import os, signal, time\nos.kill(os.getpid(), signal.{number})\ntime.sleep(60)\n"
-    )
+def test_a_signal_during_the_imports_ends_it_in_a_sentence(number: str, code: int, place: str, tmp_path: Path) -> None:
+    """Also where Python wraps the signal's exception in another, or remembers it although it was caught."""
+    interrupt = f"os.kill(os.getpid(), signal.{number}); time.sleep(60)"
+    (tmp_path / "click.py").write_text(f"import os, signal, time\n{place.format(interrupt)}\n")
     done = subprocess.run(
         [sys.executable, "-m", "pyprocessor", "--json", "--input", "a", "--output", "b"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert done.returncode == code, done.stderr
@@ -333,7 +345,7 @@ def test_a_signal_within_what_drops_exceptions_ends_it_too(dropping: str, tmp_pa
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stdout) == (130, "")
@@ -350,7 +362,7 @@ def test_a_signal_after_the_answer_changes_nothing(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -364,7 +376,7 @@ def test_warnings_of_python_stay_out_of_the_lines(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
-        timeout=50,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert [json.loads(line)["level"] for line in done.stderr.splitlines()] == ["error"]

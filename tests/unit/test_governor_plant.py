@@ -47,7 +47,7 @@ def test_wrong_predictions_are_caught_in_time(factor: float, delay_steps: int) -
 def test_without_the_governor_they_would_not_be() -> None:
     """The same six, let run: the plant does pass its total, so that the tests above can fail."""
     plant = Plant(with_predictions([ENCODE] * 6, 0.25))
-    plant._obey = lambda decision: None  # type: ignore[method-assign]
+    plant.obey = lambda decision: None  # type: ignore[method-assign]
     for _ in range(60):
         plant.advance()
     assert plant.peak > plant.total

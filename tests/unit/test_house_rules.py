@@ -81,7 +81,7 @@ FILE_CALLS = {
 }  # fmt: skip
 """Calls that take a name away or give one. `Path.replace` is missing: strings have a method of that name."""
 
-MAY_CATCH_ALL = ["workers/worker.py", "intake/inspector.py", "cli/main.py"]
+MAY_CATCH_ALL = ["workers/worker.py", "intake/inspector.py", "cli/main.py", "cli/console.py"]
 KERNEL_FILES = {"system/": ("/proc/", "/sys/"), "ffmpeg/process.py": ("/proc/",)}
 """Where they may be read, and which; a folder ends with a slash. ffmpeg/process asks about its own child only."""
 

@@ -14,6 +14,7 @@ import pytest
 from pyprocessor.cli.options import OPTION_GROUPS
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import ScheduleSettings
+from tests.waiting import DEADLINE_SECONDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "service.md").read_text()
@@ -132,7 +133,7 @@ def test_systemd_understands_the_units(name: str, tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if "pyprocessor" in line]

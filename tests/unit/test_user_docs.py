@@ -12,6 +12,7 @@ from pyprocessor import profiles
 from pyprocessor.costs import CostClass
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
+from pyprocessor.plan.admission import Wait
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.profiles.schema import SECTIONS
