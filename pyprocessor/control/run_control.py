@@ -83,7 +83,7 @@ class RunControl:
         return ready
 
     def take_requests(self, ready: Collection[Any], now: float, status: Callable[[], RunStatus]) -> None:
-        """Carry out signals and requests among what is `ready`; the answers wait for `send_answers`."""
+        """Carry out signals and requests among what is `ready`; answers to orders wait for `send_answers`."""
         recovered = self._responder.recovered()
         if recovered is not None:
             self._notify("info", recovered)
@@ -91,7 +91,8 @@ class RunControl:
             self._enter(self.mode.after(order, now, self._grace_seconds), order)
         for client, request in self._server.requests(ready, now):
             if request.order is None:
-                self._server.answer(client, Answer(True, standing=status()))
+                # At once: all that it tells was committed by earlier turns, and this one may hang before it commits.
+                self._server.answer(client, Answer(True, standing=status()), at_once=True)
                 continue
             before = self.mode
             self._enter(before.after(request.order, now, self._grace_seconds), request.order)

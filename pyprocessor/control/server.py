@@ -32,13 +32,12 @@ REFUSING_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One connection. `unsent` is the rest of its answer, None before there is one; `urgent` waits for no commit."""
+    """One connection. `unsent` is the rest of its answer, None before there is one."""
 
     socket: socket.socket
     expires: float
     received: bytearray = field(default_factory=bytearray)
     unsent: bytes | None = None
-    urgent: bool = False
 
 
 class ControlServer:
@@ -110,18 +109,16 @@ class ControlServer:
             return found
 
     def requests_now(self, now: float) -> list[tuple[Client, Request]]:
-        """Return the requests that are there, and send on earlier urgent answers."""
+        """Return the requests that are there, and send the answers that a loop that hangs did not."""
         with self._lock:
-            for client in tuple(self._clients):
-                if client.urgent:
-                    self._push(client)
+            self.send()
             return self.requests(wait(self.sources(now), timeout=0), now)
 
-    def answer(self, client: Client, answer: Answer, *, urgent: bool = False) -> None:
-        """Have the answer sent by the next `send`, or at once where it is urgent."""
+    def answer(self, client: Client, answer: Answer, *, at_once: bool = False) -> None:
+        """Have the answer sent by the next `send`, or at once."""
         with self._lock:
-            client.unsent, client.urgent = answer_line(answer), urgent
-            if urgent and client in self._clients:
+            client.unsent = answer_line(answer)
+            if at_once and client in self._clients:
                 self._push(client)
 
     def send(self) -> None:

@@ -181,7 +181,7 @@ class StallResponder:
                 self._signals.put(request.order)
                 self._mode = after
                 answer = Answer(ok, f"{text} {self._trouble()} It does so when {self._then()}." if ok else text)
-            self._server.answer(client, answer, urgent=True)
+            self._server.answer(client, answer, at_once=True)
         self._mode = self._mode.at(now)
 
     def _status(self) -> RunStatus:
