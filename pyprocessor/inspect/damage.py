@@ -8,6 +8,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
 from pyprocessor.inspect.timeline import Timeline, Track
@@ -25,6 +27,8 @@ _INCOMPLETE_GUESSES = 8
 """At the start of program streams their parser takes up to so much for sound before it finds the first whole piece."""
 _HOLE = 1.5
 """Times the usual step from picture to picture: a longer one leaves pictures out."""
+_STEADY_SHARE = 0.9
+"""Of the steps from picture to picture that are usual ones: with fewer, longer ones are no sign of lost packets."""
 _LEAST_SECONDS = 0.1
 """The shortest time that is written beside a number of pictures."""
 
@@ -38,9 +42,15 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
     if damage == NO_DAMAGE:
         return ()
     torn = any(note.damage for note in media.notes)
+    lost = sum(found.packets for found in damage.streams)
+    holes = {
+        stream.index: _holes(times.tracks.get(stream.index), damage.gaps, lost)
+        for stream in media.streams
+        if stream.kind is StreamKind.VIDEO
+    }
     parts = (
-        _pictures(damage, media, times, torn=torn, with_dropped=not same_frames),
-        _sound(damage, media, times, torn=torn),
+        _pictures(damage, media, times, holes, torn=torn, with_dropped=not same_frames),
+        _sound(damage, media, times, [hole for of_film in holes.values() for hole in of_film], torn=torn),
         _subtitles(damage, media, torn=torn),
     )
     found = [part for part in parts if part]
@@ -57,7 +67,24 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
 # ---------------------------------------------------------------- pictures
 
 
-def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, with_dropped: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """A pause between two pictures that leaves so many `pictures` out; times in seconds."""
+
+    start: float
+    end: float
+    pictures: int
+
+
+def _pictures(
+    damage: Damage,
+    media: MediaInfo,
+    times: Timeline,
+    holes: dict[int, list[_Hole]],
+    *,
+    torn: bool,
+    with_dropped: bool,
+) -> str:
     """How many pictures, of how many, and how long that is; empty where none is damaged."""
     films = [stream for stream in media.streams if stream.kind is StreamKind.VIDEO]
     counted = {found.index: found for found in damage.streams}
@@ -71,12 +98,12 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
             begins_late = bool(track is not None and track.leading)
             alone = decoded if found.broken or with_dropped or begins_late else 0
             number += max(alone, min(found.packets, _PACKETS_FOR_EACH_SIGN * (decoded + signs)))
-        number += _left_out(track, damage.gaps)
+        number += _left_out(holes[film.index])
     number = max(number, min(1, damage.concealed))
     if not number:
         return ""
     track = times.tracks.get(films[0].index) if len(films) == 1 else None
-    whole = len(track.starts) + _left_out(track, damage.gaps) if track is not None and times.whole else 0
+    whole = len(track.starts) + _left_out(holes[films[0].index]) if track is not None and times.whole else 0
     of = f" of {whole:,}" if whole >= number else ""
     picture = media.video.video if media.video is not None else None
     rate = (picture.clock_rate or picture.frame_rate) if picture is not None else None
@@ -85,20 +112,29 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
     return f"{number:,}{of} picture{'s' if number != 1 or of else ''}{lasting}"
 
 
-def _left_out(track: Track | None, places: int) -> int:
-    """How many pictures the longest pauses between pictures leave out, where a container is broken in `places`."""
+def _left_out(holes: Iterable[_Hole]) -> int:
+    return sum(hole.pictures for hole in holes)
+
+
+def _holes(track: Track | None, broken_places: int, lost_packets: int) -> list[_Hole]:
+    """The longest pauses of a film: as many as there are places where its container is broken and, in a film of a
+    steady rate, packets that came in damaged."""
     if track is None or len(track.starts) < 2:
-        return 0
-    steps = [after - before for before, after in itertools.pairwise(track.starts)]
-    usual = statistics.median(steps)
-    longest = heapq.nlargest(places, steps)
-    return sum(round(step / usual) - 1 for step in longest if usual and step > _HOLE * usual)
+        return []
+    steps = [(after - before, before, after) for before, after in itertools.pairwise(track.starts)]
+    usual = statistics.median(step for step, _, _ in steps)
+    if usual <= 0:
+        return []
+    longer = [each for each in steps if each[0] > _HOLE * usual]
+    steady = len(longer) <= (1 - _STEADY_SHARE) * len(steps)
+    longest = heapq.nlargest(broken_places + (lost_packets if steady else 0), longer)
+    return [_Hole(before, after, round(step / usual) - 1) for step, before, after in longest]
 
 
 # ---------------------------------------------------------------- sound and subtitles
 
 
-def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> str:
+def _sound(damage: Damage, media: MediaInfo, times: Timeline, holes: Sequence[_Hole], *, torn: bool) -> str:
     """How many seconds of all tracks are damaged or missing; empty where none are."""
     seconds, pieces = 0.0, 0
     for stream in media.audio:
@@ -106,8 +142,10 @@ def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> 
         pieces += number
         track = times.tracks.get(stream.index)
         if track is not None and track.packets:
-            pauses = [after[0] - before[1] for before, after in itertools.pairwise(track.spans)]
-            seconds += number * track.covered_seconds / track.packets + sum(heapq.nlargest(damage.gaps, pauses))
+            pauses = [(before[1], after[0]) for before, after in itertools.pairwise(track.spans)]
+            missing = set(heapq.nlargest(damage.gaps, pauses, key=lambda pause: pause[1] - pause[0]))
+            missing |= {pause for pause in pauses if any(h.start < pause[1] and pause[0] < h.end for h in holes)}
+            seconds += number * track.covered_seconds / track.packets + sum(end - start for start, end in missing)
     if not seconds:
         return "some sound" if pieces else ""
     return f"{seconds:,.2f} s of sound"

@@ -52,6 +52,7 @@ def test_older_ffmpegs_say_it_in_other_words() -> None:
             Damage(gaps=1),
         ),
         ("[in#0/flv @ 0x5] [error] Packet mismatch -16 11 9120", Damage(gaps=1)),
+        ("[in#0/mpegts @ 0x5] [error] max resync size reached, could not find sync byte", Damage(gaps=1)),
         (
             "[in#0/ogg @ 0x5] [error] Error during demuxing: Invalid data found when processing input",
             Damage(ended_early=True),
