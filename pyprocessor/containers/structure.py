@@ -19,7 +19,9 @@ _PACK_START = b"\x00\x00\x01\xba"
 _PROGRAM_END = b"\x00\x00\x01\xb9"
 _PACK_BYTES = 2048
 _OGG_TAIL_BYTES = 65536
-_PADDING_BYTES = 4096
+_PADDING_BYTES = 16_000_000
+"""Of zeros at the end of a file, as many as are looked at."""
+_PADDING_STEP_BYTES = 65536
 _END_MARKS = {"gif": b";", "apng": b"IEND\xaeB`\x82"}
 _EBML_SEGMENT = 0x18538067
 _MOST_ELEMENTS = 200_000
@@ -65,7 +67,7 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
         declared = _size_in_asf(head)
     elif container == "mxf":
         declared = _footer_of_mxf(head)
-    elif container == "mpegts" and not _ts_is_whole(head, size_bytes):
+    elif container == "mpegts" and not _ts_is_whole(file, head, size_bytes):
         return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
     elif container == "mpeg":
         return Tail(note=_end_of_program_stream(file, head, size_bytes))
@@ -241,11 +243,25 @@ def _footer_of_mxf(head: bytes) -> int:
 # ---------------------------------------------------------------- weaker signs
 
 
-def _ts_is_whole(head: bytes, size_bytes: int) -> bool:
+def _end_without_padding(file: BinaryIO, size_bytes: int) -> int:
+    """Where the zero bytes begin with which a file ends: recorders that allocate space ahead leave some."""
+    end = size_bytes
+    while end > max(0, size_bytes - _PADDING_BYTES):
+        start = max(0, end - _PADDING_STEP_BYTES)
+        file.seek(start)
+        held = file.read(end - start).rstrip(b"\0")
+        if held:
+            return start + len(held)
+        end = start
+    return end
+
+
+def _ts_is_whole(file: BinaryIO, head: bytes, size_bytes: int) -> bool:
     for first, packet in TS_LAYOUTS:
         places = range(first, min(len(head), 8 * packet), packet)
         if all(head[place] == _TS_SYNC for place in places):
-            return size_bytes % packet == 0
+            over = size_bytes % packet
+            return over == 0 or _end_without_padding(file, size_bytes) <= size_bytes - over
     return True  # it starts in the middle of something; nothing can be said of its end
 
 
@@ -259,7 +275,7 @@ def _end_of_program_stream(file: BinaryIO, head: bytes, size_bytes: int) -> str 
 
 
 def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
-    file.seek(max(0, size_bytes - _OGG_TAIL_BYTES), os.SEEK_SET)
+    file.seek(max(0, _end_without_padding(file, size_bytes) - _OGG_TAIL_BYTES), os.SEEK_SET)
     tail = file.read(_OGG_TAIL_BYTES)
     page = tail.rfind(b"OggS")
     return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
@@ -267,14 +283,22 @@ def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
 
 def _is_marked(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
     """Whether it ends with `mark`, but for padding."""
-    file.seek(max(0, size_bytes - _PADDING_BYTES))
-    return file.read(_PADDING_BYTES).rstrip(b"\0").endswith(mark)
+    end = _end_without_padding(file, size_bytes)
+    file.seek(max(0, end - len(mark)))
+    return file.read(len(mark)) == mark
 
 
 def _flv_is_whole(file: BinaryIO, size_bytes: int) -> bool:
-    file.seek(max(0, size_bytes - 4))
+    """Whether it ends behind a tag, but for padding, of which zeros at the end of the tag's size cannot be told."""
+    end = _end_without_padding(file, size_bytes)
+    return any(_ends_with_tag(file, place) for place in range(end, min(size_bytes, end + 3) + 1))
+
+
+def _ends_with_tag(file: BinaryIO, end: int) -> bool:
+    """Whether an FLV tag ends at `end`, with its size behind it."""
+    file.seek(max(0, end - 4))
     length = int.from_bytes(file.read(4), "big")
-    if not 11 <= length <= size_bytes - 4:
+    if not 11 <= length <= end - 4:
         return False
-    file.seek(size_bytes - 4 - length)
+    file.seek(end - 4 - length)
     return int.from_bytes(file.read(4)[1:], "big") == length - 11

@@ -30,9 +30,10 @@ _SILENT_DECODER_LINE = re.compile(
 """From decoders that conceal damage without marking the picture."""
 _STRUCTURE_LINE = re.compile(
     r"^\[in#0\S* @ \S+\] \[(?:error|warning)\] .*(?:invalid as first byte of an EBML number|EBML number's first byte"
-    r"|exceeds containing master element|Packet mismatch|CRC mismatch|changing packet size|could not find sync byte)"
+    r"|exceeds containing master element|Packet mismatch (?!0 11 )|CRC mismatch|changing packet size"
+    r"|could not find sync byte)"
 )
-"""Where the container is broken, so that what stands there is skipped."""
+"""Where the container is broken, so that what stands there is skipped; zeros behind the last tag of an FLV are not."""
 _ENDED_EARLY_LINE = re.compile(r"^\[in#0\S* @ \S+\] \[error\] Error during demuxing: ")
 
 
