@@ -150,10 +150,12 @@ _FORWARD = (("seekable", "0"),)
 """Read from the start to the end only, without a look ahead."""
 
 
-def demuxer_options(container: str, *, deep: bool, forward: bool) -> Options:
+def demuxer_options(container: str, *, deep: bool, forward: bool, skipped_bytes: int = 0) -> Options:
     """Options for the demuxer of a file, which PyAV and ffmpeg both get so that both see the same streams."""
     transport = _TRANSPORT if container == "mpegts" else ()
-    return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()))
+    # Indexes may count from the start of the file.
+    skip = (("skip_initial_bytes", str(skipped_bytes)), ("fflags", "+ignidx")) if skipped_bytes else ()
+    return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()), *skip)
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import av.error
 
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect.reader import open_source
+from pyprocessor.inspect.reader import open_again
+
+if TYPE_CHECKING:
+    from pyprocessor.models import MediaInfo
 
 _MOST_PACKETS = 3000
 """How far to look for a cover that is a track of one picture; those that are attached come first of all."""
@@ -23,11 +27,14 @@ class Cover:
     file_name: str
 
 
-def read_covers(source: bytes, indexes: Sequence[int]) -> list[Cover]:
-    """The covers in these streams of the file `source`, in this order. Raises InspectError where one is not there."""
+def read_covers(source: bytes, media: MediaInfo, indexes: Sequence[int]) -> list[Cover]:
+    """The covers in these streams of the file `source` (`media`), in this order.
+
+    Raises InspectError where one is not there.
+    """
     found: dict[int, bytes] = {}
     try:
-        with closing(open_source(source)) as container:
+        with closing(open_again(source, media)) as container:
             names = {stream.index: stream.metadata.get("filename", "") for stream in container.streams}
             for number, packet in enumerate(container.demux()):
                 if packet.stream_index in indexes and packet.size:

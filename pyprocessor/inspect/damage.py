@@ -42,7 +42,8 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
     if damage == NO_DAMAGE:
         return ()
     torn = any(note.damage for note in media.notes)
-    lost = sum(found.packets for found in damage.streams)
+    # In other containers it is the last packet of a file that was cut off.
+    lost = sum(found.packets for found in damage.streams) if media.container == "mpegts" else 0
     holes = {
         stream.index: _holes(times.tracks.get(stream.index), damage.gaps, lost)
         for stream in media.streams

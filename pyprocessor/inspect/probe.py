@@ -27,7 +27,7 @@ from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, projection, webp
 from pyprocessor.inspect.animation import still_picture
 from pyprocessor.inspect.first_picture import FirstPicture, context_of, video_context
-from pyprocessor.inspect.reader import is_away, open_source
+from pyprocessor.inspect.reader import is_away, notes_on_start, open_again, open_unknown
 from pyprocessor.inspect.refine import refined, usual_aspect, without_thumbnails
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import Survey, is_attached, kind_of, survey
@@ -60,7 +60,7 @@ _UNSTATED_DURATION = frozenset(
     ).split()
 )
 """Demuxers that guess the duration from the bit rate, or from the time stamps at both ends."""
-_DURATION_FROM_ZERO = frozenset(("matroska,webm", "flv", "live_flv"))
+_DURATION_FROM_ZERO = frozenset(("matroska,webm", "matroska", "flv", "live_flv"))
 """Demuxers whose duration counts from time 0 and not from the first packet."""
 _FIELD_ORDERS_INTERLACED = frozenset((2, 3, 4, 5))
 _HIGHEST_RATE = 240
@@ -115,7 +115,7 @@ def survey_source(
     try:
         if media.container == webp.CONTAINER:
             return media, webp.timeline_of(path)
-        with closing(open_source(path, deep=media.deep, forward=media.forward)) as container:
+        with closing(open_again(path, media)) as container:
             found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
     except (av.error.FFmpegError, OSError) as error:
         kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
@@ -131,7 +131,7 @@ def survey_source(
 def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: InputLimits, *, deep: bool) -> MediaInfo:
     """What the open `file` holds; streams that begin late, or with pictures far apart, need a `deep` reading."""
     try:
-        container, forward = _open(path, file, size_bytes, deep=deep)
+        container, forward, skipped = open_unknown(path, file, size_bytes, deep=deep)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and is_away(path):
             raise
@@ -140,23 +140,14 @@ def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: Input
         raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
     with closing(container):
         if deep or all(_known_size(film) for film in container.streams.video if not is_attached(film)):
-            tail = structure.examine(file, container.format.name, size_bytes)
+            tail = structure.Tail() if skipped else structure.examine(file, container.format.name, size_bytes)
             if container.format.name.startswith("mov,"):
                 _refuse_references(file, name, size_bytes)
             media, unlisted = _describe(container, name, size_bytes, tail, limits)
             if deep or not unlisted:
-                return replace(media, deep=deep, forward=forward)
+                notes = (*media.notes, *notes_on_start(media, name, skipped))
+                return replace(media, deep=deep, forward=forward, skipped_bytes=skipped, notes=notes)
     return _read(path, file, name, size_bytes, limits, deep=True)
-
-
-def _open(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[InputContainer, bool]:
-    """The file opened, and whether that took doing without a look ahead: it ends inside the header of a fragment."""
-    try:
-        return open_source(path, deep=deep), False
-    except av.error.InvalidDataError:
-        if not structure.ends_in_fragment_header(file, size_bytes):
-            raise
-        return open_source(path, deep=deep, forward=True), True
 
 
 def _known_size(film: av.VideoStream) -> bool:

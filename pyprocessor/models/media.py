@@ -254,6 +254,8 @@ class MediaInfo:
     """Whether demuxers open it only where they cannot look ahead: it ends inside the header of a fragment."""
     deep: bool = False
     """Whether more than usual has to be read of it at first, as its streams can be identified only late."""
+    skipped_bytes: int = 0
+    """What lies in front of the container and is none of it; above 0, demuxers have to be told where to begin."""
     tags: tuple[tuple[str, str], ...] = ()
     """Tags of the file as a whole that state where, when and with what it was recorded: key and value."""
     place_tags: tuple[tuple[str, str], ...] = ()

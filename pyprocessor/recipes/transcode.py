@@ -110,7 +110,11 @@ def recipe(
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
     notes = list(contract.notes)
-    input_options = list(demuxer_options(media.container, deep=media.deep, forward=media.forward))
+    input_options = list(
+        demuxer_options(media.container, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes)
+    )
+    if media.skipped_bytes:
+        input_options.append(("f", media.container.partition(",")[0]))
     for plan in contract.kept:
         if plan.attached:
             continue

@@ -31,7 +31,7 @@ def cover_files(work: Work, contract: Contract) -> Iterator[tuple[Attachment, ..
 
     wanted = [plan.index for plan in contract.kept if plan.attached]
     codecs = {stream.index: stream.codec or "" for stream in work.media.streams}
-    covers = read_covers(work.source.path, wanted) if wanted else []
+    covers = read_covers(work.source.path, work.media, wanted) if wanted else []
     written: list[bytes] = []
     attachments = []
     try:
