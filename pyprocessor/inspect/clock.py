@@ -8,6 +8,9 @@ everything after a jump. Inspecting and verifying do the same, or their times wo
 from __future__ import annotations
 
 import bisect
+import math
+import statistics
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +21,12 @@ USUAL_THRESHOLD = 10.0
 LOWEST_THRESHOLD = 1.0
 """For parts put together whose streams end at different places: between them ffmpeg sees steps of both signs, and mends
 all those back, but of those forwards only the ones beyond its limit."""
+LEAST_JITTER_SECONDS = 0.015
+"""Less is how containers round."""
+_AROUND = 15
+"""Packets on either side of one, in the midst of which its time should be."""
+_MOST_LOOSE = 500
+"""Places of a track at which jitter is measured."""
 LARGEST_THRESHOLD = 86_400.0
 _BACKWARDS_SECONDS = 0.1
 """A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
@@ -130,3 +139,27 @@ def _covers(times: list[float], step: float, since: float, until: float) -> bool
     """Whether packets at these ascending times, usually `step` apart, fill at least half of a span."""
     inside = bisect.bisect_right(times, until) - bisect.bisect_left(times, since)
     return inside * step >= (until - since) / 2
+
+
+def jitter_seconds(starts: Sequence[float], lengths: Sequence[float]) -> float:
+    """How far packets of sound are at most from where those around them would have them; 0 where they follow closely.
+
+    A gap that stays is none: what comes after it is as much later.
+    """
+    drift = array("d")
+    covered = 0.0
+    loose = []
+    for start, length in zip(starts, lengths, strict=True):
+        if math.isnan(start) or length <= 0:
+            return 0.0
+        off = start - covered
+        if drift and abs(off - drift[-1]) > LEAST_JITTER_SECONDS:
+            loose += [len(drift) - 1, len(drift)]
+        drift.append(off)
+        covered += length
+    most = 0.0
+    for place in loose[: 2 * _MOST_LOOSE]:
+        wide = min(_AROUND, place, len(drift) - 1 - place)  # as many on either side, or a gap near an end would count
+        around = drift[place - wide : place + wide + 1]
+        most = max(most, abs(drift[place] - statistics.median(around)))
+    return most if most > LEAST_JITTER_SECONDS else 0.0

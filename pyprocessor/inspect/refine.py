@@ -103,6 +103,8 @@ def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInf
         return replace(stream, video=_video(video, track, pictures, times.began, own_aspect=own_aspect))
     if stream.audio is not None and track is not None and not track.packets:
         return replace(stream, frames=0)
+    if stream.audio is not None and track is not None:
+        stream = replace(stream, audio=replace(stream.audio, jitter_seconds=round(track.jitter_seconds, 3)))
     sounds = found.sounds.get(index, ())
     if stream.audio is not None and sounds:
         widest = max(sounds, key=lambda sample: sample.channels)

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from pyprocessor.inspect.clock import LOWEST_THRESHOLD, USUAL_THRESHOLD, Clock, gaps_in, threshold_for
+from pyprocessor.inspect.clock import LOWEST_THRESHOLD, USUAL_THRESHOLD, Clock, gaps_in, jitter_seconds, threshold_for
 from pyprocessor.models import StreamKind
 
 NO_TIME = -(1 << 63)
@@ -86,6 +86,8 @@ class Track:
     leading: Sequence[float] = ()
     untimed: int = 0
     """Packets without a time, which are not among `starts` either."""
+    jitter_seconds: float = 0.0
+    """Of sound: how far its packets are at most from where those around them would have them."""
 
     @property
     def start(self) -> float | None:
@@ -250,7 +252,8 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
     lengths = _seconds(ticks.lengths, ticks.unit)
     if ticks.kind is StreamKind.AUDIO:
         spans = _spans(starts, lengths)
-        return Track(ticks.kind, len(starts), spans=spans, end=spans[-1][1] if spans else None)
+        end, jitter = spans[-1][1] if spans else None, jitter_seconds(starts, lengths)
+        return Track(ticks.kind, len(starts), spans=spans, end=end, jitter_seconds=jitter)
     key = None
     if ticks.first_key is not None and ticks.kind is StreamKind.VIDEO:
         moved = offsets[ticks.leading] if offsets else 0.0

@@ -177,6 +177,8 @@ class AudioInfo:
     channels: int
     layout: str | None = None
     varies: bool = False
+    jitter_seconds: float = 0.0
+    """How far its packets are at most from where those around them would have them; 0: not known, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,11 @@ _LOSSLESS = ("pcm_", "flac", "alac", "wavpack")
 _BITRATE_LIMITS = {"libopus": (6_000, 256_000), "aac": (8_000, 288_000), "libmp3lame": (8_000, 160_000)}
 """Bits per second for each channel, lowest and highest that the encoder takes at every sample rate in use."""
 _UNLIMITED = (8_000, 320_000)
-_GAPS_FILLED = Filter("aresample", options=(("async", "1"), ("min_hard_comp", "0.04")))
-"""Where time stamps leave a gap of 0.04 s or more, silence fills it, and what overlaps is cut; else no sample changes.
-
-Without it a gap becomes one frame that lasts long, and players that count samples run out of step with the picture.
-ffmpeg by itself mends 0.1 s and more, and all that comes after a smaller gap would be so much too early: fragmented MP4
-without edit lists has one behind its first packet. What is smaller than two packets of sound is jitter.
-"""
+_LEAST_GAP_SECONDS = 0.04
+"""ffmpeg by itself mends 0.1 s and more, and all that comes after a smaller gap would be so much too early: fragmented
+MP4 without edit lists has one behind its first packet. What is smaller than two packets of sound is jitter."""
+_MOST_JITTER_SECONDS = 0.25
+"""Time stamps that are further off than that are mended all the same."""
 _ORDINALS = ("first", "second", "third", "fourth")
 _MIXED = "sound mixed to fewer channels ({})"
 
@@ -55,10 +53,20 @@ def audio_stream(
         source,
         "a",
         settings.encoder,
-        filters=(*made.filters, _GAPS_FILLED),
+        filters=(*made.filters, _gaps_filled(stream.audio.jitter_seconds)),
         options=(*options, *made.options),
     )
     return mapped, made.notes
+
+
+def _gaps_filled(jitter_seconds: float) -> Filter:
+    """The filter that fills with silence what time stamps leave out and cuts what overlaps; else no sample changes.
+
+    Without it a gap becomes one frame that lasts long, and players that count samples run out of step with the picture.
+    Where time stamps jitter, the first sample may be as far off to one side as another is to the other.
+    """
+    least = min(_MOST_JITTER_SECONDS, max(_LEAST_GAP_SECONDS, 2 * jitter_seconds + 0.005))
+    return Filter("aresample", options=(("async", "1"), ("min_hard_comp", f"{least:.4g}")))
 
 
 def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) -> int | None:
