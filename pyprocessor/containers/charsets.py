@@ -33,6 +33,44 @@ _ANY = (
     *("cp1256", "cp1257", "cp874", "koi8_r", "cp866"),
 )
 """The same for text of an unknown language, the more usual ones first."""
+_LETTERS = {
+    "cp1252": (
+        *("éèàêçùâîôûëïœüÿæ", "üäößé", "óíáñéúü", "ãáéçíóõêúâôàü", "èàùòìé", "åøæéòóô", "äöåéü", "ðíáþóéúýæö"),
+        *("ëéïèüö", "àèéíòóúïüç"),
+    ),
+    "cp1250": ("łęążśćńóź", "íáéěřčšžýůúťďňó", "íáéčšžýťúľôňďäóĺŕ", "áéöóőíüúű", "ăîâşţ", "čšžćđ"),
+    "cp1251": (
+        "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё",
+        "оаиніетврслкдупмязьйбгчюхцжїшщєфґ",
+        "аеоинтрсвлдкмпзугябъжчцхщшйфюь",
+    ),
+    "cp1253": ("αοιετσνηρκπμςυλάίόέδγήχθώφωβξζύψϊϋΐΰ",),
+    "cp1254": ("ıüşğçöİâî",),
+    "cp1255": ("יוהלאתרמבנשםדעחקכפטסגזןצךףץ",),
+    "cp1256": ("الينموترهبدسعكحقفجشصخطزذضغثظأةإىءئآؤ", "اینرمدهوتسبلکشزگخفعقحجپطصچغذضظثءژآئ"),
+    "cp1257": ("ėųšįžąčęū", "āīēšņūķļģčž", "õäöüšž"),
+    "cp874": ("านรอกเงมยลวดทสตะปบคหแจพชขใไโผซณศธภษญฟถฉฝฐฎฏฬฮฒฆฌฤฯๆ่้็๊๋์ัิีึืุูำ",),
+}
+_LETTERS["iso8859_2"] = _LETTERS["cp1250"]
+_LETTERS["koi8_r"] = _LETTERS["cp866"] = _LETTERS["cp1251"][:1]
+"""Beyond ASCII, the letters of languages that a charset is used for, the more frequent ones first."""
+_COMMON_IN = {"gb18030": "gb2312", "big5": "big5", "cp949": "euc_kr", "cp932": "cp932", "euc_jp": "euc_jp"}
+"""Charsets of East Asia, and by which their usual signs are told: those have the lead bytes of `_COMMON_LEADS`."""
+_JAPANESE = ("cp932", "euc_jp")
+_COMMON_LEADS = {"gb2312": (0xB0, 0xD7), "big5": (0xA4, 0xC6), "euc_kr": (0xB0, 0xC8)}
+_LEAST_KANA = 0.2
+"""Of the letters of a Japanese text."""
+_WITHOUT_KANA = 0.9
+"""Kana alone are a surer sign of their language than any other sign of East Asia."""
+_RAREST_LETTER = 0.2
+_NEVER_FIRST = frozenset("ъыьйЪЫЬЙ")
+_ALWAYS_LAST = frozenset("ךםןףץς")
+"""Letters that begin no word, and letters that end one: Hebrew that is read as Russian has many of the first."""
+_ONE_CASE = 0.9
+"""Text of whole sentences has capitals and small letters, in the alphabets that have both."""
+_OWN_ALPHABET = ("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874")
+"""Charsets of languages that are written without Latin letters."""
+_SAME_LETTERS = 0.05
 _MESS_AT_MOST = 0.4
 _SAME_MESS = 0.02
 _SAME_COHERENCE = 0.05
@@ -60,12 +98,76 @@ def charset_of(text: bytes, language: str | None) -> str | None:
             if name in candidates and _decodes(text, name)
         ]
         if found:
+            likely = {name: _likelihood(enough.decode(name, errors="replace"), name) for name, _, _ in found}
+            least = max(likely.values()) - _SAME_LETTERS
+            found = [entry for entry in found if likely[entry[0]] >= least]
             mess = min(chaos for _, chaos, _ in found) + _SAME_MESS
             found = [entry for entry in found if entry[1] <= mess]
             coherence = max(coherence for _, _, coherence in found) - _SAME_COHERENCE
             names = [name for name, _, own in found if own >= coherence]
             return min(names, key=lambda name: (_odd(enough.decode(name, errors="replace")), candidates.index(name)))
     return None
+
+
+def _likelihood(text: str, charset: str) -> float:
+    """How well the letters of `text` beyond ASCII fit a language that `charset` is used for: 0 not at all, to 1."""
+    signs = [
+        (before, sign, after)
+        for before, sign, after in zip(" " + text, text, text[1:] + " ", strict=False)
+        if not sign.isascii() and unicodedata.category(sign)[0] not in "PZ"
+    ]
+    if not signs:
+        return 0.0
+    if charset in _COMMON_IN:
+        if not _fits_kana(text, charset):
+            return 0.0
+        common = sum(_is_common(sign, charset) for _, sign, _ in signs) / len(signs)
+        return common if charset in _JAPANESE else _WITHOUT_KANA * common
+    own = charset in _OWN_ALPHABET
+    cases = {sign.isupper() for _, sign, _ in signs if sign.isupper() or sign.islower()}
+    most = _ONE_CASE if own and len(cases) == 1 else 1.0
+    best = 0.0
+    for letters in _LETTERS.get(charset, ()):
+        weights = {letter: 1 - (1 - _RAREST_LETTER) * rank / len(letters) for rank, letter in enumerate(letters)}
+        total = sum(
+            weights.get(sign, weights.get(sign.lower(), 0.0))
+            for before, sign, after in signs
+            if not _is_misplaced(before, sign, after)
+            and not (own and any(near.isascii() and near.isalpha() for near in (before, after)))
+        )
+        best = max(best, most * total / len(signs))
+    return best
+
+
+def _is_misplaced(before: str, sign: str, after: str) -> bool:
+    """Whether no language has such a letter here: a capital inside a word, or one that belongs to its other end."""
+    return (
+        (sign.isupper() and before.islower())
+        or (sign in _NEVER_FIRST and not before.isalpha())
+        or (sign in _ALWAYS_LAST and after.isalpha())
+    )
+
+
+def _is_common(sign: str, charset: str) -> bool:
+    """Whether a sign of an East Asian charset is among the usual ones, or kana."""
+    if _is_kana(sign):
+        return True
+    if charset in _JAPANESE:
+        return sign.isalpha() and len(sign.encode(charset, errors="replace")) > 1
+    code = sign.encode(_COMMON_IN[charset], errors="replace")
+    first, last = _COMMON_LEADS[_COMMON_IN[charset]]
+    return len(code) > 1 and first <= code[0] <= last
+
+
+def _fits_kana(text: str, charset: str) -> bool:
+    """Whether a text has as much kana as Japanese does, or none, as Chinese and Korean."""
+    letters = [sign for sign in text if not sign.isascii() and sign.isalpha()]
+    kana = sum(map(_is_kana, letters))
+    return (kana >= _LEAST_KANA * len(letters)) == (charset in _JAPANESE)
+
+
+def _is_kana(sign: str) -> bool:
+    return "\u3041" <= sign <= "\u30fe"
 
 
 def _odd(text: str) -> int:
