@@ -99,6 +99,7 @@ def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInf
             stream = replace(stream, frames=len(track.starts))
     if stream.video is not None:
         video = replace(stream.video, captions=stream.video.captions or index in found.captioned)
+        video = replace(video, in_decoding_order=index in found.in_decoding_order)
         pictures = found.pictures.get(index, ())
         return replace(stream, video=_video(video, track, pictures, times.began, own_aspect=own_aspect))
     if stream.audio is not None and track is not None and not track.packets:

@@ -46,6 +46,8 @@ MAX_FILMS = 8
 """Film streams that are looked at."""
 SHOWS_NO_TIMES = frozenset(("avi",))
 """Demuxers whose packets say only when they are decoded; libavformat guesses when they are shown, ffmpeg does not."""
+_MAY_SHOW_NO_TIMES = frozenset(("mxf",))
+"""Demuxers that give the time of decoding for both, where an index lacks the other."""
 _FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
 _CHECK_CLOCK_EVERY = 512
 """Packets."""
@@ -90,6 +92,8 @@ class Survey:
     """The lines of subtitles that are text, as they lie in the file; where they are very many, the first."""
     packets: dict[int, PacketFacts | None] = field(default_factory=dict)
     """How many pictures films have and how large they are."""
+    in_decoding_order: frozenset[int] = frozenset()
+    """Films whose packets say only when they are decoded, though their pictures are shown in another order."""
 
 
 def survey(
@@ -139,6 +143,7 @@ def survey(
         frozenset(located),
         {index: tuple(lines) for index, lines in texts.lines.items()} if texts is not None else {},
         {stream.index: packet_facts(container, stream, counts, read_whole=times.whole) for stream in streams},
+        frozenset(index for index, film in films.items() if whole and film.in_decoding_order(container.format.name)),
     )
 
 
@@ -253,10 +258,19 @@ class _FilmSampler:
         self._next_place = 0
         self._searching = not self.search.settled
         self.captions = False
+        self._says_when_shown = False
+
+    def in_decoding_order(self, container: str) -> bool:
+        """Whether what was seen of it says only when it is decoded, though it is shown in another order."""
+        context = self.search.context
+        if context is None or not context.has_b_frames:
+            return False
+        return container in SHOWS_NO_TIMES or (container in _MAY_SHOW_NO_TIMES and not self._says_when_shown)
 
     def take(self, packet: av.Packet[Stream]) -> None:
         """Look at the next packet of the film."""
         self._seen += bool(packet.size and not packet.is_discard)
+        self._says_when_shown = self._says_when_shown or packet.pts != packet.dts
         if not self.captions and self._codec in CAPTIONED and packet.size:
             self.captions = captions_in(memoryview(packet))
         if self._searching:

@@ -105,13 +105,14 @@ def _pairs(output: _Output, contract: Contract, media: MediaInfo, times: Timelin
     limit = math.inf if contract.limit_seconds is None else times.began + contract.limit_seconds
     codecs = {stream.index: stream.codec for stream in media.streams}
     interlaced = {s.index: s.video is not None and s.video.interlaced for s in media.streams}
+    reordered = {s.index for s in media.streams if s.video is not None and s.video.in_decoding_order}
     return [
         Pair(
             _limited(times.tracks.get(plan.index, Track(plan.kind, 0)), limit),
             next(made[plan.kind]),
             interlaced=interlaced[plan.index],
             timed=codecs[plan.index] not in _CAPTIONS,
-            in_decoding_order=media.container in SHOWS_NO_TIMES,
+            in_decoding_order=media.container in SHOWS_NO_TIMES or plan.index in reordered,
         )
         for plan in contract.kept
         if plan.kind in made and not plan.cover

@@ -163,6 +163,8 @@ class VideoInfo:
     captions: bool = False
     """Whether closed captions (EIA-608, CEA-708) were seen in its pictures."""
     packets: PacketFacts | None = None
+    in_decoding_order: bool = False
+    """Whether its packets say only when they are decoded, though its pictures are shown in another order."""
 
     @property
     def pixels(self) -> int:

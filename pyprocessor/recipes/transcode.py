@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from pyprocessor.ffmpeg.invocation import (
     Attachment,
+    Filter,
     Input,
     Invocation,
     MappedStream,
@@ -40,6 +41,8 @@ _HEVC_ENCODERS = ("libx265", "hevc_", "libkvazaar")
 QUALITY_BY_CRF = frozenset(("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx", "libaom-av1"))
 _COARSE_CLOCKS = ("matroska", "flv", "asf")
 """Containers that round time stamps to milliseconds."""
+_NOT_WHEN_SHOWN = "setts=pts=NOPTS"
+"""Takes away times that are those of decoding: the decoder then counts on from one picture to the next."""
 _NEAR_A_PLACE = 0.25
 _LAST_PICTURE = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_DTS,DTS),DURATION+0*st(0,max(ld(0),PTS+DURATION)),"
@@ -121,9 +124,9 @@ def recipe(
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
-        readable = without_reserved_matrix(stream)
-        if plan.action is Action.ENCODE and readable is not None:
-            input_options.append((f"bsf:{stream.index}", readable))
+        before = _before_decoding(stream) if plan.action is Action.ENCODE else ()
+        if before:
+            input_options.append((f"bsf:{stream.index}", ",".join(before)))
         file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
         mapped, about = _mapped(profile, media, plan, stream, file)
         if file is None and stream.charset is not None:
@@ -155,6 +158,23 @@ def recipe(
         tuple(notes),
         _header_edits(profile, tags, contract, by_index, texts),
     )
+
+
+def _before_decoding(stream: StreamInfo) -> tuple[str, ...]:
+    """The bitstream filters that a stream needs before it can be decoded rightly."""
+    readable = without_reserved_matrix(stream)
+    untimed = stream.video is not None and stream.video.in_decoding_order
+    return (*((readable,) if readable is not None else ()), *((_NOT_WHEN_SHOWN,) if untimed else ()))
+
+
+def _shown_from_its_start(stream: StreamInfo) -> tuple[Filter, ...]:
+    """The filter that takes back by how much decoders delay pictures that are shown in another order.
+
+    It takes the first picture that decodes for the film's first.
+    """
+    if stream.video is None or not stream.video.in_decoding_order:
+        return ()
+    return (Filter("setpts", (f"PTS-STARTPTS+{stream.start_seconds:.6f}/TB",)),)
 
 
 def _mapped(
@@ -259,7 +279,7 @@ def _video_stream(
         (0, stream.index),
         "v",
         settings.encoder,
-        filters=made.filters,
+        filters=(*_shown_from_its_start(stream), *made.filters),
         options=tuple(options),
         preset=settings.preset,
     )
