@@ -15,7 +15,7 @@ from pyprocessor.costs import calibration
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.dry_run import plan
-from pyprocessor.engine.monitor import Watch
+from pyprocessor.engine.monitor import Monitor
 from pyprocessor.errors import ExitCode, FailureKind
 from pyprocessor.governor.governor import Allowance
 from pyprocessor.inspect.probe import probe
@@ -129,14 +129,14 @@ def test_a_file_waits_while_others_leave_no_room_for_it(
 ) -> None:
     """Nothing is started into a wall; the user is told once, and the files are done when there is room."""
     recorder = Recorder()
-    real = Watch.allowance.fget  # type: ignore[attr-defined]
+    real = Monitor.allowance.fget  # type: ignore[attr-defined]
 
-    def crowded(watch: Watch) -> Allowance:
+    def crowded(watch: Monitor) -> Allowance:
         waits = sum("waits: it is predicted" in text for _, text in recorder.notices)
         room = 1.0 * MIB if waits == 0 or len(recorder.snapshots) < 3 else float("inf")
         return replace(real(watch), wall_room_bytes=room)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(Watch, "allowance", property(crowded))
+    monkeypatch.setattr(Monitor, "allowance", property(crowded))
     assert run(request(inputs, tmp_path / "out", profile=limited()), recorder).exit_code == ExitCode.OK
     waited = [text for _, text in recorder.notices if "waits: it is predicted" in text]
     assert len(waited) == 1
@@ -233,7 +233,7 @@ def test_a_kill_is_memorys_doing_only_with_evidence(
     """Where the system has killed for want of memory, nothing is charged; else a kill is a crash like any other."""
     make_clip(tmp_path / "in" / "standin-first-killed.mp4")
     make_clip(tmp_path / "in" / "other.mp4", seconds=3.0, size="640x360")
-    monkeypatch.setattr(Watch, "killed_for_memory", lambda _: evidence)
+    monkeypatch.setattr(Monitor, "killed_for_memory", lambda _: evidence)
     monkeypatch.setattr(Dispatch, "runs_alone", lambda *_: False)
     profile = limited(BatchSettings(jobs=2))
     asked = request(tmp_path / "in", tmp_path / "out", profile=profile, tool_path=standin_ffmpeg)

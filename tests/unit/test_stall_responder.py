@@ -33,7 +33,7 @@ DEADLINE_SECONDS = 60.0
 
 @dataclass
 class Played:
-    """A deputy whose clock and loop are the test's: `works` is what part of a core the loop takes."""
+    """A stall responder whose clock and loop are the test's: `works` is what part of a core the loop takes."""
 
     steering: Steering
     monkeypatch: pytest.MonkeyPatch
@@ -70,7 +70,7 @@ def interrupts() -> Iterator[SignalQueue]:
 
 @pytest.fixture
 def played(tmp_path: Path, interrupts: SignalQueue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Played]]:
-    """Make a deputy."""
+    """Make a stall responder."""
     steering = Steering(bytes(tmp_path), interrupts, warn=str, announce=str, grace_seconds=60.0)
     yield lambda **settings: Played(steering, monkeypatch, **settings)
     steering.close()
