@@ -212,6 +212,7 @@ class Run:
             reading_number=self._monitor.readings,
             more_to_come=not self._discovery.complete,
             pending=self._discovery.pending,
+            pending_ratio=self._discovery.pending_ratio,
             now=now,
             run_seconds=now - self._began,
         )

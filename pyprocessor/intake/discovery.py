@@ -81,6 +81,8 @@ class Discovery:
         self._context = context
         self._plan = ScanPlan(request.inputs, request.output, request.profile, time.time_ns(), lists=lists)
         self.files = 0
+        self._bytes_to_inspect = 0
+        self._bytes_inspected = 0
         self._lists = lists
         self._in_hand = in_hand
         self._asking: dict[bytes, Source] = {}
@@ -126,6 +128,11 @@ class Discovery:
     def pending(self) -> int:
         """How many files were listed and are still to be inspected."""
         return len(self._to_ask) + len(self._asked)
+
+    @property
+    def pending_ratio(self) -> float:
+        """Bytes of the files that are still to be inspected over the bytes of those that were."""
+        return self._bytes_to_inspect / max(1, self._bytes_inspected)
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -352,6 +359,7 @@ class Discovery:
     def _ask(self, request: _Request) -> None:
         self._to_ask.append(request)
         self._asking[request.candidate.source.path] = request.candidate.source
+        self._bytes_to_inspect += 0 if request.other else request.candidate.source.size_bytes
 
     def _inspected(
         self, request: _Request, media: MediaInfo | None, failure: FailureKind | None, reason: str, *, fresh: bool
@@ -359,4 +367,6 @@ class Discovery:
         source = request.candidate.source
         assert request.place is not None
         self._asking.pop(source.path, None)
+        self._bytes_to_inspect -= source.size_bytes if fresh else 0
+        self._bytes_inspected += source.size_bytes
         return self._classifier.inspected(source, request.place, media, failure, reason, fresh=fresh)

@@ -87,6 +87,8 @@ class Conditions:
     """Whether files are still being listed or inspected."""
     pending: int = 0
     """Files that are listed and not inspected yet."""
+    pending_ratio: float = 0.0
+    """Their bytes over the bytes of the files that were inspected."""
     now: float = 0.0
     """Monotonic."""
     run_seconds: float = 0.0
@@ -180,8 +182,8 @@ def may_begin(ready: ReadyQueue, on: Conditions, known_seconds: float) -> bool:
         return False
     if not known:
         return True
-    # What is pending is taken to be like what is known, in its work and in the time that inspecting it takes.
-    worth = INSPECTING_SHARE * ready.cpu_seconds * (known + on.pending) / known
+    # A pending file is taken to need as much work a byte as the known ones, and as long to be inspected.
+    worth = INSPECTING_SHARE * ready.cpu_seconds * (1 + on.pending_ratio)
     needed = known_seconds + known_seconds * on.pending / max(1, known - 1)
     return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_INSPECTING_SECONDS)
 

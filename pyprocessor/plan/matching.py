@@ -69,7 +69,7 @@ class Expression(Generic[AnyStr]):
         if self._given_up:
             listed = " and ".join(self._too_long_on)
             raise TookTooLong(
-                f"cannot be decided on: {self._called} took too long on {listed} and is not tried any more; {_ADVICE}"
+                f"It cannot be decided on: {self._called} took too long on {listed} and is not tried again; {_ADVICE}"
             )
         began = time.process_time()
         try:
@@ -78,7 +78,7 @@ class Expression(Generic[AnyStr]):
             self._too_long_on.append(display(os.fsencode(name)))
             self._given_up = len(self._too_long_on) >= TRIES
             raise TookTooLong(
-                f"cannot be decided on: {self._called} takes more than {LIMIT_SECONDS:g} s on this name; {_ADVICE}"
+                f"It cannot be decided on: {self._called} takes more than {LIMIT_SECONDS:g} s on this name; {_ADVICE}"
             ) from None
         finally:
             took = time.process_time() - began

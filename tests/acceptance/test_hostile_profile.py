@@ -37,7 +37,8 @@ def test_an_endless_pattern_fails_the_name_it_takes_too_long_on(tmp_path: Path, 
     assert_plain(result, 0 if form else 1)
     document = json.loads(result.stdout)
     said = json.dumps(document, ensure_ascii=False)
-    assert f"{'a' * 60}.mp4 cannot be decided on: the pattern" in said
+    assert "It cannot be decided on: the pattern" in said
+    assert f"{'a' * 60}.mp4" in said
     assert f"{json.dumps(ENDLESS)[1:-1]}" in said
     assert "of `naming.validation_pattern` takes more than 0.5 s on this name" in said
     assert "network" not in result.stdout + result.stderr

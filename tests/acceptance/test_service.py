@@ -113,7 +113,7 @@ def test_an_overlapping_run_ends_at_once_and_quietly(tmp_path: Path, make_clip) 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--plan"], "--plan tells what would be done now"),
+        (["--plan"], "--plan shows what would be done now"),
         ([], "--watch watches a folder"),
     ],
     ids=["plan", "file"],

