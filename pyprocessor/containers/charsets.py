@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from itertools import pairwise
 
 LAST_RESORT = "iso8859_1"
@@ -33,6 +34,45 @@ _ANY = (
     *("cp1256", "cp1257", "cp874", "koi8_r", "cp866"),
 )
 """Charsets for an unknown language, the most usual first."""
+_LETTERS = {
+    "cp1252": (
+        *("éèàêçùâîôûëïœüÿæ", "üäößé", "óíáñéúü", "ãáéçíóõêúâôàü", "èàùòìé", "åøæéòóô", "äöåéü", "ðíáþóéúýæö"),
+        *("ëéïèüö", "àèéíòóúïüç"),
+    ),
+    "cp1250": ("łęążśćńóź", "íáéěřčšžýůúťďňó", "íáéčšžýťúľôňďäóĺŕ", "áéöóőíüúű", "ăîâşţ", "čšžćđ"),
+    "cp1251": (
+        "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё",
+        "оаиніетврслкдупмязьйбгчюхцжїшщєфґ",
+        "аеоинтсрвлкмдпзугябъжчцхщшйфюь",
+    ),
+    "cp1253": ("αοιετσνηρκπμςυλάίόέδγήχθώφωβξζύψϊϋΐΰ",),
+    "cp1254": ("ıüşğçöİâî",),
+    "cp1255": ("יוהלאתרמבנשםדעחקכפטסגזןצךףץ",),
+    "cp1256": ("الينموترهبدسعكحقفجشصخطزذضغثظأةإىءئآؤ", "اینرمدهوتسبلکشزگخفعقحجپطصچغذضظثءژآئ"),
+    "cp1257": ("ėųšįžąčęū", "āīēšņūķļģčž", "õäöüšž"),
+    "cp874": ("านรอกเงมยลวดทสตะปบคหแจพชขใไโผซณศธภษญฟถฉฝฐฎฏฬฮฒฆฌฤฯๆ่้็๊๋์ัิีึืุูำ",),
+}
+_LETTERS["iso8859_2"] = _LETTERS["cp1250"]
+_LETTERS["koi8_r"] = _LETTERS["cp866"] = _LETTERS["cp1251"][:1]
+"""By charset, the letters beyond ASCII of each language that uses it, the most frequent first."""
+_RAREST_LETTER = 0.2
+"""The weight of a language's rarest letter; its most frequent one has 1."""
+_SAME_LETTERS = 0.05
+"""Differences of likelihood below which the letters of two charsets are equally likely."""
+_NEVER_FIRST = frozenset("ъыьйЪЫЬЙ")
+_ALWAYS_LAST = frozenset("ךםןףץς")
+"""Letters that begin no word, and letters that only end one: Hebrew read as Russian has many of the first."""
+_ONE_CASE = 0.9
+"""The highest likelihood of an alphabet with two cases where only one occurs: whole sentences have both."""
+_OWN_ALPHABET = frozenset(("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874"))
+"""Charsets of languages that are written without Latin letters."""
+_JAPANESE = ("cp932", "euc_jp")
+_COMMON_LEADS = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6), "cp949": ("euc_kr", 0xB0, 0xC8)}
+"""By other charsets of East Asia, the one that orders characters by use, and the lead bytes of the usual ones."""
+_LEAST_KANA = 0.2
+"""The share of kana in the letters of a Japanese text."""
+_WITHOUT_KANA = 0.9
+"""The highest likelihood of Chinese and Korean, as kana are surer evidence than any other character."""
 _MESS_AT_MOST = 0.4
 _SAME_MESS = 0.02
 _SAME_COHERENCE = 0.05
@@ -60,12 +100,66 @@ def charset_of(text: bytes, language: str | None) -> str | None:
             if name in candidates and _decodes(text, name)
         ]
         if found:
+            likely = {name: _likelihood(enough.decode(name, errors="replace"), name) for name, _, _ in found}
+            least = max(likely.values()) - _SAME_LETTERS
+            found = [entry for entry in found if likely[entry[0]] >= least]
             mess = min(chaos for _, chaos, _ in found) + _SAME_MESS
             found = [entry for entry in found if entry[1] <= mess]
             coherence = max(coherence for _, _, coherence in found) - _SAME_COHERENCE
             names = [name for name, _, own in found if own >= coherence]
             return min(names, key=lambda name: (_odd(enough.decode(name, errors="replace")), candidates.index(name)))
     return None
+
+
+def _likelihood(text: str, charset: str) -> float:
+    """Return how well the letters beyond ASCII fit a language that uses `charset`: from 0 (not at all) to 1."""
+    signs = [
+        (before, sign, after)
+        for before, sign, after in zip(" " + text, text, text[1:] + " ", strict=False)
+        if not sign.isascii() and unicodedata.category(sign)[0] not in "PZ"
+    ]
+    if not signs:
+        return 0.0
+    if charset in _JAPANESE or charset in _COMMON_LEADS:
+        return _likelihood_in_east_asia(text, [sign for _, sign, _ in signs], charset)
+    own = charset in _OWN_ALPHABET
+    cases = {sign.isupper() for _, sign, _ in signs if sign.isupper() or sign.islower()}
+    placed = [sign for before, sign, after in signs if not _is_misplaced(before, sign, after, beside_latin=not own)]
+    best = 0.0
+    for letters in _LETTERS.get(charset, ()):
+        weights = {letter: 1 - (1 - _RAREST_LETTER) * rank / len(letters) for rank, letter in enumerate(letters)}
+        total = sum(weights.get(sign, weights.get(sign.lower(), 0.0)) for sign in placed)
+        best = max(best, total / len(signs))
+    return best * (_ONE_CASE if own and len(cases) == 1 else 1.0)
+
+
+def _is_misplaced(before: str, sign: str, after: str, *, beside_latin: bool) -> bool:
+    """Return whether no word has such a letter here; `beside_latin`: Latin letters may stand beside it."""
+    return (
+        (sign.isupper() and before.islower())
+        or (sign in _NEVER_FIRST and not before.isalpha())
+        or (sign in _ALWAYS_LAST and after.isalpha())
+        or (not beside_latin and any(near.isascii() and near.isalpha() for near in (before, after)))
+    )
+
+
+def _likelihood_in_east_asia(text: str, signs: Sequence[str], charset: str) -> float:
+    """Return the share of usual characters; 0 where a text has kana and is not Japanese, or the other way round."""
+    letters = [sign for sign in text if not sign.isascii() and sign.isalpha()]
+    kana = sum(map(_is_kana, letters))
+    if (kana >= _LEAST_KANA * len(letters)) != (charset in _JAPANESE):
+        return 0.0
+    if charset in _JAPANESE:
+        usual = [_is_kana(sign) or (sign.isalpha() and len(sign.encode(charset, "replace")) > 1) for sign in signs]
+        return sum(usual) / len(signs)
+    ordered, first, last = _COMMON_LEADS[charset]
+    codes = [(sign, sign.encode(ordered, "replace")) for sign in signs]
+    usual = [_is_kana(sign) or (len(code) > 1 and first <= code[0] <= last) for sign, code in codes]
+    return _WITHOUT_KANA * sum(usual) / len(signs)
+
+
+def _is_kana(sign: str) -> bool:
+    return "\u3041" <= sign <= "\u30fe"
 
 
 def _odd(text: str) -> int:

@@ -19,7 +19,9 @@ _PACK_START = b"\x00\x00\x01\xba"
 _PROGRAM_END = b"\x00\x00\x01\xb9"
 _PACK_BYTES = 2048
 _OGG_TAIL_BYTES = 65536
-_PADDING_BYTES = 4096
+_MOST_PADDING_BYTES = 16_000_000
+"""Zeros at the end of a file that are skipped at most."""
+_PADDING_STEP_BYTES = 65536
 _END_MARKS = {"gif": b";", "apng": b"IEND\xaeB`\x82"}
 _EBML_SEGMENT = 0x18538067
 _MOST_ELEMENTS = 200_000
@@ -68,15 +70,13 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
             return _end_of_riff(file, size_bytes)
         case "mpeg":
             return Tail(note=_end_of_program_stream(file, head, size_bytes))
-        case "mpegts" if not _ts_is_whole(head, size_bytes):
+        case "mpegts" if not _ts_is_whole(file, head, size_bytes):
             return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
         case "ogg" if not _ogg_is_ended(file, size_bytes):
             return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
         case "flv" if not _flv_is_whole(file, size_bytes):
             return Tail(note="It is cut off: it ends inside a tag.", cut_off=True)
-        case "gif" | "apng" if (
-            not _end_bytes(file, size_bytes, _PADDING_BYTES).rstrip(b"\0").endswith(_END_MARKS[container])
-        ):
+        case "gif" | "apng" if not _is_marked(file, size_bytes, _END_MARKS[container]):
             return Tail(note=f"It has no end mark, {_MAYBE}")
     return Tail(missing_bytes=max(0, declared - size_bytes))
 
@@ -244,11 +244,29 @@ def _footer_of_mxf(head: bytes) -> int:
     return at + footer + 1 if footer else 0
 
 
-def _ts_is_whole(head: bytes, size_bytes: int) -> bool:
+def _end_without_padding(file: BinaryIO, size_bytes: int) -> int:
+    """Return where the zeros begin that end a file; recorders that allocate space ahead leave some."""
+    end = size_bytes
+    while end > max(0, size_bytes - _MOST_PADDING_BYTES):
+        start = max(0, end - _PADDING_STEP_BYTES)
+        held = _read(file, start, end - start).rstrip(b"\0")
+        if held:
+            return start + len(held)
+        end = start
+    return end
+
+
+def _is_marked(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
+    """Return whether `mark` is the last of a file before its padding."""
+    return _end_bytes(file, _end_without_padding(file, size_bytes), len(mark)) == mark
+
+
+def _ts_is_whole(file: BinaryIO, head: bytes, size_bytes: int) -> bool:
     for first, packet in TS_LAYOUTS:
         places = range(first, min(len(head), 8 * packet), packet)
         if all(head[place] == _TS_SYNC for place in places):
-            return size_bytes % packet == 0
+            over = size_bytes % packet
+            return over == 0 or _end_without_padding(file, size_bytes) <= size_bytes - over
     return True  # it starts inside a packet, so its end shows nothing
 
 
@@ -261,13 +279,20 @@ def _end_of_program_stream(file: BinaryIO, head: bytes, size_bytes: int) -> str 
 
 
 def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
-    tail = _end_bytes(file, size_bytes, _OGG_TAIL_BYTES)
+    tail = _end_bytes(file, _end_without_padding(file, size_bytes), _OGG_TAIL_BYTES)
     page = tail.rfind(b"OggS")
     return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
 
 
 def _flv_is_whole(file: BinaryIO, size_bytes: int) -> bool:
-    length = int.from_bytes(_end_bytes(file, size_bytes, 4), "big")
-    if not 11 <= length <= size_bytes - 4:
+    """Return whether a tag ends where the padding begins, or in its first 3 zeros, which may be of the tag's size."""
+    end = _end_without_padding(file, size_bytes)
+    return any(_ends_with_tag(file, place) for place in range(end, min(size_bytes, end + 3) + 1))
+
+
+def _ends_with_tag(file: BinaryIO, end: int) -> bool:
+    """Return whether an FLV tag and its size end at `end`."""
+    length = int.from_bytes(_end_bytes(file, end, 4), "big")
+    if not 11 <= length <= end - 4:
         return False
-    return int.from_bytes(_read(file, size_bytes - 4 - length, 4)[1:], "big") == length - 11
+    return int.from_bytes(_read(file, end - 4 - length, 4)[1:], "big") == length - 11

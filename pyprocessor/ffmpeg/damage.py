@@ -31,9 +31,10 @@ _SILENT_DECODER_LINE = re.compile(
 """From decoders that conceal damage without marking the picture."""
 _STRUCTURE_LINE = re.compile(
     r"^\[in#0\S* @ \S+\] \[(?:error|warning)\] .*(?:invalid as first byte of an EBML number|EBML number's first byte"
-    r"|exceeds containing master element|Packet mismatch|CRC mismatch|changing packet size)"
+    r"|exceeds containing master element|Packet mismatch (?!0 11 )|CRC mismatch|changing packet size"
+    r"|could not find sync byte)"
 )
-"""Where the container is broken, so that a part of it is skipped."""
+"""Where the container is broken, so that a part of it is skipped; `0 11` are zeros behind the last tag of an FLV."""
 _ENDED_EARLY_LINE = re.compile(r"^\[in#0\S* @ \S+\] \[error\] Error during demuxing: ")
 
 

@@ -142,10 +142,12 @@ _FORWARD = (("seekable", "0"),)
 """Read from start to end without seeking."""
 
 
-def demuxer_options(container: str, *, deep: bool, forward: bool) -> Options:
+def demuxer_options(container: str, *, deep: bool, forward: bool, skipped_bytes: int = 0) -> Options:
     """Options for a file's demuxer, given to PyAV and ffmpeg alike so that both see the same streams."""
     transport = _TRANSPORT if container == "mpegts" else ()
-    return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()))
+    # The container's index may count from the file's start, so it is ignored.
+    skip = (("skip_initial_bytes", str(skipped_bytes)), ("fflags", "+ignidx")) if skipped_bytes else ()
+    return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()), *skip)
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,12 @@ LARGEST_THRESHOLD = 86_400.0
 _BACKWARDS_SECONDS = 0.1
 """A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
 _PAUSE_MARGIN = 1.5
+LEAST_JITTER_SECONDS = 0.015
+"""Smaller deviations come from how containers round times."""
+_NEIGHBOURS = 15
+"""Packets on either side of one that show where it should be."""
+_MOST_LOOSE = 1000
+"""Packets of a track whose deviation is measured, at most."""
 _STEADY_SECONDS = 5.0
 """A stream whose packets are usually further apart than this (slides) pauses and does not jump."""
 
@@ -168,3 +174,27 @@ def gaps_in(
         is_pause = covered or usual_steps.get(stream, 0.0) > _STEADY_SECONDS
         (pauses if is_pause else jumps).append(until - since)
     return pauses, jumps
+
+
+def jitter_seconds(starts: Sequence[float], lengths: Sequence[float]) -> float:
+    """Return how far packets of sound are at most from where their neighbours show that they should be.
+
+    0 without such packets, or where a time or length is unknown. A gap after which all packets are later is no jitter.
+    """
+    drift = array("d")
+    covered = 0.0
+    loose: list[int] = []
+    for start, length in zip(starts, lengths, strict=True):
+        if math.isnan(start) or length <= 0:
+            return 0.0
+        off = start - covered
+        if drift and abs(off - drift[-1]) > LEAST_JITTER_SECONDS:
+            loose += [len(drift) - 1, len(drift)]
+        drift.append(off)
+        covered += length
+    most = 0.0
+    for place in loose[:_MOST_LOOSE]:
+        wide = min(_NEIGHBOURS, place, len(drift) - 1 - place)  # equally many, or a gap near an end would count
+        near = statistics.median(drift[place - wide : place + wide + 1])
+        most = max(most, abs(drift[place] - near))
+    return most if most > LEAST_JITTER_SECONDS else 0.0

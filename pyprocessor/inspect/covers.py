@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import av.error
 
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect.reader import open_source
+from pyprocessor.inspect.reader import open_again
+from pyprocessor.models import MediaInfo
 
 _MOST_PACKETS = 3000
 """How far to look for a cover that is a track of one picture; attached ones come first."""
@@ -23,11 +24,11 @@ class Cover:
     file_name: str
 
 
-def read_covers(source: bytes, indexes: Sequence[int]) -> list[Cover]:
-    """Return the covers in these streams of `source`, in this order. Raises InspectError."""
+def read_covers(source: bytes, media: MediaInfo, indexes: Sequence[int]) -> list[Cover]:
+    """Return the covers in these streams of `source` (`media`), in this order. Raises InspectError."""
     found: dict[int, bytes] = {}
     try:
-        with closing(open_source(source)) as container:
+        with closing(open_again(source, media)) as container:
             names = {stream.index: stream.metadata.get("filename", "") for stream in container.streams}
             for number, packet in enumerate(container.demux()):
                 if packet.stream_index in indexes and packet.size:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
 from pyprocessor.inspect.timeline import Timeline, Track
@@ -25,8 +27,19 @@ _INCOMPLETE_GUESSES = 8
 """Pieces that the parser may take for sound at the start of a program stream before it finds the first frame."""
 _HOLE = 1.5
 """Times the usual distance of pictures: where it is longer, pictures are missing."""
+_STEADY_SHARE = 0.9
+"""The share of usual distances in a film of a steady rate; without one, longer distances need not be lost pictures."""
 _LEAST_SECONDS = 0.1
 """The shortest time that is written beside a number of pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """A pause in which so many `pictures` of a film are missing; times in seconds."""
+
+    start: float
+    end: float
+    pictures: int
 
 
 def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:
@@ -38,8 +51,12 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
     if damage == NO_DAMAGE:
         return ()
     torn = any(note.damage for note in media.notes)
-    pictures = _pictures(damage, media, times, torn=torn, with_dropped=not same_frames)
-    sound = _sound(damage, media, times, torn=torn)
+    # In other containers a damaged packet is the last one of a file that was cut off.
+    lost = sum(found.packets for found in damage.streams) if media.container == "mpegts" else 0
+    films = [stream.index for stream in media.streams if stream.kind is StreamKind.VIDEO]
+    holes = {index: _holes(times.tracks.get(index), damage.gaps, lost) for index in films}
+    pictures = _pictures(damage, media, times, holes, torn=torn, with_dropped=not same_frames)
+    sound = _sound(damage, media, times, list(itertools.chain(*holes.values())), torn=torn)
     lines = sum(_broken(damage, media, s, torn=torn) for s in media.streams if s.kind is StreamKind.SUBTITLE)
     subtitles = f"{lines:,} subtitle{'s' if lines != 1 else ''}" if lines else ""
     found = [part for part in (pictures, sound, subtitles) if part]
@@ -53,7 +70,15 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
     return ()
 
 
-def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, with_dropped: bool) -> str:
+def _pictures(
+    damage: Damage,
+    media: MediaInfo,
+    times: Timeline,
+    holes: Mapping[int, Sequence[_Hole]],
+    *,
+    torn: bool,
+    with_dropped: bool,
+) -> str:
     """Return how many pictures are damaged, of how many, and how long they last; empty where none is."""
     films = [stream for stream in media.streams if stream.kind is StreamKind.VIDEO]
     counted = {found.index: found for found in damage.streams}
@@ -67,12 +92,13 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
             begins_late = bool(track is not None and track.leading)
             alone = decoded if found.broken or with_dropped or begins_late else 0
             number += max(alone, min(found.packets, _PACKETS_FOR_EACH_SIGN * (decoded + signs)))
-        number += _left_out(track, damage.gaps)
+        number += sum(hole.pictures for hole in holes[film.index])
     number = max(number, min(1, damage.concealed))
     if not number:
         return ""
     track = times.tracks.get(films[0].index) if len(films) == 1 else None
-    whole = len(track.starts) + _left_out(track, damage.gaps) if track is not None and times.whole else 0
+    left_out = sum(hole.pictures for hole in holes[films[0].index]) if films else 0
+    whole = len(track.starts) + left_out if track is not None and times.whole else 0
     of = f" of {whole:,}" if whole >= number else ""
     picture = media.video.video if media.video is not None else None
     rate = (picture.clock_rate or picture.frame_rate) if picture is not None else None
@@ -81,17 +107,21 @@ def _pictures(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool, 
     return f"{number:,}{of} picture{'s' if number != 1 or of else ''}{lasting}"
 
 
-def _left_out(track: Track | None, places: int) -> int:
-    """Return how many pictures are missing in the longest pauses, one for each broken place."""
+def _holes(track: Track | None, broken_places: int, lost_packets: int) -> list[_Hole]:
+    """Return a film's longest pauses: one for each broken place and, at a steady rate, for each lost packet."""
     if track is None or len(track.starts) < 2:
-        return 0
-    steps = [after - before for before, after in itertools.pairwise(track.starts)]
-    usual = statistics.median(steps)
-    longest = heapq.nlargest(places, steps)
-    return sum(round(step / usual) - 1 for step in longest if usual and step > _HOLE * usual)
+        return []
+    steps = [(after - before, before, after) for before, after in itertools.pairwise(track.starts)]
+    usual = statistics.median(step for step, _, _ in steps)
+    if usual <= 0:
+        return []
+    longer = [each for each in steps if each[0] > _HOLE * usual]
+    steady = len(longer) <= (1 - _STEADY_SHARE) * len(steps)
+    longest = heapq.nlargest(broken_places + (lost_packets if steady else 0), longer)
+    return [_Hole(before, after, round(step / usual) - 1) for step, before, after in longest]
 
 
-def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> str:
+def _sound(damage: Damage, media: MediaInfo, times: Timeline, holes: Sequence[_Hole], *, torn: bool) -> str:
     """Return how many seconds of sound are damaged or missing; empty where none are."""
     seconds, pieces = 0.0, 0
     for stream in media.audio:
@@ -99,8 +129,10 @@ def _sound(damage: Damage, media: MediaInfo, times: Timeline, *, torn: bool) -> 
         pieces += number
         track = times.tracks.get(stream.index)
         if track is not None and track.packets:
-            pauses = [after[0] - before[1] for before, after in itertools.pairwise(track.spans)]
-            seconds += number * track.covered_seconds / track.packets + sum(heapq.nlargest(damage.gaps, pauses))
+            pauses = [(before[1], after[0]) for before, after in itertools.pairwise(track.spans)]
+            missing = set(heapq.nlargest(damage.gaps, pauses, key=lambda pause: pause[1] - pause[0]))
+            missing |= {pause for pause in pauses if any(h.start < pause[1] and pause[0] < h.end for h in holes)}
+            seconds += number * track.covered_seconds / track.packets + sum(end - start for start, end in missing)
     if not seconds:
         return "some sound" if pieces else ""
     return f"{seconds:,.2f} s of sound"

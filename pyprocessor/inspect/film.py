@@ -24,6 +24,10 @@ SAMPLES = 16
 """Places spread over a file at which a keyframe is decoded, where a codec may change between fields and pictures."""
 MOST_DECODED = 96
 """Keyframes of a film that are decoded, however often its parameters change."""
+DTS_ONLY = frozenset(("avi",))
+"""Demuxers whose packets have a DTS only; libavformat guesses the PTS, ffmpeg does not."""
+_PTS_MAY_BE_DTS = frozenset(("mxf",))
+"""Demuxers that give the DTS as PTS where the file has no index of the other."""
 _FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
 _USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
 
@@ -45,6 +49,8 @@ class FilmFacts:
     captions: bool
     """Whether closed captions were seen in its pictures."""
     packets: PacketFacts | None
+    in_decoding_order: bool
+    """Whether its packets have a DTS only, though its pictures are shown in another order."""
 
 
 class FilmSampler:
@@ -73,11 +79,13 @@ class FilmSampler:
         self._next_place = 0
         self._shapes: list[tuple[PictureShape, int]] = []
         """With the number of the picture's packet."""
-        self._interlaced = self._captions = False
+        self._interlaced = self._captions = self._has_pts = False
+        self._container = stream.container.format.name
 
     def take(self, packet: Packet) -> None:
         """Look at the next packet of the film; an empty one without a time ends it."""
         self._shown += bool(packet.size and not packet.is_discard)
+        self._has_pts = self._has_pts or packet.pts != packet.dts
         if not self._captions and self._codec in CAPTIONED and packet.size:
             self._captions = captions_in(memoryview(packet))
         is_key = self._whole and bool(packet.size) and packet.is_keyframe
@@ -116,7 +124,12 @@ class FilmSampler:
         if corrections is not None:
             shapes = [replace(s, at=s.at + corrections[min(place, len(corrections) - 1)]) for s, place in self._shapes]
         decoder = self._decoder if self._frame is not None else None
-        return FilmFacts(self._frame, frames, note, decoder, tuple(shapes), self._interlaced, self._captions, packets)
+        dts_only = self._container in DTS_ONLY or (self._container in _PTS_MAY_BE_DTS and not self._has_pts)
+        reordered = self._whole and self._context is not None and self._context.has_b_frames
+        return FilmFacts(
+            *(self._frame, frames, note, decoder, tuple(shapes), self._interlaced, self._captions, packets),
+            in_decoding_order=dts_only and reordered,
+        )
 
     def _first(self, packet: Packet) -> av.VideoFrame | None:
         """Return the first picture, if this packet completes it."""

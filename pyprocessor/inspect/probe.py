@@ -20,6 +20,7 @@ import av
 from pyprocessor.containers import content, structure
 from pyprocessor.containers.claims import check_duration, check_picture, check_streams, too_much_memory
 from pyprocessor.containers.cut_off import without_missing_end
+from pyprocessor.containers.misplaced import notes_on_start
 from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour
@@ -32,7 +33,8 @@ from pyprocessor.inspect.reader import (
     is_attached,
     is_away,
     kind_of,
-    open_source,
+    open_again,
+    open_unknown,
     video_context,
 )
 from pyprocessor.inspect.refine import refined, without_thumbnails
@@ -53,7 +55,7 @@ _UNSTATED_DURATION = frozenset(
     ).split()
 )
 """Demuxers that guess the duration from the bit rate, or from the times at both ends."""
-_DURATION_FROM_ZERO = frozenset(("matroska,webm", "flv", "live_flv"))
+_DURATION_FROM_ZERO = frozenset(("matroska,webm", "matroska", "flv", "live_flv"))
 """Demuxers whose duration counts from time 0 and not from the first packet."""
 _FIELD_ORDERS_INTERLACED = frozenset((2, 3, 4, 5))
 _HIGHEST_RATE = 240
@@ -107,7 +109,7 @@ def survey_source(
     try:
         if media.container == WEBP:
             return media, webp_timeline(path)
-        with closing(open_source(path, deep=media.deep, forward=media.forward)) as container:
+        with closing(open_again(path, media)) as container:
             found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
     except (av.error.FFmpegError, OSError) as error:
         kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
@@ -122,15 +124,8 @@ def survey_source(
 
 def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: InputLimits, *, deep: bool) -> MediaInfo:
     """Return what the open `file` holds; streams that begin late need a `deep` reading."""
-    forward = False
     try:
-        try:
-            container = open_source(path, deep=deep)
-        except av.error.InvalidDataError:
-            forward = structure.ends_in_fragment_header(file, size_bytes)
-            if not forward:
-                raise
-            container = open_source(path, deep=deep, forward=True)
+        container, forward, skipped = open_unknown(path, file, size_bytes, deep=deep)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and is_away(path):
             raise
@@ -140,7 +135,7 @@ def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: Input
     with closing(container):
         decoders = [video_context(film) for film in container.streams.video if not is_attached(film)]
         if deep or all(decoder is None or (decoder.width and decoder.height) for decoder in decoders):
-            tail = structure.examine(file, container.format.name, size_bytes)
+            tail = structure.Tail() if skipped else structure.examine(file, container.format.name, size_bytes)
             if container.format.name.startswith("mov,") and structure.refers_to_other_files(file, size_bytes):
                 raise InspectError(
                     FailureKind.UNSUPPORTED,
@@ -149,7 +144,8 @@ def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: Input
                 )
             media, unlisted = _describe(container, name, size_bytes, tail, limits)
             if deep or not unlisted:
-                return replace(media, deep=deep, forward=forward)
+                notes = (*media.notes, *notes_on_start(media.demuxer, path, skipped))
+                return replace(media, deep=deep, forward=forward, skipped_bytes=skipped, notes=notes)
     return _read(path, file, name, size_bytes, limits, deep=True)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
 import av
 
+from pyprocessor.containers.misplaced import RAW_STREAMS, SEARCHED_BYTES, misplaced_container
+from pyprocessor.containers.structure import ends_in_fragment_header
 from pyprocessor.ffmpeg.invocation import Trust, demuxer_options, whitelists
-from pyprocessor.models import StreamKind
+from pyprocessor.models import MediaInfo, StreamKind
 
 Container: TypeAlias = "av.container.InputContainer"
 Stream: TypeAlias = "av.stream.Stream"
@@ -40,16 +42,57 @@ def is_away(path: bytes) -> bool:
     return False
 
 
-def open_source(path: bytes, *, deep: bool = False, forward: bool = False) -> Container:
+def open_source(
+    path: bytes, *, deep: bool = False, forward: bool = False, skipped_bytes: int = 0, demuxer: str | None = None
+) -> Container:
     """Open a user's file: local files only, the demuxers for untrusted input only, bounded probing.
 
-    `deep` reads more before the streams are known, `forward` never seeks. Raises av.error.FFmpegError; for a missing or
-    forbidden file that is also an OSError.
+    `deep` reads more before the streams are known, `forward` never seeks; `demuxer` is named where the container begins
+    after `skipped_bytes`. Raises av.error.FFmpegError; for a missing or forbidden file that is also an OSError.
     """
     bounds = {"probesize": str(PROBE_BYTES), "max_streams": str(MOST_STREAMS)}
     # Demuxers ignore options of other demuxers.
-    own = dict(demuxer_options("mpegts", deep=deep, forward=forward))
-    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | own)
+    own = dict(demuxer_options("mpegts", deep=deep, forward=forward, skipped_bytes=skipped_bytes))
+    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | own, demuxer)
+
+
+def open_unknown(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[Container, bool, int]:
+    """Open a user's file; return also whether it opens only without seeking, and how many bytes were skipped.
+
+    Raises as `open_source` does.
+    """
+    try:
+        container = open_source(path, deep=deep)
+    except av.error.InvalidDataError:
+        if ends_in_fragment_header(file, size_bytes):
+            return open_source(path, deep=deep, forward=True), True, 0
+        behind = _behind_other_bytes(path, file, deep=deep)
+        if behind is None:
+            raise
+        return behind
+    behind = _behind_other_bytes(path, file, deep=deep) if container.format.name in RAW_STREAMS else None
+    if behind is None:
+        return container, False, 0
+    container.close()
+    return behind
+
+
+def _behind_other_bytes(path: bytes, file: BinaryIO, *, deep: bool) -> tuple[Container, bool, int] | None:
+    file.seek(0)
+    found = misplaced_container(file.read(SEARCHED_BYTES))
+    if found is None:
+        return None
+    skipped = found.skipped_bytes
+    try:
+        return open_source(path, deep=deep, skipped_bytes=skipped, demuxer=found.demuxer), False, skipped
+    except av.error.InvalidDataError:
+        return None
+
+
+def open_again(path: bytes, media: MediaInfo) -> Container:
+    """Open a user's file as it was opened when `media` was found. Raises as `open_source` does."""
+    demuxer = media.demuxer if media.skipped_bytes else None
+    return open_source(path, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes, demuxer=demuxer)
 
 
 def open_output(path: bytes) -> Container:
@@ -57,9 +100,9 @@ def open_output(path: bytes) -> Container:
     return _open(path, dict(whitelists(Trust.OWN)))
 
 
-def _open(path: bytes, options: dict[str, str]) -> Container:
+def _open(path: bytes, options: dict[str, str], demuxer: str | None = None) -> Container:
     # The prefix keeps a name such as `concat:x` or `-` from being read as a protocol or an option.
-    opened = av.open("file:" + os.fsdecode(path), mode="r", options=options, **_BEFORE_19)
+    opened = av.open("file:" + os.fsdecode(path), mode="r", format=demuxer, options=options, **_BEFORE_19)
     return cast("Container", opened)
 
 

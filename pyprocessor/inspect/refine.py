@@ -92,7 +92,7 @@ def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInf
         film = found.films.get(index)
         if film is not None:
             captions, interlaced = video.captions or film.captions, video.interlaced or film.interlaced
-            video = replace(video, captions=captions, interlaced=interlaced)
+            video = replace(video, captions=captions, interlaced=interlaced, in_decoding_order=film.in_decoding_order)
         video = _with_rate(video, track)
         if film is not None and film.shapes:
             end = track.end if track is not None else None
@@ -100,12 +100,16 @@ def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInf
         return replace(stream, video=video)
     if audio is not None and track is not None and not track.packets:
         return replace(stream, frames=0)
+    if audio is not None and track is not None:
+        audio = replace(audio, jitter_seconds=round(track.jitter_seconds, 3))
+        stream = replace(stream, audio=audio)
     sounds = found.sounds.get(index, ())
     if audio is not None and sounds:
         widest = max(sounds, key=lambda sample: sample.channels)
         varies = len({(sample.layout, sample.channels) for sample in sounds}) > 1
         if varies or not audio.channels:
-            audio = replace(widest, sample_rate=audio.sample_rate or widest.sample_rate, varies=varies)
+            rate, jitter = audio.sample_rate or widest.sample_rate, audio.jitter_seconds
+            audio = replace(widest, sample_rate=rate, varies=varies, jitter_seconds=jitter)
             return replace(stream, audio=audio)
     return stream
 

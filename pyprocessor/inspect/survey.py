@@ -12,7 +12,7 @@ import av
 
 from pyprocessor.containers.tags import picture_has_location
 from pyprocessor.inspect.clock import JUMPING
-from pyprocessor.inspect.film import FilmFacts, FilmSampler
+from pyprocessor.inspect.film import DTS_ONLY, FilmFacts, FilmSampler
 from pyprocessor.inspect.packets import PacketCounts, packet_facts
 from pyprocessor.inspect.reader import Container, Packet, context_of, is_attached, kind_of
 from pyprocessor.inspect.sound import SoundSampler
@@ -25,8 +25,6 @@ FIRST_PICTURE_PACKETS = 3000
 """How far to look for the first pictures, all streams counted; long-GOP television stays far below both."""
 MAX_FILMS = 8
 """Film streams that are looked at."""
-DTS_ONLY = frozenset(("avi",))
-"""Demuxers whose packets have a DTS only; libavformat guesses the PTS, ffmpeg does not."""
 _CHECK_CLOCK_PACKETS = 512
 _VP8_SHOWN = 0x10
 _MICROSECOND = Fraction(1, 1_000_000)

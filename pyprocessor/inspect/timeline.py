@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from pyprocessor.inspect.clock import USUAL_THRESHOLD, correct_jumps, usual_step
+from pyprocessor.inspect.clock import USUAL_THRESHOLD, correct_jumps, jitter_seconds, usual_step
 from pyprocessor.models import StreamKind
 
 NO_TIME = -(1 << 63)
@@ -85,6 +85,8 @@ class Track:
     leading: Sequence[float] = ()
     untimed: int = 0
     """Packets without a time."""
+    jitter_seconds: float = 0.0
+    """Of sound: how far packets are at most from where their neighbours show that they should be."""
 
     @property
     def start(self) -> float | None:
@@ -176,7 +178,8 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
     lengths = _seconds(ticks.durations, ticks.unit)
     if ticks.kind is StreamKind.AUDIO:
         spans = _spans(starts, lengths)
-        return Track(ticks.kind, len(starts), spans=spans, end=spans[-1][1] if spans else None)
+        end, jitter = spans[-1][1] if spans else None, jitter_seconds(starts, lengths)
+        return Track(ticks.kind, len(starts), spans=spans, end=end, jitter_seconds=jitter)
     key = None
     if ticks.first_key is not None and ticks.kind is StreamKind.VIDEO:
         moved = offsets[ticks.leading] if offsets else 0.0

@@ -17,9 +17,10 @@ from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.colour import spherical, stereo
 from pyprocessor.inspect.compare import Pair, compare_tracks
 from pyprocessor.inspect.contract import Contract, StreamPlan
+from pyprocessor.inspect.film import DTS_ONLY
 from pyprocessor.inspect.reader import Container, is_attached, open_output
 from pyprocessor.inspect.sound import audio_info
-from pyprocessor.inspect.survey import DTS_ONLY, read_packets, survey
+from pyprocessor.inspect.survey import read_packets, survey
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, VideoInfo, display
 
@@ -102,7 +103,7 @@ def _pairs(
             next(made[plan.kind]),
             interlaced=(film := streams[plan.index].video) is not None and film.interlaced,
             timed=streams[plan.index].codec not in _CAPTIONS,
-            in_decoding_order=media.container in DTS_ONLY,
+            in_decoding_order=media.container in DTS_ONLY or (film is not None and film.in_decoding_order),
         )
         for plan in contract.kept
         if plan.kind in made and not plan.cover

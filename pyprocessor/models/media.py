@@ -152,6 +152,8 @@ class VideoInfo:
     captions: bool = False
     """Whether closed captions (EIA-608, CEA-708) were seen in its pictures."""
     packets: PacketFacts | None = None
+    in_decoding_order: bool = False
+    """Whether its packets have a DTS only, though its pictures are shown in another order."""
 
     @property
     def pixels(self) -> int:
@@ -166,6 +168,8 @@ class AudioInfo:
     channels: int
     layout: str | None = None
     varies: bool = False
+    jitter_seconds: float = 0.0
+    """How far packets are at most from where their neighbours show that they should be; 0: nothing, or not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +247,8 @@ class MediaInfo:
     """Whether demuxers open it only where they cannot look ahead: it ends inside the header of a fragment."""
     deep: bool = False
     """Whether more than usual has to be read of it at first, as its streams can be identified only late."""
+    skipped_bytes: int = 0
+    """What lies in front of the container; above 0, a demuxer has to be named and gets the place to begin at."""
     tags: tuple[tuple[str, str], ...] = ()
     """Tags of the file as a whole that state where, when and with what it was recorded: key and value."""
     place_tags: tuple[tuple[str, str], ...] = ()
@@ -250,6 +256,11 @@ class MediaInfo:
     key of ``""`` stands for tags that cannot be named one by one."""
     missing_bytes: int = 0
     """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
+
+    @property
+    def demuxer(self) -> str:
+        """The demuxer's shortest name, for instance `mov`."""
+        return self.container.partition(",")[0]
 
     @property
     def video(self) -> StreamInfo | None:

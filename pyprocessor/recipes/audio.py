@@ -20,12 +20,11 @@ from pyprocessor.recipes.layouts import (
     place,
 )
 
-_GAPS_FILLED = Filter("aresample", (("async", "1"), ("min_hard_comp", "0.04")))
-"""Fills gaps of 0.04 s or more between time stamps with silence and cuts overlaps; other samples do not change.
-
-Players that count samples would run out of step with the picture after a gap. ffmpeg by itself fills only 0.1 s and
-more; fragmented MP4 without edit lists has a smaller gap behind its first packet. Less than two packets is jitter.
-"""
+_LEAST_GAP_SECONDS = 0.04
+"""ffmpeg by itself fills 0.1 s and more; fragmented MP4 without edit lists has a smaller gap behind its first packet.
+Less than two packets is jitter."""
+_MOST_JITTER_SECONDS = 0.25
+"""Larger gaps are filled even where time stamps jitter."""
 _ORDINALS = ("first", "second", "third", "fourth")
 _MIXED = "sound mixed to fewer channels ({})"
 
@@ -58,10 +57,20 @@ def audio_stream(
         source,
         "a",
         settings.encoder,
-        filters=(*made.filters, _GAPS_FILLED),
+        filters=(*made.filters, _gaps_filled(stream.audio.jitter_seconds)),
         options=(*options, *made.options),
     )
     return mapped, made.notes
+
+
+def _gaps_filled(jitter_seconds: float) -> Filter:
+    """The filter that fills gaps between time stamps with silence and cuts overlaps; other samples do not change.
+
+    Players that count samples would run out of step with the picture after a gap. Of packets that jitter the first may
+    be early and another one late by as much.
+    """
+    least = min(_MOST_JITTER_SECONDS, max(_LEAST_GAP_SECONDS, 2 * jitter_seconds + 0.005))
+    return Filter("aresample", (("async", "1"), ("min_hard_comp", f"{least:.4g}")))
 
 
 def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) -> int | None:

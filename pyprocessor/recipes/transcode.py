@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from pyprocessor.ffmpeg.invocation import (
     Attachment,
+    Filter,
     Input,
     Invocation,
     MappedStream,
@@ -36,6 +37,8 @@ from pyprocessor.recipes.subtitles import charset_notes, lost_captions, subtitle
 
 _COARSE_CLOCKS = ("matroska", "flv", "asf")
 """Containers that round time stamps to milliseconds."""
+_WITHOUT_PTS = "setts=pts=NOPTS"
+"""Removes a PTS that is a DTS, so that the decoder counts on from one picture to the next."""
 _LAST_PICTURE = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_DTS,DTS),DURATION+0*st(0,max(ld(0),PTS+DURATION)),"
     "max(DURATION,max(ld(0),PTS+DURATION)-STARTPTS+STARTDTS-DTS))'"
@@ -98,16 +101,20 @@ def recipe(
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
     notes = list(contract.notes)
-    input_options = list(demuxer_options(media.container, deep=media.deep, forward=media.forward))
+    input_options = list(
+        demuxer_options(media.container, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes)
+    )
+    if media.skipped_bytes:
+        input_options.append(("f", media.demuxer))
     for plan in contract.kept:
         if plan.attached:
             continue
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
-        readable = without_reserved_matrix(stream)
-        if plan.action is Action.ENCODE and readable is not None:
-            input_options.append((f"bsf:{stream.index}", readable))
+        before = _before_decoding(stream) if plan.action is Action.ENCODE else ()
+        if before:
+            input_options.append((f"bsf:{stream.index}", ",".join(before)))
         file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
         mapped, about = _mapped(profile, media, plan, stream, file)
         if file is None and stream.charset is not None:
@@ -139,6 +146,13 @@ def recipe(
         tuple(notes),
         _header_edits(profile, tags, contract, by_index, texts),
     )
+
+
+def _before_decoding(stream: StreamInfo) -> tuple[str, ...]:
+    """The bitstream filters that a stream needs so that it is decoded correctly."""
+    readable = without_reserved_matrix(stream)
+    without_pts = stream.video is not None and stream.video.in_decoding_order
+    return (*((readable,) if readable is not None else ()), *((_WITHOUT_PTS,) if without_pts else ()))
 
 
 def _mapped(
@@ -240,10 +254,17 @@ def _video_stream(
         (0, stream.index),
         "v",
         settings.encoder,
-        filters=made.filters,
+        filters=(*_from_its_start(stream), *made.filters),
         options=tuple(options),
         preset=settings.preset,
     )
+
+
+def _from_its_start(stream: StreamInfo) -> tuple[Filter, ...]:
+    """The filter that removes the decoder's delay from a film without PTS: its first picture is at its first packet."""
+    if stream.video is None or not stream.video.in_decoding_order:
+        return ()
+    return (Filter("setpts", (("expr", f"PTS-STARTPTS+{stream.start_seconds:.6f}/TB"),)),)
 
 
 def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> tuple[str, ...]:

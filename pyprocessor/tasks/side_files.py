@@ -63,7 +63,7 @@ def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[Sid
     wanted = [plan.index for plan in contract.kept if plan.attached]
     try:
         covers = []
-        for number, cover in enumerate(read_covers(work.source.path, wanted) if wanted else ()):
+        for number, cover in enumerate(read_covers(work.source.path, media, wanted) if wanted else ()):
             name = f"{work.partial}.cover{number}"
             write(name, cover.content)
             extension, media_type = _FORMATS[streams[wanted[number]].codec or ""]

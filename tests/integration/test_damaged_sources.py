@@ -88,6 +88,30 @@ def spoilt(path: Path, kind: str, numbers: range) -> bytes:
     return bytes(content)
 
 
+# ---------------------------------------------------------------- other bytes in front
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.avi", MPEG4), ("a.mkv", H264), ("b.mkv", MPEG4), ("a.flv", H264), ("a.wmv", WMV)]
+)
+def test_bytes_in_front_of_a_container_do_not_take_its_sound(
+    clip: Clip, make: Make, tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
+    """A demuxer of raw streams would find the pictures alone, or none of it would be found."""
+    facts = make(name, bytes(1000) + clip(name, *options).read_bytes())
+    assert "Its first 1,000 bytes are not part of its container" in " ".join(facts.notes)
+    assert not facts.losses
+    assert len(shown(tmp_path / "output.mp4")) == PICTURES
+    with av.open(str(tmp_path / "output.mp4")) as container:
+        assert len(container.streams.audio) == 1
+
+
+def test_a_container_that_is_read_as_a_raw_stream_has_lost_the_rest(clip: Clip, make: Make) -> None:
+    """An MP4 counts from its start, so bytes in front of it cannot be skipped."""
+    whole = clip("a.mp4", *MPEG4[:4], "-bf", "0", *MPEG4[4:]).read_bytes()
+    assert "read as a raw stream: other tracks are lost" in make("a.mp4", bytes(1000) + whole).losses
+
+
 # ---------------------------------------------------------------- cut off
 
 

@@ -336,8 +336,13 @@ def test_streams_cut_off_leave_a_note(make_clip, tmp_path, suffix: str, words: s
     path = make_clip(tmp_path / f"a.{suffix}", seconds=2, video=codecs[suffix][0], audio=codecs[suffix][1])
     assert probed(path).notes == ()
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2 // 188 * 188 - 7])
-    assert any(words in note.text for note in probed(path).notes)
+    torn = data[: len(data) // 2 // 188 * 188 - 7]
+    for cut_off in (torn, torn + bytes(3)):
+        path.write_bytes(cut_off)
+        assert any(words in note.text for note in probed(path).notes)
+    for padding in (1, 100, 100_000):  # recorders allocate space ahead
+        path.write_bytes(data + bytes(padding))
+        assert not any(words in note.text for note in probed(path).notes)
 
 
 def test_a_film_without_pictures(tmp_path, make_clip) -> None:

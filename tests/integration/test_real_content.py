@@ -247,6 +247,30 @@ def test_sound_stays_in_step_behind_a_long_first_packet(ffmpeg, make, tmp_path) 
     assert beeps(tmp_path / "output.mp4") == pytest.approx(seen, abs=0.03)
 
 
+def test_time_stamps_that_jitter_make_no_silences(ffmpeg, ffmpeg_path, make, tmp_path) -> None:
+    """Sound that is all there stays as it is, though a few of its packets now and then say that they are late."""
+    ffmpeg(*("-f", "lavfi", "-i", "testsrc2=s=160x90:r=25:d=4", "-f", "lavfi", "-i", "sine=r=48000:d=4"),
+           *("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "a.mkv"))  # fmt: skip
+    ffmpeg("-i", "a.mkv", "-c", "copy", "-bsf:a", "setts=ts=TS+80*gt(mod(N\\,20)\\,16)", "late.mkv")
+    make("late.mkv")
+    command = [ffmpeg_path, "-nostdin", "-i", str(tmp_path / "output.mp4"), "-af", "silencedetect=n=0.01:d=0.01"]
+    done = subprocess.run([*command, "-f", "null", "-"], capture_output=True, check=True, timeout=60)
+    assert b"silence_start" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "libx264"), ("a.avi", "mpeg4"), ("a.mxf", "libx264")], ids=["H.264", "MPEG-4", "MXF"]
+)
+def test_pictures_in_decoding_order_are_not_late(ffmpeg, make, tmp_path, name: str, codec: str) -> None:
+    """A container that says only when pictures are decoded: all of them come, and none later beside the sound."""
+    ffmpeg(*signals(5), "-c:v", codec, "-bf", "2", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le", name)
+    facts = make(name)
+    assert facts.losses == ()
+    assert len(shown(tmp_path / "output.mp4")) == 125
+    assert flashes(tmp_path / "output.mp4") == pytest.approx([1.0], abs=0.01)
+    assert beeps(tmp_path / "output.mp4") == pytest.approx([1.0], abs=0.02)
+
+
 def test_a_picture_before_the_film_is_its_cover(ffmpeg, make, tmp_path) -> None:
     """A thumbnail as the first track, in a container that does not count its pictures: the film is the other one."""
     ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64:d=0.04", *signals(4), "-map", "0", "-map", "1", "-map", "2",

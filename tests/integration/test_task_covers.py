@@ -75,4 +75,4 @@ def test_a_cover_that_cannot_be_written_is_the_failure_of_one_file(work) -> None
 def test_a_stream_without_a_picture_is_no_cover(work) -> None:
     """The source may have changed since it was looked at."""
     with pytest.raises(JobError, match="stream 7"):
-        read_covers(work.source.path, [7])
+        read_covers(work.source.path, work.media, [7])

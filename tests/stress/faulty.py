@@ -47,7 +47,7 @@ class Trap:
 
 def set_trap(trap: Trap) -> None:
     """Have the journal of this process heed the trap."""
-    write, insert, run = Database.write, Database.insert_unless_taken, Database._run
+    write, run = Database.write, Database._run
 
     def trapped_write(self: Database, name: str, parameters: Any) -> sqlite3.Cursor:
         if not self._in_block:  # commits by itself
@@ -61,21 +61,15 @@ def set_trap(trap: Trap) -> None:
             trap.wrote(name)
         return cursor
 
-    def trapped_insert(self: Database, name: str, parameters: Any) -> bool:
-        written = insert(self, name, parameters)
-        if written:
-            trap.wrote(name)
-        return written
-
-    def trapped_run(self: Database, statement: str) -> None:
+    def trapped_run(self: Database, statement: str, *more: Any) -> sqlite3.Cursor:
         if statement == "COMMIT":
             trap.spring("before")
-        run(self, statement)
+        cursor = run(self, statement, *more)
         if statement == "COMMIT":
             trap.spring("after")
+        return cursor
 
     Database.write = trapped_write  # type: ignore[method-assign]
-    Database.insert_unless_taken = trapped_insert  # type: ignore[method-assign]
     Database._run = trapped_run  # type: ignore[method-assign]
     _trap_the_opening(trap)
     if trap.statement == "prune_readings":

@@ -169,8 +169,9 @@ class _Harness:
         self._ffmpeg = find(os.environ).path
         inputs = folder / "in"
         _make_sources(inputs, self._ffmpeg)
-        self._bench = Bench(folder, inputs, write_profile(folder / "profile.yaml"))
-        other = PROFILE.replace("crf: 23", "crf: 30")
+        profile = f"damaged: refuse\n{PROFILE}"  # so that a file fails while it is worked on
+        self._bench = Bench(folder, inputs, write_profile(folder / "profile.yaml", profile))
+        other = profile.replace("crf: 23", "crf: 30")
         self._other = Bench(folder, inputs, write_profile(folder / "other.yaml", other))
         self._done = folder / "done"
         self._code, self._reference = self._undisturbed(self._bench, self._done)
@@ -324,7 +325,7 @@ class _Harness:
 def _make_sources(folder: Path, ffmpeg: str) -> None:
     """Four short clips, one that turns out to be damaged while it is encoded, and one that is no video at all."""
     folder.mkdir(parents=True)
-    for number, name in enumerate(("a.mov", "b.mov", "c.mkv", "d %03d.mp4", "noise.mkv")):
+    for number, name in enumerate(("a.mov", "b.mov", "c.mkv", "d %03d.mp4", "noise.mov")):
         picture = f"testsrc2=size=320x180:rate=25:duration=3,hue=h={number * 60}"
         sound = f"sine=frequency={300 + 50 * number}:sample_rate=48000:duration=3"
         call = [
@@ -334,8 +335,9 @@ def _make_sources(folder: Path, ffmpeg: str) -> None:
         ]
         done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
-    noise = bytearray((folder / "noise.mkv").read_bytes())
+    noise = bytearray((folder / "noise.mov").read_bytes())
     begin = len(noise) // 3  # far enough behind the first picture, which inspecting looks at
-    noise[begin : len(noise) * 9 // 10] = Random(0).randbytes(len(noise) * 9 // 10 - begin)
-    (folder / "noise.mkv").write_bytes(noise)
+    end = 2 * begin  # in front of the index
+    noise[begin:end] = Random(0).randbytes(end - begin)
+    (folder / "noise.mov").write_bytes(noise)
     (folder / "text.mp4").write_text("this is no video\n" * 50)

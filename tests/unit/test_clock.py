@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyprocessor.inspect.clock import USUAL_THRESHOLD, Clock, gaps_in, threshold_for
+from pyprocessor.inspect.clock import USUAL_THRESHOLD, Clock, gaps_in, jitter_seconds, threshold_for
 
 VIDEO, SOUND = 0, 1
 
@@ -80,3 +80,28 @@ def test_between_a_pause_and_a_longer_jump_lies_the_limit() -> None:
     """Both are treated as what they are; a jump shorter than a pause stays a hole in all streams."""
     assert 20 < threshold_for([20.0], [24.0]) < 24
     assert threshold_for([20.0], [12.0]) == pytest.approx(30.0)
+
+
+def jitter(late: dict[int, float], packets: int = 200, length: float = 0.02) -> float:
+    """The jitter of sound whose packets are so many seconds late, by their numbers."""
+    return round(jitter_seconds([n * length + late.get(n, 0.0) for n in range(packets)], [length] * packets), 3)
+
+
+def test_packets_that_come_late_for_a_while_jitter() -> None:
+    """By as much as they are late."""
+    assert jitter({}) == 0.0
+    assert jitter(dict.fromkeys(range(0, 200, 2), 0.04)) == 0.04
+    assert jitter(dict.fromkeys(range(50, 55), 0.03)) == 0.03
+    assert jitter(dict.fromkeys(range(0, 200, 3), 0.001)) == 0.0
+
+
+@pytest.mark.parametrize("place", [1, 2, 10, 100, 199])
+def test_a_gap_that_stays_is_no_jitter(place: int) -> None:
+    """Wherever it is."""
+    assert jitter(dict.fromkeys(range(place, 200), 0.08)) == 0.0
+
+
+def test_without_lengths_nothing_is_known_of_jitter() -> None:
+    """Nor without times."""
+    assert jitter_seconds([0.0, 0.1, 0.3], [0.0, 0.0, 0.0]) == 0.0
+    assert jitter_seconds([0.0, float("nan"), 0.3], [0.1, 0.1, 0.1]) == 0.0

@@ -52,6 +52,7 @@ def test_older_ffmpegs_say_it_in_other_words() -> None:
             Damage(gaps=1),
         ),
         ("[in#0/flv @ 0x5] [error] Packet mismatch -16 11 9120", Damage(gaps=1)),
+        ("[in#0/mpegts @ 0x5] [error] max resync size reached, could not find sync byte", Damage(gaps=1)),
         (
             "[in#0/ogg @ 0x5] [error] Error during demuxing: Invalid data found when processing input",
             Damage(ended_early=True),
@@ -72,6 +73,7 @@ def test_other_signs(line: str, expected: Damage) -> None:
         "[hevc @ 0x5] [error] Could not find ref with POC 12",
         "[in#0/mpegts @ 0x5] [warning] Packet corrupt (stream = 0, dts = 126000).",
         "[in#0/matroska,webm @ 0x5] [error] File ended prematurely",
+        "[in#0/flv @ 0x5] [error] Packet mismatch 0 11 315254",
         "[in#0 @ 0x5] [warning] UDTA parsing failed retrying raw",
         "[vost#0:0/libx264 @ 0x5] [error] Error submitting a packet to the muxer: Broken pipe",
         "[aist#0:1/wmav2 @ 0x5] [warning] Guessed Channel Layout: mono",

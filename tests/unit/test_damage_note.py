@@ -86,6 +86,16 @@ def test_ends_that_are_torn_are_no_damage_of_their_own() -> None:
     assert told(early, media("mov,mp4", "aac", cut)) == ""
 
 
+def test_lost_packets_of_a_steady_film_leave_holes() -> None:
+    """A zeroed stretch of a transport stream arrives as one damaged packet and a pause of picture and sound."""
+    lost = Damage((StreamDamage(0, packets=1),))
+    assert told(lost, media("mpegts"), times(50)) == (
+        "Damaged or missing: at least 25 of 200 pictures (1.0 s) and 1.00 s of sound."
+    )
+    slides = Timeline({0: Track(StreamKind.VIDEO, 6, starts=[0, 1, 5, 6, 20, 21], end=22.0)})
+    assert told(lost, media("mpegts"), slides) == ""
+
+
 def test_what_a_broken_container_skips_is_measured_by_the_longest_pauses() -> None:
     """As many as there are broken places: a film with pauses of its own has not lost them."""
     assert told(Damage(gaps=1), timeline=times(50)) == (

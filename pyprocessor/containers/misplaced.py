@@ -1,0 +1,71 @@
+"""Where does a container begin that has other bytes in front of it, and was a file read as a raw stream only?
+
+Behind zeros, or behind what a server or camera wrote first, demuxers do not recognise a container. The file then opens
+as the raw stream of its pictures, without its sound, or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyprocessor.models import MediaNote
+
+SEARCHED_BYTES = 65_536
+"""How much of a file's start is searched for a container."""
+RAW_STREAMS = frozenset(
+    (
+        "mpegvideo h261 h263 h264 hevc vvc evc apv m4v mjpeg mjpeg_2000 obu av1 vc1 dirac dnxhd cavsvideo avs2 avs3 "
+        "mp3 aac loas ac3 ac4 eac3 dts dtshd truehd mlp flac"
+    ).split()
+)
+"""Demuxers that find one stream of pictures or sound wherever it begins."""
+_SIGNATURES = (
+    (b"RIFF", "avi"),
+    (b"\x1aE\xdf\xa3", "matroska"),
+    (b"FLV\x01", "flv"),
+    (b"OggS\x00\x02", "ogg"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+)
+"""First bytes of containers that can be read from where they begin; an MP4 has places counted from the file's start."""
+_SEVERAL_TRACKS = frozenset(b"avi divx mkv webm mp4 mov 3gp flv f4v wmv asf ogv ogm mxf".split())
+"""Extensions of files that usually hold pictures and sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """A container that begins `skipped_bytes` into a file; `demuxer` is ffmpeg's name of what reads it."""
+
+    demuxer: str
+    skipped_bytes: int
+
+
+def misplaced_container(head: bytes) -> Misplaced | None:
+    """Return the first container that begins in `head` behind other bytes, or None."""
+    places = []
+    for signature, demuxer in _SIGNATURES:
+        at = head.find(signature, 1)
+        while at > 0 and not _begins(head[at : at + 64], demuxer):
+            at = head.find(signature, at + 1)
+        if at > 0:
+            places.append(Misplaced(demuxer, at))
+    return min(places, key=lambda place: place.skipped_bytes, default=None)
+
+
+def _begins(head: bytes, demuxer: str) -> bool:
+    """Return whether what follows a signature belongs to it."""
+    if demuxer == "avi":
+        return head[8:12] == b"AVI "
+    if demuxer == "matroska":
+        return b"matroska" in head or b"webm" in head
+    return demuxer != "flv" or head[5:9] == b"\0\0\0\x09"
+
+
+def notes_on_start(container: str, path: bytes, skipped_bytes: int) -> tuple[MediaNote, ...]:
+    """Return notes on bytes in front of a container, or on tracks lost because only a raw stream can be read."""
+    if skipped_bytes:
+        text = f"Its first {skipped_bytes:,} bytes are not part of its container ({container}) and were skipped."
+        return (MediaNote(text),)
+    if container in RAW_STREAMS and path.rpartition(b".")[2].lower() in _SEVERAL_TRACKS:
+        text = f"Only a raw stream ({container}) could be read of it: sound or other tracks beside it are lost."
+        return (MediaNote(text, "read as a raw stream: other tracks are lost"),)
+    return ()
