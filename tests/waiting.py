@@ -13,7 +13,7 @@ POLL_SECONDS = 0.02
 T = TypeVar("T")
 
 
-def until(state: Callable[[], T], what: str | Callable[[], object]) -> T:
+def until(state: Callable[[], T], what: str | Callable[[], object] = "the state") -> T:
     """Call `state` until it returns something true, and return that; fail after the deadline.
 
     `what` names the state, or is called at the deadline for what there was instead.
