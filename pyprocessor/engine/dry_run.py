@@ -107,5 +107,5 @@ class _Found:
         )
         clock = local_time()
         hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)
-        told = [hours] if hours is not None else []
-        return replace(planned, notes=(*planned.notes, *told, *self._troubles))
+        notes = (hours,) if hours is not None else ()
+        return replace(planned, notes=(*planned.notes, *notes, *self._troubles))

@@ -117,15 +117,15 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
     try:
         receipts = Receipts(folder)
     except PublishError as error:
-        unknown = "Whether the journal knows all that earlier runs made cannot be told"
+        unknown = "Whether the journal knows all that earlier runs made cannot be found out"
         if anew:
-            unknown = "What earlier runs made cannot be told, so it is left as it is"
+            unknown = "What earlier runs made cannot be found out, so it is left as it is"
         return [Note(f"{unknown}: {error}", "error")]
     notes, found = [], 0
     if receipts.damaged_lines:
         text = (
             f"{receipts.damaged_lines} line(s) of the receipts in {display(folder.receipts)} are damaged and were "
-            "passed over; an output that only they told of is taken for somebody else's and left alone."
+            "passed over; an output that only they list is taken for somebody else's and left alone."
         )
         notes.append(Note(text, "warning"))
     with journal.transaction():

@@ -1,1 +1,1 @@
-"""How is ffmpeg found, told, run and understood?"""
+"""How is ffmpeg found and called, and what does its output mean?"""

@@ -79,13 +79,13 @@ class Governed:
     """How long no file has been running."""
     quiet_seconds: float = QUIET_SECONDS
     """Since holding was reported."""
-    hold_told: bool = False
+    hold_reported: bool = False
     suspending: Mapping[str, float] = field(default_factory=dict)
     """Jobs that were ordered to stop and do not show it yet, with the seconds since; the next two likewise."""
     resuming: Mapping[str, float] = field(default_factory=dict)
     shedding: Mapping[str, float] = field(default_factory=dict)
     cpu: CpuDebt = field(default_factory=CpuDebt)
-    cpu_told: bool = False
+    cpu_reported: bool = False
     polite: Politeness = field(default_factory=Politeness)
     disk_low: bool = False
 
@@ -164,7 +164,7 @@ def govern(
         resuming=_ordered(after.resuming, resuming, pausing | ending),
         shedding=_ordered(after.shedding, ending, set()),
         cpu=cpu.debt,
-        cpu_told=before.cpu_told or bool(cpu.suspend),
+        cpu_reported=before.cpu_reported or bool(cpu.suspend),
         polite=give_way(before.polite, reading, throttling, elapsed),
         disk_low=disk_is_low(before.disk_low, reading, throttling),
     )
@@ -290,7 +290,7 @@ def _recovered(
     if keeps or state.calm_seconds < period:
         return state, ()
     if state.level >= Level.SHRINK:
-        calm = replace(state, level=Level.NORMAL, calm_seconds=0.0, hold_told=False)
+        calm = replace(state, level=Level.NORMAL, calm_seconds=0.0, hold_reported=False)
         return calm, (_recovery(scene, state.share),)
     if state.level == Level.NORMAL and state.share < 1.0:
         share = min(1.0, state.share * SHARE_STEP)
@@ -306,14 +306,14 @@ def _levelled(state: Governed, scene: Scene, *, shed: bool, keeps: bool) -> tupl
         return replace(state, level=Level.SHRINK), ()
     short = scene.near and (scene.overcommitted or not scene.files) and not scene.planned_alone
     if short or scene.pressure >= 1:
-        if state.hold_told or state.quiet_seconds < QUIET_SECONDS:
+        if state.hold_reported or state.quiet_seconds < QUIET_SECONDS:
             return replace(state, level=Level.HOLD), ()
-        told = replace(state, level=Level.HOLD, hold_told=True, quiet_seconds=0.0)
-        return told, (events.held(scene, short=short),)
+        held = replace(state, level=Level.HOLD, hold_reported=True, quiet_seconds=0.0)
+        return held, (events.held(scene, short=short),)
     if state.level == Level.HOLD and not (scene.below_release and scene.pressure < PRESSURE_CALM):
         return state, ()
-    if state.level == Level.HOLD and state.hold_told:
-        return replace(state, level=Level.NORMAL, hold_told=False), (_recovery(scene, state.share),)
+    if state.level == Level.HOLD and state.hold_reported:
+        return replace(state, level=Level.NORMAL, hold_reported=False), (_recovery(scene, state.share),)
     return replace(state, level=Level.NORMAL), ()
 
 
@@ -347,7 +347,7 @@ def _other_events(
     before: Governed, after: Governed, reading: Reading, throttling: ThrottlingSettings
 ) -> Iterator[GovernorEvent]:
     """Events about CPU, politeness and disk, when each begins and when it ends."""
-    if after.cpu_told and not before.cpu_told:
+    if after.cpu_reported and not before.cpu_reported:
         limit = f"{throttling.cpu_limit_percent or 0.0:g} % of the CPU"
         yield GovernorEvent(EventKind.THROTTLE, f"Suspending files now and then, to stay within {limit}.")
     if before.polite.share == 1.0 and after.polite.share < 1.0:

@@ -193,7 +193,7 @@ def next_batch(
     elif not settings.enabled:
         packing.take_exactly(len(ready), may_exceed=True)
     elif room is None:
-        # One at a time, so that the user is told of each by name.
+        # One at a time, so that a notice names each.
         packing.take_exactly(1, may_exceed=True)
     elif listed:
         # A process for every short file that comes later would cost more than it gains.

@@ -85,10 +85,10 @@ def preview(
         most = max(most, len(clock.running()))
     doubt = _doubt(planned, model)
     names = {over.job_id: by_id[over.job_id].source.relative for over in refused}
-    told = [SkippedFile(names[over.job_id], over.refusal()) for over in refused]
+    too_large = [SkippedFile(names[over.job_id], over.refusal()) for over in refused]
     return PlanReport(
         batches=tuple(batches),
-        skipped=(*skipped, *told),
+        skipped=(*skipped, *too_large),
         peak_memory_bytes=peak,
         memory_budget_bytes=memory_budget(reading, settings),
         disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in names),
