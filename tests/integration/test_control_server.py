@@ -183,7 +183,7 @@ def test_callers_that_mean_no_good(said: bytes, tmp_path: Path, serve: Callable[
     server = serve(tmp_path)
     stays, goes = connected(tmp_path), connected(tmp_path)
     for caller in (stays, goes):
-        # One that says too much is cut off while it speaks.
+        # One that sends too much is cut off while it sends.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             caller.sendall(said)
     goes.close()
@@ -224,8 +224,8 @@ def test_a_caller_that_takes_its_time_gets_all_of_a_long_answer(tmp_path: Path, 
     files = tuple(ActiveFile(f"{number}-" + "\udce9" * 200, 1.0, 0.0, None, 0.0) for number in range(1000))
     answer = Answer(True, standing=RunStatus(1, 1.0, snapshot, files=files))
     server = serve(tmp_path, reply=lambda _: answer)
-    slow, dumb = connected(tmp_path), connected(tmp_path)
-    for caller in (slow, dumb):
+    slow, mute = connected(tmp_path), connected(tmp_path)
+    for caller in (slow, mute):
         caller.sendall(b'{"do": "status"}\n')
     assert ask(bytes(tmp_path), STATUS) == answer
     received = bytearray()
@@ -234,8 +234,8 @@ def test_a_caller_that_takes_its_time_gets_all_of_a_long_answer(tmp_path: Path, 
     assert received.endswith(b"\n")
     assert len(received) > 1 << 20
     server.skew = control.PATIENCE_SECONDS + 1
-    until(lambda: hung_up(dumb), "the caller that does not read to be dropped")
-    for caller in (slow, dumb):
+    until(lambda: hung_up(mute), "the caller that does not read to be dropped")
+    for caller in (slow, mute):
         caller.close()
 
 

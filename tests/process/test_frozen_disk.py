@@ -217,7 +217,7 @@ def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
             )
             running.process.send_signal(signal.SIGINT)
             until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
-            # The engine is in the midst of its end as long as its loop waits for the disk, so nobody buries them yet.
+            # The engine's loop still waits for the disk, so they may be zombies.
             until(lambda: all(map(gone, called)), lambda: str(called))
         assert running.end()[0] == ExitCode.INTERRUPTED
     finally:
