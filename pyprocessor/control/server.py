@@ -32,12 +32,11 @@ REFUSING_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One connection. `request` is None before it came, `unsent` the rest of its answer, None before there is one."""
+    """One connection; `unsent` is the rest of its answer, None before there is one."""
 
     socket: socket.socket
     expires: float
     received: bytearray = field(default_factory=bytearray)
-    request: Request | None = None
     unsent: bytes | None = None
 
 
@@ -104,23 +103,17 @@ class ControlServer:
                 if line is None:
                     continue
                 try:
-                    client.request, client.expires = parse_request(line), now + PATIENCE_SECONDS
-                    found.append((client, client.request))
+                    found.append((client, parse_request(line)))
+                    client.expires = now + PATIENCE_SECONDS
                 except ValueError as error:
                     self.answer(client, Answer(False, str(error)))
             return found
 
     def requests_now(self, now: float) -> list[tuple[Client, Request]]:
-        """Return the requests that are there, and send the answers that a loop that hangs did not.
-
-        Among them are those for the status that the loop took and hangs over: it looks for the next file's name.
-        """
+        """Return the requests that are there, and send the answers that a loop that hangs did not."""
         with self._lock:
             self.send()
-            taken = [
-                (client, client.request) for client in self._clients if client.request and not client.request.order
-            ]
-            return [*taken, *self.requests(wait(self.sources(now), timeout=0), now)]
+            return self.requests(wait(self.sources(now), timeout=0), now)
 
     def answer(self, client: Client, answer: Answer, *, at_once: bool = False) -> None:
         """Have the answer sent by the next `send`, or at once."""

@@ -22,7 +22,7 @@ from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import Batch, Cost, WaitingFile, display
+from pyprocessor.models import Batch, Cost, WaitingFile
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.plan.admission import (
     Beside,
@@ -114,15 +114,12 @@ class Dispatch:
         for process in self.processes:
             if (job := process.next_unsent()) is not None:
                 beside = self._beside(on, assigned_to=process, ahead=1)
-                return self._waiting(job.name, self._decide(job.queued, job.threads, on, beside))
+                return _waiting(job.queued, self._decide(job.queued, job.threads, on, beside))
         head = self.queue.head()
         if head is None:
             return None
         wait = self._decide(head[0], 1, on, self._beside(on), due=head[1])
-        return self._waiting(display(self._row(head[0]).source.relative), wait or self._formed)
-
-    def _waiting(self, name: str, wait: Wait | None) -> WaitingFile:
-        return WaitingFile(name, wait.reason if wait is not None else "it is about to start")
+        return _waiting(head[0], wait or self._formed)
 
     def _decide(
         self, job: QueuedJob, threads: int, on: Conditions, beside: Beside, due: float = -math.inf
@@ -217,11 +214,10 @@ class Dispatch:
         over = replace(largest, job_id=job.job_id, need_bytes=job.memory_with(threads))
         if not over.hopeless:
             return True
-        name = display(self._row(job).source.relative)
         if self.profile.throttling.strict_memory:
             self.transitions.refused(job, over.refusal())
             return False
-        self.transitions.notice("warning", over.note(name), job_id=job.job_id)
+        self.transitions.notice("warning", over.note(job.name), job_id=job.job_id)
         return True
 
     def _in_time(self, job: QueuedJob, threads: int, on: Conditions) -> bool:
@@ -231,7 +227,7 @@ class Dispatch:
         self.queue.leave(job)
         seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
         if not on.schedule.ever_fits(seconds, job.price.spread):
-            text = on.schedule.never_fits(display(self._row(job).source.relative), seconds)
+            text = on.schedule.never_fits(job.name, seconds)
             self.transitions.notice("warning", text, job_id=job.job_id)
         return False
 
@@ -244,7 +240,6 @@ class Dispatch:
             running.append(
                 RunningJob(
                     queued=job,
-                    name=display(row.source.relative),
                     threads=1 if job.narrow else batch.threads,
                     cores=batch.cores,
                     media_seconds=row.media_seconds or 0.0,
@@ -253,22 +248,8 @@ class Dispatch:
                     sheds=row.sheds,
                 )
             )
-        throttling = self.profile.throttling
-        setup = WorkerSetup(
-            run_id=self.run_id,
-            batch_id=batch.id,
-            slots=batch.slots,
-            profile=self.profile,
-            ffmpeg=self.request.tool_path,
-            output_root=self.request.output,
-            partials=self.folder.partials,
-            receipts=self.folder.receipts,
-            logs=self.folder.logs,
-            nice=throttling.nice,
-            io_idle=throttling.io_idle,
-            journal_log=os.path.join(self.folder.path, LOG_NAME),
-            folders=self.request.folders,
-        )
+        log = os.path.join(self.folder.path, LOG_NAME)
+        setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
         process = BatchProcess(self.context, setup, batch, running)
         self.processes.append(process)
         self.transitions.assigned(batch, process.identity)
@@ -327,3 +308,7 @@ class Dispatch:
         row = self.journal.job(job.job_id)
         assert row is not None
         return row
+
+
+def _waiting(job: QueuedJob, wait: Wait | None) -> WaitingFile:
+    return WaitingFile(job.name, wait.reason if wait is not None else "it is about to start")

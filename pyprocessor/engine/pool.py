@@ -15,13 +15,7 @@ from pyprocessor.control.run_mode import Pause
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Batch, JobState, ProcessIdentity
 from pyprocessor.plan.planner import RunningBatch
-from pyprocessor.workers.messages import (
-    Command,
-    Resume,
-    Suspend,
-    WorkerSetup,
-    WorkItem,
-)
+from pyprocessor.workers.messages import Command, FfmpegOrder, WorkerSetup, WorkItem
 from pyprocessor.workers.process import Child
 from pyprocessor.workers.worker import worker_main
 
@@ -129,14 +123,14 @@ class BatchProcess:
     ) -> None:
         """Note that the governor suspends or the user freezes a job, and stop or continue its ffmpeg."""
         if job.set_still(now, suspended=suspended, frozen=frozen) and job.ffmpeg is not None:
-            self.child.send(Suspend(job.job_id) if job.is_still else Resume(job.job_id))
+            self.child.send(FfmpegOrder(job.job_id, "suspend" if job.is_still else "resume"))
 
     def spawned(self, job: RunningJob, ffmpeg: ProcessIdentity, now: float, *, frozen: bool) -> None:
         """Note a job's ffmpeg, and stop it where the job is stopped or the run `frozen`."""
         job.ffmpeg, job.started_seconds, job.still_seconds, job.still_since = ffmpeg, now, 0.0, now
         job.frozen = job.frozen or frozen
         if job.is_still:
-            self.child.send(Suspend(job.job_id))
+            self.child.send(FfmpegOrder(job.job_id, "suspend"))
 
     def drain(self) -> None:
         """Let what runs finish; start nothing more."""

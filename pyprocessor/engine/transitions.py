@@ -266,9 +266,7 @@ class Transitions:
         """A waiting job fails without an attempt: it may not have the memory that it needs."""
         outcome = self._final(queued.job_id, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE))
         self._journal.finish(queued.job_id, None, outcome)
-        row = self._journal.job(queued.job_id)
-        assert row is not None
-        self._settle(queued.job_id, display(row.source.relative), outcome, queued.cpu_seconds)
+        self._settle(queued.job_id, queued.name, outcome, queued.cpu_seconds)
 
     def left_publishing(self, job: RunningJob) -> None:
         """A verified job cannot be given its name in this run; the next run does it, by the grant."""

@@ -43,7 +43,15 @@ class Attempt:
 
     @classmethod
     def begin(cls, item: WorkItem, setup: WorkerSetup, anchor: Anchor) -> Attempt:
-        work = Work(item.job_id, item.source, item.media, setup.profile, item.threads, setup.partials, item.partial)
+        work = Work(
+            item.job_id,
+            item.source,
+            item.media,
+            setup.request.profile,
+            item.threads,
+            setup.folder.partials,
+            item.partial,
+        )
         return cls(item, anchor, work, task(item.task).run(work), time.monotonic())
 
     def ffmpeg_ended(self, finished: Finished) -> None:
@@ -87,16 +95,16 @@ class Attempt:
                 size_bytes=facts.size_bytes,
                 mtime_ns=facts.mtime_ns,
                 source=item.source,
-                profile_fingerprint=setup.profile.fingerprint,
+                profile_fingerprint=setup.request.profile.fingerprint,
                 task=item.task,
             )
         )
         found = publish(
             self.work.partial_path,
-            os.path.join(setup.output_root, item.output),
+            os.path.join(setup.request.output, item.output),
             seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
             replace=may_replace,
-            bounds=Bounds(setup.output_root, item.source, setup.folders),
+            bounds=Bounds(setup.request.output, item.source, setup.request.folders),
         )
         return replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
 

@@ -1,41 +1,34 @@
 """What do the engine and its batch processes send each other?
 
-Each process has a pipe of its own (no shared queue: a killed process could hold its lock), so a message is known to
-come from the process at the other end, and one that was given up on is cut off by closing its pipe. Jobs are sent a few
-ahead, never a whole batch, so that a process that does not read cannot block the engine.
+Each process has its own pipe (a killed one could hold the lock of a shared queue). Jobs are sent a few ahead, never a
+whole batch, so that a process that does not read cannot block the engine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Literal
 
-from pyprocessor.models import InputFolder, MediaInfo, Outcome, OutputFacts, ProcessIdentity, Profile, Source, Usage
+from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity, Source, Usage
+from pyprocessor.models.listener import RunRequest
+from pyprocessor.state.state_folder import StateFolder
 
 # ---------------------------------------------------------------- engine to batch process
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once.
+    """What a batch process is started with; `slots` is how many jobs it runs at once.
 
-    `journal_log` is the write-ahead log to sync before publishing, empty where commits are synced by themselves.
-    `folders` are those of the run's inputs. `nice` is added to its niceness; `io_idle` gives it idle disk priority.
+    `journal_log` is the write-ahead log to sync before publishing, which is not there where commits are synced.
     """
 
     run_id: int
-    batch_id: int
     slots: int
-    profile: Profile
-    ffmpeg: str
-    output_root: bytes
-    partials: bytes
-    receipts: bytes
-    logs: bytes
-    nice: int = 0
-    io_idle: bool = False
-    journal_log: bytes = b""
-    folders: tuple[InputFolder, ...] = ()
+    request: RunRequest
+    folder: StateFolder
+    journal_log: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +74,11 @@ class Command(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Suspend:
-    """Stop the job's ffmpeg (SIGSTOP)."""
+class FfmpegOrder:
+    """Call this method of the job's `FfmpegRun`; `kill` frees its memory, and the job is done later."""
 
     job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Let a suspended ffmpeg go on."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shed:
-    """Kill the job's ffmpeg to free its memory."""
-
-    job_id: str
+    act: Literal["suspend", "resume", "kill"]
 
 
 # ---------------------------------------------------------------- batch process to engine
@@ -187,5 +167,5 @@ class Report(Enum):
     """The watched folder that had vanished is there again."""
 
 
-ToWorker = WorkItem | Grant | Command | Suspend | Resume | Shed
+ToWorker = WorkItem | Grant | Command | FfmpegOrder
 FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | InputAway | Report

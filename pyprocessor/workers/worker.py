@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
-from types import FrameType
 
 from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.invocation import argv, environment
@@ -42,17 +41,15 @@ from pyprocessor.workers.messages import (
     Command,
     Encoded,
     Ended,
+    FfmpegOrder,
     Grant,
     HandedBack,
     InputAway,
     Progressed,
     Published,
     Report,
-    Resume,
-    Shed,
     Spawned,
     Started,
-    Suspend,
     ToWorker,
     Verified,
     WorkerSetup,
@@ -64,6 +61,7 @@ POLL_SECONDS = 0.5
 TURN_COUNTS_SECONDS = 5.0
 """The most that one turn of the loop counts against an ffmpeg: a longer one was spent verifying, or stopped."""
 STOP_GRACE_SECONDS = 3.0
+STOPPED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped.")
 SOURCE_CHANGED = Outcome(
     OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
 )
@@ -72,9 +70,7 @@ SOURCE_GONE = Outcome(
 )
 UNOPENED = "Error opening input file"
 """What ffmpeg prints of a source that it cannot open."""
-_OF_THE_SOURCE = frozenset(
-    {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH},
-)
+_OF_THE_SOURCE = (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH)
 """Failures that a source may cause while it is being replaced."""
 
 
@@ -84,7 +80,8 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     gc.freeze()  # so that memory shared with the forkserver is not written to
     gc.enable()
     _ignore_engine_signals()
-    be_polite(setup.nice, io_idle=setup.io_idle)
+    throttling = setup.request.profile.throttling
+    be_polite(throttling.nice, io_idle=throttling.io_idle)
     worker = _Worker(connection, setup)
     signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
     try:
@@ -92,7 +89,7 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         worker.abandon()
     except Exception:  # noqa: BLE001 - a defect: the engine charges this death, and nothing is left behind
-        write_crash_log(setup.logs, os.getpid(), traceback.format_exc())
+        write_crash_log(setup.folder.logs, os.getpid(), traceback.format_exc())
         worker.abandon()
         sys.exit(1)
 
@@ -102,38 +99,34 @@ def _ignore_engine_signals() -> None:
     if hasattr(signal, "SIGHUP"):
         # The kernel sends it to a group with a stopped member whose last parent outside dies: ffmpegs ignore it, too.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, _do_nothing)
+    signal.signal(signal.SIGINT, lambda *_: None)
     if hasattr(signal, "pthread_sigmask"):
         pausing = (signal.SIGUSR1, signal.SIGUSR2)
         for number in pausing:
             if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _do_nothing)
+                signal.signal(number, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, pausing)
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    del number, frame
 
 
 class _Worker:
     def __init__(self, connection: Connection, setup: WorkerSetup) -> None:
         self._connection = connection
         self._setup = setup
-        self._anchor = Anchor.of(setup.partials)
+        self._anchor = Anchor.of(setup.folder.partials)
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
         self._waiting: deque[WorkItem] = deque()
         self._running: list[Attempt] = []
         self._to_verify: deque[tuple[Attempt, Finished]] = deque()
         self._to_publish: dict[str, Attempt] = {}
-        self._receipts = ReceiptWriter(setup.receipts, setup.run_id)
+        self._receipts = ReceiptWriter(setup.folder.receipts, setup.run_id)
         self._environment = environment(os.environ)
         self._accepting = True
         self._asked_to_end = False
         self._ending = False
         self._held = False
         self._clock = AwakeClock(TURN_COUNTS_SECONDS)
-        self._beat_seconds = beat_seconds(setup.profile.errors)
+        self._beat_seconds = beat_seconds(setup.request.profile.errors)
         self._beat_at = -self._beat_seconds
         self._shed: set[str] = set()
 
@@ -186,23 +179,16 @@ class _Worker:
                     self._held = True
                 case Command.RELEASE:
                     self._held = False
-                case Suspend(job_id):
-                    self._with_run(job_id, FfmpegRun.suspend)
-                case Resume(job_id):
-                    self._with_run(job_id, FfmpegRun.resume)
-                case Shed(job_id):
-                    self._shed.add(job_id)
-                    self._with_run(job_id, FfmpegRun.kill)
+                case FfmpegOrder(job_id, act):
+                    if act == "kill":
+                        self._shed.add(job_id)
+                    for attempt in self._running:
+                        if attempt.item.job_id == job_id and attempt.run is not None:
+                            getattr(attempt.run, act)()
                 case Command.END:
                     self.end()
                 case Command.CLOSE:
                     self._accepting = False
-
-    def _with_run(self, job_id: str, act: Callable[[FfmpegRun], None]) -> None:
-        """Act on the job's ffmpeg, if it runs."""
-        for attempt in self._running:
-            if attempt.item.job_id == job_id and attempt.run is not None:
-                act(attempt.run)
 
     def _hand_back(self) -> None:
         self._connection.send(HandedBack(tuple(item.job_id for item in self._waiting)))
@@ -237,16 +223,14 @@ class _Worker:
 
     def _fill_slots(self) -> None:
         while self._waiting and not self._held and len(self._running) < self._setup.slots:
-            self._start(self._waiting.popleft())
-
-    def _start(self, item: WorkItem) -> None:
-        self._connection.send(Started(item.job_id))
-        self._advance(Attempt.begin(item, self._setup, self._anchor), None)
+            item = self._waiting.popleft()
+            self._connection.send(Started(item.job_id))
+            self._advance(Attempt.begin(item, self._setup, self._anchor), None)
 
     def _resume(self, attempt: Attempt, finished: Finished) -> None:
         attempt.killed = finished.killed
         if self._ending:
-            self._interrupted(attempt)
+            self._end(attempt, STOPPED)
         elif attempt.item.job_id in self._shed and finished.returncode != 0:
             self._end(attempt, Outcome(OutcomeKind.SHED, "It was ended because memory ran short; it is done later."))
         else:
@@ -284,11 +268,11 @@ class _Worker:
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
 
     def _spawn(self, attempt: Attempt, step: Step) -> None:
-        command = argv(step.invocation, self._setup.ffmpeg)
+        command = argv(step.invocation, self._setup.request.tool_path)
         attempt.transcript.append(" ".join(ascii(part) for part in command))
         run = FfmpegRun(
             command,
-            cwd=self._setup.partials,
+            cwd=self._setup.folder.partials,
             env=self._environment,
             clock=self._clock,
             stall_seconds=attempt.item.stall_seconds,
@@ -345,7 +329,7 @@ class _Worker:
 
     def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
         if self._ending:
-            self._interrupted(attempt)
+            self._end(attempt, STOPPED)
             return
         if kind is not FailureKind.DISK and attempt.facts is None and self._input_is_away(attempt):
             return
@@ -354,29 +338,26 @@ class _Worker:
             return
         kind, message = self._widened(kind, message)
         name = display(attempt.item.source.relative)
-        write_job_log(self._setup.logs, attempt.item.job_id, f"{name}: {message}", attempt.transcript)
+        write_job_log(self._setup.folder.logs, attempt.item.job_id, f"{name}: {message}", attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
 
     def _input_is_away(self, attempt: Attempt) -> bool:
         """Return whether the input as a whole is gone; the attempt has then ended as interrupted."""
-        why = absent(attempt.item.source.path, self._setup.folders)
+        why = absent(attempt.item.source.path, self._setup.request.folders)
         if why is None:
             return False
         self._connection.send(InputAway(why))
-        self._interrupted(attempt)
+        self._end(attempt, STOPPED)
         return True
 
     def _widened(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
         """Return the failure, as DISK where permission is missing because nothing can be written here at all."""
         if kind is FailureKind.PERMISSION:
-            for folder in (self._setup.partials, self._setup.output_root):
+            for folder in (self._setup.folder.partials, self._setup.request.output):
                 refused = write_refused(folder)
                 if refused is not None:
                     return FailureKind.DISK, refused
         return kind, message
-
-    def _interrupted(self, attempt: Attempt) -> None:
-        self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, "The run was stopped."))
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         attempt.steps.close()

@@ -252,29 +252,6 @@ def test_an_engine_that_hangs(tmp_path: Path) -> None:
     silent.close()
 
 
-def test_requests_that_a_loop_took_before_it_hung(tmp_path: Path) -> None:
-    """The status is asked for once more, by the thread that stands in; an order is not, as it would count twice."""
-    server = ControlServer(bytes(tmp_path))
-    asking, ordering = connected(tmp_path), connected(tmp_path)
-    asking.sendall(b'{"do": "status"}\n')
-    ordering.sendall(b'{"do": "pause"}\n')
-    taken: set[Verb] = set()
-
-    def both() -> bool:
-        taken.update(request.verb for _, request in server.requests_now(time.monotonic()))
-        return taken == {Verb.STATUS, Verb.PAUSE}
-
-    until(both, lambda: taken)
-    ((client, request),) = server.requests_now(time.monotonic())
-    assert request.verb is Verb.STATUS
-    server.answer(client, Answer(True, "Here."), at_once=True)
-    assert b"Here." in asking.recv(1 << 16)
-    assert server.requests_now(time.monotonic()) == []
-    for caller in (asking, ordering):
-        caller.close()
-    server.close()
-
-
 def test_it_is_closed_while_another_thread_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop is back and at its end: nothing that is being waited on is closed before the waiting is over."""
     listening = ControlServer(bytes(tmp_path))
