@@ -129,12 +129,10 @@ def reply(before: RunMode, after: RunMode, order: Order, pid: int) -> tuple[bool
             return True, f"{run} goes on." if before.pause else f"{run} was not paused."
         case Order.PAUSE if before.pause is Pause.FREEZE:
             return True, f"{run} is paused already, and its running files stand still."
-        case Order.PAUSE:
-            already = " already" if before.pause else ""
-            return True, f"{run} is paused{already}: running files are finished, nothing new is started."
-        case Order.FREEZE:
-            already = " already" if before.pause is Pause.FREEZE else ""
-            return True, f"{run} is paused{already}: running files stand still, nothing new is started."
+        case Order.PAUSE | Order.FREEZE:
+            already = " already" if before.pause is after.pause else ""
+            what = "stand still" if after.pause is Pause.FREEZE else "are finished"
+            return True, f"{run} is paused{already}: running files {what}, nothing new is started."
         case _ if after.stop is StopLevel.END:
             return True, f"{run} ends its files and stops; the same command goes on from there."
         case _:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from pyprocessor.control.run_control import RunControl
-from pyprocessor.control.run_mode import StopLevel
+from pyprocessor.control.run_mode import Pause, StopLevel
+from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
-from pyprocessor.control.stall_responder import Emergency, Surroundings
+from pyprocessor.control.stall_responder import Emergency, StallResponder
 from pyprocessor.costs import CostModel
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.hooks import COUNTS, Call, end_call
@@ -94,12 +94,17 @@ class Run:
         self._transitions = Transitions(request, journal, self._calibration, listener, folder.logs, self._began)
         self._tally, self._queue = self._transitions.tally, self._transitions.queue
         self._run_id, self._behind = begin_run(journal, folder, request.arguments)
-        self._control = RunControl(
-            folder.path,
+        self._server = ControlServer(folder.path)
+        self._transitions.notice("warning", self._server.problem)
+        self._responder = StallResponder(
+            self._server,
             interrupts,
-            self._transitions.notice,
+            request.output,
             request.profile.schedule.grace_seconds,
-            Surroundings(request.output, emergency, lambda: self._status.latest, lambda: self._identities),
+            emergency,
+            loop_mode=lambda: self._stopping.mode,
+            last_status=lambda: self._status.latest,
+            processes=lambda: self._identities,
         )
         self._notices = [("warning", problem), *notices]
         work = task(TASK)
@@ -117,7 +122,9 @@ class Run:
         self._crashes = WorkerCrashes(
             request, self._partials, journal, self._transitions, self._dispatch, self._monitor
         )
-        self._stopping = Stopping(request, self._control, self._discovery, self._dispatch, self._transitions)
+        self._stopping = Stopping(
+            request, interrupts, self._server, self._responder, self._discovery, self._dispatch, self._transitions
+        )
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor)
         self._grants: list[tuple[BatchProcess, messages.Grant]] = []
         self._taken = 0
@@ -130,7 +137,7 @@ class Run:
     def go(self) -> RunResult:
         """Run to the end; whatever happens, leave nothing running and the end in the journal."""
         self._status_now(self._began)  # the status of a loop that hangs before anybody asks
-        with self._control:
+        with self._responder:
             return self._go()
 
     def _go(self) -> RunResult:
@@ -184,7 +191,7 @@ class Run:
             if process in self._dispatch.processes:  # and was not given up on in this turn
                 process.child.send(grant)
         self._grants.clear()
-        self._control.send_answers()
+        self._server.send()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)
 
@@ -193,7 +200,7 @@ class Run:
         now = time.monotonic()
         connections = [*(process.connection for process in self._dispatch.processes), *self._discovery.connections]
         due = min(self._queue.next_due, self._monitor.next_due) - now
-        return self._control.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
+        return self._stopping.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
 
     def _over(self) -> bool:
         if self._dispatch.processes:
@@ -253,7 +260,7 @@ class Run:
                 self._crashes.began(process)
                 moves.started(process.jobs[job_id], process.identity)
             case messages.Spawned(job_id, ffmpeg):
-                process.spawned(process.jobs[job_id], ffmpeg, now, frozen=self._control.is_frozen)
+                process.spawned(process.jobs[job_id], ffmpeg, now, frozen=self._stopping.frozen)
                 moves.spawned(process.jobs[job_id], ffmpeg)
             case messages.Progressed(job_id, seconds, speed):
                 moves.progressed(process.jobs[job_id], seconds, speed)
@@ -312,7 +319,12 @@ class Run:
         lost = self._lock.lost()
         if lost is not None:
             self._stopping.disk_full(lost, now, end=True)
-        idle = self._queue and not processes and not self._control.is_paused and self._stopping.phase is Phase.OPEN
+        idle = (
+            self._queue
+            and not processes
+            and self._stopping.mode.pause is Pause.NONE
+            and self._stopping.phase is Phase.OPEN
+        )
         if self._monitor.disk_is_low and idle:
             self._stopping.disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
         if resting:
@@ -354,10 +366,10 @@ class Run:
 
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; status is answered meanwhile."""
-        now, before = time.monotonic(), self._control.mode
-        self._stopping.take_requests(now, self._control.wait((), now, 0.0), lambda: self._status_now(now))
-        self._control.send_answers()
-        mode = self._control.mode
+        now, before = time.monotonic(), self._stopping.mode
+        self._stopping.take_requests(now, self._stopping.wait((), now, 0.0), lambda: self._status_now(now))
+        self._server.send()
+        mode = self._stopping.mode
         return mode.stop is before.stop is not StopLevel.END and mode.terminated is before.terminated
 
     def _close(self, exit_code: ExitCode) -> None:
@@ -371,7 +383,7 @@ class Run:
                 if job.partial and job.state is JobState.RUNNING:
                     drop_partial(self._partials, job.partial)  # where the disk is full, room is needed
         self._transitions.notice("warning", self._calibration.keep())
-        self._control.close()
+        self._server.close()
         tally = self._tally
         self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
 

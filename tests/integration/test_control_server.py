@@ -21,7 +21,7 @@ from pyprocessor.control.client import Unanswered, ask
 from pyprocessor.control.protocol import Answer, Request, Verb
 from pyprocessor.control.server import CLIENTS_AT_MOST, ControlServer
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
-from tests.waiting import DEADLINE_SECONDS, until
+from tests.waiting import DEADLINE_SECONDS
 
 STATUS = Request(Verb.STATUS)
 

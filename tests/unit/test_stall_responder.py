@@ -23,7 +23,6 @@ from pyprocessor.control.stall_responder import (
     SILENT_SECONDS,
     TELL_SECONDS,
     StallResponder,
-    Surroundings,
 )
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import RunSnapshot, RunStatus
@@ -50,8 +49,9 @@ class Played:
         self.monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: self.now))
         self.monkeypatch.setattr(room, "thread_seconds", lambda _: self.works * self.now)
         self.monkeypatch.setattr(room, "waits_for_disk", lambda _: self.disk)
-        surroundings = Surroundings(b"/out", self.emergency, lambda: STANDING, list)
-        self.responder = StallResponder(self.server, self.signals, lambda: self.mode, 60.0, surroundings)
+        self.responder = StallResponder(
+            self.server, self.signals, b"/out", 60.0, self.emergency, lambda: self.mode, lambda: STANDING, list
+        )
 
     def hang(self, seconds: float) -> None:
         """Have the loop be in one and the same turn for so much longer."""
@@ -192,7 +192,6 @@ def test_the_loop_stands_still_while_the_program_is_ended(played: Callable[..., 
         goes_on.set()
 
     loop = threading.Thread(target=come_back, daemon=True)
-    run.responder.start()
-    assert left.wait(DEADLINE_SECONDS)
-    assert goes_on.wait(DEADLINE_SECONDS)
-    run.responder.stop()
+    with run.responder:
+        assert left.wait(DEADLINE_SECONDS)
+        assert goes_on.wait(DEADLINE_SECONDS)
