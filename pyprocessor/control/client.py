@@ -24,22 +24,22 @@ class Unanswered(Exception):
 
 def ask(folder: bytes, request: Request, *, patience_seconds: float = PATIENCE_SECONDS) -> Answer:
     """Send a request to the run that has this state folder; returns its answer or raises `Unanswered`."""
-    deadline = time.monotonic() + patience_seconds
     try:
         with contextlib.ExitStack() as stack:
             opened = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, opened)
             connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            _connect(connection, folder, opened, deadline)
+            connection.settimeout(patience_seconds)
+            _connect(connection, folder, opened, time.monotonic() + patience_seconds)
             connection.sendall(request_line(request))
-            return parse_answer(_line(connection, deadline))
+            with connection.makefile("rb") as reading:
+                return parse_answer(reading.readline(ANSWER_BYTES))
     except (OSError, AttributeError, ValueError) as error:
         raise Unanswered(str(error)) from error
 
 
 def _connect(connection: socket.socket, folder: bytes, opened: int, deadline: float) -> None:
     while True:
-        connection.settimeout(max(RETRY_SECONDS, deadline - time.monotonic()))
         try:
             with socket_address(folder, opened, CONTROL_SOCKET) as address:
                 return connection.connect(address)
@@ -47,17 +47,6 @@ def _connect(connection: socket.socket, folder: bytes, opened: int, deadline: fl
             if time.monotonic() >= deadline:
                 raise
             time.sleep(RETRY_SECONDS)
-
-
-def _line(connection: socket.socket, deadline: float) -> bytes:
-    received = bytearray()
-    while b"\n" not in received:
-        connection.settimeout(max(RETRY_SECONDS, deadline - time.monotonic()))
-        data = connection.recv(1 << 16)
-        received += data
-        if not data or len(received) > ANSWER_BYTES or time.monotonic() > deadline:
-            raise ConnectionError("the run gave no whole answer")
-    return bytes(received.partition(b"\n")[0])
 
 
 def signal_engine(engine: ProcessIdentity, number: signal.Signals) -> bool:

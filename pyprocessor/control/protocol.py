@@ -15,9 +15,8 @@ from pyprocessor.journal.records import decode, encode
 from pyprocessor.models import RunStatus
 
 REQUEST_BYTES = 4096
-"""Limit of a request with its end of line."""
 ANSWER_BYTES = 4 << 20
-"""Limit of an answer: a status names every running file."""
+"""Limits with the end of line; a status names every running file."""
 
 
 class Verb(StrEnum):
@@ -37,15 +36,16 @@ class Request:
     @property
     def order(self) -> Order | None:
         """The order it is to the run; None for a status."""
-        match self.verb:
-            case Verb.STATUS:
-                return None
-            case Verb.PAUSE:
-                return Order.FREEZE if self.now else Order.PAUSE
-            case Verb.RESUME:
-                return Order.RESUME
-            case Verb.STOP:
-                return Order.END if self.now else Order.STOP
+        gentle, at_once = _ORDERS.get(self.verb, (None, None))
+        return at_once if self.now else gentle
+
+
+_ORDERS = {
+    Verb.PAUSE: (Order.PAUSE, Order.FREEZE),
+    Verb.RESUME: (Order.RESUME, Order.RESUME),
+    Verb.STOP: (Order.STOP, Order.END),
+}
+"""By verb: without `now` and with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,15 @@ def parse_request(line: bytes) -> Request:
     if not isinstance(document, dict):
         raise ValueError('The request is no JSON object such as {"do": "status"}.')
     verb, now = document.get("do"), document.get("now", False)
-    unknown = document.keys() - {"do", "now"}
-    if unknown or not isinstance(verb, str) or verb not in set(Verb) or not isinstance(now, bool):
-        names = ", ".join(Verb)
-        raise ValueError(f'The request is not understood: "do" is one of {names}, and "now" is true or false.')
+    if (
+        document.keys() - {"do", "now"}
+        or not isinstance(verb, str)
+        or verb not in set(Verb)
+        or not isinstance(now, bool)
+    ):
+        raise ValueError(
+            f'The request is not understood: "do" is one of {", ".join(Verb)}, and "now" is true or false.'
+        )
     if now and verb in (Verb.STATUS, Verb.RESUME):
         raise ValueError(f'"now" has no meaning for {verb}.')
     return Request(Verb(verb), now)

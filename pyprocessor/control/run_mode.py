@@ -17,14 +17,11 @@ from pyprocessor.errors import ExitCode
 
 
 class Order(Enum):
-    """What a user can ask of a run, by a signal or over the control socket."""
+    """What a user can ask of a run, by a signal (the first three: SIGINT, SIGTERM, SIGHUP) or over the socket."""
 
     INTERRUPT = "interrupt"
-    """SIGINT: stop; the second time at once."""
     TERMINATE = "terminate"
-    """SIGTERM: stop within the grace; the second time at once."""
     HANG_UP = "hang_up"
-    """SIGHUP: the terminal is gone."""
     STOP = "stop"
     END = "end"
     PAUSE = "pause"

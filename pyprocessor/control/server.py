@@ -57,7 +57,7 @@ class ControlServer:
         try:
             self._open(folder)
         except (OSError, AttributeError) as error:  # AttributeError: the system has no local sockets
-            why = error.strerror if isinstance(error, OSError) and error.strerror else "there are no local sockets here"
+            why = getattr(error, "strerror", None) or "there are no local sockets here"
             self.problem = (
                 f"This run cannot be asked how it stands: no socket could be made in {display(folder)} ({why}). "
                 "Signals still reach it: SIGUSR1 pauses, SIGUSR2 resumes, SIGINT and SIGTERM stop."
@@ -68,8 +68,8 @@ class ControlServer:
         kind = socket.AF_UNIX
         self._folder = os.open(folder, os.O_RDONLY)
         remove_socket(self._folder)
-        listener = socket.socket(kind, socket.SOCK_STREAM)
-        try:
+        with contextlib.ExitStack() as undoing:
+            listener = undoing.enter_context(socket.socket(kind, socket.SOCK_STREAM))
             listener.setblocking(False)
             with socket_address(folder, self._folder, CONTROL_SOCKET) as address:
                 listener.bind(address)
@@ -77,9 +77,7 @@ class ControlServer:
             os.chmod(CONTROL_SOCKET, stat.S_IRUSR | stat.S_IWUSR, dir_fd=self._folder)
             self._inode = os.stat(CONTROL_SOCKET, dir_fd=self._folder, follow_symlinks=False).st_ino
             listener.listen(BACKLOG)
-        except BaseException:
-            listener.close()
-            raise
+            undoing.pop_all()
         self._listener = listener
 
     def sources(self, now: float) -> list[Any]:
@@ -99,8 +97,7 @@ class ControlServer:
                 readable += self._accept(self._listener, now)
             found = []
             for client in readable:
-                line = self._line(client) if client in self._clients else None
-                if line is None:
+                if client not in self._clients or (line := self._line(client)) is None:
                     continue
                 try:
                     found.append((client, parse_request(line)))

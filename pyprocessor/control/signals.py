@@ -12,20 +12,21 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
-from types import FrameType, TracebackType
 from typing import Any, Self
 
 from pyprocessor.control.run_mode import Order
 
-_NAMES = {
-    "SIGINT": Order.INTERRUPT,
-    "SIGTERM": Order.TERMINATE,
-    "SIGHUP": Order.HANG_UP,
-    "SIGUSR1": Order.PAUSE,
-    "SIGUSR2": Order.RESUME,
+_ORDERS = {
+    int(getattr(signal, name)): order
+    for name, order in (
+        ("SIGINT", Order.INTERRUPT),
+        ("SIGTERM", Order.TERMINATE),
+        ("SIGHUP", Order.HANG_UP),
+        ("SIGUSR1", Order.PAUSE),
+        ("SIGUSR2", Order.RESUME),
+    )
+    if hasattr(signal, name)  # not every system has them all
 }
-"""By name, since not every system has them all."""
-_ORDERS = {int(getattr(signal, name)): order for name, order in _NAMES.items() if hasattr(signal, name)}
 _PAUSING = {number for number, order in _ORDERS.items() if order in (Order.PAUSE, Order.RESUME)}
 
 
@@ -43,8 +44,8 @@ class SignalQueue:
         self._lock = threading.Lock()
         """Never taken in the handler, which may interrupt whoever holds it."""
         self._reader, self._writer = socket.socketpair()
-        for end in (self._reader, self._writer):
-            end.setblocking(False)
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
         self._previous: dict[int, Any] = {}
         self._previous_wakeup = -1
         self._blocked: set[int] = set()
@@ -59,12 +60,9 @@ class SignalQueue:
         with contextlib.suppress(BlockingIOError):
             while self._reader.recv(512):
                 pass
-        orders: list[Order] = []
         with self._lock:
             self._peeked = 0
-            while self._orders:
-                orders.append(self._orders.popleft())
-        return orders
+            return [self._orders.popleft() for _ in range(len(self._orders))]
 
     def put(self, order: Order) -> None:
         """Add an order as if a signal had brought it."""
@@ -95,17 +93,15 @@ class SignalQueue:
         if threading.current_thread() is threading.main_thread():
             with _all_blocked() as mask:
                 self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-                for number in _ORDERS:
-                    if _ORDERS[number] is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
+                for number, order in _ORDERS.items():
+                    if order is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
                         continue
-                    self._previous[number] = signal.signal(number, self._note)
+                    self._previous[number] = signal.signal(number, lambda came, _: self.put(_ORDERS[came]))
                 self._blocked = mask & _PAUSING
                 mask -= _PAUSING
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with _all_blocked() as mask:
             for number, handler in self._previous.items():
                 signal.signal(number, handler)
@@ -115,10 +111,6 @@ class SignalQueue:
             self._writer.close()
             # A late one must not end the program while it prints the summary.
             mask |= self._blocked
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self._orders.append(_ORDERS[number])
 
 
 @contextlib.contextmanager
