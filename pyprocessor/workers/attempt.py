@@ -37,6 +37,8 @@ class Attempt:
     peak_memory_bytes: int = 0
     facts: OutputFacts | None = None
     killed: bool = False
+    shed: bool = False
+    """Its ffmpeg was killed to free memory."""
     kept: bool = False
     """Whether the output stays among the partials, for the next run to publish."""
     transcript: list[str] = field(default_factory=list)
@@ -65,8 +67,8 @@ class Attempt:
         return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
 
     def output_limit_bytes(self) -> int:
-        work = self.work
-        return output_limit_bytes(work.profile.input_limits, task(self.item.task).features(work.profile, work.media))
+        profile = self.work.profile
+        return output_limit_bytes(profile.input_limits, task(self.item.task).features(profile, self.work.media))
 
     def source_unchanged(self, *, where_gone: bool) -> bool:
         """Return whether the source is still what was planned, or `where_gone` where it cannot be read."""

@@ -14,8 +14,6 @@ from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity,
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.state.state_folder import StateFolder
 
-# ---------------------------------------------------------------- engine to batch process
-
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
@@ -58,19 +56,19 @@ class Grant:
 
 
 class Command(Enum):
-    """What a process is to do as a whole."""
+    """What a process is to do as a whole.
+
+    DRAIN: start nothing more, hand back what was not started, finish what runs. END: end the ffmpegs and report their
+    jobs as interrupted. CLOSE: exit when the last job is done. HOLD: start nothing until RELEASE. TAKE_BACK: hand back
+    what was not started.
+    """
 
     DRAIN = auto()
-    """Start nothing more; hand back what was not started; finish what runs."""
     END = auto()
-    """End the ffmpegs, remove their partials, report the jobs as interrupted."""
     CLOSE = auto()
-    """Exit when the last job is done: no more will come."""
     HOLD = auto()
-    """Start nothing until `RELEASE`."""
     RELEASE = auto()
     TAKE_BACK = auto()
-    """Hand back what was not started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,6 @@ class FfmpegOrder:
 
     job_id: str
     act: Literal["suspend", "resume", "kill"]
-
-
-# ---------------------------------------------------------------- batch process to engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +150,16 @@ class InputAway:
 
 
 class Report(Enum):
-    """What any process of ours reports without details."""
+    """What any process of ours reports without details.
+
+    ALIVE is sent every few seconds, CLOSED last by a batch process that ends as it should, LISTED by the inspector, and
+    REAPPEARED when a watched folder that had vanished is there again.
+    """
 
     ALIVE = auto()
-    """Sent every few seconds; a process that is silent for long is given up on."""
     CLOSED = auto()
-    """The last message of a batch process that ends as it should."""
     LISTED = auto()
-    """The inspector's listing is complete."""
     REAPPEARED = auto()
-    """The watched folder that had vanished is there again."""
 
 
 ToWorker = WorkItem | Grant | Command | FfmpegOrder

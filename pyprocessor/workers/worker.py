@@ -1,8 +1,7 @@
 """How does a batch process run the jobs of one batch and drive their ffmpegs?
 
-It leads its own process group and is the only one that spawns in it, from its main thread, so that the engine can end
-the whole batch with one signal. One selector waits on the pipe to the engine and on all ffmpegs. It touches neither the
-journal nor the terminal.
+It leads its own process group and is the only one that spawns in it, so that the engine can end the whole batch with
+one signal. One selector waits on the pipe to the engine and on all ffmpegs.
 
     WorkItem -> Started -> (ffmpeg) Spawned, Progressed... -> verify -> Verified -> Grant -> publish -> Published
                                                           \\-> Ended (failed, interrupted, skipped)
@@ -36,25 +35,9 @@ from pyprocessor.system import be_polite
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.awake_clock import AwakeClock
 from pyprocessor.tasks.base import Step
+from pyprocessor.workers import messages
 from pyprocessor.workers.attempt import Attempt
-from pyprocessor.workers.messages import (
-    Command,
-    Encoded,
-    Ended,
-    FfmpegOrder,
-    Grant,
-    HandedBack,
-    InputAway,
-    Progressed,
-    Published,
-    Report,
-    Spawned,
-    Started,
-    ToWorker,
-    Verified,
-    WorkerSetup,
-    WorkItem,
-)
+from pyprocessor.workers.messages import Command, FfmpegOrder, Grant, Report, ToWorker, WorkerSetup, WorkItem
 
 PROGRESS_INTERVAL_SECONDS = 0.5
 POLL_SECONDS = 0.5
@@ -128,9 +111,6 @@ class _Worker:
         self._clock = AwakeClock(TURN_COUNTS_SECONDS)
         self._beat_seconds = beat_seconds(setup.request.profile.errors)
         self._beat_at = -self._beat_seconds
-        self._shed: set[str] = set()
-
-    # ------------------------------------------------------------ the loop
 
     def loop(self) -> None:
         while self._accepting or self._waiting or self._running or self._to_verify or self._to_publish:
@@ -166,7 +146,7 @@ class _Worker:
                     if self._accepting:
                         self._waiting.append(message)
                     else:
-                        self._connection.send(HandedBack((message.job_id,)))
+                        self._connection.send(messages.HandedBack((message.job_id,)))
                 case Grant(job_id, may_replace):
                     attempt = self._to_publish.pop(job_id)
                     self._guarded(attempt, partial(self._publish, attempt, may_replace))
@@ -180,10 +160,9 @@ class _Worker:
                 case Command.RELEASE:
                     self._held = False
                 case FfmpegOrder(job_id, act):
-                    if act == "kill":
-                        self._shed.add(job_id)
                     for attempt in self._running:
                         if attempt.item.job_id == job_id and attempt.run is not None:
+                            attempt.shed |= act == "kill"
                             getattr(attempt.run, act)()
                 case Command.END:
                     self.end()
@@ -191,7 +170,7 @@ class _Worker:
                     self._accepting = False
 
     def _hand_back(self) -> None:
-        self._connection.send(HandedBack(tuple(item.job_id for item in self._waiting)))
+        self._connection.send(messages.HandedBack(tuple(item.job_id for item in self._waiting)))
         self._waiting.clear()
 
     def ask_to_end(self) -> None:
@@ -204,44 +183,41 @@ class _Worker:
             self._ending = True
             self._accepting = False
             self._hand_back()
-            for attempt in self._running:
-                if attempt.run is not None:
-                    attempt.run.stop(STOP_GRACE_SECONDS)
+            for run in self._runs():
+                run.stop(STOP_GRACE_SECONDS)
 
     def abandon(self) -> None:
         """The engine is gone: end all ffmpegs and remove unfinished output."""
-        for attempt in self._running:
-            if attempt.run is not None:
-                attempt.run.kill()
-        while any(a.run is not None and a.run.poll(self._clock()) is None for a in self._running):
+        for run in self._runs():
+            run.kill()
+        while any(run.poll(self._clock()) is None for run in self._runs()):
             self._selector.select(0.01)
             self._clock.turn()
         for attempt in (*self._running, *(a for a, _ in self._to_verify), *self._to_publish.values()):
             attempt.discard()
 
-    # ------------------------------------------------------------ one attempt
+    def _runs(self) -> list[FfmpegRun]:
+        return [attempt.run for attempt in self._running if attempt.run is not None]
 
     def _fill_slots(self) -> None:
         while self._waiting and not self._held and len(self._running) < self._setup.slots:
             item = self._waiting.popleft()
-            self._connection.send(Started(item.job_id))
-            self._advance(Attempt.begin(item, self._setup, self._anchor), None)
+            self._connection.send(messages.Started(item.job_id))
+            attempt = Attempt.begin(item, self._setup, self._anchor)
+            self._guarded(attempt, partial(self._advance, attempt, None))
 
     def _resume(self, attempt: Attempt, finished: Finished) -> None:
         attempt.killed = finished.killed
         if self._ending:
             self._end(attempt, STOPPED)
-        elif attempt.item.job_id in self._shed and finished.returncode != 0:
+        elif attempt.shed and finished.returncode != 0:
             self._end(attempt, Outcome(OutcomeKind.SHED, "It was ended because memory ran short; it is done later."))
         else:
-            self._shed.discard(attempt.item.job_id)
-            self._advance(attempt, finished)
+            attempt.shed = False
+            self._guarded(attempt, partial(self._advance, attempt, finished))
 
     def _advance(self, attempt: Attempt, finished: Finished | None) -> None:
         """Run the task up to its next ffmpeg or its end."""
-        self._guarded(attempt, partial(self._go_on, attempt, finished))
-
-    def _go_on(self, attempt: Attempt, finished: Finished | None) -> None:
         if finished is not None:
             attempt.anchor.check()
         try:
@@ -282,7 +258,7 @@ class _Worker:
         attempt.run = run
         run.register(self._selector)
         self._running.append(attempt)
-        self._connection.send(Spawned(attempt.item.job_id, run.identity))
+        self._connection.send(messages.Spawned(attempt.item.job_id, run.identity))
 
     def _watch(self) -> None:
         """Report progress of the running ffmpegs, and go on with those that have ended."""
@@ -297,16 +273,14 @@ class _Worker:
                 attempt.ffmpeg_ended(finished)
                 if attempt.step is not None and attempt.step.last:
                     self._to_verify.append((attempt, finished))
-                    self._connection.send(Encoded(attempt.item.job_id))
+                    self._connection.send(messages.Encoded(attempt.item.job_id))
                 else:
                     self._resume(attempt, finished)
             elif now - attempt.reported >= PROGRESS_INTERVAL_SECONDS and run.progress is not None:
                 attempt.reported = now
                 self._connection.send(
-                    Progressed(attempt.item.job_id, run.progress.out_time_seconds, run.progress.speed)
+                    messages.Progressed(attempt.item.job_id, run.progress.out_time_seconds, run.progress.speed)
                 )
-
-    # ------------------------------------------------------------ how an attempt ends
 
     def _verified(self, attempt: Attempt, facts: OutputFacts) -> None:
         if not attempt.source_unchanged(where_gone=False):
@@ -315,7 +289,7 @@ class _Worker:
             return
         facts = attempt.seal(facts)
         self._to_publish[attempt.item.job_id] = attempt
-        self._connection.send(Verified(attempt.item.job_id, facts))
+        self._connection.send(messages.Verified(attempt.item.job_id, facts))
 
     def _publish(self, attempt: Attempt, may_replace: bool) -> None:
         """Give the output its name; where the disk refuses, keep it among the partials for the next run to publish."""
@@ -325,7 +299,7 @@ class _Worker:
             kind, message = self._widened(error.kind, str(error))
             attempt.kept = kind is FailureKind.DISK
             raise PublishError(kind, message) from error
-        self._connection.send(Published(attempt.item.job_id, facts, attempt.usage()))
+        self._connection.send(messages.Published(attempt.item.job_id, facts, attempt.usage()))
 
     def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
         if self._ending:
@@ -346,7 +320,7 @@ class _Worker:
         why = absent(attempt.item.source.path, self._setup.request.folders)
         if why is None:
             return False
-        self._connection.send(InputAway(why))
+        self._connection.send(messages.InputAway(why))
         self._end(attempt, STOPPED)
         return True
 
@@ -364,4 +338,4 @@ class _Worker:
         if not attempt.kept:
             attempt.discard()
         unopened = any(UNOPENED in part for part in attempt.transcript)
-        self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed, unopened))
+        self._connection.send(messages.Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed, unopened))
