@@ -14,8 +14,7 @@ from pyprocessor.engine.hooks import call_at_end
 from pyprocessor.engine.loop import Run, RunResult
 from pyprocessor.engine.recovery import refuse_if_busy
 from pyprocessor.models.listener import Listener, RunRequest
-from pyprocessor.state.journal_opening import marking_damage, open_journal
-from pyprocessor.state.run_lock import hold
+from pyprocessor.state.journal_opening import hold_lock, marking_damage, open_journal
 from pyprocessor.state.state_folder import make_private, prepare_state_folder, refuse_planted
 from pyprocessor.system import shares_memory
 from pyprocessor.workers.process import context
@@ -43,7 +42,7 @@ def execute(
     gc.enable()
     run: Run | None = None
     try:
-        with hold(folder.path, request.output) as lock:
+        with hold_lock(folder.path, request.output) as lock:
             journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
             with marking_damage(folder), journal, SignalQueue() as interrupts:
                 refuse_if_busy(journal, request.output)

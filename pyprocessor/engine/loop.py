@@ -43,7 +43,7 @@ from pyprocessor.models.listener import Listener, RunRequest
 from pyprocessor.plan.admission import Conditions
 from pyprocessor.plan.hours import Phase
 from pyprocessor.publish.partials import Anchor
-from pyprocessor.state.run_lock import RunLock
+from pyprocessor.state.journal_opening import lost
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
@@ -74,7 +74,7 @@ class Run:
         listener: Listener,
         context: BaseContext,
         folder: StateFolder,
-        lock: RunLock,
+        locked: Anchor,
         journal: Journal,
         interrupts: SignalQueue,
         *,
@@ -87,7 +87,7 @@ class Run:
         self._listener = listener
         self._folder = folder
         self._partials = Anchor.of(folder.partials)
-        self._lock = lock
+        self._locked = locked
         self._journal = journal
         self._began = time.monotonic()
         self._calibration, problem = Calibration.load(model)
@@ -316,9 +316,8 @@ class Run:
             for process in processes:
                 self._stopping.take_back(process)
                 process.ask_back()
-        lost = self._lock.lost()
-        if lost is not None:
-            self._stopping.disk_full(lost, now, end=True)
+        if (problem := lost(self._locked)) is not None:
+            self._stopping.disk_full(problem, now, end=True)
         idle = (
             self._queue
             and not processes

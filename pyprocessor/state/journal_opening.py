@@ -1,10 +1,8 @@
-"""Can the journal of an output folder be used, and what is done where it is damaged?
+"""May a run use an output's journal: does another run work on it, and what is done where it is damaged?
 
 A damaged journal is renamed, never removed, and another is begun; what was made is then read from the receipts. One
-that is locked, not readable, or of a newer program is left alone: the run is refused.
-
-The whole file is read through only after a run that did not end by itself. Damage met later ends that run, which leaves
-a mark for the next one.
+that is locked, not readable, or of a newer program is left alone: the run is refused. The whole file is read through
+only after a run that did not end by itself. Damage met later ends that run, which leaves a mark for the next one.
 """
 
 from __future__ import annotations
@@ -16,16 +14,60 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 
-from pyprocessor.errors import JournalDamaged, OutputUnwritable
+from filelock import FileLock, Timeout
+
+from pyprocessor.errors import JournalDamaged, OutputBusy, OutputUnwritable
 from pyprocessor.journal.database import COMPANIONS, FILE_NAME, is_sound, is_there
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import display
 from pyprocessor.models.os_errors import unwritable
 from pyprocessor.publish.durable import sync_folder, write_file
+from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.system import kill_group
 
 _MARK = b"journal.is-damaged"
+
+
+@contextlib.contextmanager
+def hold_lock(state_folder: bytes, output: bytes) -> Iterator[Anchor]:
+    """Hold the run lock, which the kernel drops with the process; the value is for `lost`.
+
+    Raises OutputBusy, or OutputUnwritable where it cannot be taken.
+    """
+    path = os.path.join(state_folder, b"run.lock")
+    lock = FileLock(os.fsdecode(path), mode=0o600)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise OutputBusy(
+            f"Another run is working on {display(output)}; wait until it has ended, or give another --output."
+        ) from None
+    except OSError as error:
+        raise unwritable(error, path, "cannot be locked") from error
+    try:
+        yield Anchor.of(state_folder)
+    finally:
+        lock.release()
+
+
+def lost(locked: Anchor) -> str | None:
+    """Return a sentence where the state folder or the journal was taken away from the run that locked it.
+
+    Where only the lock's file is removed, the journal still names the run that lives (`recovery.refuse_if_busy`).
+    """
+    try:
+        moved = Anchor.of(locked.path) != locked
+    except FileNotFoundError:
+        moved = True
+    except OSError:
+        return None  # it cannot be said now
+    if moved:
+        return f"The folder {display(locked.path)} was removed while the run was working."
+    with contextlib.suppress(OutputUnwritable):
+        if not is_there(locked.path):
+            return f"The journal in {display(locked.path)} was removed while the run was working."
+    return None
 
 
 def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None]:
@@ -46,12 +88,8 @@ def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None
     except OSError as error:
         raise unwritable(error, mark, "could not be removed") from error
     journal = Journal.open(folder.path, wal=wal)
-    if aside is None:
-        return journal, None
-    return (
-        journal,
-        f"The journal of earlier runs is damaged; it was set aside as {display(aside)} and another was begun.",
-    )
+    said = "The journal of earlier runs is damaged; it was set aside as {} and another was begun."
+    return journal, None if aside is None else said.format(display(aside))
 
 
 @contextlib.contextmanager
