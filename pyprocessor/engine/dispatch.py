@@ -252,7 +252,7 @@ class Dispatch:
         setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
         process = BatchProcess(self.context, setup, batch, running)
         self.processes.append(process)
-        self.transitions.assigned(batch, process.identity)
+        self.transitions.assigned(batch, process.child.identity)
 
     # ------------------------------------------------------------ jobs
 

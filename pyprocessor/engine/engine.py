@@ -10,7 +10,6 @@ import gc
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.costs import CostModel
-from pyprocessor.engine.hooks import call_at_end
 from pyprocessor.engine.loop import Run, RunResult
 from pyprocessor.engine.recovery import refuse_if_busy
 from pyprocessor.models.listener import Listener, RunRequest
@@ -63,4 +62,4 @@ def execute(
     finally:
         # Only now, so that the hook finds the journal closed and the output free.
         if run is not None:
-            call_at_end(request.profile.hooks, run.last_call(), folder.logs, listener.notice)
+            run.call_last_hook()

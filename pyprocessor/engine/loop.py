@@ -23,7 +23,7 @@ from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency, StallResponder
 from pyprocessor.costs import CostModel
 from pyprocessor.engine.dispatch import Dispatch
-from pyprocessor.engine.hooks import COUNTS, Call, end_call
+from pyprocessor.engine.hooks import COUNTS, call_at_end
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.engine.pool import BatchProcess
@@ -132,8 +132,6 @@ class Run:
         self._rested_with: tuple[int, int] | None = None
         self._ended_as = ExitCode.INTERNAL
 
-    # ------------------------------------------------------------ the loop
-
     def go(self) -> RunResult:
         """Run to the end; whatever happens, leave nothing running and the end in the journal."""
         self._status_now(self._began)  # the status of a loop that hangs before anybody asks
@@ -162,13 +160,13 @@ class Run:
     def _begin(self) -> None:
         """Settle what earlier runs left, which may take long, or hang, as any turn may."""
         request, notice = self._request, self._transitions.notice
-        for level, text in self._notices:
-            notice(level, text)
+        for sentence in self._notices:
+            notice(*sentence)
         for note in recover(self._journal, self._folder, request.output, behind=self._behind, folders=request.folders):
-            notice(note.level, note.text)
+            notice(*note)
         if not request.retry_failed:  # which starts them over
-            for sentence in set_aside(self._journal, request.profile.errors.max_killed_runs):
-                notice("warning", sentence)
+            for warning in set_aside(self._journal, request.profile.errors.max_killed_runs):
+                notice("warning", warning)
         # Only now, so that an output that recovery has just published is found.
         self._discovery.begin(time.monotonic())
 
@@ -182,7 +180,7 @@ class Run:
             self._stopping.keep_hours(now)
             self._discover(now, readable)
             for process in tuple(self._dispatch.processes):
-                if process.connection in readable:
+                if process.child.connection in readable:
                     self._receive(process, now)
             self._crashes.give_up(self._crashes.silent(), now, silent=True)
             self._queue.take_up_retries(now)
@@ -198,7 +196,10 @@ class Run:
     def _wait(self) -> Collection[Any]:
         """Sleep until something is to be done; returns the connections that have something to read."""
         now = time.monotonic()
-        connections = [*(process.connection for process in self._dispatch.processes), *self._discovery.connections]
+        connections = [
+            *(process.child.connection for process in self._dispatch.processes),
+            *self._discovery.connections,
+        ]
         due = min(self._queue.next_due, self._monitor.next_due) - now
         return self._stopping.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
 
@@ -223,8 +224,6 @@ class Run:
             now=now,
             run_seconds=now - self._began,
         )
-
-    # ------------------------------------------------------------ events
 
     def _discover(self, now: float, readable: Collection[Any]) -> None:
         """Enter what was found."""
@@ -257,8 +256,8 @@ class Run:
         moves = self._transitions
         match message:
             case messages.Started(job_id):
-                self._crashes.began(process)
-                moves.started(process.jobs[job_id], process.identity)
+                self._crashes.received(process, began=True)
+                moves.started(process.jobs[job_id], process.child.identity)
             case messages.Spawned(job_id, ffmpeg):
                 process.spawned(process.jobs[job_id], ffmpeg, now, frozen=self._stopping.frozen)
                 moves.spawned(process.jobs[job_id], ffmpeg)
@@ -305,7 +304,7 @@ class Run:
             self._at_rest, self._monitor.next_due = resting, now
             if resting:
                 self._rest(now)
-        if not self._monitor.due(now):
+        if now < self._monitor.next_due:
             return
         readings, processes = self._monitor.readings, self._dispatch.processes
         decision = self._monitor.look(processes, self._discovery.pids, now)
@@ -350,8 +349,6 @@ class Run:
             made = f"{tally.succeeded} file{'' if tally.succeeded == 1 else 's'} made, {tally.failed} failed"
             self._transitions.notice("info", f"Nothing is left to do ({made}); {named} is watched for more.")
 
-    # ------------------------------------------------------------ status and end
-
     def _tick(self, now: float) -> None:
         self._listener.tick(self._status_now(now).snapshot)
 
@@ -361,7 +358,10 @@ class Run:
     @property
     def _identities(self) -> list[ProcessIdentity]:
         """Processes the run has started that do not end by themselves soon once the engine is gone."""
-        return [*(process.identity for process in tuple(self._dispatch.processes)), *self._transitions.hooks.identities]
+        return [
+            *(process.child.identity for process in tuple(self._dispatch.processes)),
+            *self._transitions.hooks.identities,
+        ]
 
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; status is answered meanwhile."""
@@ -386,14 +386,7 @@ class Run:
         tally = self._tally
         self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
 
-    def last_call(self) -> Call | None:
-        """The call of the user's hook for the end of the run, once it is over."""
-        hooks = self._transitions.hooks
-        return end_call(
-            hooks.settings,
-            [given.path for given in self._request.inputs],
-            self._request.output,
-            self._ended_as,
-            {name: getattr(self._tally, name) for name in COUNTS},
-            spent_seconds=hooks.spent_seconds,
-        )
+    def call_last_hook(self) -> None:
+        """Call the user's hook for the end of the run, once it is over."""
+        counts = {name: getattr(self._tally, name) for name in COUNTS}
+        call_at_end(self._transitions.hooks, self._request, self._ended_as, counts, self._listener.notice)

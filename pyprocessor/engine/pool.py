@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.control.run_mode import Pause
@@ -37,14 +36,6 @@ class BatchProcess:
         self.last_message: float | None = None
         """When it last sent something, on the clock of the loop's timeouts."""
         self.child = Child(context, worker_main, setup, f"pyprocessor-batch-{batch.id}")
-
-    @property
-    def connection(self) -> Connection:
-        return self.child.connection
-
-    @property
-    def identity(self) -> ProcessIdentity:
-        return self.child.identity
 
     @property
     def occupied_slots(self) -> int:

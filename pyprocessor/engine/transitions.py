@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pyprocessor.costs import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
@@ -23,7 +23,7 @@ from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken, Planned
+from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken
 from pyprocessor.models import (
     Batch,
     Job,
@@ -63,30 +63,24 @@ class Tally:
         return self.succeeded + self.failed + self.skipped
 
 
+@dataclass(eq=False)
 class Transitions:
     """Moves the jobs of one run."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        journal: Journal,
-        calibration: Calibration,
-        listener: Listener,
-        logs: bytes,
-        began: float,
-    ) -> None:
-        self.hooks = Hooks(request.profile.hooks, logs, self.notice)
-        self.queue = JobQueue()
-        self.tally = Tally(began)
-        self.in_hand: set[str] = set()
-        """Jobs that were queued and have not reached a final state."""
-        self._request = request
-        self._profile = request.profile
-        self._journal = journal
-        self._calibration = calibration
-        self._listener = listener
+    _request: RunRequest
+    _journal: Journal
+    _calibration: Calibration
+    _listener: Listener
+    _logs: bytes
+    began: float
+    in_hand: set[str] = field(default_factory=set)
+    """Jobs that were queued and have not reached a final state."""
 
-    # ------------------------------------------------------------ sentences
+    def __post_init__(self) -> None:
+        self._profile = self._request.profile
+        self.hooks = Hooks(self._profile.hooks, self._logs, self.notice)
+        self.queue = JobQueue()
+        self.tally = Tally(self.began)
 
     def notice(self, level: str, text: str | None, *, job_id: str | None = None, kind: str | None = None) -> None:
         """Show the user a sentence, where there is one, and store it as an event of this kind or level."""
@@ -98,8 +92,6 @@ class Transitions:
         """Show and store a decision of the governor, with the reading it was taken on."""
         self._journal.add_event(event.kind, event.text, event.job_id, reading=reading)
         self._listener.notice("info" if event.kind in _EASINGS else "warning", event.text)
-
-    # ------------------------------------------------------------ found
 
     def found(self, finding: Finding) -> bool:
         """Enter what was found; returns whether a job was queued."""
@@ -162,28 +154,22 @@ class Transitions:
     def _plan(self, job: Job, media_seconds: float | None) -> tuple[Job, JobRow]:
         """Enter the job under its own output name, or under another where a different source has that."""
 
-        def enter(named: Job) -> Planned | NameTaken:
-            return self._journal.plan(
-                named,
+        while True:
+            planned = self._journal.plan(
+                job,
                 media_seconds=media_seconds,
                 profile_name=self._profile.name,
                 again=True,
                 forgive=self._request.retry_failed,
             )
-
-        planned = enter(job)
-        if isinstance(planned, NameTaken):
+            if not isinstance(planned, NameTaken):
+                return job, planned.row
             job = replace(job, output=other_name(job.output, job.source.path))
-            planned = enter(job)
-            assert not isinstance(planned, NameTaken)
-        return job, planned.row
 
     def reprice(self) -> None:
         """Predict what waits anew with what the cost model knows now."""
         if self.queue.ready.reprice(self._calibration.model, self._profile.estimation):
             self.queue.reconsider()
-
-    # ------------------------------------------------------------ an attempt
 
     def assigned(self, batch: Batch, worker: ProcessIdentity) -> None:
         """A batch process has the jobs of a batch."""
@@ -237,7 +223,7 @@ class Transitions:
             errors = self._profile.errors
             delay = retry.retry_after(outcome.failure, job.retries, errors, random.random())  # noqa: S311 - jitter
             if delay is not None:
-                self._charge(job, outcome, usage, "It is tried again.")
+                self._requeue(job, outcome, usage, charge_for="It is tried again.")
                 again = replace(job.queued, tries=job.queued.tries + 1)
                 if outcome.failure is FailureKind.RESOURCE:
                     again = replace(again.after_memory_ran_out(_peak(usage)), alone=alone or again.alone)
@@ -258,7 +244,7 @@ class Transitions:
             self._finish(job, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH), None)
             return
         outcome = Outcome(OutcomeKind.FAILED, reason, FailureKind.CRASH)
-        self._charge(job, outcome, None, "It is tried once more, alone.")
+        self._requeue(job, outcome, None, charge_for="It is tried once more, alone.")
         delay = retry.delay_seconds(job.crashes, self._profile.errors, random.random())  # noqa: S311 - jitter
         self.queue.put_back(replace(job.queued, tries=job.queued.tries + 1, alone=True), due=now + delay)
 
@@ -289,20 +275,14 @@ class Transitions:
         again = job.queued.after_memory_ran_out(_peak(usage))
         self.queue.put_back(replace(again, alone=again.alone or job.sheds + 1 >= most))
 
-    def _requeue(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
+    def _requeue(self, job: RunningJob, outcome: Outcome, usage: Usage | None, *, charge_for: str = "") -> None:
+        """Queue a job again; its attempt is charged where a sentence says what follows."""
         job.move(JobState.PENDING)
-        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=False, usage=usage)
+        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=bool(charge_for), usage=usage)
         if job.attempt_id is not None:
             self._listener.finished(job.job_id, outcome, will_retry=True)
-
-    def _charge(self, job: RunningJob, outcome: Outcome, usage: Usage | None, what_then: str) -> None:
-        job.move(JobState.PENDING)
-        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=True, usage=usage)
-        self._listener.finished(job.job_id, outcome, will_retry=True)
-        # Stored only: the listener has the reason already.
-        self._journal.add_event("warning", f"{job.name}: {outcome.reason} {what_then}", job_id=job.job_id)
-
-    # ------------------------------------------------------------ the end of a job
+        if charge_for:  # stored only: the listener has the reason already
+            self._journal.add_event("warning", f"{job.name}: {outcome.reason} {charge_for}", job_id=job.job_id)
 
     def _finish(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         outcome = self._final(job.job_id, outcome)
@@ -338,7 +318,7 @@ class Transitions:
         self._listener.finished(job_id, outcome, name=name)
         if self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             output = os.path.join(self._request.output, row.output)
-            self.hooks.add(file_call(self.hooks.settings, row.source.path, output, outcome))
+            self.hooks.add(file_call(row.source.path, output, outcome))
 
 
 def _peak(usage: Usage | None) -> int:

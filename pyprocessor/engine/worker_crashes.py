@@ -52,13 +52,11 @@ class WorkerCrashes:
     _without_a_file: int = 0
     _clock: AwakeClock = field(default_factory=lambda: AwakeClock(TURN_COUNTS_SECONDS))
 
-    def received(self, process: BatchProcess) -> None:
-        """A message came from a process."""
+    def received(self, process: BatchProcess, *, began: bool = False) -> None:
+        """A message came from a process, perhaps that it has begun a file."""
         process.last_message = self._clock()
-
-    def began(self, process: BatchProcess) -> None:
-        """A process has begun a file."""
-        self._without_a_file, process.began = 0, True
+        if began:
+            self._without_a_file, process.began = 0, True
 
     def silent(self) -> list[BatchProcess]:
         """Processes that sent nothing for too long: stopped, or stuck in a call. To be called once a turn."""
@@ -90,7 +88,7 @@ class WorkerCrashes:
         self.dispatch.processes.remove(process)
         gone = True
         if process.jobs:
-            gone = wait_gone(process.identity, FAREWELL_SECONDS)
+            gone = wait_gone(process.child.identity, FAREWELL_SECONDS)
             process.child.remove_dead(FAREWELL_SECONDS if gone else 0.0)  # for its exit code, too
         self._count_without_a_file(process)
         exit_code = process.child.exit_code
@@ -165,7 +163,5 @@ def how(exit_code: int | None) -> str:
         return ""
     if exit_code >= 0:
         return f" (exit code {exit_code})"
-    try:
-        return f" ({signal.Signals(-exit_code).name})"
-    except ValueError:
-        return f" (signal {-exit_code})"
+    known = -exit_code in set(signal.Signals)
+    return f" ({signal.Signals(-exit_code).name})" if known else f" (signal {-exit_code})"
