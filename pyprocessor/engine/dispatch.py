@@ -24,17 +24,8 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Batch, Cost, WaitingFile
 from pyprocessor.models.listener import RunRequest
-from pyprocessor.plan.admission import (
-    Beside,
-    Conditions,
-    Wait,
-    decide,
-    memory_budget,
-    memory_limit,
-    too_late,
-    turn,
-    unmeasured,
-)
+from pyprocessor.plan import admission
+from pyprocessor.plan.admission import Beside, Conditions, Wait
 from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import next_batch, shape
 from pyprocessor.publish.partials import partial_name
@@ -124,7 +115,7 @@ class Dispatch:
     def _decide(
         self, job: QueuedJob, threads: int, on: Conditions, beside: Beside, due: float = -math.inf
     ) -> Wait | None:
-        return decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
+        return admission.decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
 
     def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Beside:
         """What the next waiting job, or the next of a process that has `ahead` per slot, would start beside."""
@@ -145,15 +136,13 @@ class Dispatch:
             claimed_bytes=self._claimed_bytes,
         )
 
-    # ------------------------------------------------------------ batches
-
     def _form_batches(self, on: Conditions) -> None:
         """Form batches as long as slots are free, and start their processes."""
         if not self.processes:
             self._runs_alone = self._begin_alone(on)
         beside = self._beside(on)
         head = self.queue.ready.first()
-        if self._runs_alone or (head is not None and turn(head, on, beside) is not None):
+        if self._runs_alone or (head is not None and admission.turn(head, on, beside) is not None):
             return
         if on.allowance.look == self._formed_at and beside.free_slots < 1:
             return  # no slot has become free since batches were last formed
@@ -194,10 +183,14 @@ class Dispatch:
     def _begin_alone(self, on: Conditions) -> bool:
         """Start the next job that is to run alone, where it is its turn; returns whether one was started."""
         head = self.queue.head()
-        if head is None or not head[0].alone or turn(head[0], on, replace(self._beside(on), runs_alone=False)):
+        if (
+            head is None
+            or not head[0].alone
+            or admission.turn(head[0], on, replace(self._beside(on), runs_alone=False))
+        ):
             return False
         settings = self.profile.batch
-        budget, limit = memory_budget(on.reading, settings), memory_limit(on.reading, settings)
+        budget, limit = admission.memory_budget(on.reading, settings), admission.memory_limit(on.reading, settings)
         while (job := self.queue.take_alone()) is not None:
             job = self._priced(job)
             over = OverBudget(job.job_id, job.memory_bytes, budget, limit)
@@ -222,7 +215,7 @@ class Dispatch:
 
     def _in_time(self, job: QueuedJob, threads: int, on: Conditions) -> bool:
         """Whether the job will be done before the run is to be over; if not, it is left for another run."""
-        if too_late(job, threads, on) is None:
+        if admission.too_late(job, threads, on) is None:
             return True
         self.queue.leave(job)
         seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
@@ -234,27 +227,18 @@ class Dispatch:
     def _begin(self, batch: Batch, jobs: list[QueuedJob]) -> None:
         """Start a process for the batch and enter both in the journal, before it is sent any work."""
         self._batches, self._formed = batch.id, None
-        running: list[RunningJob] = []
-        for job in jobs:
-            row = self._row(job)
-            running.append(
-                RunningJob(
-                    queued=job,
-                    threads=1 if job.narrow else batch.threads,
-                    cores=batch.cores,
-                    media_seconds=row.media_seconds or 0.0,
-                    crashes=row.crashes,
-                    retries=row.retries_charged,
-                    sheds=row.sheds,
-                )
-            )
+        running = [self._running_job(job, batch) for job in jobs]
         log = os.path.join(self.folder.path, LOG_NAME)
         setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
         process = BatchProcess(self.context, setup, batch, running)
         self.processes.append(process)
         self.transitions.assigned(batch, process.child.identity)
 
-    # ------------------------------------------------------------ jobs
+    def _running_job(self, job: QueuedJob, batch: Batch) -> RunningJob:
+        row, threads = self._row(job), 1 if job.narrow else batch.threads
+        running = RunningJob(job, threads, batch.cores, row.media_seconds or 0.0)
+        running.crashes, running.retries, running.sheds = row.crashes, row.retries_charged, row.sheds
+        return running
 
     def _send_next(self, process: BatchProcess, ahead: int, on: Conditions) -> bool:
         """Send the process its next job, where that may start; it may have `ahead` jobs for each slot."""
@@ -271,7 +255,7 @@ class Dispatch:
             return False
         self._warned = False
         self._claimed_bytes += job.queued.memory_with(job.threads)
-        self._started_unmeasured += unmeasured(job.queued, job.threads, self.calibration.model)
+        self._started_unmeasured += admission.unmeasured(job.queued, job.threads, self.calibration.model)
         process.send_next(self._work_item(job))
         return True
 

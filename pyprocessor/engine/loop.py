@@ -45,7 +45,7 @@ from pyprocessor.plan.hours import Phase
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.journal_opening import lost
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.base import task
 from pyprocessor.workers import messages
 
 TASK = "transcode"
@@ -136,25 +136,22 @@ class Run:
         """Run to the end; whatever happens, leave nothing running and the end in the journal."""
         self._status_now(self._began)  # the status of a loop that hangs before anybody asks
         with self._responder:
-            return self._go()
-
-    def _go(self) -> RunResult:
-        try:
-            self._begin()
-            while not self._over():
-                self._turn()
-            if self._queue.late and not self._stopping.stopping:
-                none_fits = self._stopping.schedule.none_fits(self._queue.late, self._stopping.clock)
-                self._transitions.notice("warning", none_fits)
-            self._tick(time.monotonic())
-            self._transitions.hooks.finish(self._hooks_may_go_on)
-            exit_code = self._stopping.exit_code(undecided=self._crashes.left_undecided)
-        except BaseException as error:
-            exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
-            with contextlib.suppress(OutputUnwritable, JournalError):  # the error that is raised names it
-                self._close(exit_code)
-            raise
-        self._close(exit_code)
+            try:
+                self._begin()
+                while not self._over():
+                    self._turn()
+                if self._queue.late and not self._stopping.stopping:
+                    none_fits = self._stopping.schedule.none_fits(self._queue.late, self._stopping.clock)
+                    self._transitions.notice("warning", none_fits)
+                self._tick(time.monotonic())
+                self._transitions.hooks.finish(self._hooks_may_go_on)
+                exit_code = self._stopping.exit_code(undecided=self._crashes.left_undecided)
+            except BaseException as error:
+                exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
+                with contextlib.suppress(OutputUnwritable, JournalError):  # the error that is raised names it
+                    self._close(exit_code)
+                raise
+            self._close(exit_code)
         return RunResult(exit_code, self._run_id, self._tally.done_before, self._tally.failed_before)
 
     def _begin(self) -> None:
@@ -353,7 +350,9 @@ class Run:
         self._listener.tick(self._status_now(now).snapshot)
 
     def _status_now(self, now: float) -> RunStatus:
-        return self._status.status(self._conditions(now), self._stopping.begins_in_seconds)
+        stopping = self._stopping
+        waits = stopping.schedule.seconds_to_open(stopping.clock) if stopping.phase is Phase.WAITING else 0.0
+        return self._status.status(self._conditions(now), waits)
 
     @property
     def _identities(self) -> list[ProcessIdentity]:

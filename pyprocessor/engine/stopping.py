@@ -80,11 +80,6 @@ class Stopping:
             return RunState.PAUSED
         return RunState.WAITING if self.phase is Phase.WAITING else RunState.RUNNING
 
-    @property
-    def begins_in_seconds(self) -> float:
-        """How long work that waits for the window of the day still waits."""
-        return self.schedule.seconds_to_open(local_time()) if self.phase is Phase.WAITING else 0.0
-
     def wait(self, connections: Iterable[Any], now: float, timeout_seconds: float) -> Collection[Any]:
         """Wait for a signal, a request or one of these connections; returns what is ready."""
         self.responder.set_waiting(True)
