@@ -1,10 +1,7 @@
 """Is the run to go on, to pause or to stop, after all that was asked of it? Pure.
 
-    go on --interrupt, stop--> drain --interrupt again, end--> end
-    go on --terminate--> drain, with a time at which it becomes end --terminate again--> end
-    pause: nothing new starts; freeze: running files stand still as well; resume undoes both
-
-Stopping also ends a pause: frozen files could not be finished. A stopping run cannot be paused.
+A first interrupt drains, a second ends; a terminate drains until its grace is over. Stopping also ends a pause, since
+frozen files could not be finished, and a stopping run cannot be paused.
 """
 
 from __future__ import annotations
@@ -47,10 +44,7 @@ class Pause(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunMode:
-    """Whether the run stops and whether it is paused.
-
-    `end_at` is the monotonic time at which a drain becomes an end, `exit_code` that of a run that stops with work left.
-    """
+    """Whether the run stops or is paused; `end_at` is the monotonic time at which a drain becomes an end."""
 
     stop: StopLevel = StopLevel.GO_ON
     pause: Pause = Pause.NONE

@@ -1,8 +1,6 @@
-"""What do other processes ask of this run over its control socket?
+"""What do other processes ask of this run over its control socket? Nothing here blocks.
 
-Nothing here blocks. A connection carries one request. One that sends nothing, half a line, too much or nonsense, or
-that goes away, is closed; one of too many replaces the oldest. A socket that a killed run left is replaced. Where none
-can be made (some network file systems, Windows) the run goes on without, since signals do nearly the same.
+A connection that sends nothing, half a line, too much or nonsense is closed; one of too many replaces the oldest.
 """
 
 from __future__ import annotations
@@ -41,10 +39,7 @@ class Client:
 
 
 class ControlServer:
-    """The socket in one state folder, for the loop and for the stall responder's thread.
-
-    `problem` is a sentence where there is no socket.
-    """
+    """The socket in one state folder, used by two threads; `problem` is a sentence where there is none."""
 
     def __init__(self, folder: bytes) -> None:
         self.problem: str | None = None

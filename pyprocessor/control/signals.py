@@ -1,8 +1,4 @@
-"""Which signals came while a run goes on? The handler only stores each as an order and wakes the loop.
-
-SIGINT, SIGTERM, SIGHUP    stop (see `run_mode`)
-SIGUSR1, SIGUSR2           pause, resume
-"""
+"""Which signals came while a run goes on? The handler only stores each as an order and wakes the loop."""
 
 from __future__ import annotations
 
@@ -33,8 +29,7 @@ _PAUSING = {number for number, order in _ORDERS.items() if order in (Order.PAUSE
 class SignalQueue:
     """Context in which signals become orders, in the order they came; outside the main thread only `put` adds any.
 
-    A SIGHUP that was ignored (`nohup`) stays so. SIGUSR1 and SIGUSR2, which the command blocks because they would end
-    it, are unblocked here; those that came before are delivered now.
+    A SIGHUP that was ignored (`nohup`) stays so. SIGUSR1 and SIGUSR2, which the command blocks, are unblocked here.
     """
 
     def __init__(self) -> None:
@@ -74,10 +69,9 @@ class SignalQueue:
             signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
 
     def peek(self) -> list[Order]:
-        """Return orders that were neither taken nor returned by an earlier `peek`; for another thread than the main.
+        """Return orders that were neither taken nor returned before; for another thread than the main.
 
-        Signals are not delivered to a main thread that waits for a disk, so this fetches them from the system, which
-        keeps only one of each kind.
+        It fetches signals from the system, which delivers none to a main thread that waits for a disk.
         """
         while self._previous and hasattr(signal, "sigtimedwait"):
             caught = signal.sigtimedwait(self._previous, 0)

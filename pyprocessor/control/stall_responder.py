@@ -1,11 +1,7 @@
 """Who answers for the run while its loop waits for a disk? A thread that touches neither the disk nor the loop's data.
 
-The journal lies in the output folder, so a disk that takes no writes holds the loop up in the midst of a turn. This
-thread then answers requests, stores orders for the loop, informs the user, and ends a run that was asked to end and
-cannot do so itself.
-
-A turn may be long for another reason (nobody reads the output, a process takes long to end, many files). The thread
-does the same then, but names no disk, and ends no run whose loop takes CPU time.
+It answers requests, stores orders for the loop, informs the user, and ends a run that was asked to end and cannot. Of
+a turn that is long for another reason it names no disk, and ends no run whose loop takes CPU time.
 """
 
 from __future__ import annotations
@@ -52,8 +48,7 @@ class Emergency(Protocol):
 class StallResponder:
     """The thread, as context. Without an `emergency` nobody is informed and nothing ended.
 
-    `loop_mode` returns what the loop knows that the run was asked for, `last_status` where the run stood last, and
-    `processes` what is to be killed with it.
+    `loop_mode` is what the loop knows that the run was asked for, `processes` what is to be killed with it.
     """
 
     server: ControlServer

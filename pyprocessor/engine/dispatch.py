@@ -1,7 +1,6 @@
 """Which waiting jobs are started now? Forms batches, starts their processes, and sends them their jobs one by one.
 
-A batch is packed for the memory that its jobs are predicted to take. What starts is decided for every job anew, by what
-running ones really take (`plan/admission`): a prediction that is too low costs time, and not the machine.
+A batch is packed by predictions; what starts is decided for every job anew, by what running ones really take.
 """
 
 from __future__ import annotations
@@ -200,10 +199,7 @@ class Dispatch:
         return False
 
     def _allowed(self, job: QueuedJob, threads: int, largest: OverBudget) -> bool:
-        """Warn of a job that needs more memory than is ever allowed; end it here with `--strict-memory`.
-
-        One that would fit if other programs used less memory runs alone without a word: the governor reports that.
-        """
+        """Warn of a job that needs more memory than is ever allowed; end it here with `--strict-memory`."""
         over = replace(largest, job_id=job.job_id, need_bytes=job.memory_with(threads))
         if not over.hopeless:
             return True

@@ -1,7 +1,4 @@
-"""What would a run do? Scans, inspects and plans, and writes nothing, not even the output folder.
-
-The journal of an earlier run is read, so that finished files are known and nothing is inspected twice.
-"""
+"""What would a run do? Scans, inspects and plans, with what an earlier run journaled, and writes nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How is a run opened and closed?
-
-state folder -> run lock -> journal -> signals -> the loop -> the user's hook for the end
-"""
+"""How is a run opened and closed? State folder, run lock, journal, signals, the loop, the hook for the end."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """When will the run be done? What is left of the predicted work, over the pace it was measured to go at. Pure.
 
-Work is counted in predicted CPU-seconds on both sides, so that predictions that are wrong by one factor still give the
-right time. The pace is kept per unit of concurrency (one thread of one running ffmpeg that is not stopped), so that it
-holds when the governor changes how many run, and through hours in which none does.
+Work is predicted CPU-seconds on both sides, so that predictions that are wrong by one factor still give the right time.
+The pace is per thread of a running ffmpeg, so that it holds when the governor changes how many run.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ class Pace:
     def after(self, now: float, done: float, concurrency: float) -> Pace:
         """The pace after one more look; a clock that did not go on changes nothing.
 
-        `done` is all predicted CPU-seconds done up to now, of running files by their share; it falls when a file is to
-        be done again. `concurrency` is the threads of the files that run now.
+        `done` is all predicted CPU-seconds done up to now; it falls when a file is to be done again. `concurrency` is
+        the threads of the files that run now.
         """
         concurrency = max(0.0, concurrency)
         passed = 0.0 if self.at is None else now - self.at
@@ -73,10 +72,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Eta:
-    """Seconds until all is done, and the band around them: `low` <= `seconds` <= `high`.
-
-    All None where nothing can be said. While files are still being found `low` alone is known.
-    """
+    """Seconds until all is done, and their band; None where unknown. While files are being found `low` is known."""
 
     seconds: float | None = None
     low: float | None = None
@@ -96,10 +92,9 @@ def estimate(
     *,
     listing_done: bool = True,
 ) -> Eta:
-    """When all that waits and runs will be done.
+    """When all that waits and runs will be done; nothing can be said where work is left and nothing may run.
 
-    `concurrency` is how many threads run at once from now on: what the governor allows, not how many happen to be
-    started. Where work is left and nothing may run, nothing can be said.
+    `concurrency` is how many threads run at once from now on, as the governor allows.
     """
     rate = pace.rate
     parts = [(max(0.0, seconds), spread) for seconds, spread in waiting]

@@ -1,8 +1,7 @@
 """Which of the user's programs are called as files end and as the run ends, and for how long?
 
-They run beside the loop, without a shell, a few at a time, each for a limited time, and never hold the run up: at its
-end `finish` and `call_at_end` together take no longer than one call may. A hook that fails changes nothing about its
-file. File names are passed as data: in environment variables, exactly as the disk has them.
+They run beside the loop, without a shell, a few at a time, each for a limited time, and never hold the run up. File
+names are passed as data: in environment variables, exactly as the disk has them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What has this run learned of costs, and what had earlier runs?
-
-The model is a value that never changes (see `costs`); this is the one place that exchanges it for a better one.
-"""
+"""What has this run learned of costs, and what had earlier runs? Exchanges the frozen model for a better one."""
 
 from __future__ import annotations
 

@@ -1,9 +1,5 @@
 """Which event leads to which move? The engine's one thread, which waits on every pipe.
 
-    found files    -> transitions -> queue -> dispatch -> batch processes
-    messages       -> transitions (state, journal, counts, queue) -> after the commit: grants
-    readings       -> monitor -> governor -> hold, take back, suspend, shed
-
 All that one turn of the loop writes is committed at once, before anything that depends on it is sent.
 """
 

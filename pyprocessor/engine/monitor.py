@@ -1,8 +1,7 @@
 """When are readings taken, and what follows from them? Asks the governor and carries out what it decides.
 
-Readings are taken at the slow interval, and at the ramp interval while memory may grow quickly: while young files could
-together exceed what is allowed, and as long as the governor holds anything back. Only slow ones go into the journal; a
-decision is stored with its own reading.
+They are taken at the slow interval, and at the ramp interval while young files could together exceed what is allowed
+and as long as the governor holds anything back. Only slow ones go into the journal.
 """
 
 from __future__ import annotations
@@ -133,10 +132,7 @@ class Monitor:
         return reading if self.cores is None else replace(reading, cores=self.cores)
 
     def _learn(self, running: Sequence[RunningJob], now: float) -> None:
-        """Learn at once from files that outgrew their prediction or have shown what they take.
-
-        The running files' `likely_bytes` rise with it; their predictions, which the governor compares with, stay.
-        """
+        """Learn at once from files that outgrew their prediction or have shown what they take."""
         news = False
         for job in running:
             if job.features is None or job.suspended:

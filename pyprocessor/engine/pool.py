@@ -1,7 +1,6 @@
 """Which jobs does a batch process have, and what was it sent? One process per batch, sent a few jobs ahead.
 
-The engine keeps a batch's order and sends items as slots become free. So what was not sent can be taken back without
-asking, and when a process dies it is known what it had begun.
+So what was not sent can be taken back without asking, and when a process dies it is known what it had begun.
 """
 
 from __future__ import annotations
@@ -97,10 +96,7 @@ class BatchProcess:
             self.child.send(Command.HOLD if held else Command.RELEASE)
 
     def pause(self, wanted: Pause, now: float) -> None:
-        """Pause as the user wants, or go on. What the governor suspended stays so.
-
-        A process that is paused is drained: its other jobs are for others, and its memory is free when it is done.
-        """
+        """Pause as the user wants, and drain the process, or go on. What the governor suspended stays so."""
         if wanted is not Pause.NONE:
             self.drain()
         for job in self.running:

@@ -1,9 +1,7 @@
 """What did an earlier run leave running or undecided, and how is it settled?
 
-An earlier engine may have died at any moment. Its batch processes end themselves when their pipe closes; what is still
-alive is known by pid and start time. Where a publish was granted the disk decides: the granted size and mtime under the
-final name mean that it was published, under the temporary name that only the rename is missing. All else goes back to
-the queue. Where the journal is gone or behind, receipts list what was made.
+What is still alive is known by pid and start time. Where a publish was granted the disk decides: the granted size and
+mtime under the final name mean published, under the temporary name that only the rename is missing.
 """
 
 from __future__ import annotations
@@ -151,10 +149,7 @@ def was_published(output_root: bytes, row: JobRow) -> bool:
 
 
 def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
-    """Whether the file under the final name is still as a run made it, and may be replaced.
-
-    It was when the job was planned, which may be hours ago; the user may have put a file of their own there since.
-    """
+    """Whether the file under the final name is, still at this moment, as a run made it, and may be replaced."""
     final, made = os.path.join(output_root, row.output), journal.made(row.output)
     return _lies(final, row.produced) or (made is not None and _lies(final, made.facts))
 

@@ -1,7 +1,4 @@
-"""What follows when a job moves? One function per event: journal row, counts, queue, listener, hooks.
-
-The loop calls it inside a journal transaction; nothing here knows processes or pipes.
-"""
+"""What follows when a job moves, inside a journal transaction: journal row, counts, queue, listener, hooks?"""
 
 from __future__ import annotations
 
@@ -259,10 +256,7 @@ class Transitions:
         self._listener.finished(job.job_id, INTERRUPTED, will_retry=True)
 
     def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
-        """Queue a job again that was ended for want of memory, with more memory and one thread, uncharged.
-
-        After `max_sheds` times it runs alone; where even then there is not enough memory, it fails.
-        """
+        """Queue a shed job again, with more memory and one thread, later alone; where that fails, too, fail the job."""
         most = self._profile.throttling.max_sheds
         if job.sheds >= most:
             reason = (

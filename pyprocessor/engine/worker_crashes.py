@@ -1,9 +1,7 @@
 """What becomes of the jobs of a batch process that died or was given up on?
 
-A process that ends while it has jobs has died, whatever its exit code. What it was working on is charged with that,
-unless the system killed it for want of memory; what it had not begun is not. One that was given up on is killed with
-all in its group, and its pipe is closed, so it is never granted a publish. For what it was granted before, the disk
-decides once the process is known to be gone.
+A process that ends while it has jobs has died, whatever its exit code; what it was working on is charged, unless the
+system killed it for want of memory. For what it was granted the disk decides, once the process is gone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """May a run use an output's journal: does another run work on it, and what is done where it is damaged?
 
-A damaged journal is renamed, never removed, and another is begun; what was made is then read from the receipts. One
-that is locked, not readable, or of a newer program is left alone: the run is refused. The whole file is read through
-only after a run that did not end by itself. Damage met later ends that run, which leaves a mark for the next one.
+A damaged one is renamed and another begun. One that is locked, unreadable or of a newer program is left alone. It is
+read through only after a run that did not end by itself; damage met later ends that run and marks it for the next.
 """
 
 from __future__ import annotations
@@ -31,10 +30,7 @@ _MARK = b"journal.is-damaged"
 
 @contextlib.contextmanager
 def hold_lock(state_folder: bytes, output: bytes) -> Iterator[Anchor]:
-    """Hold the run lock, which the kernel drops with the process; the value is for `lost`.
-
-    Raises OutputBusy, or OutputUnwritable where it cannot be taken.
-    """
+    """Hold the run lock, which the kernel drops with the process. Raises OutputBusy or OutputUnwritable."""
     path = os.path.join(state_folder, b"run.lock")
     lock = FileLock(os.fsdecode(path), mode=0o600)
     try:
@@ -52,10 +48,7 @@ def hold_lock(state_folder: bytes, output: bytes) -> Iterator[Anchor]:
 
 
 def lost(locked: Anchor) -> str | None:
-    """Return a sentence where the state folder or the journal was taken away from the run that locked it.
-
-    Where only the lock's file is removed, the journal still names the run that lives (`recovery.refuse_if_busy`).
-    """
+    """Return a sentence where the state folder or the journal was taken away from the run that locked it."""
     try:
         moved = Anchor.of(locked.path) != locked
     except FileNotFoundError:
@@ -71,10 +64,7 @@ def lost(locked: Anchor) -> str | None:
 
 
 def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None]:
-    """Return the journal, and a sentence where another one had to be begun; call it with the run lock held.
-
-    Raises OutputUnwritable or JournalError.
-    """
+    """Return the locked journal, and a sentence where it was begun anew. Raises OutputUnwritable or JournalError."""
     mark = os.path.join(folder.path, _MARK)
     if not os.path.lexists(mark):
         with contextlib.suppress(JournalDamaged):
@@ -104,10 +94,7 @@ def marking_damage(folder: StateFolder) -> Iterator[None]:
 
 
 def set_aside(path: bytes, now: float) -> bytes:
-    """Rename a journal and its companions to `<path>.damaged-<UTC time>`; returns the new path.
-
-    The journal itself goes last: a kill on the way leaves it to be set aside again. Raises OutputUnwritable.
-    """
+    """Rename a journal to `<path>.damaged-<UTC time>`, its companions first; returns that. Raises OutputUnwritable."""
     aside = first = path + b".damaged-" + f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}".encode("ascii")
     numbers = count(2)
     try:

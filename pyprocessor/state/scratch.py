@@ -1,8 +1,6 @@
 """Which sockets and processes did a killed run leave behind? Each run has a folder among the system's temporary files.
 
-Only folders with our prefix, of this user, whose lock nobody holds are removed; a lock and not a pid decides, so that
-runs in containers with a common /tmp leave each other alone. The folder names the processes that its owner started: one
-that was stopped does not notice that its pipe is closed.
+Only folders with our prefix, of this user, whose lock nobody holds are removed: containers may share /tmp, not pids.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Where does a run keep what is not output? In the folder `.pyprocessor` of the output, private to its user.
 
-A run believes what it finds there, and writes there under names that can be foreseen. So all of it has to be real files
-and folders of the user who runs or of root. Only the folder itself may be a link that one of them made, to a folder on
-another disk that is empty or has been a state folder.
+A run believes what it finds there, so all of it has to be real files and folders of the user or root. Only the folder
+itself may be a link of theirs, to one that is empty or has been a state folder.
 """
 
 from __future__ import annotations
@@ -67,10 +66,7 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
 
 
 def make_private(folder: StateFolder) -> tuple[str, ...]:
-    """Take everybody else's rights to the state folder away; returns sentences for the user.
-
-    Whoever can write there can make a run believe anything. Windows has no such rights.
-    """
+    """Take everybody else's rights to the state folder away, which Windows does not have; returns sentences."""
     if sys.platform == "win32":
         return ()
     notes = []

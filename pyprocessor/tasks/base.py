@@ -57,10 +57,7 @@ class Task(Protocol):
 
 
 def task(name: str) -> Task:
-    """Return our task of that name, or the one that an installed package offers. Raises UsageError.
-
-    The entry point, of the group `pyprocessor.tasks`, names a class without constructor arguments.
-    """
+    """Return our task of that name, or the class that an entry point of a package offers. Raises UsageError."""
     from pyprocessor.tasks.transcode import Transcode  # which imports this module
 
     if name == Transcode.name:

@@ -1,7 +1,4 @@
-"""Which parts of a source must be files of their own for ffmpeg to take them?
-
-Covers, which Matroska holds as attachments, and subtitles of an MP4 that are not UTF-8.
-"""
+"""Which parts of a source need a file for ffmpeg: covers, and subtitles of an MP4 that are not UTF-8?"""
 
 from __future__ import annotations
 
@@ -39,10 +36,7 @@ class SideFiles:
 
 @contextmanager
 def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[SideFiles]:
-    """Write the files that `contract` needs beside the partial output; they are removed afterwards.
-
-    Raises JobError where the source cannot be read or a file cannot be written.
-    """
+    """Write the files that `contract` needs beside the partial output, and remove them afterwards. Raises JobError."""
     # Here, so that the engine does without PyAV.
     from pyprocessor.inspect.covers import read_covers
     from pyprocessor.inspect.subtitles import read_lines

@@ -1,8 +1,4 @@
-"""What do the engine and its batch processes send each other?
-
-Each process has its own pipe (a killed one could hold the lock of a shared queue). Jobs are sent a few ahead, never a
-whole batch, so that a process that does not read cannot block the engine.
-"""
+"""What do the engine and its batch processes send each other? Each process has a pipe of its own."""
 
 from __future__ import annotations
 
@@ -17,10 +13,7 @@ from pyprocessor.state.state_folder import StateFolder
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a batch process is started with; `slots` is how many jobs it runs at once.
-
-    `journal_log` is the write-ahead log to sync before publishing, which is not there where commits are synced.
-    """
+    """What a batch process is started with; `journal_log` is the write-ahead log to sync before publishing, if any."""
 
     run_id: int
     slots: int
@@ -123,10 +116,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The attempt is over without an output.
-
-    `killed` says that a SIGKILL from outside ended its ffmpeg, `unopened` that its ffmpeg could not open the source.
-    """
+    """The attempt is over without an output: `killed` by a SIGKILL from outside, `unopened` by ffmpeg."""
 
     job_id: str
     outcome: Outcome
@@ -152,8 +142,7 @@ class InputAway:
 class Report(Enum):
     """What any process of ours reports without details.
 
-    ALIVE is sent every few seconds, CLOSED last by a batch process that ends as it should, LISTED by the inspector, and
-    REAPPEARED when a watched folder that had vanished is there again.
+    CLOSED is the last of a batch process that ends as it should. The inspector sends LISTED, the watcher REAPPEARED.
     """
 
     ALIVE = auto()

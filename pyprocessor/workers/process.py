@@ -82,10 +82,7 @@ def _ensure_forkserver() -> None:
 
 
 def dismiss() -> None:
-    """End the processes that multiprocessing keeps beside ours, and wait for their end.
-
-    They would end soon after us, but a service manager logs and kills what is left at our end.
-    """
+    """End what multiprocessing keeps beside us, and wait: a service manager logs and kills what is left at our end."""
     server: Any = forkserver._forkserver
     tracker: Any = resource_tracker._resource_tracker
     if server._forkserver_pid is not None:
@@ -178,10 +175,7 @@ def _skip_main_module() -> None:
 
 
 class Child:
-    """One process with its pipe; its entry point gets the pipe and `setup`. `name` begins with NAME_PREFIX.
-
-    Raises ChildUnstartable where the system starts no process, or only ones that end before their first message.
-    """
+    """One process with its pipe; `name` begins with NAME_PREFIX. Raises ChildUnstartable."""
 
     def __init__(self, context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str) -> None:
         self._process, self.connection = _started(context, entry, setup, name)
@@ -200,10 +194,7 @@ class Child:
         return True
 
     def receive(self) -> Iterator[Any]:
-        """Yield all messages that wait, of which there must be one. Raises EOFError when the other end is closed.
-
-        Raises ChildUnstartable where the process failed before its first message: the next one would, too.
-        """
+        """Yield all messages that wait. Raises EOFError, or ChildUnstartable where it failed before its first one."""
         try:
             while True:
                 message = self.connection.recv()
@@ -249,10 +240,7 @@ class Child:
                 forget_process(folder, self.identity)
 
     def remove_dead(self, timeout_seconds: float) -> bool:
-        """Wait for a killed process; True when it is gone.
-
-        One that hangs in a call to a disk is left to the system: multiprocessing must not wait for it at our end.
-        """
+        """Wait for a killed process; True when it is gone. One that hangs in a call to a disk is left to the system."""
         gone = self.join(timeout_seconds)
         if not gone:
             multiprocessing.process._children.discard(self._process)  # type: ignore[attr-defined]
@@ -262,10 +250,7 @@ class Child:
 def _started(
     context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str
 ) -> tuple[Any, Connection]:
-    """Start a process, if need be by a new forkserver; returns it and our end of its pipe.
-
-    Each try has a pipe of its own, since a killed forkserver may have started the process without saying so.
-    """
+    """Start a process, if need be by a new forkserver, each try with a pipe of its own; returns it and our end."""
     pause = FIRST_PAUSE_SECONDS
     for left in reversed(range(START_TRIES)):
         ours, theirs = context.Pipe(duplex=True)

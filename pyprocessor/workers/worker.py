@@ -1,10 +1,6 @@
 """How does a batch process run the jobs of one batch and drive their ffmpegs?
 
-It leads its own process group and is the only one that spawns in it, so that the engine can end the whole batch with
-one signal. One selector waits on the pipe to the engine and on all ffmpegs.
-
-    WorkItem -> Started -> (ffmpeg) Spawned, Progressed... -> verify -> Verified -> Grant -> publish -> Published
-                                                          \\-> Ended (failed, interrupted, skipped)
+It leads its own process group and alone starts processes in it. One selector waits on the engine and on all ffmpegs.
 """
 
 from __future__ import annotations
