@@ -40,20 +40,12 @@ def execute(
     try:
         with hold_lock(folder.path, request.output) as lock:
             journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
-            with marking_damage(folder), journal, SignalQueue() as interrupts:
+            with marking_damage(folder), journal, SignalQueue() as signals:
                 refuse_if_busy(journal, request.output)
+                notices = [*(("warning", sentence) for sentence in made_private), ("error", rebuilt)]
+                processes = context(start_method)
                 run = Run(
-                    request,
-                    listener,
-                    context(start_method),
-                    folder,
-                    lock,
-                    journal,
-                    interrupts,
-                    emergency=emergency,
-                    notices=[*(("warning", sentence) for sentence in made_private), ("error", rebuilt)],
-                    model=model,
-                    cores=cores,
+                    request, listener, processes, folder, lock, journal, signals, emergency, notices, model, cores
                 )
                 return run.go()
     finally:

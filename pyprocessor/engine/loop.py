@@ -61,65 +61,57 @@ class RunResult:
     failed_before: int
 
 
+@dataclass(eq=False)
 class Run:
     """One run, from the journal that is opened for it to the end that is entered there."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        listener: Listener,
-        context: BaseContext,
-        folder: StateFolder,
-        locked: Anchor,
-        journal: Journal,
-        interrupts: SignalQueue,
-        *,
-        emergency: Emergency | None,
-        notices: list[tuple[str, str | None]],
-        model: CostModel | None,
-        cores: float | None,
-    ) -> None:
-        self._request = request
-        self._listener = listener
-        self._folder = folder
+    request: RunRequest
+    listener: Listener
+    context: BaseContext
+    folder: StateFolder
+    locked: Anchor
+    journal: Journal
+    signals: SignalQueue
+    emergency: Emergency | None
+    notices: list[tuple[str, str | None]]
+    model: CostModel | None
+    cores: float | None
+
+    def __post_init__(self) -> None:
+        request, journal, folder = self.request, self.journal, self.folder
         self._partials = Anchor.of(folder.partials)
-        self._locked = locked
-        self._journal = journal
         self._began = time.monotonic()
-        self._calibration, problem = Calibration.load(model)
-        self._transitions = Transitions(request, journal, self._calibration, listener, folder.logs, self._began)
-        self._tally, self._queue = self._transitions.tally, self._transitions.queue
-        self._run_id, self._behind = begin_run(journal, folder, request.arguments)
+        calibration, problem = Calibration.load(self.model)
+        self._calibration = calibration
+        moves = Transitions(request, journal, calibration, self.listener, folder.logs, self._began)
+        self._transitions, self._tally, self._queue = moves, moves.tally, moves.queue
+        run_id, self._behind = begin_run(journal, folder, request.arguments)
+        self._run_id = run_id
         self._server = ControlServer(folder.path)
-        self._transitions.notice("warning", self._server.problem)
+        moves.notice("warning", self._server.problem)
         self._responder = StallResponder(
             self._server,
-            interrupts,
+            self.signals,
             request.output,
             request.profile.schedule.grace_seconds,
-            emergency,
+            self.emergency,
             loop_mode=lambda: self._stopping.mode,
             last_status=lambda: self._status.latest,
             processes=lambda: self._identities,
         )
-        self._notices = [("warning", problem), *notices]
+        self._notices = [("warning", problem), *self.notices]
         work = task(TASK)
-        known = (request, work, self._calibration, journal, context, self._began)
+        known = (request, work, calibration, journal, self.context, self._began)
         self._discovery: Discovery | WatchClient
         if request.watch:
-            transitions = self._transitions
-            self._discovery = WatchClient(*known, in_hand=transitions.in_hand, notify=transitions.notice)
+            self._discovery = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
         else:
             self._discovery = Discovery(*known)
-        self._monitor = Monitor(request, journal, self._transitions, self._calibration, self._began, cores=cores)
-        self._dispatch = Dispatch(
-            request, context, folder, self._run_id, work, journal, self._transitions, self._calibration
-        )
-        self._crashes = WorkerCrashes(
-            request, self._partials, journal, self._transitions, self._dispatch, self._monitor
-        )
+        self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)
+        self._dispatch = Dispatch(request, self.context, folder, run_id, work, journal, moves, calibration)
+        self._crashes = WorkerCrashes(request, self._partials, journal, moves, self._dispatch, self._monitor)
         self._stopping = Stopping(
-            request, interrupts, self._server, self._responder, self._discovery, self._dispatch, self._transitions
+            request, self.signals, self._server, self._responder, self._discovery, self._dispatch, moves
         )
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor)
         self._grants: list[tuple[BatchProcess, messages.Grant]] = []
@@ -152,13 +144,13 @@ class Run:
 
     def _begin(self) -> None:
         """Settle what earlier runs left, which may take long, or hang, as any turn may."""
-        request, notice = self._request, self._transitions.notice
+        request, notice = self.request, self._transitions.notice
         for sentence in self._notices:
             notice(*sentence)
-        for note in recover(self._journal, self._folder, request.output, behind=self._behind, folders=request.folders):
+        for note in recover(self.journal, self.folder, request.output, behind=self._behind, folders=request.folders):
             notice(*note)
         if not request.retry_failed:  # which starts them over
-            for warning in set_aside(self._journal, request.profile.errors.max_killed_runs):
+            for warning in set_aside(self.journal, request.profile.errors.max_killed_runs):
                 notice("warning", warning)
         # Only now, so that an output that recovery has just published is found.
         self._discovery.begin(time.monotonic())
@@ -166,7 +158,7 @@ class Run:
     def _turn(self) -> None:
         readable = self._wait()
         now = time.monotonic()
-        with self._journal.transaction():
+        with self.journal.transaction():
             self._stopping.take_requests(now, readable, lambda: self._status_now(now))
             if now > self._stopping.end_by:
                 self._crashes.give_up(tuple(self._dispatch.processes), now, silent=False)
@@ -230,12 +222,12 @@ class Run:
                 self._stopping.input_away(finding.reason, now)
                 break
             self._taken += self._transitions.found(finding)
-            if self._request.limit is not None and self._taken >= self._request.limit:
+            if self.request.limit is not None and self._taken >= self.request.limit:
                 discovery.stop()
                 break
         if discovery.files != files or discovery.finished:
-            self._listener.found(discovery.files, discovery.complete)
-            self._listener.queued(self._tally.total, self._tally.media_seconds)
+            self.listener.found(discovery.files, discovery.complete)
+            self.listener.queued(self._tally.total, self._tally.media_seconds)
 
     def _receive(self, process: BatchProcess, now: float) -> None:
         self._crashes.received(process)
@@ -308,7 +300,7 @@ class Run:
             for process in processes:
                 self._stopping.take_back(process)
                 process.ask_back()
-        if (problem := lost(self._locked)) is not None:
+        if (problem := lost(self.locked)) is not None:
             self._stopping.disk_full(problem, now, end=True)
         idle = (
             self._queue
@@ -317,7 +309,7 @@ class Run:
             and self._stopping.phase is Phase.OPEN
         )
         if self._monitor.disk_is_low and idle:
-            self._stopping.disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
+            self._stopping.disk_full(f"The disk of {display(self.request.output)} is nearly full.", now)
         if resting:
             self._monitor.next_due = now + REST_SECONDS
         elif self._monitor.readings > readings:
@@ -326,7 +318,7 @@ class Run:
     @property
     def _resting(self) -> bool:
         """Whether a run that watches has nothing to do now."""
-        if not self._request.watch or self._dispatch.processes or self._stopping.stopping:
+        if not self.request.watch or self._dispatch.processes or self._stopping.stopping:
             return False
         idle = len(self._queue) == self._queue.late or self._stopping.phase is Phase.WAITING
         return idle and self._discovery.complete
@@ -335,7 +327,7 @@ class Run:
         """A run that watches has nothing more to do for now: report that, once for the same counts."""
         self._tick(now)
         self._transitions.notice("warning", self._calibration.keep())
-        tally, named = self._tally, self._request.input_named
+        tally, named = self._tally, self.request.input_named
         settled = (tally.done, tally.failed)
         if not self._queue and settled != self._rested_with:
             self._rested_with = settled
@@ -343,7 +335,7 @@ class Run:
             self._transitions.notice("info", f"Nothing is left to do ({made}); {named} is watched for more.")
 
     def _tick(self, now: float) -> None:
-        self._listener.tick(self._status_now(now).snapshot)
+        self.listener.tick(self._status_now(now).snapshot)
 
     def _status_now(self, now: float) -> RunStatus:
         stopping = self._stopping
@@ -379,9 +371,9 @@ class Run:
         self._transitions.notice("warning", self._calibration.keep())
         self._server.close()
         tally = self._tally
-        self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
+        self.journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
 
     def call_last_hook(self) -> None:
         """Call the user's hook for the end of the run, once it is over."""
         counts = {name: getattr(self._tally, name) for name in COUNTS}
-        call_at_end(self._transitions.hooks, self._request, self._ended_as, counts, self._listener.notice)
+        call_at_end(self._transitions.hooks, self.request, self._ended_as, counts, self.listener.notice)
