@@ -1,17 +1,108 @@
-"""How does another process ask a run something? Over its control socket, or where it has none, by signals."""
+"""What do other processes ask a run over its control socket, and how? One line of JSON each way.
+
+{"do": "status"}                      {"do": "pause", "now": true}
+{"ok": true, "standing": {...}}       {"ok": true, "text": "The run (process 4711) is paused: ..."}
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import time
+from dataclasses import dataclass
+from enum import StrEnum
 
-from pyprocessor.control.protocol import ANSWER_BYTES, Answer, Request, parse_answer, request_line
-from pyprocessor.models import ProcessIdentity
+from pyprocessor.control.run_mode import Order
+from pyprocessor.journal.records import decode, encode
+from pyprocessor.models import ProcessIdentity, RunStatus
 from pyprocessor.state.state_folder import CONTROL_SOCKET
 from pyprocessor.system import is_alive, socket_address
+
+REQUEST_BYTES = 4096
+ANSWER_BYTES = 4 << 20
+"""Limits with the end of line; a status names every running file."""
+
+
+class Verb(StrEnum):
+    STATUS = "status"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one connection asks; `now` makes a pause freeze running files and a stop end them."""
+
+    verb: Verb
+    now: bool = False
+
+    @property
+    def order(self) -> Order | None:
+        """The order it is to the run; None for a status."""
+        gentle, at_once = _ORDERS.get(self.verb, (None, None))
+        return at_once if self.now else gentle
+
+
+_ORDERS = {
+    Verb.PAUSE: (Order.PAUSE, Order.FREEZE),
+    Verb.RESUME: (Order.RESUME, Order.RESUME),
+    Verb.STOP: (Order.STOP, Order.END),
+}
+"""By verb: without `now` and with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the run answers to one request: a sentence, or for a status `standing`."""
+
+    ok: bool
+    text: str = ""
+    standing: RunStatus | None = None
+
+
+def request_line(request: Request) -> bytes:
+    document = {"do": request.verb.value, **({"now": True} if request.now else {})}
+    return json.dumps(document).encode("ascii") + b"\n"
+
+
+def parse_request(line: bytes) -> Request:
+    """Parse a line; raises ValueError with a sentence for its sender."""
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("The request is no line of JSON.") from None
+    if not isinstance(document, dict):
+        raise ValueError('The request is no JSON object such as {"do": "status"}.')
+    verb, now = document.get("do"), document.get("now", False)
+    if (
+        document.keys() - {"do", "now"}
+        or not isinstance(verb, str)
+        or verb not in set(Verb)
+        or not isinstance(now, bool)
+    ):
+        raise ValueError(
+            f'The request is not understood: "do" is one of {", ".join(Verb)}, and "now" is true or false.'
+        )
+    if now and verb in (Verb.STATUS, Verb.RESUME):
+        raise ValueError(f'"now" has no meaning for {verb}.')
+    return Request(Verb(verb), now)
+
+
+def answer_line(answer: Answer) -> bytes:
+    return encode(answer).encode("ascii") + b"\n"
+
+
+def parse_answer(line: bytes) -> Answer:
+    """Parse an answer; raises ValueError where it is none."""
+    try:
+        return decode(Answer, line.decode("ascii"))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError("The run answered something that is not understood; is it of another version?") from error
+
 
 PATIENCE_SECONDS = 10.0
 """A run looks up twice a second; one that takes so long waits for a disk."""

@@ -10,12 +10,10 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Collection
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from typing import Any
 
-from pyprocessor.control.protocol import REQUEST_BYTES, Answer, Request, answer_line, parse_request
+from pyprocessor.control.client import REQUEST_BYTES, Answer, Request, answer_line, parse_request
 from pyprocessor.models import display
 from pyprocessor.state.state_folder import CONTROL_SOCKET, remove_socket
 from pyprocessor.system import socket_address
@@ -60,11 +58,10 @@ class ControlServer:
             self.close()
 
     def _open(self, folder: bytes) -> None:
-        kind = socket.AF_UNIX
         self._folder = os.open(folder, os.O_RDONLY)
         remove_socket(self._folder)
         with contextlib.ExitStack() as undoing:
-            listener = undoing.enter_context(socket.socket(kind, socket.SOCK_STREAM))
+            listener = undoing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             listener.setblocking(False)
             with socket_address(folder, self._folder, CONTROL_SOCKET) as address:
                 listener.bind(address)
@@ -80,19 +77,18 @@ class ControlServer:
             asking = [client.socket for client in self._clients if client.unsent is None]
             return [self._listener, *asking] if self._listener is not None and now >= self._refusing_until else asking
 
-    def requests(self, ready: Collection[Any], now: float) -> list[tuple[Client, Request]]:
-        """Return the requests of those `sources` that are ready, each to be answered; closes expired connections."""
+    def requests(self, now: float) -> list[tuple[Client, Request]]:
+        """Return the requests that are there, each to be answered; closes expired connections."""
         with self._lock:
             for client in tuple(self._clients):
                 if now > client.expires:
                     self._drop(client)
-            readable = [client for client in self._clients if client.socket in ready]
-            if self._listener is not None and self._listener in ready:
-                # A request is mostly there by the time that its connection is.
-                readable += self._accept(self._listener, now)
+            if self._listener is not None and now >= self._refusing_until:
+                self._accept(self._listener, now)
             found = []
-            for client in readable:
-                if client not in self._clients or (line := self._line(client)) is None:
+            for client in tuple(self._clients):
+                line = self._line(client) if client.unsent is None else None
+                if line is None:
                     continue
                 try:
                     found.append((client, parse_request(line)))
@@ -100,12 +96,6 @@ class ControlServer:
                 except ValueError as error:
                     self.answer(client, Answer(False, str(error)))
             return found
-
-    def requests_now(self, now: float) -> list[tuple[Client, Request]]:
-        """Return the requests that are there, and send the answers that a loop that hangs did not."""
-        with self._lock:
-            self.send()
-            return self.requests(wait(self.sources(now), timeout=0), now)
 
     def answer(self, client: Client, answer: Answer, *, at_once: bool = False) -> None:
         """Have the answer sent by the next `send`, or at once."""
@@ -147,25 +137,21 @@ class ControlServer:
         if not client.unsent:
             self._drop(client)
 
-    def _accept(self, listener: socket.socket, now: float) -> list[Client]:
-        new = []
+    def _accept(self, listener: socket.socket, now: float) -> None:
         for _ in range(BACKLOG):
             try:
                 accepted, _ = listener.accept()
             except BlockingIOError:
-                break
+                return
             except ConnectionError:
                 continue
             except OSError:
                 self._refusing_until = now + REFUSING_SECONDS
-                break
+                return
             accepted.setblocking(False)
-            client = Client(accepted, now + PATIENCE_SECONDS)
-            self._clients.append(client)
-            new.append(client)
+            self._clients.append(Client(accepted, now + PATIENCE_SECONDS))
             if len(self._clients) > CLIENTS_AT_MOST:
                 self._drop(self._clients[0])
-        return new
 
     def _line(self, client: Client) -> bytes | None:
         """Return the request once it is complete."""

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pyprocessor.control.protocol import Answer
+from pyprocessor.control.client import Answer
 from pyprocessor.control.run_mode import RunMode, StopLevel, reply
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.errors import ExitCode
-from pyprocessor.models import ProcessIdentity, RunStatus, display
+from pyprocessor.models import ProcessIdentity, RunStatus
 from pyprocessor.system import kill_group, thread_seconds, waits_for_disk
 
 POLL_SECONDS = 0.5
@@ -53,7 +53,7 @@ class StallResponder:
 
     server: ControlServer
     signals: SignalQueue
-    output: bytes
+    output: str
     grace_seconds: float
     emergency: Emergency | None
     loop_mode: Callable[[], RunMode]
@@ -89,11 +89,7 @@ class StallResponder:
         """Note that the loop begins to wait for its connections, or begins a turn."""
         with self._lock:
             if self._informed:
-                what = (
-                    f"The disk of {display(self.output)} answers again"
-                    if self._disk
-                    else "The run is not held up any more"
-                )
+                what = f"The disk of {self.output} answers again" if self._disk else "The run is not held up any more"
                 self._recovered = f"{what}, after {self._silent:.0f} s; the run goes on."
             self._informed = False
             self._silent = self._ending = 0.0
@@ -158,7 +154,7 @@ class StallResponder:
         """Store what was asked since the last check for the loop, and answer."""
         for order in self.signals.peek():  # among them those put below at the last check, which changes nothing
             self._mode = self._mode.after(order, now, self.grace_seconds)
-        for client, request in self.server.requests_now(now):
+        for client, request in self.server.requests(now):
             if request.order is None:
                 silent = self._silent if self._disk else 0.0
                 answer = Answer(True, standing=replace(self.last_status(), disk_silent_seconds=silent))
@@ -168,12 +164,13 @@ class StallResponder:
                 self.signals.put(request.order)
                 self._mode = after
                 answer = Answer(ok, f"{text} {self._trouble()} It does so when {then}." if ok else text)
-            self.server.answer(client, answer, at_once=True)
+            self.server.answer(client, answer)
+        self.server.send()
         self._mode = self._mode.at(now)
 
     def _trouble(self) -> str:
         if self._disk:
-            return f"The run has waited for the disk of {display(self.output)} for {self._silent:.0f} s."
+            return f"The run has waited for the disk of {self.output} for {self._silent:.0f} s."
         return f"The run has been held up for {self._silent:.0f} s."
 
     def _stopping(self, then: str) -> str:

@@ -92,7 +92,7 @@ class Run:
         self._responder = StallResponder(
             self._server,
             self.signals,
-            request.output,
+            display(request.output),
             request.profile.schedule.grace_seconds,
             self.emergency,
             loop_mode=lambda: self._stopping.mode,
@@ -159,7 +159,7 @@ class Run:
         readable = self._wait()
         now = time.monotonic()
         with self.journal.transaction():
-            self._stopping.take_requests(now, readable, lambda: self._status_now(now))
+            self._stopping.take_requests(now, lambda: self._status_now(now))
             if now > self._stopping.end_by:
                 self._crashes.give_up(tuple(self._dispatch.processes), now, silent=False)
             self._stopping.keep_hours(now)
@@ -308,7 +308,7 @@ class Run:
             and self._stopping.mode.pause is Pause.NONE
             and self._stopping.phase is Phase.OPEN
         )
-        if self._monitor.disk_is_low and idle:
+        if decision.state.disk_low and idle:
             self._stopping.disk_full(f"The disk of {display(self.request.output)} is nearly full.", now)
         if resting:
             self._monitor.next_due = now + REST_SECONDS
@@ -353,7 +353,8 @@ class Run:
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; status is answered meanwhile."""
         now, before = time.monotonic(), self._stopping.mode
-        self._stopping.take_requests(now, self._stopping.wait((), now, 0.0), lambda: self._status_now(now))
+        self._stopping.wait((), now, 0.0)
+        self._stopping.take_requests(now, lambda: self._status_now(now))
         self._server.send()
         mode = self._stopping.mode
         return mode.stop is before.stop is not StopLevel.END and mode.terminated is before.terminated

@@ -72,11 +72,6 @@ class Monitor:
             share=self._latest.share,
         )
 
-    @property
-    def disk_is_low(self) -> bool:
-        """Whether nothing is started for want of room on the output's disk."""
-        return self._state.disk_low
-
     def freed(self, now: float) -> None:
         """An ffmpeg has ended: where jobs wait for memory, take a reading at once."""
         if self.allowance.hold or self.allowance.room_bytes < SCARCE_SHARE * self.reading.total_memory_bytes:

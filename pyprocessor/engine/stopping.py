@@ -10,7 +10,7 @@ from datetime import datetime
 from multiprocessing.connection import wait
 from typing import Any
 
-from pyprocessor.control.protocol import Answer
+from pyprocessor.control.client import Answer
 from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, notice, reply
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
@@ -87,13 +87,13 @@ class Stopping:
         self.responder.set_waiting(False)
         return ready
 
-    def take_requests(self, now: float, ready: Collection[Any], status: Callable[[], RunStatus]) -> None:
-        """Act on signals and requests among what is `ready`; orders are answered once the turn is committed."""
+    def take_requests(self, now: float, status: Callable[[], RunStatus]) -> None:
+        """Act on signals and requests; orders are answered once the turn is committed."""
         before = self.mode
         self.transitions.notice("info", self.responder.recovered())
         for order in self.signals.take():
             self._enter(self.mode.after(order, now, self._grace_seconds), order)
-        for client, request in self.server.requests(ready, now):
+        for client, request in self.server.requests(now):
             if request.order is None:
                 # At once: all that it tells was committed by earlier turns, and this one may hang before it commits.
                 self.server.answer(client, Answer(True, standing=status()), at_once=True)

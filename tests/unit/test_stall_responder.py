@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from pyprocessor.control import stall_responder as room
-from pyprocessor.control.client import ask
-from pyprocessor.control.protocol import Answer, Request, Verb
+from pyprocessor.control.client import Answer, Request, Verb, ask
 from pyprocessor.control.run_mode import Order, RunMode, StopLevel
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
@@ -50,7 +49,7 @@ class Played:
         self.monkeypatch.setattr(room, "thread_seconds", lambda _: self.works * self.now)
         self.monkeypatch.setattr(room, "waits_for_disk", lambda _: self.disk)
         self.responder = StallResponder(
-            self.server, self.signals, b"/out", 60.0, self.emergency, lambda: self.mode, lambda: STANDING, list
+            self.server, self.signals, "/out", 60.0, self.emergency, lambda: self.mode, lambda: STANDING, list
         )
 
     def hang(self, seconds: float) -> None:
