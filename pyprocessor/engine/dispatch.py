@@ -20,7 +20,6 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Batch, Cost, WaitingFile
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.plan import admission
@@ -228,10 +227,12 @@ class Dispatch:
         setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
         process = BatchProcess(self.context, setup, batch, running)
         self.processes.append(process)
-        self.transitions.assigned(batch, process.child.identity)
+        with self.journal.transaction():
+            self.journal.begin_batch(batch, process.child.identity)
+            self.journal.assign(batch.job_ids, batch.id)
 
     def _running_job(self, job: QueuedJob, batch: Batch) -> RunningJob:
-        row, threads = self._row(job), 1 if job.narrow else batch.threads
+        row, threads = self.transitions.row(job.job_id), 1 if job.narrow else batch.threads
         running = RunningJob(job, threads, batch.cores, row.media_seconds or 0.0)
         running.crashes, running.retries, running.sheds = row.crashes, row.retries_charged, row.sheds
         return running
@@ -260,7 +261,7 @@ class Dispatch:
 
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now."""
-        row = self._row(job.queued)
+        row = self.transitions.row(job.queued.job_id)
         source = row.source
         cached = self.journal.media(source.path, source.size_bytes, source.mtime_ns)
         assert cached is not None
@@ -283,11 +284,6 @@ class Dispatch:
             stall_seconds=limits.stall_seconds,
             wall_limit_seconds=limits.wall_limit_seconds,
         )
-
-    def _row(self, job: QueuedJob) -> JobRow:
-        row = self.journal.job(job.job_id)
-        assert row is not None
-        return row
 
 
 def _waiting(job: QueuedJob, wait: Wait | None) -> WaitingFile:

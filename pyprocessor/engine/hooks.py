@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import signal
 import subprocess
 import time
 from collections import deque
@@ -214,10 +213,8 @@ class Hooks:
         write_hooks_log(self.logs, f"{running.call.hook} for {running.call.about} {how}", said)
 
     def _kill(self, running: _Running) -> None:
-        kill_group(running.identity, None if os.name == "nt" else signal.SIGKILL)
-        if running.process.stdout is not None:
-            running.process.stdout.close()
-        running.process.wait()
+        with running.process:  # which closes its pipe and waits
+            kill_group(running.identity)
 
 
 def call_at_end(before: Hooks, request: RunRequest, exit_code: int, counts: Mapping[str, int], tell: Tell) -> None:

@@ -181,10 +181,8 @@ class Run:
     def _wait(self) -> Collection[Any]:
         """Sleep until something is to be done; returns the connections that have something to read."""
         now = time.monotonic()
-        connections = [
-            *(process.child.connection for process in self._dispatch.processes),
-            *self._discovery.connections,
-        ]
+        children = [process.child for process in self._dispatch.processes]
+        connections = [*(child.connection for child in children), *self._discovery.connections]
         due = min(self._queue.next_due, self._monitor.next_due) - now
         return self._stopping.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
 
@@ -302,13 +300,8 @@ class Run:
                 process.ask_back()
         if (problem := lost(self.locked)) is not None:
             self._stopping.disk_full(problem, now, end=True)
-        idle = (
-            self._queue
-            and not processes
-            and self._stopping.mode.pause is Pause.NONE
-            and self._stopping.phase is Phase.OPEN
-        )
-        if decision.state.disk_low and idle:
+        may_start = self._stopping.mode.pause is Pause.NONE and self._stopping.phase is Phase.OPEN
+        if decision.state.disk_low and may_start and self._queue and not processes:
             self._stopping.disk_full(f"The disk of {display(self.request.output)} is nearly full.", now)
         if resting:
             self._monitor.next_due = now + REST_SECONDS
@@ -345,10 +338,8 @@ class Run:
     @property
     def _identities(self) -> list[ProcessIdentity]:
         """Processes the run has started that do not end by themselves soon once the engine is gone."""
-        return [
-            *(process.child.identity for process in tuple(self._dispatch.processes)),
-            *self._transitions.hooks.identities,
-        ]
+        children = [process.child for process in tuple(self._dispatch.processes)]
+        return [*(child.identity for child in children), *self._transitions.hooks.identities]
 
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; status is answered meanwhile."""

@@ -22,7 +22,6 @@ from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken
 from pyprocessor.models import (
-    Batch,
     Job,
     JobState,
     Outcome,
@@ -163,16 +162,16 @@ class Transitions:
                 return job, planned.row
             job = replace(job, output=other_name(job.output, job.source.path))
 
+    def row(self, job_id: str) -> JobRow:
+        """The journal's row of a job, which has one."""
+        row = self._journal.job(job_id)
+        assert row is not None
+        return row
+
     def reprice(self) -> None:
         """Predict what waits anew with what the cost model knows now."""
         if self.queue.ready.reprice(self._calibration.model, self._profile.estimation):
             self.queue.reconsider()
-
-    def assigned(self, batch: Batch, worker: ProcessIdentity) -> None:
-        """A batch process has the jobs of a batch."""
-        with self._journal.transaction():
-            self._journal.begin_batch(batch, worker)
-            self._journal.assign(batch.job_ids, batch.id)
 
     def started(self, job: RunningJob, worker: ProcessIdentity) -> None:
         job.move(JobState.RUNNING)
@@ -192,9 +191,7 @@ class Transitions:
         assert job.attempt_id is not None
         job.move(JobState.PUBLISHING)
         self._journal.grant(job.job_id, job.attempt_id, facts)
-        row = self._journal.job(job.job_id)
-        assert row is not None
-        return self._request.overwrite or may_replace(self._journal, self._request.output, row)
+        return self._request.overwrite or may_replace(self._journal, self._request.output, self.row(job.job_id))
 
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
         """A job succeeded; where its usage was measured the cost model learns from it."""
@@ -288,12 +285,10 @@ class Transitions:
         """The outcome, with "left alone from now on" appended once `max_failed_runs` is reached."""
         if outcome.kind is not OutcomeKind.FAILED:
             return outcome
-        row = self._journal.job(job_id)
-        assert row is not None
+        row = self.row(job_id)
         failed_runs = row.failed_runs + 1
-        if failed_runs < self._profile.errors.max_failed_runs:
-            return outcome
-        if not retry.bounded(outcome.failure, attempts=row.attempts):
+        bounded = retry.bounded(outcome.failure, attempts=row.attempts)
+        if failed_runs < self._profile.errors.max_failed_runs or not bounded:
             return outcome
         more = f"It has failed in {failed_runs} runs and is left alone from now on; --retry-failed tries it again."
         return replace(outcome, reason=f"{outcome.reason} {more}")

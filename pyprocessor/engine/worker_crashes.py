@@ -122,8 +122,7 @@ class WorkerCrashes:
 
     def _granted(self, job: RunningJob, *, gone: bool) -> None:
         """Decide about a job whose publish was granted, by what lies on the disk."""
-        row = self.journal.job(job.job_id)
-        assert row is not None
+        row = self.transitions.row(job.job_id)
         if row.granted is not None and was_published(self.request.output, row):
             self.transitions.published(job, row.granted, None)
         elif gone:
