@@ -142,10 +142,8 @@ def _connect(connection: socket.socket, folder: bytes, opened: int, deadline: fl
 
 def signal_engine(engine: ProcessIdentity, number: signal.Signals) -> bool:
     """Send a signal to the engine; False where that very process is gone. Raises PermissionError."""
-    if not is_alive(engine):
-        return False
-    try:
-        os.kill(engine.pid, number)
-    except ProcessLookupError:
-        return False
-    return True
+    with contextlib.suppress(ProcessLookupError):
+        if is_alive(engine):
+            os.kill(engine.pid, number)
+            return True
+    return False

@@ -38,22 +38,18 @@ class SignalQueue:
         """How many of them `peek` has returned."""
         self._lock = threading.Lock()
         """Never taken in the handler, which may interrupt whoever holds it."""
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
+        self.wakeup, self._writer = socket.socketpair()
+        """`wakeup` becomes readable when a signal came."""
+        self.wakeup.setblocking(False)
         self._writer.setblocking(False)
         self._previous: dict[int, Any] = {}
         self._previous_wakeup = -1
         self._blocked: set[int] = set()
 
-    @property
-    def wakeup(self) -> socket.socket:
-        """Becomes readable when a signal came."""
-        return self._reader
-
     def take(self) -> list[Order]:
         """Remove and return all orders, and empty the wake-up socket."""
         with contextlib.suppress(BlockingIOError):
-            while self._reader.recv(512):
+            while self.wakeup.recv(512):
                 pass
         with self._lock:
             self._peeked = 0
@@ -101,7 +97,7 @@ class SignalQueue:
                 signal.signal(number, handler)
             if self._previous:
                 signal.set_wakeup_fd(self._previous_wakeup)
-            self._reader.close()
+            self.wakeup.close()
             self._writer.close()
             # A late one must not end the program while it prints the summary.
             mask |= self._blocked

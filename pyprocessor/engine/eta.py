@@ -20,7 +20,6 @@ ASSUMED_SECONDS = 5.0
 """So many seconds of one thread are assumed to have gone at one CPU-second a second, before anything is measured."""
 UNMEASURED_SPREAD = 0.5
 """By this share the pace may be off while it is only assumed."""
-_LEAST = 1e-6
 Work = tuple[float, float]
 """Predicted CPU-seconds of files that wait, and the factor that these may be off by (1 or more)."""
 
@@ -125,7 +124,7 @@ def share_done(job: RunningJob, rate: float, now: float) -> float:
 
 
 def _predicted_seconds(job: RunningJob, rate: float) -> float:
-    return max(job.queued.cpu_seconds, _LEAST) / (rate * max(1, job.cores))
+    return max(job.queued.cpu_seconds, 1e-6) / (rate * max(1, job.cores))
 
 
 def _each_alone(running: Sequence[RunningJob], rate: float, now: float) -> Iterator[tuple[float, float]]:

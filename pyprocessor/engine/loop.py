@@ -273,7 +273,7 @@ class Run:
         if failure is FailureKind.DISK:
             self._stopping.disk_full(outcome.reason, now)
             if job.state is JobState.PUBLISHING:
-                self._transitions.left_publishing(job)
+                self.listener.finished(job.job_id, INTERRUPTED, will_retry=True)  # the next run does, by the grant
                 return
             outcome = INTERRUPTED
         elif message.killed and failure is not None and self._monitor.killed_for_memory():

@@ -79,9 +79,8 @@ def recover(
 
 def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
     """Quarantine jobs that so many killed runs in a row worked on; returns a sentence about each."""
-    deadly = [row for row in journal.jobs(JobState.PENDING, journal.run_id) if row.killed_runs >= most_killed_runs]
     sentences = []
-    for row in deadly:
+    for row in [row for row in journal.jobs(JobState.PENDING, journal.run_id) if row.killed_runs >= most_killed_runs]:
         reason = (
             f"{row.killed_runs} runs in a row were killed while it was being worked on, so the file is set aside; "
             "--retry-failed tries it again."

@@ -248,10 +248,6 @@ class Transitions:
         self._journal.finish(queued.job_id, None, outcome)
         self._settle(queued.job_id, queued.name, outcome, queued.cpu_seconds)
 
-    def left_publishing(self, job: RunningJob) -> None:
-        """A verified job cannot be given its name in this run; the next run does it, by the grant."""
-        self._listener.finished(job.job_id, INTERRUPTED, will_retry=True)
-
     def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         """Queue a shed job again, with more memory and one thread, later alone; where that fails, too, fail the job."""
         most = self._profile.throttling.max_sheds

@@ -67,9 +67,16 @@ def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None
     """Return the locked journal, and a sentence where it was begun anew. Raises OutputUnwritable or JournalError."""
     mark = os.path.join(folder.path, _MARK)
     if not os.path.lexists(mark):
-        with contextlib.suppress(JournalDamaged):
-            return _sound_journal(folder, wal=wal), None
-    _end_leftovers(folder, wal=wal)
+        with contextlib.suppress(JournalDamaged), contextlib.ExitStack() as closing:
+            journal = closing.enter_context(Journal.open(folder.path, wal=wal))
+            last = journal.last_run()
+            if last is None or last.ended_at is not None or is_sound(folder.path):
+                closing.pop_all()
+                return journal, None
+    # End what a killed run left running, as far as a damaged journal still names it.
+    with contextlib.suppress(JournalDamaged), Journal.open(folder.path, wal=wal) as journal:
+        for batch in journal.open_batches():
+            kill_group(batch.worker)
     aside = set_aside(os.path.join(folder.path, FILE_NAME), time.time()) if is_there(folder.path) else None
     try:
         if os.path.lexists(mark):
@@ -107,22 +114,3 @@ def set_aside(path: bytes, now: float) -> bytes:
     except OSError as error:
         raise unwritable(error, path, "is damaged and could not be set aside") from error
     return aside
-
-
-def _sound_journal(folder: StateFolder, *, wal: bool) -> Journal:
-    journal = Journal.open(folder.path, wal=wal)
-    try:
-        last = journal.last_run()
-        if last is not None and last.ended_at is None and not is_sound(folder.path):
-            raise JournalDamaged("A page of it is not what was written.")
-    except BaseException:
-        journal.close()
-        raise
-    return journal
-
-
-def _end_leftovers(folder: StateFolder, *, wal: bool) -> None:
-    """End what a killed run left running, as far as a damaged journal still names it."""
-    with contextlib.suppress(JournalDamaged), Journal.open(folder.path, wal=wal) as journal:
-        for batch in journal.open_batches():
-            kill_group(batch.worker)

@@ -49,11 +49,9 @@ class Task(Protocol):
 
     def features(self, profile: Profile, media: MediaInfo) -> CostFeatures:
         """What the job's costs depend on."""
-        ...
 
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
         """Yield the ffmpegs to run; return what was verified of the partial output."""
-        ...
 
 
 def task(name: str) -> Task:

@@ -11,20 +11,18 @@ import signal
 import sys
 from multiprocessing import spawn
 from types import TracebackType
+from typing import Any
 
 
 def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print the error as Python does, unless what multiprocessing sends a new process ended too early."""
-    if not (isinstance(error, (EOFError, pickle.UnpicklingError)) and _is_being_prepared(trace)):
+    """Print the error as Python does, unless multiprocessing failed to unpickle what the process is to do."""
+    innermost = trace
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    code = innermost.tb_frame.f_code if innermost is not None else None
+    main: Any = getattr(spawn, "_main", None)
+    if main is None or code is not main.__code__ or not isinstance(error, (EOFError, pickle.UnpicklingError)):
         sys.__excepthook__(kind, error, trace)
-
-
-def _is_being_prepared(trace: TracebackType | None) -> bool:
-    """Return whether the innermost frame is where multiprocessing unpickles what a process is to do."""
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    main = getattr(spawn, "_main", None)
-    return trace is not None and main is not None and trace.tb_frame.f_code is main.__code__
 
 
 gc.disable()

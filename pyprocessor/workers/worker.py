@@ -110,7 +110,10 @@ class _Worker:
 
     def loop(self) -> None:
         while self._accepting or self._waiting or self._running or self._to_verify or self._to_publish:
-            self._beat()
+            if time.monotonic() - self._beat_at >= self._beat_seconds:
+                # Not from another thread, which would go on while this one is stuck.
+                self._beat_at = time.monotonic()
+                self._connection.send(Report.ALIVE)
             self._fill_slots()
             if self._to_verify:
                 self._resume(*self._to_verify.popleft())
@@ -126,13 +129,6 @@ class _Worker:
             self._clock.turn()
         self._connection.send(Report.CLOSED)
         self._receipts.close()
-
-    def _beat(self) -> None:
-        """Report that this process is alive; not from another thread, which would go on while this one is stuck."""
-        now = time.monotonic()
-        if now - self._beat_at >= self._beat_seconds:
-            self._beat_at = now
-            self._connection.send(Report.ALIVE)
 
     def _receive(self) -> None:
         while self._connection.poll(0):
