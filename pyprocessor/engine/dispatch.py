@@ -181,11 +181,9 @@ class Dispatch:
     def _begin_alone(self, on: Conditions) -> bool:
         """Start the next job that is to run alone, where it is its turn; returns whether one was started."""
         head = self.queue.head()
-        if (
-            head is None
-            or not head[0].alone
-            or admission.turn(head[0], on, replace(self._beside(on), runs_alone=False))
-        ):
+        if head is None or not head[0].alone:
+            return False
+        if admission.turn(head[0], on, replace(self._beside(on), runs_alone=False)) is not None:
             return False
         settings = self.profile.batch
         budget, limit = admission.memory_budget(on.reading, settings), admission.memory_limit(on.reading, settings)
@@ -261,7 +259,7 @@ class Dispatch:
 
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now."""
-        row = self.transitions.row(job.queued.job_id)
+        row = self.transitions.row(job.job_id)
         source = row.source
         cached = self.journal.media(source.path, source.size_bytes, source.mtime_ns)
         assert cached is not None
@@ -272,7 +270,6 @@ class Dispatch:
         job.partial = partial_name(row.id, row.attempts + 1, self.profile.extension)
         job.predicted_cost = self.calibration.predict(job.features, job.threads)
         job.predicted_bytes = job.queued.memory_with(job.threads)
-        limits = timeouts(self.profile.errors, job.predicted_cost, job.features)
         return WorkItem(
             job_id=job.job_id,
             task=row.task,
@@ -281,8 +278,7 @@ class Dispatch:
             threads=job.threads,
             partial=job.partial,
             output=row.output,
-            stall_seconds=limits.stall_seconds,
-            wall_limit_seconds=limits.wall_limit_seconds,
+            limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
         )
 
 

@@ -30,9 +30,6 @@ class Receipts:
             self._by_output[output] = newest
         self.damaged_lines = len(damaged)
 
-    def __len__(self) -> int:
-        return len(self._by_output)
-
     def outputs(self) -> Iterable[Made]:
         return map(_made, self._by_output.values())
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal
 
+from pyprocessor.jobs.timeouts import Timeouts
 from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity, Source, Usage
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.state.state_folder import StateFolder
@@ -24,10 +25,7 @@ class WorkerSetup:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One job to do. `partial` is the temporary name, `output` the final one below the output root.
-
-    `stall_seconds` is how long its ffmpeg may go without progress, `wall_limit_seconds` how long it may take in all.
-    """
+    """One job to do. `partial` is the temporary name, `output` the final one below the output root."""
 
     job_id: str
     task: str
@@ -36,8 +34,7 @@ class WorkItem:
     threads: int
     partial: str
     output: bytes
-    stall_seconds: float
-    wall_limit_seconds: float
+    limits: Timeouts
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,8 +243,8 @@ class _Worker:
             cwd=self._setup.folder.partials,
             env=self._environment,
             clock=self._clock,
-            stall_seconds=attempt.item.stall_seconds,
-            wall_limit_seconds=attempt.item.wall_limit_seconds,
+            stall_seconds=attempt.item.limits.stall_seconds,
+            wall_limit_seconds=attempt.item.limits.wall_limit_seconds,
             output_limit_bytes=attempt.output_limit_bytes(),
         )
         attempt.run = run
