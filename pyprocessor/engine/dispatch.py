@@ -29,7 +29,7 @@ from pyprocessor.plan.planner import next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
-from pyprocessor.workers.messages import WorkerSetup, WorkItem
+from pyprocessor.workers.messages import Command, WorkerSetup, WorkItem
 
 
 @dataclass(eq=False)
@@ -96,7 +96,8 @@ class Dispatch:
                     while self._send_next(process, ahead, on):
                         pass
         for process in self.processes:
-            process.close_if_done()
+            if not process.unsent:
+                process.order(Command.CLOSE)
 
     def next_waiting(self, on: Conditions) -> WaitingFile | None:
         """The file that starts next, and why it waits; None where none waits."""

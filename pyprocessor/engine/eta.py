@@ -7,7 +7,7 @@ The pace is per thread of a running ffmpeg, so that it holds when the governor c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pyprocessor.jobs.running_job import PREDICTION_WEIGHT, RunningJob, expected_seconds
@@ -110,8 +110,11 @@ def estimate(
     seconds = left / per_second
     high = (left + above) / per_second * pace.spread
     low = max(0.0, left - below) / per_second / pace.spread
-    # However many cores there are, the run is not over before each file is.
-    for own, off in _each_alone(running, rate, now):
+    # However many cores there are, the run is not over before each file is, by its own speed.
+    for job in running:
+        predicted, done = _predicted_seconds(job, rate), share_done(job, rate, now)
+        whole = expected_seconds(predicted, job.active_seconds(now), done) if job.media_seconds > 0 else predicted
+        own, off = whole * (1 - done), 1 + (max(1.0, job.queued.price.spread) - 1) * (1 - done)
         seconds, high, low = max(seconds, own), max(high, own * off), max(low, own / off)
     return Eta(seconds, low, high) if listing_done else Eta(low=low)
 
@@ -125,11 +128,3 @@ def share_done(job: RunningJob, rate: float, now: float) -> float:
 
 def _predicted_seconds(job: RunningJob, rate: float) -> float:
     return max(job.queued.cpu_seconds, 1e-6) / (rate * max(1, job.cores))
-
-
-def _each_alone(running: Sequence[RunningJob], rate: float, now: float) -> Iterator[tuple[float, float]]:
-    """What each running file still takes by its own speed, and the factor that this may be off by."""
-    for job in running:
-        predicted, done = _predicted_seconds(job, rate), share_done(job, rate, now)
-        whole = expected_seconds(predicted, job.active_seconds(now), done) if job.media_seconds > 0 else predicted
-        yield whole * (1 - done), 1 + (max(1.0, job.queued.price.spread) - 1) * (1 - done)

@@ -26,15 +26,18 @@ class BatchProcess:
         self.jobs: dict[str, RunningJob] = {job.job_id: job for job in jobs}
         self._unsent: deque[str] = deque(batch.job_ids)
         self._sent: set[str] = set()
-        self._closed = False
         self._held = False
+        self.ordered: set[Command] = set()
+        """Of DRAIN, END and CLOSE, what it was ordered to."""
         self.began = False
         """Whether it has started a file."""
-        self.draining = False
-        self.ending = False
         self.last_message: float | None = None
         """When it last sent something, on the clock of the loop's timeouts."""
         self.child = Child(context, worker_main, setup, f"pyprocessor-batch-{batch.id}")
+
+    @property
+    def draining(self) -> bool:
+        return not self.ordered.isdisjoint({Command.DRAIN, Command.END})
 
     @property
     def occupied_slots(self) -> int:
@@ -98,7 +101,7 @@ class BatchProcess:
     def pause(self, wanted: Pause, now: float) -> None:
         """Pause as the user wants, and drain the process, or go on. What the governor suspended stays so."""
         if wanted is not Pause.NONE:
-            self.drain()
+            self.order(Command.DRAIN)
         for job in self.running:
             if wanted is Pause.FREEZE and job.ffmpeg is not None:
                 self.set_still(job, now, frozen=True)
@@ -119,20 +122,8 @@ class BatchProcess:
         if job.is_still:
             self.child.send(FfmpegOrder(job.job_id, "suspend"))
 
-    def drain(self) -> None:
-        """Let what runs finish; start nothing more."""
-        if not self.draining:
-            self.draining = True
-            self.child.send(Command.DRAIN)
-
-    def end(self) -> None:
-        """End what runs."""
-        if not self.ending:
-            self.draining = self.ending = True
-            self.child.send(Command.END)
-
-    def close_if_done(self) -> None:
-        """Send the end of the batch once every job of it was sent."""
-        if not self._closed and not self._unsent:
-            self._closed = True
-            self.child.send(Command.CLOSE)
+    def order(self, command: Command) -> None:
+        """Send DRAIN, END or CLOSE, once."""
+        if command not in self.ordered:
+            self.ordered.add(command)
+            self.child.send(command)

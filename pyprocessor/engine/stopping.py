@@ -24,6 +24,7 @@ from pyprocessor.intake.watch_client import WatchClient
 from pyprocessor.models import Overrun, RunState, RunStatus
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.plan.hours import Phase, Schedule
+from pyprocessor.workers.messages import Command
 
 SETTLE_SECONDS = 10.0
 """How long processes that were ordered to end may take before they are killed."""
@@ -178,10 +179,7 @@ class Stopping:
             self.end_by = min(self.end_by, now + SETTLE_SECONDS)
         for process in self.dispatch.processes:
             self.take_back(process)
-            if end:
-                process.end()
-            else:
-                process.drain()
+            process.order(Command.END if end else Command.DRAIN)
             if stopping:
                 process.pause(Pause.NONE, now)
 

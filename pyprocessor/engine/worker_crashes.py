@@ -25,6 +25,7 @@ from pyprocessor.models.listener import RunRequest
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.system import wait_gone
 from pyprocessor.system.awake_clock import AwakeClock
+from pyprocessor.workers.messages import Command
 from pyprocessor.workers.process import FAREWELL_SECONDS, NOBODY_KNOWS
 
 MOST_WITHOUT_A_FILE = 10
@@ -80,7 +81,7 @@ class WorkerCrashes:
 
         Raises `ChildUnstartable` where processes end again and again before they begin anything.
         """
-        running = [job for job in process.running if not process.ending]
+        running = [job for job in process.running if Command.END not in process.ordered]
         alone = {job.job_id: self.dispatch.runs_alone(job) for job in running}
         process.child.kill()
         self.dispatch.processes.remove(process)

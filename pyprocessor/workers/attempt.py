@@ -44,15 +44,8 @@ class Attempt:
 
     @classmethod
     def begin(cls, item: WorkItem, setup: WorkerSetup, anchor: Anchor) -> Attempt:
-        work = Work(
-            item.job_id,
-            item.source,
-            item.media,
-            setup.request.profile,
-            item.threads,
-            setup.folder.partials,
-            item.partial,
-        )
+        profile, partials = setup.request.profile, setup.folder.partials
+        work = Work(item.job_id, item.source, item.media, profile, item.threads, partials, item.partial)
         return cls(item, anchor, work, task(item.task).run(work), time.monotonic())
 
     def ffmpeg_ended(self, finished: Finished) -> None:
