@@ -9,19 +9,20 @@ import gc
 import pickle
 import signal
 import sys
-from multiprocessing import spawn
+from multiprocessing import reduction, spawn
 from types import TracebackType
-from typing import Any
+
+# Where a new process unpickles what it is to do, and where the forkserver receives a request for one.
+_RECEIVING = {receive.__code__ for receive in (getattr(spawn, "_main", None), reduction.recvfds) if receive is not None}
 
 
 def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print the error as Python does, unless multiprocessing failed to unpickle what the process is to do."""
+    """Print the error as Python does, unless what the engine sends ended too early."""
     innermost = trace
     while innermost is not None and innermost.tb_next is not None:
         innermost = innermost.tb_next
-    code = innermost.tb_frame.f_code if innermost is not None else None
-    main: Any = getattr(spawn, "_main", None)
-    if main is None or code is not main.__code__ or not isinstance(error, (EOFError, pickle.UnpicklingError)):
+    receiving = innermost is not None and innermost.tb_frame.f_code in _RECEIVING
+    if not (receiving and isinstance(error, (EOFError, pickle.UnpicklingError))):
         sys.__excepthook__(kind, error, trace)
 
 
