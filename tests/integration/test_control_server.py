@@ -21,7 +21,7 @@ from pyprocessor.control import server as control
 from pyprocessor.control.client import Answer, Request, Unanswered, Verb, ask
 from pyprocessor.control.server import CLIENTS_AT_MOST, ControlServer
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, until
 
 STATUS = Request(Verb.STATUS)
 
