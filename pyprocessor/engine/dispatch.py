@@ -55,7 +55,6 @@ class Dispatch:
     _formed_at: int = -1
     """The governor's look at which batches were last formed."""
     _formed: Wait | None = None
-    """Why no further batch was formed."""
     _reading_number: int = 0
     _started_unmeasured: int = 0
     _look: int = 0

@@ -7,13 +7,12 @@ names are passed as data: in environment variables, exactly as the disk has them
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyprocessor.control.run_mode import Order
 from pyprocessor.control.signals import SignalQueue
@@ -44,8 +43,7 @@ _OURS = frozenset(
     _VARIABLES + name
     for name in ("HOOK", "SOURCE", "OUTPUT", "OUTCOME", "FAILURE", "REASON", "EXIT_CODE", *map(str.upper, COUNTS))
 )
-Tell = Callable[[str, str], None]
-"""Takes a level and a sentence."""
+Tell = Callable[[str, str], None]  # with a level and a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,6 @@ class Call:
     about: str
     """What the call is about, printable."""
     variables: Mapping[str, bytes]
-    most_seconds: float = math.inf
-    """How long it may take, where that is less than the settings allow."""
 
 
 @dataclass(slots=True)
@@ -65,7 +61,6 @@ class _Running:
     call: Call
     process: subprocess.Popen[bytes]
     identity: ProcessIdentity
-    may_take: float
     ends_by: float
     said: bytearray = field(default_factory=bytearray)
 
@@ -178,8 +173,7 @@ class Hooks:
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         identity = process_identity(process.pid) or ProcessIdentity(process.pid, time.time())
-        may_take = min(self.settings.timeout_seconds, call.most_seconds)
-        self._running.append(_Running(call, process, identity, may_take, now + may_take))
+        self._running.append(_Running(call, process, identity, now + self.settings.timeout_seconds))
 
     def _read(self, running: _Running) -> None:
         """Read its output, a bounded number of reads at a time, and keep the beginning."""
@@ -195,7 +189,7 @@ class Hooks:
     def _ended(self, running: _Running, code: int | None) -> None:
         call, problem = running.call, None
         if code is None:
-            problem = f"took longer than {running.may_take:.3g} s and was ended"
+            problem = f"took longer than {self.settings.timeout_seconds:.3g} s and was ended"
         elif code < 0:
             problem = f"was ended by signal {-code}"
         elif code:
@@ -232,9 +226,9 @@ def call_at_end(before: Hooks, request: RunRequest, exit_code: int, counts: Mapp
         "EXIT_CODE": str(int(exit_code)).encode(),
         **{name.upper(): str(number).encode() for name, number in counts.items()},
     }
-    hooks = Hooks(settings, before.logs, tell)
     left = max(0.0, settings.timeout_seconds - before.spent_seconds)
-    hooks.add(Call("on_end", display(request.output), variables, left))
+    hooks = Hooks(replace(settings, timeout_seconds=left), before.logs, tell)
+    hooks.add(Call("on_end", display(request.output), variables))
     # The run's own queue has ended, so some signals are blocked again: a hook is to start with none blocked.
     with SignalQueue() as interrupts:
         try:

@@ -192,7 +192,6 @@ class Run:
         return self._stopping.stopping or (self._discovery.finished and len(self._queue) == self._queue.late)
 
     def _conditions(self, now: float) -> Conditions:
-        """What decisions to start files look at in this turn."""
         return Conditions(
             reading=self._monitor.reading,
             schedule=self._stopping.schedule,
@@ -209,7 +208,6 @@ class Run:
         )
 
     def _discover(self, now: float, readable: Collection[Any]) -> None:
-        """Enter what was found."""
         discovery = self._discovery
         if discovery.finished:
             return
@@ -351,7 +349,6 @@ class Run:
         return mode.stop is before.stop is not StopLevel.END and mode.terminated is before.terminated
 
     def _close(self, exit_code: ExitCode) -> None:
-        """Leave nothing running, and journal the end."""
         self._ended_as = exit_code
         self._discovery.stop()
         self._transitions.hooks.abandon()

@@ -30,7 +30,6 @@ class BatchProcess:
         self.ordered: set[Command] = set()
         """Of DRAIN, END and CLOSE, what it was ordered to."""
         self.began = False
-        """Whether it has started a file."""
         self.last_message: float | None = None
         """When it last sent something, on the clock of the loop's timeouts."""
         self.child = Child(context, worker_main, setup, f"pyprocessor-batch-{batch.id}")
@@ -55,7 +54,6 @@ class BatchProcess:
 
     @property
     def unsent(self) -> list[RunningJob]:
-        """Jobs it was not sent yet."""
         return [self.jobs[job_id] for job_id in self._unsent]
 
     @property

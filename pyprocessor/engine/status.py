@@ -23,7 +23,6 @@ class StatusTracker:
     dispatch: Dispatch
     monitor: Monitor
     latest: RunStatus = field(init=False)
-    """The status as of the last `status`."""
     _pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:

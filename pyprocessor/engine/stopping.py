@@ -55,7 +55,6 @@ class Stopping:
 
     @property
     def clock(self) -> datetime:
-        """Local time."""
         return local_time()
 
     @property

@@ -147,10 +147,8 @@ class _Worker:
                     self._hand_back()
                 case Command.TAKE_BACK:
                     self._hand_back()
-                case Command.HOLD:
-                    self._held = True
-                case Command.RELEASE:
-                    self._held = False
+                case Command.HOLD | Command.RELEASE:
+                    self._held = message is Command.HOLD
                 case FfmpegOrder(job_id, act):
                     for attempt in self._running:
                         if attempt.item.job_id == job_id and attempt.run is not None:
