@@ -83,16 +83,8 @@ class Attempt:
         assert facts is not None
         self.anchor.check()
         persist_intent(setup.journal_log)
-        receipts.append(
-            Receipt(
-                output=item.output,
-                size_bytes=facts.size_bytes,
-                mtime_ns=facts.mtime_ns,
-                source=item.source,
-                profile_fingerprint=setup.request.profile.fingerprint,
-                task=item.task,
-            )
-        )
+        fingerprint = setup.request.profile.fingerprint
+        receipts.append(Receipt(item.output, facts.size_bytes, facts.mtime_ns, item.source, fingerprint, item.task))
         found = publish(
             self.work.partial_path,
             os.path.join(setup.request.output, item.output),
