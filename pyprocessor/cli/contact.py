@@ -6,8 +6,7 @@ import contextlib
 import time
 
 from pyprocessor.cli.paths import output_of_a_run
-from pyprocessor.control.client import Unanswered, ask
-from pyprocessor.control.protocol import Answer, Request
+from pyprocessor.control.client import Answer, Request, Unanswered, ask
 from pyprocessor.errors import NoJournal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import RunRow

@@ -14,8 +14,7 @@ import click
 
 from pyprocessor.cli.contact import Contact
 from pyprocessor.cli.session import print_result
-from pyprocessor.control.client import signal_engine
-from pyprocessor.control.protocol import Request, Verb
+from pyprocessor.control.client import Request, Verb, signal_engine
 from pyprocessor.control.run_mode import Order
 from pyprocessor.errors import ExitCode, OutputBusy
 

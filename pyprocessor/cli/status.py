@@ -9,7 +9,7 @@ import click
 
 from pyprocessor.cli.contact import Contact
 from pyprocessor.cli.session import Session, print_result
-from pyprocessor.control.protocol import Request, Verb
+from pyprocessor.control.client import Request, Verb
 from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.report import status as report_status

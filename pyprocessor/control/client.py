@@ -1,17 +1,108 @@
-"""How does another process ask a run something? Over its control socket, or where it has none, by signals."""
+"""What do other processes ask a run over its control socket, and how? One line of JSON each way.
+
+{"do": "status"}                      {"do": "pause", "now": true}
+{"ok": true, "standing": {...}}       {"ok": true, "text": "The run (process 4711) is paused: ..."}
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import time
+from dataclasses import dataclass
+from enum import StrEnum
 
-from pyprocessor.control.protocol import ANSWER_BYTES, Answer, Request, parse_answer, request_line
-from pyprocessor.models import ProcessIdentity
+from pyprocessor.control.run_mode import Order
+from pyprocessor.journal.records import decode, encode
+from pyprocessor.models import ProcessIdentity, RunStatus
 from pyprocessor.state.state_folder import CONTROL_SOCKET
 from pyprocessor.system import is_alive, socket_address
+
+REQUEST_BYTES = 4096
+ANSWER_BYTES = 4 << 20
+"""Limits with the end of line; a status names every running file."""
+
+
+class Verb(StrEnum):
+    STATUS = "status"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one connection asks; `now` makes a pause freeze running files and a stop end them."""
+
+    verb: Verb
+    now: bool = False
+
+    @property
+    def order(self) -> Order | None:
+        """The order it is to the run; None for a status."""
+        gentle, at_once = _ORDERS.get(self.verb, (None, None))
+        return at_once if self.now else gentle
+
+
+_ORDERS = {
+    Verb.PAUSE: (Order.PAUSE, Order.FREEZE),
+    Verb.RESUME: (Order.RESUME, Order.RESUME),
+    Verb.STOP: (Order.STOP, Order.END),
+}
+"""By verb: without `now` and with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the run answers to one request: a sentence, or for a status `standing`."""
+
+    ok: bool
+    text: str = ""
+    standing: RunStatus | None = None
+
+
+def request_line(request: Request) -> bytes:
+    document = {"do": request.verb.value, **({"now": True} if request.now else {})}
+    return json.dumps(document).encode("ascii") + b"\n"
+
+
+def parse_request(line: bytes) -> Request:
+    """Parse a line; raises ValueError with a sentence for its sender."""
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError("The request is no line of JSON.") from None
+    if not isinstance(document, dict):
+        raise ValueError('The request is no JSON object such as {"do": "status"}.')
+    verb, now = document.get("do"), document.get("now", False)
+    if (
+        document.keys() - {"do", "now"}
+        or not isinstance(verb, str)
+        or verb not in set(Verb)
+        or not isinstance(now, bool)
+    ):
+        raise ValueError(
+            f'The request is not understood: "do" is one of {", ".join(Verb)}, and "now" is true or false.'
+        )
+    if now and verb in (Verb.STATUS, Verb.RESUME):
+        raise ValueError(f'"now" has no meaning for {verb}.')
+    return Request(Verb(verb), now)
+
+
+def answer_line(answer: Answer) -> bytes:
+    return encode(answer).encode("ascii") + b"\n"
+
+
+def parse_answer(line: bytes) -> Answer:
+    """Parse an answer; raises ValueError where it is none."""
+    try:
+        return decode(Answer, line.decode("ascii"))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError("The run answered something that is not understood; is it of another version?") from error
+
 
 PATIENCE_SECONDS = 10.0
 """A run looks up twice a second; one that takes so long waits for a disk."""
@@ -24,22 +115,22 @@ class Unanswered(Exception):
 
 def ask(folder: bytes, request: Request, *, patience_seconds: float = PATIENCE_SECONDS) -> Answer:
     """Send a request to the run that has this state folder; returns its answer or raises `Unanswered`."""
-    deadline = time.monotonic() + patience_seconds
     try:
         with contextlib.ExitStack() as stack:
             opened = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, opened)
             connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            _connect(connection, folder, opened, deadline)
+            connection.settimeout(patience_seconds)
+            _connect(connection, folder, opened, time.monotonic() + patience_seconds)
             connection.sendall(request_line(request))
-            return parse_answer(_line(connection, deadline))
+            with connection.makefile("rb") as reading:
+                return parse_answer(reading.readline(ANSWER_BYTES))
     except (OSError, AttributeError, ValueError) as error:
         raise Unanswered(str(error)) from error
 
 
 def _connect(connection: socket.socket, folder: bytes, opened: int, deadline: float) -> None:
     while True:
-        connection.settimeout(max(RETRY_SECONDS, deadline - time.monotonic()))
         try:
             with socket_address(folder, opened, CONTROL_SOCKET) as address:
                 return connection.connect(address)
@@ -49,23 +140,10 @@ def _connect(connection: socket.socket, folder: bytes, opened: int, deadline: fl
             time.sleep(RETRY_SECONDS)
 
 
-def _line(connection: socket.socket, deadline: float) -> bytes:
-    received = bytearray()
-    while b"\n" not in received:
-        connection.settimeout(max(RETRY_SECONDS, deadline - time.monotonic()))
-        data = connection.recv(1 << 16)
-        received += data
-        if not data or len(received) > ANSWER_BYTES or time.monotonic() > deadline:
-            raise ConnectionError("the run gave no whole answer")
-    return bytes(received.partition(b"\n")[0])
-
-
 def signal_engine(engine: ProcessIdentity, number: signal.Signals) -> bool:
     """Send a signal to the engine; False where that very process is gone. Raises PermissionError."""
-    if not is_alive(engine):
-        return False
-    try:
-        os.kill(engine.pid, number)
-    except ProcessLookupError:
-        return False
-    return True
+    with contextlib.suppress(ProcessLookupError):
+        if is_alive(engine):
+            os.kill(engine.pid, number)
+            return True
+    return False

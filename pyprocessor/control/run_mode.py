@@ -1,10 +1,7 @@
 """Is the run to go on, to pause or to stop, after all that was asked of it? Pure.
 
-    go on --interrupt, stop--> drain --interrupt again, end--> end
-    go on --terminate--> drain, with a time at which it becomes end --terminate again--> end
-    pause: nothing new starts; freeze: running files stand still as well; resume undoes both
-
-Stopping also ends a pause: frozen files could not be finished. A stopping run cannot be paused.
+A first interrupt drains, a second ends; a terminate drains until its grace is over. Stopping also ends a pause, since
+frozen files could not be finished, and a stopping run cannot be paused.
 """
 
 from __future__ import annotations
@@ -17,14 +14,11 @@ from pyprocessor.errors import ExitCode
 
 
 class Order(Enum):
-    """What a user can ask of a run, by a signal or over the control socket."""
+    """What a user can ask of a run, by a signal (the first three: SIGINT, SIGTERM, SIGHUP) or over the socket."""
 
     INTERRUPT = "interrupt"
-    """SIGINT: stop; the second time at once."""
     TERMINATE = "terminate"
-    """SIGTERM: stop within the grace; the second time at once."""
     HANG_UP = "hang_up"
-    """SIGHUP: the terminal is gone."""
     STOP = "stop"
     END = "end"
     PAUSE = "pause"
@@ -50,10 +44,7 @@ class Pause(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunMode:
-    """Whether the run stops and whether it is paused.
-
-    `end_at` is the monotonic time at which a drain becomes an end, `exit_code` that of a run that stops with work left.
-    """
+    """Whether the run stops or is paused; `end_at` is the monotonic time at which a drain becomes an end."""
 
     stop: StopLevel = StopLevel.GO_ON
     pause: Pause = Pause.NONE
@@ -129,12 +120,10 @@ def reply(before: RunMode, after: RunMode, order: Order, pid: int) -> tuple[bool
             return True, f"{run} goes on." if before.pause else f"{run} was not paused."
         case Order.PAUSE if before.pause is Pause.FREEZE:
             return True, f"{run} is paused already, and its running files stand still."
-        case Order.PAUSE:
-            already = " already" if before.pause else ""
-            return True, f"{run} is paused{already}: running files are finished, nothing new is started."
-        case Order.FREEZE:
-            already = " already" if before.pause is Pause.FREEZE else ""
-            return True, f"{run} is paused{already}: running files stand still, nothing new is started."
+        case Order.PAUSE | Order.FREEZE:
+            already = " already" if before.pause is after.pause else ""
+            what = "stand still" if after.pause is Pause.FREEZE else "are finished"
+            return True, f"{run} is paused{already}: running files {what}, nothing new is started."
         case _ if after.stop is StopLevel.END:
             return True, f"{run} ends its files and stops; the same command goes on from there."
         case _:

@@ -1,8 +1,6 @@
-"""What do other processes ask of this run over its control socket?
+"""What do other processes ask of this run over its control socket? Nothing here blocks.
 
-Nothing here blocks. A connection carries one request. One that sends nothing, half a line, too much or nonsense, or
-that goes away, is closed; one of too many replaces the oldest. A socket that a killed run left is replaced. Where none
-can be made (some network file systems, Windows) the run goes on without, since signals do nearly the same.
+A connection that sends nothing, half a line, too much or nonsense is closed; one of too many replaces the oldest.
 """
 
 from __future__ import annotations
@@ -12,12 +10,10 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Collection
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from typing import Any
 
-from pyprocessor.control.protocol import REQUEST_BYTES, Answer, Request, answer_line, parse_request
+from pyprocessor.control.client import REQUEST_BYTES, Answer, Request, answer_line, parse_request
 from pyprocessor.models import display
 from pyprocessor.state.state_folder import CONTROL_SOCKET, remove_socket
 from pyprocessor.system import socket_address
@@ -32,20 +28,16 @@ REFUSING_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One connection. `request` is None before it came, `unsent` the rest of its answer, None before there is one."""
+    """One connection; `unsent` is the rest of its answer, None before there is one."""
 
     socket: socket.socket
     expires: float
     received: bytearray = field(default_factory=bytearray)
-    request: Request | None = None
     unsent: bytes | None = None
 
 
 class ControlServer:
-    """The socket in one state folder, for the loop and for the stall responder's thread.
-
-    `problem` is a sentence where there is no socket.
-    """
+    """The socket in one state folder, used by two threads; `problem` is a sentence where there is none."""
 
     def __init__(self, folder: bytes) -> None:
         self.problem: str | None = None
@@ -58,7 +50,7 @@ class ControlServer:
         try:
             self._open(folder)
         except (OSError, AttributeError) as error:  # AttributeError: the system has no local sockets
-            why = error.strerror if isinstance(error, OSError) and error.strerror else "there are no local sockets here"
+            why = getattr(error, "strerror", None) or "there are no local sockets here"
             self.problem = (
                 f"This run cannot be asked how it stands: no socket could be made in {display(folder)} ({why}). "
                 "Signals still reach it: SIGUSR1 pauses, SIGUSR2 resumes, SIGINT and SIGTERM stop."
@@ -66,11 +58,10 @@ class ControlServer:
             self.close()
 
     def _open(self, folder: bytes) -> None:
-        kind = socket.AF_UNIX
         self._folder = os.open(folder, os.O_RDONLY)
         remove_socket(self._folder)
-        listener = socket.socket(kind, socket.SOCK_STREAM)
-        try:
+        with contextlib.ExitStack() as undoing:
+            listener = undoing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             listener.setblocking(False)
             with socket_address(folder, self._folder, CONTROL_SOCKET) as address:
                 listener.bind(address)
@@ -78,9 +69,7 @@ class ControlServer:
             os.chmod(CONTROL_SOCKET, stat.S_IRUSR | stat.S_IWUSR, dir_fd=self._folder)
             self._inode = os.stat(CONTROL_SOCKET, dir_fd=self._folder, follow_symlinks=False).st_ino
             listener.listen(BACKLOG)
-        except BaseException:
-            listener.close()
-            raise
+            undoing.pop_all()
         self._listener = listener
 
     def sources(self, now: float) -> list[Any]:
@@ -88,39 +77,25 @@ class ControlServer:
             asking = [client.socket for client in self._clients if client.unsent is None]
             return [self._listener, *asking] if self._listener is not None and now >= self._refusing_until else asking
 
-    def requests(self, ready: Collection[Any], now: float) -> list[tuple[Client, Request]]:
-        """Return the requests of those `sources` that are ready, each to be answered; closes expired connections."""
+    def requests(self, now: float) -> list[tuple[Client, Request]]:
+        """Return the requests that are there, each to be answered; closes expired connections."""
         with self._lock:
             for client in tuple(self._clients):
                 if now > client.expires:
                     self._drop(client)
-            readable = [client for client in self._clients if client.socket in ready]
-            if self._listener is not None and self._listener in ready:
-                # A request is mostly there by the time that its connection is.
-                readable += self._accept(self._listener, now)
+            if self._listener is not None and now >= self._refusing_until:
+                self._accept(self._listener, now)
             found = []
-            for client in readable:
-                line = self._line(client) if client in self._clients else None
+            for client in tuple(self._clients):
+                line = self._line(client) if client.unsent is None else None
                 if line is None:
                     continue
                 try:
-                    client.request, client.expires = parse_request(line), now + PATIENCE_SECONDS
-                    found.append((client, client.request))
+                    found.append((client, parse_request(line)))
+                    client.expires = now + PATIENCE_SECONDS
                 except ValueError as error:
                     self.answer(client, Answer(False, str(error)))
             return found
-
-    def requests_now(self, now: float) -> list[tuple[Client, Request]]:
-        """Return the requests that are there, and send the answers that a loop that hangs did not.
-
-        Among them are those for the status that the loop took and hangs over: it looks for the next file's name.
-        """
-        with self._lock:
-            self.send()
-            taken = [
-                (client, client.request) for client in self._clients if client.request and not client.request.order
-            ]
-            return [*taken, *self.requests(wait(self.sources(now), timeout=0), now)]
 
     def answer(self, client: Client, answer: Answer, *, at_once: bool = False) -> None:
         """Have the answer sent by the next `send`, or at once."""
@@ -162,25 +137,21 @@ class ControlServer:
         if not client.unsent:
             self._drop(client)
 
-    def _accept(self, listener: socket.socket, now: float) -> list[Client]:
-        new = []
+    def _accept(self, listener: socket.socket, now: float) -> None:
         for _ in range(BACKLOG):
             try:
                 accepted, _ = listener.accept()
             except BlockingIOError:
-                break
+                return
             except ConnectionError:
                 continue
             except OSError:
                 self._refusing_until = now + REFUSING_SECONDS
-                break
+                return
             accepted.setblocking(False)
-            client = Client(accepted, now + PATIENCE_SECONDS)
-            self._clients.append(client)
-            new.append(client)
+            self._clients.append(Client(accepted, now + PATIENCE_SECONDS))
             if len(self._clients) > CLIENTS_AT_MOST:
                 self._drop(self._clients[0])
-        return new
 
     def _line(self, client: Client) -> bytes | None:
         """Return the request once it is complete."""

@@ -1,8 +1,4 @@
-"""Which signals came while a run goes on? The handler only stores each as an order and wakes the loop.
-
-SIGINT, SIGTERM, SIGHUP    stop (see `run_mode`)
-SIGUSR1, SIGUSR2           pause, resume
-"""
+"""Which signals came while a run goes on? The handler only stores each as an order and wakes the loop."""
 
 from __future__ import annotations
 
@@ -12,28 +8,28 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
-from types import FrameType, TracebackType
 from typing import Any, Self
 
 from pyprocessor.control.run_mode import Order
 
-_NAMES = {
-    "SIGINT": Order.INTERRUPT,
-    "SIGTERM": Order.TERMINATE,
-    "SIGHUP": Order.HANG_UP,
-    "SIGUSR1": Order.PAUSE,
-    "SIGUSR2": Order.RESUME,
+_ORDERS = {
+    int(getattr(signal, name)): order
+    for name, order in (
+        ("SIGINT", Order.INTERRUPT),
+        ("SIGTERM", Order.TERMINATE),
+        ("SIGHUP", Order.HANG_UP),
+        ("SIGUSR1", Order.PAUSE),
+        ("SIGUSR2", Order.RESUME),
+    )
+    if hasattr(signal, name)  # not every system has them all
 }
-"""By name, since not every system has them all."""
-_ORDERS = {int(getattr(signal, name)): order for name, order in _NAMES.items() if hasattr(signal, name)}
 _PAUSING = {number for number, order in _ORDERS.items() if order in (Order.PAUSE, Order.RESUME)}
 
 
 class SignalQueue:
     """Context in which signals become orders, in the order they came; outside the main thread only `put` adds any.
 
-    A SIGHUP that was ignored (`nohup`) stays so. SIGUSR1 and SIGUSR2, which the command blocks because they would end
-    it, are unblocked here; those that came before are delivered now.
+    A SIGHUP that was ignored (`nohup`) stays so. SIGUSR1 and SIGUSR2, which the command blocks, are unblocked here.
     """
 
     def __init__(self) -> None:
@@ -42,29 +38,22 @@ class SignalQueue:
         """How many of them `peek` has returned."""
         self._lock = threading.Lock()
         """Never taken in the handler, which may interrupt whoever holds it."""
-        self._reader, self._writer = socket.socketpair()
-        for end in (self._reader, self._writer):
-            end.setblocking(False)
+        self.wakeup, self._writer = socket.socketpair()
+        """`wakeup` becomes readable when a signal came."""
+        self.wakeup.setblocking(False)
+        self._writer.setblocking(False)
         self._previous: dict[int, Any] = {}
         self._previous_wakeup = -1
         self._blocked: set[int] = set()
 
-    @property
-    def wakeup(self) -> socket.socket:
-        """Becomes readable when a signal came."""
-        return self._reader
-
     def take(self) -> list[Order]:
         """Remove and return all orders, and empty the wake-up socket."""
         with contextlib.suppress(BlockingIOError):
-            while self._reader.recv(512):
+            while self.wakeup.recv(512):
                 pass
-        orders: list[Order] = []
         with self._lock:
             self._peeked = 0
-            while self._orders:
-                orders.append(self._orders.popleft())
-        return orders
+            return [self._orders.popleft() for _ in range(len(self._orders))]
 
     def put(self, order: Order) -> None:
         """Add an order as if a signal had brought it."""
@@ -76,10 +65,9 @@ class SignalQueue:
             signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
 
     def peek(self) -> list[Order]:
-        """Return orders that were neither taken nor returned by an earlier `peek`; for another thread than the main.
+        """Return orders that were neither taken nor returned before; for another thread than the main.
 
-        Signals are not delivered to a main thread that waits for a disk, so this fetches them from the system, which
-        keeps only one of each kind.
+        It fetches signals from the system, which delivers none to a main thread that waits for a disk.
         """
         while self._previous and hasattr(signal, "sigtimedwait"):
             caught = signal.sigtimedwait(self._previous, 0)
@@ -95,30 +83,24 @@ class SignalQueue:
         if threading.current_thread() is threading.main_thread():
             with _all_blocked() as mask:
                 self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-                for number in _ORDERS:
-                    if _ORDERS[number] is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
+                for number, order in _ORDERS.items():
+                    if order is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
                         continue
-                    self._previous[number] = signal.signal(number, self._note)
+                    self._previous[number] = signal.signal(number, lambda came, _: self.put(_ORDERS[came]))
                 self._blocked = mask & _PAUSING
                 mask -= _PAUSING
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with _all_blocked() as mask:
             for number, handler in self._previous.items():
                 signal.signal(number, handler)
             if self._previous:
                 signal.set_wakeup_fd(self._previous_wakeup)
-            self._reader.close()
+            self.wakeup.close()
             self._writer.close()
             # A late one must not end the program while it prints the summary.
             mask |= self._blocked
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self._orders.append(_ORDERS[number])
 
 
 @contextlib.contextmanager

@@ -1,11 +1,7 @@
 """Who answers for the run while its loop waits for a disk? A thread that touches neither the disk nor the loop's data.
 
-The journal lies in the output folder, so a disk that takes no writes holds the loop up in the midst of a turn. This
-thread then answers requests, stores orders for the loop, informs the user, and ends a run that was asked to end and
-cannot do so itself.
-
-A turn may be long for another reason (nobody reads the output, a process takes long to end, many files). The thread
-does the same then, but names no disk, and ends no run whose loop takes CPU time.
+It answers requests, stores orders for the loop, informs the user, and ends a run that was asked to end and cannot. Of
+a turn that is long for another reason it names no disk, and ends no run whose loop takes CPU time.
 """
 
 from __future__ import annotations
@@ -14,15 +10,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pyprocessor.control.protocol import Answer
+from pyprocessor.control.client import Answer
 from pyprocessor.control.run_mode import RunMode, StopLevel, reply
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.errors import ExitCode
-from pyprocessor.models import ProcessIdentity, RunStatus, display
+from pyprocessor.models import ProcessIdentity, RunStatus
 from pyprocessor.system import kill_group, thread_seconds, waits_for_disk
 
 POLL_SECONDS = 0.5
@@ -48,62 +44,44 @@ class Emergency(Protocol):
         """Show one sentence, call `kill`, which ends the run's processes, and end this program right after."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the responder needs of the run: its output, where it stood last, and the processes to kill with it.
+@dataclass(eq=False)
+class StallResponder:
+    """The thread, as context. Without an `emergency` nobody is informed and nothing ended.
 
-    Without an `emergency` nobody is informed and nothing ended.
+    `loop_mode` is what the loop knows that the run was asked for, `processes` what is to be killed with it.
     """
 
-    output: bytes
+    server: ControlServer
+    signals: SignalQueue
+    output: str
+    grace_seconds: float
     emergency: Emergency | None
+    loop_mode: Callable[[], RunMode]
     last_status: Callable[[], RunStatus]
     processes: Callable[[], Iterable[ProcessIdentity]]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held during a check and while the program is ended, so that a loop that is back begins no turn meanwhile."""
+    _waiting: bool = False
+    _over: threading.Event = field(default_factory=threading.Event)
+    _checked_at: float = field(default_factory=lambda: time.monotonic())
+    _silent: float = 0.0
+    _mode: RunMode = field(default_factory=RunMode)
+    """What was asked as the turn began; once this thread answers, what is asked now."""
+    _answers: bool = False
+    _ending: float = 0.0
+    _informed: bool = False
+    _recovered: str | None = None
+    _loop_thread: threading.Thread = field(default_factory=threading.current_thread)
+    _loop_seconds: float = 0.0
+    _disk: bool = True
+    """Whether it is the disk that the loop waits for."""
 
-
-class StallResponder:
-    """The thread, from `start` to `stop`; `mode` returns what the loop knows that the run was asked for."""
-
-    def __init__(
-        self,
-        server: ControlServer,
-        signals: SignalQueue,
-        mode: Callable[[], RunMode],
-        grace_seconds: float,
-        surroundings: Surroundings,
-    ) -> None:
-        self._server = server
-        self._signals = signals
-        self._loop_mode = mode
-        self._grace_seconds = grace_seconds
-        self._output = display(surroundings.output)
-        self._emergency = surroundings.emergency
-        self._surroundings = surroundings
-        self._lock = threading.Lock()
-        """Held during a check and while the program is ended, so that a loop that is back begins no turn meanwhile."""
-        self._waiting = False
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="stall-responder", daemon=True)
-        self._checked_at = time.monotonic()
-        self._silent = 0.0
-        self._mode = RunMode()
-        """What was asked as the turn began; once this thread answers, what is asked now."""
-        self._answers = False
-        self._ending = 0.0
-        self._informed = False
-        self._recovered: str | None = None
+    def __enter__(self) -> None:
+        """Start; to be called by the loop's thread, which it watches."""
         self._loop_thread = threading.current_thread()
-        self._loop_seconds = 0.0
-        self._disk = True
-        """Whether it is the disk that the loop waits for."""
+        threading.Thread(target=self._watch, name="stall-responder", daemon=True).start()
 
-    def start(self) -> None:
-        """Start the thread; to be called by the loop's own."""
-        self._loop_thread = threading.current_thread()
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Have the thread do nothing more."""
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._over.set()
 
@@ -111,11 +89,11 @@ class StallResponder:
         """Note that the loop begins to wait for its connections, or begins a turn."""
         with self._lock:
             if self._informed:
-                what = f"The disk of {self._output} answers again" if self._disk else "The run is not held up any more"
+                what = f"The disk of {self.output} answers again" if self._disk else "The run is not held up any more"
                 self._recovered = f"{what}, after {self._silent:.0f} s; the run goes on."
             self._informed = False
             self._silent = self._ending = 0.0
-            self._mode, self._answers = self._loop_mode(), False
+            self._mode, self._answers = self.loop_mode(), False
             self._waiting = waiting
 
     def recovered(self) -> str | None:
@@ -129,17 +107,20 @@ class StallResponder:
         return self._ending >= SETTLE_SECONDS
 
     def _watch(self) -> None:
-        self._signals.block_in_this_thread()
+        self.signals.block_in_this_thread()
         while not self._over.wait(POLL_SECONDS):
             with self._lock:
                 sentence = None if self._over.is_set() else self.check(time.monotonic())
-            if self._emergency is None:
+            if self.emergency is None:
                 continue
             if sentence is not None:
-                self._emergency.tell("warning", sentence)
+                self.emergency.tell("warning", sentence)
             with self._lock:
                 if self.must_end and not self._over.is_set():
-                    self._leave(self._emergency)
+                    again = " when it answers" if self._disk else ""
+                    text = f"{self._trouble()} The run was ended without it; the same command goes on from here{again}."
+                    # Killed last: a loop that is back by then must not charge their end to their files.
+                    self.emergency.leave(self._mode.exit_code, text, self._kill)
 
     def check(self, now: float) -> str | None:
         """Do what a hanging loop should have done; returns a sentence for the user where there is news."""
@@ -153,60 +134,51 @@ class StallResponder:
         if self._silent - step < SILENT_SECONDS:
             return None
         self._disk = waits_for_disk(self._loop_thread)
+        then = "that answers" if self._disk else "it goes on"
         before = self._mode
         if not self._answers:
             # The loop may hang in announcing an order that it took in this turn.
-            self._mode, self._answers = self._loop_mode(), True
-        self._take_orders(now)
+            self._mode, self._answers = self.loop_mode(), True
+        self._take_orders(now, then)
         sentence = None
         if self._mode.stop > before.stop:
-            sentence = self._stopping()
+            sentence = self._stopping(then)
         elif not self._informed and self._silent >= TELL_SECONDS:
-            sentence = f"{self._trouble()} Nothing is started or finished until {self._then()}."
+            sentence = f"{self._trouble()} Nothing is started or finished until {then}."
         self._informed = self._informed or sentence is not None
         if self._mode.stop is StopLevel.END and worked <= AT_WORK_SHARE * step:
             self._ending += step
         return sentence
 
-    def _take_orders(self, now: float) -> None:
+    def _take_orders(self, now: float, then: str) -> None:
         """Store what was asked since the last check for the loop, and answer."""
-        for order in self._signals.peek():  # among them those put below at the last check, which changes nothing
-            self._mode = self._mode.after(order, now, self._grace_seconds)
-        for client, request in self._server.requests_now(now):
+        for order in self.signals.peek():  # among them those put below at the last check, which changes nothing
+            self._mode = self._mode.after(order, now, self.grace_seconds)
+        for client, request in self.server.requests(now):
             if request.order is None:
-                answer = Answer(True, standing=self._status())
+                silent = self._silent if self._disk else 0.0
+                answer = Answer(True, standing=replace(self.last_status(), disk_silent_seconds=silent))
             else:
-                after = self._mode.after(request.order, now, self._grace_seconds)
+                after = self._mode.after(request.order, now, self.grace_seconds)
                 ok, text = reply(self._mode, after, request.order, os.getpid())
-                self._signals.put(request.order)
+                self.signals.put(request.order)
                 self._mode = after
-                answer = Answer(ok, f"{text} {self._trouble()} It does so when {self._then()}." if ok else text)
-            self._server.answer(client, answer, at_once=True)
+                answer = Answer(ok, f"{text} {self._trouble()} It does so when {then}." if ok else text)
+            self.server.answer(client, answer)
+        self.server.send()
         self._mode = self._mode.at(now)
-
-    def _status(self) -> RunStatus:
-        return replace(self._surroundings.last_status(), disk_silent_seconds=self._silent if self._disk else 0.0)
 
     def _trouble(self) -> str:
         if self._disk:
-            return f"The run has waited for the disk of {self._output} for {self._silent:.0f} s."
+            return f"The run has waited for the disk of {self.output} for {self._silent:.0f} s."
         return f"The run has been held up for {self._silent:.0f} s."
 
-    def _then(self) -> str:
-        return "that answers" if self._disk else "it goes on"
-
-    def _stopping(self) -> str:
+    def _stopping(self, then: str) -> str:
         if self._mode.stop is StopLevel.END:
             what = "that does not answer" if self._disk else "it does not go on"
             return f"{self._trouble()} If {what} within {SETTLE_SECONDS:.0f} s, the run ends without it."
-        return f"{self._trouble()} The run stops when {self._then()}; asked once more, it ends without it."
-
-    def _leave(self, emergency: Emergency) -> None:
-        again = " when it answers" if self._disk else ""
-        text = f"{self._trouble()} The run was ended without it; the same command goes on from here{again}."
-        # Killed last: a loop that is back by then must not charge their end to their files.
-        emergency.leave(self._mode.exit_code, text, self._kill)
+        return f"{self._trouble()} The run stops when {then}; asked once more, it ends without it."
 
     def _kill(self) -> None:
-        for process in self._surroundings.processes():
+        for process in self.processes():
             kill_group(process)

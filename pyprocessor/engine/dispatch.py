@@ -1,7 +1,6 @@
 """Which waiting jobs are started now? Forms batches, starts their processes, and sends them their jobs one by one.
 
-A batch is packed for the memory that its jobs are predicted to take. What starts is decided for every job anew, by what
-running ones really take (`plan/admission`): a prediction that is too low costs time, and not the machine.
+A batch is packed by predictions; what starts is decided for every job anew, by what running ones really take.
 """
 
 from __future__ import annotations
@@ -21,26 +20,16 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import Batch, Cost, WaitingFile, display
+from pyprocessor.models import Batch, Cost, WaitingFile
 from pyprocessor.models.listener import RunRequest
-from pyprocessor.plan.admission import (
-    Beside,
-    Conditions,
-    Wait,
-    decide,
-    memory_budget,
-    memory_limit,
-    too_late,
-    turn,
-    unmeasured,
-)
+from pyprocessor.plan import admission
+from pyprocessor.plan.admission import Beside, Conditions, Wait
 from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
-from pyprocessor.workers.messages import WorkerSetup, WorkItem
+from pyprocessor.workers.messages import Command, WorkerSetup, WorkItem
 
 
 @dataclass(eq=False)
@@ -66,7 +55,6 @@ class Dispatch:
     _formed_at: int = -1
     """The governor's look at which batches were last formed."""
     _formed: Wait | None = None
-    """Why no further batch was formed."""
     _reading_number: int = 0
     _started_unmeasured: int = 0
     _look: int = 0
@@ -107,27 +95,25 @@ class Dispatch:
                     while self._send_next(process, ahead, on):
                         pass
         for process in self.processes:
-            process.close_if_done()
+            if not process.unsent:
+                process.order(Command.CLOSE)
 
     def next_waiting(self, on: Conditions) -> WaitingFile | None:
         """The file that starts next, and why it waits; None where none waits."""
         for process in self.processes:
             if (job := process.next_unsent()) is not None:
                 beside = self._beside(on, assigned_to=process, ahead=1)
-                return self._waiting(job.name, self._decide(job.queued, job.threads, on, beside))
+                return _waiting(job.queued, self._decide(job.queued, job.threads, on, beside))
         head = self.queue.head()
         if head is None:
             return None
         wait = self._decide(head[0], 1, on, self._beside(on), due=head[1])
-        return self._waiting(display(self._row(head[0]).source.relative), wait or self._formed)
-
-    def _waiting(self, name: str, wait: Wait | None) -> WaitingFile:
-        return WaitingFile(name, wait.reason if wait is not None else "it is about to start")
+        return _waiting(head[0], wait or self._formed)
 
     def _decide(
         self, job: QueuedJob, threads: int, on: Conditions, beside: Beside, due: float = -math.inf
     ) -> Wait | None:
-        return decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
+        return admission.decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
 
     def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Beside:
         """What the next waiting job, or the next of a process that has `ahead` per slot, would start beside."""
@@ -148,15 +134,13 @@ class Dispatch:
             claimed_bytes=self._claimed_bytes,
         )
 
-    # ------------------------------------------------------------ batches
-
     def _form_batches(self, on: Conditions) -> None:
         """Form batches as long as slots are free, and start their processes."""
         if not self.processes:
             self._runs_alone = self._begin_alone(on)
         beside = self._beside(on)
         head = self.queue.ready.first()
-        if self._runs_alone or (head is not None and turn(head, on, beside) is not None):
+        if self._runs_alone or (head is not None and admission.turn(head, on, beside) is not None):
             return
         if on.allowance.look == self._formed_at and beside.free_slots < 1:
             return  # no slot has become free since batches were last formed
@@ -197,10 +181,12 @@ class Dispatch:
     def _begin_alone(self, on: Conditions) -> bool:
         """Start the next job that is to run alone, where it is its turn; returns whether one was started."""
         head = self.queue.head()
-        if head is None or not head[0].alone or turn(head[0], on, replace(self._beside(on), runs_alone=False)):
+        if head is None or not head[0].alone:
+            return False
+        if admission.turn(head[0], on, replace(self._beside(on), runs_alone=False)) is not None:
             return False
         settings = self.profile.batch
-        budget, limit = memory_budget(on.reading, settings), memory_limit(on.reading, settings)
+        budget, limit = admission.memory_budget(on.reading, settings), admission.memory_limit(on.reading, settings)
         while (job := self.queue.take_alone()) is not None:
             job = self._priced(job)
             over = OverBudget(job.job_id, job.memory_bytes, budget, limit)
@@ -210,70 +196,44 @@ class Dispatch:
         return False
 
     def _allowed(self, job: QueuedJob, threads: int, largest: OverBudget) -> bool:
-        """Warn of a job that needs more memory than is ever allowed; end it here with `--strict-memory`.
-
-        One that would fit if other programs used less memory runs alone without a word: the governor reports that.
-        """
+        """Warn of a job that needs more memory than is ever allowed; end it here with `--strict-memory`."""
         over = replace(largest, job_id=job.job_id, need_bytes=job.memory_with(threads))
         if not over.hopeless:
             return True
-        name = display(self._row(job).source.relative)
         if self.profile.throttling.strict_memory:
             self.transitions.refused(job, over.refusal())
             return False
-        self.transitions.notice("warning", over.note(name), job_id=job.job_id)
+        self.transitions.notice("warning", over.note(job.name), job_id=job.job_id)
         return True
 
     def _in_time(self, job: QueuedJob, threads: int, on: Conditions) -> bool:
         """Whether the job will be done before the run is to be over; if not, it is left for another run."""
-        if too_late(job, threads, on) is None:
+        if admission.too_late(job, threads, on) is None:
             return True
         self.queue.leave(job)
         seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
         if not on.schedule.ever_fits(seconds, job.price.spread):
-            text = on.schedule.never_fits(display(self._row(job).source.relative), seconds)
+            text = on.schedule.never_fits(job.name, seconds)
             self.transitions.notice("warning", text, job_id=job.job_id)
         return False
 
     def _begin(self, batch: Batch, jobs: list[QueuedJob]) -> None:
         """Start a process for the batch and enter both in the journal, before it is sent any work."""
         self._batches, self._formed = batch.id, None
-        running: list[RunningJob] = []
-        for job in jobs:
-            row = self._row(job)
-            running.append(
-                RunningJob(
-                    queued=job,
-                    name=display(row.source.relative),
-                    threads=1 if job.narrow else batch.threads,
-                    cores=batch.cores,
-                    media_seconds=row.media_seconds or 0.0,
-                    crashes=row.crashes,
-                    retries=row.retries_charged,
-                    sheds=row.sheds,
-                )
-            )
-        throttling = self.profile.throttling
-        setup = WorkerSetup(
-            run_id=self.run_id,
-            batch_id=batch.id,
-            slots=batch.slots,
-            profile=self.profile,
-            ffmpeg=self.request.tool_path,
-            output_root=self.request.output,
-            partials=self.folder.partials,
-            receipts=self.folder.receipts,
-            logs=self.folder.logs,
-            nice=throttling.nice,
-            io_idle=throttling.io_idle,
-            journal_log=os.path.join(self.folder.path, LOG_NAME),
-            folders=self.request.folders,
-        )
+        running = [self._running_job(job, batch) for job in jobs]
+        log = os.path.join(self.folder.path, LOG_NAME)
+        setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
         process = BatchProcess(self.context, setup, batch, running)
         self.processes.append(process)
-        self.transitions.assigned(batch, process.identity)
+        with self.journal.transaction():
+            self.journal.begin_batch(batch, process.child.identity)
+            self.journal.assign(batch.job_ids, batch.id)
 
-    # ------------------------------------------------------------ jobs
+    def _running_job(self, job: QueuedJob, batch: Batch) -> RunningJob:
+        row, threads = self.transitions.row(job.job_id), 1 if job.narrow else batch.threads
+        running = RunningJob(job, threads, batch.cores, row.media_seconds or 0.0)
+        running.crashes, running.retries, running.sheds = row.crashes, row.retries_charged, row.sheds
+        return running
 
     def _send_next(self, process: BatchProcess, ahead: int, on: Conditions) -> bool:
         """Send the process its next job, where that may start; it may have `ahead` jobs for each slot."""
@@ -290,7 +250,7 @@ class Dispatch:
             return False
         self._warned = False
         self._claimed_bytes += job.queued.memory_with(job.threads)
-        self._started_unmeasured += unmeasured(job.queued, job.threads, self.calibration.model)
+        self._started_unmeasured += admission.unmeasured(job.queued, job.threads, self.calibration.model)
         process.send_next(self._work_item(job))
         return True
 
@@ -299,7 +259,7 @@ class Dispatch:
 
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now."""
-        row = self._row(job.queued)
+        row = self.transitions.row(job.job_id)
         source = row.source
         cached = self.journal.media(source.path, source.size_bytes, source.mtime_ns)
         assert cached is not None
@@ -310,7 +270,6 @@ class Dispatch:
         job.partial = partial_name(row.id, row.attempts + 1, self.profile.extension)
         job.predicted_cost = self.calibration.predict(job.features, job.threads)
         job.predicted_bytes = job.queued.memory_with(job.threads)
-        limits = timeouts(self.profile.errors, job.predicted_cost, job.features)
         return WorkItem(
             job_id=job.job_id,
             task=row.task,
@@ -319,11 +278,9 @@ class Dispatch:
             threads=job.threads,
             partial=job.partial,
             output=row.output,
-            stall_seconds=limits.stall_seconds,
-            wall_limit_seconds=limits.wall_limit_seconds,
+            limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
         )
 
-    def _row(self, job: QueuedJob) -> JobRow:
-        row = self.journal.job(job.job_id)
-        assert row is not None
-        return row
+
+def _waiting(job: QueuedJob, wait: Wait | None) -> WaitingFile:
+    return WaitingFile(job.name, wait.reason if wait is not None else "it is about to start")

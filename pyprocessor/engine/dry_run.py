@@ -1,7 +1,4 @@
-"""What would a run do? Scans, inspects and plans, and writes nothing, not even the output folder.
-
-The journal of an earlier run is read, so that finished files are known and nothing is inspected twice.
-"""
+"""What would a run do? Scans, inspects and plans, with what an earlier run journaled, and writes nothing."""
 
 from __future__ import annotations
 
@@ -28,14 +25,35 @@ from pyprocessor.plan.preview import preview
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system import Sampler
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.base import task
 from pyprocessor.workers.messages import InputAway
 from pyprocessor.workers.process import context
 
 
 def plan(request: RunRequest, listener: Listener) -> PlanReport:
     """Scan, inspect and plan. Raises `JournalError` where an earlier run's journal cannot be read."""
-    found = _Found(request)
+    calibration, problem = Calibration.load(None)
+    jobs: list[tuple[Job, CostClass]] = []
+    skipped: list[SkippedFile] = []
+    troubles = [problem] if problem is not None else []
+
+    def take(finding: Finding) -> None:
+        """Sort one finding into what would be done and what would not."""
+        match finding:
+            case Todo(job, features):
+                jobs.append((job, class_of(features, 1)))
+            case Settled(job, outcome) | Untouched(job, outcome):
+                skipped.append(SkippedFile(job.source.relative, outcome.reason))
+            case Adopted(job):
+                skipped.append(SkippedFile(job.source.relative, "It is done already."))
+            case AlreadyDone(row, note):
+                reason = note or "It is done already."
+                if row.state in (JobState.FAILED, JobState.QUARANTINED):
+                    reason = f"It failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
+                skipped.append(SkippedFile(row.source.relative, reason))
+            case Remark(text=text) | InputAway(text):
+                troubles.append(text)
+
     folder = state_folder(request.output)
     with contextlib.ExitStack() as stack:
         memory: Memory | None = None
@@ -43,69 +61,30 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
             try:
                 memory = stack.enter_context(JournalReader.read_only(folder.path))
             except JournalDamaged as error:
-                found.note(str(error))
-        if memory is None:
-            memory = Receipts(folder)
+                troubles.append(str(error))
         now = time.monotonic()
-        discovery = Discovery(request, task(TASK), found.calibration, memory, context(), now)
+        discovery = Discovery(request, task(TASK), calibration, memory or Receipts(folder), context(), now)
         discovery.begin(now)
         stack.callback(discovery.stop)
         while not discovery.finished:
             readable = wait(discovery.connections, timeout=TURN_SECONDS)
             now = time.monotonic()
-            findings = discovery.handle(now) if readable else ()
-            for finding in (*findings, *discovery.check(now)):
-                found.take(finding)
+            for finding in (*(discovery.handle(now) if readable else ()), *discovery.check(now)):
+                take(finding)
             listener.found(discovery.files, discovery.finished)
-            if request.limit is not None and len(found.jobs) >= request.limit:
+            if request.limit is not None and len(jobs) >= request.limit:
                 break
-    return found.report()
-
-
-class _Found:
-    def __init__(self, request: RunRequest) -> None:
-        self._request = request
-        self.calibration, problem = Calibration.load(None)
-        self.jobs: list[tuple[Job, CostClass]] = []
-        self._skipped: list[SkippedFile] = []
-        self._troubles = [problem] if problem is not None else []
-
-    def note(self, trouble: str) -> None:
-        """Add a sentence to the plan."""
-        self._troubles.append(trouble)
-
-    def take(self, finding: Finding) -> None:
-        """Sort one finding into what would be done and what would not."""
-        match finding:
-            case Todo(job, features):
-                self.jobs.append((job, class_of(features, 1)))
-            case Settled(job, outcome) | Untouched(job, outcome):
-                self._skipped.append(SkippedFile(job.source.relative, outcome.reason))
-            case Adopted(job):
-                self._skipped.append(SkippedFile(job.source.relative, "It is done already."))
-            case AlreadyDone(row, note):
-                if row.state in (JobState.FAILED, JobState.QUARANTINED):
-                    reason = f"It failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
-                else:
-                    reason = note or "It is done already."
-                self._skipped.append(SkippedFile(row.source.relative, reason))
-            case Remark(text=text) | InputAway(text):
-                self._troubles.append(text)
-
-    def report(self) -> PlanReport:
-        """The plan as things stand now."""
-        profile, limit = self._request.profile, self._request.limit
-        reading = Sampler(self._request.output).read((), time.monotonic())
-        planned = preview(
-            self.jobs[:limit],
-            reading,
-            profile.batch,
-            profile.estimation,
-            self.calibration.model,
-            tuple(sorted(self._skipped, key=lambda skipped: skipped.name)),
-            profile.throttling,
-        )
-        clock = local_time()
-        hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)
-        notes = (hours,) if hours is not None else ()
-        return replace(planned, notes=(*planned.notes, *notes, *self._troubles))
+    profile = request.profile
+    planned = preview(
+        jobs[: request.limit],
+        Sampler(request.output).read((), time.monotonic()),
+        profile.batch,
+        profile.estimation,
+        calibration.model,
+        tuple(sorted(skipped, key=lambda skipped: skipped.name)),
+        profile.throttling,
+    )
+    clock = local_time()
+    hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)
+    notes = (hours,) if hours is not None else ()
+    return replace(planned, notes=(*planned.notes, *notes, *troubles))

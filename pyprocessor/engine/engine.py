@@ -1,7 +1,4 @@
-"""How is a run opened and closed?
-
-state folder -> run lock -> journal -> signals -> the loop -> the user's hook for the end
-"""
+"""How is a run opened and closed? State folder, run lock, journal, signals, the loop, the hook for the end."""
 
 from __future__ import annotations
 
@@ -10,12 +7,10 @@ import gc
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.costs import CostModel
-from pyprocessor.engine.hooks import call_at_end
 from pyprocessor.engine.loop import Run, RunResult
 from pyprocessor.engine.recovery import refuse_if_busy
 from pyprocessor.models.listener import Listener, RunRequest
-from pyprocessor.state.journal_opening import marking_damage, open_journal
-from pyprocessor.state.run_lock import hold
+from pyprocessor.state.journal_opening import hold_lock, marking_damage, open_journal
 from pyprocessor.state.state_folder import make_private, prepare_state_folder, refuse_planted
 from pyprocessor.system import shares_memory
 from pyprocessor.workers.process import context
@@ -43,25 +38,17 @@ def execute(
     gc.enable()
     run: Run | None = None
     try:
-        with hold(folder.path, request.output) as lock:
+        with hold_lock(folder.path, request.output) as lock:
             journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
-            with marking_damage(folder), journal, SignalQueue() as interrupts:
+            with marking_damage(folder), journal, SignalQueue() as signals:
                 refuse_if_busy(journal, request.output)
+                notices = [*(("warning", sentence) for sentence in made_private), ("error", rebuilt)]
+                processes = context(start_method)
                 run = Run(
-                    request,
-                    listener,
-                    context(start_method),
-                    folder,
-                    lock,
-                    journal,
-                    interrupts,
-                    emergency=emergency,
-                    notices=[*(("warning", sentence) for sentence in made_private), ("error", rebuilt)],
-                    model=model,
-                    cores=cores,
+                    request, listener, processes, folder, lock, journal, signals, emergency, notices, model, cores
                 )
                 return run.go()
     finally:
         # Only now, so that the hook finds the journal closed and the output free.
         if run is not None:
-            call_at_end(request.profile.hooks, run.last_call(), folder.logs, listener.notice)
+            run.call_last_hook()

@@ -1,14 +1,13 @@
 """When will the run be done? What is left of the predicted work, over the pace it was measured to go at. Pure.
 
-Work is counted in predicted CPU-seconds on both sides, so that predictions that are wrong by one factor still give the
-right time. The pace is kept per unit of concurrency (one thread of one running ffmpeg that is not stopped), so that it
-holds when the governor changes how many run, and through hours in which none does.
+Work is predicted CPU-seconds on both sides, so that predictions that are wrong by one factor still give the right time.
+The pace is per thread of a running ffmpeg, so that it holds when the governor changes how many run.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pyprocessor.jobs.running_job import PREDICTION_WEIGHT, RunningJob, expected_seconds
@@ -21,7 +20,6 @@ ASSUMED_SECONDS = 5.0
 """So many seconds of one thread are assumed to have gone at one CPU-second a second, before anything is measured."""
 UNMEASURED_SPREAD = 0.5
 """By this share the pace may be off while it is only assumed."""
-_LEAST = 1e-6
 Work = tuple[float, float]
 """Predicted CPU-seconds of files that wait, and the factor that these may be off by (1 or more)."""
 
@@ -40,8 +38,8 @@ class Pace:
     def after(self, now: float, done: float, concurrency: float) -> Pace:
         """The pace after one more look; a clock that did not go on changes nothing.
 
-        `done` is all predicted CPU-seconds done up to now, of running files by their share; it falls when a file is to
-        be done again. `concurrency` is the threads of the files that run now.
+        `done` is all predicted CPU-seconds done up to now; it falls when a file is to be done again. `concurrency` is
+        the threads of the files that run now.
         """
         concurrency = max(0.0, concurrency)
         passed = 0.0 if self.at is None else now - self.at
@@ -73,10 +71,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Eta:
-    """Seconds until all is done, and the band around them: `low` <= `seconds` <= `high`.
-
-    All None where nothing can be said. While files are still being found `low` alone is known.
-    """
+    """Seconds until all is done, and their band; None where unknown. While files are being found `low` is known."""
 
     seconds: float | None = None
     low: float | None = None
@@ -96,10 +91,9 @@ def estimate(
     *,
     listing_done: bool = True,
 ) -> Eta:
-    """When all that waits and runs will be done.
+    """When all that waits and runs will be done; nothing can be said where work is left and nothing may run.
 
-    `concurrency` is how many threads run at once from now on: what the governor allows, not how many happen to be
-    started. Where work is left and nothing may run, nothing can be said.
+    `concurrency` is how many threads run at once from now on, as the governor allows.
     """
     rate = pace.rate
     parts = [(max(0.0, seconds), spread) for seconds, spread in waiting]
@@ -116,8 +110,11 @@ def estimate(
     seconds = left / per_second
     high = (left + above) / per_second * pace.spread
     low = max(0.0, left - below) / per_second / pace.spread
-    # However many cores there are, the run is not over before each file is.
-    for own, off in _each_alone(running, rate, now):
+    # However many cores there are, the run is not over before each file is, by its own speed.
+    for job in running:
+        predicted, done = _predicted_seconds(job, rate), share_done(job, rate, now)
+        whole = expected_seconds(predicted, job.active_seconds(now), done) if job.media_seconds > 0 else predicted
+        own, off = whole * (1 - done), 1 + (max(1.0, job.queued.price.spread) - 1) * (1 - done)
         seconds, high, low = max(seconds, own), max(high, own * off), max(low, own / off)
     return Eta(seconds, low, high) if listing_done else Eta(low=low)
 
@@ -130,12 +127,4 @@ def share_done(job: RunningJob, rate: float, now: float) -> float:
 
 
 def _predicted_seconds(job: RunningJob, rate: float) -> float:
-    return max(job.queued.cpu_seconds, _LEAST) / (rate * max(1, job.cores))
-
-
-def _each_alone(running: Sequence[RunningJob], rate: float, now: float) -> Iterator[tuple[float, float]]:
-    """What each running file still takes by its own speed, and the factor that this may be off by."""
-    for job in running:
-        predicted, done = _predicted_seconds(job, rate), share_done(job, rate, now)
-        whole = expected_seconds(predicted, job.active_seconds(now), done) if job.media_seconds > 0 else predicted
-        yield whole * (1 - done), 1 + (max(1.0, job.queued.price.spread) - 1) * (1 - done)
+    return max(job.queued.cpu_seconds, 1e-6) / (rate * max(1, job.cores))

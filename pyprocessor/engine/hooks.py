@@ -1,25 +1,23 @@
 """Which of the user's programs are called as files end and as the run ends, and for how long?
 
-They run beside the loop, without a shell, a few at a time, each for a limited time, and never hold the run up: at its
-end `finish` and `call_at_end` together take no longer than one call may. A hook that fails changes nothing about its
-file. File names are passed as data: in environment variables, exactly as the disk has them.
+They run beside the loop, without a shell, a few at a time, each for a limited time, and never hold the run up. File
+names are passed as data: in environment variables, exactly as the disk has them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from pyprocessor.control.run_mode import Order
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
+from pyprocessor.models.listener import RunRequest
 from pyprocessor.state.job_logs import HOOKS_LOG_NAME, write_hooks_log
 from pyprocessor.system import kill_group, process_identity
 
@@ -32,6 +30,11 @@ _READ_BYTES = 64 * 1024
 _READS_AT_ONCE = 32
 """A pipe holds one; more only help one that prints while it is read."""
 _LOOK_SECONDS = 0.05
+_HOOKS = {
+    OutcomeKind.SUCCEEDED: "on_success",
+    OutcomeKind.FAILED: "on_failure",
+    OutcomeKind.QUARANTINED: "on_failure",
+}
 _STOPS = frozenset({Order.INTERRUPT, Order.TERMINATE, Order.HANG_UP})
 _VARIABLES = "PYPROCESSOR_"
 COUNTS = ("succeeded", "failed", "skipped", "done_before", "failed_before")
@@ -40,8 +43,7 @@ _OURS = frozenset(
     _VARIABLES + name
     for name in ("HOOK", "SOURCE", "OUTPUT", "OUTCOME", "FAILURE", "REASON", "EXIT_CODE", *map(str.upper, COUNTS))
 )
-Tell = Callable[[str, str], None]
-"""Takes a level and a sentence."""
+Tell = Callable[[str, str], None]  # with a level and a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,7 @@ class Call:
     hook: str
     about: str
     """What the call is about, printable."""
-    words: tuple[str, ...]
-    variables: tuple[tuple[str, bytes], ...]
-    most_seconds: float = math.inf
-    """How long it may take, where that is less than the settings allow."""
+    variables: Mapping[str, bytes]
 
 
 @dataclass(slots=True)
@@ -62,60 +61,34 @@ class _Running:
     call: Call
     process: subprocess.Popen[bytes]
     identity: ProcessIdentity
-    may_take: float
     ends_by: float
     said: bytearray = field(default_factory=bytearray)
 
 
-def file_call(settings: HookSettings, source: bytes, output: bytes, outcome: Outcome) -> Call:
+def file_call(source: bytes, output: bytes, outcome: Outcome) -> Call:
     """The call for a file that ended; `output` is the absolute path its output has, or would have."""
-    hook, words = _hook(settings, outcome.kind)
-    variables = (
-        ("SOURCE", source),
-        ("OUTPUT", output),
-        ("OUTCOME", outcome.kind.value.encode()),
-        ("FAILURE", (outcome.failure.value if outcome.failure is not None else "").encode()),
-        ("REASON", _safe(outcome.reason)),
-    )
-    return Call(hook, display(source), words, variables)
+    variables = {
+        "SOURCE": source,
+        "OUTPUT": output,
+        "OUTCOME": outcome.kind.value.encode(),
+        "FAILURE": (outcome.failure.value if outcome.failure is not None else "").encode(),
+        "REASON": outcome.reason.encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00"),
+    }
+    return Call(_HOOKS[outcome.kind], display(source), variables)
 
 
-def end_call(
-    settings: HookSettings,
-    inputs: Sequence[bytes],
-    output: bytes,
-    exit_code: int,
-    counts: Mapping[str, int],
-    *,
-    spent_seconds: float,
-) -> Call | None:
-    """The call for the end of a run, if there is one; `finish` has taken `spent_seconds` of its time."""
-    if not settings.on_end:
-        return None
-    outcome = "succeeded" if exit_code == 0 else "failed"
-    variables = (
-        ("SOURCE", b"\n".join(inputs)),
-        ("OUTPUT", output),
-        ("OUTCOME", outcome.encode()),
-        ("EXIT_CODE", str(exit_code).encode()),
-        *((name.upper(), str(number).encode()) for name, number in counts.items()),
-    )
-    left = max(0.0, settings.timeout_seconds - spent_seconds)
-    return Call("on_end", display(output), settings.on_end, variables, left)
-
-
+@dataclass(eq=False)
 class Hooks:
     """The calls of one run, logged in `logs`; `tell` gets a sentence about each that failed."""
 
-    def __init__(self, settings: HookSettings, logs: bytes, tell: Tell) -> None:
-        self.settings = settings
-        self._logs = logs
-        self._tell = tell
-        self._waiting: deque[Call] = deque()
-        self._running: list[_Running] = []
-        self._dropped = 0
-        self.spent_seconds = 0.0
-        """How long `finish` took."""
+    settings: HookSettings
+    logs: bytes
+    tell: Tell
+    spent_seconds: float = 0.0
+    """How long `finish` took."""
+    _waiting: deque[Call] = field(default_factory=deque)
+    _running: list[_Running] = field(default_factory=list)
+    _dropped: int = 0
 
     @property
     def identities(self) -> list[ProcessIdentity]:
@@ -124,13 +97,13 @@ class Hooks:
 
     def wants(self, kind: OutcomeKind) -> bool:
         """Whether a hook is called for a file that ends so."""
-        return bool(_hook(self.settings, kind)[1])
+        return kind in _HOOKS and bool(getattr(self.settings, _HOOKS[kind]))
 
     def add(self, call: Call) -> None:
         """Queue a call."""
         if len(self._waiting) >= MOST_WAITING:
             if not self._dropped:
-                self._tell("warning", f"The hook {call.hook} is too slow for the run: calls are left out from here on.")
+                self.tell("warning", f"The hook {call.hook} is too slow for the run: calls are left out from here on.")
             self._dropped += 1
             return
         self._waiting.append(call)
@@ -172,7 +145,7 @@ class Hooks:
         self.abandon()
         if left:
             calls = "1 call was" if left == 1 else f"{left} calls were"
-            self._tell("warning", f"The run ended before its hooks did: {calls} not made or not finished.")
+            self.tell("warning", f"The run ended before its hooks did: {calls} not made or not finished.")
 
     def abandon(self) -> None:
         """End what runs and forget what waits."""
@@ -181,12 +154,11 @@ class Hooks:
             self._kill(running)
         self._running.clear()
 
-    # ------------------------------------------------------------ one call
-
     def _start(self, call: Call, now: float) -> None:
+        words = getattr(self.settings, call.hook)
         try:
             process = subprocess.Popen(
-                call.words,
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -195,14 +167,13 @@ class Hooks:
             )
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            what = f"{display(os.fsencode(call.words[0]))} could not be started"
-            self._tell("warning", f"The hook {call.hook} for {call.about}: {what}: {why}.")
+            what = f"{display(os.fsencode(words[0]))} could not be started"
+            self.tell("warning", f"The hook {call.hook} for {call.about}: {what}: {why}.")
             return
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         identity = process_identity(process.pid) or ProcessIdentity(process.pid, time.time())
-        may_take = min(self.settings.timeout_seconds, call.most_seconds)
-        self._running.append(_Running(call, process, identity, may_take, now + may_take))
+        self._running.append(_Running(call, process, identity, now + self.settings.timeout_seconds))
 
     def _read(self, running: _Running) -> None:
         """Read its output, a bounded number of reads at a time, and keep the beginning."""
@@ -218,7 +189,7 @@ class Hooks:
     def _ended(self, running: _Running, code: int | None) -> None:
         call, problem = running.call, None
         if code is None:
-            problem = f"took longer than {running.may_take:.3g} s and was ended"
+            problem = f"took longer than {self.settings.timeout_seconds:.3g} s and was ended"
         elif code < 0:
             problem = f"was ended by signal {-code}"
         elif code:
@@ -228,50 +199,46 @@ class Hooks:
         if running.said.strip() or problem is not None:
             self._log(running, problem or "succeeded")
         if problem is not None:
-            log = display(os.path.join(self._logs, HOOKS_LOG_NAME))
-            self._tell("warning", f"The hook {call.hook} for {call.about} {problem}; what it said is in {log}.")
+            log = display(os.path.join(self.logs, HOOKS_LOG_NAME))
+            self.tell("warning", f"The hook {call.hook} for {call.about} {problem}; what it said is in {log}.")
 
     def _log(self, running: _Running, how: str) -> None:
         said = running.said.decode("utf-8", "backslashreplace").strip()
-        write_hooks_log(self._logs, f"{running.call.hook} for {running.call.about} {how}", said)
+        write_hooks_log(self.logs, f"{running.call.hook} for {running.call.about} {how}", said)
 
     def _kill(self, running: _Running) -> None:
-        kill_group(running.identity, None if os.name == "nt" else signal.SIGKILL)
-        if running.process.stdout is not None:
-            running.process.stdout.close()
-        running.process.wait()
+        with running.process:  # which closes its pipe and waits
+            kill_group(running.identity)
 
 
-def call_at_end(settings: HookSettings, call: Call | None, logs: bytes, tell: Tell) -> None:
-    """Make the call for the end of the run and wait for it; a signal that stops runs ends it."""
-    if call is None:
+def call_at_end(before: Hooks, request: RunRequest, exit_code: int, counts: Mapping[str, int], tell: Tell) -> None:
+    """Call the hook for the end of the run, if there is one, and wait for it; a signal that stops runs ends it.
+
+    Together with `before.finish` it takes no longer than one call may.
+    """
+    settings = before.settings
+    if not settings.on_end:
         return
-    hooks = Hooks(settings, logs, tell)
-    hooks.add(call)
+    variables = {
+        "SOURCE": b"\n".join(given.path for given in request.inputs),
+        "OUTPUT": request.output,
+        "OUTCOME": b"succeeded" if exit_code == 0 else b"failed",
+        "EXIT_CODE": str(int(exit_code)).encode(),
+        **{name.upper(): str(number).encode() for name, number in counts.items()},
+    }
+    left = max(0.0, settings.timeout_seconds - before.spent_seconds)
+    hooks = Hooks(replace(settings, timeout_seconds=left), before.logs, tell)
+    hooks.add(Call("on_end", display(request.output), variables))
     # The run's own queue has ended, so some signals are blocked again: a hook is to start with none blocked.
     with SignalQueue() as interrupts:
         try:
-            hooks.wait(call.most_seconds, lambda: not _STOPS.intersection(interrupts.take()))
+            hooks.wait(left, lambda: not _STOPS.intersection(interrupts.take()))
         finally:
             hooks.abandon()
-
-
-def _hook(settings: HookSettings, kind: OutcomeKind) -> tuple[str, tuple[str, ...]]:
-    """The hook of files that end so, and its words; none where no hook is called for them."""
-    if kind is OutcomeKind.SUCCEEDED:
-        return "on_success", settings.on_success
-    if kind in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED):
-        return "on_failure", settings.on_failure
-    return "", ()
 
 
 def _environment(call: Call) -> dict[bytes, bytes]:
     """The environment of pyprocessor with the call's variables; none of an earlier hook's."""
     inherited = {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items() if name not in _OURS}
-    own = {f"{_VARIABLES}{name}".encode(): value for name, value in call.variables}
+    own = {f"{_VARIABLES}{name}".encode(): value for name, value in call.variables.items()}
     return {**inherited, b"PYPROCESSOR_HOOK": call.hook.encode(), **own}
-
-
-def _safe(text: str) -> bytes:
-    """Text as the value of a variable, without null characters."""
-    return text.encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")

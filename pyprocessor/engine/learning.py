@@ -1,11 +1,8 @@
-"""What has this run learned of costs, and what had earlier runs?
-
-The model is a value that never changes (see `costs`); this is the one place that exchanges it for a better one.
-"""
+"""What has this run learned of costs, and what had earlier runs? Exchanges the frozen model for a better one."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyprocessor.costs import CostModel
 from pyprocessor.costs.calibration import default_path, load, save
@@ -17,14 +14,14 @@ SAVE_EVERY = 200
 """Attempts learned between two savings, so that a run that is killed has not learned for nothing."""
 
 
+@dataclass(eq=False)
 class Calibration:
     """The cost model of one run, kept in `path` (if any) with the history of single files."""
 
-    def __init__(self, model: CostModel, files: FileHistory, path: str | None) -> None:
-        self.model = model
-        self._files = files
-        self._path = path
-        self._unsaved = 0
+    model: CostModel
+    _files: FileHistory
+    _path: str | None
+    _unsaved: int = 0
 
     @classmethod
     def load(cls, model: CostModel | None) -> tuple[Calibration, str | None]:
@@ -36,7 +33,6 @@ class Calibration:
         return cls(found.model, found.files, path), found.problem
 
     def predict(self, features: CostFeatures, threads: int) -> Cost:
-        """What a job will take, as far as is known now."""
         return self.model.predict(features, threads)
 
     def with_history(self, features: CostFeatures, source: Source) -> CostFeatures:

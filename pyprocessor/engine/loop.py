@@ -1,9 +1,5 @@
 """Which event leads to which move? The engine's one thread, which waits on every pipe.
 
-    found files    -> transitions -> queue -> dispatch -> batch processes
-    messages       -> transitions (state, journal, counts, queue) -> after the commit: grants
-    readings       -> monitor -> governor -> hold, take back, suspend, shed
-
 All that one turn of the loop writes is committed at once, before anything that depends on it is sent.
 """
 
@@ -17,13 +13,13 @@ from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from pyprocessor.control.run_control import RunControl
-from pyprocessor.control.run_mode import StopLevel
+from pyprocessor.control.run_mode import Pause, StopLevel
+from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
-from pyprocessor.control.stall_responder import Emergency, Surroundings
+from pyprocessor.control.stall_responder import Emergency, StallResponder
 from pyprocessor.costs import CostModel
 from pyprocessor.engine.dispatch import Dispatch
-from pyprocessor.engine.hooks import COUNTS, Call, end_call
+from pyprocessor.engine.hooks import COUNTS, call_at_end
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.engine.pool import BatchProcess
@@ -43,9 +39,9 @@ from pyprocessor.models.listener import Listener, RunRequest
 from pyprocessor.plan.admission import Conditions
 from pyprocessor.plan.hours import Phase
 from pyprocessor.publish.partials import Anchor
-from pyprocessor.state.run_lock import RunLock
+from pyprocessor.state.journal_opening import lost
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.base import task
 from pyprocessor.workers import messages
 
 TASK = "transcode"
@@ -65,59 +61,58 @@ class RunResult:
     failed_before: int
 
 
+@dataclass(eq=False)
 class Run:
     """One run, from the journal that is opened for it to the end that is entered there."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        listener: Listener,
-        context: BaseContext,
-        folder: StateFolder,
-        lock: RunLock,
-        journal: Journal,
-        interrupts: SignalQueue,
-        *,
-        emergency: Emergency | None,
-        notices: list[tuple[str, str | None]],
-        model: CostModel | None,
-        cores: float | None,
-    ) -> None:
-        self._request = request
-        self._listener = listener
-        self._folder = folder
+    request: RunRequest
+    listener: Listener
+    context: BaseContext
+    folder: StateFolder
+    locked: Anchor
+    journal: Journal
+    signals: SignalQueue
+    emergency: Emergency | None
+    notices: list[tuple[str, str | None]]
+    model: CostModel | None
+    cores: float | None
+
+    def __post_init__(self) -> None:
+        request, journal, folder = self.request, self.journal, self.folder
         self._partials = Anchor.of(folder.partials)
-        self._lock = lock
-        self._journal = journal
         self._began = time.monotonic()
-        self._calibration, problem = Calibration.load(model)
-        self._transitions = Transitions(request, journal, self._calibration, listener, folder.logs, self._began)
-        self._tally, self._queue = self._transitions.tally, self._transitions.queue
-        self._run_id, self._behind = begin_run(journal, folder, request.arguments)
-        self._control = RunControl(
-            folder.path,
-            interrupts,
-            self._transitions.notice,
+        calibration, problem = Calibration.load(self.model)
+        self._calibration = calibration
+        moves = Transitions(request, journal, calibration, self.listener, folder.logs, self._began)
+        self._transitions, self._tally, self._queue = moves, moves.tally, moves.queue
+        run_id, self._behind = begin_run(journal, folder, request.arguments)
+        self._run_id = run_id
+        self._server = ControlServer(folder.path)
+        moves.notice("warning", self._server.problem)
+        self._responder = StallResponder(
+            self._server,
+            self.signals,
+            display(request.output),
             request.profile.schedule.grace_seconds,
-            Surroundings(request.output, emergency, lambda: self._status.latest, lambda: self._identities),
+            self.emergency,
+            loop_mode=lambda: self._stopping.mode,
+            last_status=lambda: self._status.latest,
+            processes=lambda: self._identities,
         )
-        self._notices = [("warning", problem), *notices]
+        self._notices = [("warning", problem), *self.notices]
         work = task(TASK)
-        known = (request, work, self._calibration, journal, context, self._began)
+        known = (request, work, calibration, journal, self.context, self._began)
         self._discovery: Discovery | WatchClient
         if request.watch:
-            transitions = self._transitions
-            self._discovery = WatchClient(*known, in_hand=transitions.in_hand, notify=transitions.notice)
+            self._discovery = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
         else:
             self._discovery = Discovery(*known)
-        self._monitor = Monitor(request, journal, self._transitions, self._calibration, self._began, cores=cores)
-        self._dispatch = Dispatch(
-            request, context, folder, self._run_id, work, journal, self._transitions, self._calibration
+        self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)
+        self._dispatch = Dispatch(request, self.context, folder, run_id, work, journal, moves, calibration)
+        self._crashes = WorkerCrashes(request, self._partials, journal, moves, self._dispatch, self._monitor)
+        self._stopping = Stopping(
+            request, self.signals, self._server, self._responder, self._discovery, self._dispatch, moves
         )
-        self._crashes = WorkerCrashes(
-            request, self._partials, journal, self._transitions, self._dispatch, self._monitor
-        )
-        self._stopping = Stopping(request, self._control, self._discovery, self._dispatch, self._transitions)
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor)
         self._grants: list[tuple[BatchProcess, messages.Grant]] = []
         self._taken = 0
@@ -125,57 +120,52 @@ class Run:
         self._rested_with: tuple[int, int] | None = None
         self._ended_as = ExitCode.INTERNAL
 
-    # ------------------------------------------------------------ the loop
-
     def go(self) -> RunResult:
         """Run to the end; whatever happens, leave nothing running and the end in the journal."""
         self._status_now(self._began)  # the status of a loop that hangs before anybody asks
-        with self._control:
-            return self._go()
-
-    def _go(self) -> RunResult:
-        try:
-            self._begin()
-            while not self._over():
-                self._turn()
-            if self._queue.late and not self._stopping.stopping:
-                none_fits = self._stopping.schedule.none_fits(self._queue.late, self._stopping.clock)
-                self._transitions.notice("warning", none_fits)
-            self._tick(time.monotonic())
-            self._transitions.hooks.finish(self._hooks_may_go_on)
-            exit_code = self._stopping.exit_code(undecided=self._crashes.left_undecided)
-        except BaseException as error:
-            exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
-            with contextlib.suppress(OutputUnwritable, JournalError):  # the error that is raised names it
-                self._close(exit_code)
-            raise
-        self._close(exit_code)
+        with self._responder:
+            try:
+                self._begin()
+                while not self._over():
+                    self._turn()
+                if self._queue.late and not self._stopping.stopping:
+                    none_fits = self._stopping.schedule.none_fits(self._queue.late, self._stopping.clock)
+                    self._transitions.notice("warning", none_fits)
+                self._tick(time.monotonic())
+                self._transitions.hooks.finish(self._hooks_may_go_on)
+                exit_code = self._stopping.exit_code(undecided=self._crashes.left_undecided)
+            except BaseException as error:
+                exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
+                with contextlib.suppress(OutputUnwritable, JournalError):  # the error that is raised names it
+                    self._close(exit_code)
+                raise
+            self._close(exit_code)
         return RunResult(exit_code, self._run_id, self._tally.done_before, self._tally.failed_before)
 
     def _begin(self) -> None:
         """Settle what earlier runs left, which may take long, or hang, as any turn may."""
-        request, notice = self._request, self._transitions.notice
-        for level, text in self._notices:
-            notice(level, text)
-        for note in recover(self._journal, self._folder, request.output, behind=self._behind, folders=request.folders):
-            notice(note.level, note.text)
+        request, notice = self.request, self._transitions.notice
+        for sentence in self._notices:
+            notice(*sentence)
+        for note in recover(self.journal, self.folder, request.output, behind=self._behind, folders=request.folders):
+            notice(*note)
         if not request.retry_failed:  # which starts them over
-            for sentence in set_aside(self._journal, request.profile.errors.max_killed_runs):
-                notice("warning", sentence)
+            for warning in set_aside(self.journal, request.profile.errors.max_killed_runs):
+                notice("warning", warning)
         # Only now, so that an output that recovery has just published is found.
         self._discovery.begin(time.monotonic())
 
     def _turn(self) -> None:
         readable = self._wait()
         now = time.monotonic()
-        with self._journal.transaction():
-            self._stopping.take_requests(now, readable, lambda: self._status_now(now))
+        with self.journal.transaction():
+            self._stopping.take_requests(now, lambda: self._status_now(now))
             if now > self._stopping.end_by:
                 self._crashes.give_up(tuple(self._dispatch.processes), now, silent=False)
             self._stopping.keep_hours(now)
             self._discover(now, readable)
             for process in tuple(self._dispatch.processes):
-                if process.connection in readable:
+                if process.child.connection in readable:
                     self._receive(process, now)
             self._crashes.give_up(self._crashes.silent(), now, silent=True)
             self._queue.take_up_retries(now)
@@ -184,16 +174,17 @@ class Run:
             if process in self._dispatch.processes:  # and was not given up on in this turn
                 process.child.send(grant)
         self._grants.clear()
-        self._control.send_answers()
+        self._server.send()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)
 
     def _wait(self) -> Collection[Any]:
         """Sleep until something is to be done; returns the connections that have something to read."""
         now = time.monotonic()
-        connections = [*(process.connection for process in self._dispatch.processes), *self._discovery.connections]
+        children = [process.child for process in self._dispatch.processes]
+        connections = [*(child.connection for child in children), *self._discovery.connections]
         due = min(self._queue.next_due, self._monitor.next_due) - now
-        return self._control.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
+        return self._stopping.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
 
     def _over(self) -> bool:
         if self._dispatch.processes:
@@ -201,7 +192,6 @@ class Run:
         return self._stopping.stopping or (self._discovery.finished and len(self._queue) == self._queue.late)
 
     def _conditions(self, now: float) -> Conditions:
-        """What decisions to start files look at in this turn."""
         return Conditions(
             reading=self._monitor.reading,
             schedule=self._stopping.schedule,
@@ -217,10 +207,7 @@ class Run:
             run_seconds=now - self._began,
         )
 
-    # ------------------------------------------------------------ events
-
     def _discover(self, now: float, readable: Collection[Any]) -> None:
-        """Enter what was found."""
         discovery = self._discovery
         if discovery.finished:
             return
@@ -231,12 +218,12 @@ class Run:
                 self._stopping.input_away(finding.reason, now)
                 break
             self._taken += self._transitions.found(finding)
-            if self._request.limit is not None and self._taken >= self._request.limit:
+            if self.request.limit is not None and self._taken >= self.request.limit:
                 discovery.stop()
                 break
         if discovery.files != files or discovery.finished:
-            self._listener.found(discovery.files, discovery.complete)
-            self._listener.queued(self._tally.total, self._tally.media_seconds)
+            self.listener.found(discovery.files, discovery.complete)
+            self.listener.queued(self._tally.total, self._tally.media_seconds)
 
     def _receive(self, process: BatchProcess, now: float) -> None:
         self._crashes.received(process)
@@ -250,10 +237,10 @@ class Run:
         moves = self._transitions
         match message:
             case messages.Started(job_id):
-                self._crashes.began(process)
-                moves.started(process.jobs[job_id], process.identity)
+                self._crashes.received(process, began=True)
+                moves.started(process.jobs[job_id], process.child.identity)
             case messages.Spawned(job_id, ffmpeg):
-                process.spawned(process.jobs[job_id], ffmpeg, now, frozen=self._control.is_frozen)
+                process.spawned(process.jobs[job_id], ffmpeg, now, frozen=self._stopping.frozen)
                 moves.spawned(process.jobs[job_id], ffmpeg)
             case messages.Progressed(job_id, seconds, speed):
                 moves.progressed(process.jobs[job_id], seconds, speed)
@@ -284,7 +271,7 @@ class Run:
         if failure is FailureKind.DISK:
             self._stopping.disk_full(outcome.reason, now)
             if job.state is JobState.PUBLISHING:
-                self._transitions.left_publishing(job)
+                self.listener.finished(job.job_id, INTERRUPTED, will_retry=True)  # the next run does, by the grant
                 return
             outcome = INTERRUPTED
         elif message.killed and failure is not None and self._monitor.killed_for_memory():
@@ -298,7 +285,7 @@ class Run:
             self._at_rest, self._monitor.next_due = resting, now
             if resting:
                 self._rest(now)
-        if not self._monitor.due(now):
+        if now < self._monitor.next_due:
             return
         readings, processes = self._monitor.readings, self._dispatch.processes
         decision = self._monitor.look(processes, self._discovery.pids, now)
@@ -309,12 +296,11 @@ class Run:
             for process in processes:
                 self._stopping.take_back(process)
                 process.ask_back()
-        lost = self._lock.lost()
-        if lost is not None:
-            self._stopping.disk_full(lost, now, end=True)
-        idle = self._queue and not processes and not self._control.is_paused and self._stopping.phase is Phase.OPEN
-        if self._monitor.disk_is_low and idle:
-            self._stopping.disk_full(f"The disk of {display(self._request.output)} is nearly full.", now)
+        if (problem := lost(self.locked)) is not None:
+            self._stopping.disk_full(problem, now, end=True)
+        may_start = self._stopping.mode.pause is Pause.NONE and self._stopping.phase is Phase.OPEN
+        if decision.state.disk_low and may_start and self._queue and not processes:
+            self._stopping.disk_full(f"The disk of {display(self.request.output)} is nearly full.", now)
         if resting:
             self._monitor.next_due = now + REST_SECONDS
         elif self._monitor.readings > readings:
@@ -323,7 +309,7 @@ class Run:
     @property
     def _resting(self) -> bool:
         """Whether a run that watches has nothing to do now."""
-        if not self._request.watch or self._dispatch.processes or self._stopping.stopping:
+        if not self.request.watch or self._dispatch.processes or self._stopping.stopping:
             return False
         idle = len(self._queue) == self._queue.late or self._stopping.phase is Phase.WAITING
         return idle and self._discovery.complete
@@ -332,36 +318,37 @@ class Run:
         """A run that watches has nothing more to do for now: report that, once for the same counts."""
         self._tick(now)
         self._transitions.notice("warning", self._calibration.keep())
-        tally, named = self._tally, self._request.input_named
+        tally, named = self._tally, self.request.input_named
         settled = (tally.done, tally.failed)
         if not self._queue and settled != self._rested_with:
             self._rested_with = settled
             made = f"{tally.succeeded} file{'' if tally.succeeded == 1 else 's'} made, {tally.failed} failed"
             self._transitions.notice("info", f"Nothing is left to do ({made}); {named} is watched for more.")
 
-    # ------------------------------------------------------------ status and end
-
     def _tick(self, now: float) -> None:
-        self._listener.tick(self._status_now(now).snapshot)
+        self.listener.tick(self._status_now(now).snapshot)
 
     def _status_now(self, now: float) -> RunStatus:
-        return self._status.status(self._conditions(now), self._stopping.begins_in_seconds)
+        stopping = self._stopping
+        waits = stopping.schedule.seconds_to_open(stopping.clock) if stopping.phase is Phase.WAITING else 0.0
+        return self._status.status(self._conditions(now), waits)
 
     @property
     def _identities(self) -> list[ProcessIdentity]:
         """Processes the run has started that do not end by themselves soon once the engine is gone."""
-        return [*(process.identity for process in tuple(self._dispatch.processes)), *self._transitions.hooks.identities]
+        children = [process.child for process in tuple(self._dispatch.processes)]
+        return [*(child.identity for child in children), *self._transitions.hooks.identities]
 
     def _hooks_may_go_on(self) -> bool:
         """Whether the run, being over, still waits for its hooks; status is answered meanwhile."""
-        now, before = time.monotonic(), self._control.mode
-        self._stopping.take_requests(now, self._control.wait((), now, 0.0), lambda: self._status_now(now))
-        self._control.send_answers()
-        mode = self._control.mode
+        now, before = time.monotonic(), self._stopping.mode
+        self._stopping.wait((), now, 0.0)
+        self._stopping.take_requests(now, lambda: self._status_now(now))
+        self._server.send()
+        mode = self._stopping.mode
         return mode.stop is before.stop is not StopLevel.END and mode.terminated is before.terminated
 
     def _close(self, exit_code: ExitCode) -> None:
-        """Leave nothing running, and journal the end."""
         self._ended_as = exit_code
         self._discovery.stop()
         self._transitions.hooks.abandon()
@@ -371,18 +358,11 @@ class Run:
                 if job.partial and job.state is JobState.RUNNING:
                     drop_partial(self._partials, job.partial)  # where the disk is full, room is needed
         self._transitions.notice("warning", self._calibration.keep())
-        self._control.close()
+        self._server.close()
         tally = self._tally
-        self._journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
+        self.journal.end_run(exit_code, done_before=tally.done_before, failed_before=tally.failed_before)
 
-    def last_call(self) -> Call | None:
-        """The call of the user's hook for the end of the run, once it is over."""
-        hooks = self._transitions.hooks
-        return end_call(
-            hooks.settings,
-            [given.path for given in self._request.inputs],
-            self._request.output,
-            self._ended_as,
-            {name: getattr(self._tally, name) for name in COUNTS},
-            spent_seconds=hooks.spent_seconds,
-        )
+    def call_last_hook(self) -> None:
+        """Call the user's hook for the end of the run, once it is over."""
+        counts = {name: getattr(self._tally, name) for name in COUNTS}
+        call_at_end(self._transitions.hooks, self.request, self._ended_as, counts, self.listener.notice)

@@ -1,27 +1,19 @@
 """Which jobs does a batch process have, and what was it sent? One process per batch, sent a few jobs ahead.
 
-The engine keeps a batch's order and sends items as slots become free. So what was not sent can be taken back without
-asking, and when a process dies it is known what it had begun.
+So what was not sent can be taken back without asking, and when a process dies it is known what it had begun.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.control.run_mode import Pause
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Batch, JobState, ProcessIdentity
 from pyprocessor.plan.planner import RunningBatch
-from pyprocessor.workers.messages import (
-    Command,
-    Resume,
-    Suspend,
-    WorkerSetup,
-    WorkItem,
-)
+from pyprocessor.workers.messages import Command, FfmpegOrder, WorkerSetup, WorkItem
 from pyprocessor.workers.process import Child
 from pyprocessor.workers.worker import worker_main
 
@@ -34,23 +26,17 @@ class BatchProcess:
         self.jobs: dict[str, RunningJob] = {job.job_id: job for job in jobs}
         self._unsent: deque[str] = deque(batch.job_ids)
         self._sent: set[str] = set()
-        self._closed = False
         self._held = False
+        self.ordered: set[Command] = set()
+        """Of DRAIN, END and CLOSE, what it was ordered to."""
         self.began = False
-        """Whether it has started a file."""
-        self.draining = False
-        self.ending = False
         self.last_message: float | None = None
         """When it last sent something, on the clock of the loop's timeouts."""
         self.child = Child(context, worker_main, setup, f"pyprocessor-batch-{batch.id}")
 
     @property
-    def connection(self) -> Connection:
-        return self.child.connection
-
-    @property
-    def identity(self) -> ProcessIdentity:
-        return self.child.identity
+    def draining(self) -> bool:
+        return not self.ordered.isdisjoint({Command.DRAIN, Command.END})
 
     @property
     def occupied_slots(self) -> int:
@@ -68,7 +54,6 @@ class BatchProcess:
 
     @property
     def unsent(self) -> list[RunningJob]:
-        """Jobs it was not sent yet."""
         return [self.jobs[job_id] for job_id in self._unsent]
 
     @property
@@ -112,12 +97,9 @@ class BatchProcess:
             self.child.send(Command.HOLD if held else Command.RELEASE)
 
     def pause(self, wanted: Pause, now: float) -> None:
-        """Pause as the user wants, or go on. What the governor suspended stays so.
-
-        A process that is paused is drained: its other jobs are for others, and its memory is free when it is done.
-        """
+        """Pause as the user wants, and drain the process, or go on. What the governor suspended stays so."""
         if wanted is not Pause.NONE:
-            self.drain()
+            self.order(Command.DRAIN)
         for job in self.running:
             if wanted is Pause.FREEZE and job.ffmpeg is not None:
                 self.set_still(job, now, frozen=True)
@@ -129,29 +111,17 @@ class BatchProcess:
     ) -> None:
         """Note that the governor suspends or the user freezes a job, and stop or continue its ffmpeg."""
         if job.set_still(now, suspended=suspended, frozen=frozen) and job.ffmpeg is not None:
-            self.child.send(Suspend(job.job_id) if job.is_still else Resume(job.job_id))
+            self.child.send(FfmpegOrder(job.job_id, "suspend" if job.is_still else "resume"))
 
     def spawned(self, job: RunningJob, ffmpeg: ProcessIdentity, now: float, *, frozen: bool) -> None:
         """Note a job's ffmpeg, and stop it where the job is stopped or the run `frozen`."""
         job.ffmpeg, job.started_seconds, job.still_seconds, job.still_since = ffmpeg, now, 0.0, now
         job.frozen = job.frozen or frozen
         if job.is_still:
-            self.child.send(Suspend(job.job_id))
+            self.child.send(FfmpegOrder(job.job_id, "suspend"))
 
-    def drain(self) -> None:
-        """Let what runs finish; start nothing more."""
-        if not self.draining:
-            self.draining = True
-            self.child.send(Command.DRAIN)
-
-    def end(self) -> None:
-        """End what runs."""
-        if not self.ending:
-            self.draining = self.ending = True
-            self.child.send(Command.END)
-
-    def close_if_done(self) -> None:
-        """Send the end of the batch once every job of it was sent."""
-        if not self._closed and not self._unsent:
-            self._closed = True
-            self.child.send(Command.CLOSE)
+    def order(self, command: Command) -> None:
+        """Send DRAIN, END or CLOSE, once."""
+        if command not in self.ordered:
+            self.ordered.add(command)
+            self.child.send(command)

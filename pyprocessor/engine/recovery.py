@@ -1,9 +1,7 @@
 """What did an earlier run leave running or undecided, and how is it settled?
 
-An earlier engine may have died at any moment. Its batch processes end themselves when their pipe closes; what is still
-alive is known by pid and start time. Where a publish was granted the disk decides: the granted size and mtime under the
-final name mean that it was published, under the temporary name that only the rename is missing. All else goes back to
-the queue. Where the journal is gone or behind, receipts list what was made.
+What is still alive is known by pid and start time. Where a publish was granted the disk decides: the granted size and
+mtime under the final name mean published, under the temporary name that only the rename is missing.
 """
 
 from __future__ import annotations
@@ -11,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pyprocessor.errors import FailureKind, OutputBusy, PublishError
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow, Made
-from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, display
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, display
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
 from pyprocessor.publish.publish import publish
@@ -31,12 +29,8 @@ SETTLE_SECONDS = 5.0
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file was done.")
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A sentence about what an earlier run left, with the level of a notice."""
-
-    text: str
-    level: str = "info"
+Note = tuple[str, str]
+"""The level of a notice, and a sentence about what an earlier run left."""
 
 
 def begin_run(journal: Journal, folder: StateFolder, arguments: str) -> tuple[int, bool]:
@@ -58,30 +52,26 @@ def recover(
     """Settle what an earlier run left; returns what was found. Call `refuse_if_busy` before."""
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
     left = [batch.worker for batch in journal.open_batches() if kill_group(batch.worker)]
-    notes = [Note(f"Ended process {worker.pid}, which an earlier run had left behind.") for worker in left]
+    notes = [("info", f"Ended process {worker.pid}, which an earlier run had left behind.") for worker in left]
     until = time.monotonic() + SETTLE_SECONDS
     for worker in left:
         # The disk decides about what it was publishing, so it must not touch that any more.
         wait_gone(worker, max(0.0, until - time.monotonic()))
     with journal.transaction():
         journal.abandon_open()
-        notes.extend(
-            Note(_settle(journal, folder, output_root, row, folders)) for row in list(journal.publishing_jobs())
-        )
+        rows = list(journal.publishing_jobs())
+        notes += [("info", _settle(journal, folder, output_root, row, folders)) for row in rows]
     try:
-        removed = sweep_partials(folder.partials)
+        if removed := sweep_partials(folder.partials):
+            notes.append(("info", f"Removed {removed} unfinished temporary file(s) of an earlier run."))
     except PublishError as error:
-        notes.append(Note(f"What an earlier run left unfinished stays there: {error}", "warning"))
-        removed = 0
-    if removed:
-        notes.append(Note(f"Removed {removed} unfinished temporary file(s) of an earlier run."))
-    others = os.listdir(folder.partials)
-    if others:
+        notes.append(("warning", f"What an earlier run left unfinished stays there: {error}"))
+    if others := os.listdir(folder.partials):
         text = (
             f"{display(os.path.join(folder.partials, min(others)))} is no unfinished output of pyprocessor "
             f"and was left alone, {len(others)} such file(s) in all; better keep nothing in that folder."
         )
-        notes.append(Note(text))
+        notes.append(("info", text))
     if behind or not journal.knows_outputs():
         notes += _take_in_receipts(journal, folder)
     return notes
@@ -89,9 +79,8 @@ def recover(
 
 def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
     """Quarantine jobs that so many killed runs in a row worked on; returns a sentence about each."""
-    deadly = [row for row in journal.jobs(JobState.PENDING, journal.run_id) if row.killed_runs >= most_killed_runs]
     sentences = []
-    for row in deadly:
+    for row in [row for row in journal.jobs(JobState.PENDING, journal.run_id) if row.killed_runs >= most_killed_runs]:
         reason = (
             f"{row.killed_runs} runs in a row were killed while it was being worked on, so the file is set aside; "
             "--retry-failed tries it again."
@@ -120,18 +109,18 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
         unknown = "Whether the journal knows all that earlier runs made cannot be found out"
         if anew:
             unknown = "What earlier runs made cannot be found out, so it is left as it is"
-        return [Note(f"{unknown}: {error}", "error")]
+        return [("error", f"{unknown}: {error}")]
     notes, found = [], 0
     if receipts.damaged_lines:
         text = (
             f"{receipts.damaged_lines} line(s) of the receipts in {display(folder.receipts)} are damaged and were "
             "passed over; an output that only they list is taken for somebody else's and left alone."
         )
-        notes.append(Note(text, "warning"))
+        notes.append(("warning", text))
     with journal.transaction():
         for made in receipts.outputs() if anew else receipts.standing():
             known = journal.made(made.output)
-            if known is None or _seal(known) != _seal(made):
+            if known is None or _seal(known.facts) != _seal(made.facts):
                 journal.remember_output(made)
                 found += 1
     if found and anew:
@@ -139,15 +128,11 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
             f"The journal of earlier runs is gone. The receipts in {display(folder.receipts)} tell of {found} "
             "output(s) that they made: what is still as it was made is not made again."
         )
-        notes.append(Note(text, "warning"))
+        notes.append(("warning", text))
     elif found:
         text = f"{found} output(s) of an earlier run were not in the journal and are known again from their receipts."
-        notes.append(Note(text, "warning"))
+        notes.append(("warning", text))
     return notes
-
-
-def _seal(made: Made) -> OutputSeal:
-    return OutputSeal(made.facts.size_bytes, made.facts.mtime_ns)
 
 
 def drop_partial(partials: Anchor, name: str) -> None:
@@ -159,38 +144,41 @@ def drop_partial(partials: Anchor, name: str) -> None:
 
 def was_published(output_root: bytes, row: JobRow) -> bool:
     """Whether what lies under the final name is what the publish was granted for."""
-    granted = row.granted
-    final = existing_output(os.path.join(output_root, row.output))
-    return granted is not None and final == (granted.size_bytes, granted.mtime_ns)
+    return _lies(os.path.join(output_root, row.output), row.granted)
 
 
 def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
-    """Whether the file under the final name is still as a run made it, and may be replaced.
+    """Whether the file under the final name is, still at this moment, as a run made it, and may be replaced."""
+    final, made = os.path.join(output_root, row.output), journal.made(row.output)
+    return _lies(final, row.produced) or (made is not None and _lies(final, made.facts))
 
-    It was when the job was planned, which may be hours ago; the user may have put a file of their own there since.
-    """
-    lies = existing_output(os.path.join(output_root, row.output))
-    made = journal.made(row.output)
-    known = (row.produced, made.facts if made is not None else None)
-    return any(facts is not None and lies == (facts.size_bytes, facts.mtime_ns) for facts in known)
+
+def _seal(facts: OutputFacts) -> OutputSeal:
+    return OutputSeal(facts.size_bytes, facts.mtime_ns)
+
+
+def _lies(path: bytes, facts: OutputFacts | None) -> bool:
+    """Whether the file with these facts lies there."""
+    return facts is not None and existing_output(path) == (facts.size_bytes, facts.mtime_ns)
 
 
 def _settle(
     journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow, folders: tuple[InputFolder, ...]
 ) -> str:
-    granted = row.granted
-    attempt_id = row.attempt_id
+    granted, attempt_id, name = row.granted, row.attempt_id, display(row.output)
     assert granted is not None
     assert attempt_id is not None
-    name = display(row.output)
-    partial = os.path.join(folder.partials, partial_of(row).encode("ascii"))
-    final = os.path.join(output_root, row.output)
-    if not was_published(output_root, row) and existing_output(partial) == (granted.size_bytes, granted.mtime_ns):
+    extension = os.path.splitext(row.output)[1].decode("ascii", "ignore").lstrip(".")
+    partial = os.path.join(folder.partials, partial_name(row.id, row.attempts, extension).encode("ascii"))
+    if not was_published(output_root, row):
+        if not _lies(partial, granted):
+            journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
+            return f"{name} is done again: an earlier run ended while it was being published."
         try:
             found = publish(
                 partial,
-                final,
-                seal=OutputSeal(granted.size_bytes, granted.mtime_ns),
+                os.path.join(output_root, row.output),
+                seal=_seal(granted),
                 replace=may_replace(journal, output_root, row),
                 bounds=Bounds(output_root, row.source, folders),
             )
@@ -198,13 +186,5 @@ def _settle(
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
             return f"{name} was verified by an earlier run but could not be given its name: {error}"
         granted = replace(granted, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
-    elif not was_published(output_root, row):
-        journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
-        return f"{name} is done again: an earlier run ended while it was being published."
     journal.succeed(row.id, attempt_id, granted, None)
     return f"{name} was finished by an earlier run that ended before it could take note."
-
-
-def partial_of(row: JobRow) -> str:
-    """Temporary name of the attempt that the row counted last."""
-    return partial_name(row.id, row.attempts, os.path.splitext(row.output)[1].decode("ascii", "ignore").lstrip("."))

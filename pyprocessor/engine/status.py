@@ -10,6 +10,7 @@ from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.eta import Eta, Pace, estimate, share_done
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.engine.transitions import Tally
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 from pyprocessor.plan.admission import Conditions
 
@@ -22,7 +23,6 @@ class StatusTracker:
     dispatch: Dispatch
     monitor: Monitor
     latest: RunStatus = field(init=False)
-    """The status as of the last `status`."""
     _pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
@@ -30,46 +30,10 @@ class StatusTracker:
 
     def status(self, on: Conditions, begins_in_seconds: float) -> RunStatus:
         """Where the run stands now. Work that waits begins only in so many seconds."""
+        tally, reading = self.tally, self.monitor.reading
         running = sorted(self.dispatch.running, key=lambda job: (job.started_seconds, job.job_id))
-        self.latest = RunStatus(
-            pid=os.getpid(),
-            started_at=self._began_at,
-            snapshot=self._snapshot(on, begins_in_seconds),
-            done_before=self.tally.done_before,
-            failed_before=self.tally.failed_before,
-            begins_in_seconds=begins_in_seconds,
-            files=tuple(
-                ActiveFile(
-                    name=job.name,
-                    media_seconds=job.media_seconds or None,
-                    done_seconds=job.progress_seconds,
-                    speed=job.speed,
-                    running_seconds=job.active_seconds(on.now),
-                    still=job.is_still,
-                )
-                for job in running
-            ),
-            next=self.dispatch.next_waiting(on),
-        )
-        return self.latest
-
-    def _snapshot(self, on: Conditions, begins_in_seconds: float) -> RunSnapshot:
-        tally, reading, running = self.tally, self.monitor.reading, self.dispatch.running
-        stopping = on.state.stopping
-        units = sum(job.cores for job in running if not job.is_still)
-        done = sum(job.queued.cpu_seconds * share_done(job, self._pace.rate, on.now) for job in running)
-        self._pace = self._pace.after(on.now, tally.cost_done + done, units)
-        eta = estimate(
-            self._pace,
-            units if on.allowance.hold or stopping else self.dispatch.width,
-            [] if stopping else self.dispatch.work(),
-            running,
-            on.now,
-            listing_done=not on.more_to_come,
-        )
-        # Nobody knows when a paused run goes on.
-        eta = Eta() if on.state.paused else eta.after(begins_in_seconds)
-        return RunSnapshot(
+        eta = self._eta(on, running, begins_in_seconds)
+        snapshot = RunSnapshot(
             done=tally.done,
             total=tally.total,
             total_is_final=not on.more_to_come,
@@ -83,6 +47,45 @@ class StatusTracker:
             eta_seconds=eta.seconds,
             eta_low_seconds=eta.low,
             eta_high_seconds=eta.high,
-            draining=stopping,
+            draining=on.state.stopping,
             state=on.state,
         )
+        files = (
+            ActiveFile(
+                name=job.name,
+                media_seconds=job.media_seconds or None,
+                done_seconds=job.progress_seconds,
+                speed=job.speed,
+                running_seconds=job.active_seconds(on.now),
+                still=job.is_still,
+            )
+            for job in running
+        )
+        self.latest = RunStatus(
+            pid=os.getpid(),
+            started_at=self._began_at,
+            snapshot=snapshot,
+            done_before=tally.done_before,
+            failed_before=tally.failed_before,
+            begins_in_seconds=begins_in_seconds,
+            files=tuple(files),
+            next=self.dispatch.next_waiting(on),
+        )
+        return self.latest
+
+    def _eta(self, on: Conditions, running: list[RunningJob], begins_in_seconds: float) -> Eta:
+        """Measure the pace once more, and estimate by it."""
+        stopping = on.state.stopping
+        units = sum(job.cores for job in running if not job.is_still)
+        done = sum(job.queued.cpu_seconds * share_done(job, self._pace.rate, on.now) for job in running)
+        self._pace = self._pace.after(on.now, self.tally.cost_done + done, units)
+        eta = estimate(
+            self._pace,
+            units if on.allowance.hold or stopping else self.dispatch.width,
+            [] if stopping else self.dispatch.work(),
+            running,
+            on.now,
+            listing_done=not on.more_to_come,
+        )
+        # Nobody knows when a paused run goes on.
+        return Eta() if on.state.paused else eta.after(begins_in_seconds)

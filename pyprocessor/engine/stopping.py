@@ -1,15 +1,20 @@
-"""May the run start anything, must it stop, and with which exit code does it end?"""
+"""What was asked of the run? May it start anything, must it stop, and with which exit code does it end?"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from multiprocessing.connection import wait
 from typing import Any
 
-from pyprocessor.control.run_control import RunControl
-from pyprocessor.control.run_mode import Pause, StopLevel
+from pyprocessor.control.client import Answer
+from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, notice, reply
+from pyprocessor.control.server import ControlServer
+from pyprocessor.control.signals import SignalQueue
+from pyprocessor.control.stall_responder import StallResponder
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.transitions import Transitions
@@ -19,6 +24,7 @@ from pyprocessor.intake.watch_client import WatchClient
 from pyprocessor.models import Overrun, RunState, RunStatus
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.plan.hours import Phase, Schedule
+from pyprocessor.workers.messages import Command
 
 SETTLE_SECONDS = 10.0
 """How long processes that were ordered to end may take before they are killed."""
@@ -26,13 +32,17 @@ SETTLE_SECONDS = 10.0
 
 @dataclass(eq=False)
 class Stopping:
-    """Follows what users ask for, the hours of the day, and trouble with the disk or the input."""
+    """Follows signals and requests, the hours of the day, and trouble with the disk or the input."""
 
     request: RunRequest
-    control: RunControl
+    signals: SignalQueue
+    server: ControlServer
+    responder: StallResponder
     discovery: Discovery | WatchClient
     dispatch: Dispatch
     transitions: Transitions
+    mode: RunMode = field(default_factory=RunMode)
+    """What was asked of the run up to now."""
     phase: Phase = Phase.OPEN
     end_by: float = math.inf
     """Monotonic time at which processes that were ordered to end are killed."""
@@ -41,32 +51,58 @@ class Stopping:
 
     def __post_init__(self) -> None:
         self.schedule = Schedule.begin(self.request.profile.schedule, local_time(), daily=self.request.watch)
+        self._grace_seconds = self.request.profile.schedule.grace_seconds
 
     @property
     def clock(self) -> datetime:
-        """Local time."""
         return local_time()
 
     @property
     def stopping(self) -> bool:
         """Whether nothing more is started in this run."""
         trouble = self.disk_trouble or self.input_lost
-        return self.control.mode.stop > StopLevel.GO_ON or trouble or self.phase is Phase.OVER
+        return self.mode.stop > StopLevel.GO_ON or trouble or self.phase is Phase.OVER
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the user stopped running files, too."""
+        return self.mode.pause is Pause.FREEZE
 
     @property
     def state(self) -> RunState:
-        return self.control.state(stopping=self.stopping, waits=self.phase is Phase.WAITING)
+        if self.mode.stop is StopLevel.END:
+            return RunState.ENDING
+        if self.frozen:
+            return RunState.PAUSED_NOW
+        if self.stopping:
+            return RunState.DRAINING
+        if self.mode.pause is not Pause.NONE:
+            return RunState.PAUSED
+        return RunState.WAITING if self.phase is Phase.WAITING else RunState.RUNNING
 
-    @property
-    def begins_in_seconds(self) -> float:
-        """How long work that waits for the window of the day still waits."""
-        return self.schedule.seconds_to_open(local_time()) if self.phase is Phase.WAITING else 0.0
+    def wait(self, connections: Iterable[Any], now: float, timeout_seconds: float) -> Collection[Any]:
+        """Wait for a signal, a request or one of these connections; returns what is ready."""
+        self.responder.set_waiting(True)
+        ready = wait([self.signals.wakeup, *self.server.sources(now), *connections], timeout=timeout_seconds)
+        self.responder.set_waiting(False)
+        return ready
 
-    def take_requests(self, now: float, readable: Collection[Any], status: Callable[[], RunStatus]) -> None:
-        """Act on signals, and on what is asked from other terminals."""
-        before = self.control.mode
-        self.control.take_requests(readable, now, status)
-        mode = self.control.mode
+    def take_requests(self, now: float, status: Callable[[], RunStatus]) -> None:
+        """Act on signals and requests; orders are answered once the turn is committed."""
+        before = self.mode
+        self.transitions.notice("info", self.responder.recovered())
+        for order in self.signals.take():
+            self._enter(self.mode.after(order, now, self._grace_seconds), order)
+        for client, request in self.server.requests(now):
+            if request.order is None:
+                # At once: all that it tells was committed by earlier turns, and this one may hang before it commits.
+                self.server.answer(client, Answer(True, standing=status()), at_once=True)
+                continue
+            last = self.mode
+            self._enter(last.after(request.order, now, self._grace_seconds), request.order)
+            self.server.answer(client, Answer(*reply(last, self.mode, request.order, os.getpid())))
+        self._enter(self.mode.at(now), None)
+        mode = self.mode
         if mode.stop > before.stop:
             self._stop(now, end=mode.stop is StopLevel.END)
         if mode.pause is not before.pause:
@@ -83,7 +119,7 @@ class Stopping:
         if phase is self.phase or self.phase is Phase.OVER:
             return
         self.phase = phase
-        self.transitions.notice("warning", self.schedule.sentence(clock, frozen=self.control.is_frozen))
+        self.transitions.notice("warning", self.schedule.sentence(clock, frozen=self.frozen))
         if phase is Phase.OVER or (phase is Phase.WAITING and self.request.watch):
             self._stop(now, end=self.request.profile.schedule.overrun is Overrun.REQUEUE)
         elif phase is Phase.OPEN and not self.stopping:  # perhaps a window that has come back
@@ -114,7 +150,7 @@ class Stopping:
 
     def exit_code(self, *, undecided: bool) -> ExitCode:
         """The exit code of a run that is over; `undecided` says that the next run has to decide about a job."""
-        queue, tally, mode = self.dispatch.queue, self.transitions.tally, self.control.mode
+        queue, tally, mode = self.dispatch.queue, self.transitions.tally, self.mode
         unfinished = bool(queue) or not self.discovery.listed
         if self.disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
@@ -124,20 +160,25 @@ class Stopping:
             return ExitCode.TRY_AGAIN
         return ExitCode.SOME_FAILED if tally.failed or tally.failed_before or tally.troubles else ExitCode.OK
 
+    def _enter(self, mode: RunMode, order: Order | None) -> None:
+        change = notice(self.mode, mode, order, self._grace_seconds)
+        self.mode = mode
+        if change is not None:
+            kind, level, text = change
+            self.transitions.notice(level, text, kind=kind)
+
     def _stop(self, now: float, *, end: bool) -> None:
         """Take back what was not sent, and have running files finished or ended."""
         stopping = self.stopping
         if stopping:
             self.discovery.stop()
-            self.control.end_pause()
+            # Frozen files are to be finished.
+            self._enter(replace(self.mode, pause=Pause.NONE), None)
         if end:
             self.end_by = min(self.end_by, now + SETTLE_SECONDS)
         for process in self.dispatch.processes:
             self.take_back(process)
-            if end:
-                process.end()
-            else:
-                process.drain()
+            process.order(Command.END if end else Command.DRAIN)
             if stopping:
                 process.pause(Pause.NONE, now)
 

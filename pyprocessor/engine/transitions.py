@@ -1,13 +1,10 @@
-"""What follows when a job moves? One function per event: journal row, counts, queue, listener, hooks.
-
-The loop calls it inside a journal transaction; nothing here knows processes or pipes.
-"""
+"""What follows when a job moves, inside a journal transaction: journal row, counts, queue, listener, hooks?"""
 
 from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pyprocessor.costs import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
@@ -23,9 +20,8 @@ from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken, Planned
+from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken
 from pyprocessor.models import (
-    Batch,
     Job,
     JobState,
     Outcome,
@@ -63,30 +59,24 @@ class Tally:
         return self.succeeded + self.failed + self.skipped
 
 
+@dataclass(eq=False)
 class Transitions:
     """Moves the jobs of one run."""
 
-    def __init__(
-        self,
-        request: RunRequest,
-        journal: Journal,
-        calibration: Calibration,
-        listener: Listener,
-        logs: bytes,
-        began: float,
-    ) -> None:
-        self.hooks = Hooks(request.profile.hooks, logs, self.notice)
-        self.queue = JobQueue()
-        self.tally = Tally(began)
-        self.in_hand: set[str] = set()
-        """Jobs that were queued and have not reached a final state."""
-        self._request = request
-        self._profile = request.profile
-        self._journal = journal
-        self._calibration = calibration
-        self._listener = listener
+    _request: RunRequest
+    _journal: Journal
+    _calibration: Calibration
+    _listener: Listener
+    _logs: bytes
+    began: float
+    in_hand: set[str] = field(default_factory=set)
+    """Jobs that were queued and have not reached a final state."""
 
-    # ------------------------------------------------------------ sentences
+    def __post_init__(self) -> None:
+        self._profile = self._request.profile
+        self.hooks = Hooks(self._profile.hooks, self._logs, self.notice)
+        self.queue = JobQueue()
+        self.tally = Tally(self.began)
 
     def notice(self, level: str, text: str | None, *, job_id: str | None = None, kind: str | None = None) -> None:
         """Show the user a sentence, where there is one, and store it as an event of this kind or level."""
@@ -98,8 +88,6 @@ class Transitions:
         """Show and store a decision of the governor, with the reading it was taken on."""
         self._journal.add_event(event.kind, event.text, event.job_id, reading=reading)
         self._listener.notice("info" if event.kind in _EASINGS else "warning", event.text)
-
-    # ------------------------------------------------------------ found
 
     def found(self, finding: Finding) -> bool:
         """Enter what was found; returns whether a job was queued."""
@@ -162,34 +150,28 @@ class Transitions:
     def _plan(self, job: Job, media_seconds: float | None) -> tuple[Job, JobRow]:
         """Enter the job under its own output name, or under another where a different source has that."""
 
-        def enter(named: Job) -> Planned | NameTaken:
-            return self._journal.plan(
-                named,
+        while True:
+            planned = self._journal.plan(
+                job,
                 media_seconds=media_seconds,
                 profile_name=self._profile.name,
                 again=True,
                 forgive=self._request.retry_failed,
             )
-
-        planned = enter(job)
-        if isinstance(planned, NameTaken):
+            if not isinstance(planned, NameTaken):
+                return job, planned.row
             job = replace(job, output=other_name(job.output, job.source.path))
-            planned = enter(job)
-            assert not isinstance(planned, NameTaken)
-        return job, planned.row
+
+    def row(self, job_id: str) -> JobRow:
+        """The journal's row of a job, which has one."""
+        row = self._journal.job(job_id)
+        assert row is not None
+        return row
 
     def reprice(self) -> None:
         """Predict what waits anew with what the cost model knows now."""
         if self.queue.ready.reprice(self._calibration.model, self._profile.estimation):
             self.queue.reconsider()
-
-    # ------------------------------------------------------------ an attempt
-
-    def assigned(self, batch: Batch, worker: ProcessIdentity) -> None:
-        """A batch process has the jobs of a batch."""
-        with self._journal.transaction():
-            self._journal.begin_batch(batch, worker)
-            self._journal.assign(batch.job_ids, batch.id)
 
     def started(self, job: RunningJob, worker: ProcessIdentity) -> None:
         job.move(JobState.RUNNING)
@@ -209,9 +191,7 @@ class Transitions:
         assert job.attempt_id is not None
         job.move(JobState.PUBLISHING)
         self._journal.grant(job.job_id, job.attempt_id, facts)
-        row = self._journal.job(job.job_id)
-        assert row is not None
-        return self._request.overwrite or may_replace(self._journal, self._request.output, row)
+        return self._request.overwrite or may_replace(self._journal, self._request.output, self.row(job.job_id))
 
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
         """A job succeeded; where its usage was measured the cost model learns from it."""
@@ -237,7 +217,7 @@ class Transitions:
             errors = self._profile.errors
             delay = retry.retry_after(outcome.failure, job.retries, errors, random.random())  # noqa: S311 - jitter
             if delay is not None:
-                self._charge(job, outcome, usage, "It is tried again.")
+                self._requeue(job, outcome, usage, charge_for="It is tried again.")
                 again = replace(job.queued, tries=job.queued.tries + 1)
                 if outcome.failure is FailureKind.RESOURCE:
                     again = replace(again.after_memory_ran_out(_peak(usage)), alone=alone or again.alone)
@@ -258,7 +238,7 @@ class Transitions:
             self._finish(job, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH), None)
             return
         outcome = Outcome(OutcomeKind.FAILED, reason, FailureKind.CRASH)
-        self._charge(job, outcome, None, "It is tried once more, alone.")
+        self._requeue(job, outcome, None, charge_for="It is tried once more, alone.")
         delay = retry.delay_seconds(job.crashes, self._profile.errors, random.random())  # noqa: S311 - jitter
         self.queue.put_back(replace(job.queued, tries=job.queued.tries + 1, alone=True), due=now + delay)
 
@@ -266,19 +246,10 @@ class Transitions:
         """A waiting job fails without an attempt: it may not have the memory that it needs."""
         outcome = self._final(queued.job_id, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE))
         self._journal.finish(queued.job_id, None, outcome)
-        row = self._journal.job(queued.job_id)
-        assert row is not None
-        self._settle(queued.job_id, display(row.source.relative), outcome, queued.cpu_seconds)
-
-    def left_publishing(self, job: RunningJob) -> None:
-        """A verified job cannot be given its name in this run; the next run does it, by the grant."""
-        self._listener.finished(job.job_id, INTERRUPTED, will_retry=True)
+        self._settle(queued.job_id, queued.name, outcome, queued.cpu_seconds)
 
     def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
-        """Queue a job again that was ended for want of memory, with more memory and one thread, uncharged.
-
-        After `max_sheds` times it runs alone; where even then there is not enough memory, it fails.
-        """
+        """Queue a shed job again, with more memory and one thread, later alone; where that fails, too, fail the job."""
         most = self._profile.throttling.max_sheds
         if job.sheds >= most:
             reason = (
@@ -291,20 +262,14 @@ class Transitions:
         again = job.queued.after_memory_ran_out(_peak(usage))
         self.queue.put_back(replace(again, alone=again.alone or job.sheds + 1 >= most))
 
-    def _requeue(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
+    def _requeue(self, job: RunningJob, outcome: Outcome, usage: Usage | None, *, charge_for: str = "") -> None:
+        """Queue a job again; its attempt is charged where a sentence says what follows."""
         job.move(JobState.PENDING)
-        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=False, usage=usage)
+        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=bool(charge_for), usage=usage)
         if job.attempt_id is not None:
             self._listener.finished(job.job_id, outcome, will_retry=True)
-
-    def _charge(self, job: RunningJob, outcome: Outcome, usage: Usage | None, what_then: str) -> None:
-        job.move(JobState.PENDING)
-        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=True, usage=usage)
-        self._listener.finished(job.job_id, outcome, will_retry=True)
-        # Stored only: the listener has the reason already.
-        self._journal.add_event("warning", f"{job.name}: {outcome.reason} {what_then}", job_id=job.job_id)
-
-    # ------------------------------------------------------------ the end of a job
+        if charge_for:  # stored only: the listener has the reason already
+            self._journal.add_event("warning", f"{job.name}: {outcome.reason} {charge_for}", job_id=job.job_id)
 
     def _finish(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         outcome = self._final(job.job_id, outcome)
@@ -316,12 +281,10 @@ class Transitions:
         """The outcome, with "left alone from now on" appended once `max_failed_runs` is reached."""
         if outcome.kind is not OutcomeKind.FAILED:
             return outcome
-        row = self._journal.job(job_id)
-        assert row is not None
+        row = self.row(job_id)
         failed_runs = row.failed_runs + 1
-        if failed_runs < self._profile.errors.max_failed_runs:
-            return outcome
-        if not retry.bounded(outcome.failure, attempts=row.attempts):
+        bounded = retry.bounded(outcome.failure, attempts=row.attempts)
+        if failed_runs < self._profile.errors.max_failed_runs or not bounded:
             return outcome
         more = f"It has failed in {failed_runs} runs and is left alone from now on; --retry-failed tries it again."
         return replace(outcome, reason=f"{outcome.reason} {more}")
@@ -340,7 +303,7 @@ class Transitions:
         self._listener.finished(job_id, outcome, name=name)
         if self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             output = os.path.join(self._request.output, row.output)
-            self.hooks.add(file_call(self.hooks.settings, row.source.path, output, outcome))
+            self.hooks.add(file_call(row.source.path, output, outcome))
 
 
 def _peak(usage: Usage | None) -> int:

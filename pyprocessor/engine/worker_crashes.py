@@ -1,9 +1,7 @@
 """What becomes of the jobs of a batch process that died or was given up on?
 
-A process that ends while it has jobs has died, whatever its exit code. What it was working on is charged with that,
-unless the system killed it for want of memory; what it had not begun is not. One that was given up on is killed with
-all in its group, and its pipe is closed, so it is never granted a publish. For what it was granted before, the disk
-decides once the process is known to be gone.
+A process that ends while it has jobs has died, whatever its exit code; what it was working on is charged, unless the
+system killed it for want of memory. For what it was granted the disk decides, once the process is gone.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from pyprocessor.models.listener import RunRequest
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.system import wait_gone
 from pyprocessor.system.awake_clock import AwakeClock
+from pyprocessor.workers.messages import Command
 from pyprocessor.workers.process import FAREWELL_SECONDS, NOBODY_KNOWS
 
 MOST_WITHOUT_A_FILE = 10
@@ -52,13 +51,11 @@ class WorkerCrashes:
     _without_a_file: int = 0
     _clock: AwakeClock = field(default_factory=lambda: AwakeClock(TURN_COUNTS_SECONDS))
 
-    def received(self, process: BatchProcess) -> None:
-        """A message came from a process."""
+    def received(self, process: BatchProcess, *, began: bool = False) -> None:
+        """A message came from a process, perhaps that it has begun a file."""
         process.last_message = self._clock()
-
-    def began(self, process: BatchProcess) -> None:
-        """A process has begun a file."""
-        self._without_a_file, process.began = 0, True
+        if began:
+            self._without_a_file, process.began = 0, True
 
     def silent(self) -> list[BatchProcess]:
         """Processes that sent nothing for too long: stopped, or stuck in a call. To be called once a turn."""
@@ -84,13 +81,13 @@ class WorkerCrashes:
 
         Raises `ChildUnstartable` where processes end again and again before they begin anything.
         """
-        running = [job for job in process.running if not process.ending]
+        running = [job for job in process.running if Command.END not in process.ordered]
         alone = {job.job_id: self.dispatch.runs_alone(job) for job in running}
         process.child.kill()
         self.dispatch.processes.remove(process)
         gone = True
         if process.jobs:
-            gone = wait_gone(process.identity, FAREWELL_SECONDS)
+            gone = wait_gone(process.child.identity, FAREWELL_SECONDS)
             process.child.remove_dead(FAREWELL_SECONDS if gone else 0.0)  # for its exit code, too
         self._count_without_a_file(process)
         exit_code = process.child.exit_code
@@ -126,8 +123,7 @@ class WorkerCrashes:
 
     def _granted(self, job: RunningJob, *, gone: bool) -> None:
         """Decide about a job whose publish was granted, by what lies on the disk."""
-        row = self.journal.job(job.job_id)
-        assert row is not None
+        row = self.transitions.row(job.job_id)
         if row.granted is not None and was_published(self.request.output, row):
             self.transitions.published(job, row.granted, None)
         elif gone:
@@ -165,7 +161,5 @@ def how(exit_code: int | None) -> str:
         return ""
     if exit_code >= 0:
         return f" (exit code {exit_code})"
-    try:
-        return f" ({signal.Signals(-exit_code).name})"
-    except ValueError:
-        return f" (signal {-exit_code})"
+    known = -exit_code in set(signal.Signals)
+    return f" ({signal.Signals(-exit_code).name})" if known else f" (signal {-exit_code})"

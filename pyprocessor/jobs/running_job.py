@@ -21,7 +21,6 @@ class RunningJob:
     """A job that a batch process has; its ffmpeg has `threads` and is reckoned to take `cores`."""
 
     queued: QueuedJob
-    name: str
     threads: int = 1
     cores: int = 1
     media_seconds: float = 0.0
@@ -69,6 +68,10 @@ class RunningJob:
     @property
     def job_id(self) -> str:
         return self.queued.job_id
+
+    @property
+    def name(self) -> str:
+        return self.queued.name
 
     def move(self, state: JobState) -> None:
         """Enter a state; raises `IllegalMove` where the table of moves does not have that."""

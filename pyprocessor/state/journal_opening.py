@@ -1,10 +1,7 @@
-"""Can the journal of an output folder be used, and what is done where it is damaged?
+"""May a run use an output's journal: does another run work on it, and what is done where it is damaged?
 
-A damaged journal is renamed, never removed, and another is begun; what was made is then read from the receipts. One
-that is locked, not readable, or of a newer program is left alone: the run is refused.
-
-The whole file is read through only after a run that did not end by itself. Damage met later ends that run, which leaves
-a mark for the next one.
+A damaged one is renamed and another begun. One that is locked, unreadable or of a newer program is left alone. It is
+read through only after a run that did not end by itself; damage met later ends that run and marks it for the next.
 """
 
 from __future__ import annotations
@@ -16,28 +13,70 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 
-from pyprocessor.errors import JournalDamaged, OutputUnwritable
+from filelock import FileLock, Timeout
+
+from pyprocessor.errors import JournalDamaged, OutputBusy, OutputUnwritable
 from pyprocessor.journal.database import COMPANIONS, FILE_NAME, is_sound, is_there
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import display
 from pyprocessor.models.os_errors import unwritable
 from pyprocessor.publish.durable import sync_folder, write_file
+from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.system import kill_group
 
 _MARK = b"journal.is-damaged"
 
 
-def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None]:
-    """Return the journal, and a sentence where another one had to be begun; call it with the run lock held.
+@contextlib.contextmanager
+def hold_lock(state_folder: bytes, output: bytes) -> Iterator[Anchor]:
+    """Hold the run lock, which the kernel drops with the process. Raises OutputBusy or OutputUnwritable."""
+    path = os.path.join(state_folder, b"run.lock")
+    lock = FileLock(os.fsdecode(path), mode=0o600)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise OutputBusy(
+            f"Another run is working on {display(output)}; wait until it has ended, or give another --output."
+        ) from None
+    except OSError as error:
+        raise unwritable(error, path, "cannot be locked") from error
+    try:
+        yield Anchor.of(state_folder)
+    finally:
+        lock.release()
 
-    Raises OutputUnwritable or JournalError.
-    """
+
+def lost(locked: Anchor) -> str | None:
+    """Return a sentence where the state folder or the journal was taken away from the run that locked it."""
+    try:
+        moved = Anchor.of(locked.path) != locked
+    except FileNotFoundError:
+        moved = True
+    except OSError:
+        return None  # it cannot be said now
+    if moved:
+        return f"The folder {display(locked.path)} was removed while the run was working."
+    with contextlib.suppress(OutputUnwritable):
+        if not is_there(locked.path):
+            return f"The journal in {display(locked.path)} was removed while the run was working."
+    return None
+
+
+def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None]:
+    """Return the locked journal, and a sentence where it was begun anew. Raises OutputUnwritable or JournalError."""
     mark = os.path.join(folder.path, _MARK)
     if not os.path.lexists(mark):
-        with contextlib.suppress(JournalDamaged):
-            return _sound_journal(folder, wal=wal), None
-    _end_leftovers(folder, wal=wal)
+        with contextlib.suppress(JournalDamaged), contextlib.ExitStack() as closing:
+            journal = closing.enter_context(Journal.open(folder.path, wal=wal))
+            last = journal.last_run()
+            if last is None or last.ended_at is not None or is_sound(folder.path):
+                closing.pop_all()
+                return journal, None
+    # End what a killed run left running, as far as a damaged journal still names it.
+    with contextlib.suppress(JournalDamaged), Journal.open(folder.path, wal=wal) as journal:
+        for batch in journal.open_batches():
+            kill_group(batch.worker)
     aside = set_aside(os.path.join(folder.path, FILE_NAME), time.time()) if is_there(folder.path) else None
     try:
         if os.path.lexists(mark):
@@ -46,12 +85,8 @@ def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None
     except OSError as error:
         raise unwritable(error, mark, "could not be removed") from error
     journal = Journal.open(folder.path, wal=wal)
-    if aside is None:
-        return journal, None
-    return (
-        journal,
-        f"The journal of earlier runs is damaged; it was set aside as {display(aside)} and another was begun.",
-    )
+    said = "The journal of earlier runs is damaged; it was set aside as {} and another was begun."
+    return journal, None if aside is None else said.format(display(aside))
 
 
 @contextlib.contextmanager
@@ -66,10 +101,7 @@ def marking_damage(folder: StateFolder) -> Iterator[None]:
 
 
 def set_aside(path: bytes, now: float) -> bytes:
-    """Rename a journal and its companions to `<path>.damaged-<UTC time>`; returns the new path.
-
-    The journal itself goes last: a kill on the way leaves it to be set aside again. Raises OutputUnwritable.
-    """
+    """Rename a journal to `<path>.damaged-<UTC time>`, its companions first; returns that. Raises OutputUnwritable."""
     aside = first = path + b".damaged-" + f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}".encode("ascii")
     numbers = count(2)
     try:
@@ -82,22 +114,3 @@ def set_aside(path: bytes, now: float) -> bytes:
     except OSError as error:
         raise unwritable(error, path, "is damaged and could not be set aside") from error
     return aside
-
-
-def _sound_journal(folder: StateFolder, *, wal: bool) -> Journal:
-    journal = Journal.open(folder.path, wal=wal)
-    try:
-        last = journal.last_run()
-        if last is not None and last.ended_at is None and not is_sound(folder.path):
-            raise JournalDamaged("A page of it is not what was written.")
-    except BaseException:
-        journal.close()
-        raise
-    return journal
-
-
-def _end_leftovers(folder: StateFolder, *, wal: bool) -> None:
-    """End what a killed run left running, as far as a damaged journal still names it."""
-    with contextlib.suppress(JournalDamaged), Journal.open(folder.path, wal=wal) as journal:
-        for batch in journal.open_batches():
-            kill_group(batch.worker)

@@ -13,10 +13,9 @@ from pyprocessor.state.state_folder import StateFolder
 
 
 class Receipts:
-    """The receipts of an output folder, one for each output; in a journal's place it knows no jobs.
+    """The newest receipt of each output, if possible one that matches what lies there. Raises PublishError.
 
-    Of several for one output the newest counts that matches what lies under its name, else the newest: the rename that
-    a receipt was written for may never have come. Raises PublishError where they cannot be read.
+    It can stand in for a journal that knows no jobs.
     """
 
     def __init__(self, folder: StateFolder) -> None:
@@ -30,9 +29,6 @@ class Receipts:
                 newest = next((receipt for receipt in (newest, *older) if matches(receipt, self._root)), newest)
             self._by_output[output] = newest
         self.damaged_lines = len(damaged)
-
-    def __len__(self) -> int:
-        return len(self._by_output)
 
     def outputs(self) -> Iterable[Made]:
         return map(_made, self._by_output.values())

@@ -1,19 +1,18 @@
 """Which sockets and processes did a killed run leave behind? Each run has a folder among the system's temporary files.
 
-Only folders with our prefix, of this user, whose lock nobody holds are removed; a lock and not a pid decides, so that
-runs in containers with a common /tmp leave each other alone. The folder names the processes that its owner started: one
-that was stopped does not notice that its pipe is closed.
+Only folders with our prefix, of this user, whose lock nobody holds are removed: containers may share /tmp, not pids.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyprocessor.models import ProcessIdentity
 
@@ -31,7 +30,7 @@ class Scratch:
     descriptor: int
 
     def remove(self) -> None:
-        _remove(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.close(self.descriptor)
 
@@ -50,20 +49,16 @@ def make_scratch() -> Scratch:
 
 def note_process(folder: str, process: ProcessIdentity) -> None:
     """Note in a scratch folder that its owner has started a process. Raises OSError."""
-    with open(os.path.join(folder, f"{_PROCESS}{process.pid}"), "w", encoding="ascii") as note:
-        note.write(repr(process.start_time))
+    Path(folder, f"{_PROCESS}{process.pid}").write_text(repr(process.start_time), "ascii")
 
 
 def forget_process(folder: str, process: ProcessIdentity) -> None:
     """Remove the note about a process that has ended. Raises OSError."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(folder, f"{_PROCESS}{process.pid}"))
+    Path(folder, f"{_PROCESS}{process.pid}").unlink(missing_ok=True)
 
 
 def sweep_scratch(end: Callable[[ProcessIdentity], object]) -> int:
     """Remove folders whose owner is gone, after calling `end` on what it started; returns how many."""
-    if sys.platform == "win32":
-        return 0
     removed = 0
     above = tempfile.gettempdir()
     with contextlib.suppress(OSError):
@@ -86,7 +81,7 @@ def _sweep(path: str, end: Callable[[ProcessIdentity], object]) -> bool:
             return False
         for process in _noted(path):
             end(process)
-        _remove(path)
+        shutil.rmtree(path, ignore_errors=True)
         return True
     finally:
         os.close(descriptor)
@@ -94,31 +89,17 @@ def _sweep(path: str, end: Callable[[ProcessIdentity], object]) -> bool:
 
 def _noted(path: str) -> list[ProcessIdentity]:
     found = []
-    with contextlib.suppress(OSError):
-        for name in os.listdir(path):
-            pid = name.removeprefix(_PROCESS)
-            if pid == name or not pid.isdecimal():
-                continue
-            with contextlib.suppress(OSError, ValueError), open(os.path.join(path, name), encoding="ascii") as note:
-                found.append(ProcessIdentity(int(pid), float(note.read())))
+    for note in Path(path).glob(f"{_PROCESS}*"):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(ProcessIdentity(int(note.name.removeprefix(_PROCESS)), float(note.read_text("ascii"))))
     return found
 
 
 def _lock(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        return True
-    import fcntl
+    import fcntl  # which Windows does not have, nor a forkserver
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
-        for name in os.listdir(path):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(path, name))
-        os.rmdir(path)

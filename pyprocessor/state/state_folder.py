@@ -1,4 +1,8 @@
-"""Where does a run keep what is not output? In the folder `.pyprocessor` of the output, private to its user."""
+"""Where does a run keep what is not output? In the folder `.pyprocessor` of the output, private to its user.
+
+A run believes what it finds there, so all of it has to be real files and folders of the user or root. Only the folder
+itself may be a link of theirs, to one that is empty or has been a state folder.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,6 @@ from pyprocessor.errors import OutputUnwritable
 from pyprocessor.models import display
 from pyprocessor.models.os_errors import unwritable
 from pyprocessor.publish.durable import make_folders, temporary_beside
-from pyprocessor.state.foreign_files import own_ids, refuse_foreign, refuse_foreign_entries, refuse_link
 
 NAME = b".pyprocessor"
 _BLOCK_BYTES = 4096
@@ -38,12 +41,7 @@ class StateFolder:
 def state_folder(output_root: bytes) -> StateFolder:
     """Return the paths for this output; nothing is made or looked at."""
     path = os.path.join(output_root, NAME)
-    return StateFolder(
-        path=path,
-        partials=os.path.join(path, b"partial"),
-        receipts=os.path.join(path, b"receipts"),
-        logs=os.path.join(path, b"logs"),
-    )
+    return StateFolder(path, *(os.path.join(path, name) for name in (b"partial", b"receipts", b"logs")))
 
 
 def prepare_state_folder(output_root: bytes) -> StateFolder:
@@ -55,28 +53,23 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
     folder = state_folder(output_root)
     try:
         make_folders(output_root)
-        refuse_link(folder.path, from_another_disk=frozenset({os.path.basename(folder.partials)}))
         for path in folder.all:
-            if path != folder.path:
-                refuse_link(path)
+            _refuse_link(path, os.path.basename(folder.partials) if path == folder.path else None)
             make_folders(path, mode=0o700)
         # Some file systems give all files to one user, whoever makes them.
-        maker = try_a_write(folder.partials)
-        refuse_foreign(folder.all, own_ids() | {maker})
+        trusted = _own_ids() | {try_a_write(folder.partials)}
+        for path in folder.all:
+            _refuse_another(path, os.stat(path).st_uid, trusted)
     except OSError as error:
         raise unwritable(error, output_root, "cannot be used as output") from error
     return folder
 
 
 def make_private(folder: StateFolder) -> tuple[str, ...]:
-    """Take everybody else's rights to the state folder away; returns sentences for the user.
-
-    Whoever can write there can make a run believe anything. Windows has no such rights.
-    """
+    """Take everybody else's rights to the state folder away, which Windows does not have; returns sentences."""
     if sys.platform == "win32":
         return ()
     notes = []
-    name = display(folder.path)
     for path in folder.all:
         try:
             found = os.stat(path)
@@ -94,18 +87,71 @@ def make_private(folder: StateFolder) -> tuple[str, ...]:
                 "or its file system knows no such rights. Do not trust an output folder that others can write to."
             )
         elif path == folder.path:
-            notes.append(f"Others could read {name}; it is for its owner alone again.")
+            notes.append(f"Others could read {display(path)}; it is for its owner alone again.")
     return tuple(notes)
 
 
 def refuse_planted(folder: StateFolder) -> None:
-    """Refuse what lies in a private state folder and is not ours, see `foreign_files`. Raises OutputUnwritable."""
+    """Refuse what lies in a private state folder and is not ours. Raises OutputUnwritable."""
     try:
         # The folders' own owners have passed `prepare_state_folder`.
-        trusted = own_ids().union(os.stat(path).st_uid for path in folder.all)
-        refuse_foreign_entries(folder.all, trusted, frozenset({CONTROL_SOCKET}))
+        trusted = _own_ids().union(os.stat(path).st_uid for path in folder.all)
+        for path in folder.all:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    _refuse_entry(entry, trusted)
     except OSError as error:
         raise unwritable(error, folder.path, "could not be looked through") from error
+
+
+def _refuse_entry(entry: os.DirEntry[bytes], trusted: frozenset[int]) -> None:
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return  # processes of an earlier run may still be ending
+    _refuse_link(entry.path)
+    is_socket = stat.S_ISSOCK(found.st_mode) and entry.name == CONTROL_SOCKET
+    if not (is_socket or stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise OutputUnwritable(
+            f"{display(entry.path)} is neither a file nor a folder, and nothing that a run would put there; remove it "
+            "and run the same command again."
+        )
+    _refuse_another(entry.path, found.st_uid, trusted)
+
+
+def _refuse_link(path: bytes, inside: bytes | None = None) -> None:
+    """Refuse a link, unless it is our own, to a folder that is empty or has the name `inside`, where that is given."""
+    if not os.path.islink(path):
+        return
+    where = display(os.readlink(path))
+    if inside is None:
+        how = f"to {where}"
+    elif os.lstat(path).st_uid not in _own_ids():
+        how = "that another user made"
+    elif not os.path.isdir(path):
+        how = f"to {where}, which is no folder"
+    elif (names := os.listdir(path)) and inside not in names:
+        how = f"to {where}, which holds other things than a state folder"
+    else:
+        return
+    raise OutputUnwritable(
+        f"{display(path)} is a symbolic link {how}: whoever put it there could have a run write anywhere. If it is "
+        "not yours, do not trust this output; remove it and run the same command again."
+    )
+
+
+def _own_ids() -> frozenset[int]:
+    """Return the user ids whose files are trusted: root and ours. Windows says 0 of all files."""
+    return frozenset({0, os.geteuid()}) if hasattr(os, "geteuid") else frozenset({0})
+
+
+def _refuse_another(path: bytes, owner: int, trusted: frozenset[int]) -> None:
+    if owner not in trusted:
+        raise OutputUnwritable(
+            f"{display(path)} belongs to another user ({owner}), who can change what a run believes and writes. Run "
+            "the command as that user, or choose another output; if you trust what lies there, make it yours (chown) "
+            "first."
+        )
 
 
 def opened_privately(path: str | bytes, flags: int) -> int:

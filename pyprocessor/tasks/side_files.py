@@ -1,7 +1,4 @@
-"""Which parts of a source must be files of their own for ffmpeg to take them?
-
-Covers, which Matroska holds as attachments, and subtitles of an MP4 that are not UTF-8.
-"""
+"""Which parts of a source need a file for ffmpeg: covers, and subtitles of an MP4 that are not UTF-8?"""
 
 from __future__ import annotations
 
@@ -20,14 +17,6 @@ from pyprocessor.tasks.base import Work
 if TYPE_CHECKING:
     from pyprocessor.inspect.subtitles import Line
 
-_FORMATS = {
-    "mjpeg": ("jpg", "image/jpeg"),
-    "png": ("png", "image/png"),
-    "gif": ("gif", "image/gif"),
-    "tiff": ("tiff", "image/tiff"),
-}
-"""File extension and media type by codec, of all covers that a contract attaches."""
-
 
 @dataclass(frozen=True, slots=True)
 class SideFiles:
@@ -39,10 +28,7 @@ class SideFiles:
 
 @contextmanager
 def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[SideFiles]:
-    """Write the files that `contract` needs beside the partial output; they are removed afterwards.
-
-    Raises JobError where the source cannot be read or a file cannot be written.
-    """
+    """Write the files that `contract` needs beside the partial output, and remove them afterwards. Raises JobError."""
     # Here, so that the engine does without PyAV.
     from pyprocessor.inspect.covers import read_covers
     from pyprocessor.inspect.subtitles import read_lines
@@ -66,10 +52,11 @@ def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[Sid
         for number, cover in enumerate(read_covers(work.source.path, media, wanted) if wanted else ()):
             name = f"{work.partial}.cover{number}"
             write(name, cover.content)
-            extension, media_type = _FORMATS[streams[wanted[number]].codec or ""]
+            codec = streams[wanted[number]].codec or ""  # mjpeg, png, gif or tiff
+            extension = "jpg" if codec == "mjpeg" else codec
             # Players look for `cover` where the source names no file.
             usual = f"cover{number + 1 if number else ''}.{extension}"
-            covers.append(Attachment(name, cover.file_name or usual, media_type))
+            covers.append(Attachment(name, cover.file_name or usual, f"image/{'jpeg' if codec == 'mjpeg' else codec}"))
         subtitles = {}
         for stream in (streams[plan.index] for plan in contract.kept):
             if stream.codec == "mov_text" and stream.charset is not None:

@@ -16,8 +16,7 @@ from pyprocessor.publish.partials import Anchor, OutputSeal, discard, persist_in
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.recipes.features import output_limit_bytes
-from pyprocessor.tasks.base import Step, Work
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.base import Step, Work, task
 from pyprocessor.workers.messages import WorkerSetup, WorkItem
 
 
@@ -37,13 +36,16 @@ class Attempt:
     peak_memory_bytes: int = 0
     facts: OutputFacts | None = None
     killed: bool = False
+    shed: bool = False
+    """Its ffmpeg was killed to free memory."""
     kept: bool = False
     """Whether the output stays among the partials, for the next run to publish."""
     transcript: list[str] = field(default_factory=list)
 
     @classmethod
     def begin(cls, item: WorkItem, setup: WorkerSetup, anchor: Anchor) -> Attempt:
-        work = Work(item.job_id, item.source, item.media, setup.profile, item.threads, setup.partials, item.partial)
+        profile, partials = setup.request.profile, setup.folder.partials
+        work = Work(item.job_id, item.source, item.media, profile, item.threads, partials, item.partial)
         return cls(item, anchor, work, task(item.task).run(work), time.monotonic())
 
     def ffmpeg_ended(self, finished: Finished) -> None:
@@ -57,8 +59,8 @@ class Attempt:
         return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
 
     def output_limit_bytes(self) -> int:
-        work = self.work
-        return output_limit_bytes(work.profile.input_limits, task(self.item.task).features(work.profile, work.media))
+        profile = self.work.profile
+        return output_limit_bytes(profile.input_limits, task(self.item.task).features(profile, self.work.media))
 
     def source_unchanged(self, *, where_gone: bool) -> bool:
         """Return whether the source is still what was planned, or `where_gone` where it cannot be read."""
@@ -81,22 +83,14 @@ class Attempt:
         assert facts is not None
         self.anchor.check()
         persist_intent(setup.journal_log)
-        receipts.append(
-            Receipt(
-                output=item.output,
-                size_bytes=facts.size_bytes,
-                mtime_ns=facts.mtime_ns,
-                source=item.source,
-                profile_fingerprint=setup.profile.fingerprint,
-                task=item.task,
-            )
-        )
+        fingerprint = setup.request.profile.fingerprint
+        receipts.append(Receipt(item.output, facts.size_bytes, facts.mtime_ns, item.source, fingerprint, item.task))
         found = publish(
             self.work.partial_path,
-            os.path.join(setup.output_root, item.output),
+            os.path.join(setup.request.output, item.output),
             seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
             replace=may_replace,
-            bounds=Bounds(setup.output_root, item.source, setup.folders),
+            bounds=Bounds(setup.request.output, item.source, setup.request.folders),
         )
         return replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
 

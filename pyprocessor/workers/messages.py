@@ -1,49 +1,31 @@
-"""What do the engine and its batch processes send each other?
-
-Each process has a pipe of its own (no shared queue: a killed process could hold its lock), so a message is known to
-come from the process at the other end, and one that was given up on is cut off by closing its pipe. Jobs are sent a few
-ahead, never a whole batch, so that a process that does not read cannot block the engine.
-"""
+"""What do the engine and its batch processes send each other? Each process has a pipe of its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Literal
 
-from pyprocessor.models import InputFolder, MediaInfo, Outcome, OutputFacts, ProcessIdentity, Profile, Source, Usage
-
-# ---------------------------------------------------------------- engine to batch process
+from pyprocessor.jobs.timeouts import Timeouts
+from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity, Source, Usage
+from pyprocessor.models.listener import RunRequest
+from pyprocessor.state.state_folder import StateFolder
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a batch process is started with. Folders are absolute; `slots` is how many jobs it runs at once.
-
-    `journal_log` is the write-ahead log to sync before publishing, empty where commits are synced by themselves.
-    `folders` are those of the run's inputs. `nice` is added to its niceness; `io_idle` gives it idle disk priority.
-    """
+    """What a batch process is started with; `journal_log` is the write-ahead log to sync before publishing, if any."""
 
     run_id: int
-    batch_id: int
     slots: int
-    profile: Profile
-    ffmpeg: str
-    output_root: bytes
-    partials: bytes
-    receipts: bytes
-    logs: bytes
-    nice: int = 0
-    io_idle: bool = False
-    journal_log: bytes = b""
-    folders: tuple[InputFolder, ...] = ()
+    request: RunRequest
+    folder: StateFolder
+    journal_log: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One job to do. `partial` is the temporary name, `output` the final one below the output root.
-
-    `stall_seconds` is how long its ffmpeg may go without progress, `wall_limit_seconds` how long it may take in all.
-    """
+    """One job to do. `partial` is the temporary name, `output` the final one below the output root."""
 
     job_id: str
     task: str
@@ -52,8 +34,7 @@ class WorkItem:
     threads: int
     partial: str
     output: bytes
-    stall_seconds: float
-    wall_limit_seconds: float
+    limits: Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,43 +46,27 @@ class Grant:
 
 
 class Command(Enum):
-    """What a process is to do as a whole."""
+    """What a process is to do as a whole.
+
+    DRAIN: start nothing more, hand back what was not started, finish what runs. END: end the ffmpegs and report their
+    jobs as interrupted. CLOSE: exit when the last job is done. HOLD: start nothing until RELEASE. TAKE_BACK: hand back
+    what was not started.
+    """
 
     DRAIN = auto()
-    """Start nothing more; hand back what was not started; finish what runs."""
     END = auto()
-    """End the ffmpegs, remove their partials, report the jobs as interrupted."""
     CLOSE = auto()
-    """Exit when the last job is done: no more will come."""
     HOLD = auto()
-    """Start nothing until `RELEASE`."""
     RELEASE = auto()
     TAKE_BACK = auto()
-    """Hand back what was not started."""
 
 
 @dataclass(frozen=True, slots=True)
-class Suspend:
-    """Stop the job's ffmpeg (SIGSTOP)."""
+class FfmpegOrder:
+    """Call this method of the job's `FfmpegRun`; `kill` frees its memory, and the job is done later."""
 
     job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Let a suspended ffmpeg go on."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shed:
-    """Kill the job's ffmpeg to free its memory."""
-
-    job_id: str
-
-
-# ---------------------------------------------------------------- batch process to engine
+    act: Literal["suspend", "resume", "kill"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +113,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The attempt is over without an output.
-
-    `killed` says that a SIGKILL from outside ended its ffmpeg, `unopened` that its ffmpeg could not open the source.
-    """
+    """The attempt is over without an output: `killed` by a SIGKILL from outside, `unopened` by ffmpeg."""
 
     job_id: str
     outcome: Outcome
@@ -175,17 +137,16 @@ class InputAway:
 
 
 class Report(Enum):
-    """What any process of ours reports without details."""
+    """What any process of ours reports without details.
+
+    CLOSED is the last of a batch process that ends as it should. The inspector sends LISTED, the watcher REAPPEARED.
+    """
 
     ALIVE = auto()
-    """Sent every few seconds; a process that is silent for long is given up on."""
     CLOSED = auto()
-    """The last message of a batch process that ends as it should."""
     LISTED = auto()
-    """The inspector's listing is complete."""
     REAPPEARED = auto()
-    """The watched folder that had vanished is there again."""
 
 
-ToWorker = WorkItem | Grant | Command | Suspend | Resume | Shed
+ToWorker = WorkItem | Grant | Command | FfmpegOrder
 FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | InputAway | Report

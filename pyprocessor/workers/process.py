@@ -49,14 +49,10 @@ NOBODY_KNOWS = 255
 """The exit code that multiprocessing invents where the forkserver is gone."""
 
 
-def start_method() -> str:
-    """Return forkserver on Linux, where it starts processes in milliseconds, spawn elsewhere."""
-    return "forkserver" if sys.platform == "linux" else "spawn"
-
-
 def context(method: str | None = None) -> BaseContext:
     """Return the multiprocessing context for all our processes. Raises ChildUnstartable."""
-    chosen = multiprocessing.get_context(method or start_method())
+    # On Linux a forkserver starts processes in milliseconds.
+    chosen = multiprocessing.get_context(method or ("forkserver" if sys.platform == "linux" else "spawn"))
     _skip_main_module()
     if sys.platform != "win32" and chosen.get_start_method() != "fork":  # a fork would inherit the lock
         _ensure_scratch()
@@ -68,7 +64,10 @@ def context(method: str | None = None) -> BaseContext:
 def warm_up() -> None:
     """Start the forkserver's imports (0.2 s of CPU time) while this process does its own. Raises ChildUnstartable."""
     if context().get_start_method() == "forkserver":
-        _disable_tracker()
+        # No resource tracker (40 ms of CPU time): the command has nothing for it to remove.
+        tracker: Any = resource_tracker._resource_tracker
+        if tracker._fd is None:
+            tracker._fd = os.open(os.devnull, os.O_WRONLY)
         _ensure_forkserver()
 
 
@@ -82,18 +81,8 @@ def _ensure_forkserver() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _disable_tracker() -> None:
-    """Have multiprocessing start no resource tracker (40 ms of CPU time): the command has nothing for it to remove."""
-    tracker: Any = resource_tracker._resource_tracker
-    if tracker._fd is None:
-        tracker._fd = os.open(os.devnull, os.O_WRONLY)
-
-
 def dismiss() -> None:
-    """End the processes that multiprocessing keeps beside ours, and wait for their end.
-
-    They would end soon after us, but a service manager logs and kills what is left at our end.
-    """
+    """End what multiprocessing keeps beside us, and wait: a service manager logs and kills what is left at our end."""
     server: Any = forkserver._forkserver
     tracker: Any = resource_tracker._resource_tracker
     if server._forkserver_pid is not None:
@@ -111,15 +100,13 @@ def _ensure_scratch() -> None:
         return
     _check_temporary_folder()
     sweep_scratch(_end_left_behind)
-    try:
+    with contextlib.suppress(OSError):  # multiprocessing will say so, if it needs one
         scratch = make_scratch()
-    except OSError:
-        return  # multiprocessing will say so, if it needs one
-    if len(os.fsencode(scratch.path)) > LONGEST_SOCKET_FOLDER:
-        scratch.remove()
-        return
-    known["tempdir"] = scratch.path
-    util.Finalize(None, scratch.remove, exitpriority=-100)
+        if len(os.fsencode(scratch.path)) > LONGEST_SOCKET_FOLDER:
+            scratch.remove()
+            return
+        known["tempdir"] = scratch.path
+        util.Finalize(None, scratch.remove, exitpriority=-100)
 
 
 def _check_temporary_folder() -> None:
@@ -158,18 +145,15 @@ def _scratch_folder() -> str | None:
 
 def _note(process: ProcessIdentity) -> None:
     """Note that a process was started, and by which helpers; a full disk does not matter."""
+    server: Any = forkserver._forkserver
+    tracker: Any = resource_tracker._resource_tracker
     folder = _scratch_folder()
-    if folder is None:
-        return
-    helpers = (
-        getattr(forkserver._forkserver, "_forkserver_pid", None),
-        getattr(resource_tracker._resource_tracker, "_pid", None),
-    )
-    known = [process_identity(pid) for pid in helpers if pid is not None]
-    with contextlib.suppress(OSError):
-        for identity in (process, *known):
-            if identity is not None:
-                note_process(folder, identity)
+    if folder is not None:
+        helpers = [process_identity(pid) for pid in (server._forkserver_pid, tracker._pid) if pid is not None]
+        with contextlib.suppress(OSError):
+            for identity in (process, *helpers):
+                if identity is not None:
+                    note_process(folder, identity)
 
 
 def _skip_main_module() -> None:
@@ -183,20 +167,15 @@ def _skip_main_module() -> None:
 
     def described(name: str) -> dict[str, Any]:
         data = describe(name)
-        if name.startswith(NAME_PREFIX):
-            data.pop("init_main_from_name", None)
-            data.pop("init_main_from_path", None)
-        return data
+        ours = name.startswith(NAME_PREFIX)
+        return {key: value for key, value in data.items() if not (ours and key.startswith("init_main_from_"))}
 
     described.skips_the_main_module = True  # type: ignore[attr-defined]
     spawn.get_preparation_data = described
 
 
 class Child:
-    """One process with its pipe; its entry point gets the pipe and `setup`. `name` begins with NAME_PREFIX.
-
-    Raises ChildUnstartable where the system starts no process, or only ones that end before their first message.
-    """
+    """One process with its pipe; `name` begins with NAME_PREFIX. Raises ChildUnstartable."""
 
     def __init__(self, context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str) -> None:
         self._process, self.connection = _started(context, entry, setup, name)
@@ -215,10 +194,7 @@ class Child:
         return True
 
     def receive(self) -> Iterator[Any]:
-        """Yield all messages that wait, of which there must be one. Raises EOFError when the other end is closed.
-
-        Raises ChildUnstartable where the process failed before its first message: the next one would, too.
-        """
+        """Yield all messages that wait. Raises EOFError, or ChildUnstartable where it failed before its first one."""
         try:
             while True:
                 message = self.connection.recv()
@@ -253,36 +229,28 @@ class Child:
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the process to end; True when it has."""
         self._process.join(timeout_seconds)
-        gone = not self._process.is_alive()
-        if gone:
-            self._forget()
-        return gone
+        if self._process.is_alive():
+            return False
+        self._forget()
+        return True
 
     def _forget(self) -> None:
-        folder = _scratch_folder()
-        if folder is not None:
+        if (folder := _scratch_folder()) is not None:
             with contextlib.suppress(OSError):
                 forget_process(folder, self.identity)
 
     def remove_dead(self, timeout_seconds: float) -> bool:
-        """Wait for a killed process; True when it is gone.
-
-        One that hangs in a call to a disk is left to the system: multiprocessing must not wait for it at our end.
-        """
+        """Wait for a killed process; True when it is gone. One that hangs in a call to a disk is left to the system."""
         gone = self.join(timeout_seconds)
         if not gone:
-            with contextlib.suppress(KeyError):
-                multiprocessing.process._children.remove(self._process)  # type: ignore[attr-defined]
+            multiprocessing.process._children.discard(self._process)  # type: ignore[attr-defined]
         return gone
 
 
 def _started(
     context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str
 ) -> tuple[Any, Connection]:
-    """Start a process, if need be by a new forkserver; returns it and our end of its pipe.
-
-    Each try has a pipe of its own, since a killed forkserver may have started the process without saying so.
-    """
+    """Start a process, if need be by a new forkserver, each try with a pipe of its own; returns it and our end."""
     pause = FIRST_PAUSE_SECONDS
     for left in reversed(range(START_TRIES)):
         ours, theirs = context.Pipe(duplex=True)

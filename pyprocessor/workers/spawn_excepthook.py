@@ -1,7 +1,6 @@
 """Is a traceback to be printed? Not where the engine was killed while it was starting this process.
 
-The forkserver alone imports this, before all else (see `process.PRELOADED`). It also disables garbage collection while
-the forkserver imports the rest, and ignores SIGINT.
+The forkserver imports this before all else (`process.PRELOADED`), without garbage collection meanwhile.
 """
 
 from __future__ import annotations

@@ -1,11 +1,6 @@
 """How does a batch process run the jobs of one batch and drive their ffmpegs?
 
-It leads its own process group and is the only one that spawns in it, from its main thread, so that the engine can end
-the whole batch with one signal. One selector waits on the pipe to the engine and on all ffmpegs. It touches neither the
-journal nor the terminal.
-
-    WorkItem -> Started -> (ffmpeg) Spawned, Progressed... -> verify -> Verified -> Grant -> publish -> Published
-                                                          \\-> Ended (failed, interrupted, skipped)
+It leads its own process group and alone starts processes in it. One selector waits on the engine and on all ffmpegs.
 """
 
 from __future__ import annotations
@@ -21,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
-from types import FrameType
 
 from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.invocation import argv, environment
@@ -37,33 +31,16 @@ from pyprocessor.system import be_polite
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.awake_clock import AwakeClock
 from pyprocessor.tasks.base import Step
+from pyprocessor.workers import messages
 from pyprocessor.workers.attempt import Attempt
-from pyprocessor.workers.messages import (
-    Command,
-    Encoded,
-    Ended,
-    Grant,
-    HandedBack,
-    InputAway,
-    Progressed,
-    Published,
-    Report,
-    Resume,
-    Shed,
-    Spawned,
-    Started,
-    Suspend,
-    ToWorker,
-    Verified,
-    WorkerSetup,
-    WorkItem,
-)
+from pyprocessor.workers.messages import Command, FfmpegOrder, Grant, Report, ToWorker, WorkerSetup, WorkItem
 
 PROGRESS_INTERVAL_SECONDS = 0.5
 POLL_SECONDS = 0.5
 TURN_COUNTS_SECONDS = 5.0
 """The most that one turn of the loop counts against an ffmpeg: a longer one was spent verifying, or stopped."""
 STOP_GRACE_SECONDS = 3.0
+STOPPED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped.")
 SOURCE_CHANGED = Outcome(
     OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
 )
@@ -72,9 +49,7 @@ SOURCE_GONE = Outcome(
 )
 UNOPENED = "Error opening input file"
 """What ffmpeg prints of a source that it cannot open."""
-_OF_THE_SOURCE = frozenset(
-    {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH},
-)
+_OF_THE_SOURCE = (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH)
 """Failures that a source may cause while it is being replaced."""
 
 
@@ -84,7 +59,8 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     gc.freeze()  # so that memory shared with the forkserver is not written to
     gc.enable()
     _ignore_engine_signals()
-    be_polite(setup.nice, io_idle=setup.io_idle)
+    throttling = setup.request.profile.throttling
+    be_polite(throttling.nice, io_idle=throttling.io_idle)
     worker = _Worker(connection, setup)
     signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
     try:
@@ -92,7 +68,7 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         worker.abandon()
     except Exception:  # noqa: BLE001 - a defect: the engine charges this death, and nothing is left behind
-        write_crash_log(setup.logs, os.getpid(), traceback.format_exc())
+        write_crash_log(setup.folder.logs, os.getpid(), traceback.format_exc())
         worker.abandon()
         sys.exit(1)
 
@@ -102,46 +78,42 @@ def _ignore_engine_signals() -> None:
     if hasattr(signal, "SIGHUP"):
         # The kernel sends it to a group with a stopped member whose last parent outside dies: ffmpegs ignore it, too.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, _do_nothing)
+    signal.signal(signal.SIGINT, lambda *_: None)
     if hasattr(signal, "pthread_sigmask"):
         pausing = (signal.SIGUSR1, signal.SIGUSR2)
         for number in pausing:
             if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _do_nothing)
+                signal.signal(number, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, pausing)
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> None:
-    del number, frame
 
 
 class _Worker:
     def __init__(self, connection: Connection, setup: WorkerSetup) -> None:
         self._connection = connection
         self._setup = setup
-        self._anchor = Anchor.of(setup.partials)
+        self._anchor = Anchor.of(setup.folder.partials)
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
         self._waiting: deque[WorkItem] = deque()
         self._running: list[Attempt] = []
         self._to_verify: deque[tuple[Attempt, Finished]] = deque()
         self._to_publish: dict[str, Attempt] = {}
-        self._receipts = ReceiptWriter(setup.receipts, setup.run_id)
+        self._receipts = ReceiptWriter(setup.folder.receipts, setup.run_id)
         self._environment = environment(os.environ)
         self._accepting = True
         self._asked_to_end = False
         self._ending = False
         self._held = False
         self._clock = AwakeClock(TURN_COUNTS_SECONDS)
-        self._beat_seconds = beat_seconds(setup.profile.errors)
+        self._beat_seconds = beat_seconds(setup.request.profile.errors)
         self._beat_at = -self._beat_seconds
-        self._shed: set[str] = set()
-
-    # ------------------------------------------------------------ the loop
 
     def loop(self) -> None:
         while self._accepting or self._waiting or self._running or self._to_verify or self._to_publish:
-            self._beat()
+            if time.monotonic() - self._beat_at >= self._beat_seconds:
+                # Not from another thread, which would go on while this one is stuck.
+                self._beat_at = time.monotonic()
+                self._connection.send(Report.ALIVE)
             self._fill_slots()
             if self._to_verify:
                 self._resume(*self._to_verify.popleft())
@@ -158,13 +130,6 @@ class _Worker:
         self._connection.send(Report.CLOSED)
         self._receipts.close()
 
-    def _beat(self) -> None:
-        """Report that this process is alive; not from another thread, which would go on while this one is stuck."""
-        now = time.monotonic()
-        if now - self._beat_at >= self._beat_seconds:
-            self._beat_at = now
-            self._connection.send(Report.ALIVE)
-
     def _receive(self) -> None:
         while self._connection.poll(0):
             message: ToWorker = self._connection.recv()
@@ -173,7 +138,7 @@ class _Worker:
                     if self._accepting:
                         self._waiting.append(message)
                     else:
-                        self._connection.send(HandedBack((message.job_id,)))
+                        self._connection.send(messages.HandedBack((message.job_id,)))
                 case Grant(job_id, may_replace):
                     attempt = self._to_publish.pop(job_id)
                     self._guarded(attempt, partial(self._publish, attempt, may_replace))
@@ -182,30 +147,20 @@ class _Worker:
                     self._hand_back()
                 case Command.TAKE_BACK:
                     self._hand_back()
-                case Command.HOLD:
-                    self._held = True
-                case Command.RELEASE:
-                    self._held = False
-                case Suspend(job_id):
-                    self._with_run(job_id, FfmpegRun.suspend)
-                case Resume(job_id):
-                    self._with_run(job_id, FfmpegRun.resume)
-                case Shed(job_id):
-                    self._shed.add(job_id)
-                    self._with_run(job_id, FfmpegRun.kill)
+                case Command.HOLD | Command.RELEASE:
+                    self._held = message is Command.HOLD
+                case FfmpegOrder(job_id, act):
+                    for attempt in self._running:
+                        if attempt.item.job_id == job_id and attempt.run is not None:
+                            attempt.shed |= act == "kill"
+                            getattr(attempt.run, act)()
                 case Command.END:
                     self.end()
                 case Command.CLOSE:
                     self._accepting = False
 
-    def _with_run(self, job_id: str, act: Callable[[FfmpegRun], None]) -> None:
-        """Act on the job's ffmpeg, if it runs."""
-        for attempt in self._running:
-            if attempt.item.job_id == job_id and attempt.run is not None:
-                act(attempt.run)
-
     def _hand_back(self) -> None:
-        self._connection.send(HandedBack(tuple(item.job_id for item in self._waiting)))
+        self._connection.send(messages.HandedBack(tuple(item.job_id for item in self._waiting)))
         self._waiting.clear()
 
     def ask_to_end(self) -> None:
@@ -218,46 +173,41 @@ class _Worker:
             self._ending = True
             self._accepting = False
             self._hand_back()
-            for attempt in self._running:
-                if attempt.run is not None:
-                    attempt.run.stop(STOP_GRACE_SECONDS)
+            for run in self._runs():
+                run.stop(STOP_GRACE_SECONDS)
 
     def abandon(self) -> None:
         """The engine is gone: end all ffmpegs and remove unfinished output."""
-        for attempt in self._running:
-            if attempt.run is not None:
-                attempt.run.kill()
-        while any(a.run is not None and a.run.poll(self._clock()) is None for a in self._running):
+        for run in self._runs():
+            run.kill()
+        while any(run.poll(self._clock()) is None for run in self._runs()):
             self._selector.select(0.01)
             self._clock.turn()
         for attempt in (*self._running, *(a for a, _ in self._to_verify), *self._to_publish.values()):
             attempt.discard()
 
-    # ------------------------------------------------------------ one attempt
+    def _runs(self) -> list[FfmpegRun]:
+        return [attempt.run for attempt in self._running if attempt.run is not None]
 
     def _fill_slots(self) -> None:
         while self._waiting and not self._held and len(self._running) < self._setup.slots:
-            self._start(self._waiting.popleft())
-
-    def _start(self, item: WorkItem) -> None:
-        self._connection.send(Started(item.job_id))
-        self._advance(Attempt.begin(item, self._setup, self._anchor), None)
+            item = self._waiting.popleft()
+            self._connection.send(messages.Started(item.job_id))
+            attempt = Attempt.begin(item, self._setup, self._anchor)
+            self._guarded(attempt, partial(self._advance, attempt, None))
 
     def _resume(self, attempt: Attempt, finished: Finished) -> None:
         attempt.killed = finished.killed
         if self._ending:
-            self._interrupted(attempt)
-        elif attempt.item.job_id in self._shed and finished.returncode != 0:
+            self._end(attempt, STOPPED)
+        elif attempt.shed and finished.returncode != 0:
             self._end(attempt, Outcome(OutcomeKind.SHED, "It was ended because memory ran short; it is done later."))
         else:
-            self._shed.discard(attempt.item.job_id)
-            self._advance(attempt, finished)
+            attempt.shed = False
+            self._guarded(attempt, partial(self._advance, attempt, finished))
 
     def _advance(self, attempt: Attempt, finished: Finished | None) -> None:
         """Run the task up to its next ffmpeg or its end."""
-        self._guarded(attempt, partial(self._go_on, attempt, finished))
-
-    def _go_on(self, attempt: Attempt, finished: Finished | None) -> None:
         if finished is not None:
             attempt.anchor.check()
         try:
@@ -284,21 +234,21 @@ class _Worker:
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
 
     def _spawn(self, attempt: Attempt, step: Step) -> None:
-        command = argv(step.invocation, self._setup.ffmpeg)
+        command = argv(step.invocation, self._setup.request.tool_path)
         attempt.transcript.append(" ".join(ascii(part) for part in command))
         run = FfmpegRun(
             command,
-            cwd=self._setup.partials,
+            cwd=self._setup.folder.partials,
             env=self._environment,
             clock=self._clock,
-            stall_seconds=attempt.item.stall_seconds,
-            wall_limit_seconds=attempt.item.wall_limit_seconds,
+            stall_seconds=attempt.item.limits.stall_seconds,
+            wall_limit_seconds=attempt.item.limits.wall_limit_seconds,
             output_limit_bytes=attempt.output_limit_bytes(),
         )
         attempt.run = run
         run.register(self._selector)
         self._running.append(attempt)
-        self._connection.send(Spawned(attempt.item.job_id, run.identity))
+        self._connection.send(messages.Spawned(attempt.item.job_id, run.identity))
 
     def _watch(self) -> None:
         """Report progress of the running ffmpegs, and go on with those that have ended."""
@@ -313,16 +263,14 @@ class _Worker:
                 attempt.ffmpeg_ended(finished)
                 if attempt.step is not None and attempt.step.last:
                     self._to_verify.append((attempt, finished))
-                    self._connection.send(Encoded(attempt.item.job_id))
+                    self._connection.send(messages.Encoded(attempt.item.job_id))
                 else:
                     self._resume(attempt, finished)
             elif now - attempt.reported >= PROGRESS_INTERVAL_SECONDS and run.progress is not None:
                 attempt.reported = now
                 self._connection.send(
-                    Progressed(attempt.item.job_id, run.progress.out_time_seconds, run.progress.speed)
+                    messages.Progressed(attempt.item.job_id, run.progress.out_time_seconds, run.progress.speed)
                 )
-
-    # ------------------------------------------------------------ how an attempt ends
 
     def _verified(self, attempt: Attempt, facts: OutputFacts) -> None:
         if not attempt.source_unchanged(where_gone=False):
@@ -331,7 +279,7 @@ class _Worker:
             return
         facts = attempt.seal(facts)
         self._to_publish[attempt.item.job_id] = attempt
-        self._connection.send(Verified(attempt.item.job_id, facts))
+        self._connection.send(messages.Verified(attempt.item.job_id, facts))
 
     def _publish(self, attempt: Attempt, may_replace: bool) -> None:
         """Give the output its name; where the disk refuses, keep it among the partials for the next run to publish."""
@@ -341,11 +289,11 @@ class _Worker:
             kind, message = self._widened(error.kind, str(error))
             attempt.kept = kind is FailureKind.DISK
             raise PublishError(kind, message) from error
-        self._connection.send(Published(attempt.item.job_id, facts, attempt.usage()))
+        self._connection.send(messages.Published(attempt.item.job_id, facts, attempt.usage()))
 
     def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
         if self._ending:
-            self._interrupted(attempt)
+            self._end(attempt, STOPPED)
             return
         if kind is not FailureKind.DISK and attempt.facts is None and self._input_is_away(attempt):
             return
@@ -354,33 +302,30 @@ class _Worker:
             return
         kind, message = self._widened(kind, message)
         name = display(attempt.item.source.relative)
-        write_job_log(self._setup.logs, attempt.item.job_id, f"{name}: {message}", attempt.transcript)
+        write_job_log(self._setup.folder.logs, attempt.item.job_id, f"{name}: {message}", attempt.transcript)
         self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
 
     def _input_is_away(self, attempt: Attempt) -> bool:
         """Return whether the input as a whole is gone; the attempt has then ended as interrupted."""
-        why = absent(attempt.item.source.path, self._setup.folders)
+        why = absent(attempt.item.source.path, self._setup.request.folders)
         if why is None:
             return False
-        self._connection.send(InputAway(why))
-        self._interrupted(attempt)
+        self._connection.send(messages.InputAway(why))
+        self._end(attempt, STOPPED)
         return True
 
     def _widened(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
         """Return the failure, as DISK where permission is missing because nothing can be written here at all."""
         if kind is FailureKind.PERMISSION:
-            for folder in (self._setup.partials, self._setup.output_root):
+            for folder in (self._setup.folder.partials, self._setup.request.output):
                 refused = write_refused(folder)
                 if refused is not None:
                     return FailureKind.DISK, refused
         return kind, message
-
-    def _interrupted(self, attempt: Attempt) -> None:
-        self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, "The run was stopped."))
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         attempt.steps.close()
         if not attempt.kept:
             attempt.discard()
         unopened = any(UNOPENED in part for part in attempt.transcript)
-        self._connection.send(Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed, unopened))
+        self._connection.send(messages.Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed, unopened))

@@ -18,8 +18,7 @@ import pytest
 
 from pyprocessor import system
 from pyprocessor.control import server as control
-from pyprocessor.control.client import Unanswered, ask
-from pyprocessor.control.protocol import Answer, Request, Verb
+from pyprocessor.control.client import Answer, Request, Unanswered, Verb, ask
 from pyprocessor.control.server import CLIENTS_AT_MOST, ControlServer
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 from tests.waiting import DEADLINE_SECONDS, until
@@ -46,9 +45,9 @@ class Server:
     def _loop(self) -> None:
         while not self._stop.is_set():
             now = time.monotonic() + self.skew
-            ready = wait(self.control.sources(now), timeout=0.05)
+            wait(self.control.sources(now), timeout=0.05)
             began = time.monotonic()
-            for client, request in self.control.requests(ready, now):
+            for client, request in self.control.requests(now):
                 self.asked.append(request)
                 self.control.answer(client, self.reply(request))
             self.control.send()
@@ -247,60 +246,3 @@ def test_an_engine_that_hangs(tmp_path: Path) -> None:
         ask(bytes(tmp_path), STATUS, patience_seconds=0.2)
     assert time.monotonic() - began < DEADLINE_SECONDS
     silent.close()
-
-
-def test_requests_that_a_loop_took_before_it_hung(tmp_path: Path) -> None:
-    """The status is asked for once more, by the thread that stands in; an order is not, as it would count twice."""
-    server = ControlServer(bytes(tmp_path))
-    asking, ordering = connected(tmp_path), connected(tmp_path)
-    asking.sendall(b'{"do": "status"}\n')
-    ordering.sendall(b'{"do": "pause"}\n')
-    taken: set[Verb] = set()
-
-    def both() -> bool:
-        taken.update(request.verb for _, request in server.requests_now(time.monotonic()))
-        return taken == {Verb.STATUS, Verb.PAUSE}
-
-    until(both, lambda: taken)
-    ((client, request),) = server.requests_now(time.monotonic())
-    assert request.verb is Verb.STATUS
-    server.answer(client, Answer(True, "Here."), at_once=True)
-    assert b"Here." in asking.recv(1 << 16)
-    assert server.requests_now(time.monotonic()) == []
-    for caller in (asking, ordering):
-        caller.close()
-    server.close()
-
-
-def test_it_is_closed_while_another_thread_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop is back and at its end: nothing that is being waited on is closed before the waiting is over."""
-    listening = ControlServer(bytes(tmp_path))
-    waits, closed = threading.Event(), threading.Event()
-    heard: list[object] = []
-    send = listening.send
-
-    def slow_wait(sources: list[object], timeout: float) -> list[object]:
-        waits.set()
-        closed.wait(1.0)
-        return wait(sources, timeout)
-
-    def listen() -> None:
-        try:
-            heard.append(listening.requests_now(time.monotonic()))
-        except ValueError as error:
-            heard.append(error)
-
-    def send_and_be_overtaken() -> None:
-        send()
-        if other.ident is None:  # what the other thread asks for sends, too
-            other.start()
-            waits.wait(1.0)
-
-    other = threading.Thread(target=listen)
-    monkeypatch.setattr(control, "wait", slow_wait)
-    monkeypatch.setattr(listening, "send", send_and_be_overtaken)
-    listening.close()
-    closed.set()
-    other.join(DEADLINE_SECONDS)
-    assert heard == [[]]
-    assert list(tmp_path.iterdir()) == []

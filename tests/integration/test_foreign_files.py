@@ -16,7 +16,7 @@ import pytest
 from pyprocessor.errors import ExitCode, JournalError, OutputUnwritable, PublishError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.publish.receipts import read_receipts
-from pyprocessor.state import foreign_files, state_folder
+from pyprocessor.state import state_folder
 from pyprocessor.state.state_folder import opened_privately, prepare_state_folder
 from tests.process.runs import Recorder, published, request, run
 
@@ -220,6 +220,6 @@ def test_what_goes_while_it_is_looked_at_is_no_trouble(tmp_path: Path, monkeypat
             leftover.unlink()
         yield found
 
-    monkeypatch.setattr(foreign_files.os, "scandir", scandir)
+    monkeypatch.setattr(state_folder.os, "scandir", scandir)
     state_folder.refuse_planted(folder)
     assert not leftover.exists()

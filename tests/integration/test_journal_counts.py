@@ -132,7 +132,7 @@ def test_only_what_an_earlier_run_started_is_ended(journal: Journal, folder: Sta
         journal.begin_batch(Batch(2, (), 1, 1, 1), identity)
         began = time.monotonic()
         (note,) = recover(journal, folder, os.path.dirname(folder.path), behind=False)
-        assert str(identity.pid) in note.text
+        assert str(identity.pid) in note[1]
         assert not is_alive(identity), "it is waited for"
         assert time.monotonic() - began < 60
     finally:

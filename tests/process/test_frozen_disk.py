@@ -16,8 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyprocessor.control.client import ask
-from pyprocessor.control.protocol import Request, Verb
+from pyprocessor.control.client import Request, Verb, ask
 from pyprocessor.control.stall_responder import TELL_SECONDS
 from pyprocessor.engine import loop
 from pyprocessor.engine.recovery import Note

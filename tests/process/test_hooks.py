@@ -242,7 +242,7 @@ def test_a_flood_of_output_is_bounded(tmp_path: Path) -> None:
     told: list[str] = []
     settings = HookSettings(on_success=python("while True: print('x' * 1000)"), timeout_seconds=1.0)
     hooks = Hooks(settings, os.fsencode(tmp_path), lambda _, text: told.append(text))
-    hooks.add(Call("on_success", "it", settings.on_success, ()))
+    hooks.add(Call("on_success", "it", {}))
     hooks.finish(lambda: True)
     assert any("took longer" in text for text in told)
     assert (tmp_path / os.fsdecode(HOOKS_LOG_NAME)).stat().st_size < 64 * 1024
@@ -253,7 +253,7 @@ def test_only_a_few_run_at_once_and_only_so_many_wait(tmp_path: Path) -> None:
     told: list[str] = []
     settings = HookSettings(on_success=python("import time; time.sleep(600)"))
     hooks = Hooks(settings, os.fsencode(tmp_path), lambda _, text: told.append(text))
-    call = Call("on_success", "it", settings.on_success, ())
+    call = Call("on_success", "it", {})
     for _ in range(MOST_WAITING + 5):
         hooks.add(call)
     assert len(told) == 1

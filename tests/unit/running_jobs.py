@@ -21,5 +21,7 @@ def running_job(
     **more: Any,
 ) -> RunningJob:
     """A job that runs; `memory_bytes` is what its ffmpeg takes, `more` any other fields of the record."""
-    queued = QueuedJob(job_id, cpu_seconds, 1.0, kind, price=Price(spread=spread))
-    return RunningJob(queued, more.pop("name", f"{job_id}.mp4"), memory_bytes=memory_bytes, **more)
+    queued = QueuedJob(
+        job_id, cpu_seconds, 1.0, kind, price=Price(spread=spread), name=more.pop("name", f"{job_id}.mp4")
+    )
+    return RunningJob(queued, memory_bytes=memory_bytes, **more)

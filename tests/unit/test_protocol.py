@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.control.protocol import (
+from pyprocessor.control.client import (
     REQUEST_BYTES,
     Answer,
     Request,

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from pyprocessor.control import stall_responder as room
-from pyprocessor.control.client import ask
-from pyprocessor.control.protocol import Answer, Request, Verb
+from pyprocessor.control.client import Answer, Request, Verb, ask
 from pyprocessor.control.run_mode import Order, RunMode, StopLevel
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
@@ -23,7 +22,6 @@ from pyprocessor.control.stall_responder import (
     SILENT_SECONDS,
     TELL_SECONDS,
     StallResponder,
-    Surroundings,
 )
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import RunSnapshot, RunStatus
@@ -50,8 +48,9 @@ class Played:
         self.monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: self.now))
         self.monkeypatch.setattr(room, "thread_seconds", lambda _: self.works * self.now)
         self.monkeypatch.setattr(room, "waits_for_disk", lambda _: self.disk)
-        surroundings = Surroundings(b"/out", self.emergency, lambda: STANDING, list)
-        self.responder = StallResponder(self.server, self.signals, lambda: self.mode, 60.0, surroundings)
+        self.responder = StallResponder(
+            self.server, self.signals, "/out", 60.0, self.emergency, lambda: self.mode, lambda: STANDING, list
+        )
 
     def hang(self, seconds: float) -> None:
         """Have the loop be in one and the same turn for so much longer."""
@@ -192,7 +191,6 @@ def test_the_loop_stands_still_while_the_program_is_ended(played: Callable[..., 
         goes_on.set()
 
     loop = threading.Thread(target=come_back, daemon=True)
-    run.responder.start()
-    assert left.wait(DEADLINE_SECONDS)
-    assert goes_on.wait(DEADLINE_SECONDS)
-    run.responder.stop()
+    with run.responder:
+        assert left.wait(DEADLINE_SECONDS)
+        assert goes_on.wait(DEADLINE_SECONDS)
