@@ -11,7 +11,8 @@ import time
 from pyprocessor.control.protocol import ANSWER_BYTES, Answer, Request, parse_answer, request_line
 from pyprocessor.models import ProcessIdentity
 from pyprocessor.state.state_folder import CONTROL_SOCKET
-from pyprocessor.system import is_alive, socket_address
+from pyprocessor.system.processes import is_alive
+from pyprocessor.system.sockets import socket_address
 
 PATIENCE_SECONDS = 10.0
 """A run looks up twice a second; one that takes so long waits for a disk."""

@@ -27,7 +27,7 @@ from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.preview import preview
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.system import Sampler
+from pyprocessor.system.sampler import Sampler
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import InputAway
 from pyprocessor.workers.process import context

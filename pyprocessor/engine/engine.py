@@ -17,7 +17,7 @@ from pyprocessor.models.listener import Listener, RunRequest
 from pyprocessor.state.journal_opening import marking_damage, open_journal
 from pyprocessor.state.run_lock import hold
 from pyprocessor.state.state_folder import make_private, prepare_state_folder, refuse_planted
-from pyprocessor.system import shares_memory
+from pyprocessor.system.filesystems import shares_memory
 from pyprocessor.workers.process import context
 
 

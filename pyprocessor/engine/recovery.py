@@ -24,7 +24,7 @@ from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.system import is_alive, kill_group, process_identity, wait_gone
+from pyprocessor.system.processes import is_alive, kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""

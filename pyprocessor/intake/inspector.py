@@ -30,8 +30,8 @@ from pyprocessor.intake.messages import (
 )
 from pyprocessor.intake.scan import walk
 from pyprocessor.models import Source
-from pyprocessor.system import bounded_memory
 from pyprocessor.system.absent_input import absent
+from pyprocessor.system.processes import bounded_memory
 from pyprocessor.workers.messages import Command, InputAway, Report
 
 LISTING_CHUNK = 100

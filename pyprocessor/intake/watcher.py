@@ -20,8 +20,7 @@ from pyprocessor.intake.inspector import begin_process
 from pyprocessor.intake.messages import Candidate, Found, Looked, PassedOver, Remark, ScanPlan, Vanished
 from pyprocessor.intake.scan import YOUNG, Stills, walk
 from pyprocessor.intake.stability import Sighting, mark_of, next_look, sighted
-from pyprocessor.system import network_filesystem
-from pyprocessor.system.open_files import open_for_writing
+from pyprocessor.system.filesystems import network_filesystem, open_for_writing
 from pyprocessor.workers.messages import Command, Report
 
 CHUNK = 100

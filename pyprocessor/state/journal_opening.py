@@ -23,7 +23,7 @@ from pyprocessor.models import display
 from pyprocessor.models.os_errors import unwritable
 from pyprocessor.publish.durable import sync_folder, write_file
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.system import kill_group
+from pyprocessor.system.processes import kill_group
 
 _MARK = b"journal.is-damaged"
 

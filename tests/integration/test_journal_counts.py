@@ -24,7 +24,7 @@ from pyprocessor.models import (
     ProcessIdentity,
 )
 from pyprocessor.state.state_folder import StateFolder, prepare_state_folder
-from pyprocessor.system import is_alive, process_identity
+from pyprocessor.system.processes import is_alive, process_identity
 from tests.integration.journal_jobs import ENGINE, FACTS, a_job, begin, plan, row_of
 
 JOB = a_job()
