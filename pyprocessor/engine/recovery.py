@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pyprocessor.errors import FailureKind, OutputBusy, PublishError
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow, Made
+from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, display
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
+from pyprocessor.publish.partials import Anchor, discard, partial_name, seal_of, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.state.receipt_index import Receipts
@@ -131,7 +131,7 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
     with journal.transaction():
         for made in receipts.outputs() if anew else receipts.standing():
             known = journal.made(made.output)
-            if known is None or _seal(known) != _seal(made):
+            if known is None or seal_of(known.facts) != seal_of(made.facts):
                 journal.remember_output(made)
                 found += 1
     if found and anew:
@@ -146,10 +146,6 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
     return notes
 
 
-def _seal(made: Made) -> OutputSeal:
-    return OutputSeal(made.facts.size_bytes, made.facts.mtime_ns)
-
-
 def drop_partial(partials: Anchor, name: str) -> None:
     """Remove what a dead process left under this temporary name; if that fails, the next run does it."""
     with contextlib.suppress(PublishError):
@@ -161,7 +157,7 @@ def was_published(output_root: bytes, row: JobRow) -> bool:
     """Whether what lies under the final name is what the publish was granted for."""
     granted = row.granted
     final = existing_output(os.path.join(output_root, row.output))
-    return granted is not None and final == (granted.size_bytes, granted.mtime_ns)
+    return granted is not None and final == seal_of(granted)
 
 
 def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
@@ -172,7 +168,7 @@ def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
     lies = existing_output(os.path.join(output_root, row.output))
     made = journal.made(row.output)
     known = (row.produced, made.facts if made is not None else None)
-    return any(facts is not None and lies == (facts.size_bytes, facts.mtime_ns) for facts in known)
+    return any(facts is not None and lies == seal_of(facts) for facts in known)
 
 
 def _settle(
@@ -185,19 +181,19 @@ def _settle(
     name = display(row.output)
     partial = os.path.join(folder.partials, partial_of(row).encode("ascii"))
     final = os.path.join(output_root, row.output)
-    if not was_published(output_root, row) and existing_output(partial) == (granted.size_bytes, granted.mtime_ns):
+    if not was_published(output_root, row) and existing_output(partial) == seal_of(granted):
         try:
-            found = publish(
+            size_bytes, mtime_ns = publish(
                 partial,
                 final,
-                seal=OutputSeal(granted.size_bytes, granted.mtime_ns),
+                seal=seal_of(granted),
                 replace=may_replace(journal, output_root, row),
                 bounds=Bounds(output_root, row.source, folders),
             )
         except PublishError as error:
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
             return f"{name} was verified by an earlier run but could not be given its name: {error}"
-        granted = replace(granted, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
+        granted = replace(granted, size_bytes=size_bytes, mtime_ns=mtime_ns)
     elif not was_published(output_root, row):
         journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
         return f"{name} is done again: an earlier run ended while it was being published."

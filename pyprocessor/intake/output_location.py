@@ -16,6 +16,7 @@ from typing import Protocol
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts, Source
 from pyprocessor.plan.naming import MAX_NAME_BYTES
+from pyprocessor.publish.partials import seal_of
 
 
 class Memory(Protocol):
@@ -88,7 +89,7 @@ def place(
     if row is not None and row.produced is not None and row.output != wanted:
         if fits(row.output, wanted):
             first = row.output
-        elif lying(row.output) == (row.produced.size_bytes, row.produced.mtime_ns):
+        elif lying(row.output) == seal_of(row.produced):
             left = row.output
     for output in (first, other_name(wanted, source.path)):
         owner = memory.owner(output)
@@ -101,7 +102,7 @@ def place(
             return OutputLocation(output, Lies.NOTHING, row, left=left)
         if made is None:
             return OutputLocation(output, Lies.FOREIGN, row, left=left)
-        untouched = existing == (made.facts.size_bytes, made.facts.mtime_ns)
+        untouched = existing == seal_of(made.facts)
         if _same(made.source, source, same):
             lies = _classify(made, source, fingerprint, task) if untouched else Lies.CHANGED
             return OutputLocation(output, lies, row, made.facts, left)

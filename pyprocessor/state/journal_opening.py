@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 
-from pyprocessor.errors import JournalDamaged, OutputUnwritable
+from pyprocessor.errors import JournalDamaged
 from pyprocessor.journal.database import COMPANIONS, FILE_NAME, is_sound, is_there
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import display
 from pyprocessor.models.os_errors import unwritable
-from pyprocessor.publish.durable import sync_folder, write_file
+from pyprocessor.publish.durable import sync_folder
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.system.processes import kill_group
 
@@ -60,8 +60,9 @@ def marking_damage(folder: StateFolder) -> Iterator[None]:
     try:
         yield
     except JournalDamaged:
-        with contextlib.suppress(OutputUnwritable):
-            write_file(os.path.join(folder.path, _MARK), b"", mode=0o600)
+        with contextlib.suppress(OSError):
+            os.close(os.open(os.path.join(folder.path, _MARK), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            sync_folder(folder.path)
         raise
 
 
