@@ -66,7 +66,7 @@ def recover(
     with journal.transaction():
         journal.abandon_open()
         notes.extend(
-            Note(_settle(journal, folder, output_root, row, folders)) for row in list(journal.publishing_jobs())
+            Note(_settle(journal, folder, output_root, row, folders)) for row in list(journal.jobs(JobState.PUBLISHING))
         )
     try:
         removed = sweep_partials(folder.partials)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pyprocessor.costs import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
@@ -23,7 +24,7 @@ from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken, Planned
+from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.models import (
     Batch,
     Job,
@@ -162,21 +163,18 @@ class Transitions:
     def _plan(self, job: Job, media_seconds: float | None) -> tuple[Job, JobRow]:
         """Enter the job under its own output name, or under another where a different source has that."""
 
-        def enter(named: Job) -> Planned | NameTaken:
-            return self._journal.plan(
-                named,
-                media_seconds=media_seconds,
-                profile_name=self._profile.name,
-                again=True,
-                forgive=self._request.retry_failed,
-            )
-
-        planned = enter(job)
-        if isinstance(planned, NameTaken):
+        plan = partial(
+            self._journal.plan,
+            media_seconds=media_seconds,
+            profile_name=self._profile.name,
+            forgive=self._request.retry_failed,
+        )
+        row = plan(job)
+        if row is None:
             job = replace(job, output=other_name(job.output, job.source.path))
-            planned = enter(job)
-            assert not isinstance(planned, NameTaken)
-        return job, planned.row
+            row = plan(job)
+            assert row is not None
+        return job, row
 
     def reprice(self) -> None:
         """Predict what waits anew with what the cost model knows now."""

@@ -15,7 +15,7 @@ from pyprocessor.intake.messages import Candidate, PassedOver
 from pyprocessor.intake.output_location import Lies, Memory, OutputLocation, place
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.jobs import retry
-from pyprocessor.journal.rows import CachedMedia, JobRow, PlanChange
+from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.models import (
     Cost,
     CostFeatures,
@@ -179,7 +179,7 @@ class Classifier:
         return os.path.join(self._paths[name], below) if below else self._paths[name]
 
     def _unchanged(self, row: JobRow, source: Source) -> bool:
-        return row.change(source, self._request.profile.fingerprint) is PlanChange.UNCHANGED
+        return row.change(source, self._request.profile.fingerprint) is None
 
     def _job(self, source: Source, output: bytes, row: JobRow | None) -> Job:
         """Return the job of a source; one that was planned under another path of it keeps its id."""

@@ -46,7 +46,7 @@ def journal(folder: StateFolder) -> Iterator[Journal]:
 
 def plan_again(journal: Journal, job: Job = JOB, *, forgive: bool = False) -> JobRow:
     """Plans the job as a run does that does it again."""
-    return plan(journal, job, again=True, forgive=forgive).row
+    return plan(journal, job, forgive=forgive)
 
 
 def plan_and_begin(journal: Journal) -> int:
