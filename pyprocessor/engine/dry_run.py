@@ -15,8 +15,8 @@ from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.loop import TASK, TURN_SECONDS
 from pyprocessor.engine.stopping import local_time
 from pyprocessor.errors import JournalDamaged
+from pyprocessor.intake.classify import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
 from pyprocessor.intake.discovery import Discovery
-from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import Memory
 from pyprocessor.journal.database import is_there

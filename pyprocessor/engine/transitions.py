@@ -16,7 +16,7 @@ from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import may_replace
 from pyprocessor.errors import FailureKind
 from pyprocessor.governor.governor import EventKind, GovernorEvent
-from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
+from pyprocessor.intake.classify import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
