@@ -12,7 +12,7 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import RunRow
 from pyprocessor.models import display
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.system import is_alive
+from pyprocessor.system.processes import is_alive
 
 TRIES = 2
 BETWEEN_SECONDS = 0.5

@@ -15,7 +15,7 @@ from pyprocessor.journal.rows import RunRow
 from pyprocessor.report import summary
 from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.system import is_alive
+from pyprocessor.system.processes import is_alive
 
 
 @click.command()

@@ -19,7 +19,8 @@ from pyprocessor.control.run_mode import Order
 from pyprocessor.journal.records import decode, encode
 from pyprocessor.models import ProcessIdentity, RunStatus
 from pyprocessor.state.state_folder import CONTROL_SOCKET
-from pyprocessor.system import is_alive, socket_address
+from pyprocessor.system.processes import is_alive
+from pyprocessor.system.sockets import socket_address
 
 REQUEST_BYTES = 4096
 ANSWER_BYTES = 4 << 20

@@ -16,7 +16,7 @@ from typing import Any
 from pyprocessor.control.client import REQUEST_BYTES, Answer, Request, answer_line, parse_request
 from pyprocessor.models import display
 from pyprocessor.state.state_folder import CONTROL_SOCKET, remove_socket
-from pyprocessor.system import socket_address
+from pyprocessor.system.sockets import socket_address
 
 CLIENTS_AT_MOST = 16
 BACKLOG = 64

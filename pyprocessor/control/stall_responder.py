@@ -19,7 +19,7 @@ from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import ProcessIdentity, RunStatus
-from pyprocessor.system import kill_group, thread_seconds, waits_for_disk
+from pyprocessor.system.processes import kill_group, thread_seconds, waits_for_disk
 
 POLL_SECONDS = 0.5
 SILENT_SECONDS = 4.0

@@ -12,8 +12,8 @@ from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.loop import TASK, TURN_SECONDS
 from pyprocessor.engine.stopping import local_time
 from pyprocessor.errors import JournalDamaged
+from pyprocessor.intake.classify import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
 from pyprocessor.intake.discovery import Discovery
-from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import Memory
 from pyprocessor.journal.database import is_there
@@ -24,7 +24,7 @@ from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.preview import preview
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.system import Sampler
+from pyprocessor.system.sampler import Sampler
 from pyprocessor.tasks.base import task
 from pyprocessor.workers.messages import InputAway
 from pyprocessor.workers.process import context

@@ -12,7 +12,7 @@ from pyprocessor.engine.recovery import refuse_if_busy
 from pyprocessor.models.listener import Listener, RunRequest
 from pyprocessor.state.journal_opening import hold_lock, marking_damage, open_journal
 from pyprocessor.state.state_folder import make_private, prepare_state_folder, refuse_planted
-from pyprocessor.system import shares_memory
+from pyprocessor.system.filesystems import shares_memory
 from pyprocessor.workers.process import context
 
 

@@ -19,7 +19,7 @@ from pyprocessor.control.signals import SignalQueue
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.state.job_logs import HOOKS_LOG_NAME, write_hooks_log
-from pyprocessor.system import kill_group, process_identity
+from pyprocessor.system.processes import kill_group, process_identity
 
 AT_ONCE = 4
 MOST_WAITING = 10_000

@@ -20,7 +20,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Reading
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.plan.admission import UNMEASURED_FACTOR, Allowance, memory_budget
-from pyprocessor.system import Sampler
+from pyprocessor.system.sampler import Sampler
 from pyprocessor.workers.messages import FfmpegOrder
 
 SCARCE_SHARE = 0.25

@@ -17,12 +17,12 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, display
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import Anchor, OutputSeal, discard, partial_name, sweep_partials
+from pyprocessor.publish.partials import Anchor, discard, partial_name, seal_of, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.system import is_alive, kill_group, process_identity, wait_gone
+from pyprocessor.system.processes import is_alive, kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""
@@ -59,7 +59,7 @@ def recover(
         wait_gone(worker, max(0.0, until - time.monotonic()))
     with journal.transaction():
         journal.abandon_open()
-        rows = list(journal.publishing_jobs())
+        rows = list(journal.jobs(JobState.PUBLISHING))
         notes += [("info", _settle(journal, folder, output_root, row, folders)) for row in rows]
     try:
         if removed := sweep_partials(folder.partials):
@@ -120,7 +120,7 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
     with journal.transaction():
         for made in receipts.outputs() if anew else receipts.standing():
             known = journal.made(made.output)
-            if known is None or _seal(known.facts) != _seal(made.facts):
+            if known is None or seal_of(known.facts) != seal_of(made.facts):
                 journal.remember_output(made)
                 found += 1
     if found and anew:
@@ -153,13 +153,9 @@ def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
     return _lies(final, row.produced) or (made is not None and _lies(final, made.facts))
 
 
-def _seal(facts: OutputFacts) -> OutputSeal:
-    return OutputSeal(facts.size_bytes, facts.mtime_ns)
-
-
 def _lies(path: bytes, facts: OutputFacts | None) -> bool:
     """Whether the file with these facts lies there."""
-    return facts is not None and existing_output(path) == (facts.size_bytes, facts.mtime_ns)
+    return facts is not None and existing_output(path) == seal_of(facts)
 
 
 def _settle(
@@ -175,16 +171,16 @@ def _settle(
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
             return f"{name} is done again: an earlier run ended while it was being published."
         try:
-            found = publish(
+            size_bytes, mtime_ns = publish(
                 partial,
                 os.path.join(output_root, row.output),
-                seal=_seal(granted),
+                seal=seal_of(granted),
                 replace=may_replace(journal, output_root, row),
                 bounds=Bounds(output_root, row.source, folders),
             )
         except PublishError as error:
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
             return f"{name} was verified by an earlier run but could not be given its name: {error}"
-        granted = replace(granted, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
+        granted = replace(granted, size_bytes=size_bytes, mtime_ns=mtime_ns)
     journal.succeed(row.id, attempt_id, granted, None)
     return f"{name} was finished by an earlier run that ended before it could take note."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pyprocessor.costs import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
@@ -12,7 +13,7 @@ from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import may_replace
 from pyprocessor.errors import FailureKind
 from pyprocessor.governor.governor import EventKind, GovernorEvent
-from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
+from pyprocessor.intake.classify import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
@@ -20,7 +21,7 @@ from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken
+from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.models import (
     Job,
     JobState,
@@ -150,17 +151,18 @@ class Transitions:
     def _plan(self, job: Job, media_seconds: float | None) -> tuple[Job, JobRow]:
         """Enter the job under its own output name, or under another where a different source has that."""
 
-        while True:
-            planned = self._journal.plan(
-                job,
-                media_seconds=media_seconds,
-                profile_name=self._profile.name,
-                again=True,
-                forgive=self._request.retry_failed,
-            )
-            if not isinstance(planned, NameTaken):
-                return job, planned.row
+        plan = partial(
+            self._journal.plan,
+            media_seconds=media_seconds,
+            profile_name=self._profile.name,
+            forgive=self._request.retry_failed,
+        )
+        row = plan(job)
+        if row is None:
             job = replace(job, output=other_name(job.output, job.source.path))
+            row = plan(job)
+            assert row is not None
+        return job, row
 
     def row(self, job_id: str) -> JobRow:
         """The journal's row of a job, which has one."""

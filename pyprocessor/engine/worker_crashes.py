@@ -23,8 +23,8 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutcomeKind
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.publish.partials import Anchor
-from pyprocessor.system import wait_gone
 from pyprocessor.system.awake_clock import AwakeClock
+from pyprocessor.system.processes import wait_gone
 from pyprocessor.workers.messages import Command
 from pyprocessor.workers.process import FAREWELL_SECONDS, NOBODY_KNOWS
 

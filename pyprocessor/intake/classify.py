@@ -4,34 +4,85 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pyprocessor.containers.claims import check_claims
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.contract import contract
-from pyprocessor.intake.findings import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
-from pyprocessor.intake.messages import Candidate, PassedOver
+from pyprocessor.intake.messages import Candidate, Inspected, PassedOver, Remark
 from pyprocessor.intake.output_location import Lies, Memory, OutputLocation, place
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.jobs import retry
-from pyprocessor.journal.rows import CachedMedia, JobRow, PlanChange
+from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.models import (
     Cost,
     CostFeatures,
     Job,
     JobState,
-    MediaInfo,
     Outcome,
     OutcomeKind,
+    OutputFacts,
     Source,
     display,
     job_id,
 )
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.tasks.base import Task
+from pyprocessor.workers.messages import InputAway
 
-NO_COST = Cost(0.0, 0, 0)
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A job to do. `fresh` says that its media was read now and is not in the journal yet.
+
+    `replaces` is the output of this source that lies under its name, and so may be replaced.
+    """
+
+    job: Job
+    features: CostFeatures
+    fresh: bool
+    replaces: OutputFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyDone:
+    """A job that an earlier run brought to a final state which still holds."""
+
+    row: JobRow
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A job whose output is there and right, though the journal does not say so."""
+
+    job: Job
+    facts: OutputFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """A file that this run leaves out by its settings; what the journal knows of it still holds."""
+
+    job: Job
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A file that ends without an attempt.
+
+    `inspection_failed` says that inspecting would fail again as long as the file stays as it is.
+    """
+
+    job: Job
+    outcome: Outcome
+    inspection_failed: bool = False
+
+
+Finding = Todo | AlreadyDone | Adopted | Untouched | Settled | Remark | InputAway
+"""After an `InputAway`, what is said of files does not count."""
 
 
 class Costs(Protocol):
@@ -59,17 +110,15 @@ class Classifier:
         """Return the job that was planned for it under its present path."""
         return self._memory.job(job_id(source.path, self._task.name))
 
-    # ------------------------------------------------------------ before it is inspected
-
     def passed_over(self, passed: PassedOver) -> Finding:
         """Return what becomes of a file that the listing did not take."""
         source = passed.source or Source(self._path_of(passed.relative), passed.relative, 0, 0)
         row = self.row(source)
         outcome = Outcome(OutcomeKind.SKIPPED, f"It {passed.reason}.")
         if passed.failure is not None:
+            outcome = replace(outcome, kind=OutcomeKind.FAILED, failure=passed.failure)
             if row is not None and self.failed_the_same(row, source):
                 return AlreadyDone(row)
-            outcome = replace(outcome, kind=OutcomeKind.FAILED, failure=passed.failure)
         elif row is not None and row.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE):
             return AlreadyDone(row)
         elif row is not None and row.state is not JobState.SKIPPED:
@@ -94,81 +143,58 @@ class Classifier:
 
     def failed_the_same(self, row: JobRow, source: Source) -> bool:
         """Return whether an earlier run ended this job without an output, and nothing has changed since."""
-        if not self._unchanged(row, source):
-            return False
-        match row.state:
-            case JobState.FAILED | JobState.QUARANTINED:
-                again = retry.again_in_next_run(
-                    row.failure,
-                    attempts=row.attempts,
-                    failed_runs=row.failed_runs,
-                    settings=self._request.profile.errors,
-                )
-                return not self._request.retry_failed and not again
-            case JobState.KEPT_SOURCE:
-                return True
-            case _:
-                return False
+        if row.state in (JobState.FAILED, JobState.QUARANTINED):
+            errors = self._request.profile.errors
+            again = self._request.retry_failed or retry.again_in_next_run(
+                row.failure, attempts=row.attempts, failed_runs=row.failed_runs, settings=errors
+            )
+        else:
+            again = row.state is not JobState.KEPT_SOURCE
+        return not again and self._unchanged(row, source)
 
     def known(self, source: Source, found: OutputLocation) -> Finding | None:
         """Return what becomes of it because of what lies under its name; None for a file that is to be done."""
         row, name = found.row, display(found.output)
-        done = row is not None and row.state is JobState.SUCCEEDED and row.output == found.output
+        done = row if row is not None and (row.state, row.output) == (JobState.SUCCEEDED, found.output) else None
         job = self._job(source, found.output, row)
         if found.lies is Lies.RIGHT:
             assert found.made is not None
-            if row is not None and done and row.produced == found.made and self._unchanged(row, source):
-                return AlreadyDone(row)
+            if done is not None and done.produced == found.made and self._unchanged(done, source):
+                return AlreadyDone(done)
             return Adopted(job, found.made)
-        if self._request.overwrite:
+        if self._request.overwrite or found.lies not in (Lies.CHANGED, Lies.FOREIGN):
             return None
+        reason = (
+            f"It was left alone: {name} already exists in the output folder and was not made from it; "
+            "--overwrite replaces it."
+        )
         if found.lies is Lies.CHANGED:
-            note = f"{name} was changed after it was made and is left as it is; --overwrite makes it anew."
-            if row is not None and done:
-                return AlreadyDone(row, note)
-            return Settled(job, Outcome(OutcomeKind.SKIPPED, note))
-        if found.lies is Lies.FOREIGN:
-            reason = (
-                f"It was left alone: {name} already exists in the output folder and was not "
-                "made from it; --overwrite replaces it."
-            )
-            return Settled(job, Outcome(OutcomeKind.SKIPPED, reason))
-        return None
+            reason = f"{name} was changed after it was made and is left as it is; --overwrite makes it anew."
+            if done is not None:
+                return AlreadyDone(done, reason)
+        return Settled(job, Outcome(OutcomeKind.SKIPPED, reason))
 
     def cached(self, source: Source) -> CachedMedia | None:
         """Return what inspecting said of it before, unless it is to be inspected again."""
         cached = self._memory.media(source.path, source.size_bytes, source.mtime_ns)
         return None if cached is not None and cached.media is None and self._request.retry_failed else cached
 
-    # ------------------------------------------------------------ after that
-
-    def inspected(
-        self,
-        source: Source,
-        found: OutputLocation,
-        media: MediaInfo | None,
-        failure: FailureKind | None,
-        reason: str,
-        *,
-        fresh: bool,
-    ) -> Finding:
+    def inspected(self, found: OutputLocation, answer: Inspected, *, fresh: bool) -> Finding:
         """Return what becomes of it by its media, or the failure to read them; `fresh` if not from the journal."""
-        job = self._job(source, found.output, found.row)
+        job, media = self._job(answer.source, found.output, found.row), answer.media
         if media is None:
-            kind = failure or FailureKind.BAD_INPUT
+            kind = answer.failure or FailureKind.BAD_INPUT
             lasting = fresh and retry.lasting(kind)
-            return Settled(job, Outcome(OutcomeKind.FAILED, reason, kind), inspection_failed=lasting)
+            return Settled(job, Outcome(OutcomeKind.FAILED, answer.reason, kind), inspection_failed=lasting)
         try:
             check_claims(media, self._request.profile.input_limits, "The file")
             contract(self._request.profile, media)
-            features = self._costs.with_history(self._task.features(self._request.profile, media), source)
+            features = self._costs.with_history(self._task.features(self._request.profile, media), answer.source)
         except JobError as error:
             outcome = Outcome(OutcomeKind.FAILED, str(error), error.kind)
             return Settled(replace(job, media=media), outcome)
-        cost = self._costs.predict(features, 1)
-        return Todo(replace(job, media=media, cost=cost), features, fresh, found.made)
-
-    # ------------------------------------------------------------ its job
+        priced = replace(job, media=media, cost=self._costs.predict(features, 1))
+        return Todo(priced, features, fresh, found.made)
 
     def _path_of(self, relative: bytes) -> bytes:
         """Return the path of what the scan calls `relative`."""
@@ -179,7 +205,7 @@ class Classifier:
         return os.path.join(self._paths[name], below) if below else self._paths[name]
 
     def _unchanged(self, row: JobRow, source: Source) -> bool:
-        return row.change(source, self._request.profile.fingerprint) is PlanChange.UNCHANGED
+        return row.change(source, self._request.profile.fingerprint) is None
 
     def _job(self, source: Source, output: bytes, row: JobRow | None) -> Job:
         """Return the job of a source; one that was planned under another path of it keeps its id."""
@@ -189,5 +215,5 @@ class Classifier:
             source=source,
             output=output,
             profile_fingerprint=self._request.profile.fingerprint,
-            cost=NO_COST,
+            cost=Cost(0.0, 0, 0),
         )

@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.intake.classify import Classifier, Costs
-from pyprocessor.intake.findings import AlreadyDone, Finding
+from pyprocessor.intake.classify import AlreadyDone, Classifier, Costs, Finding
 from pyprocessor.intake.inspector import inspector_main
 from pyprocessor.intake.messages import (
     Candidate,
@@ -31,7 +30,7 @@ from pyprocessor.intake.messages import (
 )
 from pyprocessor.intake.output_location import Memory, OutputLocation, SameFileUnknown
 from pyprocessor.intake.scan import order_key
-from pyprocessor.models import MediaInfo, Source, display
+from pyprocessor.models import Source, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import Command, InputAway, Report
@@ -54,7 +53,7 @@ class _Request:
     candidate: Candidate
     place: OutputLocation | None = None
     other: bytes = b""
-    answers: Mapping[bytes, bool] | None = None
+    answers: Mapping[bytes, bool] = field(default_factory=dict)
 
 
 class Discovery:
@@ -134,13 +133,16 @@ class Discovery:
         """Bytes of the files that are still to be inspected over the bytes of those that were."""
         return self._bytes_to_inspect / max(1, self._bytes_inspected)
 
-    @property
-    def connections(self) -> tuple[Connection, ...]:
-        return (self._inspector.connection,) if self._inspector is not None else ()
+    def _children(self) -> tuple[Child, ...]:
+        return (self._inspector,) if self._inspector is not None else ()
 
     @property
-    def pids(self) -> tuple[int, ...]:
-        return (self._inspector.pid,) if self._inspector is not None else ()
+    def connections(self) -> list[Connection]:
+        return [child.connection for child in self._children()]
+
+    @property
+    def pids(self) -> list[int]:
+        return [child.pid for child in self._children()]
 
     def handle(self, now: float) -> Iterator[Finding]:
         """Take in the inspector's messages. Call it only when one of `connections` is ready."""
@@ -183,10 +185,6 @@ class Discovery:
             yield from self._arrived(entry)
         self._begin_asking(now)
 
-    def retry_no_more(self) -> None:
-        """From here on, files that failed are tried again only when they change."""
-        self._classifier.retry_no_more()
-
     def take_up_held(self, now: float) -> Iterator[Finding]:
         """Look again at what was held and is no longer in hand."""
         free = [p for p, (job, _) in self._held.items() if job not in self._in_hand and p not in self._asking]
@@ -197,12 +195,17 @@ class Discovery:
 
     def _arrived(self, entry: Candidate | PassedOver) -> Iterator[Finding]:
         source = entry.source
-        row = self._classifier.row(source) if source is not None else None
-        busy = row if row is not None and row.id in self._in_hand else None
-        asked = self._asking.get(source.path) if source is not None else None
-        if source is not None and (busy is not None or asked is not None):
-            self._hold(entry, source, row.id if row is not None else "", asked or (busy.source if busy else source))
-        elif isinstance(entry, Candidate):
+        if source is not None:
+            row = self._classifier.row(source)
+            busy = row.source if row is not None and row.id in self._in_hand else None
+            known = self._asking.get(source.path, busy)
+            if known is not None:
+                self._hold(entry, source, row.id if row is not None else "", known)
+                return
+        yield from self._entry(entry)
+
+    def _entry(self, entry: Candidate | PassedOver) -> Iterator[Finding]:
+        if isinstance(entry, Candidate):
             yield from self._candidate(entry, {})
         else:
             yield self._classifier.passed_over(entry)
@@ -293,7 +296,8 @@ class Discovery:
             yield from self._answered(request, Compared(source, same=False))
         else:
             kind = FailureKind.CRASH if what == "died" else FailureKind.STALL
-            yield self._inspected(request, None, kind, f"The process inspecting it {what}.", fresh=True)
+            failed = Inspected(source, None, kind, f"The process inspecting it {what}.")
+            yield self._inspected(request, failed, fresh=True)
 
     # ------------------------------------------------------------ one file
 
@@ -308,17 +312,13 @@ class Discovery:
                 after = self._plan.resume_after
                 if after is None or order_key(relative) > order_key(after):
                     self._plan = replace(self._plan, resume_after=relative)
-            if isinstance(entry, Candidate):
-                yield from self._candidate(entry, {})
-            else:
-                yield self._classifier.passed_over(entry)
+            yield from self._entry(entry)
 
     def _answered(self, request: _Request, answer: Inspected | Compared) -> Iterator[Finding]:
-        match answer:
-            case Inspected(_, media, failure, reason):
-                yield self._inspected(request, media, failure, reason, fresh=True)
-            case Compared(_, same):
-                yield from self._candidate(request.candidate, {**(request.answers or {}), request.other: same})
+        if isinstance(answer, Inspected):
+            yield self._inspected(request, answer, fresh=True)
+        else:
+            yield from self._candidate(request.candidate, {**request.answers, request.other: answer.same})
 
     def _candidate(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> Iterator[Finding]:
         """Yield what the journal and the output folder say of it; nothing where the inspector has to be asked."""
@@ -345,28 +345,24 @@ class Discovery:
                 f"{display(found.left)} is in another folder or format than what is made now and stays as it is, "
                 f"beside {display(found.output)}; so do others like it."
             )
-        known = self._classifier.known(source, found)
-        if known is not None:
-            yield known
-            return
-        cached = self._classifier.cached(source)
         request = _Request(candidate, found)
-        if cached is None:
+        if (known := self._classifier.known(source, found)) is not None:
+            yield known
+        elif (cached := self._classifier.cached(source)) is None:
             self._ask(request)
         else:
-            yield self._inspected(request, cached.media, cached.failure, cached.message, fresh=False)
+            answer = Inspected(source, cached.media, cached.failure, cached.message)
+            yield self._inspected(request, answer, fresh=False)
 
     def _ask(self, request: _Request) -> None:
         self._to_ask.append(request)
         self._asking[request.candidate.source.path] = request.candidate.source
         self._bytes_to_inspect += 0 if request.other else request.candidate.source.size_bytes
 
-    def _inspected(
-        self, request: _Request, media: MediaInfo | None, failure: FailureKind | None, reason: str, *, fresh: bool
-    ) -> Finding:
-        source = request.candidate.source
+    def _inspected(self, request: _Request, answer: Inspected, *, fresh: bool) -> Finding:
+        source = answer.source
         assert request.place is not None
         self._asking.pop(source.path, None)
         self._bytes_to_inspect -= source.size_bytes if fresh else 0
         self._bytes_inspected += source.size_bytes
-        return self._classifier.inspected(source, request.place, media, failure, reason, fresh=fresh)
+        return self._classifier.inspected(request.place, answer, fresh=fresh)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from pyprocessor.models import display
-from pyprocessor.system import network_filesystem
+from pyprocessor.system.filesystems import network_filesystem
 
 STOP_LOOKED_AT_MS = 500
 

@@ -10,6 +10,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pyprocessor.intake.scan import order_key
 from pyprocessor.models import Input, InputFolder
@@ -23,15 +24,14 @@ def inputs_of(paths: Sequence[bytes]) -> tuple[Input, ...]:
     names = _names(paths)
     inputs = []
     for path, name in zip(paths, names, strict=True):
-        try:
-            status: os.stat_result | None = os.stat(path)
-        except OSError:
-            status = None
-        device = status.st_dev if status is not None else None
-        if status is not None and not stat.S_ISDIR(status.st_mode):
-            inputs.append(Input(path, name, InputFolder(os.path.dirname(path), device)))
-        else:
+        folder, device = True, None
+        with suppress(OSError):
+            status = os.stat(path)
+            folder, device = stat.S_ISDIR(status.st_mode), status.st_dev
+        if folder:
             inputs.append(Input(path, name if len(paths) > 1 else b"", InputFolder(path, device)))
+        else:
+            inputs.append(Input(path, name, InputFolder(os.path.dirname(path), device)))
     return tuple(sorted(inputs, key=lambda given: order_key(given.name if given.is_file else given.name + b"/")))
 
 
@@ -40,7 +40,7 @@ def _names(paths: Sequence[bytes]) -> list[bytes]:
     parts = [path.strip(b"/").split(b"/") for path in paths]
     lengths = [1] * len(paths)
     while True:
-        ends = [_folded(given[-length:]) for given, length in zip(parts, lengths, strict=True)]
+        ends = [tuple(map(_folded, given[-length:])) for given, length in zip(parts, lengths, strict=True)]
         holders: dict[tuple[str, ...], list[int]] = {}
         for index, end in enumerate(ends):
             holders.setdefault(end, []).append(index)
@@ -56,6 +56,6 @@ def _names(paths: Sequence[bytes]) -> list[bytes]:
             lengths[index] += 1
 
 
-def _folded(parts: Sequence[bytes]) -> tuple[str, ...]:
-    """Return the form in which a case-insensitive, normalising file system compares paths."""
-    return tuple(unicodedata.normalize("NFC", os.fsdecode(part)).casefold() for part in parts)
+def _folded(name: bytes) -> str:
+    """Return the form in which a case-insensitive, normalising file system compares names."""
+    return unicodedata.normalize("NFC", os.fsdecode(name)).casefold()

@@ -7,12 +7,13 @@ another inspector, which goes on after the last file reported.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 from pyprocessor.errors import FailureKind, InspectError
@@ -30,8 +31,8 @@ from pyprocessor.intake.messages import (
 )
 from pyprocessor.intake.scan import walk
 from pyprocessor.models import Source
-from pyprocessor.system import bounded_memory
 from pyprocessor.system.absent_input import absent
+from pyprocessor.system.processes import bounded_memory
 from pyprocessor.workers.messages import Command, InputAway, Report
 
 LISTING_CHUNK = 100
@@ -42,19 +43,17 @@ INSPECTIONS_BETWEEN_CHUNKS = 8
 
 def inspector_main(connection: Connection, plan: ScanPlan) -> None:
     """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
-    begin_process()
-    try:
-        _Inspector(connection, plan).run()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+    serve(_Inspector(connection, plan).run)
 
 
-def begin_process() -> None:
-    """Make a process group, enable garbage collection and leave Ctrl-C to the engine."""
+def serve(run: Callable[[], None]) -> None:
+    """Run a process of its own: in a group, with garbage collection, Ctrl-C left to the engine, until the pipe ends."""
     os.setpgid(0, 0)
     gc.freeze()
     gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        run()
 
 
 class _Inspector:

@@ -16,6 +16,7 @@ from typing import Protocol
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts, Source
 from pyprocessor.plan.naming import MAX_NAME_BYTES
+from pyprocessor.publish.partials import seal_of
 
 
 class Memory(Protocol):
@@ -88,7 +89,7 @@ def place(
     if row is not None and row.produced is not None and row.output != wanted:
         if fits(row.output, wanted):
             first = row.output
-        elif lying(row.output) == (row.produced.size_bytes, row.produced.mtime_ns):
+        elif lying(row.output) == seal_of(row.produced):
             left = row.output
     for output in (first, other_name(wanted, source.path)):
         owner = memory.owner(output)
@@ -97,13 +98,13 @@ def place(
                 continue
             row = owner
         made, existing = memory.made(output), lying(output)
-        if existing is None:
-            return OutputLocation(output, Lies.NOTHING, row, left=left)
-        if made is None:
-            return OutputLocation(output, Lies.FOREIGN, row, left=left)
-        untouched = existing == (made.facts.size_bytes, made.facts.mtime_ns)
+        if existing is None or made is None:
+            return OutputLocation(output, Lies.NOTHING if existing is None else Lies.FOREIGN, row, left=left)
+        untouched = existing == seal_of(made.facts)
         if _same(made.source, source, same):
-            lies = _classify(made, source, fingerprint, task) if untouched else Lies.CHANGED
+            then = (made.source.size_bytes, made.source.mtime_ns, made.profile_fingerprint, made.task)
+            right = then == (source.size_bytes, source.mtime_ns, fingerprint, task)
+            lies = Lies.CHANGED if not untouched else Lies.RIGHT if right else Lies.OLD
             return OutputLocation(output, lies, row, made.facts, left)
         if not untouched:
             return OutputLocation(output, Lies.FOREIGN, row, left=left)
@@ -112,10 +113,8 @@ def place(
 
 def fits(output: bytes, wanted: bytes) -> bool:
     """Return whether an output may keep its name where today's would be `wanted`: same folder and extension."""
-    return (os.path.dirname(output), os.path.splitext(output)[1]) == (
-        os.path.dirname(wanted),
-        os.path.splitext(wanted)[1],
-    )
+    same_folder = os.path.dirname(output) == os.path.dirname(wanted)
+    return same_folder and os.path.splitext(output)[1] == os.path.splitext(wanted)[1]
 
 
 def other_name(output: bytes, source_path: bytes) -> bytes:
@@ -127,11 +126,6 @@ def other_name(output: bytes, source_path: bytes) -> bytes:
     while room < len(stem) and room > 0 and stem[room] & 0xC0 == 0x80:  # inside a character of UTF-8
         room -= 1
     return os.path.join(folder, stem[:room] + tail)
-
-
-def _classify(made: Made, source: Source, fingerprint: str, task: str) -> Lies:
-    then = (made.source.size_bytes, made.source.mtime_ns, made.profile_fingerprint, made.task)
-    return Lies.RIGHT if then == (source.size_bytes, source.mtime_ns, fingerprint, task) else Lies.OLD
 
 
 def _same(known: Source, source: Source, answers: Mapping[bytes, bool]) -> bool:

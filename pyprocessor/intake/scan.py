@@ -10,16 +10,22 @@ import fnmatch
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.inspect.animation import is_still
-from pyprocessor.intake.file_names import PICTURE_EXTENSIONS, extension, extensions_of, is_passed_over
+from pyprocessor.intake.file_names import (
+    PICTURE_EXTENSIONS,
+    UnknownFiles,
+    extension,
+    extensions_of,
+    is_passed_over,
+)
 from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
-from pyprocessor.intake.unknown_files import UnknownFiles
 from pyprocessor.models import Input, Source, display
 from pyprocessor.plan.matching import Expression, TookTooLong
-from pyprocessor.plan.naming import NamePatterns, NamePlan, output_names
+from pyprocessor.plan.naming import NamePatterns, output_names
 from pyprocessor.publish.bounds import among_sources
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.state.state_folder import NAME as STATE_FOLDER
@@ -48,11 +54,11 @@ def walk(
     None stands for a file that was opened without a result. `alive` is called while slow expressions hold it up.
     `stills` remembers from one walk to the next which pictures move.
     """
-    yield from _Walk(plan, alive, stills).run()
+    yield from _Walk(plan, alive, {} if stills is None else stills).run()
 
 
 class _Walk:
-    def __init__(self, plan: ScanPlan, alive: Callable[[], None], stills: Stills | None) -> None:
+    def __init__(self, plan: ScanPlan, alive: Callable[[], None], stills: Stills) -> None:
         self._plan = plan
         self._stills = stills
         self._unknown = UnknownFiles()
@@ -67,11 +73,8 @@ class _Walk:
         self._left_out: list[bytes] = []
         self._strays: dict[bytes, str | None] = {}
         self._resume_after = order_key(plan.resume_after) if plan.resume_after is not None else None
-        # A folder met twice, by links, is walked once.
-        self._visited: set[tuple[int, int]] = set()
-        output = _identity(plan.output_root)
-        if output is not None and output not in [_identity(given.path) for given in plan.inputs]:
-            self._visited.add(output)
+        # A folder met twice, by links, is walked once, and the output not at all unless it is an input.
+        self._visited = {_identity(plan.output_root)} - {_identity(given.path) for given in plan.inputs}
 
     def run(self) -> Iterator[Candidate | PassedOver | Remark | None]:
         for (prefix, are_files), inputs in groupby(self._plan.inputs, key=_settled_together):
@@ -95,15 +98,17 @@ class _Walk:
             relative = own + below if below else own.rstrip(b"/")
             try:
                 status = os.stat(path)
-                if (status.st_dev, status.st_ino) in self._visited:
+                identity = status.st_dev, status.st_ino
+                if identity in self._visited:
                     continue
-                self._visited.add((status.st_dev, status.st_ino))
+                self._visited.add(identity)
                 files, folders, unknown = self._list(path, relative)
             except OSError as error:
                 yield PassedOver(relative or b".", f"cannot be listed: {_why(error)}", FailureKind.PERMISSION)
                 continue
             prefix = relative + b"/" if relative else b""
-            names = self._sources(prefix, files)
+            self._left_out += [prefix + name for name in files if prefix + name in self._made]
+            names = [name for name in files if prefix + name not in self._made]
             yield from self._files(prefix, {name: os.path.join(path, name) for name in names})
             for name in unknown:
                 if not self._excludes(prefix + name) and self._unknown.look(os.path.join(path, name), prefix + name):
@@ -128,13 +133,6 @@ class _Walk:
             return _matching(self._exclude, relative.removeprefix(self._own))
         except TookTooLong:
             return True
-
-    def _sources(self, prefix: bytes, names: list[bytes]) -> list[bytes]:
-        """Return those of a folder's files that no run made from a file of this input."""
-        if not self._made:
-            return names
-        self._left_out += [prefix + name for name in names if prefix + name in self._made]
-        return [name for name in names if prefix + name not in self._made]
 
     def _remember_made(self, path: bytes, relative: bytes) -> None:
         """Note what was made of this input, by the receipts in an output folder."""
@@ -188,28 +186,25 @@ class _Walk:
             if self._resume_after is not None and order_key(relative) <= self._resume_after:
                 continue
             is_picture = extension(name) in PICTURE_EXTENSIONS
-            taken = self._named(path, relative, prefix, with_pictures if is_picture else naming)
-            if taken is None:
-                continue
-            yield None if is_picture and not by_name and self._is_still(path, relative) else taken
-
-    def _named(self, path: bytes, relative: bytes, prefix: bytes, naming: NamePlan) -> Candidate | PassedOver | None:
-        name = os.path.basename(path)
-        if name in naming.refused:
-            return PassedOver(relative, naming.refused[name])
-        if name in naming.unsettled:
-            return PassedOver(relative, naming.unsettled[name], FailureKind.UNSUPPORTED)
-        return self._look(path, relative, prefix + naming.names[name])
+            chosen = with_pictures if is_picture else naming
+            taken: Candidate | PassedOver | None
+            if name in chosen.names:
+                taken = self._look(path, relative, prefix + chosen.names[name])
+            elif name in chosen.refused:
+                taken = PassedOver(relative, chosen.refused[name])
+            else:
+                taken = PassedOver(relative, chosen.unsettled[name], FailureKind.UNSUPPORTED)
+            if taken is not None:
+                yield None if is_picture and not by_name and self._is_still(path, relative) else taken
 
     def _is_still(self, path: bytes, relative: bytes) -> bool:
         """Return whether a picture does not move; False where it cannot be read, which inspecting explains."""
-        known = self._stills if self._stills is not None else {}
         try:
             status = os.stat(path)
-            size, mtime_ns, still = known.get(relative, (-1, 0, False))
-            if (size, mtime_ns) != (status.st_size, status.st_mtime_ns):
+            *known, still = self._stills.get(relative, (-1, 0, False))
+            if known != [status.st_size, status.st_mtime_ns]:
                 still = stat.S_ISREG(status.st_mode) and is_still(path)
-                known[relative] = (status.st_size, status.st_mtime_ns, still)
+                self._stills[relative] = (status.st_size, status.st_mtime_ns, still)
         except OSError:
             return False
         return still
@@ -271,19 +266,17 @@ def age_seconds(status: os.stat_result, now_ns: int) -> float:
 
 def existing_output(path: bytes) -> tuple[int, int] | None:
     """Return (size, mtime_ns) of what lies there, a link counting as itself; None for nothing."""
-    try:
+    with suppress(OSError):
         status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+        return status.st_size, status.st_mtime_ns
+    return None
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:
-    try:
+    with suppress(OSError):
         status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        return status.st_dev, status.st_ino
+    return None
 
 
 class Glob:

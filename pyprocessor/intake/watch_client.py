@@ -9,13 +9,11 @@ is left out where the journal has it already.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
-from pyprocessor.intake.classify import Costs
+from pyprocessor.intake.classify import AlreadyDone, Costs, Finding, Settled, Untouched
 from pyprocessor.intake.discovery import Discovery
-from pyprocessor.intake.findings import AlreadyDone, Finding, Settled, Untouched
-from pyprocessor.intake.messages import Candidate, Found, Looked, PassedOver, Remark, Vanished
+from pyprocessor.intake.messages import Found, Looked, Remark, Vanished
 from pyprocessor.intake.watcher import watcher_main
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, OutcomeKind
@@ -55,7 +53,7 @@ class WatchClient(Discovery):
         self._doubted = False
         self._silent = False
         self._death_announced = False
-        self._remarks: set[str] = set()
+        self._remarks: set[Remark] = set()
         self._pause = FIRST_PAUSE_SECONDS
         self._begin_at = now
         self._watcher: Child | None = None
@@ -88,21 +86,15 @@ class WatchClient(Discovery):
         """Take the folder for gone until the next look at it is over."""
         self._doubted = True
 
-    @property
-    def connections(self) -> tuple[Connection, ...]:
-        own = (self._watcher.connection,) if self._watcher is not None else ()
-        return (*own, *super().connections)
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        own = (self._watcher.pid,) if self._watcher is not None else ()
-        return (*own, *super().pids)
+    def _children(self) -> tuple[Child, ...]:
+        own = (self._watcher,) if self._watcher is not None else ()
+        return (*own, *super()._children())
 
     def handle(self, now: float) -> Iterator[Finding]:
         """Take in messages. Call it only when one of `connections` is ready."""
         if self._watcher is not None and self._watcher.connection.poll(0):
             yield from self._receive(self._watcher, now)
-        if any(connection.poll(0) for connection in super().connections):
+        if self._inspector is not None and self._inspector.connection.poll(0):
             yield from self._news(super().handle(now))
 
     def check(self, now: float) -> Iterator[Finding]:
@@ -133,7 +125,11 @@ class WatchClient(Discovery):
                 self._expected_by = now + SILENCE_SECONDS
                 match message:
                     case Found(entries):
-                        yield from self._found_by_watcher(entries, now)
+                        files = [entry for entry in entries if not isinstance(entry, Remark)]
+                        yield from self._news(self.arrived(files, now))
+                        remarks = dict.fromkeys(entry for entry in entries if isinstance(entry, Remark))
+                        yield from (remark for remark in remarks if remark not in self._remarks)
+                        self._remarks |= remarks.keys()
                     case Looked(next_seconds):
                         self._expected_by += next_seconds
                         self._look_over()
@@ -144,15 +140,14 @@ class WatchClient(Discovery):
                         self._vanished = False
                         self._notify("info", f"{name} is there again.")
         except EOFError:
-            self._died(watcher, now)
-
-    def _found_by_watcher(self, entries: Collection[Candidate | PassedOver | Remark], now: float) -> Iterator[Finding]:
-        files = [entry for entry in entries if not isinstance(entry, Remark)]
-        yield from self._news(self.arrived(files, now))
-        for entry in entries:
-            if isinstance(entry, Remark) and entry.text not in self._remarks:
-                self._remarks.add(entry.text)
-                yield entry
+            watcher.kill()
+            watcher.join(5.0)
+            self._watcher = None
+            self._begin_at = now + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+            if not self._death_announced:
+                self._death_announced = True
+                self._notify("info", f"The process that watches {name} died and is replaced.")
 
     def _look_over(self) -> None:
         self._pause = FIRST_PAUSE_SECONDS
@@ -163,16 +158,6 @@ class WatchClient(Discovery):
         if not self._looked and not self._vanished:
             self._looked = True
             self._classifier.retry_no_more()
-
-    def _died(self, watcher: Child, now: float) -> None:
-        watcher.kill()
-        watcher.join(5.0)
-        self._watcher = None
-        self._begin_at = now + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-        if not self._death_announced:
-            self._death_announced = True
-            self._notify("info", f"The process that watches {self._run.input_named} died and is replaced.")
 
     def _news(self, findings: Iterable[Finding]) -> Iterator[Finding]:
         """Leave out what the run, or an earlier one, has already reported and counted."""
@@ -188,10 +173,6 @@ class WatchClient(Discovery):
 
     def _is_journaled(self, settled: Settled) -> bool:
         """Return whether the journal says the same of the file as it is now."""
-        row = self._journal.job(settled.job.id)
-        source = settled.job.source
-        return (
-            row is not None
-            and (row.source.size_bytes, row.source.mtime_ns) == (source.size_bytes, source.mtime_ns)
-            and (row.state, row.reason) == (_STATES.get(settled.outcome.kind), settled.outcome.reason)
-        )
+        row, job, outcome = self._journal.job(settled.job.id), settled.job, settled.outcome
+        same = row is not None and row.change(job.source, row.profile_fingerprint) is None
+        return row is not None and same and (row.state, row.reason) == (_STATES.get(outcome.kind), outcome.reason)

@@ -1,27 +1,27 @@
 """Which files came into a folder or changed? A process of its own that looks at the folder again and again.
 
 It looks when the system reports a change (`file_events`) and in any case every so often, and reports each file once it
-has settled (`stability`). The first look goes by the files' own times, as a run that does not watch does; later ones by
-what was seen. A file system that hangs stops this process and nothing else.
+has settled. The first look goes by the files' own times, as a run that does not watch does; later ones by what was
+seen: times of files are never compared with a clock, since that of a file server may be minutes off. A file system that
+hangs stops this process and nothing else.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import stat
 import time
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pyprocessor.intake.file_events import FileEvents
-from pyprocessor.intake.inspector import begin_process
+from pyprocessor.intake.inspector import serve
 from pyprocessor.intake.messages import Candidate, Found, Looked, PassedOver, Remark, ScanPlan, Vanished
 from pyprocessor.intake.scan import YOUNG, Stills, walk
-from pyprocessor.intake.stability import Sighting, mark_of, next_look, sighted
-from pyprocessor.system import network_filesystem
-from pyprocessor.system.open_files import open_for_writing
+from pyprocessor.models import Source
+from pyprocessor.system.filesystems import network_filesystem, open_for_writing
 from pyprocessor.workers.messages import Command, Report
 
 CHUNK = 100
@@ -34,15 +34,48 @@ ALIVE_SECONDS = 2.0
 """How often a look that takes long reports that it goes on."""
 
 
+Mark = tuple[int, int] | str
+"""What a change of a file would alter: size and mtime, or for one that is passed over, why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Something seen under a path, unchanged `since` a monotonic time; `reported` once the engine knows of it."""
+
+    mark: Mark
+    since: float
+    reported: bool = False
+
+    def settled(self, now: float, min_age_seconds: float) -> bool:
+        """Return whether it is to be reported now."""
+        return not self.reported and now - self.since >= min_age_seconds
+
+
+def mark_of(entry: Candidate | PassedOver) -> Mark:
+    if entry.source is not None:
+        return entry.source.size_bytes, entry.source.mtime_ns
+    assert isinstance(entry, PassedOver)
+    return entry.reason
+
+
+def sighted(before: Sighting | None, mark: Mark, now: float) -> Sighting:
+    """Return the sighting after a look; `before` is what the last look left, if anything."""
+    return before if before is not None and before.mark == mark else Sighting(mark, now)
+
+
+def next_look(
+    sightings: Iterable[Sighting], now: float, *, min_age_seconds: float, poll_seconds: float, least_seconds: float
+) -> float:
+    """Return in how many seconds to look again: when the first may have settled, within these bounds."""
+    due = min((s.since + min_age_seconds - now for s in sightings if not s.reported), default=poll_seconds)
+    return max(least_seconds, min(due, poll_seconds))
+
+
 def watcher_main(connection: Connection, plan: ScanPlan) -> None:
     """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
-    begin_process()
     if hasattr(signal, "SIGIO"):
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `open_for_writing`
-    try:
-        _Watcher(connection, plan).run()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+    serve(_Watcher(connection, plan).run)
 
 
 class _Watcher:
@@ -101,22 +134,21 @@ class _Watcher:
         news: list[Candidate | PassedOver | Remark] = []
         self._young = False
         for entry in walk(plan, self._report_alive, self._stills):
-            if isinstance(entry, Remark):
-                news += [entry] if self._first else []
-            elif isinstance(entry, PassedOver) and entry.relative == b".":
-                return entry.reason
-            elif isinstance(entry, PassedOver) and entry.reason == YOUNG:
-                self._young = True
-            elif entry is not None:
-                relative = entry.relative if isinstance(entry, PassedOver) else entry.source.relative
-                seen[relative] = self._seen(relative, entry, began, news)
+            match entry:
+                case Remark():
+                    news += [entry] if self._first else []
+                case PassedOver(b".", reason):
+                    return reason
+                case PassedOver(reason=reason) if reason == YOUNG:
+                    self._young = True
+                case PassedOver(relative) | Candidate(Source(relative=relative)):
+                    seen[relative] = self._seen(relative, entry, began, news)
             if len(news) >= CHUNK:
                 self._send(Found(tuple(news)))
                 news.clear()
             else:
                 self._report_alive()
-        if news:
-            self._send(Found(tuple(news)))
+        self._send(Found(tuple(news)))
         self._sightings, self._first = seen, False
         return None
 
@@ -132,10 +164,6 @@ class _Watcher:
                 empty = next(entries, None) is None
         except FileNotFoundError:
             return "does not exist"
-        except OSError as error:
-            return f"cannot be read ({error.strerror or error})"
-        if not stat.S_ISDIR(status.st_mode):
-            return "is no folder any more"
         if empty and self._device not in (None, status.st_dev):
             return "is empty and on another file system than before, as if something were not mounted"
         self._device = status.st_dev
@@ -153,7 +181,7 @@ class _Watcher:
         if self._local and isinstance(entry, Candidate) and open_for_writing(entry.source.path):
             return Sighting(sighting.mark, time.monotonic())
         news.append(entry)
-        return sighting.as_reported()
+        return replace(sighting, reported=True)
 
     # ------------------------------------------------------------ between looks
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from importlib.resources import files
+from typing import TypeVar
 from urllib.parse import quote_from_bytes
 
 from pyprocessor.errors import JournalDamaged, JournalError, NoJournal, OutputUnwritable, PyprocessorError
-from pyprocessor.journal.queries import QUERIES, SCHEMA
+from pyprocessor.journal.rows import Row
 from pyprocessor.models import TRANSITIONS, display
 
 SCHEMA_VERSION = 2
@@ -26,18 +28,20 @@ BUSY_SECONDS = 10.0
 """How long a statement waits for a reader or a writer in another process."""
 PAGE_ROWS = 500
 """Rows fetched at a time when streaming: bounds memory, and no read stays open while the engine writes."""
-WAL_BYTES_KEPT = 16 << 20
 _ROOM_NEEDED = 64 << 10
 """Less than this is no room for the files that SQLite opens."""
 
-_NO_SPACE = {sqlite3.SQLITE_FULL}
 _NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_NOT_TEXT = "Could not decode"
-"""Of the error for a text that is none, which has no code of its own."""
 _IN_USE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
-Parameters = Mapping[str, object]
+_TEXT, SCHEMA = (
+    files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("queries.sql", "schema.sql")
+)
+_PARTS = re.split(r"^-- name: (\w+)$", _TEXT, flags=re.MULTILINE)
+QUERIES = dict(zip(_PARTS[1::2], map(str.strip, _PARTS[2::2]), strict=True))
+"""The statements of `queries.sql` by name."""
+
 Record = TypeVar("Record")
 
 
@@ -49,29 +53,19 @@ class Database:
         self._path = path
         self._in_block = False
 
-    def write(self, name: str, parameters: Parameters) -> sqlite3.Cursor:
-        """Runs one statement that changes something; the cursor has its `rowcount` and `lastrowid`."""
+    def write(self, name: str, parameters: Mapping[str, object]) -> sqlite3.Cursor:
+        """Run one statement that changes something; the cursor has its `rowcount` and `lastrowid`."""
         if self._in_block and not self._connection.in_transaction:
             self._run("BEGIN IMMEDIATE")
         return self._run(QUERIES[name], parameters)
 
-    def insert_unless_taken(self, name: str, parameters: Parameters) -> bool:
-        """Runs one statement; False where a UNIQUE constraint refused it."""
-        try:
-            self.write(name, parameters)
-        except JournalError as error:
-            if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-                return False
-            raise
-        return True
-
-    def rows(self, name: str, parameters: Parameters) -> list[tuple[object, ...]]:
+    def rows(self, name: str, parameters: Mapping[str, object]) -> list[Row]:
         """All rows of one statement."""
         with explained(self._path):
             return self._connection.execute(QUERIES[name], parameters).fetchall()
 
-    def pages(self, name: str, parameters: Parameters) -> Iterator[tuple[object, ...]]:
-        """Streams a statement that takes `:after` and `:limit` and whose first column is the key it is ordered by.
+    def pages(self, name: str, parameters: Mapping[str, object]) -> Iterator[Row]:
+        """Stream a statement that takes `:after` and `:limit` and whose first column is the key it is ordered by.
 
         Rows changed meanwhile are seen as they are when their page is read; none is seen twice.
         """
@@ -84,7 +78,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commits all writes within together, or none; inside another transaction it joins that one.
+        """Commit all writes within together, or none; inside another transaction it joins that one.
 
         It begins with the first write: a block without any costs nothing.
         """
@@ -103,26 +97,26 @@ class Database:
         finally:
             self._in_block = False
 
-    def record(self, kind: Callable[[Any], Record], row: tuple[object, ...]) -> Record:
-        """Makes a record of a row; raises JournalDamaged where it holds what was never written."""
+    def record(self, make: Callable[[Row], Record], row: Row) -> Record:
+        """Make a record of a row; raises JournalDamaged where it holds what was never written."""
         try:
-            return kind(row)
+            return make(row)
         except (ValueError, TypeError, KeyError, AssertionError, ArithmeticError) as error:
             raise _damaged(self._path, f"a row of it holds what was never written: {error}") from error
 
     def close(self) -> None:
-        """Closes the connection; what no transaction committed is lost."""
+        """Close the connection; what no transaction committed is lost."""
         with explained(self._path):
             self._connection.close()
 
-    def _run(self, statement: str, parameters: Parameters | None = None) -> sqlite3.Cursor:
+    def _run(self, statement: str, parameters: Mapping[str, object] | None = None) -> sqlite3.Cursor:
         with explained(self._path):
             return self._connection.execute(statement, parameters or {})
 
 
 @contextmanager
 def explained(path: bytes) -> Iterator[None]:
-    """Raises SQLite's errors as those that `explain` makes of them."""
+    """Raise SQLite's errors as those that `explain` makes of them."""
     try:
         yield
     except sqlite3.Error as error:
@@ -131,10 +125,8 @@ def explained(path: bytes) -> Iterator[None]:
 
 def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
     """SQLite's error as a sentence about the journal's file, of the class whose exit code fits."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    primary = None if code is None else code & 0xFF
-    name = display(path)
-    if primary in _NO_SPACE or (primary in _NOT_WRITABLE and _is_full(path)):
+    primary, name = getattr(error, "sqlite_errorcode", 0) & 0xFF, display(path)
+    if primary == sqlite3.SQLITE_FULL or (primary in _NOT_WRITABLE and _is_full(path)):
         return OutputUnwritable(
             f"The journal {name} cannot be written: the disk is full. Free some space and run the same command again."
         )
@@ -148,7 +140,7 @@ def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
             f"The journal {name} cannot be read or written ({error}). Check the disk, its quota and the folder's "
             "permissions, and run the same command again."
         )
-    if primary in _DAMAGED or str(error).startswith(_NOT_TEXT):
+    if primary in _DAMAGED or str(error).startswith("Could not decode"):  # a text that is none has no code
         return _damaged(path, str(error))
     if primary in _IN_USE:
         return JournalError(f"The journal {name} is in use by another program ({error}). Close it and try again.")
@@ -213,7 +205,7 @@ def is_there(state_folder: bytes) -> bool:
 
 
 def open_for_writing(state_folder: bytes, *, wal: bool) -> Database:
-    """Opens the journal, making it where there is none. `wal` is False where files cannot be shared memory."""
+    """Open the journal, making it where there is none. `wal` is False where files cannot be shared memory."""
     path = os.path.join(state_folder, FILE_NAME)
     _refuse_links(path)
     try:
@@ -225,7 +217,12 @@ def open_for_writing(state_folder: bytes, *, wal: bool) -> Database:
         ) from error
     connection = _connect(path, mode="rw")
     with _closed_on_error(connection), explained(path):
-        _set_up_writer(connection, wal=wal)
+        # In WAL mode NORMAL can lose the last commits at a power cut but never damages the file. What must not be lost
+        # is synced by the process that acts on it; another lost commit is a job that is looked at again.
+        with_log = ("journal_mode = WAL", "synchronous = NORMAL", f"journal_size_limit = {16 << 20}")
+        without = ("journal_mode = TRUNCATE", "synchronous = FULL")
+        for setting in (*(with_log if wal else without), "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {setting}")
         _prepare_schema(connection, path)
     return Database(connection, path)
 
@@ -240,7 +237,7 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def open_for_reading(state_folder: bytes) -> Database:
-    """Opens an existing journal to read it, whether or not a run is writing it.
+    """Open an existing journal to read it, whether or not a run is writing it.
 
     The connection may touch the lock and recovery files of SQLite (a killed run can have left some) but never a row.
     Where the disk is read-only or full and no run left such files, the file does not change and is read as it lies.
@@ -255,8 +252,9 @@ def open_for_reading(state_folder: bytes) -> Database:
             _schema_version(connection)
     except sqlite3.Error as error:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        writable = os.access(state_folder, os.W_OK) and not _is_full(path)
-        if primary not in _NOT_WRITABLE | _NO_SPACE or _has_content(path + b"-wal") or writable:
+        writable, log = os.access(state_folder, os.W_OK) and not _is_full(path), path + b"-wal"
+        logged = os.path.exists(log) and os.path.getsize(log) > 0
+        if primary not in _NOT_WRITABLE | {sqlite3.SQLITE_FULL} or logged or writable:
             raise explain(error, path) from error
         connection = _connect(path, mode="ro&immutable=1")
     with _closed_on_error(connection), explained(path):
@@ -291,19 +289,6 @@ def _connect(path: bytes, *, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
 
 
-def _set_up_writer(connection: sqlite3.Connection, *, wal: bool) -> None:
-    if wal:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode NORMAL can lose the last commits at a power cut but never damages the file. What must not be lost
-        # is synced by the process that acts on it; another lost commit is a job that is looked at again.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-    else:
-        connection.execute("PRAGMA journal_mode = TRUNCATE")
-        connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
 def _prepare_schema(connection: sqlite3.Connection, path: bytes) -> None:
     version = _schema_version(connection)
     if version == 0:
@@ -336,7 +321,7 @@ def _shape_of_ours() -> frozenset[tuple[str, str, str | None]]:
 
 
 def _write_transitions(connection: sqlite3.Connection) -> None:
-    """Makes SQL's table of moves the same as Python's, which a newer program may have extended."""
+    """Make SQL's table of moves the same as Python's, which a newer program may have extended."""
     wanted = {(old.value, new.value) for old, new in TRANSITIONS}
     if set(connection.execute(QUERIES["transitions"])) == wanted:
         return
@@ -365,10 +350,3 @@ def _wrong_version(path: bytes, version: int) -> JournalError:
     return NoJournal(
         f"{display(path)} holds no journal yet (its version is {version}). Run the command that fills this output."
     )
-
-
-def _has_content(path: bytes) -> bool:
-    try:
-        return os.path.getsize(path) > 0
-    except FileNotFoundError:
-        return False

@@ -1,14 +1,14 @@
--- Every statement of the journal, by name. Read by queries.py: a block runs from one `-- name:` line to the next.
+-- Every statement of the journal, by name. Read by database.py: a block runs from one `-- name:` line to the next.
 
 -- ------------------------------------------------------------------ runs
 
 -- name: insert_run
 INSERT INTO runs (id, arguments, engine_pid, engine_start_time, started_at)
-VALUES (:id, :arguments, :pid, :start_time, :started_at)
+VALUES (:run_id, :arguments, :pid, :start_time, :now)
 
 -- name: end_run
 UPDATE runs SET
-    ended_at = :ended_at, exit_code = :exit_code, done_before = :done_before, failed_before = :failed_before
+    ended_at = :now, exit_code = :exit_code, done_before = :done_before, failed_before = :failed_before
 WHERE id = :run_id
 
 -- name: last_run
@@ -26,11 +26,11 @@ VALUES (0, '', 0, 0, :now, :now)
 
 -- name: media
 SELECT media, failure, message FROM media
-WHERE path = :path AND size = :size AND mtime_ns = :mtime_ns AND shape = :shape
+WHERE path = :path AND size = :size_bytes AND mtime_ns = :mtime_ns AND shape = :shape
 
 -- name: remember_media
 INSERT OR REPLACE INTO media (path, size, mtime_ns, shape, media, failure, message)
-VALUES (:path, :size, :mtime_ns, :shape, :media, :failure, :message)
+VALUES (:path, :size_bytes, :mtime_ns, :shape, :media, :failure, :message)
 
 -- ------------------------------------------------------------------ transitions
 
@@ -86,7 +86,7 @@ FROM jobs WHERE id = :id AND output <> x''
 INSERT OR REPLACE INTO outputs (
     output, size, mtime_ns, facts, source_path, relative, source_size, source_mtime_ns, profile_fingerprint, task
 ) VALUES (
-    :output, :output_size, :output_mtime_ns, :output_facts, :source_path, :relative, :size, :mtime_ns,
+    :output, :output_size_bytes, :output_mtime_ns, :output_facts, :path, :relative, :size_bytes, :mtime_ns,
     :profile_fingerprint, :task
 )
 
@@ -97,14 +97,14 @@ INSERT INTO jobs (
     id, task, source_path, relative, size, mtime_ns, output, profile_fingerprint, profile_name, state,
     priority, tenant, dependencies, metadata, cpu_seconds, memory_bytes, disk_bytes, media_seconds, run_id, updated_at
 ) VALUES (
-    :id, :task, :source_path, :relative, :size, :mtime_ns, :output, :profile_fingerprint, :profile_name, 'pending',
+    :id, :task, :path, :relative, :size_bytes, :mtime_ns, :output, :profile_fingerprint, :profile_name, 'pending',
     :priority, :tenant, :dependencies, :metadata, :cpu_seconds, :memory_bytes, :disk_bytes, :media_seconds, :run_id, :now
 )
 
 -- The source or the profile is another one: begin anew. What was last made stays known while the name is the same.
 -- name: replan_job
 UPDATE jobs SET
-    task = :task, source_path = :source_path, relative = :relative, size = :size, mtime_ns = :mtime_ns,
+    task = :task, source_path = :path, relative = :relative, size = :size_bytes, mtime_ns = :mtime_ns,
     output = :output, profile_fingerprint = :profile_fingerprint, profile_name = :profile_name, state = 'pending',
     priority = :priority, tenant = :tenant, dependencies = :dependencies, metadata = :metadata,
     cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
@@ -128,7 +128,7 @@ UPDATE jobs SET
     output_size = CASE WHEN output = :output THEN output_size END,
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
-    source_path = :source_path, relative = :relative, output = :output, profile_name = :profile_name,
+    source_path = :path, relative = :relative, output = :output, profile_name = :profile_name,
     priority = :priority, tenant = :tenant, dependencies = :dependencies, metadata = :metadata,
     cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now
@@ -136,7 +136,7 @@ WHERE id = :id AND state = 'pending'
 
 -- What lies under the job's name is its own, made before it had another name or in a run that the journal forgot.
 -- name: claim_output
-UPDATE jobs SET output_size = :size, output_mtime_ns = :mtime_ns, output_facts = :facts, run_id = :run_id, updated_at = :now
+UPDATE jobs SET output_size = :size_bytes, output_mtime_ns = :mtime_ns, output_facts = :facts, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'pending'
 
 -- ------------------------------------------------------------------ jobs: moves
@@ -152,20 +152,20 @@ WHERE id = :id AND state = 'assigned'
 
 -- name: grant_job
 UPDATE jobs SET
-    state = 'publishing', granted_size = :size, granted_mtime_ns = :mtime_ns, granted_facts = :facts,
+    state = 'publishing', granted_size = :size_bytes, granted_mtime_ns = :mtime_ns, granted_facts = :facts,
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'running' AND attempt_id = :attempt_id
 
 -- name: succeed_job
 UPDATE jobs SET
-    state = 'succeeded', output_size = :size, output_mtime_ns = :mtime_ns, output_facts = :facts,
+    state = 'succeeded', output_size = :size_bytes, output_mtime_ns = :mtime_ns, output_facts = :facts,
     granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
     failure = NULL, reason = '', failed_runs = 0, killed_runs = 0, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'publishing' AND attempt_id = :attempt_id
 
 -- name: adopt_job
 UPDATE jobs SET
-    state = 'succeeded', output_size = :size, output_mtime_ns = :mtime_ns, output_facts = :facts,
+    state = 'succeeded', output_size = :size_bytes, output_mtime_ns = :mtime_ns, output_facts = :facts,
     failure = NULL, reason = '', run_id = 0, updated_at = :now
 WHERE id = :id AND state = 'pending'
 
@@ -209,7 +209,7 @@ INSERT INTO attempts (
     job_id, run_id, batch_id, number, worker_pid, worker_start_time, started_at,
     threads, predicted_cpu_seconds, predicted_memory_bytes
 )
-SELECT id, :run_id, batch_id, attempts + 1, :worker_pid, :worker_start_time, :now, :threads, :cpu_seconds, :memory_bytes
+SELECT id, :run_id, batch_id, attempts + 1, :pid, :start_time, :now, :threads, :cpu_seconds, :memory_bytes
 FROM jobs WHERE id = :id AND state = 'assigned'
 
 -- name: name_ffmpeg
@@ -227,10 +227,10 @@ WHERE ended_at IS NULL
     AND job_id IN (SELECT id FROM jobs WHERE state IN ('assigned', 'running'))
 
 -- name: attempts_page
-SELECT * FROM attempts WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+SELECT *, 0 FROM attempts WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
 
 -- name: attempts_of_job
-SELECT * FROM attempts WHERE job_id = :job_id AND id > :after ORDER BY id LIMIT :limit
+SELECT *, 0 FROM attempts WHERE job_id = :job_id AND id > :after ORDER BY id LIMIT :limit
 
 -- ------------------------------------------------------------------ batches
 
@@ -238,7 +238,7 @@ SELECT * FROM attempts WHERE job_id = :job_id AND id > :after ORDER BY id LIMIT 
 INSERT INTO batches (
     run_id, id, jobs, slots, threads, memory_budget_bytes, worker_pid, worker_start_time, started_at
 ) VALUES (
-    :run_id, :id, :jobs, :slots, :threads, :memory_budget_bytes, :worker_pid, :worker_start_time, :now
+    :run_id, :id, :jobs, :slots, :threads, :memory_budget_bytes, :pid, :start_time, :now
 )
 
 -- name: end_batch
@@ -254,14 +254,14 @@ SELECT * FROM batches WHERE ended_at IS NULL ORDER BY run_id, id
 -- ------------------------------------------------------------------ readings and events
 
 -- name: insert_reading
-INSERT INTO readings (run_id, at, reading) VALUES (:run_id, :at, :reading)
+INSERT INTO readings (run_id, at, reading) VALUES (:run_id, :now, :reading)
 
 -- name: prune_readings
 DELETE FROM readings WHERE id <= (SELECT max(id) FROM readings) - :kept
 
 -- name: insert_event
-INSERT INTO events (run_id, at, kind, text, job_id, batch_id, reading)
-VALUES (:run_id, :at, :kind, :text, :job_id, :batch_id, :reading)
+INSERT INTO events (run_id, at, kind, text, job_id, reading)
+VALUES (:run_id, :now, :kind, :text, :job_id, :reading)
 
 -- name: events_page
 SELECT * FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit

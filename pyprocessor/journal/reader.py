@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from collections.abc import Iterator
+from functools import partial
+from typing import Self, TypeVar
 
 from pyprocessor.journal.database import Database, open_for_reading
 from pyprocessor.journal.records import media_shape
-from pyprocessor.journal.rows import (
-    AttemptRow,
-    BatchRow,
-    CachedMedia,
-    Counts,
-    EventRow,
-    JobRow,
-    Made,
-    RunRow,
-)
+from pyprocessor.journal.rows import AttemptRow, BatchRow, CachedMedia, Counts, EventRow, JobRow, Made, RunRow, from_row
 from pyprocessor.models import JobState
 
 Record = TypeVar("Record")
@@ -31,7 +22,7 @@ class JournalReader:
 
     @staticmethod
     def read_only(state_folder: bytes) -> JournalReader:
-        """Opens the journal in this folder beside a run that writes it, with none, or on a read-only disk.
+        """Open the journal in this folder beside a run that writes it, with none, or on a read-only disk.
 
         Raises JournalError where there is none, where it is damaged or written by a newer program.
         """
@@ -43,48 +34,47 @@ class JournalReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _one(self, kind: Callable[[Any], Record], query: str, **parameters: object) -> Record | None:
-        rows = self._database.rows(query, parameters)
-        return self._database.record(kind, rows[0]) if rows else None
+    def _all(self, kind: type[Record], query: str, **parameters: object) -> tuple[Record, ...]:
+        make = partial(from_row, kind)
+        return tuple(self._database.record(make, row) for row in self._database.rows(query, parameters))
 
-    def _all(self, kind: Callable[[Any], Record], query: str, **parameters: object) -> tuple[Record, ...]:
-        return tuple(self._database.record(kind, row) for row in self._database.rows(query, parameters))
+    def _one(self, kind: type[Record], query: str, **parameters: object) -> Record | None:
+        return next(iter(self._all(kind, query, **parameters)), None)
 
-    def _stream(self, kind: Callable[[Any], Record], query: str, **parameters: object) -> Iterator[Record]:
-        return (self._database.record(kind, row) for row in self._database.pages(query, parameters))
+    def _stream(self, kind: type[Record], query: str, **parameters: object) -> Iterator[Record]:
+        make = partial(from_row, kind)
+        return (self._database.record(make, row) for row in self._database.pages(query, parameters))
 
     def last_run(self) -> RunRow | None:
         """The newest run, or None."""
-        return self._one(RunRow.from_row, "last_run")
+        return self._one(RunRow, "last_run")
 
     def open_runs(self) -> tuple[RunRow, ...]:
         """Runs without an end: running now, or killed."""
-        return self._all(RunRow.from_row, "open_runs")
+        return self._all(RunRow, "open_runs")
 
     def media(self, path: bytes, size_bytes: int, mtime_ns: int) -> CachedMedia | None:
         """What inspecting found in exactly this file.
 
         None: never inspected, changed since, or kept by a version of the program whose records had other fields.
         """
-        key = {"path": path, "size": size_bytes, "mtime_ns": mtime_ns, "shape": media_shape()}
-        return self._one(CachedMedia.from_row, "media", **key)
+        key = {"path": path, "size_bytes": size_bytes, "mtime_ns": mtime_ns, "shape": media_shape()}
+        return self._one(CachedMedia, "media", **key)
 
     def job(self, job_id: str) -> JobRow | None:
         """One job, or None."""
-        return self._one(JobRow.from_row, "job", id=job_id)
+        return self._one(JobRow, "job", id=job_id)
 
     def owner(self, output: bytes) -> JobRow | None:
         """The job that has, or will have, this output; None where the name is no job's."""
-        return self._one(JobRow.from_row, "owner", output=output)
+        return self._one(JobRow, "owner", output=output)
 
     def made(self, output: bytes) -> Made | None:
         """What was last made under this name, whichever job has it now."""
-        return self._one(Made.from_row, "made", output=output)
+        return self._one(Made, "made", output=output)
 
     def knows_outputs(self) -> bool:
         """Whether any output was ever made, as far as this journal knows."""
@@ -92,34 +82,24 @@ class JournalReader:
 
     def jobs(self, state: JobState | None = None, run_id: int | None = None) -> Iterator[JobRow]:
         """The jobs in the order they were first planned; of one state, or last changed by one run."""
-        if state is None:
-            return self._stream(JobRow.from_row, "jobs_page", run_id=run_id)
-        return self._stream(JobRow.from_row, "jobs_page_in_state", run_id=run_id, state=state.value)
-
-    def publishing_jobs(self) -> Iterator[JobRow]:
-        """Jobs whose publish was granted and not reported done; `granted` and the disk show whether it was."""
-        return self.jobs(JobState.PUBLISHING)
+        query = "jobs_page" if state is None else "jobs_page_in_state"
+        return self._stream(JobRow, query, run_id=run_id, state=state)
 
     def counts(self, run_id: int | None = None) -> Counts:
         """How many jobs are in each state; with `run_id` of those that run last changed."""
-        if run_id is None:
-            rows = self._database.rows("counts", {})
-        else:
-            rows = self._database.rows("counts_of_run", {"run_id": run_id})
+        rows = self._database.rows("counts" if run_id is None else "counts_of_run", {"run_id": run_id})
         return self._database.record(lambda states: Counts(**dict(states)), tuple(rows))
 
     def attempts(self, job_id: str | None = None, run_id: int | None = None) -> Iterator[AttemptRow]:
         """Attempts, oldest first: of one job, else of one run, else all."""
-        if job_id is not None:
-            return self._stream(AttemptRow.from_row, "attempts_of_job", job_id=job_id)
-        return self._stream(AttemptRow.from_row, "attempts_page", run_id=run_id)
+        query = "attempts_page" if job_id is None else "attempts_of_job"
+        return self._stream(AttemptRow, query, job_id=job_id, run_id=run_id)
 
     def open_batches(self) -> tuple[BatchRow, ...]:
         """Batches whose process has not ended: running now, or left by a killed engine."""
-        return self._all(BatchRow.from_row, "open_batches")
+        return self._all(BatchRow, "open_batches")
 
     def events(self, run_id: int | None = None, job_id: str | None = None) -> Iterator[EventRow]:
         """Events, oldest first: of one job, else of one run, else all."""
-        if job_id is not None:
-            return self._stream(EventRow.from_row, "events_of_job", job_id=job_id)
-        return self._stream(EventRow.from_row, "events_page", run_id=run_id)
+        query = "events_page" if job_id is None else "events_of_job"
+        return self._stream(EventRow, query, job_id=job_id, run_id=run_id)

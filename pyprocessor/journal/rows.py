@@ -1,15 +1,14 @@
-"""What does the journal give back: one frozen record for each kind of row?
-
-Each `from_row` relies on the column order of `schema.sql`.
-"""
+"""What does the journal give back: one frozen record for each kind of row?"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from functools import cache, partial
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.journal.records import decode
@@ -27,12 +26,7 @@ from pyprocessor.models import (
 )
 
 Row = tuple[Any, ...]
-Kind = TypeVar("Kind")
-
-
-def _maybe(make: Callable[..., Kind], *columns: Any) -> Kind | None:
-    """What a row holds in these columns; None where the first is NULL."""
-    return None if columns[0] is None else make(*columns)
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +45,6 @@ class RunRow:
     done_before: int | None = None
     failed_before: int | None = None
 
-    @classmethod
-    def from_row(cls, row: Row) -> RunRow:
-        return cls(row[0], row[1], ProcessIdentity(row[2], row[3]), *row[4:9])
-
 
 @dataclass(frozen=True, slots=True)
 class CachedMedia:
@@ -63,10 +53,6 @@ class CachedMedia:
     media: MediaInfo | None
     failure: FailureKind | None = None
     message: str = ""
-
-    @classmethod
-    def from_row(cls, row: Row) -> CachedMedia:
-        return cls(_maybe(lambda text: decode(MediaInfo, text), row[0]), _maybe(FailureKind, row[1]), row[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,44 +97,11 @@ class JobRow:
     def final(self) -> bool:
         return self.state in FINAL_STATES
 
-    def change(self, source: Source, profile_fingerprint: str) -> PlanChange:
-        """What differs from when it was last planned: the source (size, mtime), the profile, or nothing."""
+    def change(self, source: Source, profile_fingerprint: str) -> str | None:
+        """What differs from when it was last planned: "source" (size, mtime), "profile", or nothing."""
         if (self.source.size_bytes, self.source.mtime_ns) != (source.size_bytes, source.mtime_ns):
-            return PlanChange.SOURCE_CHANGED
-        if self.profile_fingerprint != profile_fingerprint:
-            return PlanChange.PROFILE_CHANGED
-        return PlanChange.UNCHANGED
-
-    @classmethod
-    def from_row(cls, row: Row) -> JobRow:
-        values: Row = (
-            *row[1:3],
-            Source(*row[3:7]),
-            *row[7:10],
-            JobState(row[10]),
-            *row[11:13],
-            tuple(json.loads(row[13])),
-            tuple((key, value) for key, value in json.loads(row[14])),
-            Cost(*row[15:18]),
-            *row[18:23],
-            _maybe(FailureKind, row[23]),
-            *row[24:27],
-            _maybe(facts_from, *row[27:30]),
-            _maybe(facts_from, *row[30:33]),
-            *row[33:37],
-        )
-        return cls(*values)
-
-
-def facts_text(facts: OutputFacts) -> str:
-    """All of the facts but size and mtime, which have columns of their own, as a JSON list in field order."""
-    return json.dumps([getattr(facts, field.name) for field in fields(facts)[2:]], separators=(",", ":"))
-
-
-def facts_from(size_bytes: int, mtime_ns: int, text: str) -> OutputFacts:
-    """The facts again from their two columns and the text."""
-    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in json.loads(text)]
-    return OutputFacts(size_bytes, mtime_ns, *values)
+            return "source"
+        return "profile" if self.profile_fingerprint != profile_fingerprint else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,38 +113,6 @@ class Made:
     source: Source
     profile_fingerprint: str
     task: str
-
-    @classmethod
-    def from_row(cls, row: Row) -> Made:
-        return cls(row[0], facts_from(*row[1:4]), Source(*row[4:8]), *row[8:10])
-
-
-class PlanChange(StrEnum):
-    """What `plan` did with a job."""
-
-    NEW = "new"
-    UNCHANGED = "unchanged"
-    """Same source, same profile: the row is as it was (pending ones took today's name, cost and labels)."""
-    SOURCE_CHANGED = "source_changed"
-    PROFILE_CHANGED = "profile_changed"
-    IN_HAND = "in_hand"
-    """A worker of this run has it: left alone, whatever changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """`row` is the job as it now stands. `previous` is how it stood, where source or profile changed."""
-
-    change: PlanChange
-    row: JobRow
-    previous: JobRow | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NameTaken:
-    """The job was not planned: its output's name belongs to another job. Plan it again under another name."""
-
-    output: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,23 +174,6 @@ class AttemptRow:
     threads: int | None = None
     predicted: Cost | None = None
 
-    @classmethod
-    def from_row(cls, row: Row) -> AttemptRow:
-        values: Row = (
-            *row[:5],
-            ProcessIdentity(*row[5:7]),
-            _maybe(ProcessIdentity, *row[7:9]),
-            *row[9:11],
-            _maybe(OutcomeKind, row[11]),
-            _maybe(FailureKind, row[12]),
-            row[13],
-            bool(row[14]),
-            _maybe(Usage, *row[15:18]),
-            row[18],
-            _maybe(Cost, *row[19:21], 0),
-        )
-        return cls(*values)
-
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
@@ -286,15 +190,6 @@ class BatchRow:
     ended_at: float | None
     worker_exit_code: int | None
 
-    @classmethod
-    def from_row(cls, row: Row) -> BatchRow:
-        values: Row = (
-            *row[:6],
-            ProcessIdentity(*row[6:8]),
-            *row[8:],
-        )
-        return cls(*values)
-
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
@@ -309,10 +204,48 @@ class EventRow:
     batch_id: int | None
     reading: Reading | None
 
-    @classmethod
-    def from_row(cls, row: Row) -> EventRow:
-        values: Row = (
-            *row[:7],
-            _maybe(lambda text: decode(Reading, text), row[7]),
-        )
-        return cls(*values)
+
+def facts_text(facts: OutputFacts) -> str:
+    """All of the facts but size and mtime, which have columns of their own, as a JSON list in field order."""
+    return json.dumps([getattr(facts, field.name) for field in fields(facts)[2:]], separators=(",", ":"))
+
+
+def facts_from(size_bytes: int, mtime_ns: int, text: str) -> OutputFacts:
+    """The facts again from their two columns and the text."""
+    return OutputFacts(size_bytes, mtime_ns, *_tuples(text))
+
+
+def _tuples(text: str) -> Row:
+    return tuple(tuple(value) if isinstance(value, list) else value for value in json.loads(text))
+
+
+_MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {
+    OutputFacts: (3, facts_from),
+    MediaInfo: (1, partial(decode, MediaInfo)),
+    Reading: (1, partial(decode, Reading)),
+    bool: (1, bool),
+    tuple: (1, _tuples),
+}
+"""How many columns hold a value of a type, and what makes it of them."""
+
+
+def from_row(kind: Callable[..., Record], row: Row) -> Record:
+    """Make a record of the last columns of a row, which are in the order of its fields; NULL first makes None."""
+    columns = _columns(kind)
+    at = len(row) - sum(width for width, _ in columns)
+    values = []
+    for width, make in columns:
+        values.append(None if row[at] is None else make(*row[at : at + width]))
+        at += width
+    return kind(*values)
+
+
+@cache
+def _columns(kind: Any) -> tuple[tuple[int, Callable[..., Any]], ...]:
+    found: list[tuple[int, Callable[..., Any]]] = []
+    for hint in get_type_hints(kind).values():
+        wanted: Any = get_args(hint)[0] if isinstance(hint, UnionType) else get_origin(hint) or hint
+        width = len(fields(wanted)) if is_dataclass(wanted) else 1
+        make = wanted if is_dataclass(wanted) or issubclass(wanted, StrEnum) else lambda value: value
+        found.append(_MADE_BY.get(wanted, (width, make)))
+    return tuple(found)

@@ -7,8 +7,6 @@ import os
 import secrets
 import sys
 
-from pyprocessor.models.os_errors import unwritable
-
 TEMPORARY_PREFIX = b".pyprocessor-"
 """Of files we write beside a final name: hidden, so that no scan takes them for sources."""
 
@@ -56,39 +54,3 @@ def make_folders(path: bytes, *, mode: int = 0o777) -> None:
             if not os.path.isdir(folder):  # else another process was first
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
         sync_folder(os.path.dirname(folder))
-
-
-def copy_file(source: bytes, target: bytes) -> None:
-    """Copy content and mtime to a new name, onto the disk. Raises OSError and leaves what was begun to the caller."""
-    with (
-        open(source, "rb") as reading,
-        open(
-            os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb"
-        ) as writing,
-    ):
-        found = os.fstat(reading.fileno())
-        while block := reading.read(1 << 20):
-            writing.write(block)
-        writing.flush()
-        os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
-        os.fsync(writing.fileno())
-
-
-def write_file(path: bytes, data: bytes, *, mode: int = 0o666) -> None:
-    """Replace a file's content atomically and durably; the umask takes from `mode`. Raises OutputUnwritable."""
-    temporary = temporary_beside(path)
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        try:
-            with open(os.open(temporary, flags, mode), "wb") as writing:
-                writing.write(data)
-                writing.flush()
-                os.fsync(writing.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
-            raise
-        sync_folder(os.path.dirname(path))
-    except OSError as error:
-        raise unwritable(error, path, "could not be written") from error

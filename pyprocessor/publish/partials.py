@@ -8,9 +8,9 @@ import shutil
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, PublishError
-from pyprocessor.models import display
+from pyprocessor.models import OutputFacts, display
 from pyprocessor.models.os_errors import refusal, unwritable
-from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder
+from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder, temporary_beside
 
 LONGEST_NAME = 40
 AWAY_SUFFIX = b".away"
@@ -20,12 +20,12 @@ _OURS = re.compile(rb"[0-9a-f]{%d}-[0-9]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.e
 """All that an attempt writes begins with the attempt's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputSeal:
-    """By what a finished file is recognised: both survive a rename."""
+Seal = tuple[int, int]
+"""By what a finished file is recognised, since both survive a rename: size in bytes and mtime in ns."""
 
-    size_bytes: int
-    mtime_ns: int
+
+def seal_of(facts: OutputFacts) -> Seal:
+    return facts.size_bytes, facts.mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,14 @@ def partial_name(job_id: str, attempt: int, extension: str) -> str:
     return name
 
 
-def seal(path: bytes) -> OutputSeal:
+def seal(path: bytes) -> Seal:
     """Bring a file and its name to the disk; returns by what it is recognised. Raises PublishError."""
     try:
         found = sync_file(path)
         sync_folder(os.path.dirname(path))
     except OSError as error:
         raise refusal(error, path, "could not be brought to the disk") from error
-    return OutputSeal(found.st_size, found.st_mtime_ns)
+    return found.st_size, found.st_mtime_ns
 
 
 def persist_intent(journal_log: bytes) -> None:
@@ -143,7 +143,6 @@ def _discard_copy(note: bytes) -> None:
             temporary = reading.read()
     except OSError as error:
         raise refusal(error, note, "could not be read") from error
-    prefix_and_token = len(TEMPORARY_PREFIX) + 16
     name = os.path.basename(temporary)
-    if name.startswith(TEMPORARY_PREFIX) and len(name) == prefix_and_token:
+    if name.startswith(TEMPORARY_PREFIX) and len(name) == len(temporary_beside(b"")):
         discard(temporary)

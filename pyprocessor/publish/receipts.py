@@ -12,13 +12,27 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from typing import Any
 
 from pyprocessor.models import Source
 from pyprocessor.models.os_errors import refusal
 from pyprocessor.publish.durable import sync_folder
 
 _SUFFIX = b".jsonl"
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "output": bytes,
+    "size": int,
+    "mtime_ns": int,
+    "source": bytes,
+    "source_relative": bytes,
+    "source_size": int,
+    "source_mtime_ns": int,
+    "profile": str,
+    "task": str,
+    "time": (int, float),
+}
+"""Keys of a line in the order of a receipt's fields, those of its source in their place; paths are text there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +61,8 @@ class ReceiptWriter:
             if self._descriptor is None:
                 self._descriptor = self._open()
             line = _line(receipt)
-            written = os.write(self._descriptor, line)
-            while written < len(line):  # the disk is nearly full: the next write says so
-                written += os.write(self._descriptor, line[written:])
+            while line:  # on a disk that is nearly full the first write takes a part, and the next says so
+                line = line[os.write(self._descriptor, line) :]
             os.fsync(self._descriptor)
         except OSError as error:
             self.close()  # opened anew, the file gets a line break after what was written of this one
@@ -123,41 +136,28 @@ def matches(receipt: Receipt, output_root: bytes) -> bool:
 
 
 def _line(receipt: Receipt) -> bytes:
-    source = receipt.source
-    document = {
-        "output": _text(receipt.output),
-        "size": receipt.size_bytes,
-        "mtime_ns": receipt.mtime_ns,
-        "source": _text(source.path),
-        "source_relative": _text(source.relative),
-        "source_size": source.size_bytes,
-        "source_mtime_ns": source.mtime_ns,
-        "profile": receipt.profile_fingerprint,
-        "task": receipt.task,
-        "time": receipt.written_at,
-    }
-    return json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
+    output, size, mtime_ns, source, *rest = astuple(receipt)
+    # Bytes that are not UTF-8 become lone surrogates, which JSON escapes.
+    plain = [
+        value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+        for value in (output, size, mtime_ns, *source, *rest)
+    ]
+    return json.dumps(dict(zip(_KINDS, plain, strict=True)), separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def _receipt(line: bytes) -> Receipt | None:
     try:
         document = json.loads(line)
-        sizes_and_times = [document[key] for key in ("source_size", "source_mtime_ns", "size", "mtime_ns")]
-        profile, task, written_at = document["profile"], document["task"], document["time"]
-        of_kinds = (*((number, int) for number in sizes_and_times), (profile, str), (task, str))
-        if not all(isinstance(value, kind) for value, kind in of_kinds) or not isinstance(written_at, (int, float)):
-            return None
-        source_size, source_mtime_ns, size, mtime_ns = sizes_and_times
-        source = Source(_path(document["source"]), _path(document["source_relative"]), source_size, source_mtime_ns)
-        return Receipt(_path(document["output"]), size, mtime_ns, source, profile, task, written_at)
+        values = [_checked(document[key], kind) for key, kind in _KINDS.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    output, size_bytes, mtime_ns, *source, profile, task, written_at = values
+    return Receipt(output, size_bytes, mtime_ns, Source(*source), profile, task, written_at)
 
 
-def _text(path: bytes) -> str:
-    """Bytes that are not UTF-8 become lone surrogates, which JSON escapes."""
-    return path.decode("utf-8", "surrogateescape")
-
-
-def _path(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+def _checked(value: Any, kind: type | tuple[type, ...]) -> Any:
+    if kind is bytes:
+        return value.encode("utf-8", "surrogateescape")
+    if not isinstance(value, kind):
+        raise TypeError
+    return value

@@ -23,7 +23,7 @@ from pyprocessor.models.os_errors import unwritable
 from pyprocessor.publish.durable import sync_folder, write_file
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.system import kill_group
+from pyprocessor.system.processes import kill_group
 
 _MARK = b"journal.is-damaged"
 
@@ -95,8 +95,9 @@ def marking_damage(folder: StateFolder) -> Iterator[None]:
     try:
         yield
     except JournalDamaged:
-        with contextlib.suppress(OutputUnwritable):
-            write_file(os.path.join(folder.path, _MARK), b"", mode=0o600)
+        with contextlib.suppress(OSError):
+            os.close(os.open(os.path.join(folder.path, _MARK), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            sync_folder(folder.path)
         raise
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyprocessor.system.filesystems import Mount, mounts
-from pyprocessor.system.kernel import Read, entry, number, read
+from pyprocessor.system.kernel import entry, number, read
 
 _V1_NO_LIMIT = 1 << 60
 """Version 1 says "no limit" as the largest multiple of the page size in 63 bits."""
@@ -26,10 +26,6 @@ class Levels:
     cpu_v1: tuple[str, ...] = ()
     unified: tuple[str, ...] = ()
 
-    def own(self) -> tuple[str, ...]:
-        """Return our own group, in each of its trees."""
-        return (*self.unified[:1], *self.memory_v1[:1])
-
 
 def membership(proc: str) -> bytes:
     """Return what the kernel says of the groups we are in; it changes when we are moved."""
@@ -41,20 +37,13 @@ def find_levels(proc: str) -> Levels:
     own: dict[bytes, bytes] = {}
     for line in membership(proc).splitlines():
         _, controllers, path = line.split(b":", 2)
-        for controller in controllers.split(b","):
-            own[controller] = path
+        own |= dict.fromkeys(controllers.split(b","), path)
     folders: dict[bytes, tuple[str, ...]] = {}
     for mount in mounts(proc):
-        if mount.kind == "cgroup2":
-            wanted = [b""]
-        elif mount.kind == "cgroup":
-            wanted = [c for c in (b"memory", b"cpu") if c in mount.options]
-        else:
-            continue
-        for controller in wanted:
-            if controller in own and controller not in folders:
-                folders[controller] = tuple(_ancestry(mount, own[controller]))
-    return Levels(folders.get(b"memory", ()), folders.get(b"cpu", ()), folders.get(b"", ()))
+        controllers_there = {"cgroup2": (b"",), "cgroup": mount.options}.get(mount.kind, ())
+        for controller in {b"", b"memory", b"cpu"}.intersection(own, controllers_there) - folders.keys():
+            folders[controller] = tuple(_ancestry(mount, own[controller]))
+    return Levels(*(folders.get(controller, ()) for controller in (b"memory", b"cpu", b"")))
 
 
 def _ancestry(mount: Mount, own: bytes) -> Iterator[str]:
@@ -63,15 +52,12 @@ def _ancestry(mount: Mount, own: bytes) -> Iterator[str]:
     if own == root or own.startswith(root + b"/"):
         own = own[len(root) :]
     parts = [p for p in own.split(b"/") if p]
+    if b".." in parts:
+        parts = []
     for depth in range(len(parts), -1, -1):
         folder = os.path.join(mount.point, *parts[:depth])
-        if b".." not in parts and os.path.isdir(folder):
+        if os.path.isdir(folder):
             yield os.fsdecode(folder)
-    if b".." in parts:
-        yield os.fsdecode(mount.point)
-
-
-# ---------------------------------------------------------------- memory
 
 
 class Room(NamedTuple):
@@ -91,53 +77,43 @@ class MemoryLimit:
     limit: int
     usage_path: str
     stat_path: str
-    inactive: bytes
-    active: bytes
-    mapped: bytes
+    prefix: bytes
+    """What precedes the names in `memory.stat` that count the groups below, too."""
 
-    def room(self, read: Read) -> Room | None:
+    def room(self) -> Room | None:
         """Return usage without the page cache that the kernel drops before it kills; None where the group has gone.
 
         That is the cache of files, but for what programs have mapped. Active cache is included, because reading an
         output to verify it makes its pages active. (In a group of 600 MB with 315 MB of active cache a process grew to
         525 MB without a kill.)
         """
-        used = number(read(self.usage_path))
+        used = number(self.usage_path)
         if used is None:
             return None
         stat = read(self.stat_path)
-        active = max(0, entry(stat, self.active) - entry(stat, self.mapped))
-        return Room(self.limit, max(0, used - entry(stat, self.inactive) - active))
+        inactive, active, mapped = (
+            entry(stat, self.prefix + name) for name in (b"inactive_file", b"active_file", b"file_mapped")
+        )
+        return Room(self.limit, max(0, used - inactive - max(0, active - mapped)))
 
 
-def memory_limits(levels: Levels, read: Read) -> Iterator[MemoryLimit]:
+def memory_limits(levels: Levels) -> Iterator[MemoryLimit]:
     """Yield the levels that have a limit. Swap does not count: a run should not need any."""
     for folder in levels.unified:
-        limits = (number(read(f"{folder}/{name}")) for name in ("memory.max", "memory.high"))
+        limits = [number(f"{folder}/{name}") for name in ("memory.max", "memory.high")]
         limit = min((n for n in limits if n is not None), default=None)
         if limit is not None:
-            yield MemoryLimit(
-                limit,
-                f"{folder}/memory.current",
-                f"{folder}/memory.stat",
-                *(b"inactive_file", b"active_file", b"file_mapped"),
-            )
+            yield MemoryLimit(limit, f"{folder}/memory.current", f"{folder}/memory.stat", b"")
     for depth, folder in enumerate(levels.memory_v1):
-        if depth > 0 and number(read(f"{folder}/memory.use_hierarchy")) == 0:
+        if depth > 0 and number(f"{folder}/memory.use_hierarchy") == 0:
             break  # such a group, of older kernels, does not count what the groups below it take
-        limit = number(read(f"{folder}/memory.limit_in_bytes"))
-        stat_path = f"{folder}/memory.stat"
+        limit, stat_path = number(f"{folder}/memory.limit_in_bytes"), f"{folder}/memory.stat"
         if limit is None:
             continue
         # The tightest limit of this group and all above it, those included that a container does not show.
         limit = min(limit, entry(read(stat_path), b"hierarchical_memory_limit", limit))
         if limit < _V1_NO_LIMIT:
-            yield MemoryLimit(
-                limit,
-                f"{folder}/memory.usage_in_bytes",
-                stat_path,
-                *(b"total_inactive_file", b"total_active_file", b"total_mapped_file"),
-            )
+            yield MemoryLimit(limit, f"{folder}/memory.usage_in_bytes", stat_path, b"total_")
 
 
 def oom_kill_files(levels: Levels, proc: str) -> Iterator[str]:
@@ -147,36 +123,18 @@ def oom_kill_files(levels: Levels, proc: str) -> Iterator[str]:
     yield f"{proc}/vmstat"
 
 
-def pressure_files(levels: Levels, proc: str, resource: str) -> Iterator[str]:
-    """Yield the files of pressure on `cpu`, `io` or `memory`, of the machine and of our own group."""
-    yield f"{proc}/pressure/{resource}"
-    yield from (f"{folder}/{resource}.pressure" for folder in levels.unified[:1])
-
-
-# ---------------------------------------------------------------- cores
-
-
-def _cpu_quotas(levels: Levels, read: Read) -> Iterator[float]:
+def _cpu_quotas(levels: Levels) -> Iterator[float]:
     for folder in levels.unified:
         fields = (read(f"{folder}/cpu.max") or b"max").split()
         if len(fields) == 2 and fields[0] != b"max":
             yield int(fields[0]) / int(fields[1])
     for folder in levels.cpu_v1:
-        quota = number(read(f"{folder}/cpu.cfs_quota_us"))
-        period = number(read(f"{folder}/cpu.cfs_period_us"))
-        if quota is not None and period is not None and quota > 0 and period > 0:
+        quota, period = number(f"{folder}/cpu.cfs_quota_us") or 0, number(f"{folder}/cpu.cfs_period_us") or 0
+        if quota > 0 and period > 0:
             yield quota / period
 
 
-def cores(levels: Levels, read: Read) -> float:
+def cores(levels: Levels) -> float:
     """Return the cores this process may use; a quota may leave it a fraction of one."""
-    if sys.platform == "linux":
-        available = len(os.sched_getaffinity(0))
-    else:
-        available = os.cpu_count() or 1
-    return min((float(available), *_cpu_quotas(levels, read)))
-
-
-def core_count() -> int:
-    """Return the cores this process may use by affinity and quota, rounded, at least 1."""
-    return max(1, int(cores(find_levels("/proc"), read) + 0.5))
+    available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min((float(available), *_cpu_quotas(levels)))

@@ -1,7 +1,8 @@
-"""On which file system does a folder lie, is it reached over a network, and what room is left on it?"""
+"""On which file system does a folder lie, what room is left on it, and does anybody write to a file?"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -40,9 +41,9 @@ def shares_memory(path: bytes, *, proc: str = "/proc") -> bool:
 
 
 def _file_system_type(path: bytes, proc: str) -> str:
-    found = [(m.point, m.kind) for m in mounts(proc)]
-    if not found:
-        found = [(os.fsencode(p.mountpoint), p.fstype) for p in psutil.disk_partitions(all=True)]
+    found = [(m.point, m.kind) for m in mounts(proc)] or [
+        (os.fsencode(p.mountpoint), p.fstype) for p in psutil.disk_partitions(all=True)
+    ]
     best, kind = -1, ""
     for point, mount_kind in found:
         prefix = point.rstrip(b"/")
@@ -90,3 +91,23 @@ def free_disk_bytes(folder: bytes) -> int:
             folder = above
         except OSError as error:
             raise unwritable(error, folder, "cannot be used any more") from error
+
+
+def open_for_writing(path: bytes) -> bool:
+    """Return whether any process of this machine has the file open for writing; False where the kernel does not say.
+
+    Linux refuses a read lease on such a file (fcntl(2), F_SETLEASE), for our own user's files on local file systems.
+    The process must ignore SIGIO, which is sent when the file is opened while the lease is held.
+    """
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    try:
+        with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False

@@ -4,18 +4,67 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 import psutil
 
 from pyprocessor.models import ProcessReading
-from pyprocessor.system.kernel import KernelFiles, descriptors_to_keep, entry, read
-from pyprocessor.system.process_cpu import ProcessTimes
+from pyprocessor.system.kernel import entry, read
 
 _GONE = (b"Z", b"X", b"x")
 """States of a process that has ended and was not waited for."""
-
 _STOPPED = b"T"
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessTimes:
+    """CPU seconds of one process, and of its children that have ended; `started` (any unit) tells reused pids apart."""
+
+    parent: int
+    started: float
+    own_seconds: float
+    reaped_seconds: float
+
+    @property
+    def total_seconds(self) -> float:
+        return self.own_seconds + self.reaped_seconds
+
+
+class ProcessCpu:
+    """Adds up what a changing set of processes takes.
+
+    The kernel adds all that an ended process took to its parent's time; what was seen of it before is subtracted, so
+    that one that lived between two readings counts, too.
+    """
+
+    def __init__(self) -> None:
+        self._last: Mapping[int, ProcessTimes] = {}
+        self._awaited = 0.0
+
+    def since_last(self, current: Mapping[int, ProcessTimes]) -> float:
+        """Return CPU seconds since the previous call, of a new process all it took; parents must be read first."""
+        last = self._last
+        same = {pid for pid, now in current.items() if pid in last and last[pid].started == now.started}
+        ended = sum(last[pid].total_seconds for pid in last.keys() - same if self._has_heir(pid, same))
+        spent = sum(now.total_seconds for now in current.values()) - sum(last[pid].total_seconds for pid in same)
+        reaped = sum(current[pid].reaped_seconds - last[pid].reaped_seconds for pid in same)
+        # A child's time may show in the parent only at the next reading, but not later.
+        repeated = min(reaped, self._awaited + ended)
+        self._awaited = ended - max(0.0, repeated - self._awaited)
+        self._last = dict(current)
+        return max(0.0, spent - repeated)
+
+    def _has_heir(self, pid: int, same: set[int]) -> bool:
+        """Return whether an ancestor still runs: the time of what ended below it is now in its own."""
+        for _ in range(len(self._last)):
+            if pid in same or pid not in self._last:
+                break
+            pid = self._last[pid].parent
+        return pid in same
 
 
 class ProcessTrees:
@@ -24,9 +73,7 @@ class ProcessTrees:
     def __init__(self, proc: str) -> None:
         self._proc = proc
         self._has_proc = os.path.isdir(proc)
-        self._files = KernelFiles(descriptors_to_keep())
         self._peaks: dict[int, tuple[float, int]] = {}
-        self._looked_at: list[int] = []
         sysconf = os.sysconf if hasattr(os, "sysconf") else {"SC_PAGE_SIZE": 4096, "SC_CLK_TCK": 100}.__getitem__
         self._page = sysconf("SC_PAGE_SIZE")
         self._tick_seconds = 1 / sysconf("SC_CLK_TCK")
@@ -44,44 +91,39 @@ class ProcessTrees:
         pids: dict[int, None] = {}
         while pending:
             pid = pending.pop()
-            if pid in pids:
-                continue
-            fields = (self._files.read(f"{self._proc}/{pid}/statm") or b"").split(None, 3)
-            if len(fields) < 3:
-                continue  # it has just ended
+            fields = (read(f"{self._proc}/{pid}/statm") or b"").split(None, 3)
+            if pid in pids or len(fields) < 3:
+                continue  # counted already, or just ended
             pids[pid] = None
             resident, common = int(fields[1]), int(fields[2])
             private += resident - common
             shared = max(shared, common)
             if pid != own:
                 # Our processes spawn from their main thread alone, so its list of children is the whole one.
-                children = self._files.read(f"{self._proc}/{pid}/task/{pid}/children") or b""
+                children = read(f"{self._proc}/{pid}/task/{pid}/children") or b""
                 pending.extend(int(child) for child in children.split())
         return (private + shared) * self._page, list(pids)
 
     def times(self, pids: Iterable[int]) -> dict[int, ProcessTimes]:
         """Return the CPU time of each that still runs, read in the order given."""
         if not self._has_proc:
-            return _times_by_psutil(pids)
+            return _by_psutil(pids, _times)
         found = {}
         for pid in pids:
-            fields = self._stat(pid)
-            if fields is not None:
-                own, reaped = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
-                found[pid] = ProcessTimes(
-                    int(fields[1]), int(fields[19]), own * self._tick_seconds, reaped * self._tick_seconds
-                )
+            if fields := self._stat(pid):
+                own, reaped = (sum(map(int, fields[at : at + 2])) * self._tick_seconds for at in (11, 13))
+                found[pid] = ProcessTimes(int(fields[1]), int(fields[19]), own, reaped)
         return found
 
     def processes(self, pids: Iterable[int], *, peaks: bool) -> dict[int, ProcessReading]:
         """Return those that run or are stopped. Without `peaks` each peak is the highest that was read so far."""
         if not self._has_proc:
-            return _processes_by_psutil(pids)
+            return _by_psutil(pids, _reading)
         found = {}
         known: dict[int, tuple[float, int]] = {}
         for pid in pids:
             fields = self._stat(pid)
-            if fields is None or fields[0] in _GONE:
+            if not fields or fields[0] in _GONE:
                 continue
             memory, started = int(fields[21]) * self._page, int(fields[19])
             earlier = self._peaks.get(pid, (started, 0))
@@ -94,67 +136,44 @@ class ProcessTrees:
         self._peaks = known
         return found
 
-    def forget_all_but(self, pids: list[int]) -> None:
-        if pids == self._looked_at:
-            return
-        self._looked_at = pids
-        names = ("{0}/{1}/stat", "{0}/{1}/statm", "{0}/{1}/task/{1}/children")
-        self._files.close_all_but({name.format(self._proc, pid) for pid in pids for name in names})
-
-    def _stat(self, pid: int) -> list[bytes] | None:
+    def _stat(self, pid: int) -> list[bytes]:
         """Return the fields of /proc/PID/stat from the third, the state, on; see proc_pid_stat(5)."""
-        text = self._files.read(f"{self._proc}/{pid}/stat")
         # The program's name, in parentheses, may hold anything.
-        return None if not text else text.rpartition(b")")[2].split()
+        return (read(f"{self._proc}/{pid}/stat") or b"").rpartition(b")")[2].split()
 
 
 # ---------------------------------------------------------------- without /proc
 
 
 def _memory_by_psutil(groups: Iterable[int]) -> tuple[int, list[int]]:
-    total = 0
-    pids: list[int] = []
-    for pid in dict.fromkeys((os.getpid(), *groups)):
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            for member in (process, *(process.children(recursive=True) if pid != os.getpid() else ())):
-                if member.pid not in pids:
-                    with contextlib.suppress(psutil.Error):
-                        total += member.memory_info().rss
-                        pids.append(member.pid)
-    return total, pids
+    members = [os.getpid()]
+    for processes in _by_psutil(groups, lambda leader: [leader, *leader.children(recursive=True)]).values():
+        members += [process.pid for process in processes]
+    memory = _by_psutil(dict.fromkeys(members), lambda process: process.memory_info().rss)
+    return sum(memory.values()), list(memory)
 
 
-def _times_by_psutil(pids: Iterable[int]) -> dict[int, ProcessTimes]:
+def _times(process: psutil.Process) -> ProcessTimes:
+    times = process.cpu_times()
+    reaped = times.children_user + times.children_system
+    return ProcessTimes(process.ppid(), process.create_time(), times.user + times.system, reaped)
+
+
+def _reading(process: psutil.Process) -> ProcessReading | None:
+    """Return a reading whose peak, but on Windows, is what the process takes now."""
+    status, memory, times = process.status(), process.memory_info(), process.cpu_times()
+    if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+        return None
+    peak, stopped = getattr(memory, "peak_wset", memory.rss), status == psutil.STATUS_STOPPED
+    return ProcessReading(process.pid, memory.rss, peak, times.user + times.system, suspended=stopped)
+
+
+def _by_psutil(pids: Iterable[int], read_one: Callable[[psutil.Process], Found | None]) -> dict[int, Found]:
+    """Return what is read of each process that has not ended."""
     found = {}
     for pid in pids:
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            times = process.cpu_times()
-            found[pid] = ProcessTimes(
-                process.ppid(),
-                process.create_time(),
-                times.user + times.system,
-                times.children_user + times.children_system,
-            )
-    return found
-
-
-def _processes_by_psutil(pids: Iterable[int]) -> dict[int, ProcessReading]:
-    """Return readings whose peak, but on Windows, is what the process takes now."""
-    found = {}
-    for pid in pids:
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            status = process.status()
-            if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-                continue
-            memory, times = process.memory_info(), process.cpu_times()
-            found[pid] = ProcessReading(
-                pid,
-                memory.rss,
-                getattr(memory, "peak_wset", memory.rss),
-                times.user + times.system,
-                suspended=status == psutil.STATUS_STOPPED,
-            )
+            one = read_one(psutil.Process(pid))
+            if one is not None:
+                found[pid] = one
     return found

@@ -1,4 +1,4 @@
-"""Does a certain process still run, and how are its group and its own priority changed?"""
+"""Does a process or thread still run, and how are its group and its own priority changed?"""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
 import psutil
 
 from pyprocessor.models import ProcessIdentity
+from pyprocessor.system.kernel import read
 
 _GONE_POLL_SECONDS = 0.005
 _START_TIME_TOLERANCE = 1.0
@@ -84,7 +86,14 @@ def kill_group(leader: ProcessIdentity, signal_number: int | None = None) -> boo
     or from before the machine was started, is left alone. On Windows the leader and its children are ended.
     """
     if sys.platform == "win32":
-        return _end_tree(leader)
+        if not is_alive(leader):
+            return False
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(leader.pid)
+            for member in (*process.children(recursive=True), process):
+                with contextlib.suppress(psutil.Error):
+                    member.kill()
+        return True
     number = signal.SIGKILL if signal_number is None else signal_number
     current = process_identity(leader.pid)
     if current is None and leader.start_time < psutil.boot_time() - _START_TIME_TOLERANCE:
@@ -102,12 +111,14 @@ def kill_group(leader: ProcessIdentity, signal_number: int | None = None) -> boo
     return True
 
 
-def _end_tree(leader: ProcessIdentity) -> bool:
-    if not is_alive(leader):
-        return False
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(leader.pid)
-        for member in (*process.children(recursive=True), process):
-            with contextlib.suppress(psutil.Error):
-                member.kill()
-    return True
+def thread_seconds(thread: threading.Thread) -> float:
+    """Return the CPU time that a living thread has taken; 0 where the system does not say."""
+    if thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
+        return 0.0
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+
+def waits_for_disk(thread: threading.Thread) -> bool:
+    """Return whether it is in an uninterruptible wait, as for a disk (not FUSE); True where the system does not say."""
+    status = read(f"/proc/self/task/{thread.native_id}/stat")
+    return status is None or status.rpartition(b")")[2].split()[0] == b"D"

@@ -1,13 +1,13 @@
 """How much memory, CPU, disk and pressure is there now? Full readings, and quick ones while memory may grow fast.
 
-A full reading opens the files of the machine and of the control groups anew, so that it sees a changed limit and a move
-to another group; a quick one reads those that are open. On two busy cores a full reading of 6 ffmpegs took 0.9 ms of
-CPU, a quick one 0.3 ms (`tests/benchmarks/sampler.py` measures it).
+On two busy cores a full reading of 6 ffmpegs took 0.9 ms of CPU, a quick one 0.4 ms (`tests/benchmarks/sampler.py`
+measures it).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -22,16 +22,15 @@ from pyprocessor.system.cgroups import (
     membership,
     memory_limits,
     oom_kill_files,
-    pressure_files,
 )
-from pyprocessor.system.disks import Disks
 from pyprocessor.system.filesystems import free_disk_bytes
-from pyprocessor.system.kernel import KernelFiles, Read, average_of_10_seconds, descriptors_to_keep, entry
-from pyprocessor.system.process_cpu import ProcessCpu
-from pyprocessor.system.process_trees import ProcessTrees
+from pyprocessor.system.kernel import average_of_10_seconds, entry, read
+from pyprocessor.system.process_trees import ProcessCpu, ProcessTrees
 
 _SHORTEST_SPAN_SECONDS = 0.1
 """CPU time is counted in hundredths of a second: over less than ten of them a rate is meaningless."""
+_IN_MEMORY = ("loop", "ram", "zram")
+"""Names of devices that are no disks: their bytes are memory, or count for the disk that a file lies on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,8 @@ class Sampler:
     def __init__(self, output_folder: bytes, *, proc: str = "/proc", sysfs: str = "/sys") -> None:
         self._output = output_folder
         self._proc = proc
-        self._files = KernelFiles(descriptors_to_keep())
         self._trees = ProcessTrees(proc)
-        self._disks = Disks(proc, sysfs)
+        self._disks = Disks(sysfs)
         self._spending = ProcessCpu()
         self._membership = membership(proc)
         self._levels = find_levels(proc)
@@ -68,14 +66,12 @@ class Sampler:
         Rates are over the time since the full reading before; those of the first are 0.
         """
         self._follow_moves()
-        self._files.close_all_but()
-        self._limits = tuple(memory_limits(self._levels, self._files.read))
-        total, used, _ = self._memory(self._files.read)
-        may_use = cores(self._levels, self._files.read)
+        self._limits = tuple(memory_limits(self._levels))
+        total, used, _ = self._memory()
+        may_use = cores(self._levels)
         memory, pids = self._trees.memory(groups)
-        self._trees.forget_all_but(pids)
         rates = self._rates_at(now, pids, may_use)
-        full, waiting = self._pressure(self._files.read)
+        full, waiting = self._pressure()
         self._last = Reading(
             monotonic_seconds=now,
             cores=may_use,
@@ -85,7 +81,7 @@ class Sampler:
             cpu_percent=rates.cpu_percent,
             free_disk_bytes=free_disk_bytes(self._output),
             memory_pressure_full=full,
-            oom_kills=self._oom_kills(self._files.read),
+            oom_kills=self._oom_kills(),
             our_cpu_percent=rates.our_cpu_percent,
             disk_bytes_per_second=rates.disk_bytes_per_second,
             waiting_percent=waiting,
@@ -97,20 +93,17 @@ class Sampler:
 
         Where a control group has gone in between, this is a full reading.
         """
-        if self._last is None:
-            return self.read(groups, now)
         groups = tuple(groups)
-        total, used, complete = self._memory(self._files.read)
-        if not complete:
+        total, used, complete = self._memory()
+        if self._last is None or not complete:
             return self.read(groups, now)
-        memory, _ = self._trees.memory(groups)
-        kills = None if self._kills_path is None else entry(self._files.read(self._kills_path), b"oom_kill", -1)
+        kills = None if self._kills_path is None else entry(read(self._kills_path), b"oom_kill", -1)
         return replace(
             self._last,
             monotonic_seconds=now,
             total_memory_bytes=total,
             used_memory_bytes=used,
-            our_memory_bytes=memory,
+            our_memory_bytes=self._trees.memory(groups)[0],
             oom_kills=self._last.oom_kills if kills == -1 else kills,
         )
 
@@ -124,20 +117,19 @@ class Sampler:
     def _follow_moves(self) -> None:
         """Find our control groups again when we were moved, or ours were removed."""
         current = membership(self._proc)
-        if current != self._membership or not all(map(os.path.isdir, self._levels.own())):
+        own = (*self._levels.unified[:1], *self._levels.memory_v1[:1])
+        if current != self._membership or not all(map(os.path.isdir, own)):
             self._membership = current
             self._levels = find_levels(self._proc)
 
-    def _memory(self, read: Read) -> tuple[int, int, bool]:
+    def _memory(self) -> tuple[int, int, bool]:
         """Return the tightest limit, what the fullest level leaves of it as used, and whether all were read."""
         meminfo = read(f"{self._proc}/meminfo")
-        kilobytes = [entry(meminfo, key) for key in (b"MemTotal:", b"MemAvailable:")]
-        if all(kilobytes):
-            whole, available = (1024 * value for value in kilobytes)
-        else:
+        whole, available = (1024 * entry(meminfo, key) for key in (b"MemTotal:", b"MemAvailable:"))
+        if not (whole and available):
             machine = psutil.virtual_memory()
             whole, available = machine.total, machine.available
-        found = [limit.room(read) for limit in self._limits]
+        found = [limit.room() for limit in self._limits]
         rooms = [Room(whole, whole - available), *(room for room in found if room is not None)]
         total = min(room.limit for room in rooms)
         return total, max(0, total - min(room.limit - room.used for room in rooms)), None not in found
@@ -145,33 +137,33 @@ class Sampler:
     def _rates_at(self, now: float, pids: list[int], may_use: float) -> _Rates:
         """Return the rates since the last full reading; earlier ones where the clock stood still or was set back."""
         last = self._rates
-        if last is not None and 0 <= now - last.monotonic_seconds < _SHORTEST_SPAN_SECONDS:
+        span = now - last.monotonic_seconds if last is not None else 0.0
+        if last is not None and 0 <= span < _SHORTEST_SPAN_SECONDS:
             return last
         spent = self._spending.since_last(self._trees.times(pids))
-        moved = self._disks.since_last(self._files.read)
+        moved = self._disks.since_last()
         machine = psutil.cpu_percent()
         if last is None:
             self._rates = _Rates(now, machine)
-        elif now < last.monotonic_seconds:
+        elif span < 0:
             self._rates = replace(last, monotonic_seconds=now)
         else:
-            span = now - last.monotonic_seconds
             self._rates = _Rates(now, machine, min(100.0, 100 * spent / (span * may_use)), moved / span)
         return self._rates
 
-    def _pressure(self, read: Read) -> tuple[float | None, float | None]:
+    def _pressure(self) -> tuple[float | None, float | None]:
         """Return memory's `full avg10` and the highest `some avg10`, the higher one of the machine and our group."""
         full, some = [], []
         for resource in ("cpu", "io", "memory"):
-            for path in pressure_files(self._levels, self._proc, resource):
-                text = read(path)
+            own = [f"{folder}/{resource}.pressure" for folder in self._levels.unified[:1]]
+            for text in map(read, [f"{self._proc}/pressure/{resource}", *own]):
                 some.append(average_of_10_seconds(text, b"some"))
                 if resource == "memory":
                     full.append(average_of_10_seconds(text, b"full"))
         highest = [max((value for value in values if value is not None), default=None) for values in (full, some)]
         return highest[0], highest[1]
 
-    def _oom_kills(self, read: Read) -> int | None:
+    def _oom_kills(self) -> int | None:
         """Return the count of out-of-memory kills in our control group, or where there is none, of the machine."""
         for path in oom_kill_files(self._levels, self._proc):
             value = entry(read(path), b"oom_kill", -1)
@@ -180,3 +172,34 @@ class Sampler:
                 return value
         self._kills_path = None
         return None
+
+
+class Disks:
+    """Counts bytes by disk, without partitions and what is made of other disks (RAID, LVM, encryption)."""
+
+    def __init__(self, sysfs: str) -> None:
+        self._sysfs = sysfs
+        self._is_disk: dict[str, bool] = {}
+        self._last: dict[str, int] = {}
+
+    def since_last(self) -> int:
+        """Return bytes read and written since the previous call; 0 at the first."""
+        try:
+            disks = psutil.disk_io_counters(perdisk=True, nowrap=False)
+        except (OSError, RuntimeError, psutil.Error):
+            disks = {}
+        totals = {name: disk.read_bytes + disk.write_bytes for name, disk in disks.items() if self._counts(name)}
+        last, self._last = self._last, totals
+        # A disk that is new has no share before; one whose count went back was taken out and put in again.
+        return sum(max(0, total - last.get(name, total)) for name, total in totals.items())
+
+    def _counts(self, name: str) -> bool:
+        if sys.platform != "linux":
+            return True
+        if name not in self._is_disk:
+            # A partition has no folder of its own here, and what is made of other disks lists them as its slaves.
+            folder = f"{self._sysfs}/block/{name.replace('/', '!')}"
+            made_of_others = os.path.isdir(f"{folder}/slaves") and bool(os.listdir(f"{folder}/slaves"))
+            in_memory = name.rstrip("0123456789") in _IN_MEMORY
+            self._is_disk[name] = os.path.isdir(folder) and not made_of_others and not in_memory
+        return self._is_disk[name]

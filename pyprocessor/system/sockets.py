@@ -13,7 +13,7 @@ _OPENED = "/proc/self/fd"
 
 
 @contextlib.contextmanager
-def address(folder: bytes, opened: int, name: bytes, *, by_descriptor: bool | None = None) -> Iterator[bytes]:
+def socket_address(folder: bytes, opened: int, name: bytes, *, by_descriptor: bool | None = None) -> Iterator[bytes]:
     """Context with an address of the socket `name` in a folder; `opened` is a descriptor of that folder.
 
     A path that is too long goes through the descriptor where the system shows descriptors as paths; elsewhere the

@@ -12,7 +12,7 @@ from pyprocessor.errors import PublishError
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.models import OutputFacts, Usage
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import Anchor, OutputSeal, discard, persist_intent, seal
+from pyprocessor.publish.partials import Anchor, discard, persist_intent, seal, seal_of
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.recipes.features import output_limit_bytes
@@ -73,8 +73,8 @@ class Attempt:
 
     def seal(self, facts: OutputFacts) -> OutputFacts:
         """Bring the verified output to the disk under its temporary name; returns its facts."""
-        sealed = seal(self.work.partial_path)
-        self.facts = replace(facts, size_bytes=sealed.size_bytes, mtime_ns=sealed.mtime_ns)
+        size_bytes, mtime_ns = seal(self.work.partial_path)
+        self.facts = replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns)
         return self.facts
 
     def publish(self, setup: WorkerSetup, receipts: ReceiptWriter, *, may_replace: bool) -> OutputFacts:
@@ -85,14 +85,14 @@ class Attempt:
         persist_intent(setup.journal_log)
         fingerprint = setup.request.profile.fingerprint
         receipts.append(Receipt(item.output, facts.size_bytes, facts.mtime_ns, item.source, fingerprint, item.task))
-        found = publish(
+        size_bytes, mtime_ns = publish(
             self.work.partial_path,
             os.path.join(setup.request.output, item.output),
-            seal=OutputSeal(facts.size_bytes, facts.mtime_ns),
+            seal=seal_of(facts),
             replace=may_replace,
             bounds=Bounds(setup.request.output, item.source, setup.request.folders),
         )
-        return replace(facts, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
+        return replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns)
 
     def discard(self) -> None:
         """Remove what it made so far; where that is refused, the next run tries again."""

@@ -22,7 +22,7 @@ from typing import Any
 from pyprocessor.errors import ChildUnstartable
 from pyprocessor.models import ProcessIdentity, display
 from pyprocessor.state.scratch import PREFIX, forget_process, make_scratch, note_process, sweep_scratch
-from pyprocessor.system import is_alive, kill_group, process_identity
+from pyprocessor.system.processes import is_alive, kill_group, process_identity
 
 PRELOADED = (
     "pyprocessor.workers.spawn_excepthook",

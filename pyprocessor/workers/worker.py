@@ -27,9 +27,9 @@ from pyprocessor.publish.partials import Anchor
 from pyprocessor.publish.receipts import ReceiptWriter
 from pyprocessor.state.job_logs import write_crash_log, write_job_log
 from pyprocessor.state.state_folder import write_refused
-from pyprocessor.system import be_polite
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.awake_clock import AwakeClock
+from pyprocessor.system.processes import be_polite
 from pyprocessor.tasks.base import Step
 from pyprocessor.workers import messages
 from pyprocessor.workers.attempt import Attempt

@@ -15,7 +15,7 @@ import psutil
 
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.models import MonitoringSettings
-from pyprocessor.system import Sampler
+from pyprocessor.system.sampler import Sampler
 
 MANY = 64
 FEW = 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow, Planned
+from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Cost, Job, OutputFacts, ProcessIdentity, Source, job_id
 
 ENGINE = ProcessIdentity(100, 1000.0)
@@ -28,11 +28,11 @@ def a_job(name: bytes = b"a.mov", *, output: bytes | None = None, task: str = "t
     )
 
 
-def plan(journal: Journal, job: Job, *, again: bool = False, forgive: bool = False) -> Planned:
+def plan(journal: Journal, job: Job, *, forgive: bool = False) -> JobRow:
     """Plans a job whose name is free."""
-    planned = journal.plan(job, media_seconds=2.5, profile_name="fast", again=again, forgive=forgive)
-    assert isinstance(planned, Planned)
-    return planned
+    row = journal.plan(job, media_seconds=2.5, profile_name="fast", forgive=forgive)
+    assert row is not None
+    return row
 
 
 def row_of(journal: Journal, job: Job) -> JobRow:
@@ -45,6 +45,6 @@ def row_of(journal: Journal, job: Job) -> JobRow:
 def begin(journal: Journal, job: Job) -> int:
     """Assigns and starts a pending job; returns the attempt."""
     assert journal.assign([job.id], 1) == (job.id,)
-    attempt = journal.start(job.id, WORKER)
+    attempt = journal.start(job.id, WORKER, 1, job.cost)
     assert attempt is not None
     return attempt

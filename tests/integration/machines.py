@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pyprocessor.models import Reading
-from pyprocessor.system import Sampler
+from pyprocessor.system.sampler import Sampler
 
 GIB = 1 << 30
 
@@ -20,6 +20,7 @@ class Machine:
         self.groups: list[str] = []
         self.mounts: list[str] = ["20 1 8:1 / / rw - ext4 /dev/sda rw"]
         self.write("proc/meminfo", f"MemTotal: {16 << 20} kB\nMemFree: 1 kB\nMemAvailable: {12 << 20} kB\n")
+        self.write("proc/stat", "cpu  10 0 10 100 0 0 0 0 0 0\n")
         self.membership()
 
     def write(self, path: str, text: str) -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor import system
 from pyprocessor.control import server as control
 from pyprocessor.control.client import Answer, Request, Unanswered, Verb, ask
 from pyprocessor.control.server import CLIENTS_AT_MOST, ControlServer
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
+from pyprocessor.system.sockets import socket_address
 from tests.waiting import DEADLINE_SECONDS, until
 
 STATUS = Request(Verb.STATUS)
@@ -116,7 +116,7 @@ def test_folders_of_any_name(
     if by_descriptor is not None:
 
         def address(folder: bytes, opened: int, name: bytes) -> contextlib.AbstractContextManager[bytes]:
-            return system.socket_address(folder, opened, name, by_descriptor=by_descriptor)
+            return socket_address(folder, opened, name, by_descriptor=by_descriptor)
 
         monkeypatch.setattr(control, "socket_address", address)
         monkeypatch.setattr("pyprocessor.control.client.socket_address", address)

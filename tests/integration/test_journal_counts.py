@@ -24,7 +24,7 @@ from pyprocessor.models import (
     ProcessIdentity,
 )
 from pyprocessor.state.state_folder import StateFolder, prepare_state_folder
-from pyprocessor.system import is_alive, process_identity
+from pyprocessor.system.processes import is_alive, process_identity
 from tests.integration.journal_jobs import ENGINE, FACTS, a_job, begin, plan, row_of
 
 JOB = a_job()
@@ -46,7 +46,7 @@ def journal(folder: StateFolder) -> Iterator[Journal]:
 
 def plan_again(journal: Journal, job: Job = JOB, *, forgive: bool = False) -> JobRow:
     """Plans the job as a run does that does it again."""
-    return plan(journal, job, again=True, forgive=forgive).row
+    return plan(journal, job, forgive=forgive)
 
 
 def plan_and_begin(journal: Journal) -> int:

@@ -14,7 +14,6 @@ import pytest
 from pyprocessor.errors import FailureKind, JournalError
 from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import NameTaken, PlanChange, Planned
 from pyprocessor.models import (
     TRANSITIONS,
     Batch,
@@ -62,9 +61,7 @@ def end(journal: Journal, job: Job) -> None:
 def test_a_new_job_is_pending_and_complete(journal: Journal) -> None:
     """All that a job says is in its row, odd text escaped."""
     job = a_job(b"odd \xff\n%03d.mov")
-    planned = plan(journal, job)
-    row = planned.row
-    assert planned.change is PlanChange.NEW
+    row = plan(journal, job)
     assert (row.id, row.task, row.source, row.output) == (job.id, job.task, job.source, job.output)
     assert (row.state, row.priority, row.cost, row.media_seconds) == (JobState.PENDING, 3, job.cost, 2.5)
     assert (row.profile_fingerprint, row.profile_name, row.tenant) == ("profile-1", "fast", "ten\\udcffant")
@@ -73,15 +70,14 @@ def test_a_new_job_is_pending_and_complete(journal: Journal) -> None:
     assert row == journal.job(job.id)
 
 
-def test_an_unchanged_final_job_stays_as_it_is(journal: Journal) -> None:
-    """A rerun gets the row untouched, with the name it was published under."""
+def test_an_unchanged_final_job_begins_anew(journal: Journal) -> None:
+    """It waits again, remembers its old output while the name is the same, and that is an event."""
     job = a_job()
     end(journal, job)
-    before = row_of(journal, job)
-    planned = plan(journal, replace(job, output=b"another.mp4"))
-    assert planned == Planned(PlanChange.UNCHANGED, before)
-    assert before.final
-    assert before.produced == FACTS
+    assert row_of(journal, job).final
+    row = plan(journal, job)
+    assert (row.state, row.produced) == (JobState.PENDING, FACTS)
+    assert [event.kind for event in journal.events(job_id=job.id)] == ["reset"]
 
 
 def test_a_pending_job_takes_the_new_name_and_cost(journal: Journal) -> None:
@@ -89,49 +85,45 @@ def test_a_pending_job_takes_the_new_name_and_cost(journal: Journal) -> None:
     job = a_job()
     attempt = plan_and_begin(journal, job)
     journal.requeue(job.id, attempt, CRASH, charge=True)
-    planned = plan(journal, replace(job, output=b"new.mp4", cost=Cost(1.0, 2, 3)))
-    assert planned.change is PlanChange.UNCHANGED
-    assert (planned.row.output, planned.row.cost) == (b"new.mp4", Cost(1.0, 2, 3))
-    assert (planned.row.crashes, planned.row.attempts, planned.row.retries_charged) == (1, 1, 1)
+    row = plan(journal, replace(job, output=b"new.mp4", cost=Cost(1.0, 2, 3)))
+    assert (row.output, row.cost) == (b"new.mp4", Cost(1.0, 2, 3))
+    assert (row.crashes, row.attempts, row.retries_charged) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("changed", "change"),
     [
-        (replace(a_job(), source=replace(a_job().source, mtime_ns=1)), PlanChange.SOURCE_CHANGED),
-        (replace(a_job(), source=replace(a_job().source, size_bytes=1)), PlanChange.SOURCE_CHANGED),
-        (replace(a_job(), profile_fingerprint="profile-2"), PlanChange.PROFILE_CHANGED),
+        (replace(a_job(), source=replace(a_job().source, mtime_ns=1)), "source"),
+        (replace(a_job(), source=replace(a_job().source, size_bytes=1)), "source"),
+        (replace(a_job(), profile_fingerprint="profile-2"), "profile"),
     ],
     ids=["mtime", "size", "profile"],
 )
-def test_a_changed_job_begins_anew(journal: Journal, changed: Job, change: PlanChange) -> None:
+def test_a_changed_job_begins_anew(journal: Journal, changed: Job, change: str) -> None:
     """It is pending again with nothing charged, remembers its old output, and the change is an event."""
     job = a_job()
     end(journal, job)
-    before = row_of(journal, job)
-    planned = plan(journal, changed)
-    assert (planned.change, planned.previous) == (change, before)
-    assert (planned.row.state, planned.row.attempts, planned.row.source) == (JobState.PENDING, 0, changed.source)
-    assert planned.row.produced == FACTS
-    assert [event.kind for event in journal.events(job_id=job.id)] == ["replanned"]
+    row = plan(journal, changed)
+    assert (row.state, row.attempts, row.source, row.produced) == (JobState.PENDING, 0, changed.source, FACTS)
+    events = [(event.kind, event.text) for event in journal.events(job_id=job.id)]
+    assert events == [("replanned", f"The {change} changed; a job that was succeeded begins anew.")]
 
 
 def test_a_job_in_a_workers_hands_is_left_alone(journal: Journal) -> None:
     """Even where its source changed meanwhile."""
     job = a_job()
     plan_and_begin(journal, job)
-    planned = plan(journal, replace(job, profile_fingerprint="profile-2"))
-    assert planned.change is PlanChange.IN_HAND
-    assert planned.row.state is JobState.RUNNING
+    row = plan(journal, replace(job, profile_fingerprint="profile-2"))
+    assert (row.state, row.profile_fingerprint) == (JobState.RUNNING, "profile-1")
 
 
 def test_a_name_belongs_to_one_job(journal: Journal) -> None:
     """The second job is told that the name is taken, nothing is written, and under another name it is planned."""
     first, second = a_job(b"a.mov", output=b"a.mp4"), a_job(b"a.avi", output=b"a.mp4")
     plan(journal, first)
-    assert journal.plan(second, media_seconds=None) == NameTaken(b"a.mp4")
+    assert journal.plan(second, media_seconds=None) is None
     assert journal.job(second.id) is None
-    assert plan(journal, replace(second, output=b"a~1.mp4")).change is PlanChange.NEW
+    assert plan(journal, replace(second, output=b"a~1.mp4")).state is JobState.PENDING
 
 
 def test_a_name_is_free_again_after_a_failure(journal: Journal) -> None:
@@ -140,15 +132,15 @@ def test_a_name_is_free_again_after_a_failure(journal: Journal) -> None:
     plan(journal, first)
     journal.finish(first.id, None, Outcome(OutcomeKind.FAILED, "No.", FailureKind.BAD_INPUT))
     plan(journal, second)
-    assert journal.plan(first, media_seconds=None, again=True) == NameTaken(b"a.mp4")
+    assert journal.plan(first, media_seconds=None) is None
     assert journal.finish(second.id, None, Outcome(OutcomeKind.CANCELLED))
-    assert plan(journal, first, again=True).row.state is JobState.PENDING
+    assert plan(journal, first).state is JobState.PENDING
 
 
 def test_jobs_without_an_output_do_not_collide(journal: Journal) -> None:
     """An empty name is no name."""
     for name in (b"a", b"b"):
-        assert plan(journal, a_job(name, output=b"")).change is PlanChange.NEW
+        assert plan(journal, a_job(name, output=b"")).state is JobState.PENDING
 
 
 # ---------------------------------------------------------------- moves
@@ -167,7 +159,7 @@ def test_the_way_to_success(journal: Journal) -> None:
     assert (opened.job_id, opened.batch_id, opened.number, opened.worker) == (job.id, 7, 1, WORKER)
     assert (opened.ffmpeg, opened.threads, opened.predicted) == (replace(FFMPEG, pid=301), 2, Cost(3.5, 400, 0))
     assert journal.grant(job.id, attempt, FACTS)
-    (publishing,) = journal.publishing_jobs()
+    (publishing,) = journal.jobs(JobState.PUBLISHING)
     assert (publishing.granted, publishing.attempt_id) == (FACTS, attempt)
     assert journal.succeed(job.id, attempt, FACTS, USAGE)
     row = row_of(journal, job)
@@ -246,7 +238,7 @@ def test_moves_of_jobs_that_are_elsewhere_do_nothing(journal: Journal) -> None:
     """A pending job cannot be started, granted or taken back."""
     job = a_job()
     plan(journal, job)
-    assert journal.start(job.id, WORKER) is None
+    assert journal.start(job.id, WORKER, 1, job.cost) is None
     assert not journal.grant(job.id, 1, FACTS)
     assert not journal.requeue(job.id, None, SHED, charge=False)
     assert list(journal.attempts()) == []
@@ -313,11 +305,10 @@ def test_a_final_job_begins_anew_under_a_free_name(journal: Journal) -> None:
     first, second = a_job(b"1.mov", output=b"a.mp4"), a_job(b"2.mov", output=b"a.mp4")
     journal.finish(first.id, plan_and_begin(journal, first), CRASH)
     end(journal, second)
-    assert isinstance(journal.plan(first, media_seconds=None, again=True), NameTaken)
-    planned = journal.plan(replace(first, output=b"b.mp4"), media_seconds=None, again=True)
-    assert isinstance(planned, Planned)
-    assert (planned.row.state, planned.row.output) == (JobState.PENDING, b"b.mp4")
-    assert journal.owner(b"b.mp4") == planned.row
+    assert journal.plan(first, media_seconds=None) is None
+    row = plan(journal, replace(first, output=b"b.mp4"))
+    assert (row.state, row.output) == (JobState.PENDING, b"b.mp4")
+    assert journal.owner(b"b.mp4") == row
 
 
 def test_an_adopted_job_is_of_no_run_that_the_journal_knows(journal: Journal) -> None:
@@ -362,7 +353,7 @@ def test_recovering_after_the_engine_died(tmp_path: Path) -> None:
         assert list(journal.attempts(run_id=journal.run_id)) == []
         assert attempt.outcome is OutcomeKind.INTERRUPTED
         assert journal.open_batches() == ()
-        (row,) = journal.publishing_jobs()
+        (row,) = journal.jobs(JobState.PUBLISHING)
         assert row.granted is not None
         assert row.attempt_id is not None
         assert journal.succeed(row.id, row.attempt_id, row.granted, None)

@@ -99,10 +99,10 @@ def test_events_cannot_be_changed(tmp_path: Path) -> None:
     """They carry the reading a decision was taken on, and are append-only even for somebody with sqlite3."""
     with Journal.open(bytes(tmp_path), wal=True) as journal:
         journal.begin_run("x", ENGINE)
-        journal.add_event("shed", "One file was put back \udcff.", "job", 3, reading(7))
+        journal.add_event("shed", "One file was put back \udcff.", "job", reading(7))
         journal.add_event("note", "Nothing more.")
         shed, note = journal.events(run_id=journal.run_id)
-        assert (shed.kind, shed.job_id, shed.batch_id, shed.reading) == ("shed", "job", 3, reading(7))
+        assert (shed.kind, shed.job_id, shed.reading) == ("shed", "job", reading(7))
         assert (note.text, note.reading) == ("Nothing more.", None)
         assert list(journal.events(job_id="job")) == [shed]
     with closing(sqlite3.connect(tmp_path / NAME)) as raw:
@@ -155,7 +155,7 @@ def test_reading_beside_a_writer(tmp_path: Path, wal: bool) -> None:
             assert [event.kind for event in reader.events()] == ["a", "b"]
             with closing(open_for_reading(bytes(tmp_path))) as below, pytest.raises(OutputUnwritable, match="readonly"):
                 below.write(
-                    "end_run", dict.fromkeys(("run_id", "exit_code", "ended_at", "done_before", "failed_before"), 0)
+                    "end_run", dict.fromkeys(("run_id", "exit_code", "now", "done_before", "failed_before"), 0)
                 )
             with journal.transaction():
                 journal.add_event("c", "C.")

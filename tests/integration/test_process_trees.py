@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pyprocessor.system import Sampler
+from pyprocessor.system.sampler import Sampler
 from tests.process.skips import group_or_skip
 
 MIB = 1 << 20
@@ -39,7 +39,7 @@ for line in sys.stdin:
 
 INSIDE = """
 import os, sys
-from pyprocessor.system import Sampler
+from pyprocessor.system.sampler import Sampler
 sampler = Sampler(b"/")
 for number, line in enumerate(sys.stdin):
     take = sampler.fast if line.strip() == "fast" else sampler.read
@@ -178,29 +178,6 @@ def test_quick_and_full_readings_see_the_same_memory(sampler: Sampler, leader: T
     quick = sampler.fast((leader.pid,), 0.05)
     assert abs(quick.our_memory_bytes - full.our_memory_bytes) < 32 * MIB
     assert abs(quick.our_memory_bytes - sampler.fast((), 0.1).our_memory_bytes) > MIB
-
-
-@linux_only
-def test_no_file_stays_open_for_a_process_that_is_gone(leader: Talker) -> None:
-    """Descriptors belong to what is looked at, and none outlives the sampler."""
-
-    def still_open() -> list[str]:
-        names = []
-        for descriptor in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(OSError):
-                names.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        return names
-
-    before = still_open()
-    sampler = Sampler(b"/")
-    sampler.read((leader.pid,), 0.0)
-    sampler.processes([leader.pid])
-    assert any(f"/{leader.pid}/" in name for name in still_open())
-    leader.end()
-    sampler.read((leader.pid,), 1.0)
-    assert not any(f"/{leader.pid}/" in name for name in still_open())
-    del sampler
-    assert len(still_open()) <= len(before)
 
 
 @linux_only

@@ -15,10 +15,9 @@ import pytest
 
 from pyprocessor.errors import FailureKind, OutputUnwritable, PublishError
 from pyprocessor.models import Source
-from pyprocessor.publish import renames
+from pyprocessor.publish import publish as room
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.durable import TEMPORARY_PREFIX, write_file
-from pyprocessor.publish.partials import OutputSeal, discard, partial_name, seal, sweep_partials
+from pyprocessor.publish.partials import discard, partial_name, seal, sweep_partials
 from pyprocessor.publish.publish import publish
 from tests.process.skips import disk_or_skip
 
@@ -33,7 +32,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to take a free name: the system's own, through a hard link, and where there is neither."""
     asked = str(request.param)
     if asked != "renameat2":
-        monkeypatch.setattr(renames, "_system_call", lambda: None)
+        monkeypatch.setattr(room, "_renameat2", lambda: None)
     if asked == "neither":
 
         def no_links(*_: object, **__: object) -> None:
@@ -182,7 +181,7 @@ def test_a_partial_that_is_gone(output: bytes) -> None:
     with pytest.raises(PublishError):
         seal(missing)
     with pytest.raises(PublishError):
-        publish(missing, os.path.join(output, b"f.mp4"), seal=OutputSeal(1, 1), replace=False, bounds=ANYWHERE)
+        publish(missing, os.path.join(output, b"f.mp4"), seal=(1, 1), replace=False, bounds=ANYWHERE)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
@@ -362,35 +361,3 @@ def test_a_note_that_names_no_copy_of_ours(output: bytes, told: bytes) -> None:
     assert sweep_partials(os.path.join(output, b"partial")) == 0
     assert content(bystander) == OLD
     assert os.path.exists("/etc/hostname") or not told.startswith(b"/etc")
-
-
-# ---------------------------------------------------------------- write_file
-
-
-def test_writing_a_file_in_one_step(output: bytes) -> None:
-    """New or over an old one, with the permissions asked for, and nothing beside it."""
-    path = os.path.join(output, b"report \xff.html")
-    old = os.umask(0o022)
-    try:
-        write_file(path, OLD)
-        assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
-        write_file(path, CONTENT, mode=0o600)
-        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-    finally:
-        os.umask(old)
-    assert content(path) == CONTENT
-    assert everything_below(output) == {path}
-
-
-def test_a_file_that_cannot_be_written(output: bytes, small_disk: bytes) -> None:
-    """The old content stays and nothing is left beside it."""
-    path = os.path.join(small_disk, b"report.html")
-    write_file(path, OLD)
-    with pytest.raises(OutputUnwritable, match="the disk is full"):
-        write_file(path, bytes(2 << 20))
-    assert content(path) == OLD
-    assert os.listdir(small_disk) == [b"report.html"]
-    os.mkdir(os.path.join(output, b"folder"))
-    with pytest.raises(OutputUnwritable, match="a folder of that name"):
-        write_file(os.path.join(output, b"folder"), OLD)
-    assert not any(os.path.basename(path).startswith(TEMPORARY_PREFIX) for path in everything_below(output))

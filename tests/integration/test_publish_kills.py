@@ -16,9 +16,9 @@ import pytest
 
 import pyprocessor.publish
 from pyprocessor.models import Source
-from pyprocessor.publish import renames
+from pyprocessor.publish import publish as room
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.durable import TEMPORARY_PREFIX, write_file
+from pyprocessor.publish.durable import TEMPORARY_PREFIX
 from pyprocessor.publish.partials import seal, sweep_partials
 from pyprocessor.publish.publish import publish
 
@@ -78,7 +78,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bytes]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With the system's one-step calls and without them."""
     if request.param == "without":
-        monkeypatch.setattr(renames, "_system_call", lambda: None)
+        monkeypatch.setattr(room, "_renameat2", lambda: None)
     return str(request.param)
 
 
@@ -131,17 +131,3 @@ def test_killing_the_publisher_of_a_file(tmp_path: Path, root: bytes, way: str, 
             break
     assert not killed
     assert seen == {before, NEW}
-
-
-def test_killing_the_writer_of_a_file(tmp_path: Path) -> None:
-    """Who reads finds the old content or the new."""
-    path = write(os.path.join(bytes(tmp_path), b"report.html"), OLD)
-    seen = set()
-    for number in range(1, MOST_LINES):
-        killed = killed_before_line(number, partial_call(write_file, path, NEW))
-        seen.add(read(path))
-        if not killed:
-            break
-        write(path, OLD)
-    assert not killed
-    assert seen == {OLD, NEW}

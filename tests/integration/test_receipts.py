@@ -82,7 +82,7 @@ def test_a_receipt_is_true_exactly_when_the_output_is_there(tmp_path: Path) -> N
     with open(partial, "wb") as writing:
         writing.write(b"content")
     sealed = seal(partial)
-    told = Receipt(b"a/f.mp4", sealed.size_bytes, sealed.mtime_ns, Source(b"/i", b"i", 3, 4), "p", "t")
+    told = Receipt(b"a/f.mp4", *sealed, Source(b"/i", b"i", 3, 4), "p", "t")
     assert not matches(told, output)
     publish(partial, os.path.join(output, b"a/f.mp4"), seal=sealed, replace=False, bounds=Bounds(output, told.source))
     assert matches(told, output)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.intake import unknown_files
+from pyprocessor.intake import file_names
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
 from pyprocessor.intake.scan import Glob, Stills, order_key, walk
@@ -185,8 +185,8 @@ def test_no_pattern_has_what_is_unfinished_or_no_video_taken(tmp_path: Path, nam
 
 def test_a_bounded_number_of_files_is_opened_to_look_for_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred thousand files of other kinds cost no more than a few."""
-    monkeypatch.setattr(unknown_files, "MOST_MISSES", 3)
-    monkeypatch.setattr(unknown_files, "MOST_LOOKED_AT", 10)
+    monkeypatch.setattr(file_names, "MOST_MISSES", 3)
+    monkeypatch.setattr(file_names, "MOST_LOOKED_AT", 10)
     touch(tmp_path, [f"a{number}.xyz" for number in range(5)], b"no video")
     touch(tmp_path, ["b.xyz", *(f"c{number:02d}.abc" for number in range(20))], VIDEO)
     opened = sum(entry is None for entry in walk(scan(tmp_path), quiet))

@@ -15,7 +15,7 @@ import pytest
 
 from pyprocessor.models import ProcessIdentity
 from pyprocessor.state.scratch import PREFIX, forget_process, make_scratch, note_process, sweep_scratch
-from pyprocessor.system import is_alive, process_identity
+from pyprocessor.system.processes import is_alive, process_identity
 from tests.waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only POSIX has a forkserver")

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.machines import GIB, Machine
@@ -14,9 +15,11 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine without control groups."""
-    return Machine(tmp_path)
+    made_up = Machine(tmp_path)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(made_up.proc))
+    return made_up
 
 
 @linux_only

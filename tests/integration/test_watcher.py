@@ -20,7 +20,7 @@ from pyprocessor.intake.messages import Found, Looked, PassedOver, Remark, ScanP
 from pyprocessor.intake.watcher import watcher_main
 from pyprocessor.models import WatchSettings
 from pyprocessor.profiles import load
-from pyprocessor.system.open_files import open_for_writing
+from pyprocessor.system.filesystems import open_for_writing
 from pyprocessor.workers.messages import Command, Report
 from pyprocessor.workers.process import Child, context
 from tests.waiting import DEADLINE_SECONDS, until

@@ -16,7 +16,7 @@ import pytest
 
 from pyprocessor.models import InputLimits, JobState
 from pyprocessor.profiles import load
-from pyprocessor.system import bounded_memory
+from pyprocessor.system.processes import bounded_memory
 from tests.process.runs import request, rows, run
 
 DEADLINE_SECONDS = 120.0

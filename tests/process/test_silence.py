@@ -78,7 +78,7 @@ def test_what_was_granted_to_a_stopped_process_is_decided_once_it_is_gone(
     until(lambda: worker.status() == psutil.STATUS_STOPPED, "the process that was granted it to stop itself")
     with undertaking.journal() as journal:
         assert journal is not None
-        granted = {row.id: row.attempt_id for row in journal.publishing_jobs()}
+        granted = {row.id: row.attempt_id for row in journal.jobs(JobState.PUBLISHING)}
     held = {a.id for a in undertaking.attempts() if granted.get(a.job_id) == a.id and a.worker.pid == worker.pid}
     assert held
     undertaking.finish()

@@ -14,8 +14,7 @@ import sqlite3
 from typing import Any
 
 from pyprocessor.journal import database, journal
-from pyprocessor.journal.database import Database
-from pyprocessor.journal.queries import QUERIES
+from pyprocessor.journal.database import QUERIES, Database
 from pyprocessor.workers import process as child
 
 KILL = "STRESS_KILL"

@@ -22,7 +22,7 @@ from random import Random
 
 from pyprocessor.errors import ExitCode
 from pyprocessor.ffmpeg.tool import find
-from pyprocessor.journal.queries import QUERIES
+from pyprocessor.journal.database import QUERIES
 from pyprocessor.models import display
 from tests.stress import audit
 from tests.stress.clips import PROFILE, write_profile

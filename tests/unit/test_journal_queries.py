@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pyprocessor.journal
-from pyprocessor.journal.queries import QUERIES, SCHEMA, parse
+from pyprocessor.journal.database import QUERIES, SCHEMA
 from pyprocessor.journal.rows import Counts
 from pyprocessor.models import JobState
 
@@ -52,18 +52,9 @@ def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) 
     schema.execute(f"EXPLAIN {QUERIES[name]}", dict.fromkeys(names))
 
 
-def test_a_name_may_not_stand_twice() -> None:
-    """Two statements of one name are refused at loading."""
-    with pytest.raises(ValueError, match="names one twice"):
-        parse("-- name: one\nSELECT 1\n-- name: one\nSELECT 2\n")
-
-
-def test_parsing_leaves_comments_out() -> None:
-    """A comment before a name does not end up in the statement above it."""
-    assert dict(parse("-- head\n-- name: one\nSELECT 1\n\n-- about two\n-- name: two\nSELECT 2\n")) == {
-        "one": "SELECT 1",
-        "two": "SELECT 2",
-    }
+def test_no_name_stands_twice() -> None:
+    """Each name in queries.sql has one statement."""
+    assert (FOLDER / "queries.sql").read_text(encoding="utf-8").count("-- name: ") == len(QUERIES)
 
 
 def states_of(text: str) -> list[set[str]]:

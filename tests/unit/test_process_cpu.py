@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.system.process_cpu import ProcessCpu, ProcessTimes
+from pyprocessor.system.process_trees import ProcessCpu, ProcessTimes
 
 ROOT = 1
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.intake.messages import Candidate, PassedOver
-from pyprocessor.intake.stability import Sighting, mark_of, next_look, sighted
+from pyprocessor.intake.watcher import Sighting, mark_of, next_look, sighted
 from pyprocessor.models import Source
 
 SMALL, GROWN = (100, 1), (200, 2)
@@ -18,7 +20,7 @@ def test_a_file_settles_when_it_was_seen_unchanged_for_long_enough() -> None:
     assert seen.since == 10.0
     assert not seen.settled(14.9, 5.0)
     assert seen.settled(15.0, 5.0)
-    assert not seen.as_reported().settled(100.0, 5.0)
+    assert not replace(seen, reported=True).settled(100.0, 5.0)
 
 
 def test_every_change_begins_the_time_anew() -> None:
@@ -56,7 +58,7 @@ def test_what_settles_stood_still_for_the_whole_time(looks: list[tuple[float, in
             recent = {seen for at, seen in history if at >= now - min_age}
             assert recent == {size}
             assert now - history[0][0] >= min_age
-            sighting = sighting.as_reported()
+            sighting = replace(sighting, reported=True)
 
 
 def test_the_next_look_is_when_the_first_may_have_settled() -> None:

@@ -15,7 +15,6 @@ import pytest
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import Planned
 from pyprocessor.models import (
     Cost,
     Job,
@@ -73,7 +72,7 @@ def add(journal: Journal, name: bytes) -> str:
         profile_fingerprint="f",
         cost=COST,
     )
-    assert isinstance(journal.plan(job, media_seconds=10.0, profile_name="default"), Planned)
+    assert journal.plan(job, media_seconds=10.0, profile_name="default") is not None
     return job.id
 
 
