@@ -17,8 +17,8 @@ import platformdirs
 
 from pyprocessor import __version__
 from pyprocessor.cli.session import print_result
-from pyprocessor.costs import CostClass, CostModel
 from pyprocessor.costs.calibration import Loaded, default_path, load
+from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import display

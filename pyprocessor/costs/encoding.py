@@ -10,10 +10,10 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pyprocessor.models.encoders import is_hardware, video_encoder
 
@@ -34,17 +34,11 @@ BASE_BYTES = 33 * MIB
 """An ffmpeg that encodes next to nothing (libx264 ultrafast at 160x90: 34 MiB)."""
 
 
-class _Ranked(Protocol):
-    @property
-    def rank(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """One encoder and preset: CPU-seconds per megapixel of typical 720p pictures, and how that grows with the pixels of
-    a picture and with its detail (powers of both). `crf` is the one that was measured, where there is such a thing."""
+    """CPU-seconds of one preset per megapixel of typical 720p pictures, and how that grows with the pixels of a picture
+    and with its detail (powers of both). `crf` is the one that was measured, where there is such a thing."""
 
-    rank: int
     megapixel_seconds: float
     size_exponent: float
     detail_exponent: float
@@ -54,14 +48,15 @@ class _Pace:
 
 @dataclass(frozen=True, slots=True)
 class _Curve:
-    """One encoder and preset: (pixels, bytes at one thread), rising; `thread_growth` is the share a thread adds."""
+    """Memory of one preset: (pixels, bytes at one thread), rising; `thread_growth` is the share a thread adds."""
 
-    rank: int
     points: tuple[tuple[int, float], ...]
     thread_growth: float | None
 
 
-_Measured = TypeVar("_Measured", bound=_Ranked)
+_Measured = TypeVar("_Measured")
+_Table = Mapping[str, Mapping[int, _Measured]]
+"""What was measured, by encoder and the rank of the preset."""
 
 
 def cpu_per_pixel(encoder: str, preset: str | None, pixels: int, detail: float, crf: int | None = None) -> float:
@@ -89,9 +84,8 @@ def encode_memory(encoder: str, preset: str | None, pixels: int) -> tuple[float,
     memory = _between(_memory(below, reference, pixels), _memory(above, reference, pixels), share)
     growth = below.thread_growth if below is above else None
     if growth is None:
-        growths = [curve.thread_growth for curve in curves if curve.thread_growth is not None]
-        growth = sum(growths) / len(growths) if growths else _THREAD_GROWTH
-    return memory * _SLOWER_MEMORY**beyond, growth
+        growth = _mean(curve.thread_growth for curve in curves if curve.thread_growth is not None)
+    return memory * _SLOWER_MEMORY**beyond, _THREAD_GROWTH if growth is None else growth
 
 
 def rows(name: str) -> list[list[str]]:
@@ -113,21 +107,21 @@ def _rank(encoder: str, preset: str | None) -> int | None:
 
 
 def _around(
-    table: dict[str, list[_Measured]], encoder: str, preset: str | None
-) -> tuple[Sequence[_Measured], _Measured, _Measured, float, int]:
+    table: _Table[_Measured], encoder: str, preset: str | None
+) -> tuple[Iterable[_Measured], _Measured, _Measured, float, int]:
     """All that was measured of an encoder, the presets next to `preset` on both sides, where it lies between them (0 to
     1), and how many ranks it lies beyond the slowest."""
     encoder = video_encoder(encoder).measured_as or encoder
     if encoder not in table:
         encoder, preset = _UNKNOWN
-    known = sorted(table[encoder], key=lambda measured: measured.rank)
+    known = table[encoder]
     rank = _rank(encoder, preset)
     if rank is None:
-        rank = known[-1].rank
-    below = next((measured for measured in reversed(known) if measured.rank <= rank), known[0])
-    above = next((measured for measured in known if measured.rank >= rank), known[-1])
-    apart = above.rank - below.rank
-    return table[encoder], below, above, (rank - below.rank) / apart if apart else 0.0, max(0, rank - above.rank)
+        rank = max(known)
+    below = max((measured for measured in known if measured <= rank), default=min(known))
+    above = min((measured for measured in known if measured >= rank), default=max(known))
+    share = (rank - below) / (above - below) if above != below else 0.0
+    return known.values(), known[below], known[above], share, max(0, rank - above)
 
 
 def _between(low: float, high: float, share: float) -> float:
@@ -150,12 +144,12 @@ def _pace(encoder: str, preset: str | None) -> _Pace:
 
 
 @functools.cache
-def _paces() -> dict[str, list[_Pace]]:
-    table: defaultdict[str, list[_Pace]] = defaultdict(list)
+def _paces() -> _Table[_Pace]:
+    table: defaultdict[str, dict[int, _Pace]] = defaultdict(dict)
     for encoder, preset, seconds, size, detail, crf, step in rows("encode-cpu.tsv"):
         measured_crf = None if crf == "-" else float(crf)
-        rank = _rank(encoder, preset) or 0
-        table[encoder].append(_Pace(rank, float(seconds), float(size), float(detail), measured_crf, float(step)))
+        pace = _Pace(float(seconds), float(size), float(detail), measured_crf, float(step))
+        table[encoder][_rank(encoder, preset) or 0] = pace
     return table
 
 
@@ -182,18 +176,22 @@ def _line(points: Sequence[tuple[int, float]], x: int) -> float:
 
 
 @functools.cache
-def _curves() -> dict[str, list[_Curve]]:
+def _curves() -> _Table[_Curve]:
     cells: defaultdict[tuple[str, str], dict[tuple[int, int], float]] = defaultdict(dict)
     for width, height, encoder, preset, threads, memory in rows("encode-memory.tsv"):
         cells[encoder, preset][int(width) * int(height), int(threads)] = float(memory) * MIB
-    table: defaultdict[str, list[_Curve]] = defaultdict(list)
+    table: defaultdict[str, dict[int, _Curve]] = defaultdict(dict)
     for (encoder, preset), measured in cells.items():
         points = tuple((pixels, memory) for (pixels, threads), memory in sorted(measured.items()) if threads == 1)
-        growths = [
+        growth = _mean(
             (memory / measured[pixels, 1] - 1) / (threads - 1)
             for (pixels, threads), memory in measured.items()
             if threads > 1
-        ]
-        growth = sum(growths) / len(growths) if growths else None
-        table[encoder].append(_Curve(_rank(encoder, preset) or 0, points, growth))
+        )
+        table[encoder][_rank(encoder, preset) or 0] = _Curve(points, growth)
     return table
+
+
+def _mean(numbers: Iterable[float]) -> float | None:
+    listed = list(numbers)
+    return sum(listed) / len(listed) if listed else None

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
-from pyprocessor.costs import wall_seconds
+from pyprocessor.costs.model import wall_seconds
 from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.pool import BatchProcess
@@ -22,7 +22,7 @@ from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import Batch, Cost, WaitingFile, display
+from pyprocessor.models import Batch, WaitingFile, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.plan.admission import (
     Beside,
@@ -229,7 +229,7 @@ class Dispatch:
         if too_late(job, threads, on) is None:
             return True
         self.queue.leave(job)
-        seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
+        seconds = wall_seconds(job.cpu_seconds, threads)
         if not on.schedule.ever_fits(seconds, job.price.spread):
             text = on.schedule.never_fits(display(self._row(job).source.relative), seconds)
             self.transitions.notice("warning", text, job_id=job.job_id)

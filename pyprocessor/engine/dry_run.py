@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from multiprocessing.connection import wait
 
-from pyprocessor.costs import CostClass, class_of
+from pyprocessor.costs.model import CostClass, class_of
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.loop import TASK, TURN_SECONDS
 from pyprocessor.engine.stopping import local_time

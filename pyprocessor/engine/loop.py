@@ -21,7 +21,7 @@ from pyprocessor.control.run_control import RunControl
 from pyprocessor.control.run_mode import StopLevel
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency, Surroundings
-from pyprocessor.costs import CostModel
+from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.hooks import COUNTS, Call, end_call
 from pyprocessor.engine.learning import Calibration

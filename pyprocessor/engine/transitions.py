@@ -9,7 +9,7 @@ import os
 import random
 from dataclasses import dataclass, replace
 
-from pyprocessor.costs import class_of
+from pyprocessor.costs.model import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import may_replace

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from pyprocessor.costs import CostClass, CostModel, Price, thread_growth
+from pyprocessor.costs.model import CostClass, CostModel, Price, thread_growth
 from pyprocessor.models import EstimationSettings, Job
 
 PRIORS = Price()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pyprocessor.costs import wall_seconds
+from pyprocessor.costs.model import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.states import move
 from pyprocessor.models import Cost, CostFeatures, JobState, ProcessIdentity, Source
@@ -120,7 +120,7 @@ class RunningJob:
 
     def seconds_left(self, now: float) -> float:
         """Predicted wall time until it ends."""
-        whole = wall_seconds(Cost(self.cpu_seconds, 0, 0), self.cores)
+        whole = wall_seconds(self.cpu_seconds, self.cores)
         return whole * (1 - self.share_done) if self.media_seconds > 0 else max(0.0, whole - self.active_seconds(now))
 
     def active_seconds(self, now: float) -> float:

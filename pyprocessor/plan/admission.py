@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pyprocessor.costs import CostClass, CostModel, wall_seconds
+from pyprocessor.costs.model import CostClass, CostModel, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.models import BatchSettings, Cost, Profile, Reading, RunState
+from pyprocessor.models import BatchSettings, Profile, Reading, RunState
 from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.queue import ReadyQueue
@@ -150,7 +150,7 @@ def decide(
 
 def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
     """Wait for another run where the job is not predicted to be done before this one's time is up."""
-    seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
+    seconds = wall_seconds(job.cpu_seconds, threads)
     if on.schedule.fits(seconds, job.price.spread, on.clock):
         return None
     return Wait("it is not predicted to be done before the run's time is up", late=True)

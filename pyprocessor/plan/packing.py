@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.costs import wall_seconds
+from pyprocessor.costs.model import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import Batch, Cost, EstimationSettings
+from pyprocessor.models import Batch, EstimationSettings
 from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.queue import ReadyQueue
 
@@ -79,7 +79,7 @@ class FormedBatch:
 
 def wall(cpu_seconds: float, files: int, threads: int) -> float:
     """Wall time of that many files on one slot, one after another."""
-    return files * wall_seconds(Cost(cpu_seconds / files, 0, 0), threads) if files else 0.0
+    return files * wall_seconds(cpu_seconds / files, threads) if files else 0.0
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyprocessor.costs import FILE_SECONDS
+from pyprocessor.costs.model import FILE_SECONDS
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
 from pyprocessor.plan.admission import Wait, memory_budget, memory_limit

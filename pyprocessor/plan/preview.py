@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import (
     BatchSettings,

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pyprocessor.costs import CostClass, CostModel, Price
+from pyprocessor.costs.model import CostClass, CostModel, Price
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Cost, EstimationSettings
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.costs import FILE_SECONDS, speed
+from pyprocessor.costs.model import FILE_SECONDS, speed
 from pyprocessor.jobs.queued_job import QueuedJob
 
 MAX_THREADS = 16

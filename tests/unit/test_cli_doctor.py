@@ -10,10 +10,9 @@ import pytest
 
 from pyprocessor.cli.doctor import CLASSES_TOLD, most_used
 from pyprocessor.cli.main import main
-from pyprocessor.costs import CostModel
-from pyprocessor.costs.calibration import default_path, save
-from pyprocessor.costs.file_history import FileHistory
+from pyprocessor.costs.calibration import FileHistory, default_path, save
 from pyprocessor.costs.job_prior import prior_cost
+from pyprocessor.costs.model import CostModel
 from pyprocessor.models import Cost, CostFeatures
 
 Captured = pytest.CaptureFixture[str]

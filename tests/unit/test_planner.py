@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading, ScheduleSettings, Source
 from pyprocessor.plan.admission import Conditions, Wait, may_begin, memory_budget

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from pyprocessor.costs import CostClass, CostModel, class_of
+from pyprocessor.costs.model import CostClass, CostModel, class_of
 from pyprocessor.models import (
     BatchSettings,
     CostFeatures,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Cost, CostFeatures, EstimationSettings
 from pyprocessor.plan.queue import JobQueue, ReadyQueue

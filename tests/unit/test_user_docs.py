@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor import profiles
-from pyprocessor.costs import CostClass
+from pyprocessor.costs.model import CostClass
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
 from pyprocessor.plan.admission import Wait
