@@ -20,8 +20,8 @@ from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import CachedMedia, JobRow, NameTaken, Planned
 from pyprocessor.models import (

@@ -1,35 +1,35 @@
-"""Is a failed attempt tried again, when, and how?
+"""What becomes of a job whose attempt ended: its state, and whether, when and how it is tried again?
 
-Kinds that describe the source (damaged, unsupported) are final. A full disk or a missing permission concerns the whole
-run, so the next run takes such jobs up. The rest may pass: it is tried again after a pause that doubles, with jitter so
-that many retries do not start at once. Nothing is tried for ever: the journal counts retries, deaths of batch
-processes, runs that ended with the job failed, and runs that were killed while they worked on it.
+Nothing is tried for ever: the journal counts retries, deaths of batch processes, runs that ended with the job failed,
+and runs that were killed while they worked on it.
 """
 
 from __future__ import annotations
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.models import ErrorSettings
+from pyprocessor.models import ErrorSettings, JobState, OutcomeKind
 
 CRASHES_UNTIL_QUARANTINE = 2
 KILLED_RUNS_UNTIL_ALONE = 2
 """One may have any cause. Running alone isolates it."""
-
-TRANSIENT = frozenset(
-    {
-        FailureKind.RESOURCE,
-        FailureKind.STALL,
-        FailureKind.CRASH,
-        FailureKind.UNAVAILABLE,
-        FailureKind.INFRASTRUCTURE,
-    }
-)
+STATE_AFTER = {
+    OutcomeKind.SUCCEEDED: JobState.SUCCEEDED,
+    OutcomeKind.SKIPPED: JobState.SKIPPED,
+    OutcomeKind.KEPT_SOURCE: JobState.KEPT_SOURCE,
+    OutcomeKind.FAILED: JobState.FAILED,
+    OutcomeKind.QUARANTINED: JobState.QUARANTINED,
+    OutcomeKind.CANCELLED: JobState.CANCELLED,
+    OutcomeKind.INTERRUPTED: JobState.PENDING,
+    OutcomeKind.SHED: JobState.PENDING,
+}
+"""The state of a job whose attempt ended so and is not tried again in this run."""
 _OF_THE_OUTPUT = frozenset({FailureKind.DISK, FailureKind.PERMISSION})
 """Every run tries these again: that costs little, and the cause is not the file."""
 _NEXT_RUN = frozenset({FailureKind.RESOURCE, FailureKind.UNAVAILABLE, FailureKind.INFRASTRUCTURE})
 """A later run may succeed, since the cause lies outside the file; but not every later run tries."""
 _OF_INSPECTION = frozenset({FailureKind.STALL, FailureKind.CRASH})
 """Inspecting reports these after one or two tries: the disk may have been slow to wake up."""
+TRANSIENT = _NEXT_RUN | _OF_INSPECTION
 
 
 def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: int) -> FailureKind | None:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 from pyprocessor.costs.model import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.jobs.states import move
-from pyprocessor.models import Cost, CostFeatures, JobState, ProcessIdentity, Source
+from pyprocessor.models import TRANSITIONS, Cost, CostFeatures, JobState, ProcessIdentity, Source
 
 NOTICEABLE_GROWTH = 1.02
 """Memory that grows by less than this factor counts as steady."""
 PREDICTION_WEIGHT = 0.1
 """A prediction weighs as much as having measured this share of the file."""
+
+
+class IllegalMove(Exception):
+    """A move that the table does not have: a mistake of ours, never of the user's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,8 +74,10 @@ class RunningJob:
         return self.queued.job_id
 
     def move(self, state: JobState) -> None:
-        """Enter a state; raises `IllegalMove` where the table of moves does not have that."""
-        self.state = move(self.state, state)
+        """Enter a state; raises `IllegalMove` where `models.TRANSITIONS` does not have that move."""
+        if (self.state, state) not in TRANSITIONS:
+            raise IllegalMove(f"A job that is {self.state.value} cannot become {state.value}.")
+        self.state = state
 
     # ------------------------------------------------------------ memory
 
@@ -144,13 +149,11 @@ class RunningJob:
         was_still = self.is_still
         self.suspended = self.suspended if suspended is None else suspended
         self.frozen = self.frozen if frozen is None else frozen
-        if was_still == self.is_still:
-            return False
-        if self.is_still:
-            self.still_since = now
-        else:
+        if was_still and not self.is_still:
             self.still_seconds += now - self.still_since
-        return True
+        elif not was_still:
+            self.still_since = now
+        return was_still != self.is_still
 
 
 def expected_seconds(predicted: float, used: float, share: float) -> float:
