@@ -20,19 +20,19 @@ import click
 from click.core import ParameterSource
 
 from pyprocessor import __version__
-from pyprocessor.cli.options import OPTION_GROUPS, RunOptions
+from pyprocessor.cli.options import OPTION_GROUPS
 from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, code_of_stop, silence_output
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
     "pause": ("pyprocessor.cli.control", "pause", "Have a run start nothing more, until resumed."),
     "resume": ("pyprocessor.cli.control", "resume", "Have a paused run go on."),
-    "status": ("pyprocessor.cli.status", "status", "Show how far the run of an output folder is."),
+    "status": ("pyprocessor.cli.control", "status", "Show how far the run of an output folder is."),
     "stop": ("pyprocessor.cli.control", "stop", "Have a run finish its files, and stop."),
     "doctor": ("pyprocessor.cli.doctor", "doctor", "Check ffmpeg, memory, folders; say what to do."),
     "probe": ("pyprocessor.cli.probe", "probe", "Show what is in a video file."),
     "profiles": ("pyprocessor.cli.profiles", "profiles", "List, show and check profiles."),
-    "report": ("pyprocessor.cli.report", "report", "Sum up the last run of an output folder."),
+    "report": ("pyprocessor.cli.control", "report", "Sum up the last run of an output folder."),
 }
 """Name: module, attribute, help. The help stands here so that listing the commands imports none of them."""
 
@@ -118,8 +118,8 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
     if paths.answers([path for path in values["input"] if path][:1]):
         # There is likely to be something to do: what our processes need is imported beside what is needed here.
         import_module("pyprocessor.workers.process").warm_up()
-    run: Callable[[RunOptions, Session], ExitCode] = import_module("pyprocessor.cli.run").run
-    return run(RunOptions.of(values), ctx.obj)
+    run: Callable[[dict[str, Any], Session], ExitCode] = import_module("pyprocessor.cli.run").run
+    return run(values, ctx.obj)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,44 +1,13 @@
-"""Which options does the main job have, as click reads them and as the run gets them? Imports only click."""
+"""Which options does the main job have? Imports only click.
+
+Those that a profile has, too, bear the names of `profiles.Overrides`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 import click
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What stood on the command line; None (or empty) is what was not given.
-
-    `input` and `output` are also what was named without an option (see `paths.named`). `settings` are the options that
-    a profile has, too, by the names of `profiles.Overrides`, unchecked beyond their type.
-    """
-
-    settings: Mapping[str, Any]
-    input: tuple[str, ...] = ()
-    output: str | None = None
-    profile: str | None = None
-    config: str | None = None
-    limit: int | None = None
-    plan: bool = False
-    json: bool = False
-    log_format: str = "text"
-    quiet: bool = False
-    verbose: bool = False
-    retry_failed: bool = False
-    overwrite: bool = False
-    watch: bool = False
-    allow_unsafe_args: bool = False
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> RunOptions:
-        """The options, from click's parameters."""
-        own = {field.name for field in fields(cls)}
-        settings = {name: value for name, value in values.items() if name not in own}
-        return cls(settings, **{name: value for name, value in values.items() if name in own})
 
 
 def _option(names: str, metavar: str, text: str, kind: type | None = None, *, multiple: bool = False) -> click.Option:
@@ -46,14 +15,15 @@ def _option(names: str, metavar: str, text: str, kind: type | None = None, *, mu
     return click.Option(names.split(), metavar=metavar, help=text, type=kind, multiple=multiple)
 
 
-def _choice(name: str, metavar: str, text: str, *choices: str, default: str | None = None) -> click.Option:
-    return click.Option([name], metavar=metavar, help=text, type=click.Choice(choices), default=default)
+def _choice(name: str, choices: str, text: str, **more: Any) -> click.Option:
+    return click.Option([name], help=text, type=click.Choice(choices.split("|")), **{"metavar": choices, **more})
 
 
 def _flag(name: str, text: str) -> click.Option:
     return click.Option([name], is_flag=True, help=text)
 
 
+_INTERVAL = "Between lines without a terminal.  [default: 10]"
 OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
     "Options used most": (
         _option("--input", "PATH", "What to read: file or folder; may be given again.", multiple=True),
@@ -69,7 +39,7 @@ OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
         _option("--crf", "N", "Constant quality; lower is better and larger.", int),
         _option("--fps", "N", "Frames per second: 25, 23.976, 30000/1001."),
         _flag("--no-audio", "Leave the sound out."),
-        _choice("--damaged", "keep|refuse", "Damaged sources: make what is there, or fail.", "keep", "refuse"),
+        _choice("--damaged", "keep|refuse", "Damaged sources: make what is there, or fail."),
         _option("--config", "FILE", "Further settings, which the profile goes above."),
         _flag("--allow-unsafe-args", "Pass the profile's table `unsafe` on to ffmpeg."),
     ),
@@ -95,31 +65,20 @@ OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
         _flag("--pressure-polite", "Run fewer files while other work waits."),
         _option("--disk-reserve disk_reserve_bytes", "SIZE", "Room to leave on the disk.  [default: 256M]"),
         _option("--batch-size", "N", "Files in each batch, or auto.  [default: auto]"),
-        _choice("--batch-mode", "MODE", "enabled, or disabled: one file after another.", "enabled", "disabled"),
+        _choice("--batch-mode", "enabled|disabled", "enabled, or disabled: one file after another.", metavar="MODE"),
     ),
     "Hours, and how a run ends": (
         _option("--window", "HH:MM-HH:MM", "Work only in this part of the day."),
         _option("--until", "HH:MM", "Stop at this time; the rest is for the next run."),
-        _choice("--overrun", "finish|requeue", "What running files do then.  [default: finish]", "finish", "requeue"),
+        _choice("--overrun", "finish|requeue", "What running files do then.  [default: finish]"),
         _option("--grace grace_seconds", "TIME", "Time to finish after SIGTERM: 2m.  [default: 10s]"),
     ),
     "Messages": (
         _flag("--quiet", "Show failures and errors only."),
         _flag("--verbose", "Show the start and end of every file, too."),
         _flag("--json", "Print the summary, or plan, as one JSON document."),
-        _choice(
-            "--log-format",
-            "text|json",
-            "json: each line on standard error is an object.",
-            *("text", "json"),
-            default="text",
-        ),
-        _option(
-            "--progress-interval progress_interval_seconds",
-            "SECS",
-            "Between lines without a terminal.  [default: 10]",
-            float,
-        ),
+        _choice("--log-format", "text|json", "json: each line on standard error is an object.", default="text"),
+        _option("--progress-interval progress_interval_seconds", "SECS", _INTERVAL, float),
     ),
 }
 """The options of the main job, as help lists them: those used most come first."""

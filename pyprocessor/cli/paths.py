@@ -10,7 +10,7 @@ import signal
 import stat
 import warnings
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from pyprocessor.errors import InputSilent, OutputUnwritable, UsageError
 from pyprocessor.journal.database import FILE_NAME
@@ -67,20 +67,15 @@ def gather(given: Sequence[str], output: bytes, extension: str) -> tuple[list[by
     for path, number in times.items():
         if number > 1:
             notices.append(f"The input {display(path)} is named more than once, and read once.")
-        _refuse_nested(path, times)
+        above = path
+        while above != (above := os.path.dirname(above)):
+            if above in times:
+                raise UsageError(
+                    f"The input {display(path)} lies in the input {display(above)}, which is read with all that is in "
+                    "it; leave one of them out."
+                )
         keep_apart(path, output, extension)
     return list(times), notices
-
-
-def _refuse_nested(path: bytes, inputs: Container[bytes]) -> None:
-    above = path
-    while above != os.path.dirname(above):
-        above = os.path.dirname(above)
-        if above in inputs:
-            raise UsageError(
-                f"The input {display(path)} lies in the input {display(above)}, which is read with all that is in it; "
-                "leave one of them out."
-            )
 
 
 def readable_input(given: str) -> bytes:
@@ -208,8 +203,7 @@ def keep_apart(source: bytes, output: bytes, extension: str) -> None:
     real_source, real_output = os.path.realpath(source), os.path.realpath(output)
     if real_source == real_output:
         raise UsageError(f"Input and output are the same folder, {display(output)}; choose another --output.")
-    inside = os.path.commonpath([real_source, real_output]) == real_output
-    if not inside:
+    if os.path.commonpath([real_source, real_output]) != real_output:
         return
     if os.path.isdir(real_source):
         raise UsageError(

@@ -105,4 +105,4 @@ def test_only_the_most_used_classes_are_told() -> None:
         for _ in range(threads):
             model = model.observe(FILM, threads, prior_cost(FILM, threads))
     told = most_used(model)
-    assert [one.files for one in told] == list(range(CLASSES_TOLD + 5, 5, -1))
+    assert [one["files"] for one in told] == list(range(CLASSES_TOLD + 5, 5, -1))
