@@ -255,16 +255,11 @@ def _room(job: QueuedJob, threads: int, on: Conditions, beside: Beside, profile:
 
 def memory_budget(reading: Reading, settings: BatchSettings) -> int:
     """Bytes that jobs may take together: the allowed share, less what others and our processes take."""
-    others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
-    return _allowed(reading, settings, others)
+    return memory_limit(reading, settings, max(0, reading.used_memory_bytes - reading.our_memory_bytes))
 
 
-def memory_limit(reading: Reading, settings: BatchSettings) -> int:
-    """What `memory_budget` would be if no other program used memory."""
-    return _allowed(reading, settings, 0)
-
-
-def _allowed(reading: Reading, settings: BatchSettings, others: int) -> int:
+def memory_limit(reading: Reading, settings: BatchSettings, others: int = 0) -> int:
+    """What `memory_budget` would be if other programs used so many bytes."""
     ours = int(reading.total_memory_bytes * settings.max_memory_percent / 100) - others
     if settings.memory_limit_bytes is not None:
         ours = min(ours, settings.memory_limit_bytes)

@@ -143,11 +143,6 @@ class Packing:
                 return False
         return True
 
-    def undo(self) -> None:
-        """Give everything back."""
-        for taken in self.taken:
-            self.ready.put_back(taken)
-
     def formed(self, batch_id: int, budget_bytes: int, limit_bytes: int) -> FormedBatch:
         """The batch."""
         slots = min(self.slots, len(self.taken))
@@ -167,7 +162,7 @@ class Packing:
         spans = []
         for job in self.taken:
             start, slot = idle[0]
-            end = start + wall(job.cpu_seconds, 1, self.cores)
+            end = start + wall_seconds(job.cpu_seconds, self.cores)
             heapq.heapreplace(idle, (end, slot))
             spans.append(Span(slot, start, end))
         return tuple(spans)
@@ -188,7 +183,7 @@ class Packing:
         return True
 
     def _load(self, job: QueuedJob) -> None:
-        heapq.heapreplace(self.loads, self.loads[0] + wall(job.cpu_seconds, 1, self.cores))
+        heapq.heapreplace(self.loads, self.loads[0] + wall_seconds(job.cpu_seconds, self.cores))
 
     def _reduce_slots(self, slots: int) -> None:
         self.slots = slots

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyprocessor.costs.model import FILE_SECONDS
+from pyprocessor.costs.model import FILE_SECONDS, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
 from pyprocessor.plan.admission import Wait, memory_budget, memory_limit
@@ -188,7 +188,8 @@ def next_batch(
     )
     if fixed is not None:
         if not packing.take_exactly(fixed, may_exceed=not running):
-            packing.undo()
+            for taken in packing.taken:
+                ready.put_back(taken)
             return Wait(f"running files leave too little memory for a batch of {fixed} files")
     elif not settings.enabled:
         packing.take_exactly(len(ready), may_exceed=True)
@@ -202,7 +203,7 @@ def next_batch(
             [
                 e.job_id
                 for e in listed
-                if e.job_id in widening.later and wall(e.cpu_seconds, 1, each) < MIN_BATCH_SECONDS
+                if e.job_id in widening.later and wall_seconds(e.cpu_seconds, each) < MIN_BATCH_SECONDS
             ],
             estimation.max_batch_size,
         )
