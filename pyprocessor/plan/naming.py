@@ -30,13 +30,14 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 @dataclass(frozen=True, slots=True)
 class NamePlan:
-    """Each sibling is a key in exactly one of the three; reasons are the ends of sentences."""
+    """Each sibling is a key in exactly one of the three; reasons are the ends of sentences.
+
+    `names` are relative to the folder's output; `unsettled` is where a pattern took too long.
+    """
 
     names: Mapping[bytes, bytes]
-    """Output paths, relative to the folder's output."""
     refused: Mapping[bytes, str]
     unsettled: Mapping[bytes, str]
-    """Where a pattern took too long."""
 
 
 class NamePatterns:
@@ -70,12 +71,11 @@ def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatter
     refused: dict[bytes, str] = {}
     unsettled: dict[bytes, str] = {}
     wishes: dict[bytes, _Wish] = {}
+    valid = patterns.validation_pattern
     for name in siblings:
         try:
-            if patterns.validation_pattern is not None and not patterns.validation_pattern.match(os.fsdecode(name)):
-                refused[name] = (
-                    f"does not match the profile's validation pattern {patterns.validation_pattern.written!r}"
-                )
+            if valid is not None and not valid.match(os.fsdecode(name)):
+                refused[name] = f"does not match the profile's validation pattern {valid.written!r}"
             else:
                 wishes[name] = _wish(name, patterns)
         except TookTooLong as error:
@@ -89,8 +89,7 @@ def _wish(name: bytes, patterns: NamePatterns) -> _Wish:
         stem = _captured(patterns.rename_pattern.search(os.fsdecode(name))) or stem
     folder = b""
     if patterns.organization_pattern is not None:
-        folder = _captured(patterns.organization_pattern.match(os.fsdecode(stem)))
-        folder = _fitted(folder, b"", name, 0)
+        folder = _fitted(_captured(patterns.organization_pattern.match(os.fsdecode(stem))), b"", name, 0)
     return _Wish(folder, stem, suffix)
 
 

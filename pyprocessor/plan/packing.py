@@ -20,14 +20,12 @@ _LONG_SHARE = 0.75
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """A job that is predicted to need more memory than all jobs together may take."""
+    """A job that is predicted to need more than jobs may take: now, and (`limit_bytes`) if they had all memory."""
 
     job_id: str
     need_bytes: int
     budget_bytes: int
-    """What jobs may take now, beside other programs."""
     limit_bytes: int
-    """What jobs could take if no other program used memory."""
 
     @property
     def hopeless(self) -> bool:
@@ -36,18 +34,18 @@ class OverBudget:
 
     def note(self, name: str) -> str:
         """The sentence for the user when it runs all the same."""
-        return (
-            f"{name} is predicted to take {memory_size(self.need_bytes)} of memory, more than the "
-            f"{memory_size(self.limit_bytes)} that the limit leaves for files; it runs with nothing beside."
-        )
+        return f"{name} is {self._predicted()}; it runs with nothing beside."
 
     def refusal(self) -> str:
         """The sentence for the user when it is refused."""
         return (
-            f"It is predicted to take {memory_size(self.need_bytes)} of memory, more than the "
-            f"{memory_size(self.limit_bytes)} that the limit leaves for files, and --strict-memory is on; raise "
-            "--max-memory or --memory-limit, choose a faster preset, or do without --strict-memory to run it alone."
+            f"It is {self._predicted()}, and --strict-memory is on; raise --max-memory or --memory-limit, choose a "
+            "faster preset, or do without --strict-memory to run it alone."
         )
+
+    def _predicted(self) -> str:
+        need, limit = memory_size(self.need_bytes), memory_size(self.limit_bytes)
+        return f"predicted to take {need} of memory, more than the {limit} that the limit leaves for files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +59,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class FormedBatch:
-    """A batch with the jobs it took, and when each is predicted to run."""
+    """A batch with the jobs it took, when each is predicted to run, and how long each slot, shortest first.
+
+    `over_budget` is set where its only job needs more memory than is allowed.
+    """
 
     batch: Batch
     jobs: tuple[QueuedJob, ...]
     slot_seconds: tuple[float, ...]
-    """How long each slot is predicted to be busy, shortest first."""
     spans: tuple[Span, ...]
     over_budget: OverBudget | None = None
-    """Set where its only job needs more memory than is allowed."""
-
-    @property
-    def seconds(self) -> float:
-        """Predicted wall time from start to end."""
-        return self.slot_seconds[-1]
 
 
 def wall(cpu_seconds: float, files: int, threads: int) -> float:
@@ -84,7 +78,10 @@ def wall(cpu_seconds: float, files: int, threads: int) -> float:
 
 @dataclass(slots=True)
 class Packing:
-    """A batch while it is put together out of the jobs that are `suitable`."""
+    """A batch while it is put together out of the jobs that are `suitable`.
+
+    `cap` bounds the memory of what runs at once, and may be raised up to `room`.
+    """
 
     ready: ReadyQueue
     suitable: Callable[[QueuedJob], bool]
@@ -92,7 +89,6 @@ class Packing:
     threads: int
     cores: int
     cap: float
-    """Bounds the memory of what runs at once, and may be raised up to `room`."""
     room: float
     taken: list[QueuedJob] = field(default_factory=list)
     largest_first: list[int] = field(default_factory=list)
@@ -102,10 +98,7 @@ class Packing:
         self.loads = [0.0] * self.slots
 
     def take_scheduled(self, now: Sequence[str], behind: Sequence[str], most: int) -> None:
-        """Take a job of `now` for every slot, then jobs of `behind` for slots with next to nothing to do.
-
-        At most `most` jobs, and at least one.
-        """
+        """Take a job of `now` for every slot, then of `behind` for slots with little to do; 1 to `most` jobs."""
         while len(self.taken) < min(self.slots, max(1, most)):
             if not self._take(now):
                 self._reduce_slots(max(1, len(self.taken)))
@@ -152,20 +145,13 @@ class Packing:
             largest = max(self.taken, key=lambda e: (e.memory_with(self.threads), e.job_id))
             over = OverBudget(largest.job_id, largest.memory_with(self.threads), budget_bytes, limit_bytes)
         batch = Batch(batch_id, tuple(e.job_id for e in self.taken), slots, self.threads, memory, self.cores)
-        spans = self._spans(slots)
-        loads = sorted(max(span.end_seconds for span in spans if span.slot == slot) for slot in range(slots))
-        return FormedBatch(batch, tuple(self.taken), tuple(loads), spans, over)
-
-    def _spans(self, slots: int) -> tuple[Span, ...]:
-        """Each job in turn on the slot that is idle first."""
         idle = [(0.0, slot) for slot in range(slots)]
         spans = []
         for job in self.taken:
             start, slot = idle[0]
-            end = start + wall_seconds(job.cpu_seconds, self.cores)
-            heapq.heapreplace(idle, (end, slot))
-            spans.append(Span(slot, start, end))
-        return tuple(spans)
+            spans.append(Span(slot, start, start + wall_seconds(job.cpu_seconds, self.cores)))
+            heapq.heapreplace(idle, (spans[-1].end_seconds, slot))
+        return FormedBatch(batch, tuple(self.taken), tuple(sorted(end for end, _ in idle)), tuple(spans), over)
 
     def _take(self, among: Sequence[str] | None = None) -> bool:
         """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""

@@ -38,10 +38,7 @@ def preview(
     skipped: Sequence[SkippedFile] = (),
     throttling: ThrottlingSettings = UNLIMITED,
 ) -> PlanReport:
-    """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`.
-
-    Time ranges span what the model's spread of every class allows; deterministic.
-    """
+    """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`."""
     ready = ReadyQueue()
     by_id: dict[str, Job] = {}
     for job, cost_class in jobs:
@@ -49,17 +46,16 @@ def preview(
         ready.add(QueuedJob.of(job, cost_class, model, estimation))
     batches: list[PlannedBatch] = []
     alone: list[OverBudget] = []
-    refused: list[OverBudget] = []
+    refused: dict[str, OverBudget] = {}
     planned: list[QueuedJob] = []
     clock = _Clock()
     peak = most = 0
     waited = ""
     while ready:
-        left = len(ready) + clock.files
         now = shape(
             reading,
             settings,
-            jobs_known=left,
+            jobs_known=len(ready) + clock.files,
             typical=ready.typical(),
             more_to_come=False,
             cpu_limit_percent=throttling.cpu_limit_percent,
@@ -69,27 +65,26 @@ def preview(
             waited = formed.reason
             clock.advance()
             continue
-        if formed.over_budget is not None:
-            if throttling.strict_memory and formed.over_budget.hopeless:
-                refused.append(formed.over_budget)
+        if (over := formed.over_budget) is not None:
+            if throttling.strict_memory and over.hopeless:
+                refused[over.job_id] = over
                 for taken in formed.jobs:
-                    if taken.job_id != formed.over_budget.job_id:
+                    if taken.job_id != over.job_id:
                         ready.put_back(taken)
                 continue
-            alone.append(formed.over_budget)
+            alone.append(over)
         planned += formed.jobs
         batches.append(_planned(formed, clock.now, clock.start(formed), by_id, model, waited if clock.now > 0 else ""))
         running = clock.running()
         peak, most = max(peak, sum(batch.memory_bytes for batch in running)), max(most, len(running))
     doubt = _doubt(planned, model)
-    names = {over.job_id: by_id[over.job_id].source.relative for over in refused}
-    too_large = [SkippedFile(names[over.job_id], over.refusal()) for over in refused]
+    too_large = [SkippedFile(by_id[job_id].source.relative, over.refusal()) for job_id, over in refused.items()]
     return PlanReport(
         batches=tuple(batches),
         skipped=(*skipped, *too_large),
         peak_memory_bytes=peak,
         memory_budget_bytes=memory_budget(reading, settings),
-        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in names),
+        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in refused),
         seconds_low=max(clock.lanes, default=0.0) / doubt,
         seconds_high=max(clock.lanes, default=0.0) * doubt,
         processes=most,
@@ -174,19 +169,16 @@ def _planned(
         slots=formed.batch.slots,
         threads=formed.batch.threads,
         memory_bytes=formed.batch.memory_budget_bytes,
-        seconds_low=formed.seconds / doubt,
-        seconds_high=formed.seconds * doubt,
+        seconds_low=formed.slot_seconds[-1] / doubt,
+        seconds_high=formed.slot_seconds[-1] * doubt,
         start_seconds=start,
-        end_seconds=start + formed.seconds,
+        end_seconds=start + formed.slot_seconds[-1],
         waits_because=waited,
     )
 
 
 def _doubt(jobs: Iterable[QueuedJob], model: CostModel) -> float:
-    """The factor that the time of several jobs may be off by: their spreads' mean, weighted by work.
-
-    Not less for many jobs: how far the prior is off depends on the kind of film, which a folder's files often share.
-    """
+    """The factor that the time of several jobs may be off by: their spreads' mean, weighted by work."""
     spreads = [(job.cpu_seconds, math.log(model.spread(job.cost_class))) for job in jobs]
     work = math.fsum(seconds for seconds, _ in spreads)
     return math.exp(math.fsum(seconds * spread for seconds, spread in spreads) / work) if work else 1.0

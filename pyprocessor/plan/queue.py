@@ -1,9 +1,8 @@
 """Which waiting job is next?
 
 Higher priority first, then what was not tried yet, then the tenant that was given least so far, then the longest job,
-then its id. Where the first job does not fit the free memory, the first that does is taken; the planner keeps room for
-the one that was passed. What is learned while jobs wait multiplies all predictions of a class alike and so keeps the
-order within the class: a new price is noted once a class, and a job takes it on when it comes to the top.
+then its id. What is learned while jobs wait multiplies all predictions of a class alike and so keeps the order within
+the class: a new price is noted once a class, and a job takes it on when it comes to the top.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from pyprocessor.costs.model import CostClass, CostModel, Price
 from pyprocessor.jobs.queued_job import QueuedJob
@@ -83,7 +82,8 @@ class ReadyQueue:
         moved = False
         for cost_class, known in self._classes.items():
             price = model.price(cost_class, estimation.memory_safety_factor)
-            if _differ(price, known.price):
+            pairs = zip(astuple(price), astuple(known.price), strict=True)
+            if any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs):
                 known.price = price
                 moved = True
         return moved
@@ -187,10 +187,8 @@ class ReadyQueue:
         """The first of each bucket, at today's price."""
         for heap in buckets.values():
             prior, job_id, serial, job = heap[0]
-            priced = self._priced(job)
-            if priced is not job:
-                self._jobs[job_id] = priced
-                heap[0] = (prior, job_id, serial, priced)
+            self._jobs[job_id] = priced = self._priced(job)
+            heap[0] = (prior, job_id, serial, priced)
             yield priced
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
@@ -227,8 +225,7 @@ class JobQueue:
         if self._alone:
             return self._alone[0], -math.inf
         if self._retries:
-            due, _, job = self._retries[0]
-            return job, due
+            return self._retries[0][2], self.next_due
         return (self._late[0], -math.inf) if self._late else None
 
     def add(self, job: QueuedJob) -> None:
@@ -265,11 +262,6 @@ class JobQueue:
         late, self._late = self._late, []
         for job in late:
             self.put_back(job)
-
-
-def _differ(one: Price, other: Price) -> bool:
-    pairs = ((one.cpu, other.cpu), (one.memory, other.memory), (one.spread, other.spread))
-    return any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs)
 
 
 def _bucket(job: QueuedJob) -> _Bucket:

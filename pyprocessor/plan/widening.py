@@ -1,7 +1,6 @@
 """How many threads does a job get, where one is not enough? Pure.
 
-With many jobs left each gets the threads of the shape, nearly always one: encodes side by side use cores best. A job
-that would still run when all else is done gets as many as it needs to end with the rest. When few jobs are left,
+A job that would still run when all else is done gets as many as it needs to end with the rest. When few jobs are left,
 several schedules are compared and the one that ends first is begun. A job that may still run when cores fall idle
 beside it has threads for those, too, since none can be added later.
 """
@@ -33,18 +32,19 @@ Work = tuple[float, str, float]
 
 @dataclass(frozen=True, slots=True)
 class Widening:
-    """Cores for the jobs that are to start now: `base` at least, `most` at most."""
+    """Cores for the jobs that are to start now: `base` at least, `most` at most.
+
+    A job that may take longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the cores of
+    all its jobs, `later` those that end sooner if they wait for more cores, and `stretched` the threads of those that
+    take over cores which fall idle.
+    """
 
     base: int
     most: int
     finish_seconds: float = math.inf
-    """A job that may take longer is widened."""
     scheduled: Mapping[str, int] = field(default_factory=dict)
-    """The cores of all jobs of the schedule, where there is one."""
     later: frozenset[str] = frozenset()
-    """Jobs that end sooner if they wait for more cores."""
     stretched: Mapping[str, int] = field(default_factory=dict)
-    """The threads of jobs that take over cores which fall idle."""
 
     def threads(self, job: QueuedJob) -> int:
         """How many threads its ffmpeg gets: one for each of its cores, or more."""
@@ -72,8 +72,7 @@ def finish_seconds(core_seconds: float, longest: Iterable[float], cores: int, ba
     """The least time in which everything can end on `cores`, each job with the fewest threads for it.
 
     `core_seconds` is what all work takes with `base` threads a job, running work included. `longest` has the
-    CPU-seconds of at least those jobs that would take longer than their fair share, `core_seconds / cores`. It is the
-    usual bound of scheduling jobs that can be widened, found by bisection.
+    CPU-seconds of at least those jobs that would take longer than their fair share, `core_seconds / cores`.
     """
     low = core_seconds / cores
     most = min(cores, MAX_THREADS)
