@@ -1,8 +1,5 @@
 """What is done about memory, CPU and disk at each reading: hold, shrink, suspend, shed, and back? Pure.
 
-Memory is compared with one or two gauges: the machine's use with `max_memory_percent`, and ours with
-`memory_limit_bytes`.
-
     HOLD     near the budget with more to come, or under pressure: nothing new is started
     SHRINK   over the budget: half as many files from now on, unstarted ones are taken back
     SUSPEND  still rising while over, about to reach the wall, or under pressure: the youngest files are stopped
@@ -10,8 +7,7 @@ Memory is compared with one or two gauges: the machine's use with `max_memory_pe
 
 Going back takes `release_readings` sample intervals below `release_percent`: suspended files continue one at a time,
 then files are started again, then as many as before. The file that has run longest always goes on and is never shed,
-unless other programs alone fill the budget. A single file that is predicted to need more than the budget and runs
-alone for that reason changes no level, and neither does filling the budget as predicted.
+unless other programs alone fill the budget. Filling the budget as predicted changes no level.
 """
 
 from __future__ import annotations
@@ -78,24 +74,20 @@ class Level(IntEnum):
 class Governed:
     """The governor's state between readings. A run begins with `Governed()`.
 
-    What ends in `_seconds` is time that readings have seen pass, so that a clock that jumps moves none of it.
+    `share` is the part of the usual number of files that memory allows. What ends in `_seconds` is time that readings
+    have seen pass, so that a clock that jumps moves none of it: since the share was halved, a file was suspended for
+    growth that is not its own or for pressure, no file runs, holding was reported.
     """
 
     level: Level = Level.NORMAL
     share: float = 1.0
-    """The part of the usual number of files that memory allows."""
     growth: Growth = field(default_factory=Growth)
     calm_seconds: float = 0.0
     shrunk_seconds: float = 0.0
-    """Since the share was halved."""
     suspended_seconds: float = SUSPEND_STEP_SECONDS
-    """Since a file was suspended for growth that is not its own."""
     pressed_seconds: float = PRESSURE_STEP_SECONDS
-    """Since a file was suspended for pressure."""
     idle_seconds: float = 0.0
-    """How long no file has been running."""
     quiet_seconds: float = QUIET_SECONDS
-    """Since holding was reported."""
     hold_reported: bool = False
     orders: Mapping[str, tuple[EventKind, float]] = field(default_factory=dict)
     """Jobs that were suspended, resumed or shed and do not show it yet, with the seconds since."""
@@ -165,7 +157,7 @@ def govern(
     after, held = _levelled(after, scene, shed=bool(shed), keeps=keeps)
 
     stopped = {job.job_id for job in (*suspend, *shed)}
-    going = tuple(job for job in scene.going if job.job_id not in stopped)
+    going = [job for job in scene.going if job.job_id not in stopped]
     debt = replace(before.cpu, throttled=tuple(job.job_id for job in scene.throttled))
     cpu, slowed, repaid = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
     # Where memory keeps files suspended, one whose CPU debt is paid waits with them for its turn.
@@ -206,9 +198,6 @@ def govern(
     )
 
 
-# ---------------------------------------------------------------- what there is
-
-
 def _aged(state: Governed, elapsed: float, running: Sequence[RunningJob]) -> Governed:
     """The state after `elapsed`, without orders that were carried out or lost."""
     shown = {job.job_id: EventKind.SUSPEND if job.suspended else EventKind.RESUME for job in running}
@@ -237,25 +226,21 @@ def _scene(
     ordered = {job_id: order for job_id, (order, _) in state.orders.items()}
     leaving = [job for job in running if ordered.get(job.job_id) is EventKind.SHED]
     staying = [job for job in running if job not in leaving]
-    stopped = [
-        job
-        for job in staying
-        if ordered.get(job.job_id, EventKind.SUSPEND if job.suspended else None) is EventKind.SUSPEND
-    ]
+    stopped = [job for job in staying if ordered.get(job.job_id, job.suspended) in (EventKind.SUSPEND, True)]
+    # Pages that processes share count once in the whole and once for each of them in ours.
+    used, ours = reading.used_memory_bytes, reading.our_memory_bytes
+    ours = min(used, ours) if reading.total_memory_bytes > 0 else ours
     return Scene(
-        gauges=gauges(
-            reading, running, state.growth.others_rate, sum(job.memory_bytes for job in leaving), batch, throttling
-        ),
+        gauges=gauges(reading, ours, state.growth.others_rate, batch, throttling),
         going=tuple(job for job in staying if job not in stopped),
         paused=tuple(job for job in stopped if job.job_id not in state.cpu.throttled),
         throttled=tuple(job for job in stopped if job.job_id in state.cpu.throttled),
         ahead=ahead_bytes(staying, state.growth.rates, throttling.reaction_seconds),
+        overhead=max(0, ours - sum(job.memory_bytes for job in running)),
+        leaving=sum(job.memory_bytes for job in leaving),
         pressure=(reading.memory_pressure_full or 0.0) / throttling.pressure_full_percent,
         shrunk=state.level >= Level.SHRINK and state.shrunk_seconds >= throttling.reaction_seconds,
     )
-
-
-# ---------------------------------------------------------------- what to do
 
 
 def _suspended(state: Governed, scene: Scene) -> tuple[tuple[RunningJob, ...], Governed]:
@@ -329,10 +314,11 @@ def _levelled(state: Governed, scene: Scene, *, shed: bool, keeps: bool) -> tupl
             return replace(state, level=Level.HOLD), ()
         held = GovernorEvent(EventKind.HOLD, f"Starting nothing new: {scene if short else PRESSED}.")
         return replace(state, level=Level.HOLD, hold_reported=True, quiet_seconds=0.0), (held,)
-    if state.level == Level.HOLD and not (scene.below_release and scene.pressure < PRESSURE_CALM):
-        return state, ()
-    if state.level == Level.HOLD and state.hold_reported:
-        return replace(state, level=Level.NORMAL, hold_reported=False), (_recovery(scene, state.share),)
+    if state.level == Level.HOLD:
+        if not scene.below_release or scene.pressure >= PRESSURE_CALM:
+            return state, ()
+        if state.hold_reported:
+            return replace(state, level=Level.NORMAL, hold_reported=False), (_recovery(scene, state.share),)
     return replace(state, level=Level.NORMAL), ()
 
 

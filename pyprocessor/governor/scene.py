@@ -5,7 +5,7 @@ The youngest are stopped first, since they have the least to lose; when to do so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyprocessor.jobs.running_job import RunningJob
@@ -22,7 +22,10 @@ GROWING_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One amount of memory in use, and the marks it is compared with, in bytes."""
+    """One amount of memory in use, and the marks it is compared with, in bytes.
+
+    `others` is in use by other programs, and `others_ahead` their growth within the reaction time.
+    """
 
     used: int
     budget: int
@@ -30,13 +33,7 @@ class Gauge:
     hold: int
     release: int
     others: int
-    """In use by other programs."""
     others_ahead: int
-    """How much other programs grow within the reaction time."""
-    overhead: int
-    """What our own processes take besides the files' ffmpegs."""
-    leaving: int
-    """Memory of files that are being ended."""
     is_limit: bool
 
     @property
@@ -62,28 +59,19 @@ class Gauge:
 
 
 def gauges(
-    reading: Reading,
-    jobs: Sequence[RunningJob],
-    others_rate: float,
-    leaving: int,
-    batch: BatchSettings,
-    throttling: ThrottlingSettings,
+    reading: Reading, ours: int, others_rate: float, batch: BatchSettings, throttling: ThrottlingSettings
 ) -> tuple[Gauge, ...]:
-    """The machine's gauge, where its total is known, and ours, where a limit is set."""
-    total, used = reading.total_memory_bytes, reading.used_memory_bytes
-    # Pages that processes share count once in the whole and once for each of them in ours.
-    ours = min(used, reading.our_memory_bytes) if total > 0 else reading.our_memory_bytes
-    overhead = max(0, ours - sum(job.memory_bytes for job in jobs))
+    """The machine's gauge, where its total is known, and that of our memory, where a limit is set."""
 
     def gauge(used: int, budget: int, wall: int, others: int, others_ahead: int, *, is_limit: bool) -> Gauge:
         hold, release = int(budget * throttling.hold_percent / 100), int(budget * throttling.release_percent / 100)
-        return Gauge(used, budget, wall, hold, release, others, others_ahead, overhead, leaving, is_limit)
+        return Gauge(used, budget, wall, hold, release, others, others_ahead, is_limit)
 
-    found = []
+    found, total = [], reading.total_memory_bytes
     if total > 0:
         budget = int(total * batch.max_memory_percent / 100)
         wall = max(budget, int(total * throttling.wall_percent / 100))
-        ahead = int(others_rate * throttling.reaction_seconds)
+        ahead, used = int(others_rate * throttling.reaction_seconds), reading.used_memory_bytes
         found.append(gauge(used, budget, wall, used - ours, ahead, is_limit=False))
     if (limit := batch.memory_limit_bytes) is not None:
         found.append(gauge(ours, limit, int(limit * LIMIT_WALL), 0, 0, is_limit=True))
@@ -92,20 +80,22 @@ def gauges(
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What one decision looks at. Files are oldest first, without those that are being ended."""
+    """What one decision looks at. Files are oldest first: `going`, suspended for memory, and for the CPU limit.
+
+    `ahead` is by job what it grows by within the reaction time, `overhead` what our processes take besides ffmpegs,
+    `leaving` the memory of files that are being ended, `pressure` PSI `full` as a part of its threshold, and `shrunk`
+    whether fewer files have been started for so long that memory which still rises needs more than that.
+    """
 
     gauges: tuple[Gauge, ...]
     going: tuple[RunningJob, ...]
     paused: tuple[RunningJob, ...]
-    """Suspended for memory."""
     throttled: tuple[RunningJob, ...]
-    """Suspended for the CPU limit."""
     ahead: Mapping[str, int]
-    """By job: bytes that it grows by within the reaction time, while it goes on."""
+    overhead: int
+    leaving: int
     pressure: float
-    """PSI `full` as a part of its threshold, 0 where the kernel has none."""
     shrunk: bool
-    """Whether fewer files have been started for long enough that memory which still rises needs more than that."""
 
     @property
     def files(self) -> tuple[RunningJob, ...]:
@@ -131,7 +121,7 @@ class Scene:
         if len(self.files) != 1 or not self.near:
             return False
         (job,) = self.files
-        alone = all(gauge.overhead + job.predicted_bytes > gauge.budget for gauge in self.gauges if gauge.near)
+        alone = all(self.overhead + job.predicted_bytes > gauge.budget for gauge in self.gauges if gauge.near)
         return alone and job.memory_bytes <= job.predicted_bytes
 
     @property
@@ -211,7 +201,7 @@ def to_shed(scene: Scene, suspended: tuple[RunningJob, ...], max_sheds: int) -> 
     chosen: list[RunningJob] = []
     freed = 0
     for job in candidates:
-        if not any(g.over and g.projected(ahead) - g.leaving - freed > g.wall for g in scene.gauges):
+        if not any(g.over and g.projected(ahead) - scene.leaving - freed > g.wall for g in scene.gauges):
             break
         chosen.append(job)
         freed += job.memory_bytes

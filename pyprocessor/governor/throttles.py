@@ -26,11 +26,10 @@ DISK_RELEASE = 1.25
 
 @dataclass(frozen=True, slots=True)
 class CpuDebt:
-    """A token bucket of CPU time used beyond the limit."""
+    """A token bucket of CPU time used beyond the limit, and the files suspended to repay it, oldest first."""
 
     percent_seconds: float = 0.0
     throttled: tuple[str, ...] = ()
-    """Files suspended to repay it, oldest first."""
     stopped_seconds: float = 0.0
     """How long nothing has been running because of it."""
 
