@@ -1,4 +1,4 @@
-"""`pyprocessor pause`, `resume` and `stop`: steer the run of an output folder from another terminal, or from cron.
+"""`pyprocessor pause`, `resume`, `stop`, `status` and `report`: what is asked of the run of an output folder.
 
 Requests go over the socket in the run's state folder. Where there is none, or no answer, a signal goes to the process
 that the journal names, if its start time shows that it is the same one.
@@ -6,21 +6,35 @@ that the journal names, if its start time shows that it is the same one.
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from functools import partial
 
 import click
 
-from pyprocessor.cli.contact import Contact
-from pyprocessor.cli.session import print_result
-from pyprocessor.control.client import Request, Verb, signal_engine
+from pyprocessor.cli.paths import no_journal, output_of_a_run
+from pyprocessor.cli.session import Session, StandardOutput, print_result
+from pyprocessor.control.client import Answer, Request, Unanswered, Verb, ask, signal_engine
 from pyprocessor.control.run_mode import Order
-from pyprocessor.errors import ExitCode, OutputBusy
+from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.rows import Counts, RunRow
+from pyprocessor.models import display
+from pyprocessor.report import status as report_status
+from pyprocessor.report import summary
+from pyprocessor.state.job_logs import find_job_log
+from pyprocessor.state.state_folder import state_folder
+from pyprocessor.system.processes import is_alive
 
+BETWEEN_SECONDS = 0.5
+"""A run that begins or ends right now has no socket for a moment."""
 NOTED_SECONDS = 10.0
 """How long a run may take to journal that a signal has come."""
 LOOK_SECONDS = 0.1
+LEAST_WIDTH = 40
 _ENDS = "Exit code: 0 done, 3 nothing runs, 75 the run cannot do it or be reached."
 
 _output = click.option("--output", required=True, metavar="DIR", help="The output folder of the run.")
@@ -55,17 +69,103 @@ def stop(output: str, now: bool) -> int:
     return _steer(output, Request(Verb.STOP, now))
 
 
+@click.command(epilog="Exit code: 0 a run is going on, paused or not; 3 nothing runs.")
+@_output
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
+@click.pass_obj
+def status(session: Session, output: str, as_json: bool) -> int:
+    """Show how far the run of an output folder is: what it is at, counts, running files, memory, CPU, time left.
+
+    Where nothing runs, show what the last run came to.
+    """
+    contact = Contact(output)
+    answer = contact.ask(Request(Verb.STATUS))
+    if answer is not None:
+        if answer.standing is None:
+            raise OutputBusy(answer.text)
+        width = max(LEAST_WIDTH, _columns())
+        document, text = report_status.document(answer.standing), report_status.text(answer.standing, width=width)
+        runs = True
+    else:
+        run, counts = contact.living(), Counts()
+        runs = run is not None
+        with contextlib.suppress(NoJournal), JournalReader.read_only(contact.folder) as journal:
+            run, counts = run or journal.last_run(), journal.counts()
+        document = report_status.last_document(run, counts, lives=runs)
+        text = report_status.last_text(run, counts, lives=runs, output=contact.shown)
+    if as_json:
+        session.answered = True
+        text = json.dumps(document, indent=2) + "\n"
+    print_result(text)
+    return ExitCode.OK if runs else ExitCode.NOT_RUNNING
+
+
+@click.command()
+@_output
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="[default: text]")
+@click.option("--verbose", is_flag=True, help="Name the files that lost something.")
+@click.pass_obj
+def report(session: Session, output: str, form: str, verbose: bool) -> None:
+    """Sum up the last run of an output folder: files, time, sizes, losses, failures, what the governor did."""
+    folder = output_of_a_run(output)
+    with JournalReader.read_only(state_folder(folder).path) as journal:
+        run = journal.last_run()
+        if run is None:
+            raise no_journal(folder)
+        log_of = partial(find_job_log, folder)
+        summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
+        if form == "json":
+            session.answered = True
+            with StandardOutput() as stream:
+                summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
+            return
+        goes_on = run.ended_at is None and is_alive(run.engine)
+        text = summary.text(summed, width=_columns(), goes_on=goes_on, verbose=verbose)
+        print_result(text + summary.governor_text(summed, journal, width=_columns()))
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+class Contact:
+    """The run of one output folder, as far as it can be reached; raises `UsageError` where there was none."""
+
+    def __init__(self, given: str) -> None:
+        self.output = output_of_a_run(given)
+        self.folder = state_folder(self.output).path
+        self.shown = display(self.output)
+
+    def ask(self, request: Request) -> Answer | None:
+        """The run's answer; None where there is none, though a run may be there (see `living`)."""
+        for pause_seconds in (BETWEEN_SECONDS, 0.0):
+            with contextlib.suppress(Unanswered):
+                return ask(self.folder, request)
+            if self.living() is None:
+                break
+            time.sleep(pause_seconds)
+        return None
+
+    def living(self) -> RunRow | None:
+        """The run whose engine lives, by the journal's pid and start time; None also where there is no journal."""
+        with contextlib.suppress(NoJournal), JournalReader.read_only(self.folder) as journal:
+            return next((run for run in journal.open_runs() if is_alive(run.engine)), None)
+        return None
+
+    def events(self, run: RunRow, kind: str) -> int:
+        """How many events of this kind the run has journaled."""
+        with JournalReader.read_only(self.folder) as journal:
+            return sum(event.kind == kind for event in journal.events(run_id=run.id))
+
+
 def _steer(output: str, request: Request) -> int:
     contact = Contact(output)
     answer = contact.ask(request)
     if answer is not None and not answer.ok:
         raise OutputBusy(answer.text)
     done = answer.text if answer is not None else _signal(contact, request)
-    if done is None:
-        print_result(f"Nothing runs on {contact.shown}.\n")
-        return ExitCode.NOT_RUNNING
-    print_result(f"{done}\n")
-    return ExitCode.OK
+    print_result(f"{done or f'Nothing runs on {contact.shown}.'}\n")
+    return ExitCode.NOT_RUNNING if done is None else ExitCode.OK
 
 
 _SIGNALS = {
@@ -98,15 +198,10 @@ def _signal(contact: Contact, request: Request) -> str | None:
         for first in (True, False) if order is Order.END else (True,):
             if not signal_engine(run.engine, number) and first:
                 return None
-            _wait(lambda: contact.events(run, kind) > events or contact.living() is None)
+            deadline = time.monotonic() + NOTED_SECONDS
+            while contact.events(run, kind) <= events and contact.living() and time.monotonic() < deadline:
+                time.sleep(LOOK_SECONDS)
     except PermissionError:
         raise OutputBusy(f"{named} is another user's: ask as that user, or as root.") from None
     by = "by signals" if order is Order.END else "by a signal"
     return f"The run (process {run.engine.pid}) {did}, {by}, because it does not answer."
-
-
-def _wait(noted: Callable[[], bool]) -> None:
-    """Wait until the run has noted a signal, for a limited time."""
-    deadline = time.monotonic() + NOTED_SECONDS
-    while not noted() and time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)

@@ -11,14 +11,15 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import click
 import platformdirs
 
 from pyprocessor import __version__
 from pyprocessor.cli.session import print_result
-from pyprocessor.costs import CostClass, CostModel
 from pyprocessor.costs.calibration import Loaded, default_path, load
+from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import display
@@ -48,24 +49,27 @@ class Check:
     def state(self) -> str:
         return "problem" if self.problem else "warning" if self.advice else "ok"
 
-    @property
-    def sentence(self) -> str:
-        return f"{self.state}: {self.found} {self.advice}".rstrip()
-
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(as_json: bool) -> int:
     """Check ffmpeg, Python, memory and folders, and say what to do."""
     costs = load(default_path())
-    checks = [*examine(), _calibration(costs)]
+    files = sum(history.count for history in costs.model.classes.values())
+    checks = [*examine(), _calibration(costs, files)]
     learned = most_used(costs.model)
     if as_json:
         entries = [{"name": c.name, "state": c.state, "found": c.found, "advice": c.advice} for c in checks]
-        document = {"version": 1, "checks": entries, "calibration": _calibration_entry(costs, learned)}
-        print_result(json.dumps(document, indent=2) + "\n")
+        calibration = {
+            "path": display(os.fsencode(default_path())),
+            "problem": costs.problem,
+            "classes": len(costs.model.classes),
+            "files": files,
+            "most_used": [{**one, "cost_class": asdict(one["cost_class"])} for one in learned],
+        }
+        print_result(json.dumps({"version": 1, "checks": entries, "calibration": calibration}, indent=2) + "\n")
     else:
-        lines = aligned([(check.name, check.sentence) for check in checks], 100)
+        lines = aligned([(c.name, f"{c.state}: {c.found} {c.advice}".rstrip()) for c in checks], 100)
         print_result("\n".join([*lines, *_calibration_lines(costs, learned)]) + "\n")
     broken = {check.name for check in checks if check.problem}
     if "ffmpeg" in broken:
@@ -78,7 +82,13 @@ def examine() -> Iterator[Check]:
     yield Check("pyprocessor", f"{__version__} in {os.path.dirname(os.path.dirname(__file__))}")
     yield Check("Python", f"{platform.python_version()} at {sys.executable}, {platform.platform()}")
     yield from _ffmpeg()
-    yield _pyav()
+    try:
+        import av
+    except ImportError as error:
+        advice = "It reads what is in a file; reinstall it with `pip install --force-reinstall av`."
+        yield Check("PyAV", f"cannot be loaded: {error}.", advice, problem=True)
+    else:
+        yield Check("PyAV", f"version {av.__version__}")
     yield from _machine()
     yield _folder("learned costs", platformdirs.user_state_dir("pyprocessor", appauthor=False), "XDG_STATE_HOME")
     yield _folder("cache", platformdirs.user_cache_dir("pyprocessor", appauthor=False), "XDG_CACHE_HOME")
@@ -102,15 +112,6 @@ def _ffmpeg() -> Iterator[Check]:
         yield Check("encoders", f"{', '.join(ENCODERS_OF_NOTE)} and {len(found.encoders) - 5} more")
 
 
-def _pyav() -> Check:
-    try:
-        import av
-    except ImportError as error:
-        advice = "It reads what is in a file; reinstall it with `pip install --force-reinstall av`."
-        return Check("PyAV", f"cannot be loaded: {error}.", advice, problem=True)
-    return Check("PyAV", f"version {av.__version__}")
-
-
 def _machine() -> Iterator[Check]:
     reading = Sampler(os.fsencode(os.getcwd())).read((), time.monotonic())
     yield Check("cores", f"{reading.cores:g} of {count(os.cpu_count() or 1, 'core')} may be used")
@@ -119,20 +120,17 @@ def _machine() -> Iterator[Check]:
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if reading.total_memory_bytes < physical:
         found += f" (a control group limits it; the machine has {memory_size(physical)})"
-    if free < SCARCE_MEMORY_BYTES:
-        advice = "One 1080p encode may need all of it: end other programs, or use a faster preset."
-        yield Check("memory", f"{found}.", advice)
-    else:
-        yield Check("memory", found)
-    if reading.memory_pressure_full is None:
-        yield Check("memory pressure", "this system does not report it; decisions rest on memory alone")
-    else:
-        yield Check("memory pressure", f"{reading.memory_pressure_full:g}% of the time stalled for memory")
+    advice = "One 1080p encode may need all of it: end other programs, or use a faster preset."
+    yield _scarce("memory", found, advice if free < SCARCE_MEMORY_BYTES else "")
+    stalled, silent = reading.memory_pressure_full, "this system does not report it; decisions rest on memory alone"
+    yield Check("memory pressure", silent if stalled is None else f"{stalled:g}% of the time stalled for memory")
     here = f"{size(reading.free_disk_bytes)} free where you are, {display(os.fsencode(os.getcwd()))}"
-    if reading.free_disk_bytes < SCARCE_DISK_BYTES:
-        yield Check("disk", f"{here}.", "Outputs may not fit; choose an --output with more room.")
-    else:
-        yield Check("disk", here)
+    advice = "Outputs may not fit; choose an --output with more room."
+    yield _scarce("disk", here, advice if reading.free_disk_bytes < SCARCE_DISK_BYTES else "")
+
+
+def _scarce(name: str, found: str, advice: str) -> Check:
+    return Check(name, f"{found}." if advice else found, advice)
 
 
 def _folder(name: str, path: str, variable: str) -> Check:
@@ -146,73 +144,53 @@ def _folder(name: str, path: str, variable: str) -> Check:
     return Check(name, f"{shown} cannot be written.", advice)
 
 
-# ---------------------------------------------------------------- what was learned
+def most_used(model: CostModel) -> list[dict[str, Any]]:
+    """The classes with the most measured files, those first: the class, its files, its memory and its CPU time.
 
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One quantity of one class: `ratio` is the median of measured over the built-in measurements, `spread` the factor
-    by which files usually lie above or below that, `error` the median error of what would be predicted today."""
-
-    files: int
-    ratio: float
-    spread: float
-    error: float
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What one class of files took; `files` were measured, of which the newest are kept."""
-
-    cost_class: CostClass
-    files: int
-    memory: Channel | None
-    cpu: Channel | None
-
-
-def most_used(model: CostModel) -> tuple[Learned, ...]:
-    """The classes with the most measured files, those first."""
+    `ratio` is the median of measured over the built-in measurements, `spread` the factor by which files usually lie
+    above or below that, `error` the median error of what would be predicted today.
+    """
     ordered = sorted(model.classes.items(), key=lambda item: (-item[1].count, _class_name(item[0])))
     found = []
     for cost_class, history in ordered[:CLASSES_TOLD]:
         # A margin of 1 is none: what is compared is the prediction itself.
         price = model.price(cost_class, 1.0)
         memory, cpu = _channel(history.memory, price.memory), _channel(history.cpu, price.cpu)
-        found.append(Learned(cost_class, history.count, memory, cpu))
-    return tuple(found)
+        found.append({"cost_class": cost_class, "files": history.count, "memory": memory, "cpu": cpu})
+    return found
 
 
-def _channel(ratios: tuple[float, ...], price: float) -> Channel | None:
+def _channel(ratios: tuple[float, ...], price: float) -> dict[str, float] | None:
     """From natural logarithms of measured over built-in, and what predictions multiply the built-in ones by."""
     if not ratios:
         return None
     usual = statistics.median(ratios)
-    return Channel(
-        files=len(ratios),
-        ratio=math.exp(usual),
-        spread=math.exp(statistics.median(abs(ratio - usual) for ratio in ratios)),
-        error=statistics.median(abs(price / math.exp(ratio) - 1) for ratio in ratios),
-    )
+    return {
+        "files": len(ratios),
+        "ratio": math.exp(usual),
+        "spread": math.exp(statistics.median(abs(ratio - usual) for ratio in ratios)),
+        "error": statistics.median(abs(price / math.exp(ratio) - 1) for ratio in ratios),
+    }
 
 
-def _calibration(costs: Loaded) -> Check:
+def _calibration(costs: Loaded, files: int) -> Check:
     path = display(os.fsencode(default_path()))
     if costs.problem is not None:
-        advice = "Remove that file, and the next run starts a new one."
-        return Check("calibration", costs.problem, advice)
-    classes = costs.model.classes
-    if not classes:
+        return Check("calibration", costs.problem, "Remove that file, and the next run starts a new one.")
+    if not costs.model.classes:
         return Check("calibration", f"nothing learned yet; runs will keep it in {path}")
-    files = sum(history.count for history in classes.values())
-    kinds = count(len(classes), "class", "classes")
+    kinds = count(len(costs.model.classes), "class", "classes")
     return Check("calibration", f"learned from {count(files, 'file')} of {kinds}, kept in {path}")
 
 
-def _calibration_lines(costs: Loaded, learned: tuple[Learned, ...]) -> list[str]:
+def _calibration_lines(costs: Loaded, learned: list[dict[str, Any]]) -> list[str]:
     if not learned:
         return []
     head = ("", "files", "memory", "off by", "CPU time", "off by")
-    rows = [(_class_name(one.cost_class), f"{one.files:,}", *_cells(one.memory), *_cells(one.cpu)) for one in learned]
+    rows = [
+        (_class_name(one["cost_class"]), f"{one['files']:,}", *_cells(one["memory"]), *_cells(one["cpu"]))
+        for one in learned
+    ]
     more = len(costs.model.classes) - len(learned)
     left_out = [f"... and {count(more, 'class', 'classes')} with fewer files"] if more else []
     return [
@@ -224,25 +202,14 @@ def _calibration_lines(costs: Loaded, learned: tuple[Learned, ...]) -> list[str]
     ]
 
 
-def _cells(channel: Channel | None) -> tuple[str, str]:
+def _cells(channel: dict[str, float] | None) -> tuple[str, str]:
     if channel is None:
         return "-", "-"
-    return f"x{channel.ratio:.2f} +-{100 * (channel.spread - 1):.0f}%", f"{100 * channel.error:.1f}%"
+    return f"x{channel['ratio']:.2f} +-{100 * (channel['spread'] - 1):.0f}%", f"{100 * channel['error']:.1f}%"
 
 
 def _class_name(cost_class: CostClass) -> str:
     picture = (cost_class.pixels, cost_class.pixel_format) if cost_class.pixel_format else ()
-    parts = [cost_class.encoder, cost_class.preset, *picture, count(cost_class.threads, "thread")]
-    if cost_class.task != USUAL_TASK:
-        parts.insert(0, cost_class.task)
+    task = "" if cost_class.task == USUAL_TASK else cost_class.task
+    parts = [task, cost_class.encoder, cost_class.preset, *picture, count(cost_class.threads, "thread")]
     return " ".join(part for part in parts if part)
-
-
-def _calibration_entry(costs: Loaded, learned: tuple[Learned, ...]) -> dict[str, object]:
-    return {
-        "path": display(os.fsencode(default_path())),
-        "problem": costs.problem,
-        "classes": len(costs.model.classes),
-        "files": sum(history.count for history in costs.model.classes.values()),
-        "most_used": [asdict(one) for one in learned],
-    }

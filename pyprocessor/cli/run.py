@@ -15,14 +15,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pyprocessor import profiles
-from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import gather, output_folder
-from pyprocessor.cli.session import Session, print_result
+from pyprocessor.cli.session import Session, StandardOutput, print_result
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
 from pyprocessor.intake.inputs import inputs_of
@@ -44,36 +43,35 @@ WATCHED_MIN_AGE_SECONDS = 10.0
 WRITING_SECONDS = 2.0
 """How long a message of a run that hangs may take: the terminal or the reader may hang as well."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
+Options = Mapping[str, Any]
+"""What stood on the command line, by click's parameters, unchecked beyond its type; None or empty if not given."""
 
 
-def run(options: RunOptions, session: Session) -> ExitCode:
-    """Do the main job, or only plan it; returns the exit code.
-
-    Raises `PyprocessorError` where nothing could be begun, with the sentence to show and the exit code.
-    """
+def run(options: Options, session: Session) -> ExitCode:
+    """Do the main job, or only plan it; returns the exit code, or raises `PyprocessorError` if nothing was begun."""
     check_contradictions(options)
     loaded = profiles.load(
-        options.profile,
-        config_file=options.config,
+        options["profile"],
+        config_file=options["config"],
         overrides=overrides(options),
-        allow_unsafe=options.allow_unsafe_args,
+        allow_unsafe=options["allow_unsafe_args"],
     )
-    request, notices = _request(options, loaded, os.environ)
+    request, notices = _request(options, loaded)
     screen = _screen(options, session, loaded.profile.monitoring.progress_interval_seconds)
     with closing(screen):
         for notice in (*loaded.notices, *notices):
             screen.notice("warning", notice)
-        if options.plan:
+        if options["plan"]:
             planned = _plan(request, screen)
         else:
             result = _execute(request, screen, session)
-    if options.plan:
+    if options["plan"]:
         from pyprocessor.report.plan import plan_json, plan_text
 
-        print_result(plan_json(planned) if options.json else plan_text(planned, width=_width()))
+        print_result(plan_json(planned) if options["json"] else plan_text(planned, width=_width()))
         return ExitCode.OK
-    if options.json or not options.quiet:
-        _sum_up(request, result, session, as_json=options.json, verbose=options.verbose)
+    if options["json"] or not options["quiet"]:
+        _sum_up(request, result, session, as_json=options["json"], verbose=options["verbose"])
     return result.exit_code
 
 
@@ -133,7 +131,6 @@ class _Stuck:
 
 
 def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
-    from pyprocessor.cli.report import print_document
     from pyprocessor.journal.reader import JournalReader
     from pyprocessor.report import summary
 
@@ -143,130 +140,116 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
             f"The journal in {display(folder)} was removed during the run, so there is no summary. "
             "Finished outputs are in their places; run the same command again for the rest."
         )
-    own = {
-        "exit_code": int(result.exit_code),
-        "done_before": result.done_before,
-        "failed_before": result.failed_before,
-    }
     with JournalReader.read_only(folder) as journal:
         run = journal.last_run()
         if run is None or run.id != result.run_id:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
+        log_of = partial(find_job_log, request.output)
+        summed = summary.summarise(
+            journal,
+            run,
+            now=time.time(),
+            log_of=log_of,
+            exit_code=int(result.exit_code),
+            done_before=result.done_before,
+            failed_before=result.failed_before,
+        )
         if as_json:
-            print_document(session, journal, run, request.output, **own)
+            session.answered = True
+            with StandardOutput() as stream:
+                summary.write_json(stream, summed, journal, output_root=request.output, log_of=log_of)
         else:
-            summed = summary.summarise(
-                journal, run, now=time.time(), log_of=partial(find_job_log, request.output), **own
-            )
             print_result(summary.text(summed, width=_width(), looked_in=request.input_named, verbose=verbose))
 
 
-def _request(
-    options: RunOptions, loaded: profiles.LoadedProfile, variables: Mapping[str, str]
-) -> tuple[RunRequest, list[str]]:
+def _request(options: Options, loaded: profiles.LoadedProfile) -> tuple[RunRequest, list[str]]:
     """The request, and sentences about its inputs for the user."""
-    named, named_output = options.input or (loaded.input,), options.output or loaded.output
+    named, named_output = options["input"] or (loaded.input,), options["output"] or loaded.output
     given = [path for path in named if path]
     if len(given) < len(named):
         raise UsageError("No input is named; give --input PATH, a video file or a folder of videos.")
-    if options.output == "" or named_output is None:
+    if options["output"] == "" or named_output is None:
         raise UsageError("No output is named; give --output DIR, the folder to write.")
     output = output_folder(named_output)
     paths, notices = gather(given, output, loaded.profile.extension)
-    if options.watch and len(paths) > 1:
+    if options["watch"] and len(paths) > 1:
         raise UsageError(f"--watch watches one folder, and {len(paths)} inputs are named; start a run for each.")
-    if options.watch and not os.path.isdir(paths[0]):
+    if options["watch"] and not os.path.isdir(paths[0]):
         raise UsageError(f"--watch watches a folder, and the input {display(paths[0])} is a file; name its folder.")
-    found = tool.find(variables)
+    found = tool.find(os.environ)
     tool.require(found, loaded.profile)
     trial.require_working(found, loaded.profile)
     profile = loaded.profile
-    if options.watch and options.settings["min_age_seconds"] is None and profile.scan.min_age_seconds == 0:
+    if options["watch"] and options["min_age_seconds"] is None and profile.scan.min_age_seconds == 0:
         profile = replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))
+    # The journal holds text: bytes that are not UTF-8 come out escaped.
+    arguments = " ".join(sys.argv[1:]).encode("utf-8", "backslashreplace").decode("utf-8")
     request = RunRequest(
         inputs=inputs_of(paths),
         output=output,
         profile=profile,
         tool_path=found.path,
-        arguments=_arguments(),
-        limit=options.limit,
-        retry_failed=options.retry_failed,
-        overwrite=options.overwrite,
-        watch=options.watch,
+        arguments=arguments,
+        limit=options["limit"],
+        retry_failed=options["retry_failed"],
+        overwrite=options["overwrite"],
+        watch=options["watch"],
     )
     return request, notices
 
 
-def _arguments() -> str:
-    """The command line for the journal, which holds text: bytes that are not UTF-8 come out escaped."""
-    line = " ".join(sys.argv[1:])
-    return line.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-# ---------------------------------------------------------------- options
-
-
-def check_contradictions(options: RunOptions) -> None:
+def check_contradictions(options: Options) -> None:
     """Raise `UsageError` for options that make no sense together or by themselves."""
-    if options.quiet and options.verbose:
-        raise UsageError("--quiet and --verbose contradict each other; give one of them.")
-    if options.plan and options.watch:
-        raise UsageError("--plan shows what would be done now, and --watch waits for what comes; give one of them.")
-    if options.plan and options.quiet:
-        raise UsageError("--plan only shows what would be done, and --quiet shows nothing; give one of them.")
-    for option, named in (("--profile", options.profile), ("--config", options.config)):
+    for contradiction, sentence in (
+        (options["quiet"] and options["verbose"], "--quiet and --verbose contradict each other"),
+        (options["plan"] and options["watch"], "--plan shows what would be done now, and --watch waits for what comes"),
+        (options["plan"] and options["quiet"], "--plan only shows what would be done, and --quiet shows nothing"),
+    ):
+        if contradiction:
+            raise UsageError(f"{sentence}; give one of them.")
+    for option, named in (("--profile", options["profile"]), ("--config", options["config"])):
         if named == "":
             raise UsageError(f"{option} is empty; name what it is to take, or leave the option out.")
-    if options.settings["batch_mode"] == "disabled":
+    if options["batch_mode"] == "disabled":
         for option, given in (("--jobs", "jobs"), ("--batch-size", "batch_size")):
-            if options.settings[given] is not None:
+            if options[given] is not None:
                 raise UsageError(
                     f"{option} has no meaning with --batch-mode disabled, which does one file after another; "
                     "leave one of them out."
                 )
-    if options.limit is not None and options.limit < 1:
-        raise UsageError(f"--limit is {options.limit}, but must be 1 or more.")
+    if options["limit"] is not None and options["limit"] < 1:
+        raise UsageError(f"--limit is {options['limit']}, but must be 1 or more.")
 
 
-_QUANTITIES: dict[str, tuple[str, Callable[[object], object]]] = {
-    "memory_limit_bytes": ("--memory-limit", parse_size),
-    "min_size_bytes": ("--min-size", parse_size),
-    "max_size_bytes": ("--max-size", parse_size),
-    "disk_reserve_bytes": ("--disk-reserve", parse_size),
-    "min_age_seconds": ("--min-age", parse_duration),
-    "grace_seconds": ("--grace", parse_duration),
-}
-
-
-def overrides(options: RunOptions) -> profiles.Overrides:
+def overrides(options: Options) -> profiles.Overrides:
     """The settings among the options; raises `ProfileError` naming an option that cannot be read."""
+    known = {field.name for field in fields(profiles.Overrides)} | {"batch_mode"}
     absent = (None, False, ())
-    given = {name: value for name, value in options.settings.items() if not any(value is none for none in absent)}
+    given = {
+        name: options[name] for name in options if name in known and not any(options[name] is one for one in absent)
+    }
     if "batch_mode" in given:
         given["batch_enabled"] = given.pop("batch_mode") == "enabled"
     if "batch_size" in given:
         with contextlib.suppress(ValueError):
             given["batch_size"] = int(given["batch_size"])
     for name, value in given.items():
-        if name in _QUANTITIES:
-            option, parse = _QUANTITIES[name]
+        option, _, unit = name.rpartition("_")
+        if isinstance(value, str) and unit in ("bytes", "seconds"):
             try:
-                given[name] = parse(value)
+                given[name] = (parse_size if unit == "bytes" else parse_duration)(value)
             except ValueError as error:
-                raise ProfileError(f"{option} is {json.dumps(value)}, but {error}.") from None
+                raise ProfileError(f"--{option.replace('_', '-')} is {json.dumps(value)}, but {error}.") from None
         elif isinstance(value, float) and value.is_integer():
             given[name] = int(value)  # so that an error says 0 where the user wrote 0
     return profiles.Overrides(**given)
 
 
-# ---------------------------------------------------------------- the screen
-
-
-def _screen(options: RunOptions, session: Session, interval_seconds: float) -> Bars | Lines:
-    least = Level.ERROR if options.quiet else Level.DEBUG if options.verbose else Level.INFO
+def _screen(options: Options, session: Session, interval_seconds: float) -> Bars | Lines:
+    least = Level.ERROR if options["quiet"] else Level.DEBUG if options["verbose"] else Level.INFO
     stream = UnbreakableStream(sys.stderr)
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if terminal and not options.quiet and not session.json_lines:
+    if terminal and not options["quiet"] and not session.json_lines:
         from pyprocessor.report.progress import Bars
 
         return Bars(stream, least=least)

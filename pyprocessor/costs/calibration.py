@@ -1,28 +1,79 @@
-"""Where do learned costs outlive a run? In one JSON file in the user's state folder, replaced as a whole.
+"""Where do learned costs outlive a run, and what did single files take? One JSON file in the user's state folder.
 
-It is a cache of measurements: a file that cannot be read costs nothing but accuracy, so a sentence names it and the run
-goes on. Runs that end at the same time overwrite each other's additions, and the last one stays.
+A file that cannot be read costs nothing but accuracy, so a sentence names it and the run goes on. Runs that end at the
+same time overwrite each other's additions, and the last one stays.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import math
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import platformdirs
 
-from pyprocessor.costs.file_history import MOST_ENTRIES, FileHistory
-from pyprocessor.costs.model import HISTORY, CostClass, CostModel, History
+from pyprocessor.costs.model import HISTORY, CostClass, CostModel, History, class_of, log_ratio
+from pyprocessor.models import Cost, CostFeatures, Source
 
 FILE_VERSION = 3
 _CHANNELS = ("cpu", "memory", "disk")
-_Key = TypeVar("_Key")
+MOST_ENTRIES = 60_000
+ACROSS_ENCODERS = 0.5
+"""How much of what sets a file apart with one encoder does so with another (54 real clips: 0.3 to 0.6)."""
+
+
+class FileHistory:
+    """What single files took, those of earlier runs first, the oldest first. Mutable.
+
+    `known` has, by a hash of a file's name, size and time, with or without how it was encoded: the natural logarithm of
+    measured / prior CPU-seconds, and a hash of the class it was measured in.
+    """
+
+    def __init__(self, known: dict[int, tuple[float, int]] | None = None) -> None:
+        self.known = known or {}
+
+    def factor(self, source: Source, features: CostFeatures, model: CostModel) -> float:
+        """How many times the CPU time that `model` predicts for such files this one is expected to take.
+
+        By the same encoder, preset and size it takes what it took; by others it is as easy or hard among its like.
+        """
+        if not self.known:
+            return 1.0
+        alike = self.known.get(_key(source, features))
+        if alike is not None:
+            return math.exp(alike[0]) / model.price(class_of(features, 1), 1.0).cpu
+        ratio, tag = self.known.get(_key(source), (0.0, 0))
+        other = next((known for known in model.classes if _tag(known) == tag), None)
+        return 1.0 if other is None else (math.exp(ratio) / model.price(other, 1.0).cpu) ** ACROSS_ENCODERS
+
+    def remember(self, source: Source, features: CostFeatures, threads: int, prior: Cost, measured: Cost) -> None:
+        """Add what one attempt took."""
+        if not (prior.cpu_seconds > 0 and 0 < measured.cpu_seconds < math.inf):
+            return
+        for key in (_key(source), _key(source, features)):
+            self.known.pop(key, None)  # so that it stands last, as the newest
+            ratio = log_ratio(prior.cpu_seconds, measured.cpu_seconds)
+            self.known[key] = round(ratio, 4), _tag(class_of(features, threads))
+        while len(self.known) > MOST_ENTRIES:
+            del self.known[next(iter(self.known))]
+
+
+@functools.lru_cache(maxsize=4096)
+def _tag(cost_class: CostClass) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(cost_class).encode(), digest_size=4).digest(), "little")
+
+
+def _key(source: Source, features: CostFeatures | None = None) -> int:
+    parts = [os.path.basename(source.path), str(source.size_bytes).encode(), str(source.mtime_ns).encode()]
+    if features is not None:
+        how = (features.encoder, features.preset, features.pixels, features.pixel_format, features.crf)
+        parts.append(repr(how).encode())
+    return int.from_bytes(hashlib.blake2b(b"\0".join(parts), digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +111,7 @@ def save(model: CostModel, files: FileHistory, path: str) -> None:
         "version": FILE_VERSION,
         "classes": [{"class": asdict(key), **_ratios(history)} for key, history in model.classes.items()],
         "groups": [{"group": list(key), **_ratios(history)} for key, history in model.groups.items()],
-        "files": files.entries(),
+        "files": [(key, *entry) for key, entry in files.known.items()],
     }
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -84,17 +135,14 @@ def _ratios(history: History) -> dict[str, Any]:
 def _from_document(document: Any) -> Loaded:
     if document["version"] != FILE_VERSION:
         raise ValueError("another version")
-    classes = _histories(document["classes"], lambda item: CostClass(**item["class"]))
-    groups = _histories(document["groups"], lambda item: tuple(str(part) for part in item["group"]))
-    entries = [(int(key), _finite(ratio), int(tag)) for key, ratio, tag in document["files"][-MOST_ENTRIES:]]
-    return Loaded(CostModel(MappingProxyType(classes), MappingProxyType(groups)), FileHistory(entries))
+    classes = {CostClass(**item["class"]): _history(item) for item in document["classes"]}
+    groups = {tuple(map(str, item["group"])): _history(item) for item in document["groups"]}
+    files = {int(key): (_finite(ratio), int(tag)) for key, ratio, tag in document["files"][-MOST_ENTRIES:]}
+    return Loaded(CostModel(classes, groups), FileHistory(files))
 
 
-def _histories(items: list[dict[str, Any]], key: Callable[[dict[str, Any]], _Key]) -> dict[_Key, History]:
-    return {
-        key(item): History.of(int(item["count"]), *(tuple(map(_finite, item[name]))[-HISTORY:] for name in _CHANNELS))
-        for item in items
-    }
+def _history(item: dict[str, Any]) -> History:
+    return History(int(item["count"]), *(tuple(map(_finite, item[name]))[-HISTORY:] for name in _CHANNELS))
 
 
 def _finite(value: Any) -> float:

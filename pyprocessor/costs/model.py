@@ -1,8 +1,7 @@
 """What will a job take? A pure function of its features and of what earlier jobs took.
 
-A prediction is a prior (see `job_prior`) times a correction. Every finished attempt adds the ratio of measured to prior
-to a bounded history; the correction is the median of that history, held back towards 1 while it is short. Histories are
-kept per class of jobs, and for encoder and preset, encoder, and all jobs together, so that a class that was never
+A prediction is a prior (see `job_prior`) times the median ratio of measured to prior in a bounded history, held back
+towards 1 while that is short. Histories are kept per class of jobs and for wider groups, so that a class that was never
 measured is corrected as its relatives are.
 """
 
@@ -10,12 +9,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from functools import cached_property
 
-from pyprocessor.costs.encoding import encode_memory
-from pyprocessor.costs.job_prior import COPY, prior_cost
+from pyprocessor.costs.job_prior import COPY, encode_memory, prior_cost
 from pyprocessor.models import Cost, CostFeatures
 
 HISTORY = 64
@@ -28,17 +26,8 @@ _THREAD_EFFICIENCY = 0.85
 FILE_SECONDS = 0.05
 """Wall time of a file beside its CPU-seconds: starting ffmpeg, verifying and syncing the output."""
 
-_PIXEL_CLASSES = (
-    ("90p", 160 * 90),
-    ("180p", 320 * 180),
-    ("360p", 640 * 360),
-    ("480p", 854 * 480),
-    ("720p", 1280 * 720),
-    ("1080p", 1920 * 1080),
-    ("1440p", 2560 * 1440),
-    ("2160p", 3840 * 2160),
-    ("4320p", 7680 * 4320),
-)
+_WIDTHS = {90: 160, 180: 320, 360: 640, 480: 854, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840, 4320: 7680}
+_PIXEL_CLASSES = {f"{height}p": width * height for height, width in _WIDTHS.items()}
 NO_PICTURE = "none"
 UNKNOWN_SPREAD = 2.0
 """By what factor the time of a job of a class never seen may lie above or below its prediction."""
@@ -58,57 +47,49 @@ class CostClass:
 
 def class_of(features: CostFeatures, threads: int) -> CostClass:
     """The class a job belongs to when its ffmpeg may use `threads`."""
-    return CostClass(
-        features.task,
-        features.encoder,
-        features.preset or "",
-        _pixel_class(features.pixels),
-        features.pixel_format if features.pixels else "",
-        threads,
-    )
-
-
-def _pixel_class(pixels: int) -> str:
-    if pixels <= 0:
-        return NO_PICTURE
-    return min(_PIXEL_CLASSES, key=lambda named: abs(math.log(pixels / named[1])))[0]
+    pixels, pixel_format = NO_PICTURE, ""
+    if features.pixels > 0:
+        pixels = min(_PIXEL_CLASSES, key=lambda name: abs(math.log(features.pixels / _PIXEL_CLASSES[name])))
+        pixel_format = features.pixel_format
+    return CostClass(features.task, features.encoder, features.preset or "", pixels, pixel_format, threads)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Factors between the priors and the predictions of one class; `memory` contains the margin of safety, and `spread`
-    is the factor by which the time of one job may lie above or below its prediction."""
+    """Factors between priors and predictions of one class, memory with its margin.
+
+    The time of one job may lie above or below its prediction by the factor `spread`.
+    """
 
     cpu: float = 1.0
     memory: float = 1.0
     spread: float = UNKNOWN_SPREAD
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class History:
-    """Natural logarithms of measured / prior, newest last; `count` includes attempts dropped since.
-
-    `medians` are of the three channels, that of memory at least the median of the latest attempts; `deviations` (median
-    distance of a ratio from its median) of CPU and memory. They are stored, because every planned job needs them.
-    """
+    """Natural logarithms of measured / prior, newest last; `count` includes attempts dropped since."""
 
     count: int = 0
     cpu: tuple[float, ...] = ()
     memory: tuple[float, ...] = ()
     disk: tuple[float, ...] = ()
-    medians: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    deviations: tuple[float, float] = (0.0, 0.0)
 
-    @classmethod
-    def of(cls, count: int, cpu: tuple[float, ...], memory: tuple[float, ...], disk: tuple[float, ...]) -> History:
-        """A history with its medians and deviations."""
-        usual = _median(memory)
-        medians = (_median(cpu), max(usual, _median(memory[-RECENT:])), _median(disk))
-        return cls(count, cpu, memory, disk, medians, (_deviation(cpu, medians[0]), _deviation(memory, usual)))
+    @cached_property
+    def medians(self) -> tuple[float, float, float]:
+        """Of CPU, memory and disk; that of memory is at least the median of the latest attempts."""
+        return _median(self.cpu), max(_median(self.memory), _median(self.memory[-RECENT:])), _median(self.disk)
+
+    @cached_property
+    def deviations(self) -> tuple[float, float]:
+        """Of CPU and memory, the median distance of a ratio from its median."""
+        middles = ((ratios, _median(ratios)) for ratios in (self.cpu, self.memory))
+        cpu, memory = (_median([abs(ratio - middle) for ratio in ratios]) for ratios, middle in middles)
+        return cpu, memory
 
     def with_ratios(self, prior: Cost, measured: Cost) -> History:
         """This history and one more attempt; a 0 was not measured and is left out."""
-        return History.of(
+        return History(
             self.count + 1,
             _appended(self.cpu, prior.cpu_seconds, measured.cpu_seconds),
             _appended(self.memory, prior.memory_bytes, measured.memory_bytes),
@@ -119,20 +100,16 @@ class History:
 def _appended(ratios: tuple[float, ...], prior: float, measured: float) -> tuple[float, ...]:
     if prior <= 0 or measured <= 0 or not math.isfinite(measured):
         return ratios
-    return (*ratios, _ratio(prior, measured))[-HISTORY:]
+    return (*ratios, log_ratio(prior, measured))[-HISTORY:]
 
 
-def _ratio(prior: float, measured: float) -> float:
+def log_ratio(prior: float, measured: float) -> float:
+    """The natural logarithm of measured / prior, within bounds."""
     return max(-_LARGEST_RATIO, min(_LARGEST_RATIO, math.log(measured / prior)))
 
 
-def _median(ratios: tuple[float, ...]) -> float:
+def _median(ratios: Sequence[float]) -> float:
     return statistics.median(ratios) if ratios else 0.0
-
-
-def _deviation(ratios: tuple[float, ...], centre: float) -> float:
-    """Median absolute deviation."""
-    return _median(tuple(abs(r - centre) for r in ratios))
 
 
 GroupKey = tuple[str, ...]
@@ -142,6 +119,7 @@ _HELD_BACK = (4.0, 3.0, 2.0, 8.0, 8.0)
 """With how many attempts a group (all, encoder, preset, size, class) outweighs what is known without it."""
 _HELD_BACK_MEMORY = 0.25
 """The same for memory within a picture size: it varies by some 4 % with the film, where CPU varies by half."""
+_PRESET = 2
 
 
 def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, GroupKey]:
@@ -153,14 +131,12 @@ def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, Gro
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """Memory of a file that still runs: the logarithm of memory / prior, a lower bound unless it is `settled`.
-
-    It no longer counts after `attempts_left` more attempts of its kind.
-    """
+    """Memory of a running file: the logarithm of memory / prior, a lower bound unless it is `settled`."""
 
     ratio: float
     settled: bool
     attempts_left: int = RECENT
+    """After so many more attempts of its kind it no longer counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +146,9 @@ class CostModel:
     `running` has the latest of files that still run, by the group of one picture size; it is not saved.
     """
 
-    classes: Mapping[CostClass, History] = field(default_factory=lambda: MappingProxyType({}))
-    groups: Mapping[GroupKey, History] = field(default_factory=lambda: MappingProxyType({}))
-    running: Mapping[GroupKey, Glimpse] = field(default_factory=lambda: MappingProxyType({}))
+    classes: Mapping[CostClass, History] = field(default_factory=dict)
+    groups: Mapping[GroupKey, History] = field(default_factory=dict)
+    running: Mapping[GroupKey, Glimpse] = field(default_factory=dict)
 
     def predict(self, features: CostFeatures, threads: int) -> Cost:
         """CPU-seconds, peak bytes of its ffmpeg and bytes on disk of a job with `threads` threads."""
@@ -188,45 +164,31 @@ class CostModel:
         """The model with one more attempt, which must have run to its end; a 0 in `measured` is "not measured"."""
         prior = prior_cost(features, threads)
         cost_class = class_of(features, threads)
-        classes = dict(self.classes)
-        classes[cost_class] = classes.get(cost_class, History()).with_ratios(prior, measured)
-        groups = dict(self.groups)
-        for key in group_keys(cost_class):
-            groups[key] = groups.get(key, History()).with_ratios(prior, measured)
+        keys = group_keys(cost_class)
+        classes = {**self.classes, cost_class: self.classes.get(cost_class, History()).with_ratios(prior, measured)}
+        groups = {**self.groups, **{key: self.groups.get(key, History()).with_ratios(prior, measured) for key in keys}}
         running = dict(self.running)
-        size = group_keys(cost_class)[-1]
-        if size in running:
-            left = running[size].attempts_left - 1
-            running[size] = replace(running[size], attempts_left=left)
-            if left == 0:
-                del running[size]
-        return CostModel(MappingProxyType(classes), MappingProxyType(groups), MappingProxyType(running))
+        seen = running.pop(keys[-1], None)
+        if seen is not None and seen.attempts_left > 1:
+            running[keys[-1]] = replace(seen, attempts_left=seen.attempts_left - 1)
+        return CostModel(classes, groups, running)
 
     def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> CostModel:
-        """The model with the memory of a file that still runs, `settled` if it has stopped growing.
-
-        Others of its kind are then planned by it, although a file of hours has not ended.
-        """
+        """The model with the memory of a file that still runs, `settled` if it has stopped growing."""
         size = group_keys(class_of(features, threads))[-1]
-        ratio = _ratio(prior_cost(features, threads).memory_bytes, max(memory_bytes, 1))
+        ratio = log_ratio(prior_cost(features, threads).memory_bytes, max(memory_bytes, 1))
         known = self.running.get(size)
         if known is not None:
             ratio, settled = max(ratio, known.ratio), settled or known.settled
         seen = Glimpse(ratio, settled)
-        if seen == known:
-            return self
-        return replace(self, running=MappingProxyType({**self.running, size: seen}))
+        return self if seen == known else replace(self, running={**self.running, size: seen})
 
     def measured_count(self, cost_class: CostClass) -> int:
         """How many attempts of this class were observed."""
-        history = self.classes.get(cost_class)
-        return history.count if history is not None else 0
+        return self.classes.get(cost_class, History()).count
 
     def memory_margin(self, cost_class: CostClass, unmeasured: float) -> float:
-        """The factor of safety for predicted memory: `unmeasured` for a class never seen, less for a known one.
-
-        A class whose peaks scatter keeps a margin of twice their usual deviation.
-        """
+        """The factor of safety for predicted memory: `unmeasured` for a class never seen, less for a known one."""
         history = self.classes.get(cost_class, History())
         glimpse = self.running.get(group_keys(cost_class)[-1])
         seen = max(len(history.memory), glimpse is not None and glimpse.settled)
@@ -237,45 +199,41 @@ class CostModel:
         """The factors for the priors of all jobs of this class; `unmeasured` as in `memory_margin`."""
         cpu, memory, _ = self._corrections(cost_class)
         margin = self.memory_margin(cost_class, unmeasured)
-        return Price(math.exp(cpu), math.exp(memory) * margin, self.spread(cost_class))
-
-    def spread(self, cost_class: CostClass) -> float:
-        """The factor by which the time of one job may lie above or below its prediction."""
         history = self.classes.get(cost_class, History())
-        seen = len(history.cpu)
-        usual = max(math.log(1.1), 1.5 * history.deviations[0])
-        return math.exp((seen * usual + 2 * math.log(UNKNOWN_SPREAD)) / (seen + 2))
+        seen, usual = len(history.cpu), max(math.log(1.1), 1.5 * history.deviations[0])
+        spread = math.exp((seen * usual + 2 * math.log(UNKNOWN_SPREAD)) / (seen + 2))
+        return Price(math.exp(cpu), math.exp(memory) * margin, spread)
 
     def _corrections(self, cost_class: CostClass) -> tuple[float, float, float]:
         cpu = memory = disk = 0.0
-        *wide, size = (self.groups.get(key) for key in group_keys(cost_class))
-        for history, held_back in zip(wide, _HELD_BACK, strict=False):
-            if history is not None:
-                cpu += len(history.cpu) / (len(history.cpu) + held_back) * (history.medians[0] - cpu)
-                disk += len(history.disk) / (len(history.disk) + held_back) * (history.medians[2] - disk)
-        preset = wide[-1]
-        if preset is not None:
-            # Other picture sizes may warn that more memory is needed here; that they took less says nothing.
-            weight = len(preset.memory) / (len(preset.memory) + _HELD_BACK[2])
-            memory = max(0.0, weight * preset.medians[1])
-        for history, held_back in zip((size, self.classes.get(cost_class)), _HELD_BACK[3:], strict=True):
-            if history is not None:
-                cpu += len(history.cpu) / (len(history.cpu) + held_back) * (history.medians[0] - cpu)
-                sure = len(history.memory) / (len(history.memory) + _HELD_BACK_MEMORY)
-                memory += sure * (history.medians[1] - memory)
-                disk += len(history.disk) / (len(history.disk) + held_back) * (history.medians[2] - disk)
-        glimpse = self.running.get(group_keys(cost_class)[-1])
+        histories = [*(self.groups.get(key) for key in group_keys(cost_class)), self.classes.get(cost_class)]
+        for level, (history, held_back) in enumerate(zip(histories, _HELD_BACK, strict=True)):
+            if history is None:
+                continue
+            cpu = _moved(cpu, history.cpu, history.medians[0], held_back)
+            disk = _moved(disk, history.disk, history.medians[2], held_back)
+            if level > _PRESET:
+                memory = _moved(memory, history.memory, history.medians[1], _HELD_BACK_MEMORY)
+            elif level == _PRESET:
+                # Other picture sizes may warn that more memory is needed here; that they took less says nothing.
+                memory = max(0.0, _moved(0.0, history.memory, history.medians[1], held_back))
+        glimpse, size = self.running.get(group_keys(cost_class)[-1]), histories[_PRESET + 1]
         if glimpse is not None:
             only_source = glimpse.settled and (size is None or not size.memory)
             memory = glimpse.ratio if only_source else max(memory, glimpse.ratio)
         return cpu, memory, disk
 
 
+def _moved(known: float, ratios: Sequence[float], usual: float, held_back: float) -> float:
+    """What was `known`, moved towards the `usual` ratio of a group by the weight of its attempts."""
+    return known + len(ratios) / (len(ratios) + held_back) * (usual - known)
+
+
 def thread_growth(cost_class: CostClass, threads: int) -> float:
     """The factor between predicted memory at one thread and at `threads`."""
     if cost_class.pixels == NO_PICTURE or cost_class.encoder == COPY:
         return 1.0
-    pixels = dict(_PIXEL_CLASSES)[cost_class.pixels]
+    pixels = _PIXEL_CLASSES[cost_class.pixels]
     _, growth = encode_memory(cost_class.encoder, cost_class.preset or None, pixels)
     return 1 + growth * (threads - 1)
 
@@ -285,6 +243,6 @@ def speed(threads: int) -> float:
     return 1 + _THREAD_EFFICIENCY * (threads - 1)
 
 
-def wall_seconds(cost: Cost, threads: int) -> float:
+def wall_seconds(cpu_seconds: float, threads: int) -> float:
     """Predicted wall time of a job that has `threads` cores to itself."""
-    return FILE_SECONDS + cost.cpu_seconds / speed(threads)
+    return FILE_SECONDS + cpu_seconds / speed(threads)

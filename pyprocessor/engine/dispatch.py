@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
-from pyprocessor.costs import wall_seconds
+from pyprocessor.costs.model import wall_seconds
 from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.pool import BatchProcess
@@ -20,7 +20,7 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, Cost, WaitingFile
+from pyprocessor.models import Batch, WaitingFile
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Beside, Conditions, Wait
@@ -211,7 +211,7 @@ class Dispatch:
         if admission.too_late(job, threads, on) is None:
             return True
         self.queue.leave(job)
-        seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
+        seconds = wall_seconds(job.cpu_seconds, threads)
         if not on.schedule.ever_fits(seconds, job.price.spread):
             text = on.schedule.never_fits(job.name, seconds)
             self.transitions.notice("warning", text, job_id=job.job_id)

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from multiprocessing.connection import wait
 
-from pyprocessor.costs import CostClass, class_of
+from pyprocessor.costs.model import CostClass, class_of
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.loop import TASK, TURN_SECONDS
 from pyprocessor.engine.stopping import local_time
@@ -78,11 +78,9 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
     planned = preview(
         jobs[: request.limit],
         Sampler(request.output).read((), time.monotonic()),
-        profile.batch,
-        profile.estimation,
+        profile,
         calibration.model,
         tuple(sorted(skipped, key=lambda skipped: skipped.name)),
-        profile.throttling,
     )
     clock = local_time()
     hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)

@@ -6,7 +6,7 @@ import gc
 
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency
-from pyprocessor.costs import CostModel
+from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.loop import Run, RunResult
 from pyprocessor.engine.recovery import refuse_if_busy
 from pyprocessor.models.listener import Listener, RunRequest

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pyprocessor.costs import CostModel
-from pyprocessor.costs.calibration import default_path, load, save
-from pyprocessor.costs.file_history import FileHistory
+from pyprocessor.costs.calibration import FileHistory, default_path, load, save
 from pyprocessor.costs.job_prior import prior_cost
+from pyprocessor.costs.model import CostModel
 from pyprocessor.models import Cost, CostFeatures, Source, Usage
 
 SAVE_EVERY = 200

@@ -17,7 +17,7 @@ from pyprocessor.control.run_mode import Pause, StopLevel
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency, StallResponder
-from pyprocessor.costs import CostModel
+from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.hooks import COUNTS, call_at_end
 from pyprocessor.engine.learning import Calibration

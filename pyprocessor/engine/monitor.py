@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pyprocessor.costs import class_of
+from pyprocessor.costs.model import class_of
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.transitions import Transitions

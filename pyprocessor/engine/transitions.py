@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from pyprocessor.costs import class_of
+from pyprocessor.costs.model import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import may_replace
@@ -18,8 +18,8 @@ from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.jobs.states import STATE_AFTER
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.models import (
@@ -234,7 +234,7 @@ class Transitions:
 
     def crashed(self, job: RunningJob, reason: str, now: float) -> None:
         """A job was running in a batch process that died: try it once more, alone, then set it aside."""
-        if retry.quarantined(job.crashes + 1):
+        if job.crashes + 1 >= retry.CRASHES_UNTIL_QUARANTINE:
             then = "so the file is set aside; --retry-failed tries it again."
             reason = f"{reason} It happened {job.crashes + 1} times, {then}"
             self._finish(job, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH), None)

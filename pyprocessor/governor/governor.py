@@ -1,8 +1,5 @@
 """What is done about memory, CPU and disk at each reading: hold, shrink, suspend, shed, and back? Pure.
 
-Memory is compared with one or two gauges: the machine's use with `max_memory_percent`, and ours with
-`memory_limit_bytes`.
-
     HOLD     near the budget with more to come, or under pressure: nothing new is started
     SHRINK   over the budget: half as many files from now on, unstarted ones are taken back
     SUSPEND  still rising while over, about to reach the wall, or under pressure: the youngest files are stopped
@@ -10,27 +7,21 @@ Memory is compared with one or two gauges: the machine's use with `max_memory_pe
 
 Going back takes `release_readings` sample intervals below `release_percent`: suspended files continue one at a time,
 then files are started again, then as many as before. The file that has run longest always goes on and is never shed,
-unless other programs alone fill the budget. A single file that is predicted to need more than the budget and runs
-alone for that reason changes no level, and neither does filling the budget as predicted.
+unless other programs alone fill the budget. Filling the budget as predicted changes no level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
-from pyprocessor.governor import events
-from pyprocessor.governor.events import EventKind, GovernorEvent
-from pyprocessor.governor.gauges import gauges
 from pyprocessor.governor.growth_rate import MAX_STEP_SECONDS, Growth, ahead_bytes, observe
-from pyprocessor.governor.throttles import LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, disk_is_low, give_way, repay
-from pyprocessor.governor.victims import Scene, age_order, growing_to_suspend, suspendable, to_resume, to_shed
+from pyprocessor.governor.scene import GROWING_BYTES, Scene, age_order, gauges, growing_to_suspend, suspendable, to_shed
+from pyprocessor.governor.throttles import DISK_RELEASE, LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, give_way, repay
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 from pyprocessor.models.wording import memory_size
-
-__all__ = ["Decision", "EventKind", "Governed", "GovernorEvent", "Level", "govern"]
 
 SETTLE_SECONDS = 5.0
 """Still over after so long, the share is halved once more."""
@@ -47,6 +38,28 @@ ORDER_SECONDS = 1.0
 QUIET_SECONDS = 30.0
 """Holding is not reported again within so long."""
 UNBOUNDED = 1 << 62
+PRESSED = "processes wait for memory too much of the time"
+
+
+class EventKind(StrEnum):
+    HOLD = "hold"
+    SHRINK = "shrink"
+    SUSPEND = "suspend"
+    SHED = "shed"
+    RESUME = "resume"
+    RECOVER = "recover"
+    THROTTLE = "throttle"
+    YIELD = "yield"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class GovernorEvent:
+    """Something that changed, as one sentence; `job_id` names the file it happened to."""
+
+    kind: EventKind
+    text: str
+    job_id: str | None = None
 
 
 class Level(IntEnum):
@@ -61,29 +74,23 @@ class Level(IntEnum):
 class Governed:
     """The governor's state between readings. A run begins with `Governed()`.
 
-    What ends in `_seconds` is time that readings have seen pass, so that a clock that jumps moves none of it.
+    `share` is the part of the usual number of files that memory allows. What ends in `_seconds` is time that readings
+    have seen pass, so that a clock that jumps moves none of it: since the share was halved, a file was suspended for
+    growth that is not its own or for pressure, no file runs, holding was reported.
     """
 
     level: Level = Level.NORMAL
     share: float = 1.0
-    """The part of the usual number of files that memory allows."""
     growth: Growth = field(default_factory=Growth)
     calm_seconds: float = 0.0
     shrunk_seconds: float = 0.0
-    """Since the share was halved."""
     suspended_seconds: float = SUSPEND_STEP_SECONDS
-    """Since a file was suspended for growth that is not its own."""
     pressed_seconds: float = PRESSURE_STEP_SECONDS
-    """Since a file was suspended for pressure."""
     idle_seconds: float = 0.0
-    """How long no file has been running."""
     quiet_seconds: float = QUIET_SECONDS
-    """Since holding was reported."""
     hold_reported: bool = False
-    suspending: Mapping[str, float] = field(default_factory=dict)
-    """Jobs that were ordered to stop and do not show it yet, with the seconds since; the next two likewise."""
-    resuming: Mapping[str, float] = field(default_factory=dict)
-    shedding: Mapping[str, float] = field(default_factory=dict)
+    orders: Mapping[str, tuple[EventKind, float]] = field(default_factory=dict)
+    """Jobs that were suspended, resumed or shed and do not show it yet, with the seconds since."""
     cpu: CpuDebt = field(default_factory=CpuDebt)
     cpu_reported: bool = False
     polite: Politeness = field(default_factory=Politeness)
@@ -150,23 +157,26 @@ def govern(
     after, held = _levelled(after, scene, shed=bool(shed), keeps=keeps)
 
     stopped = {job.job_id for job in (*suspend, *shed)}
-    going = tuple(job for job in scene.going if job.job_id not in stopped)
+    going = [job for job in scene.going if job.job_id not in stopped]
     debt = replace(before.cpu, throttled=tuple(job.job_id for job in scene.throttled))
-    cpu = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
+    cpu, slowed, repaid = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
     # Where memory keeps files suspended, one whose CPU debt is paid waits with them for its turn.
-    freed = () if keeps or worse else cpu.resume
-    pausing = {*cpu.suspend, *(job.job_id for job in suspend)}
+    freed = () if keeps or worse else repaid
+    pausing = {*slowed, *(job.job_id for job in suspend)}
     ending = {job.job_id for job in shed}
     resuming = {*freed, *(job.job_id for job in resume)} - pausing - ending
     after = replace(
         after,
-        suspending=_ordered(after.suspending, pausing, resuming | ending),
-        resuming=_ordered(after.resuming, resuming, pausing | ending),
-        shedding=_ordered(after.shedding, ending, set()),
-        cpu=cpu.debt,
-        cpu_reported=before.cpu_reported or bool(cpu.suspend),
+        orders={
+            **after.orders,
+            **dict.fromkeys(pausing, (EventKind.SUSPEND, 0.0)),
+            **dict.fromkeys(resuming, (EventKind.RESUME, 0.0)),
+            **dict.fromkeys(ending, (EventKind.SHED, 0.0)),
+        },
+        cpu=cpu,
+        cpu_reported=before.cpu_reported or bool(slowed),
         polite=give_way(before.polite, reading, throttling, elapsed),
-        disk_low=disk_is_low(before.disk_low, reading, throttling),
+        disk_low=reading.free_disk_bytes < throttling.disk_reserve_bytes * (DISK_RELEASE if before.disk_low else 1),
     )
     return Decision(
         state=after,
@@ -179,7 +189,7 @@ def govern(
         resume=tuple(sorted(resuming)),
         shed=tuple(sorted(ending)),
         events=(
-            *events.of_measures(scene, suspend, shed, share=after.share if shrink else None),
+            *_measures(scene, suspend, shed, share=after.share if shrink else None),
             *(GovernorEvent(EventKind.RESUME, f"Continuing {job.name}: {scene}.", job.job_id) for job in resume),
             *back,
             *held,
@@ -188,29 +198,20 @@ def govern(
     )
 
 
-# ---------------------------------------------------------------- what there is
-
-
 def _aged(state: Governed, elapsed: float, running: Sequence[RunningJob]) -> Governed:
     """The state after `elapsed`, without orders that were carried out or lost."""
-    suspended = {job.job_id: job.suspended for job in running}
-
-    def pending(orders: Mapping[str, float], done_when: bool | None) -> dict[str, float]:
-        return {
-            job_id: seconds + elapsed
-            for job_id, seconds in orders.items()
-            if suspended.get(job_id, done_when) is not done_when and seconds + elapsed < ORDER_SECONDS
-        }
-
+    shown = {job.job_id: EventKind.SUSPEND if job.suspended else EventKind.RESUME for job in running}
     return replace(
         state,
         shrunk_seconds=state.shrunk_seconds + elapsed,
         suspended_seconds=state.suspended_seconds + elapsed,
         pressed_seconds=state.pressed_seconds + elapsed,
         quiet_seconds=state.quiet_seconds + elapsed,
-        suspending=pending(state.suspending, True),
-        resuming=pending(state.resuming, False),
-        shedding=pending(state.shedding, None),
+        orders={
+            job_id: (order, seconds + elapsed)
+            for job_id, (order, seconds) in state.orders.items()
+            if shown.get(job_id, order) is not order and seconds + elapsed < ORDER_SECONDS
+        },
     )
 
 
@@ -222,23 +223,24 @@ def _scene(
     throttling: ThrottlingSettings,
 ) -> Scene:
     """The files by what they do once pending orders are carried out, and the gauges as of the reading."""
-    staying = [job for job in running if job.job_id not in state.shedding]
-    stopped = [
-        job for job in staying if (job.suspended or job.job_id in state.suspending) and job.job_id not in state.resuming
-    ]
-    leaving = sum(job.memory_bytes for job in running if job.job_id in state.shedding)
+    ordered = {job_id: order for job_id, (order, _) in state.orders.items()}
+    leaving = [job for job in running if ordered.get(job.job_id) is EventKind.SHED]
+    staying = [job for job in running if job not in leaving]
+    stopped = [job for job in staying if ordered.get(job.job_id, job.suspended) in (EventKind.SUSPEND, True)]
+    # Pages that processes share count once in the whole and once for each of them in ours.
+    used, ours = reading.used_memory_bytes, reading.our_memory_bytes
+    ours = min(used, ours) if reading.total_memory_bytes > 0 else ours
     return Scene(
-        gauges=gauges(reading, running, state.growth.others_rate, leaving, batch, throttling),
+        gauges=gauges(reading, ours, state.growth.others_rate, batch, throttling),
         going=tuple(job for job in staying if job not in stopped),
         paused=tuple(job for job in stopped if job.job_id not in state.cpu.throttled),
         throttled=tuple(job for job in stopped if job.job_id in state.cpu.throttled),
         ahead=ahead_bytes(staying, state.growth.rates, throttling.reaction_seconds),
+        overhead=max(0, ours - sum(job.memory_bytes for job in running)),
+        leaving=sum(job.memory_bytes for job in leaving),
         pressure=(reading.memory_pressure_full or 0.0) / throttling.pressure_full_percent,
         shrunk=state.level >= Level.SHRINK and state.shrunk_seconds >= throttling.reaction_seconds,
     )
-
-
-# ---------------------------------------------------------------- what to do
 
 
 def _suspended(state: Governed, scene: Scene) -> tuple[tuple[RunningJob, ...], Governed]:
@@ -280,7 +282,9 @@ def _resumed(state: Governed, scene: Scene, period: float) -> tuple[RunningJob, 
     if scene.idle:
         able = scene.others_calm or (state.idle_seconds >= period and not scene.others_over)
         return scene.paused[:1] if able else ()
-    return to_resume(scene) if state.calm_seconds >= period else ()
+    ahead = sum(job.remaining_bytes for job in (*scene.paused[:1], *scene.going))
+    fits = state.calm_seconds >= period and all(gauge.used + ahead <= gauge.budget for gauge in scene.gauges)
+    return scene.paused[:1] if fits else ()
 
 
 def _recovered(
@@ -308,12 +312,13 @@ def _levelled(state: Governed, scene: Scene, *, shed: bool, keeps: bool) -> tupl
     if short or scene.pressure >= 1:
         if state.hold_reported or state.quiet_seconds < QUIET_SECONDS:
             return replace(state, level=Level.HOLD), ()
-        held = replace(state, level=Level.HOLD, hold_reported=True, quiet_seconds=0.0)
-        return held, (events.held(scene, short=short),)
-    if state.level == Level.HOLD and not (scene.below_release and scene.pressure < PRESSURE_CALM):
-        return state, ()
-    if state.level == Level.HOLD and state.hold_reported:
-        return replace(state, level=Level.NORMAL, hold_reported=False), (_recovery(scene, state.share),)
+        held = GovernorEvent(EventKind.HOLD, f"Starting nothing new: {scene if short else PRESSED}.")
+        return replace(state, level=Level.HOLD, hold_reported=True, quiet_seconds=0.0), (held,)
+    if state.level == Level.HOLD:
+        if not scene.below_release or scene.pressure >= PRESSURE_CALM:
+            return state, ()
+        if state.hold_reported:
+            return replace(state, level=Level.NORMAL, hold_reported=False), (_recovery(scene, state.share),)
     return replace(state, level=Level.NORMAL), ()
 
 
@@ -329,18 +334,37 @@ def _hold(state: Governed, scene: Scene, period: float) -> str:
     if state.level == Level.NORMAL and not scene.near and not scene.overcommitted:
         return ""
     if scene.pressure >= PRESSURE_CALM and not scene.near and not scene.overcommitted:
-        return events.PRESSED
+        return PRESSED
     return f"{scene}, and running files may still grow" if scene.overcommitted else str(scene)
 
 
-def _ordered(orders: Mapping[str, float], new: set[str], undone: set[str]) -> dict[str, float]:
-    """The orders with new ones added and those dropped that were undone."""
-    kept = {job_id: seconds for job_id, seconds in orders.items() if job_id not in undone}
-    return kept | dict.fromkeys(new, 0.0)
-
-
 def _recovery(scene: Scene, share: float) -> GovernorEvent:
-    return GovernorEvent(EventKind.RECOVER, f"Starting files again, {events.number_at(share)}: {scene}.")
+    return GovernorEvent(EventKind.RECOVER, f"Starting files again, {_number_at(share)}: {scene}.")
+
+
+def _number_at(share: float) -> str:
+    return "as many as before" if share == 1.0 else f"{share * 100:.0f} % of the usual number"
+
+
+def _measures(
+    scene: Scene, suspended: Sequence[RunningJob], shed: Sequence[RunningJob], *, share: float | None
+) -> Iterator[GovernorEvent]:
+    """Events of files that are suspended and ended, and of the share where it was halved just now."""
+    why = str(scene)
+    ahead = scene.ahead_bytes + max((gauge.others_ahead for gauge in scene.gauges), default=0)
+    if not scene.over and not scene.alarming:
+        why = PRESSED
+    elif ahead >= GROWING_BYTES:
+        why = f"{why}, and rising by {memory_size(ahead)} within moments"
+    if share is not None:
+        text = f"Taking back files that have not begun, and starting {_number_at(share)} from now on: {why}."
+        yield GovernorEvent(EventKind.SHRINK, text)
+    for job in suspended:
+        text = f"Suspended {job.name}, which holds {memory_size(job.memory_bytes)}: {why}."
+        yield GovernorEvent(EventKind.SUSPEND, text, job.job_id)
+    for job in shed:
+        text = f"Ended {job.name}, to be tried again later, as that frees {memory_size(job.memory_bytes)}: {why}."
+        yield GovernorEvent(EventKind.SHED, text, job.job_id)
 
 
 def _other_events(

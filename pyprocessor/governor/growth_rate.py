@@ -1,7 +1,6 @@
 """How fast does memory grow, by file and by other programs? Pure.
 
-Rates are smoothed over `SMOOTHING_SECONDS`, since memory grows in steps and a file's memory and the machine's are not
-sampled at one instant. Growth of the whole that no file of ours explains is counted as other programs'.
+Rates are smoothed, since memory grows in steps and a file's memory and the machine's are not sampled at one instant.
 """
 
 from __future__ import annotations
@@ -24,15 +23,13 @@ UNTRUSTED_SECONDS = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Memory at the latest reading (bytes) and rates (bytes per second; `others_rate` is never negative)."""
+    """Memory at the latest reading (bytes) and rates (bytes per second), in all and by job; others' are never < 0."""
 
     at_seconds: float | None = None
     used_bytes: int = 0
     our_bytes: int = 0
     memory: Mapping[str, int] = field(default_factory=dict)
-    """By job."""
     rates: Mapping[str, float] = field(default_factory=dict)
-    """By job."""
     others_rate: float = 0.0
 
 
@@ -50,15 +47,10 @@ def observe(
     weight = 1 - math.exp(-step / SMOOTHING_SECONDS)
     rates, explained = {}, 0
     for job in running:
-        before = last.memory.get(job.job_id)
-        if before is None:
-            explained += job.memory_bytes
-            rates[job.job_id] = _first_rate(job, now)
-        else:
-            grown = job.memory_bytes - before
-            explained += max(0, grown)
-            rate = last.rates[job.job_id]
-            rates[job.job_id] = rate + weight * (grown / step - rate)
+        grown = job.memory_bytes - last.memory.get(job.job_id, 0)
+        explained += max(0, grown)
+        rate = last.rates.get(job.job_id)
+        rates[job.job_id] = _first_rate(job, now) if rate is None else rate + weight * (grown / step - rate)
     # A file that is not listed yet is ours all the same. Memory that was given back never makes others grow.
     explained = max(explained, ours - last.our_bytes)
     others = max(0, used - last.used_bytes - explained) / step
@@ -72,11 +64,7 @@ def _first_rate(job: RunningJob, now: float) -> float:
 
 
 def ahead_bytes(jobs: Sequence[RunningJob], rates: Mapping[str, float], seconds: float) -> dict[str, int]:
-    """How much each file is going to grow within `seconds`, if it goes on.
-
-    While all files keep to their predictions they are trusted to stop growing there. Once one has outgrown its own,
-    the others' predictions count for less.
-    """
+    """How much each file grows within `seconds`, if it goes on; no further than predicted while all keep to that."""
     doubted = min(seconds, UNTRUSTED_SECONDS) if any(job.memory_bytes > job.predicted_bytes for job in jobs) else 0
     ahead = {}
     for job in jobs:

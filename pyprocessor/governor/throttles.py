@@ -26,48 +26,38 @@ DISK_RELEASE = 1.25
 
 @dataclass(frozen=True, slots=True)
 class CpuDebt:
-    """A token bucket of CPU time used beyond the limit."""
+    """A token bucket of CPU time used beyond the limit, and the files suspended to repay it, oldest first."""
 
     percent_seconds: float = 0.0
     throttled: tuple[str, ...] = ()
-    """Files suspended to repay it, oldest first."""
     stopped_seconds: float = 0.0
     """How long nothing has been running because of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CpuStep:
-    """The debt as of a reading, and what is suspended and resumed for it."""
-
-    debt: CpuDebt
-    suspend: tuple[str, ...] = ()
-    resume: tuple[str, ...] = ()
-
-
 def repay(
     debt: CpuDebt, reading: Reading, going: Sequence[RunningJob], limit_percent: float | None, elapsed_seconds: float
-) -> CpuStep:
-    """Count this reading against the limit. `going` are the files that are not suspended, oldest first.
+) -> tuple[CpuDebt, tuple[str, ...], tuple[str, ...]]:
+    """The debt after this reading, and what is suspended and resumed; `going` are not suspended, oldest first.
 
     The n-th file is suspended when the debt reaches n steps and resumed when it falls below n - 1, so that a limit
     below what one file takes makes it run part of the time.
     """
     throttled = debt.throttled
     if limit_percent is None:
-        return CpuStep(CpuDebt(), resume=throttled)
+        return CpuDebt(), (), throttled
     most = CPU_STEP * (len(throttled) + 1)
     owed = debt.percent_seconds + (reading.our_cpu_percent - limit_percent) * elapsed_seconds
     # What one reading overshoots by is owed as well, but no more than a step of it.
     owed = min(max(owed, 0.0), most + CPU_STEP)
     stopped = debt.stopped_seconds + elapsed_seconds if throttled and not going else 0.0
     if stopped > LONGEST_THROTTLE / limit_percent:
-        return CpuStep(CpuDebt(CPU_STEP * (len(throttled) - 0.5), throttled[1:]), resume=throttled[:1])
+        return CpuDebt(CPU_STEP * (len(throttled) - 0.5), throttled[1:]), (), throttled[:1]
     if going and owed >= most:
         youngest = going[-1].job_id
-        return CpuStep(CpuDebt(owed, (youngest, *throttled), stopped), suspend=(youngest,))
+        return CpuDebt(owed, (youngest, *throttled), stopped), (youngest,), ()
     if throttled and owed <= CPU_STEP * (len(throttled) - 1):
-        return CpuStep(CpuDebt(owed, throttled[1:], 0.0), resume=throttled[:1])
-    return CpuStep(CpuDebt(owed, throttled, stopped))
+        return CpuDebt(owed, throttled[1:], 0.0), (), throttled[:1]
+    return CpuDebt(owed, throttled, stopped), (), ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +84,3 @@ def give_way(state: Politeness, reading: Reading, throttling: ThrottlingSettings
     if rested >= POLITE_STEP_SECONDS and state.share < 1.0:
         return Politeness(min(1.0, state.share * SHARE_STEP))
     return Politeness(state.share, 0.0, rested)
-
-
-def disk_is_low(was_low: bool, reading: Reading, throttling: ThrottlingSettings) -> bool:
-    """Whether to start nothing for want of room on the output's disk."""
-    reserve = throttling.disk_reserve_bytes
-    return reading.free_disk_bytes < (reserve * DISK_RELEASE if was_low else reserve)

@@ -184,7 +184,7 @@ class Classifier:
         job, media = self._job(answer.source, found.output, found.row), answer.media
         if media is None:
             kind = answer.failure or FailureKind.BAD_INPUT
-            lasting = fresh and retry.lasting(kind)
+            lasting = fresh and kind in retry.LASTING
             return Settled(job, Outcome(OutcomeKind.FAILED, answer.reason, kind), inspection_failed=lasting)
         try:
             check_claims(media, self._request.profile.input_limits, "The file")

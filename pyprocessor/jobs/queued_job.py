@@ -1,18 +1,13 @@
-"""What does the order of work need to know of a job that waits?
-
-Kept in memory for every waiting job, so it is small: 100,000 of them take about 50 MB.
-"""
+"""What does the order of work need to know of a job that waits? Small: 100,000 of them take about 50 MB."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from pyprocessor.costs import CostClass, CostModel, Price, thread_growth
+from pyprocessor.costs.model import CostClass, CostModel, Price, thread_growth
 from pyprocessor.models import EstimationSettings, Job, display
 
-PRIORS = Price()
-"""The price of a class of which nothing was measured, without a margin."""
 OUT_OF_MEMORY_GROWTH = 1.5
 """How much more memory a job is reckoned with each time it was ended for want of memory."""
 
@@ -30,7 +25,7 @@ class QueuedJob:
     tenant: str = ""
     name: str = ""
     """Relative path of its source, printable."""
-    price: Price = PRIORS
+    price: Price = field(default_factory=Price)
     memory_floor_bytes: int = 0
     """Memory that an earlier attempt took, whatever is predicted."""
     tries: int = 0
@@ -59,8 +54,8 @@ class QueuedJob:
 
     @property
     def band(self) -> tuple[int, int]:
-        """Jobs of a higher band come first, whatever they cost."""
-        return self.priority, -self.tries
+        """Jobs of a lower band come first, whatever they cost."""
+        return -self.priority, self.tries
 
     @property
     def cpu_seconds(self) -> float:

@@ -1,42 +1,36 @@
-"""Is a failed attempt tried again, when, and how?
+"""What becomes of a job whose attempt ended: its state, and whether, when and how it is tried again?
 
-Kinds that describe the source (damaged, unsupported) are final. A full disk or a missing permission concerns the whole
-run, so the next run takes such jobs up. The rest may pass: it is tried again after a pause that doubles, with jitter so
-that many retries do not start at once. Nothing is tried for ever: the journal counts retries, deaths of batch
-processes, runs that ended with the job failed, and runs that were killed while they worked on it.
+Nothing is tried for ever: the journal counts retries, deaths of batch processes, runs that ended with the job failed,
+and runs that were killed while they worked on it.
 """
 
 from __future__ import annotations
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.models import ErrorSettings
+from pyprocessor.models import ErrorSettings, JobState, OutcomeKind
 
 CRASHES_UNTIL_QUARANTINE = 2
+"""A job that ran in so many batch processes that died is set aside."""
 KILLED_RUNS_UNTIL_ALONE = 2
 """One may have any cause. Running alone isolates it."""
-
-TRANSIENT = frozenset(
-    {
-        FailureKind.RESOURCE,
-        FailureKind.STALL,
-        FailureKind.CRASH,
-        FailureKind.UNAVAILABLE,
-        FailureKind.INFRASTRUCTURE,
-    }
-)
+STATE_AFTER = {
+    kind: JobState.PENDING if kind in (OutcomeKind.INTERRUPTED, OutcomeKind.SHED) else JobState(kind.value)
+    for kind in OutcomeKind
+}
+"""The state of a job whose attempt ended so and is not tried again in this run."""
+LASTING = frozenset({FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED})
+"""Inspecting is sure to fail so again as long as the file stays as it is."""
 _OF_THE_OUTPUT = frozenset({FailureKind.DISK, FailureKind.PERMISSION})
 """Every run tries these again: that costs little, and the cause is not the file."""
 _NEXT_RUN = frozenset({FailureKind.RESOURCE, FailureKind.UNAVAILABLE, FailureKind.INFRASTRUCTURE})
 """A later run may succeed, since the cause lies outside the file; but not every later run tries."""
 _OF_INSPECTION = frozenset({FailureKind.STALL, FailureKind.CRASH})
 """Inspecting reports these after one or two tries: the disk may have been slow to wake up."""
+TRANSIENT = _NEXT_RUN | _OF_INSPECTION
 
 
 def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: int) -> FailureKind | None:
-    """The failure to act on: an ffmpeg that cannot open an inspected file may have been ended by others.
-
-    What it prints then is what it prints of a file without an index. If it cannot the second time, it is the file.
-    """
+    """The failure to act on: where ffmpeg cannot open an inspected file once, something else ended it."""
     if failure is FailureKind.BAD_INPUT and unopened and retries_so_far == 0:
         return FailureKind.INFRASTRUCTURE
     return failure
@@ -44,9 +38,8 @@ def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: in
 
 def retry_after(failure: FailureKind, retries_so_far: int, settings: ErrorSettings, jitter: float) -> float | None:
     """Seconds until a failed attempt is tried again, None where it is not; `jitter` is in [0, 1)."""
-    if failure not in TRANSIENT or retries_so_far >= settings.max_retries:
-        return None
-    return delay_seconds(retries_so_far, settings, jitter)
+    final = failure not in TRANSIENT or retries_so_far >= settings.max_retries
+    return None if final else delay_seconds(retries_so_far, settings, jitter)
 
 
 def delay_seconds(retries_so_far: int, settings: ErrorSettings, jitter: float) -> float:
@@ -55,19 +48,9 @@ def delay_seconds(retries_so_far: int, settings: ErrorSettings, jitter: float) -
     return min(doubled, settings.max_retry_delay_seconds) * (0.5 + jitter / 2)
 
 
-def quarantined(crashes: int) -> bool:
-    """Whether a job that ran in so many batch processes that died is set aside."""
-    return crashes >= CRASHES_UNTIL_QUARANTINE
-
-
 def alone(*, crashes: int, killed_runs: int, sheds: int, max_sheds: int) -> bool:
     """Whether a job with this past runs with nothing beside it."""
     return crashes > 0 or killed_runs >= KILLED_RUNS_UNTIL_ALONE or sheds >= max_sheds
-
-
-def lasting(failure: FailureKind | None) -> bool:
-    """Whether inspecting is sure to fail again as long as the file stays as it is."""
-    return failure in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED)
 
 
 def bounded(failure: FailureKind | None, *, attempts: int) -> bool:

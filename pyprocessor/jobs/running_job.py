@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pyprocessor.costs import wall_seconds
+from pyprocessor.costs.model import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.jobs.states import move
-from pyprocessor.models import Cost, CostFeatures, JobState, ProcessIdentity, Source
+from pyprocessor.models import TRANSITIONS, Cost, CostFeatures, JobState, ProcessIdentity, Source
 
 NOTICEABLE_GROWTH = 1.02
 """Memory that grows by less than this factor counts as steady."""
 PREDICTION_WEIGHT = 0.1
 """A prediction weighs as much as having measured this share of the file."""
+
+
+class IllegalMove(Exception):
+    """A move that the table does not have: a mistake of ours, never of the user's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +30,6 @@ class RunningJob:
     crashes: int = 0
     retries: int = 0
     sheds: int = 0
-    """How often it was ended for want of memory before."""
     state: JobState = JobState.ASSIGNED
     attempt_id: int | None = None
 
@@ -35,7 +37,7 @@ class RunningJob:
     source: Source | None = None
     features: CostFeatures | None = None
     partial: str = ""
-    """The temporary name of its output; empty before."""
+    """The temporary name of its output."""
     predicted_cost: Cost | None = None
     """At its threads."""
     predicted_bytes: int = 0
@@ -74,20 +76,15 @@ class RunningJob:
         return self.queued.name
 
     def move(self, state: JobState) -> None:
-        """Enter a state; raises `IllegalMove` where the table of moves does not have that."""
-        self.state = move(self.state, state)
-
-    # ------------------------------------------------------------ memory
+        """Enter a state; raises `IllegalMove` where `models.TRANSITIONS` does not have that move."""
+        if (self.state, state) not in TRANSITIONS:
+            raise IllegalMove(f"A job that is {self.state.value} cannot become {state.value}.")
+        self.state = state
 
     @property
     def expected_bytes(self) -> int:
         """The peak that it is expected to reach by now."""
         return max(self.predicted_bytes, self.likely_bytes)
-
-    @property
-    def reserved_bytes(self) -> int:
-        """Memory that is kept for it: more than expected once it takes more."""
-        return max(self.expected_bytes, self.memory_bytes)
 
     @property
     def remaining_bytes(self) -> int:
@@ -99,8 +96,6 @@ class RunningJob:
         self.memory_bytes, self.used_cpu_seconds = memory_bytes, cpu_seconds
         if memory_bytes > self.steady_bytes * NOTICEABLE_GROWTH:
             self.steady_bytes, self.steady_since = memory_bytes, now
-
-    # ------------------------------------------------------------ progress
 
     @property
     def frames_done(self) -> float:
@@ -123,7 +118,7 @@ class RunningJob:
 
     def seconds_left(self, now: float) -> float:
         """Predicted wall time until it ends."""
-        whole = wall_seconds(Cost(self.cpu_seconds, 0, 0), self.cores)
+        whole = wall_seconds(self.cpu_seconds, self.cores)
         return whole * (1 - self.share_done) if self.media_seconds > 0 else max(0.0, whole - self.active_seconds(now))
 
     def active_seconds(self, now: float) -> float:
@@ -135,8 +130,6 @@ class RunningJob:
         """Its last ffmpeg has ended."""
         self.is_encoded, self.ffmpeg, self.memory_bytes = True, None, 0
 
-    # ------------------------------------------------------------ stopped and continued
-
     @property
     def is_still(self) -> bool:
         """Whether its ffmpeg is stopped."""
@@ -147,13 +140,11 @@ class RunningJob:
         was_still = self.is_still
         self.suspended = self.suspended if suspended is None else suspended
         self.frozen = self.frozen if frozen is None else frozen
-        if was_still == self.is_still:
-            return False
-        if self.is_still:
-            self.still_since = now
-        else:
+        if was_still and not self.is_still:
             self.still_seconds += now - self.still_since
-        return True
+        elif not was_still:
+            self.still_since = now
+        return was_still != self.is_still
 
 
 def expected_seconds(predicted: float, used: float, share: float) -> float:

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.jobs.states import STATE_AFTER
+from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.journal.database import Database, open_for_writing
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.records import encode, media_shape

@@ -1,7 +1,6 @@
 """May this waiting job start now, and if not, why does it wait? The one decision on that. Pure.
 
-Batches are packed by predictions. `decide` looks again at the moment of each start: at the run, the clock, the
-governor, and what running files really take. Its answer is None, to start, or a `Wait` with the reason.
+Batches are packed by predictions; `decide` looks again at the moment of each start.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pyprocessor.costs import CostClass, CostModel, wall_seconds
+from pyprocessor.costs.model import CostClass, CostModel, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.models import BatchSettings, Cost, Profile, Reading, RunState
+from pyprocessor.models import BatchSettings, Profile, Reading, RunState
 from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.queue import ReadyQueue
@@ -29,8 +28,7 @@ FIRST_START_SECONDS = 0.5
 """How long the first start may wait while fewer files than cores are known, or the other files are still inspected."""
 LONGEST_INSPECTING_SECONDS = 5.0
 INSPECTING_SHARE = 0.02
-"""Of all CPU-seconds, what inspecting the other files may take before the first one starts: 1 % of the time of a run on
-two cores. Starting with the longest file saves more than that."""
+"""Of all CPU-seconds, what inspecting may take before the first start: less than starting the longest first saves."""
 LISTING_SECONDS = 10.0
 """How long a job that is to run alone waits for other files to be found; a watching run lists for ever."""
 _CLOSED = {
@@ -44,13 +42,14 @@ _CLOSED = {
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a job does not start now: `reason` is the end of a sentence "It waits because ..."."""
+    """Why a job does not start now: `reason` is the end of a sentence "It waits because ...".
+
+    It is `late` where it is left for another run; with `warn` the user is warned of it, once.
+    """
 
     reason: str
     late: bool = False
-    """It is left for another run."""
     warn: bool = False
-    """The user is warned of it, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +71,23 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is the same for all decisions of one turn: the run, the machine, the clocks."""
+    """What is the same for all decisions of one turn; `clock` is local time, `now` monotonic.
+
+    `more_to_come`: files are still listed or inspected. `pending` files are not inspected yet; `pending_ratio` is their
+    bytes over those of the inspected ones. `reading_number` counts the readings at the slow interval.
+    """
 
     reading: Reading
     schedule: Schedule
     clock: datetime
-    """Local time."""
     state: RunState = RunState.RUNNING
     input_away: bool = False
     allowance: Allowance = Allowance()
     reading_number: int = 0
-    """Counts the readings at the slow interval."""
     more_to_come: bool = False
-    """Whether files are still being listed or inspected."""
     pending: int = 0
-    """Files that are listed and not inspected yet."""
     pending_ratio: float = 0.0
-    """Their bytes over the bytes of the files that were inspected."""
     now: float = 0.0
-    """Monotonic."""
     run_seconds: float = 0.0
 
     @property
@@ -101,26 +98,25 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a job would start beside."""
+    """What a job would start beside: jobs that were sent to their processes and are not encoded, and the queue.
+
+    `concurrency` is how many may run at once. The job is `assigned` where a batch process has it already, and a batch
+    of this run has `begun`. A job that `runs_alone` is to have nothing beside it. `started` counts jobs of classes
+    never measured since the last slow reading, and `claimed_bytes` the predicted memory of jobs that were started since
+    the governor's last look.
+    """
 
     running: Sequence[RunningJob]
-    """Jobs that were sent to their processes and are not encoded."""
     ready: ReadyQueue
     free_slots: int
     concurrency: int
-    """How many jobs may run at once."""
     assigned: bool = False
-    """A batch process has the job already."""
     runs_alone: bool = False
-    """A job runs that is to have nothing beside it."""
     begun: bool = True
-    """A batch of this run was started before."""
     known_seconds: float = 0.0
     """Since the first job was ready."""
     started: int = 0
-    """Jobs of classes never measured that were started since the last slow reading."""
     claimed_bytes: int = 0
-    """Predicted memory of jobs that were started since the governor's last look."""
 
 
 def decide(
@@ -143,14 +139,18 @@ def decide(
     if beside.free_slots < 1:
         return Wait(f"as many files run as may at once ({beside.concurrency})")
     if not beside.running:
-        return _beside_other_programs(job, threads, on, profile)
+        need, room = job.memory_with(threads), on.allowance.wall_room_bytes
+        if not room < need <= memory_limit(on.reading, profile.batch):
+            return None
+        left = f"other programs leave {memory_size(max(0, int(room)))} of memory"
+        return Wait(f"it is predicted to take {memory_size(need)}, and {left}", warn=True)
     budget = memory_budget(on.reading, profile.batch)
     return _memory(job, threads, budget, on, beside, model) or _room(job, threads, on, beside, profile)
 
 
 def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
     """Wait for another run where the job is not predicted to be done before this one's time is up."""
-    seconds = wall_seconds(Cost(job.cpu_seconds, 0, 0), threads)
+    seconds = wall_seconds(job.cpu_seconds, threads)
     if on.schedule.fits(seconds, job.price.spread, on.clock):
         return None
     return Wait("it is not predicted to be done before the run's time is up", late=True)
@@ -170,11 +170,7 @@ def turn(job: QueuedJob, on: Conditions, beside: Beside) -> Wait | None:
 
 
 def may_begin(ready: ReadyQueue, on: Conditions, known_seconds: float) -> bool:
-    """Whether the first job of a run may start, although more files may come from the listing.
-
-    Longest first holds only among files that are known, and a file that turns out to be the only one gets all threads.
-    So a short listing is inspected whole, and one that would take long is not waited for.
-    """
+    """Whether the first job of a run may start, although more files may come: a short listing is inspected whole."""
     if not on.more_to_come:
         return True
     known, cores = len(ready), on.reading.cores
@@ -188,20 +184,10 @@ def may_begin(ready: ReadyQueue, on: Conditions, known_seconds: float) -> bool:
     return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_INSPECTING_SECONDS)
 
 
-def _beside_other_programs(job: QueuedJob, threads: int, on: Conditions, profile: Profile) -> Wait | None:
-    """Wait where other programs leave too little memory even for one job that would fit by itself."""
-    need, room = job.memory_with(threads), on.allowance.wall_room_bytes
-    if not room < need <= memory_limit(on.reading, profile.batch):
-        return None
-    left = f"other programs leave {memory_size(max(0, int(room)))} of memory"
-    return Wait(f"it is predicted to take {memory_size(need)}, and {left}", warn=True)
-
-
 def _memory(job: QueuedJob, threads: int, budget: int, on: Conditions, beside: Beside, model: CostModel) -> Wait | None:
     """Wait for memory beside what runs, or for a class never measured to show what it takes.
 
-    A job counts with what it takes or is predicted to take, whichever is more; where one outgrew its prediction, all of
-    its class are reckoned to.
+    Where one job outgrew its prediction, all of its class are reckoned to.
     """
     outgrown: dict[CostClass, float] = {}
     for other in beside.running:
@@ -218,9 +204,8 @@ def _memory(job: QueuedJob, threads: int, budget: int, on: Conditions, beside: B
             f"it is reckoned to take {memory_size(wanted)}, and of {memory_size(budget)} the files that run take "
             f"{memory_size(taken)}"
         )
-    if not unmeasured(job, threads, model):
-        return None
-    if UNMEASURED_FACTOR * job.memory_with(threads) * beside.concurrency <= budget:
+    worst = UNMEASURED_FACTOR * job.memory_with(threads) * beside.concurrency
+    if worst <= budget or not unmeasured(job, threads, model):
         return None
     if beside.started > 0:
         return Wait("files of its kind were never measured, and are started one after each reading")
@@ -255,16 +240,11 @@ def _room(job: QueuedJob, threads: int, on: Conditions, beside: Beside, profile:
 
 def memory_budget(reading: Reading, settings: BatchSettings) -> int:
     """Bytes that jobs may take together: the allowed share, less what others and our processes take."""
-    others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
-    return _allowed(reading, settings, others)
+    return memory_limit(reading, settings, max(0, reading.used_memory_bytes - reading.our_memory_bytes))
 
 
-def memory_limit(reading: Reading, settings: BatchSettings) -> int:
-    """What `memory_budget` would be if no other program used memory."""
-    return _allowed(reading, settings, 0)
-
-
-def _allowed(reading: Reading, settings: BatchSettings, others: int) -> int:
+def memory_limit(reading: Reading, settings: BatchSettings, others: int = 0) -> int:
+    """What `memory_budget` would be if other programs used so many bytes."""
     ours = int(reading.total_memory_bytes * settings.max_memory_percent / 100) - others
     if settings.memory_limit_bytes is not None:
         ours = min(ours, settings.memory_limit_bytes)

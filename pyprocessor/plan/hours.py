@@ -1,17 +1,8 @@
 """When may a run work: its window of the day, the time at which it is to be over, and which files still fit? Pure.
 
-Windows are about the wall clock: after the machine slept, or its clock was set forward, that time is over. Lengths of
-time are counted in real seconds, so that a night in which clocks are changed is an hour longer or shorter.
-
-    started inside its window            works at once, ends where the window closes
-    started outside                      waits until it opens (WAITING), then as above
-    `until`                              ends there, wherever the window is; the next such time after the start
-    clock set back                       `seen` notices, and finds window and end anew from the new time
-    asleep over the end                  over; but inside a later window the run goes on, unless `until` has passed
-    `daily` (a run that watches)         waits for the next window instead of ending where one closes
-
-A time of day that a change of clocks skips comes as much later, and one that comes twice counts at its first, as
-RFC 5545 (3.3.5) has it. The `until` of a run that starts between the two is the second.
+Windows are about the wall clock, lengths of time are counted in real seconds. A run that is asleep over its end is
+over, but inside a later window it goes on, unless `until` has passed. A time of day that a change of clocks skips comes
+as much later, and one that comes twice counts at its first, as RFC 5545 (3.3.5) has it.
 """
 
 from __future__ import annotations
@@ -29,40 +20,32 @@ SET_BACK_SECONDS = 30.0
 
 
 class Phase(Enum):
-    """What a run may do now."""
+    """What a run may do now; once it is over, `ScheduleSettings.overrun` says what becomes of running files."""
 
     WAITING = "waiting"
-    """Its window is not open: nothing is started."""
     OPEN = "open"
     OVER = "over"
-    """Its time is up: nothing more is started, and `ScheduleSettings.overrun` says what becomes of running files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One run's times, in seconds since the epoch. `now` is local time: naive, or with a `ZoneInfo`.
+    """One run's times, in seconds since the epoch; without a window or `until` they are infinite.
 
-    A fixed offset (`now.astimezone()`) would not know of a change of clocks.
+    `last` is when the clock was last looked at, and `daily` whether the window comes back every day.
+    `now` is local time: naive, or with a `ZoneInfo`. A fixed offset would not know of a change of clocks.
     """
 
     settings: ScheduleSettings
     opens: float
-    """When the run's window opens, or opened; minus infinity without a window."""
     until: float
-    """When the run is to be over; infinity without `until`."""
     last: float
-    """When the clock was last looked at."""
     daily: bool = False
-    """Whether the window comes back every day."""
 
     @classmethod
     def begin(cls, settings: ScheduleSettings, now: datetime, *, daily: bool = False) -> Schedule:
         """The times of a run that starts now."""
-        opens, until = -math.inf, math.inf
-        if settings.window is not None:
-            opens = _window_at_or_after(settings.window, now)[0]
-        if settings.until is not None:
-            until = _next(settings.until, now)
+        opens = -math.inf if settings.window is None else _window_at_or_after(settings.window, now)[0]
+        until = math.inf if settings.until is None else _next(settings.until, now)
         return cls(settings, opens, until, now.timestamp(), daily)
 
     def seen(self, now: datetime) -> Schedule:
@@ -87,18 +70,17 @@ class Schedule:
         """Until the window closes or `until`, whichever is first; 0 unless open, infinity without an end."""
         if self.phase(now) is not Phase.OPEN:
             return 0.0
-        return max(0.0, self._end(now) - now.timestamp())
+        window = self.settings.window
+        closes = math.inf if window is None else _window_at_or_after(window, now)[1]
+        return max(0.0, min(self.until, closes) - now.timestamp())
 
     def seconds_to_open(self, now: datetime) -> float:
         """Until something may be started: 0 where it may now, infinity once the run is over."""
-        match self.phase(now):
-            case Phase.OPEN:
-                return 0.0
-            case Phase.OVER:
-                return math.inf
-            case Phase.WAITING:
-                assert self.settings.window is not None
-                return max(0.0, _window_at_or_after(self.settings.window, now)[0] - now.timestamp())
+        phase = self.phase(now)
+        if phase is not Phase.WAITING:
+            return 0.0 if phase is Phase.OPEN else math.inf
+        assert self.settings.window is not None
+        return max(0.0, _window_at_or_after(self.settings.window, now)[0] - now.timestamp())
 
     def fits(self, predicted_seconds: float, spread: float, now: datetime) -> bool:
         """Whether a file that is started now will be done in time, even if it takes `spread` times as long."""
@@ -106,30 +88,34 @@ class Schedule:
 
     def ever_fits(self, predicted_seconds: float, spread: float) -> bool:
         """Whether a file fits into a whole window, so that another night can do it."""
-        return predicted_seconds * max(1.0, spread) <= self.window_seconds
-
-    @property
-    def window_seconds(self) -> float:
-        """How long the window is on an ordinary day; infinity without one."""
         if self.settings.window is None:
-            return math.inf
-        start, end = self.settings.window
-        return (_seconds(end) - _seconds(start)) % 86_400 or 86_400.0
+            return True
+        start, end = (datetime.combine(date.min, moment) for moment in self.settings.window)
+        window_seconds = (end - start).total_seconds() % 86_400 or 86_400.0
+        return predicted_seconds * max(1.0, spread) <= window_seconds
 
     def sentence(self, now: datetime, *, frozen: bool = False) -> str | None:
         """The sentence for the user when the phase has changed, None while work goes on; `frozen` by the user."""
-        match self.phase(now):
-            case Phase.OPEN:
-                return None
-            case Phase.WAITING:
-                assert self.settings.window is not None
-                opens = _shown(self.settings.window[0])
-                if now.timestamp() >= self.opens:
-                    closed = f"The window {self._window()} has closed: nothing more is started before {opens}"
-                    return f"{closed}, and {self._running_files(frozen=frozen)}."
+        phase, until, files = self.phase(now), self.settings.until, "running files are ended and wait"
+        if self.settings.overrun is Overrun.FINISH:
+            files = "running files are finished"
+            if frozen and phase is Phase.WAITING:
+                files = "running files, which stand still, are finished once `pyprocessor resume` lets them go on"
+        if phase is Phase.OPEN:
+            return None
+        if phase is Phase.WAITING:
+            opens = self._window().partition("-")[0]
+            if now.timestamp() < self.opens:
                 return f"Waiting until {opens}, when the window {self._window()} opens."
-            case Phase.OVER:
-                return self._over(now)
+            return f"The window {self._window()} has closed: nothing more is started before {opens}, and {files}."
+        if until is None:
+            why = f"The window {self._window()} has closed"
+        elif now.timestamp() >= self.until:
+            why = f"It is {until:%H:%M}"
+        else:
+            run = f"the run is to be over at {until:%H:%M}, before its window {self._window()} opens"
+            return f"Nothing can be done: {run}."
+        return f"{why}: nothing more is started, and {files}; the same command goes on from here."
 
     def plan_note(self, predicted_seconds: float, now: datetime) -> str | None:
         """A sentence for a plan about work that takes at most so long; None where time sets no limit."""
@@ -162,35 +148,10 @@ class Schedule:
             "it is left until the command is run without --window, or with a longer one."
         )
 
-    def _over(self, now: datetime) -> str:
-        settings = self.settings
-        if settings.until is not None and now.timestamp() < self.until:
-            return (
-                f"Nothing can be done: the run is to be over at {_shown(settings.until)}, before its window "
-                f"{self._window()} opens."
-            )
-        if settings.until is not None and now.timestamp() >= self.until:
-            why = f"It is {_shown(settings.until)}"
-        else:
-            why = f"The window {self._window()} has closed"
-        return f"{why}: nothing more is started, and {self._running_files()}; the same command goes on from here."
-
-    def _running_files(self, *, frozen: bool = False) -> str:
-        if self.settings.overrun is Overrun.FINISH and frozen:
-            return "running files, which stand still, are finished once `pyprocessor resume` lets them go on"
-        if self.settings.overrun is Overrun.FINISH:
-            return "running files are finished"
-        return "running files are ended and wait"
-
     def _window(self) -> str:
         assert self.settings.window is not None
         start, end = self.settings.window
-        return f"{_shown(start)}-{_shown(end)}"
-
-    def _end(self, now: datetime) -> float:
-        if self.settings.window is None:
-            return self.until
-        return min(self.until, _window_at_or_after(self.settings.window, now)[1])
+        return f"{start:%H:%M}-{end:%H:%M}"
 
 
 def _window_at_or_after(window: tuple[time, time], now: datetime) -> tuple[float, float]:
@@ -226,11 +187,3 @@ def _days(now: datetime, *, first: int) -> Iterator[date]:
 def _moment(day: date, wanted: time, now: datetime) -> float:
     """This day's time of day, in the zone of `now`, as seconds since the epoch."""
     return datetime.combine(day, wanted, tzinfo=now.tzinfo).timestamp()
-
-
-def _seconds(wanted: time) -> float:
-    return wanted.hour * 3600.0 + wanted.minute * 60 + wanted.second
-
-
-def _shown(wanted: time) -> str:
-    return f"{wanted:%H:%M}"

@@ -1,8 +1,7 @@
 """Does a name match an expression that the user wrote, which may take for ever to tell?
 
-`re` tries every way in which an expression can match, and `(\\w+\\w+)+=` has more of them for a name of 60 letters than
-can be tried in a lifetime. `re` handles signals while it matches, so a timer of the process's CPU time ends it; on a
-busy machine no name fails for that. To be called in the main thread, where signals are handled.
+`re` handles signals while it matches, so a timer of the process's CPU time ends it; on a busy machine no name fails for
+that. To be called in the main thread, where signals are handled.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pyprocessor.models import display
 LIMIT_SECONDS = 0.5
 """Of CPU time for one name. A usable expression takes microseconds."""
 TRIES = 2
-"""Names on which one expression may take too long before it is given up, so that many files cannot stall a run."""
+"""Names on which one expression may take too long before it is given up."""
 SLOW_SECONDS = 0.001
 ALL_SLOW_SECONDS = 60.0
 """Time on all names that took longer than `SLOW_SECONDS`, before an expression is given up."""
@@ -83,21 +82,20 @@ class Expression(Generic[AnyStr]):
         finally:
             took = time.process_time() - began
             if took > SLOW_SECONDS:
-                self._slow(took, name)
-
-    def _slow(self, took: float, name: AnyStr) -> None:
-        self._slow_seconds += took
-        if self._slow_seconds > ALL_SLOW_SECONDS and not self._given_up:
-            self._given_up = True
-            self._too_long_on.append(display(os.fsencode(name)))
-        self._alive()
+                self._slow_seconds += took
+                if self._slow_seconds > ALL_SLOW_SECONDS and not self._given_up:
+                    self._given_up = True
+                    self._too_long_on.append(display(os.fsencode(name)))
+                self._alive()
 
 
 def _in_time(operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnyStr) -> re.Match[AnyStr] | None:
-    """What the operation returns; raises `_TimerExpired` after the limit, for which Windows has no timer."""
-    if not hasattr(signal, "setitimer"):
-        return operation(name)
-    before = signal.signal(signal.SIGVTALRM, _expire)
+    """What the operation returns; raises `_TimerExpired` after the limit."""
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        raise _TimerExpired
+
+    before = signal.signal(signal.SIGVTALRM, expire)
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_SECONDS)
         try:
@@ -106,7 +104,3 @@ def _in_time(operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnySt
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     finally:
         signal.signal(signal.SIGVTALRM, before)
-
-
-def _expire(_number: int, _frame: FrameType | None) -> None:
-    raise _TimerExpired

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.costs import wall_seconds
+from pyprocessor.costs.model import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import Batch, Cost, EstimationSettings
+from pyprocessor.models import Batch, EstimationSettings
 from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.queue import ReadyQueue
 
@@ -20,14 +20,12 @@ _LONG_SHARE = 0.75
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """A job that is predicted to need more memory than all jobs together may take."""
+    """A job that is predicted to need more than jobs may take: now, and (`limit_bytes`) if they had all memory."""
 
     job_id: str
     need_bytes: int
     budget_bytes: int
-    """What jobs may take now, beside other programs."""
     limit_bytes: int
-    """What jobs could take if no other program used memory."""
 
     @property
     def hopeless(self) -> bool:
@@ -36,55 +34,49 @@ class OverBudget:
 
     def note(self, name: str) -> str:
         """The sentence for the user when it runs all the same."""
-        return (
-            f"{name} is predicted to take {memory_size(self.need_bytes)} of memory, more than the "
-            f"{memory_size(self.limit_bytes)} that the limit leaves for files; it runs with nothing beside."
-        )
+        return f"{name} is {self._predicted()}; it runs with nothing beside."
 
     def refusal(self) -> str:
         """The sentence for the user when it is refused."""
         return (
-            f"It is predicted to take {memory_size(self.need_bytes)} of memory, more than the "
-            f"{memory_size(self.limit_bytes)} that the limit leaves for files, and --strict-memory is on; raise "
-            "--max-memory or --memory-limit, choose a faster preset, or do without --strict-memory to run it alone."
+            f"It is {self._predicted()}, and --strict-memory is on; raise --max-memory or --memory-limit, choose a "
+            "faster preset, or do without --strict-memory to run it alone."
         )
 
+    def _predicted(self) -> str:
+        need, limit = memory_size(self.need_bytes), memory_size(self.limit_bytes)
+        return f"predicted to take {need} of memory, more than the {limit} that the limit leaves for files"
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """When a job is predicted to run, in seconds from its batch's start, and on which slot (from 0)."""
 
-    slot: int
-    start_seconds: float
-    end_seconds: float
+Span = tuple[int, float, float]
+"""The slot (from 0) on which a job is predicted to run, its start and its end in seconds from its batch's start."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormedBatch:
-    """A batch with the jobs it took, and when each is predicted to run."""
+    """A batch with the jobs it took, when each is predicted to run, and how long each slot, shortest first.
+
+    `over_budget` is set where its only job needs more memory than is allowed.
+    """
 
     batch: Batch
     jobs: tuple[QueuedJob, ...]
     slot_seconds: tuple[float, ...]
-    """How long each slot is predicted to be busy, shortest first."""
     spans: tuple[Span, ...]
     over_budget: OverBudget | None = None
-    """Set where its only job needs more memory than is allowed."""
-
-    @property
-    def seconds(self) -> float:
-        """Predicted wall time from start to end."""
-        return self.slot_seconds[-1]
 
 
 def wall(cpu_seconds: float, files: int, threads: int) -> float:
     """Wall time of that many files on one slot, one after another."""
-    return files * wall_seconds(Cost(cpu_seconds / files, 0, 0), threads) if files else 0.0
+    return files * wall_seconds(cpu_seconds / files, threads) if files else 0.0
 
 
 @dataclass(slots=True)
 class Packing:
-    """A batch while it is put together out of the jobs that are `suitable`."""
+    """A batch while it is put together out of the jobs that are `suitable`.
+
+    `cap` bounds the memory of what runs at once, and may be raised up to `room`.
+    """
 
     ready: ReadyQueue
     suitable: Callable[[QueuedJob], bool]
@@ -92,25 +84,23 @@ class Packing:
     threads: int
     cores: int
     cap: float
-    """Bounds the memory of what runs at once, and may be raised up to `room`."""
     room: float
     taken: list[QueuedJob] = field(default_factory=list)
     largest_first: list[int] = field(default_factory=list)
-    loads: list[float] = field(default_factory=list)
+    loads: list[tuple[float, int]] = field(init=False)
+    """When each slot is idle, and its number; a heap."""
+    spans: list[Span] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.loads = [0.0] * self.slots
+        self._reduce_slots(self.slots)
 
     def take_scheduled(self, now: Sequence[str], behind: Sequence[str], most: int) -> None:
-        """Take a job of `now` for every slot, then jobs of `behind` for slots with next to nothing to do.
-
-        At most `most` jobs, and at least one.
-        """
+        """Take a job of `now` for every slot, then of `behind` for slots with little to do; 1 to `most` jobs."""
         while len(self.taken) < min(self.slots, max(1, most)):
             if not self._take(now):
                 self._reduce_slots(max(1, len(self.taken)))
                 break
-        while self.loads[0] < MIN_BATCH_SECONDS and len(self.taken) < most and self._take(behind):
+        while self.loads[0][0] < MIN_BATCH_SECONDS and len(self.taken) < most and self._take(behind):
             pass
 
     def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
@@ -143,11 +133,6 @@ class Packing:
                 return False
         return True
 
-    def undo(self) -> None:
-        """Give everything back."""
-        for taken in self.taken:
-            self.ready.put_back(taken)
-
     def formed(self, batch_id: int, budget_bytes: int, limit_bytes: int) -> FormedBatch:
         """The batch."""
         slots = min(self.slots, len(self.taken))
@@ -157,28 +142,15 @@ class Packing:
             largest = max(self.taken, key=lambda e: (e.memory_with(self.threads), e.job_id))
             over = OverBudget(largest.job_id, largest.memory_with(self.threads), budget_bytes, limit_bytes)
         batch = Batch(batch_id, tuple(e.job_id for e in self.taken), slots, self.threads, memory, self.cores)
-        spans = self._spans(slots)
-        loads = sorted(max(span.end_seconds for span in spans if span.slot == slot) for slot in range(slots))
-        return FormedBatch(batch, tuple(self.taken), tuple(loads), spans, over)
-
-    def _spans(self, slots: int) -> tuple[Span, ...]:
-        """Each job in turn on the slot that is idle first."""
-        idle = [(0.0, slot) for slot in range(slots)]
-        spans = []
-        for job in self.taken:
-            start, slot = idle[0]
-            end = start + wall(job.cpu_seconds, 1, self.cores)
-            heapq.heapreplace(idle, (end, slot))
-            spans.append(Span(slot, start, end))
-        return tuple(spans)
+        slot_seconds = tuple(sorted(end for end, _ in self.loads if end > 0))
+        return FormedBatch(batch, tuple(self.taken), slot_seconds, tuple(self.spans), over)
 
     def _take(self, among: Sequence[str] | None = None) -> bool:
         """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""
         allowed = self.cap - sum(self.largest_first[: self.slots - 1])
-        if among is None:
-            job = self.ready.take(lambda e: e.memory_with(self.threads) <= allowed and self.suitable(e))
-        else:
-            job = self.ready.take_among(among, lambda e: e.memory_with(self.threads) <= allowed)
+        job = self.ready.take(
+            lambda e: e.memory_with(self.threads) <= allowed and (among is not None or self.suitable(e)), among
+        )
         if job is None:
             return False
         self.taken.append(job)
@@ -188,11 +160,14 @@ class Packing:
         return True
 
     def _load(self, job: QueuedJob) -> None:
-        heapq.heapreplace(self.loads, self.loads[0] + wall(job.cpu_seconds, 1, self.cores))
+        start, slot = self.loads[0]
+        end = start + wall_seconds(job.cpu_seconds, self.cores)
+        self.spans.append((slot, start, end))
+        heapq.heapreplace(self.loads, (end, slot))
 
     def _reduce_slots(self, slots: int) -> None:
-        self.slots = slots
-        self.loads = [0.0] * slots
+        self.slots, self.spans = slots, []
+        self.loads = [(0.0, slot) for slot in range(slots)]
         for job in self.taken:
             self._load(job)
 
@@ -200,8 +175,8 @@ class Packing:
         """Whether every slot has its target; beside a long job the other slots get more, within their share."""
         if not self.taken:
             return False
-        longest = max(self.loads)
+        longest, _ = max(self.loads)
         if longest > target:
             left = wall(self.ready.cpu_seconds, len(self.ready), self.cores)
             target = max(target, min(_LONG_SHARE * longest, left / free_slots))
-        return self.loads[0] >= target
+        return self.loads[0][0] >= target

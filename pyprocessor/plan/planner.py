@@ -1,8 +1,7 @@
 """How many batch processes, slots and threads suit the machine, and what goes into the next batch?
 
-Pure: the same jobs, cost model and reading give the same batches. A batch is formed when a process or slots are free:
-one to two minutes of work a slot, less where little is left, so that all processes end together. Predicted memory of
-what runs at once stays within the budget; a job that alone exceeds it runs alone.
+Pure: the same jobs, cost model and reading give the same batches. Predicted memory of what runs at once stays within
+the budget; a job that alone exceeds it runs alone.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyprocessor.costs import FILE_SECONDS
+from pyprocessor.costs.model import FILE_SECONDS, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
 from pyprocessor.plan.admission import Wait, memory_budget, memory_limit
@@ -32,35 +31,33 @@ _THREAD_GROWTH = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What runs at once: `concurrency` jobs of `threads` in all `processes`, or fewer of more `cores`."""
+    """What runs at once: `concurrency` jobs of `threads` in all `processes`, or fewer of more `cores`.
+
+    `max_processes` is for while some are nearly done. `share` is what the sizes of batches are multiplied by, and
+    `stretch` whether a job may have threads for cores that may fall idle beside it.
+    """
 
     processes: int
     concurrency: int
     max_processes: int
-    """While some processes are nearly done and many jobs are left."""
     threads: int
     memory_budget_bytes: int
-    """For all jobs together."""
     memory_limit_bytes: int
     """What the budget would be if no other program used memory."""
     cores: int
     share: float = 1.0
-    """What the sizes of batches are multiplied by, at most 1."""
     stretch: bool = True
-    """Whether a job may have threads for cores that may fall idle beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningBatch:
-    """A batch that runs, as the planner sees it."""
+    """A batch that runs: its occupied slots, and the mean of seconds until each is idle (infinite where unknown)."""
 
     slots: int
-    """Those that are occupied."""
     memory_bytes: int
     cores: int = 1
     """Of each of its jobs."""
     seconds_left: float = math.inf
-    """The mean until each of its slots is idle; infinite where that is not known."""
 
 
 def shape(
@@ -77,9 +74,8 @@ def shape(
     """How many processes, slots and threads suit this machine now.
 
     `jobs_known` counts waiting and running jobs; with `more_to_come` it is no bound. `typical` is the mean cost at one
-    thread. `share` is the governor's part of the usual number of jobs; threads are not widened in exchange, since they
-    take memory too. Where memory holds fewer jobs than there are cores, each gets more threads, unless most of the work
-    was never `measured`: it may turn out smaller, and jobs side by side use cores best.
+    thread. `share` is the governor's part of the usual number of jobs. Where memory holds fewer jobs than there are
+    cores, each gets more threads, unless most of the work was never `measured`: it may turn out smaller.
     """
     budget, limit = memory_budget(reading, settings), memory_limit(reading, settings)
     cores = max(1, int(reading.cores * min(cpu_limit_percent or 100.0, 100.0) / 100 + 0.5))
@@ -108,17 +104,8 @@ def shape(
         processes = min(concurrency, max(2, -(-concurrency // SLOTS_PER_PROCESS)))
         # A batch of fixed size that got a single idle slot would keep it to the end, long after the others.
         max_processes = processes if settings.batch_size is not None else min(concurrency, 2 * processes)
-    return Shape(
-        processes,
-        concurrency,
-        max_processes,
-        threads,
-        budget,
-        limit,
-        cores,
-        share,
-        cpu_limit_percent is None and share >= 1,
-    )
+    stretch = cpu_limit_percent is None and share >= 1
+    return Shape(processes, concurrency, max_processes, threads, budget, limit, cores, share, stretch)
 
 
 def next_batch(
@@ -137,11 +124,12 @@ def next_batch(
     """
     cores = max(shape.cores, shape.concurrency)
     free_cores = cores - sum(r.slots * r.cores for r in running)
-    free_slots = min(shape.concurrency - sum(r.slots for r in running), free_cores)
+    occupied = sum(r.slots for r in running)
+    free_slots = min(shape.concurrency - occupied, free_cores)
     if not ready:
         return Wait("no file is ready")
     if free_slots < 1:
-        return Wait(f"as many files run as may at once ({sum(r.slots for r in running)})")
+        return Wait(f"as many files run as may at once ({occupied})")
     if settings.jobs is not None and len(running) >= shape.processes:
         return Wait(f"as many batches run as may at once ({shape.processes})")
     # Under memory pressure a fixed size shrinks as the automatic one does.
@@ -155,9 +143,11 @@ def next_batch(
     if fixed is not None or not settings.enabled or more_to_come:
         widening = Widening(base=max(1, min(shape.threads, free_cores // free_slots)), most=MAX_THREADS)
     else:
-        # Batches of at least several files cannot be laid out file by file.
-        if estimation.min_batch_size <= 1 and not ready.several_tenants:
-            listed = _listed(ready, shape, room)
+        # Batches of at least several files cannot be laid out file by file, and many files need no schedule.
+        few = len(ready) <= SCHEDULED_PER_CORE * cores
+        if few and estimation.min_batch_size <= 1 and not ready.several_tenants:
+            fitting = [e for e in ready.longer_than(-1.0) if room is None or e.memory_bytes <= room]
+            listed = sorted(fitting, key=lambda e: (e.band, -e.cpu_seconds, e.job_id))
         widening = _widening(ready, shape, running, free_slots, free_cores, listed)
     if listed:
         first = next((e for e in listed if e.job_id not in widening.later), None)
@@ -188,7 +178,8 @@ def next_batch(
     )
     if fixed is not None:
         if not packing.take_exactly(fixed, may_exceed=not running):
-            packing.undo()
+            for taken in packing.taken:
+                ready.put_back(taken)
             return Wait(f"running files leave too little memory for a batch of {fixed} files")
     elif not settings.enabled:
         packing.take_exactly(len(ready), may_exceed=True)
@@ -202,21 +193,13 @@ def next_batch(
             [
                 e.job_id
                 for e in listed
-                if e.job_id in widening.later and wall(e.cpu_seconds, 1, each) < MIN_BATCH_SECONDS
+                if e.job_id in widening.later and wall_seconds(e.cpu_seconds, each) < MIN_BATCH_SECONDS
             ],
             estimation.max_batch_size,
         )
     else:
         packing.take_worth(estimation, shape.share, free_slots, max(1, cores // each))
     return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes)
-
-
-def _listed(ready: ReadyQueue, shape: Shape, room: float | None) -> list[QueuedJob]:
-    """All jobs that fit, in their order, where few enough are left for a schedule; else none."""
-    if len(ready) > SCHEDULED_PER_CORE * max(shape.cores, shape.concurrency):
-        return []
-    fitting = [e for e in ready.longer_than(-1.0) if room is None or e.memory_bytes <= room]
-    return sorted(fitting, key=lambda e: (-e.priority, e.tries, -e.cpu_seconds, e.job_id))
 
 
 def _widening(

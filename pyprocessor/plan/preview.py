@@ -2,98 +2,77 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import (
-    BatchSettings,
-    Cost,
-    EstimationSettings,
-    Job,
-    PlannedBatch,
-    PlannedFile,
-    PlanReport,
-    Reading,
-    SkippedFile,
-    ThrottlingSettings,
-    display,
-)
+from pyprocessor.models import Job, PlannedBatch, PlannedFile, PlanReport, Profile, Reading, SkippedFile, display
 from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.admission import Wait, memory_budget
 from pyprocessor.plan.packing import FormedBatch, OverBudget
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
 
-UNLIMITED = ThrottlingSettings()
-
 
 def preview(
     jobs: Iterable[tuple[Job, CostClass]],
     reading: Reading,
-    settings: BatchSettings,
-    estimation: EstimationSettings,
+    profile: Profile,
     model: CostModel,
     skipped: Sequence[SkippedFile] = (),
-    throttling: ThrottlingSettings = UNLIMITED,
 ) -> PlanReport:
-    """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`.
-
-    Time ranges span what the model's spread of every class allows; deterministic.
-    """
-    ready = ReadyQueue()
+    """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`."""
+    settings, throttling, ready = profile.batch, profile.throttling, ReadyQueue()
     by_id: dict[str, Job] = {}
     for job, cost_class in jobs:
         by_id[job.id] = job
-        ready.add(QueuedJob.of(job, cost_class, model, estimation))
+        ready.add(QueuedJob.of(job, cost_class, model, profile.estimation))
     batches: list[PlannedBatch] = []
     alone: list[OverBudget] = []
-    refused: list[OverBudget] = []
+    refused: dict[str, OverBudget] = {}
     planned: list[QueuedJob] = []
     clock = _Clock()
     peak = most = 0
     waited = ""
     while ready:
-        left = len(ready) + clock.files
         now = shape(
             reading,
             settings,
-            jobs_known=left,
+            jobs_known=len(ready) + clock.files,
             typical=ready.typical(),
             more_to_come=False,
             cpu_limit_percent=throttling.cpu_limit_percent,
         )
-        formed = next_batch(ready, now, settings, estimation, batch_id=len(batches) + 1, running=clock.running())
+        number, running = len(batches) + 1, clock.running()
+        formed = next_batch(ready, now, settings, profile.estimation, batch_id=number, running=running)
         if isinstance(formed, Wait):
             waited = formed.reason
             clock.advance()
             continue
-        if formed.over_budget is not None:
-            if throttling.strict_memory and formed.over_budget.hopeless:
-                refused.append(formed.over_budget)
+        if (over := formed.over_budget) is not None:
+            if throttling.strict_memory and over.hopeless:
+                refused[over.job_id] = over
                 for taken in formed.jobs:
-                    if taken.job_id != formed.over_budget.job_id:
+                    if taken.job_id != over.job_id:
                         ready.put_back(taken)
                 continue
-            alone.append(formed.over_budget)
+            alone.append(over)
         planned += formed.jobs
-        batches.append(_planned(clock.start(formed), by_id, model, waited if clock.now > 0 else ""))
-        peak = max(peak, sum(batch.memory_bytes for batch in clock.running()))
-        most = max(most, len(clock.running()))
-    doubt = _doubt(planned, model)
-    names = {over.job_id: by_id[over.job_id].source.relative for over in refused}
-    too_large = [SkippedFile(names[over.job_id], over.refusal()) for over in refused]
+        batches.append(_planned(formed, clock.now, clock.start(formed), by_id, waited if clock.now > 0 else ""))
+        running = clock.running()
+        peak, most = max(peak, sum(batch.memory_bytes for batch in running)), max(most, len(running))
+    doubt = _doubt(planned)
+    too_large = [SkippedFile(by_id[job_id].source.relative, over.refusal()) for job_id, over in refused.items()]
     return PlanReport(
         batches=tuple(batches),
         skipped=(*skipped, *too_large),
         peak_memory_bytes=peak,
         memory_budget_bytes=memory_budget(reading, settings),
-        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in names),
-        seconds_low=clock.end / doubt,
-        seconds_high=clock.end * doubt,
+        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in refused),
+        seconds_low=max(clock.lanes, default=0.0) / doubt,
+        seconds_high=max(clock.lanes, default=0.0) * doubt,
         processes=most,
         notes=_notes(alone, by_id),
     )
@@ -104,27 +83,13 @@ def _notes(alone: Sequence[OverBudget], by_id: Mapping[str, Job]) -> tuple[str, 
         return ()
     most = max(alone, key=lambda over: (over.need_bytes, over.job_id))
     name = display(by_id[most.job_id].source.relative)
-    if len(alone) == 1:
-        return (most.note(name),)
-    note = (
-        f"{len(alone)} files are predicted to take more memory each than the {memory_size(most.budget_bytes)} that are "
-        f"allowed for all and will run with nothing beside (most: {name}, {memory_size(most.need_bytes)})."
-    )
+    note = most.note(name)
+    if len(alone) > 1:
+        note = (
+            f"{len(alone)} files are predicted to take more memory each than the {memory_size(most.budget_bytes)} that "
+            f"are allowed for all and will run with nothing beside (most: {name}, {memory_size(most.need_bytes)})."
+        )
     return (note,)
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A batch on the simulated clock; `lanes` are of its slots."""
-
-    formed: FormedBatch
-    start: float
-    lanes: tuple[int, ...]
-
-    def busy(self, now: float) -> list[float]:
-        """For each slot that works now, in how many seconds it is idle."""
-        ends = (self.start + seconds for seconds in self.formed.slot_seconds)
-        return [end - now for end in ends if end > now]
 
 
 class _Clock:
@@ -132,86 +97,71 @@ class _Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.end = 0.0
-        self._ends: list[float] = []
-        self._placed: list[_Placed] = []
-        self._lanes: list[float] = []
-        """When each lane is idle."""
+        self.lanes: list[float] = []
+        self._busy: list[tuple[FormedBatch, list[float]]] = []
+        """The batches that run, and when each of their slots that works is idle."""
 
-    def start(self, formed: FormedBatch) -> _Placed:
-        idle = [lane for lane, until in enumerate(self._lanes) if until <= self.now]
-        while len(idle) < formed.batch.slots:
-            idle.append(len(self._lanes))
-            self._lanes.append(0.0)
-        lanes = tuple(idle[: formed.batch.slots])
-        for span in formed.spans:
-            self._lanes[lanes[span.slot]] = self.now + span.end_seconds
-        placed = _Placed(formed, self.now, lanes)
-        self._placed.append(placed)
-        for seconds in formed.slot_seconds:
-            heapq.heappush(self._ends, self.now + seconds)
-        self.end = max(self.end, self.now + formed.seconds)
-        return placed
+    def start(self, formed: FormedBatch) -> list[int]:
+        """Let a batch run from now on; returns the lanes of its slots, from 0."""
+        lanes = [lane for lane, until in enumerate(self.lanes) if until <= self.now]
+        while len(lanes) < formed.batch.slots:
+            lanes.append(len(self.lanes))
+            self.lanes.append(0.0)
+        for slot, _, end in formed.spans:
+            self.lanes[lanes[slot]] = self.now + end
+        self._busy.append((formed, [self.now + seconds for seconds in formed.slot_seconds]))
+        return lanes
 
     def advance(self) -> None:
         """Go on to the next moment at which a slot falls idle."""
-        self.now = heapq.heappop(self._ends)
-        self._placed = [placed for placed in self._placed if placed.busy(self.now)]
+        self.now = min(end for _, ends in self._busy for end in ends)
+        left = [(formed, [end for end in ends if end > self.now]) for formed, ends in self._busy]
+        self._busy = [(formed, ends) for formed, ends in left if ends]
 
     @property
     def files(self) -> int:
         """Files of the batches that run, about: those of slots that are idle by now are done."""
-        return sum(
-            math.ceil(len(placed.formed.jobs) * len(placed.busy(self.now)) / placed.formed.batch.slots)
-            for placed in self._placed
-        )
+        return sum(math.ceil(len(formed.jobs) * len(ends) / formed.batch.slots) for formed, ends in self._busy)
 
     def running(self) -> list[RunningBatch]:
         running = []
-        for placed in self._placed:
-            busy, batch = placed.busy(self.now), placed.formed.batch
-            if busy:
-                memory = batch.memory_budget_bytes * len(busy) // batch.slots
-                running.append(RunningBatch(len(busy), memory, batch.cores, sum(busy) / len(busy)))
+        for formed, ends in self._busy:
+            batch = formed.batch
+            memory = batch.memory_budget_bytes * len(ends) // batch.slots
+            left = sum(end - self.now for end in ends) / len(ends)
+            running.append(RunningBatch(len(ends), memory, batch.cores, left))
         return running
 
 
-def _planned(placed: _Placed, by_id: Mapping[str, Job], model: CostModel, waited: str) -> PlannedBatch:
-    formed = placed.formed
-    doubt = _doubt(formed.jobs, model)
+def _planned(
+    formed: FormedBatch,
+    start: float,
+    lanes: Sequence[int],
+    by_id: Mapping[str, Job],
+    waited: str,
+) -> PlannedBatch:
+    doubt = _doubt(formed.jobs)
     files = []
-    for taken, span in zip(formed.jobs, formed.spans, strict=True):
+    for taken, (slot, begins, ends) in zip(formed.jobs, formed.spans, strict=True):
         job = by_id[taken.job_id]
-        memory = taken.memory_with(formed.batch.threads)
-        files.append(
-            PlannedFile(
-                job.source.relative,
-                job.output,
-                Cost(job.cost.cpu_seconds, memory, job.cost.disk_bytes),
-                placed.lanes[span.slot] + 1,
-                placed.start + span.start_seconds,
-                placed.start + span.end_seconds,
-            )
-        )
+        cost = replace(job.cost, memory_bytes=taken.memory_with(formed.batch.threads))
+        files.append(PlannedFile(job.source.relative, job.output, cost, lanes[slot] + 1, start + begins, start + ends))
     return PlannedBatch(
         number=formed.batch.id,
         files=tuple(files),
         slots=formed.batch.slots,
         threads=formed.batch.threads,
         memory_bytes=formed.batch.memory_budget_bytes,
-        seconds_low=formed.seconds / doubt,
-        seconds_high=formed.seconds * doubt,
-        start_seconds=placed.start,
-        end_seconds=placed.start + formed.seconds,
+        seconds_low=formed.slot_seconds[-1] / doubt,
+        seconds_high=formed.slot_seconds[-1] * doubt,
+        start_seconds=start,
+        end_seconds=start + formed.slot_seconds[-1],
         waits_because=waited,
     )
 
 
-def _doubt(jobs: Iterable[QueuedJob], model: CostModel) -> float:
-    """The factor that the time of several jobs may be off by: their spreads' mean, weighted by work.
-
-    Not less for many jobs: how far the prior is off depends on the kind of film, which a folder's files often share.
-    """
-    spreads = [(job.cpu_seconds, math.log(model.spread(job.cost_class))) for job in jobs]
+def _doubt(jobs: Iterable[QueuedJob]) -> float:
+    """The factor that the time of several jobs may be off by: their spreads' mean, weighted by work."""
+    spreads = [(job.cpu_seconds, math.log(job.price.spread)) for job in jobs]
     work = math.fsum(seconds for seconds, _ in spreads)
     return math.exp(math.fsum(seconds * spread for seconds, spread in spreads) / work) if work else 1.0

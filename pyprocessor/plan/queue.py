@@ -1,9 +1,8 @@
 """Which waiting job is next?
 
 Higher priority first, then what was not tried yet, then the tenant that was given least so far, then the longest job,
-then its id. Where the first job does not fit the free memory, the first that does is taken; the planner keeps room for
-the one that was passed. What is learned while jobs wait multiplies all predictions of a class alike and so keeps the
-order within the class: a new price is noted once a class, and a job takes it on when it comes to the top.
+then its id. What is learned while jobs wait multiplies all predictions of a class alike and so keeps the order within
+the class: a new price is noted once a class, and a job takes it on when it comes to the top.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
-from pyprocessor.costs import CostClass, CostModel, Price
+from pyprocessor.costs.model import CostClass, CostModel, Price
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Cost, EstimationSettings
 
@@ -48,7 +47,8 @@ class ReadyQueue:
 
     def __init__(self) -> None:
         self._jobs: dict[str, QueuedJob] = {}
-        self._heaps: dict[tuple[int, int], dict[str, dict[_Bucket, list[_Item]]]] = {}
+        self._heaps: dict[tuple[tuple[int, int], str], dict[_Bucket, list[_Item]]] = {}
+        """By band and tenant."""
         self._given: dict[str, float] = {}
         self._classes: dict[CostClass, _Class] = {}
         self._serial = 0
@@ -82,7 +82,8 @@ class ReadyQueue:
         moved = False
         for cost_class, known in self._classes.items():
             price = model.price(cost_class, estimation.memory_safety_factor)
-            if _differ(price, known.price):
+            pairs = zip(astuple(price), astuple(known.price), strict=True)
+            if any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs):
                 known.price = price
                 moved = True
         return moved
@@ -90,39 +91,40 @@ class ReadyQueue:
     @property
     def several_tenants(self) -> bool:
         """Whether tenants share what could start now."""
-        return len({tenant for tenants in self._heaps.values() for tenant in tenants}) > 1
+        return len({tenant for _, tenant in self._heaps}) > 1
 
     def longer_than(self, cpu_seconds: float) -> list[QueuedJob]:
         """All jobs that could start now and are predicted to take more CPU-seconds, in no order."""
         longer: list[QueuedJob] = []
-        for tenants in self._heaps.values():
-            for buckets in tenants.values():
-                for (cost_class, *_), heap in buckets.items():
-                    price = self._classes[cost_class].price.cpu
-                    places = [0]
-                    while places:
-                        place = places.pop()
-                        # Nothing below a place in a heap is longer than what stands there.
-                        if place < len(heap) and -heap[place][0] * price > cpu_seconds:
-                            job = heap[place][3]
-                            if self._jobs.get(job.job_id) is job:
-                                longer.append(self._priced(job))
-                            places += (2 * place + 1, 2 * place + 2)
+        for buckets in self._heaps.values():
+            for (cost_class, *_), heap in buckets.items():
+                price = self._classes[cost_class].price.cpu
+                places = [0]
+                while places:
+                    place = places.pop()
+                    # Nothing below a place in a heap is longer than what stands there.
+                    if place < len(heap) and -heap[place][0] * price > cpu_seconds:
+                        job = heap[place][3]
+                        if self._jobs.get(job.job_id) is job:
+                            longer.append(self._priced(job))
+                        places += (2 * place + 1, 2 * place + 2)
         return longer
 
     def add(self, job: QueuedJob) -> None:
         """Take a job in, instead of the one of the same id where there is one."""
         if job.job_id in self._jobs:
             self._remove(job.job_id)
-        tenants = self._heaps.setdefault(job.band, {})
-        if job.tenant not in tenants:
-            self._join(job.tenant)
+        if (job.band, job.tenant) not in self._heaps:
+            # A tenant that was idle starts level with the one served least, and is not owed the time it was away.
+            served = [self._given.get(tenant, 0.0) for _, tenant in self._heaps]
+            self._given[job.tenant] = max(self._given.get(job.tenant, 0.0), min(served, default=0.0))
         known = self._classes.setdefault(job.cost_class, _Class(job.price))
         # All jobs of a class share one price, the newest known here.
         job = self._priced(job)
         self._serial += 1
         item = (-job.prior_cpu_seconds, job.job_id, self._serial, job)
-        heapq.heappush(tenants.setdefault(job.tenant, {}).setdefault(_bucket(job), []), item)
+        buckets = self._heaps.setdefault((job.band, job.tenant), {})
+        heapq.heappush(buckets.setdefault(_bucket(job), []), item)
         self._jobs[job.job_id] = job
         known.add(job, 1)
         self._disk_bytes += job.disk_bytes
@@ -138,48 +140,32 @@ class ReadyQueue:
         Whether jobs of a class fit must depend on their memory, or leave out the shorter of them: a bucket whose first
         job does not fit is passed as a whole.
         """
-        for band in sorted(self._heaps, reverse=True):
-            tenants = self._heaps[band]
-            for tenant in sorted(tenants, key=lambda t: (self._given.get(t, 0.0), t)):
-                best: tuple[float, str, QueuedJob] | None = None
-                for job in self._heads(tenants[tenant]):
-                    place = (-job.cpu_seconds, job.job_id, job)
-                    if (best is None or place[:2] < best[:2]) and (fits is None or fits(job)):
-                        best = place
-                if best is not None:
-                    return best[2]
+        for place in sorted(self._heaps, key=lambda place: (place[0], self._given.get(place[1], 0.0), place[1])):
+            fitting = (job for job in self._heads(self._heaps[place]) if fits is None or fits(job))
+            if (job := min(fitting, key=lambda job: (-job.cpu_seconds, job.job_id), default=None)) is not None:
+                return job
         return None
 
-    def take(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
-        """Remove and return the job that is next among those that fit; its tenant is charged its CPU-seconds."""
-        job = self.first(fits)
-        return None if job is None else self._charged(job)
-
-    def take_among(self, job_ids: Iterable[str], fits: Callable[[QueuedJob], bool]) -> QueuedJob | None:
-        """Like `take`, but the first of these jobs that could start now and fits."""
-        for job_id in job_ids:
-            waiting = self._jobs.get(job_id)
-            if waiting is not None and fits(job := self._priced(waiting)):
-                return self._charged(job)
-        return None
-
-    def _charged(self, job: QueuedJob) -> QueuedJob:
-        self._remove(job.job_id)
-        self._given[job.tenant] = self._given.get(job.tenant, 0.0) + job.cpu_seconds
+    def take(
+        self, fits: Callable[[QueuedJob], bool] | None = None, among: Iterable[str] | None = None
+    ) -> QueuedJob | None:
+        """Remove and return the next job that fits, or the first of those ids; its tenant is charged for it."""
+        if among is None:
+            job = self.first(fits)
+        else:
+            here = (self._priced(self._jobs[job_id]) for job_id in among if job_id in self._jobs)
+            job = next((job for job in here if fits is None or fits(job)), None)
+        if job is not None:
+            self._remove(job.job_id)
+            self._given[job.tenant] = self._given.get(job.tenant, 0.0) + job.cpu_seconds
         return job
-
-    def _join(self, tenant: str) -> None:
-        """A tenant that was idle starts level with the one served least, and is not owed the time it was away."""
-        served = [self._given.get(other, 0.0) for tenants in self._heaps.values() for other in tenants]
-        self._given[tenant] = max(self._given.get(tenant, 0.0), min(served, default=0.0))
 
     def _remove(self, job_id: str) -> None:
         """Drop a job. Its place in the heap is cleared when it comes to the top."""
         job = self._jobs.pop(job_id)
         self._classes[job.cost_class].add(job, -1)
         self._disk_bytes -= job.disk_bytes
-        tenants = self._heaps[job.band]
-        buckets = tenants[job.tenant]
+        buckets = self._heaps[job.band, job.tenant]
         bucket = _bucket(job)
         heap = buckets[bucket]
         while heap and self._jobs.get(heap[0][1]) is not heap[0][3]:
@@ -187,18 +173,14 @@ class ReadyQueue:
         if not heap:
             del buckets[bucket]
             if not buckets:
-                del tenants[job.tenant]
-                if not tenants:
-                    del self._heaps[job.band]
+                del self._heaps[job.band, job.tenant]
 
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
         """The first of each bucket, at today's price."""
         for heap in buckets.values():
             prior, job_id, serial, job = heap[0]
-            priced = self._priced(job)
-            if priced is not job:
-                self._jobs[job_id] = priced
-                heap[0] = (prior, job_id, serial, priced)
+            self._jobs[job_id] = priced = self._priced(job)
+            heap[0] = (prior, job_id, serial, priced)
             yield priced
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
@@ -235,8 +217,7 @@ class JobQueue:
         if self._alone:
             return self._alone[0], -math.inf
         if self._retries:
-            due, _, job = self._retries[0]
-            return job, due
+            return self._retries[0][2], self.next_due
         return (self._late[0], -math.inf) if self._late else None
 
     def add(self, job: QueuedJob) -> None:
@@ -273,11 +254,6 @@ class JobQueue:
         late, self._late = self._late, []
         for job in late:
             self.put_back(job)
-
-
-def _differ(one: Price, other: Price) -> bool:
-    pairs = ((one.cpu, other.cpu), (one.memory, other.memory), (one.spread, other.spread))
-    return any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs)
 
 
 def _bucket(job: QueuedJob) -> _Bucket:

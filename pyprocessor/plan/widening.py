@@ -1,7 +1,6 @@
 """How many threads does a job get, where one is not enough? Pure.
 
-With many jobs left each gets the threads of the shape, nearly always one: encodes side by side use cores best. A job
-that would still run when all else is done gets as many as it needs to end with the rest. When few jobs are left,
+A job that would still run when all else is done gets as many as it needs to end with the rest. When few jobs are left,
 several schedules are compared and the one that ends first is begun. A job that may still run when cores fall idle
 beside it has threads for those, too, since none can be added later.
 """
@@ -13,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.costs import FILE_SECONDS, speed
+from pyprocessor.costs.model import FILE_SECONDS, speed, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 
 MAX_THREADS = 16
@@ -33,18 +32,19 @@ Work = tuple[float, str, float]
 
 @dataclass(frozen=True, slots=True)
 class Widening:
-    """Cores for the jobs that are to start now: `base` at least, `most` at most."""
+    """Cores for the jobs that are to start now: `base` at least, `most` at most.
+
+    A job that may take longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the cores of
+    all its jobs, `later` those that end sooner if they wait for more cores, and `stretched` the threads of those that
+    take over cores which fall idle.
+    """
 
     base: int
     most: int
     finish_seconds: float = math.inf
-    """A job that may take longer is widened."""
     scheduled: Mapping[str, int] = field(default_factory=dict)
-    """The cores of all jobs of the schedule, where there is one."""
     later: frozenset[str] = frozenset()
-    """Jobs that end sooner if they wait for more cores."""
     stretched: Mapping[str, int] = field(default_factory=dict)
-    """The threads of jobs that take over cores which fall idle."""
 
     def threads(self, job: QueuedJob) -> int:
         """How many threads its ffmpeg gets: one for each of its cores, or more."""
@@ -72,12 +72,11 @@ def finish_seconds(core_seconds: float, longest: Iterable[float], cores: int, ba
     """The least time in which everything can end on `cores`, each job with the fewest threads for it.
 
     `core_seconds` is what all work takes with `base` threads a job, running work included. `longest` has the
-    CPU-seconds of at least those jobs that would take longer than their fair share, `core_seconds / cores`. It is the
-    usual bound of scheduling jobs that can be widened, found by bisection.
+    CPU-seconds of at least those jobs that would take longer than their fair share, `core_seconds / cores`.
     """
     low = core_seconds / cores
     most = min(cores, MAX_THREADS)
-    late = [(cpu, base * wall) for cpu in longest if (wall := _wall(cpu, base)) > low]
+    late = [(cpu, base * wall) for cpu in longest if (wall := wall_seconds(cpu, base)) > low]
     if not late:
         return low
     high = max(area for _, area in late) / base
@@ -97,7 +96,7 @@ def _extra(late: Sequence[tuple[float, float]], seconds: float, most: int) -> fl
         threads = fewest_threads(cpu, seconds, most)
         if threads is None:
             return math.inf
-        extra += max(0.0, threads * _wall(cpu, threads) - area)
+        extra += max(0.0, threads * wall_seconds(cpu, threads) - area)
     return extra
 
 
@@ -110,27 +109,15 @@ def scheduled(
     idle, 0 for now. `finish` is the least time in which all can end (`finish_seconds`).
     """
     free = sorted(idle_after)
-    most = min(len(free), MAX_THREADS)
-    drawn = [_schedule(works, free, finish * target, base, most, stretch) for target in _TARGETS]
-    best = min(drawn, key=lambda schedule: schedule.ends)
-    return Widening(base, most, math.inf, best.cores, best.later, best.stretched)
-
-
-@dataclass(frozen=True, slots=True)
-class _Schedule:
-    """When all ends, each job's cores, which start later, and the threads of those that outlast others."""
-
-    ends: float
-    cores: dict[str, int]
-    later: frozenset[str]
-    stretched: dict[str, int]
+    drawn = [_schedule(works, free, finish * target, base, stretch) for target in _TARGETS]
+    return min(drawn, key=lambda schedule: schedule[0])[1]
 
 
 def _schedule(
-    works: Sequence[Work], free: Sequence[float], target: float, base: int, most: int, stretch: bool
-) -> _Schedule:
-    """Each job in turn where it ends first, with no more cores than it needs to end within `target`."""
-    idle = list(free)
+    works: Sequence[Work], free: Sequence[float], target: float, base: int, stretch: bool
+) -> tuple[float, Widening]:
+    """When all ends with each job where it ends first, with no more cores than it needs to end within `target`."""
+    idle, most = list(free), min(len(free), MAX_THREADS)
     cores: dict[str, int] = {}
     ends: dict[str, float] = {}
     later: list[str] = []
@@ -138,7 +125,7 @@ def _schedule(
         wanted = max(base, fewest_threads(cpu, target, most) or most)
         chosen, end = min(base, most), math.inf
         for count in range(min(base, most), min(wanted, most) + 1):
-            then = idle[count - 1] + _wall(cpu, count)
+            then = idle[count - 1] + wall_seconds(cpu, count)
             # What starts at once starts, unless waiting gains something worth the while.
             gain = 1.0 if idle[count - 1] <= idle[chosen - 1] else _WORTH_WAITING
             if then < end * gain:
@@ -157,11 +144,11 @@ def _schedule(
         limit = min(most, _MOST_STRETCH * taken) if stretch else taken
         last = max(last, _stretched(end, taken, idle, in_order, limit)[0])
         # Threads that turn out to be too many cost little, too few cost much: halfway to the longest it may take.
-        late = end + _wall(cpu, taken) * (math.sqrt(spread) - 1)
+        late = end + wall_seconds(cpu, taken) * (math.sqrt(spread) - 1)
         _, threads = _stretched(late, taken, idle, in_order, limit)
         if threads > taken and job_id not in later:
             stretched[job_id] = threads
-    return _Schedule(last, cores, frozenset(later), stretched)
+    return last, Widening(base, most, math.inf, cores, frozenset(later), stretched)
 
 
 def _stretched(end: float, cores: int, idle: Sequence[float], ends: Sequence[float], limit: int) -> tuple[float, int]:
@@ -184,7 +171,3 @@ def _stretched(end: float, cores: int, idle: Sequence[float], ends: Sequence[flo
             return moment + left / rate, threads
         left -= rate * (until - moment)
     raise AssertionError("the last core is idle for ever")
-
-
-def _wall(cpu_seconds: float, threads: int) -> float:
-    return FILE_SECONDS + cpu_seconds / _SPEEDS[threads - 1]

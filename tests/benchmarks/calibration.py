@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pyprocessor.costs import CostModel
+from pyprocessor.costs.model import CostModel
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow

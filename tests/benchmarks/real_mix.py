@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyprocessor.costs import speed
+from pyprocessor.costs.model import speed
 from tests.benchmarks.makespan import Contest, Race
 
 MEDIA = "PYPROCESSOR_MEDIA"

@@ -10,9 +10,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from pyprocessor.costs import CostModel
 from pyprocessor.costs.job_prior import prior_cost
-from pyprocessor.costs.model import class_of
+from pyprocessor.costs.model import CostModel, class_of
 from pyprocessor.engine.engine import execute
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.cli import paths
-from pyprocessor.cli.contact import Contact
+from pyprocessor.cli.control import Contact
 from pyprocessor.errors import ExitCode, InputSilent, OutputUnwritable
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.models import JobState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyprocessor.costs import CostClass, Price
+from pyprocessor.costs.model import CostClass, Price
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.costs import FILE_SECONDS, CostClass, speed, wall_seconds
+from pyprocessor.costs.model import FILE_SECONDS, CostClass, speed, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
+from pyprocessor.models import BatchSettings, EstimationSettings, Reading
 from pyprocessor.plan.admission import Wait
 from pyprocessor.plan.packing import FormedBatch
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
@@ -66,7 +66,7 @@ class _Process:
         occupied = min(batch.slots, len(self.jobs) + len(self.waiting))
         # ffmpeg tells how far it is, so what runs is known better than what waits.
         begun = sum(job.seconds(speed(batch.cores)) for job in self.jobs)
-        to_come = sum(wall_seconds(Cost(e.cpu_seconds, 0, 0), batch.cores) for e in self.waiting)
+        to_come = sum(wall_seconds(e.cpu_seconds, batch.cores) for e in self.waiting)
         return RunningBatch(
             occupied,
             batch.memory_budget_bytes * occupied // batch.slots,
@@ -147,7 +147,7 @@ def ideal_seconds(clips: Sequence[Clip], cores: int) -> float:
     """A bound that no schedule beats, given how well encodes use threads: the least time in which every clip can end
     with as many threads as it needs for that, while all of them together fit into `cores` for that time.
     """
-    low, high = 0.0, sum(wall_seconds(Cost(c.true_seconds, 0, 0), 1) for c in clips) + 1.0
+    low, high = 0.0, sum(wall_seconds(c.true_seconds, 1) for c in clips) + 1.0
     for _ in range(60):
         middle = (low + high) / 2
         if _area(clips, cores, middle) <= cores * middle:
@@ -161,9 +161,9 @@ def _area(clips: Sequence[Clip], cores: int, seconds: float) -> float:
     """Core-seconds that all clips take when each has the fewest threads with which it ends within `seconds`."""
     area = 0.0
     for clip in clips:
-        cost = Cost(clip.true_seconds, 0, 0)
-        threads = next((t for t in range(1, min(cores, MAX_THREADS) + 1) if wall_seconds(cost, t) <= seconds), None)
+        able = (t for t in range(1, min(cores, MAX_THREADS) + 1) if wall_seconds(clip.true_seconds, t) <= seconds)
+        threads = next(able, None)
         if threads is None:
             return float("inf")
-        area += threads * wall_seconds(cost, threads)
+        area += threads * wall_seconds(clip.true_seconds, threads)
     return area

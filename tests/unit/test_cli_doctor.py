@@ -10,10 +10,9 @@ import pytest
 
 from pyprocessor.cli.doctor import CLASSES_TOLD, most_used
 from pyprocessor.cli.main import main
-from pyprocessor.costs import CostModel
-from pyprocessor.costs.calibration import default_path, save
-from pyprocessor.costs.file_history import FileHistory
+from pyprocessor.costs.calibration import FileHistory, default_path, save
 from pyprocessor.costs.job_prior import prior_cost
+from pyprocessor.costs.model import CostModel
 from pyprocessor.models import Cost, CostFeatures
 
 Captured = pytest.CaptureFixture[str]
@@ -106,4 +105,4 @@ def test_only_the_most_used_classes_are_told() -> None:
         for _ in range(threads):
             model = model.observe(FILM, threads, prior_cost(FILM, threads))
     told = most_used(model)
-    assert [one.files for one in told] == list(range(CLASSES_TOLD + 5, 5, -1))
+    assert [one["files"] for one in told] == list(range(CLASSES_TOLD + 5, 5, -1))

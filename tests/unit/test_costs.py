@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.costs import CostModel, class_of, thread_growth, wall_seconds
-from pyprocessor.costs.model import UNKNOWN_SPREAD
+from pyprocessor.costs.model import UNKNOWN_SPREAD, CostModel, class_of, thread_growth, wall_seconds
 from pyprocessor.models import Cost, CostFeatures
 
 MIB = 1 << 20
@@ -133,7 +132,7 @@ def test_threads_take_memory_and_save_time() -> None:
     """More threads: more memory, less wall time; the planner's factor agrees with the model."""
     one, four = prior(features(pixels=P1080)), prior(features(pixels=P1080), 4)
     assert one.memory_bytes < four.memory_bytes
-    assert wall_seconds(one, 4) < wall_seconds(one, 1) / 2.5
+    assert wall_seconds(one.cpu_seconds, 4) < wall_seconds(one.cpu_seconds, 1) / 2.5
     factor = thread_growth(class_of(features(pixels=P1080), 1), 4)
     assert one.memory_bytes * factor == pytest.approx(four.memory_bytes, rel=0.1)
     assert thread_growth(class_of(features("copy", None), 1), 4) == 1.0
@@ -197,11 +196,11 @@ def test_margin_and_spread_shrink_with_knowledge() -> None:
     model, job = CostModel(), features()
     cost_class = class_of(job, 1)
     assert model.memory_margin(cost_class, 1.15) == pytest.approx(1.15)
-    assert model.spread(cost_class) == pytest.approx(UNKNOWN_SPREAD)
+    assert model.price(cost_class, 1.15).spread == pytest.approx(UNKNOWN_SPREAD)
     for _ in range(20):
         model = model.observe(job, 1, prior(job))
     assert 1.0 < model.memory_margin(cost_class, 1.15) < 1.05
-    assert 1.0 < model.spread(cost_class) < 1.3
+    assert 1.0 < model.price(cost_class, 1.15).spread < 1.3
 
 
 @given(

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.costs.calibration import default_path, load, save
-from pyprocessor.costs.file_history import FileHistory
+from pyprocessor.costs.calibration import FileHistory, default_path, load, save
 from pyprocessor.costs.model import CostModel
 from pyprocessor.models import Cost, CostFeatures
 

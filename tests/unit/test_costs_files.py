@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.costs import CostModel, class_of, file_history
-from pyprocessor.costs.calibration import load, save
-from pyprocessor.costs.file_history import FileHistory
+from pyprocessor.costs import calibration as calibration_module
+from pyprocessor.costs.calibration import FileHistory, load, save
 from pyprocessor.costs.job_prior import prior_cost
+from pyprocessor.costs.model import CostModel, class_of
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.models import CostFeatures, Source, Usage
 
@@ -87,15 +87,15 @@ def test_a_file_that_changed_or_is_another_is_not_known(once: Calibration) -> No
 
 def test_it_outlives_the_run_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saved and read again it says the same; the oldest go where there are too many."""
-    monkeypatch.setattr(file_history, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(calibration_module, "MOST_ENTRIES", 20)
     files, path, model = FileHistory(), str(tmp_path / "state" / "costs.json"), CostModel()
     for number in range(30):
         prior = prior_cost(JOB, 1)
         files.remember(source(number), JOB, 1, prior, replace(prior, cpu_seconds=3 * prior.cpu_seconds))
     save(model, files, path)
     loaded = load(path).files
-    assert loaded.entries() == files.entries()
-    assert len(loaded.entries()) == 20
+    assert loaded.known == files.known
+    assert len(loaded.known) == 20
     assert [loaded.factor(source(n), JOB, model) for n in (0, 19, 20, 29)] == pytest.approx([1, 1, 3, 3], rel=1e-3)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pyprocessor.governor.governor import Decision, Governed, Level, govern
+from pyprocessor.governor.governor import Decision, EventKind, Governed, Level, govern
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 from tests.unit.governed_plant import MIB, Film, Plant, ramp, with_predictions, x264_1080p
@@ -228,16 +228,21 @@ def test_what_always_holds(
         state = decision.state
 
 
+def _ordered(state: Governed, kind: EventKind) -> set[str]:
+    """The jobs that such an order is on its way to."""
+    return {job_id for job_id, (order, _) in state.orders.items() if order is kind}
+
+
 def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequence[RunningJob]) -> None:
     ids = {file.job_id for file in files}
     stopped, ended, resumed = set(decision.suspend), set(decision.shed), set(decision.resume)
     assert stopped | ended | resumed <= ids
     assert len(stopped) + len(ended) + len(resumed) == len(stopped | ended | resumed)
     # An order that nobody carried out for a second is held for lost, and its file for one that goes on.
-    ending = set(decision.state.shedding) & ids - ended
-    told = set(before.suspending)
-    stopping = set(decision.state.suspending) - stopped | told & ended
-    assert not (ended & {job_id for job_id, seconds in decision.state.shedding.items() if seconds > 0})
+    ending = _ordered(decision.state, EventKind.SHED) & ids - ended
+    told = _ordered(before, EventKind.SUSPEND)
+    stopping = _ordered(decision.state, EventKind.SUSPEND) - stopped | told & ended
+    assert all(decision.state.orders[job_id] == (EventKind.SHED, 0.0) for job_id in ended)
     budget = reading.total_memory_bytes * 0.8
     others = max(0, reading.used_memory_bytes - reading.our_memory_bytes)
     crowded = 0 < budget < others + decision.state.growth.others_rate * 0.5
@@ -245,7 +250,7 @@ def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequen
         assert ids - ending - ended, "all files were ended"
         pausing = {file.job_id for file in files if file.suspended}
         if ids - ending - pausing - stopping:
-            going = ids - ending - ended - stopped - (pausing - set(before.resuming))
+            going = ids - ending - ended - stopped - (pausing - _ordered(before, EventKind.RESUME))
             assert going - stopping, "nothing goes on"
     if ended and reading.total_memory_bytes:
         over = reading.used_memory_bytes > budget

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.costs import CostClass, CostModel
+from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Reading, ScheduleSettings, Source
 from pyprocessor.plan.admission import Conditions, Wait, may_begin, memory_budget
@@ -307,7 +307,7 @@ def test_a_batch_is_about_the_target_of_work() -> None:
     assert formed.batch.id == 7
     assert formed.batch.slots == 2
     assert len(formed.jobs) == 18
-    assert 90 <= formed.seconds <= 101
+    assert 90 <= formed.slot_seconds[-1] <= 101
 
 
 def test_batches_shrink_towards_the_end() -> None:
@@ -498,7 +498,9 @@ def run_through(
     formed: list[FormedBatch] = []
     running: list[FormedBatch] = []
     while ready:
-        busy = [RunningBatch(f.batch.slots, f.batch.memory_budget_bytes, f.batch.cores, f.seconds) for f in running]
+        busy = [
+            RunningBatch(f.batch.slots, f.batch.memory_budget_bytes, f.batch.cores, f.slot_seconds[-1]) for f in running
+        ]
         batch = next_batch(ready, how, settings, ESTIMATION, batch_id=len(formed) + 1, running=busy)
         if isinstance(batch, Wait):
             assert running, "nothing runs, and yet nothing was started"

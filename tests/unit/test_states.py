@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from pyprocessor.jobs.states import STATE_AFTER, IllegalMove, move
+from pyprocessor.jobs.retry import STATE_AFTER
+from pyprocessor.jobs.running_job import IllegalMove
 from pyprocessor.models import FINAL_STATES, TRANSITIONS, JobState, OutcomeKind
+from tests.unit.running_jobs import running_job
 
 
 @pytest.mark.parametrize("state", JobState)
 def test_only_moves_of_the_table_are_made(state: JobState) -> None:
     """Every other one raises, and names both states."""
     for target in JobState:
+        job = running_job(state=state)
         if (state, target) in TRANSITIONS:
-            assert move(state, target) is target
+            job.move(target)
+            assert job.state is target
         else:
             with pytest.raises(IllegalMove, match=f"{state.value} cannot become {target.value}"):
-                move(state, target)
+                job.move(target)
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
@@ -28,7 +32,7 @@ def test_a_final_state_is_left_only_towards_pending(state: JobState) -> None:
 def test_a_job_cannot_be_published_without_a_grant() -> None:
     """Running goes to publishing first: the intent is journaled before the rename."""
     with pytest.raises(IllegalMove, match="running"):
-        move(JobState.RUNNING, JobState.SUCCEEDED)
+        running_job(state=JobState.RUNNING).move(JobState.SUCCEEDED)
 
 
 @pytest.mark.parametrize("kind", OutcomeKind)

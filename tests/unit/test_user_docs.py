@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor import profiles
-from pyprocessor.costs import CostClass
+from pyprocessor.costs.model import CostClass
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
 from pyprocessor.plan.admission import Wait
@@ -93,7 +93,7 @@ def test_sizes_are_as_the_page_says(row: list[str]) -> None:
     while not isinstance(formed := next_batch(ready, how, *settings, batch_id=len(batches) + 1, running=running), Wait):
         batches.append(formed)
         batch = formed.batch
-        running.append(RunningBatch(batch.slots, batch.memory_budget_bytes, batch.cores, formed.seconds))
+        running.append(RunningBatch(batch.slots, batch.memory_budget_bytes, batch.cores, formed.slot_seconds[-1]))
     threads = re.search(r"(\d+) threads", at_once)
     assert len(batches) == int(processes)
     assert sum(batch.batch.slots for batch in batches) == int(at_once.partition(",")[0])

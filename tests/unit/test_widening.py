@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.costs import CostClass, CostModel, class_of, wall_seconds
+from pyprocessor.costs.model import CostClass, CostModel, class_of, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import BatchSettings, Cost, CostFeatures, EstimationSettings, Reading
+from pyprocessor.models import BatchSettings, CostFeatures, EstimationSettings, Reading
 from pyprocessor.plan.packing import FormedBatch
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
@@ -175,13 +175,12 @@ def test_a_waiting_job_of_higher_priority_goes_first() -> None:
 def test_fewest_threads_are_enough_and_no_fewer(cpu: float, within: float, most: int) -> None:
     """With them the job ends in time, with one fewer it does not."""
     threads = fewest_threads(cpu, within, most)
-    cost = Cost(cpu, 0, 0)
     if threads is None:
-        assert wall_seconds(cost, most) > within * (1 - 1e-9)
+        assert wall_seconds(cpu, most) > within * (1 - 1e-9)
         return
     assert 1 <= threads <= most
-    assert wall_seconds(cost, threads) <= within * (1 + 1e-9)
-    assert threads == 1 or wall_seconds(cost, threads - 1) > within * (1 - 1e-9)
+    assert wall_seconds(cpu, threads) <= within * (1 + 1e-9)
+    assert threads == 1 or wall_seconds(cpu, threads - 1) > within * (1 - 1e-9)
 
 
 WORKS = st.lists(st.floats(0.1, 1000), min_size=1, max_size=30)
@@ -190,7 +189,7 @@ WORKS = st.lists(st.floats(0.1, 1000), min_size=1, max_size=30)
 @given(WORKS, st.integers(1, 32))
 def test_the_bound_is_between_the_fair_share_and_everything_in_turn(works: list[float], cores: int) -> None:
     """No less than all work over all cores, and no more than every file in turn with one thread."""
-    total = sum(wall_seconds(Cost(cpu, 0, 0), 1) for cpu in works)
+    total = sum(wall_seconds(cpu, 1) for cpu in works)
     bound = finish_seconds(total, works, cores, 1)
     assert total / cores * (1 - 1e-9) <= bound <= total * (1 + 1e-9)
 

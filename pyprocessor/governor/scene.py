@@ -1,6 +1,6 @@
-"""Which files are suspended, ended or resumed for memory? Pure; when to do so is decided in `governor/governor`.
+"""How much memory is in use against what is allowed, and which files are suspended or ended for it? Pure.
 
-The youngest are stopped first, since they have the least to lose, and the oldest continue first.
+The youngest are stopped first, since they have the least to lose; when to do so is decided in `governor/governor`.
 """
 
 from __future__ import annotations
@@ -8,29 +8,94 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyprocessor.governor.gauges import Gauge
 from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.models import BatchSettings, Reading, ThrottlingSettings
+from pyprocessor.models.wording import memory_size
 
+LIMIT_WALL = 1.1
+"""Times `memory_limit_bytes`, which is a wish and not the end of memory: files are ended only beyond this."""
+SLACK = 0.01
+"""Of the budget: slower growth than this within the reaction time counts as none."""
 WORTH_SHEDDING_BYTES = 16 << 20
 GROWING_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Gauge:
+    """One amount of memory in use, and the marks it is compared with, in bytes.
+
+    `others` is in use by other programs, and `others_ahead` their growth within the reaction time.
+    """
+
+    used: int
+    budget: int
+    wall: int
+    hold: int
+    release: int
+    others: int
+    others_ahead: int
+    is_limit: bool
+
+    @property
+    def near(self) -> bool:
+        return self.used >= self.hold
+
+    @property
+    def over(self) -> bool:
+        return self.used > self.budget
+
+    @property
+    def target(self) -> int:
+        """What suspending files is to keep memory below: the budget, or what is in use if that is more."""
+        return max(self.budget, self.used + int(self.budget * SLACK))
+
+    def projected(self, ahead: int) -> int:
+        """Memory in use after the reaction time, where files grow by `ahead`."""
+        return self.used + ahead + self.others_ahead
+
+    def __str__(self) -> str:
+        whose = "pyprocessor's memory is" if self.is_limit else "memory in use is"
+        return f"{whose} {memory_size(self.used)} of the {memory_size(self.budget)} allowed"
+
+
+def gauges(
+    reading: Reading, ours: int, others_rate: float, batch: BatchSettings, throttling: ThrottlingSettings
+) -> tuple[Gauge, ...]:
+    """The machine's gauge, where its total is known, and that of our memory, where a limit is set."""
+
+    def gauge(used: int, budget: int, wall: int, others: int, others_ahead: int, *, is_limit: bool) -> Gauge:
+        hold, release = int(budget * throttling.hold_percent / 100), int(budget * throttling.release_percent / 100)
+        return Gauge(used, budget, wall, hold, release, others, others_ahead, is_limit)
+
+    found, total = [], reading.total_memory_bytes
+    if total > 0:
+        budget = int(total * batch.max_memory_percent / 100)
+        wall = max(budget, int(total * throttling.wall_percent / 100))
+        ahead, used = int(others_rate * throttling.reaction_seconds), reading.used_memory_bytes
+        found.append(gauge(used, budget, wall, used - ours, ahead, is_limit=False))
+    if (limit := batch.memory_limit_bytes) is not None:
+        found.append(gauge(ours, limit, int(limit * LIMIT_WALL), 0, 0, is_limit=True))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
-    """What one decision looks at. Files are oldest first, without those that are being ended."""
+    """What one decision looks at. Files are oldest first: `going`, suspended for memory, and for the CPU limit.
+
+    `ahead` is by job what it grows by within the reaction time, `overhead` what our processes take besides ffmpegs,
+    `leaving` the memory of files that are being ended, `pressure` PSI `full` as a part of its threshold, and `shrunk`
+    whether fewer files have been started for so long that memory which still rises needs more than that.
+    """
 
     gauges: tuple[Gauge, ...]
     going: tuple[RunningJob, ...]
     paused: tuple[RunningJob, ...]
-    """Suspended for memory."""
     throttled: tuple[RunningJob, ...]
-    """Suspended for the CPU limit."""
     ahead: Mapping[str, int]
-    """By job: bytes that it grows by within the reaction time, while it goes on."""
+    overhead: int
+    leaving: int
     pressure: float
-    """PSI `full` as a part of its threshold, 0 where the kernel has none."""
     shrunk: bool
-    """Whether fewer files have been started for long enough that memory which still rises needs more than that."""
 
     @property
     def files(self) -> tuple[RunningJob, ...]:
@@ -53,8 +118,11 @@ class Scene:
     @property
     def planned_alone(self) -> bool:
         """Whether one file runs that was predicted to need more than the budget, and keeps to its prediction."""
-        files = self.files
-        return len(files) == 1 and self.near and all(g.exceeded_by(files[0]) for g in self.gauges if g.near)
+        if len(self.files) != 1 or not self.near:
+            return False
+        (job,) = self.files
+        alone = all(self.overhead + job.predicted_bytes > gauge.budget for gauge in self.gauges if gauge.near)
+        return alone and job.memory_bytes <= job.predicted_bytes
 
     @property
     def near(self) -> bool:
@@ -87,7 +155,10 @@ class Scene:
     def alarming(self) -> bool:
         """Whether memory is about to reach the wall, or is over and still rises."""
         ahead = self.ahead_bytes
-        return any(gauge.to_wall(ahead) or (self.shrunk and gauge.rising(ahead)) for gauge in self.gauges)
+        return any(
+            gauge.projected(ahead) > (min(gauge.target, gauge.wall) if self.shrunk and gauge.over else gauge.wall)
+            for gauge in self.gauges
+        )
 
     def __str__(self) -> str:
         """The fullest gauge, in words."""
@@ -130,20 +201,13 @@ def to_shed(scene: Scene, suspended: tuple[RunningJob, ...], max_sheds: int) -> 
     chosen: list[RunningJob] = []
     freed = 0
     for job in candidates:
-        if not any(gauge.hits_wall(ahead, freed) for gauge in scene.gauges):
+        if not any(g.over and g.projected(ahead) - scene.leaving - freed > g.wall for g in scene.gauges):
             break
         chosen.append(job)
         freed += job.memory_bytes
         if job.job_id not in stopped:
             ahead -= scene.ahead[job.job_id]
     return tuple(chosen)
-
-
-def to_resume(scene: Scene) -> tuple[RunningJob, ...]:
-    """The oldest suspended file, where what it is predicted to take yet fits beside the others."""
-    oldest = scene.paused[:1]
-    ahead = sum(job.remaining_bytes for job in (*oldest, *scene.going))
-    return oldest if all(gauge.used + ahead <= gauge.budget for gauge in scene.gauges) else ()
 
 
 def age_order(job: RunningJob) -> tuple[float, str]:
