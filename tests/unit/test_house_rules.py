@@ -61,7 +61,6 @@ ONLY_IN: dict[str, list[str]] = {
     "wcwidth": ["report/table.py"],
     "pydantic": ["profiles/"],
     "yaml": ["profiles/"],
-    "json5": ["profiles/"],
     "psutil": ["system/", "ffmpeg/process.py", "ffmpeg/run.py"],  # the latter: their own child
     "av": ["inspect/", "containers/", "cli/doctor.py"],  # the last only tells whether it loads
     "charset_normalizer": ["containers/charsets.py"],
@@ -70,7 +69,7 @@ ONLY_IN: dict[str, list[str]] = {
 }
 """Which modules may import a library. A folder ends with a slash."""
 
-HEAVY = {"av", "msgspec", "pydantic", "yaml", "json5", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
+HEAVY = {"av", "msgspec", "pydantic", "yaml", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
 
 FILE_CALLS = {
     "os": {
