@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from pyprocessor.profiles.kinds import Kind
 from pyprocessor.profiles.layers import Layer, layer_of
 from pyprocessor.profiles.overrides import SHORT_VARIABLES
 from pyprocessor.profiles.problems import KeyPath, nearest
-from pyprocessor.profiles.schema import SECTIONS, ProfileFile, field_of
+from pyprocessor.profiles.schema import SECTIONS, ProfileFile, key_of
 
 PREFIX = "PYPROCESSOR_"
 PROFILE_VARIABLE = "PYPROCESSOR_PROFILE"
@@ -42,11 +42,11 @@ _DECIMAL = re.compile(r"[+-]?(\d{1,18}\.\d{0,18}|\.\d{1,18})", re.ASCII)
 def variables() -> dict[str, KeyPath]:
     """The key that each variable sets, `PYPROCESSOR_<SECTION>_<KEY>` and the short names."""
     found: dict[str, KeyPath] = {}
-    for name in ProfileFile.model_fields:
+    for name in ProfileFile.keys:
         if name not in _FILES_ONLY:
             found[PREFIX + name.upper()] = (name,)
-    for section, model in SECTIONS.items():
-        for name in model.model_fields:
+    for section, table in SECTIONS.items():
+        for name in table.keys:
             if section not in _SECTIONS_OF_FILES and (section, name) not in _TABLES:
                 found[f"{PREFIX}{section}_{name}".upper()] = (section, name)
     found.update({PREFIX + short: path for short, path in SHORT_VARIABLES.items()})
@@ -79,18 +79,16 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
 
 
 def _value(text: str, path: KeyPath) -> Any:
-    """The text as the key's type wants it; what does not fit stays a text and is refused by the model."""
-    kinds = typing.get_args(field_of(path).annotation)
-    if any(typing.get_origin(_bare(kind)) is list for kind in kinds):
+    """The text as the key's kind wants it; what does not fit stays a text and is refused."""
+    kind = key_of(path).kind
+    assert isinstance(kind, Kind)
+    form = kind.forms[0].get("type")
+    if form == "array":
         return [item.strip() for item in text.split(",") if item.strip()]
-    if bool in kinds:
+    if form == "boolean":
         return _WORDS.get(text.lower(), text)
-    if any(_bare(kind) is str for kind in kinds):
+    if form == "string":
         return text
     if _WHOLE.fullmatch(text):
         return int(text)
     return float(text) if _DECIMAL.fullmatch(text) else text
-
-
-def _bare(kind: Any) -> Any:
-    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind

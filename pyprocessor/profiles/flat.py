@@ -7,10 +7,10 @@ from typing import Any
 from pyprocessor.profiles.documents import Document
 from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused
 from pyprocessor.profiles.schema import FLAT_KEYS, FlatProfile, ProfileFile
-from pyprocessor.profiles.validation import problems_of
+from pyprocessor.profiles.validation import read
 
-_FLAT_ONLY = frozenset(FlatProfile.model_fields) - frozenset(ProfileFile.model_fields)
-_NESTED_ONLY = frozenset(ProfileFile.model_fields) - frozenset(FlatProfile.model_fields)
+_FLAT_ONLY = frozenset(FlatProfile.keys) - frozenset(ProfileFile.keys)
+_NESTED_ONLY = frozenset(ProfileFile.keys) - frozenset(FlatProfile.keys)
 _SWITCHED_BY = {"file_rename_pattern": "auto_rename_files", "folder_organization_pattern": "auto_organize_folders"}
 _WITHOUT_EFFECT = ("last_used_profile", "server_optimization")
 
@@ -34,7 +34,7 @@ def translate(document: Document) -> tuple[dict[str, Any], dict[KeyPath, Origin]
         if name in _NESTED_ONLY
     ]
     flat = {name: value for name, value in written.items() if name not in _NESTED_ONLY}
-    problems += problems_of(FlatProfile, flat, document.origin)
+    problems += read(FlatProfile, flat, document.origin)[1]
     if problems:
         raise SettingsRefused(problems)
 

@@ -35,6 +35,7 @@ from pyprocessor.profiles.options import option_problem
 from pyprocessor.profiles.problems import KeyPath, listed, nearest, wrong_value
 from pyprocessor.profiles.quantities import time_text, window_text
 from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile
+from pyprocessor.profiles.validation import read
 
 _CONTENT = (
     *("container", "extension", "video", "audio"),
@@ -56,9 +57,8 @@ class Freezer:
     def __init__(self, merged: Layer, *, allow_unsafe: bool = False) -> None:
         self._merged = merged
         self._allow_unsafe = allow_unsafe
-        self._said = _said(ProfileFile.model_validate(merged.values))
-        self._tables: dict[str, Table] = {name: _said(self._said.get(name, ())) for name in SECTIONS}
-        self.problems: list[str] = []
+        self._said, self.problems = read(ProfileFile, merged.values, merged.origin)
+        self._tables: dict[str, Table] = {name: self._said.get(name, {}) for name in SECTIONS}
         self.notices: list[str] = []
 
     def profile(self, name: str) -> Profile:
@@ -269,10 +269,6 @@ class Freezer:
         chosen |= {"encoder": encoder, "bitrates": bitrates}
         chosen.setdefault("bitrate", highest or known.default_bitrate)
         return AudioSettings(**chosen)
-
-
-def _said(table: Any) -> Table:
-    return {name: value for name, value in table if value is not None}
 
 
 def _ends_within(window: tuple[time, time], until: time) -> bool:

@@ -17,8 +17,8 @@ from pyprocessor.profiles.documents import Document, read_document
 from pyprocessor.profiles.flat import is_flat, translate
 from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused, listed, nearest, shortened
 from pyprocessor.profiles.quantities import parse_lines
-from pyprocessor.profiles.schema import FLAT_SECTIONS, KNOWN_AT_TOP, SECTIONS, ProfileFile
-from pyprocessor.profiles.validation import problems_of
+from pyprocessor.profiles.schema import FLAT_SECTIONS, KNOWN_AT_TOP, SECTIONS, SWITCHED, ProfileFile
+from pyprocessor.profiles.validation import read
 
 _MAX_EXTENDS = 8
 _MOST_SLIPS = 50
@@ -66,7 +66,7 @@ def layer_of(
         holder[path[-1]] = value
         origins[path] = Origin("", name)
         origins.setdefault(path[:1], origins[path])
-    found = [*problems, *problems_of(ProfileFile, values, origins.__getitem__)]
+    found = [*problems, *read(ProfileFile, values, origins.__getitem__)[1]]
     if found:
         raise SettingsRefused(found)
     names = ", ".join(dict.fromkeys(name for name, _ in given.values()))
@@ -134,7 +134,7 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
         return document.origin(path)
 
     values, problems = _normal(values, origin)
-    problems += problems_of(ProfileFile, values, origin)
+    problems += read(ProfileFile, values, origin)[1]
     for name in ("input", "output", "extends"):
         written = values.get(name)
         if isinstance(written, str) and written:
@@ -157,7 +157,7 @@ def _refuse_strangers(document: Document) -> None:
     written = document.values
     if not written or not KNOWN_AT_TOP.isdisjoint(written):
         return
-    in_tables = {name for table in (*SECTIONS.values(), *FLAT_SECTIONS.values()) for name in table.model_fields}
+    in_tables = {name for table in (*SECTIONS.values(), *FLAT_SECTIONS.values()) for name in table.keys}
     slips = {
         name: value
         for name, value in islice(written.items(), _MOST_SLIPS)
@@ -169,7 +169,7 @@ def _refuse_strangers(document: Document) -> None:
             "prints one to start from."
         )
 
-    problems = problems_of(ProfileFile, slips, document.origin)
+    problems = read(ProfileFile, slips, document.origin)[1]
     others = len(written) - len(slips)
     if others:
         problems.append(f"{document.name}: {others} more of its keys are none that a profile has.")
@@ -199,7 +199,7 @@ def _normal(values: dict[str, Any], origin: Callable[[KeyPath], Origin]) -> tupl
     """One spelling for what has several: switches of sections, empty sections, heights."""
     problems: list[str] = []
     normal = {name: value for name, value in values.items() if not (value is None and name in SECTIONS)}
-    for name in ("video", "audio"):
+    for name in SWITCHED:
         section = normal.get(name)
         if isinstance(section, bool):
             normal[name] = {"enabled": section}

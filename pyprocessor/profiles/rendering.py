@@ -11,7 +11,7 @@ import yaml
 from pyprocessor.models import BatchSettings, Profile, VideoSettings
 from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT
 from pyprocessor.profiles.quantities import time_text, window_text
-from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile, Section
+from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile, Table
 
 _OF_THE_FILE = ("extends", "input", "output")
 
@@ -19,7 +19,7 @@ _OF_THE_FILE = ("extends", "input", "output")
 def render(profile: Profile, description: str) -> str:
     """YAML that, loaded again, gives the same settings and fingerprint."""
     values: dict[str, Any] = {"description": description or None}
-    for name in ProfileFile.model_fields:
+    for name in ProfileFile.keys:
         if name not in ("description", *_OF_THE_FILE):
             kept = getattr(profile, PROFILE_FIELDS.get(name, name))
             values[name] = _section(SECTIONS[name], kept) if name in SECTIONS else _plain(kept)
@@ -31,10 +31,10 @@ def render(profile: Profile, description: str) -> str:
     return str(yaml.safe_dump(written, sort_keys=False, allow_unicode=False, width=100))
 
 
-def _section(model: type[Section], record: object) -> dict[str, Any] | bool:
+def _section(table: Table, record: object) -> dict[str, Any] | bool:
     if record is None:
         return False
-    fields = {key: model.record_fields.get(key, key) for key in model.model_fields}
+    fields = {key: table.record_fields.get(key, key) for key in table.keys}
     values = {key: _plain(getattr(record, field, None)) for key, field in fields.items()}
     if isinstance(record, VideoSettings):
         values |= _video(record)
