@@ -16,21 +16,18 @@ from pyprocessor.profiles.problems import listed, nearest
 
 _LONGEST_PATTERN = 1000
 """Some expressions of this length take a second to compile, and longer ones as much longer."""
-_LONGEST_GLOB = 4096
 _MOST_OPTIONS = 200
 """More than all that are allowed for any encoder."""
 _SIZE = r"[0-9.]+\s*([kKmMgGtT]?([iI]?[bB])?)"
 _TIME = r"[0-9.]+\s*[dhmsDHMS]?(\s*[0-9.]+\s*[dhmsDHMS]?)*"
 _RATE = r"[0-9.]+\s*[kKmMgG]?\s*(bps|bits?/s|b/s)?"
-_CLOCK = r"(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`read` gives the value, or raises ValueError with rules that begin with `must`.
+    """`read` gives the value or raises ValueError; `forms` are JSON Schemas of what may be written.
 
-    In place of a rule it may have (rule, number, item) for the item of a list. `forms` are JSON Schemas of what may be
-    written.
+    The error's arguments are rules that begin with `must`, or (rule, number, item) for items of a list.
     """
 
     read: Callable[[Any], Any]
@@ -43,10 +40,10 @@ def text(least: int = 0, most: int = 0, *, check: Callable[[str], Any] = str, **
     def read(value: object) -> Any:
         if not isinstance(value, str):
             raise ValueError("must be a text")
-        if len(value) < least:
+        if len(value.strip()) < least:
             raise ValueError("must not be empty")
         if most and len(value) > most:
-            raise ValueError(f"must be at most {most} characters long")
+            raise ValueError(f"must be at most {most:,} characters long")
         return check(value)
 
     lengths = {name: number for name, number in (("minLength", least), ("maxLength", most)) if number}
@@ -211,15 +208,7 @@ def _pattern(value: str, *, group: bool = False) -> str:
     return value
 
 
-def _glob(value: str) -> str:
-    if not value.strip() or "\0" in value:
-        raise ValueError("must not be empty")
-    if len(value) > _LONGEST_GLOB:
-        raise ValueError(f"must be at most {_LONGEST_GLOB:,} characters long")
-    return value
-
-
-def _word(value: str) -> str:
+def _no_null(value: str) -> str:
     if "\0" in value:
         raise ValueError("must hold no null character")
     return value
@@ -297,8 +286,8 @@ MemoryBytes = _SIZES(16 << 20, 1 << 50, hint="; write 6G for 6 GiB")
 Pattern = text(check=_pattern)
 GroupPattern = text(check=partial(_pattern, group=True))
 Extension = text(check=_extension)
-Glob = text(check=_glob)
-Words = tuple_of(text(check=_word), check=_words)
+Glob = text(1, 4096, check=_no_null)
+Words = tuple_of(text(check=_no_null), check=_words)
 BatchSize = Kind(_batch_size, ({"const": "auto"}, _FILES))
-TimeOfDay = Kind(quantities.parse_time_of_day, (_written(_CLOCK),))
-Window = Kind(quantities.parse_window, (_written(rf"{_CLOCK}\s*-\s*{_CLOCK}"),))
+TimeOfDay = Kind(quantities.parse_time_of_day, (_written(quantities.CLOCK),))
+Window = Kind(quantities.parse_window, (_written(quantities.WINDOW),))
