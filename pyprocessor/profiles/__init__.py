@@ -7,7 +7,7 @@ layers -> merge -> Freezer (defaults, and what must fit together) -> models.Prof
 
 from __future__ import annotations
 
-from pyprocessor.profiles.builtin import builtin_names
+from pyprocessor.profiles.documents import builtin_names
 from pyprocessor.profiles.loading import LoadedProfile, describe, load, show, validate
 from pyprocessor.profiles.overrides import Overrides
 from pyprocessor.profiles.schema import json_schema

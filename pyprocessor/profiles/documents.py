@@ -1,4 +1,4 @@
-"""What does a profile file, JSON with comments or YAML, hold, and where exactly is it wrong?"""
+"""What does a profile, JSON with comments or YAML, hold, and where exactly is it wrong?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -59,6 +63,28 @@ class Document:
     def origin(self, path: KeyPath) -> Origin:
         """Where this key stands in the file."""
         return Origin(self.name, ".".join(path), self.lines.get(path))
+
+
+def _builtin_folder() -> Traversable:
+    try:
+        return resources.files("pyprocessor.builtin_profiles")
+    except ModuleNotFoundError:
+        # A checkout run in place, without an install that maps the folder to its package name.
+        return Path(__file__).parents[2] / "profiles"
+
+
+@cache
+def builtin_names() -> tuple[str, ...]:
+    """Names of the profiles that come with pyprocessor, `default` first and then by alphabet."""
+    names = (entry.name.removesuffix(".yaml") for entry in _builtin_folder().iterdir() if entry.name.endswith(".yaml"))
+    return tuple(sorted(names, key=lambda name: (name != "default", name)))
+
+
+def read_builtin(name: str) -> Document:
+    """The built-in profile of this name, which must be one of `builtin_names`."""
+    content = _builtin_folder().joinpath(f"{name}.yaml").read_bytes()
+    called = f"built-in profile {name}"
+    return parse_document(content, name=called, identity=called, folder="", suffix=".yaml")
 
 
 def read_document(path: str, *, named_by_file: bool = False) -> Document:

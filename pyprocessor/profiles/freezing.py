@@ -12,8 +12,6 @@ from typing import Any
 
 from pyprocessor.models import (
     AudioSettings,
-    ErrorSettings,
-    EstimationSettings,
     HdrPolicy,
     MonitoringSettings,
     Profile,
@@ -43,6 +41,11 @@ _CONTENT = (
 )
 """The fields of a Profile that decide what an output holds; names and limits do not."""
 _FLAGS = ("subtitles", "attachments", "chapters", "metadata", "damaged", "strip_location")
+_PAIRS = (
+    ("scan", "min_size", "max_size", " bytes"),
+    ("estimation", "min_batch_size", "max_batch_size", ""),
+    ("error_handling", "retry_delay_seconds", "max_retry_delay_seconds", " seconds"),
+)
 _MINUTES_A_DAY = 24 * 60
 
 SOURCE_PIXEL_FORMAT = "source"
@@ -102,33 +105,24 @@ class Freezer:
 
     def _order(self) -> None:
         """Check pairs of keys that bound each other; a default moves along with the other key of its pair."""
-        tables, estimation, errors = self._tables, EstimationSettings(), ErrorSettings()
-        self._at_least("scan", "max_size", "min_size", 0, " bytes")
-        fewest = tables["estimation"].get("min_batch_size", 0)
-        tables["estimation"].setdefault("max_batch_size", max(estimation.max_batch_size, fewest))
-        self._at_least("estimation", "max_batch_size", "min_batch_size", estimation.min_batch_size)
-        first = tables["error_handling"].get("retry_delay_seconds", 0)
-        tables["error_handling"].setdefault("max_retry_delay_seconds", max(errors.max_retry_delay_seconds, first))
-        usual = errors.retry_delay_seconds
-        self._at_least("error_handling", "max_retry_delay_seconds", "retry_delay_seconds", usual, " seconds")
-        usual = MonitoringSettings().sample_interval_seconds
-        ramp = tables["monitoring"].get("ramp_interval_seconds", 0)
-        if ramp > tables["monitoring"].get("sample_interval_seconds", usual):
-            self._against(
-                "monitoring", "ramp_interval_seconds", "not be above", "sample_interval_seconds", usual, " seconds"
-            )
+        for section, low, high, unit in _PAIRS:
+            table, model = self._tables[section], SECTIONS[section]
+            usual_low, usual_high = (getattr(model.record(), model.record_fields[key]) for key in (low, high))
+            least = table.get(low, usual_low)
+            if high in table and table[high] < least:
+                self._against(section, high, "not be below", low, least, unit)
+            elif usual_high is not None:
+                table.setdefault(high, max(usual_high, least))
+        table, usual = self._tables["monitoring"], MonitoringSettings()
+        interval = table.get("sample_interval_seconds", usual.sample_interval_seconds)
+        if table.get("ramp_interval_seconds", 0) > interval:
+            rule = ("not be above", "sample_interval_seconds", interval, " seconds")
+            self._against("monitoring", "ramp_interval_seconds", *rule)
 
-    def _at_least(self, section: str, high: str, low: str, default: float, unit: str = "") -> None:
-        table = self._tables[section]
-        if high in table and table[high] < table.get(low, default):
-            self._against(section, high, "not be below", low, default, unit)
-
-    def _against(self, section: str, key: str, rule: str, other: str, default: float, unit: str) -> None:
+    def _against(self, section: str, key: str, rule: str, other: str, value: float, unit: str) -> None:
         """Report a key that breaks its rule towards another, with where the other was set."""
-        table = self._tables[section]
-        path = (section, other)
+        table, path = self._tables[section], (section, other)
         named = str(self._merged.origin(path)) if other in table else f"`{section}.{other}`"
-        value = table.get(other, default)
         shown = f"{value:g}" if isinstance(value, float) else value
         self._wrong((section, key), table[key], f"must {rule} {named}, which is {shown}{unit}")
 
@@ -180,18 +174,13 @@ class Freezer:
             return None
         encoder = said.get("encoder") or facts.default_video
         known = video_encoder(encoder)
-        codec = known.codec
+        codec, path = known.codec, ("video", "encoder")
         if audio_encoder(encoder).codec is not None and codec is None:
-            self._wrong(
-                ("video", "encoder"),
-                encoder,
-                "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound",
-            )
+            rule = "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound"
+            self._wrong(path, encoder, rule)
         elif codec is not None and facts.video is not None and codec not in facts.video:
             fitting = [name for name, each in VIDEO_ENCODERS.items() if each.family and each.codec in facts.video]
-            self._wrong(
-                ("video", "encoder"), encoder, f"must make a codec that {container} holds: choose {listed(fitting)}"
-            )
+            self._wrong(path, encoder, f"must make a codec that {container} holds: choose {listed(fitting)}")
         for name, value in said.get("options", ()):
             problem = option_problem(name, value, encoder)
             if problem is not None:
@@ -245,30 +234,21 @@ class Freezer:
             return None
         encoder = said.get("encoder") or facts.default_audio
         known = audio_encoder(encoder)
-        codec, rates = known.codec, known.sample_rates
+        codec, rates, path = known.codec, known.sample_rates, ("audio", "encoder")
         if codec is None and video_encoder(encoder).codec is not None:
-            self._wrong(
-                ("audio", "encoder"), encoder, "must be an encoder of sound; `video.encoder` sets that of pictures"
-            )
+            self._wrong(path, encoder, "must be an encoder of sound; `video.encoder` sets that of pictures")
         elif codec is not None and facts.audio is not None and codec not in facts.audio:
-            self._wrong(
-                ("audio", "encoder"),
-                encoder,
-                f"must make a codec that {container} holds: {listed(facts.audio)}; its usual encoder is "
-                f"{facts.default_audio}",
-            )
+            rule = f"must make a codec that {container} holds: {listed(facts.audio)}"
+            self._wrong(path, encoder, f"{rule}; its usual encoder is {facts.default_audio}")
         if rates and said.get("sample_rate", rates[0]) not in rates:
-            self._wrong(
-                ("audio", "sample_rate"), said["sample_rate"], f"must be {listed(map(str, rates))} Hz for {encoder}"
-            )
+            rule = f"must be {listed(map(str, rates))} Hz for {encoder}"
+            self._wrong(("audio", "sample_rate"), said["sample_rate"], rule)
         if codec in ("mp3", "mp2") and said.get("channels", 2) > 2:
             self._wrong(("audio", "channels"), said["channels"], f"must be 1 or 2 for {encoder}")
-        bitrates = tuple(sorted(set(said.get("bitrates", ())), reverse=True))
-        highest = bitrates[0] if bitrates else None
+        bitrates = tuple(sorted(said.get("bitrates", ()), reverse=True))
         chosen = {name: value for name, value in said.items() if name != "enabled"}
-        chosen |= {"encoder": encoder, "bitrates": bitrates}
-        chosen.setdefault("bitrate", highest or known.default_bitrate)
-        return AudioSettings(**chosen)
+        chosen.setdefault("bitrate", max(bitrates, default=known.default_bitrate))
+        return AudioSettings(**chosen | {"encoder": encoder, "bitrates": bitrates})
 
 
 def _ends_within(window: tuple[time, time], until: time) -> bool:

@@ -12,8 +12,7 @@ from typing import Any
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import HdrPolicy, display
 from pyprocessor.models.encoders import EIGHT_BIT_FORMATS, video_encoder
-from pyprocessor.profiles.builtin import builtin_names, read_builtin
-from pyprocessor.profiles.documents import Document, read_document
+from pyprocessor.profiles.documents import Document, builtin_names, read_builtin, read_document
 from pyprocessor.profiles.flat import is_flat, translate
 from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused, listed, nearest, shortened
 from pyprocessor.profiles.quantities import parse_lines
@@ -100,15 +99,14 @@ def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, li
     """The profile's short name and its layers, what it extends first; raises ProfileError."""
     short_name, document = find_document(reference)
     layers: list[Layer] = []
-    seen: list[str] = []
-    chain: list[str] = []
+    chain: dict[str, str] = {}
     while True:
-        chain.append(document.name)
-        if document.identity in seen:
-            raise ProfileError(f"Profiles extend each other in a circle: {' -> '.join(chain)}; remove one `extends`.")
-        if len(chain) > _MAX_EXTENDS:
-            raise ProfileError(f"More than {_MAX_EXTENDS} profiles extend each other: {' -> '.join(chain)}.")
-        seen.append(document.identity)
+        names = " -> ".join((*chain.values(), document.name))
+        if document.identity in chain:
+            raise ProfileError(f"Profiles extend each other in a circle: {names}; remove one `extends`.")
+        if len(chain) == _MAX_EXTENDS:
+            raise ProfileError(f"More than {_MAX_EXTENDS} profiles extend each other: {names}.")
+        chain[document.identity] = document.name
         layer = document_layer(document, environment)
         base = layer.values.pop("extends", None)
         layers.insert(0, layer)
@@ -236,55 +234,49 @@ def _leaves(values: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
 def merge(layers: Sequence[Layer]) -> Layer:
     """The layers laid over each other, later ones on top: tables key by key, null unsets a key.
 
-    A layer that names an encoder of another family than the layers below drops what those said in that family's
-    terms (preset, tune, CRF, options), one that keeps HDR drops a pixel format of 8 bits from below, and a notice
-    says so.
+    Settings from below that a layer makes meaningless are dropped, and a notice says so.
     """
     merged = Layer()
     for layer in layers:
         merged.notices += layer.notices
         merged.values.pop("description", None)  # describes the layer below alone
-        _change_encoder(merged, layer)
-        _keep_hdr(merged, layer)
+        _drop_meaningless(merged, layer)
         _lay(merged, merged.values, layer.values, layer, ())
     return merged
 
 
-def _change_encoder(merged: Layer, layer: Layer) -> None:
+def _drop_meaningless(merged: Layer, layer: Layer) -> None:
+    """Drop an encoder's own terms under one of another family, and a pixel format of 8 bits where HDR is kept."""
     below: dict[str, Any] = merged.values.get("video", {})
     above: dict[str, Any] = layer.values.get("video", {})
     old, new = below.get("encoder"), above.get("encoder")
-    if old is None or new is None or _family(old) == _family(new):
-        return
-    dropped = [name for name in _ENCODER_KEYS if name in below]
-    lost = ["its options" if name == "options" else f"{name} {below[name]}" for name in dropped if name not in above]
-    for name in dropped:
-        del below[name]
-    if lost:
-        origin = layer.origins["video", "encoder"]
+    if old is not None and new is not None and _family(old) != _family(new):
+        dropped = {name: below.pop(name) for name in _ENCODER_KEYS if name in below}
+        lost = [
+            "its options" if name == "options" else f"{name} {dropped[name]}" for name in dropped if name not in above
+        ]
+        if lost:
+            origin = layer.origins["video", "encoder"]
+            merged.notices.append(
+                f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
+                f"{', '.join(lost)}."
+            )
+    written = below.get("pixel_format")
+    if (
+        above.get("hdr") == HdrPolicy.KEEP
+        and "pixel_format" not in above
+        and EIGHT_BIT_FORMATS.fullmatch(written or "")
+    ):
+        del below["pixel_format"]
+        origin = layer.origins["video", "hdr"]
         merged.notices.append(
-            f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
-            f"{', '.join(lost)}."
+            f"{origin.prefix}{origin.subject} keeps HDR, so the 8-bit pixel format {written} no longer applies."
         )
 
 
 def _family(encoder: str) -> str:
     """An encoder of which nothing is known is a family of its own."""
     return video_encoder(encoder).family or encoder
-
-
-def _keep_hdr(merged: Layer, layer: Layer) -> None:
-    below: dict[str, Any] = merged.values.get("video", {})
-    above: dict[str, Any] = layer.values.get("video", {})
-    written = below.get("pixel_format")
-    if above.get("hdr") != HdrPolicy.KEEP or "pixel_format" in above or written is None:
-        return
-    if EIGHT_BIT_FORMATS.fullmatch(written):
-        del below["pixel_format"]
-        origin = layer.origins["video", "hdr"]
-        merged.notices.append(
-            f"{origin.prefix}{origin.subject} keeps HDR, so the 8-bit pixel format {written} no longer applies."
-        )
 
 
 def _lay(merged: Layer, below: dict[str, Any], above: Mapping[str, Any], layer: Layer, path: KeyPath) -> None:

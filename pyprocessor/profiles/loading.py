@@ -1,4 +1,4 @@
-"""Which Profile do a name, files, variables and options make together?"""
+"""Which Profile do a name, files, variables and options make together, and how is it written as a file?"""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import time
+from enum import Enum
 from functools import partial
+from typing import Any
+
+import yaml
 
 from pyprocessor.errors import ProfileError
-from pyprocessor.models import Profile
+from pyprocessor.models import BatchSettings, Profile, VideoSettings
 from pyprocessor.profiles.environment import CONFIG_VARIABLE, PREFIX, PROFILE_VARIABLE, environment_layer
-from pyprocessor.profiles.freezing import Freezer
+from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT, Freezer
 from pyprocessor.profiles.layers import Layer, file_layers, find_document, merge
 from pyprocessor.profiles.overrides import Overrides, overrides_layer
 from pyprocessor.profiles.problems import SettingsRefused, problems_in
-from pyprocessor.profiles.rendering import render
-
-DEFAULT_NAME = "default"
-_BUILT_IN_DEFAULTS = "built-in defaults"
+from pyprocessor.profiles.quantities import time_text, window_text
+from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,12 @@ def load(
     takes `PYPROCESSOR_CONFIG`. `allow_unsafe` takes a table `unsafe` as it stands.
     Raises ProfileError with every error found, each naming its file, variable or option.
     """
-    config = config_file or environment.get(CONFIG_VARIABLE) or None
-    reference = name_or_file or environment.get(PROFILE_VARIABLE) or None
-    name = DEFAULT_NAME
+    name = "default"
     layers: list[Layer] = []
     problems: list[str] = []
-    for file, variable, given in (
-        (config, CONFIG_VARIABLE, config_file),
-        (reference, PROFILE_VARIABLE, name_or_file),
-    ):
-        if file is None:
+    for given, variable in ((config_file, CONFIG_VARIABLE), (name_or_file, PROFILE_VARIABLE)):
+        file = given or environment.get(variable)
+        if not file:
             continue
         try:
             name, found = file_layers(file, environment)
@@ -120,7 +119,58 @@ def _freeze(name: str, layers: Sequence[Layer], *, allow_unsafe: bool) -> Loaded
     return LoadedProfile(
         profile=profile,
         notices=tuple(dict.fromkeys((*merged.notices, *freezer.notices))),
-        sources=(_BUILT_IN_DEFAULTS, *(layer.source for layer in layers if layer.source)),
+        sources=("built-in defaults", *(layer.source for layer in layers if layer.source)),
         input=merged.values.get("input"),
         output=merged.values.get("output"),
     )
+
+
+# ---------------------------------------------------------------- writing
+
+
+def render(profile: Profile, description: str) -> str:
+    """YAML that, loaded again, gives the same settings and fingerprint."""
+    values: dict[str, Any] = {"description": description or None}
+    for name in ProfileFile.keys:
+        if name not in ("description", "extends", "input", "output"):
+            kept = getattr(profile, PROFILE_FIELDS.get(name, name))
+            values[name] = _section(SECTIONS[name], kept) if name in SECTIONS else _plain(kept)
+    written = {name: value for name, value in values.items() if value is not None and value != {}}
+    # Characters that turn text around, or are none, are shown as what they are.
+    texts = (yaml.safe_dump(written, sort_keys=False, width=100, allow_unicode=each) for each in (True, False))
+    return next(str(text) for text in texts if text.replace("\n", "").isprintable())
+
+
+def _section(table: Table, record: object) -> dict[str, Any] | bool:
+    if record is None:
+        return False
+    fields = {key: table.record_fields.get(key, key) for key in table.keys}
+    values = {key: _plain(getattr(record, field, None)) for key, field in fields.items()}
+    if isinstance(record, VideoSettings):
+        values |= _video(record)
+    elif isinstance(record, BatchSettings):
+        values["batch_size"] = record.batch_size or "auto"
+    return {key: value for key, value in values.items() if value is not None and value != []}
+
+
+def _plain(value: Any) -> Any:
+    """The value as YAML holds it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, time):
+        return time_text(value)
+    if isinstance(value, tuple):
+        return window_text(value) if value and isinstance(value[0], time) else list(value)
+    return value
+
+
+def _video(video: VideoSettings) -> dict[str, Any]:
+    """What is written of the picture in another form than its record has it."""
+    preset, fps = video.preset, video.fps
+    return {
+        "preset": int(preset) if preset is not None and preset.isdecimal() else preset,
+        "bitrates": {f"{lines}p": rate for lines, rate in video.bitrates} or None,
+        "pixel_format": video.pixel_format or SOURCE_PIXEL_FORMAT,
+        "fps": fps.numerator if fps is not None and fps.denominator == 1 else fps and str(fps),
+        "options": dict(video.options) or None,
+    }
