@@ -38,25 +38,22 @@ class RunLog:
         if self._broken:
             return
         try:
-            if self._log is None:
-                self._log = self._open_log()
+            self._log = self._log or self._open_log()
             self._log.write(f"{utc(self._now())} {message.level.name.lower():<7} {one_line(message.text)}\n")
         except OSError as error:
             # Whether a full disk ends the run is decided by the engine.
             self._broken = True
-            self._on_trouble(f"The run's log cannot be written and ends here: {_why(error)}.")
+            self._complain("cannot be written and ends here", error)
 
     def close(self) -> None:
         """Close the file, if there is one."""
-        if self._log is not None:
-            try:
-                self._log.close()
-            except OSError as error:
-                self._on_trouble(f"The run's log could not be completed: {_why(error)}.")
-            self._log = None
+        log, self._log = self._log, None
+        try:
+            if log is not None:
+                log.close()
+        except OSError as error:
+            self._complain("could not be completed", error)
 
-
-def _why(error: OSError) -> str:
-    """The system's reason, with the file where the error names one."""
-    reason = error.strerror or "the system does not say why"
-    return f"{reason} ({display(os.fsencode(error.filename))})" if error.filename else reason
+    def _complain(self, what: str, error: OSError) -> None:
+        file = f" ({display(os.fsencode(error.filename))})" if error.filename else ""
+        self._on_trouble(f"The run's log {what}: {error.strerror or 'the system does not say why'}{file}.")

@@ -92,14 +92,8 @@ class Narrator(Listener):
             level = Level.WARNING if will_retry else Level.ERROR
         again = " It will be tried again." if will_retry and outcome.kind is OutcomeKind.FAILED else ""
         word = outcome.kind.value.replace("_", " ").capitalize()
-        fields = {
-            "job": job_id,
-            "name": name,
-            "outcome": outcome.kind.value,
-            "failure": outcome.failure,
-            "reason": reason,
-            "will_retry": will_retry,
-        }
+        fields: dict[str, object] = {"job": job_id, "name": name, "outcome": outcome.kind.value}
+        fields |= {"failure": outcome.failure, "reason": reason, "will_retry": will_retry}
         kind = "retry" if will_retry else "finished"
         self._emit(Message(level, kind, f"{word}: {about(name, reason)}{again}", fields))
 
@@ -171,13 +165,8 @@ def _progress(snapshot: RunSnapshot) -> Message:
 
 def json_line(now: float, message: Message) -> str:
     """The message as one JSON object; `now` is seconds since the epoch."""
-    head: dict[str, object] = {
-        "time": utc(now, "milliseconds"),
-        "level": message.level.name.lower(),
-        "event": message.kind,
-        "message": message.text,
-    }
-    return json.dumps(head | dict(message.fields))
+    head = {"time": utc(now, "milliseconds"), "level": message.level.name.lower()}
+    return json.dumps({**head, "event": message.kind, "message": message.text, **message.fields})
 
 
 class Stream(Protocol):
