@@ -40,10 +40,10 @@ def report(session: Session, output: str, form: str, verbose: bool) -> None:
         print_result(text + summary.governor_text(summed, journal, width=width))
 
 
-def print_document(session: Session, journal: JournalReader, run: RunRow, output: bytes, **own: int) -> None:
-    """Print a run's summary as one JSON document; `own` are the counts that the run itself gave."""
+def print_document(session: Session, journal: JournalReader, run: RunRow, output: bytes) -> None:
+    """Print a run's summary as one JSON document."""
     session.answered = True
     log_of = partial(find_job_log, output)
-    summed = summary.summarise(journal, run, now=time.time(), log_of=log_of, **own)
+    summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
     with StandardOutput() as stream:
         summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)

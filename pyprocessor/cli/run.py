@@ -143,21 +143,15 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
             f"The journal in {display(folder)} was removed during the run, so there is no summary. "
             "Finished outputs are in their places; run the same command again for the rest."
         )
-    own = {
-        "exit_code": int(result.exit_code),
-        "done_before": result.done_before,
-        "failed_before": result.failed_before,
-    }
     with JournalReader.read_only(folder) as journal:
         run = journal.last_run()
         if run is None or run.id != result.run_id:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
         if as_json:
-            print_document(session, journal, run, request.output, **own)
+            print_document(session, journal, run, request.output)
         else:
-            summed = summary.summarise(
-                journal, run, now=time.time(), log_of=partial(find_job_log, request.output), **own
-            )
+            log_of = partial(find_job_log, request.output)
+            summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
             print_result(summary.text(summed, width=_width(), looked_in=request.input_named, verbose=verbose))
 
 

@@ -29,10 +29,7 @@ MOST_FAILURES = 20
 MOST_REASONS = 10
 """In the closing text; the JSON document has all."""
 
-_CUT_SHORT = (
-    *(ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP),
-    *(ExitCode.OUTPUT_UNWRITABLE, ExitCode.TRY_AGAIN),
-)
+_CUT_SHORT = {ExitCode[name] for name in "INTERRUPTED TERMINATED HUNG_UP OUTPUT_UNWRITABLE TRY_AGAIN".split()}
 """Runs that ended so may not know what there is to do."""
 _SETTLED = ("succeeded", "kept_source", "skipped", "failed", "quarantined", "cancelled")
 
@@ -49,7 +46,6 @@ class Summary:
     """
 
     run: RunRow
-    exit_code: int | None
     seconds: float
     counts: Counts
     done_before: int
@@ -75,20 +71,10 @@ class Summary:
         return self.media_seconds / self.seconds if self.seconds > 0 and self.media_seconds > 0 else None
 
 
-def summarise(
-    journal: JournalReader,
-    run: RunRow,
-    *,
-    now: float,
-    log_of: LogOf,
-    exit_code: int | None = None,
-    done_before: int | None = None,
-    failed_before: int | None = None,
-) -> Summary:
-    """Sum up one run.
+def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf) -> Summary:
+    """Sum up one run; `now` is seconds since the epoch.
 
-    `now` (seconds since the epoch) and `exit_code` are used where the run has not ended. `done_before` and
-    `failed_before` are the run's own counts; without them all that the journal holds from other runs is counted.
+    Of a run that has not ended, the files done and failed before are all that the journal holds from other runs.
     """
     all_counts, counts = journal.counts(), journal.counts(run_id=run.id)
     bytes_before, bytes_after, media_seconds = 0, 0, 0.0
@@ -115,11 +101,10 @@ def summarise(
     done_elsewhere = all_counts.final - counts.final - failed_elsewhere
     return Summary(
         run=run,
-        exit_code=run.exit_code if run.exit_code is not None else exit_code,
         seconds=max(0.0, ended_at - run.started_at),
         counts=counts,
-        done_before=_first(done_before, run.done_before, done_elsewhere),
-        failed_before=_first(failed_before, run.failed_before, failed_elsewhere),
+        done_before=run.done_before if run.done_before is not None else done_elsewhere,
+        failed_before=run.failed_before if run.failed_before is not None else failed_elsewhere,
         bytes_before=bytes_before,
         bytes_after=bytes_after,
         media_seconds=media_seconds,
@@ -131,11 +116,6 @@ def summarise(
         losses=tuple(sorted(lost.values(), key=lambda loss: (-loss.files, loss.kind))),
         not_taken=troubles.not_taken(journal, run.id),
     )
-
-
-def _first(*numbers: int | None) -> int:
-    """The first that is known, else 0."""
-    return next((number for number in numbers if number is not None), 0)
 
 
 # ---------------------------------------------------------------- text
@@ -156,7 +136,7 @@ def text(
     if summary.counts.total == 0:
         if goes_on:
             return "The run is at work and has found nothing to do so far.\n"
-        if summary.exit_code not in _CUT_SHORT:
+        if summary.run.exit_code not in _CUT_SHORT:
             more = [line for trouble in (*summary.troubles, *summary.not_taken) for line in wrapped(trouble, width)]
             return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in more)
     lines = aligned(_rows(summary, goes_on=goes_on), width)
@@ -273,7 +253,7 @@ def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
             "arguments": run.arguments,
             "started_at": utc(run.started_at),
             "seconds": rounded(summary.seconds),
-            "exit_code": summary.exit_code,
+            "exit_code": run.exit_code,
         },
         **path_entry("output_folder", output_root),
         "counts": {
