@@ -43,7 +43,6 @@ class Key(NamedTuple):
 class Table:
     """A table of keys. `record` is the class of `models` that it fills, `record_fields` the field of each key."""
 
-    name: str
     description: str
     keys: Mapping[str, Key]
     record: Any
@@ -55,15 +54,14 @@ class Table:
         return {name: key.kind for name, key in self.keys.items() if isinstance(key.kind, Table)}
 
 
-def table(name: str, description: str, record: Any = None, /, **keys: Key) -> Table:
+def table(description: str, record: Any = None, /, **keys: Key) -> Table:
     """A table of keys, whose defaults are those of its record."""
     defaults = {} if record is None else {field.name: field.default for field in dataclasses.fields(record)}
     kept_as = {name: name + unit for name in keys for unit in _UNITS if name + unit in defaults}
     for key, field in kept_as.items():
         if keys[key].default is None:
             keys[key] = keys[key]._replace(default=defaults[field])
-    camel_case = "".join(word[0].upper() + word[1:] for word in name.split("_"))
-    return Table(camel_case, description, keys, record, kept_as)
+    return Table(description, keys, record, kept_as)
 
 
 _OF_MEMORY = percent("80 for four fifths of the memory")
@@ -72,16 +70,13 @@ _OF_TIME = percent("20 for a fifth of the time")
 
 SECTIONS: dict[str, Table] = {
     "video": table(
-        "video",
         "The picture.",
         enabled=Key(Switch, "false makes an output without picture; `video: false` is short for it.", True),
         encoder=Key(kinds.EncoderName, "Encoder as ffmpeg lists it: libx264, libx265, libsvtav1, ...", "libx264"),
         preset=Key(kinds.Preset, "Speed against size: ultrafast to placebo (x264, x265), 0 to 13 (SVT-AV1)."),
         tune=Key(kinds.Tune, "Kind of picture the encoder tunes for: film, animation, grain, ..."),
         crf=Key(whole(0, 63), "Constant quality, lower is better: 0 to 51 (x264, x265), 0 to 63 (AV1, VP9)."),
-        bitrates=Key(
-            kinds.Heights, "Highest bit rate by height: the entry at or below the output's height caps the rate."
-        ),
+        bitrates=Key(kinds.Heights, "Highest bit rate by height: the entry at or below the output's height caps it."),
         pixel_format=Key(kinds.PixelFormat, "Pixel format as ffmpeg lists it, or `source` to keep the source's."),
         max_width=Key(kinds.Side, "Wider pictures are scaled down to this, in pixels, even."),
         max_height=Key(kinds.Side, "Higher pictures are scaled down to this, in lines, even."),
@@ -93,21 +88,17 @@ SECTIONS: dict[str, Table] = {
         options=Key(kinds.OptionTable, "Further encoder options, from the list of allowed ones."),
     ),
     "audio": table(
-        "audio",
         "The sound.",
         enabled=Key(Switch, "false makes an output without sound; `audio: false` is short for it.", True),
         encoder=Key(kinds.EncoderName, "Encoder as ffmpeg lists it: aac, libopus, libmp3lame, flac, ...", "aac"),
         bitrate=Key(kinds.AudioRate, "Bits per second for stereo; other layouts in proportion to their channels."),
-        bitrates=Key(
-            tuple_of(kinds.AudioRate), "Bit rates of several renditions; the highest is used for a single output."
-        ),
+        bitrates=Key(tuple_of(kinds.AudioRate), "Bit rates of several renditions; one output takes the highest."),
         channels=Key(whole(1, 8, "channels"), "Channels of the output. Absent: as the source."),
         sample_rate=Key(whole(8000, 192_000, "Hz"), "Hz. Absent: as the source where possible."),
         all_tracks=Key(Switch, "Keep every audio track; false keeps the default one, else the first.", True),
         copy_if_compatible=Key(Switch, "Copy a track unchanged where the container takes its codec.", False),
     ),
     "naming": table(
-        "naming",
         "Names of outputs, by regular expressions matched against the source's file name.",
         models.NamingSettings,
         rename_pattern=Key(kinds.GroupPattern, "The output is named by what group 1 matches."),
@@ -115,7 +106,6 @@ SECTIONS: dict[str, Table] = {
         organization_pattern=Key(kinds.GroupPattern, "Outputs go to a folder named by what group 1 matches."),
     ),
     "scan": table(
-        "scan",
         "Which files of the input are taken.",
         models.ScanSettings,
         extensions=Key(tuple_of(kinds.Extension, 1), "File extensions taken. Absent: the usual ones."),
@@ -126,7 +116,6 @@ SECTIONS: dict[str, Table] = {
         min_age=Key(seconds(0, 366 * 86400), "Files changed less long ago are left for the next run, as 90s or 2m."),
     ),
     "batch_processing": table(
-        "batch_processing",
         "How much runs at once, and how much memory it may take.",
         models.BatchSettings,
         enabled=Key(Switch, "false: one file after another in one process."),
@@ -136,7 +125,6 @@ SECTIONS: dict[str, Table] = {
         jobs=Key(whole(1, 1024, "batches"), "Batches at once. Absent: by cores and memory."),
     ),
     "estimation": table(
-        "estimation",
         "Bounds of automatic batch sizing.",
         models.EstimationSettings,
         target_batch_seconds=Key(seconds(1, 86400), "Predicted work per slot that a batch aims at."),
@@ -145,7 +133,6 @@ SECTIONS: dict[str, Table] = {
         memory_safety_factor=Key(number(1, 10), "Predicted memory is multiplied by this."),
     ),
     "monitoring": table(
-        "monitoring",
         "How often the machine is measured, and progress is shown.",
         models.MonitoringSettings,
         sample_interval_seconds=Key(seconds(0.05, 60), "Time between two readings of memory and CPU."),
@@ -153,18 +140,15 @@ SECTIONS: dict[str, Table] = {
         progress_interval_seconds=Key(seconds(0.1, 86400), "Time between progress lines where there is no terminal."),
     ),
     "throttling": table(
-        "throttling",
         "When less is done, and how files are run beside other work.",
         models.ThrottlingSettings,
         hold_percent=Key(_OF_BUDGET, "Percent of the memory allowed from which on nothing new is started."),
         release_percent=Key(_OF_BUDGET, "The same, below which limits are lifted step by step."),
         release_readings=Key(whole(1, 10_000, "readings"), "How long memory has to stay below, in sample intervals."),
-        wall_percent=Key(
-            _OF_MEMORY, "Percent of all memory: rather than exceed it, the youngest files are ended for now."
-        ),
+        wall_percent=Key(_OF_MEMORY, "Percent of all memory: rather than exceed it, the youngest files are ended."),
         reaction_seconds=Key(seconds(0.05, 60), "How far ahead the growth of memory is reckoned."),
         pressure_full_percent=Key(
-            _OF_TIME, "PSI full, percent of time waited for memory: from it on the youngest file is suspended."
+            _OF_TIME, "PSI full, percent of time waited for memory: above it a file is suspended."
         ),
         max_sheds=Key(whole(1, 100, "times"), "How often a file is ended for want of memory before it runs alone."),
         strict_memory=Key(Switch, "A file that needs more memory than is allowed fails, instead of running alone."),
@@ -176,64 +160,45 @@ SECTIONS: dict[str, Table] = {
         polite_percent=Key(_OF_TIME, "PSI some, percent of time waited: from it on other work counts as waiting."),
     ),
     "schedule": table(
-        "schedule",
         "At what time of day work is done, in local time.",
         models.ScheduleSettings,
         window=Key(kinds.Window, 'Work only between these times, such as "22:00-06:00".'),
         until=Key(kinds.TimeOfDay, 'Stop at the next such time, such as "07:00".'),
-        overrun=Key(
-            one_of(models.Overrun), "Files still running when the time is up: finish them, or queue them again."
-        ),
-        grace_seconds=Key(
-            seconds(0, 86400), "How long running files have to finish after SIGTERM; 0 ends them at once."
-        ),
+        overrun=Key(one_of(models.Overrun), "Files that run when the time is up: finish them, or queue them again."),
+        grace_seconds=Key(seconds(0, 86400), "How long running files may go on after SIGTERM; 0 ends them at once."),
     ),
     "error_handling": table(
-        "error_handling",
         "When to give up on a file.",
         models.ErrorSettings,
         max_retries=Key(whole(0, 100, "retries"), "Further tries of a file that failed in a way that may pass."),
-        retry_delay_seconds=Key(
-            seconds(0.01, 86400), "Time before the first of them; it doubles from one to the next."
-        ),
+        retry_delay_seconds=Key(seconds(0.01, 86400), "Time before the first of them; it doubles with each."),
         max_retry_delay_seconds=Key(seconds(0.01, 86400), "Longest time before one of them."),
         max_failed_runs=Key(whole(1, 1000, "runs"), "Runs in which a file may fail so, before it is tried no more."),
-        max_killed_runs=Key(
-            whole(1, 1000, "runs"), "Runs in a row killed while they work on a file, before it is set aside."
-        ),
-        stall_seconds=Key(
-            seconds(1, 86400), "An ffmpeg without progress for so long is ended; slow encoders get more."
-        ),
+        max_killed_runs=Key(whole(1, 1000, "runs"), "Runs in a row killed over a file, before it is set aside."),
+        stall_seconds=Key(seconds(1, 86400), "An ffmpeg without progress for so long is ended, a slow one later."),
         time_limit_factor=Key(
             number(2, 10_000, "times"),
-            "How many times longer than predicted a file may take; an hour is always allowed.",
+            "How many times what is predicted a file may take, or an hour.",
         ),
         inspect_timeout_seconds=Key(seconds(0.1, 3600), "Longest time that inspecting one file may take."),
         worker_silence_seconds=Key(seconds(1, 86400), "A batch process that sends nothing for so long is given up on."),
     ),
     "watch": table(
-        "watch",
         "How a folder is watched, with --watch.",
         models.WatchSettings,
         poll_seconds=Key(seconds(0.5, 86400), "Longest time between two looks at the whole folder."),
     ),
     "input_limits": table(
-        "input_limits",
         "What a source may claim before it counts as damaged, or as made to harm.",
         models.InputLimits,
         max_pixels=Key(whole(256, 1 << 30, "pixels"), "Largest picture of a source, width x height."),
         max_streams=Key(whole(1, 10_000, "streams"), "Most streams that a source may hold."),
         max_duration=Key(seconds(1, 366 * 86400), "Longest that a source may claim to last."),
-        inspect_memory=Key(
-            kinds.MemoryBytes, "Memory that inspecting may take (Linux); a file that wants more is refused."
-        ),
-        max_output_growth=Key(
-            number(1, 1_000_000, "times the source"), "How many times its source an output may reach."
-        ),
+        inspect_memory=Key(kinds.MemoryBytes, "Memory that inspecting a file may take (Linux), else it is refused."),
+        max_output_growth=Key(number(1, 1_000_000, "times the source"), "How large an output may be."),
         always_allowed_output=Key(kinds.Bytes, "Size that any output may reach, however small its source."),
     ),
     "hooks": table(
-        "hooks",
         "Programs to call after files and after the run: lists of words, which no shell reads.",
         models.HookSettings,
         on_success=Key(kinds.Words, "After each file that succeeded."),
@@ -242,7 +207,6 @@ SECTIONS: dict[str, Table] = {
         timeout_seconds=Key(seconds(0.1, 86400), "A program that takes longer is ended."),
     ),
     "unsafe": table(
-        "unsafe",
         "Unchecked words for ffmpeg; they need --allow-unsafe-args on the command line.",
         models.UnsafeArguments,
         input=Key(kinds.Words, "Put before the input."),
@@ -253,7 +217,6 @@ SECTIONS: dict[str, Table] = {
 
 _PATH = text(1, _LONGEST_PATH)
 ProfileFile = table(
-    "ProfileFile",
     "A pyprocessor profile.",
     description=Key(text(0, 500), "One line on what the profile is for."),
     extends=Key(_PATH, "A built-in profile's name or a file to build on."),
@@ -266,9 +229,7 @@ ProfileFile = table(
     attachments=Key(Switch, "Keep attachments such as fonts where the container takes them.", True),
     chapters=Key(Switch, "Keep chapters.", True),
     metadata=Key(Switch, "Keep metadata such as title, date, place and camera.", True),
-    damaged=Key(
-        one_of(models.Damaged), "Sources cut off or damaged: keep what is there of them, or fail them.", "keep"
-    ),
+    damaged=Key(one_of(models.Damaged), "Sources cut off or damaged: keep what is there, or fail them.", "keep"),
     strip_location=Key(Switch, "Leave out whatever says where it was recorded, for films to share.", False),
     **{name: Key(section, section.description) for name, section in SECTIONS.items() if name not in SWITCHED},
 )
@@ -311,13 +272,10 @@ def _as(path: KeyPath) -> Key:
 
 
 FLAT_SECTIONS: dict[str, Table] = {
-    "ffmpeg_params": table(
-        "ffmpeg_params", "What ffmpeg is to do.", **{name: _as(path) for name, path in _FFMPEG_PARAMS.items()}
-    ),
+    "ffmpeg_params": table("What ffmpeg is to do.", **{name: _as(path) for name, path in _FFMPEG_PARAMS.items()}),
     "batch_processing": SECTIONS["batch_processing"],
 }
 FlatProfile = table(
-    "FlatProfile",
     "The older, flat form of a profile.",
     **{
         **{name: _as(path) for name, path in _FLAT_TOP.items()},
@@ -341,20 +299,25 @@ KNOWN_AT_TOP = frozenset(ProfileFile.keys) | frozenset(FlatProfile.keys)
 
 def json_schema() -> dict[str, Any]:
     """A JSON Schema (draft 2020-12) that takes the nested and the older flat form."""
-    tables = (ProfileFile, FlatProfile, *SECTIONS.values(), *FLAT_SECTIONS.values())
+    tables = {_camel_case(name): section for name, section in (SECTIONS | FLAT_SECTIONS).items()}
+    tables |= {"ProfileFile": ProfileFile, "FlatProfile": FlatProfile}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "pyprocessor profile",
         "description": "What pyprocessor makes of a source, and under which limits.",
         "anyOf": [{"$ref": "#/$defs/ProfileFile"}, {"$ref": "#/$defs/FlatProfile"}],
-        "$defs": {each.name: _table_schema(each) for each in tables},
+        "$defs": {name: _table_schema(each) for name, each in tables.items()},
     }
+
+
+def _camel_case(name: str) -> str:
+    return name.title().replace("_", "")
 
 
 def _table_schema(described: Table) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for name, (kind, description, default) in described.keys.items():
-        forms = ({"$ref": f"#/$defs/{kind.name}"},) if isinstance(kind, Table) else kind.forms
+        forms = ({"$ref": f"#/$defs/{_camel_case(name)}"},) if isinstance(kind, Table) else kind.forms
         switch = Switch.forms if name in SWITCHED else ()
         properties[name] = {"anyOf": [*forms, *switch, {"type": "null"}], "description": description}
         if isinstance(default, str | int | float):

@@ -48,12 +48,13 @@ def test_schema_describes_every_key_and_is_closed() -> None:
     schema = profiles.json_schema()
     json.dumps(schema)
     definitions: dict[str, Any] = schema["$defs"]
-    models = {ProfileFile, FlatProfile, *SECTIONS.values(), *FLAT_SECTIONS.values()}
-    assert {model.name for model in models} == set(definitions)
-    for model in models:
-        described = definitions[model.name]
+    tables = {"ProfileFile": ProfileFile, "FlatProfile": FlatProfile}
+    tables |= {name.title().replace("_", ""): table for name, table in (SECTIONS | FLAT_SECTIONS).items()}
+    assert set(tables) == set(definitions)
+    for name, table in tables.items():
+        described = definitions[name]
         assert described["additionalProperties"] is False
-        assert set(described["properties"]) == set(model.keys)
+        assert set(described["properties"]) == set(table.keys)
         assert all(part["description"] for part in described["properties"].values())
     percent = definitions["BatchProcessing"]["properties"]["max_memory_percent"]
     assert percent["default"] == 80
