@@ -147,9 +147,7 @@ SECTIONS: dict[str, Table] = {
         release_readings=Key(whole(1, 10_000, "readings"), "How long memory has to stay below, in sample intervals."),
         wall_percent=Key(_OF_MEMORY, "Percent of all memory: rather than exceed it, the youngest files are ended."),
         reaction_seconds=Key(seconds(0.05, 60), "How far ahead the growth of memory is reckoned."),
-        pressure_full_percent=Key(
-            _OF_TIME, "PSI full, percent of time waited for memory: above it a file is suspended."
-        ),
+        pressure_full_percent=Key(_OF_TIME, "PSI full, percent of time waited for memory; above it a file is stopped."),
         max_sheds=Key(whole(1, 100, "times"), "How often a file is ended for want of memory before it runs alone."),
         strict_memory=Key(Switch, "A file that needs more memory than is allowed fails, instead of running alone."),
         cpu_limit_percent=Key(percent("50 for half of all cores"), "Percent of all cores to stay within."),
@@ -175,10 +173,10 @@ SECTIONS: dict[str, Table] = {
         max_retry_delay_seconds=Key(seconds(0.01, 86400), "Longest time before one of them."),
         max_failed_runs=Key(whole(1, 1000, "runs"), "Runs in which a file may fail so, before it is tried no more."),
         max_killed_runs=Key(whole(1, 1000, "runs"), "Runs in a row killed over a file, before it is set aside."),
-        stall_seconds=Key(seconds(1, 86400), "An ffmpeg without progress for so long is ended, a slow one later."),
+        stall_seconds=Key(seconds(1, 86400), "An ffmpeg without progress for so long is ended; slow ones get more."),
         time_limit_factor=Key(
             number(2, 10_000, "times"),
-            "How many times what is predicted a file may take, or an hour.",
+            "Times the predicted time that a file may take; an hour at least.",
         ),
         inspect_timeout_seconds=Key(seconds(0.1, 3600), "Longest time that inspecting one file may take."),
         worker_silence_seconds=Key(seconds(1, 86400), "A batch process that sends nothing for so long is given up on."),
@@ -194,8 +192,8 @@ SECTIONS: dict[str, Table] = {
         max_pixels=Key(whole(256, 1 << 30, "pixels"), "Largest picture of a source, width x height."),
         max_streams=Key(whole(1, 10_000, "streams"), "Most streams that a source may hold."),
         max_duration=Key(seconds(1, 366 * 86400), "Longest that a source may claim to last."),
-        inspect_memory=Key(kinds.MemoryBytes, "Memory that inspecting a file may take (Linux), else it is refused."),
-        max_output_growth=Key(number(1, 1_000_000, "times the source"), "How large an output may be."),
+        inspect_memory=Key(kinds.MemoryBytes, "Memory that inspecting a file may take (Linux); more is refused."),
+        max_output_growth=Key(number(1, 1_000_000, "times the source"), "Times its source that an output may reach."),
         always_allowed_output=Key(kinds.Bytes, "Size that any output may reach, however small its source."),
     ),
     "hooks": table(
