@@ -69,26 +69,30 @@ def _ranged(
     return Kind(read, (bare, _written(with_unit)) if with_unit else (bare,))
 
 
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("must be a whole number")
-    return value
+def _typed(kind: Any, rule: str) -> Callable[[Any], Any]:
+    """Reads values of this type as they are; True and False are no numbers."""
+
+    def read(value: object) -> Any:
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"must be {rule}")
+        return value
+
+    return read
 
 
-def _decimal(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError("must be a number")
-    return float(value)
+_WHOLE = _typed(int, "a whole number")
+_LIST = _typed(list, "a list, written [a, b]")
+_DECIMAL = _typed(int | float, "a number")
 
 
 def whole(low: int, high: int, unit: str = "") -> Kind:
     """The kind of a whole number in this range."""
-    return _ranged("integer", _whole, low, high, unit)
+    return _ranged("integer", _WHOLE, low, high, unit)
 
 
 def number(low: float, high: float, unit: str = "", hint: str = "") -> Kind:
     """The kind of a number in this range."""
-    return _ranged("number", _decimal, low, high, unit, hint)
+    return _ranged("number", lambda value: float(_DECIMAL(value)), low, high, unit, hint)
 
 
 def percent(hint: str) -> Kind:
@@ -117,13 +121,11 @@ def tuple_of(kind: Kind, least: int = 0, *, check: Callable[[list[Any]], tuple[A
     """The kind of a list that is kept as a tuple: each item once, unless `check` makes it."""
 
     def read(value: object) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise ValueError("must be a list, written [a, b]")
-        if len(value) < least:
+        if len(_LIST(value)) < least:
             raise ValueError("must not be empty")
         items: list[Any] = []
         wrong: list[tuple[Any, int, Any]] = []
-        for number, item in enumerate(value, 1):
+        for number, item in enumerate(_LIST(value), 1):
             try:
                 items.append(kind.read(item))
             except ValueError as error:
@@ -134,12 +136,6 @@ def tuple_of(kind: Kind, least: int = 0, *, check: Callable[[list[Any]], tuple[A
 
     form = {"type": "array", "items": kind.forms[0] if len(kind.forms) == 1 else {"anyOf": list(kind.forms)}}
     return Kind(read, (form | {"minItems": least} if least else form,))
-
-
-def _switch(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
 
 
 def _container(value: str) -> str:
@@ -177,11 +173,10 @@ def _preset(value: object) -> str:
     return word
 
 
-def _side(value: object) -> int:
-    number = _whole(value)
-    if number % 2:
-        raise ValueError(f"must be an even number: write {number - 1}")
-    return number
+def _side(value: object) -> Any:
+    if _WHOLE(value) % 2:
+        raise ValueError(f"must be an even number: write {_WHOLE(value) - 1}")
+    return value
 
 
 def _batch_size(value: object) -> int | None:
@@ -229,12 +224,9 @@ def _extension(value: str) -> str:
 
 def _heights(value: object) -> tuple[tuple[int, int], ...]:
     """Pairs of height and bit rate, highest first."""
-    if not isinstance(value, dict):
-        raise ValueError("must be a table of heights and bit rates, such as {1080p: 5000k, 720p: 2500k}")
+    written = _typed(dict, "a table of heights and bit rates, such as {1080p: 5000k, 720p: 2500k}")(value)
     rates: dict[int, int] = {}
-    for height, rate in value.items():
-        if rate is None:
-            continue
+    for height, rate in ((height, rate) for height, rate in written.items() if rate is not None):
         try:
             rates[quantities.parse_lines(str(height))] = _VIDEO_RATE.read(rate)
         except ValueError as error:
@@ -243,14 +235,11 @@ def _heights(value: object) -> tuple[tuple[int, int], ...]:
 
 
 def _options(value: object) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, dict):
-        raise ValueError("must be a table of encoder options, such as {bf: 2}")
-    if len(value) > _MOST_OPTIONS:
+    given = _typed(dict, "a table of encoder options, such as {bf: 2}")(value)
+    if len(given) > _MOST_OPTIONS:
         raise ValueError(f"must be a table of at most {_MOST_OPTIONS} encoder options")
     texts: dict[str, str] = {}
-    for name, setting in value.items():
-        if setting is None:
-            continue
+    for name, setting in ((name, setting) for name, setting in given.items() if setting is not None):
         if not isinstance(setting, str | int | float):
             raise ValueError(f"must give {name[:40]!r} a text or a number")
         texts[name] = str(int(setting)) if isinstance(setting, bool) else str(setting)
@@ -270,7 +259,7 @@ _FILES = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 _SIZES = partial(_ranged, "integer", quantities.parse_size, unit="bytes", with_unit=_SIZE)
 
 Anything = Kind(lambda value: value, ({},))
-Switch = Kind(_switch, ({"type": "boolean"},))
+Switch = Kind(_typed(bool, "true or false"), ({"type": "boolean"},))
 Container = text(check=_container, enum=[*CONTAINERS, *CONTAINER_ALIASES])
 EncoderName = text(check=_encoder)
 Preset = Kind(_preset, ({"type": "string"}, {"type": "integer", "minimum": 0}))

@@ -15,10 +15,9 @@ import yaml
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import BatchSettings, Profile, VideoSettings
-from pyprocessor.profiles.environment import CONFIG_VARIABLE, PREFIX, PROFILE_VARIABLE, environment_layer
 from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT, Freezer
 from pyprocessor.profiles.layers import Layer, file_layers, find_document, merge
-from pyprocessor.profiles.overrides import Overrides, overrides_layer
+from pyprocessor.profiles.overrides import PREFIX, Overrides, environment_layer, overrides_layer
 from pyprocessor.profiles.problems import SettingsRefused, problems_in
 from pyprocessor.profiles.quantities import time_text, window_text
 from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile, Table
@@ -56,7 +55,7 @@ def load(
     name = "default"
     layers: list[Layer] = []
     problems: list[str] = []
-    for given, variable in ((config_file, CONFIG_VARIABLE), (name_or_file, PROFILE_VARIABLE)):
+    for given, variable in ((config_file, "PYPROCESSOR_CONFIG"), (name_or_file, "PYPROCESSOR_PROFILE")):
         file = given or environment.get(variable)
         if not file:
             continue

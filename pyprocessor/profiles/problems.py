@@ -15,9 +15,8 @@ KeyPath = tuple[str, ...]
 MAX_TOLD = 20
 """So many problems are listed; more would not help to see what is wrong with a file."""
 _SHOWN_VALUE_LENGTH = 60
-_SHOWN_KEY_LENGTH = 100
-_LONGEST_SLIP = 100
-"""A longer word is no misspelt key, and comparing it would take long."""
+_LONGEST_KEY = 100
+"""That is shown whole, or compared with others, which takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,12 @@ def shown(value: object) -> str:
 
 def shortened(key: str) -> str:
     """A key as messages show it: of a bounded length and in one printable line."""
-    return one_line(key if len(key) <= _SHOWN_KEY_LENGTH else key[:_SHOWN_KEY_LENGTH] + "...")
+    return one_line(key if len(key) <= _LONGEST_KEY else key[:_LONGEST_KEY] + "...")
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word most like this one, if any is at least `cutoff` like it (1 is the same)."""
-    if len(word) > _LONGEST_SLIP:
+    if len(word) > _LONGEST_KEY:
         return None
     by_folded = {candidate.casefold(): candidate for candidate in known}
     found = difflib.get_close_matches(word.casefold().replace("-", "_"), by_folded, n=1, cutoff=cutoff)

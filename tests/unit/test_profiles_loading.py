@@ -21,7 +21,7 @@ from pyprocessor.models import (
     ScheduleSettings,
 )
 from pyprocessor.profiles import LoadedProfile, Overrides
-from pyprocessor.profiles.environment import variables
+from pyprocessor.profiles.overrides import variables
 
 Write = Callable[..., str]
 
