@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -32,12 +33,8 @@ _ENCODER_KEYS = ("preset", "tune", "crf", "options")
 
 @dataclass(slots=True)
 class Layer:
-    """Settings in the nested form, as written: of one source, or of several laid over each other.
+    """Settings in the nested form, as written, of one source or of several: `origins` is where each key was set."""
 
-    `source` names where they come from, `origins` where each key was set.
-    """
-
-    source: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
@@ -52,7 +49,7 @@ class Layer:
 
 
 def layer_of(
-    place: str, given: Mapping[KeyPath, tuple[str, Any]], problems: Sequence[str] = (), notices: Sequence[str] = ()
+    given: Mapping[KeyPath, tuple[str, Any]], problems: Sequence[str] = (), notices: Sequence[str] = ()
 ) -> Layer:
     """A layer of single settings: each key with the option or variable that sets it, and its value.
 
@@ -68,8 +65,7 @@ def layer_of(
     found = [*problems, *read(ProfileFile, values, origins.__getitem__)[1]]
     if found:
         raise SettingsRefused(found)
-    names = ", ".join(dict.fromkeys(name for name, _ in given.values()))
-    return Layer(f"{place} ({names})" if names else "", values, origins, list(notices))
+    return Layer(values, origins, list(notices))
 
 
 # ---------------------------------------------------------------- files
@@ -90,9 +86,8 @@ def find_document(reference: str, extended_by: Document | None = None) -> tuple[
             f"There is no built-in profile and no file {display(os.fsencode(reference))!r}.{hint} "
             f"Built in are {listed(builtin_names(), 'and')}."
         )
-    return display(os.fsencode(os.path.splitext(os.path.basename(path))[0])), read_document(
-        path, named_by_file=extended_by is not None
-    )
+    short_name = display(os.fsencode(os.path.splitext(os.path.basename(path))[0]))
+    return short_name, read_document(path, named_by_file=extended_by is not None)
 
 
 def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, list[Layer]]:
@@ -144,7 +139,7 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
             values[name] = expanded if name == "extends" else os.path.join(document.folder, expanded)
     if problems:
         raise SettingsRefused(problems)
-    return Layer(document.name, values, {path: origin(path) for path in _leaves(values)}, notices)
+    return Layer(values, {path: origin(path) for path in _leaves(values)}, notices)
 
 
 def _refuse_strangers(document: Document) -> None:
@@ -162,11 +157,8 @@ def _refuse_strangers(document: Document) -> None:
         if name in in_tables or nearest(name, KNOWN_AT_TOP, _SLIP) is not None
     }
     if not slips:
-        raise ProfileError(
-            f"{document.name} is not a profile: it has none of a profile's keys. `pyprocessor profiles show default` "
-            "prints one to start from."
-        )
-
+        none = f"{document.name} is not a profile: it has none of a profile's keys."
+        raise ProfileError(f"{none} `pyprocessor profiles show default` prints one to start from.")
     problems = read(ProfileFile, slips, document.origin)[1]
     others = len(written) - len(slips)
     if others:
@@ -182,13 +174,10 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
         if found is None:
             raise ValueError(f"holds {shortened(match[0])!r}; write ${{NAME}} or ${{NAME:-default}}")
         name, default = found[1], found[2]
-        if environment.get(name):
-            return environment[name]
-        if default is None:
-            raise ValueError(
-                f"needs the environment variable {shortened(name)}, which is not set; set it or write a default"
-            )
-        return default
+        if not environment.get(name) and default is None:
+            needed = f"needs the environment variable {shortened(name)}"
+            raise ValueError(f"{needed}, which is not set; set it or write a default")
+        return environment.get(name) or default
 
     return _VARIABLE.sub(value, text)
 
@@ -206,11 +195,9 @@ def _normal(values: dict[str, Any], origin: Callable[[KeyPath], Origin]) -> tupl
     video = normal.get("video")
     if isinstance(video, dict) and isinstance(video.get("bitrates"), dict):
         heights: dict[str, Any] = {}
-        for written, rate in video["bitrates"].items():
-            try:
-                height = f"{parse_lines(written)}p"
-            except ValueError:
-                height = written  # validation says what is wrong with it
+        for height, rate in video["bitrates"].items():
+            with contextlib.suppress(ValueError):  # validation says what is wrong with it
+                height = f"{parse_lines(height)}p"
             if height in heights:
                 where = origin(("video", "bitrates"))
                 problems.append(f"{where.prefix}{where.subject} names the height {height} twice; remove one.")

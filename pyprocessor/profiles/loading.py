@@ -27,13 +27,12 @@ from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile, T
 class LoadedProfile:
     """A profile ready for a run.
 
-    `notices` are sentences on settings without effect; `sources` names what was laid over what, lowest first. `input`
-    and `output` are paths that a file names, for use where the command line names none.
+    `notices` are sentences on settings without effect. `input` and `output` are paths that a file names, for use where
+    the command line names none.
     """
 
     profile: Profile
     notices: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
     input: str | None = None
     output: str | None = None
 
@@ -56,12 +55,10 @@ def load(
     layers: list[Layer] = []
     problems: list[str] = []
     for given, variable in ((config_file, "PYPROCESSOR_CONFIG"), (name_or_file, "PYPROCESSOR_PROFILE")):
-        file = given or environment.get(variable)
-        if not file:
-            continue
         try:
-            name, found = file_layers(file, environment)
-            layers += found
+            if file := given or environment.get(variable):
+                name, found = file_layers(file, environment)
+                layers += found
         except ProfileError as error:
             problems += [line if given else f"From {variable}: {line}" for line in problems_in(error)]
     for made in (partial(environment_layer, environment), partial(overrides_layer, overrides)):
@@ -83,8 +80,7 @@ def describe(name: str) -> str:
 
 def show(name: str) -> str:
     """YAML of the profile with every default filled in, leaving the environment's settings out."""
-    loaded = _alone(name)
-    return render(loaded.profile, describe(name))
+    return render(_alone(name).profile, describe(name))
 
 
 def validate(file: str) -> list[str]:
@@ -118,7 +114,6 @@ def _freeze(name: str, layers: Sequence[Layer], *, allow_unsafe: bool) -> Loaded
     return LoadedProfile(
         profile=profile,
         notices=tuple(dict.fromkeys((*merged.notices, *freezer.notices))),
-        sources=("built-in defaults", *(layer.source for layer in layers if layer.source)),
         input=merged.values.get("input"),
         output=merged.values.get("output"),
     )

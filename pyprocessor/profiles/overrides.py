@@ -94,7 +94,7 @@ def overrides_layer(overrides: Overrides) -> Layer:
             value = list(value) or None
         if value is not None:
             given[each.metadata["path"]] = (each.metadata["option"], value)
-    return layer_of("command line", given)
+    return layer_of(given)
 
 
 @cache
@@ -124,7 +124,7 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
             close = nearest(word, (name.removeprefix(PREFIX) for name in known))
             if close is not None:
                 notices.append(f"The environment variable {variable} sets nothing; did you mean {PREFIX}{close}?")
-    return layer_of("environment", given, problems, notices)
+    return layer_of(given, problems, notices)
 
 
 def _value(text: str, path: KeyPath) -> Any:

@@ -32,10 +32,7 @@ def plan_text(plan: PlanReport, *, width: int = 80) -> str:
             [
                 ("To do", f"{count(files, 'file')} in {count(len(plan.batches), 'batch', 'batches')}"),
                 ("At once", count(plan.processes, "batch process", "batch processes")),
-                (
-                    "Peak memory",
-                    f"{peak} of {budget} allowed",
-                ),
+                ("Peak memory", f"{peak} of {budget} allowed"),
                 ("Disk", f"about {size(plan.disk_bytes)} for the outputs"),
                 ("Time", _between(plan.seconds_low, plan.seconds_high)),
             ],
