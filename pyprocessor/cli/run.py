@@ -30,8 +30,7 @@ from pyprocessor.journal.database import is_there
 from pyprocessor.models import PlanReport, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
-from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream
+from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, run_log_name
 from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import opened_privately, state_folder
 

@@ -30,7 +30,7 @@ from pyprocessor.models.encoders import (
 )
 from pyprocessor.profiles.layers import Layer
 from pyprocessor.profiles.options import option_problem
-from pyprocessor.profiles.problems import KeyPath, listed, nearest, wrong_value
+from pyprocessor.profiles.problems import KeyPath, Origin, listed, nearest, wrong_value
 from pyprocessor.profiles.quantities import time_text, window_text
 from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile
 from pyprocessor.profiles.validation import read
@@ -92,14 +92,17 @@ class Freezer:
         self.problems.append(wrong_value(self._merged.origin(path), value, rule))
 
     def _without_effect(self, section: str, what: str) -> None:
-        """Report options (an error) and variables (a notice) for a section that is switched off."""
+        """Report options and variables for a section that is switched off."""
         for path, origin in self._merged.origins.items():
-            if len(path) < 2 or path[0] != section or path[1] == "enabled" or origin.place:
-                continue
-            if origin.key.startswith("--"):
-                self.problems.append(f"{origin.key} has no effect, because the profile makes no {what}; leave it out.")
-            else:
-                self.notices.append(f"{origin.key} has no effect, because the profile makes no {what}.")
+            if len(path) > 1 and path[0] == section and path[1] != "enabled":
+                self._no_effect(origin, f"the profile makes no {what}", "leave it out")
+
+    def _no_effect(self, origin: Origin, why: str, cure: str) -> None:
+        """Report an option (an error) or a variable (a notice); files may be meant for other runs, too."""
+        if origin.key.startswith("--"):
+            self.problems.append(f"{origin.key} has no effect, because {why}; {cure}.")
+        elif not origin.place:
+            self.notices.append(f"{origin.key} has no effect, because {why}.")
 
     # ------------------------------------------------------------ limits
 
@@ -144,15 +147,9 @@ class Freezer:
             other = self._merged.origin(("schedule", "window"))
             rule = f"must lie within {other}, which is {window_text(window)}"
             self._wrong(("schedule", "until"), time_text(until), rule)
-        if "overrun" not in table or window is not None or until is not None:
-            return
-        # An option without effect is an error, a variable gets a notice; files may be meant for runs with an end.
-        origin = self._merged.origin(("schedule", "overrun"))
-        reason = f"{origin.key} has no effect, because nothing says when the time is up"
-        if origin.key.startswith("--"):
-            self.problems.append(f"{reason}; give --window or --until as well, or leave it out.")
-        elif not origin.place:
-            self.notices.append(f"{reason}.")
+        if "overrun" in table and window is None and until is None:
+            cure = "give --window or --until as well, or leave it out"
+            self._no_effect(self._merged.origin(("schedule", "overrun")), "nothing says when the time is up", cure)
 
     def _unsafe(self, table: Table) -> None:
         """Refuse unchecked words for ffmpeg unless the command line allows them."""

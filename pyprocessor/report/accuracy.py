@@ -11,8 +11,7 @@ from typing import Any
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import OutcomeKind
 from pyprocessor.models.wording import display, duration, memory_size
-from pyprocessor.report.table import NAME_COLUMNS, shortened
-from pyprocessor.report.wording import path_entry, rounded
+from pyprocessor.report.wording import NAME_COLUMNS, path_entry, rounded, shortened
 
 
 @dataclass(frozen=True, slots=True)

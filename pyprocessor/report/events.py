@@ -11,7 +11,7 @@ from typing import Any
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import EventRow
 from pyprocessor.models.wording import duration, one_line, utc
-from pyprocessor.report.table import wrapped
+from pyprocessor.report.wording import wrapped
 
 MOST_TROUBLES = 5
 """In the closing text; the JSON document has all."""

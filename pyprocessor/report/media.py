@@ -8,8 +8,7 @@ from fractions import Fraction
 
 from pyprocessor.models import HdrKind, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
 from pyprocessor.models.wording import clock, one_line, size
-from pyprocessor.report.table import aligned
-from pyprocessor.report.wording import path_entry
+from pyprocessor.report.wording import aligned, path_entry
 
 DOCUMENT_VERSION = 1
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from pyprocessor.models import PlannedBatch, PlannedFile, PlanReport, SkippedFile
 from pyprocessor.models.wording import count, display, duration, memory_size, one_line, size
-from pyprocessor.report.table import aligned, grid, shortened, wrapped
-from pyprocessor.report.wording import about, path_entry
+from pyprocessor.report.wording import about, aligned, grid, path_entry, shortened, wrapped
 
 DOCUMENT_VERSION = 1
 NARROWEST_NAME = 16

@@ -12,8 +12,7 @@ from tqdm import tqdm
 from pyprocessor.models import Outcome, RunSnapshot
 from pyprocessor.models.wording import clock, memory_size, one_line
 from pyprocessor.report.narration import Level, Message, Narrator, Stream, encodable
-from pyprocessor.report.table import NAME_COLUMNS, padded, shortened
-from pyprocessor.report.wording import eta
+from pyprocessor.report.wording import NAME_COLUMNS, eta, padded, shortened
 
 MOST_FILE_BARS = 16
 ROWS_LEFT_FREE = 4

@@ -20,8 +20,7 @@ from pyprocessor.models.wording import clock, count, display, duration, one_line
 from pyprocessor.report import accuracy, events
 from pyprocessor.report.accuracy import Prediction
 from pyprocessor.report.events import Governing
-from pyprocessor.report.table import aligned, wrapped
-from pyprocessor.report.wording import about, path_entry, rounded
+from pyprocessor.report.wording import about, aligned, path_entry, rounded, wrapped
 
 DOCUMENT_VERSION = 1
 MOST_FAILURES = MOST_NAMES = 20

@@ -58,7 +58,7 @@ ONLY_IN: dict[str, list[str]] = {
     "click": ["cli/"],
     "tqdm": ["report/progress.py"],
     "msgspec": ["journal/records.py"],
-    "wcwidth": ["report/table.py"],
+    "wcwidth": ["report/wording.py"],
     "yaml": ["profiles/"],
     "psutil": ["system/", "ffmpeg/process.py", "ffmpeg/run.py"],  # the latter: their own child
     "av": ["inspect/", "containers/", "cli/doctor.py"],  # the last only tells whether it loads

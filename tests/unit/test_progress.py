@@ -11,8 +11,7 @@ import pytest
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot, RunState
-from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream, progress_line
+from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, progress_line, run_log_name
 from pyprocessor.report.progress import Bars
 
 SNAPSHOT = RunSnapshot(

@@ -35,8 +35,7 @@ from pyprocessor.models import (
 from pyprocessor.models.wording import clock, duration, memory_size, one_line, size
 from pyprocessor.report import summary
 from pyprocessor.report.plan import plan_json, plan_text
-from pyprocessor.report.table import columns, shortened
-from pyprocessor.report.wording import about
+from pyprocessor.report.wording import about, columns, shortened
 
 ENGINE = ProcessIdentity(4711, 1000.0)
 WORKER = ProcessIdentity(4712, 1001.0)

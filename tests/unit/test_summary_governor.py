@@ -16,7 +16,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import Planned
 from pyprocessor.models import Cost, Job, OutputFacts, ProcessIdentity, Reading, Source, Usage, job_id
 from pyprocessor.report import events, summary
-from pyprocessor.report.table import columns
+from pyprocessor.report.wording import columns
 
 READING = Reading(5.0, 2.0, 1_400_000_000, 1_100_000_000, 900_000_000, 99.0, 10_000_000_000)
 BEGAN = 1_700_000_000.0
