@@ -31,7 +31,7 @@ from pyprocessor.models.encoders import (
 from pyprocessor.profiles.layers import Layer
 from pyprocessor.profiles.options import option_problem
 from pyprocessor.profiles.problems import KeyPath, Origin, listed, nearest, wrong_value
-from pyprocessor.profiles.quantities import time_text, window_text
+from pyprocessor.profiles.quantities import hours_text
 from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile
 from pyprocessor.profiles.validation import read
 
@@ -145,8 +145,8 @@ class Freezer:
         window, until = table.get("window"), table.get("until")
         if window is not None and until is not None and not _ends_within(window, until):
             other = self._merged.origin(("schedule", "window"))
-            rule = f"must lie within {other}, which is {window_text(window)}"
-            self._wrong(("schedule", "until"), time_text(until), rule)
+            rule = f"must lie within {other}, which is {hours_text(window)}"
+            self._wrong(("schedule", "until"), hours_text(until), rule)
         if "overrun" in table and window is None and until is None:
             cure = "give --window or --until as well, or leave it out"
             self._no_effect(self._merged.origin(("schedule", "overrun")), "nothing says when the time is up", cure)

@@ -14,10 +14,6 @@ from pyprocessor.models.encoders import CONTAINER_ALIASES, CONTAINERS, container
 from pyprocessor.profiles import quantities
 from pyprocessor.profiles.problems import listed, nearest
 
-_LONGEST_PATTERN = 1000
-"""Some expressions of this length take a second to compile, and longer ones as much longer."""
-_MOST_OPTIONS = 200
-"""More than all that are allowed for any encoder."""
 _SIZE = r"[0-9.]+\s*([kKmMgGtT]?([iI]?[bB])?)"
 _TIME = r"[0-9.]+\s*[dhmsDHMS]?(\s*[0-9.]+\s*[dhmsDHMS]?)*"
 _RATE = r"[0-9.]+\s*[kKmMgG]?\s*(bps|bits?/s|b/s)?"
@@ -190,8 +186,8 @@ def _batch_size(value: object) -> int | None:
 
 def _pattern(value: str, *, group: bool = False) -> str:
     """The regular expression as it is, once it compiles and, if `group` is set, has a group 1 to take."""
-    if len(value) > _LONGEST_PATTERN:
-        raise ValueError(f"must be a regular expression of at most {_LONGEST_PATTERN:,} characters")
+    if len(value) > 1000:  # some take a second to compile, and longer ones as much longer
+        raise ValueError("must be a regular expression of at most 1,000 characters")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of sets that may come to mean something else
@@ -236,8 +232,8 @@ def _heights(value: object) -> tuple[tuple[int, int], ...]:
 
 def _options(value: object) -> tuple[tuple[str, str], ...]:
     given = _typed(dict, "a table of encoder options, such as {bf: 2}")(value)
-    if len(given) > _MOST_OPTIONS:
-        raise ValueError(f"must be a table of at most {_MOST_OPTIONS} encoder options")
+    if len(given) > 200:  # more than all that are allowed for any encoder
+        raise ValueError("must be a table of at most 200 encoder options")
     texts: dict[str, str] = {}
     for name, setting in ((name, setting) for name, setting in given.items() if setting is not None):
         if not isinstance(setting, str | int | float):

@@ -14,7 +14,7 @@ from pyprocessor.errors import ProfileError
 from pyprocessor.models import HdrPolicy, display
 from pyprocessor.models.encoders import EIGHT_BIT_FORMATS, video_encoder
 from pyprocessor.profiles.documents import Document, builtin_names, read_builtin, read_document
-from pyprocessor.profiles.flat import is_flat, translate
+from pyprocessor.profiles.flat import translate
 from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused, listed, nearest, shortened
 from pyprocessor.profiles.quantities import parse_lines
 from pyprocessor.profiles.schema import FLAT_SECTIONS, KNOWN_AT_TOP, SECTIONS, SWITCHED, ProfileFile
@@ -51,10 +51,7 @@ class Layer:
 def layer_of(
     given: Mapping[KeyPath, tuple[str, Any]], problems: Sequence[str] = (), notices: Sequence[str] = ()
 ) -> Layer:
-    """A layer of single settings: each key with the option or variable that sets it, and its value.
-
-    Raises ProfileError with `problems` and all else that is wrong.
-    """
+    """A layer of keys, each with the option or variable that sets it, and its value; raises ProfileError."""
     values: dict[str, Any] = {}
     origins: dict[KeyPath, Origin] = {}
     for path, (name, value) in given.items():
@@ -72,10 +69,7 @@ def layer_of(
 
 
 def find_document(reference: str, extended_by: Document | None = None) -> tuple[str, Document]:
-    """The profile's short name and content, for a built-in profile's name or a file; raises ProfileError.
-
-    What a file extends is found from where that file is.
-    """
+    """The short name and content of a built-in profile or a file, the path of which starts from `extended_by`."""
     if reference in builtin_names():
         return reference, read_builtin(reference)
     path = reference if extended_by is None else os.path.join(extended_by.folder, reference)
@@ -116,7 +110,7 @@ def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, li
 def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
     """The settings of one file, checked on their own; raises ProfileError with all that is wrong."""
     _refuse_strangers(document)
-    values, origins, notices = translate(document) if is_flat(document.values) else (document.values, {}, [])
+    values, origins, notices = translate(document)
 
     def origin(path: KeyPath) -> Origin:
         known = origins.get(path)
@@ -219,10 +213,7 @@ def _leaves(values: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
 
 
 def merge(layers: Sequence[Layer]) -> Layer:
-    """The layers laid over each other, later ones on top: tables key by key, null unsets a key.
-
-    Settings from below that a layer makes meaningless are dropped, and a notice says so.
-    """
+    """The layers laid over each other, later ones on top: tables key by key, null unsets a key."""
     merged = Layer()
     for layer in layers:
         merged.notices += layer.notices
@@ -233,7 +224,7 @@ def merge(layers: Sequence[Layer]) -> Layer:
 
 
 def _drop_meaningless(merged: Layer, layer: Layer) -> None:
-    """Drop an encoder's own terms under one of another family, and a pixel format of 8 bits where HDR is kept."""
+    """Drop, with a notice, another encoder's own terms, and a pixel format of 8 bits where HDR is kept."""
     below: dict[str, Any] = merged.values.get("video", {})
     above: dict[str, Any] = layer.values.get("video", {})
     old, new = below.get("encoder"), above.get("encoder")

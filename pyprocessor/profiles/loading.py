@@ -19,7 +19,7 @@ from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT, Freezer
 from pyprocessor.profiles.layers import Layer, file_layers, find_document, merge
 from pyprocessor.profiles.overrides import PREFIX, Overrides, environment_layer, overrides_layer
 from pyprocessor.profiles.problems import SettingsRefused, problems_in
-from pyprocessor.profiles.quantities import time_text, window_text
+from pyprocessor.profiles.quantities import hours_text
 from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile, Table
 
 
@@ -84,10 +84,7 @@ def show(name: str) -> str:
 
 
 def validate(file: str) -> list[str]:
-    """Notices on a profile file that can be used: settings without effect, programs it calls.
-
-    Raises ProfileError for one that cannot be used.
-    """
+    """Notices on a profile file, such as programs it calls; raises ProfileError for one that cannot be used."""
     loaded = _alone(file)
     notices = list(loaded.notices)
     unsafe, hooks = loaded.profile.unsafe, loaded.profile.hooks
@@ -151,11 +148,9 @@ def _plain(value: Any) -> Any:
     """The value as YAML holds it."""
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, time):
-        return time_text(value)
-    if isinstance(value, tuple):
-        return window_text(value) if value and isinstance(value[0], time) else list(value)
-    return value
+    if isinstance(value, time) or (isinstance(value, tuple) and value and isinstance(value[0], time)):
+        return hours_text(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _video(video: VideoSettings) -> dict[str, Any]:

@@ -116,14 +116,9 @@ def parse_window(value: object) -> tuple[time, time]:
     return start, end
 
 
-def time_text(moment: time) -> str:
-    """`07:00`."""
-    return f"{moment:%H:%M}"
-
-
-def window_text(window: tuple[time, time]) -> str:
-    """`22:00-06:00`."""
-    return f"{time_text(window[0])}-{time_text(window[1])}"
+def hours_text(hours: time | tuple[time, ...]) -> str:
+    """`07:00`, or `22:00-06:00` of a window."""
+    return "-".join(f"{moment:%H:%M}" for moment in (hours if isinstance(hours, tuple) else (hours,)))
 
 
 def _exact(rate: Fraction) -> Fraction:

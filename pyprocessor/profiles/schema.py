@@ -16,8 +16,6 @@ from pyprocessor.profiles import kinds
 from pyprocessor.profiles.kinds import Kind, Switch, number, one_of, percent, seconds, text, tuple_of, whole
 from pyprocessor.profiles.problems import KeyPath, listed
 
-_LONGEST_PATH = 4096
-"""No system takes a longer one."""
 _UNITS = ("", "_bytes", "_seconds")
 """What the name of a record's field may have after that of its key: `min_size` is kept as `min_size_bytes`."""
 
@@ -213,7 +211,7 @@ SECTIONS: dict[str, Table] = {
 }
 """The keys of `ProfileFile` that hold keys of their own."""
 
-_PATH = text(1, _LONGEST_PATH)
+_PATH = text(1, 4096)
 ProfileFile = table(
     "A pyprocessor profile.",
     description=Key(text(0, 500), "One line on what the profile is for."),

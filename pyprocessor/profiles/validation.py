@@ -12,10 +12,7 @@ from pyprocessor.profiles.schema import SECTIONS, ProfileFile, Table
 def read(
     table: Table, values: Mapping[str, Any], origin: Callable[[KeyPath], Origin], holder: KeyPath = ()
 ) -> tuple[dict[str, Any], list[str]]:
-    """What the values mean, without those that are None, and a sentence for each thing wrong with them.
-
-    `origin` says where a key was written; `holder` is the key of the table itself.
-    """
+    """What the values under the key `holder` mean, without None, and a sentence for each thing wrong with them."""
     found: dict[str, Any] = {}
     problems: list[str] = []
     for name, value in values.items():

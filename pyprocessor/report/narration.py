@@ -43,10 +43,7 @@ class Message:
 
 
 class Narrator(Listener):
-    """Turns the events of a run into messages; a subclass writes those of level `least` and above.
-
-    `log` gets every message, whatever its level. Only the names of running files are kept.
-    """
+    """Turns the events of a run into messages: `log` gets all, `write` those of level `least` and above."""
 
     def __init__(self, least: Level) -> None:
         self._least = least
@@ -115,10 +112,9 @@ def progress_line(snapshot: RunSnapshot) -> str:
 
 
 class Lines(Narrator):
-    """Writes messages and, each interval, a progress line to a stream that is no terminal.
+    """Writes messages and, each interval of the snapshots' own clock, a progress line to a stream that is no terminal.
 
-    `as_json` makes each line an object. Where `least` is above INFO there are no progress lines. The clock is
-    the snapshots' own `elapsed_seconds`; `now` gives the time that JSON lines carry.
+    `as_json` makes each line an object. Where `least` is above INFO there are no progress lines.
     """
 
     def __init__(
@@ -177,11 +173,7 @@ def run_log_name(started_at: float, pid: int) -> str:
 
 
 class RunLog:
-    """Writes every message of a run, one line each.
-
-    `open_log` opens the file for appending, at the first message. On an error the log ends, `on_trouble` gets a
-    sentence and the run goes on.
-    """
+    """Writes the messages of a run to a file opened at the first; on an error the log ends, and the run goes on."""
 
     def __init__(
         self, open_log: Callable[[], TextIO], on_trouble: Callable[[str], None], now: Callable[[], float] = time.time

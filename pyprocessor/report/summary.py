@@ -39,9 +39,9 @@ LogOf = Callable[[str], bytes | None]
 class Summary:
     """One run in numbers. `counts` are of the jobs that this run last changed; `left` of them wait to be done.
 
-    `done_before` and `failed_before` were settled by earlier runs. Bytes and media seconds are of the succeeded
-    files. `seconds` is wall time. `failures` holds the first failed jobs with the path of their log, if any. `losses`
-    counts the files that have each kind of loss, `names_by_loss` names the first of them.
+    Earlier runs settled `done_before` and `failed_before`, of a run that has not ended all that the journal holds.
+    Bytes and media seconds are of the succeeded files, `seconds` is wall time. `failures` has the first failed jobs and
+    the paths of their logs; `losses` how many files have each kind, `names_by_loss` the first of them.
     """
 
     run: RunRow
@@ -72,10 +72,7 @@ class Summary:
 
 
 def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf) -> Summary:
-    """Sum up one run; `now` is seconds since the epoch.
-
-    Of a run that has not ended, the files done and failed before are all that the journal holds from other runs.
-    """
+    """Sum up one run, up to `now` (seconds since the epoch) where it has not ended."""
     everything, counts = journal.counts(), journal.counts(run_id=run.id)
     failed_elsewhere = everything.bad - counts.bad
     done_elsewhere = everything.final - counts.final - failed_elsewhere

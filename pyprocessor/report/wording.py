@@ -105,10 +105,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[
 
 
 def wrapped(text: str, width: int, *, margin: str = "", indent: str = "") -> list[str]:
-    """The text in lines of at most `width` columns after `margin`; all but the first are indented further.
-
-    A word that is longer, such as a path, stays whole.
-    """
+    """The text in lines of at most `width` columns, all but the first indented; a longer word stays whole."""
     return textwrap.wrap(
         text,
         max(width, NARROWEST),
