@@ -12,13 +12,4 @@ from pyprocessor.profiles.loading import LoadedProfile, describe, load, show, va
 from pyprocessor.profiles.overrides import Overrides
 from pyprocessor.profiles.schema import json_schema
 
-__all__ = [
-    "LoadedProfile",
-    "Overrides",
-    "builtin_names",
-    "describe",
-    "json_schema",
-    "load",
-    "show",
-    "validate",
-]
+__all__ = ["LoadedProfile", "Overrides", "builtin_names", "describe", "json_schema", "load", "show", "validate"]

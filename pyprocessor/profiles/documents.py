@@ -104,15 +104,10 @@ def read_document(path: str, *, named_by_file: bool = False) -> Document:
     except IsADirectoryError:
         raise ProfileError(f"{name} is a folder; name a profile file in it.") from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise ProfileError(f"The profile file {name} cannot be read: {reason}.") from None
-    return parse_document(
-        content,
-        name=name,
-        identity=os.path.realpath(path),
-        folder=os.path.dirname(path),
-        suffix=os.path.splitext(path)[1],
-    )
+    folder, suffix = os.path.dirname(path), os.path.splitext(path)[1]
+    return parse_document(content, name=name, identity=os.path.realpath(path), folder=folder, suffix=suffix)
 
 
 def parse_document(content: bytes, *, name: str, identity: str, folder: str, suffix: str) -> Document:
@@ -128,9 +123,8 @@ def parse_document(content: bytes, *, name: str, identity: str, folder: str, suf
         raise ProfileError(f"{name}, line {line}: the text is not UTF-8; save the file as UTF-8.") from None
     if not text.strip():
         raise ProfileError(f"{name} is empty; a profile needs at least one setting.")
-    is_json = suffix.lower() in _JSON_SUFFIXES
-    if suffix.lower() not in _JSON_SUFFIXES + _YAML_SUFFIXES:
-        is_json = text.lstrip().startswith(("{", "//", "/*"))
+    suffix = suffix.lower() if suffix.lower() in _JSON_SUFFIXES + _YAML_SUFFIXES else ""
+    is_json = suffix in _JSON_SUFFIXES if suffix else text.lstrip().startswith(("{", "//", "/*"))
     if is_json:
         text = _JSON_TOKEN.sub(_as_yaml, text).replace("\t", " ")
     kind = "JSON" if is_json else "YAML"

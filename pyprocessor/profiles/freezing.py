@@ -10,24 +10,9 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-from pyprocessor.models import (
-    AudioSettings,
-    HdrPolicy,
-    MonitoringSettings,
-    Profile,
-    ThrottlingSettings,
-    UnsafeArguments,
-    VideoSettings,
-)
-from pyprocessor.models.encoders import (
-    CONTAINERS,
-    EIGHT_BIT_FORMATS,
-    VIDEO_ENCODERS,
-    Container,
-    VideoEncoder,
-    audio_encoder,
-    video_encoder,
-)
+from pyprocessor import models
+from pyprocessor.models import Profile, encoders
+from pyprocessor.models.encoders import Container, audio_encoder, video_encoder
 from pyprocessor.profiles.layers import Layer
 from pyprocessor.profiles.options import option_problem
 from pyprocessor.profiles.problems import KeyPath, Origin, listed, nearest, wrong_value
@@ -67,7 +52,7 @@ class Freezer:
     def profile(self, name: str) -> Profile:
         """The frozen profile; it may only be used where `problems` is empty afterwards."""
         container = self._said.get("container", "mp4")
-        facts = CONTAINERS[container]
+        facts = encoders.CONTAINERS[container]
         video = self._video(self._tables["video"], container, facts)
         audio = self._audio(self._tables["audio"], container, facts)
         if video is None and audio is None:
@@ -116,7 +101,7 @@ class Freezer:
                 self._against(section, high, "not be below", low, least, unit)
             elif usual_high is not None:
                 table.setdefault(high, max(usual_high, least))
-        table, usual = self._tables["monitoring"], MonitoringSettings()
+        table, usual = self._tables["monitoring"], models.MonitoringSettings()
         interval = table.get("sample_interval_seconds", usual.sample_interval_seconds)
         if table.get("ramp_interval_seconds", 0) > interval:
             rule = ("not be above", "sample_interval_seconds", interval, " seconds")
@@ -131,7 +116,7 @@ class Freezer:
 
     def _marks(self, table: Table) -> None:
         """Fill in `release_percent`, which must be below `hold_percent`."""
-        default = ThrottlingSettings()
+        default = models.ThrottlingSettings()
         hold, said = table.get("hold_percent", default.hold_percent), table.get("release_percent")
         # Where only `hold_percent` is lowered the distance between them stays, as far as there is room.
         distance = default.hold_percent - default.release_percent
@@ -162,7 +147,7 @@ class Freezer:
 
     # ------------------------------------------------------------ picture
 
-    def _video(self, said: Table, container: str, facts: Container) -> VideoSettings | None:
+    def _video(self, said: Table, container: str, facts: Container) -> models.VideoSettings | None:
         if not said.get("enabled", facts.default_video is not None):
             self._without_effect("video", "picture")
             return None
@@ -176,7 +161,9 @@ class Freezer:
             rule = "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound"
             self._wrong(path, encoder, rule)
         elif codec is not None and facts.video is not None and codec not in facts.video:
-            fitting = [name for name, each in VIDEO_ENCODERS.items() if each.family and each.codec in facts.video]
+            fitting = [
+                name for name, each in encoders.VIDEO_ENCODERS.items() if each.family and each.codec in facts.video
+            ]
             self._wrong(path, encoder, f"must make a codec that {container} holds: choose {listed(fitting)}")
         for name, value in said.get("options", ()):
             problem = option_problem(name, value, encoder)
@@ -189,9 +176,9 @@ class Freezer:
             self._encoder_terms(said, encoder, known)
             chosen.setdefault("preset", known.default_preset if known.presets else None)
             chosen.setdefault("crf", known.default_crf)
-        return VideoSettings(**chosen)
+        return models.VideoSettings(**chosen)
 
-    def _encoder_terms(self, said: Table, encoder: str, facts: VideoEncoder) -> None:
+    def _encoder_terms(self, said: Table, encoder: str, facts: encoders.VideoEncoder) -> None:
         """Check preset, tune and CRF, which each encoder reads in its own way."""
         preset, tune, crf = (said.get(key) for key in ("preset", "tune", "crf"))
         if preset is not None and not facts.presets:
@@ -213,19 +200,19 @@ class Freezer:
             self._wrong(("video", "crf"), crf, f"must be from {facts.crf[0]} to {facts.crf[1]} for {encoder}")
 
     def _pixel_format(self, said: Table) -> str | None:
-        written, keep_hdr = said.get("pixel_format"), said.get("hdr") is HdrPolicy.KEEP
+        written, keep_hdr = said.get("pixel_format"), said.get("hdr") is models.HdrPolicy.KEEP
         if written is None:
             return "yuv420p10le" if keep_hdr else "yuv420p"
         if written == SOURCE_PIXEL_FORMAT:
             return None
-        if keep_hdr and EIGHT_BIT_FORMATS.fullmatch(written):
+        if keep_hdr and encoders.EIGHT_BIT_FORMATS.fullmatch(written):
             rule = f"must have 10 bits or more, such as yuv420p10le, because {self._merged.origin(('video', 'hdr'))}"
             self._wrong(("video", "pixel_format"), written, f"{rule} keeps HDR")
         return str(written)
 
     # ------------------------------------------------------------ sound
 
-    def _audio(self, said: Table, container: str, facts: Container) -> AudioSettings | None:
+    def _audio(self, said: Table, container: str, facts: Container) -> models.AudioSettings | None:
         if not said.get("enabled", True):
             self._without_effect("audio", "sound")
             return None
@@ -245,7 +232,7 @@ class Freezer:
         bitrates = tuple(sorted(said.get("bitrates", ()), reverse=True))
         chosen = {name: value for name, value in said.items() if name != "enabled"}
         chosen.setdefault("bitrate", max(bitrates, default=known.default_bitrate))
-        return AudioSettings(**chosen | {"encoder": encoder, "bitrates": bitrates})
+        return models.AudioSettings(**chosen | {"encoder": encoder, "bitrates": bitrates})
 
 
 def _ends_within(window: tuple[time, time], until: time) -> bool:
@@ -259,7 +246,7 @@ def _fingerprint(profile: Profile) -> str:
     settings = asdict(profile)
     content = {name: settings[name] for name in _CONTENT}
     # What few profiles use is left out of the others' fingerprints, so that these are what they were before it came.
-    if profile.unsafe != UnsafeArguments():
+    if profile.unsafe != models.UnsafeArguments():
         content["unsafe"] = settings["unsafe"]
     if profile.strip_location:
         content["strip_location"] = True

@@ -18,7 +18,6 @@ NARROWEST_CHART = 24
 MOST_LANES = 64
 """A chart of more lanes cannot be read at a glance, and is left out."""
 _MARKS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_IDLE = "."
 
 
 def plan_text(plan: PlanReport, *, width: int = 80) -> str:
@@ -68,7 +67,7 @@ def _chart(plan: PlanReport, width: int) -> list[str]:
         return []
     label = len(str(lanes)) + len("lane ") + 1
     room = max(NARROWEST_CHART, width - label)
-    rows = [[_IDLE] * room for _ in range(lanes)]
+    rows = [["."] * room for _ in range(lanes)]
     for batch in plan.batches:
         mark = _MARKS[(batch.number - 1) % len(_MARKS)]
         for file in batch.files:

@@ -110,12 +110,7 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
 
 
 def text(
-    summary: Summary,
-    *,
-    width: int = 80,
-    looked_in: str | None = None,
-    goes_on: bool = False,
-    verbose: bool = False,
+    summary: Summary, *, width: int = 80, looked_in: str | None = None, goes_on: bool = False, verbose: bool = False
 ) -> str:
     """The closing text: a table of at most `width` columns, but for paths, which stay whole; then each failure.
 
@@ -226,8 +221,7 @@ def write_json(stream: TextIO, summary: Summary, journal: JournalReader, *, outp
     run_id, governed = summary.run.id, summary.governing
     governor = {"held_seconds": rounded(governed.held_seconds), "counts": dict(governed.counts)}
     head = json.dumps(_head(summary, output_root)).removesuffix("}")
-    stream.write(head + ', "governor": ' + json.dumps(governor).removesuffix("}"))
-    stream.write(', "events": [')
+    stream.write(head + ', "governor": ' + json.dumps(governor).removesuffix("}") + ', "events": [')
     _write_items(stream, map(events.event_entry, events.governor_events(journal, run_id)))
     stream.write(']}, "troubles": [')
     entries = ({"at": utc(each.at), "level": each.kind, "text": each.text} for each in events.troubles(journal, run_id))
@@ -250,22 +244,13 @@ def _write_items(stream: TextIO, items: Iterator[dict[str, Any]]) -> None:
 
 def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
     run, prediction = summary.run, summary.prediction
+    timing = {"id": run.id, "arguments": run.arguments, "started_at": utc(run.started_at)}
+    counts = {state: summary.counts.of(JobState(state)) for state in _SETTLED} | {"left": summary.left}
     return {
         "version": DOCUMENT_VERSION,
-        "run": {
-            "id": run.id,
-            "arguments": run.arguments,
-            "started_at": utc(run.started_at),
-            "seconds": rounded(summary.seconds),
-            "exit_code": run.exit_code,
-        },
+        "run": timing | {"seconds": rounded(summary.seconds), "exit_code": run.exit_code},
         **path_entry("output_folder", output_root),
-        "counts": {
-            **{state: summary.counts.of(JobState(state)) for state in _SETTLED},
-            "left": summary.left,
-            "done_before": summary.done_before,
-            "failed_before": summary.failed_before,
-        },
+        "counts": counts | {"done_before": summary.done_before, "failed_before": summary.failed_before},
         "bytes_before": summary.bytes_before,
         "bytes_after": summary.bytes_after,
         "media_seconds": rounded(summary.media_seconds),
