@@ -36,7 +36,7 @@ def text(least: int = 0, most: int = 0, *, check: Callable[[str], Any] = str, **
     def read(value: object) -> Any:
         if not isinstance(value, str):
             raise ValueError("must be a text")
-        if len(value.strip()) < least:
+        if len(value) < least:
             raise ValueError("must not be empty")
         if most and len(value) > most:
             raise ValueError(f"must be at most {most:,} characters long")
@@ -205,6 +205,12 @@ def _no_null(value: str) -> str:
     return value
 
 
+def _glob(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return _no_null(value)
+
+
 def _words(value: list[str]) -> tuple[str, ...]:
     if value and not value[0]:
         raise ValueError("must begin with a word that is not empty")
@@ -271,7 +277,7 @@ MemoryBytes = _SIZES(16 << 20, 1 << 50, hint="; write 6G for 6 GiB")
 Pattern = text(check=_pattern)
 GroupPattern = text(check=partial(_pattern, group=True))
 Extension = text(check=_extension)
-Glob = text(1, 4096, check=_no_null)
+Glob = text(1, 4096, check=_glob)
 Words = tuple_of(text(check=_no_null), check=_words)
 BatchSize = Kind(_batch_size, ({"const": "auto"}, _FILES))
 TimeOfDay = Kind(quantities.parse_time_of_day, (_written(quantities.CLOCK),))
