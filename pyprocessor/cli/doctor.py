@@ -24,7 +24,7 @@ from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
 from pyprocessor.models import display
 from pyprocessor.models.wording import count, memory_size, size
-from pyprocessor.report.table import aligned, grid
+from pyprocessor.report.wording import aligned, grid
 from pyprocessor.system.sampler import Sampler
 
 ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")

@@ -6,7 +6,7 @@ import json
 
 import click
 
-# The profiles package brings pydantic and PyYAML, so each command imports it only when it runs.
+# The profiles package brings PyYAML, so each command imports it only when it runs.
 
 
 @click.group(invoke_without_command=True)

@@ -29,8 +29,7 @@ from pyprocessor.journal.database import is_there
 from pyprocessor.models import PlanReport, display
 from pyprocessor.models.listener import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
-from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream
+from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, run_log_name
 from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import opened_privately, state_folder
 
@@ -145,15 +144,7 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
         if run is None or run.id != result.run_id:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
         log_of = partial(find_job_log, request.output)
-        summed = summary.summarise(
-            journal,
-            run,
-            now=time.time(),
-            log_of=log_of,
-            exit_code=int(result.exit_code),
-            done_before=result.done_before,
-            failed_before=result.failed_before,
-        )
+        summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
         if as_json:
             session.answered = True
             with StandardOutput() as stream:

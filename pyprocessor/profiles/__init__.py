@@ -1,27 +1,15 @@
 """Profiles: what to make of a source and under which limits, from files, environment and command line.
 
-    file -> documents (plain values) -> flat (older form) -> validation against schema -> a Layer
-    layers, a file on top of what it extends: --config < --profile < environment < command line
-    layers -> merge -> Freezer (defaults, and what must fit together) -> models.Profile
-
-The only user of pydantic; what leaves here are the frozen records of `models`. Importing takes some 0.1 s, so commands
-import this package only when they need a profile.
+file -> documents (plain values) -> flat (older form) -> validation against schema -> a Layer
+layers, a file on top of what it extends: --config < --profile < environment < command line
+layers -> merge -> Freezer (defaults, and what must fit together) -> models.Profile
 """
 
 from __future__ import annotations
 
-from pyprocessor.profiles.builtin import builtin_names
+from pyprocessor.profiles.documents import builtin_names
 from pyprocessor.profiles.loading import LoadedProfile, describe, load, show, validate
 from pyprocessor.profiles.overrides import Overrides
 from pyprocessor.profiles.schema import json_schema
 
-__all__ = [
-    "LoadedProfile",
-    "Overrides",
-    "builtin_names",
-    "describe",
-    "json_schema",
-    "load",
-    "show",
-    "validate",
-]
+__all__ = ["LoadedProfile", "Overrides", "builtin_names", "describe", "json_schema", "load", "show", "validate"]

@@ -1,4 +1,4 @@
-"""What does the older, flat form of a profile say in the nested form?"""
+"""What does the older, flat form of a profile, which any of its own keys gives away, say in the nested form?"""
 
 from __future__ import annotations
 
@@ -7,24 +7,19 @@ from typing import Any
 from pyprocessor.profiles.documents import Document
 from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused
 from pyprocessor.profiles.schema import FLAT_KEYS, FlatProfile, ProfileFile
-from pyprocessor.profiles.validation import problems_of
+from pyprocessor.profiles.validation import read
 
-_FLAT_ONLY = frozenset(FlatProfile.model_fields) - frozenset(ProfileFile.model_fields)
-_NESTED_ONLY = frozenset(ProfileFile.model_fields) - frozenset(FlatProfile.model_fields)
+_FLAT_ONLY = frozenset(FlatProfile.keys) - frozenset(ProfileFile.keys)
+_NESTED_ONLY = frozenset(ProfileFile.keys) - frozenset(FlatProfile.keys)
 _SWITCHED_BY = {"file_rename_pattern": "auto_rename_files", "folder_organization_pattern": "auto_organize_folders"}
 _WITHOUT_EFFECT = ("last_used_profile", "server_optimization")
 
 
-def is_flat(values: dict[str, Any]) -> bool:
-    """Whether a file is in the flat form: any key that only this form has says so."""
-    return not _FLAT_ONLY.isdisjoint(values)
-
-
 def translate(document: Document) -> tuple[dict[str, Any], dict[KeyPath, Origin], list[str]]:
-    """The nested values of a flat file, where each was written, and notices.
-
-    An empty text counts as not set. Raises ProfileError with all that is wrong.
-    """
+    """A file's values in the nested form, where each of a flat file was written, and notices; raises ProfileError."""
+    if _FLAT_ONLY.isdisjoint(document.values):
+        return document.values, {}, []
+    # An empty text counts as not set.
     written = {name: _without_empty(value) for name, value in document.values.items() if value != ""}
     marker = min(_FLAT_ONLY & document.values.keys())
     problems = [
@@ -34,7 +29,7 @@ def translate(document: Document) -> tuple[dict[str, Any], dict[KeyPath, Origin]
         if name in _NESTED_ONLY
     ]
     flat = {name: value for name, value in written.items() if name not in _NESTED_ONLY}
-    problems += problems_of(FlatProfile, flat, document.origin)
+    problems += read(FlatProfile, flat, document.origin)[1]
     if problems:
         raise SettingsRefused(problems)
 

@@ -10,31 +10,15 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-from pyprocessor.models import (
-    AudioSettings,
-    ErrorSettings,
-    EstimationSettings,
-    HdrPolicy,
-    MonitoringSettings,
-    Profile,
-    ThrottlingSettings,
-    UnsafeArguments,
-    VideoSettings,
-)
-from pyprocessor.models.encoders import (
-    CONTAINERS,
-    EIGHT_BIT_FORMATS,
-    VIDEO_ENCODERS,
-    Container,
-    VideoEncoder,
-    audio_encoder,
-    video_encoder,
-)
+from pyprocessor import models
+from pyprocessor.models import Profile, encoders
+from pyprocessor.models.encoders import Container, audio_encoder, video_encoder
 from pyprocessor.profiles.layers import Layer
 from pyprocessor.profiles.options import option_problem
-from pyprocessor.profiles.problems import KeyPath, listed, nearest, wrong_value
-from pyprocessor.profiles.quantities import time_text, window_text
+from pyprocessor.profiles.problems import KeyPath, Origin, listed, nearest, wrong_value
+from pyprocessor.profiles.quantities import hours_text
 from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile
+from pyprocessor.profiles.validation import read
 
 _CONTENT = (
     *("container", "extension", "video", "audio"),
@@ -42,6 +26,11 @@ _CONTENT = (
 )
 """The fields of a Profile that decide what an output holds; names and limits do not."""
 _FLAGS = ("subtitles", "attachments", "chapters", "metadata", "damaged", "strip_location")
+_PAIRS = (
+    ("scan", "min_size", "max_size", " bytes"),
+    ("estimation", "min_batch_size", "max_batch_size", ""),
+    ("error_handling", "retry_delay_seconds", "max_retry_delay_seconds", " seconds"),
+)
 _MINUTES_A_DAY = 24 * 60
 
 SOURCE_PIXEL_FORMAT = "source"
@@ -56,15 +45,14 @@ class Freezer:
     def __init__(self, merged: Layer, *, allow_unsafe: bool = False) -> None:
         self._merged = merged
         self._allow_unsafe = allow_unsafe
-        self._said = _said(ProfileFile.model_validate(merged.values))
-        self._tables: dict[str, Table] = {name: _said(self._said.get(name, ())) for name in SECTIONS}
-        self.problems: list[str] = []
+        self._said, self.problems = read(ProfileFile, merged.values, merged.origin)
+        self._tables: dict[str, Table] = {name: self._said.get(name, {}) for name in SECTIONS}
         self.notices: list[str] = []
 
     def profile(self, name: str) -> Profile:
         """The frozen profile; it may only be used where `problems` is empty afterwards."""
         container = self._said.get("container", "mp4")
-        facts = CONTAINERS[container]
+        facts = encoders.CONTAINERS[container]
         video = self._video(self._tables["video"], container, facts)
         audio = self._audio(self._tables["audio"], container, facts)
         if video is None and audio is None:
@@ -89,52 +77,46 @@ class Freezer:
         self.problems.append(wrong_value(self._merged.origin(path), value, rule))
 
     def _without_effect(self, section: str, what: str) -> None:
-        """Report options (an error) and variables (a notice) for a section that is switched off."""
+        """Report options and variables for a section that is switched off."""
         for path, origin in self._merged.origins.items():
-            if len(path) < 2 or path[0] != section or path[1] == "enabled" or origin.place:
-                continue
-            if origin.key.startswith("--"):
-                self.problems.append(f"{origin.key} has no effect, because the profile makes no {what}; leave it out.")
-            else:
-                self.notices.append(f"{origin.key} has no effect, because the profile makes no {what}.")
+            if len(path) > 1 and path[0] == section and path[1] != "enabled":
+                self._no_effect(origin, f"the profile makes no {what}", "leave it out")
+
+    def _no_effect(self, origin: Origin, why: str, cure: str) -> None:
+        """Report an option (an error) or a variable (a notice); files may be meant for other runs, too."""
+        if origin.key.startswith("--"):
+            self.problems.append(f"{origin.key} has no effect, because {why}; {cure}.")
+        elif not origin.place:
+            self.notices.append(f"{origin.key} has no effect, because {why}.")
 
     # ------------------------------------------------------------ limits
 
     def _order(self) -> None:
         """Check pairs of keys that bound each other; a default moves along with the other key of its pair."""
-        tables, estimation, errors = self._tables, EstimationSettings(), ErrorSettings()
-        self._at_least("scan", "max_size", "min_size", 0, " bytes")
-        fewest = tables["estimation"].get("min_batch_size", 0)
-        tables["estimation"].setdefault("max_batch_size", max(estimation.max_batch_size, fewest))
-        self._at_least("estimation", "max_batch_size", "min_batch_size", estimation.min_batch_size)
-        first = tables["error_handling"].get("retry_delay_seconds", 0)
-        tables["error_handling"].setdefault("max_retry_delay_seconds", max(errors.max_retry_delay_seconds, first))
-        usual = errors.retry_delay_seconds
-        self._at_least("error_handling", "max_retry_delay_seconds", "retry_delay_seconds", usual, " seconds")
-        usual = MonitoringSettings().sample_interval_seconds
-        ramp = tables["monitoring"].get("ramp_interval_seconds", 0)
-        if ramp > tables["monitoring"].get("sample_interval_seconds", usual):
-            self._against(
-                "monitoring", "ramp_interval_seconds", "not be above", "sample_interval_seconds", usual, " seconds"
-            )
+        for section, low, high, unit in _PAIRS:
+            table, model = self._tables[section], SECTIONS[section]
+            usual_low, usual_high = (getattr(model.record(), model.record_fields[key]) for key in (low, high))
+            least = table.get(low, usual_low)
+            if high in table and table[high] < least:
+                self._against(section, high, "not be below", low, least, unit)
+            elif usual_high is not None:
+                table.setdefault(high, max(usual_high, least))
+        table, usual = self._tables["monitoring"], models.MonitoringSettings()
+        interval = table.get("sample_interval_seconds", usual.sample_interval_seconds)
+        if table.get("ramp_interval_seconds", 0) > interval:
+            rule = ("not be above", "sample_interval_seconds", interval, " seconds")
+            self._against("monitoring", "ramp_interval_seconds", *rule)
 
-    def _at_least(self, section: str, high: str, low: str, default: float, unit: str = "") -> None:
-        table = self._tables[section]
-        if high in table and table[high] < table.get(low, default):
-            self._against(section, high, "not be below", low, default, unit)
-
-    def _against(self, section: str, key: str, rule: str, other: str, default: float, unit: str) -> None:
+    def _against(self, section: str, key: str, rule: str, other: str, value: float, unit: str) -> None:
         """Report a key that breaks its rule towards another, with where the other was set."""
-        table = self._tables[section]
-        path = (section, other)
+        table, path = self._tables[section], (section, other)
         named = str(self._merged.origin(path)) if other in table else f"`{section}.{other}`"
-        value = table.get(other, default)
         shown = f"{value:g}" if isinstance(value, float) else value
         self._wrong((section, key), table[key], f"must {rule} {named}, which is {shown}{unit}")
 
     def _marks(self, table: Table) -> None:
         """Fill in `release_percent`, which must be below `hold_percent`."""
-        default = ThrottlingSettings()
+        default = models.ThrottlingSettings()
         hold, said = table.get("hold_percent", default.hold_percent), table.get("release_percent")
         # Where only `hold_percent` is lowered the distance between them stays, as far as there is room.
         distance = default.hold_percent - default.release_percent
@@ -148,17 +130,11 @@ class Freezer:
         window, until = table.get("window"), table.get("until")
         if window is not None and until is not None and not _ends_within(window, until):
             other = self._merged.origin(("schedule", "window"))
-            rule = f"must lie within {other}, which is {window_text(window)}"
-            self._wrong(("schedule", "until"), time_text(until), rule)
-        if "overrun" not in table or window is not None or until is not None:
-            return
-        # An option without effect is an error, a variable gets a notice; files may be meant for runs with an end.
-        origin = self._merged.origin(("schedule", "overrun"))
-        reason = f"{origin.key} has no effect, because nothing says when the time is up"
-        if origin.key.startswith("--"):
-            self.problems.append(f"{reason}; give --window or --until as well, or leave it out.")
-        elif not origin.place:
-            self.notices.append(f"{reason}.")
+            rule = f"must lie within {other}, which is {hours_text(window)}"
+            self._wrong(("schedule", "until"), hours_text(until), rule)
+        if "overrun" in table and window is None and until is None:
+            cure = "give --window or --until as well, or leave it out"
+            self._no_effect(self._merged.origin(("schedule", "overrun")), "nothing says when the time is up", cure)
 
     def _unsafe(self, table: Table) -> None:
         """Refuse unchecked words for ffmpeg unless the command line allows them."""
@@ -171,7 +147,7 @@ class Freezer:
 
     # ------------------------------------------------------------ picture
 
-    def _video(self, said: Table, container: str, facts: Container) -> VideoSettings | None:
+    def _video(self, said: Table, container: str, facts: Container) -> models.VideoSettings | None:
         if not said.get("enabled", facts.default_video is not None):
             self._without_effect("video", "picture")
             return None
@@ -180,18 +156,15 @@ class Freezer:
             return None
         encoder = said.get("encoder") or facts.default_video
         known = video_encoder(encoder)
-        codec = known.codec
+        codec, path = known.codec, ("video", "encoder")
         if audio_encoder(encoder).codec is not None and codec is None:
-            self._wrong(
-                ("video", "encoder"),
-                encoder,
-                "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound",
-            )
+            rule = "must be an encoder of pictures; `audio.encoder` in a profile sets that of sound"
+            self._wrong(path, encoder, rule)
         elif codec is not None and facts.video is not None and codec not in facts.video:
-            fitting = [name for name, each in VIDEO_ENCODERS.items() if each.family and each.codec in facts.video]
-            self._wrong(
-                ("video", "encoder"), encoder, f"must make a codec that {container} holds: choose {listed(fitting)}"
-            )
+            fitting = [
+                name for name, each in encoders.VIDEO_ENCODERS.items() if each.family and each.codec in facts.video
+            ]
+            self._wrong(path, encoder, f"must make a codec that {container} holds: choose {listed(fitting)}")
         for name, value in said.get("options", ()):
             problem = option_problem(name, value, encoder)
             if problem is not None:
@@ -203,9 +176,9 @@ class Freezer:
             self._encoder_terms(said, encoder, known)
             chosen.setdefault("preset", known.default_preset if known.presets else None)
             chosen.setdefault("crf", known.default_crf)
-        return VideoSettings(**chosen)
+        return models.VideoSettings(**chosen)
 
-    def _encoder_terms(self, said: Table, encoder: str, facts: VideoEncoder) -> None:
+    def _encoder_terms(self, said: Table, encoder: str, facts: encoders.VideoEncoder) -> None:
         """Check preset, tune and CRF, which each encoder reads in its own way."""
         preset, tune, crf = (said.get(key) for key in ("preset", "tune", "crf"))
         if preset is not None and not facts.presets:
@@ -227,52 +200,39 @@ class Freezer:
             self._wrong(("video", "crf"), crf, f"must be from {facts.crf[0]} to {facts.crf[1]} for {encoder}")
 
     def _pixel_format(self, said: Table) -> str | None:
-        written, keep_hdr = said.get("pixel_format"), said.get("hdr") is HdrPolicy.KEEP
+        written, keep_hdr = said.get("pixel_format"), said.get("hdr") is models.HdrPolicy.KEEP
         if written is None:
             return "yuv420p10le" if keep_hdr else "yuv420p"
         if written == SOURCE_PIXEL_FORMAT:
             return None
-        if keep_hdr and EIGHT_BIT_FORMATS.fullmatch(written):
+        if keep_hdr and encoders.EIGHT_BIT_FORMATS.fullmatch(written):
             rule = f"must have 10 bits or more, such as yuv420p10le, because {self._merged.origin(('video', 'hdr'))}"
             self._wrong(("video", "pixel_format"), written, f"{rule} keeps HDR")
         return str(written)
 
     # ------------------------------------------------------------ sound
 
-    def _audio(self, said: Table, container: str, facts: Container) -> AudioSettings | None:
+    def _audio(self, said: Table, container: str, facts: Container) -> models.AudioSettings | None:
         if not said.get("enabled", True):
             self._without_effect("audio", "sound")
             return None
         encoder = said.get("encoder") or facts.default_audio
         known = audio_encoder(encoder)
-        codec, rates = known.codec, known.sample_rates
+        codec, rates, path = known.codec, known.sample_rates, ("audio", "encoder")
         if codec is None and video_encoder(encoder).codec is not None:
-            self._wrong(
-                ("audio", "encoder"), encoder, "must be an encoder of sound; `video.encoder` sets that of pictures"
-            )
+            self._wrong(path, encoder, "must be an encoder of sound; `video.encoder` sets that of pictures")
         elif codec is not None and facts.audio is not None and codec not in facts.audio:
-            self._wrong(
-                ("audio", "encoder"),
-                encoder,
-                f"must make a codec that {container} holds: {listed(facts.audio)}; its usual encoder is "
-                f"{facts.default_audio}",
-            )
+            rule = f"must make a codec that {container} holds: {listed(facts.audio)}"
+            self._wrong(path, encoder, f"{rule}; its usual encoder is {facts.default_audio}")
         if rates and said.get("sample_rate", rates[0]) not in rates:
-            self._wrong(
-                ("audio", "sample_rate"), said["sample_rate"], f"must be {listed(map(str, rates))} Hz for {encoder}"
-            )
+            rule = f"must be {listed(map(str, rates))} Hz for {encoder}"
+            self._wrong(("audio", "sample_rate"), said["sample_rate"], rule)
         if codec in ("mp3", "mp2") and said.get("channels", 2) > 2:
             self._wrong(("audio", "channels"), said["channels"], f"must be 1 or 2 for {encoder}")
-        bitrates = tuple(sorted(set(said.get("bitrates", ())), reverse=True))
-        highest = bitrates[0] if bitrates else None
+        bitrates = tuple(sorted(said.get("bitrates", ()), reverse=True))
         chosen = {name: value for name, value in said.items() if name != "enabled"}
-        chosen |= {"encoder": encoder, "bitrates": bitrates}
-        chosen.setdefault("bitrate", highest or known.default_bitrate)
-        return AudioSettings(**chosen)
-
-
-def _said(table: Any) -> Table:
-    return {name: value for name, value in table if value is not None}
+        chosen.setdefault("bitrate", max(bitrates, default=known.default_bitrate))
+        return models.AudioSettings(**chosen | {"encoder": encoder, "bitrates": bitrates})
 
 
 def _ends_within(window: tuple[time, time], until: time) -> bool:
@@ -286,7 +246,7 @@ def _fingerprint(profile: Profile) -> str:
     settings = asdict(profile)
     content = {name: settings[name] for name in _CONTENT}
     # What few profiles use is left out of the others' fingerprints, so that these are what they were before it came.
-    if profile.unsafe != UnsafeArguments():
+    if profile.unsafe != models.UnsafeArguments():
         content["unsafe"] = settings["unsafe"]
     if profile.strip_location:
         content["strip_location"] = True

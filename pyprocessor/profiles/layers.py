@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +13,12 @@ from typing import Any
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import HdrPolicy, display
 from pyprocessor.models.encoders import EIGHT_BIT_FORMATS, video_encoder
-from pyprocessor.profiles.builtin import builtin_names, read_builtin
-from pyprocessor.profiles.documents import Document, read_document
-from pyprocessor.profiles.flat import is_flat, translate
+from pyprocessor.profiles.documents import Document, builtin_names, read_builtin, read_document
+from pyprocessor.profiles.flat import translate
 from pyprocessor.profiles.problems import KeyPath, Origin, SettingsRefused, listed, nearest, shortened
 from pyprocessor.profiles.quantities import parse_lines
-from pyprocessor.profiles.schema import FLAT_SECTIONS, KNOWN_AT_TOP, SECTIONS, ProfileFile
-from pyprocessor.profiles.validation import problems_of
+from pyprocessor.profiles.schema import FLAT_SECTIONS, KNOWN_AT_TOP, SECTIONS, SWITCHED, ProfileFile
+from pyprocessor.profiles.validation import read
 
 _MAX_EXTENDS = 8
 _MOST_SLIPS = 50
@@ -33,12 +33,8 @@ _ENCODER_KEYS = ("preset", "tune", "crf", "options")
 
 @dataclass(slots=True)
 class Layer:
-    """Settings in the nested form, as written: of one source, or of several laid over each other.
+    """Settings in the nested form, as written, of one source or of several: `origins` is where each key was set."""
 
-    `source` names where they come from, `origins` where each key was set.
-    """
-
-    source: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
@@ -53,12 +49,9 @@ class Layer:
 
 
 def layer_of(
-    place: str, given: Mapping[KeyPath, tuple[str, Any]], problems: Sequence[str] = (), notices: Sequence[str] = ()
+    given: Mapping[KeyPath, tuple[str, Any]], problems: Sequence[str] = (), notices: Sequence[str] = ()
 ) -> Layer:
-    """A layer of single settings: each key with the option or variable that sets it, and its value.
-
-    Raises ProfileError with `problems` and all else that is wrong.
-    """
+    """A layer of keys, each with the option or variable that sets it, and its value; raises ProfileError."""
     values: dict[str, Any] = {}
     origins: dict[KeyPath, Origin] = {}
     for path, (name, value) in given.items():
@@ -66,21 +59,17 @@ def layer_of(
         holder[path[-1]] = value
         origins[path] = Origin("", name)
         origins.setdefault(path[:1], origins[path])
-    found = [*problems, *problems_of(ProfileFile, values, origins.__getitem__)]
+    found = [*problems, *read(ProfileFile, values, origins.__getitem__)[1]]
     if found:
         raise SettingsRefused(found)
-    names = ", ".join(dict.fromkeys(name for name, _ in given.values()))
-    return Layer(f"{place} ({names})" if names else "", values, origins, list(notices))
+    return Layer(values, origins, list(notices))
 
 
 # ---------------------------------------------------------------- files
 
 
 def find_document(reference: str, extended_by: Document | None = None) -> tuple[str, Document]:
-    """The profile's short name and content, for a built-in profile's name or a file; raises ProfileError.
-
-    What a file extends is found from where that file is.
-    """
+    """The short name and content of a built-in profile or a file, the path of which starts from `extended_by`."""
     if reference in builtin_names():
         return reference, read_builtin(reference)
     path = reference if extended_by is None else os.path.join(extended_by.folder, reference)
@@ -91,24 +80,22 @@ def find_document(reference: str, extended_by: Document | None = None) -> tuple[
             f"There is no built-in profile and no file {display(os.fsencode(reference))!r}.{hint} "
             f"Built in are {listed(builtin_names(), 'and')}."
         )
-    return display(os.fsencode(os.path.splitext(os.path.basename(path))[0])), read_document(
-        path, named_by_file=extended_by is not None
-    )
+    short_name = display(os.fsencode(os.path.splitext(os.path.basename(path))[0]))
+    return short_name, read_document(path, named_by_file=extended_by is not None)
 
 
 def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, list[Layer]]:
     """The profile's short name and its layers, what it extends first; raises ProfileError."""
     short_name, document = find_document(reference)
     layers: list[Layer] = []
-    seen: list[str] = []
-    chain: list[str] = []
+    chain: dict[str, str] = {}
     while True:
-        chain.append(document.name)
-        if document.identity in seen:
-            raise ProfileError(f"Profiles extend each other in a circle: {' -> '.join(chain)}; remove one `extends`.")
-        if len(chain) > _MAX_EXTENDS:
-            raise ProfileError(f"More than {_MAX_EXTENDS} profiles extend each other: {' -> '.join(chain)}.")
-        seen.append(document.identity)
+        names = " -> ".join((*chain.values(), document.name))
+        if document.identity in chain:
+            raise ProfileError(f"Profiles extend each other in a circle: {names}; remove one `extends`.")
+        if len(chain) == _MAX_EXTENDS:
+            raise ProfileError(f"More than {_MAX_EXTENDS} profiles extend each other: {names}.")
+        chain[document.identity] = document.name
         layer = document_layer(document, environment)
         base = layer.values.pop("extends", None)
         layers.insert(0, layer)
@@ -123,7 +110,7 @@ def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, li
 def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
     """The settings of one file, checked on their own; raises ProfileError with all that is wrong."""
     _refuse_strangers(document)
-    values, origins, notices = translate(document) if is_flat(document.values) else (document.values, {}, [])
+    values, origins, notices = translate(document)
 
     def origin(path: KeyPath) -> Origin:
         known = origins.get(path)
@@ -134,7 +121,7 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
         return document.origin(path)
 
     values, problems = _normal(values, origin)
-    problems += problems_of(ProfileFile, values, origin)
+    problems += read(ProfileFile, values, origin)[1]
     for name in ("input", "output", "extends"):
         written = values.get(name)
         if isinstance(written, str) and written:
@@ -146,7 +133,7 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
             values[name] = expanded if name == "extends" else os.path.join(document.folder, expanded)
     if problems:
         raise SettingsRefused(problems)
-    return Layer(document.name, values, {path: origin(path) for path in _leaves(values)}, notices)
+    return Layer(values, {path: origin(path) for path in _leaves(values)}, notices)
 
 
 def _refuse_strangers(document: Document) -> None:
@@ -157,19 +144,16 @@ def _refuse_strangers(document: Document) -> None:
     written = document.values
     if not written or not KNOWN_AT_TOP.isdisjoint(written):
         return
-    in_tables = {name for table in (*SECTIONS.values(), *FLAT_SECTIONS.values()) for name in table.model_fields}
+    in_tables = {name for table in (*SECTIONS.values(), *FLAT_SECTIONS.values()) for name in table.keys}
     slips = {
         name: value
         for name, value in islice(written.items(), _MOST_SLIPS)
         if name in in_tables or nearest(name, KNOWN_AT_TOP, _SLIP) is not None
     }
     if not slips:
-        raise ProfileError(
-            f"{document.name} is not a profile: it has none of a profile's keys. `pyprocessor profiles show default` "
-            "prints one to start from."
-        )
-
-    problems = problems_of(ProfileFile, slips, document.origin)
+        none = f"{document.name} is not a profile: it has none of a profile's keys."
+        raise ProfileError(f"{none} `pyprocessor profiles show default` prints one to start from.")
+    problems = read(ProfileFile, slips, document.origin)[1]
     others = len(written) - len(slips)
     if others:
         problems.append(f"{document.name}: {others} more of its keys are none that a profile has.")
@@ -184,13 +168,10 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
         if found is None:
             raise ValueError(f"holds {shortened(match[0])!r}; write ${{NAME}} or ${{NAME:-default}}")
         name, default = found[1], found[2]
-        if environment.get(name):
-            return environment[name]
-        if default is None:
-            raise ValueError(
-                f"needs the environment variable {shortened(name)}, which is not set; set it or write a default"
-            )
-        return default
+        if not environment.get(name) and default is None:
+            needed = f"needs the environment variable {shortened(name)}"
+            raise ValueError(f"{needed}, which is not set; set it or write a default")
+        return environment.get(name) or default
 
     return _VARIABLE.sub(value, text)
 
@@ -199,7 +180,7 @@ def _normal(values: dict[str, Any], origin: Callable[[KeyPath], Origin]) -> tupl
     """One spelling for what has several: switches of sections, empty sections, heights."""
     problems: list[str] = []
     normal = {name: value for name, value in values.items() if not (value is None and name in SECTIONS)}
-    for name in ("video", "audio"):
+    for name in SWITCHED:
         section = normal.get(name)
         if isinstance(section, bool):
             normal[name] = {"enabled": section}
@@ -208,11 +189,9 @@ def _normal(values: dict[str, Any], origin: Callable[[KeyPath], Origin]) -> tupl
     video = normal.get("video")
     if isinstance(video, dict) and isinstance(video.get("bitrates"), dict):
         heights: dict[str, Any] = {}
-        for written, rate in video["bitrates"].items():
-            try:
-                height = f"{parse_lines(written)}p"
-            except ValueError:
-                height = written  # validation says what is wrong with it
+        for height, rate in video["bitrates"].items():
+            with contextlib.suppress(ValueError):  # validation says what is wrong with it
+                height = f"{parse_lines(height)}p"
             if height in heights:
                 where = origin(("video", "bitrates"))
                 problems.append(f"{where.prefix}{where.subject} names the height {height} twice; remove one.")
@@ -234,57 +213,48 @@ def _leaves(values: Mapping[str, Any], path: KeyPath = ()) -> list[KeyPath]:
 
 
 def merge(layers: Sequence[Layer]) -> Layer:
-    """The layers laid over each other, later ones on top: tables key by key, null unsets a key.
-
-    A layer that names an encoder of another family than the layers below drops what those said in that family's
-    terms (preset, tune, CRF, options), one that keeps HDR drops a pixel format of 8 bits from below, and a notice
-    says so.
-    """
+    """The layers laid over each other, later ones on top: tables key by key, null unsets a key."""
     merged = Layer()
     for layer in layers:
         merged.notices += layer.notices
         merged.values.pop("description", None)  # describes the layer below alone
-        _change_encoder(merged, layer)
-        _keep_hdr(merged, layer)
+        _drop_meaningless(merged, layer)
         _lay(merged, merged.values, layer.values, layer, ())
     return merged
 
 
-def _change_encoder(merged: Layer, layer: Layer) -> None:
+def _drop_meaningless(merged: Layer, layer: Layer) -> None:
+    """Drop, with a notice, another encoder's own terms, and a pixel format of 8 bits where HDR is kept."""
     below: dict[str, Any] = merged.values.get("video", {})
     above: dict[str, Any] = layer.values.get("video", {})
     old, new = below.get("encoder"), above.get("encoder")
-    if old is None or new is None or _family(old) == _family(new):
-        return
-    dropped = [name for name in _ENCODER_KEYS if name in below]
-    lost = ["its options" if name == "options" else f"{name} {below[name]}" for name in dropped if name not in above]
-    for name in dropped:
-        del below[name]
-    if lost:
-        origin = layer.origins["video", "encoder"]
+    if old is not None and new is not None and _family(old) != _family(new):
+        dropped = {name: below.pop(name) for name in _ENCODER_KEYS if name in below}
+        lost = [
+            "its options" if name == "options" else f"{name} {dropped[name]}" for name in dropped if name not in above
+        ]
+        if lost:
+            origin = layer.origins["video", "encoder"]
+            merged.notices.append(
+                f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
+                f"{', '.join(lost)}."
+            )
+    written = below.get("pixel_format")
+    if (
+        above.get("hdr") == HdrPolicy.KEEP
+        and "pixel_format" not in above
+        and EIGHT_BIT_FORMATS.fullmatch(written or "")
+    ):
+        del below["pixel_format"]
+        origin = layer.origins["video", "hdr"]
         merged.notices.append(
-            f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
-            f"{', '.join(lost)}."
+            f"{origin.prefix}{origin.subject} keeps HDR, so the 8-bit pixel format {written} no longer applies."
         )
 
 
 def _family(encoder: str) -> str:
     """An encoder of which nothing is known is a family of its own."""
     return video_encoder(encoder).family or encoder
-
-
-def _keep_hdr(merged: Layer, layer: Layer) -> None:
-    below: dict[str, Any] = merged.values.get("video", {})
-    above: dict[str, Any] = layer.values.get("video", {})
-    written = below.get("pixel_format")
-    if above.get("hdr") != HdrPolicy.KEEP or "pixel_format" in above or written is None:
-        return
-    if EIGHT_BIT_FORMATS.fullmatch(written):
-        del below["pixel_format"]
-        origin = layer.origins["video", "hdr"]
-        merged.notices.append(
-            f"{origin.prefix}{origin.subject} keeps HDR, so the 8-bit pixel format {written} no longer applies."
-        )
 
 
 def _lay(merged: Layer, below: dict[str, Any], above: Mapping[str, Any], layer: Layer, path: KeyPath) -> None:

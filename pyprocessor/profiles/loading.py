@@ -1,4 +1,4 @@
-"""Which Profile do a name, files, variables and options make together?"""
+"""Which Profile do a name, files, variables and options make together, and how is it written as a file?"""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import time
+from enum import Enum
 from functools import partial
+from typing import Any
+
+import yaml
 
 from pyprocessor.errors import ProfileError
-from pyprocessor.models import Profile
-from pyprocessor.profiles.environment import CONFIG_VARIABLE, PREFIX, PROFILE_VARIABLE, environment_layer
-from pyprocessor.profiles.freezing import Freezer
+from pyprocessor.models import BatchSettings, Profile, VideoSettings
+from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT, Freezer
 from pyprocessor.profiles.layers import Layer, file_layers, find_document, merge
-from pyprocessor.profiles.overrides import Overrides, overrides_layer
+from pyprocessor.profiles.overrides import PREFIX, Overrides, environment_layer, overrides_layer
 from pyprocessor.profiles.problems import SettingsRefused, problems_in
-from pyprocessor.profiles.rendering import render
-
-DEFAULT_NAME = "default"
-_BUILT_IN_DEFAULTS = "built-in defaults"
+from pyprocessor.profiles.quantities import hours_text
+from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile, Table
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedProfile:
     """A profile ready for a run.
 
-    `notices` are sentences on settings without effect; `sources` names what was laid over what, lowest first. `input`
-    and `output` are paths that a file names, for use where the command line names none.
+    `notices` are sentences on settings without effect. `input` and `output` are paths that a file names, for use where
+    the command line names none.
     """
 
     profile: Profile
     notices: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
     input: str | None = None
     output: str | None = None
 
@@ -50,20 +51,14 @@ def load(
     takes `PYPROCESSOR_CONFIG`. `allow_unsafe` takes a table `unsafe` as it stands.
     Raises ProfileError with every error found, each naming its file, variable or option.
     """
-    config = config_file or environment.get(CONFIG_VARIABLE) or None
-    reference = name_or_file or environment.get(PROFILE_VARIABLE) or None
-    name = DEFAULT_NAME
+    name = "default"
     layers: list[Layer] = []
     problems: list[str] = []
-    for file, variable, given in (
-        (config, CONFIG_VARIABLE, config_file),
-        (reference, PROFILE_VARIABLE, name_or_file),
-    ):
-        if file is None:
-            continue
+    for given, variable in ((config_file, "PYPROCESSOR_CONFIG"), (name_or_file, "PYPROCESSOR_PROFILE")):
         try:
-            name, found = file_layers(file, environment)
-            layers += found
+            if file := given or environment.get(variable):
+                name, found = file_layers(file, environment)
+                layers += found
         except ProfileError as error:
             problems += [line if given else f"From {variable}: {line}" for line in problems_in(error)]
     for made in (partial(environment_layer, environment), partial(overrides_layer, overrides)):
@@ -85,15 +80,11 @@ def describe(name: str) -> str:
 
 def show(name: str) -> str:
     """YAML of the profile with every default filled in, leaving the environment's settings out."""
-    loaded = _alone(name)
-    return render(loaded.profile, describe(name))
+    return render(_alone(name).profile, describe(name))
 
 
 def validate(file: str) -> list[str]:
-    """Notices on a profile file that can be used: settings without effect, programs it calls.
-
-    Raises ProfileError for one that cannot be used.
-    """
+    """Notices on a profile file, such as programs it calls; raises ProfileError for one that cannot be used."""
     loaded = _alone(file)
     notices = list(loaded.notices)
     unsafe, hooks = loaded.profile.unsafe, loaded.profile.hooks
@@ -120,7 +111,55 @@ def _freeze(name: str, layers: Sequence[Layer], *, allow_unsafe: bool) -> Loaded
     return LoadedProfile(
         profile=profile,
         notices=tuple(dict.fromkeys((*merged.notices, *freezer.notices))),
-        sources=(_BUILT_IN_DEFAULTS, *(layer.source for layer in layers if layer.source)),
         input=merged.values.get("input"),
         output=merged.values.get("output"),
     )
+
+
+# ---------------------------------------------------------------- writing
+
+
+def render(profile: Profile, description: str) -> str:
+    """YAML that, loaded again, gives the same settings and fingerprint."""
+    values: dict[str, Any] = {"description": description or None}
+    for name in ProfileFile.keys:
+        if name not in ("description", "extends", "input", "output"):
+            kept = getattr(profile, PROFILE_FIELDS.get(name, name))
+            values[name] = _section(SECTIONS[name], kept) if name in SECTIONS else _plain(kept)
+    written = {name: value for name, value in values.items() if value is not None and value != {}}
+    # Characters that turn text around, or are none, are shown as what they are.
+    texts = (yaml.safe_dump(written, sort_keys=False, width=100, allow_unicode=each) for each in (True, False))
+    return next(str(text) for text in texts if text.replace("\n", "").isprintable())
+
+
+def _section(table: Table, record: object) -> dict[str, Any] | bool:
+    if record is None:
+        return False
+    fields = {key: table.record_fields.get(key, key) for key in table.keys}
+    values = {key: _plain(getattr(record, field, None)) for key, field in fields.items()}
+    if isinstance(record, VideoSettings):
+        values |= _video(record)
+    elif isinstance(record, BatchSettings):
+        values["batch_size"] = record.batch_size or "auto"
+    return {key: value for key, value in values.items() if value is not None and value != []}
+
+
+def _plain(value: Any) -> Any:
+    """The value as YAML holds it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, time) or (isinstance(value, tuple) and value and isinstance(value[0], time)):
+        return hours_text(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _video(video: VideoSettings) -> dict[str, Any]:
+    """What is written of the picture in another form than its record has it."""
+    preset, fps = video.preset, video.fps
+    return {
+        "preset": int(preset) if preset is not None and preset.isdecimal() else preset,
+        "bitrates": {f"{lines}p": rate for lines, rate in video.bitrates} or None,
+        "pixel_format": video.pixel_format or SOURCE_PIXEL_FORMAT,
+        "fps": fps.numerator if fps is not None and fps.denominator == 1 else fps and str(fps),
+        "options": dict(video.options) or None,
+    }

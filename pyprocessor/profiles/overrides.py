@@ -1,13 +1,31 @@
-"""Which settings do options of the command line and short variables make? The one table of them."""
+"""Which settings do environment variables and options of the command line make?"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
+from pyprocessor.profiles.kinds import Kind
 from pyprocessor.profiles.layers import Layer, layer_of
-from pyprocessor.profiles.problems import KeyPath
+from pyprocessor.profiles.problems import KeyPath, nearest
+from pyprocessor.profiles.schema import SECTIONS, ProfileFile, key_of
+
+PREFIX = "PYPROCESSOR_"
+_RESERVED = "PROFILE CONFIG FFMPEG MEDIA HOOK SOURCE OUTPUT OUTCOME FAILURE REASON EXIT_CODE".split()
+_RESERVED += "SUCCEEDED FAILED SKIPPED DONE_BEFORE FAILED_BEFORE".split()
+"""Not settings: read by `load`, by the search for ffmpeg, and by the tests; or set for hooks, which may call us."""
+
+_FILES_ONLY = {"description", "extends", "input", "output", *SECTIONS}
+_SECTIONS_OF_FILES = {"hooks", "unsafe"}
+"""What is run, or handed on unchecked, must stand in a file that the user named: variables may come from anywhere."""
+_TABLES = {("video", "bitrates"), ("video", "options")}
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d{1,18}\.\d{0,18}|\.\d{1,18})", re.ASCII)
 
 
 def _sets(key: str, option: str, variable: str = "") -> Any:
@@ -76,4 +94,50 @@ def overrides_layer(overrides: Overrides) -> Layer:
             value = list(value) or None
         if value is not None:
             given[each.metadata["path"]] = (each.metadata["option"], value)
-    return layer_of("command line", given)
+    return layer_of(given)
+
+
+@cache
+def variables() -> dict[str, KeyPath]:
+    """The key that each variable sets, `PYPROCESSOR_<SECTION>_<KEY>` and the short names."""
+    paths: list[KeyPath] = [(name,) for name in ProfileFile.keys if name not in _FILES_ONLY]
+    for section, table in SECTIONS.items():
+        paths += [(section, name) for name in table.keys if section not in _SECTIONS_OF_FILES]
+    names = {PREFIX + "_".join(path).upper(): path for path in paths if path not in _TABLES}
+    return names | {PREFIX + short: path for short, path in SHORT_VARIABLES.items()}
+
+
+def environment_layer(environment: Mapping[str, str]) -> Layer:
+    """The settings that variables make, empty ones none; raises ProfileError naming the variable."""
+    known = variables()
+    given: dict[KeyPath, tuple[str, Any]] = {}
+    problems: list[str] = []
+    notices: list[str] = []
+    for variable in sorted(name for name in environment if name.startswith(PREFIX)):
+        path, text, word = known.get(variable), environment[variable].strip(), variable.removeprefix(PREFIX)
+        if path is not None and text:
+            value = _value(text, path)
+            earlier, found = given.setdefault(path, (variable, value))
+            if found != value:
+                problems.append(f"{earlier} and {variable} set the same thing to different values; unset one.")
+        elif path is None and word not in _RESERVED:
+            close = nearest(word, (name.removeprefix(PREFIX) for name in known))
+            if close is not None:
+                notices.append(f"The environment variable {variable} sets nothing; did you mean {PREFIX}{close}?")
+    return layer_of(given, problems, notices)
+
+
+def _value(text: str, path: KeyPath) -> Any:
+    """The text as the key's kind wants it; what does not fit stays a text and is refused."""
+    kind = key_of(path).kind
+    assert isinstance(kind, Kind)
+    form = kind.forms[0].get("type")
+    if form == "array":
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if form == "boolean":
+        return _WORDS.get(text.lower(), text)
+    if form == "string":
+        return text
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _DECIMAL.fullmatch(text) else text

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.errors import ProfileError
+from pyprocessor.models.wording import one_line
 
 KeyPath = tuple[str, ...]
 
 MAX_TOLD = 20
 """So many problems are listed; more would not help to see what is wrong with a file."""
 _SHOWN_VALUE_LENGTH = 60
-_SHOWN_KEY_LENGTH = 100
-_LONGEST_SLIP = 100
-"""A longer word is no misspelt key, and comparing it would take long."""
+_LONGEST_KEY = 100
+"""That is shown whole, or compared with others, which takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +52,18 @@ def wrong_value(origin: Origin, value: object, rule: str) -> str:
 
 def shown(value: object) -> str:
     """A value as it would be written in a file, shortened."""
-    try:
-        text = json.dumps(value, ensure_ascii=True, default=str)
-    except (TypeError, ValueError, RecursionError):
-        text = ascii(value)
+    text = json.dumps(value, default=str)
     return text if len(text) <= _SHOWN_VALUE_LENGTH else text[: _SHOWN_VALUE_LENGTH - 3] + "..."
 
 
 def shortened(key: str) -> str:
     """A key as messages show it: of a bounded length and in one printable line."""
-    return _one_line(key if len(key) <= _SHOWN_KEY_LENGTH else key[:_SHOWN_KEY_LENGTH] + "...")
+    return one_line(key if len(key) <= _LONGEST_KEY else key[:_LONGEST_KEY] + "...")
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word most like this one, if any is at least `cutoff` like it (1 is the same)."""
-    if len(word) > _LONGEST_SLIP:
+    if len(word) > _LONGEST_KEY:
         return None
     by_folded = {candidate.casefold(): candidate for candidate in known}
     found = difflib.get_close_matches(word.casefold().replace("-", "_"), by_folded, n=1, cutoff=cutoff)
@@ -83,7 +80,7 @@ class SettingsRefused(ProfileError):
     """Settings with one or more problems, of which the first are listed one to a line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(dict.fromkeys(_one_line(problem) for problem in problems))
+        self.problems = tuple(dict.fromkeys(one_line(problem) for problem in problems))
         if len(self.problems) == 1:
             super().__init__(self.problems[0])
         else:
@@ -92,11 +89,6 @@ class SettingsRefused(ProfileError):
             if len(self.problems) > MAX_TOLD:
                 lines.append(f"... and {len(self.problems) - MAX_TOLD} more")
             super().__init__("\n  ".join(lines))
-
-
-def _one_line(text: str) -> str:
-    """The text with line ends and escapes for the terminal written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def problems_in(error: ProfileError) -> tuple[str, ...]:

@@ -10,16 +10,16 @@ from fractions import Fraction
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?|\.\d+)"
 _SIZE = re.compile(rf"{_NUMBER}\s*(?:(?P<prefix>[kmgt])(?P<suffix>ib|b)?|b)?", re.IGNORECASE | re.ASCII)
 _BIT_RATE = re.compile(rf"{_NUMBER}\s*(?P<prefix>[kmg]?)(?:bps|bit/s|bits/s|b/s)?", re.IGNORECASE | re.ASCII)
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(
-    r"(?:(?P<d>\d+(?:\.\d+)?)\s*d\s*)?(?:(?P<h>\d+(?:\.\d+)?)\s*h\s*)?(?:(?P<m>\d+(?:\.\d+)?)\s*m\s*)?"
-    r"(?:(?P<s>\d+(?:\.\d+)?)\s*s?)?",
+    "".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?)\s*{unit}{'?' * (unit == 's')}\s*)?" for unit in _SECONDS),
     re.IGNORECASE | re.ASCII,
 )
-_RATIO = re.compile(r"(\d+)\s*[/:]\s*(\d+)", re.ASCII)
-_TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
+_FRAME_RATE = re.compile(rf"(?P<count>\d+)\s*[/:]\s*(?P<over>0*[1-9]\d*)|{_NUMBER}", re.ASCII)
 _LINES = re.compile(r"(\d+)[pi]?", re.IGNORECASE | re.ASCII)
+CLOCK = r"(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)"
+WINDOW = rf"{CLOCK}\s*-\s*{CLOCK}"
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _NAMED_LINES = {"2k": 1440, "4k": 2160, "8k": 4320}
 _LONGEST_TEXT = 64
 _NTSC_TOLERANCE = Fraction(6, 1000)
@@ -27,9 +27,15 @@ _NTSC_TOLERANCE = Fraction(6, 1000)
 _NTSC_BASES = (24, 30, 48, 60, 120)
 
 MIN_FPS = Fraction(1, 10)
-"""Below it, a film has fewer pictures than anybody calls one, and short ones would have none."""
 MAX_FPS = 240
 """SVT-AV1 takes no more, and few cameras make more."""
+
+
+def _match(expression: re.Pattern[str], value: object, rule: str) -> re.Match[str]:
+    found = expression.fullmatch(value.strip()) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
+    if found is None:
+        raise ValueError(rule)
+    return found
 
 
 def parse_size(value: object) -> int:
@@ -49,9 +55,7 @@ def parse_bit_rate(value: object) -> int:
 def _scaled(value: object, expression: re.Pattern[str], rule: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    found = expression.fullmatch(_text(value, rule))
-    if found is None:
-        raise ValueError(rule)
+    found = _match(expression, value, rule)
     base = 1024 if expression is _SIZE and (found["suffix"] or "").lower() != "b" else 1000
     return int(Fraction(found["number"]) * base ** _POWERS[(found["prefix"] or "").lower()])
 
@@ -61,9 +65,8 @@ def parse_duration(value: object) -> float:
     rule = "must be a duration: seconds as a number, or a text such as 90s, 2m or 1h30m"
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return float(value)
-    text = _text(value, rule)
-    found = _DURATION.fullmatch(text)
-    if found is None or not text:
+    found = _match(_DURATION, value, rule)
+    if not found[0]:
         raise ValueError(rule)
     return float(sum(Fraction(found[unit]) * seconds for unit, seconds in _SECONDS.items() if found[unit]))
 
@@ -77,16 +80,10 @@ def parse_frame_rate(value: object) -> Fraction:
     if isinstance(value, Fraction):
         rate = value
     elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        rate = _exact_rate(Fraction(str(value)))
+        rate = _exact(Fraction(str(value)))
     else:
-        text = _text(value, rule)
-        ratio = _RATIO.fullmatch(text)
-        if ratio is not None and int(ratio[2]):
-            rate = Fraction(int(ratio[1]), int(ratio[2]))
-        elif re.fullmatch(_NUMBER, text, re.ASCII):
-            rate = _exact_rate(Fraction(text))
-        else:
-            raise ValueError(rule)
+        found = _match(_FRAME_RATE, value, rule)
+        rate = Fraction(int(found["count"]), int(found["over"])) if found["over"] else _exact(Fraction(found["number"]))
     if not MIN_FPS <= rate <= MAX_FPS:
         raise ValueError(rule)
     return rate
@@ -106,47 +103,25 @@ def parse_time_of_day(value: object) -> time:
     """A local time of day from a text such as `22:00` or `7:30`; `24:00` is midnight. Raises ValueError."""
     # YAML 1.1 reads 22:30 without quotes as the number 1350.
     rule = 'must be a time of day from 00:00 to 24:00 as a text, such as "07:00"'
-    found = _TIME_OF_DAY.fullmatch(_text(value, rule))
-    if found is None:
-        raise ValueError(rule)
-    hour, minute = int(found[1]), int(found[2])
-    if (hour, minute) == (24, 0):
-        return time(0, 0)
-    if hour > 23 or minute > 59:
-        raise ValueError(rule)
-    return time(hour, minute)
+    hour, minute = map(int, _match(re.compile(CLOCK), value, rule)[0].split(":"))
+    return time(hour % 24, minute)
 
 
 def parse_window(value: object) -> tuple[time, time]:
     """Start and end in local time from a text such as `22:00-06:00`. Raises ValueError."""
     rule = 'must be two times of day from 00:00 to 24:00 with a dash between them, such as "22:00-06:00"'
-    start_text, dash, end_text = _text(value, rule).partition("-")
-    try:
-        start, end = parse_time_of_day(start_text), parse_time_of_day(end_text)
-    except ValueError:
-        raise ValueError(rule) from None
-    if not dash or start == end:
-        raise ValueError(f"{rule}; start and end must differ" if dash else rule)
+    start, end = map(parse_time_of_day, _match(re.compile(WINDOW), value, rule)[0].split("-"))
+    if start == end:
+        raise ValueError(f"{rule}; start and end must differ")
     return start, end
 
 
-def time_text(moment: time) -> str:
-    """`07:00`."""
-    return f"{moment:%H:%M}"
+def hours_text(hours: time | tuple[time, ...]) -> str:
+    """`07:00`, or `22:00-06:00` of a window."""
+    return "-".join(f"{moment:%H:%M}" for moment in (hours if isinstance(hours, tuple) else (hours,)))
 
 
-def window_text(window: tuple[time, time]) -> str:
-    """`22:00-06:00`."""
-    return f"{time_text(window[0])}-{time_text(window[1])}"
-
-
-def _text(value: object, rule: str) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
-        raise ValueError(rule)
-    return value.strip()
-
-
-def _exact_rate(rate: Fraction) -> Fraction:
+def _exact(rate: Fraction) -> Fraction:
     if rate.denominator != 1:
         for base in _NTSC_BASES:
             ntsc = Fraction(base * 1000, 1001)

@@ -7,9 +7,8 @@ from dataclasses import asdict
 from fractions import Fraction
 
 from pyprocessor.models import HdrKind, MediaInfo, StreamInfo, StreamKind, VideoInfo, display
-from pyprocessor.models.wording import one_line, size
-from pyprocessor.report.table import aligned
-from pyprocessor.report.wording import path_entry
+from pyprocessor.models.wording import clock, one_line, size
+from pyprocessor.report.wording import aligned, path_entry
 
 DOCUMENT_VERSION = 1
 
@@ -76,9 +75,8 @@ def _ratio(value: object) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """As `wording.clock`, with hundredths."""
-    whole, rest = divmod(round(seconds * 100), 100)
-    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}.{rest:02d}"
+    whole, hundredths = divmod(round(seconds * 100), 100)
+    return f"{clock(whole)}.{hundredths:02d}"
 
 
 def _bit_rate(bits: int) -> str:

@@ -1,18 +1,20 @@
-"""Which lines are written while a run goes on: plain ones for people, JSON for programs?"""
+"""Which lines are written while a run goes on: plain ones for people, JSON for programs, and its log?"""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import IntEnum
 from importlib import import_module
 from typing import Protocol, TextIO
 
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot
 from pyprocessor.models.listener import Listener
-from pyprocessor.models.wording import clock, count, one_line, utc
+from pyprocessor.models.wording import clock, count, display, one_line, utc
 from pyprocessor.report.wording import about, eta
 
 
@@ -41,10 +43,7 @@ class Message:
 
 
 class Narrator(Listener):
-    """Turns the events of a run into messages; a subclass writes those of level `least` and above.
-
-    `log` gets every message, whatever its level. Only the names of running files are kept.
-    """
+    """Turns the events of a run into messages: `log` gets all, `write` those of level `least` and above."""
 
     def __init__(self, least: Level) -> None:
         self._least = least
@@ -92,14 +91,8 @@ class Narrator(Listener):
             level = Level.WARNING if will_retry else Level.ERROR
         again = " It will be tried again." if will_retry and outcome.kind is OutcomeKind.FAILED else ""
         word = outcome.kind.value.replace("_", " ").capitalize()
-        fields = {
-            "job": job_id,
-            "name": name,
-            "outcome": outcome.kind.value,
-            "failure": outcome.failure,
-            "reason": reason,
-            "will_retry": will_retry,
-        }
+        fields: dict[str, object] = {"job": job_id, "name": name, "outcome": outcome.kind.value}
+        fields |= {"failure": outcome.failure, "reason": reason, "will_retry": will_retry}
         kind = "retry" if will_retry else "finished"
         self._emit(Message(level, kind, f"{word}: {about(name, reason)}{again}", fields))
 
@@ -119,10 +112,9 @@ def progress_line(snapshot: RunSnapshot) -> str:
 
 
 class Lines(Narrator):
-    """Writes messages and, each interval, a progress line to a stream that is no terminal.
+    """Writes messages and, each interval of the snapshots' own clock, a progress line to a stream that is no terminal.
 
-    `as_json` makes each line an object. Where `least` is above INFO there are no progress lines. The clock is
-    the snapshots' own `elapsed_seconds`; `now` gives the time that JSON lines carry.
+    `as_json` makes each line an object. Where `least` is above INFO there are no progress lines.
     """
 
     def __init__(
@@ -171,13 +163,51 @@ def _progress(snapshot: RunSnapshot) -> Message:
 
 def json_line(now: float, message: Message) -> str:
     """The message as one JSON object; `now` is seconds since the epoch."""
-    head: dict[str, object] = {
-        "time": utc(now, "milliseconds"),
-        "level": message.level.name.lower(),
-        "event": message.kind,
-        "message": message.text,
-    }
-    return json.dumps(head | dict(message.fields))
+    head = {"time": utc(now, "milliseconds"), "level": message.level.name.lower()}
+    return json.dumps({**head, "event": message.kind, "message": message.text, **message.fields})
+
+
+def run_log_name(started_at: float, pid: int) -> str:
+    """Name of a run's log, in order of time: `run-20260131-235959-4711.log` (UTC)."""
+    return f"run-{datetime.fromtimestamp(started_at, UTC):%Y%m%d-%H%M%S}-{pid}.log"
+
+
+class RunLog:
+    """Writes the messages of a run to a file opened at the first; on an error the log ends, and the run goes on."""
+
+    def __init__(
+        self, open_log: Callable[[], TextIO], on_trouble: Callable[[str], None], now: Callable[[], float] = time.time
+    ) -> None:
+        self._open_log = open_log
+        self._on_trouble = on_trouble
+        self._now = now
+        self._log: TextIO | None = None
+        self._broken = False
+
+    def write(self, message: Message) -> None:
+        """Write one message."""
+        if self._broken:
+            return
+        try:
+            self._log = self._log or self._open_log()
+            self._log.write(f"{utc(self._now())} {message.level.name.lower():<7} {one_line(message.text)}\n")
+        except OSError as error:
+            # Whether a full disk ends the run is decided by the engine.
+            self._broken = True
+            self._complain("cannot be written and ends here", error)
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        log, self._log = self._log, None
+        try:
+            if log is not None:
+                log.close()
+        except OSError as error:
+            self._complain("could not be completed", error)
+
+    def _complain(self, what: str, error: OSError) -> None:
+        file = f" ({display(os.fsencode(error.filename))})" if error.filename else ""
+        self._on_trouble(f"The run's log {what}: {error.strerror or 'the system does not say why'}{file}.")
 
 
 class Stream(Protocol):

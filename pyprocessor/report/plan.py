@@ -8,8 +8,7 @@ from typing import Any
 
 from pyprocessor.models import PlannedBatch, PlannedFile, PlanReport, SkippedFile
 from pyprocessor.models.wording import count, display, duration, memory_size, one_line, size
-from pyprocessor.report.table import aligned, grid, shortened, wrapped
-from pyprocessor.report.wording import about, path_entry
+from pyprocessor.report.wording import about, aligned, grid, path_entry, shortened, wrapped
 
 DOCUMENT_VERSION = 1
 NARROWEST_NAME = 16
@@ -19,7 +18,6 @@ NARROWEST_CHART = 24
 MOST_LANES = 64
 """A chart of more lanes cannot be read at a glance, and is left out."""
 _MARKS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_IDLE = "."
 
 
 def plan_text(plan: PlanReport, *, width: int = 80) -> str:
@@ -32,10 +30,7 @@ def plan_text(plan: PlanReport, *, width: int = 80) -> str:
             [
                 ("To do", f"{count(files, 'file')} in {count(len(plan.batches), 'batch', 'batches')}"),
                 ("At once", count(plan.processes, "batch process", "batch processes")),
-                (
-                    "Peak memory",
-                    f"{peak} of {budget} allowed",
-                ),
+                ("Peak memory", f"{peak} of {budget} allowed"),
                 ("Disk", f"about {size(plan.disk_bytes)} for the outputs"),
                 ("Time", _between(plan.seconds_low, plan.seconds_high)),
             ],
@@ -72,7 +67,7 @@ def _chart(plan: PlanReport, width: int) -> list[str]:
         return []
     label = len(str(lanes)) + len("lane ") + 1
     room = max(NARROWEST_CHART, width - label)
-    rows = [[_IDLE] * room for _ in range(lanes)]
+    rows = [["."] * room for _ in range(lanes)]
     for batch in plan.batches:
         mark = _MARKS[(batch.number - 1) % len(_MARKS)]
         for file in batch.files:

@@ -12,28 +12,13 @@ from tqdm import tqdm
 from pyprocessor.models import Outcome, RunSnapshot
 from pyprocessor.models.wording import clock, memory_size, one_line
 from pyprocessor.report.narration import Level, Message, Narrator, Stream, encodable
-from pyprocessor.report.table import NAME_COLUMNS, padded, shortened
-from pyprocessor.report.wording import eta
+from pyprocessor.report.wording import NAME_COLUMNS, eta, padded, shortened
 
 MOST_FILE_BARS = 16
 ROWS_LEFT_FREE = 4
 """The run's own bar, the cursor's row and two rows of messages stay visible however many files run."""
 REDRAW_SECONDS = 0.2
 
-
-class _Bar(tqdm):  # type: ignore[type-arg]  # generic in the stubs only
-    """A tqdm bar with a text of our own behind it, without tqdm's watching thread."""
-
-    monitor_interval: ClassVar[int] = 0
-    text = ""
-
-    @property
-    def format_dict(self) -> Any:
-        return {**super().format_dict, "text": self.text}
-
-
-# tqdm's own lock is a multiprocessing one, which would fix the start method of the whole process.
-_Bar.set_lock(threading.RLock())
 
 _RUN_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {text}"
 _FILE_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {text}"
@@ -61,21 +46,30 @@ class _File:
         return f"{self.speed:.2f}x{left}"
 
 
-@dataclass(slots=True)
-class _Row:
-    """A file's bar; without a file it shows the one that ended last."""
+class _Bar(tqdm):  # type: ignore[type-arg]  # generic in the stubs only
+    """A tqdm bar with a text of our own behind it, without tqdm's watching thread; a row for one file at a time."""
 
-    bar: _Bar
-    file: _File | None
+    monitor_interval: ClassVar[int] = 0
+    text = ""
+    running: _File | None = None
+    """None where the row shows the file that ended last."""
+
+    @property
+    def format_dict(self) -> Any:
+        return {**super().format_dict, "text": self.text}
 
     def draw(self, file: _File) -> None:
         """Show another file, without clearing the row in between."""
-        self.file, bar = file, self.bar
-        bar.total = file.media_seconds or None
-        bar.desc = padded(shortened(file.name, NAME_COLUMNS), NAME_COLUMNS)
-        bar.text = file.text
-        bar.n = bar.last_print_n = file.shown_seconds
-        bar.refresh()
+        self.running = file
+        self.total = file.media_seconds or None
+        self.desc = padded(shortened(file.name, NAME_COLUMNS), NAME_COLUMNS)
+        self.text = file.text
+        self.n = self.last_print_n = file.shown_seconds
+        self.refresh()
+
+
+# tqdm's own lock is a multiprocessing one, which would fix the start method of the whole process.
+_Bar.set_lock(threading.RLock())
 
 
 class Bars(Narrator):
@@ -90,7 +84,7 @@ class Bars(Narrator):
         self._stream = stream
         height = rows if rows is not None else _terminal_rows(stream)
         self._most_rows = min(MOST_FILE_BARS, max(0, height - ROWS_LEFT_FREE))
-        self._rows: list[_Row] = []
+        self._rows: list[_Bar] = []
         self._running: dict[str, _File] = {}
         self._ended_seconds = 0.0
         self._bar: _Bar | None = None
@@ -117,8 +111,8 @@ class Bars(Narrator):
         file.done_seconds, file.speed = media_seconds_done, speed
         row = self._row_of(file)
         if row is not None:
-            row.bar.text = file.text
-            row.bar.update(file.shown_seconds - row.bar.n)
+            row.text = file.text
+            row.update(file.shown_seconds - row.n)
         self._draw_run()
 
     def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
@@ -128,7 +122,7 @@ class Bars(Narrator):
                 self._ended_seconds += file.media_seconds or 0.0
             row = self._row_of(file)
             if row is not None:
-                row.file = None
+                row.running = None
                 self._fill_rows()
         super().finished(job_id, outcome, name=name, will_retry=will_retry)
         self._draw_run()
@@ -136,34 +130,34 @@ class Bars(Narrator):
     def tick(self, snapshot: RunSnapshot) -> None:
         self._snapshot = snapshot
         # The last files move up into rows that are free, and the rows that are left over go.
-        while any(row.file is None for row in self._rows):
+        while any(row.running is None for row in self._rows):
             last = self._rows.pop()
-            if last.file is not None:
-                next(row for row in self._rows if row.file is None).draw(last.file)
-            last.bar.close()
+            if last.running is not None:
+                next(row for row in self._rows if row.running is None).draw(last.running)
+            last.close()
         self._draw_run()
 
     def close(self) -> None:
         """Take all bars off the screen; the closing table follows."""
         for row in self._rows:
-            row.bar.close()
+            row.close()
         self._rows.clear()
         self._running.clear()
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
-    def _row_of(self, file: _File) -> _Row | None:
-        return next((row for row in self._rows if row.file is file), None)
+    def _row_of(self, file: _File) -> _Bar | None:
+        return next((row for row in self._rows if row.running is file), None)
 
     def _fill_rows(self) -> None:
         """Give rows to running files that have none, as far as there are rows."""
         for file in (file for file in self._running.values() if self._row_of(file) is None):
-            row = next((row for row in self._rows if row.file is None), None)
+            row = next((row for row in self._rows if row.running is None), None)
             if row is None:
                 if len(self._rows) >= self._most_rows:
                     return
-                row = _Row(self._new_bar(len(self._rows) + 1, _FILE_FORMAT), None)
+                row = self._new_bar(len(self._rows) + 1, _FILE_FORMAT)
                 self._rows.append(row)
             row.draw(file)
 

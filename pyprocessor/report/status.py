@@ -10,8 +10,7 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.models import ActiveFile, RunSnapshot, RunState, RunStatus
 from pyprocessor.models.wording import clock, count, duration, memory_size, one_line, utc
-from pyprocessor.report.table import shortened, wrapped
-from pyprocessor.report.wording import eta
+from pyprocessor.report.wording import eta, shortened, wrapped
 
 DOCUMENT_VERSION = 1
 _STATES = {

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from pyprocessor.errors import ExitCode
@@ -17,22 +17,17 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow, Counts, JobRow, RunRow
 from pyprocessor.models import FINAL_STATES, JobState
 from pyprocessor.models.wording import clock, count, display, duration, one_line, size, utc
-from pyprocessor.report import accuracy, losses, troubles
+from pyprocessor.report import accuracy, events
 from pyprocessor.report.accuracy import Prediction
-from pyprocessor.report.governing import Governing, event_entry, event_lines, governing, governor_events, sentence
-from pyprocessor.report.losses import Loss
-from pyprocessor.report.table import aligned, wrapped
-from pyprocessor.report.wording import about, path_entry, rounded
+from pyprocessor.report.events import Governing
+from pyprocessor.report.wording import about, aligned, path_entry, rounded, wrapped
 
 DOCUMENT_VERSION = 1
-MOST_FAILURES = 20
-MOST_REASONS = 10
+MOST_FAILURES = MOST_NAMES = 20
+MOST_REASONS = MOST_KINDS = 10
 """In the closing text; the JSON document has all."""
 
-_CUT_SHORT = (
-    *(ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP),
-    *(ExitCode.OUTPUT_UNWRITABLE, ExitCode.TRY_AGAIN),
-)
+_CUT_SHORT = {ExitCode[name] for name in "INTERRUPTED TERMINATED HUNG_UP OUTPUT_UNWRITABLE TRY_AGAIN".split()}
 """Runs that ended so may not know what there is to do."""
 _SETTLED = ("succeeded", "kept_source", "skipped", "failed", "quarantined", "cancelled")
 
@@ -40,30 +35,31 @@ LogOf = Callable[[str], bytes | None]
 """Gives the path of a job's log, or None where it has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Summary:
     """One run in numbers. `counts` are of the jobs that this run last changed; `left` of them wait to be done.
 
-    `done_before` and `failed_before` were settled by earlier runs. Bytes and media seconds are of the succeeded
-    files. `seconds` is wall time. `failures` holds the first failed jobs with the path of their log, if any.
+    Earlier runs settled `done_before` and `failed_before`, of a run that has not ended all that the journal holds.
+    Bytes and media seconds are of the succeeded files, `seconds` is wall time. `failures` has the first failed jobs and
+    the paths of their logs; `losses` how many files have each kind, `names_by_loss` the first of them.
     """
 
     run: RunRow
-    exit_code: int | None
     seconds: float
     counts: Counts
     done_before: int
     failed_before: int
-    bytes_before: int
-    bytes_after: int
-    media_seconds: float
-    failures: tuple[tuple[JobRow, bytes | None], ...]
-    skip_reasons: tuple[tuple[str, int], ...]
     prediction: Prediction | None
     governing: Governing
-    troubles: tuple[str, ...] = ()
-    losses: tuple[Loss, ...] = ()
-    not_taken: tuple[str, ...] = ()
+    troubles: tuple[str, ...]
+    not_taken: tuple[str, ...]
+    bytes_before: int = 0
+    bytes_after: int = 0
+    media_seconds: float = 0.0
+    failures: list[tuple[JobRow, bytes | None]] = field(default_factory=list)
+    skip_reasons: Counter[str] = field(default_factory=Counter)
+    losses: Counter[str] = field(default_factory=Counter)
+    names_by_loss: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def left(self) -> int:
@@ -75,79 +71,46 @@ class Summary:
         return self.media_seconds / self.seconds if self.seconds > 0 and self.media_seconds > 0 else None
 
 
-def summarise(
-    journal: JournalReader,
-    run: RunRow,
-    *,
-    now: float,
-    log_of: LogOf,
-    exit_code: int | None = None,
-    done_before: int | None = None,
-    failed_before: int | None = None,
-) -> Summary:
-    """Sum up one run.
-
-    `now` (seconds since the epoch) and `exit_code` are used where the run has not ended. `done_before` and
-    `failed_before` are the run's own counts; without them all that the journal holds from other runs is counted.
-    """
-    all_counts, counts = journal.counts(), journal.counts(run_id=run.id)
-    bytes_before, bytes_after, media_seconds = 0, 0, 0.0
-    lost: dict[str, Loss] = {}
-    failures: list[tuple[JobRow, bytes | None]] = []
-    reasons: Counter[str] = Counter()
-    for row in journal.jobs(run_id=run.id) if counts.total else ():
-        match row.state:
-            case JobState.SUCCEEDED:
-                bytes_before += row.source.size_bytes
-                bytes_after += row.produced.size_bytes if row.produced is not None else 0
-                media_seconds += row.media_seconds or 0.0
-                losses.count_losses(row, lost)
-            case JobState.FAILED | JobState.QUARANTINED if len(failures) < MOST_FAILURES:
-                failures.append((row, log_of(row.id)))
-            case JobState.SKIPPED | JobState.KEPT_SOURCE:
-                # Without the file's own name, so that equal reasons are counted together.
-                reason = row.reason.removeprefix(display(row.source.relative)).lstrip(" :")
-                reasons[reason or "no reason given"] += 1
-            case _:
-                pass
+def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf) -> Summary:
+    """Sum up one run, up to `now` (seconds since the epoch) where it has not ended."""
+    everything, counts = journal.counts(), journal.counts(run_id=run.id)
+    failed_elsewhere = everything.bad - counts.bad
+    done_elsewhere = everything.final - counts.final - failed_elsewhere
     ended_at = run.ended_at if run.ended_at is not None else now
-    failed_elsewhere = all_counts.bad - counts.bad
-    done_elsewhere = all_counts.final - counts.final - failed_elsewhere
-    return Summary(
+    made = Summary(
         run=run,
-        exit_code=run.exit_code if run.exit_code is not None else exit_code,
         seconds=max(0.0, ended_at - run.started_at),
         counts=counts,
-        done_before=_first(done_before, run.done_before, done_elsewhere),
-        failed_before=_first(failed_before, run.failed_before, failed_elsewhere),
-        bytes_before=bytes_before,
-        bytes_after=bytes_after,
-        media_seconds=media_seconds,
-        failures=tuple(failures),
-        skip_reasons=tuple(reasons.most_common(MOST_REASONS)),
+        done_before=run.done_before if run.done_before is not None else done_elsewhere,
+        failed_before=run.failed_before if run.failed_before is not None else failed_elsewhere,
         prediction=accuracy.prediction(journal, run.id),
-        governing=governing(journal, run.id, ended_at),
-        troubles=troubles.rows(journal, run.id),
-        losses=tuple(sorted(lost.values(), key=lambda loss: (-loss.files, loss.kind))),
-        not_taken=troubles.not_taken(journal, run.id),
+        governing=events.governing(journal, run.id, ended_at),
+        troubles=events.sentences(events.troubles(journal, run.id), "error")[: events.MOST_TROUBLES],
+        not_taken=events.sentences(journal.events(run_id=run.id), "not_taken"),
     )
-
-
-def _first(*numbers: int | None) -> int:
-    """The first that is known, else 0."""
-    return next((number for number in numbers if number is not None), 0)
+    for row in journal.jobs(run_id=run.id) if counts.total else ():
+        if row.state is JobState.SUCCEEDED and row.produced is not None:
+            made.bytes_before += row.source.size_bytes
+            made.bytes_after += row.produced.size_bytes
+            made.media_seconds += row.media_seconds or 0.0
+            made.losses.update(row.produced.losses)
+            for kind in row.produced.losses:
+                if made.losses[kind] <= MOST_NAMES:
+                    made.names_by_loss[kind].append(row.source.relative)
+        elif row.state in (JobState.FAILED, JobState.QUARANTINED) and len(made.failures) < MOST_FAILURES:
+            made.failures.append((row, log_of(row.id)))
+        elif row.state in (JobState.SKIPPED, JobState.KEPT_SOURCE):
+            # Without the file's own name, so that equal reasons are counted together.
+            reason = row.reason.removeprefix(display(row.source.relative)).lstrip(" :")
+            made.skip_reasons[reason or "no reason given"] += 1
+    return made
 
 
 # ---------------------------------------------------------------- text
 
 
 def text(
-    summary: Summary,
-    *,
-    width: int = 80,
-    looked_in: str | None = None,
-    goes_on: bool = False,
-    verbose: bool = False,
+    summary: Summary, *, width: int = 80, looked_in: str | None = None, goes_on: bool = False, verbose: bool = False
 ) -> str:
     """The closing text: a table of at most `width` columns, but for paths, which stay whole; then each failure.
 
@@ -156,12 +119,17 @@ def text(
     if summary.counts.total == 0:
         if goes_on:
             return "The run is at work and has found nothing to do so far.\n"
-        if summary.exit_code not in _CUT_SHORT:
+        if summary.run.exit_code not in _CUT_SHORT:
             more = [line for trouble in (*summary.troubles, *summary.not_taken) for line in wrapped(trouble, width)]
             return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in more)
     lines = aligned(_rows(summary, goes_on=goes_on), width)
-    if verbose:
-        lines += losses.named(summary.losses, width)
+    if verbose and summary.losses:
+        lines += ["", "Losses:"]
+    for kind, files in _most(summary.losses) if verbose else ():
+        lines += wrapped(one_line(kind), width, margin="  ", indent="  ")
+        lines += ["    " + display(name) for name in summary.names_by_loss[kind]]
+        if files > MOST_NAMES:
+            lines.append(f"    ... and {count(files - MOST_NAMES, 'more file')}")
     if summary.failures:
         lines += ["", "Failed:"]
     for row, log in summary.failures:
@@ -176,11 +144,16 @@ def text(
     return "\n".join(lines) + "\n"
 
 
+def _most(losses: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent kinds, with how many files have them."""
+    return sorted(losses.items(), key=lambda item: (-item[1], item[0]))[:MOST_KINDS]
+
+
 def governor_text(summary: Summary, journal: JournalReader, *, width: int = 80) -> str:
     """A section with each event of the governor, when and why; empty where there was none."""
     if not summary.governing.counts:
         return ""
-    return "\n".join(["", "Governor:", *event_lines(journal, summary.run.id, width)]) + "\n"
+    return "\n".join(["", "Governor:", *events.event_lines(journal, summary.run.id, width)]) + "\n"
 
 
 def _failure(row: JobRow) -> str:
@@ -214,18 +187,23 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     if summary.left:
         how = "the run is at work on them" if goes_on else "the same command continues"
         rows.append(("Left to do", f"{count(summary.left, 'file')}; {how}"))
-    rows += [("", f"{number:,} x {one_line(reason)}") for reason, number in summary.skip_reasons]
+    rows += [
+        ("", f"{number:,} x {one_line(reason)}") for reason, number in summary.skip_reasons.most_common(MOST_REASONS)
+    ]
     rows.append(("Time", clock(summary.seconds)))
     if summary.counts.succeeded:
         share = 100 * summary.bytes_after / summary.bytes_before if summary.bytes_before else 0.0
         rows.append(("Size", f"{size(summary.bytes_before)} -> {size(summary.bytes_after)} ({share:.1f}%)"))
-    rows += losses.rows(summary.losses)
+    lost = [f"{count(files, 'file')}: {one_line(kind)}" for kind, files in _most(summary.losses)]
+    if len(summary.losses) > MOST_KINDS:
+        lost.append(f"... and {count(len(summary.losses) - MOST_KINDS, 'more kind')}")
+    rows += zip(["Losses", *[""] * MOST_KINDS], lost, strict=False)
     if summary.speed is not None:
         rows.append(("Video", f"{duration(summary.media_seconds)} at {summary.speed:.1f}x real time"))
     if summary.prediction is not None:
         rows += accuracy.rows(summary.prediction)
     if summary.governing.counts:
-        rows.append(("Governor", sentence(summary.governing)))
+        rows.append(("Governor", events.sentence(summary.governing)))
     rows += [("Not taken", files) for files in summary.not_taken]
     rows += [("Trouble", trouble) for trouble in summary.troubles]
     return rows
@@ -243,11 +221,11 @@ def write_json(stream: TextIO, summary: Summary, journal: JournalReader, *, outp
     run_id, governed = summary.run.id, summary.governing
     governor = {"held_seconds": rounded(governed.held_seconds), "counts": dict(governed.counts)}
     head = json.dumps(_head(summary, output_root)).removesuffix("}")
-    stream.write(head + ', "governor": ' + json.dumps(governor).removesuffix("}"))
-    stream.write(', "events": [')
-    _write_items(stream, map(event_entry, governor_events(journal, run_id)))
+    stream.write(head + ', "governor": ' + json.dumps(governor).removesuffix("}") + ', "events": [')
+    _write_items(stream, map(events.event_entry, events.governor_events(journal, run_id)))
     stream.write(']}, "troubles": [')
-    _write_items(stream, troubles.entries(journal, run_id))
+    entries = ({"at": utc(each.at), "level": each.kind, "text": each.text} for each in events.troubles(journal, run_id))
+    _write_items(stream, entries)
     stream.write('], "files": [')
     # A run that changed nothing has nothing to add to what earlier runs took.
     attempts = journal.attempts(run_id=run_id) if summary.counts.total else ()
@@ -266,22 +244,13 @@ def _write_items(stream: TextIO, items: Iterator[dict[str, Any]]) -> None:
 
 def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
     run, prediction = summary.run, summary.prediction
+    timing = {"id": run.id, "arguments": run.arguments, "started_at": utc(run.started_at)}
+    counts = {state: summary.counts.of(JobState(state)) for state in _SETTLED} | {"left": summary.left}
     return {
         "version": DOCUMENT_VERSION,
-        "run": {
-            "id": run.id,
-            "arguments": run.arguments,
-            "started_at": utc(run.started_at),
-            "seconds": rounded(summary.seconds),
-            "exit_code": summary.exit_code,
-        },
+        "run": timing | {"seconds": rounded(summary.seconds), "exit_code": run.exit_code},
         **path_entry("output_folder", output_root),
-        "counts": {
-            **{state: summary.counts.of(JobState(state)) for state in _SETTLED},
-            "left": summary.left,
-            "done_before": summary.done_before,
-            "failed_before": summary.failed_before,
-        },
+        "counts": counts | {"done_before": summary.done_before, "failed_before": summary.failed_before},
         "bytes_before": summary.bytes_before,
         "bytes_after": summary.bytes_after,
         "media_seconds": rounded(summary.media_seconds),

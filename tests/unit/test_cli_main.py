@@ -93,7 +93,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys\n"
         "from pyprocessor.cli.main import main\n"
         "assert main(['--help']) == 0\n"
-        "heavy = {'av', 'pydantic', 'tqdm', 'psutil', 'yaml', 'ffmpeg', 'sqlite3', 'multiprocessing', 'numpy'}\n"
+        "heavy = {'av', 'tqdm', 'psutil', 'yaml', 'ffmpeg', 'sqlite3', 'multiprocessing', 'numpy'}\n"
         "loaded = heavy & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )

@@ -12,8 +12,8 @@ from pyprocessor.containers.claims import MAX_SIDE, check_duration, check_pictur
 from pyprocessor.errors import InspectError, ProfileError
 from pyprocessor.ffmpeg.invocation import UNTRUSTED_DEMUXERS, Input, Invocation, MappedStream, Output, argv
 from pyprocessor.models import CostFeatures, InputLimits, UnsafeArguments
-from pyprocessor.profiles.environment import variables
 from pyprocessor.profiles.options import option_problem
+from pyprocessor.profiles.overrides import variables
 from pyprocessor.recipes.features import output_limit_bytes
 
 LIMITS = InputLimits()

@@ -58,10 +58,8 @@ ONLY_IN: dict[str, list[str]] = {
     "click": ["cli/"],
     "tqdm": ["report/progress.py"],
     "msgspec": ["journal/records.py"],
-    "wcwidth": ["report/table.py"],
-    "pydantic": ["profiles/"],
+    "wcwidth": ["report/wording.py"],
     "yaml": ["profiles/"],
-    "json5": ["profiles/"],
     "psutil": ["system/", "ffmpeg/process.py", "ffmpeg/run.py"],  # the latter: their own child
     "av": ["inspect/", "containers/", "cli/doctor.py"],  # the last only tells whether it loads
     "charset_normalizer": ["containers/charsets.py"],
@@ -70,7 +68,7 @@ ONLY_IN: dict[str, list[str]] = {
 }
 """Which modules may import a library. A folder ends with a slash."""
 
-HEAVY = {"av", "msgspec", "pydantic", "yaml", "json5", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
+HEAVY = {"av", "msgspec", "yaml", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
 
 FILE_CALLS = {
     "os": {

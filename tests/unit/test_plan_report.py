@@ -6,7 +6,7 @@ import json
 
 from pyprocessor.models import Cost, PlannedBatch, PlannedFile, PlanReport
 from pyprocessor.report.plan import plan_json, plan_text
-from pyprocessor.report.table import columns
+from pyprocessor.report.wording import columns
 
 COST = Cost(10.0, 10**8, 10**6)
 

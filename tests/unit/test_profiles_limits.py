@@ -12,7 +12,7 @@ import pytest
 from pyprocessor import profiles
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import MonitoringSettings, Overrun, Profile, ScheduleSettings, ThrottlingSettings
-from pyprocessor.profiles.rendering import render
+from pyprocessor.profiles.loading import render
 
 Write = Callable[[str], str]
 

@@ -21,7 +21,7 @@ from pyprocessor.models import (
     ScheduleSettings,
 )
 from pyprocessor.profiles import LoadedProfile, Overrides
-from pyprocessor.profiles.environment import variables
+from pyprocessor.profiles.overrides import variables
 
 Write = Callable[..., str]
 
@@ -72,7 +72,6 @@ def test_every_builtin_loads_and_describes_itself(name: str) -> None:
     loaded = load(name)
     assert loaded.profile.name == name
     assert loaded.notices == ()
-    assert loaded.sources == ("built-in defaults", f"built-in profile {name}")
 
 
 @pytest.mark.parametrize("name", profiles.builtin_names())
@@ -122,13 +121,6 @@ def test_precedence_from_defaults_to_command_line(write: Write) -> None:
     assert (video.max_width, video.max_height) == (640, 480)
     assert loaded.profile.monitoring.progress_interval_seconds == 5
     assert loaded.profile.name == "profile"
-    assert loaded.sources == (
-        "built-in defaults",
-        config,
-        profile,
-        "environment (PYPROCESSOR_CRF, PYPROCESSOR_VIDEO_HDR)",
-        "command line (--crf, --jobs)",
-    )
 
 
 def test_profile_and_config_from_the_environment(write: Write) -> None:
@@ -289,14 +281,13 @@ def test_tables_merge_lists_are_replaced_null_unsets(write: Write) -> None:
     assert profile.naming.validation_pattern == "a"
 
 
-def test_extends_is_relative_to_the_file_and_expands_variables(write: Write, tmp_path: Path) -> None:
+def test_extends_is_relative_to_the_file_and_expands_variables(write: Write) -> None:
     """A file may extend another beside it, which may extend a built-in one."""
     write("extends: fast\nvideo: {crf: 29}", "deep/base.yaml")
     top = write("extends: ${WHERE:-deep}/base.yaml\nvideo: {max_height: 720}")
     loaded = load(top)
     assert loaded.profile.video is not None
     assert (loaded.profile.video.preset, loaded.profile.video.crf) == ("veryfast", 29)
-    assert loaded.sources[1:] == ("built-in profile fast", str(tmp_path / "deep/base.yaml"), top)
 
 
 def test_extends_in_a_circle_names_the_chain(write: Write) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.profiles.quantities import (
+    hours_text,
     parse_bit_rate,
     parse_duration,
     parse_frame_rate,
@@ -17,7 +18,6 @@ from pyprocessor.profiles.quantities import (
     parse_size,
     parse_time_of_day,
     parse_window,
-    window_text,
 )
 
 
@@ -120,6 +120,6 @@ def test_windows_read_back(start: time, end: time) -> None:
     start, end = start.replace(second=0, microsecond=0), end.replace(second=0, microsecond=0)
     if start == end:
         with pytest.raises(ValueError, match="must differ"):
-            parse_window(window_text((start, end)))
+            parse_window(hours_text((start, end)))
     else:
-        assert parse_window(window_text((start, end))) == (start, end)
+        assert parse_window(hours_text((start, end))) == (start, end)

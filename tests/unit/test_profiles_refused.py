@@ -88,7 +88,7 @@ def error_of(
         (f"naming: {{validation_pattern: {'a' * 1001}}}", "must be a regular expression of at most 1,000 characters"),
         ("scan: {include: ['']}", "must not be empty"),
         (f"input: '{'${' * 200}'", "`input` holds '" + "${" * 50 + "...'; write ${NAME}"),
-        (f"extends: {'a' * 5000}", "must be at most 4096 characters long"),
+        (f"extends: {'a' * 5000}", "must be at most 4,096 characters long"),
         (f"scan: {{exclude: [{'a' * 4097}]}}", "but must be at most 4,096 characters long"),
         ("video: {options: {" + ", ".join(f"a{n}: 1" for n in range(201)) + "}}", "at most 200 encoder options"),
         ("vidoe: {crf: 1}", "p.yaml, line 1: unknown key `vidoe`; did you mean `video`?"),

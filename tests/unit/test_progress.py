@@ -11,8 +11,7 @@ import pytest
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot, RunState
-from pyprocessor.report.logs import RunLog, run_log_name
-from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream, progress_line
+from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, progress_line, run_log_name
 from pyprocessor.report.progress import Bars
 
 SNAPSHOT = RunSnapshot(
@@ -303,17 +302,14 @@ def test_a_reader_that_went_away_does_not_end_the_run(kind: str) -> None:
     assert gone.calls == 1
 
 
-def test_bars_show_the_run_and_each_file() -> None:
+def test_bars_show_the_run_and_each_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """The run's bar counts media time and files; a file's bar shows its name, speed and time left."""
+    monkeypatch.setattr("pyprocessor.report.progress.REDRAW_SECONDS", 0.0)
     stream = Terminal()
     bars = Bars(stream, rows=24)
     bars.queued(2, 40.0)
     bars.started("1", "a.mp4", 10.0)
     bars.started("2", "b.mp4", 30.0)
-    bars._draw_run()
-    for bar in (bars._bar, *(row.bar for row in bars._rows)):
-        assert bar is not None
-        bar.mininterval = 0
     bars.progressed("1", 5.0, 2.0)
     bars.tick(replace(SNAPSHOT, done=0, total=2))
     bars.finished("1", SUCCEEDED)

@@ -7,6 +7,7 @@ import io
 import json
 import time
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,10 +32,9 @@ from pyprocessor.models import (
     job_id,
 )
 from pyprocessor.models.wording import clock, duration, memory_size, one_line, size
-from pyprocessor.report import losses, summary
+from pyprocessor.report import summary
 from pyprocessor.report.plan import plan_json, plan_text
-from pyprocessor.report.table import columns, shortened
-from pyprocessor.report.wording import about
+from pyprocessor.report.wording import about, columns, shortened
 
 ENGINE = ProcessIdentity(4711, 1000.0)
 WORKER = ProcessIdentity(4712, 1001.0)
@@ -106,10 +106,10 @@ def no_log(_: str) -> bytes | None:
     return None
 
 
-def summed(journal: Journal, **more: int) -> summary.Summary:
+def summed(journal: Journal) -> summary.Summary:
     run = journal.last_run()
     assert run is not None
-    return summary.summarise(journal, run, now=run.started_at + 20.0, log_of=no_log, **more)  # type: ignore[arg-type]
+    return summary.summarise(journal, run, now=run.started_at + 20.0, log_of=no_log)
 
 
 def test_counts_sizes_and_predictions(journal: Journal) -> None:
@@ -125,7 +125,7 @@ def test_counts_sizes_and_predictions(journal: Journal) -> None:
     assert (got.bytes_before, got.bytes_after, got.media_seconds) == (3_000_000, 750_000, 30.0)
     assert got.seconds == pytest.approx(20.0)
     assert got.speed == pytest.approx(1.5)
-    assert got.skip_reasons == (("is empty.", 1),)
+    assert got.skip_reasons == {"is empty.": 1}
     assert got.prediction is not None
     memory, cpu = got.prediction.memory, got.prediction.cpu
     assert memory is not None
@@ -173,27 +173,27 @@ def test_each_kind_of_loss_has_a_line(journal: Journal) -> None:
     assert "captions" not in text
     assert "b.mov" not in text
     assert all(columns(line) <= 80 for line in text.splitlines())
-    assert "Losses" not in summary.text(replace(summed(journal), losses=()))
+    assert "Losses" not in summary.text(replace(summed(journal), losses=Counter()))
 
 
 def test_the_files_that_lost_something_are_named_where_asked_for(journal: Journal) -> None:
     """Below each kind, a bounded number; how many more there are is said."""
     with journal.transaction():
-        for number in range(losses.MOST_NAMES + 3):
+        for number in range(summary.MOST_NAMES + 3):
             succeed(journal, b"f%02d\n.mov" % number, "captions dropped")
     text = summary.text(summed(journal), verbose=True)
     assert "\nLosses:\n  captions dropped\n    f00\\n.mov\n    f01\\n.mov\n" in text
-    assert text.count(".mov\n") == losses.MOST_NAMES
+    assert text.count(".mov\n") == summary.MOST_NAMES
     assert "    ... and 3 more files\n" in text
 
 
 def test_a_bounded_number_of_kinds_of_loss_is_told(journal: Journal) -> None:
     """The rarest are counted only."""
-    succeed(journal, b"a.mov", *(f"kind {number:02d}" for number in range(losses.MOST_KINDS + 2)))
+    succeed(journal, b"a.mov", *(f"kind {number:02d}" for number in range(summary.MOST_KINDS + 2)))
     for verbose in (False, True):
         text = summary.text(summed(journal), verbose=verbose)
-        assert f"kind {losses.MOST_KINDS - 1:02d}" in text
-        assert f"kind {losses.MOST_KINDS:02d}" not in text
+        assert f"kind {summary.MOST_KINDS - 1:02d}" in text
+        assert f"kind {summary.MOST_KINDS:02d}" not in text
         assert "... and 2 more kinds" in text
 
 
@@ -224,7 +224,8 @@ def test_files_that_are_not_taken_though_they_seem_to_be_video_are_told_of(journ
 )
 def test_nothing_to_do_is_said(journal: Journal, done: int, failed: int, said: str) -> None:
     """A run over finished work says so in one sentence."""
-    text = summary.text(summed(journal, done_before=done, failed_before=failed))
+    journal.end_run(0, done_before=done, failed_before=failed)
+    text = summary.text(summed(journal))
     assert text.startswith(said)
     assert text.count("\n") == 1
     assert ("--retry-failed" in text) == bool(failed)
@@ -265,10 +266,10 @@ def test_earlier_runs_are_told_apart(journal: Journal) -> None:
     assert "Done before" in summary.text(summed(journal))
 
 
-def document(journal: Journal, **more: int) -> dict[str, object]:
+def document(journal: Journal) -> dict[str, object]:
     """The JSON document, parsed again."""
     out = io.StringIO()
-    summary.write_json(out, summed(journal, **more), journal, output_root=b"/out", log_of=lambda _: b"/log")
+    summary.write_json(out, summed(journal), journal, output_root=b"/out", log_of=lambda _: b"/log")
     parsed = json.loads(out.getvalue())
     assert isinstance(parsed, dict)
     return parsed

@@ -14,8 +14,8 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.governor.governor import EventKind
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Cost, Job, OutputFacts, ProcessIdentity, Reading, Source, Usage, job_id
-from pyprocessor.report import governing, summary
-from pyprocessor.report.table import columns
+from pyprocessor.report import events, summary
+from pyprocessor.report.wording import columns
 
 READING = Reading(5.0, 2.0, 1_400_000_000, 1_100_000_000, 900_000_000, 99.0, 10_000_000_000)
 BEGAN = 1_700_000_000.0
@@ -86,7 +86,7 @@ COST = Cost(10.0, 100_000_000, 1)
 
 def test_every_kind_of_event_is_known_here() -> None:
     """The governor cannot tell of something that no summary counts."""
-    assert {kind.value for kind in EventKind} == set(governing.PHRASES)
+    assert {kind.value for kind in EventKind} == set(events.PHRASES)
 
 
 def test_a_run_without_events_says_nothing_of_the_governor(journal: Journal) -> None:
@@ -113,7 +113,7 @@ def test_what_the_governor_did_is_counted_and_timed(journal: Journal, clock: Clo
         "hold 2 shrink 1 suspend 2 shed 1 throttle 1 yield 1 resume 1 recover 3"
     )
     assert got.held_seconds == 25.0
-    assert governing.sentence(got) == (
+    assert events.sentence(got) == (
         "held 2 times, shrank once, suspended 2 files, ended 1 file to be tried again, kept to the CPU limit, "
         "gave way to other work once; nothing new was started for 25 s"
     )
@@ -169,15 +169,15 @@ def test_each_event_is_told_with_its_sentence(journal: Journal, clock: Clock) ->
 
 def test_very_many_events_are_told_in_part(journal: Journal, clock: Clock) -> None:
     """The first and the last stand there, and how many are between."""
-    number = governing.MOST_SHOWN + 5
+    number = events.MOST_SHOWN + 5
     with journal.transaction():
         for event in range(number):
             at(journal, clock, event, "hold", f"Event {event}.")
     lines = summary.governor_text(summed(journal), journal).splitlines()[2:]
     assert "Event 0." in lines[0]
-    assert lines[governing.SHOWN_AT_THE_START] == "  ... 5 more; --format json lists all ..."
+    assert lines[events.SHOWN_AT_THE_START] == "  ... 5 more; --format json lists all ..."
     assert f"Event {number - 1}." in lines[-1]
-    assert len(lines) == governing.MOST_SHOWN + 1
+    assert len(lines) == events.MOST_SHOWN + 1
 
 
 def test_the_document_lists_events_with_their_readings(journal: Journal, clock: Clock) -> None:
@@ -214,7 +214,7 @@ def test_predictions_are_compared_file_by_file(journal: Journal) -> None:
     assert (told.cpu.predicted, told.cpu.measured, told.cpu.ratio) == (30.0, 55.0, 1.0)
     assert told.cpu.error == pytest.approx(0.75)
     assert told.memory.error == pytest.approx(1 - 100 / 110)
-    assert told.cpu.worst.name == told.memory.worst.name == b"far.mp4"
+    assert told.cpu.worst[0] == told.memory.worst[0] == b"far.mp4"
     text = " ".join(summary.text(summed(journal), width=200).split())
     off = "predictions off by 9.1% (median), by 20.0% at worst (far.mp4: 119 MiB instead of 95 MiB)"
     assert f"Peak memory {off}" in text

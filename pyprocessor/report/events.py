@@ -1,9 +1,9 @@
-"""What did the governor do in a run, by the journal's events: how often, for how long, and each time why?"""
+"""What did the governor do in a run, and what went wrong with it as a whole, by the journal's events?"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import EventRow
 from pyprocessor.models.wording import duration, one_line, utc
-from pyprocessor.report.table import wrapped
+from pyprocessor.report.wording import wrapped
 
+MOST_TROUBLES = 5
+"""In the closing text; the JSON document has all."""
 MOST_SHOWN = 30
 SHOWN_AT_THE_START = 10
 """Of more events than are shown: so many of the first; the rest are the last ones."""
@@ -107,3 +109,14 @@ def event_entry(event: EventRow) -> dict[str, Any]:
         "job": event.job_id,
         "reading": None if event.reading is None else asdict(event.reading),
     }
+
+
+def troubles(journal: JournalReader, run_id: int) -> Iterator[EventRow]:
+    """Warnings and errors that concern no single file, such as a full disk, oldest first."""
+    kinds = ("warning", "error")
+    return (event for event in journal.events(run_id=run_id) if event.kind in kinds and event.job_id is None)
+
+
+def sentences(events: Iterable[EventRow], kind: str) -> tuple[str, ...]:
+    """The sentences of the events of one kind."""
+    return tuple(one_line(event.text) for event in events if event.kind == kind)
