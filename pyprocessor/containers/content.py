@@ -1,8 +1,4 @@
-"""Do a file's first bytes show that it is no video, or that it is one?
-
-Names may be wrong, and a playlist can make a demuxer open other files, so this is checked before any demuxer runs. A
-file that is not recognised here is left to the demuxers.
-"""
+"""Do a file's first bytes show that it is no video, or that it is one? What is not recognised is left to demuxers."""
 
 from __future__ import annotations
 
@@ -47,7 +43,7 @@ _SIGNATURES = {
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Office document",
 }
 _PICTURE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
-_TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
+_TEXT_CONTROLS = "\t\n\v\f\r\x1b"
 
 
 def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
@@ -56,12 +52,10 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
     `head` is its first `HEAD_BYTES` bytes; of `name` only the extension matters.
     """
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:32].lower()
-    for prefix, what in _TEXTS.items():
-        if start.startswith(prefix):
-            return what
-    for prefix, what in _SIGNATURES.items():
-        if head.startswith(prefix):
-            return what
+    for begins, table in ((start, _TEXTS), (head, _SIGNATURES)):
+        for prefix, what in table.items():
+            if begins.startswith(prefix):
+                return what
     extension = name.rpartition(".")[2].lower()
     if head.startswith(b"\xff\xd8\xff") and extension not in ("mjpeg", "mjpg"):
         return "a picture (JPEG)"
@@ -80,7 +74,6 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
 
 TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
 """Place of the first sync byte and packet size of plain, time-stamped (AVCHD) and error-corrected transport streams."""
-_TS_PACKETS = 8
 _OTHER_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"jp2 ", b"jpx ", b"crx ")
 """Brands of MP4 files that hold sound or pictures."""
 _VIDEO_SIGNATURES = (
@@ -102,10 +95,8 @@ def seems_video(head: bytes) -> bool:
     """Return whether a file that begins with `head` is most probably video; a few kinds are missed."""
     if head.startswith(_VIDEO_SIGNATURES):
         return True
-    if head[4:8] in (b"moov", b"mdat"):
-        return True
-    if head[4:8] == b"ftyp":
-        return head[8:12] not in (*_PICTURE_BRANDS, *_OTHER_BRANDS)
+    if head[4:8] in (b"moov", b"mdat", b"ftyp"):
+        return head[4:8] != b"ftyp" or head[8:12] not in (*_PICTURE_BRANDS, *_OTHER_BRANDS)
     if head.startswith(b"\x1aE\xdf\xa3"):
         return b"matroska" in head[:64] or b"webm" in head[:64]
     if head[:4] == b"RIFF":
@@ -115,23 +106,18 @@ def seems_video(head: bytes) -> bool:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" in head.partition(b"IDAT")[0]
     return any(
-        all(head[place : place + 1] == b"G" for place in range(first, first + _TS_PACKETS * packet, packet))
+        all(head[place : place + 1] == b"G" for place in range(first, first + 8 * packet, packet))
         for first, packet in TS_LAYOUTS
     )
 
 
 def _is_text(head: bytes) -> bool:
     """Return whether a file that begins with `head` is UTF-8 or UTF-16 text."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            text = head[: len(head) & ~1].decode("utf-16")
-        except UnicodeDecodeError:
-            return False
-        return all(c.isprintable() or c in "\t\r\n" for c in text)
-    if any(byte < 32 and byte not in _TEXT_CONTROLS for byte in head) or 127 in head:
-        return False
+    utf_16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:  # as part of a longer text, since the head may end inside a character
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        text = codecs.getincrementaldecoder("utf-16" if utf_16 else "utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
-    return True
+    if utf_16:
+        return all(c.isprintable() or c in "\t\r\n" for c in text)
+    return not any(ord(c) < 32 and c not in _TEXT_CONTROLS for c in text) and "\x7f" not in text

@@ -1,7 +1,4 @@
-"""Which bytes of a packet state its pictures' size or its sound's channels?
-
-They are compared with those of the packet before, not parsed; where they differ, the packet is decoded.
-"""
+"""Which bytes of a packet state its pictures' size or its sound's channels? Compared with the last's, not parsed."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ _UNITS = {
     "mpeg2video": (0xFF, 0xB3),
     "mpeg4": (0xF0, 0x20),
     "vc1": (0xFF, 0x0F),
-    "vvc": (0x00, 0xFF),
 }
 _KEYFRAME_HEADERS = {"vp8": slice(3, 10), "vp9": slice(0, 12), "av1": slice(0, 20)}
 _JPEG_SIZES = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
@@ -29,25 +25,17 @@ def picture_header(codec: str, packet: memoryview) -> bytes:
         return bytes(packet[_KEYFRAME_HEADERS[codec]])
     head = bytes(packet[:_LOOK_BYTES])
     if codec == "mjpeg":
-        place = next((at for mark in _JPEG_SIZES if (at := head.find(mark)) >= 0), -1)
-        return head[place : place + 9] if place >= 0 else b""
-    if codec not in _UNITS:
-        return b""
-    mask, value = _UNITS[codec]
-    at = head.find(_START_CODE)
-    while 0 <= at < len(head) - 3:
-        if head[at + 3] & mask == value:
-            end = head.find(_START_CODE, at + 3)
-            return head[at : min(at + _PARAMETER_BYTES, end if end > 0 else len(head))]
-        at = head.find(_START_CODE, at + 3)
+        return next((head[at : at + 9] for mark in _JPEG_SIZES if (at := head.find(mark)) >= 0), b"")
+    mask, value = _UNITS.get(codec, (0, 1))
+    for unit in head.split(_START_CODE)[1:]:
+        if unit and unit[0] & mask == value:
+            return unit[: _PARAMETER_BYTES - len(_START_CODE)]
     return b""
 
 
 def sound_header(codec: str, packet: memoryview) -> bytes:
     """Return the bits of a sound packet that change with channels or sample rate, if there are any."""
-    if len(packet) < 9:
-        return b""
-    match codec:
+    match codec if len(packet) >= 9 else "":
         case "ac3":
             return bytes((packet[4] & 0xC0, packet[6]))  # sample rate; channels, with mix levels among them
         case "eac3":

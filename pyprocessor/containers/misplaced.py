@@ -1,12 +1,6 @@
-"""Where does a container begin that has other bytes in front of it, and was a file read as a raw stream only?
-
-Behind zeros, or behind what a server or camera wrote first, demuxers do not recognise a container. The file then opens
-as the raw stream of its pictures, without its sound, or not at all.
-"""
+"""Where does a container begin that has other bytes in front of it, and was a file read as a raw stream only?"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from pyprocessor.models import MediaNote
 
@@ -31,24 +25,16 @@ _SEVERAL_TRACKS = frozenset(b"avi divx mkv webm mp4 mov 3gp flv f4v wmv asf ogv 
 """Extensions of files that usually hold pictures and sound."""
 
 
-@dataclass(frozen=True, slots=True)
-class Misplaced:
-    """A container that begins `skipped_bytes` into a file; `demuxer` is ffmpeg's name of what reads it."""
-
-    demuxer: str
-    skipped_bytes: int
-
-
-def misplaced_container(head: bytes) -> Misplaced | None:
-    """Return the first container that begins in `head` behind other bytes, or None."""
+def misplaced_container(head: bytes) -> tuple[int, str] | None:
+    """Return where the first container begins in `head` behind other bytes, and its demuxer, or None."""
     places = []
     for signature, demuxer in _SIGNATURES:
         at = head.find(signature, 1)
         while at > 0 and not _begins(head[at : at + 64], demuxer):
             at = head.find(signature, at + 1)
         if at > 0:
-            places.append(Misplaced(demuxer, at))
-    return min(places, key=lambda place: place.skipped_bytes, default=None)
+            places.append((at, demuxer))
+    return min(places, default=None)
 
 
 def _begins(head: bytes, demuxer: str) -> bool:

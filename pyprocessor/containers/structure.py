@@ -1,8 +1,6 @@
 """Does the structure of a file reach beyond its end, as after a download or copy that was cut off?
 
-MP4, Matroska and AVI state how many bytes each part has, ASF and MXF how long the whole is; MPEG-TS and many program
-streams have packets of one size, Ogg marks its last page, GIF and PNG their end, and FLV repeats the size of each tag
-behind it. Only headers are read.
+Only headers are read.
 """
 
 from __future__ import annotations
@@ -14,16 +12,14 @@ from pyprocessor.containers.boxes import Box, boxes, outermost, within
 from pyprocessor.containers.content import TS_LAYOUTS
 
 _HEAD_BYTES = 4096
-_TS_SYNC = 0x47
-_PACK_START = b"\x00\x00\x01\xba"
-_PROGRAM_END = b"\x00\x00\x01\xb9"
 _PACK_BYTES = 2048
 _OGG_TAIL_BYTES = 65536
 _MOST_PADDING_BYTES = 16_000_000
 """Zeros at the end of a file that are skipped at most."""
 _PADDING_STEP_BYTES = 65536
 _END_MARKS = {"gif": b";", "apng": b"IEND\xaeB`\x82"}
-_EBML_SEGMENT = 0x18538067
+_EBML_SEGMENT = 0x8538067
+"""Without the bit that marks the length of the number."""
 _MOST_ELEMENTS = 200_000
 _MOST_CHUNKS = 1000
 """Before the pictures of an AVI, where only headers are."""
@@ -68,16 +64,20 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
             declared = _footer_of_mxf(head)
         case "avi":
             return _end_of_riff(file, size_bytes)
-        case "mpeg":
-            return Tail(note=_end_of_program_stream(file, head, size_bytes))
+        case "mpeg" if _read_last(file, size_bytes, 4) != b"\x00\x00\x01\xb9":
+            inside = size_bytes % _PACK_BYTES and all(head[at:].startswith(b"\0\0\1\xba") for at in (0, _PACK_BYTES))
+            unmarked = "It has no end mark, so a missing end would not show."
+            return Tail(note=f"It ends inside a pack, {_MAYBE}" if inside else unmarked)
         case "mpegts" if not _ts_is_whole(file, head, size_bytes):
             return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
         case "ogg" if not _ogg_is_ended(file, size_bytes):
             return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
         case "flv" if not _flv_is_whole(file, size_bytes):
             return Tail(note="It is cut off: it ends inside a tag.", cut_off=True)
-        case "gif" | "apng" if not _is_marked(file, size_bytes, _END_MARKS[container]):
-            return Tail(note=f"It has no end mark, {_MAYBE}")
+        case "gif" | "apng":
+            mark = _END_MARKS[container]
+            if _read_last(file, _end_without_padding(file, size_bytes), len(mark)) != mark:
+                return Tail(note=f"It has no end mark, {_MAYBE}")
     return Tail(missing_bytes=max(0, declared - size_bytes))
 
 
@@ -109,15 +109,14 @@ def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
 def refers_to_other_files(file: BinaryIO, size_bytes: int) -> bool:
     """Return whether a film or sound track of an MP4 has all its data in other files ("reference movie")."""
     index = index_of_mp4(file, size_bytes) or b""
-    for track in within(index, Box(b"", 0, 0, len(index)), b"moov", b"trak"):
-        for media in within(index, track, b"mdia"):
-            handler = next(within(index, media, b"hdlr"), None)
-            if handler is None or index[handler.body + 8 : handler.body + 12] not in (b"vide", b"soun"):
-                continue
-            for table in within(index, media, b"minf", b"dinf", b"dref"):
-                entries = list(boxes(index, table.body + 8, table.end))
-                if entries and all(_names_a_file(entry.kind, index[entry.body : entry.end]) for entry in entries):
-                    return True
+    for media in within(index, Box(b"", 0, 0, len(index)), b"moov", b"trak", b"mdia"):
+        handler = next(within(index, media, b"hdlr"), None)
+        if handler is None or index[handler.body + 8 : handler.body + 12] not in (b"vide", b"soun"):
+            continue
+        for table in within(index, media, b"minf", b"dinf", b"dref"):
+            entries = list(boxes(index, table.body + 8, table.end))
+            if entries and all(_names_a_file(entry.kind, index[entry.body : entry.end]) for entry in entries):
+                return True
     return False
 
 
@@ -137,9 +136,8 @@ def _read(file: BinaryIO, position: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _end_bytes(file: BinaryIO, size_bytes: int, count: int) -> bytes:
-    """Return the last `count` bytes of a file."""
-    return _read(file, max(0, size_bytes - count), count)
+def _read_last(file: BinaryIO, end: int, count: int) -> bytes:
+    return _read(file, max(0, end - count), count)
 
 
 def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
@@ -194,35 +192,24 @@ def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:
         if position >= size_bytes:
             break
         head = _read(file, position, 16)
-        identity, used = _ebml_number(head, 0, keep_marker=True)
-        length, used = _ebml_number(head, used, keep_marker=False)
-        if identity is None or used == 0:
+        identity, used = _ebml_number(head, 0)
+        length, used = _ebml_number(head, used)
+        if identity is None or (length is None and identity != _EBML_SEGMENT):
             return 0
-        if length is None:
-            if identity != _EBML_SEGMENT:
-                return 0
-            position += used  # go on with what is inside it
-            continue
-        position += used + length
-        if identity == _EBML_SEGMENT:
+        position += used + (length or 0)
+        if length is not None and identity == _EBML_SEGMENT:
             break
     return position
 
 
-def _ebml_number(data: bytes, position: int, *, keep_marker: bool) -> tuple[int | None, int]:
+def _ebml_number(data: bytes, start: int) -> tuple[int | None, int]:
     """Return an EBML number and where it ends; None where it is cut off, malformed or "unknown"."""
-    if position >= len(data) or data[position] == 0:
-        return None, position
-    width = 9 - data[position].bit_length()
-    raw = data[position : position + width]
-    if len(raw) < width:
-        return None, position
-    value = int.from_bytes(raw, "big")
-    if not keep_marker:
-        value &= (1 << 7 * width) - 1
-        if value == (1 << 7 * width) - 1:
-            return None, position + width
-    return value, position + width
+    end = start + 9 - int.from_bytes(data[start : start + 1], "big").bit_length()
+    if end > min(start + 8, len(data)):
+        return None, start
+    unknown = (1 << 7 * (end - start)) - 1
+    value = int.from_bytes(data[start:end], "big") & unknown
+    return None if value == unknown else value, end
 
 
 def _size_in_asf(head: bytes) -> int:
@@ -256,43 +243,25 @@ def _end_without_padding(file: BinaryIO, size_bytes: int) -> int:
     return end
 
 
-def _is_marked(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
-    """Return whether `mark` is the last of a file before its padding."""
-    return _end_bytes(file, _end_without_padding(file, size_bytes), len(mark)) == mark
-
-
 def _ts_is_whole(file: BinaryIO, head: bytes, size_bytes: int) -> bool:
     for first, packet in TS_LAYOUTS:
-        places = range(first, min(len(head), 8 * packet), packet)
-        if all(head[place] == _TS_SYNC for place in places):
+        if all(sync == 0x47 for sync in head[first : 8 * packet : packet]):
             over = size_bytes % packet
             return over == 0 or _end_without_padding(file, size_bytes) <= size_bytes - over
     return True  # it starts inside a packet, so its end shows nothing
 
 
-def _end_of_program_stream(file: BinaryIO, head: bytes, size_bytes: int) -> str | None:
-    if _end_bytes(file, size_bytes, 4) == _PROGRAM_END:
-        return None
-    if size_bytes % _PACK_BYTES and all(head[place : place + 4] == _PACK_START for place in (0, _PACK_BYTES)):
-        return f"It ends inside a pack, {_MAYBE}"
-    return "It has no end mark, so a missing end would not show."
-
-
 def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
-    tail = _end_bytes(file, _end_without_padding(file, size_bytes), _OGG_TAIL_BYTES)
+    tail = _read_last(file, _end_without_padding(file, size_bytes), _OGG_TAIL_BYTES)
     page = tail.rfind(b"OggS")
     return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
 
 
 def _flv_is_whole(file: BinaryIO, size_bytes: int) -> bool:
     """Return whether a tag ends where the padding begins, or in its first 3 zeros, which may be of the tag's size."""
-    end = _end_without_padding(file, size_bytes)
-    return any(_ends_with_tag(file, place) for place in range(end, min(size_bytes, end + 3) + 1))
-
-
-def _ends_with_tag(file: BinaryIO, end: int) -> bool:
-    """Return whether an FLV tag and its size end at `end`."""
-    length = int.from_bytes(_end_bytes(file, end, 4), "big")
-    if not 11 <= length <= end - 4:
-        return False
-    return int.from_bytes(_read(file, end - 4 - length, 4)[1:], "big") == length - 11
+    padding = _end_without_padding(file, size_bytes)
+    for end in range(padding, min(size_bytes, padding + 3) + 1):
+        length = int.from_bytes(_read_last(file, end, 4), "big")
+        if 11 <= length <= end - 4 and int.from_bytes(_read(file, end - 3 - length, 3), "big") == length - 11:
+            return True
+    return False

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 MOST_TAGS = 100
-"""Remembered for one file; real files have a dozen."""
 LONGEST_TAG = 1000
 """Characters; a longer tag is no place, date or camera."""
 UNNAMED = ("", "")

@@ -1,8 +1,4 @@
-"""Does a film have closed captions (EIA-608, CEA-708) inside its pictures, as American television has?
-
-They are triplets of flags and two bytes. Stations send triplets all the time, so only those with content count: valid
-ones, and for EIA-608 those with more than the two empty characters of a pause.
-"""
+"""Does a film have closed captions (EIA-608, CEA-708) with content inside its pictures?"""
 
 from __future__ import annotations
 
@@ -21,10 +17,8 @@ _MARK = b"GA94\x03"
 """Before the triplets in the user data of MPEG-2 and in the messages of H.264, HEVC and AV1 (ATSC A/53 part 4)."""
 _HEAD_BYTES = 4096
 """Captions come before the picture itself, after its headers and the encoder's name and settings."""
-_PROCESSED = 0x40
-_COUNT = 0x1F
+_PROCESSED, _COUNT = 0x40, 0x1F
 _VALID, _KIND, _CEA_708 = 0x04, 0x03, 0x02
-_MOST_TRIPLET_BYTES = 3 * _COUNT
 
 
 def has_captions(frame: av.VideoFrame) -> bool:
@@ -35,18 +29,14 @@ def has_captions(frame: av.VideoFrame) -> bool:
 
 def captions_in(packet: memoryview) -> bool:
     """Return whether a picture's packet carries captions with content, without decoding it."""
-    head = bytes(packet[:_HEAD_BYTES])
-    place = head.find(_MARK)
-    while place >= 0:
-        start = place + len(_MARK)
-        message = head[start : start + 2 + _MOST_TRIPLET_BYTES]
-        if message and message[0] & _PROCESSED and _have_content(message[2 : 2 + 3 * (message[0] & _COUNT)]):
-            return True
-        place = head.find(_MARK, start)
-    return False
+    return any(
+        message and message[0] & _PROCESSED and _have_content(message[2 : 2 + 3 * (message[0] & _COUNT)])
+        for message in bytes(packet[:_HEAD_BYTES]).split(_MARK)[1:]
+    )
 
 
 def _have_content(triplets: bytes) -> bool:
+    """Return whether one is valid and, of EIA-608, more than the two empty characters of a pause."""
     return any(
         flags & _VALID and (flags & _KIND >= _CEA_708 or first & 0x7F or second & 0x7F)
         for flags, first, second in zip(triplets[0::3], triplets[1::3], triplets[2::3], strict=False)

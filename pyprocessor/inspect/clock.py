@@ -1,8 +1,6 @@
 """What time does a packet have once jumps of its container's clock are corrected, exactly as ffmpeg corrects them?
 
-Transport and program streams, and Ogg files that were joined, may start a new clock midway: recordings put together, a
-lost signal, a clock that wraps. ffmpeg compares each packet with the end of the one before it in its stream, and moves
-everything after a jump. Inspecting and verifying do the same, or their times would differ from those ffmpeg makes.
+ffmpeg compares each packet with the end of the one before it in its stream, and moves everything after a jump.
 """
 
 from __future__ import annotations
@@ -52,22 +50,17 @@ class Clock:
         expected = self._next.get(stream)
         if decoding_time is None:
             if expected is not None:
-                self._current[stream] = expected
-                self._next[stream] = expected + duration
+                self._current[stream], self._next[stream] = expected, expected + duration
             return self.offset
         now = decoding_time + self.offset
-        jump = 0.0
-        if expected is None:
-            if self._last is not None and abs(now - self._last) > self.threshold:
-                jump = now - self._last
-        elif abs(now - expected) > self.threshold or now + _BACKWARDS_SECONDS < self._current[stream]:
-            jump = now - expected
-        if jump:
+        before = self._last if expected is None else expected
+        jump = now - before if before is not None else 0.0
+        backwards = expected is not None and now + _BACKWARDS_SECONDS < self._current[stream]
+        if jump and (abs(jump) > self.threshold or backwards):
             self.jumped = True
             self.offset -= jump
             now -= jump
-        self._last = now
-        self._current[stream] = now
+        self._last = self._current[stream] = now
         self._next[stream] = now + duration
         return self.offset
 
@@ -96,18 +89,15 @@ def correct_jumps(
     offsets = follow(clock)
     if clock.jumped:
         known = {index: [t for t in seconds if not math.isnan(t)] for index, seconds in times.items()}
-        steps = {
-            index: statistics.median([b - a for a, b in itertools.pairwise(own)] or [0.0])
-            for index, own in known.items()
-        }
+        pairs = {index: itertools.pairwise(own) for index, own in known.items()}
+        steps = {index: statistics.median([b - a for a, b in own] or [0.0]) for index, own in pairs.items()}
         timed = [packet for packet in packets() if not math.isnan(packet[1])]
         threshold = threshold_for(*gaps_in(timed, steps))
         if threshold == USUAL_THRESHOLD and _opens_gap(times, offsets):
             pauses, _ = gaps_in(timed, steps, LOWEST_THRESHOLD)
             threshold = USUAL_THRESHOLD if pauses else LOWEST_THRESHOLD
         if threshold != USUAL_THRESHOLD:
-            clock = Clock(threshold)
-            offsets = follow(clock)
+            offsets = follow(clock := Clock(threshold))
     return clock.threshold, offsets
 
 
@@ -149,13 +139,13 @@ def gaps_in(
     """
     times: dict[int, list[float]] = {}
     steps: list[tuple[int, float, float]] = []
-    latest: float | None = None
+    latest = -math.inf
     reached: dict[int, float] = {}
     for stream, now, length in packets:
         if stream in reached:
             if now - reached[stream] > limit:
                 steps.append((stream, reached[stream], now))
-        elif latest is not None and latest - now > limit:
+        elif latest - now > limit:
             steps.append((stream, now, latest))
         latest = now
         reached[stream] = now + length
@@ -165,13 +155,12 @@ def gaps_in(
     pauses: list[float] = []
     jumps: list[float] = []
     for stream, since, until in steps:
-        inside = {
-            other: bisect.bisect_right(known, until) - bisect.bisect_left(known, since)
+        is_pause = usual_steps.get(stream, 0.0) > _STEADY_SECONDS or any(
+            2 * (bisect.bisect_right(known, until) - bisect.bisect_left(known, since)) * usual_steps.get(other, 0.0)
+            >= until - since
             for other, known in times.items()
             if other != stream
-        }
-        covered = any(2 * count * usual_steps.get(other, 0.0) >= until - since for other, count in inside.items())
-        is_pause = covered or usual_steps.get(stream, 0.0) > _STEADY_SECONDS
+        )
         (pauses if is_pause else jumps).append(until - since)
     return pauses, jumps
 

@@ -82,9 +82,9 @@ def _behind_other_bytes(path: bytes, file: BinaryIO, *, deep: bool) -> tuple[Con
     found = misplaced_container(file.read(SEARCHED_BYTES))
     if found is None:
         return None
-    skipped = found.skipped_bytes
+    skipped, demuxer = found
     try:
-        return open_source(path, deep=deep, skipped_bytes=skipped, demuxer=found.demuxer), False, skipped
+        return open_source(path, deep=deep, skipped_bytes=skipped, demuxer=demuxer), False, skipped
     except av.error.InvalidDataError:
         return None
 
