@@ -1,14 +1,10 @@
-"""What do the pictures of a film show that its header does not say? Decoded in a few places.
-
-The first picture alone carries rotation and HDR side data, and shows whether anything decodes. After it, keyframes are
-decoded where the parameters that precede them change, and at places spread evenly over the file.
-"""
+"""What do the pictures of a film show that its header does not say? Decoded in a few places."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
@@ -26,110 +22,98 @@ MOST_DECODED = 96
 """Keyframes of a film that are decoded, however often its parameters change."""
 DTS_ONLY = frozenset(("avi",))
 """Demuxers whose packets have a DTS only; libavformat guesses the PTS, ffmpeg does not."""
-_PTS_MAY_BE_DTS = frozenset(("mxf",))
-"""Demuxers that give the DTS as PTS where the file has no index of the other."""
 _FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
-_USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
-
-
-@dataclass(frozen=True, slots=True)
-class FilmFacts:
-    """What was found of one film; `frames` is 0 where all of it was read and no picture decodes."""
-
-    frame: av.VideoFrame | None
-    """Its first picture."""
-    frames: int | None
-    note: str | None
-    decoder: str | None
-    """The decoder that made `frame`, where libavformat names none."""
-    shapes: tuple[PictureShape, ...]
-    """Of each picture that was decoded, by the time of its packet."""
-    interlaced: bool
-    """Whether one of these holds two fields."""
-    captions: bool
-    """Whether closed captions were seen in its pictures."""
-    packets: PacketFacts | None
-    in_decoding_order: bool
-    """Whether its packets have a DTS only, though its pictures are shown in another order."""
 
 
 class FilmSampler:
-    """Decodes the first picture of one film and, where `whole`, keyframes that may look different."""
+    """Decodes the first picture of one film and, where `whole`, keyframes that may look different.
+
+    The first picture alone carries rotation and HDR side data, and shows whether anything decodes.
+    """
 
     def __init__(self, stream: av.VideoStream, size_bytes: int, *, whole: bool) -> None:
         own = video_context(stream)
         self._context = own
-        self._decoder: str | None = None
+        self.decoder: str | None = None
+        """The decoder that made `frame`, where libavformat names none."""
         if own is None:  # libavformat maps some tags (`dav1`) to no codec: try AV1
-            self._decoder = "libdav1d"
+            self.decoder = "libdav1d"
             with suppress(ValueError):  # this build of PyAV lacks it
-                self._context = cast("av.VideoCodecContext", av.CodecContext.create(self._decoder, "r"))
+                self._context = cast("av.VideoCodecContext", av.CodecContext.create(self.decoder, "r"))
         if self._context is not None:
             self._context.thread_count = 1
         self.settled = self._context is None
         """Whether the first picture was found or is no longer looked for."""
-        self._frame: av.VideoFrame | None = None
-        self._note: str | None = None
-        self._problem: str | None = None
+        self.frame: av.VideoFrame | None = None
+        """Its first picture."""
+        self.frames: int | None = None
+        """0 where all of it was read and no picture decodes."""
+        self.note: str | None = None
+        self._problem = ""
         self._tried = self._shown = 0
         self._codec = own.codec.canonical_name if own is not None else ""
         self._whole = whole
         self._header = b""
         self._step = size_bytes // SAMPLES if self._codec in _FIELD_CODECS else size_bytes
         self._next_place = 0
-        self._shapes: list[tuple[PictureShape, int]] = []
-        """With the number of the picture's packet."""
-        self._interlaced = self._captions = self._has_pts = False
-        self._container = stream.container.format.name
+        self.shapes: list[PictureShape] = []
+        """Of each picture that was decoded, by the time of its packet."""
+        self._places: list[int] = []
+        """The numbers of their packets."""
+        self.interlaced = self.captions = False
+        """Whether a decoded picture holds two fields, and whether closed captions were seen."""
+        self.packets: PacketFacts | None = None
+        demuxer = stream.container.format.name
+        self.in_decoding_order = demuxer in DTS_ONLY or demuxer == "mxf"
+        """Whether its packets have a DTS only, though its pictures are shown in another order."""
+        self._may_have_pts = demuxer not in DTS_ONLY
+        """MXF gives the DTS as PTS only where the file has no index of the other."""
 
     def take(self, packet: Packet) -> None:
         """Look at the next packet of the film; an empty one without a time ends it."""
         self._shown += bool(packet.size and not packet.is_discard)
-        self._has_pts = self._has_pts or packet.pts != packet.dts
-        if not self._captions and self._codec in CAPTIONED and packet.size:
-            self._captions = captions_in(memoryview(packet))
+        if self._may_have_pts and packet.pts != packet.dts:
+            self.in_decoding_order = False
+        if not self.captions and self._codec in CAPTIONED and packet.size:
+            self.captions = captions_in(memoryview(packet))
         is_key = self._whole and bool(packet.size) and packet.is_keyframe
         frame = None
         if not self.settled:
             if is_key and not self._header:
                 self._header = picture_header(self._codec, memoryview(packet))
                 self._next_place = (packet.pos or 0) + self._step
-            frame = self._frame = self._first(packet)
+            frame = self.frame = self._first(packet)
             self.settled = frame is not None
-        elif is_key and len(self._shapes) < MOST_DECODED and self._is_due(packet):
+        elif is_key and len(self.shapes) < MOST_DECODED and self._is_due(packet):
             frame = self._alone(packet)
         if frame is not None and self._whole and self._context is not None:
-            self._captions = self._captions or has_captions(frame)
-            self._interlaced = self._interlaced or bool(frame.interlaced_frame)
+            self.captions = self.captions or has_captions(frame)
+            self.interlaced = self.interlaced or bool(frame.interlaced_frame)
             ticks = packet.pts if packet.pts is not None else packet.dts
             at = float((ticks or 0) * (packet.time_base or 0))
             # A frame may be larger than its picture where cropping it would misalign memory.
             width, height = self._context.width, self._context.height
-            shape = PictureShape(at, width, height, usual_aspect(self._context.sample_aspect_ratio))
-            self._shapes.append((shape, max(0, self._shown - 1)))
+            self.shapes.append(PictureShape(at, width, height, usual_aspect(self._context.sample_aspect_ratio)))
+            self._places.append(max(0, self._shown - 1))
 
     def give_up(self) -> None:
         """Look for the first picture no longer."""
         if not self.settled:
-            self.settled, self._note = True, "No picture could be decoded near its start."
+            self.settled, self.note = True, "No picture could be decoded near its start."
 
-    def facts(self, corrections: Sequence[float] | None, packets: PacketFacts | None) -> FilmFacts:
-        """Return what was found; `corrections` is what was added to the times of its packets to correct its clock."""
-        frames, note = None, self._note
-        if not self.settled and self._decoder is None:
-            reason = f" ({self._problem})" if self._problem else ""
-            tried = f"None of the pictures in its video track can be decoded{reason}."
-            frames, note = 0, tried if self._tried else "Its video track holds no pictures."
-        shapes = [shape for shape, _ in self._shapes]
+    def finish(self, corrections: Sequence[float] | None, packets: PacketFacts | None) -> None:
+        """Complete what was found; `corrections` were added to the times of its packets to correct its clock."""
+        self.packets = packets
+        if not self.settled and self.decoder is None:
+            tried = f"None of the pictures in its video track can be decoded{self._problem}."
+            self.frames, self.note = 0, tried if self._tried else "Its video track holds no pictures."
         if corrections is not None:
-            shapes = [replace(s, at=s.at + corrections[min(place, len(corrections) - 1)]) for s, place in self._shapes]
-        decoder = self._decoder if self._frame is not None else None
-        dts_only = self._container in DTS_ONLY or (self._container in _PTS_MAY_BE_DTS and not self._has_pts)
+            places = (corrections[min(place, len(corrections) - 1)] for place in self._places)
+            self.shapes = [replace(s, at=s.at + moved) for s, moved in zip(self.shapes, places, strict=True)]
+        if self.frame is None:
+            self.decoder = None
         reordered = self._whole and self._context is not None and self._context.has_b_frames
-        return FilmFacts(
-            *(self._frame, frames, note, decoder, tuple(shapes), self._interlaced, self._captions, packets),
-            in_decoding_order=dts_only and reordered,
-        )
+        self.in_decoding_order = self.in_decoding_order and bool(reordered)
 
     def _first(self, packet: Packet) -> av.VideoFrame | None:
         """Return the first picture, if this packet completes it."""
@@ -142,15 +126,14 @@ class FilmSampler:
             raise
         except av.error.FFmpegError as error:
             if not isinstance(error, av.error.EOFError):
-                self._problem = error.strerror
+                self._problem = f" ({error.strerror})"
             return None
         return frames[0] if frames else None
 
     def _is_due(self, packet: Packet) -> bool:
         """Return whether a keyframe has other parameters than the last one, or lies far enough behind it."""
         header = picture_header(self._codec, memoryview(packet))
-        changed = bool(header) and header != self._header
-        if not changed and (packet.pos is None or packet.pos < self._next_place):
+        if header in (b"", self._header) and (packet.pos is None or packet.pos < self._next_place):
             return False
         self._header = header or self._header
         self._next_place = max(self._next_place, packet.pos or 0) + self._step
@@ -173,4 +156,4 @@ class FilmSampler:
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:
     """Return the shape of a pixel as the file states it; square where it states none, or nonsense."""
-    return aspect if aspect and _USUAL_ASPECTS[0] <= aspect <= _USUAL_ASPECTS[1] else Fraction(1)
+    return aspect if aspect and Fraction(1, 10) <= aspect <= 10 else Fraction(1)

@@ -64,11 +64,9 @@ class PacketCounts:
             return None
         gaps = (float((later - earlier) * film.unit) for earlier, later in pairwise(sorted(film.stamps)))
         timed = len(film.stamps) == film.pictures
-        seconds = sum(min(gap, _LONGEST_GAP_SECONDS) for gap in gaps) if timed else 0.0
+        seconds = round(sum(min(gap, _LONGEST_GAP_SECONDS) for gap in gaps), 3) if timed else 0.0
         share = None if whole else round(film.bytes / self.bytes, 3)
-        return PacketFacts(
-            film.pictures, film.bytes, film.keyframes, film.keyframe_bytes, round(seconds, 3), share_of_bytes=share
-        )
+        return PacketFacts(film.pictures, film.bytes, film.keyframes, film.keyframe_bytes, seconds, share)
 
 
 def packet_facts(container: Container, film: Stream, counts: PacketCounts, *, read_whole: bool) -> PacketFacts | None:
@@ -103,11 +101,6 @@ def _indexed(film: Stream) -> PacketFacts | None:
         return None
     seconds = float((found[-1].timestamp - found[0].timestamp) * (film.time_base or 0))
     keyframes = [entry.size for entry in found if entry.is_keyframe]
-    stands_for = count / looked_at
-    return PacketFacts(
-        pictures=round(len(found) * stands_for),
-        bytes=round(sum(entry.size for entry in found) * stands_for),
-        keyframes=round(len(keyframes) * stands_for),
-        keyframe_bytes=round(sum(keyframes) * stands_for),
-        seconds=round(max(0.0, seconds), 3),
-    )
+    counted = (len(found), sum(entry.size for entry in found), len(keyframes), sum(keyframes))
+    pictures, total, keys, key_bytes = (round(number * count / looked_at) for number in counted)
+    return PacketFacts(pictures, total, keys, key_bytes, round(max(0.0, seconds), 3))

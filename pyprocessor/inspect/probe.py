@@ -1,8 +1,6 @@
 """What does a file hold: streams, duration, colours, HDR, rotation?
 
-Runs in the inspector process, so a demuxer that crashes or hangs on a hostile file costs that one file. What it reads
-is bounded: the demuxers that may open a file, the bytes they may look at, and how much is decoded to find the first
-picture. Small files are surveyed whole; larger ones by the batch process that works on them (`survey_source`).
+Small files are surveyed whole; larger ones by the batch process that works on them (`survey_source`).
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour
 from pyprocessor.inspect.animation import WEBP, animated_webp, still_picture, webp_info, webp_timeline
-from pyprocessor.inspect.film import FilmFacts, usual_aspect
+from pyprocessor.inspect.film import FilmSampler, usual_aspect
 from pyprocessor.inspect.reader import (
     Container,
     Stream,
@@ -48,16 +46,13 @@ WHOLE_BYTES = 4_000_000
 SURVEY_SECONDS = 60.0
 """How long the packets of a source may be read."""
 
-_UNSTATED_DURATION = frozenset(
-    (
-        "aac ac3 ac4 amr amrnb amrwb dts dtshd dv eac3 h261 h263 h264 hevc vvc evc latm loas m4v mjpeg mlp mp3 mpeg "
-        "mpegts mpegvideo obu av1 ogg truehd vc1 cavsvideo dirac"
-    ).split()
-)
+_UNSTATED_DURATION = (
+    "aac ac3 ac4 amr amrnb amrwb dts dtshd dv eac3 h261 h263 h264 hevc vvc evc latm loas m4v mjpeg mlp mp3 mpeg "
+    "mpegts mpegvideo obu av1 ogg truehd vc1 cavsvideo dirac"
+).split()
 """Demuxers that guess the duration from the bit rate, or from the times at both ends."""
-_DURATION_FROM_ZERO = frozenset(("matroska,webm", "matroska", "flv", "live_flv"))
+_DURATION_FROM_ZERO = ("matroska,webm", "matroska", "flv", "live_flv")
 """Demuxers whose duration counts from time 0 and not from the first packet."""
-_FIELD_ORDERS_INTERLACED = frozenset((2, 3, 4, 5))
 _HIGHEST_RATE = 240
 """A guessed frame rate above this is a time base and no rate, unless the average says so too."""
 
@@ -75,10 +70,14 @@ def probe(
     """
     name = "The file"
     try:
-        with _regular_file(path, name) as file:
-            what = content.refusal(
-                file.read(content.HEAD_BYTES), display(os.path.basename(path)), size_bytes
-            ) or still_picture(file)
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):  # opening a FIFO would wait for a writer
+            raise InspectError(FailureKind.BAD_INPUT, f"{name} is a device, pipe or folder, not a file.")
+        if found.st_size == 0:
+            raise InspectError(FailureKind.BAD_INPUT, f"{name} is empty (0 bytes).")
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(content.HEAD_BYTES)
+            what = content.refusal(head, display(os.path.basename(path)), size_bytes) or still_picture(file)
             if what is not None:
                 raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
             webp = animated_webp(file)
@@ -137,10 +136,9 @@ def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: Input
         if deep or all(decoder is None or (decoder.width and decoder.height) for decoder in decoders):
             tail = structure.Tail() if skipped else structure.examine(file, container.format.name, size_bytes)
             if container.format.name.startswith("mov,") and structure.refers_to_other_files(file, size_bytes):
+                text = f"{name} holds no film of its own, but refers to other files, which are not opened for it"
                 raise InspectError(
-                    FailureKind.UNSUPPORTED,
-                    f"{name} holds no film of its own, but refers to other files, which are not opened for it; put the "
-                    "files it refers to into the input instead.",
+                    FailureKind.UNSUPPORTED, f"{text}; put the files it refers to into the input instead."
                 )
             media, unlisted = _describe(container, name, size_bytes, tail, limits)
             if deep or not unlisted:
@@ -149,33 +147,23 @@ def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: Input
     return _read(path, file, name, size_bytes, limits, deep=True)
 
 
-def _regular_file(path: bytes, name: str) -> BinaryIO:
-    found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):  # opening a FIFO would wait for a writer
-        raise InspectError(FailureKind.BAD_INPUT, f"{name} is a device, pipe or folder, not a file.")
-    if found.st_size == 0:
-        raise InspectError(FailureKind.BAD_INPUT, f"{name} is empty (0 bytes).")
-    return open(path, "rb", buffering=0)
-
-
 def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size_bytes: int) -> tuple[FailureKind, str]:
     """Return the kind and the sentence for a file that no demuxer opens."""
     if isinstance(error, PermissionError):
         return FailureKind.PERMISSION, f"{name} may not be read; change its permissions."
+    text = "is not a video or audio file that can be read, or its start is damaged"
     if structure.is_mp4(file):
         missing = structure.examine(file, "mov,", size_bytes).missing_bytes
-        if missing:
-            return (
-                FailureKind.BAD_INPUT,
-                f"{name} is cut off: its structure reaches {missing:,} bytes beyond its end and its index is missing.",
-            )
         index = structure.index_of_mp4(file, size_bytes)
-        if index is None:
-            return FailureKind.BAD_INPUT, f"{name} has no index (moov): it is damaged, or was never finished."
-        if b"encv" in index or b"enca" in index:
+        if missing:
+            text = f"is cut off: its structure reaches {missing:,} bytes beyond its end and its index is missing"
+        elif index is None:
+            text = "has no index (moov): it is damaged, or was never finished"
+        elif b"encv" in index or b"enca" in index:
             return FailureKind.UNSUPPORTED, f"{name} is encrypted (copy protection), so it cannot be read."
-        return FailureKind.BAD_INPUT, f"{name} has an index (moov) that cannot be read: it is damaged."
-    return FailureKind.BAD_INPUT, f"{name} is not a video or audio file that can be read, or its start is damaged."
+        else:
+            text = "has an index (moov) that cannot be read: it is damaged"
+    return FailureKind.BAD_INPUT, f"{name} {text}."
 
 
 def _describe(
@@ -188,15 +176,11 @@ def _describe(
         if context is not None:
             check_picture(context.width, context.height, limits, name)
     found = survey(container, size_bytes=size_bytes, whole=size_bytes <= WHOLE_BYTES, limit_seconds=SURVEY_SECONDS)
-    notes = [
-        MediaNote(film.note if len(found.films) == 1 else f"Stream {index}: {film.note}")
-        for index, film in found.films.items()
-        if film.note is not None
-    ]
-    fragmented = _is_fragmented(container)
-    streams = [
-        _stream(container, stream, found.films.get(stream.index), from_zero=fragmented) for stream in container.streams
-    ]
+    remarks = [(index, film.note) for index, film in found.films.items() if film.note is not None]
+    listed = [stream.frames for stream in (*container.streams.video, *container.streams.audio)]
+    # An MP4 that lists its samples in fragments: its durations count from time 0.
+    fragmented = container.format.name.startswith("mov,") and bool(listed) and not any(listed)
+    streams = [_stream(container, s, found.films.get(s.index), from_zero=fragmented) for s in container.streams]
     for video in (stream.video for stream in streams if stream.video is not None):
         check_picture(video.width, video.height, limits, name)
     if not streams:
@@ -213,28 +197,19 @@ def _describe(
         chapters=len(container.chapters()),
         tags=recording_tags(container.metadata),
         place_tags=place_tags(container),
-        notes=tuple(notes),
+        notes=tuple(MediaNote(text if len(found.films) == 1 else f"Stream {at}: {text}") for at, text in remarks),
     )
     media = without_missing_end(container, media, tail, fragmented=fragmented)
     return refined(media, found), found.timeline.unlisted
 
 
-def _stream(container: Container, stream: Stream, film: FilmFacts | None, *, from_zero: bool) -> StreamInfo:
+def _stream(container: Container, stream: Stream, film: FilmSampler | None, *, from_zero: bool) -> StreamInfo:
     """Return a stream as its header and first picture have it; `from_zero`: durations count from 0."""
-    context = context_of(stream)
-    video = audio = decoder = None
+    context, kind = context_of(stream), kind_of(stream)
     codec = context.codec.canonical_name if context is not None else None
-    frames = _exact_frames(container.format.name, stream)
-    kind = kind_of(stream)
-    if isinstance(stream, av.VideoStream):
-        video = _video(stream, film)
-        if film is not None:
-            if context is None and film.frame is not None:
-                codec, decoder = "av1", film.decoder
-            if film.frames is not None:
-                frames = film.frames
-    elif isinstance(context, av.AudioCodecContext):
-        audio = audio_info(context)
+    if context is None and film is not None and film.frame is not None:
+        codec = "av1"
+    decoder, frames = (film.decoder, film.frames) if film is not None else (None, None)
     language = stream.metadata.get("language")
     start = 0.0
     if stream.start_time is not None and stream.time_base is not None and container.start_time is not None:
@@ -246,13 +221,13 @@ def _stream(container: Container, stream: Stream, film: FilmFacts | None, *, fro
         decoder=decoder,
         start_seconds=max(0.0, start),
         duration_seconds=_stream_seconds(stream, from_zero=from_zero),
-        frames=frames,
+        frames=frames if frames is not None else _exact_frames(container.format.name, stream),
         bit_rate=(context.bit_rate or None) if context is not None and kind is not StreamKind.SUBTITLE else None,
         language=None if language in (None, "", "und") else language,
         title=stream.metadata.get("title") or stream.metadata.get("name") or None,
         dispositions=tuple(flag.name for flag in type(stream.disposition) if flag in stream.disposition and flag.name),
-        video=video,
-        audio=audio,
+        video=_video(stream, film) if isinstance(stream, av.VideoStream) else None,
+        audio=audio_info(context) if isinstance(context, av.AudioCodecContext) else None,
         chapter_titles=kind is StreamKind.DATA and _holds_chapters(container, stream),
     )
 
@@ -260,20 +235,19 @@ def _stream(container: Container, stream: Stream, film: FilmFacts | None, *, fro
 def _holds_chapters(container: Container, stream: Stream) -> bool:
     """Return whether a track of an MP4 is where its chapters come from: each of its samples starts one."""
     chapters = container.chapters()
-    if not chapters or not container.format.name.startswith("mov,") or len(stream.index_entries) != len(chapters):
+    if not container.format.name.startswith("mov,"):
         return False
-    return all(
-        entry.timestamp * (stream.time_base or 0) == chapter["start"] * (chapter["time_base"] or 0)
-        for entry, chapter in zip(stream.index_entries, chapters, strict=True)
-    )
+    starts = [chapter["start"] * (chapter["time_base"] or 0) for chapter in chapters]
+    entries = stream.index_entries if len(stream.index_entries) == len(starts) else ()
+    return bool(starts) and [entry.timestamp * (stream.time_base or 0) for entry in entries] == starts
 
 
-def _video(stream: av.VideoStream, film: FilmFacts | None) -> VideoInfo:
+def _video(stream: av.VideoStream, film: FilmSampler | None) -> VideoInfo:
     """Return the pictures of a film or cover as its header and first picture have them."""
     context, frame = video_context(stream), film.frame if film is not None else None
     # A frame may be larger than its picture where cropping it would misalign memory, so the context goes first.
-    sized = context if context is not None else frame
-    pixel_format = frame.format if frame is not None else (context.format if context is not None else None)
+    sized, formatted = context or frame, frame or context
+    pixel_format = formatted.format if formatted is not None else None
     components = pixel_format.components if pixel_format is not None else ()
     format_name = pixel_format.name if pixel_format is not None else None
     described = colour.colour(context, frame, format_name)
@@ -296,7 +270,7 @@ def _video(stream: av.VideoStream, film: FilmFacts | None) -> VideoInfo:
         mastering_display=colour.mastering_display(frame),
         content_light=colour.content_light(frame),
         interlaced=(frame is not None and frame.interlaced_frame)
-        or (context is not None and context.field_order in _FIELD_ORDERS_INTERLACED),
+        or (context is not None and context.field_order in (2, 3, 4, 5)),
         variable_frame_rate=_varies(base, average),
         attached_picture=is_attached(stream),
         spherical=colour.spherical(frame),
@@ -320,18 +294,10 @@ def _exact_frames(container_name: str, stream: Stream) -> int | None:
         return None
     if container_name == "gif":
         return stream.frames
-    if not container_name.startswith("mov,") and container_name != "avi":
-        return None
-    entries = stream.index_entries
-    if len(entries) != stream.frames:
-        return None
-    return sum(not entry.is_discard for entry in entries)  # an edit list may leave out pictures that decoders need
-
-
-def _is_fragmented(container: Container) -> bool:
-    """Return whether an MP4 lists its samples in fragments; its durations then count from time 0."""
-    listed = [stream.frames for stream in (*container.streams.video, *container.streams.audio)]
-    return container.format.name.startswith("mov,") and bool(listed) and not any(listed)
+    if container_name.startswith(("mov,", "avi")) and len(stream.index_entries) == stream.frames:
+        # An edit list may leave out pictures that decoders need.
+        return sum(not entry.is_discard for entry in stream.index_entries)
+    return None
 
 
 def _stream_seconds(stream: Stream, *, from_zero: bool) -> float | None:

@@ -12,7 +12,7 @@ import av
 
 from pyprocessor.containers.tags import picture_has_location
 from pyprocessor.inspect.clock import JUMPING
-from pyprocessor.inspect.film import DTS_ONLY, FilmFacts, FilmSampler
+from pyprocessor.inspect.film import DTS_ONLY, FilmSampler
 from pyprocessor.inspect.packets import PacketCounts, packet_facts
 from pyprocessor.inspect.reader import Container, Packet, context_of, is_attached, kind_of
 from pyprocessor.inspect.sound import SoundSampler
@@ -25,11 +25,9 @@ FIRST_PICTURE_PACKETS = 3000
 """How far to look for the first pictures, all streams counted; long-GOP television stays far below both."""
 MAX_FILMS = 8
 """Film streams that are looked at."""
-_CHECK_CLOCK_PACKETS = 512
-_VP8_SHOWN = 0x10
 _MICROSECOND = Fraction(1, 1_000_000)
 _NEVER_SHOWN: dict[str, Callable[[Packet], bool]] = {
-    "vp8": lambda packet: not memoryview(packet)[0] & _VP8_SHOWN,
+    "vp8": lambda packet: not memoryview(packet)[0] & 0x10,
     "mov_text": lambda packet: not any(memoryview(packet)[:2]),
 }
 """By codec, which packets show nothing: pictures that others only refer to, and the pauses between subtitles of MP4."""
@@ -40,22 +38,17 @@ class Survey:
     """What one pass over a file found, by stream index; `timeline` is of all that was read."""
 
     timeline: Timeline
-    films: dict[int, FilmFacts] = field(default_factory=dict)
-    sounds: dict[int, tuple[AudioInfo, ...]] = field(default_factory=dict)
+    films: dict[int, FilmSampler] = field(default_factory=dict)
+    sounds: dict[int, list[AudioInfo]] = field(default_factory=dict)
     """Channels and sample rate of sound, each time they change."""
-    located: frozenset[int] = frozenset()
+    located: Collection[int] = ()
     """Covers whose metadata states where they were taken."""
-    texts: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+    texts: dict[int, list[bytes]] = field(default_factory=dict)
     """The lines of text subtitles as they lie in the file, up to a limit."""
 
 
 def survey(
-    container: Container,
-    *,
-    size_bytes: int,
-    whole: bool,
-    limit_seconds: float,
-    used: Collection[int] | None = None,
+    container: Container, *, size_bytes: int, whole: bool, limit_seconds: float, used: Collection[int] | None = None
 ) -> Survey:
     """Read all packets, or, where not `whole`, only up to the first picture of each film.
 
@@ -87,14 +80,11 @@ def survey(
         return whole or not settled
 
     times = read_packets(container, limit_seconds=limit_seconds, used=used, look=look)
-    facts = {stream.index: packet_facts(container, stream, counts, read_whole=times.whole) for stream in streams}
-    return Survey(
-        times,
-        {index: film.facts(times.corrections.get(index), facts[index]) for index, film in films.items()},
-        {index: tuple(sound.samples) for index, sound in sounds.items()},
-        frozenset(located),
-        {index: tuple(lines) for index, lines in texts.lines.items()} if texts is not None else {},
-    )
+    for stream in streams:
+        facts = packet_facts(container, stream, counts, read_whole=times.whole)
+        films[stream.index].finish(times.corrections.get(stream.index), facts)
+    samples = {index: sound.samples for index, sound in sounds.items()}
+    return Survey(times, films, samples, located, texts.lines if texts is not None else {})
 
 
 def read_packets(
@@ -127,17 +117,18 @@ def read_packets(
         for number, packet in enumerate(packets()):
             index = packet.stream_index
             go_on = look(packet)
-            if packet.size and not packet.is_discard and not (index in never and never[index](packet)):
-                if index not in ticks:
-                    ticks[index] = _new_ticks(packet)
+            is_shown = packet.size and not packet.is_discard and not (index in never and never[index](packet))
+            if index not in ticks and (is_shown or (packet.size and packet.is_keyframe)):
+                ticks[index] = Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)
+            if is_shown:
                 shown = packet.dts if dts_only else packet.pts
                 ticks[index].add(shown, packet.dts, packet.duration, is_key=packet.is_keyframe)
                 if order is not None:
                     order.append(index)
             elif packet.size and packet.is_keyframe:
-                ticks.setdefault(index, _new_ticks(packet)).begins_with_key()
+                ticks[index].begins_with_key()
             listed_bytes = max(listed_bytes, packet.pos or 0)
-            late = number >= MOST_PACKETS or (number % _CHECK_CLOCK_PACKETS == 0 and time.monotonic() > deadline)
+            late = number >= MOST_PACKETS or (number % 512 == 0 and time.monotonic() > deadline)
             if late or not go_on:
                 complete = False
                 break
@@ -145,11 +136,6 @@ def read_packets(
         raise
     except av.error.FFmpegError as error:
         damage = error.strerror
-    found = timeline(
-        ticks, order, ticks if used is None else used, by_decoding=container.format.name.startswith("mov,")
-    )
+    by_decoding = container.format.name.startswith("mov,")
+    found = timeline(ticks, order, ticks if used is None else used, by_decoding=by_decoding)
     return replace(found, whole=complete, damage=damage, unlisted=unlisted, listed_bytes=listed_bytes)
-
-
-def _new_ticks(packet: Packet) -> Ticks:
-    return Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)
