@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO, TypeAlias, cast
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import av
 
 from pyprocessor.containers.misplaced import RAW_STREAMS, SEARCHED_BYTES, misplaced_container
 from pyprocessor.containers.structure import ends_in_fragment_header
+from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.ffmpeg.invocation import Trust, demuxer_options, whitelists
 from pyprocessor.models import MediaInfo, StreamKind
 
@@ -24,7 +27,8 @@ _BEFORE_19: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version_
 """PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 without this option; 19 has no such option."""
 READ_AGAIN_BYTES = 64_000_000
 """How much of a file is read to find out whether it can be read at all."""
-_READ_BYTES = 1 << 20
+_MOST_COVER_PACKETS = 3000
+"""How far to look for a cover that is a track of one picture; attached ones come first."""
 
 
 def is_away(path: bytes) -> bool:
@@ -34,9 +38,8 @@ def is_away(path: bytes) -> bool:
     """
     try:
         with open(path, "rb", buffering=0) as file:
-            left = READ_AGAIN_BYTES
-            while left > 0 and (data := file.read(_READ_BYTES)):
-                left -= len(data)
+            while file.tell() < READ_AGAIN_BYTES and file.read(1 << 20):
+                pass
     except OSError:
         return True
     return False
@@ -125,5 +128,30 @@ def is_attached(stream: av.VideoStream) -> bool:
 
 def kind_of(stream: Stream) -> StreamKind:
     """Return the kind of a stream; one that players ignore is data."""
-    known = (StreamKind.VIDEO, StreamKind.AUDIO, StreamKind.SUBTITLE, StreamKind.ATTACHMENT)
-    return next((kind for kind in known if kind == stream.type), StreamKind.DATA)
+    return next((kind for kind in StreamKind if kind == stream.type), StreamKind.DATA)
+
+
+class Cover(NamedTuple):
+    """The content of a picture file, and its name in the source, or an empty one."""
+
+    content: bytes
+    file_name: str
+
+
+def read_covers(source: bytes, media: MediaInfo, indexes: Sequence[int]) -> list[Cover]:
+    """Return the covers in these streams of `source` (`media`), in this order. Raises InspectError."""
+    found: dict[int, bytes] = {}
+    try:
+        with closing(open_again(source, media)) as container:
+            names = {stream.index: stream.metadata.get("filename", "") for stream in container.streams}
+            for number, packet in enumerate(container.demux()):
+                if packet.stream_index in indexes and packet.size:
+                    found.setdefault(packet.stream_index, bytes(packet))
+                if len(found) == len(indexes) or number >= _MOST_COVER_PACKETS:
+                    break
+    except av.error.FFmpegError as error:
+        raise InspectError(FailureKind.BAD_INPUT, f"Its cover cannot be read: {error.strerror}.") from error
+    missing = [index for index in indexes if index not in found]
+    if missing:
+        raise InspectError(FailureKind.BAD_INPUT, f"Its cover (stream {missing[0]}) holds no picture.")
+    return [Cover(found[index], names[index].replace("\0", "")) for index in indexes]

@@ -12,7 +12,6 @@ from pyprocessor.containers.headers import sound_header
 from pyprocessor.inspect.reader import Packet, context_of
 from pyprocessor.models import AudioInfo
 
-_LISTED = re.compile(r"\d+ channels \(")
 _MOST_DECODED = 96
 """Packets of a track that are decoded, however often its parameters change."""
 
@@ -26,7 +25,7 @@ def audio_info(source: av.AudioCodecContext | av.AudioFrame) -> AudioInfo:
     """
     layout = source.layout
     name = layout.name
-    if _LISTED.match(name):
+    if re.match(r"\d+ channels \(", name):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
     named = bool(name) and not name.endswith("channels")
     return AudioInfo(source.sample_rate or 0, layout.nb_channels, name if named else None)
@@ -40,7 +39,7 @@ class SoundSampler:
         self._context = context if isinstance(context, av.AudioCodecContext) else None
         self._codec = context.codec.canonical_name if context is not None else ""
         self.samples: list[AudioInfo] = []
-        self._header: bytes | None = None
+        self._header = b""
         self._decoded = 0
 
     def take(self, packet: Packet) -> None:
@@ -48,7 +47,7 @@ class SoundSampler:
         if self._context is None or self._decoded >= _MOST_DECODED:
             return
         header = sound_header(self._codec, memoryview(packet))
-        if not header or header == self._header:
+        if header in (b"", self._header):
             return
         self._decoded += 1
         try:

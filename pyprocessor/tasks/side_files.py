@@ -44,7 +44,7 @@ def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[Sid
     Raises JobError where the source cannot be read or a file cannot be written.
     """
     # Here, so that the engine does without PyAV.
-    from pyprocessor.inspect.covers import read_covers
+    from pyprocessor.inspect.reader import read_covers
     from pyprocessor.inspect.subtitles import read_lines
 
     written: list[bytes] = []
