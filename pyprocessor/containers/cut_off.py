@@ -28,9 +28,7 @@ def without_missing_end(container: InputContainer, media: MediaInfo, tail: Tail,
     """
     missing = 0
     if media.container.startswith("mov,"):
-        indexes = [s.index_entries for s in (*container.streams.video, *container.streams.audio)]
-        ends = (entries[-1].pos + entries[-1].size for entries in indexes if len(entries))
-        missing = max((0, *(end - media.size_bytes for end in ends)))
+        missing = listed_beyond(container, media.size_bytes)
     if fragmented or not media.container.startswith("mov,"):
         # Where an MP4's index lists all samples, anything else that is missing is padding.
         missing = max(missing, tail.missing_bytes)
@@ -44,6 +42,12 @@ def without_missing_end(container: InputContainer, media: MediaInfo, tail: Tail,
         unknown = MediaNote("It does not say how long it is, so a missing end would not show.")
         return replace(media, notes=(*media.notes, unknown))
     return media
+
+
+def listed_beyond(container: InputContainer, size_bytes: int) -> int:
+    """Return how many bytes an MP4's index reaches beyond the end of the file."""
+    indexes = (stream.index_entries for stream in (*container.streams.video, *container.streams.audio))
+    return max((0, *(entries[-1].pos + entries[-1].size - size_bytes for entries in indexes if len(entries))))
 
 
 def _shortened(container: InputContainer, media: MediaInfo, missing_bytes: int, *, open_ended: bool) -> MediaInfo:
