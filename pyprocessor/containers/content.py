@@ -3,46 +3,41 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 HEAD_BYTES = 4096
 """How much of the start of a file `refusal` and `seems_video` look at."""
 
 _TEXTS = {  # in lower case, after white space
-    b"#extm3u": "an HLS or M3U playlist",
-    b"ffconcat": "a concat script",
-    b"[playlist]": "a playlist",
-    b"[reference]": "a playlist",
-    b"<asx": "a playlist",
-    b"<smil": "a playlist",
-    b"<mpd": "a DASH manifest",
-    b"<smoothstreamingmedia": "a Smooth Streaming manifest",
-    b"<!doctype html": "a web page",
-    b"<html": "a web page",
-    b"<svg": "a drawing (SVG)",
-    b"<?xml": "an XML document",
-    b"#!": "a script",
-    b"%pdf": "a PDF document",
-    b"{\\rtf": "a text document (RTF)",
+    "an HLS or M3U playlist": (b"#extm3u",),
+    "a concat script": (b"ffconcat",),
+    "a playlist": (b"[playlist]", b"[reference]", b"<asx", b"<smil"),
+    "a DASH manifest": (b"<mpd",),
+    "a Smooth Streaming manifest": (b"<smoothstreamingmedia",),
+    "a web page": (b"<!doctype html", b"<html"),
+    "a drawing (SVG)": (b"<svg",),
+    "an XML document": (b"<?xml",),
+    "a script": (b"#!",),
+    "a PDF document": (b"%pdf",),
+    "a text document (RTF)": (b"{\\rtf",),
 }
 _SIGNATURES = {
-    b"II*\x00": "a picture (TIFF)",
-    b"MM\x00*": "a picture (TIFF)",
-    b"8BPS": "a picture (Photoshop)",
-    b"PK\x03\x04": "a ZIP archive",
-    b"PK\x05\x06": "an empty ZIP archive",
-    b"Rar!\x1a\x07": "a RAR archive",
-    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
-    b"\x1f\x8b\x08": "a gzip archive",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ\x00": "an XZ archive",
-    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
-    b"\x7fELF": "a program (ELF)",
-    b"\xcf\xfa\xed\xfe": "a program (Mach-O)",
-    b"\xca\xfe\xba\xbe": "a program (Java or Mach-O)",
-    b"SQLite format 3\x00": "a database (SQLite)",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Office document",
+    "a picture (TIFF)": (b"II*\x00", b"MM\x00*"),
+    "a picture (Photoshop)": (b"8BPS",),
+    "a ZIP archive": (b"PK\x03\x04",),
+    "an empty ZIP archive": (b"PK\x05\x06",),
+    "a RAR archive": (b"Rar!\x1a\x07",),
+    "a 7-Zip archive": (b"7z\xbc\xaf\x27\x1c",),
+    "a gzip archive": (b"\x1f\x8b\x08",),
+    "a bzip2 archive": (b"BZh",),
+    "an XZ archive": (b"\xfd7zXZ\x00",),
+    "a Zstandard archive": (b"\x28\xb5\x2f\xfd",),
+    "a program (ELF)": (b"\x7fELF",),
+    "a program (Mach-O)": (b"\xcf\xfa\xed\xfe",),
+    "a program (Java or Mach-O)": (b"\xca\xfe\xba\xbe",),
+    "a database (SQLite)": (b"SQLite format 3\x00",),
+    "an Office document": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
 }
-_PICTURE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
 _TEXT_CONTROLS = "\t\n\v\f\r\x1b"
 
 
@@ -53,15 +48,15 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
     """
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:32].lower()
     for begins, table in ((start, _TEXTS), (head, _SIGNATURES)):
-        for prefix, what in table.items():
-            if begins.startswith(prefix):
+        for what, prefixes in table.items():
+            if begins.startswith(prefixes):
                 return what
     extension = name.rpartition(".")[2].lower()
     if head.startswith(b"\xff\xd8\xff") and extension not in ("mjpeg", "mjpg"):
         return "a picture (JPEG)"
     if head[:2] == b"BM" and int.from_bytes(head[2:6], "little") == size_bytes:
         return "a picture (BMP)"
-    if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"):
         return "a picture (HEIF or AVIF)"
     if head[257:262] == b"ustar":
         return "a tar archive"
@@ -74,38 +69,21 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
 
 TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
 """Place of the first sync byte and packet size of plain, time-stamped (AVCHD) and error-corrected transport streams."""
-_OTHER_BRANDS = (b"M4A ", b"M4B ", b"M4P ", b"jp2 ", b"jpx ", b"crx ")
-"""Brands of MP4 files that hold sound or pictures."""
-_VIDEO_SIGNATURES = (
-    b"FLV\x01",
-    b"DHAV",
-    b"DKIF",
-    b".RMF",
-    b"YUV4MPEG2 ",
-    b"nut/multimedia container\x00",
-    b"\x00\x00\x01\xba\x44",  # program streams of MPEG-2 and MPEG-1
-    b"\x00\x00\x01\xba\x21",
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF
-    b"\xb7\xd8\x00\x20\x37\x49\xda\x11",  # WTV
-    b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02",  # MXF
+_VIDEO = re.compile(
+    rb"FLV\x01|DHAV|DKIF|\.RMF|YUV4MPEG2 |nut/multimedia container\0|\0\0\x01\xba[\x44\x21]"
+    rb"|.{4}(?:moov|mdat|ftyp(?!heic|heix|heim|heis|mif1|avif|M4A |M4B |M4P |jp2 |jpx |crx ))"
+    rb"|\x1aE\xdf\xa3(?:.{,52}matroska|.{,56}webm)|RIFF.{4}(?:AVI |CDXA)|OggS.{,53}\x80theora"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|\xb7\xd8\0\x20\x37\x49\xda\x11"  # ASF, WTV
+    rb"|\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02",  # MXF
+    re.DOTALL,
 )
 
 
 def seems_video(head: bytes) -> bool:
     """Return whether a file that begins with `head` is most probably video; a few kinds are missed."""
-    if head.startswith(_VIDEO_SIGNATURES):
-        return True
-    if head[4:8] in (b"moov", b"mdat", b"ftyp"):
-        return head[4:8] != b"ftyp" or head[8:12] not in (*_PICTURE_BRANDS, *_OTHER_BRANDS)
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return b"matroska" in head[:64] or b"webm" in head[:64]
-    if head[:4] == b"RIFF":
-        return head[8:12] in (b"AVI ", b"CDXA")
-    if head[:4] == b"OggS":
-        return b"\x80theora" in head[:64]
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" in head.partition(b"IDAT")[0]
-    return any(
+    return _VIDEO.match(head) is not None or any(
         all(head[place : place + 1] == b"G" for place in range(first, first + 8 * packet, packet))
         for first, packet in TS_LAYOUTS
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pyprocessor.models import MediaNote
 
 SEARCHED_BYTES = 65_536
@@ -13,37 +15,20 @@ RAW_STREAMS = frozenset(
     ).split()
 )
 """Demuxers that find one stream of pictures or sound wherever it begins."""
-_SIGNATURES = (
-    (b"RIFF", "avi"),
-    (b"\x1aE\xdf\xa3", "matroska"),
-    (b"FLV\x01", "flv"),
-    (b"OggS\x00\x02", "ogg"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+_CONTAINER = re.compile(
+    rb"(?P<avi>RIFF.{4}AVI )|(?P<matroska>\x1aE\xdf\xa3(?:.{,52}matroska|.{,56}webm))|(?P<flv>FLV\x01.\0\0\0\x09)"
+    rb"|(?P<ogg>OggS\0\x02)|(?P<asf>\x30\x26\xb2\x75\x8e\x66\xcf\x11)",
+    re.DOTALL,
 )
-"""First bytes of containers that can be read from where they begin; an MP4 has places counted from the file's start."""
+"""The start of those that can be read from where they begin; an MP4 has places counted from the file's start."""
 _SEVERAL_TRACKS = frozenset(b"avi divx mkv webm mp4 mov 3gp flv f4v wmv asf ogv ogm mxf".split())
 """Extensions of files that usually hold pictures and sound."""
 
 
 def misplaced_container(head: bytes) -> tuple[int, str] | None:
     """Return where the first container begins in `head` behind other bytes, and its demuxer, or None."""
-    places = []
-    for signature, demuxer in _SIGNATURES:
-        at = head.find(signature, 1)
-        while at > 0 and not _begins(head[at : at + 64], demuxer):
-            at = head.find(signature, at + 1)
-        if at > 0:
-            places.append((at, demuxer))
-    return min(places, default=None)
-
-
-def _begins(head: bytes, demuxer: str) -> bool:
-    """Return whether what follows a signature belongs to it."""
-    if demuxer == "avi":
-        return head[8:12] == b"AVI "
-    if demuxer == "matroska":
-        return b"matroska" in head or b"webm" in head
-    return demuxer != "flv" or head[5:9] == b"\0\0\0\x09"
+    found = _CONTAINER.search(head, 1)
+    return (found.start(), found.lastgroup or "") if found else None
 
 
 def notes_on_start(container: str, path: bytes, skipped_bytes: int) -> tuple[MediaNote, ...]:

@@ -1,7 +1,4 @@
-"""Does the structure of a file reach beyond its end, as after a download or copy that was cut off?
-
-Only headers are read.
-"""
+"""Does the structure of a file reach beyond its end, as after a download or copy that was cut off?"""
 
 from __future__ import annotations
 
@@ -36,10 +33,7 @@ _MAYBE = "so it may have been cut off; all that is there was used."
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How many bytes are missing at a file's end by its structure, or a note on another sign.
-
-    `cut_off`: the sign is certain.
-    """
+    """How many bytes are missing at a file's end by its structure, or a note on another sign, maybe a certain one."""
 
     missing_bytes: int = 0
     note: str | None = None
@@ -47,10 +41,7 @@ class Tail:
 
 
 def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
-    """Return what the structure of a file says of its end; `container` is PyAV's name of its demuxer.
-
-    Raises OSError where the file cannot be read.
-    """
+    """Return what the headers in a file say of its end; `container` is PyAV's name of its demuxer. Raises OSError."""
     head = _read(file, 0, _HEAD_BYTES)
     declared = 0
     match container.partition(",")[0]:

@@ -31,20 +31,14 @@ _MOVES, _ALPHA = 0x02, 0x10
 
 
 def is_still(path: bytes) -> bool:
-    """Return whether a file named as a picture holds nothing that moves; False for an empty one.
-
-    Raises OSError where the file cannot be read.
-    """
+    """Return whether a file named as a picture holds nothing that moves; False for an empty one. Raises OSError."""
     with open(path, "rb", buffering=0) as file:
         head = file.read(HEAD_BYTES)
         return not head or refusal(head, "", len(head)) is not None or still_picture(file) is not None
 
 
 def still_picture(file: BinaryIO) -> str | None:
-    """Return what a GIF, PNG or WebP of one picture is ("a picture (GIF)"); None for any other file.
-
-    Raises OSError where the file cannot be read.
-    """
+    """Return what a GIF, PNG or WebP of one picture is ("a picture (GIF)"), else None. Raises OSError."""
     file.seek(0)
     head = file.read(16)
     if head.startswith(_PNG):
@@ -104,14 +98,12 @@ def _skip_colours(gif: io.BufferedReader[io.RawIOBase], flags: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AnimatedWebP:
-    """Size, durations of the pictures, and the end of the file that its header states.
-
-    `alpha`: what is shown has transparent parts. The file's own flag is also set where only patches are transparent.
-    """
+    """Size, durations of the pictures, and the end of the file that its header states."""
 
     width: int
     height: int
     alpha: bool
+    """Whether what is shown has transparent parts; the file's own flag is also set where only patches have."""
     lengths_ms: tuple[int, ...]
     end: int
 
@@ -123,10 +115,7 @@ class AnimatedWebP:
 
 
 def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> AnimatedWebP | None:
-    """Return what an animated WebP holds, `most_pictures` at most; None for any other file.
-
-    Raises OSError where the file cannot be read.
-    """
+    """Return what an animated WebP holds, `most_pictures` at most; None for any other file. Raises OSError."""
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(30)

@@ -68,10 +68,9 @@ class Clock:
 def correct_jumps(
     order: Sequence[int], times: Mapping[int, array[float]], lengths: Mapping[int, array[float]]
 ) -> tuple[float, dict[int, array[float]]]:
-    """Return the threshold that ffmpeg needs, and by stream what to add to each packet's times.
+    """Return the threshold that ffmpeg needs, and by stream what to add to each packet's times, if anything.
 
-    Nothing (empty) without jumps. `order` has the stream of every packet; `times` (NaN: none) and `lengths` are those
-    of the streams that ffmpeg reads.
+    `order` has the stream of every packet; `times` (NaN: none) and `lengths` are of the streams that ffmpeg reads.
     """
 
     def packets() -> Iterator[tuple[int, float, float]]:
@@ -117,15 +116,9 @@ def _opens_gap(times: Mapping[int, array[float]], offsets: Mapping[int, array[fl
 
 
 def threshold_for(pauses: Sequence[float], jumps: Sequence[float]) -> float:
-    """Return the `dts_delta_threshold` with which ffmpeg keeps these pauses and corrects these jumps.
-
-    A jump that is shorter than a pause stays a hole in all streams, so that they keep in step.
-    """
-    if not pauses:
-        return USUAL_THRESHOLD
-    longest = max(pauses)
-    longer = [jump for jump in jumps if jump > longest]
-    wanted = min([longest * _PAUSE_MARGIN, *((longest + jump) / 2 for jump in longer)])
+    """Return the `dts_delta_threshold` with which ffmpeg keeps these pauses and corrects longer jumps."""
+    longest = max(pauses, default=0.0)
+    wanted = min([longest * _PAUSE_MARGIN, *((longest + jump) / 2 for jump in jumps if jump > longest > 0)])
     return min(LARGEST_THRESHOLD, max(USUAL_THRESHOLD, wanted))
 
 
@@ -168,7 +161,7 @@ def gaps_in(
 def jitter_seconds(starts: Sequence[float], lengths: Sequence[float]) -> float:
     """Return how far packets of sound are at most from where their neighbours show that they should be.
 
-    0 without such packets, or where a time or length is unknown. A gap after which all packets are later is no jitter.
+    0 where a time or length is unknown. A gap after which all packets are later is no jitter.
     """
     drift = array("d")
     covered = 0.0

@@ -42,7 +42,6 @@ _STEREO_LAYOUTS = _by_number(
     "column by column",
     "|",
 )
-_MASTERING_FORMAT = "=20i2i"
 
 
 def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pixel_format: str | None) -> Colour:
@@ -79,15 +78,10 @@ def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> 
 
 def mastering_display(frame: av.VideoFrame | None) -> str | None:
     """Return a picture's complete SMPTE ST 2086 metadata in x265's notation, or None."""
-    data = side_data(frame, SideData.MASTERING_DISPLAY_METADATA)
-    if data is None or len(data) < struct.calcsize(_MASTERING_FORMAT):
+    numbers = _numbers(frame, SideData.MASTERING_DISPLAY_METADATA, "=20i2i")  # the last two: which are there
+    if not numbers or not all((*numbers[20:], *numbers[1:20:2])):
         return None
-    numbers = struct.unpack_from(_MASTERING_FORMAT, data)
-    denominators = numbers[1:20:2]
-    has_primaries, has_luminance = numbers[20:]
-    if not (has_primaries and has_luminance and all(denominators)):
-        return None
-    values = [Fraction(n, d) for n, d in zip(numbers[:20:2], denominators, strict=True)]
+    values = [Fraction(n, d) for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
     # SMPTE ST 2086 counts chromaticities in 0.00002 and luminances in 0.0001 cd/m2.
     rx, ry, gx, gy, bx, by, wx, wy = (round(value * 50_000) for value in values[:8])
     least, most = (round(value * 10_000) for value in values[8:])
@@ -96,25 +90,19 @@ def mastering_display(frame: av.VideoFrame | None) -> str | None:
 
 def content_light(frame: av.VideoFrame | None) -> tuple[int, int] | None:
     """Return MaxCLL and MaxFALL of a picture, cd/m2, or None."""
-    data = side_data(frame, SideData.CONTENT_LIGHT_LEVEL)
-    if data is None or len(data) < 8:
-        return None
-    most, average = struct.unpack_from("=2I", data)
-    return (most, average) if most or average else None
+    numbers = _numbers(frame, SideData.CONTENT_LIGHT_LEVEL, "=2I")
+    return (numbers[0], numbers[1]) if any(numbers) else None
 
 
 def spherical(frame: av.VideoFrame | None) -> str | None:
     """Return how the sphere lies in the picture; None where it is no 360 degree picture."""
-    data = side_data(frame, SideData.SPHERICAL)
-    return _PROJECTIONS.get(struct.unpack_from("=i", data)[0]) if data is not None else None
+    numbers = _numbers(frame, SideData.SPHERICAL, "=i")
+    return _PROJECTIONS.get(numbers[0]) if numbers else None
 
 
 def stereo(frame: av.VideoFrame | None) -> str | None:
     """Return how the pictures for the two eyes lie in one; None where there is one for both."""
-    data = side_data(frame, SideData.STEREO3D)
-    if data is None:
-        return None
-    number, flags = struct.unpack_from("=2i", data)
+    number, flags = _numbers(frame, SideData.STEREO3D, "=2i") or (0, 0)
     layout = _STEREO_LAYOUTS.get(number)
     return layout + ", right eye first" if layout is not None and flags & 1 else layout
 
@@ -125,6 +113,12 @@ def side_data(frame: av.VideoFrame | None, kind: SideData) -> bytes | None:
         return None
     found: SupportsBytes | None = cast("Any", frame.side_data).get(kind)  # iterating over it breaks in PyAV 18
     return bytes(found) if found is not None else None
+
+
+def _numbers(frame: av.VideoFrame | None, kind: SideData, layout: str) -> tuple[int, ...]:
+    """Return the numbers in a picture's side data of one kind; none where it is not there."""
+    data = side_data(frame, kind) or b""
+    return struct.unpack_from(layout, data) if len(data) >= struct.calcsize(layout) else ()
 
 
 def is_opaque(frame: av.VideoFrame) -> bool:

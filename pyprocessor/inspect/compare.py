@@ -34,17 +34,15 @@ _FIELDS_SHARE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A kept stream: its track in the source and in the output.
-
-    `timed` is False where a packet need not become a subtitle, as with captions that build up over several;
-    `in_decoding_order`: the source's times are those of decoding (DTS).
-    """
+    """A kept stream: its track in the source and in the output."""
 
     source: Track
     output: Track
     interlaced: bool = False
     timed: bool = True
+    """False where a packet need not become a subtitle, as with captions that build up over several."""
     in_decoding_order: bool = False
+    """Whether the source's times are those of decoding (DTS)."""
 
 
 def compare_tracks(

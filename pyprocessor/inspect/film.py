@@ -13,7 +13,7 @@ import av
 from pyprocessor.containers.headers import picture_header
 from pyprocessor.inspect.captions import CODECS as CAPTIONED
 from pyprocessor.inspect.captions import captions_in, has_captions
-from pyprocessor.inspect.reader import Packet, video_context
+from pyprocessor.inspect.reader import Packet, decode, video_context
 from pyprocessor.models import PacketFacts, PictureShape
 
 SAMPLES = 16
@@ -26,10 +26,7 @@ _FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo
 
 
 class FilmSampler:
-    """Decodes the first picture of one film and, where `whole`, keyframes that may look different.
-
-    The first picture alone carries rotation and HDR side data, and shows whether anything decodes.
-    """
+    """Decodes the first picture of one film and, where `whole`, keyframes that may look different."""
 
     def __init__(self, stream: av.VideoStream, size_bytes: int, *, whole: bool) -> None:
         own = video_context(stream)
@@ -84,8 +81,11 @@ class FilmSampler:
                 self._next_place = (packet.pos or 0) + self._step
             frame = self.frame = self._first(packet)
             self.settled = frame is not None
-        elif is_key and len(self.shapes) < MOST_DECODED and self._is_due(packet):
-            frame = self._alone(packet)
+        elif is_key and self._context and len(self.shapes) < MOST_DECODED and self._is_due(packet):
+            self._context.flush_buffers()
+            frames, _ = decode(self._context, packet, None)  # by itself
+            self._context.flush_buffers()
+            frame = frames[0] if frames else None
         if frame is not None and self._whole and self._context is not None:
             self.captions = self.captions or has_captions(frame)
             self.interlaced = self.interlaced or bool(frame.interlaced_frame)
@@ -120,14 +120,8 @@ class FilmSampler:
         if self._context is None or (not packet.size and packet.dts is not None):  # a dropped picture of an AVI
             return None
         self._tried += bool(packet.size)
-        try:
-            frames = self._context.decode(packet if packet.size else None)
-        except MemoryError:  # the limit on what inspecting may take; PyAV's is an FFmpegError as well
-            raise
-        except av.error.FFmpegError as error:
-            if not isinstance(error, av.error.EOFError):
-                self._problem = f" ({error.strerror})"
-            return None
+        frames, problem = decode(self._context, packet if packet.size else None)
+        self._problem = f" ({problem})" if problem else self._problem
         return frames[0] if frames else None
 
     def _is_due(self, packet: Packet) -> bool:
@@ -138,20 +132,6 @@ class FilmSampler:
         self._header = header or self._header
         self._next_place = max(self._next_place, packet.pos or 0) + self._step
         return True
-
-    def _alone(self, packet: Packet) -> av.VideoFrame | None:
-        """Return the picture of a keyframe, decoded without any other; None where it does not decode."""
-        if self._context is None:
-            return None
-        try:
-            self._context.flush_buffers()
-            frames = [*self._context.decode(packet), *self._context.decode(None)]
-            self._context.flush_buffers()
-        except MemoryError:
-            raise
-        except av.error.FFmpegError:
-            return None
-        return frames[0] if frames else None
 
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:

@@ -19,7 +19,6 @@ MOST_STAMPS = 4096
 """Times of pictures that are kept; with more pictures, `seconds` is 0."""
 MOST_ENTRIES = 1024
 """Entries of an index that are looked at, spread over all of it."""
-_GOLDEN_RATIO = (5**0.5 - 1) / 2
 _LONGEST_GAP_SECONDS = 10.0
 """Between two pictures: a longer one is a jump of the clock."""
 
@@ -94,7 +93,7 @@ def _indexed(film: Stream) -> PacketFacts | None:
     count = len(entries)
     looked_at = min(count, MOST_ENTRIES)
     # At uneven distances where not all are looked at, so that the sample does not keep step with the keyframes.
-    uneven = (int((n + n * _GOLDEN_RATIO % 1) * count / MOST_ENTRIES) for n in range(looked_at))
+    uneven = (int((n + n * (5**0.5 - 1) / 2 % 1) * count / MOST_ENTRIES) for n in range(looked_at))
     places = range(count) if count == looked_at else uneven
     found = [entry for entry in map(entries.__getitem__, places) if entry.size and not entry.is_discard]
     if not found:

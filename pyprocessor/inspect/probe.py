@@ -1,7 +1,4 @@
-"""What does a file hold: streams, duration, colours, HDR, rotation?
-
-Small files are surveyed whole; larger ones by the batch process that works on them (`survey_source`).
-"""
+"""What does a file hold: streams, duration, colours, HDR, rotation?"""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ from pyprocessor.inspect.timeline import Timeline
 from pyprocessor.models import InputLimits, MediaInfo, MediaNote, StreamInfo, StreamKind, VideoInfo, display
 
 WHOLE_BYTES = 4_000_000
-"""Files up to this size are surveyed whole when they are inspected, in a few milliseconds."""
+"""Files up to this size are surveyed whole when they are inspected; larger ones by the batch process."""
 SURVEY_SECONDS = 60.0
 """How long the packets of a source may be read."""
 
@@ -64,10 +61,7 @@ def probe(
     limits: InputLimits = InputLimits(),  # noqa: B008 - frozen
     deep: bool = False,
 ) -> MediaInfo:
-    """Return what the file at `path` (absolute) holds; `deep` reads more before its streams are known.
-
-    Raises InspectError where the file is not media, claims more than `limits`, or cannot be read.
-    """
+    """Return what the file at `path` (absolute) holds; `deep` reads more at first. Raises InspectError."""
     name = "The file"
     try:
         found = os.stat(path)

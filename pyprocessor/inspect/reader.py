@@ -32,10 +32,7 @@ _MOST_COVER_PACKETS = 3000
 
 
 def is_away(path: bytes) -> bool:
-    """Return whether the file cannot be read: moved away, or its disk or share does not answer.
-
-    What demuxers call an input/output error is more often a file that ends too soon, so the file is read.
-    """
+    """Return whether the file cannot be read; demuxers also call a file that ends too soon an input/output error."""
     try:
         with open(path, "rb", buffering=0) as file:
             while file.tell() < READ_AGAIN_BYTES and file.read(1 << 20):
@@ -124,6 +121,16 @@ def is_attached(stream: av.VideoStream) -> bool:
     """Return whether a video stream is a picture beside a film: a cover, or thumbnails."""
     flags = stream.disposition
     return bool(flags & type(flags).attached_pic or flags & type(flags).timed_thumbnails)
+
+
+def decode(context: av.AudioCodecContext | av.VideoCodecContext, *packets: Any) -> tuple[list[Any], str]:
+    """Return what decodes of these packets (None: the end), and what the decoder says otherwise. Raises MemoryError."""
+    try:
+        return [frame for packet in packets for frame in context.decode(packet)], ""
+    except MemoryError:  # the limit on what inspecting may take; PyAV's is an FFmpegError as well
+        raise
+    except av.error.FFmpegError as error:
+        return [], "" if isinstance(error, av.error.EOFError) else error.strerror or ""
 
 
 def kind_of(stream: Stream) -> StreamKind:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import re
-from typing import cast
 
 import av
 
 from pyprocessor.containers.headers import sound_header
-from pyprocessor.inspect.reader import Packet, context_of
+from pyprocessor.inspect.reader import Packet, context_of, decode
 from pyprocessor.models import AudioInfo
 
 _MOST_DECODED = 96
@@ -50,13 +49,7 @@ class SoundSampler:
         if header in (b"", self._header):
             return
         self._decoded += 1
-        try:
-            frames = self._context.decode(cast("av.Packet[av.AudioStream]", packet))
-        except MemoryError:
-            raise
-        except av.error.FFmpegError:
-            return
-        described = [audio_info(frame) for frame in frames]
+        described = [audio_info(frame) for frame in decode(self._context, packet)[0]]
         if described:
             self._header = header
             self.samples.append(described[-1])

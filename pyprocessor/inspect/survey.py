@@ -65,14 +65,11 @@ def survey(
     def look(packet: Packet) -> bool:
         index = packet.stream_index
         counts.take(packet)
-        if texts is not None:
-            texts.take(packet)
         if index in covers and picture_has_location(bytes(packet)):
             located.add(index)
-        if index in films:
-            films[index].take(packet)
-        if index in sounds and packet.size:
-            sounds[index].take(packet)
+        for sampler in (films.get(index), sounds.get(index), texts):
+            if sampler is not None:
+                sampler.take(packet)
         settled = all(film.settled for film in films.values())
         if not settled and (counts.packets > FIRST_PICTURE_PACKETS or counts.bytes >= FIRST_PICTURE_BYTES):
             for film in films.values():

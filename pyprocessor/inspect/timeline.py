@@ -34,11 +34,7 @@ _GRID_SECONDS, _GRID_SHARE = 0.0011, 0.2
 
 @dataclass(slots=True)
 class Ticks:
-    """The packets of one stream in file order, in ticks of `unit` seconds; `NO_TIME` where there is none.
-
-    `leading` counts the packets of a film before its first keyframe, which cannot be decoded; `first_key` is the
-    time of that keyframe.
-    """
+    """The packets of one stream in file order, in ticks of `unit` seconds; `NO_TIME` where there is none."""
 
     kind: StreamKind
     unit: Fraction
@@ -46,6 +42,7 @@ class Ticks:
     dts: array[int] = field(default_factory=lambda: array("q"))
     durations: array[int] = field(default_factory=lambda: array("q"))
     leading: int = 0
+    """How many packets of a film come before its first keyframe, and so cannot be decoded."""
     first_key: int | None = None
 
     def begins_with_key(self) -> None:
@@ -65,19 +62,17 @@ class Ticks:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The times of one stream in seconds, jumps of the clock corrected.
-
-    `starts` are those of its pictures or subtitles, ascending. Sound has `spans` instead: what its packets cover,
-    ascending, with gaps of more than `SOUND_GAP_SECONDS`. `leading` are the times of pictures that depend on something
-    before the file's first keyframe: decoders may leave them out, and they are not among `starts`.
-    """
+    """The times of one stream in seconds, ascending, jumps of the clock corrected."""
 
     kind: StreamKind
     packets: int
     starts: Sequence[float] = ()
+    """Of pictures or subtitles."""
     spans: tuple[tuple[float, float], ...] = ()
+    """What packets of sound cover, with gaps of more than `SOUND_GAP_SECONDS`."""
     end: float | None = None
     leading: Sequence[float] = ()
+    """Of pictures that depend on something before the file's first keyframe; they are not among `starts`."""
     untimed: int = 0
     """Packets without a time."""
     jitter_seconds: float = 0.0
@@ -103,16 +98,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The tracks of a file by stream index.
-
-    `whole` is False where reading stopped at a limit; `damage` is the error that ended it. `threshold` is the
-    `dts_delta_threshold` with which ffmpeg sees the same times.
-    """
+    """The tracks of a file by stream index."""
 
     tracks: dict[int, Track]
     whole: bool = True
+    """False where reading stopped at a limit."""
     damage: str | None = None
+    """The error that ended it."""
     threshold: float = USUAL_THRESHOLD
+    """The `dts_delta_threshold` with which ffmpeg sees the same times."""
     corrections: dict[int, array[float]] = field(default_factory=dict)
     """By stream, what was added to the times of each packet to correct jumps of the clock; empty without jumps."""
     unlisted: bool = False
@@ -143,9 +137,8 @@ def timeline(
 ) -> Timeline:
     """Return the timeline of the packets that were read.
 
-    `order` has the stream of every packet of a container whose clock may jump, else None; `used` are the streams that
-    ffmpeg reads, since it corrects jumps by these alone. `by_decoding`: a packet's length is the time to the next in
-    decoding order, as in MP4, so that only their sum gives the length of a film.
+    `order` has the stream of every packet where the clock may jump, which ffmpeg corrects by the streams `used` alone.
+    `by_decoding`: lengths are in decoding order, as in MP4, so that only their sum gives the length of a film.
     """
     threshold = USUAL_THRESHOLD
     corrections: dict[int, array[float]] = {}
@@ -212,13 +205,12 @@ def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[flo
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Pictures a second. `grid` is the constant rate of which every picture is at a tick, or None.
-
-    `steady`: no tick is left out. `average` is that from the first picture to the last.
-    """
+    """Pictures a second."""
 
     grid: Fraction | None
+    """The constant rate of which every picture is at a tick."""
     steady: bool
+    """No tick of it is left out."""
     average: Fraction | None
 
 
