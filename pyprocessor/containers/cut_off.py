@@ -9,36 +9,33 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pyprocessor.containers.structure import Tail
 from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, StreamInfo, StreamKind
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-_MARK_THEIR_END = ("apng", "webp_anim")
 _LEAST_SECONDS = 0.05
 """The shortest time that is written beside the bytes."""
 
 
-def without_missing_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fragmented: bool) -> MediaInfo:
-    """Return `media` less what its index and its structure (`tail`) say is missing, with a note on it.
+def without_missing_end(
+    container: InputContainer, media: MediaInfo, tail: int | MediaNote, *, fragmented: bool
+) -> MediaInfo:
+    """Return `media` less what its index and its structure say is missing; `fragmented`: an MP4 without a whole index.
 
-    `fragmented`: it is an MP4 that lists its samples in fragments.
+    `tail` is what `structure.examine` found.
     """
-    missing = 0
+    if isinstance(tail, MediaNote):
+        return replace(media, notes=(*media.notes, tail), duration_estimated=True)
+    missing = tail
     if media.container.startswith("mov,"):
-        missing = listed_beyond(container, media.size_bytes)
-    if fragmented or not media.container.startswith("mov,"):
         # Where an MP4's index lists all samples, anything else that is missing is padding.
-        missing = max(missing, tail.missing_bytes)
+        missing = max(listed_beyond(container, media.size_bytes), tail if fragmented else 0)
     if missing:
         return _shortened(container, media, missing, open_ended=fragmented)
-    if tail.note is not None:
-        note = MediaNote(tail.note, END_MISSING if tail.cut_off else "")
-        return replace(media, notes=(*media.notes, note), duration_estimated=True)
     has_film = any(stream.kind is StreamKind.VIDEO for stream in media.streams)
-    if media.duration_seconds is None and has_film and media.container not in _MARK_THEIR_END:
+    if media.duration_seconds is None and has_film and media.container != "apng":  # it marks its end
         unknown = MediaNote("It does not say how long it is, so a missing end would not show.")
         return replace(media, notes=(*media.notes, unknown))
     return media

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from pyprocessor.containers.boxes import Box, boxes, outermost, within
 from pyprocessor.containers.content import TS_LAYOUTS
+from pyprocessor.models import END_MISSING, MediaNote
 
 _HEAD_BYTES = 4096
 _PACK_BYTES = 2048
@@ -31,17 +31,11 @@ _SHORTEST_ALIAS_BYTES = 138
 _MAYBE = "so it may have been cut off; all that is there was used."
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """How many bytes are missing at a file's end by its structure, or a note on another sign, maybe a certain one."""
+def examine(file: BinaryIO, container: str, size_bytes: int) -> int | MediaNote:
+    """Return how many bytes are missing at the end of a file by its headers, or a note on another sign of that.
 
-    missing_bytes: int = 0
-    note: str | None = None
-    cut_off: bool = False
-
-
-def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
-    """Return what the headers in a file say of its end; `container` is PyAV's name of its demuxer. Raises OSError."""
+    `container` is PyAV's name of its demuxer. Raises OSError where the file cannot be read.
+    """
     head = _read(file, 0, _HEAD_BYTES)
     declared = 0
     match container.partition(",")[0]:
@@ -58,18 +52,18 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
         case "mpeg" if _read_last(file, size_bytes, 4) != b"\x00\x00\x01\xb9":
             inside = size_bytes % _PACK_BYTES and all(head[at:].startswith(b"\0\0\1\xba") for at in (0, _PACK_BYTES))
             unmarked = "It has no end mark, so a missing end would not show."
-            return Tail(note=f"It ends inside a pack, {_MAYBE}" if inside else unmarked)
+            return MediaNote(f"It ends inside a pack, {_MAYBE}" if inside else unmarked)
         case "mpegts" if not _ts_is_whole(file, head, size_bytes):
-            return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
+            return MediaNote(f"It ends inside a transport packet, {_MAYBE}")
         case "ogg" if not _ogg_is_ended(file, size_bytes):
-            return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
+            return MediaNote(f"Its last page does not mark an end, {_MAYBE}")
         case "flv" if not _flv_is_whole(file, size_bytes):
-            return Tail(note="It is cut off: it ends inside a tag.", cut_off=True)
+            return MediaNote("It is cut off: it ends inside a tag.", END_MISSING)
         case "gif" | "apng":
             mark = _END_MARKS[container]
             if _read_last(file, _end_without_padding(file, size_bytes), len(mark)) != mark:
-                return Tail(note=f"It has no end mark, {_MAYBE}")
-    return Tail(missing_bytes=max(0, declared - size_bytes))
+                return MediaNote(f"It has no end mark, {_MAYBE}")
+    return max(0, declared - size_bytes)
 
 
 def is_mp4(file: BinaryIO) -> bool:
@@ -140,13 +134,13 @@ def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
     return position
 
 
-def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
+def _end_of_riff(file: BinaryIO, size_bytes: int) -> int | MediaNote:
     """Return what is missing of an AVI: pictures and sound, or only the index, which nothing needs."""
     position = 0
     while True:
         kind, length = _riff_header(file, position)
         if kind != b"RIFF" or length == 0:  # a recorder that crashed leaves no length
-            return Tail()
+            return 0
         end = position + 8 + length
         if end - _AVI_SLACK_BYTES > size_bytes:
             break
@@ -155,8 +149,8 @@ def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
     if end_of_media is None:
         end_of_media = end - _AVI_SLACK_BYTES
     if end_of_media > size_bytes:
-        return Tail(missing_bytes=end_of_media - size_bytes)
-    return Tail(note="The index at its end is missing; its pictures and sound are there.")
+        return end_of_media - size_bytes
+    return MediaNote("The index at its end is missing; its pictures and sound are there.")
 
 
 def _end_of_movi(file: BinaryIO, position: int, size_bytes: int) -> int | None:

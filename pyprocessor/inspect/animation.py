@@ -162,15 +162,15 @@ def webp_timeline(path: bytes) -> Timeline:
     return webp.timeline
 
 
-def webp_info(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits) -> MediaInfo:
+def webp_info(webp: AnimatedWebP, size_bytes: int, limits: InputLimits) -> MediaInfo:
     """Return the MediaInfo of an animated WebP. Raises InspectError where it claims too much."""
-    check_picture(webp.width, webp.height, limits, name)
+    check_picture(webp.width, webp.height, limits)
     pictures = len(webp.lengths_ms)
     if pictures >= MOST_PICTURES:
-        text = f"{name} holds {MOST_PICTURES:,} pictures or more, which is too many for a WebP."
+        text = f"The file holds {MOST_PICTURES:,} pictures or more, which is too many for a WebP."
         raise InspectError(FailureKind.BAD_INPUT, text)
     seconds = sum(webp.lengths_ms) / 1000
-    check_duration(seconds, limits, name)
+    check_duration(seconds, limits)
     video = VideoInfo(
         webp.width,
         webp.height,

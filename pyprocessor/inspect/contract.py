@@ -216,13 +216,11 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
         return [_drop(stream, "audio") for stream in media.audio]
     sound: list[StreamInfo] = []
     lost: list[StreamPlan] = []
-    for stream in media.audio:
-        if stream.frames == 0:
-            continue
-        if stream.codec is None or stream.audio is None or stream.audio.channels < 1 or stream.audio.sample_rate < 1:
-            lost.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
-        else:
+    for stream in (stream for stream in media.audio if stream.frames != 0):
+        if stream.codec and stream.audio and min(stream.audio.channels, stream.audio.sample_rate) > 0:
             sound.append(stream)
+        else:
+            lost.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
     if lost and not sound:
         codecs = ", ".join(stream.codec or "unknown codec" for stream in media.audio)
         text = f"Its audio cannot be decoded ({codecs}); use --no-audio to have it without sound."

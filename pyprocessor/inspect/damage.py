@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
 from pyprocessor.inspect.timeline import Timeline, Track
@@ -59,13 +59,7 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
 
 
 def _pictures(
-    damage: Damage,
-    media: MediaInfo,
-    times: Timeline,
-    holes: Mapping[int, Sequence[_Hole]],
-    *,
-    torn: bool,
-    with_dropped: bool,
+    damage: Damage, media: MediaInfo, times: Timeline, holes: dict[int, list[_Hole]], *, torn: bool, with_dropped: bool
 ) -> str:
     """Return how many pictures are damaged, of how many, and how long they last; empty where none is."""
     films = [stream for stream in media.streams if stream.kind is StreamKind.VIDEO]
@@ -117,9 +111,7 @@ def _sound(damage: Damage, media: MediaInfo, times: Timeline, holes: Sequence[_H
         if track is not None and track.packets:
             pauses = [(before[1], after[0]) for before, after in itertools.pairwise(track.spans)]
             missing = set(heapq.nlargest(damage.gaps, pauses, key=lambda pause: pause[1] - pause[0]))
-            missing |= {
-                pause for pause in pauses if any(since < pause[1] and pause[0] < until for since, until, _ in holes)
-            }
+            missing |= {p for p in pauses if any(since < p[1] and p[0] < until for since, until, _ in holes)}
             seconds += number * track.covered_seconds / track.packets + sum(end - start for start, end in missing)
     return f"{seconds:,.2f} s of sound" if seconds else "some sound" if pieces else ""
 

@@ -18,20 +18,10 @@ from pyprocessor.containers.cut_off import without_missing_end
 from pyprocessor.containers.misplaced import notes_on_start
 from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.inspect import colour
+from pyprocessor.inspect import colour, reader
 from pyprocessor.inspect.animation import WEBP, animated_webp, still_picture, webp_info, webp_timeline
 from pyprocessor.inspect.film import FilmSampler, usual_aspect
-from pyprocessor.inspect.reader import (
-    Container,
-    Stream,
-    context_of,
-    is_attached,
-    is_away,
-    kind_of,
-    open_again,
-    open_unknown,
-    video_context,
-)
+from pyprocessor.inspect.reader import Container, Stream, is_attached, is_away, video_context
 from pyprocessor.inspect.refine import refined, without_thumbnails
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import Survey, survey
@@ -62,33 +52,32 @@ def probe(
     deep: bool = False,
 ) -> MediaInfo:
     """Return what the file at `path` (absolute) holds; `deep` reads more at first. Raises InspectError."""
-    name = "The file"
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):  # opening a FIFO would wait for a writer
-            raise InspectError(FailureKind.BAD_INPUT, f"{name} is a device, pipe or folder, not a file.")
+            raise InspectError(FailureKind.BAD_INPUT, "The file is a device, pipe or folder, not a file.")
         if found.st_size == 0:
-            raise InspectError(FailureKind.BAD_INPUT, f"{name} is empty (0 bytes).")
+            raise InspectError(FailureKind.BAD_INPUT, "The file is empty (0 bytes).")
         with open(path, "rb", buffering=0) as file:
             head = file.read(content.HEAD_BYTES)
             what = content.refusal(head, display(os.path.basename(path)), size_bytes) or still_picture(file)
             if what is not None:
-                raise InspectError(FailureKind.BAD_INPUT, f"{name} is {what}, not video.")
+                raise InspectError(FailureKind.BAD_INPUT, f"The file is {what}, not video.")
             webp = animated_webp(file)
             if webp is not None:
-                return refined(webp_info(webp, name, size_bytes, limits), Survey(webp.timeline))
-            return _read(path, file, name, size_bytes, limits, deep=deep)
+                return refined(webp_info(webp, size_bytes, limits), Survey(webp.timeline))
+            return _read(path, file, size_bytes, limits, deep=deep)
     except MemoryError as error:  # PyAV's is one as well
-        raise too_much_memory(limits, name) from error
+        raise too_much_memory(limits) from error
     except PermissionError as error:
-        raise InspectError(FailureKind.PERMISSION, f"{name} may not be read; change its permissions.") from error
+        raise InspectError(FailureKind.PERMISSION, "The file may not be read; change its permissions.") from error
     except FileNotFoundError as error:
-        raise InspectError(FailureKind.UNAVAILABLE, f"{name} is no longer there.") from error
+        raise InspectError(FailureKind.UNAVAILABLE, "The file is no longer there.") from error
     except (av.error.FFmpegError, OSError) as error:
         # What a demuxer calls an input/output error may be damage as well.
         if isinstance(error, OSError) and (not isinstance(error, av.error.FFmpegError) or is_away(path)):
-            raise InspectError(FailureKind.UNAVAILABLE, f"{name} cannot be read: {error.strerror}.") from error
-        raise InspectError(FailureKind.BAD_INPUT, f"{name} is damaged: {error.strerror}.") from error
+            raise InspectError(FailureKind.UNAVAILABLE, f"The file cannot be read: {error.strerror}.") from error
+        raise InspectError(FailureKind.BAD_INPUT, f"The file is damaged: {error.strerror}.") from error
 
 
 def survey_source(
@@ -98,77 +87,76 @@ def survey_source(
 
     ffmpeg will read the streams `used`. Raises InspectError where the file can no longer be read.
     """
-    name = "The file"
     try:
         if media.container == WEBP:
             return media, webp_timeline(path)
-        with closing(open_again(path, media)) as container:
+        with closing(reader.open_again(path, media)) as container:
             found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
     except (av.error.FFmpegError, OSError) as error:
         kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
-        raise InspectError(kind, f"{name} can no longer be read: {error.strerror}.") from error
+        raise InspectError(kind, f"The file can no longer be read: {error.strerror}.") from error
     if found.timeline.damage is not None and is_away(path):
-        raise InspectError(FailureKind.UNAVAILABLE, f"{name} can no longer be read: {found.timeline.damage}.")
+        raise InspectError(FailureKind.UNAVAILABLE, f"The file can no longer be read: {found.timeline.damage}.")
     if found.timeline.unlisted and not media.deep:
         again = probe(path, size_bytes=media.size_bytes, limits=limits, deep=True)
         return survey_source(path, again, [stream.index for stream in again.streams], limits)
     return refined(media, found), found.timeline
 
 
-def _read(path: bytes, file: BinaryIO, name: str, size_bytes: int, limits: InputLimits, *, deep: bool) -> MediaInfo:
+def _read(path: bytes, file: BinaryIO, size_bytes: int, limits: InputLimits, *, deep: bool) -> MediaInfo:
     """Return what the open `file` holds; streams that begin late need a `deep` reading."""
     try:
-        container, forward, skipped = open_unknown(path, file, size_bytes, deep=deep)
+        container, forward, skipped = reader.open_unknown(path, file, size_bytes, deep=deep)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and is_away(path):
             raise
         if isinstance(error, MemoryError) and not structure.is_mp4(file):
             raise
-        raise InspectError(*_why_unreadable(error, name, file, size_bytes)) from error
+        raise InspectError(*_why_unreadable(error, file, size_bytes)) from error
     with closing(container):
         decoders = [video_context(film) for film in container.streams.video if not is_attached(film)]
         if deep or all(decoder is None or (decoder.width and decoder.height) for decoder in decoders):
-            tail = structure.Tail() if skipped else structure.examine(file, container.format.name, size_bytes)
+            tail = 0 if skipped else structure.examine(file, container.format.name, size_bytes)
             if container.format.name.startswith("mov,") and structure.refers_to_other_files(file, size_bytes):
-                text = f"{name} holds no film of its own, but refers to other files, which are not opened for it"
+                text = "The file holds no film of its own, but refers to other files, which are not opened for it"
                 raise InspectError(
                     FailureKind.UNSUPPORTED, f"{text}; put the files it refers to into the input instead."
                 )
-            media, unlisted = _describe(container, name, size_bytes, tail, limits)
+            media, unlisted = _describe(container, size_bytes, tail, limits)
             if deep or not unlisted:
                 notes = (*media.notes, *notes_on_start(media.demuxer, path, skipped))
                 return replace(media, deep=deep, forward=forward, skipped_bytes=skipped, notes=notes)
-    return _read(path, file, name, size_bytes, limits, deep=True)
+    return _read(path, file, size_bytes, limits, deep=True)
 
 
-def _why_unreadable(error: av.error.FFmpegError, name: str, file: BinaryIO, size_bytes: int) -> tuple[FailureKind, str]:
+def _why_unreadable(error: av.error.FFmpegError, file: BinaryIO, size_bytes: int) -> tuple[FailureKind, str]:
     """Return the kind and the sentence for a file that no demuxer opens."""
     if isinstance(error, PermissionError):
-        return FailureKind.PERMISSION, f"{name} may not be read; change its permissions."
+        return FailureKind.PERMISSION, "The file may not be read; change its permissions."
     text = "is not a video or audio file that can be read, or its start is damaged"
     if structure.is_mp4(file):
-        missing = structure.examine(file, "mov,", size_bytes).missing_bytes
+        missing = structure.examine(file, "mov,", size_bytes)
         index = structure.index_of_mp4(file, size_bytes)
         if missing:
             text = f"is cut off: its structure reaches {missing:,} bytes beyond its end and its index is missing"
         elif index is None:
             text = "has no index (moov): it is damaged, or was never finished"
         elif b"encv" in index or b"enca" in index:
-            return FailureKind.UNSUPPORTED, f"{name} is encrypted (copy protection), so it cannot be read."
+            return FailureKind.UNSUPPORTED, "The file is encrypted (copy protection), so it cannot be read."
         else:
             text = "has an index (moov) that cannot be read: it is damaged"
-    return FailureKind.BAD_INPUT, f"{name} {text}."
+    return FailureKind.BAD_INPUT, f"The file {text}."
 
 
 def _describe(
-    container: Container, name: str, size_bytes: int, tail: structure.Tail, limits: InputLimits
+    container: Container, size_bytes: int, tail: int | MediaNote, limits: InputLimits
 ) -> tuple[MediaInfo, bool]:
     """Return what an open file holds, and whether streams begin in it that are not listed."""
-    check_streams(len(container.streams), limits, name)
+    check_streams(len(container.streams), limits)
     for film in container.streams.video:  # before a decoder allocates them
         context = video_context(film)
         if context is not None:
-            check_picture(context.width, context.height, limits, name)
+            check_picture(context.width, context.height, limits)
     found = survey(container, size_bytes=size_bytes, whole=size_bytes <= WHOLE_BYTES, limit_seconds=SURVEY_SECONDS)
     remarks = [(index, film.note) for index, film in found.films.items() if film.note is not None]
     listed = [stream.frames for stream in (*container.streams.video, *container.streams.audio)]
@@ -176,11 +164,11 @@ def _describe(
     fragmented = container.format.name.startswith("mov,") and bool(listed) and not any(listed)
     streams = [_stream(container, s, found.films.get(s.index), from_zero=fragmented) for s in container.streams]
     for video in (stream.video for stream in streams if stream.video is not None):
-        check_picture(video.width, video.height, limits, name)
+        check_picture(video.width, video.height, limits)
     if not streams:
-        raise InspectError(FailureKind.BAD_INPUT, f"{name} holds no streams at all.")
+        raise InspectError(FailureKind.BAD_INPUT, "The file holds no streams at all.")
     duration, estimated = _duration(container, streams, from_zero=fragmented)
-    check_duration(duration, limits, name)
+    check_duration(duration, limits)
     media = MediaInfo(
         container=container.format.name,
         duration_seconds=duration,
@@ -199,7 +187,7 @@ def _describe(
 
 def _stream(container: Container, stream: Stream, film: FilmSampler | None, *, from_zero: bool) -> StreamInfo:
     """Return a stream as its header and first picture have it; `from_zero`: durations count from 0."""
-    context, kind = context_of(stream), kind_of(stream)
+    context, kind = reader.context_of(stream), reader.kind_of(stream)
     codec = context.codec.canonical_name if context is not None else None
     if context is None and film is not None and film.frame is not None:
         codec = "av1"
@@ -284,7 +272,7 @@ def _varies(base: Fraction | None, average: Fraction | None) -> bool:
 
 def _exact_frames(container_name: str, stream: Stream) -> int | None:
     """Return the number of pictures, where the container's index lists all of them; else None."""
-    if not isinstance(stream, av.VideoStream) or not stream.frames or context_of(stream) is None:
+    if not isinstance(stream, av.VideoStream) or not stream.frames or reader.context_of(stream) is None:
         return None
     if container_name == "gif":
         return stream.frames

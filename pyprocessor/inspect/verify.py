@@ -118,15 +118,13 @@ def _read_output(
         ("attachments", len(container.streams.attachments), contract.count(StreamKind.ATTACHMENT)),
     ):
         if number != expected:
-            held = f"The output has {number} {what} where it should have {expected}."
-            raise VerifyError(FailureKind.UNSUPPORTED, held)
-    for film in films:
-        if film.codec_context.width < 1 or film.codec_context.height < 1:
-            raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's video does not say how large its pictures are.")
-    for sound in audio:
-        described = audio_info(sound.codec_context)
-        if described.channels < 1 or described.sample_rate < 1:
-            raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's audio has no channels or no sample rate.")
+            text = f"The output has {number} {what} where it should have {expected}."
+            raise VerifyError(FailureKind.UNSUPPORTED, text)
+    if any(min(film.codec_context.width, film.codec_context.height) < 1 for film in films):
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's video does not say how large its pictures are.")
+    sounds = [audio_info(sound.codec_context) for sound in audio]
+    if any(min(sound.channels, sound.sample_rate) < 1 for sound in sounds):
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's audio has no channels or no sample rate.")
     if container.format.name.startswith("mov,") and listed_beyond(container, size_bytes):
         raise VerifyError(FailureKind.INFRASTRUCTURE, "The output ends before what its index lists.")
     found = read_packets(container, limit_seconds=OUTPUT_LIMIT_SECONDS)
