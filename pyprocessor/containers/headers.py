@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-_LOOK_BYTES = 512
-_PARAMETER_BYTES = 32
-_START_CODE = b"\x00\x00\x01"
-
 # The unit that holds size and shape of the pictures, after a start code: (mask, value) of its first byte.
 _UNITS = {
     "h264": (0x1F, 7),
@@ -16,21 +12,19 @@ _UNITS = {
     "vc1": (0xFF, 0x0F),
 }
 _KEYFRAME_HEADERS = {"vp8": slice(3, 10), "vp9": slice(0, 12), "av1": slice(0, 20)}
-_JPEG_SIZES = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
 
 
 def picture_header(codec: str, packet: memoryview) -> bytes:
     """Return the bytes of a keyframe that change with its size or shape, if there are any."""
     if codec in _KEYFRAME_HEADERS:
         return bytes(packet[_KEYFRAME_HEADERS[codec]])
-    head = bytes(packet[:_LOOK_BYTES])
+    head = bytes(packet[:512])
     if codec == "mjpeg":
-        return next((head[at : at + 9] for mark in _JPEG_SIZES if (at := head.find(mark)) >= 0), b"")
+        sizes = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
+        return next((head[at : at + 9] for mark in sizes if (at := head.find(mark)) >= 0), b"")
     mask, value = _UNITS.get(codec, (0, 1))
-    for unit in head.split(_START_CODE)[1:]:
-        if unit and unit[0] & mask == value:
-            return unit[: _PARAMETER_BYTES - len(_START_CODE)]
-    return b""
+    units = head.split(b"\0\0\1")[1:]
+    return next((unit[:29] for unit in units if unit and unit[0] & mask == value), b"")
 
 
 def sound_header(codec: str, packet: memoryview) -> bytes:

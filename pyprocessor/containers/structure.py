@@ -5,29 +5,19 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from pyprocessor.containers.boxes import Box, boxes, outermost, within
-from pyprocessor.containers.content import TS_LAYOUTS
+from pyprocessor.containers.content import HEAD_BYTES, TS_LAYOUTS
 from pyprocessor.models import END_MISSING, MediaNote
 
-_HEAD_BYTES = 4096
 _PACK_BYTES = 2048
-_OGG_TAIL_BYTES = 65536
 _MOST_PADDING_BYTES = 16_000_000
 """Zeros at the end of a file that are skipped at most."""
-_PADDING_STEP_BYTES = 65536
-_END_MARKS = {"gif": b";", "apng": b"IEND\xaeB`\x82"}
 _EBML_SEGMENT = 0x8538067
 """Without the bit that marks the length of the number."""
-_MOST_ELEMENTS = 200_000
-_MOST_CHUNKS = 1000
-"""Before the pictures of an AVI, where only headers are."""
 _MOST_INDEX_BYTES = 4_000_000
 _AVI_SLACK_BYTES = 64
 """Some writers state a size of the whole that is wrong by a header or two."""
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d010201")
-_SHORTEST_ALIAS_BYTES = 138
-"""Of a Macintosh alias record with names in it, as ffmpeg sees it."""
-
 _MAYBE = "so it may have been cut off; all that is there was used."
 
 
@@ -36,7 +26,7 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> int | MediaNote:
 
     `container` is PyAV's name of its demuxer. Raises OSError where the file cannot be read.
     """
-    head = _read(file, 0, _HEAD_BYTES)
+    head = _read(file, 0, HEAD_BYTES)
     declared = 0
     match container.partition(",")[0]:
         case "mov":
@@ -60,7 +50,7 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> int | MediaNote:
         case "flv" if not _flv_is_whole(file, size_bytes):
             return MediaNote("It is cut off: it ends inside a tag.", END_MISSING)
         case "gif" | "apng":
-            mark = _END_MARKS[container]
+            mark = b";" if container == "gif" else b"IEND\xaeB`\x82"
             if _read_last(file, _end_without_padding(file, size_bytes), len(mark)) != mark:
                 return MediaNote(f"It has no end mark, {_MAYBE}")
     return max(0, declared - size_bytes)
@@ -106,14 +96,12 @@ def refers_to_other_files(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def _names_a_file(kind: bytes, entry: bytes) -> bool:
-    """Return whether a data reference names another file.
-
-    Some writers leave out the flag "in this file"; then the name is empty, or the alias record too short for one.
-    """
+    """Return whether a data reference names another file; some writers leave out the flag "in this file"."""
     flags, location = entry[:4], entry[4:]
     if flags[3:] and flags[3] & 1:
         return False
-    return len(location) > _SHORTEST_ALIAS_BYTES if kind == b"alis" else bool(location.strip(b"\0"))
+    # As ffmpeg sees it, a Macintosh alias record without names has 138 bytes.
+    return len(location) > 138 if kind == b"alis" else bool(location.strip(b"\0"))
 
 
 def _read(file: BinaryIO, position: int, count: int) -> bytes:
@@ -155,7 +143,7 @@ def _end_of_riff(file: BinaryIO, size_bytes: int) -> int | MediaNote:
 
 def _end_of_movi(file: BinaryIO, position: int, size_bytes: int) -> int | None:
     """Return where the list of an AVI's pictures and sound behind `position` ends; None without it."""
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(1000):  # only headers come before it
         kind, length = _riff_header(file, position)
         if kind == b"LIST" and file.read(4) == b"movi":
             return position + 8 + length if length > 4 else None
@@ -173,7 +161,7 @@ def _riff_header(file: BinaryIO, position: int) -> tuple[bytes, int]:
 def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:
     """Return the end of the segment, or of its last cluster where its size is unknown (a live recording)."""
     position = 0
-    for _ in range(_MOST_ELEMENTS):
+    for _ in range(200_000):
         if position >= size_bytes:
             break
         head = _read(file, position, 16)
@@ -220,7 +208,7 @@ def _end_without_padding(file: BinaryIO, size_bytes: int) -> int:
     """Return where the zeros begin that end a file; recorders that allocate space ahead leave some."""
     end = size_bytes
     while end > max(0, size_bytes - _MOST_PADDING_BYTES):
-        start = max(0, end - _PADDING_STEP_BYTES)
+        start = max(0, end - 65_536)
         held = _read(file, start, end - start).rstrip(b"\0")
         if held:
             return start + len(held)
@@ -237,7 +225,7 @@ def _ts_is_whole(file: BinaryIO, head: bytes, size_bytes: int) -> bool:
 
 
 def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
-    tail = _read_last(file, _end_without_padding(file, size_bytes), _OGG_TAIL_BYTES)
+    tail = _read_last(file, _end_without_padding(file, size_bytes), 65_536)
     page = tail.rfind(b"OggS")
     return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
 

@@ -19,16 +19,10 @@ USUAL_THRESHOLD = 10.0
 """ffmpeg's `dts_delta_threshold`, seconds: a longer gap counts as a jump of the clock."""
 LOWEST_THRESHOLD = 1.0
 """For joined parts whose streams end at different times: ffmpeg corrects all steps back, but few forward."""
-LARGEST_THRESHOLD = 86_400.0
 _BACKWARDS_SECONDS = 0.1
 """A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
-_PAUSE_MARGIN = 1.5
 LEAST_JITTER_SECONDS = 0.015
 """Smaller deviations come from how containers round times."""
-_NEIGHBOURS = 15
-"""Packets on either side of one that show where it should be."""
-_MOST_LOOSE = 1000
-"""Packets of a track whose deviation is measured, at most."""
 _STEADY_SECONDS = 5.0
 """A stream whose packets are usually further apart than this (slides) pauses and does not jump."""
 
@@ -118,8 +112,8 @@ def _opens_gap(times: Mapping[int, array[float]], offsets: Mapping[int, array[fl
 def threshold_for(pauses: Sequence[float], jumps: Sequence[float]) -> float:
     """Return the `dts_delta_threshold` with which ffmpeg keeps these pauses and corrects longer jumps."""
     longest = max(pauses, default=0.0)
-    wanted = min([longest * _PAUSE_MARGIN, *((longest + jump) / 2 for jump in jumps if jump > longest > 0)])
-    return min(LARGEST_THRESHOLD, max(USUAL_THRESHOLD, wanted))
+    wanted = min([longest * 1.5, *((longest + jump) / 2 for jump in jumps if jump > longest > 0)])
+    return min(86_400.0, max(USUAL_THRESHOLD, wanted))
 
 
 def gaps_in(
@@ -175,8 +169,8 @@ def jitter_seconds(starts: Sequence[float], lengths: Sequence[float]) -> float:
         drift.append(off)
         covered += length
     most = 0.0
-    for place in loose[:_MOST_LOOSE]:
-        wide = min(_NEIGHBOURS, place, len(drift) - 1 - place)  # equally many, or a gap near an end would count
+    for place in loose[:1000]:
+        wide = min(15, place, len(drift) - 1 - place)  # equally many, or a gap near an end would count
         near = statistics.median(drift[place - wide : place + wide + 1])
         most = max(most, abs(drift[place] - near))
     return most if most > LEAST_JITTER_SECONDS else 0.0

@@ -12,18 +12,14 @@ from pyprocessor.inspect.clock import usual_step
 from pyprocessor.inspect.timeline import Track
 from pyprocessor.models import BROKEN, MediaNote, StreamKind
 
-_NEAR_SECONDS = 0.02
-_MOST_NEAR_SECONDS = 0.1
+_NEAR_SECONDS, _MOST_NEAR_SECONDS = 0.02, 0.1
 """How far a picture may be from its time: half a picture, but within these bounds."""
-IN_STEP_SECONDS = 0.06
-"""How far sound may be from its time beside the picture: encoders pad by a packet or less."""
-_MOST_OUT_OF_STEP_SECONDS = 0.5
-"""Beyond this an output is refused."""
+_IN_STEP_SECONDS, _MOST_OUT_OF_STEP_SECONDS = 0.06, 0.5
+"""How far sound may be from its time beside the picture (encoders pad by a packet or less); what is refused."""
 _SOUND_END_SECONDS = 0.25
 """Sound that may be missing in all: the last packet of an encoder, and what a decoder needs to begin."""
 _REORDERED_PICTURES = 2.5
 """How far from where it is shown a picture may be decoded."""
-_SUBTITLE_SECONDS = 0.1
 _STRETCHED_SHARE, _STRETCHED_SECONDS = 0.1, 5.0
 """How much longer than by its packets a track may be: not all of them state their duration."""
 _LOST_PICTURES_SHARE, _LOST_SOUND_SHARE = 0.1, 0.02
@@ -76,7 +72,7 @@ def compare_tracks(
             notes += _sound(pair, shift, beside_film=bool(films), whole=whole, damaged=damaged, name=name)
         elif pair.source.kind is StreamKind.SUBTITLE and pair.timed and whole:
             shown = pair.source.starts
-            missing = len(_unmatched(shown, pair.output.starts, shift, _SUBTITLE_SECONDS))
+            missing = len(_unmatched(shown, pair.output.starts, shift, 0.1))
             if missing:
                 text = f"{missing:,} of the {len(shown):,} subtitles are not at their times or are missing."
                 notes.append(MediaNote(text, "subtitles missing or moved"))
@@ -221,7 +217,7 @@ def _sound(pair: Pair, shift: float, *, beside_film: bool, whole: bool, damaged:
         return []
     apart, at_end = output.spans[0][0] - wanted[0][0], output.spans[-1][1] - wanted[-1][1]
     # Where only one end differs, sound is missing there, or was added, and the rest is in step.
-    if beside_film and min(abs(apart), abs(at_end)) > IN_STEP_SECONDS and (apart > 0) == (at_end > 0):
+    if beside_film and min(abs(apart), abs(at_end)) > _IN_STEP_SECONDS and (apart > 0) == (at_end > 0):
         side = "later" if apart > 0 else "earlier"
         text = f"The sound is {abs(apart):.2f} s {side} beside the picture than in {name}."
         if abs(apart) > _MOST_OUT_OF_STEP_SECONDS:

@@ -99,8 +99,6 @@ _CONTAINERS = {
 }
 """Any other container gets video and audio only. Players show no bitmap subtitles in MP4 and MOV."""
 _TEXT_SUBTITLES = ("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml")
-_AFTER_THE_END_SECONDS = 1.0
-"""Added to the end that is set for an output, so that no picture and no encoder delay is cut."""
 
 
 def contract(profile: Profile, media: MediaInfo) -> Contract:
@@ -126,11 +124,9 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
         else:
             plans.append((_cover if attached else _other)(profile, stream, container))
     dropped = [plan for plan in plans if plan.action is Action.DROP]
+    kept = [plan for plan in plans if plan.action is not Action.DROP]
     order = {StreamKind.VIDEO: 0, StreamKind.AUDIO: 1}
-    kept = sorted(
-        (plan for plan in plans if plan.action is not Action.DROP),
-        key=lambda plan: (plan.attached, order.get(plan.kind, 2)),
-    )
+    kept.sort(key=lambda plan: (plan.attached, order.get(plan.kind, 2)))
     notes = _left_out(dropped)
     limit = _end_of_tracks(media, kept)
     if limit is not None:
@@ -139,7 +135,7 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
             "subtitles and chapters after their end were left out."
         )
         notes.append(MediaNote(text, "subtitles and chapters after the end of the film dropped"))
-        limit += _AFTER_THE_END_SECONDS
+        limit += 1.0  # so that no picture and no encoder delay is cut
     same_frames = film is None or same_frame_rate(profile, film)
     return Contract((*kept, *dropped), profile.container, same_frames, limit, tuple(notes))
 

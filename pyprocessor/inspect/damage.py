@@ -17,8 +17,7 @@ _BEGIN_ANYWHERE = frozenset(
     "mpegts mpeg mpegvideo h264 hevc vvc m4v h263 aac loas ac3 eac3 mp3 dts truehd obu dirac vc1 cavsvideo".split()
 )
 """Containers that may be cut anywhere, which leaves their first and last pictures and sounds incomplete."""
-_INCOMPLETE_PIECES = 1
-_INCOMPLETE_GUESSES = 8
+_INCOMPLETE_PIECES, _INCOMPLETE_GUESSES = 1, 8
 """Pieces that the parser may take for sound at the start of a program stream before it finds the first frame."""
 _HOLE = 1.5
 """Times the usual distance of pictures: where it is longer, pictures are missing."""

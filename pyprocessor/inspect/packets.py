@@ -12,15 +12,12 @@ import av
 from pyprocessor.inspect.reader import Container, Packet, Stream
 from pyprocessor.models import PacketFacts
 
-MOST_BYTES = 2_000_000
-MOST_PACKETS = 1000
+MOST_BYTES, MOST_PACKETS = 2_000_000, 1000
 """How much is read of a file without an index, all streams counted: some 3 ms of CPU time."""
 MOST_STAMPS = 4096
 """Times of pictures that are kept; with more pictures, `seconds` is 0."""
 MOST_ENTRIES = 1024
 """Entries of an index that are looked at, spread over all of it."""
-_LONGEST_GAP_SECONDS = 10.0
-"""Between two pictures: a longer one is a jump of the clock."""
 
 
 @dataclass(slots=True)
@@ -63,7 +60,8 @@ class PacketCounts:
             return None
         gaps = (float((later - earlier) * film.unit) for earlier, later in pairwise(sorted(film.stamps)))
         timed = len(film.stamps) == film.pictures
-        seconds = round(sum(min(gap, _LONGEST_GAP_SECONDS) for gap in gaps), 3) if timed else 0.0
+        # A longer gap is a jump of the clock.
+        seconds = round(sum(min(gap, 10.0) for gap in gaps), 3) if timed else 0.0
         share = None if whole else round(film.bytes / self.bytes, 3)
         return PacketFacts(film.pictures, film.bytes, film.keyframes, film.keyframe_bytes, seconds, share)
 

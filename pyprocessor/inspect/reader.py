@@ -19,16 +19,10 @@ Container: TypeAlias = "av.container.InputContainer"
 Stream: TypeAlias = "av.stream.Stream"
 Packet: TypeAlias = "av.Packet[av.stream.Stream]"
 
-PROBE_BYTES = 5_000_000
-"""What a demuxer may read to find the streams: ffmpeg's own default, so that both see the same streams."""
-MOST_STREAMS = 10_000
-"""Above ffmpeg's own limit of 1,000, so that a file with too many can be refused with a sentence."""
 _BEFORE_19: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 """PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 without this option; 19 has no such option."""
 READ_AGAIN_BYTES = 64_000_000
 """How much of a file is read to find out whether it can be read at all."""
-_MOST_COVER_PACKETS = 3000
-"""How far to look for a cover that is a track of one picture; attached ones come first."""
 
 
 def is_away(path: bytes) -> bool:
@@ -50,7 +44,8 @@ def open_source(
     `deep` reads more before the streams are known, `forward` never seeks; `demuxer` is named where the container begins
     after `skipped_bytes`. Raises av.error.FFmpegError; for a missing or forbidden file that is also an OSError.
     """
-    bounds = {"probesize": str(PROBE_BYTES), "max_streams": str(MOST_STREAMS)}
+    # ffmpeg's own default, so that both see the same streams; above its own limit, so that a sentence can refuse it.
+    bounds = {"probesize": "5000000", "max_streams": "10000"}
     # Demuxers ignore options of other demuxers.
     own = dict(demuxer_options("mpegts", deep=deep, forward=forward, skipped_bytes=skipped_bytes))
     return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | own, demuxer)
@@ -154,7 +149,7 @@ def read_covers(source: bytes, media: MediaInfo, indexes: Sequence[int]) -> list
             for number, packet in enumerate(container.demux()):
                 if packet.stream_index in indexes and packet.size:
                     found.setdefault(packet.stream_index, bytes(packet))
-                if len(found) == len(indexes) or number >= _MOST_COVER_PACKETS:
+                if len(found) == len(indexes) or number >= 3000:  # attached ones come first
                     break
     except av.error.FFmpegError as error:
         raise InspectError(FailureKind.BAD_INPUT, f"Its cover cannot be read: {error.strerror}.") from error

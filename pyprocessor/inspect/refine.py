@@ -11,8 +11,7 @@ from pyprocessor.inspect.survey import Survey
 from pyprocessor.inspect.timeline import Timeline, Track, compact, rate_of
 from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
 
-_OVERSTATED_SECONDS = 1.0
-_OVERSTATED_SHARE = 0.02
+_OVERSTATED_SECONDS, _OVERSTATED_SHARE = 1.0, 0.02
 """How far a header may overstate the duration (careless muxers) without a note."""
 _MIDWAY_SECONDS = 2.0
 _LEAST_PROGRAMME = 10

@@ -11,9 +11,6 @@ from pyprocessor.containers.headers import sound_header
 from pyprocessor.inspect.reader import Packet, context_of, decode
 from pyprocessor.models import AudioInfo
 
-_MOST_DECODED = 96
-"""Packets of a track that are decoded, however often its parameters change."""
-
 
 def audio_info(source: av.AudioCodecContext | av.AudioFrame) -> AudioInfo:
     """Return sample rate, channels and their layout in ffmpeg's words (`5.1`, `2 channels (SL+SR)`).
@@ -43,7 +40,7 @@ class SoundSampler:
 
     def take(self, packet: Packet) -> None:
         """Look at the next packet of the track."""
-        if self._context is None or self._decoded >= _MOST_DECODED:
+        if self._context is None or self._decoded >= 96:  # however often its parameters change
             return
         header = sound_header(self._codec, memoryview(packet))
         if header in (b"", self._header):

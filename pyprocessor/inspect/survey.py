@@ -20,12 +20,10 @@ from pyprocessor.inspect.subtitles import SubtitleText
 from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
 from pyprocessor.models import AudioInfo
 
-FIRST_PICTURE_BYTES = 64_000_000
-FIRST_PICTURE_PACKETS = 3000
+FIRST_PICTURE_BYTES, FIRST_PICTURE_PACKETS = 64_000_000, 3000
 """How far to look for the first pictures, all streams counted; long-GOP television stays far below both."""
 MAX_FILMS = 8
 """Film streams that are looked at."""
-_MICROSECOND = Fraction(1, 1_000_000)
 _NEVER_SHOWN: dict[str, Callable[[Packet], bool]] = {
     "vp8": lambda packet: not memoryview(packet)[0] & 0x10,
     "mov_text": lambda packet: not any(memoryview(packet)[:2]),
@@ -116,7 +114,7 @@ def read_packets(
             go_on = look(packet)
             is_shown = packet.size and not packet.is_discard and not (index in never and never[index](packet))
             if index not in ticks and (is_shown or (packet.size and packet.is_keyframe)):
-                ticks[index] = Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)
+                ticks[index] = Ticks(kind_of(packet.stream), packet.time_base or Fraction(1, 1_000_000))
             if is_shown:
                 shown = packet.dts if dts_only else packet.pts
                 ticks[index].add(shown, packet.dts, packet.duration, is_key=packet.is_keyframe)
