@@ -24,18 +24,18 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """What becomes of source stream `index`. `encoder` is ffmpeg's name or `copy`; `reason` says why one is dropped."""
+    """What becomes of source stream `index`. `encoder` is ffmpeg's name or `copy`."""
 
     index: int
     kind: StreamKind
-    action: Action
+    action: Action = Action.DROP
     encoder: str | None = None
     cover: bool = False
     attached: bool = False
     """A cover that the container holds as an attachment, which ffmpeg takes as a file and puts last."""
     reason: str = ""
     loss: str = ""
-    """The kind of loss that dropping it is; empty where the profile asks for it."""
+    """Why it is dropped, and the kind of loss that is; empty where the profile asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +178,8 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
 
 
 def _cover(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
-    if not profile.keep_attachments:
-        return _drop(stream, "a cover picture")
-    if profile.strip_location and stream.has_location:
-        return _drop(stream, "a cover picture that says where it was taken")
+    if not profile.keep_attachments or (profile.strip_location and stream.has_location):
+        return StreamPlan(stream.index, stream.kind)
     if stream.codec not in container.covers.split():
         return _lose(stream, "a cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True, attached=container.attachments)
@@ -189,7 +187,7 @@ def _cover(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
 
 def _further_film(profile: Profile, stream: StreamInfo) -> StreamPlan:
     if profile.video is None:
-        return _drop(stream, "video")
+        return StreamPlan(stream.index, stream.kind)
     if not profile.video.all_tracks:
         return _lose(stream, "a further video track", "the profile keeps the first")
     video = stream.video
@@ -209,7 +207,7 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
     """Return what becomes of the sound tracks, dropped ones first."""
     settings = profile.audio
     if settings is None:
-        return [_drop(stream, "audio") for stream in media.audio]
+        return [StreamPlan(stream.index, stream.kind) for stream in media.audio]
     sound: list[StreamInfo] = []
     lost: list[StreamPlan] = []
     for stream in (stream for stream in media.audio if stream.frames != 0):
@@ -244,21 +242,15 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
 
 def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
     """Return what becomes of subtitles, an attachment or a data track."""
-    if stream.chapter_titles:
-        return StreamPlan(stream.index, stream.kind, Action.DROP, reason="its chapters, which are written anew")
-    if stream.kind is StreamKind.DATA:
+    if stream.kind is StreamKind.DATA and not stream.chapter_titles:  # chapters are written anew
         return _lose(stream, "a data track", "telemetry or timecode, which nothing plays")
-    if stream.kind is StreamKind.ATTACHMENT:
-        if not profile.keep_attachments:
-            return _drop(stream, "an attachment")
-        if container.attachments:
-            return _copy(stream)
+    is_file, located = stream.kind is StreamKind.ATTACHMENT, profile.strip_location and stream.has_location
+    wanted = profile.keep_attachments if is_file else profile.keep_subtitles and profile.video and not located
+    if not wanted or stream.chapter_titles:
+        return StreamPlan(stream.index, stream.kind)
+    if is_file and not container.attachments:
         return _lose(stream, "an attachment", f"{profile.container} holds none")
-    if not profile.keep_subtitles or profile.video is None:
-        return _drop(stream, "subtitles")
-    if profile.strip_location and stream.has_location:
-        return _drop(stream, "subtitles that say where it was recorded")
-    if stream.codec in container.kept_subtitles.split():
+    if is_file or stream.codec in container.kept_subtitles.split():
         return _copy(stream)
     if stream.codec in _TEXT_SUBTITLES and container.text_subtitles is not None:
         return StreamPlan(stream.index, stream.kind, Action.CONVERT, container.text_subtitles)
@@ -269,16 +261,10 @@ def _copy(stream: StreamInfo) -> StreamPlan:
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
 
 
-def _drop(stream: StreamInfo, what: str) -> StreamPlan:
-    """Drop a stream as the profile asks."""
-    return StreamPlan(stream.index, stream.kind, Action.DROP, reason=f"{what}, which the profile leaves out")
-
-
 def _lose(stream: StreamInfo, what: str, why: str) -> StreamPlan:
     """Drop a stream that the profile would keep. `what` is "subtitles", or one thing with its article."""
     several = what if what.endswith("s") else what.split(" ", 1)[1] + "s"
-    loss = f"{several} dropped ({why})"
-    return StreamPlan(stream.index, stream.kind, Action.DROP, reason=f"{what} ({why})", loss=loss)
+    return StreamPlan(stream.index, stream.kind, reason=f"{what} ({why})", loss=f"{several} dropped ({why})")
 
 
 def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:

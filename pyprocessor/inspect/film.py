@@ -9,10 +9,10 @@ from fractions import Fraction
 from typing import cast
 
 import av
+from av.sidedata.sidedata import Type
 
 from pyprocessor.containers.headers import picture_header
-from pyprocessor.inspect.captions import CODECS as CAPTIONED
-from pyprocessor.inspect.captions import captions_in, has_captions
+from pyprocessor.inspect.colour import side_data
 from pyprocessor.inspect.reader import Packet, decode, video_context
 from pyprocessor.models import PacketFacts, PictureShape
 
@@ -23,6 +23,15 @@ MOST_DECODED = 96
 DTS_ONLY = frozenset(("avi",))
 """Demuxers whose packets have a DTS only; libavformat guesses the PTS, ffmpeg does not."""
 _FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
+
+_CAPTIONED = ("mpeg2video", "h264", "hevc", "av1")
+"""Codecs whose packets `captions_in` can read."""
+_MARK = b"GA94\x03"
+"""Before the triplets in the user data of MPEG-2 and in the messages of H.264, HEVC and AV1 (ATSC A/53 part 4)."""
+_HEAD_BYTES = 4096
+"""Captions come before the picture itself, after its headers and the encoder's name and settings."""
+_PROCESSED, _COUNT = 0x40, 0x1F
+_VALID, _KIND, _CEA_708 = 0x04, 0x03, 0x02
 
 
 class FilmSampler:
@@ -71,7 +80,7 @@ class FilmSampler:
         self._shown += bool(packet.size and not packet.is_discard)
         if self._may_have_pts and packet.pts != packet.dts:
             self.in_decoding_order = False
-        if not self.captions and self._codec in CAPTIONED and packet.size:
+        if not self.captions and self._codec in _CAPTIONED and packet.size:
             self.captions = captions_in(memoryview(packet))
         is_key = self._whole and bool(packet.size) and packet.is_keyframe
         frame = None
@@ -137,3 +146,25 @@ class FilmSampler:
 def usual_aspect(aspect: Fraction | None) -> Fraction:
     """Return the shape of a pixel as the file states it; square where it states none, or nonsense."""
     return aspect if aspect and Fraction(1, 10) <= aspect <= 10 else Fraction(1)
+
+
+def has_captions(frame: av.VideoFrame) -> bool:
+    """Return whether a decoded picture carries captions with content."""
+    data = side_data(frame, Type.A53_CC)
+    return data is not None and _have_content(data)
+
+
+def captions_in(packet: memoryview) -> bool:
+    """Return whether a picture's packet carries captions with content, without decoding it."""
+    return any(
+        message and message[0] & _PROCESSED and _have_content(message[2 : 2 + 3 * (message[0] & _COUNT)])
+        for message in bytes(packet[:_HEAD_BYTES]).split(_MARK)[1:]
+    )
+
+
+def _have_content(triplets: bytes) -> bool:
+    """Return whether one is valid and, of EIA-608, more than the two empty characters of a pause."""
+    return any(
+        flags & _VALID and (flags & _KIND >= _CEA_708 or first & 0x7F or second & 0x7F)
+        for flags, first, second in zip(triplets[0::3], triplets[1::3], triplets[2::3], strict=False)
+    )
