@@ -1,9 +1,11 @@
-"""Do a file's first bytes show that it is no video, or that it is one? What is not recognised is left to demuxers."""
+"""Do a file's first bytes show that it is no video, or that it is one, and where does its container begin?"""
 
 from __future__ import annotations
 
 import codecs
 import re
+
+from pyprocessor.models import MediaNote
 
 HEAD_BYTES = 4096
 """How much of the start of a file `refusal` and `seems_video` look at."""
@@ -69,10 +71,11 @@ def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
 
 TS_LAYOUTS = ((0, 188), (4, 192), (0, 204))
 """Place of the first sync byte and packet size of plain, time-stamped (AVCHD) and error-corrected transport streams."""
+_MATROSKA = rb"\x1aE\xdf\xa3(?:.{,52}matroska|.{,56}webm)"
 _VIDEO = re.compile(
     rb"FLV\x01|DHAV|DKIF|\.RMF|YUV4MPEG2 |nut/multimedia container\0|\0\0\x01\xba[\x44\x21]"
     rb"|.{4}(?:moov|mdat|ftyp(?!heic|heix|heim|heis|mif1|avif|M4A |M4B |M4P |jp2 |jpx |crx ))"
-    rb"|\x1aE\xdf\xa3(?:.{,52}matroska|.{,56}webm)|RIFF.{4}(?:AVI |CDXA)|OggS.{,53}\x80theora"
+    rb"|" + _MATROSKA + rb"|RIFF.{4}(?:AVI |CDXA)|OggS.{,53}\x80theora"
     rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|\xb7\xd8\0\x20\x37\x49\xda\x11"  # ASF, WTV
     rb"|\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02",  # MXF
     re.DOTALL,
@@ -99,3 +102,39 @@ def _is_text(head: bytes) -> bool:
     if utf_16:
         return all(c.isprintable() or c in "\t\r\n" for c in text)
     return not any(ord(c) < 32 and c not in _TEXT_CONTROLS for c in text) and "\x7f" not in text
+
+
+SEARCHED_BYTES = 65_536
+"""How much of a file's start is searched for a container."""
+RAW_STREAMS = frozenset(
+    (
+        "mpegvideo h261 h263 h264 hevc vvc evc apv m4v mjpeg mjpeg_2000 obu av1 vc1 dirac dnxhd cavsvideo avs2 avs3 "
+        "mp3 aac loas ac3 ac4 eac3 dts dtshd truehd mlp flac"
+    ).split()
+)
+"""Demuxers that find one stream of pictures or sound wherever it begins."""
+_CONTAINER = re.compile(
+    rb"(?P<avi>RIFF.{4}AVI )|(?P<matroska>" + _MATROSKA + rb")|(?P<flv>FLV\x01.\0\0\0\x09)"
+    rb"|(?P<ogg>OggS\0\x02)|(?P<asf>\x30\x26\xb2\x75\x8e\x66\xcf\x11)",
+    re.DOTALL,
+)
+"""The start of those that can be read from where they begin; an MP4 has places counted from the file's start."""
+_SEVERAL_TRACKS = frozenset(b"avi divx mkv webm mp4 mov 3gp flv f4v wmv asf ogv ogm mxf".split())
+"""Extensions of files that usually hold pictures and sound."""
+
+
+def misplaced_container(head: bytes) -> tuple[int, str] | None:
+    """Return where the first container begins in `head` behind other bytes, and its demuxer, or None."""
+    found = _CONTAINER.search(head, 1)
+    return (found.start(), found.lastgroup or "") if found else None
+
+
+def notes_on_start(container: str, path: bytes, skipped_bytes: int) -> tuple[MediaNote, ...]:
+    """Return notes on bytes in front of a container, or on tracks lost because only a raw stream can be read."""
+    if skipped_bytes:
+        text = f"Its first {skipped_bytes:,} bytes are not part of its container ({container}) and were skipped."
+        return (MediaNote(text),)
+    if container in RAW_STREAMS and path.rpartition(b".")[2].lower() in _SEVERAL_TRACKS:
+        text = f"Only a raw stream ({container}) could be read of it: sound or other tracks beside it are lost."
+        return (MediaNote(text, "read as a raw stream: other tracks are lost"),)
+    return ()

@@ -11,7 +11,6 @@ from typing import cast
 import av
 from av.sidedata.sidedata import Type
 
-from pyprocessor.containers.headers import picture_header
 from pyprocessor.inspect.colour import side_data
 from pyprocessor.inspect.reader import Packet, decode, video_context
 from pyprocessor.models import PacketFacts, PictureShape
@@ -32,6 +31,17 @@ _HEAD_BYTES = 4096
 """Captions come before the picture itself, after its headers and the encoder's name and settings."""
 _PROCESSED, _COUNT = 0x40, 0x1F
 _VALID, _KIND, _CEA_708 = 0x04, 0x03, 0x02
+
+# The unit that holds size and shape of the pictures, after a start code: (mask, value) of its first byte.
+_UNITS = {
+    "h264": (0x1F, 7),
+    "hevc": (0x7E, 33 << 1),
+    "mpeg1video": (0xFF, 0xB3),
+    "mpeg2video": (0xFF, 0xB3),
+    "mpeg4": (0xF0, 0x20),
+    "vc1": (0xFF, 0x0F),
+}
+_KEYFRAME_HEADERS = {"vp8": slice(3, 10), "vp9": slice(0, 12), "av1": slice(0, 20)}
 
 
 class FilmSampler:
@@ -141,6 +151,19 @@ class FilmSampler:
         self._header = header or self._header
         self._next_place = max(self._next_place, packet.pos or 0) + self._step
         return True
+
+
+def picture_header(codec: str, packet: memoryview) -> bytes:
+    """Return the bytes of a keyframe that change with its size or shape, if there are any."""
+    if codec in _KEYFRAME_HEADERS:
+        return bytes(packet[_KEYFRAME_HEADERS[codec]])
+    head = bytes(packet[:512])
+    if codec == "mjpeg":
+        sizes = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
+        return next((head[at : at + 9] for mark in sizes if (at := head.find(mark)) >= 0), b"")
+    mask, value = _UNITS.get(codec, (0, 1))
+    units = head.split(b"\0\0\1")[1:]
+    return next((unit[:29] for unit in units if unit and unit[0] & mask == value), b"")
 
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:

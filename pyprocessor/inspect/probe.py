@@ -7,7 +7,6 @@ import stat
 from collections.abc import Collection
 from contextlib import closing
 from dataclasses import replace
-from fractions import Fraction
 from typing import BinaryIO
 
 import av
@@ -15,7 +14,6 @@ import av
 from pyprocessor.containers import content, structure
 from pyprocessor.containers.claims import check_duration, check_picture, check_streams, too_much_memory
 from pyprocessor.containers.cut_off import without_missing_end
-from pyprocessor.containers.misplaced import notes_on_start
 from pyprocessor.containers.tags import place_tags, recording_tags
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, reader
@@ -124,7 +122,7 @@ def _read(path: bytes, file: BinaryIO, size_bytes: int, limits: InputLimits, *, 
                 )
             media, unlisted = _describe(container, size_bytes, tail, limits)
             if deep or not unlisted:
-                notes = (*media.notes, *notes_on_start(media.demuxer, path, skipped))
+                notes = (*media.notes, *content.notes_on_start(media.demuxer, path, skipped))
                 return replace(media, deep=deep, forward=forward, skipped_bytes=skipped, notes=notes)
     return _read(path, file, size_bytes, limits, deep=True)
 
@@ -238,6 +236,9 @@ def _video(stream: av.VideoStream, film: FilmSampler | None) -> VideoInfo:
     rate = stream.guessed_rate or average
     if rate is not None and rate > _HIGHEST_RATE and average and average <= _HIGHEST_RATE:
         rate = average
+    varies = bool(base and base >= _HIGHEST_RATE / 2)
+    if base and average:  # neither the base rate nor half of it (fields, doubled clocks)
+        varies = all(abs(base / average / times - 1) > 0.02 for times in (1, 2))
     opaque = context is not None and context.name == "gif" and frame is not None and colour.is_opaque(frame)
     return VideoInfo(
         width=sized.width if sized is not None else 0,
@@ -253,7 +254,7 @@ def _video(stream: av.VideoStream, film: FilmSampler | None) -> VideoInfo:
         content_light=colour.content_light(frame),
         interlaced=(frame is not None and frame.interlaced_frame)
         or (context is not None and context.field_order in (2, 3, 4, 5)),
-        variable_frame_rate=_varies(base, average),
+        variable_frame_rate=varies,
         attached_picture=is_attached(stream),
         spherical=colour.spherical(frame),
         stereo=colour.stereo(frame),
@@ -261,13 +262,6 @@ def _video(stream: av.VideoStream, film: FilmSampler | None) -> VideoInfo:
         or (any(component.is_alpha for component in components) and not opaque),
         packets=film.packets if film is not None else None,
     )
-
-
-def _varies(base: Fraction | None, average: Fraction | None) -> bool:
-    """Return whether the average rate is neither the base rate nor half of it (fields, doubled clocks)."""
-    if not base or not average:
-        return bool(base and base >= _HIGHEST_RATE / 2)
-    return all(abs(base / average / times - 1) > 0.02 for times in (1, 2))
 
 
 def _exact_frames(container_name: str, stream: Stream) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import av
 
-from pyprocessor.containers.misplaced import RAW_STREAMS, SEARCHED_BYTES, misplaced_container
+from pyprocessor.containers.content import RAW_STREAMS, SEARCHED_BYTES, misplaced_container
 from pyprocessor.containers.structure import ends_in_fragment_header
 from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.ffmpeg.invocation import Trust, demuxer_options, whitelists

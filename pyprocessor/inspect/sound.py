@@ -7,7 +7,6 @@ import re
 
 import av
 
-from pyprocessor.containers.headers import sound_header
 from pyprocessor.inspect.reader import Packet, context_of, decode
 from pyprocessor.models import AudioInfo
 
@@ -25,6 +24,23 @@ def audio_info(source: av.AudioCodecContext | av.AudioFrame) -> AudioInfo:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
     named = bool(name) and not name.endswith("channels")
     return AudioInfo(source.sample_rate or 0, layout.nb_channels, name if named else None)
+
+
+def sound_header(codec: str, packet: memoryview) -> bytes:
+    """Return the bits of a sound packet that change with channels or sample rate, if there are any."""
+    match codec if len(packet) >= 9 else "":
+        case "ac3":
+            return bytes((packet[4] & 0xC0, packet[6]))  # sample rate; channels, with mix levels among them
+        case "eac3":
+            return bytes((packet[4],))
+        case "mp1" | "mp2" | "mp3":
+            return bytes((packet[2] & 0x0C, packet[3] & 0xC0))
+        case "aac" if packet[0] == 0xFF and packet[1] & 0xF0 == 0xF0:  # with an ADTS header
+            return bytes((packet[2] & 0x3D, packet[3] & 0xC0))
+        case "dts":
+            return bytes((packet[7] & 0x0F, packet[8]))
+        case _:
+            return b""
 
 
 class SoundSampler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyprocessor.containers.misplaced import misplaced_container, notes_on_start
+from pyprocessor.containers.content import misplaced_container, notes_on_start
 
 AVI = b"RIFF\x10\x27\0\0AVI LIST"
 MKV = b"\x1aE\xdf\xa3\xa3\x42\x86\x81\x01\x42\x82\x88matroska"
