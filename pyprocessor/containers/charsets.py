@@ -44,10 +44,6 @@ _LETTERS = {
 _LETTERS["iso8859_2"] = _LETTERS["cp1250"]
 _LETTERS["koi8_r"] = _LETTERS["cp866"] = _LETTERS["cp1251"][:1]
 """By charset, the letters beyond ASCII of each language that uses it, the most frequent first."""
-_RAREST_LETTER = 0.2
-"""The weight of a language's rarest letter; its most frequent one has 1."""
-_SAME_LETTERS = 0.05
-"""Differences of likelihood below which the letters of two charsets are equally likely."""
 _NEVER_FIRST = frozenset("ъыьйЪЫЬЙ")
 _ALWAYS_LAST = frozenset("ךםןףץς")
 """Letters that begin no word, and letters that only end one: Hebrew read as Russian has many of the first."""
@@ -56,14 +52,16 @@ _ONE_CASE = 0.9
 _OWN_ALPHABET = frozenset(("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874"))
 """Charsets of languages that are written without Latin letters."""
 _JAPANESE = ("cp932", "euc_jp")
-_COMMON_LEADS = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6), "cp949": ("euc_kr", 0xB0, 0xC8)}
-"""By other charsets of East Asia, the one that orders characters by use, and the lead bytes of the usual ones."""
-_LEAST_KANA = 0.2
-"""The share of kana in the letters of a Japanese text."""
+_COMMON_LEADS = {
+    **{charset: (charset, 0x00, 0xFF) for charset in _JAPANESE},
+    "gb18030": ("gb2312", 0xB0, 0xD7),
+    "big5": ("big5", 0xA4, 0xC6),
+    "cp949": ("euc_kr", 0xB0, 0xC8),
+}
+"""By charset of East Asia, the one that orders characters by use, and the lead bytes of the usual ones."""
 _WITHOUT_KANA = 0.9
 """The highest likelihood of Chinese and Korean, as kana are surer evidence than any other character."""
-_SAME_MESS = 0.02
-_SAME_COHERENCE = 0.05
+_SAME_LETTERS, _SAME_MESS, _SAME_COHERENCE = 0.05, 0.02, 0.05
 """Differences below which two charsets explain a text equally well, so that the more usual one is taken."""
 
 
@@ -105,14 +103,14 @@ def _likelihood(text: str, charset: str) -> float:
     ]
     if not signs:
         return 0.0
-    if charset in _JAPANESE or charset in _COMMON_LEADS:
+    if charset in _COMMON_LEADS:
         return _likelihood_in_east_asia(text, [sign for _, sign, _ in signs], charset)
     own = charset in _OWN_ALPHABET
     cases = {sign.isupper() for _, sign, _ in signs if sign.isupper() or sign.islower()}
     placed = [sign for before, sign, after in signs if not _is_misplaced(before, sign, after, beside_latin=not own)]
     totals = [0.0]
     for letters in _LETTERS.get(charset, ()):
-        weights = {letter: 1 - (1 - _RAREST_LETTER) * rank / len(letters) for rank, letter in enumerate(letters)}
+        weights = {letter: 1 - 0.8 * rank / len(letters) for rank, letter in enumerate(letters)}
         totals.append(sum(weights.get(sign, weights.get(sign.lower(), 0.0)) for sign in placed))
     return max(totals) / len(signs) * (_ONE_CASE if own and len(cases) == 1 else 1.0)
 
@@ -130,15 +128,13 @@ def _is_misplaced(before: str, sign: str, after: str, *, beside_latin: bool) -> 
 def _likelihood_in_east_asia(text: str, signs: Sequence[str], charset: str) -> float:
     """Return the share of usual characters; 0 where a text has kana and is not Japanese, or the other way round."""
     letters = [sign for sign in text if not sign.isascii() and sign.isalpha()]
-    kana = sum(map(_is_kana, letters))
-    if (kana >= _LEAST_KANA * len(letters)) != (charset in _JAPANESE):
+    japanese = charset in _JAPANESE
+    if (sum(map(_is_kana, letters)) >= 0.2 * len(letters)) != japanese:
         return 0.0
-    ordered, first, last = _COMMON_LEADS.get(charset, (charset, 0, 0xFF))
-    codes = [
-        (sign, sign.encode(ordered, "replace") if sign.isalpha() or charset in _COMMON_LEADS else b"") for sign in signs
-    ]
+    ordered, first, last = _COMMON_LEADS[charset]
+    codes = [(sign, sign.encode(ordered, "replace")) for sign in signs if sign.isalpha() or not japanese]
     usual = sum(_is_kana(sign) or (len(code) > 1 and first <= code[0] <= last) for sign, code in codes)
-    return (_WITHOUT_KANA if charset in _COMMON_LEADS else 1) * usual / len(signs)
+    return (1.0 if japanese else _WITHOUT_KANA) * usual / len(signs)
 
 
 def _is_kana(sign: str) -> bool:

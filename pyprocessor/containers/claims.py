@@ -21,11 +21,9 @@ def check_picture(width: int, height: int, limits: InputLimits) -> None:
 
 def check_streams(count: int, limits: InputLimits) -> None:
     """Refuse a file of more streams than are allowed."""
-    most = limits.max_streams
-    if count > most:
-        raise _refusal(
-            f"The file claims to hold more than {most:,} streams, which is as many as are read.", "max_streams"
-        )
+    if count > limits.max_streams:
+        claim = f"The file claims to hold more than {limits.max_streams:,} streams, which is as many as are read."
+        raise _refusal(claim, "max_streams")
 
 
 def check_duration(seconds: float | None, limits: InputLimits) -> None:

@@ -40,7 +40,6 @@ _SIGNATURES = {
     "a database (SQLite)": (b"SQLite format 3\x00",),
     "an Office document": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
 }
-_TEXT_CONTROLS = "\t\n\v\f\r\x1b"
 
 
 def refusal(head: bytes, name: str, size_bytes: int) -> str | None:
@@ -101,17 +100,15 @@ def _is_text(head: bytes) -> bool:
         return False
     if utf_16:
         return all(c.isprintable() or c in "\t\r\n" for c in text)
-    return not any(ord(c) < 32 and c not in _TEXT_CONTROLS for c in text) and "\x7f" not in text
+    return not any(ord(c) < 32 and c not in "\t\n\v\f\r\x1b" for c in text) and "\x7f" not in text
 
 
 SEARCHED_BYTES = 65_536
 """How much of a file's start is searched for a container."""
-RAW_STREAMS = frozenset(
-    (
-        "mpegvideo h261 h263 h264 hevc vvc evc apv m4v mjpeg mjpeg_2000 obu av1 vc1 dirac dnxhd cavsvideo avs2 avs3 "
-        "mp3 aac loas ac3 ac4 eac3 dts dtshd truehd mlp flac"
-    ).split()
-)
+RAW_STREAMS = (
+    "mpegvideo h261 h263 h264 hevc vvc evc apv m4v mjpeg mjpeg_2000 obu av1 vc1 dirac dnxhd cavsvideo avs2 avs3 mp3 "
+    "aac loas ac3 ac4 eac3 dts dtshd truehd mlp flac"
+).split()
 """Demuxers that find one stream of pictures or sound wherever it begins."""
 _CONTAINER = re.compile(
     rb"(?P<avi>RIFF.{4}AVI )|(?P<matroska>" + _MATROSKA + rb")|(?P<flv>FLV\x01.\0\0\0\x09)"

@@ -1,7 +1,4 @@
-"""Was a file cut off, and how many bytes and seconds of it are missing?
-
-An MP4 lists where every picture lies; of others the same share is missing of the duration as of the bytes.
-"""
+"""Was a file cut off, and how many bytes and seconds of it are missing?"""
 
 from __future__ import annotations
 
@@ -19,9 +16,9 @@ if TYPE_CHECKING:
 def without_missing_end(
     container: InputContainer, media: MediaInfo, tail: int | MediaNote, *, fragmented: bool
 ) -> MediaInfo:
-    """Return `media` less what its index and its structure say is missing; `fragmented`: an MP4 without a whole index.
+    """Return `media` less what its index and `structure.examine` (`tail`) say is missing at its end.
 
-    `tail` is what `structure.examine` found.
+    `fragmented`: it is an MP4 that lists its samples in fragments.
     """
     if isinstance(tail, MediaNote):
         return replace(media, notes=(*media.notes, tail), duration_estimated=True)
@@ -55,7 +52,7 @@ def _shortened(container: InputContainer, media: MediaInfo, missing_bytes: int, 
         lost = declared - held if declared is not None else 0.0
     elif declared is not None and media.container == "avi":  # computed from the size of the file by the demuxer
         lost = declared / share - declared
-    elif declared is not None:
+    elif declared is not None:  # the same share is missing as of the bytes
         held, lost = declared * share, declared * (1 - share)
         streams = tuple(
             replace(s, duration_seconds=s.duration_seconds * share) if s.duration_seconds is not None else s

@@ -1,7 +1,4 @@
-"""What time does a packet have once jumps of its container's clock are corrected, exactly as ffmpeg corrects them?
-
-ffmpeg compares each packet with the end of the one before it in its stream, and moves everything after a jump.
-"""
+"""What time does a packet have once jumps of its container's clock are corrected, exactly as ffmpeg corrects them?"""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ _STEADY_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Clock:
-    """Follows the packets of the streams that ffmpeg reads, in file order; times are seconds."""
+    """Compares each packet with the end of the one before it in its stream; moves everything after a jump (seconds)."""
 
     threshold: float = USUAL_THRESHOLD
     offset: float = 0.0
@@ -102,11 +99,11 @@ def usual_step(times: Iterable[float]) -> float:
 
 def _opens_gap(times: Mapping[int, array[float]], offsets: Mapping[int, array[float]]) -> bool:
     """Return whether the corrections themselves open a gap of more than `LOWEST_THRESHOLD` in a stream."""
-    for index, own in times.items():
-        steps = zip(itertools.pairwise(own), itertools.pairwise(offsets[index]), strict=True)
-        if any(b - a <= LOWEST_THRESHOLD < b + after - a - before for (a, b), (before, after) in steps):
-            return True
-    return False
+    return any(
+        b - a <= LOWEST_THRESHOLD < b + after - a - before
+        for index, own in times.items()
+        for (a, b), (before, after) in zip(itertools.pairwise(own), itertools.pairwise(offsets[index]), strict=True)
+    )
 
 
 def threshold_for(pauses: Sequence[float], jumps: Sequence[float]) -> float:

@@ -105,8 +105,7 @@ def _near(starts: Sequence[float]) -> float:
 
 def _unmatched(source: Sequence[float], output: Sequence[float], shift: float, near: float) -> list[float]:
     """Return the times of `source` at which `output` has no picture of its own."""
-    missing = []
-    place = 0
+    missing, place = [], 0
     for start in source:
         wanted = start + shift
         while place < len(output) and output[place] < wanted - near:

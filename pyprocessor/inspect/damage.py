@@ -30,8 +30,7 @@ _Hole = tuple[float, float, int]
 def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:
     """Return a note on what of `media` is damaged or missing by what ffmpeg printed, if anything is.
 
-    `times` is its timeline; `same_frames`: pictures that do not come out are noted by the comparison, except where a
-    film begins late.
+    `same_frames`: pictures that do not come out are noted by the comparison, except where a film begins late.
     """
     if damage == NO_DAMAGE:
         return ()

@@ -15,20 +15,14 @@ from pyprocessor.inspect.colour import side_data
 from pyprocessor.inspect.reader import Packet, decode, video_context
 from pyprocessor.models import PacketFacts, PictureShape
 
-SAMPLES = 16
-"""Places spread over a file at which a keyframe is decoded, where a codec may change between fields and pictures."""
-MOST_DECODED = 96
-"""Keyframes of a film that are decoded, however often its parameters change."""
 DTS_ONLY = frozenset(("avi",))
 """Demuxers whose packets have a DTS only; libavformat guesses the PTS, ffmpeg does not."""
-_FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
-
+_FIELD_CODECS = ("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1")
+"""They may change between fields and pictures, so keyframes are decoded at 16 places spread over the file."""
 _CAPTIONED = ("mpeg2video", "h264", "hevc", "av1")
 """Codecs whose packets `captions_in` can read."""
 _MARK = b"GA94\x03"
 """Before the triplets in the user data of MPEG-2 and in the messages of H.264, HEVC and AV1 (ATSC A/53 part 4)."""
-_HEAD_BYTES = 4096
-"""Captions come before the picture itself, after its headers and the encoder's name and settings."""
 _PROCESSED, _COUNT = 0x40, 0x1F
 _VALID, _KIND, _CEA_708 = 0x04, 0x03, 0x02
 
@@ -70,7 +64,7 @@ class FilmSampler:
         self._codec = own.codec.canonical_name if own is not None else ""
         self._whole = whole
         self._header = b""
-        self._step = size_bytes // SAMPLES if self._codec in _FIELD_CODECS else size_bytes
+        self._step = size_bytes // 16 if self._codec in _FIELD_CODECS else size_bytes
         self._next_place = 0
         self.shapes: list[PictureShape] = []
         """Of each picture that was decoded, by the time of its packet."""
@@ -100,7 +94,7 @@ class FilmSampler:
                 self._next_place = (packet.pos or 0) + self._step
             frame = self.frame = self._first(packet)
             self.settled = frame is not None
-        elif is_key and self._context and len(self.shapes) < MOST_DECODED and self._is_due(packet):
+        elif is_key and self._context and len(self.shapes) < 96 and self._is_due(packet):
             self._context.flush_buffers()
             frames, _ = decode(self._context, packet, None)  # by itself
             self._context.flush_buffers()
@@ -181,7 +175,7 @@ def captions_in(packet: memoryview) -> bool:
     """Return whether a picture's packet carries captions with content, without decoding it."""
     return any(
         message and message[0] & _PROCESSED and _have_content(message[2 : 2 + 3 * (message[0] & _COUNT)])
-        for message in bytes(packet[:_HEAD_BYTES]).split(_MARK)[1:]
+        for message in bytes(packet[:4096]).split(_MARK)[1:]  # they come before the picture itself
     )
 
 

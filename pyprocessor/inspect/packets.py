@@ -14,8 +14,6 @@ from pyprocessor.models import PacketFacts
 
 MOST_BYTES, MOST_PACKETS = 2_000_000, 1000
 """How much is read of a file without an index, all streams counted: some 3 ms of CPU time."""
-MOST_STAMPS = 4096
-"""Times of pictures that are kept; with more pictures, `seconds` is 0."""
 MOST_ENTRIES = 1024
 """Entries of an index that are looked at, spread over all of it."""
 
@@ -50,7 +48,7 @@ class PacketCounts:
             film.keyframes += 1
             film.keyframe_bytes += packet.size
         stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None and len(film.stamps) < MOST_STAMPS:
+        if stamp is not None and len(film.stamps) < 4096:  # with more pictures, the seconds are not known
             film.stamps.append(stamp)
 
     def facts(self, index: int, *, whole: bool) -> PacketFacts | None:

@@ -117,9 +117,8 @@ def _read(path: bytes, file: BinaryIO, size_bytes: int, limits: InputLimits, *, 
             tail = 0 if skipped else structure.examine(file, container.format.name, size_bytes)
             if container.format.name.startswith("mov,") and structure.refers_to_other_files(file, size_bytes):
                 text = "The file holds no film of its own, but refers to other files, which are not opened for it"
-                raise InspectError(
-                    FailureKind.UNSUPPORTED, f"{text}; put the files it refers to into the input instead."
-                )
+                text += "; put the files it refers to into the input instead."
+                raise InspectError(FailureKind.UNSUPPORTED, text)
             media, unlisted = _describe(container, size_bytes, tail, limits)
             if deep or not unlisted:
                 notes = (*media.notes, *content.notes_on_start(media.demuxer, path, skipped))

@@ -52,10 +52,7 @@ def open_source(
 
 
 def open_unknown(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[Container, bool, int]:
-    """Open a user's file; return also whether it opens only without seeking, and how many bytes were skipped.
-
-    Raises as `open_source` does.
-    """
+    """Open a user's file; return also whether only without seeking, and behind how many bytes. Raises likewise."""
     try:
         container = open_source(path, deep=deep)
     except av.error.InvalidDataError:

@@ -182,14 +182,8 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
     end = starts[last] + lengths[last]
     if by_decoding:
         end = max(end, min(starts[place] for place in timed) + math.fsum(lengths))
-    return Track(
-        ticks.kind,
-        len(starts),
-        starts=array("d", sorted(kept)),
-        end=end,
-        leading=array("d", sorted(leading)),
-        untimed=len(starts) - len(timed),
-    )
+    shown, undecodable = array("d", sorted(kept)), array("d", sorted(leading))
+    return Track(ticks.kind, len(starts), shown, (), end, undecodable, untimed=len(starts) - len(timed))
 
 
 def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[float, float], ...]:
