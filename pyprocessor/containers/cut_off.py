@@ -1,8 +1,4 @@
-"""Was a file cut off, and how many bytes and seconds of it are missing?
-
-An MP4 lists where every picture lies, so the answer is exact. Other containers declare the duration of the whole, of
-which the same share is missing as of the bytes.
-"""
+"""Was a file cut off, and how many bytes and seconds of it are missing?"""
 
 from __future__ import annotations
 
@@ -10,70 +6,59 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pyprocessor.containers.structure import Tail
 from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, StreamInfo, StreamKind
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-_SHORTENED_BY_DEMUXER = "avi"
-"""Its demuxer computes durations from the size of the file instead of the size that the header declares."""
-_MARK_THEIR_END = ("apng", "webp_anim")
-_LEAST_SECONDS = 0.05
-"""The shortest time that is written beside the bytes."""
 
-
-def without_missing_end(container: InputContainer, media: MediaInfo, tail: Tail, *, fragmented: bool) -> MediaInfo:
-    """Return `media` less what its index and its structure (`tail`) say is missing, with a note on it.
+def without_missing_end(
+    container: InputContainer, media: MediaInfo, tail: int | MediaNote, *, fragmented: bool
+) -> MediaInfo:
+    """Return `media` less what its index and `structure.examine` (`tail`) say is missing at its end.
 
     `fragmented`: it is an MP4 that lists its samples in fragments.
     """
-    is_mp4 = media.container.startswith("mov,")
-    missing = _listed_beyond(container, media.size_bytes) if is_mp4 else 0
-    if not is_mp4 or fragmented:
+    if isinstance(tail, MediaNote):
+        return replace(media, notes=(*media.notes, tail), duration_estimated=True)
+    missing = tail
+    if media.container.startswith("mov,"):
         # Where an MP4's index lists all samples, anything else that is missing is padding.
-        missing = max(missing, tail.missing_bytes)
+        missing = max(listed_beyond(container, media.size_bytes), tail if fragmented else 0)
     if missing:
         return _shortened(container, media, missing, open_ended=fragmented)
-    if tail.note is not None:
-        note = MediaNote(tail.note, END_MISSING if tail.cut_off else "")
-        return replace(media, notes=(*media.notes, note), duration_estimated=True)
     has_film = any(stream.kind is StreamKind.VIDEO for stream in media.streams)
-    if media.duration_seconds is None and has_film and media.container not in _MARK_THEIR_END:
+    if media.duration_seconds is None and has_film and media.container != "apng":  # it marks its end
         unknown = MediaNote("It does not say how long it is, so a missing end would not show.")
         return replace(media, notes=(*media.notes, unknown))
     return media
 
 
-def _listed_beyond(container: InputContainer, size_bytes: int) -> int:
+def listed_beyond(container: InputContainer, size_bytes: int) -> int:
     """Return how many bytes an MP4's index reaches beyond the end of the file."""
-    streams = (*container.streams.video, *container.streams.audio)
-    last = [stream.index_entries[-1] for stream in streams if len(stream.index_entries)]
-    return max((0, *(entry.pos + entry.size - size_bytes for entry in last)))
+    indexes = (stream.index_entries for stream in (*container.streams.video, *container.streams.audio))
+    return max((0, *(entries[-1].pos + entries[-1].size - size_bytes for entries in indexes if len(entries))))
 
 
 def _shortened(container: InputContainer, media: MediaInfo, missing_bytes: int, *, open_ended: bool) -> MediaInfo:
     """Return what is there of a file that lacks so many bytes; `open_ended`: even more may be missing."""
-    declared, streams = media.duration_seconds, media.streams
-    whole_bytes = media.size_bytes + missing_bytes
+    declared, streams, whole_bytes = media.duration_seconds, media.streams, media.size_bytes + missing_bytes
     share = media.size_bytes / whole_bytes
     held, lost = declared, 0.0
     if media.container.startswith("mov,"):
         streams = tuple(_as_listed(container.streams[s.index], s, media.size_bytes) for s in streams)
         held = max((stream.duration_seconds or 0.0 for stream in streams), default=0.0)
         lost = declared - held if declared is not None else 0.0
-    elif declared is not None and media.container == _SHORTENED_BY_DEMUXER:
+    elif declared is not None and media.container == "avi":  # computed from the size of the file by the demuxer
         lost = declared / share - declared
-    elif declared is not None:
+    elif declared is not None:  # the same share is missing as of the bytes
         held, lost = declared * share, declared * (1 - share)
         streams = tuple(
-            stream
-            if stream.duration_seconds is None
-            else replace(stream, duration_seconds=stream.duration_seconds * share)
-            for stream in streams
+            replace(s, duration_seconds=s.duration_seconds * share) if s.duration_seconds is not None else s
+            for s in streams
         )
-    known = held is not None and lost >= _LEAST_SECONDS
+    known = held is not None and lost >= 0.05
     of_bytes = f" of {whole_bytes:,}" if known and not open_ended else ""
     text = f"It is cut off: at least {missing_bytes:,}{of_bytes} bytes are missing at its end"
     if held is not None and known:
@@ -97,7 +82,5 @@ def _as_listed(stream: Stream, described: StreamInfo, size_bytes: int) -> Stream
     if there == len(entries):
         return described
     lasts = float((entries[there].timestamp - entries[0].timestamp) * stream.time_base)
-    frames = described.frames
-    if frames is not None:
-        frames = sum(not entry.is_discard for entry in entries[:there])
+    frames = sum(not entry.is_discard for entry in entries[:there]) if described.frames is not None else None
     return replace(described, duration_seconds=min(described.duration_seconds, lasts), frames=frames)

@@ -1,61 +1,32 @@
-"""Does the structure of a file reach beyond its end, as after a download or copy that was cut off?
-
-MP4, Matroska and AVI state how many bytes each part has, ASF and MXF how long the whole is; MPEG-TS and many program
-streams have packets of one size, Ogg marks its last page, GIF and PNG their end, and FLV repeats the size of each tag
-behind it. Only headers are read.
-"""
+"""Does the structure of a file reach beyond its end, as after a download or copy that was cut off?"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from pyprocessor.containers.boxes import Box, boxes, outermost, within
-from pyprocessor.containers.content import TS_LAYOUTS
+from pyprocessor.containers.content import HEAD_BYTES, TS_LAYOUTS
+from pyprocessor.models import END_MISSING, MediaNote
 
-_HEAD_BYTES = 4096
-_TS_SYNC = 0x47
-_PACK_START = b"\x00\x00\x01\xba"
-_PROGRAM_END = b"\x00\x00\x01\xb9"
 _PACK_BYTES = 2048
-_OGG_TAIL_BYTES = 65536
 _MOST_PADDING_BYTES = 16_000_000
 """Zeros at the end of a file that are skipped at most."""
-_PADDING_STEP_BYTES = 65536
-_END_MARKS = {"gif": b";", "apng": b"IEND\xaeB`\x82"}
-_EBML_SEGMENT = 0x18538067
-_MOST_ELEMENTS = 200_000
-_MOST_CHUNKS = 1000
-"""Before the pictures of an AVI, where only headers are."""
+_EBML_SEGMENT = 0x8538067
+"""Without the bit that marks the length of the number."""
 _MOST_INDEX_BYTES = 4_000_000
 _AVI_SLACK_BYTES = 64
 """Some writers state a size of the whole that is wrong by a header or two."""
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d010201")
-_SHORTEST_ALIAS_BYTES = 138
-"""Of a Macintosh alias record with names in it, as ffmpeg sees it."""
-
 _MAYBE = "so it may have been cut off; all that is there was used."
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """How many bytes are missing at a file's end by its structure, or a note on another sign.
+def examine(file: BinaryIO, container: str, size_bytes: int) -> int | MediaNote:
+    """Return how many bytes are missing at the end of a file by its headers, or a note on another sign of that.
 
-    `cut_off`: the sign is certain.
+    `container` is PyAV's name of its demuxer. Raises OSError where the file cannot be read.
     """
-
-    missing_bytes: int = 0
-    note: str | None = None
-    cut_off: bool = False
-
-
-def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
-    """Return what the structure of a file says of its end; `container` is PyAV's name of its demuxer.
-
-    Raises OSError where the file cannot be read.
-    """
-    head = _read(file, 0, _HEAD_BYTES)
+    head = _read(file, 0, HEAD_BYTES)
     declared = 0
     match container.partition(",")[0]:
         case "mov":
@@ -68,17 +39,21 @@ def examine(file: BinaryIO, container: str, size_bytes: int) -> Tail:
             declared = _footer_of_mxf(head)
         case "avi":
             return _end_of_riff(file, size_bytes)
-        case "mpeg":
-            return Tail(note=_end_of_program_stream(file, head, size_bytes))
+        case "mpeg" if _read_last(file, size_bytes, 4) != b"\x00\x00\x01\xb9":
+            inside = size_bytes % _PACK_BYTES and all(head[at:].startswith(b"\0\0\1\xba") for at in (0, _PACK_BYTES))
+            unmarked = "It has no end mark, so a missing end would not show."
+            return MediaNote(f"It ends inside a pack, {_MAYBE}" if inside else unmarked)
         case "mpegts" if not _ts_is_whole(file, head, size_bytes):
-            return Tail(note=f"It ends inside a transport packet, {_MAYBE}")
+            return MediaNote(f"It ends inside a transport packet, {_MAYBE}")
         case "ogg" if not _ogg_is_ended(file, size_bytes):
-            return Tail(note=f"Its last page does not mark an end, {_MAYBE}")
+            return MediaNote(f"Its last page does not mark an end, {_MAYBE}")
         case "flv" if not _flv_is_whole(file, size_bytes):
-            return Tail(note="It is cut off: it ends inside a tag.", cut_off=True)
-        case "gif" | "apng" if not _is_marked(file, size_bytes, _END_MARKS[container]):
-            return Tail(note=f"It has no end mark, {_MAYBE}")
-    return Tail(missing_bytes=max(0, declared - size_bytes))
+            return MediaNote("It is cut off: it ends inside a tag.", END_MISSING)
+        case "gif" | "apng":
+            mark = b";" if container == "gif" else b"IEND\xaeB`\x82"
+            if _read_last(file, _end_without_padding(file, size_bytes), len(mark)) != mark:
+                return MediaNote(f"It has no end mark, {_MAYBE}")
+    return max(0, declared - size_bytes)
 
 
 def is_mp4(file: BinaryIO) -> bool:
@@ -109,27 +84,24 @@ def index_of_mp4(file: BinaryIO, size_bytes: int) -> bytes | None:
 def refers_to_other_files(file: BinaryIO, size_bytes: int) -> bool:
     """Return whether a film or sound track of an MP4 has all its data in other files ("reference movie")."""
     index = index_of_mp4(file, size_bytes) or b""
-    for track in within(index, Box(b"", 0, 0, len(index)), b"moov", b"trak"):
-        for media in within(index, track, b"mdia"):
-            handler = next(within(index, media, b"hdlr"), None)
-            if handler is None or index[handler.body + 8 : handler.body + 12] not in (b"vide", b"soun"):
-                continue
-            for table in within(index, media, b"minf", b"dinf", b"dref"):
-                entries = list(boxes(index, table.body + 8, table.end))
-                if entries and all(_names_a_file(entry.kind, index[entry.body : entry.end]) for entry in entries):
-                    return True
+    for media in within(index, Box(b"", 0, 0, len(index)), b"moov", b"trak", b"mdia"):
+        handler = next(within(index, media, b"hdlr"), None)
+        if handler is None or index[handler.body + 8 : handler.body + 12] not in (b"vide", b"soun"):
+            continue
+        for table in within(index, media, b"minf", b"dinf", b"dref"):
+            entries = list(boxes(index, table.body + 8, table.end))
+            if entries and all(_names_a_file(entry.kind, index[entry.body : entry.end]) for entry in entries):
+                return True
     return False
 
 
 def _names_a_file(kind: bytes, entry: bytes) -> bool:
-    """Return whether a data reference names another file.
-
-    Some writers leave out the flag "in this file"; then the name is empty, or the alias record too short for one.
-    """
+    """Return whether a data reference names another file; some writers leave out the flag "in this file"."""
     flags, location = entry[:4], entry[4:]
     if flags[3:] and flags[3] & 1:
         return False
-    return len(location) > _SHORTEST_ALIAS_BYTES if kind == b"alis" else bool(location.strip(b"\0"))
+    # As ffmpeg sees it, a Macintosh alias record without names has 138 bytes.
+    return len(location) > 138 if kind == b"alis" else bool(location.strip(b"\0"))
 
 
 def _read(file: BinaryIO, position: int, count: int) -> bytes:
@@ -137,9 +109,8 @@ def _read(file: BinaryIO, position: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _end_bytes(file: BinaryIO, size_bytes: int, count: int) -> bytes:
-    """Return the last `count` bytes of a file."""
-    return _read(file, max(0, size_bytes - count), count)
+def _read_last(file: BinaryIO, end: int, count: int) -> bytes:
+    return _read(file, max(0, end - count), count)
 
 
 def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
@@ -151,13 +122,13 @@ def _end_of_boxes(file: BinaryIO, size_bytes: int) -> int:
     return position
 
 
-def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
+def _end_of_riff(file: BinaryIO, size_bytes: int) -> int | MediaNote:
     """Return what is missing of an AVI: pictures and sound, or only the index, which nothing needs."""
     position = 0
     while True:
         kind, length = _riff_header(file, position)
         if kind != b"RIFF" or length == 0:  # a recorder that crashed leaves no length
-            return Tail()
+            return 0
         end = position + 8 + length
         if end - _AVI_SLACK_BYTES > size_bytes:
             break
@@ -166,13 +137,13 @@ def _end_of_riff(file: BinaryIO, size_bytes: int) -> Tail:
     if end_of_media is None:
         end_of_media = end - _AVI_SLACK_BYTES
     if end_of_media > size_bytes:
-        return Tail(missing_bytes=end_of_media - size_bytes)
-    return Tail(note="The index at its end is missing; its pictures and sound are there.")
+        return end_of_media - size_bytes
+    return MediaNote("The index at its end is missing; its pictures and sound are there.")
 
 
 def _end_of_movi(file: BinaryIO, position: int, size_bytes: int) -> int | None:
     """Return where the list of an AVI's pictures and sound behind `position` ends; None without it."""
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(1000):  # only headers come before it
         kind, length = _riff_header(file, position)
         if kind == b"LIST" and file.read(4) == b"movi":
             return position + 8 + length if length > 4 else None
@@ -190,39 +161,28 @@ def _riff_header(file: BinaryIO, position: int) -> tuple[bytes, int]:
 def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:
     """Return the end of the segment, or of its last cluster where its size is unknown (a live recording)."""
     position = 0
-    for _ in range(_MOST_ELEMENTS):
+    for _ in range(200_000):
         if position >= size_bytes:
             break
         head = _read(file, position, 16)
-        identity, used = _ebml_number(head, 0, keep_marker=True)
-        length, used = _ebml_number(head, used, keep_marker=False)
-        if identity is None or used == 0:
+        identity, used = _ebml_number(head, 0)
+        length, used = _ebml_number(head, used)
+        if identity is None or (length is None and identity != _EBML_SEGMENT):
             return 0
-        if length is None:
-            if identity != _EBML_SEGMENT:
-                return 0
-            position += used  # go on with what is inside it
-            continue
-        position += used + length
-        if identity == _EBML_SEGMENT:
+        position += used + (length or 0)
+        if length is not None and identity == _EBML_SEGMENT:
             break
     return position
 
 
-def _ebml_number(data: bytes, position: int, *, keep_marker: bool) -> tuple[int | None, int]:
+def _ebml_number(data: bytes, start: int) -> tuple[int | None, int]:
     """Return an EBML number and where it ends; None where it is cut off, malformed or "unknown"."""
-    if position >= len(data) or data[position] == 0:
-        return None, position
-    width = 9 - data[position].bit_length()
-    raw = data[position : position + width]
-    if len(raw) < width:
-        return None, position
-    value = int.from_bytes(raw, "big")
-    if not keep_marker:
-        value &= (1 << 7 * width) - 1
-        if value == (1 << 7 * width) - 1:
-            return None, position + width
-    return value, position + width
+    end = start + 9 - int.from_bytes(data[start : start + 1], "big").bit_length()
+    if end > min(start + 8, len(data)):
+        return None, start
+    unknown = (1 << 7 * (end - start)) - 1
+    value = int.from_bytes(data[start:end], "big") & unknown
+    return None if value == unknown else value, end
 
 
 def _size_in_asf(head: bytes) -> int:
@@ -248,7 +208,7 @@ def _end_without_padding(file: BinaryIO, size_bytes: int) -> int:
     """Return where the zeros begin that end a file; recorders that allocate space ahead leave some."""
     end = size_bytes
     while end > max(0, size_bytes - _MOST_PADDING_BYTES):
-        start = max(0, end - _PADDING_STEP_BYTES)
+        start = max(0, end - 65_536)
         held = _read(file, start, end - start).rstrip(b"\0")
         if held:
             return start + len(held)
@@ -256,43 +216,25 @@ def _end_without_padding(file: BinaryIO, size_bytes: int) -> int:
     return end
 
 
-def _is_marked(file: BinaryIO, size_bytes: int, mark: bytes) -> bool:
-    """Return whether `mark` is the last of a file before its padding."""
-    return _end_bytes(file, _end_without_padding(file, size_bytes), len(mark)) == mark
-
-
 def _ts_is_whole(file: BinaryIO, head: bytes, size_bytes: int) -> bool:
     for first, packet in TS_LAYOUTS:
-        places = range(first, min(len(head), 8 * packet), packet)
-        if all(head[place] == _TS_SYNC for place in places):
+        if all(sync == 0x47 for sync in head[first : 8 * packet : packet]):
             over = size_bytes % packet
             return over == 0 or _end_without_padding(file, size_bytes) <= size_bytes - over
     return True  # it starts inside a packet, so its end shows nothing
 
 
-def _end_of_program_stream(file: BinaryIO, head: bytes, size_bytes: int) -> str | None:
-    if _end_bytes(file, size_bytes, 4) == _PROGRAM_END:
-        return None
-    if size_bytes % _PACK_BYTES and all(head[place : place + 4] == _PACK_START for place in (0, _PACK_BYTES)):
-        return f"It ends inside a pack, {_MAYBE}"
-    return "It has no end mark, so a missing end would not show."
-
-
 def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
-    tail = _end_bytes(file, _end_without_padding(file, size_bytes), _OGG_TAIL_BYTES)
+    tail = _read_last(file, _end_without_padding(file, size_bytes), 65_536)
     page = tail.rfind(b"OggS")
     return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
 
 
 def _flv_is_whole(file: BinaryIO, size_bytes: int) -> bool:
     """Return whether a tag ends where the padding begins, or in its first 3 zeros, which may be of the tag's size."""
-    end = _end_without_padding(file, size_bytes)
-    return any(_ends_with_tag(file, place) for place in range(end, min(size_bytes, end + 3) + 1))
-
-
-def _ends_with_tag(file: BinaryIO, end: int) -> bool:
-    """Return whether an FLV tag and its size end at `end`."""
-    length = int.from_bytes(_end_bytes(file, end, 4), "big")
-    if not 11 <= length <= end - 4:
-        return False
-    return int.from_bytes(_read(file, end - 4 - length, 4)[1:], "big") == length - 11
+    padding = _end_without_padding(file, size_bytes)
+    for end in range(padding, min(size_bytes, padding + 3) + 1):
+        length = int.from_bytes(_read_last(file, end, 4), "big")
+        if 11 <= length <= end - 4 and int.from_bytes(_read(file, end - 3 - length, 3), "big") == length - 11:
+            return True
+    return False

@@ -11,15 +11,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 MOST_TAGS = 100
-"""Remembered for one file; real files have a dozen."""
 LONGEST_TAG = 1000
 """Characters; a longer tag is no place, date or camera."""
 UNNAMED = ("", "")
 """Stands for place tags that ffmpeg cannot be asked to leave out one by one."""
 
-_VENDOR = re.compile(r"com\..", re.IGNORECASE)
-_CAMERA = re.compile(r"(?:.*[._])?(?:make|model|manufacturer)", re.IGNORECASE)
-_DATE = re.compile(r"creation_time", re.IGNORECASE)
 _PLACE_WORD = re.compile(
     r"location|gps|geotag|iso6709|latitude|longitude|(?:^|[^a-z])(?:xyz|altitude|coordinates?|city|country|place)(?:[^a-z]|$)",
     re.IGNORECASE,
@@ -28,22 +24,16 @@ _PLACE_VALUE = re.compile(r"\s*[+-]\d{1,7}(?:\.\d*)?[+-]\d{1,8}(?:\.\d*)?(?:[+-]
 """A place as ISO 6709 writes it, such as `+52.5200+013.4050+034.000/`."""
 _PLACE_INSIDE = re.compile(r"GPS(?:Latitude|Longitude|Position|Coordinates)|geo:(?:lat|lon)", re.IGNORECASE)
 """Inside a tag that holds many values, such as XMP."""
-_PLACE_INSIDE_BYTES = re.compile(_PLACE_INSIDE.pattern.encode("ascii"), re.IGNORECASE)
-_PICTURE_HEAD_BYTES = 256_000
-_EXIF_MARKS = (b"Exif\0\0", b"eXIf")
-"""Before EXIF in JPEG and PNG."""
-_GPS_POINTERS = (b"\x88\x25\x00\x04", b"\x25\x88\x04\x00")
-"""EXIF's tag of the GPS data, with its type, in either byte order."""
 
 
 def is_vendor(key: str) -> bool:
     """Return whether `key` is a vendor's own, such as `com.apple.quicktime.model`."""
-    return _VENDOR.match(key) is not None
+    return re.match(r"com\..", key, re.IGNORECASE) is not None
 
 
 def is_camera(key: str) -> bool:
     """Return whether `key` names the camera."""
-    return _CAMERA.fullmatch(key) is not None
+    return re.fullmatch(r"(?:.*[._])?(?:make|model|manufacturer)", key, re.IGNORECASE) is not None
 
 
 def is_place(key: str, value: str) -> bool:
@@ -55,10 +45,12 @@ def is_place(key: str, value: str) -> bool:
 
 def picture_has_location(picture: bytes) -> bool:
     """Return whether a cover's own metadata (EXIF, XMP) states where it was taken."""
-    head = picture[:_PICTURE_HEAD_BYTES]
-    if any(mark in head for mark in _EXIF_MARKS) and any(pointer in head for pointer in _GPS_POINTERS):
+    head = picture[:256_000]
+    has_exif = b"Exif\0\0" in head or b"eXIf" in head  # of JPEG and PNG
+    # EXIF's tag of the GPS data, with its type, in either byte order.
+    if has_exif and (b"\x88\x25\x00\x04" in head or b"\x25\x88\x04\x00" in head):
         return True
-    return _PLACE_INSIDE_BYTES.search(head) is not None
+    return _PLACE_INSIDE.search(head.decode("latin-1")) is not None
 
 
 def recording_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -67,7 +59,7 @@ def recording_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         (key, value)
         for key, value in metadata.items()
         if len(key) + len(value) <= LONGEST_TAG
-        and (is_vendor(key) or is_camera(key) or _DATE.fullmatch(key) or is_place(key, value))
+        and (is_vendor(key) or is_camera(key) or key.lower() == "creation_time" or is_place(key, value))
     )
     return tuple(islice(found, MOST_TAGS))
 

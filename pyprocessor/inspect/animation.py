@@ -1,8 +1,4 @@
-"""Does a GIF, PNG or WebP hold more than one picture, and what is in an animated WebP?
-
-Read from the file's own structure, within bounds: the headers of its parts, and of a GIF, whose parts do not say how
-long they are, everything up to its second picture. PyAV cannot open an animated WebP, ffmpeg 9 can.
-"""
+"""Does a GIF, PNG or WebP hold more than one picture, and what is in an animated WebP, which PyAV cannot open?"""
 
 from __future__ import annotations
 
@@ -25,46 +21,33 @@ MOST_CHUNKS = 10_000
 """Of a PNG before its first picture."""
 MOST_GIF_BYTES = 64_000_000
 """Read in search of a GIF's second picture; the first of one of 8000 x 8000 is shorter."""
-_READ_BYTES = 1 << 16
 _PNG = b"\x89PNG\r\n\x1a\n"
-_GIF = (b"GIF87a", b"GIF89a")
 
 WEBP = "webp_anim"
 """ffmpeg's name of the demuxer of animated WebP."""
 MOST_PICTURES = 500_000
 """Of a WebP: over four hours at 30 pictures a second."""
 _MOVES, _ALPHA = 0x02, 0x10
-_CLEARS, _REPLACES = 0x01, 0x02
-"""Flags of a picture: its place is cleared when its time is over; it replaces what is there, also where transparent."""
-_LOSSLESS_ALPHA = 0x10
-_SHORTEST_MS, _USUAL_MS = 10, 100
-"""Browsers and ffmpeg show a picture of at most `_SHORTEST_MS` for `_USUAL_MS`."""
 
 
 def is_still(path: bytes) -> bool:
-    """Return whether a file named as a picture holds nothing that moves; False for an empty one.
-
-    Raises OSError where the file cannot be read.
-    """
+    """Return whether a file named as a picture holds nothing that moves; False for an empty one. Raises OSError."""
     with open(path, "rb", buffering=0) as file:
         head = file.read(HEAD_BYTES)
         return not head or refusal(head, "", len(head)) is not None or still_picture(file) is not None
 
 
 def still_picture(file: BinaryIO) -> str | None:
-    """Return what a GIF, PNG or WebP of one picture is ("a picture (GIF)"); None for any other file.
-
-    Raises OSError where the file cannot be read.
-    """
+    """Return what a GIF, PNG or WebP of one picture is ("a picture (GIF)"), else None. Raises OSError."""
     file.seek(0)
     head = file.read(16)
     if head.startswith(_PNG):
         return None if _png_moves(file) else "a picture (PNG)"
-    if head.startswith(_GIF):
+    if head.startswith((b"GIF87a", b"GIF89a")):
         return None if _gif_moves(file) else "a picture (GIF)"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         webp = animated_webp(file, most_pictures=2)
-        return None if webp is not None and webp.pictures > 1 else "a picture (WebP)"
+        return None if webp is not None and len(webp.lengths_ms) > 1 else "a picture (WebP)"
     return None
 
 
@@ -85,26 +68,24 @@ def _png_moves(file: BinaryIO) -> bool:
 def _gif_moves(file: BinaryIO) -> bool:
     """Return whether there is a second picture, or the limit is reached before that is known."""
     file.seek(0)
-    gif = io.BufferedReader(cast("io.RawIOBase", file), _READ_BYTES)  # `file` itself is unbuffered
+    gif = io.BufferedReader(cast("io.RawIOBase", file), 1 << 16)  # `file` itself is unbuffered
     pictures = 0
     try:
         left = MOST_GIF_BYTES - _skip_colours(gif, gif.read(13)[10:11])
         while left > 0:
             kind = gif.read(1)
-            if kind == b",":
-                pictures += 1
-                if pictures > 1:
-                    return True
-                left -= _skip_colours(gif, gif.read(9)[8:9])
-                gif.read(1)
-            elif kind == b"!":
-                gif.read(1)
-            elif kind != b"\0":  # padding
-                return kind not in (b";", b"")
-            else:
+            if kind == b"\0":  # padding
                 left -= 1
                 continue
-            left -= _skip_blocks(gif, left)
+            pictures += kind == b","
+            if kind not in (b",", b"!") or pictures > 1:
+                return kind not in (b";", b"")
+            if kind == b",":
+                left -= _skip_colours(gif, gif.read(9)[8:9])
+            gif.read(1)
+            left -= 1
+            while left > 0 and (length := gif.read(1)) and length[0]:
+                left -= 1 + len(gif.read(length[0]))
         return True
     finally:
         gif.detach()
@@ -115,43 +96,26 @@ def _skip_colours(gif: io.BufferedReader[io.RawIOBase], flags: bytes) -> int:
     return len(gif.read(3 * (2 << (flags[0] & 7)))) if flags and flags[0] & 0x80 else 0
 
 
-def _skip_blocks(gif: io.BufferedReader[io.RawIOBase], most: int) -> int:
-    """Read over blocks up to the empty one that ends them, or over `most` bytes; return their bytes."""
-    skipped = 1
-    while skipped < most and (length := gif.read(1)) and length[0]:
-        skipped += 1 + len(gif.read(length[0]))
-    return skipped
-
-
 @dataclass(frozen=True, slots=True)
 class AnimatedWebP:
-    """Size, durations of the pictures, and the end of the file that its header states.
-
-    `alpha`: what is shown has transparent parts. The file's own flag is also set where only patches are transparent.
-    """
+    """Size, durations of the pictures, and the end of the file that its header states."""
 
     width: int
     height: int
     alpha: bool
+    """Whether what is shown has transparent parts; the file's own flag is also set where only patches have."""
     lengths_ms: tuple[int, ...]
     end: int
-
-    @property
-    def pictures(self) -> int:
-        return len(self.lengths_ms)
 
     @property
     def timeline(self) -> Timeline:
         """When each picture is shown; its one track has index 0."""
         *starts, end = (ms / 1000 for ms in itertools.accumulate(self.lengths_ms, initial=0))
-        return Timeline({0: Track(StreamKind.VIDEO, self.pictures, array("d", starts), end=end)})
+        return Timeline({0: Track(StreamKind.VIDEO, len(starts), array("d", starts), end=end)})
 
 
 def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> AnimatedWebP | None:
-    """Return what an animated WebP holds, `most_pictures` at most; None for any other file.
-
-    Raises OSError where the file cannot be read.
-    """
+    """Return what an animated WebP holds, `most_pictures` at most; None for any other file. Raises OSError."""
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(30)
@@ -169,7 +133,7 @@ def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> Anim
         if chunk[:4] == b"ANMF" and length >= 16 and position <= size_bytes:
             shown = int.from_bytes(chunk[20:23], "little")
             uncovered = uncovered or _uncovers(chunk, first=not lengths, canvas=head[24:30])
-            lengths.append(shown if shown > _SHORTEST_MS else _USUAL_MS)
+            lengths.append(shown if shown > 10 else 100)  # as browsers and ffmpeg do
     return AnimatedWebP(
         width=1 + int.from_bytes(head[24:27], "little"),
         height=1 + int.from_bytes(head[27:30], "little"),
@@ -182,12 +146,11 @@ def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> Anim
 def _uncovers(chunk: bytes, *, first: bool, canvas: bytes) -> bool:
     """Return whether the canvas may be transparent somewhere after the picture whose chunk begins so."""
     codec, flags = chunk[24:28], chunk[23]
-    opaque = codec == b"VP8 " or (codec == b"VP8L" and len(chunk) == 37 and not chunk[36] & _LOSSLESS_ALPHA)
-    if flags & _CLEARS:
-        return True
+    cleared_afterwards, replaces = flags & 0x01, flags & 0x02
+    opaque = codec == b"VP8 " or (codec == b"VP8L" and len(chunk) == 37 and not chunk[36] & 0x10)
     if first:
-        return not opaque or chunk[8:14] != bytes(6) or chunk[14:20] != canvas
-    return bool(flags & _REPLACES) and not opaque
+        return bool(cleared_afterwards) or not opaque or chunk[8:20] != bytes(6) + canvas
+    return bool(cleared_afterwards) or (bool(replaces) and not opaque)
 
 
 def webp_timeline(path: bytes) -> Timeline:
@@ -199,23 +162,23 @@ def webp_timeline(path: bytes) -> Timeline:
     return webp.timeline
 
 
-def webp_info(webp: AnimatedWebP, name: str, size_bytes: int, limits: InputLimits) -> MediaInfo:
+def webp_info(webp: AnimatedWebP, size_bytes: int, limits: InputLimits) -> MediaInfo:
     """Return the MediaInfo of an animated WebP. Raises InspectError where it claims too much."""
-    check_picture(webp.width, webp.height, limits, name)
-    if webp.pictures >= MOST_PICTURES:
-        raise InspectError(
-            FailureKind.BAD_INPUT, f"{name} holds {MOST_PICTURES:,} pictures or more, which is too many for a WebP."
-        )
+    check_picture(webp.width, webp.height, limits)
+    pictures = len(webp.lengths_ms)
+    if pictures >= MOST_PICTURES:
+        text = f"The file holds {MOST_PICTURES:,} pictures or more, which is too many for a WebP."
+        raise InspectError(FailureKind.BAD_INPUT, text)
     seconds = sum(webp.lengths_ms) / 1000
-    check_duration(seconds, limits, name)
+    check_duration(seconds, limits)
     video = VideoInfo(
         webp.width,
         webp.height,
         pixel_format="argb",  # of every picture that ffmpeg decodes
-        frame_rate=Fraction(1000 * webp.pictures, sum(webp.lengths_ms)).limit_denominator(1001),
+        frame_rate=Fraction(1000 * pictures, sum(webp.lengths_ms)).limit_denominator(1001),
         alpha=webp.alpha,
     )
-    film = StreamInfo(0, StreamKind.VIDEO, "webp", duration_seconds=seconds, frames=webp.pictures, video=video)
+    film = StreamInfo(0, StreamKind.VIDEO, "webp", duration_seconds=seconds, frames=pictures, video=video)
     missing = max(0, webp.end - size_bytes)
     cut_off = MediaNote(f"It is cut off: at least {missing:,} bytes are missing at its end.", END_MISSING)
     return MediaInfo(

@@ -1,9 +1,4 @@
-"""What time does a packet have once jumps of its container's clock are corrected, exactly as ffmpeg corrects them?
-
-Transport and program streams, and Ogg files that were joined, may start a new clock midway: recordings put together, a
-lost signal, a clock that wraps. ffmpeg compares each packet with the end of the one before it in its stream, and moves
-everything after a jump. Inspecting and verifying do the same, or their times would differ from those ffmpeg makes.
-"""
+"""What time does a packet have once jumps of its container's clock are corrected, exactly as ffmpeg corrects them?"""
 
 from __future__ import annotations
 
@@ -21,23 +16,17 @@ USUAL_THRESHOLD = 10.0
 """ffmpeg's `dts_delta_threshold`, seconds: a longer gap counts as a jump of the clock."""
 LOWEST_THRESHOLD = 1.0
 """For joined parts whose streams end at different times: ffmpeg corrects all steps back, but few forward."""
-LARGEST_THRESHOLD = 86_400.0
 _BACKWARDS_SECONDS = 0.1
 """A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
-_PAUSE_MARGIN = 1.5
 LEAST_JITTER_SECONDS = 0.015
 """Smaller deviations come from how containers round times."""
-_NEIGHBOURS = 15
-"""Packets on either side of one that show where it should be."""
-_MOST_LOOSE = 1000
-"""Packets of a track whose deviation is measured, at most."""
 _STEADY_SECONDS = 5.0
 """A stream whose packets are usually further apart than this (slides) pauses and does not jump."""
 
 
 @dataclass(slots=True)
 class Clock:
-    """Follows the packets of the streams that ffmpeg reads, in file order; times are seconds."""
+    """Compares each packet with the end of the one before it in its stream; moves everything after a jump (seconds)."""
 
     threshold: float = USUAL_THRESHOLD
     offset: float = 0.0
@@ -52,22 +41,17 @@ class Clock:
         expected = self._next.get(stream)
         if decoding_time is None:
             if expected is not None:
-                self._current[stream] = expected
-                self._next[stream] = expected + duration
+                self._current[stream], self._next[stream] = expected, expected + duration
             return self.offset
         now = decoding_time + self.offset
-        jump = 0.0
-        if expected is None:
-            if self._last is not None and abs(now - self._last) > self.threshold:
-                jump = now - self._last
-        elif abs(now - expected) > self.threshold or now + _BACKWARDS_SECONDS < self._current[stream]:
-            jump = now - expected
-        if jump:
+        before = self._last if expected is None else expected
+        jump = now - before if before is not None else 0.0
+        backwards = expected is not None and now + _BACKWARDS_SECONDS < self._current[stream]
+        if jump and (abs(jump) > self.threshold or backwards):
             self.jumped = True
             self.offset -= jump
             now -= jump
-        self._last = now
-        self._current[stream] = now
+        self._last = self._current[stream] = now
         self._next[stream] = now + duration
         return self.offset
 
@@ -75,10 +59,9 @@ class Clock:
 def correct_jumps(
     order: Sequence[int], times: Mapping[int, array[float]], lengths: Mapping[int, array[float]]
 ) -> tuple[float, dict[int, array[float]]]:
-    """Return the threshold that ffmpeg needs, and by stream what to add to each packet's times.
+    """Return the threshold that ffmpeg needs, and by stream what to add to each packet's times, if anything.
 
-    Nothing (empty) without jumps. `order` has the stream of every packet; `times` (NaN: none) and `lengths` are those
-    of the streams that ffmpeg reads.
+    `order` has the stream of every packet; `times` (NaN: none) and `lengths` are of the streams that ffmpeg reads.
     """
 
     def packets() -> Iterator[tuple[int, float, float]]:
@@ -96,18 +79,15 @@ def correct_jumps(
     offsets = follow(clock)
     if clock.jumped:
         known = {index: [t for t in seconds if not math.isnan(t)] for index, seconds in times.items()}
-        steps = {
-            index: statistics.median([b - a for a, b in itertools.pairwise(own)] or [0.0])
-            for index, own in known.items()
-        }
+        pairs = {index: itertools.pairwise(own) for index, own in known.items()}
+        steps = {index: statistics.median([b - a for a, b in own] or [0.0]) for index, own in pairs.items()}
         timed = [packet for packet in packets() if not math.isnan(packet[1])]
         threshold = threshold_for(*gaps_in(timed, steps))
         if threshold == USUAL_THRESHOLD and _opens_gap(times, offsets):
             pauses, _ = gaps_in(timed, steps, LOWEST_THRESHOLD)
             threshold = USUAL_THRESHOLD if pauses else LOWEST_THRESHOLD
         if threshold != USUAL_THRESHOLD:
-            clock = Clock(threshold)
-            offsets = follow(clock)
+            offsets = follow(clock := Clock(threshold))
     return clock.threshold, offsets
 
 
@@ -119,24 +99,18 @@ def usual_step(times: Iterable[float]) -> float:
 
 def _opens_gap(times: Mapping[int, array[float]], offsets: Mapping[int, array[float]]) -> bool:
     """Return whether the corrections themselves open a gap of more than `LOWEST_THRESHOLD` in a stream."""
-    for index, own in times.items():
-        steps = zip(itertools.pairwise(own), itertools.pairwise(offsets[index]), strict=True)
-        if any(b - a <= LOWEST_THRESHOLD < b + after - a - before for (a, b), (before, after) in steps):
-            return True
-    return False
+    return any(
+        b - a <= LOWEST_THRESHOLD < b + after - a - before
+        for index, own in times.items()
+        for (a, b), (before, after) in zip(itertools.pairwise(own), itertools.pairwise(offsets[index]), strict=True)
+    )
 
 
 def threshold_for(pauses: Sequence[float], jumps: Sequence[float]) -> float:
-    """Return the `dts_delta_threshold` with which ffmpeg keeps these pauses and corrects these jumps.
-
-    A jump that is shorter than a pause stays a hole in all streams, so that they keep in step.
-    """
-    if not pauses:
-        return USUAL_THRESHOLD
-    longest = max(pauses)
-    longer = [jump for jump in jumps if jump > longest]
-    wanted = min([longest * _PAUSE_MARGIN, *((longest + jump) / 2 for jump in longer)])
-    return min(LARGEST_THRESHOLD, max(USUAL_THRESHOLD, wanted))
+    """Return the `dts_delta_threshold` with which ffmpeg keeps these pauses and corrects longer jumps."""
+    longest = max(pauses, default=0.0)
+    wanted = min([longest * 1.5, *((longest + jump) / 2 for jump in jumps if jump > longest > 0)])
+    return min(86_400.0, max(USUAL_THRESHOLD, wanted))
 
 
 def gaps_in(
@@ -149,13 +123,13 @@ def gaps_in(
     """
     times: dict[int, list[float]] = {}
     steps: list[tuple[int, float, float]] = []
-    latest: float | None = None
+    latest = -math.inf
     reached: dict[int, float] = {}
     for stream, now, length in packets:
         if stream in reached:
             if now - reached[stream] > limit:
                 steps.append((stream, reached[stream], now))
-        elif latest is not None and latest - now > limit:
+        elif latest - now > limit:
             steps.append((stream, now, latest))
         latest = now
         reached[stream] = now + length
@@ -165,13 +139,12 @@ def gaps_in(
     pauses: list[float] = []
     jumps: list[float] = []
     for stream, since, until in steps:
-        inside = {
-            other: bisect.bisect_right(known, until) - bisect.bisect_left(known, since)
+        is_pause = usual_steps.get(stream, 0.0) > _STEADY_SECONDS or any(
+            2 * (bisect.bisect_right(known, until) - bisect.bisect_left(known, since)) * usual_steps.get(other, 0.0)
+            >= until - since
             for other, known in times.items()
             if other != stream
-        }
-        covered = any(2 * count * usual_steps.get(other, 0.0) >= until - since for other, count in inside.items())
-        is_pause = covered or usual_steps.get(stream, 0.0) > _STEADY_SECONDS
+        )
         (pauses if is_pause else jumps).append(until - since)
     return pauses, jumps
 
@@ -179,7 +152,7 @@ def gaps_in(
 def jitter_seconds(starts: Sequence[float], lengths: Sequence[float]) -> float:
     """Return how far packets of sound are at most from where their neighbours show that they should be.
 
-    0 without such packets, or where a time or length is unknown. A gap after which all packets are later is no jitter.
+    0 where a time or length is unknown. A gap after which all packets are later is no jitter.
     """
     drift = array("d")
     covered = 0.0
@@ -193,8 +166,8 @@ def jitter_seconds(starts: Sequence[float], lengths: Sequence[float]) -> float:
         drift.append(off)
         covered += length
     most = 0.0
-    for place in loose[:_MOST_LOOSE]:
-        wide = min(_NEIGHBOURS, place, len(drift) - 1 - place)  # equally many, or a gap near an end would count
+    for place in loose[:1000]:
+        wide = min(15, place, len(drift) - 1 - place)  # equally many, or a gap near an end would count
         near = statistics.median(drift[place - wide : place + wide + 1])
         most = max(most, abs(drift[place] - near))
     return most if most > LEAST_JITTER_SECONDS else 0.0

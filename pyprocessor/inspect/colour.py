@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     import av
 
 
-def _by_number(names: str) -> dict[int, str]:
+def _by_number(names: str, between: str | None = None) -> dict[int, str]:
     """Return names by their place; `-` stands for a number that is reserved or means "not stated"."""
-    return {number: name for number, name in enumerate(names.split()) if name != "-"}
+    return {number: name for number, name in enumerate(names.split(between)) if name != "-"}
 
 
 # ITU-T H.273 numbers as libavutil has them.
-_NOT_STATED = 2
 _PRIMARIES = _by_number("- bt709 - - bt470m bt470bg smpte170m smpte240m film bt2020 smpte428 smpte431 smpte432") | {
     22: "ebu3213"
 }
@@ -33,42 +32,25 @@ _MATRICES = _by_number(
     "ictcp ipt-c2 ycgco-re ycgco-ro"
 )
 _RANGES = {1: "tv", 2: "pc"}
-# Numbers of libavutil; in the first, 4 (rectilinear) is every flat picture, in the second, 0.
-_PROJECTIONS = {
-    0: "equirectangular",
-    1: "cubemap",
-    2: "part of an equirectangular picture",
-    3: "half equirectangular",
-    5: "fisheye",
-    6: "parametric immersive",
-}
-_STEREO_LAYOUTS = {
-    1: "side by side",
-    2: "top and bottom",
-    3: "picture by picture",
-    4: "checkerboard",
-    5: "side by side, quincunx",
-    6: "line by line",
-    7: "column by column",
-}
-_INVERTED = 1
-
-_MASTERING_FORMAT = "=20i2i"
-_CHROMATICITY_UNITS = 50_000
-"""SMPTE ST 2086 counts chromaticities in 0.00002 ..."""
-_LUMINANCE_UNITS = 10_000
-"""... and luminances in 0.0001 cd/m2; x265's notation keeps both."""
-
-_DOLBY_VISION_TAGS = frozenset(("dvh1", "dvhe", "dvav", "dva1", "dav1"))
+# Numbers of libavutil, `-` for flat pictures.
+_PROJECTIONS = _by_number(
+    "equirectangular|cubemap|part of an equirectangular picture|half equirectangular|-|fisheye|parametric immersive",
+    "|",
+)
+_STEREO_LAYOUTS = _by_number(
+    "-|side by side|top and bottom|picture by picture|checkerboard|side by side, quincunx|line by line|"
+    "column by column",
+    "|",
+)
 
 
 def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pixel_format: str | None) -> Colour:
     """Return the colour that the first picture states, or else the stream's header."""
-    stated: list[tuple[int, int, int, int]] = []
-    if frame is not None:
-        stated.append((int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace), int(frame.color_range)))
-    if context is not None:
-        stated.append((context.color_primaries, context.color_trc, context.colorspace, context.color_range))
+    stated = [
+        [int(number) for number in (source.color_primaries, source.color_trc, source.colorspace, source.color_range)]
+        for source in (frame, context)
+        if source is not None
+    ]
     tables = (_PRIMARIES, _TRANSFERS, _MATRICES, _RANGES)
     primaries, transfer, matrix, levels = (
         next((names[numbers[place]] for numbers in stated if numbers[place] in names), None)
@@ -79,16 +61,15 @@ def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pi
     reserved = tuple(
         name
         for place, name in enumerate(("primaries", "transfer", "matrix"))
-        if any(numbers[place] not in tables[place] and numbers[place] != _NOT_STATED for numbers in stated)
+        if any(numbers[place] not in tables[place] and numbers[place] != 2 for numbers in stated)  # 2: not stated
     )
     return Colour(primaries, transfer, matrix, levels, reserved)
 
 
 def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> HdrKind:
     """Return the kind of high dynamic range; Dolby Vision goes before that of its base layer."""
-    if codec_tag in _DOLBY_VISION_TAGS:
-        return HdrKind.DOLBY_VISION
-    if side_data(frame, SideData.DOVI_METADATA) or side_data(frame, SideData.DOVI_RPU_BUFFER):
+    dolby = codec_tag in ("dvh1", "dvhe", "dvav", "dva1", "dav1")
+    if dolby or side_data(frame, SideData.DOVI_METADATA) or side_data(frame, SideData.DOVI_RPU_BUFFER):
         return HdrKind.DOLBY_VISION
     if described.transfer == "smpte2084":
         return HdrKind.HDR10_PLUS if side_data(frame, SideData.DYNAMIC_HDR_PLUS) else HdrKind.HDR10
@@ -97,43 +78,33 @@ def hdr_kind(described: Colour, frame: av.VideoFrame | None, codec_tag: str) -> 
 
 def mastering_display(frame: av.VideoFrame | None) -> str | None:
     """Return a picture's complete SMPTE ST 2086 metadata in x265's notation, or None."""
-    data = side_data(frame, SideData.MASTERING_DISPLAY_METADATA)
-    if data is None or len(data) < struct.calcsize(_MASTERING_FORMAT):
+    numbers = _numbers(frame, SideData.MASTERING_DISPLAY_METADATA, "=20i2i")  # the last two: which are there
+    if not numbers or not all((*numbers[20:], *numbers[1:20:2])):
         return None
-    numbers = struct.unpack_from(_MASTERING_FORMAT, data)
-    denominators = numbers[1:20:2]
-    has_primaries, has_luminance = numbers[20:]
-    if not (has_primaries and has_luminance and all(denominators)):
-        return None
-    values = [Fraction(n, d) for n, d in zip(numbers[:20:2], denominators, strict=True)]
-    rx, ry, gx, gy, bx, by, wx, wy = (round(value * _CHROMATICITY_UNITS) for value in values[:8])
-    least, most = (round(value * _LUMINANCE_UNITS) for value in values[8:])
+    values = [Fraction(n, d) for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
+    # SMPTE ST 2086 counts chromaticities in 0.00002 and luminances in 0.0001 cd/m2.
+    rx, ry, gx, gy, bx, by, wx, wy = (round(value * 50_000) for value in values[:8])
+    least, most = (round(value * 10_000) for value in values[8:])
     return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})"
 
 
 def content_light(frame: av.VideoFrame | None) -> tuple[int, int] | None:
     """Return MaxCLL and MaxFALL of a picture, cd/m2, or None."""
-    data = side_data(frame, SideData.CONTENT_LIGHT_LEVEL)
-    if data is None or len(data) < 8:
-        return None
-    most, average = struct.unpack_from("=2I", data)
-    return (most, average) if most or average else None
+    numbers = _numbers(frame, SideData.CONTENT_LIGHT_LEVEL, "=2I")
+    return (numbers[0], numbers[1]) if any(numbers) else None
 
 
 def spherical(frame: av.VideoFrame | None) -> str | None:
     """Return how the sphere lies in the picture; None where it is no 360 degree picture."""
-    data = side_data(frame, SideData.SPHERICAL)
-    return _PROJECTIONS.get(struct.unpack_from("=i", data)[0]) if data is not None else None
+    numbers = _numbers(frame, SideData.SPHERICAL, "=i")
+    return _PROJECTIONS.get(numbers[0]) if numbers else None
 
 
 def stereo(frame: av.VideoFrame | None) -> str | None:
     """Return how the pictures for the two eyes lie in one; None where there is one for both."""
-    data = side_data(frame, SideData.STEREO3D)
-    if data is None:
-        return None
-    number, flags = struct.unpack_from("=2i", data)
+    number, flags = _numbers(frame, SideData.STEREO3D, "=2i") or (0, 0)
     layout = _STEREO_LAYOUTS.get(number)
-    return layout + ", right eye first" if layout is not None and flags & _INVERTED else layout
+    return layout + ", right eye first" if layout is not None and flags & 1 else layout
 
 
 def side_data(frame: av.VideoFrame | None, kind: SideData) -> bytes | None:
@@ -142,6 +113,12 @@ def side_data(frame: av.VideoFrame | None, kind: SideData) -> bytes | None:
         return None
     found: SupportsBytes | None = cast("Any", frame.side_data).get(kind)  # iterating over it breaks in PyAV 18
     return bytes(found) if found is not None else None
+
+
+def _numbers(frame: av.VideoFrame | None, kind: SideData, layout: str) -> tuple[int, ...]:
+    """Return the numbers in a picture's side data of one kind; none where it is not there."""
+    data = side_data(frame, kind) or b""
+    return struct.unpack_from(layout, data) if len(data) >= struct.calcsize(layout) else ()
 
 
 def is_opaque(frame: av.VideoFrame) -> bool:

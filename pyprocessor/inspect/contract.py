@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models import (
-    AudioSettings,
-    Damaged,
-    HdrKind,
-    MediaInfo,
-    MediaNote,
-    Profile,
-    StreamInfo,
-    StreamKind,
-    VideoInfo,
-)
+from pyprocessor.models import Damaged, HdrKind, MediaInfo, MediaNote, Profile, StreamInfo, StreamKind, VideoInfo
 from pyprocessor.models.encoders import video_encoder
 
 
@@ -33,18 +24,18 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """What becomes of source stream `index`. `encoder` is ffmpeg's name or `copy`; `reason` says why one is dropped."""
+    """What becomes of source stream `index`. `encoder` is ffmpeg's name or `copy`."""
 
     index: int
     kind: StreamKind
-    action: Action
+    action: Action = Action.DROP
     encoder: str | None = None
     cover: bool = False
     attached: bool = False
     """A cover that the container holds as an attachment, which ffmpeg takes as a file and puts last."""
     reason: str = ""
     loss: str = ""
-    """The kind of loss that dropping it is; empty where the profile asks for it."""
+    """Why it is dropped, and the kind of loss that is; empty where the profile asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,50 +65,40 @@ class Contract:
         return sum(plan.kind is kind and not plan.cover for plan in self.kept)
 
 
-@dataclass(frozen=True, slots=True)
-class _Container:
-    """What an output container holds beside encoded video and audio."""
+class _Container(NamedTuple):
+    """What an output container holds beside encoded video and audio: codecs, separated by spaces."""
 
+    copied_audio: str = ""
+    covers: str = ""
     text_subtitles: str | None = None
     """The encoder that text subtitles are converted with."""
-    kept_subtitles: frozenset[str] = frozenset()
-    """Subtitle codecs that are copied as they are."""
-    copied_audio: frozenset[str] = frozenset()
-    covers: frozenset[str] = frozenset()
+    kept_subtitles: str = ""
     attachments: bool = False
     """Whether it holds files; covers are files there."""
     one_audio: bool = False
 
 
-_MOV_AUDIO = frozenset(("aac", "mp3", "ac3", "eac3", "alac"))
-_COVERS = frozenset(("mjpeg", "png"))
-ATTACHED_COVERS = frozenset(("mjpeg", "png", "gif", "tiff"))
-"""Picture codecs that are read back as covers where they are attachments."""
-_MKV_AUDIO = _MOV_AUDIO | {"dts", "truehd", "flac", "opus", "vorbis", "mp2", "pcm_s16le", "pcm_s24le", "pcm_f32le"}
+_MOV_AUDIO = "aac mp3 ac3 eac3 alac"
+_MKV_AUDIO = f"{_MOV_AUDIO} dts truehd flac opus vorbis mp2 pcm_s16le pcm_s24le pcm_f32le"
+_MKV_SUBTITLES = "subrip ass webvtt hdmv_pgs_subtitle dvd_subtitle dvb_subtitle"
+_MKV_COVERS = "mjpeg png gif tiff"
+"""Those that are read back as covers where they are attachments."""
 _CONTAINERS = {
-    "mp4": _Container("mov_text", frozenset(("mov_text",)), _MOV_AUDIO, _COVERS),
-    "mov": _Container("mov_text", frozenset(("mov_text",)), _MOV_AUDIO | {"pcm_s16le", "pcm_s24le"}, _COVERS),
-    "mkv": _Container(
-        "srt",
-        frozenset(("subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle")),
-        _MKV_AUDIO,
-        ATTACHED_COVERS,
-        attachments=True,
-    ),
-    "webm": _Container("webvtt", frozenset(("webvtt",)), frozenset(("opus", "vorbis"))),
-    "mpegts": _Container(copied_audio=frozenset(("aac", "mp3", "mp2", "ac3", "eac3"))),
-    "m4a": _Container(copied_audio=frozenset(("aac", "alac", "ac3")), covers=_COVERS),
-    "mka": _Container(copied_audio=_MKV_AUDIO, covers=ATTACHED_COVERS, attachments=True),
-    "ogg": _Container(copied_audio=frozenset(("vorbis", "opus", "flac")), one_audio=True),
-    "opus": _Container(copied_audio=frozenset(("opus",)), one_audio=True),
-    "mp3": _Container(copied_audio=frozenset(("mp3",)), covers=_COVERS, one_audio=True),
-    "flac": _Container(copied_audio=frozenset(("flac",)), covers=_COVERS, one_audio=True),
-    "wav": _Container(copied_audio=frozenset(("pcm_s16le", "pcm_s24le", "pcm_f32le")), one_audio=True),
+    "mp4": _Container(_MOV_AUDIO, "mjpeg png", "mov_text", "mov_text"),
+    "mov": _Container(f"{_MOV_AUDIO} pcm_s16le pcm_s24le", "mjpeg png", "mov_text", "mov_text"),
+    "mkv": _Container(_MKV_AUDIO, _MKV_COVERS, "srt", _MKV_SUBTITLES, attachments=True),
+    "webm": _Container("opus vorbis", "", "webvtt", "webvtt"),
+    "mpegts": _Container("aac mp3 mp2 ac3 eac3"),
+    "m4a": _Container("aac alac ac3", "mjpeg png"),
+    "mka": _Container(_MKV_AUDIO, _MKV_COVERS, attachments=True),
+    "ogg": _Container("vorbis opus flac", one_audio=True),
+    "opus": _Container("opus", one_audio=True),
+    "mp3": _Container("mp3", "mjpeg png", one_audio=True),
+    "flac": _Container("flac", "mjpeg png", one_audio=True),
+    "wav": _Container("pcm_s16le pcm_s24le pcm_f32le", one_audio=True),
 }
 """Any other container gets video and audio only. Players show no bitmap subtitles in MP4 and MOV."""
-TEXT_SUBTITLES = frozenset(("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml"))
-_AFTER_THE_END_SECONDS = 1.0
-"""Added to the end that is set for an output, so that no picture and no encoder delay is cut."""
+_TEXT_SUBTITLES = ("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml")
 
 
 def contract(profile: Profile, media: MediaInfo) -> Contract:
@@ -131,21 +112,21 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
     film = _film(profile, media)
     plans = _audio(profile, media, container)
     if film is None and all(plan.action is Action.DROP for plan in plans):
-        raise JobError(
-            FailureKind.UNSUPPORTED,
-            "It has no audio, and the profile makes audio alone; use a profile that makes video for it.",
-        )
+        text = "It has no audio, and the profile makes audio alone; use a profile that makes video for it."
+        raise JobError(FailureKind.UNSUPPORTED, text)
     if film is not None and profile.video is not None:
         plans.append(StreamPlan(film.index, StreamKind.VIDEO, Action.ENCODE, profile.video.encoder))
     further = [stream for stream in media.streams if stream is not film and stream.kind is not StreamKind.AUDIO]
-    plans += [_further_video(profile, s, container) for s in further if s.kind is StreamKind.VIDEO]
-    plans += [_other(profile, s, container) for s in further if s.kind is not StreamKind.VIDEO]
+    for stream in sorted(further, key=lambda s: s.kind is not StreamKind.VIDEO):
+        attached = stream.video is not None and stream.video.attached_picture
+        if stream.kind is StreamKind.VIDEO and not attached:
+            plans.append(_further_film(profile, stream))
+        else:
+            plans.append((_cover if attached else _other)(profile, stream, container))
     dropped = [plan for plan in plans if plan.action is Action.DROP]
-    order = (StreamKind.VIDEO, StreamKind.AUDIO)
-    kept = sorted(
-        (plan for plan in plans if plan.action is not Action.DROP),
-        key=lambda plan: (plan.attached, order.index(plan.kind) if plan.kind in order else len(order)),
-    )
+    kept = [plan for plan in plans if plan.action is not Action.DROP]
+    order = {StreamKind.VIDEO: 0, StreamKind.AUDIO: 1}
+    kept.sort(key=lambda plan: (plan.attached, order.get(plan.kind, 2)))
     notes = _left_out(dropped)
     limit = _end_of_tracks(media, kept)
     if limit is not None:
@@ -154,7 +135,7 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
             "subtitles and chapters after their end were left out."
         )
         notes.append(MediaNote(text, "subtitles and chapters after the end of the film dropped"))
-        limit += _AFTER_THE_END_SECONDS
+        limit += 1.0  # so that no picture and no encoder delay is cut
     same_frames = film is None or same_frame_rate(profile, film)
     return Contract((*kept, *dropped), profile.container, same_frames, limit, tuple(notes))
 
@@ -163,10 +144,8 @@ def refuse_damage(profile: Profile, notes: Iterable[MediaNote]) -> None:
     """Raise JobError where one of the notes is about damage and the profile refuses damaged sources."""
     damage = next((note for note in notes if note.damage), None)
     if damage is not None and profile.damaged is Damaged.REFUSE:
-        raise JobError(
-            FailureKind.BAD_INPUT,
-            f"{damage.text} With `damaged: keep` and --retry-failed, what is there of it is made.",
-        )
+        text = f"{damage.text} With `damaged: keep` and --retry-failed, what is there of it is made."
+        raise JobError(FailureKind.BAD_INPUT, text)
 
 
 def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
@@ -187,36 +166,28 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
     if film.video.width < 1 or film.video.height < 1:
         raise JobError(FailureKind.BAD_INPUT, "Its video does not say how large its pictures are: it is damaged.")
     if film.goes_on_elsewhere:
-        raise JobError(
-            FailureKind.UNSUPPORTED,
+        text = (
             f"Its video ends after {film.duration_seconds or 0.0:,.1f} s and goes on in another stream: the recording "
-            "changes to another programme there. Cut it in two at that place, and give both parts.",
+            "changes to another programme there. Cut it in two at that place, and give both parts."
         )
+        raise JobError(FailureKind.UNSUPPORTED, text)
     if _is_single_layer_dolby_vision(film.video):
-        raise JobError(
-            FailureKind.UNSUPPORTED,
-            "Its video is Dolby Vision without a picture for other players (profile 5 or 10.0); "
-            "ffmpeg would turn its colours green and purple.",
-        )
+        text = "Its video is Dolby Vision without a picture for other players (profile 5 or 10.0)"
+        raise JobError(FailureKind.UNSUPPORTED, f"{text}; ffmpeg would turn its colours green and purple.")
     return film
 
 
-def _further_video(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
-    """Return what becomes of a cover, or of a film beside the first."""
-    if stream.video is None or not stream.video.attached_picture:
-        return _further_film(profile, stream)
-    if not profile.keep_attachments:
-        return _drop(stream, "a cover picture")
-    if profile.strip_location and stream.has_location:
-        return _drop(stream, "a cover picture that says where it was taken")
-    if stream.codec not in container.covers:
+def _cover(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
+    if not profile.keep_attachments or (profile.strip_location and stream.has_location):
+        return StreamPlan(stream.index, stream.kind)
+    if stream.codec not in container.covers.split():
         return _lose(stream, "a cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True, attached=container.attachments)
 
 
 def _further_film(profile: Profile, stream: StreamInfo) -> StreamPlan:
     if profile.video is None:
-        return _drop(stream, "video")
+        return StreamPlan(stream.index, stream.kind)
     if not profile.video.all_tracks:
         return _lose(stream, "a further video track", "the profile keeps the first")
     video = stream.video
@@ -236,22 +207,18 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
     """Return what becomes of the sound tracks, dropped ones first."""
     settings = profile.audio
     if settings is None:
-        return [_drop(stream, "audio") for stream in media.audio]
+        return [StreamPlan(stream.index, stream.kind) for stream in media.audio]
     sound: list[StreamInfo] = []
     lost: list[StreamPlan] = []
-    for stream in media.audio:
-        if stream.frames == 0:
-            continue
-        if stream.codec is None or stream.audio is None or stream.audio.channels < 1 or stream.audio.sample_rate < 1:
-            lost.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
-        else:
+    for stream in (stream for stream in media.audio if stream.frames != 0):
+        if stream.codec and stream.audio and min(stream.audio.channels, stream.audio.sample_rate) > 0:
             sound.append(stream)
+        else:
+            lost.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
     if lost and not sound:
         codecs = ", ".join(stream.codec or "unknown codec" for stream in media.audio)
-        raise JobError(
-            FailureKind.UNSUPPORTED,
-            f"Its audio cannot be decoded ({codecs}); use --no-audio to have it without sound.",
-        )
+        text = f"Its audio cannot be decoded ({codecs}); use --no-audio to have it without sound."
+        raise JobError(FailureKind.UNSUPPORTED, text)
     if sound and (container.one_audio or not settings.all_tracks):
         chosen = next((stream for stream in sound if "default" in stream.dispositions), sound[0])
         why = f"{profile.container} holds one" if container.one_audio else "the profile keeps one"
@@ -260,42 +227,32 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
     lost += [_lose(stream, "an audio track", "it holds no sound") for stream in media.audio if stream.frames == 0]
     # The header of Vorbis holds the tags of the file it came from.
     located = "vorbis" if profile.strip_location else None
+    copied = container.copied_audio.split() if settings.copy_if_compatible else ()
     return lost + [
         _copy(stream)
-        if stream.codec != located and _is_compatible(settings, stream, container)
+        if audio is not None
+        and stream.codec in copied
+        and stream.codec != located
+        and (settings.channels is None or audio.channels <= settings.channels)
+        and settings.sample_rate in (None, audio.sample_rate)
         else StreamPlan(stream.index, stream.kind, Action.ENCODE, settings.encoder)
-        for stream in sound
+        for stream, audio in ((stream, stream.audio) for stream in sound)
     ]
-
-
-def _is_compatible(settings: AudioSettings, stream: StreamInfo, container: _Container) -> bool:
-    """Return whether a sound track may be copied."""
-    if not settings.copy_if_compatible or stream.audio is None or stream.codec not in container.copied_audio:
-        return False
-    if settings.channels is not None and stream.audio.channels > settings.channels:
-        return False
-    return settings.sample_rate in (None, stream.audio.sample_rate)
 
 
 def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
     """Return what becomes of subtitles, an attachment or a data track."""
-    if stream.chapter_titles:
-        return StreamPlan(stream.index, stream.kind, Action.DROP, reason="its chapters, which are written anew")
-    if stream.kind is StreamKind.DATA:
+    if stream.kind is StreamKind.DATA and not stream.chapter_titles:  # chapters are written anew
         return _lose(stream, "a data track", "telemetry or timecode, which nothing plays")
-    if stream.kind is StreamKind.ATTACHMENT:
-        if not profile.keep_attachments:
-            return _drop(stream, "an attachment")
-        if container.attachments:
-            return _copy(stream)
+    is_file, located = stream.kind is StreamKind.ATTACHMENT, profile.strip_location and stream.has_location
+    wanted = profile.keep_attachments if is_file else profile.keep_subtitles and profile.video and not located
+    if not wanted or stream.chapter_titles:
+        return StreamPlan(stream.index, stream.kind)
+    if is_file and not container.attachments:
         return _lose(stream, "an attachment", f"{profile.container} holds none")
-    if not profile.keep_subtitles or profile.video is None:
-        return _drop(stream, "subtitles")
-    if profile.strip_location and stream.has_location:
-        return _drop(stream, "subtitles that say where it was recorded")
-    if stream.codec in container.kept_subtitles:
+    if is_file or stream.codec in container.kept_subtitles.split():
         return _copy(stream)
-    if stream.codec in TEXT_SUBTITLES and container.text_subtitles is not None:
+    if stream.codec in _TEXT_SUBTITLES and container.text_subtitles is not None:
         return StreamPlan(stream.index, stream.kind, Action.CONVERT, container.text_subtitles)
     return _lose(stream, "subtitles", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
 
@@ -304,16 +261,10 @@ def _copy(stream: StreamInfo) -> StreamPlan:
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
 
 
-def _drop(stream: StreamInfo, what: str) -> StreamPlan:
-    """Drop a stream as the profile asks."""
-    return StreamPlan(stream.index, stream.kind, Action.DROP, reason=f"{what}, which the profile leaves out")
-
-
 def _lose(stream: StreamInfo, what: str, why: str) -> StreamPlan:
     """Drop a stream that the profile would keep. `what` is "subtitles", or one thing with its article."""
     several = what if what.endswith("s") else what.split(" ", 1)[1] + "s"
-    loss = f"{several} dropped ({why})"
-    return StreamPlan(stream.index, stream.kind, Action.DROP, reason=f"{what} ({why})", loss=loss)
+    return StreamPlan(stream.index, stream.kind, reason=f"{what} ({why})", loss=f"{several} dropped ({why})")
 
 
 def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:
@@ -321,9 +272,7 @@ def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:
     indexes = {p.index for p in kept if p.kind in (StreamKind.VIDEO, StreamKind.AUDIO) and not p.cover}
     tracks = [stream for stream in media.streams if stream.index in indexes]
     lengths = [stream.duration_seconds for stream in tracks if stream.duration_seconds is not None]
-    if not tracks or media.duration_seconds is None or len(lengths) < len(tracks):
-        return None
-    if media.duration_seconds <= 2 * max(lengths) + 60:
+    if not tracks or len(lengths) < len(tracks) or (media.duration_seconds or 0.0) <= 2 * max(lengths) + 60:
         return None
     return max(stream.start_seconds + length for stream, length in zip(tracks, lengths, strict=True))
 
@@ -335,7 +284,7 @@ def _left_out(dropped: list[StreamPlan]) -> list[MediaNote]:
         if plan.loss:
             reasons.setdefault((plan.reason, plan.loss), []).append(str(plan.index))
     return [
-        MediaNote(f"Left out {'stream' if len(indexes) == 1 else 'streams'} {', '.join(indexes)}: {reason}.", loss)
+        MediaNote(f"Left out stream{'s' * (len(indexes) > 1)} {', '.join(indexes)}: {reason}.", loss)
         for (reason, loss), indexes in reasons.items()
     ]
 

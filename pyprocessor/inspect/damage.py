@@ -1,15 +1,11 @@
-"""How many pictures and how much sound of a source are damaged, by ffmpeg's messages? Pure.
-
-Pictures that do not come out at all are counted by comparing the output with the source (`compare`).
-"""
+"""How many pictures and how much sound of a source are damaged, by ffmpeg's messages? Pure."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
 from pyprocessor.inspect.timeline import Timeline, Track
@@ -21,32 +17,20 @@ _BEGIN_ANYWHERE = frozenset(
     "mpegts mpeg mpegvideo h264 hevc vvc m4v h263 aac loas ac3 eac3 mp3 dts truehd obu dirac vc1 cavsvideo".split()
 )
 """Containers that may be cut anywhere, which leaves their first and last pictures and sounds incomplete."""
-_INCOMPLETE_PIECES = 1
-_FOUND_BY_GUESSING = frozenset(("mp2", "mp3"))
-_INCOMPLETE_GUESSES = 8
+_INCOMPLETE_PIECES, _INCOMPLETE_GUESSES = 1, 8
 """Pieces that the parser may take for sound at the start of a program stream before it finds the first frame."""
 _HOLE = 1.5
 """Times the usual distance of pictures: where it is longer, pictures are missing."""
 _STEADY_SHARE = 0.9
 """The share of usual distances in a film of a steady rate; without one, longer distances need not be lost pictures."""
-_LEAST_SECONDS = 0.1
-"""The shortest time that is written beside a number of pictures."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Hole:
-    """A pause in which so many `pictures` of a film are missing; times in seconds."""
-
-    start: float
-    end: float
-    pictures: int
+_Hole = tuple[float, float, int]
+"""Start and end of a pause of a film, and how many pictures are missing in it."""
 
 
 def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frames: bool) -> tuple[MediaNote, ...]:
     """Return a note on what of `media` is damaged or missing by what ffmpeg printed, if anything is.
 
-    `times` is its timeline; `same_frames`: pictures that do not come out are noted by the comparison, except where a
-    film begins late.
+    `same_frames`: pictures that do not come out are noted by the comparison, except where a film begins late.
     """
     if damage == NO_DAMAGE:
         return ()
@@ -61,29 +45,24 @@ def damage_note(damage: Damage, media: MediaInfo, times: Timeline, *, same_frame
     subtitles = f"{lines:,} subtitle{'s' if lines != 1 else ''}" if lines else ""
     found = [part for part in (pictures, sound, subtitles) if part]
     if found:
-        listed = " and ".join(([", ".join(found[:-1])] if len(found) > 1 else []) + found[-1:])
-        return (MediaNote(f"Damaged or missing: at least {listed}.", BROKEN),)
-    if damage.ended_early and not torn:
-        return (MediaNote("It cannot be read to its end: what comes after a damaged place is missing.", BROKEN),)
-    if damage.gaps and not torn:
-        return (MediaNote("Its container is broken in places; what stands there is skipped.", BROKEN),)
-    return ()
+        *others, last = found
+        text = f"Damaged or missing: at least {', '.join(others)}{' and ' if others else ''}{last}."
+    elif damage.ended_early and not torn:
+        text = "It cannot be read to its end: what comes after a damaged place is missing."
+    elif damage.gaps and not torn:
+        text = "Its container is broken in places; what stands there is skipped."
+    else:
+        return ()
+    return (MediaNote(text, BROKEN),)
 
 
 def _pictures(
-    damage: Damage,
-    media: MediaInfo,
-    times: Timeline,
-    holes: Mapping[int, Sequence[_Hole]],
-    *,
-    torn: bool,
-    with_dropped: bool,
+    damage: Damage, media: MediaInfo, times: Timeline, holes: dict[int, list[_Hole]], *, torn: bool, with_dropped: bool
 ) -> str:
     """Return how many pictures are damaged, of how many, and how long they last; empty where none is."""
     films = [stream for stream in media.streams if stream.kind is StreamKind.VIDEO]
     counted = {found.index: found for found in damage.streams}
-    signs = damage.concealed + damage.gaps
-    number = 0
+    signs, number = damage.concealed + damage.gaps, 0
     for film in films:
         found, track = counted.get(film.index, StreamDamage(film.index)), times.tracks.get(film.index)
         decoded = found.broken + found.undecodable
@@ -92,33 +71,32 @@ def _pictures(
             begins_late = bool(track is not None and track.leading)
             alone = decoded if found.broken or with_dropped or begins_late else 0
             number += max(alone, min(found.packets, _PACKETS_FOR_EACH_SIGN * (decoded + signs)))
-        number += sum(hole.pictures for hole in holes[film.index])
+        number += sum(left_out for *_, left_out in holes[film.index])
     number = max(number, min(1, damage.concealed))
     if not number:
         return ""
     track = times.tracks.get(films[0].index) if len(films) == 1 else None
-    left_out = sum(hole.pictures for hole in holes[films[0].index]) if films else 0
-    whole = len(track.starts) + left_out if track is not None and times.whole else 0
+    whole = 0
+    if track is not None and times.whole:
+        whole = len(track.starts) + sum(left_out for *_, left_out in holes[films[0].index])
     of = f" of {whole:,}" if whole >= number else ""
     picture = media.video.video if media.video is not None else None
     rate = (picture.clock_rate or picture.frame_rate) if picture is not None else None
     seconds = float(number / rate) if rate else 0.0
-    lasting = f" ({seconds:,.1f} s)" if seconds >= _LEAST_SECONDS else ""
+    lasting = f" ({seconds:,.1f} s)" if seconds >= 0.1 else ""
     return f"{number:,}{of} picture{'s' if number != 1 or of else ''}{lasting}"
 
 
 def _holes(track: Track | None, broken_places: int, lost_packets: int) -> list[_Hole]:
     """Return a film's longest pauses: one for each broken place and, at a steady rate, for each lost packet."""
-    if track is None or len(track.starts) < 2:
-        return []
-    steps = [(after - before, before, after) for before, after in itertools.pairwise(track.starts)]
-    usual = statistics.median(step for step, _, _ in steps)
+    steps = [(after - before, before, after) for before, after in itertools.pairwise(track.starts if track else ())]
+    usual = statistics.median(step for step, _, _ in steps) if steps else 0.0
     if usual <= 0:
         return []
     longer = [each for each in steps if each[0] > _HOLE * usual]
     steady = len(longer) <= (1 - _STEADY_SHARE) * len(steps)
     longest = heapq.nlargest(broken_places + (lost_packets if steady else 0), longer)
-    return [_Hole(before, after, round(step / usual) - 1) for step, before, after in longest]
+    return [(before, after, round(step / usual) - 1) for step, before, after in longest]
 
 
 def _sound(damage: Damage, media: MediaInfo, times: Timeline, holes: Sequence[_Hole], *, torn: bool) -> str:
@@ -131,17 +109,15 @@ def _sound(damage: Damage, media: MediaInfo, times: Timeline, holes: Sequence[_H
         if track is not None and track.packets:
             pauses = [(before[1], after[0]) for before, after in itertools.pairwise(track.spans)]
             missing = set(heapq.nlargest(damage.gaps, pauses, key=lambda pause: pause[1] - pause[0]))
-            missing |= {pause for pause in pauses if any(h.start < pause[1] and pause[0] < h.end for h in holes)}
+            missing |= {p for p in pauses if any(since < p[1] and p[0] < until for since, until, _ in holes)}
             seconds += number * track.covered_seconds / track.packets + sum(end - start for start, end in missing)
-    if not seconds:
-        return "some sound" if pieces else ""
-    return f"{seconds:,.2f} s of sound"
+    return f"{seconds:,.2f} s of sound" if seconds else "some sound" if pieces else ""
 
 
 def _broken(damage: Damage, media: MediaInfo, stream: StreamInfo, *, torn: bool) -> int:
     """Return how many pieces of sound or subtitles are broken or undecodable, beyond those at a cut end."""
     number = sum(found.broken + found.undecodable for found in damage.streams if found.index == stream.index)
     incomplete = _INCOMPLETE_PIECES if torn or media.container in _BEGIN_ANYWHERE else 0
-    if media.container in _BEGIN_ANYWHERE and stream.codec in _FOUND_BY_GUESSING:
+    if media.container in _BEGIN_ANYWHERE and stream.codec in ("mp2", "mp3"):
         incomplete = _INCOMPLETE_GUESSES
     return number if number > incomplete else 0

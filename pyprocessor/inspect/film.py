@@ -1,56 +1,41 @@
-"""What do the pictures of a film show that its header does not say? Decoded in a few places.
-
-The first picture alone carries rotation and HDR side data, and shows whether anything decodes. After it, keyframes are
-decoded where the parameters that precede them change, and at places spread evenly over the file.
-"""
+"""What do the pictures of a film show that its header does not say? Decoded in a few places."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
 import av
+from av.sidedata.sidedata import Type
 
-from pyprocessor.containers.headers import picture_header
-from pyprocessor.inspect.captions import CODECS as CAPTIONED
-from pyprocessor.inspect.captions import captions_in, has_captions
-from pyprocessor.inspect.reader import Packet, video_context
+from pyprocessor.inspect.colour import side_data
+from pyprocessor.inspect.reader import Packet, decode, video_context
 from pyprocessor.models import PacketFacts, PictureShape
 
-SAMPLES = 16
-"""Places spread over a file at which a keyframe is decoded, where a codec may change between fields and pictures."""
-MOST_DECODED = 96
-"""Keyframes of a film that are decoded, however often its parameters change."""
 DTS_ONLY = frozenset(("avi",))
 """Demuxers whose packets have a DTS only; libavformat guesses the PTS, ffmpeg does not."""
-_PTS_MAY_BE_DTS = frozenset(("mxf",))
-"""Demuxers that give the DTS as PTS where the file has no index of the other."""
-_FIELD_CODECS = frozenset(("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1"))
-_USUAL_ASPECTS = (Fraction(1, 10), Fraction(10))
+_FIELD_CODECS = ("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1")
+"""They may change between fields and pictures, so keyframes are decoded at 16 places spread over the file."""
+_CAPTIONED = ("mpeg2video", "h264", "hevc", "av1")
+"""Codecs whose packets `captions_in` can read."""
+_MARK = b"GA94\x03"
+"""Before the triplets in the user data of MPEG-2 and in the messages of H.264, HEVC and AV1 (ATSC A/53 part 4)."""
+_PROCESSED, _COUNT = 0x40, 0x1F
+_VALID, _KIND, _CEA_708 = 0x04, 0x03, 0x02
 
-
-@dataclass(frozen=True, slots=True)
-class FilmFacts:
-    """What was found of one film; `frames` is 0 where all of it was read and no picture decodes."""
-
-    frame: av.VideoFrame | None
-    """Its first picture."""
-    frames: int | None
-    note: str | None
-    decoder: str | None
-    """The decoder that made `frame`, where libavformat names none."""
-    shapes: tuple[PictureShape, ...]
-    """Of each picture that was decoded, by the time of its packet."""
-    interlaced: bool
-    """Whether one of these holds two fields."""
-    captions: bool
-    """Whether closed captions were seen in its pictures."""
-    packets: PacketFacts | None
-    in_decoding_order: bool
-    """Whether its packets have a DTS only, though its pictures are shown in another order."""
+# The unit that holds size and shape of the pictures, after a start code: (mask, value) of its first byte.
+_UNITS = {
+    "h264": (0x1F, 7),
+    "hevc": (0x7E, 33 << 1),
+    "mpeg1video": (0xFF, 0xB3),
+    "mpeg2video": (0xFF, 0xB3),
+    "mpeg4": (0xF0, 0x20),
+    "vc1": (0xFF, 0x0F),
+}
+_KEYFRAME_HEADERS = {"vp8": slice(3, 10), "vp9": slice(0, 12), "av1": slice(0, 20)}
 
 
 class FilmSampler:
@@ -59,118 +44,144 @@ class FilmSampler:
     def __init__(self, stream: av.VideoStream, size_bytes: int, *, whole: bool) -> None:
         own = video_context(stream)
         self._context = own
-        self._decoder: str | None = None
+        self.decoder: str | None = None
+        """The decoder that made `frame`, where libavformat names none."""
         if own is None:  # libavformat maps some tags (`dav1`) to no codec: try AV1
-            self._decoder = "libdav1d"
+            self.decoder = "libdav1d"
             with suppress(ValueError):  # this build of PyAV lacks it
-                self._context = cast("av.VideoCodecContext", av.CodecContext.create(self._decoder, "r"))
+                self._context = cast("av.VideoCodecContext", av.CodecContext.create(self.decoder, "r"))
         if self._context is not None:
             self._context.thread_count = 1
         self.settled = self._context is None
         """Whether the first picture was found or is no longer looked for."""
-        self._frame: av.VideoFrame | None = None
-        self._note: str | None = None
-        self._problem: str | None = None
+        self.frame: av.VideoFrame | None = None
+        """Its first picture."""
+        self.frames: int | None = None
+        """0 where all of it was read and no picture decodes."""
+        self.note: str | None = None
+        self._problem = ""
         self._tried = self._shown = 0
         self._codec = own.codec.canonical_name if own is not None else ""
         self._whole = whole
         self._header = b""
-        self._step = size_bytes // SAMPLES if self._codec in _FIELD_CODECS else size_bytes
+        self._step = size_bytes // 16 if self._codec in _FIELD_CODECS else size_bytes
         self._next_place = 0
-        self._shapes: list[tuple[PictureShape, int]] = []
-        """With the number of the picture's packet."""
-        self._interlaced = self._captions = self._has_pts = False
-        self._container = stream.container.format.name
+        self.shapes: list[PictureShape] = []
+        """Of each picture that was decoded, by the time of its packet."""
+        self._places: list[int] = []
+        """The numbers of their packets."""
+        self.interlaced = self.captions = False
+        """Whether a decoded picture holds two fields, and whether closed captions were seen."""
+        self.packets: PacketFacts | None = None
+        demuxer = stream.container.format.name
+        self.in_decoding_order = demuxer in DTS_ONLY or demuxer == "mxf"
+        """Whether its packets have a DTS only, though its pictures are shown in another order."""
+        self._may_have_pts = demuxer not in DTS_ONLY
+        """MXF gives the DTS as PTS only where the file has no index of the other."""
 
     def take(self, packet: Packet) -> None:
         """Look at the next packet of the film; an empty one without a time ends it."""
         self._shown += bool(packet.size and not packet.is_discard)
-        self._has_pts = self._has_pts or packet.pts != packet.dts
-        if not self._captions and self._codec in CAPTIONED and packet.size:
-            self._captions = captions_in(memoryview(packet))
+        if self._may_have_pts and packet.pts != packet.dts:
+            self.in_decoding_order = False
+        if not self.captions and self._codec in _CAPTIONED and packet.size:
+            self.captions = captions_in(memoryview(packet))
         is_key = self._whole and bool(packet.size) and packet.is_keyframe
         frame = None
         if not self.settled:
             if is_key and not self._header:
                 self._header = picture_header(self._codec, memoryview(packet))
                 self._next_place = (packet.pos or 0) + self._step
-            frame = self._frame = self._first(packet)
+            frame = self.frame = self._first(packet)
             self.settled = frame is not None
-        elif is_key and len(self._shapes) < MOST_DECODED and self._is_due(packet):
-            frame = self._alone(packet)
+        elif is_key and self._context and len(self.shapes) < 96 and self._is_due(packet):
+            self._context.flush_buffers()
+            frames, _ = decode(self._context, packet, None)  # by itself
+            self._context.flush_buffers()
+            frame = frames[0] if frames else None
         if frame is not None and self._whole and self._context is not None:
-            self._captions = self._captions or has_captions(frame)
-            self._interlaced = self._interlaced or bool(frame.interlaced_frame)
+            self.captions = self.captions or has_captions(frame)
+            self.interlaced = self.interlaced or bool(frame.interlaced_frame)
             ticks = packet.pts if packet.pts is not None else packet.dts
             at = float((ticks or 0) * (packet.time_base or 0))
             # A frame may be larger than its picture where cropping it would misalign memory.
             width, height = self._context.width, self._context.height
-            shape = PictureShape(at, width, height, usual_aspect(self._context.sample_aspect_ratio))
-            self._shapes.append((shape, max(0, self._shown - 1)))
+            self.shapes.append(PictureShape(at, width, height, usual_aspect(self._context.sample_aspect_ratio)))
+            self._places.append(max(0, self._shown - 1))
 
     def give_up(self) -> None:
         """Look for the first picture no longer."""
         if not self.settled:
-            self.settled, self._note = True, "No picture could be decoded near its start."
+            self.settled, self.note = True, "No picture could be decoded near its start."
 
-    def facts(self, corrections: Sequence[float] | None, packets: PacketFacts | None) -> FilmFacts:
-        """Return what was found; `corrections` is what was added to the times of its packets to correct its clock."""
-        frames, note = None, self._note
-        if not self.settled and self._decoder is None:
-            reason = f" ({self._problem})" if self._problem else ""
-            tried = f"None of the pictures in its video track can be decoded{reason}."
-            frames, note = 0, tried if self._tried else "Its video track holds no pictures."
-        shapes = [shape for shape, _ in self._shapes]
+    def finish(self, corrections: Sequence[float] | None, packets: PacketFacts | None) -> None:
+        """Complete what was found; `corrections` were added to the times of its packets to correct its clock."""
+        self.packets = packets
+        if not self.settled and self.decoder is None:
+            tried = f"None of the pictures in its video track can be decoded{self._problem}."
+            self.frames, self.note = 0, tried if self._tried else "Its video track holds no pictures."
         if corrections is not None:
-            shapes = [replace(s, at=s.at + corrections[min(place, len(corrections) - 1)]) for s, place in self._shapes]
-        decoder = self._decoder if self._frame is not None else None
-        dts_only = self._container in DTS_ONLY or (self._container in _PTS_MAY_BE_DTS and not self._has_pts)
+            places = (corrections[min(place, len(corrections) - 1)] for place in self._places)
+            self.shapes = [replace(s, at=s.at + moved) for s, moved in zip(self.shapes, places, strict=True)]
+        if self.frame is None:
+            self.decoder = None
         reordered = self._whole and self._context is not None and self._context.has_b_frames
-        return FilmFacts(
-            *(self._frame, frames, note, decoder, tuple(shapes), self._interlaced, self._captions, packets),
-            in_decoding_order=dts_only and reordered,
-        )
+        self.in_decoding_order = self.in_decoding_order and bool(reordered)
 
     def _first(self, packet: Packet) -> av.VideoFrame | None:
         """Return the first picture, if this packet completes it."""
         if self._context is None or (not packet.size and packet.dts is not None):  # a dropped picture of an AVI
             return None
         self._tried += bool(packet.size)
-        try:
-            frames = self._context.decode(packet if packet.size else None)
-        except MemoryError:  # the limit on what inspecting may take; PyAV's is an FFmpegError as well
-            raise
-        except av.error.FFmpegError as error:
-            if not isinstance(error, av.error.EOFError):
-                self._problem = error.strerror
-            return None
+        frames, problem = decode(self._context, packet if packet.size else None)
+        self._problem = f" ({problem})" if problem else self._problem
         return frames[0] if frames else None
 
     def _is_due(self, packet: Packet) -> bool:
         """Return whether a keyframe has other parameters than the last one, or lies far enough behind it."""
         header = picture_header(self._codec, memoryview(packet))
-        changed = bool(header) and header != self._header
-        if not changed and (packet.pos is None or packet.pos < self._next_place):
+        if header in (b"", self._header) and (packet.pos is None or packet.pos < self._next_place):
             return False
         self._header = header or self._header
         self._next_place = max(self._next_place, packet.pos or 0) + self._step
         return True
 
-    def _alone(self, packet: Packet) -> av.VideoFrame | None:
-        """Return the picture of a keyframe, decoded without any other; None where it does not decode."""
-        if self._context is None:
-            return None
-        try:
-            self._context.flush_buffers()
-            frames = [*self._context.decode(packet), *self._context.decode(None)]
-            self._context.flush_buffers()
-        except MemoryError:
-            raise
-        except av.error.FFmpegError:
-            return None
-        return frames[0] if frames else None
+
+def picture_header(codec: str, packet: memoryview) -> bytes:
+    """Return the bytes of a keyframe that change with its size or shape, if there are any."""
+    if codec in _KEYFRAME_HEADERS:
+        return bytes(packet[_KEYFRAME_HEADERS[codec]])
+    head = bytes(packet[:512])
+    if codec == "mjpeg":
+        sizes = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
+        return next((head[at : at + 9] for mark in sizes if (at := head.find(mark)) >= 0), b"")
+    mask, value = _UNITS.get(codec, (0, 1))
+    units = head.split(b"\0\0\1")[1:]
+    return next((unit[:29] for unit in units if unit and unit[0] & mask == value), b"")
 
 
 def usual_aspect(aspect: Fraction | None) -> Fraction:
     """Return the shape of a pixel as the file states it; square where it states none, or nonsense."""
-    return aspect if aspect and _USUAL_ASPECTS[0] <= aspect <= _USUAL_ASPECTS[1] else Fraction(1)
+    return aspect if aspect and Fraction(1, 10) <= aspect <= 10 else Fraction(1)
+
+
+def has_captions(frame: av.VideoFrame) -> bool:
+    """Return whether a decoded picture carries captions with content."""
+    data = side_data(frame, Type.A53_CC)
+    return data is not None and _have_content(data)
+
+
+def captions_in(packet: memoryview) -> bool:
+    """Return whether a picture's packet carries captions with content, without decoding it."""
+    return any(
+        message and message[0] & _PROCESSED and _have_content(message[2 : 2 + 3 * (message[0] & _COUNT)])
+        for message in bytes(packet[:4096]).split(_MARK)[1:]  # they come before the picture itself
+    )
+
+
+def _have_content(triplets: bytes) -> bool:
+    """Return whether one is valid and, of EIA-608, more than the two empty characters of a pause."""
+    return any(
+        flags & _VALID and (flags & _KIND >= _CEA_708 or first & 0x7F or second & 0x7F)
+        for flags, first, second in zip(triplets[0::3], triplets[1::3], triplets[2::3], strict=False)
+    )

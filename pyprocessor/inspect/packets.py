@@ -12,16 +12,10 @@ import av
 from pyprocessor.inspect.reader import Container, Packet, Stream
 from pyprocessor.models import PacketFacts
 
-MOST_BYTES = 2_000_000
-MOST_PACKETS = 1000
+MOST_BYTES, MOST_PACKETS = 2_000_000, 1000
 """How much is read of a file without an index, all streams counted: some 3 ms of CPU time."""
-MOST_STAMPS = 4096
-"""Times of pictures that are kept; with more pictures, `seconds` is 0."""
 MOST_ENTRIES = 1024
 """Entries of an index that are looked at, spread over all of it."""
-_GOLDEN_RATIO = (5**0.5 - 1) / 2
-_LONGEST_GAP_SECONDS = 10.0
-"""Between two pictures: a longer one is a jump of the clock."""
 
 
 @dataclass(slots=True)
@@ -54,7 +48,7 @@ class PacketCounts:
             film.keyframes += 1
             film.keyframe_bytes += packet.size
         stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None and len(film.stamps) < MOST_STAMPS:
+        if stamp is not None and len(film.stamps) < 4096:  # with more pictures, the seconds are not known
             film.stamps.append(stamp)
 
     def facts(self, index: int, *, whole: bool) -> PacketFacts | None:
@@ -64,11 +58,10 @@ class PacketCounts:
             return None
         gaps = (float((later - earlier) * film.unit) for earlier, later in pairwise(sorted(film.stamps)))
         timed = len(film.stamps) == film.pictures
-        seconds = sum(min(gap, _LONGEST_GAP_SECONDS) for gap in gaps) if timed else 0.0
+        # A longer gap is a jump of the clock.
+        seconds = round(sum(min(gap, 10.0) for gap in gaps), 3) if timed else 0.0
         share = None if whole else round(film.bytes / self.bytes, 3)
-        return PacketFacts(
-            film.pictures, film.bytes, film.keyframes, film.keyframe_bytes, round(seconds, 3), share_of_bytes=share
-        )
+        return PacketFacts(film.pictures, film.bytes, film.keyframes, film.keyframe_bytes, seconds, share)
 
 
 def packet_facts(container: Container, film: Stream, counts: PacketCounts, *, read_whole: bool) -> PacketFacts | None:
@@ -96,18 +89,13 @@ def _indexed(film: Stream) -> PacketFacts | None:
     count = len(entries)
     looked_at = min(count, MOST_ENTRIES)
     # At uneven distances where not all are looked at, so that the sample does not keep step with the keyframes.
-    uneven = (int((n + n * _GOLDEN_RATIO % 1) * count / MOST_ENTRIES) for n in range(looked_at))
+    uneven = (int((n + n * (5**0.5 - 1) / 2 % 1) * count / MOST_ENTRIES) for n in range(looked_at))
     places = range(count) if count == looked_at else uneven
     found = [entry for entry in map(entries.__getitem__, places) if entry.size and not entry.is_discard]
     if not found:
         return None
     seconds = float((found[-1].timestamp - found[0].timestamp) * (film.time_base or 0))
     keyframes = [entry.size for entry in found if entry.is_keyframe]
-    stands_for = count / looked_at
-    return PacketFacts(
-        pictures=round(len(found) * stands_for),
-        bytes=round(sum(entry.size for entry in found) * stands_for),
-        keyframes=round(len(keyframes) * stands_for),
-        keyframe_bytes=round(sum(keyframes) * stands_for),
-        seconds=round(max(0.0, seconds), 3),
-    )
+    counted = (len(found), sum(entry.size for entry in found), len(keyframes), sum(keyframes))
+    pictures, total, keys, key_bytes = (round(number * count / looked_at) for number in counted)
+    return PacketFacts(pictures, total, keys, key_bytes, round(max(0.0, seconds), 3))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO, TypeAlias, cast
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import av
 
-from pyprocessor.containers.misplaced import RAW_STREAMS, SEARCHED_BYTES, misplaced_container
+from pyprocessor.containers.content import RAW_STREAMS, SEARCHED_BYTES, misplaced_container
 from pyprocessor.containers.structure import ends_in_fragment_header
+from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.ffmpeg.invocation import Trust, demuxer_options, whitelists
 from pyprocessor.models import MediaInfo, StreamKind
 
@@ -16,27 +19,18 @@ Container: TypeAlias = "av.container.InputContainer"
 Stream: TypeAlias = "av.stream.Stream"
 Packet: TypeAlias = "av.Packet[av.stream.Stream]"
 
-PROBE_BYTES = 5_000_000
-"""What a demuxer may read to find the streams: ffmpeg's own default, so that both see the same streams."""
-MOST_STREAMS = 10_000
-"""Above ffmpeg's own limit of 1,000, so that a file with too many can be refused with a sentence."""
 _BEFORE_19: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 """PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 without this option; 19 has no such option."""
 READ_AGAIN_BYTES = 64_000_000
 """How much of a file is read to find out whether it can be read at all."""
-_READ_BYTES = 1 << 20
 
 
 def is_away(path: bytes) -> bool:
-    """Return whether the file cannot be read: moved away, or its disk or share does not answer.
-
-    What demuxers call an input/output error is more often a file that ends too soon, so the file is read.
-    """
+    """Return whether the file cannot be read; demuxers also call a file that ends too soon an input/output error."""
     try:
         with open(path, "rb", buffering=0) as file:
-            left = READ_AGAIN_BYTES
-            while left > 0 and (data := file.read(_READ_BYTES)):
-                left -= len(data)
+            while file.tell() < READ_AGAIN_BYTES and file.read(1 << 20):
+                pass
     except OSError:
         return True
     return False
@@ -50,17 +44,15 @@ def open_source(
     `deep` reads more before the streams are known, `forward` never seeks; `demuxer` is named where the container begins
     after `skipped_bytes`. Raises av.error.FFmpegError; for a missing or forbidden file that is also an OSError.
     """
-    bounds = {"probesize": str(PROBE_BYTES), "max_streams": str(MOST_STREAMS)}
+    # ffmpeg's own default, so that both see the same streams; above its own limit, so that a sentence can refuse it.
+    bounds = {"probesize": "5000000", "max_streams": "10000"}
     # Demuxers ignore options of other demuxers.
     own = dict(demuxer_options("mpegts", deep=deep, forward=forward, skipped_bytes=skipped_bytes))
     return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | own, demuxer)
 
 
 def open_unknown(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[Container, bool, int]:
-    """Open a user's file; return also whether it opens only without seeking, and how many bytes were skipped.
-
-    Raises as `open_source` does.
-    """
+    """Open a user's file; return also whether only without seeking, and behind how many bytes. Raises likewise."""
     try:
         container = open_source(path, deep=deep)
     except av.error.InvalidDataError:
@@ -82,9 +74,9 @@ def _behind_other_bytes(path: bytes, file: BinaryIO, *, deep: bool) -> tuple[Con
     found = misplaced_container(file.read(SEARCHED_BYTES))
     if found is None:
         return None
-    skipped = found.skipped_bytes
+    skipped, demuxer = found
     try:
-        return open_source(path, deep=deep, skipped_bytes=skipped, demuxer=found.demuxer), False, skipped
+        return open_source(path, deep=deep, skipped_bytes=skipped, demuxer=demuxer), False, skipped
     except av.error.InvalidDataError:
         return None
 
@@ -123,7 +115,42 @@ def is_attached(stream: av.VideoStream) -> bool:
     return bool(flags & type(flags).attached_pic or flags & type(flags).timed_thumbnails)
 
 
+def decode(context: av.AudioCodecContext | av.VideoCodecContext, *packets: Any) -> tuple[list[Any], str]:
+    """Return what decodes of these packets (None: the end), and what the decoder says otherwise. Raises MemoryError."""
+    try:
+        return [frame for packet in packets for frame in context.decode(packet)], ""
+    except MemoryError:  # the limit on what inspecting may take; PyAV's is an FFmpegError as well
+        raise
+    except av.error.FFmpegError as error:
+        return [], "" if isinstance(error, av.error.EOFError) else error.strerror or ""
+
+
 def kind_of(stream: Stream) -> StreamKind:
     """Return the kind of a stream; one that players ignore is data."""
-    known = (StreamKind.VIDEO, StreamKind.AUDIO, StreamKind.SUBTITLE, StreamKind.ATTACHMENT)
-    return next((kind for kind in known if kind == stream.type), StreamKind.DATA)
+    return next((kind for kind in StreamKind if kind == stream.type), StreamKind.DATA)
+
+
+class Cover(NamedTuple):
+    """The content of a picture file, and its name in the source, or an empty one."""
+
+    content: bytes
+    file_name: str
+
+
+def read_covers(source: bytes, media: MediaInfo, indexes: Sequence[int]) -> list[Cover]:
+    """Return the covers in these streams of `source` (`media`), in this order. Raises InspectError."""
+    found: dict[int, bytes] = {}
+    try:
+        with closing(open_again(source, media)) as container:
+            names = {stream.index: stream.metadata.get("filename", "") for stream in container.streams}
+            for number, packet in enumerate(container.demux()):
+                if packet.stream_index in indexes and packet.size:
+                    found.setdefault(packet.stream_index, bytes(packet))
+                if len(found) == len(indexes) or number >= 3000:  # attached ones come first
+                    break
+    except av.error.FFmpegError as error:
+        raise InspectError(FailureKind.BAD_INPUT, f"Its cover cannot be read: {error.strerror}.") from error
+    missing = [index for index in indexes if index not in found]
+    if missing:
+        raise InspectError(FailureKind.BAD_INPUT, f"Its cover (stream {missing[0]}) holds no picture.")
+    return [Cover(found[index], names[index].replace("\0", "")) for index in indexes]

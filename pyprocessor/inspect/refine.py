@@ -11,18 +11,12 @@ from pyprocessor.inspect.survey import Survey
 from pyprocessor.inspect.timeline import Timeline, Track, compact, rate_of
 from pyprocessor.models import END_MISSING, MediaInfo, MediaNote, PictureShape, StreamInfo, StreamKind, VideoInfo
 
-_OVERSTATED_SECONDS = 1.0
-_OVERSTATED_SHARE = 0.02
+_OVERSTATED_SECONDS, _OVERSTATED_SHARE = 1.0, 0.02
 """How far a header may overstate the duration (careless muxers) without a note."""
-_PLAYED = (StreamKind.VIDEO, StreamKind.AUDIO)
 _MIDWAY_SECONDS = 2.0
 _LEAST_PROGRAMME = 10
 """Packets of a film or sound that may go on elsewhere: a picture or two are a title or a thumbnail beside a film."""
 _ELSEWHERE_SHARE = 0.95
-_STATE_ASPECT = ("mov,", "matroska")
-"""Containers that state the shape of pixels for the whole track, which overrides what the pictures say."""
-_TWO_FIELDS = (1.8, 2.2)
-"""Packets for each picture that the file declares."""
 _PICTURE_CODECS = frozenset(("mjpeg", "png", "bmp", "gif", "webp", "tiff"))
 
 
@@ -32,7 +26,8 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
     A survey that was not read to the end says nothing of ends, rates and counts.
     """
     times = found.timeline
-    own_aspect = media.container.startswith(_STATE_ASPECT)
+    # They state the shape of pixels for the whole track, which overrides what the pictures say.
+    own_aspect = media.container.startswith(("mov,", "matroska"))
     streams = tuple(_stream(stream, found, own_aspect=own_aspect) for stream in media.streams)
     if not times.whole:
         return replace(media, streams=streams)
@@ -48,8 +43,9 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
         text = "Streams that begin only in the midst of the file were left out."
         notes.append(MediaNote(text, "left out: streams that begin midway"))
     if times.corrections:
-        text = "The clock of its recording jumps; what comes after a jump follows what came before it."
-        notes.append(MediaNote(text))
+        notes.append(
+            MediaNote("The clock of its recording jumps; what comes after a jump follows what came before it.")
+        )
     return replace(
         media,
         streams=streams,
@@ -63,8 +59,8 @@ def refined(media: MediaInfo, found: Survey) -> MediaInfo:
 
 def _goes_on(stream: StreamInfo, times: Timeline) -> bool:
     """Return whether a film or sound goes on in another stream, as where the programme changes."""
-    track = times.tracks.get(stream.index)
-    if track is None or track.start is None or track.end is None or times.end is None or track.kind not in _PLAYED:
+    track, played = times.tracks.get(stream.index), (StreamKind.VIDEO, StreamKind.AUDIO)
+    if track is None or track.start is None or track.end is None or times.end is None or track.kind not in played:
         return False
     if times.end - track.end < _MIDWAY_SECONDS or track.packets < _LEAST_PROGRAMME:
         return False
@@ -93,36 +89,32 @@ def _stream(stream: StreamInfo, found: Survey, *, own_aspect: bool) -> StreamInf
         if film is not None:
             captions, interlaced = video.captions or film.captions, video.interlaced or film.interlaced
             video = replace(video, captions=captions, interlaced=interlaced, in_decoding_order=film.in_decoding_order)
-        video = _with_rate(video, track)
+        if track is not None and len(track.starts) > 1:
+            video = _with_rate(video, track.starts)
         if film is not None and film.shapes:
             end = track.end if track is not None else None
             video = _with_shapes(video, film.shapes, times.began, end, own_aspect=own_aspect)
         return replace(stream, video=video)
-    if audio is not None and track is not None and not track.packets:
+    if audio is None:
+        return stream
+    if track is not None and not track.packets:
         return replace(stream, frames=0)
-    if audio is not None and track is not None:
-        audio = replace(audio, jitter_seconds=round(track.jitter_seconds, 3))
-        stream = replace(stream, audio=audio)
+    jitter = round(track.jitter_seconds, 3) if track is not None else audio.jitter_seconds
     sounds = found.sounds.get(index, ())
-    if audio is not None and sounds:
-        widest = max(sounds, key=lambda sample: sample.channels)
-        varies = len({(sample.layout, sample.channels) for sample in sounds}) > 1
-        if varies or not audio.channels:
-            rate, jitter = audio.sample_rate or widest.sample_rate, audio.jitter_seconds
-            audio = replace(widest, sample_rate=rate, varies=varies, jitter_seconds=jitter)
-            return replace(stream, audio=audio)
-    return stream
+    varies = len({(sample.layout, sample.channels) for sample in sounds}) > 1
+    if varies or not audio.channels:
+        widest = max(sounds, key=lambda sample: sample.channels, default=audio)
+        audio = replace(widest, sample_rate=audio.sample_rate or widest.sample_rate, varies=varies)
+    return replace(stream, audio=replace(audio, jitter_seconds=jitter))
 
 
-def _with_rate(video: VideoInfo, track: Track | None) -> VideoInfo:
+def _with_rate(video: VideoInfo, starts: Sequence[float]) -> VideoInfo:
     """Return a film with the rate of its packets."""
-    if track is None or len(track.starts) < 2:
-        return video
     hints = (video.frame_rate,)
-    rate = rate_of(track.starts, hints)
+    rate = rate_of(starts, hints)
     packets = rate.average / video.frame_rate if rate.average and video.frame_rate else 0
-    if video.interlaced and _TWO_FIELDS[0] < packets < _TWO_FIELDS[1]:  # each packet is one field
-        rate = rate_of(track.starts[::2], hints)
+    if video.interlaced and 1.8 < packets < 2.2:  # each packet is one field
+        rate = rate_of(starts[::2], hints)
     return replace(
         video,
         frame_rate=rate.grid if rate.steady else rate.average or video.frame_rate,
@@ -156,9 +148,8 @@ def without_thumbnails(streams: Iterable[StreamInfo]) -> tuple[StreamInfo, ...]:
     streams = tuple(streams)
     films = [s for s in streams if s.video is not None and not s.video.attached_picture]
     stills = [s for s in films if s.frames == 1 and s.codec in _PICTURE_CODECS]
-    if len(stills) == len(films):
-        return streams
+    mark = len(stills) < len(films)
     return tuple(
-        replace(s, video=replace(s.video, attached_picture=True)) if s in stills and s.video is not None else s
+        replace(s, video=replace(s.video, attached_picture=True)) if mark and s in stills and s.video else s
         for s in streams
     )

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import re
-from typing import cast
 
 import av
 
-from pyprocessor.containers.headers import sound_header
-from pyprocessor.inspect.reader import Packet, context_of
+from pyprocessor.inspect.reader import Packet, context_of, decode
 from pyprocessor.models import AudioInfo
-
-_LISTED = re.compile(r"\d+ channels \(")
-_MOST_DECODED = 96
-"""Packets of a track that are decoded, however often its parameters change."""
 
 
 def audio_info(source: av.AudioCodecContext | av.AudioFrame) -> AudioInfo:
@@ -26,10 +20,27 @@ def audio_info(source: av.AudioCodecContext | av.AudioFrame) -> AudioInfo:
     """
     layout = source.layout
     name = layout.name
-    if _LISTED.match(name):
+    if re.match(r"\d+ channels \(", name):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
     named = bool(name) and not name.endswith("channels")
     return AudioInfo(source.sample_rate or 0, layout.nb_channels, name if named else None)
+
+
+def sound_header(codec: str, packet: memoryview) -> bytes:
+    """Return the bits of a sound packet that change with channels or sample rate, if there are any."""
+    match codec if len(packet) >= 9 else "":
+        case "ac3":
+            return bytes((packet[4] & 0xC0, packet[6]))  # sample rate; channels, with mix levels among them
+        case "eac3":
+            return bytes((packet[4],))
+        case "mp1" | "mp2" | "mp3":
+            return bytes((packet[2] & 0x0C, packet[3] & 0xC0))
+        case "aac" if packet[0] == 0xFF and packet[1] & 0xF0 == 0xF0:  # with an ADTS header
+            return bytes((packet[2] & 0x3D, packet[3] & 0xC0))
+        case "dts":
+            return bytes((packet[7] & 0x0F, packet[8]))
+        case _:
+            return b""
 
 
 class SoundSampler:
@@ -40,24 +51,18 @@ class SoundSampler:
         self._context = context if isinstance(context, av.AudioCodecContext) else None
         self._codec = context.codec.canonical_name if context is not None else ""
         self.samples: list[AudioInfo] = []
-        self._header: bytes | None = None
+        self._header = b""
         self._decoded = 0
 
     def take(self, packet: Packet) -> None:
         """Look at the next packet of the track."""
-        if self._context is None or self._decoded >= _MOST_DECODED:
+        if self._context is None or self._decoded >= 96:  # however often its parameters change
             return
         header = sound_header(self._codec, memoryview(packet))
-        if not header or header == self._header:
+        if header in (b"", self._header):
             return
         self._decoded += 1
-        try:
-            frames = self._context.decode(cast("av.Packet[av.AudioStream]", packet))
-        except MemoryError:
-            raise
-        except av.error.FFmpegError:
-            return
-        described = [audio_info(frame) for frame in frames]
+        described = [audio_info(frame) for frame in decode(self._context, packet)[0]]
         if described:
             self._header = header
             self.samples.append(described[-1])

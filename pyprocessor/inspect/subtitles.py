@@ -1,8 +1,4 @@
-"""Which charset is the text of subtitles in, and does it state where it was recorded, as that of drones does?
-
-Matroska and MP4 allow only UTF-8, but older muxers copied what the subtitle file held, and ffmpeg drops each line that
-it cannot decode.
-"""
+"""Which charset is the text of subtitles in, and does it state where it was recorded, as that of drones does?"""
 
 from __future__ import annotations
 
@@ -10,7 +6,8 @@ import codecs
 import re
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import av
 from av.stream import Discard
@@ -23,9 +20,6 @@ from pyprocessor.models import StreamInfo
 _CODECS = frozenset(("subrip", "ass", "webvtt", "text", "subviewer", "microdvd", "mov_text"))
 _MOST_TEXT_BYTES = 4_000_000
 """Of all tracks together; those of a long film have 100 kB each."""
-_ASS_FIELDS = 8
-"""ASCII fields before the text of a line of ASS."""
-_UTF_16 = (codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)
 _PLACE = re.compile(rb"(?:latitude|longitude|GPS)[\s:=(]{1,4}[+-]?\d", re.IGNORECASE)
 
 
@@ -46,8 +40,7 @@ class SubtitleText:
             self.lines[packet.stream_index].append(_text(bytes(packet), codec))
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A subtitle: when it is shown, in seconds after the file's first packet, and its bytes."""
 
     start: float
@@ -57,8 +50,7 @@ class Line:
 
 def read_lines(source: bytes, index: int) -> list[Line]:
     """Return the lines of a subtitle track of an MP4, up to a limit. Raises InspectError."""
-    found = []
-    left = _MOST_TEXT_BYTES
+    found, left = [], _MOST_TEXT_BYTES
     try:
         with closing(open_source(source)) as container:
             began = (container.start_time or 0) / av.time_base
@@ -79,10 +71,9 @@ def read_lines(source: bytes, index: int) -> list[Line]:
 
 
 def _text(packet: bytes, codec: str) -> bytes:
-    """Return the text of a packet."""
     if codec == "mov_text":  # its length, the text, boxes for its style
         return packet[2 : 2 + int.from_bytes(packet[:2], "big")]
-    return packet.split(b",", _ASS_FIELDS)[-1] if codec == "ass" else packet
+    return packet.split(b",", 8)[-1] if codec == "ass" else packet
 
 
 def with_charset(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
@@ -99,7 +90,7 @@ def with_charset(stream: StreamInfo, lines: Iterable[bytes]) -> StreamInfo:
         return stream
     if proper > len(foreign):
         return replace(stream, charset_sure=False)
-    if all(line.startswith(_UTF_16) for line in foreign):  # as MP4 may have it
+    if all(line.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)) for line in foreign):  # as MP4 may have it
         return replace(stream, charset="UTF-16")
     charset = charset_of(b"\n".join(foreign), stream.language)
     return replace(stream, charset=iconv_name(charset or LAST_RESORT), charset_sure=charset is not None)

@@ -12,7 +12,7 @@ import av
 
 from pyprocessor.containers.tags import picture_has_location
 from pyprocessor.inspect.clock import JUMPING
-from pyprocessor.inspect.film import DTS_ONLY, FilmFacts, FilmSampler
+from pyprocessor.inspect.film import DTS_ONLY, FilmSampler
 from pyprocessor.inspect.packets import PacketCounts, packet_facts
 from pyprocessor.inspect.reader import Container, Packet, context_of, is_attached, kind_of
 from pyprocessor.inspect.sound import SoundSampler
@@ -20,16 +20,12 @@ from pyprocessor.inspect.subtitles import SubtitleText
 from pyprocessor.inspect.timeline import MOST_PACKETS, Ticks, Timeline, timeline
 from pyprocessor.models import AudioInfo
 
-FIRST_PICTURE_BYTES = 64_000_000
-FIRST_PICTURE_PACKETS = 3000
+FIRST_PICTURE_BYTES, FIRST_PICTURE_PACKETS = 64_000_000, 3000
 """How far to look for the first pictures, all streams counted; long-GOP television stays far below both."""
 MAX_FILMS = 8
 """Film streams that are looked at."""
-_CHECK_CLOCK_PACKETS = 512
-_VP8_SHOWN = 0x10
-_MICROSECOND = Fraction(1, 1_000_000)
 _NEVER_SHOWN: dict[str, Callable[[Packet], bool]] = {
-    "vp8": lambda packet: not memoryview(packet)[0] & _VP8_SHOWN,
+    "vp8": lambda packet: not memoryview(packet)[0] & 0x10,
     "mov_text": lambda packet: not any(memoryview(packet)[:2]),
 }
 """By codec, which packets show nothing: pictures that others only refer to, and the pauses between subtitles of MP4."""
@@ -40,22 +36,17 @@ class Survey:
     """What one pass over a file found, by stream index; `timeline` is of all that was read."""
 
     timeline: Timeline
-    films: dict[int, FilmFacts] = field(default_factory=dict)
-    sounds: dict[int, tuple[AudioInfo, ...]] = field(default_factory=dict)
+    films: dict[int, FilmSampler] = field(default_factory=dict)
+    sounds: dict[int, list[AudioInfo]] = field(default_factory=dict)
     """Channels and sample rate of sound, each time they change."""
-    located: frozenset[int] = frozenset()
+    located: Collection[int] = ()
     """Covers whose metadata states where they were taken."""
-    texts: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+    texts: dict[int, list[bytes]] = field(default_factory=dict)
     """The lines of text subtitles as they lie in the file, up to a limit."""
 
 
 def survey(
-    container: Container,
-    *,
-    size_bytes: int,
-    whole: bool,
-    limit_seconds: float,
-    used: Collection[int] | None = None,
+    container: Container, *, size_bytes: int, whole: bool, limit_seconds: float, used: Collection[int] | None = None
 ) -> Survey:
     """Read all packets, or, where not `whole`, only up to the first picture of each film.
 
@@ -72,14 +63,11 @@ def survey(
     def look(packet: Packet) -> bool:
         index = packet.stream_index
         counts.take(packet)
-        if texts is not None:
-            texts.take(packet)
         if index in covers and picture_has_location(bytes(packet)):
             located.add(index)
-        if index in films:
-            films[index].take(packet)
-        if index in sounds and packet.size:
-            sounds[index].take(packet)
+        for sampler in (films.get(index), sounds.get(index), texts):
+            if sampler is not None:
+                sampler.take(packet)
         settled = all(film.settled for film in films.values())
         if not settled and (counts.packets > FIRST_PICTURE_PACKETS or counts.bytes >= FIRST_PICTURE_BYTES):
             for film in films.values():
@@ -87,14 +75,11 @@ def survey(
         return whole or not settled
 
     times = read_packets(container, limit_seconds=limit_seconds, used=used, look=look)
-    facts = {stream.index: packet_facts(container, stream, counts, read_whole=times.whole) for stream in streams}
-    return Survey(
-        times,
-        {index: film.facts(times.corrections.get(index), facts[index]) for index, film in films.items()},
-        {index: tuple(sound.samples) for index, sound in sounds.items()},
-        frozenset(located),
-        {index: tuple(lines) for index, lines in texts.lines.items()} if texts is not None else {},
-    )
+    for stream in streams:
+        facts = packet_facts(container, stream, counts, read_whole=times.whole)
+        films[stream.index].finish(times.corrections.get(stream.index), facts)
+    samples = {index: sound.samples for index, sound in sounds.items()}
+    return Survey(times, films, samples, located, texts.lines if texts is not None else {})
 
 
 def read_packets(
@@ -127,17 +112,18 @@ def read_packets(
         for number, packet in enumerate(packets()):
             index = packet.stream_index
             go_on = look(packet)
-            if packet.size and not packet.is_discard and not (index in never and never[index](packet)):
-                if index not in ticks:
-                    ticks[index] = _new_ticks(packet)
+            is_shown = packet.size and not packet.is_discard and not (index in never and never[index](packet))
+            if index not in ticks and (is_shown or (packet.size and packet.is_keyframe)):
+                ticks[index] = Ticks(kind_of(packet.stream), packet.time_base or Fraction(1, 1_000_000))
+            if is_shown:
                 shown = packet.dts if dts_only else packet.pts
                 ticks[index].add(shown, packet.dts, packet.duration, is_key=packet.is_keyframe)
                 if order is not None:
                     order.append(index)
             elif packet.size and packet.is_keyframe:
-                ticks.setdefault(index, _new_ticks(packet)).begins_with_key()
+                ticks[index].begins_with_key()
             listed_bytes = max(listed_bytes, packet.pos or 0)
-            late = number >= MOST_PACKETS or (number % _CHECK_CLOCK_PACKETS == 0 and time.monotonic() > deadline)
+            late = number >= MOST_PACKETS or (number % 512 == 0 and time.monotonic() > deadline)
             if late or not go_on:
                 complete = False
                 break
@@ -145,11 +131,6 @@ def read_packets(
         raise
     except av.error.FFmpegError as error:
         damage = error.strerror
-    found = timeline(
-        ticks, order, ticks if used is None else used, by_decoding=container.format.name.startswith("mov,")
-    )
+    by_decoding = container.format.name.startswith("mov,")
+    found = timeline(ticks, order, ticks if used is None else used, by_decoding=by_decoding)
     return replace(found, whole=complete, damage=damage, unlisted=unlisted, listed_bytes=listed_bytes)
-
-
-def _new_ticks(packet: Packet) -> Ticks:
-    return Ticks(kind_of(packet.stream), packet.time_base or _MICROSECOND)

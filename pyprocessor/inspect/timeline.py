@@ -1,7 +1,4 @@
-"""When are the pictures, the sound and the subtitles of a file, by its packets?
-
-Declared rates, durations and tags may be wrong, so decisions and verification both use the times of packets.
-"""
+"""When are the pictures, the sound and the subtitles of a file, by its packets?"""
 
 from __future__ import annotations
 
@@ -31,19 +28,13 @@ _USUAL_RATES = (
     *(Fraction(rate) for rate in (24, 25, 30, 48, 50, 60, 100, 120, 240)),
     *(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120, 240)),
 )
-_GRID_SECONDS = 0.0011
-"""How far a picture may be from a tick: containers round to milliseconds."""
-_GRID_SHARE = 0.2
-"""The same as a share of a tick, for rates beyond 180."""
+_GRID_SECONDS, _GRID_SHARE = 0.0011, 0.2
+"""How far a picture may be from a tick: containers round to milliseconds; the share of a tick is for high rates."""
 
 
 @dataclass(slots=True)
 class Ticks:
-    """The packets of one stream in file order, in ticks of `unit` seconds; `NO_TIME` where there is none.
-
-    `leading` counts the packets of a film before its first keyframe, which cannot be decoded; `first_key` is the
-    time of that keyframe.
-    """
+    """The packets of one stream in file order, in ticks of `unit` seconds; `NO_TIME` where there is none."""
 
     kind: StreamKind
     unit: Fraction
@@ -51,6 +42,7 @@ class Ticks:
     dts: array[int] = field(default_factory=lambda: array("q"))
     durations: array[int] = field(default_factory=lambda: array("q"))
     leading: int = 0
+    """How many packets of a film come before its first keyframe, and so cannot be decoded."""
     first_key: int | None = None
 
     def begins_with_key(self) -> None:
@@ -70,19 +62,17 @@ class Ticks:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The times of one stream in seconds, jumps of the clock corrected.
-
-    `starts` are those of its pictures or subtitles, ascending. Sound has `spans` instead: what its packets cover,
-    ascending, with gaps of more than `SOUND_GAP_SECONDS`. `leading` are the times of pictures that depend on something
-    before the file's first keyframe: decoders may leave them out, and they are not among `starts`.
-    """
+    """The times of one stream in seconds, ascending, jumps of the clock corrected."""
 
     kind: StreamKind
     packets: int
     starts: Sequence[float] = ()
+    """Of pictures or subtitles."""
     spans: tuple[tuple[float, float], ...] = ()
+    """What packets of sound cover, with gaps of more than `SOUND_GAP_SECONDS`."""
     end: float | None = None
     leading: Sequence[float] = ()
+    """Of pictures that depend on something before the file's first keyframe; they are not among `starts`."""
     untimed: int = 0
     """Packets without a time."""
     jitter_seconds: float = 0.0
@@ -108,16 +98,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The tracks of a file by stream index.
-
-    `whole` is False where reading stopped at a limit; `damage` is the error that ended it. `threshold` is the
-    `dts_delta_threshold` with which ffmpeg sees the same times.
-    """
+    """The tracks of a file by stream index."""
 
     tracks: dict[int, Track]
     whole: bool = True
+    """False where reading stopped at a limit."""
     damage: str | None = None
+    """The error that ended it."""
     threshold: float = USUAL_THRESHOLD
+    """The `dts_delta_threshold` with which ffmpeg sees the same times."""
     corrections: dict[int, array[float]] = field(default_factory=dict)
     """By stream, what was added to the times of each packet to correct jumps of the clock; empty without jumps."""
     unlisted: bool = False
@@ -148,9 +137,8 @@ def timeline(
 ) -> Timeline:
     """Return the timeline of the packets that were read.
 
-    `order` has the stream of every packet of a container whose clock may jump, else None; `used` are the streams that
-    ffmpeg reads, since it corrects jumps by these alone. `by_decoding`: a packet's length is the time to the next in
-    decoding order, as in MP4, so that only their sum gives the length of a film.
+    `order` has the stream of every packet where the clock may jump, which ffmpeg corrects by the streams `used` alone.
+    `by_decoding`: lengths are in decoding order, as in MP4, so that only their sum gives the length of a film.
     """
     threshold = USUAL_THRESHOLD
     corrections: dict[int, array[float]] = {}
@@ -171,11 +159,10 @@ def _seconds(ticks: Iterable[int], unit: Fraction) -> array[float]:
 
 def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) -> Track:
     """Return the track of these packets; `offsets` correct jumps of the clock."""
-    shown, decoded = _seconds(ticks.pts, ticks.unit), _seconds(ticks.dts, ticks.unit)
-    starts = array("d", (d if math.isnan(s) else s for s, d in zip(shown, decoded, strict=True)))
+    times = (d if s == NO_TIME else s for s, d in zip(ticks.pts, ticks.dts, strict=True))
+    starts, lengths = _seconds(times, ticks.unit), _seconds(ticks.durations, ticks.unit)
     if offsets is not None:
         starts = array("d", (s + o for s, o in zip(starts, offsets, strict=True)))
-    lengths = _seconds(ticks.durations, ticks.unit)
     if ticks.kind is StreamKind.AUDIO:
         spans = _spans(starts, lengths)
         end, jitter = spans[-1][1] if spans else None, jitter_seconds(starts, lengths)
@@ -195,25 +182,16 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
     end = starts[last] + lengths[last]
     if by_decoding:
         end = max(end, min(starts[place] for place in timed) + math.fsum(lengths))
-    return Track(
-        ticks.kind,
-        len(starts),
-        starts=array("d", sorted(kept)),
-        end=end,
-        leading=array("d", sorted(leading)),
-        untimed=len(starts) - len(timed),
-    )
+    shown, undecodable = array("d", sorted(kept)), array("d", sorted(leading))
+    return Track(ticks.kind, len(starts), shown, (), end, undecodable, untimed=len(starts) - len(timed))
 
 
 def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[float, float], ...]:
     """Return what packets with these starts and lengths cover, gaps of up to `SOUND_GAP_SECONDS` closed."""
-    pairs = [(s, s + n) for s, n in zip(starts, lengths, strict=True) if not math.isnan(s)]
-    pairs.sort()
     spans: list[tuple[float, float]] = []
-    for start, end in pairs:
+    for start, end in sorted((s, s + n) for s, n in zip(starts, lengths, strict=True) if not math.isnan(s)):
         if spans and start <= spans[-1][1] + SOUND_GAP_SECONDS:
-            if end > spans[-1][1]:
-                spans[-1] = (spans[-1][0], end)
+            spans[-1] = (spans[-1][0], max(spans[-1][1], end))
         else:
             spans.append((start, end))
     return tuple(spans)
@@ -221,13 +199,12 @@ def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[flo
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Pictures a second. `grid` is the constant rate of which every picture is at a tick, or None.
-
-    `steady`: no tick is left out. `average` is that from the first picture to the last.
-    """
+    """Pictures a second."""
 
     grid: Fraction | None
+    """The constant rate of which every picture is at a tick."""
     steady: bool
+    """No tick of it is left out."""
     average: Fraction | None
 
 
@@ -235,15 +212,11 @@ def rate_of(starts: Sequence[float], hints: Iterable[Fraction | None]) -> Rate:
     """Return the rate of pictures at these ascending times; `hints` are rates that the file declares."""
     if len(starts) < 2 or starts[-1] <= starts[0]:
         return Rate(None, False, None)
-    span = starts[-1] - starts[0]
-    average = Fraction((len(starts) - 1) / span).limit_denominator(100_000)
+    average = Fraction((len(starts) - 1) / (starts[-1] - starts[0])).limit_denominator(100_000)
     usual = usual_step(starts)
-    candidates = [hint for hint in hints if hint]
-    candidates += [rate for rate in _USUAL_RATES if usual > 0 and abs(usual * float(rate) - 1) < 0.1]
-    if usual > 0:
-        candidates.append(Fraction(1 / usual).limit_denominator(1001))
-    candidates.append(average)
-    for rate in dict.fromkeys(candidates):
+    likely = [rate for rate in _USUAL_RATES if abs(usual * float(rate) - 1) < 0.1]
+    likely += [Fraction(1 / usual).limit_denominator(1001)] if usual > 0 else []
+    for rate in dict.fromkeys([*filter(None, hints), *likely, average]):
         steady = _on_grid(starts, rate)
         if steady is not None:
             return Rate(rate, steady, average)
@@ -255,15 +228,12 @@ def _on_grid(starts: Sequence[float], rate: Fraction) -> bool | None:
     tick = float(rate)
     allowed = min(_GRID_SECONDS * tick, _GRID_SHARE)
     # The first picture is rounded to milliseconds, too, so what counts is how far the deviations are from each other.
-    first = starts[0]
     low = high = 0.0
-    last = -1
-    steady = True
+    last, steady = -1, True
     for start in starts:
-        place = (start - first) * tick
+        place = (start - starts[0]) * tick
         nearest = round(place)
-        off = place - nearest
-        low, high = min(low, off), max(high, off)
+        low, high = min(low, place - nearest), max(high, place - nearest)
         if nearest <= last or high - low > 2 * allowed:
             return None
         steady = steady and nearest == last + 1
@@ -289,16 +259,11 @@ def _steps(starts: Sequence[float]) -> list[int]:
     return [b - a for a, b in itertools.pairwise([0, *whole])]
 
 
-def _times(steps: Iterable[int]) -> array[float]:
-    return array("d", (micros / 1_000_000 for micros in itertools.accumulate(steps)))
-
-
 def expand(text: str) -> Timeline:
     """Return the timeline that `compact` made `text` of."""
     tracks = {}
-    for index, kind, packets, starts, spans, end, leading, untimed in json.loads(
-        zlib.decompress(base64.b85decode(text))
-    ):
-        pairs = tuple((a, b) for a, b in spans)
-        tracks[index] = Track(StreamKind(kind), packets, _times(starts), pairs, end, _times(leading), untimed)
+    for index, kind, packets, *steps, untimed in json.loads(zlib.decompress(base64.b85decode(text))):
+        first, spans, end, before = steps
+        starts, leading = (array("d", (us / 1_000_000 for us in itertools.accumulate(own))) for own in (first, before))
+        tracks[index] = Track(StreamKind(kind), packets, starts, tuple(map(tuple, spans)), end, leading, untimed)
     return Timeline(tracks)

@@ -1,8 +1,4 @@
-"""Is a finished output what its contract says, so that it may get its final name?
-
-ffmpeg's exit code proves nothing, so the file is read: its streams, and the times of its packets, which are compared
-with those of the source.
-"""
+"""Is a finished output what its contract says, so that it may get its final name? ffmpeg's exit code proves nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from dataclasses import replace
 
 import av
 
+from pyprocessor.containers.cut_off import listed_beyond
 from pyprocessor.errors import FailureKind, VerifyError
 from pyprocessor.inspect.colour import spherical, stereo
 from pyprocessor.inspect.compare import Pair, compare_tracks
@@ -24,11 +21,8 @@ from pyprocessor.inspect.survey import read_packets, survey
 from pyprocessor.inspect.timeline import Timeline, Track
 from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, VideoInfo, display
 
-_CAPTIONS = frozenset(("eia_608", "eia_708"))
 OUTPUT_LIMIT_SECONDS = 60.0
 """How long the packets of an output may be read; the rest is not compared."""
-_FIRST_PICTURES_SECONDS = 10.0
-"""How long an output may be read for the first pictures of its films."""
 
 
 def verify(
@@ -59,10 +53,8 @@ def verify(
     films = tracks[StreamKind.VIDEO]
     frames = films[0].packets if films and read_whole else None
     if encoded_frames is not None and frames is not None and frames < encoded_frames:
-        raise VerifyError(
-            FailureKind.INFRASTRUCTURE,
-            f"The output holds {frames:,} pictures of the {encoded_frames:,} that ffmpeg encoded.",
-        )
+        text = f"The output holds {frames:,} pictures of the {encoded_frames:,} that ffmpeg encoded."
+        raise VerifyError(FailureKind.INFRASTRUCTURE, text)
     notes = compare_tracks(
         _pairs(tracks, contract, media, times),
         began=times.began,
@@ -102,7 +94,7 @@ def _pairs(
             source(plan),
             next(made[plan.kind]),
             interlaced=(film := streams[plan.index].video) is not None and film.interlaced,
-            timed=streams[plan.index].codec not in _CAPTIONS,
+            timed=streams[plan.index].codec not in ("eia_608", "eia_708"),
             in_decoding_order=media.container in DTS_ONLY or (film is not None and film.in_decoding_order),
         )
         for plan in contract.kept
@@ -126,19 +118,15 @@ def _read_output(
         ("attachments", len(container.streams.attachments), contract.count(StreamKind.ATTACHMENT)),
     ):
         if number != expected:
-            held = f"The output has {number} {what} where it should have {expected}."
-            raise VerifyError(FailureKind.UNSUPPORTED, held)
-    for film in films:
-        if film.codec_context.width < 1 or film.codec_context.height < 1:
-            raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's video does not say how large its pictures are.")
-    for sound in audio:
-        described = audio_info(sound.codec_context)
-        if described.channels < 1 or described.sample_rate < 1:
-            raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's audio has no channels or no sample rate.")
-    if container.format.name.startswith("mov,"):
-        for entries in (stream.index_entries for stream in (*films, *audio)):
-            if len(entries) and entries[-1].pos + entries[-1].size > size_bytes:
-                raise VerifyError(FailureKind.INFRASTRUCTURE, "The output ends before what its index lists.")
+            text = f"The output has {number} {what} where it should have {expected}."
+            raise VerifyError(FailureKind.UNSUPPORTED, text)
+    if any(min(film.codec_context.width, film.codec_context.height) < 1 for film in films):
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's video does not say how large its pictures are.")
+    sounds = [audio_info(sound.codec_context) for sound in audio]
+    if any(min(sound.channels, sound.sample_rate) < 1 for sound in sounds):
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "The output's audio has no channels or no sample rate.")
+    if container.format.name.startswith("mov,") and listed_beyond(container, size_bytes):
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "The output ends before what its index lists.")
     found = read_packets(container, limit_seconds=OUTPUT_LIMIT_SECONDS)
     if found.damage is not None:
         raise VerifyError(FailureKind.INFRASTRUCTURE, f"The output is damaged: {found.damage}.")
@@ -158,7 +146,7 @@ def lost_projection(path: bytes, contract: Contract, media: MediaInfo) -> tuple[
         return ()
     try:
         with closing(open_output(path)) as container:
-            films = survey(container, size_bytes=0, whole=False, limit_seconds=_FIRST_PICTURES_SECONDS).films
+            films = survey(container, size_bytes=0, whole=False, limit_seconds=10.0).films
     except av.error.FFmpegError:
         return ()  # verification says what is wrong with it
     lost = []

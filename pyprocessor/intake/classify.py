@@ -187,7 +187,7 @@ class Classifier:
             lasting = fresh and kind in retry.LASTING
             return Settled(job, Outcome(OutcomeKind.FAILED, answer.reason, kind), inspection_failed=lasting)
         try:
-            check_claims(media, self._request.profile.input_limits, "The file")
+            check_claims(media, self._request.profile.input_limits)
             contract(self._request.profile, media)
             features = self._costs.with_history(self._task.features(self._request.profile, media), answer.source)
         except JobError as error:

@@ -30,7 +30,7 @@ class SideFiles:
 def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[SideFiles]:
     """Write the files that `contract` needs beside the partial output, and remove them afterwards. Raises JobError."""
     # Here, so that the engine does without PyAV.
-    from pyprocessor.inspect.covers import read_covers
+    from pyprocessor.inspect.reader import read_covers
     from pyprocessor.inspect.subtitles import read_lines
 
     written: list[bytes] = []

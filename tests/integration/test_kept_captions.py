@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from pyprocessor.inspect.captions import has_captions
+from pyprocessor.inspect.film import has_captions
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Profile, VideoSettings
 from tests.integration.encoder_profiles import MP4, WEBM

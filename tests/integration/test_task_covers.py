@@ -10,8 +10,8 @@ import pytest
 
 from pyprocessor.errors import JobError
 from pyprocessor.inspect.contract import contract
-from pyprocessor.inspect.covers import read_covers
 from pyprocessor.inspect.probe import probe
+from pyprocessor.inspect.reader import read_covers
 from pyprocessor.models import Profile, Source, VideoSettings
 from pyprocessor.tasks.base import Work
 from pyprocessor.tasks.side_files import side_files

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from pyprocessor.inspect.captions import captions_in
+from pyprocessor.inspect.film import captions_in
 from pyprocessor.models import Profile, VideoSettings
 from pyprocessor.recipes.subtitles import lost_captions
 

@@ -111,7 +111,7 @@ def test_attachments_data_and_covers() -> None:
     )
     assert [plan.attached for plan in mkv.kept] == [False, False, True]
     assert not any(plan.attached for plan in mp4.kept)
-    assert all(plan.reason for agreed in (mp4, mkv) for plan in agreed.streams if plan.action is Action.DROP)
+    assert all(plan.loss for agreed in (mp4, mkv) for plan in agreed.streams if plan.action is Action.DROP)
     bare = contract(replace(MKV, keep_attachments=False), source)
     assert [plan.index for plan in bare.kept] == [0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyprocessor.containers.misplaced import Misplaced, misplaced_container, notes_on_start
+from pyprocessor.containers.content import misplaced_container, notes_on_start
 
 AVI = b"RIFF\x10\x27\0\0AVI LIST"
 MKV = b"\x1aE\xdf\xa3\xa3\x42\x86\x81\x01\x42\x82\x88matroska"
@@ -14,7 +14,7 @@ MKV = b"\x1aE\xdf\xa3\xa3\x42\x86\x81\x01\x42\x82\x88matroska"
 @pytest.mark.parametrize("before", [bytes(1000), b"HTTP/1.1 200 OK\r\n\r\n", b"RIFF RIFF "])
 def test_a_container_behind_other_bytes_is_found(head: bytes, demuxer: str, before: bytes) -> None:
     """Whatever these are."""
-    assert misplaced_container(before + head + bytes(100)) == Misplaced(demuxer, len(before))
+    assert misplaced_container(before + head + bytes(100)) == (len(before), demuxer)
 
 
 @pytest.mark.parametrize(
