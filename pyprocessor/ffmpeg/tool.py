@@ -1,9 +1,7 @@
 """Which ffmpeg is used, and what can it do?
 
-The default is the build inside the `imageio-ffmpeg` wheel, because costs were measured on it and every machine then
-makes the same files. The environment variable PYPROCESSOR_FFMPEG names another one: a path, or `system` for the first
-ffmpeg on PATH. IMAGEIO_FFMPEG_EXE, which that wheel's own library reads, is ignored: it is set for other programs and
-would silently change the outputs here.
+The default is the build inside the `imageio-ffmpeg` wheel: costs were measured on it, and every machine then makes the
+same files. IMAGEIO_FFMPEG_EXE is ignored: it is set for other programs and would silently change the outputs here.
 """
 
 from __future__ import annotations
@@ -34,8 +32,6 @@ _MINIMUM_LIBAVCODEC = (59, 37)
 """Of FFmpeg 5.1, the first with `-svtav1-params` and `-fps_mode`. Builds from git have no version number but this."""
 _ANSWER_SECONDS = 30.0
 """A cold start from a slow disk takes a second or two; what does not answer by then is not ffmpeg."""
-_END_SECONDS = 2.0
-"""How long to wait for a killed process."""
 _ADVICE = "Set PYPROCESSOR_FFMPEG to the path of a working ffmpeg, or to `system`, or leave it unset."
 
 
@@ -119,9 +115,10 @@ def _on_path(search: str | None) -> str:
 # ---------------------------------------------------------------- asking it
 
 
-def _start(path: str, name: str, option: str) -> subprocess.Popen[str]:
+def _answer(path: str, name: str, option: str) -> str:
+    """What the ffmpeg at `path` prints for `option`."""
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [path, "-hide_banner", option],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -140,9 +137,6 @@ def _start(path: str, name: str, option: str) -> subprocess.Popen[str]:
         }
         why = reasons.get(error.errno or 0) or error.strerror or str(error)
         raise FfmpegUnusable(f"{name} does not start: {why}. {_ADVICE}") from error
-
-
-def _answer(process: subprocess.Popen[str], name: str) -> str:
     try:
         text, _ = process.communicate(timeout=_ANSWER_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -165,11 +159,11 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
     # One that sits in a system call, on a dead network folder for instance, cannot even be killed.
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_END_SECONDS)
+        process.wait(2.0)
 
 
 def _version(path: str, name: str) -> tuple[str, str]:
-    text = _answer(_start(path, name, "-version"), name)
+    text = _answer(path, name, "-version")
     version = re.match(r"ffmpeg version (\S+)", text)
     library = re.search(r"^libavcodec\s.*/\s*(\d+)\.\s*(\d+)\.", text, re.MULTILINE)
     if version is None or library is None:
@@ -189,15 +183,8 @@ _FORMAT_LINE = re.compile(r"^ [D ][E ][d ]? *(\S+)", re.MULTILINE)
 
 
 def _ask(path: str, name: str, version: str, libavcodec: str) -> Tool:
-    # Both at once, which takes half the time of one after the other.
-    processes: list[subprocess.Popen[str]] = []
-    try:
-        processes += (_start(path, name, option) for option in ("-encoders", "-muxers"))
-        # The legend above the line of dashes looks much like the list below it.
-        encoders, muxers = (_LEGEND_END.split(_answer(process, name))[-1] for process in processes)
-    finally:
-        for process in processes:
-            _end(process)
+    # The legend above the line of dashes looks much like the list below it.
+    encoders, muxers = (_LEGEND_END.split(_answer(path, name, option))[-1] for option in ("-encoders", "-muxers"))
     names = _CODEC_LINE.findall(encoders)
     video, audio, subtitles = (frozenset(encoder for kind, encoder in names if kind == wanted) for wanted in "VAS")
     aliases = (alias for muxer_names in _FORMAT_LINE.findall(muxers) for alias in muxer_names.split(","))

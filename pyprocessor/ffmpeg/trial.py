@@ -29,15 +29,15 @@ def require_working(tool: Tool, profile: Profile) -> None:
 
     Other failures mean nothing: some software encoders take only the sizes or rates of their own standard.
     """
-    video = profile.video.encoder if profile.video is not None else "copy"
-    audio = profile.audio.encoder if profile.audio is not None else "copy"
-    if video != "copy" and not video_encoder(video).usual:
-        _require(tool, profile, video, "video")
-    if audio != "copy" and not audio_encoder(audio).usual:
-        _require(tool, profile, audio, "audio")
+    if profile.video is not None and not video_encoder(profile.video.encoder).usual:
+        _require(tool, profile, profile.video.encoder, "video")
+    if profile.audio is not None and not audio_encoder(profile.audio.encoder).usual:
+        _require(tool, profile, profile.audio.encoder, "audio")
 
 
 def _require(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
+    if encoder == "copy":
+        return
     command = trial_encode_argv(tool.path, encoder, kind[0], profile.container)
     finished = run_once(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS)
     if _NOT_HELD.search(finished.stderr_text):

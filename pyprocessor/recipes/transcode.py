@@ -15,7 +15,6 @@ from pyprocessor.ffmpeg.invocation import (
     MappedStream,
     Options,
     Output,
-    Trust,
     demuxer_options,
 )
 from pyprocessor.inspect.contract import Action, Contract, StreamPlan, same_frame_rate
@@ -95,9 +94,6 @@ def recipe(
     `covers` are files in that folder, one for each cover to be attached, in the contract's order; `subtitles` are files
     by the index of the subtitle track that each replaces.
     """
-    wanted = sum(plan.attached for plan in contract.kept)
-    if len(covers) != wanted:
-        raise ValueError(f"the contract wants {wanted} covers attached, and {len(covers)} are given")
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
     notes = list(contract.notes)
@@ -126,21 +122,19 @@ def recipe(
     notes += (*tags.notes, *lost_marks(profile.container, texts))
     return Recipe(
         Invocation(
-            inputs=(
+            (
                 Input(source.path, options=tuple(input_options), unchecked=profile.unsafe.input),
-                *(Input(path, trust=Trust.OWN) for path in subtitles.values()),
+                *(Input(path, own=True) for path in subtitles.values()),
             ),
-            outputs=(
-                Output(
-                    output_name,
-                    muxer(profile.container),
-                    tuple(streams),
-                    _output_options(profile, media, contract, tags),
-                    covers,
-                    unchecked=profile.unsafe.output,
-                ),
+            Output(
+                output_name,
+                muxer(profile.container),
+                tuple(streams),
+                _output_options(profile, media, contract, tags),
+                covers,
+                unchecked=profile.unsafe.output,
             ),
-            threads=threads,
+            threads,
             options=(("dts_delta_threshold", f"{media.jump_seconds:g}"),) if media.jump_seconds is not None else (),
         ),
         tuple(notes),

@@ -41,7 +41,7 @@ def diagnosed(
     prefix: tuple[str, ...] = (),
 ) -> JobError:
     stream = MappedStream((0, index), "v", encoder, filters=() if pixels is None else (pixels,), options=options)
-    invocation = Invocation((Input(os.fsencode(source)),), (Output("t7f3.part", muxer, (stream,)),))
+    invocation = Invocation((Input(os.fsencode(source)),), Output("t7f3.part", muxer, (stream,)))
     finished = run_once(
         [*prefix, *argv(invocation, ffmpeg)], cwd=str(folder), env=environment(os.environ), wall_limit_seconds=60
     )
@@ -409,7 +409,7 @@ def test_damaged_files_in_the_wild(ffmpeg_path: str, media_folder: Path, tmp_pat
     assert files
     for source in files:
         stream = MappedStream((0, 0), "v", "libx264", preset="ultrafast")
-        invocation = Invocation((Input(os.fsencode(source)),), (Output("o", "matroska", (stream,)),))
+        invocation = Invocation((Input(os.fsencode(source)),), Output("o", "matroska", (stream,)))
         finished = run_once(
             argv(invocation, ffmpeg_path), cwd=str(tmp_path), env=environment(os.environ), stall_seconds=5
         )

@@ -77,7 +77,7 @@ def encode(
 ) -> list[bytes | str]:
     stream = MappedStream((0, 0), "v", "libx264", preset=preset)
     source = Input(os.fsencode(clip), options=(("stream_loop", str(loops)),) if loops else ())
-    return argv(Invocation((source,), (Output(name, "mp4", (stream,)),)), ffmpeg)
+    return argv(Invocation((source,), Output(name, "mp4", (stream,))), ffmpeg)
 
 
 @pytest.fixture
