@@ -35,8 +35,8 @@ def diagnose(finished: Finished, source: bytes) -> JobError | None:
 def _found(finished: Finished, lines: list[str]) -> _Cause | None:
     if finished.ended_by is not None:
         return _ended(finished, finished.ended_by, lines)
-    if finished.signal is not None:
-        return _killed(finished.signal, lines)
+    if finished.returncode < 0:
+        return _killed(-finished.returncode, lines)
     # A script around ffmpeg reports its death as shells do. ffmpeg's own exit codes come with a line that says why.
     if finished.returncode - _SHELL_SIGNALS in _DEADLY and _cause(lines) is None:
         return _killed(finished.returncode - _SHELL_SIGNALS, lines)

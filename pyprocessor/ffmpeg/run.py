@@ -3,10 +3,8 @@
     FfmpegRun(argv, ...) -> register(selector)
     loop: selector.select(run.wait_seconds(now)) -> key.data.on_readable(key.fd) -> run.poll(now) -> Finished
 
-Nothing here ever blocks. The process stays in its parent's process group, so one signal to the group reaches it.
-
-Needs POSIX: pipes that a selector can wait on, and wait4 for CPU seconds. Off Linux it does without pidfd (the loop
-polls), peak memory (it is sampled), oom_score_adj, and bytes written as a sign of life.
+None of these blocks. The process stays in its parent's process group, so one signal to the group reaches it. Off Linux
+it does without pidfd (the loop polls), peak memory (it is sampled), oom_score_adj, and bytes written as a sign of life.
 """
 
 from __future__ import annotations
@@ -32,22 +30,17 @@ from pyprocessor.ffmpeg.process import (
     spawn,
     written_bytes,
 )
-from pyprocessor.ffmpeg.progress import Progress, ReportReader
-from pyprocessor.ffmpeg.stderr import StderrLog
+from pyprocessor.ffmpeg.reports import Progress, ReportReader, StderrLog
 from pyprocessor.models import ProcessIdentity
 
 _READ_BYTES = 64 * 1024
 """A pipe's capacity on Linux, so one read empties it."""
-
 _LAST_READS = 64
 """After the end: a pipe holds less, unless another process inherited it and goes on writing."""
-
 _POLL_SECONDS = 0.1
 """The longest sleep where nothing wakes the loop at the end of a process (no pidfd)."""
-
 GRACE_SECONDS = 5.0
 """From SIGTERM to SIGKILL for an ffmpeg that went over one of its limits; one that works ends within a frame or two."""
-
 _SIGN_OF_LIFE_BYTES = 1 << 20
 """Written since the last progress, it means busy without progress (moving an index to a file's front)."""
 
@@ -63,18 +56,15 @@ class EndedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How one ffmpeg ended and what it took.
-
-    `returncode` is its exit code, or minus the signal that killed it; `signal` is that signal. Suspended time is not
-    part of `wall_seconds`. `progress` is None if it never reported any. `peak_memory_bytes` is measured; for a process
-    that ended before any sample (within some 20 ms) it may be the larger peak of its parent: a bound, and no measure.
-    """
+    """How one ffmpeg ended and what it took."""
 
     returncode: int
-    signal: int | None
+    """Its exit code, or minus the signal that killed it."""
     wall_seconds: float
+    """Without the time for which it was suspended."""
     cpu_seconds: float
     peak_memory_bytes: int
+    """Of a process that ended before any sample (within some 20 ms) maybe its parent's: a bound, and no measure."""
     stderr_text: str
     progress: Progress | None
     ended_by: EndedBy | None
@@ -84,16 +74,14 @@ class Finished:
     @property
     def killed(self) -> bool:
         """Whether a SIGKILL that we did not send ended it, or what a script in its place had started."""
-        return self.ended_by is None and (self.signal == signal.SIGKILL or self.returncode == 128 + signal.SIGKILL)
+        return self.ended_by is None and self.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
 class FfmpegRun:
-    """A running ffmpeg. Construction spawns it.
+    """A running ffmpeg, which construction spawns in `cwd`, where its output belongs; raises JobError if it cannot.
 
-    `stall_seconds` is how long it may go without progress, `wall_limit_seconds` how long it may take in all (time spent
-    suspended counts for neither), `output_limit_bytes` how much it may write. `cwd` is where its outputs belong.
-
-    Raises JobError if the process cannot be started.
+    It may go on for `stall_seconds` without progress and for `wall_limit_seconds` in all, not counting time for which
+    it was suspended, and may write `output_limit_bytes`.
     """
 
     def __init__(
@@ -218,6 +206,21 @@ class FfmpegRun:
             self._kill_at = self._clock() + GRACE_SECONDS
             self._signal(signal.SIGKILL)
 
+    def wait(self) -> Finished:
+        """Wait for its end, by itself or by its limits; an interruption of the waiting kills it."""
+        with selectors.DefaultSelector() as selector:
+            self.register(selector)
+            try:
+                while (finished := self.poll(self._clock())) is None:
+                    for key, _ in selector.select(self.wait_seconds(self._clock())):
+                        self.on_readable(key.fd)
+            except BaseException:
+                self.kill()
+                while self.poll(self._clock()) is None:
+                    selector.select(_POLL_SECONDS)
+                raise
+        return finished
+
     # ------------------------------------------------------------ inside
 
     def _signal(self, number: int) -> None:
@@ -293,7 +296,7 @@ class FfmpegRun:
         for process in self._asked_to_end:
             send_signal(process, signal.SIGKILL)  # it has outlived the script that started it
         # Popen did not see the process being reaped and would otherwise report exit code 0.
-        returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
         for fd in (self._stdout, self._stderr):
             for _ in range(_LAST_READS):
                 if fd not in self._open or not self._read(fd):
@@ -306,8 +309,7 @@ class FfmpegRun:
         if maxrss_bytes > peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
             self._peak_memory_bytes = max(self._peak_memory_bytes, maxrss_bytes)
         return Finished(
-            returncode=returncode,
-            signal=-returncode if returncode < 0 else None,
+            returncode=self._process.returncode,
             wall_seconds=self._wall_seconds(now),
             cpu_seconds=cpu_seconds,
             peak_memory_bytes=self._peak_memory_bytes,
@@ -316,28 +318,3 @@ class FfmpegRun:
             ended_by=self._ended_by,
             damage=self._damage.total(),
         )
-
-
-def run_once(
-    argv: Sequence[bytes | str],
-    *,
-    cwd: bytes | str | None = None,
-    env: Mapping[str, str] | None = None,
-    stall_seconds: float | None = None,
-    wall_limit_seconds: float | None = None,
-) -> Finished:
-    """Run one ffmpeg and wait for its end; arguments as for FfmpegRun."""
-    run = FfmpegRun(argv, cwd=cwd, env=env, stall_seconds=stall_seconds, wall_limit_seconds=wall_limit_seconds)
-    with selectors.DefaultSelector() as selector:
-        run.register(selector)
-        try:
-            while (finished := run.poll(time.monotonic())) is None:
-                for key, _ in selector.select(run.wait_seconds(time.monotonic())):
-                    run.on_readable(key.fd)
-        except BaseException:
-            # Interrupted while waiting: leave no process behind.
-            run.kill()
-            while run.poll(time.monotonic()) is None:
-                selector.select(_POLL_SECONDS)
-            raise
-    return finished

@@ -12,7 +12,7 @@ import re
 from pyprocessor.errors import ProfileError
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.invocation import environment, trial_encode_argv
-from pyprocessor.ffmpeg.run import run_once
+from pyprocessor.ffmpeg.run import FfmpegRun
 from pyprocessor.ffmpeg.tool import Tool
 from pyprocessor.models import Profile
 from pyprocessor.models.encoders import audio_encoder, is_hardware, video_encoder
@@ -39,7 +39,7 @@ def _require(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
     if encoder == "copy":
         return
     command = trial_encode_argv(tool.path, encoder, kind[0], profile.container)
-    finished = run_once(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS)
+    finished = FfmpegRun(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS).wait()
     if _NOT_HELD.search(finished.stderr_text):
         raise ProfileError(
             f"The profile {profile.name} asks for the {kind} encoder {encoder!r} in the container "

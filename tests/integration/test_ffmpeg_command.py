@@ -22,7 +22,7 @@ from pyprocessor.ffmpeg.invocation import (
     environment,
     whitelists,
 )
-from pyprocessor.ffmpeg.run import Finished, run_once
+from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.ffmpeg.tool import find
 
 VIDEO = MappedStream((0, 0), "v", "libx264", preset="ultrafast")
@@ -30,9 +30,9 @@ AUDIO = MappedStream((0, 1), "a", "aac")
 
 
 def run(ffmpeg: str, folder: Path, invocation: Invocation) -> Finished:
-    return run_once(
+    return FfmpegRun(
         argv(invocation, ffmpeg), cwd=str(folder), env=environment(os.environ), stall_seconds=60, wall_limit_seconds=120
-    )
+    ).wait()
 
 
 def copy_of(source: bytes | Path) -> Invocation:
