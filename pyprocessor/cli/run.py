@@ -28,7 +28,7 @@ from pyprocessor.ffmpeg import tool, trial
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.journal.database import is_there
 from pyprocessor.models import PlanReport, display
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.report.logs import RunLog, run_log_name
 from pyprocessor.report.narration import Level, Lines, Message, UnbreakableStream

@@ -23,7 +23,7 @@ from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Batch, Cost, WaitingFile, display
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.admission import (
     Beside,
     Conditions,

@@ -13,7 +13,7 @@ from pyprocessor.costs import CostModel
 from pyprocessor.engine.hooks import call_at_end
 from pyprocessor.engine.loop import Run, RunResult
 from pyprocessor.engine.recovery import refuse_if_busy
-from pyprocessor.models.listener import Listener, RunRequest
+from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.state.journal_opening import marking_damage, open_journal
 from pyprocessor.state.run_lock import hold
 from pyprocessor.state.state_folder import make_private, prepare_state_folder, refuse_planted

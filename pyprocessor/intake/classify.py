@@ -28,7 +28,7 @@ from pyprocessor.models import (
     display,
     job_id,
 )
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.tasks.base import Task
 
 NO_COST = Cost(0.0, 0, 0)

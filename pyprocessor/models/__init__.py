@@ -1,8 +1,4 @@
-"""The frozen records every room speaks in; one word per thing (see docs/design.md).
-
-Paths are bytes as the file system has them (`os.fsencode`), so names that are not UTF-8 survive; `display` makes them
-printable. Sizes are bytes, times are seconds, both said in the name.
-"""
+"""Which frozen records do all rooms speak in? Paths in them are bytes, as the file system has them (`os.fsencode`)."""
 
 from __future__ import annotations
 

@@ -41,17 +41,14 @@ def classify_os_error(error: OSError, source: bytes) -> tuple[FailureKind, str]:
     """The kind and sentence of an error met while working on `source`: reading it, or writing its product."""
     sentence = f"The operating system refused: {error}."
     number = error.errno or 0
-    about_source = isinstance(error.filename, (str, bytes)) and _path(error.filename) == source
+    # FFmpeg's libraries put a protocol before a path.
+    about_source = (
+        isinstance(error.filename, (str, bytes)) and os.fsencode(error.filename).removeprefix(b"file:") == source
+    )
     meaning = MEANINGS.get(number)
     if meaning is not None and (number in WRITE_REFUSED | FORBIDDEN or meaning.kind is FailureKind.RESOURCE):
         return meaning.kind, sentence
     if about_source:
         return FailureKind.UNAVAILABLE, sentence
-    if number == errno.EIO or number in UNREACHABLE:
-        return FailureKind.DISK, sentence
-    return FailureKind.INFRASTRUCTURE, sentence
-
-
-def _path(name: str | bytes) -> bytes:
-    """The path itself: FFmpeg's libraries put a protocol before it."""
-    return os.fsencode(name).removeprefix(b"file:")
+    on_disk = number == errno.EIO or number in UNREACHABLE
+    return FailureKind.DISK if on_disk else FailureKind.INFRASTRUCTURE, sentence

@@ -103,7 +103,7 @@ def job_id(source_path: bytes, task: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One unit of work: Source x Profile. `output` is below the output root."""
+    """One unit of work: a source under a profile. `output` is below the output root."""
 
     id: str
     task: str
@@ -120,17 +120,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """An ordered list of jobs for one batch process.
-
-    Each job's ffmpeg has `threads`, and counts as `cores`: fewer where it is to take over cores that fall idle later.
-    """
+    """An ordered list of jobs for one batch process."""
 
     id: int
     job_ids: tuple[str, ...]
     slots: int
     threads: int
+    """Of each job's ffmpeg."""
     memory_budget_bytes: int
     cores: int = 1
+    """What each job counts as: less than `threads` where it is to take over cores that fall idle later."""
 
 
 @dataclass(frozen=True, slots=True)
