@@ -1,7 +1,6 @@
 """Where do the channels of a sound track go? Into the nearest of the layouts that an encoder takes in a container.
 
-Pure. Channels and layouts have ffmpeg's names (`ffmpeg -layouts`). What encoders and containers take, and what comes
-back from them, was tried with FFmpeg 9.0.2 for every layout it knows.
+Channels and layouts have ffmpeg's names; what comes back from containers was tried with FFmpeg 9.0.2 for each layout.
 """
 
 from __future__ import annotations
@@ -106,36 +105,24 @@ def layout_name(channels: Channels) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The output's channels, and the parts of each: (gain, number of the source's channel), none for silence.
-
-    `moved` are source channels that get another name, unmixed, and `misplaced` those of them that players therefore
-    send to other speakers; `mixed` are those that were added to others, `dropped` those that are left out.
-    """
+    """The output's channels, and the parts of each: (gain, number of the source's channel), none for silence."""
 
     channels: Channels
     parts: tuple[tuple[tuple[float, int], ...], ...]
     moved: Channels = ()
+    """Source channels that get another name, unmixed."""
     misplaced: Channels = ()
+    """Those of them that players therefore send to other speakers."""
     mixed: Channels = ()
+    """Those that were added to others."""
     dropped: Channels = ()
-
-    @property
-    def lossless(self) -> bool:
-        return not self.mixed and not self.dropped
-
-    @property
-    def sounding(self) -> int:
-        return sum(bool(part) for part in self.parts)
 
 
 def place(source: Channels, candidates: Iterable[Channels]) -> Placement:
-    """The nearest of the candidate layouts: the smallest that holds every channel, or else the best mix.
-
-    One or two channels with unusual names become mono or stereo, without silent channels beside them.
-    """
+    """The nearest of the candidate layouts: the smallest that holds every channel, or else the best mix."""
     fitting = sorted(candidates, key=len)
     whole = [placement for target in fitting if (placement := _relabelled(source, target)) is not None]
-    if len(source) <= 2:
+    if len(source) <= 2:  # mono or stereo without silent channels beside them
         whole = [placement for placement in whole if len(placement.channels) == len(source)] or whole
     if whole:
         return min(whole, key=lambda found: (len(found.misplaced), len(found.channels), len(found.moved)))
@@ -145,14 +132,7 @@ def place(source: Channels, candidates: Iterable[Channels]) -> Placement:
 
 # ---------------------------------------------------------------- another name for the same channel
 
-_FRONT_TO_BACK = (
-    ("FLC", "FRC"),
-    ("WL", "WR"),
-    ("SL", "SR"),
-    ("SDL", "SDR"),
-    ("SSL", "SSR"),
-    ("BL", "BR"),
-)
+_FRONT_TO_BACK = (("FLC", "FRC"), ("WL", "WR"), ("SL", "SR"), ("SDL", "SDR"), ("SSL", "SSR"), ("BL", "BR"))
 """Pairs at ear level beside the front pair, each of which may stand for another."""
 _SAME_PLACE = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
 """Surround channels, which players send to the same speakers whether they are called side or back."""
@@ -161,10 +141,8 @@ _OTHER_FRONT_PAIRS = (("DL", "DR"), ("BIL", "BIR"))
 
 def _relabelled(source: Channels, target: Channels) -> Placement | None:
     """`source` in `target` with no channel lost, or None where it does not fit."""
-    if len(source) == len(target) <= 2 and target in (LAYOUTS["mono"], LAYOUTS["stereo"]):
-        names: dict[str, str] | None = dict(zip(source, target, strict=True))
-    else:
-        names = _names(source, target)
+    as_usual = len(source) == len(target) <= 2 and target in (LAYOUTS["mono"], LAYOUTS["stereo"])
+    names = dict(zip(source, target, strict=True)) if as_usual else _names(source, target)
     if names is None:
         return None
     number = {names[channel]: place for place, channel in enumerate(source)}
@@ -251,16 +229,12 @@ def _mixed(source: Channels, target: Channels) -> Placement:
         goes_to[channel] = own or next(ways, ())
         for to, gain in goes_to[channel]:
             parts[to].append((gain, number))
-    moved: list[str] = []
-    mixed: list[str] = []
-    for channel, way in goes_to.items():
-        if way and way != ((channel, 1.0),):
-            alone = len(way) == 1 and way[0][1] == 1.0 and len(parts[way[0][0]]) == 1
-            (moved if alone else mixed).append(channel)
+    away = {channel: way for channel, way in goes_to.items() if way and way != ((channel, 1.0),)}
+    alone = [name for name, way in away.items() if way == ((way[0][0], 1.0),) and len(parts[way[0][0]]) == 1]
     return Placement(
         target,
         tuple(tuple(parts[channel]) for channel in target),
-        moved=tuple(moved),
-        mixed=tuple(mixed),
+        moved=tuple(alone),
+        mixed=tuple(name for name in away if name not in alone),
         dropped=tuple(channel for channel, way in goes_to.items() if not way),
     )

@@ -18,20 +18,16 @@ _MARKS = (
     *("clean_effects", "captions", "descriptions", "metadata", "dependent"),
 )
 """Dispositions that an output's track takes from its source's."""
-_FORGETS_FORCED = frozenset(("mov",))
-_SHORT_KEYS = {"iso6709": "ISO6709"}
 
 
 @dataclass(frozen=True, slots=True)
 class FileTags:
-    """The options that write an output's tags, what to add to `-movflags`, and notes for the user.
-
-    `recorded` is the date that the headers of an MP4 are given afterwards: as a key it would stand there twice.
-    """
+    """The options that write an output's tags, what to add to `-movflags`, and notes for the user."""
 
     options: Options
     movflags: str = ""
     recorded: datetime | None = None
+    """The date that the headers of an MP4 are given afterwards: as a key it would stand there twice."""
     notes: tuple[MediaNote, ...] = ()
 
 
@@ -89,7 +85,7 @@ def marks(stream: StreamInfo) -> str:
 
 def lost_marks(container: str, subtitles: tuple[StreamInfo, ...]) -> tuple[MediaNote, ...]:
     """A note where a container does not hold that subtitles are to be shown unasked."""
-    if container not in _FORGETS_FORCED or not any("forced" in stream.dispositions for stream in subtitles):
+    if container != "mov" or not any("forced" in stream.dispositions for stream in subtitles):
         return ()
     text = f"That a subtitle track is forced is not in the output: {container} does not say so."
     return (MediaNote(text, f"subtitles no longer marked as forced ({container} does not say so)"),)
@@ -106,26 +102,21 @@ def _as_phones_write(key: str) -> str:
     """The key in the case that phones use; Matroska holds it in capitals."""
     if not is_vendor(key) or key != key.upper():
         return key
-    return ".".join(_SHORT_KEYS.get(word, word) for word in key.lower().split("."))
+    return key.lower().replace("iso6709", "ISO6709")
 
 
 def _recorded(tags: Mapping[str, str]) -> datetime | None:
     try:
-        date = datetime.fromisoformat(tags["creation_time"])
-    except (KeyError, ValueError):
+        date = datetime.fromisoformat(tags.get("creation_time", ""))
+    except ValueError:
         return None
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _left_out(container: str, tags: tuple[tuple[str, str], ...]) -> tuple[MediaNote, ...]:
-    what = [
-        *(("the place",) if any(is_place(key, value) for key, value in tags) else ()),
-        *(("the camera",) if any(is_camera(key) for key, _ in tags) else ()),
-    ]
-    if not what:
+    place, camera = any(is_place(*tag) for tag in tags), any(is_camera(key) for key, _ in tags)
+    if not place and not camera:
         return ()
-    lost = " and ".join(what)
-    text = (
-        f"{lost.capitalize()} of the recording {'were' if len(what) > 1 else 'was'} left out: {container} holds none."
-    )
-    return (MediaNote(text, f"{lost} of the recording left out ({container} holds none)"),)
+    lost = " and ".join(["the place"] * place + ["the camera"] * camera) + " of the recording"
+    text = f"{lost.capitalize()} {'were' if place and camera else 'was'} left out: {container} holds none."
+    return (MediaNote(text, f"{lost} left out ({container} holds none)"),)
