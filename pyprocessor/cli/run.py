@@ -24,7 +24,7 @@ from pyprocessor.cli.options import RunOptions
 from pyprocessor.cli.paths import gather, output_folder
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
-from pyprocessor.ffmpeg import tool, trial
+from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.journal.database import is_there
 from pyprocessor.models import PlanReport, display
@@ -179,7 +179,7 @@ def _request(
         raise UsageError(f"--watch watches a folder, and the input {display(paths[0])} is a file; name its folder.")
     found = tool.find(variables)
     tool.require(found, loaded.profile)
-    trial.require_working(found, loaded.profile)
+    tool.require_working(found, loaded.profile)
     profile = loaded.profile
     if options.watch and options.settings["min_age_seconds"] is None and profile.scan.min_age_seconds == 0:
         profile = replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))

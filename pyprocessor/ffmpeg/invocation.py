@@ -143,10 +143,7 @@ _PARAMETER_LISTS = ("x264-params", "x264opts", "x265-params", "svtav1-params", "
 
 
 def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
-    """The arguments, program first, that make `ffmpeg` (its path) do what `invocation` says.
-
-    Progress comes on standard output as key=value lines, messages on standard error with their level in brackets.
-    The process must be started in the outputs' folder, where it overwrites them.
+    """The arguments, program first, that make `ffmpeg` do what `invocation` says, started in the output's folder.
 
     Raises ValueError where a name or path would be read otherwise, which is a mistake in a recipe and not in a file.
     """
@@ -170,11 +167,9 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
 
 
 def trial_encode_argv(ffmpeg: str, encoder: str, kind: str, container: str) -> list[bytes | str]:
-    """The arguments that encode one generated frame, or a little silence, into a `container` that is discarded.
-
-    `kind` is `v` or `a`. The frame has 256x256 pixels, because some hardware encoders refuse smaller ones.
-    """
+    """The arguments that encode one generated frame (`kind` is `v`) or silence (`a`) into a `container`, discarded."""
     device: tuple[str, ...] = ()
+    # Some hardware encoders refuse smaller pictures.
     source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-frames:v", "1")
     filters: tuple[Filter, ...] = (Filter("format", (("pix_fmts", "nv12"),)),) if is_hardware(encoder) else ()
     if kind == "a":
@@ -234,10 +229,7 @@ def _metadata(number: int, metadata: Options) -> list[str]:
 
 
 def _with_threads(encoder: str, options: Options, threads: int) -> Options:
-    """`options` with the number of threads in the encoder's own parameters, where `-threads` does not reach it.
-
-    It comes last in a parameter list, so it overrides the same key given earlier.
-    """
+    """`options` with the number of threads in the encoder's own parameters, last, so that it overrides earlier ones."""
     facts = video_encoder(encoder)
     given = dict(options)
     if facts.row_threads and "row-mt" not in given:
@@ -253,11 +245,7 @@ def _with_threads(encoder: str, options: Options, threads: int) -> Options:
 
 
 def svt_av1_level(threads: int) -> int:
-    """SVT-AV1's level of parallelism (1 to 6) for this many threads.
-
-    Levels are no thread counts: level 1 keeps 1.04 cores busy and level 2 1.85 (measured). Higher ones follow the
-    ranges of core counts for which the encoder itself would choose each level.
-    """
+    """SVT-AV1's level of parallelism (1 to 6) for this many threads, by ranges as the encoder itself would choose."""
     return 1 + sum(threads > highest for highest in (1, 2, 5, 11, 23))
 
 
@@ -280,11 +268,8 @@ def _options(options: Options) -> list[str]:
 
 
 def filter_graph(chain: tuple[Filter, ...]) -> str:
-    """The text of filters one after another for `-filter`, with every value escaped.
-
-    ffmpeg-python writes it. It is imported here because that takes 40 ms, which a copy need not pay.
-    """
-    import ffmpeg
+    """The text of filters one after another for `-filter`, with every value escaped."""
+    import ffmpeg  # which takes 40 ms
 
     stream = ffmpeg.input("input")
     for step in chain:

@@ -76,11 +76,7 @@ def _position(progress: Progress) -> tuple[float, ...]:
 
 
 class StderrLog:
-    """Keeps the first HEAD_BYTES and the last TAIL_BYTES of a stream of bytes, line by line.
-
-    A line that is repeated at once is kept once, with a count; bytes between head and tail are counted and dropped.
-    `on_line` is called with every line, repeated ones as well.
-    """
+    """Keeps the first HEAD_BYTES and the last TAIL_BYTES of lines, repeated ones once; `on_line` gets every line."""
 
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         self._on_line = on_line
@@ -96,23 +92,19 @@ class StderrLog:
     def feed(self, data: bytes) -> None:
         """Add the next bytes; a line may be cut anywhere between two calls."""
         *lines, self._open = (self._open + data).replace(b"\r", b"\n").split(b"\n")
+        if len(self._open) >= LINE_BYTES:
+            lines.append(self._open)
+            self._open = b""
         for line in lines:
-            self._add_long(line)
-        while len(self._open) >= LINE_BYTES:
-            self._add(self._open[:LINE_BYTES])
-            self._open = self._open[LINE_BYTES:]
+            for start in range(0, len(line), LINE_BYTES):
+                self._add(line[start : start + LINE_BYTES])
 
     def text(self) -> str:
         """The kept lines, with one between that says how much was dropped."""
-        self._add_long(self._open)
-        self._open = b""
+        self.feed(b"\n")
         self._end_repeats()
         gap = [f"[... {self.dropped_bytes} bytes left out ...]"] if self.dropped_bytes else []
         return "\n".join([*self._head, *gap, *self._tail])
-
-    def _add_long(self, line: bytes) -> None:
-        for start in range(0, len(line), LINE_BYTES):
-            self._add(line[start : start + LINE_BYTES])
 
     def _add(self, line: bytes) -> None:
         text = line.decode("utf-8", "backslashreplace").rstrip()

@@ -1,4 +1,4 @@
-"""Which ffmpeg is used, and what can it do?
+"""Which ffmpeg is used, what can it do, and do the profile's encoders work with it?
 
 The default is the build inside the `imageio-ffmpeg` wheel: costs were measured on it, and every machine then makes the
 same files. IMAGEIO_FFMPEG_EXE is ignored: it is set for other programs and would silently change the outputs here.
@@ -23,15 +23,29 @@ from pathlib import Path
 from typing import Any
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
-from pyprocessor.ffmpeg.invocation import environment
+from pyprocessor.ffmpeg.diagnosis import diagnose
+from pyprocessor.ffmpeg.invocation import environment, trial_encode_argv
+from pyprocessor.ffmpeg.run import FfmpegRun
 from pyprocessor.models import Profile
-from pyprocessor.models.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS, audio_encoder, encoders_for, muxer
+from pyprocessor.models.encoders import (
+    AUDIO_ENCODERS,
+    VIDEO_ENCODERS,
+    audio_encoder,
+    encoders_for,
+    is_hardware,
+    muxer,
+    video_encoder,
+)
 
 MINIMUM_VERSION = "5.1"
 _MINIMUM_LIBAVCODEC = (59, 37)
 """Of FFmpeg 5.1, the first with `-svtav1-params` and `-fps_mode`. Builds from git have no version number but this."""
 _ANSWER_SECONDS = 30.0
 """A cold start from a slow disk takes a second or two; what does not answer by then is not ffmpeg."""
+_TRIAL_SECONDS = 30.0
+"""Drivers of some cards take seconds to start."""
+_NOT_HELD = re.compile(r"Could not write header .*incorrect codec parameters")
+"""FFmpeg's message, after the muxer's own, where a container does not hold a codec."""
 _ADVICE = "Set PYPROCESSOR_FFMPEG to the path of a working ffmpeg, or to `system`, or leave it unset."
 
 
@@ -53,10 +67,7 @@ class Tool:
 
 
 def find(variables: Mapping[str, str] = os.environ) -> Tool:
-    """The ffmpeg to use, as the environment `variables` say.
-
-    Raises FfmpegUnusable if there is none, or if it does not start, is not ffmpeg or is older than MINIMUM_VERSION.
-    """
+    """The ffmpeg to use, as the environment `variables` say; raises FfmpegUnusable."""
     wanted = variables.get("PYPROCESSOR_FFMPEG", "")
     if not wanted:
         path, source = _bundled(), "The ffmpeg inside the imageio-ffmpeg package"
@@ -224,10 +235,7 @@ def _remember(file: str, tool: Tool) -> None:
 
 
 def require(tool: Tool, profile: Profile) -> None:
-    """Check that this ffmpeg has the encoders and the muxer that the profile names.
-
-    Raises ProfileError, which says what is missing, the nearest names there are, and some that would do.
-    """
+    """Check that this ffmpeg has the encoders and the muxer that the profile names; raises ProfileError."""
     if profile.video is not None:
         _require_encoder(tool, profile, profile.video.encoder, "video", tool.video_encoders)
     if profile.audio is not None:
@@ -265,3 +273,34 @@ def _require_encoder(tool: Tool, profile: Profile, name: str, kind: str, known: 
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), n=3)
     return f" Nearest: {', '.join(near)}." if near else ""
+
+
+def require_working(tool: Tool, profile: Profile) -> None:
+    """Let each unusual encoder of the profile encode one frame, as its device may be absent, or its codec not held.
+
+    Raises ProfileError; other failures mean nothing, as some encoders take only the sizes or rates of their standard.
+    """
+    if profile.video is not None and not video_encoder(profile.video.encoder).usual:
+        _require_trial(tool, profile, profile.video.encoder, "video")
+    if profile.audio is not None and not audio_encoder(profile.audio.encoder).usual:
+        _require_trial(tool, profile, profile.audio.encoder, "audio")
+
+
+def _require_trial(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
+    if encoder == "copy":
+        return
+    command = trial_encode_argv(tool.path, encoder, kind[0], profile.container)
+    finished = FfmpegRun(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS).wait()
+    if _NOT_HELD.search(finished.stderr_text):
+        raise ProfileError(
+            f"The profile {profile.name} asks for the {kind} encoder {encoder!r} in the container "
+            f"{profile.container!r}, which does not hold what that makes; choose another encoder, or the container mkv."
+        )
+    trouble = diagnose(finished, b"the trial")
+    if trouble is not None and is_hardware(encoder):
+        said = re.search(r"\(ffmpeg says: (.*)\)", str(trouble))
+        raise ProfileError(
+            f"The profile {profile.name} asks for the {kind} encoder {encoder!r}, which this ffmpeg ({tool.version}) "
+            f"has, but which does not work on this machine{f' ({said[1]})' if said else ''}. See that its device is "
+            "there, its driver installed and this user allowed to use it, or choose a software encoder such as libx264."
+        )

@@ -26,15 +26,9 @@ def _sentence(error: OSError, path: bytes, wish: str) -> tuple[FailureKind, str]
     meaning = MEANINGS.get(error.errno or 0)
     if meaning is None:
         return FailureKind.INFRASTRUCTURE, f"{subject}: the operating system says {error.strerror or error}."
-    return meaning.kind, f"{subject}: {meaning.why}{_culprit(error, path)}; {meaning.advice}."
-
-
-def _culprit(error: OSError, path: bytes) -> str:
-    """The folder above `path` that the error is about, where it is one."""
-    if not isinstance(error.filename, (str, bytes)):
-        return ""
-    name = os.fsencode(error.filename)
-    return f" ({display(name)})" if path.startswith(name + os.sep.encode()) else ""
+    folder = os.fsencode(error.filename) if isinstance(error.filename, (str, bytes)) else b""
+    culprit = f" ({display(folder)})" if folder and path.startswith(folder + b"/") else ""
+    return meaning.kind, f"{subject}: {meaning.why}{culprit}; {meaning.advice}."
 
 
 def classify_os_error(error: OSError, source: bytes) -> tuple[FailureKind, str]:
