@@ -19,7 +19,7 @@ Options = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file to read: `path` is absolute; `options` stand before `-i`, and the user's `unchecked` words after them."""
+    """A file to read, by its absolute path; the user's `unchecked` words come behind `options`."""
 
     path: bytes
     own: bool = False
@@ -38,7 +38,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class MappedStream:
-    """One stream of the output; of its options `("crf", "20")` becomes `-crf:0 20` where it is the first stream."""
+    """One stream of the output; its option `("crf", "20")` is `-crf:0 20` where it is the first."""
 
     source: tuple[int, int]
     """Input number, and index of the stream in that input."""
@@ -55,7 +55,7 @@ class MappedStream:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that an output is to hold as `file_name`; its own `name` is as short and plain as an output's."""
+    """A file that an output is to hold as `file_name`; its `name` is as plain as an output's."""
 
     name: str
     file_name: str
@@ -64,7 +64,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The file to make: `name` is short, temporary and in the working directory; `attachments` follow the streams."""
+    """The file to make, by its short name in the working directory; `attachments` follow the streams."""
 
     name: str
     muxer: str
@@ -77,7 +77,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What one ffmpeg process is to do. `threads` bounds decoder, filters and encoder, each by its own option."""
+    """What one ffmpeg is to do. `threads` bounds decoder, filters and encoder, each by its own option."""
 
     inputs: tuple[Input, ...]
     output: Output
@@ -105,7 +105,7 @@ which any file could be taken.
 
 
 def whitelists(*, own: bool = False) -> Options:
-    """The protocols and demuxers that an input may use, of our `own` files SubRip too; for ffmpeg and PyAV alike."""
+    """The protocols and demuxers that an input may use in ffmpeg and PyAV; our `own` may be SubRip too."""
     return (("protocol_whitelist", "file"), ("format_whitelist", UNTRUSTED_DEMUXERS + (",srt" if own else "")))
 
 
@@ -143,7 +143,7 @@ _PARAMETER_LISTS = ("x264-params", "x264opts", "x265-params", "svtav1-params", "
 
 
 def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
-    """The arguments, program first, that make `ffmpeg` do what `invocation` says, started in the output's folder.
+    """The arguments, program first, that make `ffmpeg`, started in the output's folder, do this.
 
     Raises ValueError where a name or path would be read otherwise, which is a mistake in a recipe and not in a file.
     """
@@ -167,7 +167,7 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
 
 
 def trial_encode_argv(ffmpeg: str, encoder: str, kind: str, container: str) -> list[bytes | str]:
-    """The arguments that encode one generated frame (`kind` is `v`) or silence (`a`) into a `container`, discarded."""
+    """The arguments that encode one picture (`kind` is `v`) or silence (`a`) and discard the output."""
     device: tuple[str, ...] = ()
     # Some hardware encoders refuse smaller pictures.
     source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-frames:v", "1")
@@ -229,7 +229,7 @@ def _metadata(number: int, metadata: Options) -> list[str]:
 
 
 def _with_threads(encoder: str, options: Options, threads: int) -> Options:
-    """`options` with the number of threads in the encoder's own parameters, last, so that it overrides earlier ones."""
+    """`options` with the threads in the encoder's own parameters, last, so that they override others."""
     facts = video_encoder(encoder)
     given = dict(options)
     if facts.row_threads and "row-mt" not in given:
@@ -245,7 +245,7 @@ def _with_threads(encoder: str, options: Options, threads: int) -> Options:
 
 
 def svt_av1_level(threads: int) -> int:
-    """SVT-AV1's level of parallelism (1 to 6) for this many threads, by ranges as the encoder itself would choose."""
+    """SVT-AV1's level of parallelism (1 to 6) for so many threads, by ranges as it would choose itself."""
     return 1 + sum(threads > highest for highest in (1, 2, 5, 11, 23))
 
 

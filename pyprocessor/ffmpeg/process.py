@@ -62,7 +62,7 @@ def send_signal(process: psutil.Process, number: int) -> None:
 
 
 def prefer_as_oom_victim(pid: int) -> None:
-    """If the kernel must kill for memory, have it take this process rather than its parent; only a preference."""
+    """Ask the kernel to kill this process rather than its parent where memory runs out."""
     # Not allowed in some containers, and absent off Linux; memory is watched in any case.
     with contextlib.suppress(OSError, ValueError):
         with open("/proc/self/oom_score_adj", "rb") as file:

@@ -1,4 +1,4 @@
-"""What does an ffmpeg report: how far it has got, on standard output, and its messages, on standard error?"""
+"""What does an ffmpeg report: its progress on standard output, its messages on standard error?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMES = frozenset(("frame", "out_time_us", "speed", "total_size", "drop_frames"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """ffmpeg's latest report. `speed` is media seconds per second, None until known; `done` marks its last report."""
+    """ffmpeg's latest report. `speed` is media seconds per second; `done` marks the last report."""
 
     frame: int = 0
     out_time_seconds: float = 0.0
@@ -76,7 +76,7 @@ def _position(progress: Progress) -> tuple[float, ...]:
 
 
 class StderrLog:
-    """Keeps the first HEAD_BYTES and the last TAIL_BYTES of lines, repeated ones once; `on_line` gets every line."""
+    """Keeps the first HEAD_BYTES and the last TAIL_BYTES of lines, repeated ones once."""
 
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         self._on_line = on_line

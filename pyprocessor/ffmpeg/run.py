@@ -1,4 +1,4 @@
-"""How is one ffmpeg run, from spawn to reaping, by a caller that waits on several of them in one selector?
+"""How is one ffmpeg run, from spawn to reaping, by a caller that waits on several in one selector?
 
     FfmpegRun(argv, ...) -> register(selector)
     loop: selector.select(run.wait_seconds(now)) -> key.data.on_readable(key.fd) -> run.poll(now) -> Finished
@@ -78,7 +78,7 @@ class Finished:
 
 
 class FfmpegRun:
-    """A running ffmpeg, which construction spawns in `cwd`, where its output belongs; raises JobError if it cannot.
+    """A running ffmpeg, which construction spawns in the output's folder; raises JobError if it cannot.
 
     It may go on for `stall_seconds` without progress and for `wall_limit_seconds` in all, not counting time for which
     it was suspended, and may write `output_limit_bytes`.
@@ -139,7 +139,7 @@ class FfmpegRun:
             selector.register(fd, selectors.EVENT_READ, self)
 
     def wait_seconds(self, now: float) -> float | None:
-        """How long a selector may sleep before `poll` has something to do; None: until a descriptor is readable."""
+        """How long a selector may sleep before `poll` has work; None: until a descriptor is readable."""
         if self._finished is not None:
             return 0.0
         waits = [_POLL_SECONDS] if self._pidfd is None else []
@@ -159,7 +159,7 @@ class FfmpegRun:
             self._read(fd)
 
     def poll(self, now: float) -> Finished | None:
-        """Reap the process if it has ended, and enforce its limits if not. After the end, always the same Finished."""
+        """Reap the process if it has ended, and enforce its limits if not."""
         if self._finished is not None:
             return self._finished
         pid, status, usage = os.wait4(self._child.pid, os.WNOHANG)

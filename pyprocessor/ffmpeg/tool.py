@@ -276,7 +276,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def require_working(tool: Tool, profile: Profile) -> None:
-    """Let each unusual encoder of the profile encode one frame, as its device may be absent, or its codec not held.
+    """Let each unusual encoder of the profile encode one frame: its device or a container may refuse.
 
     Raises ProfileError; other failures mean nothing, as some encoders take only the sizes or rates of their standard.
     """

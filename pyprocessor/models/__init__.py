@@ -1,4 +1,4 @@
-"""Which frozen records do all rooms speak in? Paths in them are bytes, as the file system has them (`os.fsencode`)."""
+"""Which frozen records do all rooms speak in? Their paths are bytes, as the file system has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which encoders and containers are known, and what each of them takes: the one table that every room reads.
+"""Which encoders and containers are known, and what does each take? The one table for all rooms.
 
 An encoder that is not listed may be used; it is checked only in general, and the real ffmpeg has the last word.
 What containers hold, and which layouts come back from them, was tried with FFmpeg 9.0.2.
@@ -318,7 +318,7 @@ def audio_encoder(name: str) -> AudioEncoder:
 
 
 def encoders_for(word: str) -> tuple[str, ...]:
-    """The encoders that `word` may stand for, the likeliest first; case and punctuation do not matter (`H.264`)."""
+    """The encoders that `word` may stand for, the likeliest first, whatever its case and punctuation."""
     folded = re.sub(r"[^a-z0-9]", "", word.lower())
     found = [word.lower()]
     for table in (VIDEO_ENCODERS, AUDIO_ENCODERS):
@@ -376,7 +376,7 @@ MP4_FAMILY = frozenset(("mp4", "mov", "m4a"))
 
 
 def container_name(word: str) -> str:
-    """The container's name for a word a user may write (`Matroska`, `.mkv`); an unknown word comes back as it is."""
+    """The container's name for a word a user may write (`Matroska`, `.mkv`); an unknown word as it is."""
     folded = word.strip().lower().removeprefix(".")
     return CONTAINER_ALIASES.get(folded, folded)
 

@@ -33,7 +33,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file found by the scanner; `path` is absolute and ends in `relative`: the input's name and the path below."""
+    """A file found by the scanner; its absolute path ends in `relative`: the input's name and the rest."""
 
     path: bytes
     relative: bytes
@@ -89,7 +89,7 @@ class PictureShape:
 
 @dataclass(frozen=True, slots=True)
 class PacketFacts:
-    """Counts and sizes of coded pictures, from an index or the file's start; two fields may count as two pictures."""
+    """Counts and sizes of coded pictures, from an index or the file's start; two fields may count as two."""
 
     pictures: int
     bytes: int
@@ -109,7 +109,7 @@ class PacketFacts:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is special to a video stream; `rotation` turns the decoded picture upright, in degrees clockwise."""
+    """What is special to a video stream; `rotation` turns pictures upright, in degrees clockwise."""
 
     width: int
     height: int
@@ -214,7 +214,7 @@ class MediaNote:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What inspecting found in a Source. Of one that was cut off, durations and frames are of what is there."""
+    """What inspecting found in a source. If that was cut off, durations and frames are of what is there."""
 
     container: str
     """The demuxer's name as PyAV gives it, for instance `mov,mp4,m4a,3gp,3g2,mj2`."""
@@ -256,7 +256,7 @@ class MediaInfo:
 
     @property
     def playing_seconds(self) -> float | None:
-        """How long its film and sound last where each says so, or else what the container declares for all tracks."""
+        """How long film and sound last where each says so, or else what the container declares for all."""
         tracks = (self.video, *self.audio) if self.video is not None else self.audio
         stated = [track.duration_seconds for track in tracks if track.duration_seconds is not None]
         return max(stated) if stated and len(stated) == len(tracks) else self.duration_seconds

@@ -1,4 +1,4 @@
-"""What is a run asked to do, what do readings of the machine, its state and its plan hold, and who is called back?"""
+"""What is a run asked to do, how does it stand, what is its plan, and who is called back?"""
 
 from __future__ import annotations
 

@@ -53,14 +53,14 @@ def audio_stream(
 
 
 def _gaps_filled(jitter_seconds: float) -> Filter:
-    """The filter that fills gaps between time stamps with silence and cuts overlaps, for players that count samples."""
+    """The filter that fills gaps between time stamps with silence and cuts overlaps."""
     # Of packets that jitter the first may be early and another one late by as much.
     least = min(_MOST_JITTER_SECONDS, max(_LEAST_GAP_SECONDS, 2 * jitter_seconds + 0.005))
     return Filter("aresample", (("async", "1"), ("min_hard_comp", f"{least:.4g}")))
 
 
 def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) -> int | None:
-    """Bits per second: by the channels, or of a list the highest within the source's; None: the encoder's choice."""
+    """Bits per second: by the channels, or the highest listed within the source's; None: as the encoder likes."""
     encoder = audio_encoder(settings.encoder)
     if encoder.lossless or (settings.bitrate is None and not settings.bitrates):
         return None
@@ -77,7 +77,7 @@ def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) 
 
 
 def sound(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
-    """What becomes of a track's channels: kept as they are where the encoder takes them, else in the nearest layout."""
+    """What becomes of a track's channels: kept where the encoder takes them, else in the nearest layout."""
     order = _ambisonic_order(audio)
     if order is not None:
         return _ambisonic(settings, container, audio, order)
@@ -122,7 +122,7 @@ def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names:
 
 
 def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
-    """As many as the encoder takes: unnamed channels cannot be mixed, and a recording's main ones come first."""
+    """As many as the encoder takes: unnamed channels cannot be mixed, and the main ones come first."""
     # A low-frequency channel cannot hold full sound.
     layouts = [c for c in _within(settings, offered(settings.encoder, container, ())) if "LFE" not in c]
     target = max((c for c in layouts if len(c) <= audio.channels), key=len)
@@ -162,7 +162,7 @@ def _families(encoder: str, channels: int) -> Options:
 
 
 def _without_names(channels: int) -> Filter:
-    """The filter that removes the names of all channels: `pan` refuses sets of names that make no usual layout."""
+    """The filter that removes the names of all channels: `pan` refuses names that make no usual layout."""
     numbers = "|".join(str(number) for number in range(channels))
     return Filter("channelmap", (("map", numbers), ("channel_layout", f"{channels} channels")))
 
@@ -185,7 +185,7 @@ _AMBISONIC = re.compile(r"ambisonic (\d+)")
 
 
 def _ambisonic_order(audio: AudioInfo) -> int | None:
-    """The order of an ambisonic track, or None of another; it has (order + 1)^2 channels, and maybe a stereo pair."""
+    """The order of an ambisonic track, which has (order + 1)^2 channels and maybe a stereo pair; or None."""
     found = _AMBISONIC.match(audio.layout or "")
     order = int(found[1]) if found is not None else -1
     return order if order >= 0 and audio.channels - (order + 1) ** 2 in (0, 2) and audio.channels >= 4 else None

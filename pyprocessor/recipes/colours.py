@@ -1,4 +1,4 @@
-"""Which colours have a film's pictures, and which filters bring them into a form that all other filters read?
+"""Which colours have a film's pictures, and which filters make them readable for all other filters?
 
 Names are ffmpeg's for the values of ITU-T H.273. swscale reads only the usual matrices; zscale reads all but a few, as
 long as the values in its options fit each other.
@@ -42,7 +42,7 @@ class Colours:
 
 
 def colours(video: VideoInfo) -> Colours:
-    """The colours of `video`: as stated where that can be, else the usual ones, in a matrix that all filters read."""
+    """The colours of `video`: as stated where that can be, else the usual ones, in a matrix all filters read."""
     stated = video.colour
     notes: list[MediaNote] = []
     primaries, matrix = stated.primaries, stated.matrix
@@ -79,7 +79,7 @@ def colours(video: VideoInfo) -> Colours:
 
 
 def without_reserved_matrix(stream: StreamInfo) -> str | None:
-    """The bitstream filter that removes a reserved matrix from `stream`: no filter of pictures accepts one."""
+    """The bitstream filter that removes a reserved matrix, which no filter of pictures accepts."""
     reserved = stream.video is not None and "matrix" in stream.video.colour.reserved
     return _MATRIX_FILTERS.get(stream.codec or "") if reserved else None
 
@@ -99,7 +99,7 @@ def stating(colour: Colour) -> Filter:
 
 
 def _unusable(matrix: str | None, primaries: str | None, *, hdr: bool) -> bool:
-    """Whether no filter reads the matrix, or it contradicts the rest: ICtCp is for HDR alone, `gbr` for RGB."""
+    """Whether no filter reads the matrix, or it contradicts the rest: ICtCp is for HDR, `gbr` for RGB."""
     # X, Y and Z: luminance is one of them.
     by_nothing = matrix in _CONVERTED_BY_NOTHING or (matrix in _DERIVED and primaries == "smpte428")
     return by_nothing or (matrix in _CONSTANT_LUMINANCE if hdr else matrix == "ictcp")
@@ -124,7 +124,7 @@ def _from_constant_luminance(source: Colour, result: Colour) -> tuple[Filter, ..
 
 
 def _zscale(source: Colour, *options: tuple[str, str]) -> Filter:
-    """zscale that leaves primaries and transfer. It needs all of them; where they do not matter, any will do."""
+    """zscale that leaves primaries and transfer, of which it needs some even where they do not matter."""
     primaries = source.primaries or "bt709"
     transfer = (source.transfer if source.matrix == "ictcp" else None) or "bt709"
     kept = (("primariesin", primaries), ("primaries", primaries), ("transferin", transfer), ("transfer", transfer))

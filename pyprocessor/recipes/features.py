@@ -1,4 +1,4 @@
-"""What do a transcode's costs depend on? The output, how many pictures there are, how much detail they have."""
+"""What do a transcode's costs depend on? The output, the number of pictures, and their detail."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def features(profile: Profile, media: MediaInfo) -> CostFeatures:
 
 
 def _pictures(media: MediaInfo, film: StreamInfo, video: VideoInfo) -> tuple[float, float]:
-    """How many pictures a film has, about, and its seconds; by its packets where its header cannot be true."""
+    """About how many pictures a film has, and its seconds; by packets where its header cannot be true."""
     facts = video.packets
     declared = float(video.frame_rate or _GUESSED_RATE)
     seconds = media.playing_seconds
@@ -89,7 +89,7 @@ def _pictures(media: MediaInfo, film: StreamInfo, video: VideoInfo) -> tuple[flo
 
 
 def _bits_per_pixel(media: MediaInfo, video: VideoInfo, frames: float) -> float | None:
-    """Bits per pixel of an average picture that is no keyframe; of all pictures where there are keyframes alone."""
+    """Bits per pixel of pictures that are no keyframes; of all where there are keyframes alone."""
     facts = video.packets
     if facts is None or frames <= 0 or video.pixels <= 0:
         return None
@@ -122,7 +122,7 @@ def _encoded_channels(profile: Profile, media: MediaInfo) -> float:
 
 
 def output_limit_bytes(limits: InputLimits, features: CostFeatures) -> int:
-    """Bytes that an output may reach before its ffmpeg is ended: an upper bound that stops runaway encodes."""
+    """Bytes that an output may reach before its ffmpeg is ended: a bound that stops runaway encodes."""
     limit = limits.always_allowed_output_bytes + limits.max_output_growth * features.source_bytes
     if video_encoder(features.encoder).raw_sized:
         limit += features.frames * features.pixels * _RAW_BYTES_PER_PIXEL

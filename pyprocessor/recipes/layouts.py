@@ -1,4 +1,4 @@
-"""Where do the channels of a sound track go? Into the nearest of the layouts that an encoder takes in a container.
+"""Where do the channels of a sound track go? Into the nearest layout that encoder and container take.
 
 Channels and layouts have ffmpeg's names; what comes back from containers was tried with FFmpeg 9.0.2 for each layout.
 """
@@ -76,7 +76,7 @@ _MOST_IN_FLAC = 8
 
 
 def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, ...]:
-    """The layouts that `encoder` takes and `container` gives back as they are, for a track of `source` channels."""
+    """The layouts that `encoder` takes and `container` gives back, for a track of `source` channels."""
     if encoder.startswith(_NAMED_BY_MASK.get(container, ())):
         own = tuple(channel for channel in _MASKED if channel in source)
         named = [source if container == "mov" else own] if container == "mov" or len(own) == len(source) else []
@@ -89,7 +89,7 @@ def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, .
 
 
 def named_channels(layout: str | None, count: int) -> Channels | None:
-    """The channels of a layout by ffmpeg's name (`5.1`, `2 channels (SL+SR)`); None where they have no names."""
+    """The channels of a layout by ffmpeg's name (`5.1`, `2 channels (SL+SR)`); None: they have no names."""
     if layout is None:
         return None
     listed = re.search(r"\(([A-Z0-9+]+)\)$", layout)
@@ -105,7 +105,7 @@ def layout_name(channels: Channels) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The output's channels, and the parts of each: (gain, number of the source's channel), none for silence."""
+    """The output's channels, and the parts of each (gain, the source's channel), none for silence."""
 
     channels: Channels
     parts: tuple[tuple[tuple[float, int], ...], ...]
@@ -220,7 +220,7 @@ _FOLDS = _folds()
 
 
 def _mixed(source: Channels, target: Channels) -> Placement:
-    """`source` in `target`, each channel without a place added to its nearest neighbours, where it has any."""
+    """`source` in `target`, each channel without a place added to its neighbours, where it has any."""
     parts: dict[str, list[tuple[float, int]]] = {channel: [] for channel in target}
     goes_to: dict[str, _Fold] = {}
     for number, channel in enumerate(source):

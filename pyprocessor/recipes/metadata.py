@@ -1,4 +1,4 @@
-"""What becomes of a source's tags and marks: title, place, camera, date, and which tracks are default or forced?"""
+"""What becomes of a source's tags and marks: place, camera, date, default and forced tracks?"""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def stream_tags(profile: Profile, media: MediaInfo, stream: StreamInfo) -> Optio
 
 
 def marks(stream: StreamInfo) -> str:
-    """The dispositions of the output's track as ffmpeg takes them; without them it makes the first track default."""
+    """The dispositions of an output's track; without them ffmpeg makes the first track default."""
     return "+".join(mark for mark in _MARKS if mark in stream.dispositions) or "0"
 
 

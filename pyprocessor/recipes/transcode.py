@@ -1,4 +1,4 @@
-"""What is ffmpeg to do to make one output of one source? Video with its audio, subtitles and covers, or audio alone."""
+"""What is ffmpeg to do to make one output, a film or sound alone, of one source?"""
 
 from __future__ import annotations
 
@@ -34,10 +34,6 @@ from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_
 from pyprocessor.recipes.picture import Picture, picture
 from pyprocessor.recipes.subtitles import charset_notes, lost_captions, subtitle_stream
 
-_COARSE_CLOCKS = ("matroska", "flv", "asf")
-"""Containers that round time stamps to milliseconds."""
-_WITHOUT_PTS = "setts=pts=NOPTS"
-"""Removes a PTS that is a DTS, so that the decoder counts on from one picture to the next."""
 _LAST_PICTURE = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_DTS,DTS),DURATION+0*st(0,max(ld(0),PTS+DURATION)),"
     "max(DURATION,max(ld(0),PTS+DURATION)-STARTPTS+STARTDTS-DTS))'"
@@ -48,10 +44,6 @@ _LAST_PICTURE_OF_SVT = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_PTS,PTS),NEXT_PTS-PTS,max(DURATION,{seconds:.6f}/TB+STARTPTS-PTS))'"
 )
 """The same for SVT-AV1, whose pictures come in the order in which they are shown and all last equally long."""
-_LONGER_PICTURES = 0.5
-"""By how many pictures a film has to outlast its pictures for its last one to be a longer one."""
-_MUXING_QUEUE_PACKETS = "4096"
-"""Packets of one stream that wait for another's first: sparse subtitles overflow ffmpeg's 128."""
 _STATISTICS_TAGS = tuple(
     "BPS DURATION NUMBER_OF_FRAMES NUMBER_OF_BYTES _STATISTICS_TAGS _STATISTICS_WRITING_APP"
     " _STATISTICS_WRITING_DATE_UTC".split()
@@ -65,8 +57,6 @@ _QUICKTIME_LANGUAGES = dict(
     ).split()
 )
 """Languages by the one code that ffmpeg writes into QuickTime, where it drops the other (tried with FFmpeg 9.0.2)."""
-_STEREO_BOX = {"top and bottom": 1, "side by side": 2}
-"""The numbers of the layouts in MP4's `st3d` box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +79,9 @@ def recipe(
     covers: tuple[Attachment, ...] = (),
     subtitles: Mapping[int, bytes] = MappingProxyType({}),
 ) -> Recipe:
-    """The ffmpeg that makes the output of `contract` from `source`, as `output_name` in its working directory.
+    """The ffmpeg that makes the output of `contract`, as `output_name` in its working directory.
 
-    `covers` are files in that folder, one for each cover to be attached, in the contract's order; `subtitles` are files
-    by the index of the subtitle track that each replaces.
+    `covers` are files there, in the contract's order; `subtitles` are files by the index of the track replaced.
     """
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
@@ -108,9 +97,11 @@ def recipe(
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
-        before = _before_decoding(stream) if plan.action is Action.ENCODE else ()
-        if before:
-            input_options.append((f"bsf:{stream.index}", ",".join(before)))
+        if plan.action is Action.ENCODE and stream.video is not None:
+            # The latter removes a PTS that is a DTS, so that the decoder counts on from one picture to the next.
+            before = (without_reserved_matrix(stream), "setts=pts=NOPTS" if stream.video.in_decoding_order else None)
+            if any(before):
+                input_options.append((f"bsf:{stream.index}", ",".join(filter(None, before))))
         file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
         mapped, about = _mapped(profile, media, plan, stream, file)
         if file is None and stream.charset is not None:
@@ -142,13 +133,6 @@ def recipe(
     )
 
 
-def _before_decoding(stream: StreamInfo) -> tuple[str, ...]:
-    """The bitstream filters that a stream needs so that it is decoded correctly."""
-    readable = without_reserved_matrix(stream)
-    without_pts = stream.video is not None and stream.video.in_decoding_order
-    return (*((readable,) if readable is not None else ()), *((_WITHOUT_PTS,) if without_pts else ()))
-
-
 def _mapped(
     profile: Profile, media: MediaInfo, plan: StreamPlan, stream: StreamInfo, file: int | None
 ) -> tuple[MappedStream, tuple[MediaNote, ...]]:
@@ -168,7 +152,7 @@ def _mapped(
 
 
 def _with_tags(mapped: MappedStream, profile: Profile, media: MediaInfo, stream: StreamInfo) -> MappedStream:
-    """`mapped` with the source's marks and tags, except tags that no longer hold or that are not to be shared."""
+    """`mapped` with the source's marks and tags, except those that no longer hold or are not to be shared."""
     tags = [*mapped.metadata, *stream_tags(profile, media, stream)]
     options = mapped.options
     if mapped.kind != "t" and ("disposition", "attached_pic") not in options:
@@ -190,18 +174,16 @@ def _header_edits(
 ) -> HeaderEdits | None:
     if profile.container not in MP4_FAMILY:
         return None
-    layouts = [by_index[plan.index].video for plan in contract.films]
-    edits = HeaderEdits(
-        tags.recorded,
-        tuple("default" in stream.dispositions for stream in subtitles),
-        next((_STEREO_BOX.get(video.stereo or "", 0) for video in layouts if video is not None), 0),
-    )
-    needed = edits.recorded is not None or edits.stereo or (subtitles and not any(edits.default_subtitles))
-    return edits if needed else None
+    layouts = [video.stereo or "" for plan in contract.films if (video := by_index[plan.index].video) is not None]
+    stereo = {"top and bottom": 1, "side by side": 2}.get(layouts[0], 0) if layouts else 0  # in MP4's `st3d` box
+    shown = tuple("default" in stream.dispositions for stream in subtitles)
+    needed = tags.recorded is not None or stereo or (shown and not any(shown))
+    return HeaderEdits(tags.recorded, shown, stereo) if needed else None
 
 
 def _output_options(profile: Profile, media: MediaInfo, contract: Contract, tags: FileTags) -> Options:
-    options: list[tuple[str, str]] = [("max_muxing_queue_size", _MUXING_QUEUE_PACKETS)]
+    # Packets of one stream that wait for another's first: sparse subtitles overflow ffmpeg's 128.
+    options: list[tuple[str, str]] = [("max_muxing_queue_size", "4096")]
     if contract.limit_seconds is not None:
         options.append(("t", f"{contract.limit_seconds:.3f}"))
     if profile.container in MP4_FAMILY:
@@ -231,11 +213,9 @@ def _video_stream(
         *_keyframes(settings, stream),
         *_timing(media, stream, keeps_rate=keeps_rate),
     ]
-    after = _last_picture(profile, settings, stream)
-    if made.bitstream_filter is not None:
-        after = (*after, made.bitstream_filter)
-    if after:
-        options.append(("bsf", ",".join(after)))
+    after = (_last_picture(profile, settings, stream), made.bitstream_filter)
+    if any(after):
+        options.append(("bsf", ",".join(filter(None, after))))
     encoder = video_encoder(settings.encoder)
     if encoder.codec == "hevc" and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
@@ -244,44 +224,36 @@ def _video_stream(
     if stream.video.captions and settings.encoder == "libx265":
         options.append(("a53cc", "1"))  # other encoders write closed captions without being asked
     options += settings.options
+    filters = made.filters
+    if stream.video.in_decoding_order:  # without the decoder's delay: its first picture is at its first packet
+        filters = (Filter("setpts", (("expr", f"PTS-STARTPTS+{stream.start_seconds:.6f}/TB"),)), *filters)
     return MappedStream(
         (0, stream.index),
         "v",
         settings.encoder,
-        filters=(*_from_its_start(stream), *made.filters),
+        filters=filters,
         options=tuple(options),
         preset=settings.preset,
     )
 
 
-def _from_its_start(stream: StreamInfo) -> tuple[Filter, ...]:
-    """The filter that removes the decoder's delay from a film without PTS: its first picture is at its first packet."""
-    if stream.video is None or not stream.video.in_decoding_order:
-        return ()
-    return (Filter("setpts", (("expr", f"PTS-STARTPTS+{stream.start_seconds:.6f}/TB"),)),)
-
-
-def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> tuple[str, ...]:
-    """The bitstream filter that makes the last picture last as long as in the source, where pictures last unequally."""
+def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> str | None:
+    """The bitstream filter that makes the last picture last as in the source, where they last unequally."""
     video, seconds = stream.video, stream.duration_seconds
-    if video is None or not (video.variable_frame_rate or _last_is_longer(stream)):
-        return ()
+    if video is None:
+        return None
+    # A film of a constant rate may last longer than its pictures: animations pause at their end.
+    pauses = seconds and stream.frames and video.frame_rate and seconds * float(video.frame_rate) > stream.frames + 0.5
+    if not video.variable_frame_rate and not pauses:
+        return None
     if settings.encoder == "libsvtav1":
         exact = stream.frames is not None and seconds is not None
-        return (_LAST_PICTURE_OF_SVT.format(seconds=seconds),) if exact else ()
-    return (_LAST_PICTURE,) if profile.container in ("mp4", "mov") else ()
-
-
-def _last_is_longer(stream: StreamInfo) -> bool:
-    """Whether a film of a constant rate lasts longer than its pictures: animations pause at their end."""
-    rate = stream.video.frame_rate if stream.video is not None else None
-    if not rate or not stream.frames or stream.duration_seconds is None:
-        return False
-    return stream.duration_seconds * float(rate) > stream.frames + _LONGER_PICTURES
+        return _LAST_PICTURE_OF_SVT.format(seconds=seconds) if exact else None
+    return _LAST_PICTURE if profile.container in ("mp4", "mov") else None
 
 
 def _quality(settings: VideoSettings, made: Picture) -> Options:
-    """CRF, capped by the bit rate listed for the output's height; without a CRF that bit rate is the target."""
+    """CRF, capped by the bit rate listed for the output's height, which is the target without a CRF."""
     cap = bit_rate_cap(settings, made.lines)
     options: list[tuple[str, str]] = []
     encoder = video_encoder(settings.encoder)
@@ -299,7 +271,7 @@ def _quality(settings: VideoSettings, made: Picture) -> Options:
 
 
 def bit_rate_cap(settings: VideoSettings, lines: int) -> int | None:
-    """Bits per second listed for pictures of `lines`: the entry at or below, or else the lowest; None: no list."""
+    """Bits per second listed for pictures of `lines`: the entry at or below, or else the lowest, if any."""
     if not settings.bitrates:
         return None
     at_or_below = [entry for entry in settings.bitrates if entry[0] <= lines]
@@ -316,15 +288,13 @@ def _keyframes(settings: VideoSettings, stream: StreamInfo) -> Options:
 
 
 def _timing(media: MediaInfo, stream: StreamInfo, *, keeps_rate: bool) -> Options:
-    """Options that keep every picture's time: the source's clock, since ffmpeg would round to a guess of the rate.
-
-    Where the container's clock is coarse and all pictures lie on the clock of a constant rate, that one is truer; but
-    only if the first picture is near one of its ticks, so that none is rounded to the tick of another.
-    """
+    """Options that keep every picture's time, as ffmpeg would round to a guess of the rate."""
     if not keeps_rate:
         return (("fps_mode", "vfr"),)
+    # Where the container rounds to milliseconds, the clock of a constant rate on which all pictures lie is truer; but
+    # only if the first picture is near one of its ticks, so that none is rounded to the tick of another.
     rate = stream.video.clock_rate if stream.video is not None else None
-    if rate is not None and media.container.startswith(_COARSE_CLOCKS):
+    if rate is not None and media.container.startswith(("matroska", "flv", "asf")):
         ticks = stream.start_seconds * float(rate)
         if abs(ticks - round(ticks)) < 0.25:
             return (("fps_mode", "vfr"), ("enc_time_base", f"{rate.denominator}/{rate.numerator}"))
