@@ -55,7 +55,6 @@ class Damage:
     gaps: int = 0
     """Lines about places where the container is broken."""
     ended_early: bool = False
-    """Whether reading the source ended with an error."""
 
 
 NO_DAMAGE = Damage()

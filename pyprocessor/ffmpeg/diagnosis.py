@@ -18,9 +18,7 @@ _ENDED_ON_REQUEST = 255
 """ffmpeg's exit code after SIGTERM or SIGINT, without a message and with a playable short file."""
 _SAME_CODE = "Operation not permitted"
 """The one error whose number comes out as the same exit code, -1."""
-_SHELL_SIGNALS = 128
-_DEADLY = frozenset({4, 6, 7, 8, 9, 11})
-"""SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL and SIGSEGV, as Linux numbers them."""
+_DEADLY = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV)
 _SHORTEST_RULE = 14
 """Characters of the shortest words that a storage rule looks for; shorter pieces of a path cannot hold them."""
 _Cause = tuple[FailureKind, str]
@@ -38,8 +36,8 @@ def _found(finished: Finished, lines: list[str]) -> _Cause | None:
     if finished.returncode < 0:
         return _killed(-finished.returncode, lines)
     # A script around ffmpeg reports its death as shells do. ffmpeg's own exit codes come with a line that says why.
-    if finished.returncode - _SHELL_SIGNALS in _DEADLY and _cause(lines) is None:
-        return _killed(finished.returncode - _SHELL_SIGNALS, lines)
+    if finished.returncode - 128 in _DEADLY and _cause(lines) is None:
+        return _killed(finished.returncode - 128, lines)
     storage = next((rule for rule in _STORAGE_RULES if rule.search(lines) is not None), None)
     if storage is not None:
         return storage.kind, storage.sentence

@@ -72,7 +72,6 @@ class Output:
     options: Options = ()
     attachments: tuple[Attachment, ...] = ()
     unchecked: tuple[str, ...] = ()
-    """The user's own words, after all other options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,6 @@ class Invocation:
     output: Output
     threads: int = 1
     options: Options = ()
-    """Global options."""
 
 
 # ---------------------------------------------------------------- who may open what

@@ -69,7 +69,6 @@ class Finished:
     progress: Progress | None
     ended_by: EndedBy | None
     damage: Damage = NO_DAMAGE
-    """Signs of damage in its first input."""
 
     @property
     def killed(self) -> bool:

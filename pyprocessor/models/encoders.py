@@ -1,8 +1,4 @@
-"""Which encoders and containers are known, and what does each take? The one table for all rooms.
-
-An encoder that is not listed may be used; it is checked only in general, and the real ffmpeg has the last word.
-What containers hold, and which layouts come back from them, was tried with FFmpeg 9.0.2.
-"""
+"""Which encoders and containers are known, and what does each take? As tried with FFmpeg 9.0.2; others may be used."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import re
 from dataclasses import dataclass, replace
 
 _X26X_PRESETS = tuple("ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split())
-_420 = ("yuv420p", "yuv420p10le")
 _420_TO_444 = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le")
 
 
@@ -25,7 +20,6 @@ class VideoEncoder:
     """Words that stand for this encoder, lower case, without punctuation."""
     usual: bool = False
     """Works in every ffmpeg that lists it, so it is used without a trial and named as an example."""
-
     crf: tuple[int, int] | None = None
     """Lowest and highest; None: no quality setting."""
     default_crf: int | None = None
@@ -34,26 +28,22 @@ class VideoEncoder:
     """Of encoders without presets: the speed that they choose themselves, by which their costs are predicted."""
     tunes: tuple[str, ...] = ()
     preset_option: str = "preset"
-
     thread_parameters: tuple[str, str] | None = None
     """(option, parameters) that state the threads; `{level}` is SVT-AV1's level of parallelism."""
     takes_threads: bool = True
     """Whether `-threads` suffices, so that parameters are needed only beside others, which might contradict it."""
     row_threads: bool = False
     """Whether it uses several threads for one picture only with `-row-mt`."""
-
     pixel_formats: tuple[str, ...] = ()
     """For profiles that keep the source's; none: the encoder chooses for itself."""
     smallest_side: int = 2
     """In pixels. x265 refuses less than its smallest coding unit; SVT-AV1 pads less to no advantage."""
     most_pictures_a_second: int | None = None
     keeps_captions: bool = False
-    """Whether it writes the closed captions of its pictures (FFmpeg 9.0.2)."""
     converts_dolby_vision: bool = False
     """Whether it would write Dolby Vision metadata that belongs to the picture before filtering."""
     ebu3213_filter: str | None = None
     """The bitstream filter that states the primaries of EBU 3213 where the encoder does not know their number."""
-
     bits_per_pixel: float = 0.2
     """Of an output: an upper bound that is rarely passed."""
     raw_sized: bool = False
@@ -124,7 +114,7 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
         default_preset="8",
         thread_parameters=("svtav1-params", "lp={level}"),
         takes_threads=False,
-        pixel_formats=_420,
+        pixel_formats=("yuv420p", "yuv420p10le"),
         smallest_side=16,
         most_pictures_a_second=240,
         converts_dolby_vision=True,
@@ -227,7 +217,6 @@ class AudioEncoder:
     layouts: tuple[str, ...] = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
     """ffmpeg's names of the layouts that it takes, or their channels."""
     unnamed_channels: int = 0
-    """How many channels without names it takes."""
 
 
 _PCM = AudioEncoder(

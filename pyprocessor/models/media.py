@@ -125,7 +125,6 @@ class VideoInfo:
     content_light: tuple[int, int] | None = None
     """MaxCLL and MaxFALL, cd/m2."""
     interlaced: bool = False
-    """Whether any picture that was looked at holds two fields."""
     variable_frame_rate: bool = False
     """Whether pictures are not all equally far apart: by its packets, where all were read."""
     clock_rate: Fraction | None = None
@@ -140,7 +139,6 @@ class VideoInfo:
     stereo: str | None = None
     """How the two pictures of a stereo film lie in one: `side by side`, `top and bottom, right eye first`, ..."""
     captions: bool = False
-    """Whether closed captions (EIA-608, CEA-708) were seen in its pictures."""
     packets: PacketFacts | None = None
     in_decoding_order: bool = False
     """Whether its packets have a DTS only, though its pictures are shown in another order."""
@@ -239,8 +237,7 @@ class MediaInfo:
     tags: tuple[tuple[str, str], ...] = ()
     """Tags of the file as a whole that state where, when and with what it was recorded: key and value."""
     place_tags: tuple[tuple[str, str], ...] = ()
-    """Tags that state where it was recorded: owner (empty: the file; `s:1` a stream, `c:0` a chapter) and key (empty:
-    tags that cannot be named one by one)."""
+    """Those that state the place: owner (empty: the file; `s:1` a stream, `c:0` a chapter) and key (empty: unnamed)."""
     missing_bytes: int = 0
     """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
 

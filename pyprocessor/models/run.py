@@ -64,7 +64,6 @@ class RunState(StrEnum):
     DRAINING = "draining"
     """It was asked to stop, or its time is up: what runs is finished first."""
     ENDING = "ending"
-    """What runs is being ended."""
 
     @property
     def paused(self) -> bool:
@@ -94,7 +93,6 @@ class RunSnapshot:
     elapsed_seconds: float
     eta_seconds: float | None
     draining: bool
-    """True once a stop was asked for: running files finish and nothing new starts."""
     eta_low_seconds: float | None = None
     eta_high_seconds: float | None = None
     """The band around `eta_seconds` that the predictions' spread allows."""
@@ -201,7 +199,6 @@ class RunRequest:
 
     inputs: tuple[Input, ...]
     output: bytes
-    """An absolute folder."""
     profile: Profile
     tool_path: str
     arguments: str = ""

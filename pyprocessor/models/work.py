@@ -27,7 +27,6 @@ class CostFeatures:
     encoder: str
     preset: str | None
     pixels: int
-    """Width x height of the output picture."""
     source_pixels: int
     pixel_format: str
     frames: float
