@@ -41,18 +41,16 @@ def spawn(
 
 def pidfd(pid: int) -> int | None:
     """A descriptor that becomes readable when the process ends; None where the system has none."""
-    try:
+    with contextlib.suppress(AttributeError, OSError):
         return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
+    return None
 
 
 def descendants(process: psutil.Process) -> list[psutil.Process]:
     """All processes below this one: none below ffmpeg itself, but below a script that runs it."""
-    try:
+    with contextlib.suppress(psutil.Error):
         return process.children(recursive=True)
-    except psutil.Error:
-        return []
+    return []
 
 
 def send_signal(process: psutil.Process, number: int) -> None:

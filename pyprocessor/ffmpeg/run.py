@@ -9,6 +9,7 @@ it does without pidfd (the loop polls), peak memory (it is sampled), oom_score_a
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import signal
@@ -90,9 +91,9 @@ class FfmpegRun:
         cwd: bytes | str | None = None,
         env: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        stall_seconds: float | None = None,
-        wall_limit_seconds: float | None = None,
-        output_limit_bytes: int | None = None,
+        stall_seconds: float = math.inf,
+        wall_limit_seconds: float = math.inf,
+        output_limit_bytes: float = math.inf,
     ) -> None:
         self._clock = clock
         self._stall_seconds = stall_seconds
@@ -145,11 +146,10 @@ class FfmpegRun:
         if self._kill_at is not None:
             waits.append(self._kill_at - now)
         elif self._suspended_at is None:
-            if self._stall_seconds is not None:
-                waits.append(self._alive_at + self._stall_seconds - now)
-            if self._wall_limit_seconds is not None:
-                waits.append(self._wall_limit_seconds - self._wall_seconds(now))
-        return max(0.0, min(waits)) if waits else None
+            waits.append(self._alive_at + self._stall_seconds - now)
+            waits.append(self._wall_limit_seconds - self._wall_seconds(now))
+        soonest = min(waits, default=math.inf)
+        return max(0.0, soonest) if soonest < math.inf else None
 
     def on_readable(self, fd: int) -> None:
         """Read once from the pipe `fd`, which the selector says is readable."""
@@ -172,7 +172,7 @@ class FfmpegRun:
         elif self._suspended_at is None:
             reason = self._over_limit(now)
             if reason is not None:
-                self._end(reason, now + GRACE_SECONDS)
+                self.stop(reason=reason)
         return None
 
     # ------------------------------------------------------------ control
@@ -193,10 +193,15 @@ class FfmpegRun:
             if self._finished is None:
                 self._signal(signal.SIGCONT)
 
-    def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
+    def stop(self, grace_seconds: float = GRACE_SECONDS, reason: EndedBy = EndedBy.STOP) -> None:
         """Ask it to end (SIGTERM); a `poll` after `grace_seconds` kills it if it has not."""
         if self._finished is None:
-            self._end(EndedBy.STOP, self._clock() + grace_seconds)
+            self._ended_by = self._ended_by or reason
+            kill_at = self._clock() + grace_seconds
+            self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
+            self._signal(signal.SIGTERM)
+            # A stopped process acts on SIGTERM only once it runs again.
+            self.resume()
 
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
@@ -230,13 +235,6 @@ class FfmpegRun:
         if number in (signal.SIGTERM, signal.SIGKILL):
             self._asked_to_end.update(below)
 
-    def _end(self, reason: EndedBy, kill_at: float) -> None:
-        self._ended_by = self._ended_by or reason
-        self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
-        self._signal(signal.SIGTERM)
-        # A stopped process acts on SIGTERM only once it runs again.
-        self.resume()
-
     def _wall_seconds(self, now: float) -> float:
         suspended = self._suspended_seconds
         if self._suspended_at is not None:
@@ -244,23 +242,17 @@ class FfmpegRun:
         return now - self._began - suspended
 
     def _over_limit(self, now: float) -> EndedBy | None:
-        if self._wall_limit_seconds is not None and self._wall_seconds(now) >= self._wall_limit_seconds:
+        if self._wall_seconds(now) >= self._wall_limit_seconds:
             return EndedBy.WALL
-        progress = self._report.latest
-        limit = self._output_limit_bytes
-        if limit is not None and progress is not None and progress.total_size_bytes > limit:
+        if self.progress is not None and self.progress.total_size_bytes > self._output_limit_bytes:
             return EndedBy.SIZE
-        stalled = self._stall_seconds is not None and now - self._alive_at >= self._stall_seconds
-        return EndedBy.STALL if stalled and not self._still_writes(now) else None
-
-    def _still_writes(self, now: float) -> bool:
-        """Whether it wrote to a file since its last progress; if so, that counts as progress."""
+        if now - self._alive_at < self._stall_seconds:
+            return None
         written = written_bytes(self._child) - self._drained_bytes
         if written - self._written_bytes < _SIGN_OF_LIFE_BYTES:
-            return False
-        self._written_bytes = written
-        self._alive_at = now
-        return True
+            return EndedBy.STALL
+        self._written_bytes, self._alive_at = written, now
+        return None
 
     def _read(self, fd: int) -> bool:
         """Process what one read gives; True if there may be more."""
