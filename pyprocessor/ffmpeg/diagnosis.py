@@ -45,7 +45,7 @@ def _found(finished: Finished, lines: list[str]) -> _Cause | None:
         return None
     if finished.returncode == _ENDED_ON_REQUEST and not any(line.endswith(_SAME_CODE) for line in lines):
         # Earlier errors did not end it.
-        return FailureKind.INFRASTRUCTURE, "ffmpeg was told to end by another program or by the system"
+        return FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {_BY}"
     for rule in _RULES:
         line = rule.search(lines)
         if line is not None:
@@ -67,44 +67,40 @@ def _without(source: bytes, text: str) -> str:
 def _ended(finished: Finished, ended_by: EndedBy, lines: list[str]) -> _Cause:
     progress = finished.progress
     reached = f" at {progress.out_time_seconds:.1f} s of the output" if progress is not None else " before its start"
-    match ended_by:
-        case EndedBy.STALL:
-            quote = _quoted(_cause(lines))
-            return FailureKind.STALL, f"ffmpeg made no progress for too long{reached} and was ended{quote}"
-        case EndedBy.WALL:
-            seconds = f"{finished.wall_seconds:.0f} s"
-            return FailureKind.STALL, f"ffmpeg took longer than it may ({seconds}) and was ended{reached}"
-        case EndedBy.SIZE:
-            text = "Its output grew far larger than a file of its size should give, so ffmpeg was ended"
-            hint = "raise `input_limits.max_output_growth` in the profile and run with --retry-failed"
-            return FailureKind.BAD_INPUT, f"{text}{reached}. If it is sound, {hint}"
-        case EndedBy.STOP:
-            return FailureKind.INFRASTRUCTURE, "ffmpeg was stopped before it was done"
+    kind, sentence = _ENDED[ended_by]
+    return kind, sentence.format(reached=reached, seconds=finished.wall_seconds, quote=_quoted(_cause(lines)))
 
 
 def _killed(number: int, lines: list[str]) -> _Cause:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    if name == "SIGXFSZ":
-        return FailureKind.DISK, "The output grew larger than this system's limit on file sizes"
-    if name == "SIGXCPU":
-        return FailureKind.RESOURCE, "ffmpeg used up the CPU time that this system allows a process"
-    for rule in _SHORTAGE_RULES:
-        # Several encoders abort or crash where memory is refused to them.
-        if rule.search(lines) is not None:
-            return rule.kind, rule.sentence
-    by = "by another program or by the system"
-    if name in ("SIGTERM", "SIGHUP", "SIGINT"):
-        # It came before ffmpeg had its handlers, which make an exit code of it.
-        return FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {by} ({name})"
-    if name == "SIGKILL":
-        return FailureKind.CRASH, f"ffmpeg was killed {by} ({name})"
-    return FailureKind.CRASH, f"ffmpeg crashed ({name}){_quoted(_cause(lines))}"
+    name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
+    # Several encoders abort or crash where memory is refused to them.
+    short = next((rule for rule in _SHORTAGE_RULES if rule.search(lines) is not None), None)
+    if short is not None and name not in ("SIGXFSZ", "SIGXCPU"):
+        return short.kind, short.sentence
+    kind, sentence = _KILLED.get(name, (FailureKind.CRASH, "ffmpeg crashed ({name}){quote}"))
+    return kind, sentence.format(name=name, quote=_quoted(_cause(lines)))
 
 
-# ---------------------------------------------------------------- rules
+_BY = "by another program or by the system"
+_TOO_LARGE = (
+    "Its output grew far larger than a file of its size should give, so ffmpeg was ended{reached}. If it is sound,"
+    " raise `input_limits.max_output_growth` in the profile and run with --retry-failed"
+)
+_ENDED = {
+    EndedBy.STALL: (FailureKind.STALL, "ffmpeg made no progress for too long{reached} and was ended{quote}"),
+    EndedBy.WALL: (FailureKind.STALL, "ffmpeg took longer than it may ({seconds:.0f} s) and was ended{reached}"),
+    EndedBy.SIZE: (FailureKind.BAD_INPUT, _TOO_LARGE),
+    EndedBy.STOP: (FailureKind.INFRASTRUCTURE, "ffmpeg was stopped before it was done"),
+}
+_KILLED = {
+    "SIGXFSZ": (FailureKind.DISK, "The output grew larger than this system's limit on file sizes"),
+    "SIGXCPU": (FailureKind.RESOURCE, "ffmpeg used up the CPU time that this system allows a process"),
+    "SIGKILL": (FailureKind.CRASH, f"ffmpeg was killed {_BY} ({{name}})"),
+    # These came before ffmpeg had its handlers, which make an exit code of them.
+    **dict.fromkeys(
+        ("SIGTERM", "SIGHUP", "SIGINT"), (FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {_BY} ({{name}})")
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +221,6 @@ _RULES = (
 )
 """The first rule that any line matches decides, so the surest signs stand first."""
 
-
-# ---------------------------------------------------------------- quoting
 
 _CONTEXT = re.compile(r"^(?:\[[^\]]* @ (?:0x)?[0-9a-fA-F]+\] *)+")
 _LEVEL = re.compile(r"^\[(?:error|fatal|panic)\] *")

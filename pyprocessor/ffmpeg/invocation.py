@@ -84,8 +84,6 @@ class Invocation:
     options: Options = ()
 
 
-# ---------------------------------------------------------------- who may open what
-
 UNTRUSTED_DEMUXERS = (
     "mov,matroska,avi,mpegts,mpegtsraw,mpeg,mpegvideo,flv,live_flv,kux,asf,asf_o,mxf,gxf,ogg,nut,rm,ivr,wtv,nsv,nuv,ty,"
     "pva,pmp,dhav,lmlm4,cine,r3d,ivf,obu,av1,h261,h263,h264,hevc,vvc,evc,apv,m4v,mjpeg,mjpeg_2000,mxg,vc1,vc1test,"
@@ -127,8 +125,6 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in base.items() if name not in unwanted}
     return kept | {"SVT_LOG": "1", "AV_LOG_FORCE_NOCOLOR": "1"}
 
-
-# ---------------------------------------------------------------- command lines
 
 _OPTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:.-]*", re.ASCII)
 """Notably without a leading slash: `-/option FILE` makes ffmpeg read the option's value from a file."""
@@ -260,9 +256,6 @@ def _options(options: Options) -> list[str]:
         if value != "":
             arguments.append(value)
     return arguments
-
-
-# ---------------------------------------------------------------- filters
 
 
 def filter_graph(chain: tuple[Filter, ...]) -> str:

@@ -130,8 +130,6 @@ class FfmpegRun:
         """The latest report; None before the first."""
         return self._report.latest
 
-    # ------------------------------------------------------------ the caller's loop
-
     def register(self, selector: selectors.BaseSelector) -> None:
         """Have `selector` watch this process, with this object as the key's data, until it has ended."""
         self._selector = selector
@@ -174,8 +172,6 @@ class FfmpegRun:
             if reason is not None:
                 self.stop(reason=reason)
         return None
-
-    # ------------------------------------------------------------ control
 
     def suspend(self) -> None:
         """Stop it where it stands, unless it is being ended; time until `resume` counts for no limit."""
@@ -224,8 +220,6 @@ class FfmpegRun:
                     selector.select(_POLL_SECONDS)
                 raise
         return finished
-
-    # ------------------------------------------------------------ inside
 
     def _signal(self, number: int) -> None:
         # A script in ffmpeg's place may run it below itself, and die of a signal without passing it on.

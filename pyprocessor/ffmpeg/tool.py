@@ -123,9 +123,6 @@ def _on_path(search: str | None) -> str:
     return os.path.abspath(found)
 
 
-# ---------------------------------------------------------------- asking it
-
-
 def _answer(path: str, name: str, option: str) -> str:
     """What the ffmpeg at `path` prints for `option`."""
     try:
@@ -202,9 +199,6 @@ def _ask(path: str, name: str, version: str, libavcodec: str) -> Tool:
     return Tool(path, version, libavcodec, video, audio, subtitles, frozenset(aliases))
 
 
-# ---------------------------------------------------------------- remembering the answers
-
-
 def _memory_file(path: str, size_bytes: int, mtime_ns: int) -> str:
     """The file, in the user's cache folder, with what this very program answered."""
     import platformdirs
@@ -229,9 +223,6 @@ def _remember(file: str, tool: Tool) -> None:
     with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(file), exist_ok=True)
         Path(file).write_text(text, encoding="utf-8")
-
-
-# ---------------------------------------------------------------- what a profile needs
 
 
 def require(tool: Tool, profile: Profile) -> None:

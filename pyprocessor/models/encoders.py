@@ -195,9 +195,6 @@ def is_hardware(encoder: str) -> bool:
     return _HARDWARE.fullmatch(encoder) is not None
 
 
-# ---------------------------------------------------------------- sound
-
-
 @dataclass(frozen=True, slots=True)
 class AudioEncoder:
     """What is known of an encoder of sound."""
@@ -303,9 +300,6 @@ def audio_encoder(name: str) -> AudioEncoder:
     return AUDIO_ENCODERS.get(name) or (_PCM if name.startswith("pcm_") else AudioEncoder())
 
 
-# ---------------------------------------------------------------- names
-
-
 def encoders_for(word: str) -> tuple[str, ...]:
     """The encoders that `word` may stand for, the likeliest first, whatever its case and punctuation."""
     folded = re.sub(r"[^a-z0-9]", "", word.lower())
@@ -318,9 +312,6 @@ def encoders_for(word: str) -> tuple[str, ...]:
                     alike = (other for other, facts in table.items() if facts.codec == encoder.codec)
                     found += (other for other in alike if not is_hardware(other))
     return tuple(dict.fromkeys(found))
-
-
-# ---------------------------------------------------------------- containers
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,6 @@ def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) 
     return max(least * channels, min(most * channels, wanted))
 
 
-# ---------------------------------------------------------------- channels
-
-
 def sound(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
     """What becomes of a track's channels: kept where the encoder takes them, else in the nearest layout."""
     order = _ambisonic_order(audio)
@@ -178,8 +175,6 @@ def _pan(placement: Placement, *, limited: bool) -> Filter:
     ]
     return Filter("pan", (("args", "|".join((layout_name(placement.channels), *rows))),))
 
-
-# ---------------------------------------------------------------- ambisonics
 
 _AMBISONIC = re.compile(r"ambisonic (\d+)")
 

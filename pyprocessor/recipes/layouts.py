@@ -130,8 +130,6 @@ def place(source: Channels, candidates: Iterable[Channels]) -> Placement:
     return min(mixes, key=lambda found: (len(found.dropped), len(found.mixed), len(found.channels)))
 
 
-# ---------------------------------------------------------------- another name for the same channel
-
 _FRONT_TO_BACK = (("FLC", "FRC"), ("WL", "WR"), ("SL", "SR"), ("SDL", "SDR"), ("SSL", "SSR"), ("BL", "BR"))
 """Pairs at ear level beside the front pair, each of which may stand for another."""
 _SAME_PLACE = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
@@ -171,8 +169,6 @@ def _names(source: Channels, target: Channels) -> dict[str, str] | None:
         names |= dict(zip(mine, other, strict=True))
     return names if len(set(names.values())) == len(source) else None  # half a pair may stand where the other goes
 
-
-# ---------------------------------------------------------------- mixing
 
 _HALF = 0.5
 _EQUAL_POWER = 0.7071

@@ -93,9 +93,6 @@ def _keeps_hdr(settings: VideoSettings) -> bool:
     return "yuv420p10le" in video_encoder(settings.encoder).pixel_formats
 
 
-# ---------------------------------------------------------------- size
-
-
 def _upright(video: VideoInfo) -> tuple[int, int]:
     return (video.height, video.width) if video.rotation in (90, 270) else (video.width, video.height)
 
@@ -164,9 +161,6 @@ def _aspect_by_time(video: VideoInfo) -> str:
     return f"1/({nested})" if video.rotation in (90, 270) else nested
 
 
-# ---------------------------------------------------------------- pixel format and colour
-
-
 def _pixel_format(settings: VideoSettings, video: VideoInfo, *, keep_hdr: bool) -> str | None:
     wanted = settings.pixel_format
     if keep_hdr and (wanted is None or not _DEEP_FORMAT.search(wanted)):
@@ -202,9 +196,6 @@ def _tags(video: VideoInfo, colour: Colour, height: int) -> tuple[Filter, ...]:
     if not is_rgb(video) and not shrunk:
         return ()
     return (stating(Colour(colour.primaries or "bt709", colour.transfer or "bt709", "bt709")),)
-
-
-# ---------------------------------------------------------------- fields and rate
 
 
 def _deinterlacing(settings: VideoSettings, video: VideoInfo) -> tuple[Filter, ...]:

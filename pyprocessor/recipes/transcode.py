@@ -18,15 +18,7 @@ from pyprocessor.ffmpeg.invocation import (
     demuxer_options,
 )
 from pyprocessor.inspect.contract import Action, Contract, StreamPlan, same_frame_rate
-from pyprocessor.models import (
-    MediaInfo,
-    MediaNote,
-    Profile,
-    Source,
-    StreamInfo,
-    StreamKind,
-    VideoSettings,
-)
+from pyprocessor.models import MediaInfo, MediaNote, Profile, Source, StreamInfo, StreamKind, VideoInfo, VideoSettings
 from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
 from pyprocessor.recipes.audio import audio_stream
 from pyprocessor.recipes.colours import without_reserved_matrix
@@ -140,10 +132,7 @@ def _mapped(
     if plan.cover:
         return MappedStream(source, "v", "copy", options=(("disposition", "attached_pic"),)), ()
     if plan.kind is StreamKind.VIDEO and profile.video is not None and stream.video is not None:
-        keeps_rate = same_frame_rate(profile, stream)
-        made = picture(profile.video, stream.video, keeps_rate=keeps_rate)
-        lost = lost_captions(profile, profile.video, keeps_rate=keeps_rate) if stream.video.captions else ()
-        return _video_stream(profile, media, stream, made, keeps_rate=keeps_rate), (*made.notes, *lost)
+        return _film(profile, profile.video, media, stream, stream.video)
     if plan.kind is StreamKind.AUDIO and profile.audio is not None:
         return audio_stream(profile.audio, profile.container, stream, plan)
     if plan.kind is StreamKind.SUBTITLE:
@@ -198,22 +187,19 @@ def _output_options(profile: Profile, media: MediaInfo, contract: Contract, tags
     return tuple(options)
 
 
-# ---------------------------------------------------------------- the film
-
-
-def _video_stream(
-    profile: Profile, media: MediaInfo, stream: StreamInfo, made: Picture, *, keeps_rate: bool
-) -> MappedStream:
-    settings = profile.video
-    if settings is None or stream.video is None:
-        raise ValueError("a video stream needs video settings")
+def _film(
+    profile: Profile, settings: VideoSettings, media: MediaInfo, stream: StreamInfo, video: VideoInfo
+) -> tuple[MappedStream, tuple[MediaNote, ...]]:
+    keeps_rate = same_frame_rate(profile, stream)
+    made = picture(settings, video, keeps_rate=keeps_rate)
+    lost = lost_captions(profile, settings, keeps_rate=keeps_rate) if video.captions else ()
     options = [
         *_quality(settings, made),
         *((("tune", settings.tune),) if settings.tune is not None else ()),
-        *_keyframes(settings, stream),
-        *_timing(media, stream, keeps_rate=keeps_rate),
+        *_keyframes(settings, video),
+        *_timing(media, stream, video, keeps_rate=keeps_rate),
     ]
-    after = (_last_picture(profile, settings, stream), made.bitstream_filter)
+    after = (_last_picture(profile, settings, stream, video), made.bitstream_filter)
     if any(after):
         options.append(("bsf", ",".join(filter(None, after))))
     encoder = video_encoder(settings.encoder)
@@ -221,27 +207,19 @@ def _video_stream(
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if encoder.converts_dolby_vision:
         options.append(("dolbyvision", "0"))  # its metadata belongs to the picture before scaling and filtering
-    if stream.video.captions and settings.encoder == "libx265":
+    if video.captions and settings.encoder == "libx265":
         options.append(("a53cc", "1"))  # other encoders write closed captions without being asked
     options += settings.options
     filters = made.filters
-    if stream.video.in_decoding_order:  # without the decoder's delay: its first picture is at its first packet
+    if video.in_decoding_order:  # without the decoder's delay: its first picture is at its first packet
         filters = (Filter("setpts", (("expr", f"PTS-STARTPTS+{stream.start_seconds:.6f}/TB"),)), *filters)
-    return MappedStream(
-        (0, stream.index),
-        "v",
-        settings.encoder,
-        filters=filters,
-        options=tuple(options),
-        preset=settings.preset,
-    )
+    mapped = MappedStream((0, stream.index), "v", settings.encoder, filters, tuple(options), settings.preset)
+    return mapped, (*made.notes, *lost)
 
 
-def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> str | None:
+def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo, video: VideoInfo) -> str | None:
     """The bitstream filter that makes the last picture last as in the source, where they last unequally."""
-    video, seconds = stream.video, stream.duration_seconds
-    if video is None:
-        return None
+    seconds = stream.duration_seconds
     # A film of a constant rate may last longer than its pictures: animations pause at their end.
     pauses = seconds and stream.frames and video.frame_rate and seconds * float(video.frame_rate) > stream.frames + 0.5
     if not video.variable_frame_rate and not pauses:
@@ -278,22 +256,22 @@ def bit_rate_cap(settings: VideoSettings, lines: int) -> int | None:
     return max(at_or_below)[1] if at_or_below else min(settings.bitrates)[1]
 
 
-def _keyframes(settings: VideoSettings, stream: StreamInfo) -> Options:
+def _keyframes(settings: VideoSettings, video: VideoInfo) -> Options:
     if settings.keyframe_seconds is None:
         return ()
-    rate = settings.fps or (stream.video.frame_rate if stream.video is not None else None)
-    if rate is None or (settings.fps is None and stream.video is not None and stream.video.variable_frame_rate):
+    rate = settings.fps or video.frame_rate
+    if rate is None or (settings.fps is None and video.variable_frame_rate):
         return (("force_key_frames", f"expr:gte(t,n_forced*{settings.keyframe_seconds})"),)
     return (("g", str(max(1, round(rate * Fraction(settings.keyframe_seconds))))),)
 
 
-def _timing(media: MediaInfo, stream: StreamInfo, *, keeps_rate: bool) -> Options:
+def _timing(media: MediaInfo, stream: StreamInfo, video: VideoInfo, *, keeps_rate: bool) -> Options:
     """Options that keep every picture's time, as ffmpeg would round to a guess of the rate."""
     if not keeps_rate:
         return (("fps_mode", "vfr"),)
     # Where the container rounds to milliseconds, the clock of a constant rate on which all pictures lie is truer; but
     # only if the first picture is near one of its ticks, so that none is rounded to the tick of another.
-    rate = stream.video.clock_rate if stream.video is not None else None
+    rate = video.clock_rate
     if rate is not None and media.container.startswith(("matroska", "flv", "asf")):
         ticks = stream.start_seconds * float(rate)
         if abs(ticks - round(ticks)) < 0.25:
