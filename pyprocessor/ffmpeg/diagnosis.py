@@ -14,10 +14,6 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.run import EndedBy, Finished
 from pyprocessor.models.wording import one_line
 
-_ENDED_ON_REQUEST = 255
-"""ffmpeg's exit code after SIGTERM or SIGINT, without a message and with a playable short file."""
-_SAME_CODE = "Operation not permitted"
-"""The one error whose number comes out as the same exit code, -1."""
 _DEADLY = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV)
 _SHORTEST_RULE = 14
 """Characters of the shortest words that a storage rule looks for; shorter pieces of a path cannot hold them."""
@@ -43,8 +39,8 @@ def _found(finished: Finished, lines: list[str]) -> _Cause | None:
         return storage.kind, storage.sentence
     if finished.returncode == 0:
         return None
-    if finished.returncode == _ENDED_ON_REQUEST and not any(line.endswith(_SAME_CODE) for line in lines):
-        # Earlier errors did not end it.
+    # Its exit code after SIGTERM or SIGINT, whatever it printed before, and also that of one error, whose number is -1.
+    if finished.returncode == 255 and not any(line.endswith("Operation not permitted") for line in lines):
         return FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {_BY}"
     for rule in _RULES:
         line = rule.search(lines)

@@ -13,9 +13,6 @@ import psutil
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import display
 
-_OOM_SCORE_RAISE = 500
-"""On the kernel's scale of 0 to 1000: enough that an ffmpeg is chosen before the process that runs the batch."""
-
 
 def spawn(
     argv: Sequence[bytes | str], cwd: bytes | str | None, env: Mapping[str, str] | None
@@ -60,7 +57,7 @@ def prefer_as_oom_victim(pid: int) -> None:
         with open("/proc/self/oom_score_adj", "rb") as file:
             own = int(file.read())
         with open(f"/proc/{pid}/oom_score_adj", "wb", buffering=0) as file:
-            file.write(str(min(1000, own + _OOM_SCORE_RAISE)).encode())
+            file.write(str(min(1000, own + 500)).encode())  # on a scale of 0 to 1000
 
 
 def peak_memory(process: psutil.Process) -> int:

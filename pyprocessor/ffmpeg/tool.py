@@ -37,7 +37,6 @@ from pyprocessor.models.encoders import (
     video_encoder,
 )
 
-MINIMUM_VERSION = "5.1"
 _MINIMUM_LIBAVCODEC = (59, 37)
 """Of FFmpeg 5.1, the first with `-svtav1-params` and `-fps_mode`. Builds from git have no version number but this."""
 _ANSWER_SECONDS = 30.0
@@ -178,7 +177,7 @@ def _version(path: str, name: str) -> tuple[str, str]:
         raise FfmpegUnusable(f"{name} is not an ffmpeg. {_ADVICE}")
     if (int(library[1]), int(library[2])) < _MINIMUM_LIBAVCODEC:
         raise FfmpegUnusable(
-            f"{name} is version {version[1]}, but {MINIMUM_VERSION} or newer is needed: older ones "
+            f"{name} is version {version[1]}, but 5.1 or newer is needed: older ones "
             "cannot be told how many threads SVT-AV1 may use, nor how to keep the frames' timing. "
             "Update it, or leave PYPROCESSOR_FFMPEG unset to use the one that comes with pyprocessor."
         )

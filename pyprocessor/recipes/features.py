@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from pyprocessor.inspect.contract import kept_films, same_frame_rate
 from pyprocessor.models import CostFeatures, InputLimits, MediaInfo, Profile, StreamInfo, VideoInfo
 from pyprocessor.models.encoders import video_encoder
@@ -12,13 +10,11 @@ from pyprocessor.recipes.picture import picture, size
 from pyprocessor.recipes.transcode import bit_rate_cap
 
 _GUESSED_BITS_PER_PIXEL = 0.1
-_GUESSED_RATE = Fraction(25)
 _FIELDS = 1.5
 """An interlaced film that holds so many times the pictures that it declares is stored by fields."""
 _IMPLAUSIBLE = 4.0
 """By what factor the number of pictures may differ that follows from a film's declared length and from its size."""
 _GUESSED_AUDIO_BIT_RATE = 128_000
-_USUAL_SAMPLE_RATE = 48_000
 _RAW_BYTES_PER_PIXEL = 6.0
 """Of an uncompressed picture at most: three components of 16 bits."""
 _SOUND_BYTES_PER_SECOND = 8 * 4 * 192_000
@@ -67,7 +63,7 @@ def features(profile: Profile, media: MediaInfo) -> CostFeatures:
 def _pictures(media: MediaInfo, film: StreamInfo, video: VideoInfo) -> tuple[float, float]:
     """About how many pictures a film has, and its seconds; by packets where its header cannot be true."""
     facts = video.packets
-    declared = float(video.frame_rate or _GUESSED_RATE)
+    declared = float(video.frame_rate or 25)
     seconds = media.playing_seconds
     if facts is None:
         bits_a_second = max(1, video.pixels) * declared * _GUESSED_BITS_PER_PIXEL
@@ -115,9 +111,7 @@ def _encoded_channels(profile: Profile, media: MediaInfo) -> float:
         return 0.0
     tracks = media.audio if profile.audio.all_tracks else media.audio[:1]
     return sum(
-        track.audio.channels * min(1.0, track.audio.sample_rate / _USUAL_SAMPLE_RATE)
-        for track in tracks
-        if track.audio is not None
+        track.audio.channels * min(1.0, track.audio.sample_rate / 48_000) for track in tracks if track.audio is not None
     )
 
 

@@ -72,7 +72,6 @@ _NAMED_BY_MASK: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("flac", "mkv", "mka"), ("flac",)),
 }
 """Lossless encoders whose channels a container names one by one; MOV has names for all there are."""
-_MOST_IN_FLAC = 8
 
 
 def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, ...]:
@@ -81,7 +80,7 @@ def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, .
         own = tuple(channel for channel in _MASKED if channel in source)
         named = [source if container == "mov" else own] if container == "mov" or len(own) == len(source) else []
         named += [channels for channels in LAYOUTS.values() if set(channels) <= set(_MASKED)]
-        return tuple(c for c in named if encoder != "flac" or len(c) <= _MOST_IN_FLAC)
+        return tuple(c for c in named if encoder != "flac" or len(c) <= 8)
     names = audio_encoder(encoder).layouts
     if encoder == "aac" and container in ("mpegts", "ts"):
         names = tuple(name for name in names if name not in _NOT_IN_ADTS)
@@ -134,7 +133,6 @@ _FRONT_TO_BACK = (("FLC", "FRC"), ("WL", "WR"), ("SL", "SR"), ("SDL", "SDR"), ("
 """Pairs at ear level beside the front pair, each of which may stand for another."""
 _SAME_PLACE = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
 """Surround channels, which players send to the same speakers whether they are called side or back."""
-_OTHER_FRONT_PAIRS = (("DL", "DR"), ("BIL", "BIR"))
 
 
 def _relabelled(source: Channels, target: Channels) -> Placement | None:
@@ -156,7 +154,7 @@ def _names(source: Channels, target: Channels) -> dict[str, str] | None:
     theirs = [pair for pair in _FRONT_TO_BACK if set(pair) <= set(target)]
     paired = {channel for pair in ours for channel in pair}
     names = {channel: channel for channel in source if channel not in paired}
-    for pair in _OTHER_FRONT_PAIRS:
+    for pair in (("DL", "DR"), ("BIL", "BIR")):
         if set(pair) <= set(source) and "FL" not in source:
             names |= dict(zip(pair, ("FL", "FR"), strict=True))
     if not set(names.values()) <= set(target):

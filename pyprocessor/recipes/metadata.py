@@ -11,8 +11,6 @@ from pyprocessor.ffmpeg.invocation import Options
 from pyprocessor.models import MediaInfo, MediaNote, Profile, StreamInfo
 from pyprocessor.models.encoders import MP4_FAMILY
 
-_WITHOUT_TAGS = frozenset(("mpegts", "wav"))
-_OF_THE_SOURCES_FILE = ("major_brand", "minor_version", "compatible_brands")
 _MARKS = (
     *("default", "dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired"),
     *("clean_effects", "captions", "descriptions", "metadata", "dependent"),
@@ -56,12 +54,12 @@ def file_tags(profile: Profile, media: MediaInfo) -> FileTags:
             for owner, key in media.place_tags
             if not owner or (owner.startswith("c:") and profile.keep_chapters)
         ]
-    if profile.container in _WITHOUT_TAGS:
+    if profile.container in ("mpegts", "wav"):
         return FileTags(tuple(options), notes=_left_out(profile.container, tags))
     if profile.container not in MP4_FAMILY or not any(_needs_key(profile.container, *tag) for tag in tags):
         return FileTags(tuple(options))
     # A phone's own tags stay only as QuickTime keys. ffmpeg then writes all tags so, which fewer players show.
-    options += [("metadata", f"{key}=") for key in _OF_THE_SOURCES_FILE]
+    options += [("metadata", f"{key}=") for key in ("major_brand", "minor_version", "compatible_brands")]
     options += [("metadata", f"{_as_phones_write(key)}={value}") for key, value in tags if _as_phones_write(key) != key]
     recorded = _recorded(dict(tags))
     if recorded is not None:

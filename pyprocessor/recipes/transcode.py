@@ -121,7 +121,7 @@ def recipe(
             options=(("dts_delta_threshold", f"{media.jump_seconds:g}"),) if media.jump_seconds is not None else (),
         ),
         tuple(notes),
-        _header_edits(profile, tags, contract, by_index, texts),
+        _header_edits(profile.container, tags, [by_index[plan.index] for plan in contract.films], texts),
     )
 
 
@@ -155,15 +155,11 @@ def _with_tags(mapped: MappedStream, profile: Profile, media: MediaInfo, stream:
 
 
 def _header_edits(
-    profile: Profile,
-    tags: FileTags,
-    contract: Contract,
-    by_index: Mapping[int, StreamInfo],
-    subtitles: tuple[StreamInfo, ...],
+    container: str, tags: FileTags, films: list[StreamInfo], subtitles: tuple[StreamInfo, ...]
 ) -> HeaderEdits | None:
-    if profile.container not in MP4_FAMILY:
+    if container not in MP4_FAMILY:
         return None
-    layouts = [video.stereo or "" for plan in contract.films if (video := by_index[plan.index].video) is not None]
+    layouts = [film.video.stereo or "" for film in films if film.video is not None]
     stereo = {"top and bottom": 1, "side by side": 2}.get(layouts[0], 0) if layouts else 0  # in MP4's `st3d` box
     shown = tuple("default" in stream.dispositions for stream in subtitles)
     needed = tags.recorded is not None or stereo or (shown and not any(shown))
