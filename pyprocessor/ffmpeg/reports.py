@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ LINE_BYTES = 1024
 """Longer lines are cut into pieces of this size, so that an endless one cannot grow."""
 HEAD_BYTES = 4 * 1024
 TAIL_BYTES = 16 * 1024
-_NAMES = frozenset(("frame", "out_time_us", "speed", "total_size", "drop_frames", "progress"))
+_NAMES = frozenset(("frame", "out_time_us", "speed", "total_size", "drop_frames"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class ReportReader:
     def __init__(self) -> None:
         self.latest: Progress | None = None
         self._open = b""
-        self._values: dict[str, str] = {}
+        self._values: dict[str, float] = {}
 
     def feed(self, data: bytes) -> bool:
         """Read the next bytes; True if they completed a report that got further than the one before."""
@@ -41,9 +42,10 @@ class ReportReader:
         for line in lines:
             name, _, value = line.decode("ascii", "replace").partition("=")
             if name in _NAMES:
-                self._values[name] = value.strip()
-            if name == "progress":
-                report, before = self._read(), self.latest
+                with contextlib.suppress(ValueError):  # ffmpeg writes `N/A` for what it does not know
+                    self._values[name] = float(value.strip().removesuffix("x"))
+            elif name == "progress":
+                report, before = self._read(done=value.strip() == "end"), self.latest
                 further |= before is None or report.done or _position(report) > _position(before)
                 self.latest = report
                 self._values = {}
@@ -51,24 +53,16 @@ class ReportReader:
         self._open = self._open[-LINE_BYTES:]
         return further
 
-    def _read(self) -> Progress:
-        micros, total = self._number("out_time_us"), self._number("total_size")
-        before = self.latest or Progress()
+    def _read(self, *, done: bool) -> Progress:
+        values, before = self._values, self.latest or Progress()
         return Progress(
-            frame=int(self._number("frame") or 0),
-            out_time_seconds=before.out_time_seconds if micros is None else micros / 1e6,
-            speed=self._number("speed"),
-            total_size_bytes=before.total_size_bytes if total is None else int(total),
-            drop_frames=int(self._number("drop_frames") or 0),
-            done=self._values["progress"] == "end",
+            frame=int(values.get("frame", 0)),
+            out_time_seconds=values["out_time_us"] / 1e6 if "out_time_us" in values else before.out_time_seconds,
+            speed=values.get("speed"),
+            total_size_bytes=int(values.get("total_size", before.total_size_bytes)),
+            drop_frames=int(values.get("drop_frames", 0)),
+            done=done,
         )
-
-    def _number(self, name: str) -> float | None:
-        """The value of `name`; None where it is missing or, as ffmpeg writes, `N/A`."""
-        try:
-            return float(self._values[name].removesuffix("x"))
-        except (KeyError, ValueError):
-            return None
 
 
 def _position(progress: Progress) -> tuple[float, ...]:

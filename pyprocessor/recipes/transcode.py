@@ -229,19 +229,16 @@ def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo,
 def _quality(settings: VideoSettings, made: Picture) -> Options:
     """CRF, capped by the bit rate listed for the output's height, which is the target without a CRF."""
     cap = bit_rate_cap(settings, made.lines)
-    options: list[tuple[str, str]] = []
     encoder = video_encoder(settings.encoder)
-    if settings.crf is not None and encoder.crf is not None:
-        options.append(("crf", str(settings.crf)))
-        if encoder.family in ("vp8", "vp9", "aom"):
-            return (*options, ("b", str(cap or 0)))  # the target bit rate is the cap, and 0 is no cap
-        if cap is not None:
-            options += [("maxrate", str(cap)), ("bufsize", str(2 * cap))]
-    elif cap is not None:
-        options += [("b", str(cap)), ("maxrate", str(cap * 3 // 2)), ("bufsize", str(2 * cap))]
-        if settings.encoder == "libsvtav1":
-            return (options[0],)  # it takes a cap only beside a CRF
-    return tuple(options)
+    crf = (("crf", str(settings.crf)),) if settings.crf is not None and encoder.crf is not None else ()
+    if crf and encoder.family in ("vp8", "vp9", "aom"):
+        return (*crf, ("b", str(cap or 0)))  # the target bit rate is the cap, and 0 is no cap
+    if cap is None:
+        return crf
+    if not crf and settings.encoder == "libsvtav1":
+        return (("b", str(cap)),)  # it takes a cap only beside a CRF
+    rates = (("maxrate", str(cap)),) if crf else (("b", str(cap)), ("maxrate", str(cap * 3 // 2)))
+    return (*crf, *rates, ("bufsize", str(2 * cap)))
 
 
 def bit_rate_cap(settings: VideoSettings, lines: int) -> int | None:
