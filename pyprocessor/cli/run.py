@@ -23,11 +23,11 @@ from pyprocessor import profiles
 from pyprocessor.cli.paths import gather, output_folder
 from pyprocessor.cli.session import Session, StandardOutput, print_result
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
-from pyprocessor.ffmpeg import tool, trial
+from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.journal.database import is_there
 from pyprocessor.models import PlanReport, display
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, run_log_name
 from pyprocessor.state.job_logs import find_job_log
@@ -169,7 +169,7 @@ def _request(options: Options, loaded: profiles.LoadedProfile) -> tuple[RunReque
         raise UsageError(f"--watch watches a folder, and the input {display(paths[0])} is a file; name its folder.")
     found = tool.find(os.environ)
     tool.require(found, loaded.profile)
-    trial.require_working(found, loaded.profile)
+    tool.require_working(found, loaded.profile)
     profile = loaded.profile
     if options["watch"] and options["min_age_seconds"] is None and profile.scan.min_age_seconds == 0:
         profile = replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))

@@ -21,7 +21,7 @@ from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, WaitingFile
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Beside, Conditions, Wait
 from pyprocessor.plan.packing import OverBudget

@@ -19,7 +19,7 @@ from pyprocessor.intake.output_location import Memory
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Job, JobState, PlanReport, SkippedFile
-from pyprocessor.models.listener import Listener, RunRequest
+from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.preview import preview
 from pyprocessor.state.receipt_index import Receipts

@@ -35,7 +35,7 @@ from pyprocessor.jobs import retry
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, ProcessIdentity, RunStatus, display
-from pyprocessor.models.listener import Listener, RunRequest
+from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.admission import Conditions
 from pyprocessor.plan.hours import Phase
 from pyprocessor.publish.partials import Anchor

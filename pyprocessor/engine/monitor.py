@@ -18,7 +18,7 @@ from pyprocessor.governor.governor import Decision, Governed, Level, govern
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Reading
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.admission import UNMEASURED_FACTOR, Allowance, memory_budget
 from pyprocessor.system.sampler import Sampler
 from pyprocessor.workers.messages import FfmpegOrder

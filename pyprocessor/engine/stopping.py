@@ -22,7 +22,7 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.intake.discovery import Discovery
 from pyprocessor.intake.watch_client import WatchClient
 from pyprocessor.models import Overrun, RunState, RunStatus
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.hours import Phase, Schedule
 from pyprocessor.workers.messages import Command
 

@@ -33,7 +33,7 @@ from pyprocessor.models import (
     Usage,
     display,
 )
-from pyprocessor.models.listener import Listener, RunRequest
+from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.queue import JobQueue
 
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the file was done.")

@@ -21,7 +21,7 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import heartbeat_timeout_seconds
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutcomeKind
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.system.awake_clock import AwakeClock
 from pyprocessor.system.processes import wait_gone

@@ -1,10 +1,7 @@
-"""How much of a source did one ffmpeg find damaged? Counted from the lines that it prints; pure.
+"""How much of a source did one ffmpeg find damaged? Counted from its lines, as it exits with 0.
 
-ffmpeg continues over damage and exits with 0. It prints one line for each picture or piece of sound that could not be
-decoded or is marked as broken. Those are counted as they come, because only the first and last lines are kept. Decoders
-print much more that is not counted: several lines for one picture, lines about pictures before the first
-keyframe, lines about what is no damage. The patterns were taken from some 180 damaged files of 20 codecs and 10
-containers (FFmpeg 9.0.2), and compared with undamaged ones that begin in the middle, were joined, or come from cameras.
+The patterns were taken from some 180 damaged files of 20 codecs and 10 containers (FFmpeg 9.0.2), and compared with
+undamaged ones that begin in the middle, were joined, or come from cameras.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ _ENDED_EARLY_LINE = re.compile(r"^\[in#0\S* @ \S+\] \[error\] Error during demux
 
 @dataclass(frozen=True, slots=True)
 class StreamDamage:
-    """Of the source's stream `index`: pieces that came out broken or not at all, and packets that arrived damaged."""
+    """Of one stream of the source: pieces that came out broken or not at all, and damaged packets."""
 
     index: int
     broken: int = 0
@@ -58,7 +55,6 @@ class Damage:
     gaps: int = 0
     """Lines about places where the container is broken."""
     ended_early: bool = False
-    """Whether reading the source ended with an error."""
 
 
 NO_DAMAGE = Damage()
@@ -69,22 +65,19 @@ class DamageCounter:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, int]] = Counter()
-        self._concealed = 0
-        self._gaps = 0
-        self._ended_early = False
+        self._lines: Counter[str] = Counter()
 
     def add(self, line: str) -> None:
         """Count this line if it is a sign of damage."""
         if line[2:7] == "ist#0":
             self._count_decoder(_DECODER_LINE.match(line))
         elif line.startswith("[in#0"):
-            found = _PACKET_LINE.match(line)
-            if found is not None:
+            if found := _PACKET_LINE.match(line):
                 self._counts["packets", int(found[1])] += 1
-            self._gaps += _STRUCTURE_LINE.match(line) is not None
-            self._ended_early |= _ENDED_EARLY_LINE.match(line) is not None
+            self._lines["gaps"] += _STRUCTURE_LINE.match(line) is not None
+            self._lines["ended early"] += _ENDED_EARLY_LINE.match(line) is not None
         elif _SILENT_DECODER_LINE.match(line):
-            self._concealed += 1
+            self._lines["concealed"] += 1
         else:
             self._count_decoder(_OLDER_DECODER_LINE.match(line))
 
@@ -94,13 +87,7 @@ class DamageCounter:
 
     def total(self) -> Damage:
         """All that was counted so far."""
-        counted = ("broken", "undecodable", "packets")
-        return Damage(
-            tuple(
-                StreamDamage(index, *(self._counts[kind, index] for kind in counted))
-                for index in sorted({index for _, index in self._counts})
-            ),
-            self._concealed,
-            self._gaps,
-            self._ended_early,
-        )
+        indexes = sorted({index for _, index in self._counts})
+        kinds = ("broken", "undecodable", "packets")
+        streams = tuple(StreamDamage(index, *(self._counts[kind, index] for kind in kinds)) for index in indexes)
+        return Damage(streams, self._lines["concealed"], self._lines["gaps"], self._lines["ended early"] > 0)

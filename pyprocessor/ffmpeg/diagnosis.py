@@ -1,8 +1,7 @@
 """Why did an ffmpeg fail? Told from how it ended and what it printed; pure.
 
-The patterns were taken from real failures of FFmpeg 9.0.2: several hundred damaged files, a full file system, missing
-permissions, memory limits, encoders without their device. ffmpeg's exit code is the low byte of its error number, so
-it says little by itself; and some failures end with exit code 0 (a playlist whose segments did not fit on the disk).
+The patterns were taken from real failures of FFmpeg 9.0.2. Its exit code is the low byte of its error number and says
+little by itself; some failures end with exit code 0.
 """
 
 from __future__ import annotations
@@ -13,25 +12,16 @@ from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.run import EndedBy, Finished
+from pyprocessor.models.wording import one_line
 
-_ENDED_ON_REQUEST = 255
-"""ffmpeg's exit code after SIGTERM or SIGINT, without a message and with a playable short file."""
-_SAME_CODE = "Operation not permitted"
-"""The one error whose number comes out as the same exit code, -1."""
-_SHELL_SIGNALS = 128
-_DEADLY = frozenset({4, 6, 7, 8, 9, 11})
-"""SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL and SIGSEGV, as Linux numbers them."""
+_DEADLY = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV)
 _SHORTEST_RULE = 14
 """Characters of the shortest words that a storage rule looks for; shorter pieces of a path cannot hold them."""
 _Cause = tuple[FailureKind, str]
 
 
 def diagnose(finished: Finished, source: bytes) -> JobError | None:
-    """Why `finished`, which worked on the file `source`, failed; None where nothing says that it did.
-
-    The message says the fault, and a remedy where one is known. None is no proof of a good output: that is
-    for verification to say.
-    """
+    """Why `finished`, which worked on the file `source`, failed; None is no proof of a good output."""
     cause = _found(finished, _without(source, finished.stderr_text).splitlines())
     return JobError(cause[0], f"{cause[1]}.") if cause is not None else None
 
@@ -39,19 +29,19 @@ def diagnose(finished: Finished, source: bytes) -> JobError | None:
 def _found(finished: Finished, lines: list[str]) -> _Cause | None:
     if finished.ended_by is not None:
         return _ended(finished, finished.ended_by, lines)
-    if finished.signal is not None:
-        return _killed(finished.signal, lines)
+    if finished.returncode < 0:
+        return _killed(-finished.returncode, lines)
     # A script around ffmpeg reports its death as shells do. ffmpeg's own exit codes come with a line that says why.
-    if finished.returncode - _SHELL_SIGNALS in _DEADLY and _cause(lines) is None:
-        return _killed(finished.returncode - _SHELL_SIGNALS, lines)
+    if finished.returncode - 128 in _DEADLY and _cause(lines) is None:
+        return _killed(finished.returncode - 128, lines)
     storage = next((rule for rule in _STORAGE_RULES if rule.search(lines) is not None), None)
     if storage is not None:
         return storage.kind, storage.sentence
     if finished.returncode == 0:
         return None
-    if finished.returncode == _ENDED_ON_REQUEST and not any(line.endswith(_SAME_CODE) for line in lines):
-        # Earlier errors did not end it.
-        return FailureKind.INFRASTRUCTURE, "ffmpeg was told to end by another program or by the system"
+    # Its exit code after SIGTERM or SIGINT, whatever it printed before, and also that of one error, whose number is -1.
+    if finished.returncode == 255 and not any(line.endswith("Operation not permitted") for line in lines):
+        return FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {_BY}"
     for rule in _RULES:
         line = rule.search(lines)
         if line is not None:
@@ -73,44 +63,40 @@ def _without(source: bytes, text: str) -> str:
 def _ended(finished: Finished, ended_by: EndedBy, lines: list[str]) -> _Cause:
     progress = finished.progress
     reached = f" at {progress.out_time_seconds:.1f} s of the output" if progress is not None else " before its start"
-    match ended_by:
-        case EndedBy.STALL:
-            quote = _quoted(_cause(lines))
-            return FailureKind.STALL, f"ffmpeg made no progress for too long{reached} and was ended{quote}"
-        case EndedBy.WALL:
-            seconds = f"{finished.wall_seconds:.0f} s"
-            return FailureKind.STALL, f"ffmpeg took longer than it may ({seconds}) and was ended{reached}"
-        case EndedBy.SIZE:
-            text = "Its output grew far larger than a file of its size should give, so ffmpeg was ended"
-            hint = "raise `input_limits.max_output_growth` in the profile and run with --retry-failed"
-            return FailureKind.BAD_INPUT, f"{text}{reached}. If it is sound, {hint}"
-        case EndedBy.STOP:
-            return FailureKind.INFRASTRUCTURE, "ffmpeg was stopped before it was done"
+    kind, sentence = _ENDED[ended_by]
+    return kind, sentence.format(reached=reached, seconds=finished.wall_seconds, quote=_quoted(_cause(lines)))
 
 
 def _killed(number: int, lines: list[str]) -> _Cause:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    if name == "SIGXFSZ":
-        return FailureKind.DISK, "The output grew larger than this system's limit on file sizes"
-    if name == "SIGXCPU":
-        return FailureKind.RESOURCE, "ffmpeg used up the CPU time that this system allows a process"
-    for rule in _SHORTAGE_RULES:
-        # Several encoders abort or crash where memory is refused to them.
-        if rule.search(lines) is not None:
-            return rule.kind, rule.sentence
-    by = "by another program or by the system"
-    if name in ("SIGTERM", "SIGHUP", "SIGINT"):
-        # It came before ffmpeg had its handlers, which make an exit code of it.
-        return FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {by} ({name})"
-    if name == "SIGKILL":
-        return FailureKind.CRASH, f"ffmpeg was killed {by} ({name})"
-    return FailureKind.CRASH, f"ffmpeg crashed ({name}){_quoted(_cause(lines))}"
+    name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
+    # Several encoders abort or crash where memory is refused to them.
+    short = next((rule for rule in _SHORTAGE_RULES if rule.search(lines) is not None), None)
+    if short is not None and name not in ("SIGXFSZ", "SIGXCPU"):
+        return short.kind, short.sentence
+    kind, sentence = _KILLED.get(name, (FailureKind.CRASH, "ffmpeg crashed ({name}){quote}"))
+    return kind, sentence.format(name=name, quote=_quoted(_cause(lines)))
 
 
-# ---------------------------------------------------------------- rules
+_BY = "by another program or by the system"
+_TOO_LARGE = (
+    "Its output grew far larger than a file of its size should give, so ffmpeg was ended{reached}. If it is sound,"
+    " raise `input_limits.max_output_growth` in the profile and run with --retry-failed"
+)
+_ENDED = {
+    EndedBy.STALL: (FailureKind.STALL, "ffmpeg made no progress for too long{reached} and was ended{quote}"),
+    EndedBy.WALL: (FailureKind.STALL, "ffmpeg took longer than it may ({seconds:.0f} s) and was ended{reached}"),
+    EndedBy.SIZE: (FailureKind.BAD_INPUT, _TOO_LARGE),
+    EndedBy.STOP: (FailureKind.INFRASTRUCTURE, "ffmpeg was stopped before it was done"),
+}
+_KILLED = {
+    "SIGXFSZ": (FailureKind.DISK, "The output grew larger than this system's limit on file sizes"),
+    "SIGXCPU": (FailureKind.RESOURCE, "ffmpeg used up the CPU time that this system allows a process"),
+    "SIGKILL": (FailureKind.CRASH, f"ffmpeg was killed {_BY} ({{name}})"),
+    # These came before ffmpeg had its handlers, which make an exit code of them.
+    **dict.fromkeys(
+        ("SIGTERM", "SIGHUP", "SIGINT"), (FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {_BY} ({{name}})")
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +111,8 @@ class _Rule:
         return next((line for line in lines if self.pattern.search(line)), None)
 
 
-def _rule(kind: FailureKind, pattern: str, sentence: str, *, quote: bool = True) -> _Rule:
-    return _Rule(kind, re.compile(pattern), sentence, quote)
+def _rule(kind: str, pattern: str, sentence: str, *, quote: bool = True) -> _Rule:
+    return _Rule(FailureKind(kind), re.compile(pattern), sentence, quote)
 
 
 _AWAY = (
@@ -134,24 +120,40 @@ _AWAY = (
     r"|No such device or address|Host is down|No route to host|Connection timed out|Socket not connected)"
 )
 _ON_OUTPUT = r"^\[out#\d.*: "
+_ON_INPUT = "Error opening input"
+_UNSAFE = r"[Ff]ormat not on whitelist|[Pp]rotocol '?\w+'? not on whitelist|Not detecting m3u8"
+_NO_MEMORY = r"Cannot allocate memory|malloc of size \d+ failed|insufficient resources|[Oo]ut of memory|std::bad_alloc"
+_NO_DECODER = r"no decoder found for|Decoder not found|Decoder \(codec [^)]*\) not found|Unknown decoder"
+_NO_ENCODER = r"Unknown encoder|Encoder not found|Automatic encoder selection failed"
+_NO_OPTION = (
+    r"Requested output format .* is not known|Unrecognized option|Option not found|Error parsing options"
+    r"|Error applying option"
+)
+_NO_HARDWARE = (
+    r"Cannot load lib|No VA display|Device creation failed|MFX session|hardware device context"
+    r"|DLL .* failed to open|No device available|No capable devices found|Driver does not support"
+)
+_NOT_HELD = (
+    r"codec not currently supported in container|Could not find tag for codec|Only .* supported in|does not support"
+    r" .*attach|Could not write header"
+)
+_NO_MEDIA = (
+    rf"{_ON_INPUT}|Error while opening decoder|[Cc]ould not find codec parameters|Cannot determine format of input"
+)
 
 _STORAGE_RULES = (
-    _rule(FailureKind.DISK, r"No space left on device\)?$", "The disk of the output is full"),
-    _rule(FailureKind.DISK, r"Disk quota exceeded\)?$", "The disk quota of the output is used up"),
-    _rule(FailureKind.DISK, r"File too large\)?$", "The output is larger than its file system or a limit allows"),
-    _rule(FailureKind.DISK, r"Read-only file system\)?$", "The file system of the output is read-only"),
-    _rule(FailureKind.DISK, rf"{_ON_OUTPUT}{_AWAY}$", "The disk of the output does not take what is written"),
+    _rule("disk", r"No space left on device\)?$", "The disk of the output is full"),
+    _rule("disk", r"Disk quota exceeded\)?$", "The disk quota of the output is used up"),
+    _rule("disk", r"File too large\)?$", "The output is larger than its file system or a limit allows"),
+    _rule("disk", r"Read-only file system\)?$", "The file system of the output is read-only"),
+    _rule("disk", rf"{_ON_OUTPUT}{_AWAY}$", "The disk of the output does not take what is written"),
 )
 """Looked for whatever the exit code. They are always about an output: reading ends with none of them."""
 
 _SHORTAGE_RULES = (
+    _rule("resource", _NO_MEMORY, "ffmpeg ran out of memory; fewer jobs at once or a faster preset need less"),
     _rule(
-        FailureKind.RESOURCE,
-        r"Cannot allocate memory|malloc of size \d+ failed|insufficient resources|[Oo]ut of memory|std::bad_alloc",
-        "ffmpeg ran out of memory; fewer jobs at once or a faster preset need less",
-    ),
-    _rule(
-        FailureKind.RESOURCE,
+        "resource",
         r"Resource temporarily unavailable|pthread_create.*failed",
         "ffmpeg could not start a thread: memory, or what this system allows in processes, is used up",
     ),
@@ -159,112 +161,62 @@ _SHORTAGE_RULES = (
 
 _RULES = (
     _rule(
-        FailureKind.PERMISSION,
+        "permission",
         rf"{_ON_OUTPUT}(?:Permission denied|Operation not permitted)$",
         "The folder of the output may not be written to",
         quote=False,
     ),
     _rule(
-        FailureKind.INFRASTRUCTURE,
+        "infrastructure",
         rf"Unable to re-open |{_ON_OUTPUT}No such file or directory$",
         "Its unfinished output, or the folder of that, was removed",
         quote=False,
     ),
     _rule(
-        FailureKind.INFRASTRUCTURE,
+        "infrastructure",
         rf"{_ON_OUTPUT}(?:Too many open files(?: in system)?|Device or resource busy|File name too long)$",
         "Its output could not be opened",
     ),
+    _rule("permission", rf"{_ON_INPUT}: Permission denied$", "It may not be read", quote=False),
+    _rule("unavailable", rf"{_ON_INPUT}: No such file or directory$", "It is no longer there", quote=False),
+    _rule("unavailable", rf"(?:{_ON_INPUT}|Error during demuxing): {_AWAY}$", "It cannot be read from its disk"),
+    _rule("bad_input", rf"{_ON_INPUT}: Is a directory", "It is a folder and not a file", quote=False),
     _rule(
-        FailureKind.PERMISSION,
-        r"Error opening input: Permission denied$",
-        "It may not be read",
-        quote=False,
-    ),
-    _rule(
-        FailureKind.UNAVAILABLE,
-        r"Error opening input: No such file or directory$",
-        "It is no longer there",
-        quote=False,
-    ),
-    _rule(
-        FailureKind.UNAVAILABLE,
-        rf"(?:Error opening input|Error during demuxing): {_AWAY}$",
-        "It cannot be read from its disk",
-    ),
-    _rule(FailureKind.BAD_INPUT, r"Error opening input: Is a directory", "It is a folder and not a file", quote=False),
-    _rule(
-        FailureKind.BAD_INPUT,
-        r"[Ff]ormat not on whitelist|[Pp]rotocol '?\w+'? not on whitelist|Not detecting m3u8",
+        "bad_input",
+        _UNSAFE,
         "It is no video that is accepted, but a playlist, a script, a picture or the like, which may read other files",
         quote=False,
     ),
     # A damaged header may claim any size; memory that is truly short fails later, in an encoder or a filter.
     _rule(
-        FailureKind.BAD_INPUT,
-        r"Error opening input: Cannot allocate memory",
+        "bad_input",
+        rf"{_ON_INPUT}: Cannot allocate memory",
         "It is damaged: its header asks for more memory than there is",
     ),
     *_SHORTAGE_RULES,
+    _rule("unsupported", _NO_DECODER, "This ffmpeg has no decoder for one of its streams"),
     _rule(
-        FailureKind.UNSUPPORTED,
-        r"no decoder found for|Decoder not found|Decoder \(codec [^)]*\) not found|Unknown decoder",
-        "This ffmpeg has no decoder for one of its streams",
-    ),
-    _rule(
-        FailureKind.BAD_INPUT,
+        "bad_input",
         r"Output file does not contain any stream|matches no streams",
         "It does not hold the streams it should",
     ),
+    _rule("unsupported", _NO_ENCODER, "This ffmpeg does not have the encoder that the profile asks for"),
     _rule(
-        FailureKind.UNSUPPORTED,
-        r"Unknown encoder|Encoder not found|Automatic encoder selection failed",
-        "This ffmpeg does not have the encoder that the profile asks for",
+        "unsupported", r"No such filter|Filter not found", "This ffmpeg does not have a filter that is needed for it"
     ),
-    _rule(
-        FailureKind.UNSUPPORTED,
-        r"No such filter|Filter not found",
-        "This ffmpeg does not have a filter that is needed for it",
-    ),
-    _rule(
-        FailureKind.UNSUPPORTED,
-        r"Requested output format .* is not known|Unrecognized option|Option not found|Error parsing options"
-        r"|Error applying option",
-        "This ffmpeg does not know an option that was given to it",
-    ),
-    _rule(
-        FailureKind.UNSUPPORTED,
-        r"Cannot load lib|No VA display|Device creation failed|MFX session|hardware device context"
-        r"|DLL .* failed to open|No device available|No capable devices found|Driver does not support",
-        "The hardware encoder does not work here",
-    ),
-    _rule(
-        FailureKind.UNSUPPORTED,
-        r"codec not currently supported in container|Could not find tag for codec|Only .* supported in|does not support"
-        r" .*attach|Could not write header",
-        "The output's container cannot hold one of its streams",
-    ),
-    _rule(FailureKind.UNSUPPORTED, r"Impossible to convert between the formats", "Its pictures cannot be converted"),
-    _rule(FailureKind.BAD_INPUT, r"moov atom not found", "It is cut off, damaged or no media at all: it has no index"),
-    _rule(FailureKind.BAD_INPUT, r"Decode error rate", "Most of it cannot be decoded: it is damaged or encrypted"),
-    _rule(
-        FailureKind.UNSUPPORTED,
-        r"patches welcome|not (yet )?implemented",
-        "It uses something that ffmpeg does not support",
-    ),
-    _rule(
-        FailureKind.BAD_INPUT,
-        r"Error opening input|Error while opening decoder|[Cc]ould not find codec parameters"
-        r"|Cannot determine format of input",
-        "It is damaged or not media",
-    ),
-    _rule(FailureKind.UNSUPPORTED, r"Error while opening encoder", "The encoder does not take these settings for it"),
-    _rule(FailureKind.BAD_INPUT, r"Invalid data found when processing input", "It is damaged"),
+    _rule("unsupported", _NO_OPTION, "This ffmpeg does not know an option that was given to it"),
+    _rule("unsupported", _NO_HARDWARE, "The hardware encoder does not work here"),
+    _rule("unsupported", _NOT_HELD, "The output's container cannot hold one of its streams"),
+    _rule("unsupported", r"Impossible to convert between the formats", "Its pictures cannot be converted"),
+    _rule("bad_input", r"moov atom not found", "It is cut off, damaged or no media at all: it has no index"),
+    _rule("bad_input", r"Decode error rate", "Most of it cannot be decoded: it is damaged or encrypted"),
+    _rule("unsupported", r"patches welcome|not (yet )?implemented", "It uses something that ffmpeg does not support"),
+    _rule("bad_input", _NO_MEDIA, "It is damaged or not media"),
+    _rule("unsupported", r"Error while opening encoder", "The encoder does not take these settings for it"),
+    _rule("bad_input", r"Invalid data found when processing input", "It is damaged"),
 )
 """The first rule that any line matches decides, so the surest signs stand first."""
 
-
-# ---------------------------------------------------------------- quoting
 
 _CONTEXT = re.compile(r"^(?:\[[^\]]* @ (?:0x)?[0-9a-fA-F]+\] *)+")
 _LEVEL = re.compile(r"^\[(?:error|fatal|panic)\] *")
@@ -297,7 +249,6 @@ def _quoted(line: str | None) -> str:
         return ""
     text = _LEVEL.sub("", _CONTEXT.sub("", line))
     text = _OUTPUT_NAME.sub("the output", _ADDRESS.sub("", text)).strip().rstrip(".")
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    if len(text) > _LONGEST_QUOTE:
+    if len(text := one_line(text)) > _LONGEST_QUOTE:
         text = text[:_LONGEST_QUOTE] + "..."
     return f" (ffmpeg says: {text})" if text else ""

@@ -1,9 +1,7 @@
 """How does a command line of ffmpeg read? The one builder of them.
 
-Recipes describe what ffmpeg is to do as an `Invocation`; `argv` is the only function that turns one into arguments.
-So the safety options (no stdin, protocol and demuxer whitelists, bounded threads) stand in one place. Which encoder
-options a *profile* may pass on is decided where profiles are read; what is refused here is a mistake in a recipe, or
-would let an encoder open a file of its own.
+`argv` alone makes arguments, so the safety options (no stdin, whitelists, bounded threads) stand in one place. Which
+encoder options a *profile* may pass on is decided where profiles are read.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pyprocessor.models.encoders import is_hardware, muxer, video_encoder
 
@@ -20,30 +17,20 @@ Options = tuple[tuple[str, str], ...]
 """ffmpeg options as (name without the dash, value); an option without a value has the value ``""``. May repeat."""
 
 
-class Trust(StrEnum):
-    """Who wrote an input: a user (no playlists, scripts, patterns, network) or this program (joins, subtitles)."""
-
-    UNTRUSTED = "untrusted"
-    OWN = "own"
-
-
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file to read: `path` is absolute, as bytes.
-
-    `options` stand before `-i`, for instance `("ss", "3.5")` or `("c:v", "libdav1d")`.
-    """
+    """A file to read, by its absolute path; the user's `unchecked` words come behind `options`."""
 
     path: bytes
-    trust: Trust = Trust.UNTRUSTED
+    own: bool = False
+    """Whether this program wrote it, so that it may be text."""
     options: Options = ()
     unchecked: tuple[str, ...] = ()
-    """The user's own words; they come last before `-i`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One filter of a chain: `Filter("scale", (("w", "1280"), ("h", "-2")))`. Values are unescaped."""
+    """One filter of a chain; values are unescaped."""
 
     name: str
     options: Options = ()
@@ -51,16 +38,14 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class MappedStream:
-    """One stream of an output, in output order.
-
-    `source` is (input number, stream index in that input). `encoder` is an ffmpeg encoder name or `"copy"`.
-    `options` belong to this output stream alone and are written with its specifier, for instance `("crf", "20")`
-    becomes `-crf:0 20` for output stream 0. `kind` is `"v"`, `"a"`, `"s"`, `"d"` or `"t"`.
-    """
+    """One stream of the output; its option `("crf", "20")` is `-crf:0 20` where it is the first."""
 
     source: tuple[int, int]
+    """Input number, and index of the stream in that input."""
     kind: str
+    """`v`, `a`, `s` or `t`."""
     encoder: str
+    """ffmpeg's name of it, or `copy`."""
     filters: tuple[Filter, ...] = ()
     options: Options = ()
     preset: str | None = None
@@ -70,7 +55,7 @@ class MappedStream:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that an output is to hold as `file_name`; its own `name` is as short and plain as an output's."""
+    """A file that an output is to hold as `file_name`; its `name` is as plain as an output's."""
 
     name: str
     file_name: str
@@ -79,10 +64,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """`name` is a short temporary name, relative to the working directory; `muxer` is given with `-f`.
-
-    `attachments` come after the streams.
-    """
+    """The file to make, by its short name in the working directory; `attachments` follow the streams."""
 
     name: str
     muxer: str
@@ -90,21 +72,17 @@ class Output:
     options: Options = ()
     attachments: tuple[Attachment, ...] = ()
     unchecked: tuple[str, ...] = ()
-    """The user's own words; they come after all other options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What one ffmpeg process is to do. `threads` bounds decoder, filters and encoder, each by its own option."""
+    """What one ffmpeg is to do. `threads` bounds decoder, filters and encoder, each by its own option."""
 
     inputs: tuple[Input, ...]
-    outputs: tuple[Output, ...]
+    output: Output
     threads: int = 1
     options: Options = ()
-    """Global options."""
 
-
-# ---------------------------------------------------------------- who may open what
 
 UNTRUSTED_DEMUXERS = (
     "mov,matroska,avi,mpegts,mpegtsraw,mpeg,mpegvideo,flv,live_flv,kux,asf,asf_o,mxf,gxf,ogg,nut,rm,ivr,wtv,nsv,nuv,ty,"
@@ -121,33 +99,24 @@ ffmetadata, tty, subtitles), formats that continue in other files (mlv), devices
 which any file could be taken.
 """
 
-_OWN_DEMUXERS = UNTRUSTED_DEMUXERS + ",concat,hls,webvtt,srt,png_pipe,jpeg_pipe,webp_pipe,ffmetadata"
-"""Files that this program wrote: joins, playlists with their subtitle segments, subtitles, stills, chapter lists."""
 
-
-def whitelists(trust: Trust) -> Options:
-    """The protocols and demuxers an input of this trust may use; the same options serve ffmpeg and PyAV."""
-    if trust is Trust.UNTRUSTED:
-        return (("protocol_whitelist", "file"), ("format_whitelist", UNTRUSTED_DEMUXERS))
-    return (("protocol_whitelist", "file,crypto,data"), ("format_whitelist", _OWN_DEMUXERS))
-
-
-_DEEP = (("probesize", "50000000"), ("analyzeduration", "100000000"))
-"""How far a demuxer has to look (bytes, microseconds) where pictures are many seconds apart."""
-_TRANSPORT = (("merge_pmt_versions", "1"),)
-"""A stream of a transport stream that goes on under another number (PID) stays one stream."""
-
-
-_FORWARD = (("seekable", "0"),)
-"""Read from start to end without seeking."""
+def whitelists(*, own: bool = False) -> Options:
+    """The protocols and demuxers that an input may use in ffmpeg and PyAV; our `own` may be SubRip too."""
+    return (("protocol_whitelist", "file"), ("format_whitelist", UNTRUSTED_DEMUXERS + (",srt" if own else "")))
 
 
 def demuxer_options(container: str, *, deep: bool, forward: bool, skipped_bytes: int = 0) -> Options:
     """Options for a file's demuxer, given to PyAV and ffmpeg alike so that both see the same streams."""
-    transport = _TRANSPORT if container == "mpegts" else ()
-    # The container's index may count from the file's start, so it is ignored.
-    skip = (("skip_initial_bytes", str(skipped_bytes)), ("fflags", "+ignidx")) if skipped_bytes else ()
-    return (*(_DEEP if deep else ()), *transport, *(_FORWARD if forward else ()), *skip)
+    options: Options = ()
+    if deep:  # pictures may be many seconds apart: bytes and microseconds
+        options += (("probesize", "50000000"), ("analyzeduration", "100000000"))
+    if container == "mpegts":  # a stream that goes on under another number (PID) stays one stream
+        options += (("merge_pmt_versions", "1"),)
+    if forward:
+        options += (("seekable", "0"),)
+    if skipped_bytes:  # the container's index may count from the file's start, so it is ignored
+        options += (("skip_initial_bytes", str(skipped_bytes)), ("fflags", "+ignidx"))
+    return options
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
@@ -156,11 +125,6 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in base.items() if name not in unwanted}
     return kept | {"SVT_LOG": "1", "AV_LOG_FORCE_NOCOLOR": "1"}
 
-
-# ---------------------------------------------------------------- command lines
-
-STATS_PERIOD_SECONDS = 0.5
-"""How often ffmpeg reports its progress; also how often its peak memory is sampled, at least."""
 
 _OPTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:.-]*", re.ASCII)
 """Notably without a leading slash: `-/option FILE` makes ffmpeg read the option's value from a file."""
@@ -173,43 +137,33 @@ _PARAMETER_LISTS = ("x264-params", "x264opts", "x265-params", "svtav1-params", "
 
 
 def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
-    """The arguments, program first, that make `ffmpeg` (its path) do what `invocation` says.
+    """The arguments, program first, that make `ffmpeg`, started in the output's folder, do this.
 
-    Progress comes on standard output as key=value lines, messages on standard error with their level in brackets.
-    The process must be started in the outputs' folder, where it overwrites them.
-
-    Raises ValueError where the invocation is malformed, which is a mistake in a recipe and not in a file.
+    Raises ValueError where a name or path would be read otherwise, which is a mistake in a recipe and not in a file.
     """
     threads = str(invocation.threads)
-    if invocation.threads < 1:
-        raise ValueError(f"an ffmpeg needs at least one thread, not {threads}")
-    if not invocation.inputs or not invocation.outputs:
-        raise ValueError("an invocation needs at least one input and one output")
     arguments: list[bytes | str] = [
         *(ffmpeg, "-nostdin", "-hide_banner", "-y", "-loglevel", "repeat+level+warning", "-nostats"),
         # A decoder that fails on most of a damaged stream still gives the rest.
         *("-max_error_rate", "1"),
-        *("-progress", "pipe:1", "-stats_period", str(STATS_PERIOD_SECONDS)),
+        # How often its peak memory is sampled, too.
+        *("-progress", "pipe:1", "-stats_period", "0.5"),
         *("-filter_threads", threads, "-filter_complex_threads", threads),
         *_options(invocation.options),
     ]
     for source in invocation.inputs:
         if not os.path.isabs(source.path) or b"\0" in source.path:
             raise ValueError(f"not the absolute path of an input: {source.path!r}")
-        arguments += _options(whitelists(source.trust))
-        arguments += ["-threads", threads, *_options(source.options), *_unchecked(source.unchecked)]
+        arguments += _options(whitelists(own=source.own))
+        arguments += ["-threads", threads, *_options(source.options), *source.unchecked]
         arguments += ["-i", b"file:" + source.path]
-    for output in invocation.outputs:
-        arguments += _output_arguments(output, len(invocation.inputs), invocation.threads)
-    return arguments
+    return arguments + _output_arguments(invocation.output, invocation.threads)
 
 
 def trial_encode_argv(ffmpeg: str, encoder: str, kind: str, container: str) -> list[bytes | str]:
-    """The arguments that encode one generated frame, or a little silence, into a `container` that is discarded.
-
-    `kind` is `v` or `a`. The frame has 256x256 pixels, because some hardware encoders refuse smaller ones.
-    """
+    """The arguments that encode one picture (`kind` is `v`) or silence (`a`) and discard the output."""
     device: tuple[str, ...] = ()
+    # Some hardware encoders refuse smaller pictures.
     source: tuple[str, ...] = ("color=size=256x256:rate=25:duration=0.04", "-frames:v", "1")
     filters: tuple[Filter, ...] = (Filter("format", (("pix_fmts", "nv12"),)),) if is_hardware(encoder) else ()
     if kind == "a":
@@ -228,46 +182,30 @@ def trial_encode_argv(ffmpeg: str, encoder: str, kind: str, container: str) -> l
     ]
 
 
-def _output_arguments(output: Output, inputs: int, threads: int) -> list[str]:
-    if not _OUTPUT_NAME.fullmatch(output.name):
-        raise ValueError(f"not a plain, short, relative output name: {output.name!r}")
-    if not output.streams:
-        raise ValueError(f"the output {output.name} has no streams")
-    arguments: list[str] = []
-    for number, stream in enumerate(output.streams):
-        if not 0 <= stream.source[0] < inputs or stream.source[1] < 0:
-            raise ValueError(f"stream {number} of {output.name} comes from no input: {stream.source}")
+def _output_arguments(output: Output, threads: int) -> list[bytes | str]:
+    for name in (output.name, *(attachment.name for attachment in output.attachments)):
+        if not _OUTPUT_NAME.fullmatch(name):
+            raise ValueError(f"not a plain, short, relative output name: {name!r}")
+    arguments: list[bytes | str] = []
+    for stream in output.streams:
         arguments += ["-map", f"{stream.source[0]}:{stream.source[1]}"]
     for number, stream in enumerate(output.streams):
         arguments += _stream_options(number, stream, threads)
     for number, attachment in enumerate(output.attachments, start=len(output.streams)):
-        if not _OUTPUT_NAME.fullmatch(attachment.name):
-            raise ValueError(f"not a plain, short, relative name: {attachment.name!r}")
         arguments += ["-attach", attachment.name]
         arguments += _metadata(number, (("filename", attachment.file_name), ("mimetype", attachment.media_type)))
-    arguments += [*_options(output.options), *_unchecked(output.unchecked)]
-    return [*arguments, "-f", _word(output.muxer), output.name]
-
-
-def _unchecked(words: tuple[str, ...]) -> tuple[str, ...]:
-    if any("\0" in word for word in words):
-        raise ValueError("a word for ffmpeg holds a null character")
-    return words
+    return [*arguments, *_options(output.options), *output.unchecked, "-f", _word(output.muxer), output.name]
 
 
 def _stream_options(number: int, stream: MappedStream, threads: int) -> list[str]:
     """The options of output stream `number`, each with its specifier."""
     arguments = [f"-c:{number}", _word(stream.encoder)]
-    if stream.encoder == "copy":
-        if stream.filters:
-            raise ValueError(f"output stream {number} is copied, so it cannot be filtered")
-    else:
-        if stream.filters:
-            arguments += [f"-filter:{number}", filter_graph(stream.filters)]
-        if stream.preset is not None:
-            arguments += [f"-{video_encoder(stream.encoder).preset_option}:{number}", stream.preset]
-        if stream.kind == "v":
-            arguments += [f"-threads:{number}", str(threads)]
+    if stream.filters:
+        arguments += [f"-filter:{number}", filter_graph(stream.filters)]
+    if stream.preset is not None:
+        arguments += [f"-{video_encoder(stream.encoder).preset_option}:{number}", stream.preset]
+    if stream.kind == "v" and stream.encoder != "copy":
+        arguments += [f"-threads:{number}", str(threads)]
     for name, value in _with_threads(stream.encoder, stream.options, threads):
         if name in _PARAMETER_LISTS and ("/" in value or "\\" in value):
             raise ValueError(f"{name} may not name a file: {value!r}")
@@ -278,17 +216,14 @@ def _stream_options(number: int, stream: MappedStream, threads: int) -> list[str
 def _metadata(number: int, metadata: Options) -> list[str]:
     arguments: list[str] = []
     for key, value in metadata:
-        if not key or "=" in key or "\0" in key + value:
+        if not key or "=" in key:
             raise ValueError(f"not a metadata key and value: {key!r}, {value!r}")
         arguments += [f"-metadata:s:{number}", f"{key}={value}"]
     return arguments
 
 
 def _with_threads(encoder: str, options: Options, threads: int) -> Options:
-    """`options` with the number of threads in the encoder's own parameters, where `-threads` does not reach it.
-
-    It comes last in a parameter list, so it overrides the same key given earlier.
-    """
+    """`options` with the threads in the encoder's own parameters, last, so that they override others."""
     facts = video_encoder(encoder)
     given = dict(options)
     if facts.row_threads and "row-mt" not in given:
@@ -298,23 +233,14 @@ def _with_threads(encoder: str, options: Options, threads: int) -> Options:
     name, parameters = facts.thread_parameters
     if facts.takes_threads and name not in given:
         return options
-    return _with_parameters(options, name, parameters.format(threads=threads, level=svt_av1_level(threads)))
-
-
-def _with_parameters(options: Options, name: str, addition: str) -> Options:
-    """`options` with all parameters called `name` joined into one at the end, and `addition` behind them."""
-    given = [value for option, value in options if option == name and value]
-    return (*((o, v) for o, v in options if o != name), (name, ":".join([*given, addition])))
+    before = [value for option, value in options if option == name and value]
+    joined = ":".join([*before, parameters.format(threads=threads, level=svt_av1_level(threads))])
+    return (*((option, value) for option, value in options if option != name), (name, joined))
 
 
 def svt_av1_level(threads: int) -> int:
-    """SVT-AV1's level of parallelism (1 to 6) for this many threads.
-
-    Levels are no thread counts: level 1 keeps 1.04 cores busy and level 2 1.85 (measured). Higher ones follow the
-    ranges of core counts for which the encoder itself would choose each level.
-    """
-    highest_of_level = (1, 2, 5, 11, 23)
-    return 1 + sum(threads > highest for highest in highest_of_level)
+    """SVT-AV1's level of parallelism (1 to 6) for so many threads, by ranges as it would choose itself."""
+    return 1 + sum(threads > highest for highest in (1, 2, 5, 11, 23))
 
 
 def _word(text: str) -> str:
@@ -326,31 +252,20 @@ def _word(text: str) -> str:
 def _options(options: Options) -> list[str]:
     arguments: list[str] = []
     for name, value in options:
-        if "\0" in value:
-            raise ValueError(f"the value of -{name} holds a null character")
         arguments.append("-" + _word(name))
         if value != "":
             arguments.append(value)
     return arguments
 
 
-# ---------------------------------------------------------------- filters
-
-
 def filter_graph(chain: tuple[Filter, ...]) -> str:
-    """The text of filters one after another for `-filter`, with every value escaped.
-
-    ffmpeg-python writes it. It is imported here because that takes 40 ms, which a copy need not pay.
-    """
-    import ffmpeg
+    """The text of filters one after another for `-filter`, with every value escaped."""
+    import ffmpeg  # which takes 40 ms
 
     stream = ffmpeg.input("input")
     for step in chain:
         if not _FILTER_NAME.fullmatch(step.name):
             raise ValueError(f"not the name of a filter: {step.name!r}")
-        named = dict(step.options)
-        if len(named) != len(step.options):
-            raise ValueError(f"an option is given twice to the filter {step.name}")
-        stream = stream.filter(step.name, **named)
+        stream = stream.filter(step.name, **dict(step.options))
     arguments: list[str] = ffmpeg.get_args(ffmpeg.output(stream, "output"))
     return arguments[arguments.index("-filter_complex") + 1]

@@ -13,9 +13,6 @@ import psutil
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import display
 
-_OOM_SCORE_RAISE = 500
-"""On the kernel's scale of 0 to 1000: enough that an ffmpeg is chosen before the process that runs the batch."""
-
 
 def spawn(
     argv: Sequence[bytes | str], cwd: bytes | str | None, env: Mapping[str, str] | None
@@ -24,13 +21,7 @@ def spawn(
     try:
         # Without preexec_fn, and so by vfork: a fork of a large parent would copy its page tables.
         return subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
+            argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
         )
     except OSError as error:
         scarce = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -41,18 +32,16 @@ def spawn(
 
 def pidfd(pid: int) -> int | None:
     """A descriptor that becomes readable when the process ends; None where the system has none."""
-    try:
+    with contextlib.suppress(AttributeError, OSError):
         return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
+    return None
 
 
 def descendants(process: psutil.Process) -> list[psutil.Process]:
     """All processes below this one: none below ffmpeg itself, but below a script that runs it."""
-    try:
+    with contextlib.suppress(psutil.Error):
         return process.children(recursive=True)
-    except psutil.Error:
-        return []
+    return []
 
 
 def send_signal(process: psutil.Process, number: int) -> None:
@@ -62,13 +51,13 @@ def send_signal(process: psutil.Process, number: int) -> None:
 
 
 def prefer_as_oom_victim(pid: int) -> None:
-    """If the kernel must kill for memory, have it take this process rather than its parent; only a preference."""
+    """Ask the kernel to kill this process rather than its parent where memory runs out."""
     # Not allowed in some containers, and absent off Linux; memory is watched in any case.
     with contextlib.suppress(OSError, ValueError):
         with open("/proc/self/oom_score_adj", "rb") as file:
             own = int(file.read())
         with open(f"/proc/{pid}/oom_score_adj", "wb", buffering=0) as file:
-            file.write(str(min(1000, own + _OOM_SCORE_RAISE)).encode())
+            file.write(str(min(1000, own + 500)).encode())  # on a scale of 0 to 1000
 
 
 def peak_memory(process: psutil.Process) -> int:

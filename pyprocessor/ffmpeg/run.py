@@ -1,16 +1,15 @@
-"""How is one ffmpeg run, from spawn to reaping, by a caller that waits on several of them in one selector?
+"""How is one ffmpeg run, from spawn to reaping, by a caller that waits on several in one selector?
 
     FfmpegRun(argv, ...) -> register(selector)
     loop: selector.select(run.wait_seconds(now)) -> key.data.on_readable(key.fd) -> run.poll(now) -> Finished
 
-Nothing here ever blocks. The process stays in its parent's process group, so one signal to the group reaches it.
-
-Needs POSIX: pipes that a selector can wait on, and wait4 for CPU seconds. Off Linux it does without pidfd (the loop
-polls), peak memory (it is sampled), oom_score_adj, and bytes written as a sign of life.
+None of these blocks. The process stays in its parent's process group, so one signal to the group reaches it. Off Linux
+it does without pidfd (the loop polls), peak memory (it is sampled), oom_score_adj, and bytes written as a sign of life.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import signal
@@ -32,22 +31,17 @@ from pyprocessor.ffmpeg.process import (
     spawn,
     written_bytes,
 )
-from pyprocessor.ffmpeg.progress import Progress, ReportReader
-from pyprocessor.ffmpeg.stderr import StderrLog
+from pyprocessor.ffmpeg.reports import Progress, ReportReader, StderrLog
 from pyprocessor.models import ProcessIdentity
 
 _READ_BYTES = 64 * 1024
 """A pipe's capacity on Linux, so one read empties it."""
-
 _LAST_READS = 64
 """After the end: a pipe holds less, unless another process inherited it and goes on writing."""
-
 _POLL_SECONDS = 0.1
 """The longest sleep where nothing wakes the loop at the end of a process (no pidfd)."""
-
 GRACE_SECONDS = 5.0
 """From SIGTERM to SIGKILL for an ffmpeg that went over one of its limits; one that works ends within a frame or two."""
-
 _SIGN_OF_LIFE_BYTES = 1 << 20
 """Written since the last progress, it means busy without progress (moving an index to a file's front)."""
 
@@ -63,37 +57,31 @@ class EndedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How one ffmpeg ended and what it took.
-
-    `returncode` is its exit code, or minus the signal that killed it; `signal` is that signal. Suspended time is not
-    part of `wall_seconds`. `progress` is None if it never reported any. `peak_memory_bytes` is measured; for a process
-    that ended before any sample (within some 20 ms) it may be the larger peak of its parent: a bound, and no measure.
-    """
+    """How one ffmpeg ended and what it took."""
 
     returncode: int
-    signal: int | None
+    """Its exit code, or minus the signal that killed it."""
     wall_seconds: float
+    """Without the time for which it was suspended."""
     cpu_seconds: float
     peak_memory_bytes: int
+    """Of a process that ended before any sample (within some 20 ms) maybe its parent's: a bound, and no measure."""
     stderr_text: str
     progress: Progress | None
     ended_by: EndedBy | None
     damage: Damage = NO_DAMAGE
-    """Signs of damage in its first input."""
 
     @property
     def killed(self) -> bool:
         """Whether a SIGKILL that we did not send ended it, or what a script in its place had started."""
-        return self.ended_by is None and (self.signal == signal.SIGKILL or self.returncode == 128 + signal.SIGKILL)
+        return self.ended_by is None and self.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
 class FfmpegRun:
-    """A running ffmpeg. Construction spawns it.
+    """A running ffmpeg, which construction spawns in the output's folder; raises JobError if it cannot.
 
-    `stall_seconds` is how long it may go without progress, `wall_limit_seconds` how long it may take in all (time spent
-    suspended counts for neither), `output_limit_bytes` how much it may write. `cwd` is where its outputs belong.
-
-    Raises JobError if the process cannot be started.
+    It may go on for `stall_seconds` without progress and for `wall_limit_seconds` in all, not counting time for which
+    it was suspended, and may write `output_limit_bytes`.
     """
 
     def __init__(
@@ -103,9 +91,9 @@ class FfmpegRun:
         cwd: bytes | str | None = None,
         env: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        stall_seconds: float | None = None,
-        wall_limit_seconds: float | None = None,
-        output_limit_bytes: int | None = None,
+        stall_seconds: float = math.inf,
+        wall_limit_seconds: float = math.inf,
+        output_limit_bytes: float = math.inf,
     ) -> None:
         self._clock = clock
         self._stall_seconds = stall_seconds
@@ -142,8 +130,6 @@ class FfmpegRun:
         """The latest report; None before the first."""
         return self._report.latest
 
-    # ------------------------------------------------------------ the caller's loop
-
     def register(self, selector: selectors.BaseSelector) -> None:
         """Have `selector` watch this process, with this object as the key's data, until it has ended."""
         self._selector = selector
@@ -151,18 +137,17 @@ class FfmpegRun:
             selector.register(fd, selectors.EVENT_READ, self)
 
     def wait_seconds(self, now: float) -> float | None:
-        """How long a selector may sleep before `poll` has something to do; None: until a descriptor is readable."""
+        """How long a selector may sleep before `poll` has work; None: until a descriptor is readable."""
         if self._finished is not None:
             return 0.0
         waits = [_POLL_SECONDS] if self._pidfd is None else []
         if self._kill_at is not None:
             waits.append(self._kill_at - now)
         elif self._suspended_at is None:
-            if self._stall_seconds is not None:
-                waits.append(self._alive_at + self._stall_seconds - now)
-            if self._wall_limit_seconds is not None:
-                waits.append(self._wall_limit_seconds - self._wall_seconds(now))
-        return max(0.0, min(waits)) if waits else None
+            waits.append(self._alive_at + self._stall_seconds - now)
+            waits.append(self._wall_limit_seconds - self._wall_seconds(now))
+        soonest = min(waits, default=math.inf)
+        return max(0.0, soonest) if soonest < math.inf else None
 
     def on_readable(self, fd: int) -> None:
         """Read once from the pipe `fd`, which the selector says is readable."""
@@ -171,7 +156,7 @@ class FfmpegRun:
             self._read(fd)
 
     def poll(self, now: float) -> Finished | None:
-        """Reap the process if it has ended, and enforce its limits if not. After the end, always the same Finished."""
+        """Reap the process if it has ended, and enforce its limits if not."""
         if self._finished is not None:
             return self._finished
         pid, status, usage = os.wait4(self._child.pid, os.WNOHANG)
@@ -185,10 +170,8 @@ class FfmpegRun:
         elif self._suspended_at is None:
             reason = self._over_limit(now)
             if reason is not None:
-                self._end(reason, now + GRACE_SECONDS)
+                self.stop(reason=reason)
         return None
-
-    # ------------------------------------------------------------ control
 
     def suspend(self) -> None:
         """Stop it where it stands, unless it is being ended; time until `resume` counts for no limit."""
@@ -206,10 +189,15 @@ class FfmpegRun:
             if self._finished is None:
                 self._signal(signal.SIGCONT)
 
-    def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
+    def stop(self, grace_seconds: float = GRACE_SECONDS, reason: EndedBy = EndedBy.STOP) -> None:
         """Ask it to end (SIGTERM); a `poll` after `grace_seconds` kills it if it has not."""
         if self._finished is None:
-            self._end(EndedBy.STOP, self._clock() + grace_seconds)
+            self._ended_by = self._ended_by or reason
+            kill_at = self._clock() + grace_seconds
+            self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
+            self._signal(signal.SIGTERM)
+            # A stopped process acts on SIGTERM only once it runs again.
+            self.resume()
 
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
@@ -218,7 +206,20 @@ class FfmpegRun:
             self._kill_at = self._clock() + GRACE_SECONDS
             self._signal(signal.SIGKILL)
 
-    # ------------------------------------------------------------ inside
+    def wait(self) -> Finished:
+        """Wait for its end, by itself or by its limits; an interruption of the waiting kills it."""
+        with selectors.DefaultSelector() as selector:
+            self.register(selector)
+            try:
+                while (finished := self.poll(self._clock())) is None:
+                    for key, _ in selector.select(self.wait_seconds(self._clock())):
+                        self.on_readable(key.fd)
+            except BaseException:
+                self.kill()
+                while self.poll(self._clock()) is None:
+                    selector.select(_POLL_SECONDS)
+                raise
+        return finished
 
     def _signal(self, number: int) -> None:
         # A script in ffmpeg's place may run it below itself, and die of a signal without passing it on.
@@ -228,13 +229,6 @@ class FfmpegRun:
         if number in (signal.SIGTERM, signal.SIGKILL):
             self._asked_to_end.update(below)
 
-    def _end(self, reason: EndedBy, kill_at: float) -> None:
-        self._ended_by = self._ended_by or reason
-        self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
-        self._signal(signal.SIGTERM)
-        # A stopped process acts on SIGTERM only once it runs again.
-        self.resume()
-
     def _wall_seconds(self, now: float) -> float:
         suspended = self._suspended_seconds
         if self._suspended_at is not None:
@@ -242,23 +236,17 @@ class FfmpegRun:
         return now - self._began - suspended
 
     def _over_limit(self, now: float) -> EndedBy | None:
-        if self._wall_limit_seconds is not None and self._wall_seconds(now) >= self._wall_limit_seconds:
+        if self._wall_seconds(now) >= self._wall_limit_seconds:
             return EndedBy.WALL
-        progress = self._report.latest
-        limit = self._output_limit_bytes
-        if limit is not None and progress is not None and progress.total_size_bytes > limit:
+        if self.progress is not None and self.progress.total_size_bytes > self._output_limit_bytes:
             return EndedBy.SIZE
-        stalled = self._stall_seconds is not None and now - self._alive_at >= self._stall_seconds
-        return EndedBy.STALL if stalled and not self._still_writes(now) else None
-
-    def _still_writes(self, now: float) -> bool:
-        """Whether it wrote to a file since its last progress; if so, that counts as progress."""
+        if now - self._alive_at < self._stall_seconds:
+            return None
         written = written_bytes(self._child) - self._drained_bytes
         if written - self._written_bytes < _SIGN_OF_LIFE_BYTES:
-            return False
-        self._written_bytes = written
-        self._alive_at = now
-        return True
+            return EndedBy.STALL
+        self._written_bytes, self._alive_at = written, now
+        return None
 
     def _read(self, fd: int) -> bool:
         """Process what one read gives; True if there may be more."""
@@ -293,7 +281,7 @@ class FfmpegRun:
         for process in self._asked_to_end:
             send_signal(process, signal.SIGKILL)  # it has outlived the script that started it
         # Popen did not see the process being reaped and would otherwise report exit code 0.
-        returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
         for fd in (self._stdout, self._stderr):
             for _ in range(_LAST_READS):
                 if fd not in self._open or not self._read(fd):
@@ -306,8 +294,7 @@ class FfmpegRun:
         if maxrss_bytes > peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
             self._peak_memory_bytes = max(self._peak_memory_bytes, maxrss_bytes)
         return Finished(
-            returncode=returncode,
-            signal=-returncode if returncode < 0 else None,
+            returncode=self._process.returncode,
             wall_seconds=self._wall_seconds(now),
             cpu_seconds=cpu_seconds,
             peak_memory_bytes=self._peak_memory_bytes,
@@ -316,28 +303,3 @@ class FfmpegRun:
             ended_by=self._ended_by,
             damage=self._damage.total(),
         )
-
-
-def run_once(
-    argv: Sequence[bytes | str],
-    *,
-    cwd: bytes | str | None = None,
-    env: Mapping[str, str] | None = None,
-    stall_seconds: float | None = None,
-    wall_limit_seconds: float | None = None,
-) -> Finished:
-    """Run one ffmpeg and wait for its end; arguments as for FfmpegRun."""
-    run = FfmpegRun(argv, cwd=cwd, env=env, stall_seconds=stall_seconds, wall_limit_seconds=wall_limit_seconds)
-    with selectors.DefaultSelector() as selector:
-        run.register(selector)
-        try:
-            while (finished := run.poll(time.monotonic())) is None:
-                for key, _ in selector.select(run.wait_seconds(time.monotonic())):
-                    run.on_readable(key.fd)
-        except BaseException:
-            # Interrupted while waiting: leave no process behind.
-            run.kill()
-            while run.poll(time.monotonic()) is None:
-                selector.select(_POLL_SECONDS)
-            raise
-    return finished

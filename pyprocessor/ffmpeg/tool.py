@@ -1,9 +1,7 @@
-"""Which ffmpeg is used, and what can it do?
+"""Which ffmpeg is used, what can it do, and do the profile's encoders work with it?
 
-The default is the build inside the `imageio-ffmpeg` wheel, because costs were measured on it and every machine then
-makes the same files. The environment variable PYPROCESSOR_FFMPEG names another one: a path, or `system` for the first
-ffmpeg on PATH. IMAGEIO_FFMPEG_EXE, which that wheel's own library reads, is ignored: it is set for other programs and
-would silently change the outputs here.
+The default is the build inside the `imageio-ffmpeg` wheel: costs were measured on it, and every machine then makes the
+same files. IMAGEIO_FFMPEG_EXE is ignored: it is set for other programs and would silently change the outputs here.
 """
 
 from __future__ import annotations
@@ -25,17 +23,28 @@ from pathlib import Path
 from typing import Any
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
-from pyprocessor.ffmpeg.invocation import environment
+from pyprocessor.ffmpeg.diagnosis import diagnose
+from pyprocessor.ffmpeg.invocation import environment, trial_encode_argv
+from pyprocessor.ffmpeg.run import FfmpegRun
 from pyprocessor.models import Profile
-from pyprocessor.models.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS, audio_encoder, encoders_for, muxer
+from pyprocessor.models.encoders import (
+    AUDIO_ENCODERS,
+    VIDEO_ENCODERS,
+    audio_encoder,
+    encoders_for,
+    is_hardware,
+    muxer,
+    video_encoder,
+)
 
-MINIMUM_VERSION = "5.1"
 _MINIMUM_LIBAVCODEC = (59, 37)
 """Of FFmpeg 5.1, the first with `-svtav1-params` and `-fps_mode`. Builds from git have no version number but this."""
 _ANSWER_SECONDS = 30.0
 """A cold start from a slow disk takes a second or two; what does not answer by then is not ffmpeg."""
-_END_SECONDS = 2.0
-"""How long to wait for a killed process."""
+_TRIAL_SECONDS = 30.0
+"""Drivers of some cards take seconds to start."""
+_NOT_HELD = re.compile(r"Could not write header .*incorrect codec parameters")
+"""FFmpeg's message, after the muxer's own, where a container does not hold a codec."""
 _ADVICE = "Set PYPROCESSOR_FFMPEG to the path of a working ffmpeg, or to `system`, or leave it unset."
 
 
@@ -57,10 +66,7 @@ class Tool:
 
 
 def find(variables: Mapping[str, str] = os.environ) -> Tool:
-    """The ffmpeg to use, as the environment `variables` say.
-
-    Raises FfmpegUnusable if there is none, or if it does not start, is not ffmpeg or is older than MINIMUM_VERSION.
-    """
+    """The ffmpeg to use, as the environment `variables` say; raises FfmpegUnusable."""
     wanted = variables.get("PYPROCESSOR_FFMPEG", "")
     if not wanted:
         path, source = _bundled(), "The ffmpeg inside the imageio-ffmpeg package"
@@ -116,12 +122,10 @@ def _on_path(search: str | None) -> str:
     return os.path.abspath(found)
 
 
-# ---------------------------------------------------------------- asking it
-
-
-def _start(path: str, name: str, option: str) -> subprocess.Popen[str]:
+def _answer(path: str, name: str, option: str) -> str:
+    """What the ffmpeg at `path` prints for `option`."""
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [path, "-hide_banner", option],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -140,9 +144,6 @@ def _start(path: str, name: str, option: str) -> subprocess.Popen[str]:
         }
         why = reasons.get(error.errno or 0) or error.strerror or str(error)
         raise FfmpegUnusable(f"{name} does not start: {why}. {_ADVICE}") from error
-
-
-def _answer(process: subprocess.Popen[str], name: str) -> str:
     try:
         text, _ = process.communicate(timeout=_ANSWER_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -165,18 +166,18 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
     # One that sits in a system call, on a dead network folder for instance, cannot even be killed.
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_END_SECONDS)
+        process.wait(2.0)
 
 
 def _version(path: str, name: str) -> tuple[str, str]:
-    text = _answer(_start(path, name, "-version"), name)
+    text = _answer(path, name, "-version")
     version = re.match(r"ffmpeg version (\S+)", text)
     library = re.search(r"^libavcodec\s.*/\s*(\d+)\.\s*(\d+)\.", text, re.MULTILINE)
     if version is None or library is None:
         raise FfmpegUnusable(f"{name} is not an ffmpeg. {_ADVICE}")
     if (int(library[1]), int(library[2])) < _MINIMUM_LIBAVCODEC:
         raise FfmpegUnusable(
-            f"{name} is version {version[1]}, but {MINIMUM_VERSION} or newer is needed: older ones "
+            f"{name} is version {version[1]}, but 5.1 or newer is needed: older ones "
             "cannot be told how many threads SVT-AV1 may use, nor how to keep the frames' timing. "
             "Update it, or leave PYPROCESSOR_FFMPEG unset to use the one that comes with pyprocessor."
         )
@@ -189,22 +190,12 @@ _FORMAT_LINE = re.compile(r"^ [D ][E ][d ]? *(\S+)", re.MULTILINE)
 
 
 def _ask(path: str, name: str, version: str, libavcodec: str) -> Tool:
-    # Both at once, which takes half the time of one after the other.
-    processes: list[subprocess.Popen[str]] = []
-    try:
-        processes += (_start(path, name, option) for option in ("-encoders", "-muxers"))
-        # The legend above the line of dashes looks much like the list below it.
-        encoders, muxers = (_LEGEND_END.split(_answer(process, name))[-1] for process in processes)
-    finally:
-        for process in processes:
-            _end(process)
+    # The legend above the line of dashes looks much like the list below it.
+    encoders, muxers = (_LEGEND_END.split(_answer(path, name, option))[-1] for option in ("-encoders", "-muxers"))
     names = _CODEC_LINE.findall(encoders)
     video, audio, subtitles = (frozenset(encoder for kind, encoder in names if kind == wanted) for wanted in "VAS")
     aliases = (alias for muxer_names in _FORMAT_LINE.findall(muxers) for alias in muxer_names.split(","))
     return Tool(path, version, libavcodec, video, audio, subtitles, frozenset(aliases))
-
-
-# ---------------------------------------------------------------- remembering the answers
 
 
 def _memory_file(path: str, size_bytes: int, mtime_ns: int) -> str:
@@ -233,14 +224,8 @@ def _remember(file: str, tool: Tool) -> None:
         Path(file).write_text(text, encoding="utf-8")
 
 
-# ---------------------------------------------------------------- what a profile needs
-
-
 def require(tool: Tool, profile: Profile) -> None:
-    """Check that this ffmpeg has the encoders and the muxer that the profile names.
-
-    Raises ProfileError, which says what is missing, the nearest names there are, and some that would do.
-    """
+    """Check that this ffmpeg has the encoders and the muxer that the profile names; raises ProfileError."""
     if profile.video is not None:
         _require_encoder(tool, profile, profile.video.encoder, "video", tool.video_encoders)
     if profile.audio is not None:
@@ -278,3 +263,34 @@ def _require_encoder(tool: Tool, profile: Profile, name: str, kind: str, known: 
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), n=3)
     return f" Nearest: {', '.join(near)}." if near else ""
+
+
+def require_working(tool: Tool, profile: Profile) -> None:
+    """Let each unusual encoder of the profile encode one frame: its device or a container may refuse.
+
+    Raises ProfileError; other failures mean nothing, as some encoders take only the sizes or rates of their standard.
+    """
+    if profile.video is not None and not video_encoder(profile.video.encoder).usual:
+        _require_trial(tool, profile, profile.video.encoder, "video")
+    if profile.audio is not None and not audio_encoder(profile.audio.encoder).usual:
+        _require_trial(tool, profile, profile.audio.encoder, "audio")
+
+
+def _require_trial(tool: Tool, profile: Profile, encoder: str, kind: str) -> None:
+    if encoder == "copy":
+        return
+    command = trial_encode_argv(tool.path, encoder, kind[0], profile.container)
+    finished = FfmpegRun(command, env=environment(os.environ), wall_limit_seconds=_TRIAL_SECONDS).wait()
+    if _NOT_HELD.search(finished.stderr_text):
+        raise ProfileError(
+            f"The profile {profile.name} asks for the {kind} encoder {encoder!r} in the container "
+            f"{profile.container!r}, which does not hold what that makes; choose another encoder, or the container mkv."
+        )
+    trouble = diagnose(finished, b"the trial")
+    if trouble is not None and is_hardware(encoder):
+        said = re.search(r"\(ffmpeg says: (.*)\)", str(trouble))
+        raise ProfileError(
+            f"The profile {profile.name} asks for the {kind} encoder {encoder!r}, which this ffmpeg ({tool.version}) "
+            f"has, but which does not work on this machine{f' ({said[1]})' if said else ''}. See that its device is "
+            "there, its driver installed and this user allowed to use it, or choose a software encoder such as libx264."
+        )

@@ -12,7 +12,7 @@ import av
 from pyprocessor.containers.content import RAW_STREAMS, SEARCHED_BYTES, misplaced_container
 from pyprocessor.containers.structure import ends_in_fragment_header
 from pyprocessor.errors import FailureKind, InspectError
-from pyprocessor.ffmpeg.invocation import Trust, demuxer_options, whitelists
+from pyprocessor.ffmpeg.invocation import demuxer_options, whitelists
 from pyprocessor.models import MediaInfo, StreamKind
 
 Container: TypeAlias = "av.container.InputContainer"
@@ -48,7 +48,7 @@ def open_source(
     bounds = {"probesize": "5000000", "max_streams": "10000"}
     # Demuxers ignore options of other demuxers.
     own = dict(demuxer_options("mpegts", deep=deep, forward=forward, skipped_bytes=skipped_bytes))
-    return _open(path, dict(whitelists(Trust.UNTRUSTED)) | bounds | own, demuxer)
+    return _open(path, dict(whitelists()) | bounds | own, demuxer)
 
 
 def open_unknown(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[Container, bool, int]:
@@ -89,7 +89,7 @@ def open_again(path: bytes, media: MediaInfo) -> Container:
 
 def open_output(path: bytes) -> Container:
     """Open a file that our own ffmpeg wrote. Raises av.error.FFmpegError."""
-    return _open(path, dict(whitelists(Trust.OWN)))
+    return _open(path, dict(whitelists(own=True)))
 
 
 def _open(path: bytes, options: dict[str, str], demuxer: str | None = None) -> Container:

@@ -27,7 +27,7 @@ from pyprocessor.models import (
     display,
     job_id,
 )
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import InputAway
 

@@ -31,7 +31,7 @@ from pyprocessor.intake.messages import (
 from pyprocessor.intake.output_location import Memory, OutputLocation, SameFileUnknown
 from pyprocessor.intake.scan import order_key
 from pyprocessor.models import Source, display
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import Command, InputAway, Report
 from pyprocessor.workers.process import Child

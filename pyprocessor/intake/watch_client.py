@@ -17,7 +17,7 @@ from pyprocessor.intake.messages import Found, Looked, Remark, Vanished
 from pyprocessor.intake.watcher import watcher_main
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, OutcomeKind
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import InputAway, Report
 from pyprocessor.workers.process import Child

@@ -1,8 +1,4 @@
-"""The frozen records every room speaks in; one word per thing (see docs/design.md).
-
-Paths are bytes as the file system has them (`os.fsencode`), so names that are not UTF-8 survive; `display` makes them
-printable. Sizes are bytes, times are seconds, both said in the name.
-"""
+"""Which frozen records do all rooms speak in? Their paths are bytes, as the file system has them."""
 
 from __future__ import annotations
 
@@ -73,65 +69,3 @@ from pyprocessor.models.work import (
     Usage,
     job_id,
 )
-
-__all__ = [
-    "BROKEN",
-    "END_MISSING",
-    "FINAL_STATES",
-    "TRANSITIONS",
-    "ActiveFile",
-    "AudioInfo",
-    "AudioSettings",
-    "Batch",
-    "BatchSettings",
-    "Colour",
-    "Cost",
-    "CostFeatures",
-    "Damaged",
-    "Deinterlace",
-    "ErrorSettings",
-    "EstimationSettings",
-    "HdrKind",
-    "HdrPolicy",
-    "HookSettings",
-    "Input",
-    "InputFolder",
-    "InputLimits",
-    "Job",
-    "JobState",
-    "MediaInfo",
-    "MediaNote",
-    "MonitoringSettings",
-    "NamingSettings",
-    "Outcome",
-    "OutcomeKind",
-    "OutputFacts",
-    "Overrun",
-    "PacketFacts",
-    "PictureShape",
-    "PlanReport",
-    "PlannedBatch",
-    "PlannedFile",
-    "ProcessIdentity",
-    "ProcessReading",
-    "Profile",
-    "Reading",
-    "RunSnapshot",
-    "RunState",
-    "RunStatus",
-    "ScanSettings",
-    "ScheduleSettings",
-    "SkippedFile",
-    "Source",
-    "StreamInfo",
-    "StreamKind",
-    "ThrottlingSettings",
-    "UnsafeArguments",
-    "Usage",
-    "VideoInfo",
-    "VideoSettings",
-    "WaitingFile",
-    "WatchSettings",
-    "display",
-    "job_id",
-]

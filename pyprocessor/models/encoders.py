@@ -1,8 +1,4 @@
-"""Which encoders and containers are known, and what each of them takes: the one table that every room reads.
-
-An encoder that is not listed may be used; it is checked only in general, and the real ffmpeg has the last word.
-What containers hold, and which layouts come back from them, was tried with FFmpeg 9.0.2.
-"""
+"""Which encoders and containers are known, and what does each take? As tried with FFmpeg 9.0.2; others may be used."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import re
 from dataclasses import dataclass, replace
 
 _X26X_PRESETS = tuple("ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split())
-_420 = ("yuv420p", "yuv420p10le")
 _420_TO_444 = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le")
 
 
@@ -25,7 +20,6 @@ class VideoEncoder:
     """Words that stand for this encoder, lower case, without punctuation."""
     usual: bool = False
     """Works in every ffmpeg that lists it, so it is used without a trial and named as an example."""
-
     crf: tuple[int, int] | None = None
     """Lowest and highest; None: no quality setting."""
     default_crf: int | None = None
@@ -34,26 +28,22 @@ class VideoEncoder:
     """Of encoders without presets: the speed that they choose themselves, by which their costs are predicted."""
     tunes: tuple[str, ...] = ()
     preset_option: str = "preset"
-
     thread_parameters: tuple[str, str] | None = None
     """(option, parameters) that state the threads; `{level}` is SVT-AV1's level of parallelism."""
     takes_threads: bool = True
     """Whether `-threads` suffices, so that parameters are needed only beside others, which might contradict it."""
     row_threads: bool = False
     """Whether it uses several threads for one picture only with `-row-mt`."""
-
     pixel_formats: tuple[str, ...] = ()
     """For profiles that keep the source's; none: the encoder chooses for itself."""
     smallest_side: int = 2
     """In pixels. x265 refuses less than its smallest coding unit; SVT-AV1 pads less to no advantage."""
     most_pictures_a_second: int | None = None
     keeps_captions: bool = False
-    """Whether it writes the closed captions of its pictures (FFmpeg 9.0.2)."""
     converts_dolby_vision: bool = False
     """Whether it would write Dolby Vision metadata that belongs to the picture before filtering."""
     ebu3213_filter: str | None = None
     """The bitstream filter that states the primaries of EBU 3213 where the encoder does not know their number."""
-
     bits_per_pixel: float = 0.2
     """Of an output: an upper bound that is rarely passed."""
     raw_sized: bool = False
@@ -124,7 +114,7 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
         default_preset="8",
         thread_parameters=("svtav1-params", "lp={level}"),
         takes_threads=False,
-        pixel_formats=_420,
+        pixel_formats=("yuv420p", "yuv420p10le"),
         smallest_side=16,
         most_pictures_a_second=240,
         converts_dolby_vision=True,
@@ -205,9 +195,6 @@ def is_hardware(encoder: str) -> bool:
     return _HARDWARE.fullmatch(encoder) is not None
 
 
-# ---------------------------------------------------------------- sound
-
-
 @dataclass(frozen=True, slots=True)
 class AudioEncoder:
     """What is known of an encoder of sound."""
@@ -227,7 +214,6 @@ class AudioEncoder:
     layouts: tuple[str, ...] = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
     """ffmpeg's names of the layouts that it takes, or their channels."""
     unnamed_channels: int = 0
-    """How many channels without names it takes."""
 
 
 _PCM = AudioEncoder(
@@ -314,11 +300,8 @@ def audio_encoder(name: str) -> AudioEncoder:
     return AUDIO_ENCODERS.get(name) or (_PCM if name.startswith("pcm_") else AudioEncoder())
 
 
-# ---------------------------------------------------------------- names
-
-
 def encoders_for(word: str) -> tuple[str, ...]:
-    """The encoders that `word` may stand for, the likeliest first; case and punctuation do not matter (`H.264`)."""
+    """The encoders that `word` may stand for, the likeliest first, whatever its case and punctuation."""
     folded = re.sub(r"[^a-z0-9]", "", word.lower())
     found = [word.lower()]
     for table in (VIDEO_ENCODERS, AUDIO_ENCODERS):
@@ -329,9 +312,6 @@ def encoders_for(word: str) -> tuple[str, ...]:
                     alike = (other for other, facts in table.items() if facts.codec == encoder.codec)
                     found += (other for other in alike if not is_hardware(other))
     return tuple(dict.fromkeys(found))
-
-
-# ---------------------------------------------------------------- containers
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +356,7 @@ MP4_FAMILY = frozenset(("mp4", "mov", "m4a"))
 
 
 def container_name(word: str) -> str:
-    """The container's name for a word a user may write (`Matroska`, `.mkv`); an unknown word comes back as it is."""
+    """The container's name for a word a user may write (`Matroska`, `.mkv`); an unknown word as it is."""
     folded = word.strip().lower().removeprefix(".")
     return CONTAINER_ALIASES.get(folded, folded)
 

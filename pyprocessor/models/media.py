@@ -18,15 +18,13 @@ class InputFolder:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One file or folder that a run reads. `path` is absolute.
-
-    `name` is what its files' relative paths begin with: the end of `path`, or nothing for a folder that is the only
-    input. `folder` is the folder itself, or the one that the file lies in.
-    """
+    """One file or folder that a run reads; `path` is absolute."""
 
     path: bytes
     name: bytes
+    """What its files' relative paths begin with: the end of `path`, or nothing for a folder that is the only input."""
     folder: InputFolder
+    """The folder itself, or the one that the file lies in."""
 
     @property
     def is_file(self) -> bool:
@@ -35,10 +33,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file found by the scanner.
-
-    `path` is absolute and ends in `relative`: the input's name and the path below it.
-    """
+    """A file found by the scanner; its absolute path ends in `relative`: the input's name and the rest."""
 
     path: bytes
     relative: bytes
@@ -94,10 +89,7 @@ class PictureShape:
 
 @dataclass(frozen=True, slots=True)
 class PacketFacts:
-    """Counts and sizes of coded pictures, from the container's index or a bounded read of the file's start.
-
-    A picture that is stored as two fields may count as two.
-    """
+    """Counts and sizes of coded pictures, from an index or the file's start; two fields may count as two."""
 
     pictures: int
     bytes: int
@@ -117,7 +109,7 @@ class PacketFacts:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is special to a video stream; `rotation` turns the decoded picture upright, in degrees clockwise."""
+    """What is special to a video stream; `rotation` turns pictures upright, in degrees clockwise."""
 
     width: int
     height: int
@@ -133,15 +125,12 @@ class VideoInfo:
     content_light: tuple[int, int] | None = None
     """MaxCLL and MaxFALL, cd/m2."""
     interlaced: bool = False
-    """Whether any picture that was looked at holds two fields."""
     variable_frame_rate: bool = False
     """Whether pictures are not all equally far apart: by its packets, where all were read."""
     clock_rate: Fraction | None = None
-    """The constant rate on whose clock every picture lies, though places may be left out; None: there is none, or not
-    all packets were read."""
+    """The constant rate on whose clock every picture lies; None: there is none, or not all packets were read."""
     shapes: tuple[PictureShape, ...] = ()
-    """The sizes of its pictures over time, where they change midway; `width`, `height` and `sample_aspect_ratio` are
-    then those of the pictures that last longest."""
+    """The sizes of its pictures over time, where they change; `width` and so on are then of those that last longest."""
     attached_picture: bool = False
     alpha: bool = False
     """Whether its pictures have transparent parts, also where its decoder leaves them out."""
@@ -150,7 +139,6 @@ class VideoInfo:
     stereo: str | None = None
     """How the two pictures of a stereo film lie in one: `side by side`, `top and bottom, right eye first`, ..."""
     captions: bool = False
-    """Whether closed captions (EIA-608, CEA-708) were seen in its pictures."""
     packets: PacketFacts | None = None
     in_decoding_order: bool = False
     """Whether its packets have a DTS only, though its pictures are shown in another order."""
@@ -210,14 +198,11 @@ BROKEN = "damaged: pictures or sound are missing or broken"
 
 @dataclass(frozen=True, slots=True)
 class MediaNote:
-    """A sentence about something unusual in a file, or about what an output lacks of its source.
-
-    `loss` names the kind of loss in a few words that are the same for every file that suffers it, such as
-    `captions dropped (mkv with AV1 holds none)`: the closing table counts files by it. Empty where nothing is lost.
-    """
+    """A sentence about something unusual in a file, or about what an output lacks of its source."""
 
     text: str
     loss: str = ""
+    """The kind of loss, in the same words for every file that suffers it, as files are counted by it; empty: none."""
 
     @property
     def damage(self) -> bool:
@@ -227,7 +212,7 @@ class MediaNote:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What inspecting found in a Source. Of one that was cut off, durations and frames are of what is there."""
+    """What inspecting found in a source. If that was cut off, durations and frames are of what is there."""
 
     container: str
     """The demuxer's name as PyAV gives it, for instance `mov,mp4,m4a,3gp,3g2,mj2`."""
@@ -252,8 +237,7 @@ class MediaInfo:
     tags: tuple[tuple[str, str], ...] = ()
     """Tags of the file as a whole that state where, when and with what it was recorded: key and value."""
     place_tags: tuple[tuple[str, str], ...] = ()
-    """All tags that state where it was recorded: owner (``""`` the file, `s:1` a stream, `c:0` a chapter) and key. A
-    key of ``""`` stands for tags that cannot be named one by one."""
+    """Those that state the place: owner (empty: the file; `s:1` a stream, `c:0` a chapter) and key (empty: unnamed)."""
     missing_bytes: int = 0
     """How far the container's own structure reaches beyond the end of the file: above 0, it was cut off."""
 
@@ -269,10 +253,7 @@ class MediaInfo:
 
     @property
     def playing_seconds(self) -> float | None:
-        """How long its film and sound last where each of them says so, or else what the container declares.
-
-        Subtitles, data and chapters may make a container much longer than what is seen and heard.
-        """
+        """How long film and sound last where each says so, or else what the container declares for all."""
         tracks = (self.video, *self.audio) if self.video is not None else self.audio
         stated = [track.duration_seconds for track in tracks if track.duration_seconds is not None]
         return max(stated) if stated and len(stated) == len(tracks) else self.duration_seconds

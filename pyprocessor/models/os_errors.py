@@ -26,32 +26,23 @@ def _sentence(error: OSError, path: bytes, wish: str) -> tuple[FailureKind, str]
     meaning = MEANINGS.get(error.errno or 0)
     if meaning is None:
         return FailureKind.INFRASTRUCTURE, f"{subject}: the operating system says {error.strerror or error}."
-    return meaning.kind, f"{subject}: {meaning.why}{_culprit(error, path)}; {meaning.advice}."
-
-
-def _culprit(error: OSError, path: bytes) -> str:
-    """The folder above `path` that the error is about, where it is one."""
-    if not isinstance(error.filename, (str, bytes)):
-        return ""
-    name = os.fsencode(error.filename)
-    return f" ({display(name)})" if path.startswith(name + os.sep.encode()) else ""
+    folder = os.fsencode(error.filename) if isinstance(error.filename, (str, bytes)) else b""
+    culprit = f" ({display(folder)})" if folder and path.startswith(folder + b"/") else ""
+    return meaning.kind, f"{subject}: {meaning.why}{culprit}; {meaning.advice}."
 
 
 def classify_os_error(error: OSError, source: bytes) -> tuple[FailureKind, str]:
     """The kind and sentence of an error met while working on `source`: reading it, or writing its product."""
     sentence = f"The operating system refused: {error}."
     number = error.errno or 0
-    about_source = isinstance(error.filename, (str, bytes)) and _path(error.filename) == source
+    # FFmpeg's libraries put a protocol before a path.
+    about_source = (
+        isinstance(error.filename, (str, bytes)) and os.fsencode(error.filename).removeprefix(b"file:") == source
+    )
     meaning = MEANINGS.get(number)
     if meaning is not None and (number in WRITE_REFUSED | FORBIDDEN or meaning.kind is FailureKind.RESOURCE):
         return meaning.kind, sentence
     if about_source:
         return FailureKind.UNAVAILABLE, sentence
-    if number == errno.EIO or number in UNREACHABLE:
-        return FailureKind.DISK, sentence
-    return FailureKind.INFRASTRUCTURE, sentence
-
-
-def _path(name: str | bytes) -> bytes:
-    """The path itself: FFmpeg's libraries put a protocol before it."""
-    return os.fsencode(name).removeprefix(b"file:")
+    on_disk = number == errno.EIO or number in UNREACHABLE
+    return FailureKind.DISK if on_disk else FailureKind.INFRASTRUCTURE, sentence

@@ -148,15 +148,13 @@ class Overrun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
-    """When a run may work, in local time of day; a window may span midnight.
-
-    `until` is the next such time; `grace_seconds` is how long running files have to finish after SIGTERM.
-    """
+    """When a run may work, in local time of day; a window may span midnight."""
 
     window: tuple[time, time] | None = None
     until: time | None = None
     overrun: Overrun = Overrun.FINISH
     grace_seconds: float = 10.0
+    """How long running files have to finish after SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,19 +166,18 @@ class WatchSettings:
 
 @dataclass(frozen=True, slots=True)
 class ErrorSettings:
-    """When to try again and when to give up.
-
-    Files predicted to be slow get more than `stall_seconds` (`jobs/timeouts`). `max_failed_runs` counts runs in which a
-    file failed in a way that may pass, `max_killed_runs` runs in a row that were killed while they worked on it.
-    """
+    """When to try again and when to give up."""
 
     max_retries: int = 3
     retry_delay_seconds: float = 1.0
     """Before the first retry; each further one waits twice as long."""
     max_retry_delay_seconds: float = 60.0
     max_failed_runs: int = 5
+    """Runs in which a file failed in a way that may pass."""
     max_killed_runs: int = 5
+    """Runs in a row that were killed while they worked on a file."""
     stall_seconds: float = 120.0
+    """Files predicted to be slow get more (`jobs/timeouts`)."""
     time_limit_factor: float = 30.0
     """How many times longer than predicted one file may take."""
     inspect_timeout_seconds: float = 20.0
@@ -189,18 +186,15 @@ class ErrorSettings:
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
-    """Bounds on what a source may claim, so that a decompression bomb fails alone.
+    """Bounds on what a source may claim, so that a decompression bomb fails alone."""
 
-    `max_pixels` is width x height, 16384 x 8192 by default. An output may grow to `always_allowed_output_bytes` plus
-    `max_output_growth` times its source, and, where the encoder compresses little by design, to its pictures' raw size.
-    """
-
-    max_pixels: int = 134_217_728
+    max_pixels: int = 16_384 * 8_192
     max_streams: int = 1000
     """Fonts are streams as well: films with subtitles come with a hundred."""
     max_duration_seconds: float = 30 * 86400.0
     inspect_memory_bytes: int = 2 << 30
     max_output_growth: float = 100.0
+    """Times its source, above the bytes that are always allowed; see `recipes/features.output_limit_bytes`."""
     always_allowed_output_bytes: int = 1 << 30
 
 
@@ -224,14 +218,11 @@ class UnsafeArguments:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Validated, frozen settings: what to make of a Source and under which limits.
-
-    `fingerprint` is a hash of what decides the *content* of an output (container, video, audio, streams), so that a
-    changed limit redoes nothing and a changed CRF redoes everything.
-    """
+    """Validated, frozen settings: what to make of a Source and under which limits."""
 
     name: str
     fingerprint: str
+    """A hash of what decides the content of an output: a changed limit redoes nothing, a changed CRF everything."""
     container: str = "mp4"
     extension: str = "mp4"
     video: VideoSettings | None = field(default_factory=VideoSettings)

@@ -1,11 +1,15 @@
-"""What do a reading of the machine, the state of a run and a plan hold?"""
+"""What is a run asked to do, how does it stand, what is its plan, and who is called back?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-from pyprocessor.models.work import Cost
+from pyprocessor.models.media import Input, InputFolder
+from pyprocessor.models.profile import Profile
+from pyprocessor.models.wording import display
+from pyprocessor.models.work import Cost, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,6 @@ class ProcessReading:
     suspended: bool = False
 
 
-# ---------------------------------------------------------------- what listeners of a run are given
-
-
 class RunState(StrEnum):
     """What a run is doing."""
 
@@ -63,7 +64,6 @@ class RunState(StrEnum):
     DRAINING = "draining"
     """It was asked to stop, or its time is up: what runs is finished first."""
     ENDING = "ending"
-    """What runs is being ended."""
 
     @property
     def paused(self) -> bool:
@@ -93,7 +93,6 @@ class RunSnapshot:
     elapsed_seconds: float
     eta_seconds: float | None
     draining: bool
-    """True once a stop was asked for: running files finish and nothing new starts."""
     eta_low_seconds: float | None = None
     eta_high_seconds: float | None = None
     """The band around `eta_seconds` that the predictions' spread allows."""
@@ -102,17 +101,14 @@ class RunSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ActiveFile:
-    """A file that runs now.
-
-    `media_seconds` is None where its duration is not known; `speed` is media seconds per second; `running_seconds`
-    leaves out the time it was stopped, and `still` says that it is stopped now.
-    """
+    """A file that runs now; `speed` is media seconds per second, and `still` says that it is stopped."""
 
     name: str
     media_seconds: float | None
     done_seconds: float
     speed: float | None
     running_seconds: float
+    """Without the time for which it was stopped."""
     still: bool = False
 
 
@@ -126,36 +122,33 @@ class WaitingFile:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Where a run stands, as `status` shows it; `started_at` is seconds since the epoch.
-
-    `done_before` and `failed_before` count files that earlier runs settled and that still hold. A run that waits for
-    its window begins in `begins_in_seconds`. While the output's disk has not answered for `disk_silent_seconds`, the
-    rest is what was known before.
-    """
+    """Where a run stands, as `status` shows it."""
 
     pid: int
     started_at: float
+    """In seconds since the epoch."""
     snapshot: RunSnapshot
     done_before: int = 0
+    """Files that earlier runs settled and that still hold, as for `failed_before`."""
     failed_before: int = 0
     begins_in_seconds: float = 0.0
+    """Above 0, it waits for its window."""
     files: tuple[ActiveFile, ...] = ()
     disk_silent_seconds: float = 0.0
+    """Above 0, the output's disk does not answer, and the rest is what was known before."""
     next: WaitingFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """One file of a plan; both paths are relative, to the input and to the output root.
-
-    `cost` is at the threads it is to run with. `lane` numbers, from 1, the places that run side by side; times count
-    from the start of the run.
-    """
+    """One file of a plan, its paths relative to input and output root, its times to the start of the run."""
 
     name: bytes
     output: bytes
     cost: Cost
+    """At the threads that it is to run with."""
     lane: int = 1
+    """Which of the places that run side by side, from 1."""
     start_seconds: float = 0.0
     end_seconds: float = 0.0
 
@@ -170,10 +163,7 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """One batch of a plan; times count from the start of the run.
-
-    `seconds_low` and `seconds_high` bound how long it takes.
-    """
+    """One batch of a plan; times count from the start of the run, and two bounds say how long it takes."""
 
     number: int
     files: tuple[PlannedFile, ...]
@@ -201,3 +191,58 @@ class PlanReport:
     seconds_high: float
     processes: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a run is asked to do."""
+
+    inputs: tuple[Input, ...]
+    output: bytes
+    profile: Profile
+    tool_path: str
+    arguments: str = ""
+    """The command line, for the journal."""
+    limit: int | None = None
+    """How many files are taken up at most."""
+    retry_failed: bool = False
+    overwrite: bool = False
+    """Whether files in the output that no run made may be replaced."""
+    watch: bool = False
+    """Whether to go on with what comes into the only input, a folder."""
+
+    @property
+    def folders(self) -> tuple[InputFolder, ...]:
+        """The folders that the inputs are or lie in, each once."""
+        return tuple(dict.fromkeys(given.folder for given in self.inputs))
+
+    @property
+    def input_named(self) -> str:
+        """The inputs for a sentence."""
+        first, *others = (display(given.path) for given in self.inputs)
+        return f"{first} and {len(others)} more" if others else first
+
+
+class Listener(Protocol):
+    """Called back on the engine's own thread, so every method must return at once."""
+
+    def found(self, files: int, listing_done: bool) -> None:
+        """So many files were listed up to now."""
+
+    def queued(self, jobs: int, media_seconds: float) -> None:
+        """Totals of the work known up to now; they grow while the listing goes on."""
+
+    def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
+        """A file's attempt began."""
+
+    def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
+        """How far a running file is; `speed` is media seconds per second."""
+
+    def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
+        """An attempt ended, or the file `name` was settled without one; the reason does not name it."""
+
+    def notice(self, level: str, text: str) -> None:
+        """One plain sentence; `level` is "info", "warning" or "error"."""
+
+    def tick(self, snapshot: RunSnapshot) -> None:
+        """How far the run is; at least once a second."""

@@ -5,20 +5,13 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-_UNITS = ("kB", "MB", "GB", "TB", "PB")
-
 
 def one_line(text: str) -> str:
     """The text as one printable line: control characters, and bytes that are not UTF-8, come out escaped."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # how os.fsdecode carries a byte that is not UTF-8
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+    escaped = (ascii(c)[1:-1].replace("\\udc", "\\x") if not c.isprintable() else c for c in text)  # see os.fsdecode
+    return "".join(escaped)
 
 
 def display(path: bytes) -> str:
@@ -30,10 +23,8 @@ def size(count: int) -> str:
     """The size of a file or disk, in decimal units as disks and players count: `512 B`, `3.4 MB`."""
     if abs(count) < 1000:
         return f"{count} B"
-    power = 1
-    while abs(count) / 1000**power >= 999.95 and power < len(_UNITS):
-        power += 1
-    return f"{count / 1000**power:.1f} {_UNITS[power - 1]}"
+    power = next(power for power in range(1, 6) if power == 5 or abs(count) / 1000**power < 999.95)
+    return f"{count / 1000**power:.1f} {' kMGTP'[power]}B"
 
 
 def memory_size(count: float) -> str:

@@ -27,7 +27,6 @@ class CostFeatures:
     encoder: str
     preset: str | None
     pixels: int
-    """Width x height of the output picture."""
     source_pixels: int
     pixel_format: str
     frames: float
@@ -61,40 +60,16 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-_FINAL = (
-    JobState.SUCCEEDED,
-    JobState.SKIPPED,
-    JobState.KEPT_SOURCE,
-    JobState.FAILED,
-    JobState.QUARANTINED,
-    JobState.CANCELLED,
-)
-FINAL_STATES = frozenset(_FINAL)
+FINAL_STATES = frozenset(JobState) - {JobState.PENDING, JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING}
 
-TRANSITIONS: frozenset[tuple[JobState, JobState]] = frozenset(
-    {
-        (JobState.PENDING, JobState.ASSIGNED),
-        (JobState.PENDING, JobState.SKIPPED),
-        (JobState.PENDING, JobState.FAILED),
-        (JobState.PENDING, JobState.QUARANTINED),
-        (JobState.PENDING, JobState.CANCELLED),
-        (JobState.PENDING, JobState.SUCCEEDED),  # adopted: a receipt proves the output is already there
-        (JobState.ASSIGNED, JobState.RUNNING),
-        (JobState.ASSIGNED, JobState.PENDING),  # taken back, or its process died before it started
-        (JobState.ASSIGNED, JobState.CANCELLED),
-        (JobState.RUNNING, JobState.PENDING),  # interrupted, shed, or to be tried again
-        (JobState.RUNNING, JobState.PUBLISHING),
-        (JobState.RUNNING, JobState.SKIPPED),
-        (JobState.RUNNING, JobState.KEPT_SOURCE),
-        (JobState.RUNNING, JobState.FAILED),
-        (JobState.RUNNING, JobState.QUARANTINED),
-        (JobState.RUNNING, JobState.CANCELLED),
-        (JobState.PUBLISHING, JobState.SUCCEEDED),
-        (JobState.PUBLISHING, JobState.PENDING),  # died between grant and rename
-        (JobState.PUBLISHING, JobState.FAILED),
-    }
-    | {(state, JobState.PENDING) for state in _FINAL}  # source or profile changed, output gone, or asked for again
-)
+_MOVES: dict[str, str] = {
+    "pending": "assigned skipped failed quarantined cancelled succeeded",  # the last: a receipt proves its output
+    "assigned": "running cancelled pending",  # the last: taken back, or its process died before it started
+    "running": "publishing skipped kept_source failed quarantined cancelled pending",  # the last: to be tried again
+    "publishing": "succeeded failed pending",  # the last: died between grant and rename
+    **dict.fromkeys(FINAL_STATES, "pending"),  # source or profile changed, output gone, or asked for again
+}
+TRANSITIONS = frozenset((JobState(old), JobState(new)) for old, after in _MOVES.items() for new in after.split())
 """Every move a job may make; the journal has the same table and refuses any other."""
 
 
@@ -127,7 +102,7 @@ def job_id(source_path: bytes, task: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One unit of work: Source x Profile. `output` is below the output root."""
+    """One unit of work: a source under a profile. `output` is below the output root."""
 
     id: str
     task: str
@@ -144,17 +119,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """An ordered list of jobs for one batch process.
-
-    Each job's ffmpeg has `threads`, and counts as `cores`: fewer where it is to take over cores that fall idle later.
-    """
+    """An ordered list of jobs for one batch process."""
 
     id: int
     job_ids: tuple[str, ...]
     slots: int
     threads: int
+    """Of each job's ffmpeg."""
     memory_budget_bytes: int
     cores: int = 1
+    """What each job counts as: less than `threads` where it is to take over cores that fall idle later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +158,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A pid together with its start time, so that a reused pid is never mistaken for ours.
-
-    `start_time` is psutil's `create_time()` (seconds since the epoch).
-    """
+    """A pid together with its start time, so that a reused pid is never mistaken for ours."""
 
     pid: int
     start_time: float
+    """psutil's `create_time()`, in seconds since the epoch."""

@@ -26,7 +26,6 @@ Less than two packets is jitter."""
 _MOST_JITTER_SECONDS = 0.25
 """Larger gaps are filled even where time stamps jitter."""
 _ORDINALS = ("first", "second", "third", "fourth")
-_MIXED = "sound mixed to fewer channels ({})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,61 +46,35 @@ def audio_stream(
     if plan.action is Action.COPY or stream.audio is None:
         return MappedStream(source, "a", "copy"), ()
     made = sound(settings, container, stream.audio)
-    options: list[tuple[str, str]] = []
-    rate = target_bit_rate(settings, stream, made.channels)
-    if rate is not None:
-        options.append(("b", str(rate)))
-    if settings.sample_rate is not None:
-        options.append(("ar", str(settings.sample_rate)))
-    mapped = MappedStream(
-        source,
-        "a",
-        settings.encoder,
-        filters=(*made.filters, _gaps_filled(stream.audio.jitter_seconds)),
-        options=(*options, *made.options),
-    )
-    return mapped, made.notes
+    asked = (("b", target_bit_rate(settings, stream, made.channels)), ("ar", settings.sample_rate))
+    options = (*((name, str(value)) for name, value in asked if value is not None), *made.options)
+    filters = (*made.filters, _gaps_filled(stream.audio.jitter_seconds))
+    return MappedStream(source, "a", settings.encoder, filters, options), made.notes
 
 
 def _gaps_filled(jitter_seconds: float) -> Filter:
-    """The filter that fills gaps between time stamps with silence and cuts overlaps; other samples do not change.
-
-    Players that count samples would run out of step with the picture after a gap. Of packets that jitter the first may
-    be early and another one late by as much.
-    """
+    """The filter that fills gaps between time stamps with silence and cuts overlaps."""
+    # Of packets that jitter the first may be early and another one late by as much.
     least = min(_MOST_JITTER_SECONDS, max(_LEAST_GAP_SECONDS, 2 * jitter_seconds + 0.005))
     return Filter("aresample", (("async", "1"), ("min_hard_comp", f"{least:.4g}")))
 
 
 def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) -> int | None:
-    """Bits per second; None leaves the choice to the encoder.
-
-    `bitrate` is for stereo and grows with the channels. Of a list, the highest that does not exceed the source's rate
-    is taken, or else the lowest.
-    """
+    """Bits per second: by the channels, or the highest listed within the source's; None: as the encoder likes."""
     encoder = audio_encoder(settings.encoder)
-    if encoder.lossless:
+    if encoder.lossless or (settings.bitrate is None and not settings.bitrates):
         return None
     if settings.bitrate is not None:
         wanted = settings.bitrate * max(1, channels) // 2 if channels != 1 else settings.bitrate * 5 // 8
-    elif settings.bitrates:
-        source = stream.bit_rate
-        within = [rate for rate in settings.bitrates if source is None or rate <= source]
-        wanted = max(within) if within else min(settings.bitrates)
     else:
-        return None
+        within = [rate for rate in settings.bitrates if stream.bit_rate is None or rate <= stream.bit_rate]
+        wanted = max(within, default=min(settings.bitrates))
     least, most = encoder.bitrate_limits
     return max(least * channels, min(most * channels, wanted))
 
 
-# ---------------------------------------------------------------- channels
-
-
 def sound(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
-    """What becomes of a track's channels: kept as they are where the encoder takes them, else in the nearest layout.
-
-    More channels come out than go in only as silence beside them, and never more than the profile wants.
-    """
+    """What becomes of a track's channels: kept where the encoder takes them, else in the nearest layout."""
     order = _ambisonic_order(audio)
     if order is not None:
         return _ambisonic(settings, container, audio, order)
@@ -129,24 +102,24 @@ def sound(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
 def _in_layout(settings: AudioSettings, container: str, audio: AudioInfo, names: Channels) -> Sound:
     encoder = settings.encoder
     placement = place(names, _within(settings, offered(encoder, container, names)))
-    unlike = not placement.lossless or bool(placement.misplaced)
-    named = (_layout(layout_name(names)),) if audio.layout in LAYOUTS else ()  # where the layout changes midway
+    unlike = bool(placement.mixed or placement.dropped or placement.misplaced)
+    named = (_layout(names),) if audio.layout in LAYOUTS else ()  # where the layout changes midway
     # Left to itself, ffmpeg would send the back channels to the back centre instead of the sides.
     to_centre = "BL" in placement.moved and "BC" in placement.channels
     filters: tuple[Filter, ...]
     if placement.channels == names and len(names) <= 2:
         filters = named if audio.varies else ()
     elif named and not unlike and not to_centre:
-        filters = (_layout(layout_name(placement.channels)),)  # ffmpeg itself converts to that
+        filters = (_layout(placement.channels),)  # ffmpeg itself converts to that
     else:
         filters = (*named, _without_names(len(names)), _pan(placement, limited=audio_encoder(encoder).lossless))
     asked = settings.channels is not None and len(names) > settings.channels
     notes = _layout_note(encoder, names, placement) if unlike and not asked else ()
-    return Sound(placement.sounding, filters, _families(encoder, len(placement.channels)), notes)
+    return Sound(sum(map(bool, placement.parts)), filters, _families(encoder, len(placement.channels)), notes)
 
 
 def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -> Sound:
-    """As many as the encoder takes: unnamed channels cannot be mixed, and a recording's main ones come first."""
+    """As many as the encoder takes: unnamed channels cannot be mixed, and the main ones come first."""
     # A low-frequency channel cannot hold full sound.
     layouts = [c for c in _within(settings, offered(settings.encoder, container, ())) if "LFE" not in c]
     target = max((c for c in layouts if len(c) <= audio.channels), key=len)
@@ -160,19 +133,19 @@ def _first_channels(settings: AudioSettings, container: str, audio: AudioInfo) -
     return Sound(len(target), (_pan(kept, limited=False),), _families(settings.encoder, len(target)), notes)
 
 
-def _layout(name: str) -> Filter:
-    return Filter("aformat", (("channel_layouts", name),))
+def _layout(channels: Channels) -> Filter:
+    return Filter("aformat", (("channel_layouts", layout_name(channels)),))
 
 
 def _layout_note(encoder: str, names: Channels, placement: Placement) -> tuple[MediaNote, ...]:
     before, after = layout_name(names), layout_name(placement.channels)
-    if placement.lossless:
+    if not placement.mixed and not placement.dropped:
         text = f"Its sound is labelled {before}, which {encoder} does not take here: as {after} it has every channel."
         return (MediaNote(text),)
     text = f"Its sound was mixed from {before} to {after}: {encoder} takes no layout with all its channels"
     if placement.dropped:
         text += f"; its low-frequency channel ({'+'.join(placement.dropped)}) was left out"
-    return (MediaNote(f"{text}.", _MIXED.format(encoder)),)
+    return (MediaNote(f"{text}.", f"sound mixed to fewer channels ({encoder})"),)
 
 
 def _within(settings: AudioSettings, layouts: tuple[Channels, ...]) -> tuple[Channels, ...]:
@@ -186,7 +159,7 @@ def _families(encoder: str, channels: int) -> Options:
 
 
 def _without_names(channels: int) -> Filter:
-    """The filter that removes the names of all channels: `pan` refuses sets of names that make no usual layout."""
+    """The filter that removes the names of all channels: `pan` refuses names that make no usual layout."""
     numbers = "|".join(str(number) for number in range(channels))
     return Filter("channelmap", (("map", numbers), ("channel_layout", f"{channels} channels")))
 
@@ -203,16 +176,11 @@ def _pan(placement: Placement, *, limited: bool) -> Filter:
     return Filter("pan", (("args", "|".join((layout_name(placement.channels), *rows))),))
 
 
-# ---------------------------------------------------------------- ambisonics
-
 _AMBISONIC = re.compile(r"ambisonic (\d+)")
-_TO_MONO: tuple[str, ...] = ("FC=c0",)
-_TO_STEREO: tuple[str, ...] = ("FL=0.5*c0+0.5*c1", "FR=0.5*c0-0.5*c1")
-"""Two cardioids to the left and right: channel 0 is sound from all directions, channel 1 left minus right (ACN)."""
 
 
 def _ambisonic_order(audio: AudioInfo) -> int | None:
-    """The order of an ambisonic track, or None of another; it has (order + 1)^2 channels, and maybe a stereo pair."""
+    """The order of an ambisonic track, which has (order + 1)^2 channels and maybe a stereo pair; or None."""
     found = _AMBISONIC.match(audio.layout or "")
     order = int(found[1]) if found is not None else -1
     return order if order >= 0 and audio.channels - (order + 1) ** 2 in (0, 2) and audio.channels >= 4 else None
@@ -226,12 +194,14 @@ def _ambisonic(settings: AudioSettings, container: str, audio: AudioInfo, order:
         if encoder.startswith("pcm_"):
             text = f"Its ambisonic channels were kept, but {container} does not say that they are ambisonic."
             return Sound(audio.channels, notes=(MediaNote(text, f"ambisonic sound unnamed ({container})"),))
-    name, rows = ("mono", _TO_MONO) if most == 1 else ("stereo", _TO_STEREO)
     beside = (order + 1) ** 2
-    if name == "stereo" and audio.channels > beside:
-        rows = tuple(f"{row}+c{beside + number}" for number, row in enumerate(rows))
+    pair = (f"+c{beside}", f"+c{beside + 1}") if audio.channels > beside else ("", "")
+    # Two cardioids to the left and right: channel 0 is sound from all directions, channel 1 left minus right (ACN).
+    stereo = f"stereo|FL=0.5*c0+0.5*c1{pair[0]}|FR=0.5*c0-0.5*c1{pair[1]}"
+    pan = "mono|FC=c0" if most == 1 else stereo
+    name = pan.partition("|")[0]
     text = (
         f"Its sound is ambisonic, of which {encoder} knows nothing: it was mixed to {name}, as heard from its centre."
     )
-    pan = Filter("pan", (("args", "|".join((name, *rows))),))
-    return Sound(len(rows), (pan,), notes=(MediaNote(text, f"ambisonic sound mixed to {name} ({encoder})"),))
+    note = MediaNote(text, f"ambisonic sound mixed to {name} ({encoder})")
+    return Sound(pan.count("|"), (Filter("pan", (("args", pan),)),), notes=(note,))

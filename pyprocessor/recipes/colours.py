@@ -1,7 +1,7 @@
-"""Which colours have a film's pictures, and which filters bring them into a form that all other filters read?
+"""Which colours have a film's pictures, and which filters make them readable for all other filters?
 
-Pure. Names are ffmpeg's for the values of ITU-T H.273. swscale, which resizes, reads only the usual matrices; zscale
-reads all but a few, as long as the values in its options fit each other.
+Names are ffmpeg's for the values of ITU-T H.273. swscale reads only the usual matrices; zscale reads all but a few, as
+long as the values in its options fit each other.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pyprocessor.ffmpeg.invocation import Filter
 from pyprocessor.models import Colour, MediaNote, StreamInfo, VideoInfo
 
 HDR_TRANSFERS = frozenset(("smpte2084", "arib-std-b67"))
-_CONVERTED = frozenset(("ycgco", "bt2020c", "chroma-derived-nc", "chroma-derived-c", "ictcp"))
-"""Matrices that zscale converts and swscale refuses."""
 _DERIVED = frozenset(("chroma-derived-nc", "chroma-derived-c"))
-_CONVERTED_BY_NOTHING = frozenset(("smpte2085", "ipt-c2", "ycgco-re", "ycgco-ro"))
+_CONVERTED = frozenset(("ycgco", "bt2020c", "ictcp")) | _DERIVED
+"""Matrices that zscale converts and swscale refuses."""
+_CONVERTED_BY_NOTHING = frozenset(("smpte2085", "ipt-c2", "ycgco-re", "ycgco-ro", "gbr"))
 _CONSTANT_LUMINANCE = frozenset(("bt2020c", "chroma-derived-c"))
 """Matrices that are defined for standard range alone."""
 _NO_TRANSFER_OF_SWSCALE = frozenset(("log100", "log316"))
@@ -42,18 +42,15 @@ class Colours:
 
 
 def colours(video: VideoInfo) -> Colours:
-    """The colours of `video`: as stated where that can be, else the usual ones, in a matrix that all filters read."""
+    """The colours of `video`: as stated where that can be, else the usual ones, in a matrix all filters read."""
     stated = video.colour
     notes: list[MediaNote] = []
     primaries, matrix = stated.primaries, stated.matrix
     hdr = stated.transfer in HDR_TRANSFERS
     if not is_rgb(video) and _unusable(matrix, primaries, hdr=hdr):
         text = f"It states the colour matrix {matrix}, which does not fit its pictures or cannot be converted"
-        notes.append(
-            MediaNote(
-                f"{text}: its colours may be wrong.", f"colours uncertain (no conversion from the matrix {matrix})"
-            )
-        )
+        loss = f"colours uncertain (no conversion from the matrix {matrix})"
+        notes.append(MediaNote(f"{text}: its colours may be wrong.", loss))
         matrix = None
     if hdr:
         missing = [name for name, value in (("primaries", primaries), ("matrix", stated.matrix)) if value is None]
@@ -71,7 +68,10 @@ def colours(video: VideoInfo) -> Colours:
         if matrix == "ictcp" and stated.transfer == "arib-std-b67":
             text = "Its dark, strong colours may have changed: ffmpeg converts ICtCp with HLG only roughly."
             notes.append(MediaNote(text, "colours uncertain (ICtCp with HLG)"))
-        filters = (_from_constant_luminance if matrix in _CONSTANT_LUMINANCE else _to_matrix)(taken, found)
+        if matrix in _CONSTANT_LUMINANCE:
+            filters = _from_constant_luminance(taken, found)
+        else:
+            filters = (_zscale(taken, ("matrixin", matrix), ("matrix", found.matrix or "")),)
     if stated.transfer in _NO_TRANSFER_OF_SWSCALE:
         hidden = stating(replace(found, transfer=None))
         return Colours(found, (*filters, hidden), (stating(found),), tuple(notes))
@@ -79,7 +79,7 @@ def colours(video: VideoInfo) -> Colours:
 
 
 def without_reserved_matrix(stream: StreamInfo) -> str | None:
-    """The bitstream filter that removes a reserved matrix from `stream`: no filter of pictures accepts one."""
+    """The bitstream filter that removes a reserved matrix, which no filter of pictures accepts."""
     reserved = stream.video is not None and "matrix" in stream.video.colour.reserved
     return _MATRIX_FILTERS.get(stream.codec or "") if reserved else None
 
@@ -93,28 +93,16 @@ def is_rgb(video: VideoInfo) -> bool:
 
 def stating(colour: Colour) -> Filter:
     """The filter that marks pictures with `colour`, except its range, and changes nothing else."""
-    return Filter(
-        "setparams",
-        (
-            ("color_primaries", colour.primaries or "unknown"),
-            ("color_trc", _FILTER_NAMES.get(colour.transfer or "", colour.transfer) or "unknown"),
-            ("colorspace", colour.matrix or "unknown"),
-        ),
-    )
+    transfer = _FILTER_NAMES.get(colour.transfer or "", colour.transfer)
+    stated = {"color_primaries": colour.primaries, "color_trc": transfer, "colorspace": colour.matrix}
+    return Filter("setparams", tuple((name, value or "unknown") for name, value in stated.items()))
 
 
 def _unusable(matrix: str | None, primaries: str | None, *, hdr: bool) -> bool:
-    """Whether no filter reads the matrix, or it contradicts the rest: ICtCp is for HDR alone, `gbr` for RGB."""
-    if matrix in _CONVERTED_BY_NOTHING or matrix == "gbr":
-        return True
-    if matrix in _DERIVED and primaries == "smpte428":  # X, Y and Z: luminance is one of them
-        return True
-    return matrix in _CONSTANT_LUMINANCE if hdr else matrix == "ictcp"
-
-
-def _to_matrix(source: Colour, result: Colour) -> tuple[Filter, ...]:
-    """The filter that changes the matrix alone."""
-    return (_zscale(source, ("matrixin", source.matrix or ""), ("matrix", result.matrix or "")),)
+    """Whether no filter reads the matrix, or it contradicts the rest: ICtCp is for HDR, `gbr` for RGB."""
+    # X, Y and Z: luminance is one of them.
+    by_nothing = matrix in _CONVERTED_BY_NOTHING or (matrix in _DERIVED and primaries == "smpte428")
+    return by_nothing or (matrix in _CONSTANT_LUMINANCE if hdr else matrix == "ictcp")
 
 
 _BT709_CODE = "if(lt({0},0.018054),4.5*{0},1.099297*pow({0},0.45)-0.099297)"
@@ -122,11 +110,9 @@ _AS_SCENE_LIGHT = f"maxval*({_BT709_CODE.format('pow(val/maxval,2.4)')})"
 
 
 def _from_constant_luminance(source: Colour, result: Colour) -> tuple[Filter, ...]:
-    """The filters that change a matrix whose luminance is made of linear light into one of coded values.
-
-    zscale decodes by the camera's curve and codes by the screen's (a power of 2.4), which would make the picture
-    lighter (a grey of 50% becomes 57%): so it is coded again, in 16 bits.
-    """
+    """The filters that change a matrix whose luminance is made of linear light into one of coded values."""
+    # zscale decodes by the camera's curve and codes by the screen's (a power of 2.4), which would make the picture
+    # lighter (a grey of 50% becomes 57%): so it is coded again, in 16 bits.
     curve = tuple((channel, _AS_SCENE_LIGHT) for channel in "rgb")
     levels = source.range or "tv"
     return (
@@ -138,7 +124,7 @@ def _from_constant_luminance(source: Colour, result: Colour) -> tuple[Filter, ..
 
 
 def _zscale(source: Colour, *options: tuple[str, str]) -> Filter:
-    """zscale that leaves primaries and transfer. It needs all of them; where they do not matter, any will do."""
+    """zscale that leaves primaries and transfer, of which it needs some even where they do not matter."""
     primaries = source.primaries or "bt709"
     transfer = (source.transfer if source.matrix == "ictcp" else None) or "bt709"
     kept = (("primariesin", primaries), ("primaries", primaries), ("transferin", transfer), ("transfer", transfer))

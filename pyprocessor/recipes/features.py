@@ -1,27 +1,20 @@
-"""What do a transcode's costs depend on? The output, how many pictures there are, how much detail they have.
-
-Pure, and without decoding: from what inspecting found.
-"""
+"""What do a transcode's costs depend on? The output, the number of pictures, and their detail."""
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from pyprocessor.inspect.contract import kept_films, same_frame_rate
-from pyprocessor.models import CostFeatures, InputLimits, MediaInfo, PacketFacts, Profile, StreamInfo, VideoInfo
+from pyprocessor.models import CostFeatures, InputLimits, MediaInfo, Profile, StreamInfo, VideoInfo
 from pyprocessor.models.encoders import video_encoder
 from pyprocessor.recipes.audio import sound, target_bit_rate
 from pyprocessor.recipes.picture import picture, size
 from pyprocessor.recipes.transcode import bit_rate_cap
 
 _GUESSED_BITS_PER_PIXEL = 0.1
-_GUESSED_RATE = Fraction(25)
 _FIELDS = 1.5
 """An interlaced film that holds so many times the pictures that it declares is stored by fields."""
 _IMPLAUSIBLE = 4.0
 """By what factor the number of pictures may differ that follows from a film's declared length and from its size."""
 _GUESSED_AUDIO_BIT_RATE = 128_000
-_USUAL_SAMPLE_RATE = 48_000
 _RAW_BYTES_PER_PIXEL = 6.0
 """Of an uncompressed picture at most: three components of 16 bits."""
 _SOUND_BYTES_PER_SECOND = 8 * 4 * 192_000
@@ -29,10 +22,8 @@ _SOUND_BYTES_PER_SECOND = 8 * 4 * 192_000
 
 
 def features(profile: Profile, media: MediaInfo) -> CostFeatures:
-    """What the cost model needs to know of the transcode that `profile` makes of `media`.
-
-    Several films are encoded side by side, so their pixels add up, and `frames` counts pictures of that size.
-    """
+    """What the cost model needs to know of the transcode that `profile` makes of `media`."""
+    # Several films are encoded side by side, so their pixels add up, and `frames` counts pictures of that size.
     settings = profile.video
     films = [(film, film.video) for film in kept_films(profile, media) if film.video is not None]
     if not films or settings is None:
@@ -70,19 +61,18 @@ def features(profile: Profile, media: MediaInfo) -> CostFeatures:
 
 
 def _pictures(media: MediaInfo, film: StreamInfo, video: VideoInfo) -> tuple[float, float]:
-    """About how many pictures a film has and how many seconds it lasts.
-
-    The packets that were read count where the container's figures cannot be true of a file of this size.
-    """
+    """About how many pictures a film has, and its seconds; by packets where its header cannot be true."""
     facts = video.packets
-    declared = float(video.frame_rate or _GUESSED_RATE)
+    declared = float(video.frame_rate or 25)
     seconds = media.playing_seconds
     if facts is None:
         bits_a_second = max(1, video.pixels) * declared * _GUESSED_BITS_PER_PIXEL
         seconds = seconds or media.size_bytes * 8 / bits_a_second
         return film.frames or seconds * declared, seconds
     rate = facts.rate or declared
-    by_size = _pictures_by_size(media, facts)
+    share = facts.share_of_bytes
+    # Where the file goes on as it begins.
+    by_size = facts.pictures * (max(1.0, media.size_bytes * share / facts.bytes) if share is not None else 1.0)
     if seconds is None:
         seconds = by_size / rate
     if film.frames:
@@ -94,44 +84,26 @@ def _pictures(media: MediaInfo, film: StreamInfo, video: VideoInfo) -> tuple[flo
     return coded / fields, seconds if plausible or facts.rate is None else by_size / rate
 
 
-def _pictures_by_size(media: MediaInfo, facts: PacketFacts) -> float:
-    """How many pictures a file of its size holds where it goes on as it begins."""
-    if facts.share_of_bytes is None:
-        return facts.pictures
-    return facts.pictures * max(1.0, media.size_bytes * facts.share_of_bytes / facts.bytes)
-
-
 def _bits_per_pixel(media: MediaInfo, video: VideoInfo, frames: float) -> float | None:
-    """Bits per pixel of an average picture that is no keyframe; of all pictures where there are keyframes alone."""
+    """Bits per pixel of pictures that are no keyframes; of all where there are keyframes alone."""
     facts = video.packets
     if facts is None or frames <= 0 or video.pixels <= 0:
         return None
     film_bytes = facts.bytes if facts.share_of_bytes is None else media.size_bytes * facts.share_of_bytes
     between = facts.pictures - facts.keyframes
-    if between == 0:
-        return film_bytes * 8 / (frames * video.pixels)
-    share = (facts.bytes - facts.keyframe_bytes) / facts.bytes * facts.pictures / between
+    share = (facts.bytes - facts.keyframe_bytes) / facts.bytes * facts.pictures / between if between else 1.0
     return film_bytes * 8 / (frames * video.pixels) * share
 
 
 def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
     settings, rate = profile.audio, None
     if settings is not None and media.audio and media.audio[0].audio is not None:
-        channels = sound(settings, profile.container, media.audio[0].audio).channels
-        rate = target_bit_rate(settings, media.audio[0], channels)
-    return CostFeatures(
-        task="transcode",
-        encoder=settings.encoder if settings is not None else "copy",
-        preset=None,
-        pixels=0,
-        source_pixels=0,
-        pixel_format="",
-        frames=0.0,
-        duration_seconds=media.playing_seconds or media.size_bytes * 8 / _GUESSED_AUDIO_BIT_RATE,
-        source_bytes=media.size_bytes,
-        target_bit_rate=rate,
-        audio_channels=_encoded_channels(profile, media),
-    )
+        made = sound(settings, profile.container, media.audio[0].audio)
+        rate = target_bit_rate(settings, media.audio[0], made.channels)
+    encoder = settings.encoder if settings is not None else "copy"
+    seconds = media.playing_seconds or media.size_bytes * 8 / _GUESSED_AUDIO_BIT_RATE
+    channels = _encoded_channels(profile, media)
+    return CostFeatures("transcode", encoder, None, 0, 0, "", 0.0, seconds, media.size_bytes, rate, None, channels)
 
 
 def _encoded_channels(profile: Profile, media: MediaInfo) -> float:
@@ -139,14 +111,12 @@ def _encoded_channels(profile: Profile, media: MediaInfo) -> float:
         return 0.0
     tracks = media.audio if profile.audio.all_tracks else media.audio[:1]
     return sum(
-        track.audio.channels * min(1.0, track.audio.sample_rate / _USUAL_SAMPLE_RATE)
-        for track in tracks
-        if track.audio is not None
+        track.audio.channels * min(1.0, track.audio.sample_rate / 48_000) for track in tracks if track.audio is not None
     )
 
 
 def output_limit_bytes(limits: InputLimits, features: CostFeatures) -> int:
-    """Bytes that an output may reach before its ffmpeg is ended: an upper bound that stops runaway encodes."""
+    """Bytes that an output may reach before its ffmpeg is ended: a bound that stops runaway encodes."""
     limit = limits.always_allowed_output_bytes + limits.max_output_growth * features.source_bytes
     if video_encoder(features.encoder).raw_sized:
         limit += features.frames * features.pixels * _RAW_BYTES_PER_PIXEL

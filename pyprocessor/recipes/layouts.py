@@ -1,7 +1,6 @@
-"""Where do the channels of a sound track go? Into the nearest of the layouts that an encoder takes in a container.
+"""Where do the channels of a sound track go? Into the nearest layout that encoder and container take.
 
-Pure. Channels and layouts have ffmpeg's names (`ffmpeg -layouts`). What encoders and containers take, and what comes
-back from them, was tried with FFmpeg 9.0.2 for every layout it knows.
+Channels and layouts have ffmpeg's names; what comes back from containers was tried with FFmpeg 9.0.2 for each layout.
 """
 
 from __future__ import annotations
@@ -73,16 +72,15 @@ _NAMED_BY_MASK: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("flac", "mkv", "mka"), ("flac",)),
 }
 """Lossless encoders whose channels a container names one by one; MOV has names for all there are."""
-_MOST_IN_FLAC = 8
 
 
 def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, ...]:
-    """The layouts that `encoder` takes and `container` gives back as they are, for a track of `source` channels."""
+    """The layouts that `encoder` takes and `container` gives back, for a track of `source` channels."""
     if encoder.startswith(_NAMED_BY_MASK.get(container, ())):
         own = tuple(channel for channel in _MASKED if channel in source)
         named = [source if container == "mov" else own] if container == "mov" or len(own) == len(source) else []
         named += [channels for channels in LAYOUTS.values() if set(channels) <= set(_MASKED)]
-        return tuple(c for c in named if encoder != "flac" or len(c) <= _MOST_IN_FLAC)
+        return tuple(c for c in named if encoder != "flac" or len(c) <= 8)
     names = audio_encoder(encoder).layouts
     if encoder == "aac" and container in ("mpegts", "ts"):
         names = tuple(name for name in names if name not in _NOT_IN_ADTS)
@@ -90,7 +88,7 @@ def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, .
 
 
 def named_channels(layout: str | None, count: int) -> Channels | None:
-    """The channels of a layout by ffmpeg's name (`5.1`, `2 channels (SL+SR)`); None where they have no names."""
+    """The channels of a layout by ffmpeg's name (`5.1`, `2 channels (SL+SR)`); None: they have no names."""
     if layout is None:
         return None
     listed = re.search(r"\(([A-Z0-9+]+)\)$", layout)
@@ -106,36 +104,24 @@ def layout_name(channels: Channels) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The output's channels, and the parts of each: (gain, number of the source's channel), none for silence.
-
-    `moved` are source channels that get another name, unmixed, and `misplaced` those of them that players therefore
-    send to other speakers; `mixed` are those that were added to others, `dropped` those that are left out.
-    """
+    """The output's channels, and the parts of each (gain, the source's channel), none for silence."""
 
     channels: Channels
     parts: tuple[tuple[tuple[float, int], ...], ...]
     moved: Channels = ()
+    """Source channels that get another name, unmixed."""
     misplaced: Channels = ()
+    """Those of them that players therefore send to other speakers."""
     mixed: Channels = ()
+    """Those that were added to others."""
     dropped: Channels = ()
-
-    @property
-    def lossless(self) -> bool:
-        return not self.mixed and not self.dropped
-
-    @property
-    def sounding(self) -> int:
-        return sum(bool(part) for part in self.parts)
 
 
 def place(source: Channels, candidates: Iterable[Channels]) -> Placement:
-    """The nearest of the candidate layouts: the smallest that holds every channel, or else the best mix.
-
-    One or two channels with unusual names become mono or stereo, without silent channels beside them.
-    """
+    """The nearest of the candidate layouts: the smallest that holds every channel, or else the best mix."""
     fitting = sorted(candidates, key=len)
     whole = [placement for target in fitting if (placement := _relabelled(source, target)) is not None]
-    if len(source) <= 2:
+    if len(source) <= 2:  # mono or stereo without silent channels beside them
         whole = [placement for placement in whole if len(placement.channels) == len(source)] or whole
     if whole:
         return min(whole, key=lambda found: (len(found.misplaced), len(found.channels), len(found.moved)))
@@ -143,28 +129,16 @@ def place(source: Channels, candidates: Iterable[Channels]) -> Placement:
     return min(mixes, key=lambda found: (len(found.dropped), len(found.mixed), len(found.channels)))
 
 
-# ---------------------------------------------------------------- another name for the same channel
-
-_FRONT_TO_BACK = (
-    ("FLC", "FRC"),
-    ("WL", "WR"),
-    ("SL", "SR"),
-    ("SDL", "SDR"),
-    ("SSL", "SSR"),
-    ("BL", "BR"),
-)
+_FRONT_TO_BACK = (("FLC", "FRC"), ("WL", "WR"), ("SL", "SR"), ("SDL", "SDR"), ("SSL", "SSR"), ("BL", "BR"))
 """Pairs at ear level beside the front pair, each of which may stand for another."""
 _SAME_PLACE = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
 """Surround channels, which players send to the same speakers whether they are called side or back."""
-_OTHER_FRONT_PAIRS = (("DL", "DR"), ("BIL", "BIR"))
 
 
 def _relabelled(source: Channels, target: Channels) -> Placement | None:
     """`source` in `target` with no channel lost, or None where it does not fit."""
-    if len(source) == len(target) <= 2 and target in (LAYOUTS["mono"], LAYOUTS["stereo"]):
-        names: dict[str, str] | None = dict(zip(source, target, strict=True))
-    else:
-        names = _names(source, target)
+    as_usual = len(source) == len(target) <= 2 and target in (LAYOUTS["mono"], LAYOUTS["stereo"])
+    names = dict(zip(source, target, strict=True)) if as_usual else _names(source, target)
     if names is None:
         return None
     number = {names[channel]: place for place, channel in enumerate(source)}
@@ -180,7 +154,7 @@ def _names(source: Channels, target: Channels) -> dict[str, str] | None:
     theirs = [pair for pair in _FRONT_TO_BACK if set(pair) <= set(target)]
     paired = {channel for pair in ours for channel in pair}
     names = {channel: channel for channel in source if channel not in paired}
-    for pair in _OTHER_FRONT_PAIRS:
+    for pair in (("DL", "DR"), ("BIL", "BIR")):
         if set(pair) <= set(source) and "FL" not in source:
             names |= dict(zip(pair, ("FL", "FR"), strict=True))
     if not set(names.values()) <= set(target):
@@ -193,8 +167,6 @@ def _names(source: Channels, target: Channels) -> dict[str, str] | None:
         names |= dict(zip(mine, other, strict=True))
     return names if len(set(names.values())) == len(source) else None  # half a pair may stand where the other goes
 
-
-# ---------------------------------------------------------------- mixing
 
 _HALF = 0.5
 _EQUAL_POWER = 0.7071
@@ -242,7 +214,7 @@ _FOLDS = _folds()
 
 
 def _mixed(source: Channels, target: Channels) -> Placement:
-    """`source` in `target`, each channel without a place added to its nearest neighbours, where it has any."""
+    """`source` in `target`, each channel without a place added to its neighbours, where it has any."""
     parts: dict[str, list[tuple[float, int]]] = {channel: [] for channel in target}
     goes_to: dict[str, _Fold] = {}
     for number, channel in enumerate(source):
@@ -251,16 +223,12 @@ def _mixed(source: Channels, target: Channels) -> Placement:
         goes_to[channel] = own or next(ways, ())
         for to, gain in goes_to[channel]:
             parts[to].append((gain, number))
-    moved: list[str] = []
-    mixed: list[str] = []
-    for channel, way in goes_to.items():
-        if way and way != ((channel, 1.0),):
-            alone = len(way) == 1 and way[0][1] == 1.0 and len(parts[way[0][0]]) == 1
-            (moved if alone else mixed).append(channel)
+    away = {channel: way for channel, way in goes_to.items() if way and way != ((channel, 1.0),)}
+    alone = [name for name, way in away.items() if way == ((way[0][0], 1.0),) and len(parts[way[0][0]]) == 1]
     return Placement(
         target,
         tuple(tuple(parts[channel]) for channel in target),
-        moved=tuple(moved),
-        mixed=tuple(mixed),
+        moved=tuple(alone),
+        mixed=tuple(name for name in away if name not in alone),
         dropped=tuple(channel for channel, way in goes_to.items() if not way),
     )

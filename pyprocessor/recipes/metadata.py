@@ -1,4 +1,4 @@
-"""What becomes of a source's tags and marks: title, place, camera, date, and which tracks are default or forced?"""
+"""What becomes of a source's tags and marks: place, camera, date, default and forced tracks?"""
 
 from __future__ import annotations
 
@@ -11,27 +11,21 @@ from pyprocessor.ffmpeg.invocation import Options
 from pyprocessor.models import MediaInfo, MediaNote, Profile, StreamInfo
 from pyprocessor.models.encoders import MP4_FAMILY
 
-_WITHOUT_TAGS = frozenset(("mpegts", "wav"))
-_OF_THE_SOURCES_FILE = ("major_brand", "minor_version", "compatible_brands")
 _MARKS = (
     *("default", "dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired"),
     *("clean_effects", "captions", "descriptions", "metadata", "dependent"),
 )
 """Dispositions that an output's track takes from its source's."""
-_FORGETS_FORCED = frozenset(("mov",))
-_SHORT_KEYS = {"iso6709": "ISO6709"}
 
 
 @dataclass(frozen=True, slots=True)
 class FileTags:
-    """The options that write an output's tags, what to add to `-movflags`, and notes for the user.
-
-    `recorded` is the date that the headers of an MP4 are given afterwards: as a key it would stand there twice.
-    """
+    """The options that write an output's tags, what to add to `-movflags`, and notes for the user."""
 
     options: Options
     movflags: str = ""
     recorded: datetime | None = None
+    """The date that the headers of an MP4 are given afterwards: as a key it would stand there twice."""
     notes: tuple[MediaNote, ...] = ()
 
 
@@ -60,12 +54,12 @@ def file_tags(profile: Profile, media: MediaInfo) -> FileTags:
             for owner, key in media.place_tags
             if not owner or (owner.startswith("c:") and profile.keep_chapters)
         ]
-    if profile.container in _WITHOUT_TAGS:
+    if profile.container in ("mpegts", "wav"):
         return FileTags(tuple(options), notes=_left_out(profile.container, tags))
     if profile.container not in MP4_FAMILY or not any(_needs_key(profile.container, *tag) for tag in tags):
         return FileTags(tuple(options))
     # A phone's own tags stay only as QuickTime keys. ffmpeg then writes all tags so, which fewer players show.
-    options += [("metadata", f"{key}=") for key in _OF_THE_SOURCES_FILE]
+    options += [("metadata", f"{key}=") for key in ("major_brand", "minor_version", "compatible_brands")]
     options += [("metadata", f"{_as_phones_write(key)}={value}") for key, value in tags if _as_phones_write(key) != key]
     recorded = _recorded(dict(tags))
     if recorded is not None:
@@ -83,13 +77,13 @@ def stream_tags(profile: Profile, media: MediaInfo, stream: StreamInfo) -> Optio
 
 
 def marks(stream: StreamInfo) -> str:
-    """The dispositions of the output's track as ffmpeg takes them; without them it makes the first track default."""
+    """The dispositions of an output's track; without them ffmpeg makes the first track default."""
     return "+".join(mark for mark in _MARKS if mark in stream.dispositions) or "0"
 
 
 def lost_marks(container: str, subtitles: tuple[StreamInfo, ...]) -> tuple[MediaNote, ...]:
     """A note where a container does not hold that subtitles are to be shown unasked."""
-    if container not in _FORGETS_FORCED or not any("forced" in stream.dispositions for stream in subtitles):
+    if container != "mov" or not any("forced" in stream.dispositions for stream in subtitles):
         return ()
     text = f"That a subtitle track is forced is not in the output: {container} does not say so."
     return (MediaNote(text, f"subtitles no longer marked as forced ({container} does not say so)"),)
@@ -106,26 +100,21 @@ def _as_phones_write(key: str) -> str:
     """The key in the case that phones use; Matroska holds it in capitals."""
     if not is_vendor(key) or key != key.upper():
         return key
-    return ".".join(_SHORT_KEYS.get(word, word) for word in key.lower().split("."))
+    return key.lower().replace("iso6709", "ISO6709")
 
 
 def _recorded(tags: Mapping[str, str]) -> datetime | None:
     try:
-        date = datetime.fromisoformat(tags["creation_time"])
-    except (KeyError, ValueError):
+        date = datetime.fromisoformat(tags.get("creation_time", ""))
+    except ValueError:
         return None
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _left_out(container: str, tags: tuple[tuple[str, str], ...]) -> tuple[MediaNote, ...]:
-    what = [
-        *(("the place",) if any(is_place(key, value) for key, value in tags) else ()),
-        *(("the camera",) if any(is_camera(key) for key, _ in tags) else ()),
-    ]
-    if not what:
+    place, camera = any(is_place(*tag) for tag in tags), any(is_camera(key) for key, _ in tags)
+    if not place and not camera:
         return ()
-    lost = " and ".join(what)
-    text = (
-        f"{lost.capitalize()} of the recording {'were' if len(what) > 1 else 'was'} left out: {container} holds none."
-    )
-    return (MediaNote(text, f"{lost} of the recording left out ({container} holds none)"),)
+    lost = " and ".join(["the place"] * place + ["the camera"] * camera) + " of the recording"
+    text = f"{lost.capitalize()} {'were' if place and camera else 'was'} left out: {container} holds none."
+    return (MediaNote(text, f"{lost} left out ({container} holds none)"),)

@@ -1,7 +1,4 @@
-"""What size, pixel format and colour has the output picture, and which filters make it of the source's?
-
-ffmpeg turns a rotated picture upright before these filters see it, so all sizes here are of the upright picture.
-"""
+"""What size, format and colour has the output picture, and which filters make it of the upright source?"""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from pyprocessor.models import Colour, Deinterlace, HdrKind, HdrPolicy, MediaNot
 from pyprocessor.models.encoders import video_encoder
 from pyprocessor.recipes.colours import HDR_TRANSFERS, colours, is_rgb, stating
 
-_SMALLEST_SIDE = 2
 _WITH_ALPHA = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")
 _DEEP_FORMAT = re.compile(r"1[0246](le|be)?$")
 _HDR_SIDE_DATA = tuple(
@@ -25,13 +21,11 @@ _MOST_SHAPES = 64
 """Changes of shape that are followed in one film."""
 _HIGH_DEFINITION_LINES = 720
 """From this height on, video that does not state its colours is BT.709 (as players and ffmpeg assume)."""
-_REFERENCE_WHITE = "100"
-"""cd/m2 of SDR white for the tone map."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The output picture, and the filters that make it. `pixel_format` None leaves the choice to the encoder."""
+    """The output picture, and the filters that make it. `pixel_format` None: as the encoder chooses."""
 
     width: int
     height: int
@@ -48,7 +42,7 @@ class Picture:
 
 
 def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> Picture:
-    """The output picture that `settings` ask of a film; `keeps_rate`: one picture comes out for each that goes in."""
+    """The output picture of a film; `keeps_rate`: one picture comes out for each that goes in."""
     notes: list[MediaNote] = []
     width, height = size(settings, video)
     upright = _upright(video)
@@ -78,13 +72,11 @@ def picture(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> P
     format_left = pixel_format or (video.pixel_format if mapped else None)
     chain = [
         *_deinterlacing(settings, video),
-        *_rate(settings, video, keeps_rate=keeps_rate),
+        *(() if keeps_rate else (_rate(settings, video),)),
         *found.filters,
-        *_spherical_scaling(width, height, video),
         *_scaling(width, height, video, pixel_format, tone_mapped=mapped),
         *found.restored,
-        *(_tone_map(found.colour) if mapped else ()),
-        *_tags(video, found.colour, (width, height), tone_mapped=mapped),
+        *(_tone_map(found.colour) if mapped else _tags(video, found.colour, height)),
         *((stating(replace(found.colour, primaries=None)),) if stated_afterwards is not None else ()),
         *((Filter("format", (("pix_fmts", format_left),)),) if format_left is not None else ()),
         Filter("setsar", (("sar", _aspect(video)),)),
@@ -101,9 +93,6 @@ def _keeps_hdr(settings: VideoSettings) -> bool:
     return "yuv420p10le" in video_encoder(settings.encoder).pixel_formats
 
 
-# ---------------------------------------------------------------- size
-
-
 def _upright(video: VideoInfo) -> tuple[int, int]:
     return (video.height, video.width) if video.rotation in (90, 270) else (video.width, video.height)
 
@@ -115,12 +104,9 @@ def _aspect(video: VideoInfo) -> str:
 
 
 def size(settings: VideoSettings, video: VideoInfo) -> tuple[int, int]:
-    """Width and height of the output: within the profile's limits, never enlarged beyond what the encoder needs, even.
-
-    The limits are turned with the picture, so that a portrait film gets as many pixels as a landscape one. Pixels that
-    are not square stay so, and the output says it.
-    """
+    """Even width and height, within the profile's limits, enlarged only as far as the encoder needs."""
     width, height = _upright(video)
+    # The limits are turned with the picture, so that a portrait film gets as many pixels as a landscape one.
     most_wide, most_high = settings.max_width, settings.max_height
     if most_wide is not None and most_high is not None and (height > width) != (most_high > most_wide):
         most_wide, most_high = most_high, most_wide
@@ -135,16 +121,16 @@ def size(settings: VideoSettings, video: VideoInfo) -> tuple[int, int]:
 
 
 def _even(side: Fraction) -> int:
-    return max(_SMALLEST_SIDE, int(side) & ~1 if side.denominator == 1 else 2 * round(side / 2))
+    return max(2, int(side) & ~1 if side.denominator == 1 else 2 * round(side / 2))
 
 
 def _scaling(
     width: int, height: int, video: VideoInfo, pixel_format: str | None, *, tone_mapped: bool
 ) -> tuple[Filter, ...]:
-    """Always there, also where the size stays: a stream whose picture size changes midway must come out in one size.
-
-    Pictures of several shapes each keep their own inside that size, with black beside them.
-    """
+    """The filters for one size, as a film's may change midway; black stands beside other shapes."""
+    # Of a 360 degree film zscale keeps the mark that it is one.
+    spherical = video.spherical is not None and (width, height) != _upright(video)
+    first = (Filter("zscale", (("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),) if spherical else ()
     fitted = [("w", str(width)), ("h", str(height))]
     padding: tuple[Filter, ...] = ()
     if len(video.shapes) > 1:
@@ -162,7 +148,7 @@ def _scaling(
         options.append(("out_range", "tv"))  # full-range cameras and RGB: players expect limited range
     if is_rgb(video):
         options.append(("out_color_matrix", "bt709"))
-    return (Filter("scale", tuple(options)), *padding)
+    return (*first, Filter("scale", tuple(options)), *padding)
 
 
 def _aspect_by_time(video: VideoInfo) -> str:
@@ -175,48 +161,27 @@ def _aspect_by_time(video: VideoInfo) -> str:
     return f"1/({nested})" if video.rotation in (90, 270) else nested
 
 
-def _spherical_scaling(width: int, height: int, video: VideoInfo) -> tuple[Filter, ...]:
-    """Scales a 360 degree film first: unlike the `scale` filter, it keeps the mark that it is one."""
-    if video.spherical is None or (width, height) == _upright(video):
-        return ()
-    return (Filter("zscale", (("w", str(width)), ("h", str(height)), ("filter", "bicubic"))),)
-
-
-# ---------------------------------------------------------------- pixel format and colour
-
-
 def _pixel_format(settings: VideoSettings, video: VideoInfo, *, keep_hdr: bool) -> str | None:
     wanted = settings.pixel_format
     if keep_hdr and (wanted is None or not _DEEP_FORMAT.search(wanted)):
         return "yuv420p10le"
-    if wanted is not None:
-        return wanted
     offered = video_encoder(settings.encoder).pixel_formats
-    if not offered:
-        return None
+    if wanted is not None or not offered:
+        return wanted
     source = (video.pixel_format or "yuv420p").replace("yuvj", "yuv").replace("yuva", "yuv")
     if source in offered:
         return source
-    deep = video.bit_depth > 8 and "yuv420p10le" in offered
+    depth = "10le" if video.bit_depth > 8 and "yuv420p10le" in offered else ""
     chroma = next((c for c in ("444", "422") if c in source or (c == "444" and is_rgb(video))), "420")
-    best = f"yuv{chroma}p{'10le' if deep else ''}"
-    return best if best in offered else f"yuv420p{'10le' if deep else ''}"
+    return f"yuv{chroma}p{depth}" if f"yuv{chroma}p{depth}" in offered else f"yuv420p{depth}"
 
 
 def _tone_map(colour: Colour) -> tuple[Filter, ...]:
     """From PQ or HLG to BT.709, through linear light, without the HDR metadata that no longer holds."""
+    given = {"transferin": colour.transfer, "primariesin": colour.primaries, "matrixin": colour.matrix}
+    linear = (("rangein", colour.range or "tv"), ("transfer", "linear"), ("npl", "100"))  # cd/m2 of SDR white
     return (
-        Filter(
-            "zscale",
-            (
-                ("transferin", colour.transfer or ""),
-                ("primariesin", colour.primaries or ""),
-                ("matrixin", colour.matrix or ""),
-                ("rangein", colour.range or "tv"),
-                ("transfer", "linear"),
-                ("npl", _REFERENCE_WHITE),
-            ),
-        ),
+        Filter("zscale", (*((name, value or "") for name, value in given.items()), *linear)),
         Filter("format", (("pix_fmts", "gbrpf32le"),)),
         Filter("zscale", (("primaries", "bt709"),)),
         Filter("tonemap", (("tonemap", "hable"), ("desat", "0"))),
@@ -225,35 +190,26 @@ def _tone_map(colour: Colour) -> tuple[Filter, ...]:
     )
 
 
-def _tags(video: VideoInfo, colour: Colour, output_size: tuple[int, int], *, tone_mapped: bool) -> tuple[Filter, ...]:
-    """State the colours where they follow from the filters or would otherwise be guessed anew from the smaller size."""
-    if tone_mapped:
-        return ()
-    shrunk = output_size[1] < _HIGH_DEFINITION_LINES <= video.height and colour.matrix is None
+def _tags(video: VideoInfo, colour: Colour, height: int) -> tuple[Filter, ...]:
+    """State the colours where they follow from the filters or would be guessed anew from the smaller size."""
+    shrunk = height < _HIGH_DEFINITION_LINES <= video.height and colour.matrix is None
     if not is_rgb(video) and not shrunk:
         return ()
     return (stating(Colour(colour.primaries or "bt709", colour.transfer or "bt709", "bt709")),)
 
 
-# ---------------------------------------------------------------- fields and rate
-
-
 def _deinterlacing(settings: VideoSettings, video: VideoInfo) -> tuple[Filter, ...]:
-    if settings.deinterlace is Deinterlace.NEVER:
-        return ()
-    if settings.deinterlace is Deinterlace.AUTO and not video.interlaced:
+    always = settings.deinterlace is Deinterlace.ALWAYS
+    if not always and not (settings.deinterlace is Deinterlace.AUTO and video.interlaced):
         return ()
     # One picture for each frame keeps the rate. On AUTO, pictures that are not marked interlaced pass untouched.
-    marked = "all" if settings.deinterlace is Deinterlace.ALWAYS else "interlaced"
-    return (Filter("bwdif", (("mode", "send_frame"), ("deint", marked))),)
+    return (Filter("bwdif", (("mode", "send_frame"), ("deint", "all" if always else "interlaced"))),)
 
 
-def _rate(settings: VideoSettings, video: VideoInfo, *, keeps_rate: bool) -> tuple[Filter, ...]:
-    if keeps_rate:
-        return ()
+def _rate(settings: VideoSettings, video: VideoInfo) -> Filter:
     rate = settings.fps or video.frame_rate or Fraction(25)
     most = video_encoder(settings.encoder).most_pictures_a_second
     if most is not None:
         rate = min(rate, Fraction(most))
     # A film shorter than half of one output picture would be rounded away: its end is not rounded, but passed on.
-    return (Filter("fps", (("fps", f"{rate.numerator}/{rate.denominator}"), ("eof_action", "pass"))),)
+    return Filter("fps", (("fps", f"{rate.numerator}/{rate.denominator}"), ("eof_action", "pass")))

@@ -19,7 +19,7 @@ _CAPTION_RATES = frozenset(Fraction(rate) for rate in "24000/1001 30000/1001 600
 
 
 def subtitle_stream(plan: StreamPlan, stream: StreamInfo, file: int | None) -> MappedStream:
-    """The output's track; `file` is the number of the input that has its text, where that is not the source's."""
+    """The output's track; `file` is the number of the input that has its text, if not the source."""
     encoder = plan.encoder or "copy"
     if stream.charset is not None and encoder == "copy":  # a copy would keep its charset
         encoder = _ENCODERS[stream.codec or ""]

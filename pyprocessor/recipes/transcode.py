@@ -1,4 +1,4 @@
-"""What is ffmpeg to do to make one output of one source? Video with its audio, subtitles and covers, or audio alone."""
+"""What is ffmpeg to do to make one output, a film or sound alone, of one source?"""
 
 from __future__ import annotations
 
@@ -15,19 +15,10 @@ from pyprocessor.ffmpeg.invocation import (
     MappedStream,
     Options,
     Output,
-    Trust,
     demuxer_options,
 )
 from pyprocessor.inspect.contract import Action, Contract, StreamPlan, same_frame_rate
-from pyprocessor.models import (
-    MediaInfo,
-    MediaNote,
-    Profile,
-    Source,
-    StreamInfo,
-    StreamKind,
-    VideoSettings,
-)
+from pyprocessor.models import MediaInfo, MediaNote, Profile, Source, StreamInfo, StreamKind, VideoInfo, VideoSettings
 from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
 from pyprocessor.recipes.audio import audio_stream
 from pyprocessor.recipes.colours import without_reserved_matrix
@@ -35,10 +26,6 @@ from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_
 from pyprocessor.recipes.picture import Picture, picture
 from pyprocessor.recipes.subtitles import charset_notes, lost_captions, subtitle_stream
 
-_COARSE_CLOCKS = ("matroska", "flv", "asf")
-"""Containers that round time stamps to milliseconds."""
-_WITHOUT_PTS = "setts=pts=NOPTS"
-"""Removes a PTS that is a DTS, so that the decoder counts on from one picture to the next."""
 _LAST_PICTURE = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_DTS,DTS),DURATION+0*st(0,max(ld(0),PTS+DURATION)),"
     "max(DURATION,max(ld(0),PTS+DURATION)-STARTPTS+STARTDTS-DTS))'"
@@ -49,10 +36,6 @@ _LAST_PICTURE_OF_SVT = (
     "setts=pts=PTS:dts=DTS:duration='if(gt(NEXT_PTS,PTS),NEXT_PTS-PTS,max(DURATION,{seconds:.6f}/TB+STARTPTS-PTS))'"
 )
 """The same for SVT-AV1, whose pictures come in the order in which they are shown and all last equally long."""
-_LONGER_PICTURES = 0.5
-"""By how many pictures a film has to outlast its pictures for its last one to be a longer one."""
-_MUXING_QUEUE_PACKETS = "4096"
-"""Packets of one stream that wait for another's first: sparse subtitles overflow ffmpeg's 128."""
 _STATISTICS_TAGS = tuple(
     "BPS DURATION NUMBER_OF_FRAMES NUMBER_OF_BYTES _STATISTICS_TAGS _STATISTICS_WRITING_APP"
     " _STATISTICS_WRITING_DATE_UTC".split()
@@ -66,8 +49,6 @@ _QUICKTIME_LANGUAGES = dict(
     ).split()
 )
 """Languages by the one code that ffmpeg writes into QuickTime, where it drops the other (tried with FFmpeg 9.0.2)."""
-_STEREO_BOX = {"top and bottom": 1, "side by side": 2}
-"""The numbers of the layouts in MP4's `st3d` box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +71,10 @@ def recipe(
     covers: tuple[Attachment, ...] = (),
     subtitles: Mapping[int, bytes] = MappingProxyType({}),
 ) -> Recipe:
-    """The ffmpeg that makes the output of `contract` from `source`, as `output_name` in its working directory.
+    """The ffmpeg that makes the output of `contract`, as `output_name` in its working directory.
 
-    `covers` are files in that folder, one for each cover to be attached, in the contract's order; `subtitles` are files
-    by the index of the subtitle track that each replaces.
+    `covers` are files there, in the contract's order; `subtitles` are files by the index of the track replaced.
     """
-    wanted = sum(plan.attached for plan in contract.kept)
-    if len(covers) != wanted:
-        raise ValueError(f"the contract wants {wanted} covers attached, and {len(covers)} are given")
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
     notes = list(contract.notes)
@@ -112,9 +89,11 @@ def recipe(
         stream = by_index[plan.index]
         if stream.decoder is not None:
             input_options.append((f"c:{stream.index}", stream.decoder))
-        before = _before_decoding(stream) if plan.action is Action.ENCODE else ()
-        if before:
-            input_options.append((f"bsf:{stream.index}", ",".join(before)))
+        if plan.action is Action.ENCODE and stream.video is not None:
+            # The latter removes a PTS that is a DTS, so that the decoder counts on from one picture to the next.
+            before = (without_reserved_matrix(stream), "setts=pts=NOPTS" if stream.video.in_decoding_order else None)
+            if any(before):
+                input_options.append((f"bsf:{stream.index}", ",".join(filter(None, before))))
         file = 1 + list(subtitles).index(stream.index) if stream.index in subtitles else None
         mapped, about = _mapped(profile, media, plan, stream, file)
         if file is None and stream.charset is not None:
@@ -126,33 +105,24 @@ def recipe(
     notes += (*tags.notes, *lost_marks(profile.container, texts))
     return Recipe(
         Invocation(
-            inputs=(
+            (
                 Input(source.path, options=tuple(input_options), unchecked=profile.unsafe.input),
-                *(Input(path, trust=Trust.OWN) for path in subtitles.values()),
+                *(Input(path, own=True) for path in subtitles.values()),
             ),
-            outputs=(
-                Output(
-                    output_name,
-                    muxer(profile.container),
-                    tuple(streams),
-                    _output_options(profile, media, contract, tags),
-                    covers,
-                    unchecked=profile.unsafe.output,
-                ),
+            Output(
+                output_name,
+                muxer(profile.container),
+                tuple(streams),
+                _output_options(profile, media, contract, tags),
+                covers,
+                unchecked=profile.unsafe.output,
             ),
-            threads=threads,
+            threads,
             options=(("dts_delta_threshold", f"{media.jump_seconds:g}"),) if media.jump_seconds is not None else (),
         ),
         tuple(notes),
-        _header_edits(profile, tags, contract, by_index, texts),
+        _header_edits(profile.container, tags, [by_index[plan.index] for plan in contract.films], texts),
     )
-
-
-def _before_decoding(stream: StreamInfo) -> tuple[str, ...]:
-    """The bitstream filters that a stream needs so that it is decoded correctly."""
-    readable = without_reserved_matrix(stream)
-    without_pts = stream.video is not None and stream.video.in_decoding_order
-    return (*((readable,) if readable is not None else ()), *((_WITHOUT_PTS,) if without_pts else ()))
 
 
 def _mapped(
@@ -162,10 +132,7 @@ def _mapped(
     if plan.cover:
         return MappedStream(source, "v", "copy", options=(("disposition", "attached_pic"),)), ()
     if plan.kind is StreamKind.VIDEO and profile.video is not None and stream.video is not None:
-        keeps_rate = same_frame_rate(profile, stream)
-        made = picture(profile.video, stream.video, keeps_rate=keeps_rate)
-        lost = lost_captions(profile, profile.video, keeps_rate=keeps_rate) if stream.video.captions else ()
-        return _video_stream(profile, media, stream, made, keeps_rate=keeps_rate), (*made.notes, *lost)
+        return _film(profile, profile.video, media, stream, stream.video)
     if plan.kind is StreamKind.AUDIO and profile.audio is not None:
         return audio_stream(profile.audio, profile.container, stream, plan)
     if plan.kind is StreamKind.SUBTITLE:
@@ -174,7 +141,7 @@ def _mapped(
 
 
 def _with_tags(mapped: MappedStream, profile: Profile, media: MediaInfo, stream: StreamInfo) -> MappedStream:
-    """`mapped` with the source's marks and tags, except tags that no longer hold or that are not to be shared."""
+    """`mapped` with the source's marks and tags, except those that no longer hold or are not to be shared."""
     tags = [*mapped.metadata, *stream_tags(profile, media, stream)]
     options = mapped.options
     if mapped.kind != "t" and ("disposition", "attached_pic") not in options:
@@ -188,26 +155,20 @@ def _with_tags(mapped: MappedStream, profile: Profile, media: MediaInfo, stream:
 
 
 def _header_edits(
-    profile: Profile,
-    tags: FileTags,
-    contract: Contract,
-    by_index: Mapping[int, StreamInfo],
-    subtitles: tuple[StreamInfo, ...],
+    container: str, tags: FileTags, films: list[StreamInfo], subtitles: tuple[StreamInfo, ...]
 ) -> HeaderEdits | None:
-    if profile.container not in MP4_FAMILY:
+    if container not in MP4_FAMILY:
         return None
-    layouts = [by_index[plan.index].video for plan in contract.films]
-    edits = HeaderEdits(
-        tags.recorded,
-        tuple("default" in stream.dispositions for stream in subtitles),
-        next((_STEREO_BOX.get(video.stereo or "", 0) for video in layouts if video is not None), 0),
-    )
-    needed = edits.recorded is not None or edits.stereo or (subtitles and not any(edits.default_subtitles))
-    return edits if needed else None
+    layouts = [film.video.stereo or "" for film in films if film.video is not None]
+    stereo = {"top and bottom": 1, "side by side": 2}.get(layouts[0], 0) if layouts else 0  # in MP4's `st3d` box
+    shown = tuple("default" in stream.dispositions for stream in subtitles)
+    needed = tags.recorded is not None or stereo or (shown and not any(shown))
+    return HeaderEdits(tags.recorded, shown, stereo) if needed else None
 
 
 def _output_options(profile: Profile, media: MediaInfo, contract: Contract, tags: FileTags) -> Options:
-    options: list[tuple[str, str]] = [("max_muxing_queue_size", _MUXING_QUEUE_PACKETS)]
+    # Packets of one stream that wait for another's first: sparse subtitles overflow ffmpeg's 128.
+    options: list[tuple[str, str]] = [("max_muxing_queue_size", "4096")]
     if contract.limit_seconds is not None:
         options.append(("t", f"{contract.limit_seconds:.3f}"))
     if profile.container in MP4_FAMILY:
@@ -222,115 +183,89 @@ def _output_options(profile: Profile, media: MediaInfo, contract: Contract, tags
     return tuple(options)
 
 
-# ---------------------------------------------------------------- the film
-
-
-def _video_stream(
-    profile: Profile, media: MediaInfo, stream: StreamInfo, made: Picture, *, keeps_rate: bool
-) -> MappedStream:
-    settings = profile.video
-    if settings is None or stream.video is None:
-        raise ValueError("a video stream needs video settings")
+def _film(
+    profile: Profile, settings: VideoSettings, media: MediaInfo, stream: StreamInfo, video: VideoInfo
+) -> tuple[MappedStream, tuple[MediaNote, ...]]:
+    keeps_rate = same_frame_rate(profile, stream)
+    made = picture(settings, video, keeps_rate=keeps_rate)
+    lost = lost_captions(profile, settings, keeps_rate=keeps_rate) if video.captions else ()
     options = [
         *_quality(settings, made),
         *((("tune", settings.tune),) if settings.tune is not None else ()),
-        *_keyframes(settings, stream),
-        *_timing(media, stream, keeps_rate=keeps_rate),
+        *_keyframes(settings, video),
+        *_timing(media, stream, video, keeps_rate=keeps_rate),
     ]
-    after = _last_picture(profile, settings, stream)
-    if made.bitstream_filter is not None:
-        after = (*after, made.bitstream_filter)
-    if after:
-        options.append(("bsf", ",".join(after)))
+    after = (_last_picture(profile, settings, stream, video), made.bitstream_filter)
+    if any(after):
+        options.append(("bsf", ",".join(filter(None, after))))
     encoder = video_encoder(settings.encoder)
     if encoder.codec == "hevc" and profile.container in ("mp4", "mov"):
         options.append(("tag", "hvc1"))  # Apple's players refuse hev1
     if encoder.converts_dolby_vision:
         options.append(("dolbyvision", "0"))  # its metadata belongs to the picture before scaling and filtering
-    if stream.video.captions and settings.encoder == "libx265":
+    if video.captions and settings.encoder == "libx265":
         options.append(("a53cc", "1"))  # other encoders write closed captions without being asked
     options += settings.options
-    return MappedStream(
-        (0, stream.index),
-        "v",
-        settings.encoder,
-        filters=(*_from_its_start(stream), *made.filters),
-        options=tuple(options),
-        preset=settings.preset,
-    )
+    filters = made.filters
+    if video.in_decoding_order:  # without the decoder's delay: its first picture is at its first packet
+        filters = (Filter("setpts", (("expr", f"PTS-STARTPTS+{stream.start_seconds:.6f}/TB"),)), *filters)
+    mapped = MappedStream((0, stream.index), "v", settings.encoder, filters, tuple(options), settings.preset)
+    return mapped, (*made.notes, *lost)
 
 
-def _from_its_start(stream: StreamInfo) -> tuple[Filter, ...]:
-    """The filter that removes the decoder's delay from a film without PTS: its first picture is at its first packet."""
-    if stream.video is None or not stream.video.in_decoding_order:
-        return ()
-    return (Filter("setpts", (("expr", f"PTS-STARTPTS+{stream.start_seconds:.6f}/TB"),)),)
-
-
-def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> tuple[str, ...]:
-    """The bitstream filter that makes the last picture last as long as in the source, where pictures last unequally."""
-    video, seconds = stream.video, stream.duration_seconds
-    if video is None or not (video.variable_frame_rate or _last_is_longer(stream)):
-        return ()
+def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo, video: VideoInfo) -> str | None:
+    """The bitstream filter that makes the last picture last as in the source, where they last unequally."""
+    seconds = stream.duration_seconds
+    # A film of a constant rate may last longer than its pictures: animations pause at their end.
+    pauses = seconds and stream.frames and video.frame_rate and seconds * float(video.frame_rate) > stream.frames + 0.5
+    if not video.variable_frame_rate and not pauses:
+        return None
     if settings.encoder == "libsvtav1":
         exact = stream.frames is not None and seconds is not None
-        return (_LAST_PICTURE_OF_SVT.format(seconds=seconds),) if exact else ()
-    return (_LAST_PICTURE,) if profile.container in ("mp4", "mov") else ()
-
-
-def _last_is_longer(stream: StreamInfo) -> bool:
-    """Whether a film of a constant rate lasts longer than its pictures: animations pause at their end."""
-    rate = stream.video.frame_rate if stream.video is not None else None
-    if not rate or not stream.frames or stream.duration_seconds is None:
-        return False
-    return stream.duration_seconds * float(rate) > stream.frames + _LONGER_PICTURES
+        return _LAST_PICTURE_OF_SVT.format(seconds=seconds) if exact else None
+    return _LAST_PICTURE if profile.container in ("mp4", "mov") else None
 
 
 def _quality(settings: VideoSettings, made: Picture) -> Options:
-    """CRF, capped by the bit rate listed for the output's height; without a CRF that bit rate is the target."""
+    """CRF, capped by the bit rate listed for the output's height, which is the target without a CRF."""
     cap = bit_rate_cap(settings, made.lines)
-    options: list[tuple[str, str]] = []
     encoder = video_encoder(settings.encoder)
-    if settings.crf is not None and encoder.crf is not None:
-        options.append(("crf", str(settings.crf)))
-        if encoder.family in ("vp8", "vp9", "aom"):
-            return (*options, ("b", str(cap or 0)))  # the target bit rate is the cap, and 0 is no cap
-        if cap is not None:
-            options += [("maxrate", str(cap)), ("bufsize", str(2 * cap))]
-    elif cap is not None:
-        options += [("b", str(cap)), ("maxrate", str(cap * 3 // 2)), ("bufsize", str(2 * cap))]
-        if settings.encoder == "libsvtav1":
-            return (options[0],)  # it takes a cap only beside a CRF
-    return tuple(options)
+    crf = (("crf", str(settings.crf)),) if settings.crf is not None and encoder.crf is not None else ()
+    if crf and encoder.family in ("vp8", "vp9", "aom"):
+        return (*crf, ("b", str(cap or 0)))  # the target bit rate is the cap, and 0 is no cap
+    if cap is None:
+        return crf
+    if not crf and settings.encoder == "libsvtav1":
+        return (("b", str(cap)),)  # it takes a cap only beside a CRF
+    rates = (("maxrate", str(cap)),) if crf else (("b", str(cap)), ("maxrate", str(cap * 3 // 2)))
+    return (*crf, *rates, ("bufsize", str(2 * cap)))
 
 
 def bit_rate_cap(settings: VideoSettings, lines: int) -> int | None:
-    """Bits per second listed for pictures of `lines`: the entry at or below, or else the lowest; None: no list."""
+    """Bits per second listed for pictures of `lines`: the entry at or below, or else the lowest, if any."""
     if not settings.bitrates:
         return None
     at_or_below = [entry for entry in settings.bitrates if entry[0] <= lines]
     return max(at_or_below)[1] if at_or_below else min(settings.bitrates)[1]
 
 
-def _keyframes(settings: VideoSettings, stream: StreamInfo) -> Options:
+def _keyframes(settings: VideoSettings, video: VideoInfo) -> Options:
     if settings.keyframe_seconds is None:
         return ()
-    rate = settings.fps or (stream.video.frame_rate if stream.video is not None else None)
-    if rate is None or (settings.fps is None and stream.video is not None and stream.video.variable_frame_rate):
+    rate = settings.fps or video.frame_rate
+    if rate is None or (settings.fps is None and video.variable_frame_rate):
         return (("force_key_frames", f"expr:gte(t,n_forced*{settings.keyframe_seconds})"),)
     return (("g", str(max(1, round(rate * Fraction(settings.keyframe_seconds))))),)
 
 
-def _timing(media: MediaInfo, stream: StreamInfo, *, keeps_rate: bool) -> Options:
-    """Options that keep every picture's time: the source's clock, since ffmpeg would round to a guess of the rate.
-
-    Where the container's clock is coarse and all pictures lie on the clock of a constant rate, that one is truer; but
-    only if the first picture is near one of its ticks, so that none is rounded to the tick of another.
-    """
+def _timing(media: MediaInfo, stream: StreamInfo, video: VideoInfo, *, keeps_rate: bool) -> Options:
+    """Options that keep every picture's time, as ffmpeg would round to a guess of the rate."""
     if not keeps_rate:
         return (("fps_mode", "vfr"),)
-    rate = stream.video.clock_rate if stream.video is not None else None
-    if rate is not None and media.container.startswith(_COARSE_CLOCKS):
+    # Where the container rounds to milliseconds, the clock of a constant rate on which all pictures lie is truer; but
+    # only if the first picture is near one of its ticks, so that none is rounded to the tick of another.
+    rate = video.clock_rate
+    if rate is not None and media.container.startswith(("matroska", "flv", "asf")):
         ticks = stream.start_seconds * float(rate)
         if abs(ticks - round(ticks)) < 0.25:
             return (("fps_mode", "vfr"), ("enc_time_base", f"{rate.denominator}/{rate.numerator}"))

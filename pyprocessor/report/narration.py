@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Protocol, TextIO
 
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot
-from pyprocessor.models.listener import Listener
+from pyprocessor.models.run import Listener
 from pyprocessor.models.wording import clock, count, display, one_line, utc
 from pyprocessor.report.wording import about, eta
 

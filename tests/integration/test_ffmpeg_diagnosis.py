@@ -17,15 +17,15 @@ import pytest
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, argv, environment
-from pyprocessor.ffmpeg.progress import Progress
-from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished, run_once
+from pyprocessor.ffmpeg.reports import Progress
+from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished
 from tests.process.skips import disk_or_skip
 
 NOBODY = 65534
 
 
-def failed(text: str, returncode: int = 234, number: int | None = None, ended_by: EndedBy | None = None) -> Finished:
-    return Finished(returncode, number, 12.0, 1.0, 1 << 20, text, Progress(10, 0.4), ended_by)
+def failed(text: str, returncode: int = 234, ended_by: EndedBy | None = None) -> Finished:
+    return Finished(returncode, 12.0, 1.0, 1 << 20, text, Progress(10, 0.4), ended_by)
 
 
 def diagnosed(
@@ -41,10 +41,10 @@ def diagnosed(
     prefix: tuple[str, ...] = (),
 ) -> JobError:
     stream = MappedStream((0, index), "v", encoder, filters=() if pixels is None else (pixels,), options=options)
-    invocation = Invocation((Input(os.fsencode(source)),), (Output("t7f3.part", muxer, (stream,)),))
-    finished = run_once(
+    invocation = Invocation((Input(os.fsencode(source)),), Output("t7f3.part", muxer, (stream,)))
+    finished = FfmpegRun(
         [*prefix, *argv(invocation, ffmpeg)], cwd=str(folder), env=environment(os.environ), wall_limit_seconds=60
-    )
+    ).wait()
     found = diagnose(finished, os.fsencode(source))
     assert found is not None, finished
     assert str(source) not in str(found)
@@ -106,7 +106,7 @@ def test_an_ffmpeg_that_another_program_ends(ffmpeg_path: str, make_clip: Callab
                 os.kill(run.identity.pid, signal.SIGTERM)
     found = diagnose(finished, bytes(clip))
     assert found is not None
-    assert (found.kind, finished.signal, finished.ended_by) == (FailureKind.INFRASTRUCTURE, None, None)
+    assert (found.kind, finished.ended_by) == (FailureKind.INFRASTRUCTURE, None)
     assert "told to end" in str(found)
 
 
@@ -342,19 +342,19 @@ def test_a_full_disk_is_told_even_after_exit_code_0() -> None:
 @pytest.mark.parametrize(
     ("finished", "kind", "words"),
     [
-        (failed("", 255, None, EndedBy.STALL), FailureKind.STALL, "no progress for too long at 0.4 s"),
-        (failed("", -9, 9, EndedBy.STALL), FailureKind.STALL, "no progress"),
-        (failed("", 255, None, EndedBy.WALL), FailureKind.STALL, "longer than it may (12 s)"),
-        (failed("", 255, None, EndedBy.SIZE), FailureKind.BAD_INPUT, "grew far larger"),
-        (failed("", 255, None, EndedBy.STOP), FailureKind.INFRASTRUCTURE, "was stopped"),
-        (failed("[h264 @ 0x5] [error] odd", -11, 11), FailureKind.CRASH, "crashed (SIGSEGV) (ffmpeg says: odd)"),
-        (failed("", -9, 9), FailureKind.CRASH, "SIGKILL"),
-        (failed("", -25, 25), FailureKind.DISK, "limit on file sizes"),
-        (failed("", -63, 63), FailureKind.CRASH, "crashed"),
-        (failed("", -4, 4), FailureKind.CRASH, "crashed (SIGILL)"),
-        (failed("terminate called after std::bad_alloc", -6, 6), FailureKind.RESOURCE, "ran out of memory"),
-        (failed("[libx265 @ 0x5] [error] malloc of size 9 failed", -11, 11), FailureKind.RESOURCE, "ran out of memory"),
-        (failed("", -24, 24), FailureKind.RESOURCE, "CPU time"),
+        (failed("", 255, EndedBy.STALL), FailureKind.STALL, "no progress for too long at 0.4 s"),
+        (failed("", -9, EndedBy.STALL), FailureKind.STALL, "no progress"),
+        (failed("", 255, EndedBy.WALL), FailureKind.STALL, "longer than it may (12 s)"),
+        (failed("", 255, EndedBy.SIZE), FailureKind.BAD_INPUT, "grew far larger"),
+        (failed("", 255, EndedBy.STOP), FailureKind.INFRASTRUCTURE, "was stopped"),
+        (failed("[h264 @ 0x5] [error] odd", -11), FailureKind.CRASH, "crashed (SIGSEGV) (ffmpeg says: odd)"),
+        (failed("", -9), FailureKind.CRASH, "SIGKILL"),
+        (failed("", -25), FailureKind.DISK, "limit on file sizes"),
+        (failed("", -63), FailureKind.CRASH, "crashed"),
+        (failed("", -4), FailureKind.CRASH, "crashed (SIGILL)"),
+        (failed("terminate called after std::bad_alloc", -6), FailureKind.RESOURCE, "ran out of memory"),
+        (failed("[libx265 @ 0x5] [error] malloc of size 9 failed", -11), FailureKind.RESOURCE, "ran out of memory"),
+        (failed("", -24), FailureKind.RESOURCE, "CPU time"),
         (failed("[h264 @ 0x5] [warning] odd", 255), FailureKind.INFRASTRUCTURE, "told to end by another program"),
         (failed("[h264 @ 0x5] [error] odd", 255), FailureKind.INFRASTRUCTURE, "told to end by another program"),
         (failed("", 139), FailureKind.CRASH, "crashed (SIGSEGV)"),
@@ -371,7 +371,7 @@ def test_ends_that_are_not_exits(finished: Finished, kind: FailureKind, words: s
 
 def test_one_that_never_started_reporting() -> None:
     """Without any progress the sentence does not name a place."""
-    finished = Finished(-15, 15, 1.0, 0.0, 0, "", None, EndedBy.STALL)
+    finished = Finished(-15, 1.0, 0.0, 0, "", None, EndedBy.STALL)
     found = diagnose(finished, b"/a")
     assert found is not None
     assert "before its start" in str(found)
@@ -409,10 +409,10 @@ def test_damaged_files_in_the_wild(ffmpeg_path: str, media_folder: Path, tmp_pat
     assert files
     for source in files:
         stream = MappedStream((0, 0), "v", "libx264", preset="ultrafast")
-        invocation = Invocation((Input(os.fsencode(source)),), (Output("o", "matroska", (stream,)),))
-        finished = run_once(
+        invocation = Invocation((Input(os.fsencode(source)),), Output("o", "matroska", (stream,)))
+        finished = FfmpegRun(
             argv(invocation, ffmpeg_path), cwd=str(tmp_path), env=environment(os.environ), stall_seconds=5
-        )
+        ).wait()
         found = diagnose(finished, os.fsencode(source))
         if found is not None:
             assert str(found).isprintable()

@@ -15,9 +15,8 @@ import pytest
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Output, argv, environment
-from pyprocessor.ffmpeg.progress import Progress, ReportReader
-from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished, run_once
-from pyprocessor.ffmpeg.stderr import HEAD_BYTES, LINE_BYTES, TAIL_BYTES, StderrLog
+from pyprocessor.ffmpeg.reports import HEAD_BYTES, LINE_BYTES, TAIL_BYTES, Progress, ReportReader, StderrLog
+from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished
 from tests.waiting import DEADLINE_SECONDS, until
 
 
@@ -77,7 +76,7 @@ def encode(
 ) -> list[bytes | str]:
     stream = MappedStream((0, 0), "v", "libx264", preset=preset)
     source = Input(os.fsencode(clip), options=(("stream_loop", str(loops)),) if loops else ())
-    return argv(Invocation((source,), (Output(name, "mp4", (stream,)),)), ffmpeg)
+    return argv(Invocation((source,), Output(name, "mp4", (stream,))), ffmpeg)
 
 
 @pytest.fixture
@@ -102,8 +101,8 @@ def test_an_encode_reports_its_progress_and_cost(
 ) -> None:
     """A run that goes well ends with exit code 0, all frames counted, and plausible memory and CPU."""
     clip = make_clip(tmp_path / "a.mp4", seconds=2.0)
-    finished = run_once(encode(ffmpeg_path, clip), cwd=tmp_path.__fspath__(), env=environment(os.environ))
-    assert (finished.returncode, finished.signal, finished.ended_by) == (0, None, None)
+    finished = FfmpegRun(encode(ffmpeg_path, clip), cwd=tmp_path.__fspath__(), env=environment(os.environ)).wait()
+    assert (finished.returncode, finished.ended_by) == (0, None)
     assert finished.stderr_text == ""
     assert finished.progress is not None
     assert finished.progress.done
@@ -186,7 +185,7 @@ def test_a_stalled_ffmpeg_is_ended(standin: Callable[[str], list[bytes | str]], 
     clock.now += 2.0
     finished = loop.finish(run, clock)
     assert finished.ended_by is EndedBy.STALL
-    assert finished.signal == signal.SIGTERM
+    assert finished.returncode == -signal.SIGTERM
     assert finished.progress is not None
     assert finished.progress.out_time_seconds == pytest.approx(0.8)
 
@@ -246,7 +245,7 @@ def test_one_that_ignores_the_request_is_killed(standin: Callable[[str], list[by
     assert state_of(run) != psutil.STATUS_ZOMBIE
     clock.now += 2.0
     finished = loop.finish(run, clock)
-    assert (finished.ended_by, finished.signal) == (EndedBy.STOP, signal.SIGKILL)
+    assert (finished.ended_by, finished.returncode) == (EndedBy.STOP, -signal.SIGKILL)
 
 
 def test_a_stopped_encode_ends_by_itself(
@@ -258,7 +257,7 @@ def test_a_stopped_encode_ends_by_itself(
     loop.until(lambda: run.progress is not None)
     run.stop(DEADLINE_SECONDS)
     finished = loop.finish(run)
-    assert (finished.ended_by, finished.signal, finished.returncode) == (EndedBy.STOP, None, 255)
+    assert (finished.ended_by, finished.returncode) == (EndedBy.STOP, 255)
 
 
 # ---------------------------------------------------------------- suspending
@@ -289,7 +288,7 @@ def test_a_suspended_process_can_be_stopped(standin: Callable[[str], list[bytes 
     run.suspend()
     run.stop(DEADLINE_SECONDS)
     run.suspend()
-    assert loop.finish(run).signal == signal.SIGTERM
+    assert loop.finish(run).returncode == -signal.SIGTERM
 
 
 def test_a_suspended_process_can_be_killed(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
@@ -297,7 +296,7 @@ def test_a_suspended_process_can_be_killed(standin: Callable[[str], list[bytes |
     run = loop.start(standin("deaf"))
     run.suspend()
     run.kill()
-    assert loop.finish(run).signal == signal.SIGKILL
+    assert loop.finish(run).returncode == -signal.SIGKILL
 
 
 # ---------------------------------------------------------------- misbehaviour
@@ -309,7 +308,7 @@ def test_a_death_by_signal_is_told(
 ) -> None:
     """A crash has a signal, a negative return code, and nobody who ended it."""
     finished = loop.finish(loop.start(standin(word)))
-    assert (finished.signal, finished.returncode, finished.ended_by) == (number, -number, None)
+    assert (finished.returncode, finished.ended_by) == (-number, None)
 
 
 def test_a_flood_of_messages_is_kept_within_bounds(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
@@ -358,7 +357,7 @@ def test_the_stand_in_truncates(standin: Callable[[str], list[bytes | str]], tmp
 def test_the_stand_in_can_fail_once(standin: Callable[[str], list[bytes | str]], tmp_path: Path, loop: Loop) -> None:
     """The second time it is the real ffmpeg, which retries are tested with."""
     command = standin("first-segv")
-    assert loop.finish(loop.start(command, cwd=str(tmp_path))).signal == signal.SIGSEGV
+    assert loop.finish(loop.start(command, cwd=str(tmp_path))).returncode == -signal.SIGSEGV
     finished = loop.finish(loop.start(command, cwd=str(tmp_path)))
     assert finished.returncode == 0, finished.stderr_text
 
@@ -366,10 +365,10 @@ def test_the_stand_in_can_fail_once(standin: Callable[[str], list[bytes | str]],
 def test_no_descriptor_is_left_open(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) -> None:
     """Pipes and pidfd are closed at the end of each run."""
     command = encode(ffmpeg_path, make_clip(tmp_path / "a.mp4", seconds=0.2))
-    run_once(command, cwd=str(tmp_path))
+    FfmpegRun(command, cwd=str(tmp_path)).wait()
     before = psutil.Process().num_fds()
     for _ in range(3):
-        run_once(command, cwd=str(tmp_path))
+        FfmpegRun(command, cwd=str(tmp_path)).wait()
     assert psutil.Process().num_fds() == before
 
 
@@ -385,13 +384,13 @@ def test_waiting_can_be_interrupted(
 
     monkeypatch.setattr(FfmpegRun, "wait_seconds", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_once(standin("deaf"))
+        FfmpegRun(standin("deaf")).wait()
     assert not psutil.pid_exists(runs[0].identity.pid)
 
 
-def test_run_once_ends_a_stalled_one_by_itself(standin: Callable[[str], list[bytes | str]]) -> None:
+def test_waiting_ends_a_stalled_one_by_itself(standin: Callable[[str], list[bytes | str]]) -> None:
     """The blocking form wakes up for its own timers."""
-    assert run_once(standin("hang"), stall_seconds=0.2).ended_by is EndedBy.STALL
+    assert FfmpegRun(standin("hang"), stall_seconds=0.2).wait().ended_by is EndedBy.STALL
 
 
 def test_without_pidfd_the_end_is_still_noticed(
@@ -400,7 +399,7 @@ def test_without_pidfd_the_end_is_still_noticed(
     """Older kernels and other systems have none; then the loop looks now and then."""
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     command = encode(ffmpeg_path, make_clip(tmp_path / "a.mp4", seconds=0.2))
-    finished = run_once(command, cwd=str(tmp_path))
+    finished = FfmpegRun(command, cwd=str(tmp_path)).wait()
     assert finished.returncode == 0, finished.stderr_text
 
 

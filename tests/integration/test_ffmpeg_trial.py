@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.errors import ExitCode, ProfileError
-from pyprocessor.ffmpeg import tool, trial
+from pyprocessor.ffmpeg import tool
 from pyprocessor.models import Profile
 from tests.integration.encoder_profiles import profile
 
@@ -32,7 +32,7 @@ def without_nvenc(found: tool.Tool) -> tool.Tool:
 def test_a_profile_for_absent_hardware_is_refused(without_nvenc: tool.Tool) -> None:
     """What is missing is said, in ffmpeg's words too, and what else would do."""
     with pytest.raises(ProfileError, match=r"'h264_nvenc'.*does not work on this machine \(.*libx264") as caught:
-        trial.require_working(without_nvenc, profile("h264_nvenc"))
+        tool.require_working(without_nvenc, profile("h264_nvenc"))
     assert caught.value.exit_code == ExitCode.USAGE
 
 
@@ -48,7 +48,7 @@ def test_a_profile_for_absent_hardware_is_refused(without_nvenc: tool.Tool) -> N
 def test_a_container_that_does_not_hold_the_codec_is_told(found: tool.Tool, wanted: Profile, named: str) -> None:
     """The muxer itself is tried, so codecs in no table are covered."""
     with pytest.raises(ProfileError, match="does not hold what that makes") as caught:
-        trial.require_working(found, wanted)
+        tool.require_working(found, wanted)
     assert named in str(caught.value)
 
 
@@ -65,7 +65,7 @@ def test_a_container_that_does_not_hold_the_codec_is_told(found: tool.Tool, want
 )
 def test_what_may_work_is_not_refused(found: tool.Tool, wanted: Profile) -> None:
     """Unusual encoders where they belong, and software encoders that are choosy about sizes."""
-    trial.require_working(found, wanted)
+    tool.require_working(found, wanted)
 
 
 def test_the_usual_encoders_cost_no_trial(found: tool.Tool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,5 +75,5 @@ def test_the_usual_encoders_cost_no_trial(found: tool.Tool, monkeypatch: pytest.
         raise AssertionError("a process was started")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    trial.require_working(dataclasses.replace(found, path="/nowhere"), profile("libsvtav1", "libopus", "mkv"))
-    trial.require_working(dataclasses.replace(found, path="/nowhere"), profile())
+    tool.require_working(dataclasses.replace(found, path="/nowhere"), profile("libsvtav1", "libopus", "mkv"))
+    tool.require_working(dataclasses.replace(found, path="/nowhere"), profile())

@@ -52,7 +52,7 @@ def files(work: Work) -> list[bytes]:
 def test_covers_are_there_while_ffmpeg_runs_and_gone_with_the_attempt(work, tmp_path) -> None:
     """Also where the attempt is given up midway."""
     steps = Transcode().run(work)
-    (output,) = next(steps).invocation.outputs
+    output = next(steps).invocation.output
     assert [(file.file_name, file.media_type) for file in output.attachments] == [
         ("cover.png", "image/png"),
         ("cover2.jpg", "image/jpeg"),

@@ -16,7 +16,7 @@ from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Input, InputFolder, JobState, Outcome, OutcomeKind, Profile, RunSnapshot
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.profiles import load
 from pyprocessor.publish.durable import TEMPORARY_PREFIX
 

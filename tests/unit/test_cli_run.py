@@ -19,7 +19,7 @@ from pyprocessor.cli.paths import keep_apart
 from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Damaged, Overrun, PlanReport, ProcessIdentity, ScheduleSettings
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.state.state_folder import prepare_state_folder
 
 Captured = pytest.CaptureFixture[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, DamageCounter, StreamDamage
-from pyprocessor.ffmpeg.stderr import StderrLog
+from pyprocessor.ffmpeg.reports import StderrLog
 
 FILM = "[vist#0:0/h264 @ 0x55b7b4] [dec:h264 @ 0x55b7b5]"
 SOUND = "[aist#0:1/aac @ 0x55b7b6] [dec:aac @ 0x55b7b7]"

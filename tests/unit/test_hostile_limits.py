@@ -169,7 +169,7 @@ def test_unchecked_words_stand_where_they_belong() -> None:
     """Behind all of ours, before the input and before the output's name."""
     streams = (MappedStream((0, 0), "v", "libx264"),)
     made = argv(
-        Invocation((Input(b"/a", unchecked=("-x", "1")),), (Output("o", "mp4", streams, unchecked=("-y", "2")),)), "f"
+        Invocation((Input(b"/a", unchecked=("-x", "1")),), Output("o", "mp4", streams, unchecked=("-y", "2"))), "f"
     )
     at = made.index("-i")
     assert made[at - 2 : at + 2] == ["-x", "1", "-i", b"file:/a"]

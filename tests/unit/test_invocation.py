@@ -15,7 +15,6 @@ from pyprocessor.ffmpeg.invocation import (
     MappedStream,
     Options,
     Output,
-    Trust,
     argv,
     environment,
     filter_graph,
@@ -28,7 +27,7 @@ from pyprocessor.models.encoders import is_hardware
 
 def invocation(encoder: str = "libx264", threads: int = 2, options: Options = (), **stream: object) -> Invocation:
     mapped = dataclasses.replace(MappedStream((0, 0), "v", encoder, options=options), **stream)  # type: ignore[arg-type]
-    return Invocation((Input(b"/in/a.mp4"),), (Output("o.mp4", "mp4", (mapped,)),), threads=threads)
+    return Invocation((Input(b"/in/a.mp4"),), Output("o.mp4", "mp4", (mapped,)), threads=threads)
 
 
 def built(*args: object, **kwargs: object) -> list[bytes | str]:
@@ -55,24 +54,23 @@ def test_every_command_line_is_safe() -> None:
 
 def test_untrusted_inputs_may_not_be_playlists() -> None:
     """Demuxers that open other files, run scripts or read devices are only for our own files, or for none."""
-    untrusted = dict(whitelists(Trust.UNTRUSTED))["format_whitelist"].split(",")
-    own = dict(whitelists(Trust.OWN))["format_whitelist"].split(",")
+    untrusted = dict(whitelists())["format_whitelist"].split(",")
+    own = dict(whitelists(own=True))["format_whitelist"].split(",")
     assert not {"hls", "dash", "concat", "image2", "sdp", "lavfi", "tty", "ffmetadata", "imf", "rtsp"} & set(untrusted)
     assert {"mov", "matroska", "avi", "mpegts", "ogg", "wav"} <= set(untrusted)
-    assert {"hls", "concat"} <= set(own)
-    assert not {"lavfi", "image2", "dash"} & set(own)
+    assert set(own) - set(untrusted) == {"srt"}
 
 
 def test_each_input_has_whitelists_of_its_own() -> None:
     """A trusted input beside an untrusted one lends it nothing."""
     first = invocation()
     both = dataclasses.replace(
-        first, inputs=(*first.inputs, Input(b"/our/list.ffconcat", Trust.OWN, (("f", "concat"),)))
+        first, inputs=(*first.inputs, Input(b"/our/list.srt", own=True, options=(("f", "srt"),)))
     )
     arguments = argv(both, "ffmpeg")
-    protocols = [arguments[i + 1] for i, a in enumerate(arguments) if a == "-protocol_whitelist"]
-    assert protocols == ["file", "file,crypto,data"]
-    assert arguments[arguments.index(b"file:/our/list.ffconcat") - 3 :][:2] == ["-f", "concat"]
+    formats = [str(arguments[i + 1]) for i, a in enumerate(arguments) if a == "-format_whitelist"]
+    assert [text.endswith(",srt") for text in formats] == [False, True]
+    assert arguments[arguments.index(b"file:/our/list.srt") - 3 :][:2] == ["-f", "srt"]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -128,7 +126,7 @@ def test_options_and_metadata_belong_to_their_stream() -> None:
         MappedStream((0, 2), "v", "libx264", options=(("crf", "20"),), metadata=(("title", "a=b"),)),
         MappedStream((0, 1), "a", "copy", options=(("disposition", "default"), ("disposition", "forced"))),
     )
-    arguments = argv(Invocation((Input(b"/a"),), (Output("o.mkv", "matroska", streams),)), "ffmpeg")
+    arguments = argv(Invocation((Input(b"/a"),), Output("o.mkv", "matroska", streams)), "ffmpeg")
     assert [arguments[i + 1] for i, a in enumerate(arguments) if a == "-map"] == ["0:2", "0:1"]
     assert value(arguments, "-crf:0") == "20"
     assert value(arguments, "-metadata:s:0") == "title=a=b"
@@ -151,7 +149,7 @@ def test_output_names_that_ffmpeg_would_read_otherwise_are_refused(name: str) ->
     """Patterns, paths, protocols and options are no names of outputs."""
     first = invocation()
     with pytest.raises(ValueError, match="output name"):
-        argv(dataclasses.replace(first, outputs=(dataclasses.replace(first.outputs[0], name=name),)), "ffmpeg")
+        argv(dataclasses.replace(first, output=dataclasses.replace(first.output, name=name)), "ffmpeg")
 
 
 @pytest.mark.parametrize("path", [b"relative.mp4", b"-", b"", b"/a\0b"])
@@ -180,29 +178,14 @@ def test_encoder_parameters_may_not_hold_paths(option: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"source": (1, 0)}, "comes from no input"),
-        ({"source": (0, -1)}, "comes from no input"),
-        ({"encoder": "copy", "filters": (Filter("hflip"),)}, "cannot be filtered"),
         ({"metadata": (("a=b", "c"),)}, "metadata"),
-        ({"metadata": (("a", "\0"),)}, "metadata"),
         ({"encoder": "-y"}, "not a name"),
-        ({"options": (("crf", "1\0"),)}, "null character"),
     ],
 )
 def test_malformed_streams_are_refused(wrong: dict[str, object], message: str) -> None:
     """A mistake in a recipe is told before any process starts."""
     with pytest.raises(ValueError, match=message):
         built(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [({"threads": 0}, "thread"), ({"inputs": ()}, "input"), ({"outputs": ()}, "output")],
-)
-def test_malformed_invocations_are_refused(changes: dict[str, object], message: str) -> None:
-    """An invocation has inputs, outputs and at least one thread."""
-    with pytest.raises(ValueError, match=message):
-        argv(dataclasses.replace(invocation(), **changes), "ffmpeg")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -221,23 +204,16 @@ def test_filter_chains(chain: tuple[Filter, ...], text: str) -> None:
     assert filter_graph(chain) == text
 
 
-@pytest.mark.parametrize(
-    ("step", "message"),
-    [
-        (Filter("scale[0];movie"), "name of a filter"),
-        (Filter("scale", (("w", "1"), ("w", "2"))), "twice"),
-    ],
-)
-def test_filters_that_would_be_misread_are_refused(step: Filter, message: str) -> None:
+def test_filters_that_would_be_misread_are_refused() -> None:
     """What could not be written faithfully is refused."""
-    with pytest.raises(ValueError, match=message):
-        filter_graph((step,))
+    with pytest.raises(ValueError, match="name of a filter"):
+        filter_graph((Filter("scale[0];movie"),))
 
 
 def test_two_streams_may_have_the_same_filters() -> None:
     """Equal chains on one source stay separate, as two renditions need them."""
     stream = MappedStream((0, 0), "v", "libx264", filters=(Filter("hflip"),))
-    arguments = argv(Invocation((Input(b"/a"),), (Output("o.mp4", "mp4", (stream, stream)),)), "ffmpeg")
+    arguments = argv(Invocation((Input(b"/a"),), Output("o.mp4", "mp4", (stream, stream))), "ffmpeg")
     assert value(arguments, "-filter:0") == value(arguments, "-filter:1") == "[0]hflip[s0]"
 
 
