@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pyprocessor.control.run_mode import Order
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.state.job_logs import HOOKS_LOG_NAME, write_hooks_log
 from pyprocessor.system.processes import kill_group, process_identity
 

@@ -20,7 +20,7 @@ from pyprocessor.journal.database import COMPANIONS, FILE_NAME, is_sound, is_the
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import display
 from pyprocessor.models.os_errors import unwritable
-from pyprocessor.publish.durable import sync_folder, write_file
+from pyprocessor.publish.durable import sync_folder
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.system.processes import kill_group

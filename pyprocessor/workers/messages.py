@@ -8,7 +8,7 @@ from typing import Literal
 
 from pyprocessor.jobs.timeouts import Timeouts
 from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity, Source, Usage
-from pyprocessor.models.listener import RunRequest
+from pyprocessor.models.run import RunRequest
 from pyprocessor.state.state_folder import StateFolder
 
 

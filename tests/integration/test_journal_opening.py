@@ -154,9 +154,7 @@ def test_reading_beside_a_writer(tmp_path: Path, wal: bool) -> None:
             journal.add_event("b", "B.")
             assert [event.kind for event in reader.events()] == ["a", "b"]
             with closing(open_for_reading(bytes(tmp_path))) as below, pytest.raises(OutputUnwritable, match="readonly"):
-                below.write(
-                    "end_run", dict.fromkeys(("run_id", "exit_code", "now", "done_before", "failed_before"), 0)
-                )
+                below.write("end_run", dict.fromkeys(("run_id", "exit_code", "now", "done_before", "failed_before"), 0))
             with journal.transaction():
                 journal.add_event("c", "C.")
                 if wal:
