@@ -54,7 +54,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
         screen.notice("info", "Working.")
         with Journal.open(prepare_state_folder(request.output).path, wal=False) as journal:
             run_id = journal.begin_run(request.arguments, ProcessIdentity(os.getpid(), time.time()))
-            journal.end_run(0)
+            journal.end_run(0, done_before=2000, failed_before=0)
         return Result(ExitCode.OK, run_id, 2000, 0)
 
     def plan(request: RunRequest, screen: object) -> PlanReport:
