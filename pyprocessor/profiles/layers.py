@@ -41,11 +41,8 @@ class Layer:
 
     def origin(self, path: KeyPath) -> Origin:
         """Where the key was set; a key that nobody set is called by its dotted name."""
-        for length in range(len(path), 0, -1):
-            found = self.origins.get(path[:length])
-            if found is not None:
-                return found
-        return Origin("the defaults", ".".join(path))
+        known = (self.origins.get(path[:length]) for length in range(len(path), 0, -1))
+        return next(filter(None, known), Origin("the defaults", ".".join(path)))
 
 
 def layer_of(

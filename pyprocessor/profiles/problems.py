@@ -81,14 +81,10 @@ class SettingsRefused(ProfileError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(dict.fromkeys(one_line(problem) for problem in problems))
-        if len(self.problems) == 1:
-            super().__init__(self.problems[0])
-        else:
-            head = f"The settings have {len(self.problems)} errors:"
-            lines = [head, *self.problems[:MAX_TOLD]]
-            if len(self.problems) > MAX_TOLD:
-                lines.append(f"... and {len(self.problems) - MAX_TOLD} more")
-            super().__init__("\n  ".join(lines))
+        lines = [f"The settings have {len(self.problems)} errors:", *self.problems[:MAX_TOLD]]
+        if len(self.problems) > MAX_TOLD:
+            lines.append(f"... and {len(self.problems) - MAX_TOLD} more")
+        super().__init__("\n  ".join(lines) if len(self.problems) > 1 else self.problems[0])
 
 
 def problems_in(error: ProfileError) -> tuple[str, ...]:

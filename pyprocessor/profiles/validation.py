@@ -10,7 +10,11 @@ from pyprocessor.profiles.schema import SECTIONS, ProfileFile, Table
 
 
 def read(
-    table: Table, values: Mapping[str, Any], origin: Callable[[KeyPath], Origin], holder: KeyPath = ()
+    table: Table,
+    values: Mapping[str, Any],
+    origin: Callable[[KeyPath], Origin],
+    holder: KeyPath = (),
+    root: Table | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """What the values under the key `holder` mean, without None, and a sentence for each thing wrong with them."""
     found: dict[str, Any] = {}
@@ -20,13 +24,13 @@ def read(
         if key is None:
             where = origin(path)
             # Finding the nearest key takes long, and those after the first ones are only counted.
-            hint = _suggestion(name, table, holder) if len(problems) < MAX_TOLD else "."
+            hint = _suggestion(name, table, holder, root or table) if len(problems) < MAX_TOLD else "."
             problems.append(f"{where.prefix}unknown key {where.subject}{hint}")
         elif value is None:
             continue
         elif isinstance(key.kind, Table):
             if isinstance(value, dict):
-                found[name], wrong = read(key.kind, value, origin, path)
+                found[name], wrong = read(key.kind, value, origin, path, root or table)
                 problems += wrong
             else:
                 problems.append(wrong_value(origin(path), value, "must be a table of settings"))
@@ -45,14 +49,13 @@ def _sentence(where: Origin, value: object, rule: str | tuple[str, int, object])
     return f"{where.prefix}item {number} of {where.subject} is {shown(item)}, but {rule}."
 
 
-def _suggestion(word: str, table: Table, holder: KeyPath) -> str:
+def _suggestion(word: str, table: Table, holder: KeyPath, root: Table) -> str:
     """The nearest key of the same table; failing that, the same key in another one."""
     close = nearest(word, table.keys)
     beside = f"; did you mean `{'.'.join((*holder, close))}`?" if close is not None else ""
     if close == word.casefold().replace("-", "_"):
         return beside
-    sections = SECTIONS if table in SECTIONS.values() else table.sections
-    elsewhere = [f"{name}.{word}" for name, section in sections.items() if word in section.keys]
+    elsewhere = [f"{name}.{word}" for name, section in root.sections.items() if word in section.keys]
     if holder and word in ProfileFile.keys and table in SECTIONS.values():
         elsewhere.insert(0, word)
     if elsewhere:

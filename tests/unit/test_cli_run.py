@@ -40,8 +40,6 @@ class Result:
 
     exit_code: ExitCode
     run_id: int
-    done_before: int
-    failed_before: int
 
 
 @pytest.fixture
@@ -55,7 +53,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
         with Journal.open(prepare_state_folder(request.output).path, wal=False) as journal:
             run_id = journal.begin_run(request.arguments, ProcessIdentity(os.getpid(), time.time()))
             journal.end_run(0, done_before=2000, failed_before=0)
-        return Result(ExitCode.OK, run_id, 2000, 0)
+        return Result(ExitCode.OK, run_id)
 
     def plan(request: RunRequest, screen: object) -> PlanReport:
         kept.append(request)

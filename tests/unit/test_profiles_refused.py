@@ -32,6 +32,10 @@ def error_of(
         ("crf: 1", "unknown key `crf`; did you mean `video.crf`?"),
         ("audio: {crf: 1}", "unknown key `audio.crf`; did you mean `video.crf`?"),
         ("video: {container: mp4}", "unknown key `video.container`; did you mean `container`?"),
+        (
+            "auto_rename_files: true\nffmpeg_params: {batch_size: 1}",
+            "unknown key `ffmpeg_params.batch_size`; did you mean `batch_processing.batch_size`?",
+        ),
         ("batch-processing: {}", "unknown key `batch-processing`; did you mean `batch_processing`?"),
         ("zzz: 1\ncontainer: mp4", "unknown key `zzz`; known here are description, extends,"),
         ("video: 5", "`video` is 5, but must be a table of settings"),
