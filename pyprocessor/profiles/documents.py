@@ -37,6 +37,8 @@ _JSON_TOKEN = re.compile(r"""//[^\n]*|/\*(?:.*?\*/|.*)|"(?:[^"\\]|\\.)*+"?|'(?:[
 _QUOTED = re.compile(r"""\\.|\"""", re.DOTALL)
 _REQUOTED = {"\\'": "'", '"': '\\"'}
 _MERGE_TAG = "tag:yaml.org,2002:merge"
+_NO_JSON_NUMBER = re.compile(r"[+-]?0\d|.*_")
+"""Octal to YAML, or with marks between digits."""
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _UNREADABLE = (ValueError, ArithmeticError, LookupError, AttributeError)
 """What PyYAML raises where a tag such as `!!bool` stands before a text that is none, or a month is the 13th."""
@@ -219,6 +221,8 @@ class _Reader(yaml.SafeLoader):
         is_number = node.tag in _NUMBER_TAGS
         if is_number and len(node.value) > _MAX_NUMBER_LENGTH:
             raise self._fail(node, f"{called} is a number of {len(node.value):,} characters; no setting is so large.")
+        if is_number and self._is_json and _NO_JSON_NUMBER.match(node.value):
+            raise self._fail(node, f"{called} is {node.value}, which is no number in JSON.")
         try:
             bare = self._is_json and not (is_key or is_number or node.style)
             value = json.loads(node.value) if bare else self.construct_object(node)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyprocessor.errors import ProfileError
@@ -219,6 +219,14 @@ def test_a_name_that_is_not_utf8_is_printable(tmp_path: Path) -> None:
         read_document(os.fsdecode(path))
 
 
+@pytest.mark.parametrize("number", ["010", "-010", "1_0"])
+def test_json_has_no_numbers_that_only_yaml_has(number: str) -> None:
+    """YAML would read 010 as 8."""
+    with pytest.raises(ProfileError, match="no number in JSON"):
+        parse(f'{{"video": {{"crf": {number}}}}}', ".json")
+
+
+@example(text="[:,", suffix=".json")
 @given(text=st.text(alphabet="{}[]:,-&*<\"'#/ \n\tab1.!|?~%", max_size=60), suffix=st.sampled_from([".yaml", ".json"]))
 def test_no_text_escapes_the_error_class(text: str, suffix: str) -> None:
     """Whatever stands in the file, the outcome is a Document or a ProfileError."""
