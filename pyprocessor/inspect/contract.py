@@ -35,7 +35,7 @@ class StreamPlan:
     """A cover that the container holds as an attachment, which ffmpeg takes as a file and puts last."""
     reason: str = ""
     loss: str = ""
-    """Why it is dropped, and the kind of loss that is; empty where the profile asks for it."""
+    """What is dropped and why, and the kind of loss that is; empty where the profile asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
     kept = [plan for plan in plans if plan.action is not Action.DROP]
     order = {StreamKind.VIDEO: 0, StreamKind.AUDIO: 1}
     kept.sort(key=lambda plan: (plan.attached, order.get(plan.kind, 2)))
-    notes = _left_out(dropped)
+    notes = _losses(plans)
     limit = _end_of_tracks(media, kept)
     if limit is not None:
         text = (
@@ -253,7 +253,11 @@ def _other(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
     if is_file or stream.codec in container.kept_subtitles.split():
         return _copy(stream)
     if stream.codec in _TEXT_SUBTITLES and container.text_subtitles is not None:
-        return StreamPlan(stream.index, stream.kind, Action.CONVERT, container.text_subtitles)
+        why = f"{profile.container} holds their text and little more"
+        lost = (f"styles of subtitles ({why})", f"styles of subtitles dropped ({why})")
+        reason, loss = lost if stream.codec == "ass" else ("", "")
+        encoder = container.text_subtitles
+        return StreamPlan(stream.index, stream.kind, Action.CONVERT, encoder, reason=reason, loss=loss)
     return _lose(stream, "subtitles", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
 
 
@@ -277,15 +281,16 @@ def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:
     return max(stream.start_seconds + length for stream, length in zip(tracks, lengths, strict=True))
 
 
-def _left_out(dropped: list[StreamPlan]) -> list[MediaNote]:
+def _losses(plans: list[StreamPlan]) -> list[MediaNote]:
     """Return a note for each reason with the streams it concerns; none for what the profile asks for."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for plan in dropped:
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for plan in plans:
         if plan.loss:
-            reasons.setdefault((plan.reason, plan.loss), []).append(str(plan.index))
+            of = "" if plan.action is Action.DROP else "of "
+            reasons.setdefault((of, plan.reason, plan.loss), []).append(str(plan.index))
     return [
-        MediaNote(f"Left out stream{'s' * (len(indexes) > 1)} {', '.join(indexes)}: {reason}.", loss)
-        for (reason, loss), indexes in reasons.items()
+        MediaNote(f"Left out {of}stream{'s' * (len(indexes) > 1)} {', '.join(indexes)}: {reason}.", loss)
+        for (of, reason, loss), indexes in reasons.items()
     ]
 
 
