@@ -93,9 +93,9 @@ class Stopping:
         self.transitions.notice("info", self.responder.recovered())
         for order in self.signals.take():
             self._enter(self.mode.after(order, now, self._grace_seconds), order)
-        for client, request in self.server.requests(now):
+        for client, request in sorted(self.server.requests(now), key=lambda asked: asked[1].order is not None):
             if request.order is None:
-                # At once: all that it tells was committed by earlier turns, and this one may hang before it commits.
+                # First and at once: it tells what earlier turns committed, and this one may hang before it commits.
                 self.server.answer(client, Answer(True, standing=status()), at_once=True)
                 continue
             last = self.mode
