@@ -1,7 +1,4 @@
-"""How does the command begin and end? Importing this blocks the signals that stop a program, so only the program does.
-
-They are let through once a sentence can answer them, and from then on never end in a traceback or without a message.
-"""
+"""How does the command begin and end? Importing this blocks the signals that stop a program, so only the program does."""
 # ruff: noqa: E402 - signals are held back before anything else is imported
 
 import signal
@@ -101,9 +98,8 @@ def _unraisable(dropped: "UnraisableHookArgs") -> None:
 def _leave(code: int) -> NoReturn:
     """End this process once all processes of ours have ended; where one cannot be ended, without it.
 
-    One that waits for a file system that no longer answers outlives even SIGKILL, and Python would wait for it. Python
-    would also kill this process by SIGINT where KeyboardInterrupt passed through `exec` of a string, as in the making
-    of dataclasses, although it was caught.
+    Python itself would wait for one that outlives SIGKILL, and would kill this process by SIGINT where a caught
+    KeyboardInterrupt passed through `exec` of a string, as in the making of dataclasses.
     """
     processes = sys.modules.get("multiprocessing.process")
     children = processes.active_children if processes is not None else list

@@ -163,7 +163,7 @@ class Contact:
         return None
 
     def journal(self) -> JournalReader:
-        """The journal, to be closed by the caller. Raises `NoJournal`: it was removed, or a first run has not begun."""
+        """The journal, to be closed by the caller; raises `NoJournal`."""
         return JournalReader.read_only(self.folder)
 
     def events(self, run: RunRow, kind: str) -> int:

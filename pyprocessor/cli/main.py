@@ -1,6 +1,6 @@
 """Which command do the arguments name, and which exit code does each exception become?
 
-Imports click and nothing heavy, so that `--help` answers at once; each command's module is imported when it is called.
+Imports click and nothing heavy; each command's module is imported when it is called.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, code_of_st
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
-    "pause": ("pyprocessor.cli.control", "pause", "Have a run start nothing more, until resumed."),
-    "resume": ("pyprocessor.cli.control", "resume", "Have a paused run go on."),
-    "status": ("pyprocessor.cli.control", "status", "Show how far the run of an output folder is."),
-    "stop": ("pyprocessor.cli.control", "stop", "Have a run finish its files, and stop."),
-    "doctor": ("pyprocessor.cli.doctor", "doctor", "Check ffmpeg, memory, folders; say what to do."),
-    "probe": ("pyprocessor.cli.probe", "probe", "Show what is in a video file."),
-    "profiles": ("pyprocessor.cli.profiles", "profiles", "List, show and check profiles."),
-    "report": ("pyprocessor.cli.control", "report", "Sum up the last run of an output folder."),
+    "pause": ("pyprocessor.cli.control", "Have a run start nothing more, until resumed."),
+    "resume": ("pyprocessor.cli.control", "Have a paused run go on."),
+    "status": ("pyprocessor.cli.control", "Show how far the run of an output folder is."),
+    "stop": ("pyprocessor.cli.control", "Have a run finish its files, and stop."),
+    "doctor": ("pyprocessor.cli.doctor", "Check ffmpeg, memory, folders; say what to do."),
+    "probe": ("pyprocessor.cli.probe", "Show what is in a video file."),
+    "profiles": ("pyprocessor.cli.profiles", "List, show and check profiles."),
+    "report": ("pyprocessor.cli.control", "Sum up the last run of an output folder."),
 }
-"""Name: module, attribute, help. The help stands here so that listing the commands imports none of them."""
+"""The module of each command, and its help, which stands here so that listing the commands imports none of them."""
 
 TERM_COLUMNS = 24
 """Of the longest option in help; longer ones get a line of their own."""
@@ -64,8 +64,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's too
         if cmd_name not in _COMMANDS:
             return None
-        module, attribute, _ = _COMMANDS[cmd_name]
-        command = getattr(import_module(module), attribute)
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
         assert isinstance(command, click.Command)
         return command
 
@@ -76,16 +75,13 @@ class LazyGroup(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         grouped = {option.name for group in OPTION_GROUPS.values() for option in group}
         others = [option for option in self.get_params(ctx) if option.name not in grouped]
+        lists: dict[str, list[tuple[str, str]]] = {}
         for title, options in {**OPTION_GROUPS, "Other options": others}.items():
-            records = [option.get_help_record(ctx) for option in options]
-            _write_section(formatter, title, [record for record in records if record is not None])
-        _write_section(formatter, "Commands", [(name, _COMMANDS[name][2]) for name in self.list_commands(ctx)])
-
-
-def _write_section(formatter: click.HelpFormatter, title: str, rows: Sequence[tuple[str, str]]) -> None:
-    """Write one list, its texts in the same column as those of the other lists."""
-    with formatter.section(title):
-        formatter.write_dl([(name.ljust(TERM_COLUMNS), text) for name, text in rows])
+            lists[title] = [record for option in options if (record := option.get_help_record(ctx)) is not None]
+        lists["Commands"] = [(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)]
+        for title, rows in lists.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(TERM_COLUMNS), text) for name, text in rows])
 
 
 @click.group(

@@ -18,7 +18,7 @@ from pyprocessor.models import display
 from pyprocessor.state.state_folder import state_folder
 
 ANSWER_SECONDS = 30.0
-"""How long a file system may take to answer what a path is. A disk that was asleep takes ten."""
+"""How long a file system may take to answer. A disk that was asleep takes ten."""
 _SILENT = (
     f"has not answered for {ANSWER_SECONDS:.0f} seconds; is it on a network share whose server is down? Run the same "
     "command again when it is back."
@@ -38,10 +38,7 @@ def absolute(given: str, option: str) -> bytes:
 
 
 def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """The inputs and the output; `words` came without an option, and the last is the output unless --output names it.
-
-    Raises `UsageError` where a single word may be either of the two.
-    """
+    """The inputs and the output, of options and of `words` without one; raises `UsageError` for a single word."""
     if output is None and words:
         if not inputs and len(words) == 1:
             word = shlex.quote(display(os.fsencode(words[0])))
@@ -54,10 +51,9 @@ def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tu
 
 
 def gather(given: Sequence[str], output: bytes, extension: str) -> tuple[list[bytes], list[str]]:
-    """The inputs of a run, and sentences about them for the user.
+    """The inputs of a run, each once and without the output folder, and sentences about them for the user.
 
-    One that is named twice is read once. The output folder, which a pattern of the shell may match from the second run
-    on, is left out beside others. Raises `UsageError` where one cannot be read, lies in another, or in the output.
+    Raises `UsageError` where one cannot be read, lies in another, or in the output.
     """
     answers(given)
     times = Counter(readable_input(path) for path in given)
@@ -79,10 +75,9 @@ def gather(given: Sequence[str], output: bytes, extension: str) -> tuple[list[by
 
 
 def readable_input(given: str) -> bytes:
-    """The input, known to exist and to be a file or a folder that can be listed; raises `UsageError`.
+    """The input, known to be a readable file or folder; raises `UsageError`.
 
-    A folder comes without symbolic links, so that its files are the same ones whichever way it was reached; so does
-    the folder that a file lies in.
+    A folder, and that of a file, comes without symbolic links, so that it is the same whichever way it was reached.
     """
     path = absolute(given, "--input")
     try:
@@ -105,13 +100,9 @@ def readable_input(given: str) -> bytes:
 
 
 def output_folder(given: str) -> bytes:
-    """The output folder, which need not exist yet.
-
-    Raises `OutputUnwritable` where something else has its name or it cannot be looked at.
-    """
+    """The output folder, which need not exist yet; raises `OutputUnwritable` where it cannot be one."""
     path = absolute(given, "--output")
-    if _silent([path]) is not None:
-        raise OutputUnwritable(f"The output {display(path)} {_SILENT}")
+    _ask_output(path, path)
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -129,17 +120,19 @@ def output_folder(given: str) -> bytes:
 
 
 def output_of_a_run(given: str) -> bytes:
-    """The output folder of a run; raises as `output_folder`, and `UsageError` where there was no run.
-
-    What a folder is may be known from before its server fell silent; opening the journal asks the server.
-    """
+    """The output folder of a run; raises as `output_folder`, and `UsageError` where there was no run."""
     path = output_folder(given)
     folder = state_folder(path).path
-    if _silent([os.path.join(folder, FILE_NAME)]) is not None:
-        raise OutputUnwritable(f"The output {display(path)} {_SILENT}")
+    # What a folder is may be known from before its server fell silent; opening the journal asks the server.
+    _ask_output(path, os.path.join(folder, FILE_NAME))
     if not os.path.isdir(folder):
         raise no_journal(path)
     return path
+
+
+def _ask_output(output: bytes, path: bytes) -> None:
+    if _silent([path]) is not None:
+        raise OutputUnwritable(f"The output {display(output)} {_SILENT}")
 
 
 def no_journal(output: bytes) -> UsageError:
@@ -157,7 +150,7 @@ def answers(given: Sequence[str]) -> bool:
 
 
 def _silent(paths: Sequence[bytes]) -> bytes | None:
-    """The first path whose file system does not answer when it is asked for what is there, if anything.
+    """The first path whose file system does not answer, if any.
 
     A process made for that asks, because who asks a dead one waits for ever, which not even SIGKILL ends.
     """
@@ -197,21 +190,17 @@ def _silent(paths: Sequence[bytes]) -> bytes | None:
 def keep_apart(source: bytes, output: bytes, extension: str) -> None:
     """Raise `UsageError` where outputs could take the place of sources: equal folders, or an input inside the output.
 
-    An output inside the input is fine, because its files are never taken as sources. A single input file may lie in
-    the output folder as long as its output, which ends in `extension`, cannot have its name.
+    A single file may lie in the output folder as long as its output, which ends in `extension`, cannot have its name.
     """
     real_source, real_output = os.path.realpath(source), os.path.realpath(output)
     if real_source == real_output:
         raise UsageError(f"Input and output are the same folder, {display(output)}; choose another --output.")
     if os.path.commonpath([real_source, real_output]) != real_output:
         return
+    place = None
     if os.path.isdir(real_source):
-        raise UsageError(
-            f"The input {display(source)} lies inside the output folder {display(output)}, so outputs could take the "
-            "place of sources; choose another --output."
-        )
-    if os.path.splitext(real_source)[1].lower() == os.fsencode(f".{extension}").lower():
-        raise UsageError(
-            f"The input {display(source)} lies in the output folder {display(output)}, where its output could take its "
-            "place; choose another --output."
-        )
+        place = f"inside the output folder {display(output)}, so outputs could take the place of sources"
+    elif os.path.splitext(real_source)[1].lower() == os.fsencode(f".{extension}").lower():
+        place = f"in the output folder {display(output)}, where its output could take its place"
+    if place is not None:
+        raise UsageError(f"The input {display(source)} lies {place}; choose another --output.")

@@ -48,10 +48,7 @@ Options = Mapping[str, Any]
 
 
 def run(options: Options, session: Session) -> ExitCode:
-    """Do the main job, or only plan it; returns the exit code.
-
-    Raises `PyprocessorError` where nothing could be begun, with the sentence to show and the exit code.
-    """
+    """Do the main job, or only plan it; returns the exit code, or raises `PyprocessorError` if nothing was begun."""
     check_contradictions(options)
     loaded = profiles.load(
         options["profile"],
@@ -199,9 +196,6 @@ def _request(options: Options, loaded: profiles.LoadedProfile) -> tuple[RunReque
     return request, notices
 
 
-# ---------------------------------------------------------------- options
-
-
 def check_contradictions(options: Options) -> None:
     """Raise `UsageError` for options that make no sense together or by themselves."""
     for contradiction, sentence in (
@@ -247,9 +241,6 @@ def overrides(options: Options) -> profiles.Overrides:
         elif isinstance(value, float) and value.is_integer():
             given[name] = int(value)  # so that an error says 0 where the user wrote 0
     return profiles.Overrides(**given)
-
-
-# ---------------------------------------------------------------- the screen
 
 
 def _screen(options: Options, session: Session, interval_seconds: float) -> Bars | Lines:

@@ -16,7 +16,6 @@ from typing import TextIO
 
 from pyprocessor.errors import ExitCode, OutputUnwritable
 
-ERROR_DOCUMENT_VERSION = 1
 INTERRUPTED = "Interrupted; the same command goes on from here."
 
 
@@ -25,11 +24,7 @@ class Terminated(BaseException):
 
 
 def code_of_stop(error: BaseException | None) -> ExitCode | None:
-    """Return the exit code of the signal that caused an error, or None where no signal did.
-
-    The exception of a signal can come wrapped in another: Python does so while a class is made, libraries while they
-    import.
-    """
+    """Return the exit code of the signal that caused an error, itself or wrapped in others; None where none did."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return ExitCode.INTERRUPTED
@@ -43,8 +38,8 @@ def code_of_stop(error: BaseException | None) -> ExitCode | None:
 class Session:
     """What one call of the command was asked for; click's `ctx.obj`.
 
-    `json_document`: the caller expects one JSON document on standard output. `answered`: writing it has begun.
-    `logs` is the run's logs folder, once there is one.
+    `json_document`: the caller expects one on standard output. `answered`: writing it has begun. `logs` is the run's
+    folder, once there is one.
     """
 
     json_lines: bool = False
@@ -64,15 +59,12 @@ class Session:
         return cls(_has(given, "--log-format", "json"), document, "--verbose" in given, "--quiet" in given)
 
     def fail(self, text: str, code: ExitCode, *, silent: bool = False) -> ExitCode:
-        """Write why the command ends without a result, also as the JSON document if one is expected; returns the code.
-
-        `silent` keeps it off standard error.
-        """
+        """Write why the command ends, also as the JSON document if one is expected; `silent`: not on standard error."""
         if not silent:
             self.complain(text)
         if self.json_document and not self.answered:
             self.answered = True
-            document = {"version": ERROR_DOCUMENT_VERSION, "error": text, "exit_code": int(code)}
+            document = {"version": 1, "error": text, "exit_code": int(code)}
             try:
                 print_result(json.dumps(document) + "\n")
             except OutputUnwritable as error:
@@ -87,7 +79,6 @@ class Session:
 
         # What was typed or is in a profile may hold escapes for the terminal. Several errors are several lines.
         text = "\n".join(one_line(line) for line in text.split("\n"))
-
         line = f"pyprocessor: error: {text}"
         if self.json_lines:
             line = json_line(time.time(), Message(Level.ERROR, "error", text))
@@ -107,10 +98,7 @@ def silence_output() -> None:
 
 
 class StandardOutput:
-    """Standard output for results, as context. A reader that went away is no error; a full disk is.
-
-    Raises `OutputUnwritable` where the result could not be written.
-    """
+    """Standard output, as context. A reader that went away is no error; a full disk raises `OutputUnwritable`."""
 
     def __enter__(self) -> TextIO:
         return sys.stdout

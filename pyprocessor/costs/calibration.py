@@ -33,10 +33,7 @@ CPU-seconds; and a hash of the class it was measured in."""
 
 
 class FileHistory:
-    """What single files took; `entries` are those of earlier runs, oldest first. Mutable.
-
-    By the same encoder, preset and size a file takes what it took; by others it is as easy or hard among its like.
-    """
+    """What single files took; `entries` are those of earlier runs, oldest first. Mutable."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._known = {key: (ratio, tag) for key, ratio, tag in entries}
@@ -46,7 +43,10 @@ class FileHistory:
         return [(key, *value) for key, value in self._known.items()]
 
     def factor(self, source: Source, features: CostFeatures, model: CostModel) -> float:
-        """How many times the CPU time that `model` predicts for such files this one is expected to take."""
+        """How many times the CPU time that `model` predicts for such files this one is expected to take.
+
+        By the same encoder, preset and size it takes what it took; by others it is as easy or hard among its like.
+        """
         if not self._known:
             return 1.0
         alike = self._known.get(_key(source, features))

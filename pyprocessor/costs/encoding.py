@@ -1,8 +1,6 @@
-"""How much CPU time and memory does an encoder take, before anything was measured here?
+"""How much CPU time and memory does an encoder take, by the tables of measured encodes?
 
-Read from tables of measured encodes: CPU time follows encoder, preset, pixels and detail, memory follows encoder,
-preset, pixels and threads. A preset that was not measured lies between its neighbours; an encoder that was not measured
-is taken for the heaviest one.
+A preset that was not measured lies between its neighbours; an encoder that was not measured is taken for the heaviest.
 """
 
 from __future__ import annotations
@@ -36,13 +34,13 @@ BASE_BYTES = 33 * MIB
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """CPU-seconds of one preset per megapixel of typical 720p pictures, and how that grows with the pixels of a picture
-    and with its detail (powers of both). `crf` is the one that was measured, where there is such a thing."""
+    """CPU-seconds of one preset per megapixel of typical 720p pictures, and its growth with their pixels and detail."""
 
     megapixel_seconds: float
     size_exponent: float
     detail_exponent: float
     crf: float | None
+    """The one that was measured."""
     crf_step: float
 
 
@@ -73,10 +71,7 @@ def cpu_per_pixel(encoder: str, preset: str | None, pixels: int, detail: float, 
 
 @functools.lru_cache(maxsize=4096)
 def encode_memory(encoder: str, preset: str | None, pixels: int) -> tuple[float, float]:
-    """Bytes that encoding takes at one thread, without decoding, and the share of them that each further thread adds.
-
-    `pixels` is width x height, more than 0.
-    """
+    """Bytes that encoding takes at one thread, without decoding, and the share that each further thread adds."""
     if is_hardware(encoder):
         return 3 * BASE_BYTES + 30.0 * pixels, 0.0
     curves, below, above, share, beyond = _around(_curves(), encoder, preset)
@@ -94,9 +89,6 @@ def rows(name: str) -> list[list[str]]:
     return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")][1:]
 
 
-# ---------------------------------------------------------------- presets
-
-
 def _rank(encoder: str, preset: str | None) -> int | None:
     """How slow a preset is, rising; numbered presets count down to slow. None where it is not known."""
     facts = video_encoder(encoder)
@@ -109,8 +101,7 @@ def _rank(encoder: str, preset: str | None) -> int | None:
 def _around(
     table: _Table[_Measured], encoder: str, preset: str | None
 ) -> tuple[Iterable[_Measured], _Measured, _Measured, float, int]:
-    """All that was measured of an encoder, the presets next to `preset` on both sides, where it lies between them (0 to
-    1), and how many ranks it lies beyond the slowest."""
+    """All of an encoder, the presets around `preset`, its place between them (0 to 1), its ranks beyond the slowest."""
     encoder = video_encoder(encoder).measured_as or encoder
     if encoder not in table:
         encoder, preset = _UNKNOWN
@@ -127,9 +118,6 @@ def _around(
 def _between(low: float, high: float, share: float) -> float:
     """Geometric, because presets multiply."""
     return low * math.pow(high / low, share)
-
-
-# ---------------------------------------------------------------- CPU time
 
 
 @functools.cache
@@ -151,9 +139,6 @@ def _paces() -> _Table[_Pace]:
         pace = _Pace(float(seconds), float(size), float(detail), measured_crf, float(step))
         table[encoder][_rank(encoder, preset) or 0] = pace
     return table
-
-
-# ---------------------------------------------------------------- memory
 
 
 def _memory(curve: _Curve, reference: _Curve, pixels: int) -> float:

@@ -1,8 +1,7 @@
 """What will a job take? A pure function of its features and of what earlier jobs took.
 
-A prediction is a prior (see `job_prior`) times a correction. Every finished attempt adds the ratio of measured to prior
-to a bounded history; the correction is the median of that history, held back towards 1 while it is short. Histories are
-kept per class of jobs, and for encoder and preset, encoder, and all jobs together, so that a class that was never
+A prediction is a prior (see `job_prior`) times the median ratio of measured to prior in a bounded history, held back
+towards 1 while that is short. Histories are kept per class of jobs and for wider groups, so that a class that was never
 measured is corrected as its relatives are.
 """
 
@@ -58,8 +57,7 @@ def class_of(features: CostFeatures, threads: int) -> CostClass:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Factors between the priors and the predictions of one class; `memory` contains the margin of safety, and `spread`
-    is the factor by which the time of one job may lie above or below its prediction."""
+    """Factors between priors and predictions of one class, memory with its margin; `spread` as in `CostModel`."""
 
     cpu: float = 1.0
     memory: float = 1.0
@@ -132,14 +130,12 @@ def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, Gro
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """Memory of a file that still runs: the logarithm of memory / prior, a lower bound unless it is `settled`.
-
-    It no longer counts after `attempts_left` more attempts of its kind.
-    """
+    """Memory of a running file: the logarithm of memory / prior, a lower bound unless it is `settled`."""
 
     ratio: float
     settled: bool
     attempts_left: int = RECENT
+    """After so many more attempts of its kind it no longer counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +173,7 @@ class CostModel:
         return CostModel(classes, groups, running)
 
     def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> CostModel:
-        """The model with the memory of a file that still runs, `settled` if it has stopped growing.
-
-        Others of its kind are then planned by it, although a file of hours has not ended.
-        """
+        """The model with the memory of a file that still runs, `settled` if it has stopped growing."""
         size = group_keys(class_of(features, threads))[-1]
         ratio = log_ratio(prior_cost(features, threads).memory_bytes, max(memory_bytes, 1))
         known = self.running.get(size)
@@ -194,10 +187,7 @@ class CostModel:
         return self.classes.get(cost_class, History()).count
 
     def memory_margin(self, cost_class: CostClass, unmeasured: float) -> float:
-        """The factor of safety for predicted memory: `unmeasured` for a class never seen, less for a known one.
-
-        A class whose peaks scatter keeps a margin of twice their usual deviation.
-        """
+        """The factor of safety for predicted memory: `unmeasured` for a class never seen, less for a known one."""
         history = self.classes.get(cost_class, History())
         glimpse = self.running.get(group_keys(cost_class)[-1])
         seen = max(len(history.memory), glimpse is not None and glimpse.settled)

@@ -1,7 +1,4 @@
-"""What does the order of work need to know of a job that waits?
-
-Kept in memory for every waiting job, so it is small: 100,000 of them take about 40 MB.
-"""
+"""What does the order of work need to know of a job that waits? Small: 100,000 of them take about 40 MB."""
 
 from __future__ import annotations
 

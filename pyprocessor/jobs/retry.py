@@ -33,10 +33,7 @@ TRANSIENT = _NEXT_RUN | _OF_INSPECTION
 
 
 def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: int) -> FailureKind | None:
-    """The failure to act on: an ffmpeg that cannot open an inspected file may have been ended by others.
-
-    What it prints then is what it prints of a file without an index. If it cannot the second time, it is the file.
-    """
+    """The failure to act on: where ffmpeg cannot open an inspected file once, something else ended it."""
     if failure is FailureKind.BAD_INPUT and unopened and retries_so_far == 0:
         return FailureKind.INFRASTRUCTURE
     return failure
@@ -44,9 +41,8 @@ def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: in
 
 def retry_after(failure: FailureKind, retries_so_far: int, settings: ErrorSettings, jitter: float) -> float | None:
     """Seconds until a failed attempt is tried again, None where it is not; `jitter` is in [0, 1)."""
-    if failure not in TRANSIENT or retries_so_far >= settings.max_retries:
-        return None
-    return delay_seconds(retries_so_far, settings, jitter)
+    final = failure not in TRANSIENT or retries_so_far >= settings.max_retries
+    return None if final else delay_seconds(retries_so_far, settings, jitter)
 
 
 def delay_seconds(retries_so_far: int, settings: ErrorSettings, jitter: float) -> float:

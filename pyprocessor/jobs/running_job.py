@@ -39,7 +39,7 @@ class RunningJob:
     source: Source | None = None
     features: CostFeatures | None = None
     partial: str = ""
-    """The temporary name of its output; empty before."""
+    """The temporary name of its output."""
     predicted_cost: Cost | None = None
     """At its threads."""
     predicted_bytes: int = 0
@@ -79,8 +79,6 @@ class RunningJob:
             raise IllegalMove(f"A job that is {self.state.value} cannot become {state.value}.")
         self.state = state
 
-    # ------------------------------------------------------------ memory
-
     @property
     def expected_bytes(self) -> int:
         """The peak that it is expected to reach by now."""
@@ -101,8 +99,6 @@ class RunningJob:
         self.memory_bytes, self.used_cpu_seconds = memory_bytes, cpu_seconds
         if memory_bytes > self.steady_bytes * NOTICEABLE_GROWTH:
             self.steady_bytes, self.steady_since = memory_bytes, now
-
-    # ------------------------------------------------------------ progress
 
     @property
     def frames_done(self) -> float:
@@ -136,8 +132,6 @@ class RunningJob:
     def encoded(self) -> None:
         """Its last ffmpeg has ended."""
         self.is_encoded, self.ffmpeg, self.memory_bytes = True, None, 0
-
-    # ------------------------------------------------------------ stopped and continued
 
     @property
     def is_still(self) -> bool:

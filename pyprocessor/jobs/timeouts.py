@@ -1,7 +1,4 @@
-"""How long may an ffmpeg or a batch process be silent before it counts as stuck?
-
-It depends on the file: one limit for all would end a slow encode of large pictures, or let a small file hang for hours.
-"""
+"""How long may an ffmpeg or a batch process be silent before it counts as stuck? It depends on the file."""
 
 from __future__ import annotations
 
@@ -10,8 +7,7 @@ from dataclasses import dataclass
 from pyprocessor.models import Cost, CostFeatures, ErrorSettings
 
 FRAMES_IN_FLIGHT = 150
-"""Pictures an encoder may hold before the first comes out: SVT-AV1 looks up to 120 ahead, x265's slow presets some 60,
-and a few are being decoded and filtered."""
+"""Pictures an encoder may hold before the first comes out: SVT-AV1 looks up to 120 ahead, others less."""
 LOAD_FACTOR = 4.0
 """Times the prediction: the machine may be busy, or the prediction off."""
 LONGEST_STALL_SECONDS = 6 * 3600.0

@@ -498,7 +498,9 @@ def run_through(
     formed: list[FormedBatch] = []
     running: list[FormedBatch] = []
     while ready:
-        busy = [RunningBatch(f.batch.slots, f.batch.memory_budget_bytes, f.batch.cores, f.slot_seconds[-1]) for f in running]
+        busy = [
+            RunningBatch(f.batch.slots, f.batch.memory_budget_bytes, f.batch.cores, f.slot_seconds[-1]) for f in running
+        ]
         batch = next_batch(ready, how, settings, ESTIMATION, batch_id=len(formed) + 1, running=busy)
         if isinstance(batch, Wait):
             assert running, "nothing runs, and yet nothing was started"
