@@ -252,7 +252,7 @@ class Transitions:
 
     def crashed(self, job: RunningJob, reason: str, now: float) -> None:
         """A job was running in a batch process that died: try it once more, alone, then set it aside."""
-        if retry.quarantined(job.crashes + 1):
+        if job.crashes + 1 >= retry.CRASHES_UNTIL_QUARANTINE:
             then = "so the file is set aside; --retry-failed tries it again."
             reason = f"{reason} It happened {job.crashes + 1} times, {then}"
             self._finish(job, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH), None)

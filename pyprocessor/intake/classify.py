@@ -156,7 +156,7 @@ class Classifier:
         job = self._job(source, found.output, found.row)
         if media is None:
             kind = failure or FailureKind.BAD_INPUT
-            lasting = fresh and retry.lasting(kind)
+            lasting = fresh and kind in retry.LASTING
             return Settled(job, Outcome(OutcomeKind.FAILED, reason, kind), inspection_failed=lasting)
         try:
             check_claims(media, self._request.profile.input_limits, "The file")

@@ -10,6 +10,7 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.models import ErrorSettings, JobState, OutcomeKind
 
 CRASHES_UNTIL_QUARANTINE = 2
+"""A job that ran in so many batch processes that died is set aside."""
 KILLED_RUNS_UNTIL_ALONE = 2
 """One may have any cause. Running alone isolates it."""
 STATE_AFTER = {
@@ -23,6 +24,8 @@ STATE_AFTER = {
     OutcomeKind.SHED: JobState.PENDING,
 }
 """The state of a job whose attempt ended so and is not tried again in this run."""
+LASTING = frozenset({FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED})
+"""Inspecting is sure to fail so again as long as the file stays as it is."""
 _OF_THE_OUTPUT = frozenset({FailureKind.DISK, FailureKind.PERMISSION})
 """Every run tries these again: that costs little, and the cause is not the file."""
 _NEXT_RUN = frozenset({FailureKind.RESOURCE, FailureKind.UNAVAILABLE, FailureKind.INFRASTRUCTURE})
@@ -51,19 +54,9 @@ def delay_seconds(retries_so_far: int, settings: ErrorSettings, jitter: float) -
     return min(doubled, settings.max_retry_delay_seconds) * (0.5 + jitter / 2)
 
 
-def quarantined(crashes: int) -> bool:
-    """Whether a job that ran in so many batch processes that died is set aside."""
-    return crashes >= CRASHES_UNTIL_QUARANTINE
-
-
 def alone(*, crashes: int, killed_runs: int, sheds: int, max_sheds: int) -> bool:
     """Whether a job with this past runs with nothing beside it."""
     return crashes > 0 or killed_runs >= KILLED_RUNS_UNTIL_ALONE or sheds >= max_sheds
-
-
-def lasting(failure: FailureKind | None) -> bool:
-    """Whether inspecting is sure to fail again as long as the file stays as it is."""
-    return failure in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED)
 
 
 def bounded(failure: FailureKind | None, *, attempts: int) -> bool:

@@ -31,7 +31,6 @@ class RunningJob:
     crashes: int = 0
     retries: int = 0
     sheds: int = 0
-    """How often it was ended for want of memory before."""
     state: JobState = JobState.ASSIGNED
     attempt_id: int | None = None
 

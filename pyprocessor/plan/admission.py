@@ -42,13 +42,14 @@ _CLOSED = {
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a job does not start now: `reason` is the end of a sentence "It waits because ..."."""
+    """Why a job does not start now: `reason` is the end of a sentence "It waits because ...".
+
+    It is `late` where it is left for another run; with `warn` the user is warned of it, once.
+    """
 
     reason: str
     late: bool = False
-    """It is left for another run."""
     warn: bool = False
-    """The user is warned of it, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,10 @@ class Conditions:
 class Beside:
     """What a job would start beside: jobs that were sent to their processes and are not encoded, and the queue.
 
-    `concurrency` is how many may run at once, and `started` counts jobs of classes never measured that were started
-    since the last slow reading.
+    `concurrency` is how many may run at once. The job is `assigned` where a batch process has it already, and a batch
+    of this run has `begun`. A job that `runs_alone` is to have nothing beside it. `started` counts jobs of classes
+    never measured since the last slow reading, and `claimed_bytes` the predicted memory of jobs that were started since
+    the governor's last look.
     """
 
     running: Sequence[RunningJob]
@@ -108,16 +111,12 @@ class Beside:
     free_slots: int
     concurrency: int
     assigned: bool = False
-    """A batch process has the job already."""
     runs_alone: bool = False
-    """A job runs that is to have nothing beside it."""
     begun: bool = True
-    """A batch of this run was started before."""
     known_seconds: float = 0.0
     """Since the first job was ready."""
     started: int = 0
     claimed_bytes: int = 0
-    """Predicted memory of jobs that were started since the governor's last look."""
 
 
 def decide(

@@ -31,6 +31,7 @@ class Phase(Enum):
 class Schedule:
     """One run's times, in seconds since the epoch; without a window or `until` they are infinite.
 
+    `last` is when the clock was last looked at, and `daily` whether the window comes back every day.
     `now` is local time: naive, or with a `ZoneInfo`. A fixed offset would not know of a change of clocks.
     """
 
@@ -38,9 +39,7 @@ class Schedule:
     opens: float
     until: float
     last: float
-    """When the clock was last looked at."""
     daily: bool = False
-    """Whether the window comes back every day."""
 
     @classmethod
     def begin(cls, settings: ScheduleSettings, now: datetime, *, daily: bool = False) -> Schedule:

@@ -52,13 +52,8 @@ class NamePatterns:
         self.organization_pattern = expression("organization_pattern", settings.organization_pattern)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """The name a source gets if no other has it; `folder` may be empty, `suffix` is its extension."""
-
-    folder: bytes
-    stem: bytes
-    suffix: bytes
+_Wish = tuple[bytes, bytes]
+"""The folder, which may be empty, and the stem that a source gets if no other has that name."""
 
 
 def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatterns) -> NamePlan:
@@ -84,13 +79,12 @@ def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatter
 
 
 def _wish(name: bytes, patterns: NamePatterns) -> _Wish:
-    stem, suffix = os.path.splitext(name)
+    folder, stem = b"", os.path.splitext(name)[0]
     if patterns.rename_pattern is not None:
         stem = _captured(patterns.rename_pattern.search(os.fsdecode(name))) or stem
-    folder = b""
     if patterns.organization_pattern is not None:
         folder = _fitted(_captured(patterns.organization_pattern.match(os.fsdecode(stem))), b"", name, 0)
-    return _Wish(folder, stem, suffix)
+    return folder, stem
 
 
 def _captured(match: re.Match[str] | None) -> bytes:
@@ -105,7 +99,7 @@ def _captured(match: re.Match[str] | None) -> bytes:
 def _settle(wishes: Mapping[bytes, _Wish], extension: bytes) -> dict[bytes, bytes]:
     """Make names differ: all that are equal in a round get one step longer, so that no order matters."""
     steps = dict.fromkeys(wishes, 0)
-    folders = {_key(wish.folder) for wish in wishes.values() if wish.folder}
+    folders = {_key(folder) for folder, _ in wishes.values() if folder}
     names = {name: _named(name, wish, extension, 0) for name, wish in wishes.items()}
     keys = {name: _key(path) for name, path in names.items()}
     while True:
@@ -123,10 +117,10 @@ def _settle(wishes: Mapping[bytes, _Wish], extension: bytes) -> dict[bytes, byte
 
 
 def _named(name: bytes, wish: _Wish, extension: bytes, step: int) -> bytes:
-    base = wish.stem + wish.suffix if step >= _KEEP_EXTENSION else wish.stem
-    tail = b"." + extension if extension else b""
-    bare = _fitted(base, tail, name, _HASH_DIGITS[step])
-    return wish.folder + b"/" + bare if wish.folder else bare
+    folder, stem = wish
+    base = stem + os.path.splitext(name)[1] if step >= _KEEP_EXTENSION else stem
+    bare = _fitted(base, b"." + extension if extension else b"", name, _HASH_DIGITS[step])
+    return os.path.join(folder, bare)
 
 
 def _fitted(base: bytes, tail: bytes, name: bytes, digits: int) -> bytes:

@@ -48,13 +48,8 @@ class OverBudget:
         return f"predicted to take {need} of memory, more than the {limit} that the limit leaves for files"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """When a job is predicted to run, in seconds from its batch's start, and on which slot (from 0)."""
-
-    slot: int
-    start_seconds: float
-    end_seconds: float
+Span = tuple[int, float, float]
+"""The slot (from 0) on which a job is predicted to run, its start and its end in seconds from its batch's start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +144,9 @@ class Packing:
         spans = []
         for job in self.taken:
             start, slot = idle[0]
-            spans.append(Span(slot, start, start + wall_seconds(job.cpu_seconds, self.cores)))
-            heapq.heapreplace(idle, (spans[-1].end_seconds, slot))
+            end = start + wall_seconds(job.cpu_seconds, self.cores)
+            spans.append((slot, start, end))
+            heapq.heapreplace(idle, (end, slot))
         return FormedBatch(batch, tuple(self.taken), tuple(sorted(end for end, _ in idle)), tuple(spans), over)
 
     def _take(self, among: Sequence[str] | None = None) -> bool:

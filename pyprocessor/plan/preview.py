@@ -112,7 +112,6 @@ class _Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.lanes: list[float] = []
-        """When each lane is idle."""
         self._busy: list[tuple[FormedBatch, list[float]]] = []
         """The batches that run, and when each of their slots that works is idle."""
 
@@ -122,8 +121,8 @@ class _Clock:
         while len(lanes) < formed.batch.slots:
             lanes.append(len(self.lanes))
             self.lanes.append(0.0)
-        for span in formed.spans:
-            self.lanes[lanes[span.slot]] = self.now + span.end_seconds
+        for slot, _, end in formed.spans:
+            self.lanes[lanes[slot]] = self.now + end
         self._busy.append((formed, [self.now + seconds for seconds in formed.slot_seconds]))
         return lanes
 
@@ -158,11 +157,10 @@ def _planned(
 ) -> PlannedBatch:
     doubt = _doubt(formed.jobs, model)
     files = []
-    for taken, span in zip(formed.jobs, formed.spans, strict=True):
+    for taken, (slot, begins, ends) in zip(formed.jobs, formed.spans, strict=True):
         job = by_id[taken.job_id]
         cost = replace(job.cost, memory_bytes=taken.memory_with(formed.batch.threads))
-        begins, ends = start + span.start_seconds, start + span.end_seconds
-        files.append(PlannedFile(job.source.relative, job.output, cost, lanes[span.slot] + 1, begins, ends))
+        files.append(PlannedFile(job.source.relative, job.output, cost, lanes[slot] + 1, start + begins, start + ends))
     return PlannedBatch(
         number=formed.batch.id,
         files=tuple(files),

@@ -56,20 +56,9 @@ def test_what_later_runs_try_again(kind: FailureKind | None, attempts: int) -> N
     assert again(PATIENT.max_failed_runs) == whole
 
 
-def test_only_what_is_said_of_the_file_is_remembered_of_its_inspection() -> None:
-    """A disk that was slow to wake up is no property of the file."""
-    assert {kind for kind in FailureKind if retry.lasting(kind)} == {FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED}
-
-
 def test_who_runs_alone() -> None:
     """What was there when a process died, or when two runs in a row were killed, or what memory was short for often."""
     calm = {"crashes": 0, "killed_runs": 1, "sheds": 2, "max_sheds": 3}
     assert not retry.alone(**calm)
     for more in ({"crashes": 1}, {"killed_runs": 2}, {"sheds": 3}):
         assert retry.alone(**{**calm, **more})
-
-
-def test_the_second_crash_quarantines() -> None:
-    """One death may be bad luck; two are the file."""
-    assert not retry.quarantined(1)
-    assert retry.quarantined(2)
