@@ -1,4 +1,4 @@
-"""How does the command begin and end? Importing this blocks the signals that stop a program, so only the program does."""
+"""How does the command begin and end? Importing this blocks the signals that stop a program: only the program does."""
 # ruff: noqa: E402 - signals are held back before anything else is imported
 
 import signal

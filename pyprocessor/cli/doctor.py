@@ -120,20 +120,17 @@ def _machine() -> Iterator[Check]:
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if reading.total_memory_bytes < physical:
         found += f" (a control group limits it; the machine has {memory_size(physical)})"
-    if free < SCARCE_MEMORY_BYTES:
-        advice = "One 1080p encode may need all of it: end other programs, or use a faster preset."
-        yield Check("memory", f"{found}.", advice)
-    else:
-        yield Check("memory", found)
-    if reading.memory_pressure_full is None:
-        yield Check("memory pressure", "this system does not report it; decisions rest on memory alone")
-    else:
-        yield Check("memory pressure", f"{reading.memory_pressure_full:g}% of the time stalled for memory")
+    advice = "One 1080p encode may need all of it: end other programs, or use a faster preset."
+    yield _scarce("memory", found, advice if free < SCARCE_MEMORY_BYTES else "")
+    stalled, silent = reading.memory_pressure_full, "this system does not report it; decisions rest on memory alone"
+    yield Check("memory pressure", silent if stalled is None else f"{stalled:g}% of the time stalled for memory")
     here = f"{size(reading.free_disk_bytes)} free where you are, {display(os.fsencode(os.getcwd()))}"
-    if reading.free_disk_bytes < SCARCE_DISK_BYTES:
-        yield Check("disk", f"{here}.", "Outputs may not fit; choose an --output with more room.")
-    else:
-        yield Check("disk", here)
+    advice = "Outputs may not fit; choose an --output with more room."
+    yield _scarce("disk", here, advice if reading.free_disk_bytes < SCARCE_DISK_BYTES else "")
+
+
+def _scarce(name: str, found: str, advice: str) -> Check:
+    return Check(name, f"{found}." if advice else found, advice)
 
 
 def _folder(name: str, path: str, variable: str) -> Check:
@@ -145,9 +142,6 @@ def _folder(name: str, path: str, variable: str) -> Check:
         return Check(name, f"kept in {shown}")
     advice = f"Runs work without it but learn nothing; make it writable, or point {variable} to a folder that is."
     return Check(name, f"{shown} cannot be written.", advice)
-
-
-# ---------------------------------------------------------------- what was learned
 
 
 def most_used(model: CostModel) -> list[dict[str, Any]]:

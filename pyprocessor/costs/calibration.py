@@ -12,7 +12,6 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,52 +24,43 @@ FILE_VERSION = 3
 _CHANNELS = ("cpu", "memory", "disk")
 MOST_ENTRIES = 60_000
 ACROSS_ENCODERS = 0.5
-"""How much of what sets a file apart with one encoder does so with another (54 real clips, x264 and SVT-AV1: 0.6 by
-least squares, 0.3 to 0.5 by the median error)."""
-Entry = tuple[int, float, int]
-"""A hash of a file's name, size and time, with or without how it was encoded; the natural logarithm of measured / prior
-CPU-seconds; and a hash of the class it was measured in."""
+"""How much of what sets a file apart with one encoder does so with another (54 real clips: 0.3 to 0.6)."""
 
 
 class FileHistory:
-    """What single files took; `entries` are those of earlier runs, oldest first. Mutable."""
+    """What single files took, those of earlier runs first, the oldest first. Mutable.
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._known = {key: (ratio, tag) for key, ratio, tag in entries}
+    `known` has, by a hash of a file's name, size and time, with or without how it was encoded: the natural logarithm of
+    measured / prior CPU-seconds, and a hash of the class it was measured in.
+    """
 
-    def entries(self) -> list[Entry]:
-        """All that is known, oldest first."""
-        return [(key, *value) for key, value in self._known.items()]
+    def __init__(self, known: dict[int, tuple[float, int]] | None = None) -> None:
+        self.known = known or {}
 
     def factor(self, source: Source, features: CostFeatures, model: CostModel) -> float:
         """How many times the CPU time that `model` predicts for such files this one is expected to take.
 
         By the same encoder, preset and size it takes what it took; by others it is as easy or hard among its like.
         """
-        if not self._known:
+        if not self.known:
             return 1.0
-        alike = self._known.get(_key(source, features))
+        alike = self.known.get(_key(source, features))
         if alike is not None:
-            return math.exp(alike[0]) / _usual(model, class_of(features, 1))
-        ratio, tag = self._known.get(_key(source), (0.0, 0))
+            return math.exp(alike[0]) / model.price(class_of(features, 1), 1.0).cpu
+        ratio, tag = self.known.get(_key(source), (0.0, 0))
         other = next((known for known in model.classes if _tag(known) == tag), None)
-        return 1.0 if other is None else (math.exp(ratio) / _usual(model, other)) ** ACROSS_ENCODERS
+        return 1.0 if other is None else (math.exp(ratio) / model.price(other, 1.0).cpu) ** ACROSS_ENCODERS
 
     def remember(self, source: Source, features: CostFeatures, threads: int, prior: Cost, measured: Cost) -> None:
         """Add what one attempt took."""
         if not (prior.cpu_seconds > 0 and 0 < measured.cpu_seconds < math.inf):
             return
         for key in (_key(source), _key(source, features)):
-            self._known.pop(key, None)  # so that it stands last, as the newest
+            self.known.pop(key, None)  # so that it stands last, as the newest
             ratio = log_ratio(prior.cpu_seconds, measured.cpu_seconds)
-            self._known[key] = round(ratio, 4), _tag(class_of(features, threads))
-        while len(self._known) > MOST_ENTRIES:
-            del self._known[next(iter(self._known))]
-
-
-def _usual(model: CostModel, cost_class: CostClass) -> float:
-    """How many times their priors jobs of this class take."""
-    return model.price(cost_class, 1.0).cpu
+            self.known[key] = round(ratio, 4), _tag(class_of(features, threads))
+        while len(self.known) > MOST_ENTRIES:
+            del self.known[next(iter(self.known))]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -121,7 +111,7 @@ def save(model: CostModel, files: FileHistory, path: str) -> None:
         "version": FILE_VERSION,
         "classes": [{"class": asdict(key), **_ratios(history)} for key, history in model.classes.items()],
         "groups": [{"group": list(key), **_ratios(history)} for key, history in model.groups.items()],
-        "files": files.entries(),
+        "files": [(key, *entry) for key, entry in files.known.items()],
     }
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -147,8 +137,8 @@ def _from_document(document: Any) -> Loaded:
         raise ValueError("another version")
     classes = {CostClass(**item["class"]): _history(item) for item in document["classes"]}
     groups = {tuple(map(str, item["group"])): _history(item) for item in document["groups"]}
-    entries = [(int(key), _finite(ratio), int(tag)) for key, ratio, tag in document["files"][-MOST_ENTRIES:]]
-    return Loaded(CostModel(classes, groups), FileHistory(entries))
+    files = {int(key): (_finite(ratio), int(tag)) for key, ratio, tag in document["files"][-MOST_ENTRIES:]}
+    return Loaded(CostModel(classes, groups), FileHistory(files))
 
 
 def _history(item: dict[str, Any]) -> History:

@@ -1,19 +1,39 @@
 """What does a whole job take by the measured tables, with nothing learned? CPU time, memory and disk.
 
 A talking head takes a third of what confetti takes at the same size. How many bits the source's own encoder needed
-for a picture explains most of that, once codecs are made comparable: HEVC needs half as many as H.264.
+for a picture explains most of that, once codecs are made comparable: HEVC needs half as many as H.264. A
+preset that was not measured lies between its neighbours; an encoder that was not measured is taken for the heaviest.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import TypeVar
 
-from pyprocessor.costs.encoding import BASE_BYTES, MIB, cpu_per_pixel, encode_memory, rows
 from pyprocessor.models import Cost, CostFeatures
-from pyprocessor.models.encoders import video_encoder
+from pyprocessor.models.encoders import is_hardware, video_encoder
 
+MIB = 1 << 20
+_UNKNOWN = ("libaom-av1", "6")
+_MEASURED_PIXELS = 1280 * 720
+_LEAST_PIXELS, _MOST_PIXELS = 160 * 90, 3840 * 2160
+"""Of the clips that were measured: beyond these CPU time per pixel is taken for constant."""
+_HARDWARE_CPU_PER_PIXEL = 2e-9
+"""Frames are still uploaded and queued here."""
+_SLOWER = 1.5
+"""Growth for each rank beyond the slowest preset measured (x264 slow to veryslow: 1.6 a rank)."""
+_SLOWER_MEMORY = 1.1
+"""The same of memory (x264 slow to veryslow: 1.17 a rank)."""
+_THREAD_GROWTH = 0.15
+"""Share of memory that each further thread adds where it was not measured."""
+BASE_BYTES = 33 * MIB
+"""An ffmpeg that encodes next to nothing (libx264 ultrafast at 160x90: 34 MiB)."""
 COPY = "copy"
 
 # Measured with FFmpeg 9.0.2 on real clips, one thread.
@@ -150,3 +170,153 @@ def _codec(features: CostFeatures) -> SourceCodec:
 @functools.cache
 def _codecs() -> dict[str, SourceCodec]:
     return {name: SourceCodec(*map(float, numbers)) for name, *numbers in rows("source-codecs.tsv")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """CPU-seconds of one preset per megapixel of typical 720p pictures, and its growth with their pixels and detail."""
+
+    megapixel_seconds: float
+    size_exponent: float
+    detail_exponent: float
+    crf: float | None
+    """The one that was measured."""
+    crf_step: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """Memory of one preset: (pixels, bytes at one thread), rising; `thread_growth` is the share a thread adds."""
+
+    points: tuple[tuple[int, float], ...]
+    thread_growth: float | None
+
+
+_Measured = TypeVar("_Measured")
+_Table = Mapping[str, Mapping[int, _Measured]]
+"""What was measured, by encoder and the rank of the preset."""
+
+
+def cpu_per_pixel(encoder: str, preset: str | None, pixels: int, detail: float, crf: int | None = None) -> float:
+    """CPU-seconds of encoding per pixel of a picture, at one thread; `detail` is 1 for typical pictures."""
+    if is_hardware(encoder):
+        return _HARDWARE_CPU_PER_PIXEL
+    pace = _pace(encoder, preset)
+    size = min(max(pixels, _LEAST_PIXELS), _MOST_PIXELS) / _MEASURED_PIXELS
+    growth = pace.size_exponent * math.log(size) + pace.detail_exponent * math.log(detail)
+    if crf is not None and pace.crf is not None:
+        growth -= pace.crf_step * (crf - pace.crf)
+    return pace.megapixel_seconds / 1e6 * math.exp(growth)
+
+
+@functools.lru_cache(maxsize=4096)
+def encode_memory(encoder: str, preset: str | None, pixels: int) -> tuple[float, float]:
+    """Bytes that encoding takes at one thread, without decoding, and the share that each further thread adds."""
+    if is_hardware(encoder):
+        return 3 * BASE_BYTES + 30.0 * pixels, 0.0
+    curves, below, above, share, beyond = _around(_curves(), encoder, preset)
+    reference = max(curves, key=lambda curve: len(curve.points))
+    memory = _between(_memory(below, reference, pixels), _memory(above, reference, pixels), share)
+    growth = below.thread_growth if below is above else None
+    if growth is None:
+        growth = _mean(curve.thread_growth for curve in curves if curve.thread_growth is not None)
+    return memory * _SLOWER_MEMORY**beyond, _THREAD_GROWTH if growth is None else growth
+
+
+def rows(name: str) -> list[list[str]]:
+    """The rows of the table `name` in this package, without its column names and its remarks."""
+    text = resources.files("pyprocessor.costs").joinpath(name).read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")][1:]
+
+
+def _rank(encoder: str, preset: str | None) -> int | None:
+    """How slow a preset is, rising; numbered presets count down to slow. None where it is not known."""
+    facts = video_encoder(encoder)
+    preset = facts.default_preset if preset is None else preset
+    if preset is not None and preset.lstrip("-").isdecimal():
+        return -int(preset)
+    return facts.presets.index(preset) if preset in facts.presets else None
+
+
+def _around(
+    table: _Table[_Measured], encoder: str, preset: str | None
+) -> tuple[Iterable[_Measured], _Measured, _Measured, float, int]:
+    """All of an encoder, the presets around `preset`, its place between them (0 to 1), its ranks beyond the slowest."""
+    encoder = video_encoder(encoder).measured_as or encoder
+    if encoder not in table:
+        encoder, preset = _UNKNOWN
+    known = table[encoder]
+    rank = _rank(encoder, preset)
+    if rank is None:
+        rank = max(known)
+    below = max((measured for measured in known if measured <= rank), default=min(known))
+    above = min((measured for measured in known if measured >= rank), default=max(known))
+    share = (rank - below) / (above - below) if above != below else 0.0
+    return known.values(), known[below], known[above], share, max(0, rank - above)
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """Geometric, because presets multiply."""
+    return low * math.pow(high / low, share)
+
+
+@functools.cache
+def _pace(encoder: str, preset: str | None) -> _Pace:
+    _, below, above, share, beyond = _around(_paces(), encoder, preset)
+    return replace(
+        below,
+        megapixel_seconds=_between(below.megapixel_seconds, above.megapixel_seconds, share) * _SLOWER**beyond,
+        size_exponent=below.size_exponent * (1 - share) + above.size_exponent * share,
+        detail_exponent=below.detail_exponent * (1 - share) + above.detail_exponent * share,
+    )
+
+
+@functools.cache
+def _paces() -> _Table[_Pace]:
+    table: defaultdict[str, dict[int, _Pace]] = defaultdict(dict)
+    for encoder, preset, seconds, size, detail, crf, step in rows("encode-cpu.tsv"):
+        measured_crf = None if crf == "-" else float(crf)
+        pace = _Pace(float(seconds), float(size), float(detail), measured_crf, float(step))
+        table[encoder][_rank(encoder, preset) or 0] = pace
+    return table
+
+
+def _memory(curve: _Curve, reference: _Curve, pixels: int) -> float:
+    if len(curve.points) == 1 and curve is not reference:
+        # Measured at one size only: it grows with the picture as its encoder's best known preset does.
+        ((size, memory),) = curve.points
+        scale = (memory - BASE_BYTES) / (_memory(reference, reference, size) - BASE_BYTES)
+        return BASE_BYTES + scale * (_memory(reference, reference, pixels) - BASE_BYTES)
+    points = curve.points if len(curve.points) > 1 else ((0, BASE_BYTES), *curve.points)
+    return max(BASE_BYTES, _line(points, pixels))
+
+
+def _line(points: Sequence[tuple[int, float]], x: int) -> float:
+    """Straight lines between points of rising x; beyond the last one on along the last line."""
+    if x <= points[0][0]:
+        return points[0][1]
+    index = next((i for i, point in enumerate(points) if x <= point[0]), len(points) - 1)
+    (x0, y0), (x1, y1) = points[index - 1], points[index]
+    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+
+
+@functools.cache
+def _curves() -> _Table[_Curve]:
+    cells: defaultdict[tuple[str, str], dict[tuple[int, int], float]] = defaultdict(dict)
+    for width, height, encoder, preset, threads, memory in rows("encode-memory.tsv"):
+        cells[encoder, preset][int(width) * int(height), int(threads)] = float(memory) * MIB
+    table: defaultdict[str, dict[int, _Curve]] = defaultdict(dict)
+    for (encoder, preset), measured in cells.items():
+        points = tuple((pixels, memory) for (pixels, threads), memory in sorted(measured.items()) if threads == 1)
+        growth = _mean(
+            (memory / measured[pixels, 1] - 1) / (threads - 1)
+            for (pixels, threads), memory in measured.items()
+            if threads > 1
+        )
+        table[encoder][_rank(encoder, preset) or 0] = _Curve(points, growth)
+    return table
+
+
+def _mean(numbers: Iterable[float]) -> float | None:
+    listed = list(numbers)
+    return sum(listed) / len(listed) if listed else None

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from pyprocessor.costs.encoding import encode_memory
-from pyprocessor.costs.job_prior import COPY, prior_cost
+from pyprocessor.costs.job_prior import COPY, encode_memory, prior_cost
 from pyprocessor.models import Cost, CostFeatures
 
 HISTORY = 64
@@ -57,7 +56,10 @@ def class_of(features: CostFeatures, threads: int) -> CostClass:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Factors between priors and predictions of one class, memory with its margin; `spread` as in `CostModel`."""
+    """Factors between priors and predictions of one class, memory with its margin.
+
+    The time of one job may lie above or below its prediction by the factor `spread`.
+    """
 
     cpu: float = 1.0
     memory: float = 1.0
@@ -198,14 +200,10 @@ class CostModel:
         """The factors for the priors of all jobs of this class; `unmeasured` as in `memory_margin`."""
         cpu, memory, _ = self._corrections(cost_class)
         margin = self.memory_margin(cost_class, unmeasured)
-        return Price(math.exp(cpu), math.exp(memory) * margin, self.spread(cost_class))
-
-    def spread(self, cost_class: CostClass) -> float:
-        """The factor by which the time of one job may lie above or below its prediction."""
         history = self.classes.get(cost_class, History())
-        seen = len(history.cpu)
-        usual = max(math.log(1.1), 1.5 * history.deviations[0])
-        return math.exp((seen * usual + 2 * math.log(UNKNOWN_SPREAD)) / (seen + 2))
+        seen, usual = len(history.cpu), max(math.log(1.1), 1.5 * history.deviations[0])
+        spread = math.exp((seen * usual + 2 * math.log(UNKNOWN_SPREAD)) / (seen + 2))
+        return Price(math.exp(cpu), math.exp(memory) * margin, spread)
 
     def _corrections(self, cost_class: CostClass) -> tuple[float, float, float]:
         cpu = memory = disk = 0.0

@@ -152,10 +152,9 @@ class Packing:
     def _take(self, among: Sequence[str] | None = None) -> bool:
         """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""
         allowed = self.cap - sum(self.largest_first[: self.slots - 1])
-        if among is None:
-            job = self.ready.take(lambda e: e.memory_with(self.threads) <= allowed and self.suitable(e))
-        else:
-            job = self.ready.take_among(among, lambda e: e.memory_with(self.threads) <= allowed)
+        job = self.ready.take(
+            lambda e: e.memory_with(self.threads) <= allowed and (among is not None or self.suitable(e)), among
+        )
         if job is None:
             return False
         self.taken.append(job)

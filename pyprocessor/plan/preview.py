@@ -74,10 +74,10 @@ def preview(
                 continue
             alone.append(over)
         planned += formed.jobs
-        batches.append(_planned(formed, clock.now, clock.start(formed), by_id, model, waited if clock.now > 0 else ""))
+        batches.append(_planned(formed, clock.now, clock.start(formed), by_id, waited if clock.now > 0 else ""))
         running = clock.running()
         peak, most = max(peak, sum(batch.memory_bytes for batch in running)), max(most, len(running))
-    doubt = _doubt(planned, model)
+    doubt = _doubt(planned)
     too_large = [SkippedFile(by_id[job_id].source.relative, over.refusal()) for job_id, over in refused.items()]
     return PlanReport(
         batches=tuple(batches),
@@ -152,10 +152,9 @@ def _planned(
     start: float,
     lanes: Sequence[int],
     by_id: Mapping[str, Job],
-    model: CostModel,
     waited: str,
 ) -> PlannedBatch:
-    doubt = _doubt(formed.jobs, model)
+    doubt = _doubt(formed.jobs)
     files = []
     for taken, (slot, begins, ends) in zip(formed.jobs, formed.spans, strict=True):
         job = by_id[taken.job_id]
@@ -175,8 +174,8 @@ def _planned(
     )
 
 
-def _doubt(jobs: Iterable[QueuedJob], model: CostModel) -> float:
+def _doubt(jobs: Iterable[QueuedJob]) -> float:
     """The factor that the time of several jobs may be off by: their spreads' mean, weighted by work."""
-    spreads = [(job.cpu_seconds, math.log(model.spread(job.cost_class))) for job in jobs]
+    spreads = [(job.cpu_seconds, math.log(job.price.spread)) for job in jobs]
     work = math.fsum(seconds for seconds, _ in spreads)
     return math.exp(math.fsum(seconds * spread for seconds, spread in spreads) / work) if work else 1.0

@@ -150,22 +150,18 @@ class ReadyQueue:
         (priority, tries), tenant = key
         return -priority, -tries, self._given.get(tenant, 0.0), tenant
 
-    def take(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
-        """Remove and return the job that is next among those that fit; its tenant is charged its CPU-seconds."""
-        job = self.first(fits)
-        return None if job is None else self._charged(job)
-
-    def take_among(self, job_ids: Iterable[str], fits: Callable[[QueuedJob], bool]) -> QueuedJob | None:
-        """Like `take`, but the first of these jobs that could start now and fits."""
-        for job_id in job_ids:
-            waiting = self._jobs.get(job_id)
-            if waiting is not None and fits(job := self._priced(waiting)):
-                return self._charged(job)
-        return None
-
-    def _charged(self, job: QueuedJob) -> QueuedJob:
-        self._remove(job.job_id)
-        self._given[job.tenant] = self._given.get(job.tenant, 0.0) + job.cpu_seconds
+    def take(
+        self, fits: Callable[[QueuedJob], bool] | None = None, among: Iterable[str] | None = None
+    ) -> QueuedJob | None:
+        """Remove and return the next job that fits, or the first of those ids; its tenant is charged for it."""
+        if among is None:
+            job = self.first(fits)
+        else:
+            here = (self._priced(self._jobs[job_id]) for job_id in among if job_id in self._jobs)
+            job = next((job for job in here if fits is None or fits(job)), None)
+        if job is not None:
+            self._remove(job.job_id)
+            self._given[job.tenant] = self._given.get(job.tenant, 0.0) + job.cpu_seconds
         return job
 
     def _remove(self, job_id: str) -> None:

@@ -18,8 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyprocessor.costs.encoding import cpu_per_pixel
-from pyprocessor.costs.job_prior import detail, prior_cost
+from pyprocessor.costs.job_prior import cpu_per_pixel, detail, prior_cost
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import CostFeatures
 from pyprocessor.profiles import load

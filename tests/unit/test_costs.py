@@ -196,11 +196,11 @@ def test_margin_and_spread_shrink_with_knowledge() -> None:
     model, job = CostModel(), features()
     cost_class = class_of(job, 1)
     assert model.memory_margin(cost_class, 1.15) == pytest.approx(1.15)
-    assert model.spread(cost_class) == pytest.approx(UNKNOWN_SPREAD)
+    assert model.price(cost_class, 1.15).spread == pytest.approx(UNKNOWN_SPREAD)
     for _ in range(20):
         model = model.observe(job, 1, prior(job))
     assert 1.0 < model.memory_margin(cost_class, 1.15) < 1.05
-    assert 1.0 < model.spread(cost_class) < 1.3
+    assert 1.0 < model.price(cost_class, 1.15).spread < 1.3
 
 
 @given(

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.costs.encoding import cpu_per_pixel
-from pyprocessor.costs.job_prior import decoding_seconds, detail, filtering_seconds, prior_cost
+from pyprocessor.costs.job_prior import cpu_per_pixel, decoding_seconds, detail, filtering_seconds, prior_cost
 from pyprocessor.models import CostFeatures
 
 P720 = 1280 * 720

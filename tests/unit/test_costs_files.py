@@ -94,8 +94,8 @@ def test_it_outlives_the_run_within_bounds(tmp_path: Path, monkeypatch: pytest.M
         files.remember(source(number), JOB, 1, prior, replace(prior, cpu_seconds=3 * prior.cpu_seconds))
     save(model, files, path)
     loaded = load(path).files
-    assert loaded.entries() == files.entries()
-    assert len(loaded.entries()) == 20
+    assert loaded.known == files.known
+    assert len(loaded.known) == 20
     assert [loaded.factor(source(n), JOB, model) for n in (0, 19, 20, 29)] == pytest.approx([1, 1, 3, 3], rel=1e-3)
 
 

@@ -160,13 +160,13 @@ def test_an_entry_given_back_takes_on_todays_price() -> None:
     assert again.cpu_seconds > 3 * taken.cpu_seconds
 
 
-def test_take_among_gives_the_first_named_that_is_here_and_fits() -> None:
+def test_take_gives_the_first_named_that_is_here_and_fits() -> None:
     """In the order of the names, whatever stands before them in the queue; tenants are charged as by `take`."""
     ready = filled(job("a", 9, 500), job("b", 8, 100), job("c", 7, 100))
-    got = ready.take_among(["gone", "a", "c", "b"], lambda e: e.memory_bytes <= 200)
+    got = ready.take(lambda e: e.memory_bytes <= 200, ["gone", "a", "c", "b"])
     assert got is not None
     assert got.job_id == "c"
-    assert ready.take_among(["c"], lambda _: True) is None
+    assert ready.take(among=["c"]) is None
     assert drain(ready) == ["a", "b"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.cli.options import OPTION_GROUPS
+from pyprocessor.cli.main import OPTION_GROUPS
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import ScheduleSettings
 from tests.waiting import DEADLINE_SECONDS
