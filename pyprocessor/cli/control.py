@@ -30,7 +30,6 @@ from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system import is_alive
 
-TRIES = 2
 BETWEEN_SECONDS = 0.5
 """A run that begins or ends right now has no socket for a moment."""
 NOTED_SECONDS = 10.0
@@ -91,7 +90,7 @@ def status(session: Session, output: str, as_json: bool) -> int:
     else:
         run, counts = contact.living(), Counts()
         runs = run is not None
-        with contextlib.suppress(NoJournal), contact.journal() as journal:
+        with contextlib.suppress(NoJournal), JournalReader.read_only(contact.folder) as journal:
             run, counts = run or journal.last_run(), journal.counts()
         document = report_status.last_document(run, counts, lives=runs)
         text = report_status.last_text(run, counts, lives=runs, output=contact.shown)
@@ -144,31 +143,23 @@ class Contact:
 
     def ask(self, request: Request) -> Answer | None:
         """The run's answer; None where there is none, though a run may be there (see `living`)."""
-        for left in reversed(range(TRIES)):
-            try:
+        for pause_seconds in (BETWEEN_SECONDS, 0.0):
+            with contextlib.suppress(Unanswered):
                 return ask(self.folder, request)
-            except Unanswered:
-                if self.living() is None:
-                    return None
-                if left:
-                    time.sleep(BETWEEN_SECONDS)
+            if self.living() is None:
+                break
+            time.sleep(pause_seconds)
         return None
 
     def living(self) -> RunRow | None:
         """The run whose engine lives, by the journal's pid and start time; None also where there is no journal."""
-        with contextlib.suppress(NoJournal), self.journal() as journal:
-            for run in journal.open_runs():
-                if is_alive(run.engine):
-                    return run
+        with contextlib.suppress(NoJournal), JournalReader.read_only(self.folder) as journal:
+            return next((run for run in journal.open_runs() if is_alive(run.engine)), None)
         return None
-
-    def journal(self) -> JournalReader:
-        """The journal, to be closed by the caller; raises `NoJournal`."""
-        return JournalReader.read_only(self.folder)
 
     def events(self, run: RunRow, kind: str) -> int:
         """How many events of this kind the run has journaled."""
-        with self.journal() as journal:
+        with JournalReader.read_only(self.folder) as journal:
             return sum(event.kind == kind for event in journal.events(run_id=run.id))
 
 

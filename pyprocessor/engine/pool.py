@@ -80,7 +80,9 @@ class BatchProcess:
         """The batch as the planner sees it, with the memory it was planned with or what was measured."""
         slots = self.occupied_slots
         bound = self.batch.memory_budget_bytes * slots // self.batch.slots
-        memory = max(bound, sum(job.reserved_bytes for job in self.running if not job.is_encoded))
+        memory = max(
+            bound, sum(max(job.expected_bytes, job.memory_bytes) for job in self.running if not job.is_encoded)
+        )
         left = sum(job.seconds_left(now) for job in self.jobs.values())
         return RunningBatch(slots, memory, self.batch.cores, left / slots if slots else 0.0)
 

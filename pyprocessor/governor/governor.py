@@ -18,7 +18,7 @@ from enum import IntEnum, StrEnum
 
 from pyprocessor.governor.growth_rate import MAX_STEP_SECONDS, Growth, ahead_bytes, observe
 from pyprocessor.governor.scene import GROWING_BYTES, Scene, age_order, gauges, growing_to_suspend, suspendable, to_shed
-from pyprocessor.governor.throttles import LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, disk_is_low, give_way, repay
+from pyprocessor.governor.throttles import DISK_RELEASE, LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, give_way, repay
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
 from pyprocessor.models.wording import memory_size
@@ -176,7 +176,7 @@ def govern(
         cpu=cpu,
         cpu_reported=before.cpu_reported or bool(slowed),
         polite=give_way(before.polite, reading, throttling, elapsed),
-        disk_low=disk_is_low(before.disk_low, reading, throttling),
+        disk_low=reading.free_disk_bytes < throttling.disk_reserve_bytes * (DISK_RELEASE if before.disk_low else 1),
     )
     return Decision(
         state=after,

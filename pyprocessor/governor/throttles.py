@@ -84,9 +84,3 @@ def give_way(state: Politeness, reading: Reading, throttling: ThrottlingSettings
     if rested >= POLITE_STEP_SECONDS and state.share < 1.0:
         return Politeness(min(1.0, state.share * SHARE_STEP))
     return Politeness(state.share, 0.0, rested)
-
-
-def disk_is_low(was_low: bool, reading: Reading, throttling: ThrottlingSettings) -> bool:
-    """Whether to start nothing for want of room on the output's disk."""
-    reserve = throttling.disk_reserve_bytes
-    return reading.free_disk_bytes < (reserve * DISK_RELEASE if was_low else reserve)

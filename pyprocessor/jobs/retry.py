@@ -14,14 +14,8 @@ CRASHES_UNTIL_QUARANTINE = 2
 KILLED_RUNS_UNTIL_ALONE = 2
 """One may have any cause. Running alone isolates it."""
 STATE_AFTER = {
-    OutcomeKind.SUCCEEDED: JobState.SUCCEEDED,
-    OutcomeKind.SKIPPED: JobState.SKIPPED,
-    OutcomeKind.KEPT_SOURCE: JobState.KEPT_SOURCE,
-    OutcomeKind.FAILED: JobState.FAILED,
-    OutcomeKind.QUARANTINED: JobState.QUARANTINED,
-    OutcomeKind.CANCELLED: JobState.CANCELLED,
-    OutcomeKind.INTERRUPTED: JobState.PENDING,
-    OutcomeKind.SHED: JobState.PENDING,
+    kind: JobState.PENDING if kind in (OutcomeKind.INTERRUPTED, OutcomeKind.SHED) else JobState(kind.value)
+    for kind in OutcomeKind
 }
 """The state of a job whose attempt ended so and is not tried again in this run."""
 LASTING = frozenset({FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED})

@@ -84,11 +84,6 @@ class RunningJob:
         return max(self.predicted_bytes, self.likely_bytes)
 
     @property
-    def reserved_bytes(self) -> int:
-        """Memory that is kept for it: more than expected once it takes more."""
-        return max(self.expected_bytes, self.memory_bytes)
-
-    @property
     def remaining_bytes(self) -> int:
         """How much it is expected to grow yet."""
         return max(0, self.expected_bytes - self.memory_bytes)
