@@ -53,8 +53,8 @@ class QueuedJob:
 
     @property
     def band(self) -> tuple[int, int]:
-        """Jobs of a higher band come first, whatever they cost."""
-        return self.priority, -self.tries
+        """Jobs of a lower band come first, whatever they cost."""
+        return -self.priority, self.tries
 
     @property
     def cpu_seconds(self) -> float:

@@ -96,8 +96,8 @@ class Schedule:
 
     def sentence(self, now: datetime, *, frozen: bool = False) -> str | None:
         """The sentence for the user when the phase has changed, None while work goes on; `frozen` by the user."""
-        phase, settings, files = self.phase(now), self.settings, "running files are ended and wait"
-        if settings.overrun is Overrun.FINISH:
+        phase, until, files = self.phase(now), self.settings.until, "running files are ended and wait"
+        if self.settings.overrun is Overrun.FINISH:
             files = "running files are finished"
             if frozen and phase is Phase.WAITING:
                 files = "running files, which stand still, are finished once `pyprocessor resume` lets them go on"
@@ -107,16 +107,14 @@ class Schedule:
             opens = self._window().partition("-")[0]
             if now.timestamp() < self.opens:
                 return f"Waiting until {opens}, when the window {self._window()} opens."
-            closed = f"The window {self._window()} has closed"
-            return f"{closed}: nothing more is started before {opens}, and {files}."
-        why = (
-            f"It is {settings.until:%H:%M}" if settings.until is not None else f"The window {self._window()} has closed"
-        )
-        if settings.until is not None and now.timestamp() < self.until:
-            return (
-                f"Nothing can be done: the run is to be over at {settings.until:%H:%M}, before its window "
-                f"{self._window()} opens."
-            )
+            return f"The window {self._window()} has closed: nothing more is started before {opens}, and {files}."
+        if until is None:
+            why = f"The window {self._window()} has closed"
+        elif now.timestamp() >= self.until:
+            why = f"It is {until:%H:%M}"
+        else:
+            run = f"the run is to be over at {until:%H:%M}, before its window {self._window()} opens"
+            return f"Nothing can be done: {run}."
         return f"{why}: nothing more is started, and {files}; the same command goes on from here."
 
     def plan_note(self, predicted_seconds: float, now: datetime) -> str | None:

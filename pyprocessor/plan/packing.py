@@ -87,10 +87,12 @@ class Packing:
     room: float
     taken: list[QueuedJob] = field(default_factory=list)
     largest_first: list[int] = field(default_factory=list)
-    loads: list[float] = field(default_factory=list)
+    loads: list[tuple[float, int]] = field(init=False)
+    """When each slot is idle, and its number; a heap."""
+    spans: list[Span] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.loads = [0.0] * self.slots
+        self._reduce_slots(self.slots)
 
     def take_scheduled(self, now: Sequence[str], behind: Sequence[str], most: int) -> None:
         """Take a job of `now` for every slot, then of `behind` for slots with little to do; 1 to `most` jobs."""
@@ -98,7 +100,7 @@ class Packing:
             if not self._take(now):
                 self._reduce_slots(max(1, len(self.taken)))
                 break
-        while self.loads[0] < MIN_BATCH_SECONDS and len(self.taken) < most and self._take(behind):
+        while self.loads[0][0] < MIN_BATCH_SECONDS and len(self.taken) < most and self._take(behind):
             pass
 
     def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
@@ -140,14 +142,8 @@ class Packing:
             largest = max(self.taken, key=lambda e: (e.memory_with(self.threads), e.job_id))
             over = OverBudget(largest.job_id, largest.memory_with(self.threads), budget_bytes, limit_bytes)
         batch = Batch(batch_id, tuple(e.job_id for e in self.taken), slots, self.threads, memory, self.cores)
-        idle = [(0.0, slot) for slot in range(slots)]
-        spans = []
-        for job in self.taken:
-            start, slot = idle[0]
-            end = start + wall_seconds(job.cpu_seconds, self.cores)
-            spans.append((slot, start, end))
-            heapq.heapreplace(idle, (end, slot))
-        return FormedBatch(batch, tuple(self.taken), tuple(sorted(end for end, _ in idle)), tuple(spans), over)
+        slot_seconds = tuple(sorted(end for end, _ in self.loads if end > 0))
+        return FormedBatch(batch, tuple(self.taken), slot_seconds, tuple(self.spans), over)
 
     def _take(self, among: Sequence[str] | None = None) -> bool:
         """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""
@@ -164,11 +160,14 @@ class Packing:
         return True
 
     def _load(self, job: QueuedJob) -> None:
-        heapq.heapreplace(self.loads, self.loads[0] + wall_seconds(job.cpu_seconds, self.cores))
+        start, slot = self.loads[0]
+        end = start + wall_seconds(job.cpu_seconds, self.cores)
+        self.spans.append((slot, start, end))
+        heapq.heapreplace(self.loads, (end, slot))
 
     def _reduce_slots(self, slots: int) -> None:
-        self.slots = slots
-        self.loads = [0.0] * slots
+        self.slots, self.spans = slots, []
+        self.loads = [(0.0, slot) for slot in range(slots)]
         for job in self.taken:
             self._load(job)
 
@@ -176,8 +175,8 @@ class Packing:
         """Whether every slot has its target; beside a long job the other slots get more, within their share."""
         if not self.taken:
             return False
-        longest = max(self.loads)
+        longest, _ = max(self.loads)
         if longest > target:
             left = wall(self.ready.cpu_seconds, len(self.ready), self.cores)
             target = max(target, min(_LONG_SHARE * longest, left / free_slots))
-        return self.loads[0] >= target
+        return self.loads[0][0] >= target

@@ -147,7 +147,7 @@ def next_batch(
         few = len(ready) <= SCHEDULED_PER_CORE * cores
         if few and estimation.min_batch_size <= 1 and not ready.several_tenants:
             fitting = [e for e in ready.longer_than(-1.0) if room is None or e.memory_bytes <= room]
-            listed = sorted(fitting, key=lambda e: (-e.priority, e.tries, -e.cpu_seconds, e.job_id))
+            listed = sorted(fitting, key=lambda e: (e.band, -e.cpu_seconds, e.job_id))
         widening = _widening(ready, shape, running, free_slots, free_cores, listed)
     if listed:
         first = next((e for e in listed if e.job_id not in widening.later), None)

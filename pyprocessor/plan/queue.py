@@ -140,15 +140,11 @@ class ReadyQueue:
         Whether jobs of a class fit must depend on their memory, or leave out the shorter of them: a bucket whose first
         job does not fit is passed as a whole.
         """
-        for place in sorted(self._heaps, key=self._place):
+        for place in sorted(self._heaps, key=lambda place: (place[0], self._given.get(place[1], 0.0), place[1])):
             fitting = (job for job in self._heads(self._heaps[place]) if fits is None or fits(job))
             if (job := min(fitting, key=lambda job: (-job.cpu_seconds, job.job_id), default=None)) is not None:
                 return job
         return None
-
-    def _place(self, key: tuple[tuple[int, int], str]) -> tuple[int, int, float, str]:
-        (priority, tries), tenant = key
-        return -priority, -tries, self._given.get(tenant, 0.0), tenant
 
     def take(
         self, fits: Callable[[QueuedJob], bool] | None = None, among: Iterable[str] | None = None
