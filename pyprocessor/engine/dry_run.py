@@ -99,11 +99,9 @@ class _Found:
         planned = preview(
             self.jobs[:limit],
             reading,
-            profile.batch,
-            profile.estimation,
+            profile,
             self.calibration.model,
             tuple(sorted(self._skipped, key=lambda skipped: skipped.name)),
-            profile.throttling,
         )
         clock = local_time()
         hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)

@@ -8,42 +8,27 @@ from dataclasses import replace
 
 from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import (
-    BatchSettings,
-    EstimationSettings,
-    Job,
-    PlannedBatch,
-    PlannedFile,
-    PlanReport,
-    Reading,
-    SkippedFile,
-    ThrottlingSettings,
-    display,
-)
+from pyprocessor.models import Job, PlannedBatch, PlannedFile, PlanReport, Profile, Reading, SkippedFile, display
 from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.admission import Wait, memory_budget
 from pyprocessor.plan.packing import FormedBatch, OverBudget
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
 
-UNLIMITED = ThrottlingSettings()
-
 
 def preview(
     jobs: Iterable[tuple[Job, CostClass]],
     reading: Reading,
-    settings: BatchSettings,
-    estimation: EstimationSettings,
+    profile: Profile,
     model: CostModel,
     skipped: Sequence[SkippedFile] = (),
-    throttling: ThrottlingSettings = UNLIMITED,
 ) -> PlanReport:
     """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`."""
-    ready = ReadyQueue()
+    settings, throttling, ready = profile.batch, profile.throttling, ReadyQueue()
     by_id: dict[str, Job] = {}
     for job, cost_class in jobs:
         by_id[job.id] = job
-        ready.add(QueuedJob.of(job, cost_class, model, estimation))
+        ready.add(QueuedJob.of(job, cost_class, model, profile.estimation))
     batches: list[PlannedBatch] = []
     alone: list[OverBudget] = []
     refused: dict[str, OverBudget] = {}
@@ -60,7 +45,8 @@ def preview(
             more_to_come=False,
             cpu_limit_percent=throttling.cpu_limit_percent,
         )
-        formed = next_batch(ready, now, settings, estimation, batch_id=len(batches) + 1, running=clock.running())
+        number, running = len(batches) + 1, clock.running()
+        formed = next_batch(ready, now, settings, profile.estimation, batch_id=number, running=running)
         if isinstance(formed, Wait):
             waited = formed.reason
             clock.advance()

@@ -11,8 +11,8 @@ from pyprocessor.costs.model import CostClass, CostModel, class_of
 from pyprocessor.models import (
     BatchSettings,
     CostFeatures,
-    EstimationSettings,
     Job,
+    Profile,
     Reading,
     SkippedFile,
     Source,
@@ -22,6 +22,7 @@ from pyprocessor.plan.preview import preview
 
 GIB = 1 << 30
 MODEL = CostModel()
+PROFILE = Profile("p", "f")
 
 
 def jobs(*clips: tuple[int, int, float]) -> list[tuple[Job, CostClass]]:
@@ -56,7 +57,7 @@ def mixed() -> list[tuple[Job, CostClass]]:
 def test_a_mixed_set_is_packed_tightly(cores: int) -> None:
     """The simulated run is within six percent of the best there can be, and names every file once."""
     todo = mixed()
-    plan = preview(todo, machine(cores), BatchSettings(), EstimationSettings(), MODEL)
+    plan = preview(todo, machine(cores), PROFILE, MODEL)
     assert sorted(f.name for b in plan.batches for f in b.files) == sorted(job.source.relative for job, _ in todo)
     work = [job.cost.cpu_seconds for job, _ in todo]
     assert (plan.seconds_low * plan.seconds_high) ** 0.5 <= 1.06 * max(sum(work) / cores, *work)
@@ -68,7 +69,7 @@ def test_a_mixed_set_is_packed_tightly(cores: int) -> None:
 
 def test_what_exceeds_memory_is_told_once() -> None:
     """A note names the file that runs alone, and its need."""
-    plan = preview(mixed(), machine(8, total=2 * GIB), BatchSettings(), EstimationSettings(), MODEL)
+    plan = preview(mixed(), machine(8, total=2 * GIB), PROFILE, MODEL)
     assert len(plan.notes) == 1
     assert plan.notes[0].startswith("40.avi is predicted to take 1,787 MiB of memory, more than the 1,510 MiB")
     assert [f.name for f in plan.batches[-1].files] == [b"40.avi"]
@@ -77,7 +78,7 @@ def test_what_exceeds_memory_is_told_once() -> None:
 def test_strict_memory_refuses_in_the_plan_too() -> None:
     """A file that could never fit is left alone with the reason, and all others are planned."""
     strict = ThrottlingSettings(strict_memory=True)
-    plan = preview(mixed(), machine(8, total=2 * GIB), BatchSettings(), EstimationSettings(), MODEL, throttling=strict)
+    plan = preview(mixed(), machine(8, total=2 * GIB), Profile("p", "f", throttling=strict), MODEL)
     assert [s.name for s in plan.skipped] == [b"40.avi"]
     assert "--strict-memory" in plan.skipped[0].reason
     assert sum(len(b.files) for b in plan.batches) == 40
@@ -87,7 +88,7 @@ def test_strict_memory_refuses_in_the_plan_too() -> None:
 @pytest.mark.parametrize("cores", [1, 2, 8, 32])
 def test_lanes_hold_one_file_at_a_time(cores: int) -> None:
     """No two files overlap in a lane, lanes times threads are within the cores, and batches span their files."""
-    plan = preview(mixed(), machine(cores), BatchSettings(), EstimationSettings(), MODEL)
+    plan = preview(mixed(), machine(cores), PROFILE, MODEL)
     lanes: dict[int, list[tuple[float, float]]] = {}
     for batch in plan.batches:
         assert len({f.lane for f in batch.files}) == batch.slots
@@ -107,16 +108,13 @@ def test_plans_are_deterministic_and_do_not_depend_on_the_order_of_finding() -> 
     todo = mixed()
     shuffled = todo[:]
     random.Random(1).shuffle(shuffled)
-    settings, estimation = BatchSettings(), EstimationSettings()
-    assert preview(todo, machine(4), settings, estimation, MODEL) == preview(
-        shuffled, machine(4), settings, estimation, MODEL
-    )
+    assert preview(todo, machine(4), PROFILE, MODEL) == preview(shuffled, machine(4), PROFILE, MODEL)
 
 
 def test_fixed_size_and_skipped_files() -> None:
     """A fixed batch size shows in the plan, and skipped files are handed through."""
     skipped = (SkippedFile(b"x.txt", "x.txt is not a video."),)
-    plan = preview(mixed(), machine(2), BatchSettings(batch_size=5), EstimationSettings(), MODEL, skipped)
+    plan = preview(mixed(), machine(2), Profile("p", "f", batch=BatchSettings(batch_size=5)), MODEL, skipped)
     assert [len(b.files) for b in plan.batches] == [5] * 8 + [1]
     assert plan.skipped == skipped
     assert plan.processes == 2
@@ -124,13 +122,13 @@ def test_fixed_size_and_skipped_files() -> None:
 
 def test_nothing_to_do() -> None:
     """An empty plan has no batches and takes no time."""
-    plan = preview([], machine(2), BatchSettings(), EstimationSettings(), MODEL)
+    plan = preview([], machine(2), PROFILE, MODEL)
     assert plan.batches == ()
     assert plan.seconds_high == 0
 
 
 def test_batches_that_start_later_have_a_reason() -> None:
     """Those that start with the run have none."""
-    plan = preview(mixed(), machine(2), BatchSettings(), EstimationSettings(), MODEL)
+    plan = preview(mixed(), machine(2), PROFILE, MODEL)
     assert all(bool(batch.waits_because) is (batch.start_seconds > 0) for batch in plan.batches)
     assert any(batch.waits_because == "as many files run as may at once (2)" for batch in plan.batches)
