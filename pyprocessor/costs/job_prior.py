@@ -1,8 +1,8 @@
 """What does a whole job take by the measured tables, with nothing learned? CPU time, memory and disk.
 
-A talking head takes a third of what confetti takes at the same size. How many bits the source's own encoder needed
-for a picture explains most of that, once codecs are made comparable: HEVC needs half as many as H.264. A
-preset that was not measured lies between its neighbours; an encoder that was not measured is taken for the heaviest.
+How many bits the source's own encoder needed for a picture says how hard it is to encode, once codecs are made
+comparable. A preset that was not measured lies between its neighbours; an encoder that was not measured is taken for
+the heaviest.
 """
 
 from __future__ import annotations

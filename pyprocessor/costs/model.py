@@ -83,10 +83,9 @@ class History:
     @cached_property
     def deviations(self) -> tuple[float, float]:
         """Of CPU and memory, the median distance of a ratio from its median."""
-        cpu, memory = _median(self.cpu), _median(self.memory)
-        return _median([abs(ratio - cpu) for ratio in self.cpu]), _median(
-            [abs(ratio - memory) for ratio in self.memory]
-        )
+        middles = ((ratios, _median(ratios)) for ratios in (self.cpu, self.memory))
+        cpu, memory = (_median([abs(ratio - middle) for ratio in ratios]) for ratios, middle in middles)
+        return cpu, memory
 
     def with_ratios(self, prior: Cost, measured: Cost) -> History:
         """This history and one more attempt; a 0 was not measured and is left out."""
@@ -118,9 +117,9 @@ GroupKey = tuple[str, ...]
 
 _HELD_BACK = (4.0, 3.0, 2.0, 8.0, 8.0)
 """With how many attempts a group (all, encoder, preset, size, class) outweighs what is known without it."""
-_PRESET = 2
 _HELD_BACK_MEMORY = 0.25
 """The same for memory within a picture size: it varies by some 4 % with the film, where CPU varies by half."""
+_PRESET = 2
 
 
 def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, GroupKey]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pyprocessor.costs.model import CostClass, CostModel, Price, thread_growth
 from pyprocessor.models import EstimationSettings, Job
 
-PRIORS = Price()
-"""The price of a class of which nothing was measured, without a margin."""
 OUT_OF_MEMORY_GROWTH = 1.5
 """How much more memory a job is reckoned with each time it was ended for want of memory."""
 
@@ -25,7 +23,7 @@ class QueuedJob:
     disk_bytes: int = 0
     priority: int = 0
     tenant: str = ""
-    price: Price = PRIORS
+    price: Price = field(default_factory=Price)
     memory_floor_bytes: int = 0
     """Memory that an earlier attempt took, whatever is predicted."""
     tries: int = 0

@@ -71,20 +71,16 @@ def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatter
         try:
             if valid is not None and not valid.match(os.fsdecode(name)):
                 refused[name] = f"does not match the profile's validation pattern {valid.written!r}"
-            else:
-                wishes[name] = _wish(name, patterns)
+                continue
+            folder, stem = b"", os.path.splitext(name)[0]
+            if patterns.rename_pattern is not None:
+                stem = _captured(patterns.rename_pattern.search(os.fsdecode(name))) or stem
+            if patterns.organization_pattern is not None:
+                folder = _fitted(_captured(patterns.organization_pattern.match(os.fsdecode(stem))), b"", name, 0)
+            wishes[name] = folder, stem
         except TookTooLong as error:
             unsettled[name] = str(error)
     return NamePlan(_settle(wishes, os.fsencode(extension)), refused, unsettled)
-
-
-def _wish(name: bytes, patterns: NamePatterns) -> _Wish:
-    folder, stem = b"", os.path.splitext(name)[0]
-    if patterns.rename_pattern is not None:
-        stem = _captured(patterns.rename_pattern.search(os.fsdecode(name))) or stem
-    if patterns.organization_pattern is not None:
-        folder = _fitted(_captured(patterns.organization_pattern.match(os.fsdecode(stem))), b"", name, 0)
-    return folder, stem
 
 
 def _captured(match: re.Match[str] | None) -> bytes:
