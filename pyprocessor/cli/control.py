@@ -113,20 +113,16 @@ def report(session: Session, output: str, form: str, verbose: bool) -> None:
         run = journal.last_run()
         if run is None:
             raise no_journal(folder)
-        summed = summary.summarise(journal, run, now=time.time(), log_of=partial(find_job_log, folder))
+        log_of = partial(find_job_log, folder)
+        summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
         if form == "json":
-            print_document(session, journal, summed, folder)
+            session.answered = True
+            with StandardOutput() as stream:
+                summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
             return
         goes_on = run.ended_at is None and is_alive(run.engine)
         text = summary.text(summed, width=_columns(), goes_on=goes_on, verbose=verbose)
         print_result(text + summary.governor_text(summed, journal, width=_columns()))
-
-
-def print_document(session: Session, journal: JournalReader, summed: summary.Summary, output: bytes) -> None:
-    """Print a run's summary as one JSON document."""
-    session.answered = True
-    with StandardOutput() as stream:
-        summary.write_json(stream, summed, journal, output_root=output, log_of=partial(find_job_log, output))
 
 
 def _columns() -> int:

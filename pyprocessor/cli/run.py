@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pyprocessor import profiles
 from pyprocessor.cli.paths import gather, output_folder
-from pyprocessor.cli.session import Session, print_result
+from pyprocessor.cli.session import Session, StandardOutput, print_result
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool, trial
 from pyprocessor.intake.inputs import inputs_of
@@ -131,7 +131,6 @@ class _Stuck:
 
 
 def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
-    from pyprocessor.cli.control import print_document
     from pyprocessor.journal.reader import JournalReader
     from pyprocessor.report import summary
 
@@ -145,17 +144,20 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
         run = journal.last_run()
         if run is None or run.id != result.run_id:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
+        log_of = partial(find_job_log, request.output)
         summed = summary.summarise(
             journal,
             run,
             now=time.time(),
-            log_of=partial(find_job_log, request.output),
+            log_of=log_of,
             exit_code=int(result.exit_code),
             done_before=result.done_before,
             failed_before=result.failed_before,
         )
         if as_json:
-            print_document(session, journal, summed, request.output)
+            session.answered = True
+            with StandardOutput() as stream:
+                summary.write_json(stream, summed, journal, output_root=request.output, log_of=log_of)
         else:
             print_result(summary.text(summed, width=_width(), looked_in=request.input_named, verbose=verbose))
 
