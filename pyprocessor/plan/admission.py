@@ -100,10 +100,10 @@ class Conditions:
 class Beside:
     """What a job would start beside: jobs that were sent to their processes and are not encoded, and the queue.
 
-    `concurrency` is how many may run at once. The job is `assigned` where a batch process has it already, and a batch
-    of this run has `begun`. A job that `runs_alone` is to have nothing beside it. `started` counts jobs of classes
-    never measured since the last slow reading, and `claimed_bytes` the predicted memory of jobs that were started since
-    the governor's last look.
+    `concurrency` is how many may run at once. `assigned`: a batch process has the job already. `runs_alone`: a job runs
+    that is to have nothing beside it. `begun`: a batch of this run was started. `started` counts jobs of classes never
+    measured since the last slow reading, `claimed_bytes` is the predicted memory of jobs started since the governor's
+    last look.
     """
 
     running: Sequence[RunningJob]
