@@ -82,10 +82,10 @@ def gauges(
 class Scene:
     """What one decision looks at. Files are oldest first, without those that are being ended.
 
-    `paused` ones are suspended for memory, `throttled` ones for the CPU limit. `ahead` is by job what it grows by within
-    the reaction time, `overhead` what our processes take besides ffmpegs, `leaving` the memory of files that are being
-    ended, and `pressure` PSI `full` as a part of its threshold. With `shrunk`, fewer files have been started for long
-    enough that memory which still rises needs more than that.
+    `paused` ones are suspended for memory, `throttled` ones for the CPU limit. `ahead` is by job what it grows by
+    within the reaction time, `overhead` what our processes take besides ffmpegs, `leaving` the memory of files that are
+    being ended, and `pressure` PSI `full` as a part of its threshold. With `shrunk`, fewer files have been started for
+    long enough that memory which still rises needs more than that.
     """
 
     gauges: tuple[Gauge, ...]
