@@ -42,14 +42,11 @@ _CLOSED = {
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a job does not start now: `reason` is the end of a sentence "It waits because ...".
-
-    It is `late` where it is left for another run; with `warn` the user is warned of it, once.
-    """
+    """Why a job does not start now: `reason` is the end of a sentence "It waits because ..."."""
 
     reason: str
-    late: bool = False
     warn: bool = False
+    """The user is warned of it, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +150,7 @@ def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
     seconds = wall_seconds(job.cpu_seconds, threads)
     if on.schedule.fits(seconds, job.price.spread, on.clock):
         return None
-    return Wait("it is not predicted to be done before the run's time is up", late=True)
+    return Wait("it is not predicted to be done before the run's time is up")
 
 
 def turn(job: QueuedJob, on: Conditions, beside: Beside) -> Wait | None:
