@@ -16,7 +16,7 @@ from functools import partial
 import click
 
 from pyprocessor.cli.paths import no_journal, output_of_a_run
-from pyprocessor.cli.session import Session, StandardOutput, print_result
+from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.control.client import Answer, Request, Unanswered, Verb, ask, signal_engine
 from pyprocessor.control.run_mode import Order
 from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
@@ -116,7 +116,7 @@ def report(session: Session, output: str, form: str, verbose: bool) -> None:
         summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
         if form == "json":
             session.answered = True
-            with StandardOutput() as stream:
+            with standard_output() as stream:
                 summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
             return
         goes_on = run.ended_at is None and is_alive(run.engine)

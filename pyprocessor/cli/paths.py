@@ -38,7 +38,7 @@ def absolute(given: str, option: str) -> bytes:
 
 
 def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """The inputs and the output, of options and of `words` without one; raises `UsageError` for a single word."""
+    """The inputs and the output (the last of `words`, unless --output names it); `UsageError` for a single word."""
     if output is None and words:
         if not inputs and len(words) == 1:
             word = shlex.quote(display(os.fsencode(words[0])))

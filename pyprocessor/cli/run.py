@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pyprocessor import profiles
 from pyprocessor.cli.paths import gather, output_folder
-from pyprocessor.cli.session import Session, StandardOutput, print_result
+from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.inputs import inputs_of
@@ -147,7 +147,7 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
         summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
         if as_json:
             session.answered = True
-            with StandardOutput() as stream:
+            with standard_output() as stream:
                 summary.write_json(stream, summed, journal, output_root=request.output, log_of=log_of)
         else:
             print_result(summary.text(summed, width=_width(), looked_in=request.input_named, verbose=verbose))

@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TextIO
@@ -97,31 +97,24 @@ def silence_output() -> None:
     os.close(sink)
 
 
-class StandardOutput:
-    """Standard output, as context. A reader that went away is no error; a full disk raises `OutputUnwritable`."""
-
-    def __enter__(self) -> TextIO:
-        return sys.stdout
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
-        if error is None:
-            try:
-                sys.stdout.flush()
-            except OSError as failed:
-                error = failed
-        if not isinstance(error, OSError):
-            return False
+@contextlib.contextmanager
+def standard_output() -> Iterator[TextIO]:
+    """Standard output, for results. A reader that went away is no error; a full disk raises `OutputUnwritable`."""
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except OSError as error:
         # EIO is the answer of a terminal that was closed, but also of a file whose disk is broken.
         terminal = stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
         silence_output()
-        if error.errno in (errno.EPIPE, errno.ESHUTDOWN) or (error.errno == errno.EIO and terminal):
-            return True
-        raise OutputUnwritable(f"The result could not be written to standard output: {error.strerror}.") from error
+        if error.errno not in (errno.EPIPE, errno.ESHUTDOWN) and not (error.errno == errno.EIO and terminal):
+            text = f"The result could not be written to standard output: {error.strerror}."
+            raise OutputUnwritable(text) from error
 
 
 def print_result(text: str) -> None:
     """Write a result to standard output, escaping what its encoding lacks."""
     from pyprocessor.report.narration import encodable
 
-    with StandardOutput() as stream:
+    with standard_output() as stream:
         stream.write(encodable(text, stream))

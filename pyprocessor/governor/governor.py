@@ -75,8 +75,8 @@ class Governed:
     """The governor's state between readings. A run begins with `Governed()`.
 
     `share` is the part of the usual number of files that memory allows. What ends in `_seconds` is time that readings
-    have seen pass, so that a clock that jumps moves none of it: since the share was halved, a file was suspended for
-    growth that is not its own or for pressure, no file runs, holding was reported.
+    have seen pass, so that a clock that jumps moves none of it: since the share was halved, since a file was suspended
+    for growth that is not its own, or for pressure, since a file ran, since holding was reported.
     """
 
     level: Level = Level.NORMAL

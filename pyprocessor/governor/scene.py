@@ -80,11 +80,12 @@ def gauges(
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What one decision looks at. Files are oldest first: `going`, suspended for memory, and for the CPU limit.
+    """What one decision looks at. Files are oldest first, without those that are being ended.
 
-    `ahead` is by job what it grows by within the reaction time, `overhead` what our processes take besides ffmpegs,
-    `leaving` the memory of files that are being ended, `pressure` PSI `full` as a part of its threshold, and `shrunk`
-    whether fewer files have been started for so long that memory which still rises needs more than that.
+    `paused` ones are suspended for memory, `throttled` ones for the CPU limit. `ahead` is by job what it grows by
+    within the reaction time, `overhead` what our processes take besides ffmpegs, `leaving` the memory of files that are
+    being ended, and `pressure` PSI `full` as a part of its threshold. With `shrunk`, fewer files have been started for
+    long enough that memory which still rises needs more than that.
     """
 
     gauges: tuple[Gauge, ...]

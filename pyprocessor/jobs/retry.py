@@ -30,7 +30,7 @@ TRANSIENT = _NEXT_RUN | _OF_INSPECTION
 
 
 def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: int) -> FailureKind | None:
-    """The failure to act on: where ffmpeg cannot open an inspected file once, something else ended it."""
+    """The failure to act on: that ffmpeg cannot open a file that was inspected counts only the second time."""
     if failure is FailureKind.BAD_INPUT and unopened and retries_so_far == 0:
         return FailureKind.INFRASTRUCTURE
     return failure

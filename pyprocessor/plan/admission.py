@@ -42,13 +42,9 @@ _CLOSED = {
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a job does not start now: `reason` is the end of a sentence "It waits because ...".
-
-    It is `late` where it is left for another run; with `warn` the user is warned of it, once.
-    """
+    """Why a job does not start now: `reason` is the end of a sentence "It waits because ..."; `warn` the user, once."""
 
     reason: str
-    late: bool = False
     warn: bool = False
 
 
@@ -100,10 +96,10 @@ class Conditions:
 class Beside:
     """What a job would start beside: jobs that were sent to their processes and are not encoded, and the queue.
 
-    `concurrency` is how many may run at once. The job is `assigned` where a batch process has it already, and a batch
-    of this run has `begun`. A job that `runs_alone` is to have nothing beside it. `started` counts jobs of classes
-    never measured since the last slow reading, and `claimed_bytes` the predicted memory of jobs that were started since
-    the governor's last look.
+    `concurrency` is how many may run at once. `assigned`: a batch process has the job already. `runs_alone`: a job runs
+    that is to have nothing beside it. `begun`: a batch of this run was started. `started` counts jobs of classes never
+    measured since the last slow reading, `claimed_bytes` is the predicted memory of jobs started since the governor's
+    last look.
     """
 
     running: Sequence[RunningJob]
@@ -153,7 +149,7 @@ def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
     seconds = wall_seconds(job.cpu_seconds, threads)
     if on.schedule.fits(seconds, job.price.spread, on.clock):
         return None
-    return Wait("it is not predicted to be done before the run's time is up", late=True)
+    return Wait("it is not predicted to be done before the run's time is up")
 
 
 def turn(job: QueuedJob, on: Conditions, beside: Beside) -> Wait | None:

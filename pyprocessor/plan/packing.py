@@ -20,7 +20,7 @@ _LONG_SHARE = 0.75
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """A job that is predicted to need more than jobs may take: now, and (`limit_bytes`) if they had all memory."""
+    """A job predicted to need more than all jobs may take: `budget_bytes` beside other programs, else `limit_bytes`."""
 
     job_id: str
     need_bytes: int

@@ -28,7 +28,6 @@ PRELOADED = (
     "pyprocessor.workers.spawn_excepthook",
     "pyprocessor.workers.worker",
     "pyprocessor.intake.inspector",
-    "pyprocessor.inspect.covers",
     "pyprocessor.inspect.probe",
     "pyprocessor.inspect.verify",
     "av.subtitles.stream",

@@ -143,7 +143,6 @@ def test_each_reason_to_wait(reason: str) -> None:
     wait = decide(replace(job(100), **of_job), 1, conditions(**of_run), beside(*others, **around), limits, MEASURED)
     assert wait is not None
     assert wait.reason == reason
-    assert wait.late is ("time is up" in reason)
     assert wait.warn is ("other programs" in reason)
     assert decide(job(100), 1, conditions(), beside(running(100, 100)), limits, MEASURED) is None
 
