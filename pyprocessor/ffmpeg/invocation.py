@@ -141,6 +141,8 @@ def argv(invocation: Invocation, ffmpeg: str) -> list[bytes | str]:
 
     Raises ValueError where a name or path would be read otherwise, which is a mistake in a recipe and not in a file.
     """
+    if invocation.threads < 1:
+        raise ValueError("an ffmpeg needs at least one thread")  # 0 would mean all cores
     threads = str(invocation.threads)
     arguments: list[bytes | str] = [
         *(ffmpeg, "-nostdin", "-hide_banner", "-y", "-loglevel", "repeat+level+warning", "-nostats"),

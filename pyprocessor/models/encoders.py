@@ -1,4 +1,4 @@
-"""Which encoders and containers are known, and what does each take? As tried with FFmpeg 9.0.2; others may be used."""
+"""Which encoders and containers are known, and what does each take (FFmpeg 9.0.2)? Others may be used as well."""
 
 from __future__ import annotations
 

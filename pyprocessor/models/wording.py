@@ -10,8 +10,8 @@ def one_line(text: str) -> str:
     """The text as one printable line: control characters, and bytes that are not UTF-8, come out escaped."""
     if text.isprintable():
         return text
-    escaped = (ascii(c)[1:-1].replace("\\udc", "\\x") if not c.isprintable() else c for c in text)  # see os.fsdecode
-    return "".join(escaped)
+    # os.fsdecode carries bytes that are not UTF-8 as \udc80 to \udcff.
+    return "".join(c if c.isprintable() else ascii(c)[1:-1].replace("\\udc", "\\x") for c in text)
 
 
 def display(path: bytes) -> str:

@@ -60,7 +60,7 @@ def _gaps_filled(jitter_seconds: float) -> Filter:
 
 
 def target_bit_rate(settings: AudioSettings, stream: StreamInfo, channels: int) -> int | None:
-    """Bits per second: by the channels, or the highest listed within the source's; None: as the encoder likes."""
+    """Bits per second: by the channels, or the highest listed within the source's, if any is asked for."""
     encoder = audio_encoder(settings.encoder)
     if encoder.lossless or (settings.bitrate is None and not settings.bitrates):
         return None

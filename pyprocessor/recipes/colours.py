@@ -42,7 +42,7 @@ class Colours:
 
 
 def colours(video: VideoInfo) -> Colours:
-    """The colours of `video`: as stated where that can be, else the usual ones, in a matrix all filters read."""
+    """The colours of `video`: as stated or else the usual ones, in a matrix that all filters read."""
     stated = video.colour
     notes: list[MediaNote] = []
     primaries, matrix = stated.primaries, stated.matrix

@@ -1,4 +1,4 @@
-"""What size, format and colour has the output picture, and which filters make it of the upright source?"""
+"""What size, format and colour has the output picture, and which filters make it of an upright one?"""
 
 from __future__ import annotations
 

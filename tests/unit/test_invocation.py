@@ -188,6 +188,12 @@ def test_malformed_streams_are_refused(wrong: dict[str, object], message: str) -
         built(**wrong)
 
 
+def test_no_number_of_threads_means_all_cores() -> None:
+    """ffmpeg takes 0 for as many threads as there are cores."""
+    with pytest.raises(ValueError, match="at least one thread"):
+        built(threads=0)
+
+
 @pytest.mark.parametrize(
     ("chain", "text"),
     [
