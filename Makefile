@@ -10,7 +10,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n 4 --dist load --maxschedchunk 1
 # Files inside the virtual environment that say what is installed in it; newer than pyproject.toml means up to date.
 FOR_RUN := $(VENV)/.ready-to-run
 FOR_DEVELOPMENT := $(VENV)/.ready-to-develop

@@ -30,6 +30,11 @@ for _name, _default in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
         signal.signal(getattr(signal, _name), _default)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of whole runs first, since most of them wait: the short ones then fill the gaps to the end."""
+    items.sort(key=lambda item: "process" not in item.path.parts)
+
+
 @dataclass(frozen=True)
 class ClipMaker:
     """Makes clips from ffmpeg's own test sources; equal parameters are encoded once a session, then copied."""
@@ -130,6 +135,19 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
     home = tmp_path_factory.mktemp("home", numbered=True)
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))
+
+
+@pytest.fixture(autouse=True)
+def signals_unchanged() -> Iterator[None]:
+    """Fail a test that leaves signals handled in another way than before: it would change those that follow."""
+    before = _signals()
+    yield
+    assert _signals() == before
+
+
+def _signals() -> dict[int, object]:
+    of_pytest_timeout = {signal.SIGALRM}
+    return {number: signal.getsignal(number) for number in signal.valid_signals() - of_pytest_timeout}
 
 
 def _is_multiprocessing_service(process: psutil.Process) -> bool:

@@ -10,22 +10,21 @@ import gc
 import pickle
 import signal
 import sys
-from multiprocessing import spawn
+from multiprocessing import reduction, spawn
 from types import TracebackType
+
+# Where a new process unpickles what it is to do, and where the forkserver receives a request for one.
+_RECEIVING = {receive.__code__ for receive in (getattr(spawn, "_main", None), reduction.recvfds) if receive is not None}
 
 
 def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print the error as Python does, unless what multiprocessing sends a new process ended too early."""
-    if not (isinstance(error, (EOFError, pickle.UnpicklingError)) and _is_being_prepared(trace)):
+    """Print the error as Python does, unless what the engine sends ended too early."""
+    innermost = trace
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    receiving = innermost is not None and innermost.tb_frame.f_code in _RECEIVING
+    if not (receiving and isinstance(error, (EOFError, pickle.UnpicklingError))):
         sys.__excepthook__(kind, error, trace)
-
-
-def _is_being_prepared(trace: TracebackType | None) -> bool:
-    """Return whether the innermost frame is where multiprocessing unpickles what a process is to do."""
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    main = getattr(spawn, "_main", None)
-    return trace is not None and main is not None and trace.tb_frame.f_code is main.__code__
 
 
 gc.disable()

@@ -138,7 +138,7 @@ def test_two_interrupts_or_a_termination_or_a_closed_terminal_end_it_now(
     first, *more = signals
     process.send_signal(first)
     for number in more:
-        until(lambda: state(output) == "draining", "the first signal to be heard")
+        until(lambda: state(output) == "draining", "the first signal to be handled")
         process.send_signal(number)
     said, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == code, said

@@ -98,7 +98,7 @@ def _as_run(attempts: Sequence[AttemptRow]) -> list[float]:
 
 
 def _replayed(attempts: Sequence[AttemptRow], features: Sequence[CostFeatures]) -> list[float]:
-    """Errors in percent of a model that knows all files that ended before."""
+    """Errors in percent of a model that has learned from all files that ended before."""
     model = CostModel()
     errors = []
     for attempt, known in zip(attempts, features, strict=True):

@@ -136,7 +136,7 @@ class Race:
         return run.seconds
 
     def ours(self) -> tuple[float, float]:
-        """Seconds of the command where it knows nothing yet, and of the same once more with what it learned."""
+        """Seconds of the command with nothing learned, and of the same with what it learned."""
         state = self._new_folder()
         return self._command(state), self._command(state)
 

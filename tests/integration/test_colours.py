@@ -185,7 +185,7 @@ def test_unusual_matrices_keep_their_colours(
 def test_no_combination_of_tags_fails(
     ffmpeg_path, tmp_path, numbers: tuple[int, int, int], pixel_format: str, profile: Profile
 ) -> None:
-    """Values that contradict each other, mean nothing or that no filter knows: the film comes out."""
+    """Values that contradict each other, mean nothing or that no filter accepts: the film comes out."""
     source = film(tmp_path / "in.mp4", [(0.5, 0.1, -0.1), (0.3, 0.0, 0.0)], pixel_format, numbers, ffmpeg_path)
     converted(source, profile, ffmpeg_path)
 

@@ -252,7 +252,7 @@ def test_one_that_ignores_the_request_is_killed(standin: Callable[[str], list[by
 def test_a_stopped_encode_ends_by_itself(
     ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path, loop: Loop
 ) -> None:
-    """A real ffmpeg heeds SIGTERM; its short but playable file is told by `ended_by`."""
+    """A real ffmpeg ends on SIGTERM; `ended_by` marks its short but playable file."""
     command = encode(ffmpeg_path, make_clip(tmp_path / "a.mp4"), "veryslow", loops=100_000)
     run = loop.start(command, cwd=str(tmp_path))
     loop.until(lambda: run.progress is not None)
@@ -474,7 +474,7 @@ def wrapped(ffmpeg_path: str, make_clip: Callable[..., Path], tmp_path: Path) ->
 def test_what_a_script_started_is_ended_with_it(
     how: str, wrapped: list[bytes | str], loop: Loop, tmp_path: Path
 ) -> None:
-    """A shell dies of a signal without passing it on: the ffmpeg below it is signalled too."""
+    """A shell ends on a signal without passing it on: the ffmpeg below it is signalled too."""
     run = loop.start(wrapped, cwd=str(tmp_path))
     script = psutil.Process(run.identity.pid)
     loop.until(lambda: run.progress is not None and script.children(recursive=True))

@@ -46,7 +46,7 @@ def test_a_profile_for_absent_hardware_is_refused(without_nvenc: tool.Tool) -> N
     ],
 )
 def test_a_container_that_does_not_hold_the_codec_is_told(found: tool.Tool, wanted: Profile, named: str) -> None:
-    """The muxer itself is asked, so codecs that no table knows are told as well."""
+    """The muxer itself is tried, so codecs in no table are covered."""
     with pytest.raises(ProfileError, match="does not hold what that makes") as caught:
         trial.require_working(found, wanted)
     assert named in str(caught.value)

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pyprocessor.errors import FailureKind, JournalError, OutputUnwritable
 from pyprocessor.journal import database
-from pyprocessor.journal.database import FILE_NAME, SCHEMA_VERSION
+from pyprocessor.journal.database import FILE_NAME, SCHEMA_VERSION, open_for_reading
 from pyprocessor.journal.journal import PRUNE_EVERY, Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import CachedMedia
@@ -152,10 +153,8 @@ def test_reading_beside_a_writer(tmp_path: Path, wal: bool) -> None:
             assert [event.kind for event in reader.events()] == ["a"]
             journal.add_event("b", "B.")
             assert [event.kind for event in reader.events()] == ["a", "b"]
-            with pytest.raises(OutputUnwritable, match="readonly"):
-                reader._database.write(
-                    "end_run", {"run_id": 1, "exit_code": 0, "now": 0.0, "done_before": 0, "failed_before": 0}
-                )
+            with closing(open_for_reading(bytes(tmp_path))) as below, pytest.raises(OutputUnwritable, match="readonly"):
+                below.write("end_run", dict.fromkeys(("run_id", "exit_code", "now", "done_before", "failed_before"), 0))
             with journal.transaction():
                 journal.add_event("c", "C.")
                 if wal:
@@ -238,11 +237,19 @@ def test_a_damaged_journal_is_said_so(tmp_path: Path) -> None:
         list(reader.events())
 
 
-def test_a_full_disk_ends_with_its_own_error(tmp_path: Path) -> None:
+def test_a_full_disk_ends_with_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite's "database or disk is full" is an unwritable output; what was committed stays readable."""
+    connections: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def connected(*args: Any, **settings: Any) -> sqlite3.Connection:
+        connections.append(connect(*args, **settings))
+        return connections[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connected)
     with Journal.open(bytes(tmp_path), wal=True) as journal:
         journal.begin_run("x", ENGINE)
-        connection = journal._database._connection
+        connection = connections[-1]
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(OutputUnwritable, match="disk is full"):

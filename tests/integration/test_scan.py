@@ -236,7 +236,7 @@ def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_told(tmp_path: Path) -> None:
-    """It can not be done and the user hears why."""
+    """It cannot be done, and the notice says why."""
     touch(tmp_path, ["empty.mp4"], b"")
     (entry,) = walk(scan(tmp_path), quiet)
     assert isinstance(entry, PassedOver)
@@ -302,7 +302,7 @@ def remarks(plan: ScanPlan) -> list[str]:
 
 
 def test_a_glob_that_matches_nothing_is_told(tmp_path: Path) -> None:
-    """A slip of the pen is heard of; a pattern that another one made needless is not."""
+    """A pattern with a typing error gives a notice; one that another made needless does not."""
     touch(tmp_path, ["a.mp4", "sub/b.mp4"])
     said = remarks(scan(tmp_path, exclude=("sub", "sub/b.mp4", "dratfs")))
     assert said == ['The pattern "dratfs" of exclude matches no file in the input.']

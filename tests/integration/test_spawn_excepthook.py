@@ -35,6 +35,23 @@ def test_orders_that_end_early_are_no_news(orders: bytes) -> None:
     assert (found.returncode, found.stdout, found.stderr) == (1, "", "")
 
 
+def test_a_request_that_ends_early_is_no_news() -> None:
+    """The engine is killed between connecting to the forkserver and sending it what a new process needs."""
+    found = ended(
+        "import socket, sys\n"
+        "from multiprocessing import forkserver\n"
+        "from pyprocessor.workers.process import warm_up\n"
+        "warm_up()\n"
+        "caller = socket.socket(socket.AF_UNIX)\n"
+        "caller.connect(forkserver._forkserver._forkserver_address)\n"
+        "caller.close()\n"
+        "import os\n"
+        "_, status = os.waitpid(forkserver._forkserver._forkserver_pid, 0)\n"
+        "sys.exit(10 + os.waitstatus_to_exitcode(status))"
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (11, "", "")
+
+
 def test_any_other_error_is_told() -> None:
     """Also an EOFError of another place."""
     for program in ("1 / 0", "raise EOFError('elsewhere')"):

@@ -168,7 +168,7 @@ def test_a_folder_that_is_removed_and_made_again_is_watched_on(
 def test_looking_again_at_thousands_of_known_files_says_and_keeps_nothing(
     watch: Callable[..., Looks], tmp_path: Path
 ) -> None:
-    """5,000 files are told of once. Further looks send nothing of them, and memory does not grow by looks."""
+    """5,000 files are sent once; further looks send nothing, and memory does not grow."""
     root = tmp_path / "in"
     for number in range(5000):
         aged(root / f"{number % 20:02d}" / f"{number:05d}.mp4")

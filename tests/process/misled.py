@@ -42,7 +42,7 @@ def misled_model(clips: Path, profile: Profile, divisor: float) -> CostModel:
 
 
 def main() -> None:
-    """Run it; what is told of it goes to standard output."""
+    """Run it and print its notices."""
     parser = argparse.ArgumentParser(prog="python -m tests.process.misled", description=__doc__)
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)

@@ -23,7 +23,7 @@ from pyprocessor.publish.durable import TEMPORARY_PREFIX
 
 @dataclass
 class Recorder:
-    """A listener that remembers what it heard and calls `on_started` when a file starts.
+    """A listener that records its calls and calls `on_started` when a file starts.
 
     What it is told, and how files ended that were not done, is printed too: pytest shows that where a test fails.
     """

@@ -51,11 +51,20 @@ def state(output: Path | bytes) -> str | None:
     return found["snapshot"].get("state", "running") if found else None
 
 
+def below(pid: int, name: str) -> list[psutil.Process]:
+    """Processes below a process with this in their names; those that end meanwhile are left out."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if name in process.name():
+                    found.append(process)
+    return found
+
+
 def ffmpegs(pid: int) -> list[psutil.Process]:
     """ffmpegs below a process."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return [p for p in psutil.Process(pid).children(recursive=True) if "ffmpeg" in p.name()]
-    return []
+    return below(pid, "ffmpeg")
 
 
 def encoding(process: subprocess.Popen[str], output: Path) -> list[psutil.Process]:

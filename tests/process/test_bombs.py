@@ -254,7 +254,7 @@ def test_an_output_that_grows_without_measure_is_ended(tmp_path: Path, make_clip
 
 
 def test_a_file_that_wants_too_much_memory_to_be_inspected_is_refused(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
-    """The scout is told there is none, says so of this file, and goes on with the next."""
+    """The inspector reports it for this file and goes on with the next."""
     if os.uname().sysname != "Linux":
         pytest.skip("elsewhere the limit does not count what large allocations are made of")
     make_clip(tmp_path / "in" / "a large.avi", seconds=0.2, size="8000x8000", rate=5, video="mjpeg", audio=None)

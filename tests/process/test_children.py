@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import pytest
 
 from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PublishError
 from pyprocessor.inspect import probe as probe_module
-from pyprocessor.intake import inspector as scout
+from pyprocessor.intake import inspector
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, OutcomeKind, Profile
 from pyprocessor.profiles import load
@@ -91,7 +90,7 @@ def say_hello(connection: Connection, setup: object) -> None:
 
 def say_pid_and_wait(connection: Connection, setup: str) -> None:
     """An entry point that says its pid and waits for its pipe to close; then it writes its pid to a file."""
-    with contextlib.suppress(OSError):  # nobody may be there to hear it
+    with contextlib.suppress(OSError):  # the parent may be gone
         connection.send(os.getpid())
     with contextlib.suppress(EOFError, ConnectionResetError):
         connection.recv()
@@ -140,7 +139,7 @@ def test_a_process_that_was_started_unnoticed_ends(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(child_module, "FIRST_PAUSE_SECONDS", 0.001)
     unwilling: Any = Unwilling(1, EOFError("unexpected EOF"), started_unnoticed=True)
     child = Child(unwilling, say_pid_and_wait, str(tmp_path / "ended"), "pyprocessor-test")
-    until((tmp_path / "ended").exists, "the end of the process that nobody knows")
+    until((tmp_path / "ended").exists, "the end of the unknown process")
     assert (tmp_path / "ended").read_text() != str(child.pid)
     assert child.connection.recv() == child.pid
     child.connection.close()
@@ -164,7 +163,7 @@ def wait_for_ever(connection: Connection, setup: object) -> None:
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_nobody_waits_for_ever_for_a_process_that_does_not_go(method: str) -> None:
-    """Multiprocessing joins all processes it knows when the program ends, one that hangs in the kernel as well."""
+    """At exit multiprocessing joins all its processes, also one that hangs in the kernel."""
     child = Child(context(method), wait_for_ever, 42, "pyprocessor-test")
     assert child.connection.poll(DEADLINE_SECONDS)
     assert child.pid in {process.pid for process in multiprocessing.active_children()}
@@ -188,7 +187,7 @@ def test_processes_of_others_have_their_main_module() -> None:
     before = set(described("another"))
     context()
     assert set(described("another")) == before
-    assert not {"init_main_from_name", "init_main_from_path"} & set(described("pyprocessor-scout"))
+    assert not {"init_main_from_name", "init_main_from_path"} & set(described("pyprocessor-inspector"))
 
 
 def test_a_program_without_a_guard_runs_once(inputs: Path, tmp_path: Path) -> None:
@@ -335,7 +334,7 @@ def test_what_was_made_of_another_source_is_not_kept(
 
 
 def test_a_retry_is_told_once_and_kept(inputs: Path, tmp_path: Path, standin_ffmpeg: str) -> None:
-    """Listeners hear of it as the end of an attempt, not in a second sentence; the journal keeps it."""
+    """Listeners get it as the end of an attempt, without a second notice; the journal keeps it."""
     (inputs / "sub" / "b.mov").rename(inputs / "sub" / "standin-first-segv.mov")
     recorder = Recorder()
     asked = request(inputs, tmp_path / "out", profile=profile(max_retries=1), tool_path=standin_ffmpeg)
@@ -352,7 +351,7 @@ def test_a_retry_is_told_once_and_kept(inputs: Path, tmp_path: Path, standin_ffm
 
 @patched
 @pytest.mark.parametrize("frozen", ["one.mov", None])
-def test_a_scout_that_goes_silent_is_replaced(
+def test_an_inspector_that_goes_silent_is_replaced(
     frozen: str | None,
     inputs: Path,
     tmp_path: Path,
@@ -361,7 +360,7 @@ def test_a_scout_that_goes_silent_is_replaced(
 ) -> None:
     """Over one file, that file fails as stalled and all others are done; over the listing, the run says so and ends."""
     make_clip(inputs / "one.mov")
-    probe, walk = probe_module.probe, scout.walk
+    probe, walk = probe_module.probe, inspector.walk
 
     def hang_over_one(path: bytes, **more: Any) -> Any:
         if path.endswith(b"one.mov"):
@@ -373,7 +372,7 @@ def test_a_scout_that_goes_silent_is_replaced(
         return walk(*arguments)
 
     if frozen is None:
-        monkeypatch.setattr(scout, "walk", hang_at_once)
+        monkeypatch.setattr(inspector, "walk", hang_at_once)
     else:
         monkeypatch.setattr(probe_module, "probe", hang_over_one)
     asked = profile()
@@ -391,5 +390,6 @@ def test_a_scout_that_goes_silent_is_replaced(
 
 def test_what_is_preloaded_exists() -> None:
     """A forkserver passes over a name that it cannot import without a word."""
-    for name in child_module.PRELOADED:
-        import_module(name)
+    imports = "\n".join(f"import {name}" for name in child_module.PRELOADED)
+    # In another process: the first of them ignores SIGINT.
+    subprocess.run([sys.executable, "-c", imports], check=True, timeout=DEADLINE_SECONDS)

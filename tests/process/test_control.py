@@ -319,7 +319,7 @@ def test_a_second_sigterm_ends_at_once(film: Path, tmp_path: Path, start: Callab
     assert ask(output, "pause", now=True) is not None
     until(lambda: stopped(running[0]), "the ffmpeg to stop")
     process.terminate()
-    until(lambda: state(output) == "draining", "the first to be heard")
+    until(lambda: state(output) == "draining", "the first signal to be handled")
     until(lambda: not stopped(running[0]), "the ffmpeg to go on, so that it can finish")
     process.terminate()
     assert_ended(process, 143)

@@ -175,7 +175,7 @@ def test_a_journal_that_is_behind_learns_from_receipts(inputs: Path, tmp_path: P
 
 
 def test_damaged_receipts_are_told(inputs: Path, tmp_path: Path) -> None:
-    """Lines that tell nothing are passed over and counted; what only they told of is left alone, never replaced."""
+    """Unreadable lines are skipped and counted; the outputs that only they named are never replaced."""
     output = tmp_path / "out"
     run(request(inputs, output))
     made = stamps(output)

@@ -106,7 +106,7 @@ def test_a_share_that_is_lost_fails_no_file(  # type: ignore[no-untyped-def]
 
 @pytest.mark.long
 def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> None:
-    """The scout waits for ever; the engine takes its readings meanwhile, gives up on it and says so."""
+    """The inspector waits for ever; the engine takes its readings meanwhile, gives up on it and says so."""
     inputs.die()
     profile = load("fast", environment={}).profile
     profile = replace(profile, errors=replace(profile.errors, inspect_timeout_seconds=16.0))
@@ -126,7 +126,7 @@ def test_a_share_that_dies_while_it_is_listed(inputs: Share, tmp_path: Path) -> 
     assert results[0].exit_code == ExitCode.SOME_FAILED
     assert any("without an answer" in text for _, text in recorder.notices)
     assert len(ticks) >= 3
-    assert max(later - earlier for earlier, later in pairwise(ticks)) < 12.0, "it does not wait for the scout"
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 12.0, "it does not wait for the inspector"
 
 
 def test_a_share_that_is_dead_at_the_start(inputs: Share, monkeypatch: pytest.MonkeyPatch) -> None:

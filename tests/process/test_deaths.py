@@ -66,7 +66,7 @@ def engine(undertaking: Undertaking) -> None:
 
 
 def worker_and_forkserver(undertaking: Undertaking) -> None:
-    """Kills both, so that nobody knows how the batch process ended."""
+    """Kills both, so that the exit code of the batch process is lost."""
     undertaking.encoding()
     server = undertaking.forkserver()
     victim = undertaking.encoding()[0].worker.pid  # anew: to find the other took its time

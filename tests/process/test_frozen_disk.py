@@ -27,7 +27,7 @@ from tests.acceptance.command import COMMAND, assert_plain, begin, call
 from tests.process.disks import MIB, frozen, loop_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, run_in_thread, states
 from tests.process.skips import disk_or_skip
-from tests.process.steered import gone
+from tests.process.steered import below, gone
 from tests.waiting import DEADLINE_SECONDS, until
 
 
@@ -62,7 +62,7 @@ class Running:
     def has_said(self, words: str) -> bool:
         return any(words in line for line in self.lines)
 
-    def below(self) -> list[psutil.Process]:
+    def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def end(self) -> tuple[int, str]:
@@ -150,8 +150,8 @@ def test_a_run_that_is_told_to_end_ends_though_its_disk_hangs(
     command does all there is to do."""
     running = start(*job(inputs, output))
     until(lambda: writes(output), lambda: "".join(running.lines))
-    below = running.below()
-    assert below
+    family = running.family()
+    assert family
     with frozen(output):
         until(lambda: status(output).get("disk_silent_seconds"), lambda: "".join(running.lines))
         running.process.send_signal(twice)
@@ -162,7 +162,7 @@ def test_a_run_that_is_told_to_end_ends_though_its_disk_hangs(
     code, said = running.end()
     assert code == (ExitCode.INTERRUPTED if twice is signal.SIGINT else ExitCode.TERMINATED), said
     assert "Traceback" not in said
-    _, left = psutil.wait_procs(below, timeout=DEADLINE_SECONDS)
+    _, left = psutil.wait_procs(family, timeout=DEADLINE_SECONDS)
     assert not [process for process in left if process.is_running()]
     assert JobState.FAILED not in states(output).values()
     again = call(*map(str, job(inputs, output)))
@@ -205,7 +205,7 @@ def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
     running = start(*job(inputs, output), "--config", config)
 
     def hooks() -> list[psutil.Process]:
-        return [process for process in running.below() if process.name() == "sleep"]
+        return below(running.process.pid, "sleep")
 
     until(lambda: hooks() and writes(output), lambda: "".join(running.lines))
     called = hooks()
@@ -217,7 +217,7 @@ def test_hooks_that_run_end_with_a_run_whose_disk_hangs(
             )
             running.process.send_signal(signal.SIGINT)
             until(lambda: running.has_said("The run was ended without it"), lambda: "".join(running.lines))
-            # The engine is in the midst of its end as long as its loop waits for the disk, so nobody buries them yet.
+            # The engine's loop still waits for the disk, so they may be zombies.
             until(lambda: all(map(gone, called)), lambda: str(called))
         assert running.end()[0] == ExitCode.INTERRUPTED
     finally:

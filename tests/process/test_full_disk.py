@@ -236,7 +236,7 @@ def volume(tmp_path: Path) -> Iterator[Path]:
 
 @long_after(1, "left_bytes", [1500 << 10, 500 << 10, 150 << 10])
 def test_a_quota_that_is_used_up(inputs: Path, volume: Path, left_bytes: int) -> None:
-    """Whether ffmpeg, the journal or a receipt meets it first: 74, the quota is named, and nobody dies of it."""
+    """Whether ffmpeg, the journal or a receipt meets it first: 74, the quota is named, and no process crashes."""
     output = volume / "out"
     limit(volume, left_bytes)
     assert_plain(call(*job(inputs, output)), 74, "quota", "run the same command again")

@@ -1,4 +1,4 @@
-"""What a run knows of outputs that earlier ones made: under which names, of which source, with or without a journal."""
+"""Are outputs of earlier runs recognised: under which names, of which source, with or without a journal?"""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_file_that_may_be_read_again_is_done(inputs: Path, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(("deaths", "expected"), [(1, JobState.SUCCEEDED), (9, JobState.FAILED)])
-def test_the_first_death_of_the_scout_is_not_charged_to_a_file(
+def test_the_first_death_of_the_inspector_is_not_charged_to_a_file(
     deaths: int, expected: JobState, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One death may be anything's doing; a second over the same file is the file's."""

@@ -23,7 +23,7 @@ from tests.process.runs import Recorder, request, rows, run
 from tests.waiting import until
 
 patched = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-"""For tests that fork, so that the scout has what was replaced in this process."""
+"""For tests that fork, so that the inspector has what was replaced in this process."""
 
 
 def profile(*, batch: BatchSettings | None = None, **errors: object) -> Profile:

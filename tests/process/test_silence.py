@@ -141,7 +141,7 @@ def test_an_engine_that_was_stopped_gives_nobody_up(
     undertaking.encoding()
     processes = undertaking.processes()
     for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):  # the scout was about to end
+        with contextlib.suppress(psutil.NoSuchProcess):  # the inspector was about to end
             process.suspend()
     with pytest.raises(psutil.TimeoutExpired):
         psutil.Process(undertaking.engine_pid).wait(16.0)

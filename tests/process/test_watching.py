@@ -29,7 +29,7 @@ OFTEN = {"PYPROCESSOR_WATCH_POLL_SECONDS": "0.5"}
 
 
 def leads(process: psutil.Process) -> bool:
-    """Whether it runs and leads a group, as the lookout, the scout and batch processes do."""
+    """Whether it runs and leads a group, as the watcher process, the inspector and batch processes do."""
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
         return process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == process.pid
     return False
@@ -67,8 +67,8 @@ class Watcher:
         """Every process that the run has started."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def lookout(self) -> psutil.Process:
-        """The lookout of a run at rest: beside it are only the forkserver and its tracker, which lead no group."""
+    def watcher_process(self) -> psutil.Process:
+        """The watcher process of a run at rest, the only one below it that leads a group."""
         found: list[psutil.Process] = []
 
         def alone() -> bool:
@@ -217,13 +217,13 @@ def test_after_a_kill_the_same_command_goes_on(start: Start, tmp_path: Path, mak
     assert rows(tmp_path / "out")[b"a.mp4"].attempts == 1
 
 
-def test_a_lookout_that_is_killed_is_replaced(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+def test_a_watcher_process_that_is_killed_is_replaced(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """The run goes on watching, tells of it once, and does nothing again."""
     make_clip(tmp_path / "in" / "a.mp4")
     watcher = start()
     watcher.until_said("(1 file made, 0 failed)")
     for number in range(2):
-        watcher.lookout().kill()
+        watcher.watcher_process().kill()
         make_clip(tmp_path / "in" / f"{number}.mp4")
         watcher.until_said(f"({number + 2} files made, 0 failed)")
     assert watcher.said.count("died and is replaced") == 1
@@ -260,7 +260,7 @@ def test_a_file_that_changes_while_it_is_being_done_is_done_again(start: Start, 
 
 
 @pytest.mark.long
-def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
+def test_a_watcher_process_that_hangs_is_told_and_holds_nothing_up(
     tmp_path: Path,
     make_clip,  # type: ignore[no-untyped-def]
     monkeypatch: pytest.MonkeyPatch,
@@ -274,7 +274,7 @@ def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
     asked = request(tmp_path / "in", tmp_path / "out", profile=profile, watch=True, limit=2)
 
     def silences() -> int:
-        """How often it was told that the lookout is silent, without that it answers again."""
+        """How often it was told that the watcher process is silent, without that it answers again."""
         texts = [text for _, text in recorder.notices]
         return sum("takes long" in text for text in texts) - sum("answers again" in text for text in texts)
 
@@ -282,8 +282,8 @@ def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
     thread, results = run_in_thread(asked, recorder)
     until(lambda: recorder.starts == ["a.mp4"])
     ours = [p for p in psutil.Process().children(recursive=True) if p not in before and leads(p)]
-    lookout = min(ours, key=lambda process: process.create_time())
-    lookout.suspend()
+    child = min(ours, key=lambda process: process.create_time())
+    child.suspend()
     try:
         until(lambda: silences() == 1)
         make_clip(tmp_path / "in" / "b.mp4")
@@ -292,7 +292,7 @@ def test_a_lookout_that_hangs_is_told_and_holds_nothing_up(
         until(lambda: len(recorder.snapshots) > ticks or any("Nothing is left" in text for _, text in recorder.notices))
         assert silences() == 1
     finally:
-        lookout.resume()
+        child.resume()
     thread.join(DEADLINE_SECONDS)
     assert [result.exit_code for result in results] == [0]
     assert published(tmp_path / "out") == {"a.mp4", "b.mp4"}
@@ -355,9 +355,9 @@ def test_known_files_cost_no_line_in_the_journal(start: Start, tmp_path: Path, m
     until(lambda: states(tmp_path / "out").get(b"b.mp4") is JobState.SKIPPED and len(states(tmp_path / "out")) == 3)
     watcher.until_said("1 file made, 1 failed")
     before = {row.id: row.updated_at for row in rows(tmp_path / "out").values()}
-    watcher.lookout().kill()  # the next one tells of all files anew
+    watcher.watcher_process().kill()  # the next one tells of all files anew
     watcher.until_said("died and is replaced")
-    watcher.lookout()
+    watcher.watcher_process()
     make_clip(tmp_path / "in" / "z.mp4")
     watcher.until_said("2 files made, 1 failed")
     after = {row.id: row.updated_at for row in rows(tmp_path / "out").values()}

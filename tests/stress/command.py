@@ -30,7 +30,7 @@ class Role(StrEnum):
     ENGINE = "engine"
     WORKER = "batch process"
     FFMPEG = "ffmpeg"
-    SCOUT = "scout"
+    INSPECTOR = "inspector"
     FORKSERVER = "forkserver"
 
 
@@ -107,7 +107,7 @@ class Bench:
         return Run(process, said)
 
     def processes(self, output: Path | None = None) -> list[Process]:
-        """All processes that bear the mark and run. With `output` its journal tells the scout from the others."""
+        """All processes that bear the mark and run. With `output` its journal tells the inspector from the others."""
         workers = _workers(output) if output is not None else frozenset()
         found = []
         for name in os.listdir("/proc"):
@@ -192,7 +192,7 @@ def _role(line: bytes, pid: int, group: int, workers: frozenset[int]) -> Role:
     if b"multiprocessing.forkserver" in line:
         if group != pid:
             return Role.FORKSERVER  # what it forked leads a group of its own
-        return Role.WORKER if pid in workers else Role.SCOUT
+        return Role.WORKER if pid in workers else Role.INSPECTOR
     return Role.ENGINE if group == pid else Role.FFMPEG
 
 

@@ -45,7 +45,7 @@ class Trap:
 
 
 def set_trap(trap: Trap) -> None:
-    """Have the journal of this process heed the trap."""
+    """Install the trap in this process's journal."""
     write, run = Database.write, Database._run
 
     def trapped_write(self: Database, name: str, parameters: Any) -> sqlite3.Cursor:

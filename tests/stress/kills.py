@@ -34,7 +34,7 @@ WEIGHTS = {
     Role.ENGINE: 3,
     Role.WORKER: 4,
     Role.FFMPEG: 4,
-    Role.SCOUT: 3,
+    Role.INSPECTOR: 3,
     Role.FORKSERVER: 2,
 }
 SIGNALS = {"SIGKILL": 75, "SIGSEGV": 8, "SIGTERM": 9, "SIGSTOP, SIGKILL": 8}
@@ -44,10 +44,10 @@ MEAN_SECONDS_AT_LEAST, MEAN_SECONDS_AT_MOST = 0.5, 4.0
 """Between two kills: in proportion to what the undisturbed run took, so that a slow machine gets as far in between."""
 EARLY_SHARE = 0.25
 """Of the runs: their first kill comes within the mean time, while they still start."""
-SCOUT_SHARE = 0.2
-"""Of the runs: its scout, which lives for moments only, is waited for and killed."""
-SCOUT_WAITED_SECONDS = 15.0
-SCOUT_SECONDS = 0.1
+INSPECTOR_SHARE = 0.2
+"""Of the runs: its inspector, which lives for moments only, is waited for and killed."""
+INSPECTOR_WAITED_SECONDS = 15.0
+INSPECTOR_SECONDS = 0.1
 """How long it is left alone, at most."""
 STOPPED_SECONDS = (0.05, 0.6)
 ORPHAN_SHARE = 0.3
@@ -202,8 +202,8 @@ class _Round:
         self._engine_signals = set()
         hung_at = time.monotonic() + RUN_SECONDS
         early = self._random.random() < EARLY_SHARE
-        if self._random.random() < SCOUT_SHARE:
-            self._kill_scout(run)
+        if self._random.random() < INSPECTOR_SHARE:
+            self._kill_inspector(run)
         while True:
             wait = self._random.uniform(0, self._pace) if early else self._random.expovariate(1 / self._pace)
             early = False
@@ -242,18 +242,18 @@ class _Round:
                 run.process.wait(LEFT_SECONDS)
         return {process.role for process in hit}
 
-    def _kill_scout(self, run: Run) -> None:
-        """Kill the scout soon after it has come, if it is seen."""
-        end = time.monotonic() + SCOUT_WAITED_SECONDS
+    def _kill_inspector(self, run: Run) -> None:
+        """Kill the inspector soon after it has come, if it is seen."""
+        end = time.monotonic() + INSPECTOR_WAITED_SECONDS
         while time.monotonic() < end and run.ended() is None:
             found = self._bench.processes(self._output)
-            scouts = [process for process in found if process.role is Role.SCOUT]
-            if not scouts and any(process.role is Role.WORKER for process in found):
+            inspectors = [process for process in found if process.role is Role.INSPECTOR]
+            if not inspectors and any(process.role is Role.WORKER for process in found):
                 return  # it has come and gone
-            if scouts:
-                time.sleep(self._random.uniform(0, SCOUT_SECONDS))
+            if inspectors:
+                time.sleep(self._random.uniform(0, INSPECTOR_SECONDS))
                 by = _drawn(self._random, SIGNALS)
-                self._count(self._signal(scouts[:1], by, run), by, "one")
+                self._count(self._signal(inspectors[:1], by, run), by, "one")
                 return
 
     def _count(self, hit: Sequence[Process], by: str, how_many: str) -> None:

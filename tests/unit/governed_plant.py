@@ -1,6 +1,6 @@
 """A machine that obeys the governor: files with true memory curves, a budget, and others who come and go.
 
-Time goes in steps; nothing here knows a clock. The engine's part (admitting what fits, resuming, requeueing what was
+Time goes in steps; nothing here reads a clock. The engine's part (admitting what fits, resuming, requeueing what was
 shed) is kept as simple as the governor's contract allows.
 """
 

@@ -266,7 +266,7 @@ def test_a_run_waits_then_works_then_is_over(
     at = later(now, passed * 60)
     if at >= opening and at < later(opening, left):
         assert schedule.phase(at) is Phase.OPEN
-    # What is told of any moment agrees with itself.
+    # Statements about one moment agree.
     phase = schedule.phase(at)
     assert (schedule.seconds_left(at) > 0) == (phase is Phase.OPEN) == (schedule.seconds_to_open(at) == 0)
     assert schedule.fits(schedule.seconds_left(at), 1.0, at)

@@ -164,7 +164,7 @@ def test_the_import_test_would_notice() -> None:
 
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_a_library_is_imported_only_by_its_room(library: str) -> None:
-    """One room knows each library, so that it can be replaced there."""
+    """One room imports each library, so that it can be replaced there."""
     broken = [
         f"{module.path}:{line} imports {name}"
         for module in modules()

@@ -102,7 +102,7 @@ def test_threads_bound_decoder_filters_and_encoder(threads: int) -> None:
 def test_encoders_are_told_their_threads_in_their_own_language(
     encoder: str, given_options: Options, option: str, expected: str
 ) -> None:
-    """Encoders that do not heed -threads get the number in their own parameters, last, so that it wins."""
+    """Encoders that ignore -threads get the number in their own parameters, last, so that it wins."""
     assert value(built(encoder, options=given_options), option) == expected
 
 
@@ -172,7 +172,7 @@ def test_options_that_read_files_or_pose_as_others_are_refused(name: str) -> Non
     "option", [("x265-params", "csv=/tmp/x"), ("x264-params", "stats=../x"), ("svtav1-params", "fgs-table=C:\\x")]
 )
 def test_encoder_parameters_may_not_hold_paths(option: tuple[str, str]) -> None:
-    """An encoder's own parser knows keys that open files."""
+    """An encoder's own parser has keys that open files."""
     with pytest.raises(ValueError, match="may not name a file"):
         built(options=(option,))
 

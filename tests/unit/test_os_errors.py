@@ -53,5 +53,5 @@ def test_the_number_and_the_file_tell_the_kind(number: int, name: str | bytes | 
     ],
 )
 def test_how_a_process_ended(code: int | None, memory: bool, told: str) -> None:
-    """Where nobody knows, nothing is claimed, and memory may have been it as after a SIGKILL."""
+    """An unknown cause is not named; memory may have been it, as after a SIGKILL."""
     assert (may_be_memory(code), how(code)) == (memory, told)

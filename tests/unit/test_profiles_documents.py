@@ -27,7 +27,7 @@ def error_of(text: str | bytes, suffix: str = ".yaml") -> str:
 
 
 def test_json_with_comments_trailing_commas_and_lines() -> None:
-    """Comments of both kinds are read over, and every key knows its line."""
+    """Comments of both kinds are skipped, and every key has its line."""
     text = '// first\n{"video": { /* : { */\n  "crf": 20, // why\n},\n scan: {extensions: ["a", {b: 1}]}}'
     document = parse(text, ".json")
     assert document.values == {"video": {"crf": 20}, "scan": {"extensions": ["a", {"b": 1}]}}

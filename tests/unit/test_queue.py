@@ -104,7 +104,7 @@ def test_adding_again_replaces() -> None:
 
 
 def test_typical_is_the_mean() -> None:
-    """What the planner is told of the jobs that wait."""
+    """The planner's view of the jobs that wait."""
     ready = filled(job("a", 1, 100), job("b", 3, 300))
     assert (ready.typical().cpu_seconds, ready.typical().memory_bytes) == (2.0, 200)
     assert ReadyQueue().typical().memory_bytes == 0

@@ -176,7 +176,7 @@ def test_notes_carry_the_contracts() -> None:
 
 
 def test_features_of_a_film() -> None:
-    """Pixels of the output and the source, frames and format, as the cost model knows them."""
+    """Pixels of the output and the source, frames and format, as the cost model uses them."""
     found = features(with_video(max_height=360, preset="fast"), MEDIA)
     assert (found.pixels, found.source_pixels) == (640 * 360, 1280 * 720)
     assert (found.encoder, found.preset, found.pixel_format) == ("libx264", "fast", "yuv420p")

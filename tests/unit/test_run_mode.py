@@ -1,4 +1,4 @@
-"""What a run was asked to do, step by step: how it stops, how it pauses, and what is told of it."""
+"""How does a run stop and pause, step by step, and what does it say?"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SMALL, GROWN = (100, 1), (200, 2)
 
 
 def test_a_file_settles_when_it_was_seen_unchanged_for_long_enough() -> None:
-    """Not before, and not again once the engine knows of it."""
+    """Not before, and not again once the engine has it."""
     seen = sighted(sighted(None, SMALL, 10.0), SMALL, 14.9)
     assert seen.since == 10.0
     assert not seen.settled(14.9, 5.0)
@@ -24,7 +24,7 @@ def test_a_file_settles_when_it_was_seen_unchanged_for_long_enough() -> None:
 
 
 def test_every_change_begins_the_time_anew() -> None:
-    """Another size or another time, also of one that was told of: it is then told of again."""
+    """Another size or time, also of one that was reported: it is then reported again."""
     known = Sighting(SMALL, 0.0, reported=True)
     changed = sighted(known, GROWN, 50.0)
     assert not changed.settled(54.0, 5.0)
@@ -48,7 +48,7 @@ def test_what_a_change_alters() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.01, 10.0), st.integers(0, 2)), min_size=1, max_size=30), st.floats(0.1, 20.0))
 def test_what_settles_stood_still_for_the_whole_time(looks: list[tuple[float, int]], min_age: float) -> None:
-    """Whatever the looks find, a file that is told of had one size in all looks of the last `min_age` seconds."""
+    """A reported file had one size in all looks of the last `min_age` seconds."""
     now, sighting, history = 0.0, None, []
     for pause, size in looks:
         now += pause
@@ -62,7 +62,7 @@ def test_what_settles_stood_still_for_the_whole_time(looks: list[tuple[float, in
 
 
 def test_the_next_look_is_when_the_first_may_have_settled() -> None:
-    """Within the bounds: never at once, never later than the regular look, and only for what is not told of yet."""
+    """Within the bounds: never at once, never later than the regular look, and only for what is not reported yet."""
     waits = [Sighting(SMALL, 100.0), Sighting(SMALL, 103.0), Sighting(SMALL, 90.0, reported=True)]
     times = {"min_age_seconds": 5.0, "poll_seconds": 30.0, "least_seconds": 0.5}
     assert next_look(waits, 101.0, **times) == 4.0

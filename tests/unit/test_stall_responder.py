@@ -89,7 +89,7 @@ def played(tmp_path: Path, interrupts: SignalQueue, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_disk_that_hangs_is_named(played: Callable[..., Played]) -> None:
-    """Whoever asks hears for how long; a run that was told to end is ended."""
+    """Answers say for how long; a run that was asked to end is ended."""
     run = played(disk=True)
     run.hang(TELL_SECONDS)
     (told,) = run.said
@@ -144,7 +144,7 @@ def test_a_signal_that_the_loop_has_noted_and_not_taken(played: Callable[..., Pl
 
 
 def test_an_order_in_whose_turn_the_loop_hangs(played: Callable[..., Played]) -> None:
-    """It was taken in, and the loop hangs before it has told of it: the user hears it from the responder, once."""
+    """The request was received and the loop hangs before it answers: the responder answers, once."""
     run = played(disk=True)
     run.responder.set_waiting(False)
     run.mode = RunMode(stop=StopLevel.DRAIN)

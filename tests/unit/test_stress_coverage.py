@@ -1,4 +1,4 @@
-"""The harness of kills knows every write of the journal."""
+"""Does the harness of kills cover every write of the journal?"""
 
 from __future__ import annotations
 

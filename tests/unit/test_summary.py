@@ -242,7 +242,7 @@ def test_a_run_at_work_is_not_told_as_one_that_ended(journal: Journal) -> None:
 
 
 def test_an_ended_run_keeps_its_own_counts_of_what_was_done_before(journal: Journal) -> None:
-    """Files that a run was not asked for are not counted as done before it, when it is told of later either."""
+    """Files outside a run's input do not count as done before it, also when they are reported later."""
     for name in (b"a", b"b", b"c"):
         journal.adopt(add(journal, name), FACTS)
     journal.begin_run("--exclude c", ENGINE)
