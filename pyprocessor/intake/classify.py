@@ -34,10 +34,7 @@ from pyprocessor.workers.messages import InputAway
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """A job to do. `fresh` says that its media was read now and is not in the journal yet.
-
-    `replaces` is the output of this source that lies under its name, and so may be replaced.
-    """
+    """A job to do, its media `fresh` or from the journal; `replaces` is its own output that lies there."""
 
     job: Job
     features: CostFeatures
@@ -71,10 +68,7 @@ class Untouched:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A file that ends without an attempt.
-
-    `inspection_failed` says that inspecting would fail again as long as the file stays as it is.
-    """
+    """A file that ends without an attempt; where `inspection_failed`, it would fail again unchanged."""
 
     job: Job
     outcome: Outcome

@@ -21,9 +21,7 @@ from pyprocessor.intake.messages import (
     Compare,
     Compared,
     Found,
-    Inspect,
     Inspected,
-    Inspecting,
     PassedOver,
     Remark,
     ScanPlan,
@@ -45,10 +43,7 @@ REAP_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A file that the inspector is to inspect, or to compare with its `other` path before its place is known.
-
-    `answers` are those to earlier comparisons.
-    """
+    """A file to inspect, or to compare with `other` before its place is known; `answers` are earlier ones."""
 
     candidate: Candidate
     place: OutputLocation | None = None
@@ -158,8 +153,8 @@ class Discovery:
                         self._lists = False
                     case InputAway():
                         yield message
-                    case Inspecting(source):
-                        self._open = source
+                    case Source():
+                        self._open = message
                     case Inspected() | Compared():
                         self._open = None
                         request = self._asked.pop(message.source.path, None)
@@ -248,7 +243,7 @@ class Discovery:
             self._asked[source.path] = request
             wanted.append(Compare(source, request.other) if request.other else source)
         if wanted:
-            self._inspector.send(Inspect(tuple(wanted)))
+            self._inspector.send(tuple(wanted))
         elif not self._lists and not self._asked:
             self._inspector.send(Command.CLOSE)
             if not self._inspector.join(5.0):

@@ -25,8 +25,9 @@ class FileEvents:
     def __init__(self, root: bytes, outputs: bytes) -> None:
         self._root = os.fsdecode(root)
         self._outputs = os.path.join(os.path.realpath(os.fsdecode(outputs)), "")
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
+        self.socket, self._writer = socket.socketpair()
+        """The first becomes readable when something changed."""
+        self.socket.setblocking(False)
         self._writer.setblocking(False)
         self._identity: tuple[int, int] | None = None
         self._stop = threading.Event()
@@ -34,15 +35,10 @@ class FileEvents:
         self._problem: str | None = None
         self._yielded: set[str] = set()
 
-    @property
-    def socket(self) -> socket.socket:
-        """Becomes readable when something changed."""
-        return self._reader
-
     def drain(self) -> None:
         """Empty the socket."""
         with suppress(BlockingIOError):
-            while self._reader.recv(512):
+            while self.socket.recv(512):
                 pass
 
     def listen(self, status: os.stat_result) -> None:
@@ -64,8 +60,7 @@ class FileEvents:
             self._problem = "The package watchfiles is not installed (pip install 'pyprocessor[watch]'); "
             return
         self._stop = threading.Event()
-        arguments = (watchfiles, self._stop)
-        self._thread = threading.Thread(target=self._receive, args=arguments, name="wakeups", daemon=True)
+        self._thread = threading.Thread(target=self._receive, args=(watchfiles, self._stop), daemon=True)
         self._thread.start()
 
     def problems(self) -> Iterator[str]:
@@ -76,7 +71,7 @@ class FileEvents:
 
     def stop(self) -> None:
         self._stop.set()
-        self._reader.close()
+        self.socket.close()
         self._writer.close()
 
     def _receive(self, watchfiles: Any, stop: threading.Event) -> None:
@@ -91,13 +86,10 @@ class FileEvents:
                 ignore_permission_denied=True,
             )
             for events in changes:
-                self._wake()
+                with suppress(BlockingIOError):
+                    self._writer.send(b"w")
                 if any(path == self._root and change is watchfiles.Change.deleted for change, path in events):
                     return
         except (OSError, RuntimeError) as error:  # among them: no more folders can be watched
             if not stop.is_set() and os.path.isdir(self._root):
                 self._problem = f"The system does not tell of changes ({str(error).rstrip('.')}); "
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):
-            self._writer.send(b"w")

@@ -17,10 +17,7 @@ from pyprocessor.models import Input, InputFolder
 
 
 def inputs_of(paths: Sequence[bytes]) -> tuple[Input, ...]:
-    """Return the inputs in the order in which they are walked; one that cannot be looked at counts as a folder.
-
-    `paths` are absolute, different from each other, and none lies inside another.
-    """
+    """Return the inputs in walking order, of distinct absolute paths; one that cannot be read is a folder."""
     names = _names(paths)
     inputs = []
     for path, name in zip(paths, names, strict=True):

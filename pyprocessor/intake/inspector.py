@@ -22,9 +22,7 @@ from pyprocessor.intake.messages import (
     Compare,
     Compared,
     Found,
-    Inspect,
     Inspected,
-    Inspecting,
     PassedOver,
     Remark,
     ScanPlan,
@@ -81,10 +79,10 @@ class _Inspector:
         while idle or self._connection.poll(0):
             idle = False
             match self._connection.recv():
-                case Inspect(wanted):
-                    self._wanted.extend(wanted)
                 case Command.CLOSE:
                     self._open = False
+                case wanted:
+                    self._wanted.extend(wanted)
 
     def _list_some(self) -> None:
         if self._entries is None:
@@ -116,11 +114,11 @@ class _Inspector:
 
     def _serve(self, wanted: Source | Compare) -> None:
         if isinstance(wanted, Compare):
-            self._connection.send(Inspecting(wanted.source))
+            self._connection.send(wanted.source)
             same = _is_or_was(wanted.source.path, wanted.other)
             self._connection.send(Compared(wanted.source, same))
         else:
-            self._connection.send(Inspecting(wanted))
+            self._connection.send(wanted)
             self._connection.send(self._inspect(wanted))
 
     def _inspect(self, source: Source) -> Inspected:

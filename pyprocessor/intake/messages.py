@@ -1,4 +1,8 @@
-"""What do the engine and its inspector or watcher send each other? `Command` and `Report` are in `workers`."""
+"""What do the engine and its inspector or watcher send each other? `Command` and `Report` are in `workers`.
+
+The engine sends a tuple of what to do: sources to inspect and questions to answer. The inspector sends a source before
+it opens the file, so that a hang or crash is charged to it.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +38,6 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
-class Inspect:
-    """Files to inspect and questions to answer, in this order."""
-
-    wanted: tuple[Source | Compare, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A source that passed the filters, the output it would have, and what lies there now as (size, mtime_ns)."""
 
@@ -61,10 +58,7 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence about the input as a whole; where `serious`, files may be missing.
-
-    `closing` puts it into the closing table, too: files that are not taken.
-    """
+    """A sentence about the input: `serious` if files may be missing, `closing` if for the closing table."""
 
     text: str
     closing: bool = False
@@ -76,13 +70,6 @@ class Found:
     """What the listing came by since the last one, perhaps nothing."""
 
     entries: tuple[Candidate | PassedOver | Remark, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Inspecting:
-    """Sent before a file is opened, so that a hang or crash is charged to it."""
-
-    source: Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,8 @@ class Memory(Protocol):
     """What a journal knows, or receipts where there is none."""
 
     def job(self, job_id: str, /) -> JobRow | None: ...
-
     def owner(self, output: bytes, /) -> JobRow | None: ...
-
     def made(self, output: bytes, /) -> Made | None: ...
-
     def media(self, path: bytes, size_bytes: int, mtime_ns: int, /) -> CachedMedia | None: ...
 
 
@@ -47,10 +44,7 @@ class Lies(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OutputLocation:
-    """`row` is the source's job, `made` what a run is known to have made of this source under the name.
-
-    `left` is an output of an earlier profile that keeps its own name.
-    """
+    """`made` is known to be made of this source under the name; `left` is an output of an earlier profile."""
 
     output: bytes
     lies: Lies

@@ -255,10 +255,7 @@ def _settled_together(given: Input) -> tuple[bytes, bool]:
 
 
 def age_seconds(status: os.stat_result, now_ns: int) -> float:
-    """Return how long ago a file was last written by its stamps; negative where they are ahead of the clock.
-
-    The later of mtime and ctime counts, since copying may set the mtime; one that is ahead counts only alone.
-    """
+    """Return the age by the later of mtime and ctime (copying sets mtime); one ahead counts only alone."""
     ages = [(now_ns - stamp) / 1e9 for stamp in (status.st_mtime_ns, status.st_ctime_ns)]
     ages = [age for age in ages if age > -CLOCKS_APART_SECONDS] or [CLOCKS_APART_SECONDS]
     return min([age for age in ages if age >= 0] or ages)

@@ -65,10 +65,7 @@ class Database:
             return self._connection.execute(QUERIES[name], parameters).fetchall()
 
     def pages(self, name: str, parameters: Mapping[str, object]) -> Iterator[Row]:
-        """Stream a statement that takes `:after` and `:limit` and whose first column is the key it is ordered by.
-
-        Rows changed meanwhile are seen as they are when their page is read; none is seen twice.
-        """
+        """Stream a statement with `:after` and `:limit`, ordered by its first column; no row is seen twice."""
         after: object = 0
         while rows := self.rows(name, {**parameters, "after": after, "limit": PAGE_ROWS}):
             yield from rows
@@ -78,10 +75,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all writes within together, or none; inside another transaction it joins that one.
-
-        It begins with the first write: a block without any costs nothing.
-        """
+        """Commit all writes within together, or none; nested ones join. It begins with the first write."""
         if self._in_block:
             yield
             return
@@ -266,10 +260,7 @@ def open_for_reading(state_folder: bytes) -> Database:
 
 
 def _refuse_links(path: bytes) -> None:
-    """Refuse a journal whose files are links: even to read one, SQLite writes to what it opens, by what lies beside it.
-
-    So it must not be led to the database of another program.
-    """
+    """Refuse a journal that is a link: SQLite would write to what it leads to, even when reading."""
     for ending in (b"", *COMPANIONS):
         try:
             found = os.lstat(path + ending)

@@ -22,10 +22,7 @@ class JournalReader:
 
     @staticmethod
     def read_only(state_folder: bytes) -> JournalReader:
-        """Open the journal in this folder beside a run that writes it, with none, or on a read-only disk.
-
-        Raises JournalError where there is none, where it is damaged or written by a newer program.
-        """
+        """Open the journal in this folder to read it, beside a writer or not. Raises JournalError."""
         return JournalReader(open_for_reading(state_folder))
 
     def close(self) -> None:
@@ -57,10 +54,7 @@ class JournalReader:
         return self._all(RunRow, "open_runs")
 
     def media(self, path: bytes, size_bytes: int, mtime_ns: int) -> CachedMedia | None:
-        """What inspecting found in exactly this file.
-
-        None: never inspected, changed since, or kept by a version of the program whose records had other fields.
-        """
+        """What inspecting found in exactly this file; None also where the records had other fields then."""
         key = {"path": path, "size_bytes": size_bytes, "mtime_ns": mtime_ns, "shape": media_shape()}
         return self._one(CachedMedia, "media", **key)
 

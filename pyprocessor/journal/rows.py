@@ -132,9 +132,7 @@ class Counts:
 
     def of(self, state: JobState) -> int:
         """The count of one state."""
-        count = getattr(self, state.value)
-        assert isinstance(count, int)
-        return count
+        return int(getattr(self, state.value))
 
     @property
     def total(self) -> int:

@@ -36,10 +36,7 @@ class Bounds:
 
 
 def among_sources(folder: bytes, sources: bytes, *, output_root: bytes, inputs: Iterable[bytes]) -> str | None:
-    """Return why no output may go into `folder`, or None: it leads into an input, or to the source's folder `sources`.
-
-    An output folder may lie in the input, and links in it may lead to other disks: only a way back is refused.
-    """
+    """Return why no output may go into `folder`: links in it lead back into an input, or to `sources`."""
     real = os.path.realpath(folder)
     if _within(real, os.path.realpath(output_root)):
         return None

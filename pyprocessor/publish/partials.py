@@ -30,10 +30,7 @@ def seal_of(facts: OutputFacts) -> Seal:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The partials folder as it was when work in it began.
-
-    Attempts of two runs have the same names, so in a folder that replaced it a partial may be another run's.
-    """
+    """The partials folder as it was when work began; in another one an equal name may be another run's."""
 
     path: bytes
     device: int
@@ -57,10 +54,7 @@ class Anchor:
 
 
 def partial_name(job_id: str, attempt: int, extension: str) -> str:
-    """Return the name of an attempt's unfinished output: short, without characters special to ffmpeg or a shell.
-
-    Raises ValueError where the extension or the number does not fit that.
-    """
+    """Return the short, plain name of an unfinished output. Raises ValueError where that cannot be."""
     name = f"{job_id[:_ID_CHARACTERS]}-{attempt}.{extension}"
     if len(name) > LONGEST_NAME or not extension.isalnum() or not name.isascii():
         raise ValueError(f"{extension!r} and attempt {attempt} make no short plain name")
@@ -78,10 +72,7 @@ def seal(path: bytes) -> Seal:
 
 
 def persist_intent(journal_log: bytes) -> None:
-    """Bring the committed intent to publish to the disk: the journal's write-ahead log, where there is one.
-
-    The batch process does it, so that the engine waits for no disk. Raises PublishError.
-    """
+    """Sync the journal's write-ahead log, if any, so that the engine waits for no disk. Raises PublishError."""
     try:
         sync_file(journal_log)
     except FileNotFoundError:

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pyprocessor.system.filesystems import Mount, mounts
 from pyprocessor.system.kernel import entry, number, read
@@ -60,13 +59,6 @@ def _ancestry(mount: Mount, own: bytes) -> Iterator[str]:
             yield os.fsdecode(folder)
 
 
-class Room(NamedTuple):
-    """Bytes: what may be in use, and what is."""
-
-    limit: int
-    used: int
-
-
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
     """The limit of one level, and the usage that the kernel compares with it.
@@ -80,8 +72,8 @@ class MemoryLimit:
     prefix: bytes
     """What precedes the names in `memory.stat` that count the groups below, too."""
 
-    def room(self) -> Room | None:
-        """Return usage without the page cache that the kernel drops before it kills; None where the group has gone.
+    def room(self) -> tuple[int, int] | None:
+        """Return limit and usage, less page cache that the kernel drops before it kills; None where the group is gone.
 
         That is the cache of files, but for what programs have mapped. Active cache is included, because reading an
         output to verify it makes its pages active. (In a group of 600 MB with 315 MB of active cache a process grew to
@@ -94,7 +86,7 @@ class MemoryLimit:
         inactive, active, mapped = (
             entry(stat, self.prefix + name) for name in (b"inactive_file", b"active_file", b"file_mapped")
         )
-        return Room(self.limit, max(0, used - inactive - max(0, active - mapped)))
+        return self.limit, max(0, used - inactive - max(0, active - mapped))
 
 
 def memory_limits(levels: Levels) -> Iterator[MemoryLimit]:

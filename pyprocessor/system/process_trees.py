@@ -79,10 +79,7 @@ class ProcessTrees:
         self._tick_seconds = 1 / sysconf("SC_CLK_TCK")
 
     def memory(self, groups: Iterable[int]) -> tuple[int, list[int]]:
-        """Return memory in bytes and the pids that have it, parents first.
-
-        Memory is the private one of all and the largest shared part: libraries, which many ffmpegs have in common.
-        """
+        """Return memory in bytes (private of all, largest shared part) and the pids that have it, parents first."""
         if not self._has_proc:
             return _memory_by_psutil(groups)
         own = os.getpid()

@@ -40,10 +40,7 @@ def be_polite(nice: int, *, io_idle: bool) -> None:
 
 @contextlib.contextmanager
 def bounded_memory(more_bytes: int) -> Iterator[None]:
-    """Context in which this process may allocate so much more than it holds (Linux); no use for encoders.
-
-    Some encoders reserve far more than they fill, and elsewhere the limit does not count large allocations.
-    """
+    """Context that limits what more memory is allocated (Linux); encoders reserve too much for that."""
     if sys.platform != "linux":
         yield
         return

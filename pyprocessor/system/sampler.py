@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import psutil
 
 from pyprocessor.models import ProcessReading, Reading
 from pyprocessor.system.cgroups import (
     MemoryLimit,
-    Room,
     cores,
     find_levels,
     membership,
@@ -33,16 +32,6 @@ _IN_MEMORY = ("loop", "ram", "zram")
 """Names of devices that are no disks: their bytes are memory, or count for the disk that a file lies on."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rates:
-    """Rates since the last full reading, and its time."""
-
-    monotonic_seconds: float
-    cpu_percent: float
-    our_cpu_percent: float = 0.0
-    disk_bytes_per_second: float = 0.0
-
-
 class Sampler:
     """Takes readings. `output_folder`, whose free space is read, may not exist; `proc` and `sysfs` are for tests."""
 
@@ -56,7 +45,8 @@ class Sampler:
         self._levels = find_levels(proc)
         self._limits: tuple[MemoryLimit, ...] = ()
         self._kills_path: str | None = None
-        self._rates: _Rates | None = None
+        self._rates: tuple[float, float, float] | None = None
+        self._rates_since = 0.0
         self._last: Reading | None = None
         psutil.cpu_percent()  # the next call tells the load since this one
 
@@ -70,7 +60,7 @@ class Sampler:
         total, used, _ = self._memory()
         may_use = cores(self._levels)
         memory, pids = self._trees.memory(groups)
-        rates = self._rates_at(now, pids, may_use)
+        cpu_percent, our_cpu_percent, disk_rate = self._rates_at(now, pids, may_use)
         full, waiting = self._pressure()
         self._last = Reading(
             monotonic_seconds=now,
@@ -78,21 +68,18 @@ class Sampler:
             total_memory_bytes=total,
             used_memory_bytes=used,
             our_memory_bytes=memory,
-            cpu_percent=rates.cpu_percent,
+            cpu_percent=cpu_percent,
             free_disk_bytes=free_disk_bytes(self._output),
             memory_pressure_full=full,
             oom_kills=self._oom_kills(),
-            our_cpu_percent=rates.our_cpu_percent,
-            disk_bytes_per_second=rates.disk_bytes_per_second,
+            our_cpu_percent=our_cpu_percent,
+            disk_bytes_per_second=disk_rate,
             waiting_percent=waiting,
         )
         return self._last
 
     def fast(self, groups: Iterable[int], now: float) -> Reading:
-        """Return a reading with memory and kills as they are now, and the rest as in the last full one.
-
-        Where a control group has gone in between, this is a full reading.
-        """
+        """Return the last full reading with memory and kills as they are now; a full one where a group is gone."""
         groups = tuple(groups)
         total, used, complete = self._memory()
         if self._last is None or not complete:
@@ -108,10 +95,7 @@ class Sampler:
         )
 
     def processes(self, pids: Iterable[int], *, peaks: bool = True) -> dict[int, ProcessReading]:
-        """Return a reading of each of these that has not ended; without `peaks`, at a fourth of the cost.
-
-        Each peak is then the highest memory seen by these readings so far.
-        """
+        """Return readings of those that run; without `peaks` (a fourth of the cost) peaks are those seen so far."""
         return self._trees.processes(pids, peaks=peaks)
 
     def _follow_moves(self) -> None:
@@ -130,25 +114,21 @@ class Sampler:
             machine = psutil.virtual_memory()
             whole, available = machine.total, machine.available
         found = [limit.room() for limit in self._limits]
-        rooms = [Room(whole, whole - available), *(room for room in found if room is not None)]
-        total = min(room.limit for room in rooms)
-        return total, max(0, total - min(room.limit - room.used for room in rooms)), None not in found
+        rooms = [(whole, whole - available), *(room for room in found if room is not None)]
+        total = min(limit for limit, _ in rooms)
+        return total, max(0, total - min(limit - used for limit, used in rooms)), None not in found
 
-    def _rates_at(self, now: float, pids: list[int], may_use: float) -> _Rates:
-        """Return the rates since the last full reading; earlier ones where the clock stood still or was set back."""
-        last = self._rates
-        span = now - last.monotonic_seconds if last is not None else 0.0
-        if last is not None and 0 <= span < _SHORTEST_SPAN_SECONDS:
-            return last
-        spent = self._spending.since_last(self._trees.times(pids))
-        moved = self._disks.since_last()
-        machine = psutil.cpu_percent()
-        if last is None:
-            self._rates = _Rates(now, machine)
-        elif span < 0:
-            self._rates = replace(last, monotonic_seconds=now)
-        else:
-            self._rates = _Rates(now, machine, min(100.0, 100 * spent / (span * may_use)), moved / span)
+    def _rates_at(self, now: float, pids: list[int], may_use: float) -> tuple[float, float, float]:
+        """Return CPU of all and of ours in percent, and disk bytes a second, since the last full reading."""
+        span = now - self._rates_since
+        if self._rates is not None and 0 <= span < _SHORTEST_SPAN_SECONDS:
+            return self._rates
+        spent, moved = self._spending.since_last(self._trees.times(pids)), self._disks.since_last()
+        machine, self._rates_since = psutil.cpu_percent(), now
+        if self._rates is None:
+            self._rates = machine, 0.0, 0.0
+        elif span > 0:
+            self._rates = machine, min(100.0, 100 * spent / (span * may_use)), moved / span
         return self._rates
 
     def _pressure(self) -> tuple[float | None, float | None]:
