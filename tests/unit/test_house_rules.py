@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -177,6 +178,19 @@ def test_the_records_need_no_library() -> None:
     for module in modules():
         if module.room in ("models", "errors", "__init__"):
             assert {name.partition(".")[0] for _, name in imports(module)}.isdisjoint(HEAVY)
+
+
+DOCUMENTS = ("README.md", "docs/design.md", "docs/usage.md", "docs/batches.md", "docs/profiles.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_modules_that_documents_name_exist(document: str) -> None:
+    """Also the names in them: `room/module`, `room/module.name` or `room/module.py`."""
+    for path, name in re.findall(r"`(\w+/\w+)(?:\.(\w+)[\w.]*)?`", (PACKAGE.parent / document).read_text()):
+        folder, file = PACKAGE / path, PACKAGE / f"{path}.py"
+        if path.partition("/")[0] in MAY_IMPORT:
+            assert folder.is_dir() or file.is_file(), path
+            assert name in ("", "py") or re.search(rf"\b{name}\b", file.read_text()), f"{path}.{name}"
 
 
 def file_calls(module: Module) -> Iterator[tuple[int, str]]:
