@@ -63,7 +63,7 @@ class Encoders:
 # ---------------------------------------------------------------- CPU
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     count=st.integers(1, 8),
     each=st.floats(12.5, 100),
