@@ -51,6 +51,16 @@ def state(output: Path | bytes) -> str | None:
     return found["snapshot"].get("state", "running") if found else None
 
 
+def slow_ffmpeg(folder: Path, ffmpeg_path: str, rate: float) -> str:
+    """An ffmpeg that reads `rate` seconds of media a second while it encodes, whatever the machine can do."""
+    folder.mkdir()
+    wrapper = folder / "ffmpeg"
+    slow = f'case "$*" in *-progress*) set -- -readrate {rate} "$@";; esac'
+    wrapper.write_text(f'#!/bin/sh\n{slow}\nexec "{ffmpeg_path}" "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
 def below(pid: int, name: str) -> list[psutil.Process]:
     """Processes below a process with this in their names; those that end meanwhile are left out."""
     found = []

@@ -32,7 +32,7 @@ from pyprocessor.profiles import Overrides, load
 from tests.acceptance.command import COMMAND, assert_plain, begin, call, call_here
 from tests.long import long_after
 from tests.process.runs import Recorder, partials, published, request, rows, run_in_thread, states
-from tests.process.steered import ask, encoding, ffmpegs, gone, standing, state
+from tests.process.steered import ask, encoding, ffmpegs, gone, slow_ffmpeg, standing, state
 from tests.waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="runs are steered over local sockets and signals")
@@ -56,19 +56,6 @@ def film(tmp_path: Path, make_clip, ffmpeg_path: str) -> Path:  # type: ignore[n
     again = ("-stream_loop", "9", "-i", str(part), "-c", "copy", str(tmp_path / "in" / "film.mp4"))
     subprocess.run([ffmpeg_path, "-nostdin", "-loglevel", "error", *again], check=True)
     return tmp_path / "in"
-
-
-@pytest.fixture
-def slowed(tmp_path: Path, ffmpeg_path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Encodes take over three times as long as their videos, whatever the machine can do."""
-    wrapper = tmp_path / "slowed" / "ffmpeg"
-    wrapper.parent.mkdir()
-    slow = 'case "$*" in *-progress*) set -- -readrate 0.3 "$@";; esac'
-    wrapper.write_text(f'#!/bin/sh\n{slow}\nexec "{ffmpeg_path}" "$@"\n')
-    wrapper.chmod(0o755)
-    with monkeypatch.context() as patch:
-        patch.setenv("PYPROCESSOR_FFMPEG", str(wrapper))
-        yield patch
 
 
 @pytest.fixture
@@ -144,13 +131,15 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     start: Callable[..., subprocess.Popen[str]],
     make_clip,  # type: ignore[no-untyped-def]
     ffmpeg_path: str,
-    slowed: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`pause --now` stops the ffmpeg, `resume` lets it go on, and outputs equal those of an undisturbed run. All of
     it is seen by `status`, in the progress lines, in the log and in the journal, and nothing is charged."""
     still, output = tmp_path / "undisturbed", tmp_path / "out"
     for name in ("1.mp4", "2.mp4"):  # so that the other, being the longest, is the first
         make_clip(inputs / name, seconds=1.0, size="640x360", audio=None)
+    # Longer than the call that freezes it takes.
+    monkeypatch.setenv("PYPROCESSOR_FFMPEG", slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.3))
     process = start(inputs, output, "--progress-interval", "0.1")
     (ffmpeg,) = encoding(process, output)
     assert standing(output)["next"]["reason"] == "as many files run as may at once (1)"
@@ -183,7 +172,7 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     }
     (log,) = (output / ".pyprocessor" / "logs").glob("run-*.log")
     assert "Paused: " in log.read_text()
-    slowed.undo()
+    monkeypatch.delenv("PYPROCESSOR_FFMPEG")
     assert_plain(call("--input", inputs, "--output", still, *ONE_AT_A_TIME), 0)
     for name in ("0.mp4", "1.mp4", "2.mp4"):
         assert frames(ffmpeg_path, output / name) == frames(ffmpeg_path, still / name)

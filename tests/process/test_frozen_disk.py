@@ -26,7 +26,7 @@ from tests.acceptance.command import COMMAND, assert_plain, begin, call
 from tests.process.disks import MIB, frozen, loop_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, run_in_thread, states
 from tests.process.skips import disk_or_skip
-from tests.process.steered import below, gone
+from tests.process.steered import below, gone, slow_ffmpeg, standing
 from tests.waiting import DEADLINE_SECONDS, until
 
 
@@ -114,10 +114,21 @@ def status(output: Path) -> dict[str, object]:
     return answered
 
 
-def test_a_run_whose_disk_hangs_answers_and_goes_on(inputs: Path, output: Path, start: Callable[..., Running]) -> None:
-    """It tells what it waits for, takes an order down, and does it as soon as the disk is back; nothing is charged."""
+def test_a_run_whose_disk_hangs_answers_and_goes_on(
+    inputs: Path,
+    output: Path,
+    start: Callable[..., Running],
+    tmp_path: Path,
+    ffmpeg_path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says what it waits for and follows an order as soon as the disk is back; nothing is charged."""
+    monkeypatch.setenv("PYPROCESSOR_FFMPEG", slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 1.0))
     running = start(*job(inputs, output))
-    until(lambda: writes(output) and status(output).get("total") == 3, lambda: "".join(running.lines))
+    until(
+        lambda: writes(output) and standing(output).get("snapshot", {}).get("total") == 3,
+        lambda: "".join(running.lines),
+    )
     with frozen(output):
         until(lambda: status(output).get("disk_silent_seconds"), lambda: "".join(running.lines))
         told = call("status", "--output", output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -52,26 +53,37 @@ def test_a_run_waits_for_a_memory_hog_and_then_finishes_everything(  # type: ign
     tmp_path: Path,
     make_clip,
 ) -> None:
-    """While the hog holds on, the run holds, shrinks and suspends; nothing is killed and nothing is lost."""
+    """While the hog holds on, files are suspended or ended and none is started; nothing is killed and nothing is lost.
+
+    How fast memory fills decides which of the governor's levels are passed by.
+    """
     for number in range(CLIPS):
-        make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=15.0, size="1280x720", audio=None)
+        make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=8.0, size="1280x720", audio=None)
     (tmp_path / "profile.yaml").write_text(MEMORY_PROFILE)
     output = tmp_path / "out"
     command = [sys.executable, "-m", "pyprocessor", "--input", str(tmp_path / "in"), "--output", str(output)]
     command += ["--profile", str(tmp_path / "profile.yaml"), "--max-memory", str(MAX_MEMORY_PERCENT), "--jobs", "2"]
-    with subprocess.Popen(
-        group.command(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
+    with (
+        subprocess.Popen(
+            group.command(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as run,
+        contextlib.ExitStack() as ending,
+    ):
+        ending.callback(run.kill)  # else a test that fails would wait for it
         _wait_for(lambda: {JobState.SUCCEEDED, JobState.RUNNING} <= set(_states(output)), run, "a first output")
         _tell(hog, f"grab {GRABBED_BYTES} {CEILING_BYTES}")
-        _wait_for(lambda: {"hold", "shrink", "suspend"} <= _kinds(output), run, "the governor")
+        _wait_for(lambda: {"suspend", "shed"} & _kinds(output), run, "the governor")
         assert JobState.PENDING in _states(output) or JobState.ASSIGNED in _states(output), "all was done already"
         _tell(hog, "let go")
         said, _ = run.communicate(timeout=DEADLINE_SECONDS)
     assert run.returncode == 0, said
     assert group.oom_kills() == 0
     assert list(states(output).values()) == [JobState.SUCCEEDED] * CLIPS
-    assert {"resume", "recover"} <= _kinds(output)
+    assert "recover" in _kinds(output)
 
 
 def _tell(hog: subprocess.Popen[str], line: str) -> None:
@@ -80,18 +92,14 @@ def _tell(hog: subprocess.Popen[str], line: str) -> None:
     hog.stdin.flush()
 
 
-def _wait_for(reached: Callable[[], bool], run: subprocess.Popen[str], what: str) -> None:
+def _wait_for(reached: Callable[[], object], run: subprocess.Popen[str], what: str) -> None:
     """Until it is reached; a run that ended before that, or takes too long, fails the test."""
 
-    def there() -> bool:
+    def there() -> object:
         assert run.poll() is None, f"{what} never came; the run ended with {run.poll()}:\n{run.communicate()[0]}"
         return reached()
 
-    try:
-        until(there, what)
-    except AssertionError:
-        run.kill()
-        raise
+    until(there, what)
 
 
 def _states(output: Path) -> list[JobState]:
