@@ -183,7 +183,8 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
     if by_decoding:
         end = max(end, min(starts[place] for place in timed) + math.fsum(lengths))
     shown, undecodable = array("d", sorted(kept)), array("d", sorted(leading))
-    return Track(ticks.kind, len(starts), shown, (), end, undecodable, untimed=len(starts) - len(timed))
+    untimed = len(starts) - len(timed)
+    return Track(ticks.kind, len(starts), starts=shown, end=end, leading=undecodable, untimed=untimed)
 
 
 def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[float, float], ...]:
@@ -262,8 +263,21 @@ def _steps(starts: Sequence[float]) -> list[int]:
 def expand(text: str) -> Timeline:
     """Return the timeline that `compact` made `text` of."""
     tracks = {}
-    for index, kind, packets, *steps, untimed in json.loads(zlib.decompress(base64.b85decode(text))):
-        first, spans, end, before = steps
-        starts, leading = (array("d", (us / 1_000_000 for us in itertools.accumulate(own))) for own in (first, before))
-        tracks[index] = Track(StreamKind(kind), packets, starts, tuple(map(tuple, spans)), end, leading, untimed)
+    for index, kind, packets, starts, spans, end, leading, untimed in json.loads(
+        zlib.decompress(base64.b85decode(text))
+    ):
+        tracks[index] = Track(
+            StreamKind(kind),
+            packets,
+            starts=_times(starts),
+            spans=tuple(map(tuple, spans)),
+            end=end,
+            leading=_times(leading),
+            untimed=untimed,
+        )
     return Timeline(tracks)
+
+
+def _times(steps: Iterable[int]) -> array[float]:
+    """Return the times that `_steps` made these microseconds of."""
+    return array("d", (microseconds / 1_000_000 for microseconds in itertools.accumulate(steps)))
