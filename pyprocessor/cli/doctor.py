@@ -18,7 +18,7 @@ import platformdirs
 
 from pyprocessor import __version__
 from pyprocessor.cli.session import print_result
-from pyprocessor.costs.calibration import Loaded, default_path, load
+from pyprocessor.costs.calibration import LearnedCosts, default_path, load
 from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
@@ -154,13 +154,13 @@ def most_used(model: CostModel) -> list[dict[str, Any]]:
     found = []
     for cost_class, history in ordered[:CLASSES_TOLD]:
         # A margin of 1 is none: what is compared is the prediction itself.
-        price = model.price(cost_class, 1.0)
-        memory, cpu = _channel(history.memory, price.memory), _channel(history.cpu, price.cpu)
+        factors = model.factors(cost_class, 1.0)
+        memory, cpu = _channel(history.memory, factors.memory), _channel(history.cpu, factors.cpu)
         found.append({"cost_class": cost_class, "files": history.count, "memory": memory, "cpu": cpu})
     return found
 
 
-def _channel(ratios: tuple[float, ...], price: float) -> dict[str, float] | None:
+def _channel(ratios: tuple[float, ...], factor: float) -> dict[str, float] | None:
     """From natural logarithms of measured over built-in, and what predictions multiply the built-in ones by."""
     if not ratios:
         return None
@@ -169,11 +169,11 @@ def _channel(ratios: tuple[float, ...], price: float) -> dict[str, float] | None
         "files": len(ratios),
         "ratio": math.exp(usual),
         "spread": math.exp(statistics.median(abs(ratio - usual) for ratio in ratios)),
-        "error": statistics.median(abs(price / math.exp(ratio) - 1) for ratio in ratios),
+        "error": statistics.median(abs(factor / math.exp(ratio) - 1) for ratio in ratios),
     }
 
 
-def _calibration(costs: Loaded, files: int) -> Check:
+def _calibration(costs: LearnedCosts, files: int) -> Check:
     path = display(os.fsencode(default_path()))
     if costs.problem is not None:
         return Check("calibration", costs.problem, "Remove that file, and the next run starts a new one.")
@@ -183,7 +183,7 @@ def _calibration(costs: Loaded, files: int) -> Check:
     return Check("calibration", f"learned from {count(files, 'file')} of {kinds}, kept in {path}")
 
 
-def _calibration_lines(costs: Loaded, learned: list[dict[str, Any]]) -> list[str]:
+def _calibration_lines(costs: LearnedCosts, learned: list[dict[str, Any]]) -> list[str]:
     if not learned:
         return []
     head = ("", "files", "memory", "off by", "CPU time", "off by")
