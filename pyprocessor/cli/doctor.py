@@ -31,7 +31,7 @@ ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
 SCARCE_MEMORY_BYTES = 500_000_000
 """What one 1080p encode at the default settings takes, with some room (x264 medium peaks at 0.4 GB)."""
 SCARCE_DISK_BYTES = 1_000_000_000
-CLASSES_TOLD = 12
+CLASSES_SHOWN = 12
 USUAL_TASK = "transcode"
 """Not worth naming on every line."""
 
@@ -109,7 +109,7 @@ def _ffmpeg() -> Iterator[Check]:
         )
         yield Check("encoders", f"this ffmpeg lacks {', '.join(missing)}.", advice)
     else:
-        yield Check("encoders", f"{', '.join(ENCODERS_OF_NOTE)} and {len(found.encoders) - 5} more")
+        yield Check("encoders", f"{', '.join(ENCODERS_OF_NOTE)} and {len(found.encoders) - len(ENCODERS_OF_NOTE)} more")
 
 
 def _machine() -> Iterator[Check]:
@@ -152,7 +152,7 @@ def most_used(model: CostModel) -> list[dict[str, Any]]:
     """
     ordered = sorted(model.classes.items(), key=lambda item: (-item[1].count, _class_name(item[0])))
     found = []
-    for cost_class, history in ordered[:CLASSES_TOLD]:
+    for cost_class, history in ordered[:CLASSES_SHOWN]:
         # A margin of 1 is none: what is compared is the prediction itself.
         factors = model.factors(cost_class, 1.0)
         memory, cpu = _channel(history.memory, factors.memory), _channel(history.cpu, factors.cpu)

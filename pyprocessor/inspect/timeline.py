@@ -266,14 +266,9 @@ def expand(text: str) -> Timeline:
     for index, kind, packets, starts, spans, end, leading, untimed in json.loads(
         zlib.decompress(base64.b85decode(text))
     ):
+        covered = tuple(map(tuple, spans))
         tracks[index] = Track(
-            StreamKind(kind),
-            packets,
-            starts=_times(starts),
-            spans=tuple(map(tuple, spans)),
-            end=end,
-            leading=_times(leading),
-            untimed=untimed,
+            StreamKind(kind), packets, _times(starts), spans=covered, end=end, leading=_times(leading), untimed=untimed
         )
     return Timeline(tracks)
 
