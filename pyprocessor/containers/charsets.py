@@ -59,10 +59,8 @@ _COMMON_LEADS = {
 """By charset of East Asia, the one that orders characters by use, and the lead bytes of the usual ones."""
 _WITHOUT_KANA = 0.9
 """The highest likelihood of Chinese and Korean, as kana are surer evidence than any other character."""
-_RAREST_LETTER = 0.2
-"""The weight of a language's rarest letter; its most frequent one has 1."""
-_LEAST_KANA = 0.2
-"""The share of kana in the letters of a Japanese text."""
+_RAREST_LETTER, _LEAST_KANA = 0.2, 0.2
+"""Weight of a language's rarest letter (its most frequent: 1); share of kana in the letters of a Japanese text."""
 _MOST_MESS = 0.4
 """With more than this, by charset_normalizer's measure, a charset does not fit."""
 _SAME_LETTERS, _SAME_MESS, _SAME_COHERENCE = 0.05, 0.02, 0.05

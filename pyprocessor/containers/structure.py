@@ -22,7 +22,6 @@ _SHORTEST_ALIAS_BYTES = 138
 """Of a Macintosh alias record with names in it, as ffmpeg sees it."""
 _MOST_ELEMENTS = 200_000
 """Of a Matroska file without a size of the whole."""
-_OGG_TAIL_BYTES = _PADDING_STEP_BYTES = 65_536
 _TS_SYNC = 0x47
 _MAYBE = "so it may have been cut off; all that is there was used."
 
@@ -213,7 +212,7 @@ def _end_without_padding(file: BinaryIO, size_bytes: int) -> int:
     """Return where the zeros begin that end a file; recorders that allocate space ahead leave some."""
     end = size_bytes
     while end > max(0, size_bytes - _MOST_PADDING_BYTES):
-        start = max(0, end - _PADDING_STEP_BYTES)
+        start = max(0, end - 65_536)
         held = _read(file, start, end - start).rstrip(b"\0")
         if held:
             return start + len(held)
@@ -230,7 +229,7 @@ def _ts_is_whole(file: BinaryIO, head: bytes, size_bytes: int) -> bool:
 
 
 def _ogg_is_ended(file: BinaryIO, size_bytes: int) -> bool:
-    tail = _read_last(file, _end_without_padding(file, size_bytes), _OGG_TAIL_BYTES)
+    tail = _read_last(file, _end_without_padding(file, size_bytes), 65_536)
     page = tail.rfind(b"OggS")
     return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
 

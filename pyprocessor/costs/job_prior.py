@@ -240,15 +240,13 @@ def _rank(encoder: str, preset: str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Around(Generic[_Measured]):
-    """All measured presets of an encoder, and the two around one."""
+    """All measured presets of an encoder, the two around one, its place between them, its ranks beyond the slowest."""
 
     presets: Iterable[_Measured]
     below: _Measured
     above: _Measured
     share: float
-    """Its place between the two, from 0 to 1."""
     beyond: int
-    """Its ranks beyond the slowest that was measured."""
 
 
 def _around(table: _Table[_Measured], encoder: str, preset: str | None) -> _Around[_Measured]:

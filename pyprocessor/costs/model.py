@@ -93,7 +93,8 @@ class History:
     @cached_property
     def deviations(self) -> Ratios:
         """The median distances of ratios from their median."""
-        return Ratios(_deviation(self.cpu), _deviation(self.memory), _deviation(self.disk))
+        channels = ((ratios, _median(ratios)) for ratios in (self.cpu, self.memory, self.disk))
+        return Ratios(*(_median([abs(ratio - middle) for ratio in ratios]) for ratios, middle in channels))
 
     def with_ratios(self, prior: Cost, measured: Cost) -> History:
         """This history and one more attempt; a 0 was not measured and is left out."""
@@ -118,11 +119,6 @@ def log_ratio(prior: float, measured: float) -> float:
 
 def _median(ratios: Sequence[float]) -> float:
     return statistics.median(ratios) if ratios else 0.0
-
-
-def _deviation(ratios: Sequence[float]) -> float:
-    middle = _median(ratios)
-    return _median([abs(ratio - middle) for ratio in ratios])
 
 
 GroupKey = tuple[str, ...]

@@ -190,7 +190,7 @@ def _cover(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
     if not profile.keep_attachments or (profile.strip_location and stream.has_location):
         return StreamPlan(stream.index, stream.kind)
     if stream.codec not in container.covers:
-        return _lose(stream, "a cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
+        return _lose(stream, "cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True, attached=container.attachments)
 
 
@@ -198,12 +198,12 @@ def _further_film(profile: Profile, stream: StreamInfo) -> StreamPlan:
     if profile.video is None:
         return StreamPlan(stream.index, stream.kind)
     if not profile.video.all_tracks:
-        return _lose(stream, "a further video track", "the profile keeps the first")
+        return _lose(stream, "further video track", "the profile keeps the first")
     video = stream.video
     if video is None or stream.codec is None or stream.frames == 0 or video.width < 1 or video.height < 1:
-        return _lose(stream, "a further video track", f"{stream.codec or 'its codec'} cannot be decoded")
+        return _lose(stream, "further video track", f"{stream.codec or 'its codec'} cannot be decoded")
     if _is_single_layer_dolby_vision(video):
-        return _lose(stream, "a further video track", "Dolby Vision without a picture for other players")
+        return _lose(stream, "further video track", "Dolby Vision without a picture for other players")
     return StreamPlan(stream.index, stream.kind, Action.ENCODE, profile.video.encoder)
 
 
@@ -223,7 +223,7 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
         if stream.codec and stream.audio and min(stream.audio.channels, stream.audio.sample_rate) > 0:
             sound.append(stream)
         else:
-            lost.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
+            lost.append(_lose(stream, "audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
     if lost and not sound:
         codecs = ", ".join(stream.codec or "unknown codec" for stream in media.audio)
         text = f"Its audio cannot be decoded ({codecs}); use --no-audio to have it without sound."
@@ -231,9 +231,9 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
     if sound and (container.one_audio or not settings.all_tracks):
         chosen = next((stream for stream in sound if "default" in stream.dispositions), sound[0])
         why = f"{profile.container} holds one" if container.one_audio else "the profile keeps one"
-        lost += [_lose(stream, "a further audio track", why) for stream in sound if stream is not chosen]
+        lost += [_lose(stream, "further audio track", why) for stream in sound if stream is not chosen]
         sound = [chosen]
-    lost += [_lose(stream, "an audio track", "it holds no sound") for stream in media.audio if stream.frames == 0]
+    lost += [_lose(stream, "audio track", "it holds no sound") for stream in media.audio if stream.frames == 0]
     encoded = [
         _copy(stream)
         if _may_copy_audio(profile, stream, container)
@@ -257,13 +257,13 @@ def _may_copy_audio(profile: Profile, stream: StreamInfo, container: _Container)
 def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
     """Return what becomes of subtitles, an attachment or a data track."""
     if stream.kind is StreamKind.DATA and not stream.chapter_titles:  # chapters are written anew
-        return _lose(stream, "a data track", "telemetry or timecode, which nothing plays")
+        return _lose(stream, "data track", "telemetry or timecode, which nothing plays")
     is_file, located = stream.kind is StreamKind.ATTACHMENT, profile.strip_location and stream.has_location
     wanted = profile.keep_attachments if is_file else profile.keep_subtitles and profile.video and not located
     if not wanted or stream.chapter_titles:
         return StreamPlan(stream.index, stream.kind)
     if is_file and not container.attachments:
-        return _lose(stream, "an attachment", f"{profile.container} holds none")
+        return _lose(stream, "attachment", f"{profile.container} holds none")
     if is_file or stream.codec in container.kept_subtitles:
         return _copy(stream)
     if stream.codec in _TEXT_SUBTITLES and container.text_subtitles is not None:
@@ -272,27 +272,18 @@ def _other(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
         reason, loss = lost if stream.codec == "ass" else ("", "")
         encoder = container.text_subtitles
         return StreamPlan(stream.index, stream.kind, Action.CONVERT, encoder, reason=reason, loss=loss)
-    return _lose(stream, "subtitles", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
+    why = f"{profile.container} holds no {stream.codec or 'unknown codec'}"
+    return StreamPlan(stream.index, stream.kind, reason=f"subtitles ({why})", loss=f"subtitles dropped ({why})")
 
 
 def _copy(stream: StreamInfo) -> StreamPlan:
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy")
 
 
-_SEVERAL = {
-    "a cover picture": "cover pictures",
-    "a further video track": "further video tracks",
-    "an audio track": "audio tracks",
-    "a further audio track": "further audio tracks",
-    "a data track": "data tracks",
-    "an attachment": "attachments",
-    "subtitles": "subtitles",
-}
-
-
 def _lose(stream: StreamInfo, what: str, why: str) -> StreamPlan:
-    """Drop a stream that the profile would keep; `what` it is, as in `_SEVERAL`."""
-    return StreamPlan(stream.index, stream.kind, reason=f"{what} ({why})", loss=f"{_SEVERAL[what]} dropped ({why})")
+    """Drop a stream that the profile would keep; `what` it is, as a noun without its article."""
+    article = "an" if what[0] in "aeiou" else "a"
+    return StreamPlan(stream.index, stream.kind, reason=f"{article} {what} ({why})", loss=f"{what}s dropped ({why})")
 
 
 def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:

@@ -266,13 +266,7 @@ def expand(text: str) -> Timeline:
     for index, kind, packets, starts, spans, end, leading, untimed in json.loads(
         zlib.decompress(base64.b85decode(text))
     ):
+        shown, before = (array("d", (us / 1_000_000 for us in itertools.accumulate(own))) for own in (starts, leading))
         covered = tuple(map(tuple, spans))
-        tracks[index] = Track(
-            StreamKind(kind), packets, _times(starts), spans=covered, end=end, leading=_times(leading), untimed=untimed
-        )
+        tracks[index] = Track(StreamKind(kind), packets, shown, spans=covered, end=end, leading=before, untimed=untimed)
     return Timeline(tracks)
-
-
-def _times(steps: Iterable[int]) -> array[float]:
-    """Return the times that `_steps` made these microseconds of."""
-    return array("d", (microseconds / 1_000_000 for microseconds in itertools.accumulate(steps)))
