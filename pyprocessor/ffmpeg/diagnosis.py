@@ -137,6 +137,10 @@ _AWAY = (
 )
 _ON_OUTPUT = r"^\[out#\d.*: "
 _ON_INPUT = "Error opening input"
+_DENIED = rf"{_ON_OUTPUT}(?:Permission denied|Operation not permitted)$"
+_REMOVED = rf"Unable to re-open |{_ON_OUTPUT}No such file or directory$"
+_NOT_OPENED = rf"{_ON_OUTPUT}(?:Too many open files(?: in system)?|Device or resource busy|File name too long)$"
+_NO_STREAMS = r"Output file does not contain any stream|matches no streams"
 _UNSAFE = r"[Ff]ormat not on whitelist|[Pp]rotocol '?\w+'? not on whitelist|Not detecting m3u8"
 _NO_MEMORY = r"Cannot allocate memory|malloc of size \d+ failed|insufficient resources|[Oo]ut of memory|std::bad_alloc"
 _NO_DECODER = r"no decoder found for|Decoder not found|Decoder \(codec [^)]*\) not found|Unknown decoder"
@@ -176,23 +180,9 @@ _SHORTAGE_RULES = (
 )
 
 _RULES = (
-    _rule(
-        "permission",
-        rf"{_ON_OUTPUT}(?:Permission denied|Operation not permitted)$",
-        "The folder of the output may not be written to",
-        quote=False,
-    ),
-    _rule(
-        "infrastructure",
-        rf"Unable to re-open |{_ON_OUTPUT}No such file or directory$",
-        "Its unfinished output, or the folder of that, was removed",
-        quote=False,
-    ),
-    _rule(
-        "infrastructure",
-        rf"{_ON_OUTPUT}(?:Too many open files(?: in system)?|Device or resource busy|File name too long)$",
-        "Its output could not be opened",
-    ),
+    _rule("permission", _DENIED, "The folder of the output may not be written to", quote=False),
+    _rule("infrastructure", _REMOVED, "Its unfinished output, or the folder of that, was removed", quote=False),
+    _rule("infrastructure", _NOT_OPENED, "Its output could not be opened"),
     _rule("permission", rf"{_ON_INPUT}: Permission denied$", "It may not be read", quote=False),
     _rule("unavailable", rf"{_ON_INPUT}: No such file or directory$", "It is no longer there", quote=False),
     _rule("unavailable", rf"(?:{_ON_INPUT}|Error during demuxing): {_AWAY}$", "It cannot be read from its disk"),
@@ -211,11 +201,7 @@ _RULES = (
     ),
     *_SHORTAGE_RULES,
     _rule("unsupported", _NO_DECODER, "This ffmpeg has no decoder for one of its streams"),
-    _rule(
-        "bad_input",
-        r"Output file does not contain any stream|matches no streams",
-        "It does not hold the streams it should",
-    ),
+    _rule("bad_input", _NO_STREAMS, "It does not hold the streams it should"),
     _rule("unsupported", _NO_ENCODER, "This ffmpeg does not have the encoder that the profile asks for"),
     _rule(
         "unsupported", r"No such filter|Filter not found", "This ffmpeg does not have a filter that is needed for it"
