@@ -1,4 +1,7 @@
-"""How does the command begin and end? Importing this blocks the signals that stop a program: only the program does."""
+"""How does the command begin and end?
+
+Importing this module blocks SIGINT and SIGTERM, so only the program may import it.
+"""
 # ruff: noqa: E402 - signals are held back before anything else is imported
 
 import signal
@@ -106,7 +109,7 @@ def _leave(code: int) -> NoReturn:
     deadline = time.monotonic() + LEAVING_SECONDS
     for child in children():
         child.join(max(0.0, deadline - time.monotonic()))
-    if not children() and _dismissed(deadline):
+    if not children() and _stop_helpers(deadline):
         # Clearing all modules, as Python does when it ends, takes 10 ms and serves nothing.
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -115,8 +118,8 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _dismissed(deadline: float) -> bool:
-    """Whether the processes that start ours have ended."""
+def _stop_helpers(deadline: float) -> bool:
+    """Stop the fork server and resource tracker; return whether they ended in time."""
     starter = sys.modules.get("pyprocessor.workers.process")
     if starter is None:
         return True

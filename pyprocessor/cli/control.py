@@ -42,7 +42,7 @@ _output = click.option("--output", required=True, metavar="DIR", help="The outpu
 
 @click.command(epilog=_ENDS)
 @_output
-@click.option("--now", is_flag=True, help="Have running files stand still, too; nothing of them is lost.")
+@click.option("--now", is_flag=True, help="Suspend running files, too; nothing of them is lost.")
 def pause(output: str, now: bool) -> int:
     """Have the run of an output folder start nothing more until it is resumed; running files are finished.
 
@@ -54,7 +54,7 @@ def pause(output: str, now: bool) -> int:
 @click.command(epilog=_ENDS)
 @_output
 def resume(output: str) -> int:
-    """Have a paused run go on: files that stand still are continued, and new ones are started."""
+    """Have a paused run go on: suspended files are continued, and new ones are started."""
     return _steer(output, Request(Verb.RESUME))
 
 
@@ -185,7 +185,7 @@ def _signal(contact: Contact, request: Request) -> str | None:
     named = f"The run on {contact.shown} (process {run.engine.pid})"
     if order is Order.FREEZE:
         raise OutputBusy(
-            f"{named} can be reached by signals only, and those cannot have running files stand still; without --now "
+            f"{named} can be reached by signals only, and those cannot suspend running files; without --now "
             "it is paused once they are finished."
         )
     number, kind, did = _SIGNALS[order]

@@ -18,7 +18,7 @@ import platformdirs
 
 from pyprocessor import __version__
 from pyprocessor.cli.session import print_result
-from pyprocessor.costs.calibration import Loaded, default_path, load
+from pyprocessor.costs.calibration import LearnedCosts, default_path, load
 from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
@@ -31,7 +31,7 @@ ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
 SCARCE_MEMORY_BYTES = 500_000_000
 """What one 1080p encode at the default settings takes, with some room (x264 medium peaks at 0.4 GB)."""
 SCARCE_DISK_BYTES = 1_000_000_000
-CLASSES_TOLD = 12
+CLASSES_SHOWN = 12
 USUAL_TASK = "transcode"
 """Not worth naming on every line."""
 
@@ -109,7 +109,7 @@ def _ffmpeg() -> Iterator[Check]:
         )
         yield Check("encoders", f"this ffmpeg lacks {', '.join(missing)}.", advice)
     else:
-        yield Check("encoders", f"{', '.join(ENCODERS_OF_NOTE)} and {len(found.encoders) - 5} more")
+        yield Check("encoders", f"{', '.join(ENCODERS_OF_NOTE)} and {len(found.encoders) - len(ENCODERS_OF_NOTE)} more")
 
 
 def _machine() -> Iterator[Check]:
@@ -152,15 +152,15 @@ def most_used(model: CostModel) -> list[dict[str, Any]]:
     """
     ordered = sorted(model.classes.items(), key=lambda item: (-item[1].count, _class_name(item[0])))
     found = []
-    for cost_class, history in ordered[:CLASSES_TOLD]:
+    for cost_class, history in ordered[:CLASSES_SHOWN]:
         # A margin of 1 is none: what is compared is the prediction itself.
-        price = model.price(cost_class, 1.0)
-        memory, cpu = _channel(history.memory, price.memory), _channel(history.cpu, price.cpu)
+        factors = model.factors(cost_class, 1.0)
+        memory, cpu = _channel(history.memory, factors.memory), _channel(history.cpu, factors.cpu)
         found.append({"cost_class": cost_class, "files": history.count, "memory": memory, "cpu": cpu})
     return found
 
 
-def _channel(ratios: tuple[float, ...], price: float) -> dict[str, float] | None:
+def _channel(ratios: tuple[float, ...], factor: float) -> dict[str, float] | None:
     """From natural logarithms of measured over built-in, and what predictions multiply the built-in ones by."""
     if not ratios:
         return None
@@ -169,11 +169,11 @@ def _channel(ratios: tuple[float, ...], price: float) -> dict[str, float] | None
         "files": len(ratios),
         "ratio": math.exp(usual),
         "spread": math.exp(statistics.median(abs(ratio - usual) for ratio in ratios)),
-        "error": statistics.median(abs(price / math.exp(ratio) - 1) for ratio in ratios),
+        "error": statistics.median(abs(factor / math.exp(ratio) - 1) for ratio in ratios),
     }
 
 
-def _calibration(costs: Loaded, files: int) -> Check:
+def _calibration(costs: LearnedCosts, files: int) -> Check:
     path = display(os.fsencode(default_path()))
     if costs.problem is not None:
         return Check("calibration", costs.problem, "Remove that file, and the next run starts a new one.")
@@ -183,7 +183,7 @@ def _calibration(costs: Loaded, files: int) -> Check:
     return Check("calibration", f"learned from {count(files, 'file')} of {kinds}, kept in {path}")
 
 
-def _calibration_lines(costs: Loaded, learned: list[dict[str, Any]]) -> list[str]:
+def _calibration_lines(costs: LearnedCosts, learned: list[dict[str, Any]]) -> list[str]:
     if not learned:
         return []
     head = ("", "files", "memory", "off by", "CPU time", "off by")

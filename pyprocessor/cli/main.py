@@ -183,8 +183,8 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
         click.echo(ctx.get_help())
         return ExitCode.OK
     paths = import_module("pyprocessor.cli.paths")
-    values["input"], values["output"] = paths.named(values["input"], values["output"], ctx.args)
-    if paths.answers([path for path in values["input"] if path][:1]):
+    values["input"], values["output"] = paths.inputs_and_output(values["input"], values["output"], ctx.args)
+    if paths.all_exist([path for path in values["input"] if path][:1]):
         # There is likely to be something to do: what our processes need is imported beside what is needed here.
         import_module("pyprocessor.workers.process").warm_up()
     run: Callable[[dict[str, Any], Session], ExitCode] = import_module("pyprocessor.cli.run").run

@@ -11,6 +11,7 @@ import stat
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from pyprocessor.errors import InputSilent, OutputUnwritable, UsageError
 from pyprocessor.journal.database import FILE_NAME
@@ -37,7 +38,9 @@ def absolute(given: str, option: str) -> bytes:
         raise UsageError(f"{option} is relative, but the current folder no longer exists; give a full path.") from None
 
 
-def named(inputs: Sequence[str], output: str | None, words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+def inputs_and_output(
+    inputs: Sequence[str], output: str | None, words: Sequence[str]
+) -> tuple[tuple[str, ...], str | None]:
     """The inputs and the output (the last of `words`, unless --output names it); `UsageError` for a single word."""
     if output is None and words:
         if not inputs and len(words) == 1:
@@ -55,7 +58,7 @@ def gather(given: Sequence[str], output: bytes, extension: str) -> tuple[list[by
 
     Raises `UsageError` where one cannot be read, lies in another, or in the output.
     """
-    answers(given)
+    all_exist(given)
     times = Counter(readable_input(path) for path in given)
     notices: list[str] = []
     if len(times) > 1 and times.pop(os.path.realpath(output), 0):
@@ -63,8 +66,7 @@ def gather(given: Sequence[str], output: bytes, extension: str) -> tuple[list[by
     for path, number in times.items():
         if number > 1:
             notices.append(f"The input {display(path)} is named more than once, and read once.")
-        above = path
-        while above != (above := os.path.dirname(above)):
+        for above in map(bytes, PurePosixPath(os.fsdecode(path)).parents):
             if above in times:
                 raise UsageError(
                     f"The input {display(path)} lies in the input {display(above)}, which is read with all that is in "
@@ -123,7 +125,7 @@ def output_of_a_run(given: str) -> bytes:
     """The output folder of a run; raises as `output_folder`, and `UsageError` where there was no run."""
     path = output_folder(given)
     folder = state_folder(path).path
-    # What a folder is may be known from before its server fell silent; opening the journal asks the server.
+    # The folder's stat may be cached from before its server went down; opening the journal is not.
     _ask_output(path, os.path.join(folder, FILE_NAME))
     if not os.path.isdir(folder):
         raise no_journal(path)
@@ -140,7 +142,7 @@ def no_journal(output: bytes) -> UsageError:
     return UsageError(f"{display(output)} holds no journal; name the --output folder of a run.")
 
 
-def answers(given: Sequence[str]) -> bool:
+def all_exist(given: Sequence[str]) -> bool:
     """Whether there are inputs and all of them exist; raises `InputSilent` where one does not answer."""
     paths = [absolute(path, "--input") for path in given]
     silent = _silent(paths)
@@ -152,7 +154,7 @@ def answers(given: Sequence[str]) -> bool:
 def _silent(paths: Sequence[bytes]) -> bytes | None:
     """The first path whose file system does not answer, if any.
 
-    A process made for that asks, because who asks a dead one waits for ever, which not even SIGKILL ends.
+    A forked child opens them, since a process blocked in a dead file system cannot be killed.
     """
     reading, writing = os.pipe()
     with warnings.catch_warnings():

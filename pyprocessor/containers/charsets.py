@@ -12,21 +12,19 @@ LAST_RESORT = "iso8859_1"
 _MOST_BYTES = 16_000
 """How much of a text is looked at: more takes longer and changes nothing."""
 _LANGUAGES = (
-    "rus ukr bel bul srp mac mkd: cp1251 koi8_r cp866",
-    "pol cze ces slo slk slv hun hrv bos rum ron: cp1250 iso8859_2",
-    "ger deu fre fra spa por ita dut nld swe dan nor nob nno fin isl ice eng cat glg baq eus ind msa: cp1252",
-    *("gre ell: cp1253", "tur aze: cp1254", "heb: cp1255", "ara per fas urd: cp1256", "lit lav est: cp1257"),
-    *("vie: cp1258", "tha: cp874", "jpn: cp932 euc_jp", "chi zho: gb18030 big5", "kor: cp949"),
-)
+    "rus ukr bel bul srp mac mkd: cp1251 koi8_r cp866; pol cze ces slo slk slv hun hrv bos rum ron: cp1250 iso8859_2; "
+    "ger deu fre fra spa por ita dut nld swe dan nor nob nno fin isl ice eng cat glg baq eus ind msa: cp1252; "
+    "gre ell: cp1253; tur aze: cp1254; heb: cp1255; ara per fas urd: cp1256; lit lav est: cp1257; vie: cp1258; "
+    "tha: cp874; jpn: cp932 euc_jp; chi zho: gb18030 big5; kor: cp949"
+).split("; ")
 """Charsets by language (ISO 639-2, as containers write it), the most usual first."""
 _ANY = (
     "cp1252 cp1251 cp1250 cp932 gb18030 big5 cp949 euc_jp cp1253 cp1254 cp1255 cp1256 cp1257 cp874 koi8_r cp866".split()
 )
 """Charsets for an unknown language, the most usual first."""
 _LETTERS = {
-    "cp1252": (
-        *("éèàêçùâîôûëïœüÿæ", "üäößé", "óíáñéúü", "ãáéçíóõêúâôàü", "èàùòìé", "åøæéòóô", "äöåéü", "ðíáþóéúýæö"),
-        *("ëéïèüö", "àèéíòóúïüç"),
+    "cp1252": tuple(
+        "éèàêçùâîôûëïœüÿæ üäößé óíáñéúü ãáéçíóõêúâôàü èàùòìé åøæéòóô äöåéü ðíáþóéúýæö ëéïèüö àèéíòóúïüç".split()
     ),
     "cp1250": ("łęążśćńóź", "íáéěřčšžýůúťďňó", "íáéčšžýťúľôňďäóĺŕ", "áéöóőíüúű", "ăîâşţ", "čšžćđ"),
     "cp1251": (
@@ -61,6 +59,10 @@ _COMMON_LEADS = {
 """By charset of East Asia, the one that orders characters by use, and the lead bytes of the usual ones."""
 _WITHOUT_KANA = 0.9
 """The highest likelihood of Chinese and Korean, as kana are surer evidence than any other character."""
+_RAREST_LETTER, _LEAST_KANA = 0.2, 0.2
+"""Weight of a language's rarest letter (its most frequent: 1); share of kana in the letters of a Japanese text."""
+_MOST_MESS = 0.4
+"""With more than this, by charset_normalizer's measure, a charset does not fit."""
 _SAME_LETTERS, _SAME_MESS, _SAME_COHERENCE = 0.05, 0.02, 0.05
 """Differences below which two charsets explain a text equally well, so that the more usual one is taken."""
 
@@ -74,7 +76,7 @@ def charset_of(text: bytes, language: str | None) -> str | None:
     enough = text if len(text) <= _MOST_BYTES else text[:_MOST_BYTES].rsplit(b"\n", 1)[0]
     for candidates in (of_language, _ANY) if of_language else (_ANY,):
         matches = from_bytes(
-            enough, cp_isolation=candidates, threshold=0.4, preemptive_behaviour=False, enable_fallback=False
+            enough, cp_isolation=candidates, threshold=_MOST_MESS, preemptive_behaviour=False, enable_fallback=False
         )
         found = [
             (name, match)
@@ -110,7 +112,7 @@ def _likelihood(text: str, charset: str) -> float:
     placed = [sign for before, sign, after in signs if not _is_misplaced(before, sign, after, beside_latin=not own)]
     totals = [0.0]
     for letters in _LETTERS.get(charset, ()):
-        weights = {letter: 1 - 0.8 * rank / len(letters) for rank, letter in enumerate(letters)}
+        weights = {letter: 1 - (1 - _RAREST_LETTER) * rank / len(letters) for rank, letter in enumerate(letters)}
         totals.append(sum(weights.get(sign, weights.get(sign.lower(), 0.0)) for sign in placed))
     return max(totals) / len(signs) * (_ONE_CASE if own and len(cases) == 1 else 1.0)
 
@@ -129,7 +131,7 @@ def _likelihood_in_east_asia(text: str, signs: Sequence[str], charset: str) -> f
     """Return the share of usual characters; 0 where a text has kana and is not Japanese, or the other way round."""
     letters = [sign for sign in text if not sign.isascii() and sign.isalpha()]
     japanese = charset in _JAPANESE
-    if (sum(map(_is_kana, letters)) >= 0.2 * len(letters)) != japanese:
+    if (sum(map(_is_kana, letters)) >= _LEAST_KANA * len(letters)) != japanese:
         return 0.0
     ordered, first, last = _COMMON_LEADS[charset]
     codes = [(sign, sign.encode(ordered, "replace")) for sign in signs if sign.isalpha() or not japanese]

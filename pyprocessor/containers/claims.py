@@ -47,7 +47,7 @@ def check_claims(media: MediaInfo, limits: InputLimits) -> None:
 
 def too_much_memory(limits: InputLimits) -> InspectError:
     """Return the error for a file whose inspection reached the memory limit."""
-    wanted = f"The file wants more memory to be inspected than the {memory_size(limits.inspect_memory_bytes)} allowed"
+    wanted = f"Inspecting the file takes more memory than the {memory_size(limits.inspect_memory_bytes)} allowed"
     return _refusal(f"{wanted}; it is damaged or made to harm.", "inspect_memory")
 
 

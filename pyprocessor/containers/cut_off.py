@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
+_LEAST_SECONDS = 0.05
+"""The shortest time that is written beside the bytes."""
+
 
 def without_missing_end(
     container: InputContainer, media: MediaInfo, tail: int | MediaNote, *, fragmented: bool
@@ -58,7 +61,7 @@ def _shortened(container: InputContainer, media: MediaInfo, missing_bytes: int, 
             replace(s, duration_seconds=s.duration_seconds * share) if s.duration_seconds is not None else s
             for s in streams
         )
-    known = held is not None and lost >= 0.05
+    known = held is not None and lost >= _LEAST_SECONDS
     of_bytes = f" of {whole_bytes:,}" if known and not open_ended else ""
     text = f"It is cut off: at least {missing_bytes:,}{of_bytes} bytes are missing at its end"
     if held is not None and known:

@@ -18,6 +18,11 @@ _AVI_SLACK_BYTES = 64
 """Some writers state a size of the whole that is wrong by a header or two."""
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d010201")
+_SHORTEST_ALIAS_BYTES = 138
+"""Of a Macintosh alias record with names in it, as ffmpeg sees it."""
+_MOST_ELEMENTS = 200_000
+"""Of a Matroska file without a size of the whole."""
+_TS_SYNC = 0x47
 _MAYBE = "so it may have been cut off; all that is there was used."
 
 
@@ -100,8 +105,7 @@ def _names_a_file(kind: bytes, entry: bytes) -> bool:
     flags, location = entry[:4], entry[4:]
     if flags[3:] and flags[3] & 1:
         return False
-    # As ffmpeg sees it, a Macintosh alias record without names has 138 bytes.
-    return len(location) > 138 if kind == b"alis" else bool(location.strip(b"\0"))
+    return len(location) > _SHORTEST_ALIAS_BYTES if kind == b"alis" else bool(location.strip(b"\0"))
 
 
 def _read(file: BinaryIO, position: int, count: int) -> bytes:
@@ -161,7 +165,7 @@ def _riff_header(file: BinaryIO, position: int) -> tuple[bytes, int]:
 def _end_of_segment(file: BinaryIO, size_bytes: int) -> int:
     """Return the end of the segment, or of its last cluster where its size is unknown (a live recording)."""
     position = 0
-    for _ in range(200_000):
+    for _ in range(_MOST_ELEMENTS):
         if position >= size_bytes:
             break
         head = _read(file, position, 16)
@@ -218,7 +222,7 @@ def _end_without_padding(file: BinaryIO, size_bytes: int) -> int:
 
 def _ts_is_whole(file: BinaryIO, head: bytes, size_bytes: int) -> bool:
     for first, packet in TS_LAYOUTS:
-        if all(sync == 0x47 for sync in head[first : 8 * packet : packet]):
+        if all(sync == _TS_SYNC for sync in head[first : 8 * packet : packet]):
             over = size_bytes % packet
             return over == 0 or _end_without_padding(file, size_bytes) <= size_bytes - over
     return True  # it starts inside a packet, so its end shows nothing

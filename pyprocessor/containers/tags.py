@@ -14,7 +14,7 @@ MOST_TAGS = 100
 LONGEST_TAG = 1000
 """Characters; a longer tag is no place, date or camera."""
 UNNAMED = ("", "")
-"""Stands for place tags that ffmpeg cannot be asked to leave out one by one."""
+"""Marker: some place tags have names that cannot be passed to ffmpeg."""
 
 _PLACE_WORD = re.compile(
     r"location|gps|geotag|iso6709|latitude|longitude|(?:^|[^a-z])(?:xyz|altitude|coordinates?|city|country|place)(?:[^a-z]|$)",

@@ -13,7 +13,7 @@ import math
 import os
 import tempfile
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import platformdirs
 
@@ -27,29 +27,37 @@ ACROSS_ENCODERS = 0.5
 """How much of what sets a file apart with one encoder does so with another (54 real clips: 0.3 to 0.6)."""
 
 
+class Taken(NamedTuple):
+    """The natural logarithm of a file's measured / prior CPU-seconds, and a hash of the class it was measured in."""
+
+    ratio: float
+    tag: int
+
+
 class FileHistory:
     """What single files took, those of earlier runs first, the oldest first. Mutable.
 
-    `known` has, by a hash of a file's name, size and time, with or without how it was encoded: the natural logarithm of
-    measured / prior CPU-seconds, and a hash of the class it was measured in.
+    The keys of `known` are hashes of a file's name, size and time, with or without how it was encoded.
     """
 
-    def __init__(self, known: dict[int, tuple[float, int]] | None = None) -> None:
+    def __init__(self, known: dict[int, Taken] | None = None) -> None:
         self.known = known or {}
 
     def factor(self, source: Source, features: CostFeatures, model: CostModel) -> float:
         """How many times the CPU time that `model` predicts for such files this one is expected to take.
 
-        By the same encoder, preset and size it takes what it took; by others it is as easy or hard among its like.
+        Encoded the same way: what it took. Encoded otherwise: part of how far it was from its class.
         """
         if not self.known:
             return 1.0
         alike = self.known.get(_key(source, features))
         if alike is not None:
-            return math.exp(alike[0]) / model.price(class_of(features, 1), 1.0).cpu
-        ratio, tag = self.known.get(_key(source), (0.0, 0))
-        other = next((known for known in model.classes if _tag(known) == tag), None)
-        return 1.0 if other is None else (math.exp(ratio) / model.price(other, 1.0).cpu) ** ACROSS_ENCODERS
+            return math.exp(alike.ratio) / model.factors(class_of(features, 1), 1.0).cpu
+        taken = self.known.get(_key(source))
+        if taken is None:
+            return 1.0
+        other = next((known for known in model.classes if _tag(known) == taken.tag), None)
+        return 1.0 if other is None else (math.exp(taken.ratio) / model.factors(other, 1.0).cpu) ** ACROSS_ENCODERS
 
     def remember(self, source: Source, features: CostFeatures, threads: int, prior: Cost, measured: Cost) -> None:
         """Add what one attempt took."""
@@ -58,7 +66,7 @@ class FileHistory:
         for key in (_key(source), _key(source, features)):
             self.known.pop(key, None)  # so that it stands last, as the newest
             ratio = log_ratio(prior.cpu_seconds, measured.cpu_seconds)
-            self.known[key] = round(ratio, 4), _tag(class_of(features, threads))
+            self.known[key] = Taken(round(ratio, 4), _tag(class_of(features, threads)))
         while len(self.known) > MOST_ENTRIES:
             del self.known[next(iter(self.known))]
 
@@ -77,7 +85,7 @@ def _key(source: Source, features: CostFeatures | None = None) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LearnedCosts:
     """What a file held. `problem` is a sentence for the user where it could not be used."""
 
     model: CostModel = field(default_factory=CostModel)
@@ -90,19 +98,19 @@ def default_path() -> str:
     return os.path.join(platformdirs.user_state_dir("pyprocessor", appauthor=False), "costs.json")
 
 
-def load(path: str) -> Loaded:
+def load(path: str) -> LearnedCosts:
     """What was saved at `path`; the priors where there is no file yet or it cannot be used."""
     try:
         with open(path, encoding="utf-8") as file:
             return _from_document(json.load(file))
     except FileNotFoundError:
-        return Loaded()
+        return LearnedCosts()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is damaged or of another version"
         problem = (
             f"The learned costs in {path} cannot be used ({why}); predictions start from the built-in measurements."
         )
-        return Loaded(problem=problem)
+        return LearnedCosts(problem=problem)
 
 
 def save(model: CostModel, files: FileHistory, path: str) -> None:
@@ -132,13 +140,13 @@ def _ratios(history: History) -> dict[str, Any]:
     return {"count": history.count, **channels}
 
 
-def _from_document(document: Any) -> Loaded:
+def _from_document(document: Any) -> LearnedCosts:
     if document["version"] != FILE_VERSION:
         raise ValueError("another version")
     classes = {CostClass(**item["class"]): _history(item) for item in document["classes"]}
     groups = {tuple(map(str, item["group"])): _history(item) for item in document["groups"]}
-    files = {int(key): (_finite(ratio), int(tag)) for key, ratio, tag in document["files"][-MOST_ENTRIES:]}
-    return Loaded(CostModel(classes, groups), FileHistory(files))
+    files = {int(key): Taken(_finite(ratio), int(tag)) for key, ratio, tag in document["files"][-MOST_ENTRIES:]}
+    return LearnedCosts(CostModel(classes, groups), FileHistory(files))
 
 
 def _history(item: dict[str, Any]) -> History:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pyprocessor.models import Cost, CostFeatures
 from pyprocessor.models.encoders import is_hardware, video_encoder
@@ -30,7 +30,7 @@ _SLOWER = 1.5
 """Growth for each rank beyond the slowest preset measured (x264 slow to veryslow: 1.6 a rank)."""
 _SLOWER_MEMORY = 1.1
 """The same of memory (x264 slow to veryslow: 1.17 a rank)."""
-_THREAD_GROWTH = 0.15
+THREAD_GROWTH = 0.15
 """Share of memory that each further thread adds where it was not measured."""
 BASE_BYTES = 33 * MIB
 """An ffmpeg that encodes next to nothing (libx264 ultrafast at 160x90: 34 MiB)."""
@@ -214,13 +214,13 @@ def encode_memory(encoder: str, preset: str | None, pixels: int) -> tuple[float,
     """Bytes that encoding takes at one thread, without decoding, and the share that each further thread adds."""
     if is_hardware(encoder):
         return 3 * BASE_BYTES + 30.0 * pixels, 0.0
-    curves, below, above, share, beyond = _around(_curves(), encoder, preset)
-    reference = max(curves, key=lambda curve: len(curve.points))
-    memory = _between(_memory(below, reference, pixels), _memory(above, reference, pixels), share)
-    growth = below.thread_growth if below is above else None
+    near = _around(_curves(), encoder, preset)
+    reference = max(near.presets, key=lambda curve: len(curve.points))
+    memory = _between(_memory(near.below, reference, pixels), _memory(near.above, reference, pixels), near.share)
+    growth = near.below.thread_growth if near.below is near.above else None
     if growth is None:
-        growth = _mean(curve.thread_growth for curve in curves if curve.thread_growth is not None)
-    return memory * _SLOWER_MEMORY**beyond, _THREAD_GROWTH if growth is None else growth
+        growth = _mean(curve.thread_growth for curve in near.presets if curve.thread_growth is not None)
+    return memory * _SLOWER_MEMORY**near.beyond, THREAD_GROWTH if growth is None else growth
 
 
 def rows(name: str) -> list[list[str]]:
@@ -238,10 +238,19 @@ def _rank(encoder: str, preset: str | None) -> int | None:
     return facts.presets.index(preset) if preset in facts.presets else None
 
 
-def _around(
-    table: _Table[_Measured], encoder: str, preset: str | None
-) -> tuple[Iterable[_Measured], _Measured, _Measured, float, int]:
-    """All of an encoder, the presets around `preset`, its place between them (0 to 1), its ranks beyond the slowest."""
+@dataclass(frozen=True, slots=True)
+class _Around(Generic[_Measured]):
+    """All measured presets of an encoder, the two around one, its place between them, its ranks beyond the slowest."""
+
+    presets: Iterable[_Measured]
+    below: _Measured
+    above: _Measured
+    share: float
+    beyond: int
+
+
+def _around(table: _Table[_Measured], encoder: str, preset: str | None) -> _Around[_Measured]:
+    """Return all presets of an encoder, and the two around `preset`; those of the heaviest for an unknown encoder."""
     encoder = video_encoder(encoder).measured_as or encoder
     if encoder not in table:
         encoder, preset = _UNKNOWN
@@ -252,20 +261,21 @@ def _around(
     below = max((measured for measured in known if measured <= rank), default=min(known))
     above = min((measured for measured in known if measured >= rank), default=max(known))
     share = (rank - below) / (above - below) if above != below else 0.0
-    return known.values(), known[below], known[above], share, max(0, rank - above)
+    return _Around(known.values(), known[below], known[above], share, max(0, rank - above))
 
 
 def _between(low: float, high: float, share: float) -> float:
-    """Geometric, because presets multiply."""
+    """Interpolate geometrically, because presets differ by factors."""
     return low * math.pow(high / low, share)
 
 
 @functools.cache
 def _pace(encoder: str, preset: str | None) -> _Pace:
-    _, below, above, share, beyond = _around(_paces(), encoder, preset)
+    near = _around(_paces(), encoder, preset)
+    below, above, share = near.below, near.above, near.share
     return replace(
         below,
-        megapixel_seconds=_between(below.megapixel_seconds, above.megapixel_seconds, share) * _SLOWER**beyond,
+        megapixel_seconds=_between(below.megapixel_seconds, above.megapixel_seconds, share) * _SLOWER**near.beyond,
         size_exponent=below.size_exponent * (1 - share) + above.size_exponent * share,
         detail_exponent=below.detail_exponent * (1 - share) + above.detail_exponent * share,
     )

@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from pyprocessor.costs.job_prior import COPY, encode_memory, prior_cost
 from pyprocessor.models import Cost, CostFeatures
@@ -55,7 +56,7 @@ def class_of(features: CostFeatures, threads: int) -> CostClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class CostFactors:
     """Factors between priors and predictions of one class, memory with its margin.
 
     The time of one job may lie above or below its prediction by the factor `spread`.
@@ -64,6 +65,14 @@ class Price:
     cpu: float = 1.0
     memory: float = 1.0
     spread: float = UNKNOWN_SPREAD
+
+
+class Ratios(NamedTuple):
+    """Natural logarithms of measured / prior, or distances between such."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    disk: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,16 +85,16 @@ class History:
     disk: tuple[float, ...] = ()
 
     @cached_property
-    def medians(self) -> tuple[float, float, float]:
-        """Of CPU, memory and disk; that of memory is at least the median of the latest attempts."""
-        return _median(self.cpu), max(_median(self.memory), _median(self.memory[-RECENT:])), _median(self.disk)
+    def medians(self) -> Ratios:
+        """That of memory is at least the median of the latest attempts."""
+        memory = max(_median(self.memory), _median(self.memory[-RECENT:]))
+        return Ratios(_median(self.cpu), memory, _median(self.disk))
 
     @cached_property
-    def deviations(self) -> tuple[float, float]:
-        """Of CPU and memory, the median distance of a ratio from its median."""
-        middles = ((ratios, _median(ratios)) for ratios in (self.cpu, self.memory))
-        cpu, memory = (_median([abs(ratio - middle) for ratio in ratios]) for ratios, middle in middles)
-        return cpu, memory
+    def deviations(self) -> Ratios:
+        """The median distances of ratios from their median."""
+        channels = ((ratios, _median(ratios)) for ratios in (self.cpu, self.memory, self.disk))
+        return Ratios(*(_median([abs(ratio - middle) for ratio in ratios]) for ratios, middle in channels))
 
     def with_ratios(self, prior: Cost, measured: Cost) -> History:
         """This history and one more attempt; a 0 was not measured and is left out."""
@@ -116,7 +125,7 @@ GroupKey = tuple[str, ...]
 """A group of classes: () for all, then ever more of (task, encoder, preset, pixel format, pixels)."""
 
 _HELD_BACK = (4.0, 3.0, 2.0, 8.0, 8.0)
-"""With how many attempts a group (all, encoder, preset, size, class) outweighs what is known without it."""
+"""Attempts at which a group (all, encoder, preset, size, class) counts as much as the wider groups together."""
 _HELD_BACK_MEMORY = 0.25
 """The same for memory within a picture size: it varies by some 4 % with the film, where CPU varies by half."""
 _PRESET = 2
@@ -130,7 +139,7 @@ def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, Gro
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class RunningMemory:
     """Memory of a running file: the logarithm of memory / prior, a lower bound unless it is `settled`."""
 
     ratio: float
@@ -148,7 +157,7 @@ class CostModel:
 
     classes: Mapping[CostClass, History] = field(default_factory=dict)
     groups: Mapping[GroupKey, History] = field(default_factory=dict)
-    running: Mapping[GroupKey, Glimpse] = field(default_factory=dict)
+    running: Mapping[GroupKey, RunningMemory] = field(default_factory=dict)
 
     def predict(self, features: CostFeatures, threads: int) -> Cost:
         """CPU-seconds, peak bytes of its ffmpeg and bytes on disk of a job with `threads` threads."""
@@ -180,7 +189,7 @@ class CostModel:
         known = self.running.get(size)
         if known is not None:
             ratio, settled = max(ratio, known.ratio), settled or known.settled
-        seen = Glimpse(ratio, settled)
+        seen = RunningMemory(ratio, settled)
         return self if seen == known else replace(self, running={**self.running, size: seen})
 
     def measured_count(self, cost_class: CostClass) -> int:
@@ -190,38 +199,39 @@ class CostModel:
     def memory_margin(self, cost_class: CostClass, unmeasured: float) -> float:
         """The factor of safety for predicted memory: `unmeasured` for a class never seen, less for a known one."""
         history = self.classes.get(cost_class, History())
-        glimpse = self.running.get(group_keys(cost_class)[-1])
-        seen = max(len(history.memory), glimpse is not None and glimpse.settled)
+        running = self.running.get(group_keys(cost_class)[-1])
+        seen = max(len(history.memory), running is not None and running.settled)
         known = 1 + (unmeasured - 1) * 2 / (2 + seen)
-        return max(known, min(unmeasured, math.exp(2 * history.deviations[1])))
+        return max(known, min(unmeasured, math.exp(2 * history.deviations.memory)))
 
-    def price(self, cost_class: CostClass, unmeasured: float) -> Price:
+    def factors(self, cost_class: CostClass, unmeasured: float) -> CostFactors:
         """The factors for the priors of all jobs of this class; `unmeasured` as in `memory_margin`."""
         cpu, memory, _ = self._corrections(cost_class)
         margin = self.memory_margin(cost_class, unmeasured)
         history = self.classes.get(cost_class, History())
-        seen, usual = len(history.cpu), max(math.log(1.1), 1.5 * history.deviations[0])
+        seen, usual = len(history.cpu), max(math.log(1.1), 1.5 * history.deviations.cpu)
         spread = math.exp((seen * usual + 2 * math.log(UNKNOWN_SPREAD)) / (seen + 2))
-        return Price(math.exp(cpu), math.exp(memory) * margin, spread)
+        return CostFactors(math.exp(cpu), math.exp(memory) * margin, spread)
 
-    def _corrections(self, cost_class: CostClass) -> tuple[float, float, float]:
+    def _corrections(self, cost_class: CostClass) -> Ratios:
         cpu = memory = disk = 0.0
-        histories = [*(self.groups.get(key) for key in group_keys(cost_class)), self.classes.get(cost_class)]
+        keys = group_keys(cost_class)
+        histories = [*(self.groups.get(key) for key in keys), self.classes.get(cost_class)]
         for level, (history, held_back) in enumerate(zip(histories, _HELD_BACK, strict=True)):
             if history is None:
                 continue
-            cpu = _moved(cpu, history.cpu, history.medians[0], held_back)
-            disk = _moved(disk, history.disk, history.medians[2], held_back)
+            cpu = _moved(cpu, history.cpu, history.medians.cpu, held_back)
+            disk = _moved(disk, history.disk, history.medians.disk, held_back)
             if level > _PRESET:
-                memory = _moved(memory, history.memory, history.medians[1], _HELD_BACK_MEMORY)
+                memory = _moved(memory, history.memory, history.medians.memory, _HELD_BACK_MEMORY)
             elif level == _PRESET:
                 # Other picture sizes may warn that more memory is needed here; that they took less says nothing.
-                memory = max(0.0, _moved(0.0, history.memory, history.medians[1], held_back))
-        glimpse, size = self.running.get(group_keys(cost_class)[-1]), histories[_PRESET + 1]
-        if glimpse is not None:
-            only_source = glimpse.settled and (size is None or not size.memory)
-            memory = glimpse.ratio if only_source else max(memory, glimpse.ratio)
-        return cpu, memory, disk
+                memory = max(0.0, _moved(0.0, history.memory, history.medians.memory, held_back))
+        running, size = self.running.get(keys[-1]), self.groups.get(keys[-1])
+        if running is not None:
+            only_source = running.settled and (size is None or not size.memory)
+            memory = running.ratio if only_source else max(memory, running.ratio)
+        return Ratios(cpu, memory, disk)
 
 
 def _moved(known: float, ratios: Sequence[float], usual: float, held_back: float) -> float:

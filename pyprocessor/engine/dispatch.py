@@ -72,7 +72,7 @@ class Dispatch:
     def work(self) -> list[Work]:
         """Predicted CPU-seconds of all jobs that wait, with the factor they may be off by, in no order."""
         unsent = [job.queued for process in self.processes for job in process.unsent]
-        return [*self.queue.ready.work(), *((job.cpu_seconds, job.price.spread) for job in unsent)]
+        return [*self.queue.ready.work(), *((job.cpu_seconds, job.factors.spread) for job in unsent)]
 
     def runs_alone(self, job: RunningJob) -> bool:
         """Whether no other file is being encoded."""
@@ -212,7 +212,7 @@ class Dispatch:
             return True
         self.queue.leave(job)
         seconds = wall_seconds(job.cpu_seconds, threads)
-        if not on.schedule.ever_fits(seconds, job.price.spread):
+        if not on.schedule.ever_fits(seconds, job.factors.spread):
             text = on.schedule.never_fits(job.name, seconds)
             self.transitions.notice("warning", text, job_id=job.job_id)
         return False

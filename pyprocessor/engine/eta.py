@@ -97,7 +97,9 @@ def estimate(
     """
     rate = pace.rate
     parts = [(max(0.0, seconds), spread) for seconds, spread in waiting]
-    parts += [(max(0.0, j.queued.cpu_seconds) * (1 - share_done(j, rate, now)), j.queued.price.spread) for j in running]
+    parts += [
+        (max(0.0, j.queued.cpu_seconds) * (1 - share_done(j, rate, now)), j.queued.factors.spread) for j in running
+    ]
     left = math.fsum(cost for cost, _ in parts)
     if left <= 0 and not running:
         return Eta(0.0, 0.0, 0.0) if listing_done else Eta()
@@ -114,7 +116,7 @@ def estimate(
     for job in running:
         predicted, done = _predicted_seconds(job, rate), share_done(job, rate, now)
         whole = expected_seconds(predicted, job.active_seconds(now), done) if job.media_seconds > 0 else predicted
-        own, off = whole * (1 - done), 1 + (max(1.0, job.queued.price.spread) - 1) * (1 - done)
+        own, off = whole * (1 - done), 1 + (max(1.0, job.queued.factors.spread) - 1) * (1 - done)
         seconds, high, low = max(seconds, own), max(high, own * off), max(low, own / off)
     return Eta(seconds, low, high) if listing_done else Eta(low=low)
 

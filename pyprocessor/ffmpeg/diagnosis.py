@@ -1,4 +1,4 @@
-"""Why did an ffmpeg fail? Told from how it ended and what it printed; pure.
+"""Why did an ffmpeg fail? Derived from how it ended and what it printed; pure.
 
 The patterns were taken from real failures of FFmpeg 9.0.2. Its exit code is the low byte of its error number and says
 little by itself; some failures end with exit code 0.
@@ -9,46 +9,59 @@ from __future__ import annotations
 import re
 import signal
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.run import EndedBy, Finished
 from pyprocessor.models.wording import one_line
 
 _DEADLY = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV)
+_SHELL_KILLED, _SIGNALLED = 128, 255
+"""What shells add to a signal to make an exit code; ffmpeg's after SIGTERM or SIGINT, or one error of its own."""
 _SHORTEST_RULE = 14
 """Characters of the shortest words that a storage rule looks for; shorter pieces of a path cannot hold them."""
-_Cause = tuple[FailureKind, str]
+
+
+class Cause(NamedTuple):
+    """Why an ffmpeg failed: the sentence has no full stop; `quote` is what ffmpeg says, where that adds anything."""
+
+    kind: FailureKind
+    sentence: str
+    quote: str = ""
 
 
 def diagnose(finished: Finished, source: bytes) -> JobError | None:
     """Why `finished`, which worked on the file `source`, failed; None is no proof of a good output."""
-    cause = _found(finished, _without(source, finished.stderr_text).splitlines())
-    return JobError(cause[0], f"{cause[1]}.") if cause is not None else None
+    cause = cause_of(finished, source)
+    if cause is None:
+        return None
+    return JobError(cause.kind, cause.sentence + (f" (ffmpeg says: {cause.quote})." if cause.quote else "."))
 
 
-def _found(finished: Finished, lines: list[str]) -> _Cause | None:
+def cause_of(finished: Finished, source: bytes) -> Cause | None:
+    """Why it failed, in parts; None as in `diagnose`."""
+    lines = _without(source, finished.stderr_text).splitlines()
     if finished.ended_by is not None:
         return _ended(finished, finished.ended_by, lines)
     if finished.returncode < 0:
         return _killed(-finished.returncode, lines)
     # A script around ffmpeg reports its death as shells do. ffmpeg's own exit codes come with a line that says why.
-    if finished.returncode - 128 in _DEADLY and _cause(lines) is None:
-        return _killed(finished.returncode - 128, lines)
+    if finished.returncode - _SHELL_KILLED in _DEADLY and _cause(lines) is None:
+        return _killed(finished.returncode - _SHELL_KILLED, lines)
     storage = next((rule for rule in _STORAGE_RULES if rule.search(lines) is not None), None)
     if storage is not None:
-        return storage.kind, storage.sentence
+        return Cause(storage.kind, storage.sentence)
     if finished.returncode == 0:
         return None
-    # Its exit code after SIGTERM or SIGINT, whatever it printed before, and also that of one error, whose number is -1.
-    if finished.returncode == 255 and not any(line.endswith("Operation not permitted") for line in lines):
-        return FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {_BY}"
+    if finished.returncode == _SIGNALLED and not any(line.endswith("Operation not permitted") for line in lines):
+        return Cause(FailureKind.INFRASTRUCTURE, f"ffmpeg was ended {_BY}")
     for rule in _RULES:
         line = rule.search(lines)
         if line is not None:
-            return rule.kind, rule.sentence + (_quoted(_cause(lines) or line) if rule.quote else "")
+            return Cause(rule.kind, rule.sentence, _quoted(_cause(lines) or line) if rule.quote else "")
     # Without a line that says more, damage in the file is by far the likeliest reason; trying again will not help.
-    code = finished.returncode
-    return FailureKind.BAD_INPUT, f"ffmpeg could not process it (exit code {code}){_quoted(_cause(lines))}"
+    sentence = f"ffmpeg could not process it (exit code {finished.returncode})"
+    return Cause(FailureKind.BAD_INPUT, sentence, _quoted(_cause(lines)))
 
 
 def _without(source: bytes, text: str) -> str:
@@ -60,21 +73,24 @@ def _without(source: bytes, text: str) -> str:
     return text
 
 
-def _ended(finished: Finished, ended_by: EndedBy, lines: list[str]) -> _Cause:
+def _ended(finished: Finished, ended_by: EndedBy, lines: list[str]) -> Cause:
     progress = finished.progress
     reached = f" at {progress.out_time_seconds:.1f} s of the output" if progress is not None else " before its start"
     kind, sentence = _ENDED[ended_by]
-    return kind, sentence.format(reached=reached, seconds=finished.wall_seconds, quote=_quoted(_cause(lines)))
+    quote = _quoted(_cause(lines)) if ended_by is EndedBy.STALL else ""
+    return Cause(kind, sentence.format(reached=reached, seconds=finished.wall_seconds), quote)
 
 
-def _killed(number: int, lines: list[str]) -> _Cause:
+def _killed(number: int, lines: list[str]) -> Cause:
     name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
     # Several encoders abort or crash where memory is refused to them.
     short = next((rule for rule in _SHORTAGE_RULES if rule.search(lines) is not None), None)
     if short is not None and name not in ("SIGXFSZ", "SIGXCPU"):
-        return short.kind, short.sentence
-    kind, sentence = _KILLED.get(name, (FailureKind.CRASH, "ffmpeg crashed ({name}){quote}"))
-    return kind, sentence.format(name=name, quote=_quoted(_cause(lines)))
+        return Cause(short.kind, short.sentence)
+    if name not in _KILLED:
+        return Cause(FailureKind.CRASH, f"ffmpeg crashed ({name})", _quoted(_cause(lines)))
+    kind, sentence = _KILLED[name]
+    return Cause(kind, sentence.format(name=name))
 
 
 _BY = "by another program or by the system"
@@ -83,7 +99,7 @@ _TOO_LARGE = (
     " raise `input_limits.max_output_growth` in the profile and run with --retry-failed"
 )
 _ENDED = {
-    EndedBy.STALL: (FailureKind.STALL, "ffmpeg made no progress for too long{reached} and was ended{quote}"),
+    EndedBy.STALL: (FailureKind.STALL, "ffmpeg made no progress for too long{reached} and was ended"),
     EndedBy.WALL: (FailureKind.STALL, "ffmpeg took longer than it may ({seconds:.0f} s) and was ended{reached}"),
     EndedBy.SIZE: (FailureKind.BAD_INPUT, _TOO_LARGE),
     EndedBy.STOP: (FailureKind.INFRASTRUCTURE, "ffmpeg was stopped before it was done"),
@@ -94,7 +110,7 @@ _KILLED = {
     "SIGKILL": (FailureKind.CRASH, f"ffmpeg was killed {_BY} ({{name}})"),
     # These came before ffmpeg had its handlers, which make an exit code of them.
     **dict.fromkeys(
-        ("SIGTERM", "SIGHUP", "SIGINT"), (FailureKind.INFRASTRUCTURE, f"ffmpeg was told to end {_BY} ({{name}})")
+        ("SIGTERM", "SIGHUP", "SIGINT"), (FailureKind.INFRASTRUCTURE, f"ffmpeg was ended {_BY} ({{name}})")
     ),
 }
 
@@ -121,6 +137,10 @@ _AWAY = (
 )
 _ON_OUTPUT = r"^\[out#\d.*: "
 _ON_INPUT = "Error opening input"
+_DENIED = rf"{_ON_OUTPUT}(?:Permission denied|Operation not permitted)$"
+_REMOVED = rf"Unable to re-open |{_ON_OUTPUT}No such file or directory$"
+_NOT_OPENED = rf"{_ON_OUTPUT}(?:Too many open files(?: in system)?|Device or resource busy|File name too long)$"
+_NO_STREAMS = r"Output file does not contain any stream|matches no streams"
 _UNSAFE = r"[Ff]ormat not on whitelist|[Pp]rotocol '?\w+'? not on whitelist|Not detecting m3u8"
 _NO_MEMORY = r"Cannot allocate memory|malloc of size \d+ failed|insufficient resources|[Oo]ut of memory|std::bad_alloc"
 _NO_DECODER = r"no decoder found for|Decoder not found|Decoder \(codec [^)]*\) not found|Unknown decoder"
@@ -160,23 +180,9 @@ _SHORTAGE_RULES = (
 )
 
 _RULES = (
-    _rule(
-        "permission",
-        rf"{_ON_OUTPUT}(?:Permission denied|Operation not permitted)$",
-        "The folder of the output may not be written to",
-        quote=False,
-    ),
-    _rule(
-        "infrastructure",
-        rf"Unable to re-open |{_ON_OUTPUT}No such file or directory$",
-        "Its unfinished output, or the folder of that, was removed",
-        quote=False,
-    ),
-    _rule(
-        "infrastructure",
-        rf"{_ON_OUTPUT}(?:Too many open files(?: in system)?|Device or resource busy|File name too long)$",
-        "Its output could not be opened",
-    ),
+    _rule("permission", _DENIED, "The folder of the output may not be written to", quote=False),
+    _rule("infrastructure", _REMOVED, "Its unfinished output, or the folder of that, was removed", quote=False),
+    _rule("infrastructure", _NOT_OPENED, "Its output could not be opened"),
     _rule("permission", rf"{_ON_INPUT}: Permission denied$", "It may not be read", quote=False),
     _rule("unavailable", rf"{_ON_INPUT}: No such file or directory$", "It is no longer there", quote=False),
     _rule("unavailable", rf"(?:{_ON_INPUT}|Error during demuxing): {_AWAY}$", "It cannot be read from its disk"),
@@ -195,11 +201,7 @@ _RULES = (
     ),
     *_SHORTAGE_RULES,
     _rule("unsupported", _NO_DECODER, "This ffmpeg has no decoder for one of its streams"),
-    _rule(
-        "bad_input",
-        r"Output file does not contain any stream|matches no streams",
-        "It does not hold the streams it should",
-    ),
+    _rule("bad_input", _NO_STREAMS, "It does not hold the streams it should"),
     _rule("unsupported", _NO_ENCODER, "This ffmpeg does not have the encoder that the profile asks for"),
     _rule(
         "unsupported", r"No such filter|Filter not found", "This ffmpeg does not have a filter that is needed for it"
@@ -244,11 +246,11 @@ def _cause(lines: list[str]) -> str | None:
 
 
 def _quoted(line: str | None) -> str:
-    """`line` as an addition to a sentence, without addresses and levels; empty where there is none."""
+    """`line` without addresses and levels; empty where there is none."""
     if line is None:
         return ""
     text = _LEVEL.sub("", _CONTEXT.sub("", line))
     text = _OUTPUT_NAME.sub("the output", _ADDRESS.sub("", text)).strip().rstrip(".")
     if len(text := one_line(text)) > _LONGEST_QUOTE:
         text = text[:_LONGEST_QUOTE] + "..."
-    return f" (ffmpeg says: {text})" if text else ""
+    return text

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pyprocessor.errors import FfmpegUnusable, ProfileError
-from pyprocessor.ffmpeg.diagnosis import diagnose
+from pyprocessor.ffmpeg.diagnosis import cause_of
 from pyprocessor.ffmpeg.invocation import environment, trial_encode_argv
 from pyprocessor.ffmpeg.run import FfmpegRun
 from pyprocessor.models import Profile
@@ -178,7 +178,7 @@ def _version(path: str, name: str) -> tuple[str, str]:
     if (int(library[1]), int(library[2])) < _MINIMUM_LIBAVCODEC:
         raise FfmpegUnusable(
             f"{name} is version {version[1]}, but 5.1 or newer is needed: older ones "
-            "cannot be told how many threads SVT-AV1 may use, nor how to keep the frames' timing. "
+            "have no option for how many threads SVT-AV1 may use, nor for how to keep the frames' timing. "
             "Update it, or leave PYPROCESSOR_FFMPEG unset to use the one that comes with pyprocessor."
         )
     return version[1], f"{library[1]}.{library[2]}"
@@ -266,7 +266,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def require_working(tool: Tool, profile: Profile) -> None:
-    """Let each unusual encoder of the profile encode one frame: its device or a container may refuse.
+    """Try each unusual encoder on one frame: its device may be missing, or the container may not hold it.
 
     Raises ProfileError; other failures mean nothing, as some encoders take only the sizes or rates of their standard.
     """
@@ -286,11 +286,11 @@ def _require_trial(tool: Tool, profile: Profile, encoder: str, kind: str) -> Non
             f"The profile {profile.name} asks for the {kind} encoder {encoder!r} in the container "
             f"{profile.container!r}, which does not hold what that makes; choose another encoder, or the container mkv."
         )
-    trouble = diagnose(finished, b"the trial")
-    if trouble is not None and is_hardware(encoder):
-        said = re.search(r"\(ffmpeg says: (.*)\)", str(trouble))
+    cause = cause_of(finished, b"the trial")
+    if cause is not None and is_hardware(encoder):
+        said = f" ({cause.quote})" if cause.quote else ""
         raise ProfileError(
             f"The profile {profile.name} asks for the {kind} encoder {encoder!r}, which this ffmpeg ({tool.version}) "
-            f"has, but which does not work on this machine{f' ({said[1]})' if said else ''}. See that its device is "
+            f"has, but which does not work on this machine{said}. See that its device is "
             "there, its driver installed and this user allowed to use it, or choose a software encoder such as libx264."
         )

@@ -28,6 +28,8 @@ WEBP = "webp_anim"
 MOST_PICTURES = 500_000
 """Of a WebP: over four hours at 30 pictures a second."""
 _MOVES, _ALPHA = 0x02, 0x10
+_CLEARED_AFTERWARDS, _REPLACES, _LOSSLESS_ALPHA = 0x01, 0x02, 0x10
+"""Flags of one picture; the last is of the head of its lossless codec."""
 
 
 def is_still(path: bytes) -> bool:
@@ -146,11 +148,12 @@ def animated_webp(file: BinaryIO, *, most_pictures: int = MOST_PICTURES) -> Anim
 def _uncovers(chunk: bytes, *, first: bool, canvas: bytes) -> bool:
     """Return whether the canvas may be transparent somewhere after the picture whose chunk begins so."""
     codec, flags = chunk[24:28], chunk[23]
-    cleared_afterwards, replaces = flags & 0x01, flags & 0x02
-    opaque = codec == b"VP8 " or (codec == b"VP8L" and len(chunk) == 37 and not chunk[36] & 0x10)
+    opaque = codec == b"VP8 " or (codec == b"VP8L" and len(chunk) == 37 and not chunk[36] & _LOSSLESS_ALPHA)
+    if flags & _CLEARED_AFTERWARDS:
+        return True
     if first:
-        return bool(cleared_afterwards) or not opaque or chunk[8:20] != bytes(6) + canvas
-    return bool(cleared_afterwards) or (bool(replaces) and not opaque)
+        return not opaque or chunk[8:20] != bytes(6) + canvas
+    return bool(flags & _REPLACES) and not opaque
 
 
 def webp_timeline(path: bytes) -> Timeline:

@@ -16,10 +16,15 @@ USUAL_THRESHOLD = 10.0
 """ffmpeg's `dts_delta_threshold`, seconds: a longer gap counts as a jump of the clock."""
 LOWEST_THRESHOLD = 1.0
 """For joined parts whose streams end at different times: ffmpeg corrects all steps back, but few forward."""
+_HIGHEST_THRESHOLD = 86_400.0
+_PAUSE_MARGIN = 1.5
+"""Times the longest pause is the threshold that keeps it, where no jump lies nearer."""
 _BACKWARDS_SECONDS = 0.1
 """A packet so much earlier than the one before it in its stream is a jump, whatever the threshold."""
 LEAST_JITTER_SECONDS = 0.015
 """Smaller deviations come from how containers round times."""
+_MOST_JITTER_PLACES, _NEIGHBOURS = 1000, 15
+"""Packets of a track whose deviation is measured, and packets on either side of one that show where it should be."""
 _STEADY_SECONDS = 5.0
 """A stream whose packets are usually further apart than this (slides) pauses and does not jump."""
 
@@ -87,7 +92,8 @@ def correct_jumps(
             pauses, _ = gaps_in(timed, steps, LOWEST_THRESHOLD)
             threshold = USUAL_THRESHOLD if pauses else LOWEST_THRESHOLD
         if threshold != USUAL_THRESHOLD:
-            offsets = follow(clock := Clock(threshold))
+            clock = Clock(threshold)
+            offsets = follow(clock)
     return clock.threshold, offsets
 
 
@@ -109,8 +115,8 @@ def _opens_gap(times: Mapping[int, array[float]], offsets: Mapping[int, array[fl
 def threshold_for(pauses: Sequence[float], jumps: Sequence[float]) -> float:
     """Return the `dts_delta_threshold` with which ffmpeg keeps these pauses and corrects longer jumps."""
     longest = max(pauses, default=0.0)
-    wanted = min([longest * 1.5, *((longest + jump) / 2 for jump in jumps if jump > longest > 0)])
-    return min(86_400.0, max(USUAL_THRESHOLD, wanted))
+    wanted = min([longest * _PAUSE_MARGIN, *((longest + jump) / 2 for jump in jumps if jump > longest > 0)])
+    return min(_HIGHEST_THRESHOLD, max(USUAL_THRESHOLD, wanted))
 
 
 def gaps_in(
@@ -166,8 +172,8 @@ def jitter_seconds(starts: Sequence[float], lengths: Sequence[float]) -> float:
         drift.append(off)
         covered += length
     most = 0.0
-    for place in loose[:1000]:
-        wide = min(15, place, len(drift) - 1 - place)  # equally many, or a gap near an end would count
+    for place in loose[:_MOST_JITTER_PLACES]:
+        wide = min(_NEIGHBOURS, place, len(drift) - 1 - place)  # equally many, or a gap near an end would count
         near = statistics.median(drift[place - wide : place + wide + 1])
         most = max(most, abs(drift[place] - near))
     return most if most > LEAST_JITTER_SECONDS else 0.0

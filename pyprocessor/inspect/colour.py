@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     import av
 
 
-def _by_number(names: str, between: str | None = None) -> dict[int, str]:
+def _by_number(names: str) -> dict[int, str]:
     """Return names by their place; `-` stands for a number that is reserved or means "not stated"."""
-    return {number: name for number, name in enumerate(names.split(between)) if name != "-"}
+    return {number: name for number, name in enumerate(names.split()) if name != "-"}
 
 
+_NOT_STATED = 2
 # ITU-T H.273 numbers as libavutil has them.
 _PRIMARIES = _by_number("- bt709 - - bt470m bt470bg smpte170m smpte240m film bt2020 smpte428 smpte431 smpte432") | {
     22: "ebu3213"
@@ -32,16 +33,27 @@ _MATRICES = _by_number(
     "ictcp ipt-c2 ycgco-re ycgco-ro"
 )
 _RANGES = {1: "tv", 2: "pc"}
-# Numbers of libavutil, `-` for flat pictures.
-_PROJECTIONS = _by_number(
-    "equirectangular|cubemap|part of an equirectangular picture|half equirectangular|-|fisheye|parametric immersive",
-    "|",
-)
-_STEREO_LAYOUTS = _by_number(
-    "-|side by side|top and bottom|picture by picture|checkerboard|side by side, quincunx|line by line|"
-    "column by column",
-    "|",
-)
+# Numbers of libavutil; in the first, 4 (rectilinear) is every flat picture, in the second, 0.
+_PROJECTIONS = {
+    0: "equirectangular",
+    1: "cubemap",
+    2: "part of an equirectangular picture",
+    3: "half equirectangular",
+    5: "fisheye",
+    6: "parametric immersive",
+}
+_STEREO_LAYOUTS = {
+    1: "side by side",
+    2: "top and bottom",
+    3: "picture by picture",
+    4: "checkerboard",
+    5: "side by side, quincunx",
+    6: "line by line",
+    7: "column by column",
+}
+_RIGHT_EYE_FIRST = 1
+_CHROMATICITY_UNITS, _LUMINANCE_UNITS = 50_000, 10_000
+"""SMPTE ST 2086 counts chromaticities in 0.00002 and luminances in 0.0001 cd/m2."""
 
 
 def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pixel_format: str | None) -> Colour:
@@ -61,7 +73,7 @@ def colour(context: av.VideoCodecContext | None, frame: av.VideoFrame | None, pi
     reserved = tuple(
         name
         for place, name in enumerate(("primaries", "transfer", "matrix"))
-        if any(numbers[place] not in tables[place] and numbers[place] != 2 for numbers in stated)  # 2: not stated
+        if any(numbers[place] not in tables[place] and numbers[place] != _NOT_STATED for numbers in stated)
     )
     return Colour(primaries, transfer, matrix, levels, reserved)
 
@@ -82,9 +94,8 @@ def mastering_display(frame: av.VideoFrame | None) -> str | None:
     if not numbers or not all((*numbers[20:], *numbers[1:20:2])):
         return None
     values = [Fraction(n, d) for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
-    # SMPTE ST 2086 counts chromaticities in 0.00002 and luminances in 0.0001 cd/m2.
-    rx, ry, gx, gy, bx, by, wx, wy = (round(value * 50_000) for value in values[:8])
-    least, most = (round(value * 10_000) for value in values[8:])
+    rx, ry, gx, gy, bx, by, wx, wy = (round(value * _CHROMATICITY_UNITS) for value in values[:8])
+    least, most = (round(value * _LUMINANCE_UNITS) for value in values[8:])
     return f"G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})"
 
 
@@ -104,7 +115,7 @@ def stereo(frame: av.VideoFrame | None) -> str | None:
     """Return how the pictures for the two eyes lie in one; None where there is one for both."""
     number, flags = _numbers(frame, SideData.STEREO3D, "=2i") or (0, 0)
     layout = _STEREO_LAYOUTS.get(number)
-    return layout + ", right eye first" if layout is not None and flags & 1 else layout
+    return layout + ", right eye first" if layout is not None and flags & _RIGHT_EYE_FIRST else layout
 
 
 def side_data(frame: av.VideoFrame | None, kind: SideData) -> bytes | None:

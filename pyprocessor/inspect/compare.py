@@ -24,6 +24,10 @@ _STRETCHED_SHARE, _STRETCHED_SECONDS = 0.1, 5.0
 """How much longer than by its packets a track may be: not all of them state their duration."""
 _LOST_PICTURES_SHARE, _LOST_SOUND_SHARE = 0.1, 0.02
 """What may be missing although ffmpeg found no damage."""
+_SUBTITLE_SECONDS = 0.1
+"""How far a subtitle may be from its time."""
+_SAME_TIME_SECONDS = 0.0005
+"""Pictures nearer to each other than this are at the same time."""
 _FIELDS_SHARE = 0.6
 """Fewer output pictures than this share of an interlaced source's packets: its packets are single fields."""
 
@@ -72,7 +76,7 @@ def compare_tracks(
             notes += _sound(pair, shift, beside_film=bool(films), whole=whole, damaged=damaged, name=name)
         elif pair.source.kind is StreamKind.SUBTITLE and pair.timed and whole:
             shown = pair.source.starts
-            missing = len(_unmatched(shown, pair.output.starts, shift, 0.1))
+            missing = len(_unmatched(shown, pair.output.starts, shift, _SUBTITLE_SECONDS))
             if missing:
                 text = f"{missing:,} of the {len(shown):,} subtitles are not at their times or are missing."
                 notes.append(MediaNote(text, "subtitles missing or moved"))
@@ -156,7 +160,7 @@ def _lost(expected: Sequence[float], missing: Sequence[float], made: int) -> lis
     """Return notes on pictures that are not in the output, or not at their times."""
     dropped = min(len(missing), max(0, len(expected) - made))
     moved = len(missing) - dropped
-    twins = sum(b - a < 0.0005 for a, b in itertools.pairwise(expected))
+    twins = sum(b - a < _SAME_TIME_SECONDS for a, b in itertools.pairwise(expected))
     if twins:
         text = f"{twins:,} pictures come at the same time as another: {dropped:,} were dropped and {moved:,} moved."
         return [MediaNote(text, "pictures moved or dropped: several at one time")]

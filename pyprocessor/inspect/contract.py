@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import Damaged, HdrKind, MediaInfo, MediaNote, Profile, StreamInfo, StreamKind, VideoInfo
@@ -65,39 +64,47 @@ class Contract:
         return sum(plan.kind is kind and not plan.cover for plan in self.kept)
 
 
-class _Container(NamedTuple):
-    """What an output container holds beside encoded video and audio: codecs, separated by spaces."""
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """What an output container holds beside encoded video and audio."""
 
-    copied_audio: str = ""
-    covers: str = ""
+    copied_audio: frozenset[str] = frozenset()
+    covers: frozenset[str] = frozenset()
     text_subtitles: str | None = None
     """The encoder that text subtitles are converted with."""
-    kept_subtitles: str = ""
+    kept_subtitles: frozenset[str] = frozenset()
     attachments: bool = False
     """Whether it holds files; covers are files there."""
     one_audio: bool = False
 
 
-_MOV_AUDIO = "aac mp3 ac3 eac3 alac"
-_MKV_AUDIO = f"{_MOV_AUDIO} dts truehd flac opus vorbis mp2 pcm_s16le pcm_s24le pcm_f32le"
-_MKV_SUBTITLES = "subrip ass webvtt hdmv_pgs_subtitle dvd_subtitle dvb_subtitle"
-_MKV_COVERS = "mjpeg png gif tiff"
+def _codecs(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_MOV_AUDIO = _codecs("aac mp3 ac3 eac3 alac")
+_MKV_AUDIO = _MOV_AUDIO | _codecs("dts truehd flac opus vorbis mp2 pcm_s16le pcm_s24le pcm_f32le")
+_MKV_SUBTITLES = _codecs("subrip ass webvtt hdmv_pgs_subtitle dvd_subtitle dvb_subtitle")
+_COVERS = _codecs("mjpeg png")
+_MKV_COVERS = _COVERS | _codecs("gif tiff")
 """Those that are read back as covers where they are attachments."""
 _CONTAINERS = {
-    "mp4": _Container(_MOV_AUDIO, "mjpeg png", "mov_text", "mov_text"),
-    "mov": _Container(f"{_MOV_AUDIO} pcm_s16le pcm_s24le", "mjpeg png", "mov_text", "mov_text"),
+    "mp4": _Container(_MOV_AUDIO, _COVERS, "mov_text", _codecs("mov_text")),
+    "mov": _Container(_MOV_AUDIO | _codecs("pcm_s16le pcm_s24le"), _COVERS, "mov_text", _codecs("mov_text")),
     "mkv": _Container(_MKV_AUDIO, _MKV_COVERS, "srt", _MKV_SUBTITLES, attachments=True),
-    "webm": _Container("opus vorbis", "", "webvtt", "webvtt"),
-    "mpegts": _Container("aac mp3 mp2 ac3 eac3"),
-    "m4a": _Container("aac alac ac3", "mjpeg png"),
+    "webm": _Container(_codecs("opus vorbis"), text_subtitles="webvtt", kept_subtitles=_codecs("webvtt")),
+    "mpegts": _Container(_codecs("aac mp3 mp2 ac3 eac3")),
+    "m4a": _Container(_codecs("aac alac ac3"), _COVERS),
     "mka": _Container(_MKV_AUDIO, _MKV_COVERS, attachments=True),
-    "ogg": _Container("vorbis opus flac", one_audio=True),
-    "opus": _Container("opus", one_audio=True),
-    "mp3": _Container("mp3", "mjpeg png", one_audio=True),
-    "flac": _Container("flac", "mjpeg png", one_audio=True),
-    "wav": _Container("pcm_s16le pcm_s24le pcm_f32le", one_audio=True),
+    "ogg": _Container(_codecs("vorbis opus flac"), one_audio=True),
+    "opus": _Container(_codecs("opus"), one_audio=True),
+    "mp3": _Container(_codecs("mp3"), _COVERS, one_audio=True),
+    "flac": _Container(_codecs("flac"), _COVERS, one_audio=True),
+    "wav": _Container(_codecs("pcm_s16le pcm_s24le pcm_f32le"), one_audio=True),
 }
 """Any other container gets video and audio only. Players show no bitmap subtitles in MP4 and MOV."""
+_AFTER_THE_END_SECONDS = 1.0
+"""Added to the end that is set for an output, so that no picture and no encoder delay is cut."""
 _TEXT_SUBTITLES = ("subrip", "ass", "mov_text", "webvtt", "text", "eia_608", "subviewer", "microdvd", "ttml")
 
 
@@ -119,10 +126,12 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
     further = [stream for stream in media.streams if stream is not film and stream.kind is not StreamKind.AUDIO]
     for stream in sorted(further, key=lambda s: s.kind is not StreamKind.VIDEO):
         attached = stream.video is not None and stream.video.attached_picture
-        if stream.kind is StreamKind.VIDEO and not attached:
+        if attached:
+            plans.append(_cover(profile, stream, container))
+        elif stream.kind is StreamKind.VIDEO:
             plans.append(_further_film(profile, stream))
         else:
-            plans.append((_cover if attached else _other)(profile, stream, container))
+            plans.append(_other(profile, stream, container))
     dropped = [plan for plan in plans if plan.action is Action.DROP]
     kept = [plan for plan in plans if plan.action is not Action.DROP]
     order = {StreamKind.VIDEO: 0, StreamKind.AUDIO: 1}
@@ -135,7 +144,7 @@ def contract(profile: Profile, media: MediaInfo) -> Contract:
             "subtitles and chapters after their end were left out."
         )
         notes.append(MediaNote(text, "subtitles and chapters after the end of the film dropped"))
-        limit += 1.0  # so that no picture and no encoder delay is cut
+        limit += _AFTER_THE_END_SECONDS
     same_frames = film is None or same_frame_rate(profile, film)
     return Contract((*kept, *dropped), profile.container, same_frames, limit, tuple(notes))
 
@@ -180,8 +189,8 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
 def _cover(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
     if not profile.keep_attachments or (profile.strip_location and stream.has_location):
         return StreamPlan(stream.index, stream.kind)
-    if stream.codec not in container.covers.split():
-        return _lose(stream, "a cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
+    if stream.codec not in container.covers:
+        return _lose(stream, "cover picture", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
     return StreamPlan(stream.index, stream.kind, Action.COPY, "copy", cover=True, attached=container.attachments)
 
 
@@ -189,12 +198,12 @@ def _further_film(profile: Profile, stream: StreamInfo) -> StreamPlan:
     if profile.video is None:
         return StreamPlan(stream.index, stream.kind)
     if not profile.video.all_tracks:
-        return _lose(stream, "a further video track", "the profile keeps the first")
+        return _lose(stream, "further video track", "the profile keeps the first")
     video = stream.video
     if video is None or stream.codec is None or stream.frames == 0 or video.width < 1 or video.height < 1:
-        return _lose(stream, "a further video track", f"{stream.codec or 'its codec'} cannot be decoded")
+        return _lose(stream, "further video track", f"{stream.codec or 'its codec'} cannot be decoded")
     if _is_single_layer_dolby_vision(video):
-        return _lose(stream, "a further video track", "Dolby Vision without a picture for other players")
+        return _lose(stream, "further video track", "Dolby Vision without a picture for other players")
     return StreamPlan(stream.index, stream.kind, Action.ENCODE, profile.video.encoder)
 
 
@@ -214,7 +223,7 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
         if stream.codec and stream.audio and min(stream.audio.channels, stream.audio.sample_rate) > 0:
             sound.append(stream)
         else:
-            lost.append(_lose(stream, "an audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
+            lost.append(_lose(stream, "audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
     if lost and not sound:
         codecs = ", ".join(stream.codec or "unknown codec" for stream in media.audio)
         text = f"Its audio cannot be decoded ({codecs}); use --no-audio to have it without sound."
@@ -222,35 +231,40 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
     if sound and (container.one_audio or not settings.all_tracks):
         chosen = next((stream for stream in sound if "default" in stream.dispositions), sound[0])
         why = f"{profile.container} holds one" if container.one_audio else "the profile keeps one"
-        lost += [_lose(stream, "a further audio track", why) for stream in sound if stream is not chosen]
+        lost += [_lose(stream, "further audio track", why) for stream in sound if stream is not chosen]
         sound = [chosen]
-    lost += [_lose(stream, "an audio track", "it holds no sound") for stream in media.audio if stream.frames == 0]
-    # The header of Vorbis holds the tags of the file it came from.
-    located = "vorbis" if profile.strip_location else None
-    copied = container.copied_audio.split() if settings.copy_if_compatible else ()
-    return lost + [
+    lost += [_lose(stream, "audio track", "it holds no sound") for stream in media.audio if stream.frames == 0]
+    encoded = [
         _copy(stream)
-        if audio is not None
-        and stream.codec in copied
-        and stream.codec != located
-        and (settings.channels is None or audio.channels <= settings.channels)
-        and settings.sample_rate in (None, audio.sample_rate)
+        if _may_copy_audio(profile, stream, container)
         else StreamPlan(stream.index, stream.kind, Action.ENCODE, settings.encoder)
-        for stream, audio in ((stream, stream.audio) for stream in sound)
+        for stream in sound
     ]
+    return lost + encoded
+
+
+def _may_copy_audio(profile: Profile, stream: StreamInfo, container: _Container) -> bool:
+    """Return whether sound can stay as it is, by the profile's audio settings and the container."""
+    settings, audio = profile.audio, stream.audio
+    if settings is None or audio is None or stream.codec not in container.copied_audio:
+        return False
+    if profile.strip_location and stream.codec == "vorbis":  # its header holds the tags of the file it came from
+        return False
+    few_enough = settings.channels is None or audio.channels <= settings.channels
+    return settings.copy_if_compatible and few_enough and settings.sample_rate in (None, audio.sample_rate)
 
 
 def _other(profile: Profile, stream: StreamInfo, container: _Container) -> StreamPlan:
     """Return what becomes of subtitles, an attachment or a data track."""
     if stream.kind is StreamKind.DATA and not stream.chapter_titles:  # chapters are written anew
-        return _lose(stream, "a data track", "telemetry or timecode, which nothing plays")
+        return _lose(stream, "data track", "telemetry or timecode, which nothing plays")
     is_file, located = stream.kind is StreamKind.ATTACHMENT, profile.strip_location and stream.has_location
     wanted = profile.keep_attachments if is_file else profile.keep_subtitles and profile.video and not located
     if not wanted or stream.chapter_titles:
         return StreamPlan(stream.index, stream.kind)
     if is_file and not container.attachments:
-        return _lose(stream, "an attachment", f"{profile.container} holds none")
-    if is_file or stream.codec in container.kept_subtitles.split():
+        return _lose(stream, "attachment", f"{profile.container} holds none")
+    if is_file or stream.codec in container.kept_subtitles:
         return _copy(stream)
     if stream.codec in _TEXT_SUBTITLES and container.text_subtitles is not None:
         why = f"{profile.container} holds their text and little more"
@@ -258,7 +272,8 @@ def _other(profile: Profile, stream: StreamInfo, container: _Container) -> Strea
         reason, loss = lost if stream.codec == "ass" else ("", "")
         encoder = container.text_subtitles
         return StreamPlan(stream.index, stream.kind, Action.CONVERT, encoder, reason=reason, loss=loss)
-    return _lose(stream, "subtitles", f"{profile.container} holds no {stream.codec or 'unknown codec'}")
+    why = f"{profile.container} holds no {stream.codec or 'unknown codec'}"
+    return StreamPlan(stream.index, stream.kind, reason=f"subtitles ({why})", loss=f"subtitles dropped ({why})")
 
 
 def _copy(stream: StreamInfo) -> StreamPlan:
@@ -266,9 +281,9 @@ def _copy(stream: StreamInfo) -> StreamPlan:
 
 
 def _lose(stream: StreamInfo, what: str, why: str) -> StreamPlan:
-    """Drop a stream that the profile would keep. `what` is "subtitles", or one thing with its article."""
-    several = what if what.endswith("s") else what.split(" ", 1)[1] + "s"
-    return StreamPlan(stream.index, stream.kind, reason=f"{what} ({why})", loss=f"{several} dropped ({why})")
+    """Drop a stream that the profile would keep; `what` it is, as a noun without its article."""
+    article = "an" if what[0] in "aeiou" else "a"
+    return StreamPlan(stream.index, stream.kind, reason=f"{article} {what} ({why})", loss=f"{what}s dropped ({why})")
 
 
 def _end_of_tracks(media: MediaInfo, kept: list[StreamPlan]) -> float | None:

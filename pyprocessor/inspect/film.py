@@ -18,7 +18,9 @@ from pyprocessor.models import PacketFacts, PictureShape
 DTS_ONLY = frozenset(("avi",))
 """Demuxers whose packets have a DTS only; libavformat guesses the PTS, ffmpeg does not."""
 _FIELD_CODECS = ("h264", "mpeg2video", "vc1", "wmv3", "hevc", "dvvideo", "dnxhd", "prores", "mjpeg", "ffv1")
-"""They may change between fields and pictures, so keyframes are decoded at 16 places spread over the file."""
+"""They may change between fields and pictures, so keyframes are decoded at places spread over the file."""
+_PLACES, _MOST_DECODED = 16, 96
+"""How many such places there are; keyframes that are decoded at most, however often a film's parameters change."""
 _CAPTIONED = ("mpeg2video", "h264", "hevc", "av1")
 """Codecs whose packets `captions_in` can read."""
 _MARK = b"GA94\x03"
@@ -64,7 +66,7 @@ class FilmSampler:
         self._codec = own.codec.canonical_name if own is not None else ""
         self._whole = whole
         self._header = b""
-        self._step = size_bytes // 16 if self._codec in _FIELD_CODECS else size_bytes
+        self._step = size_bytes // _PLACES if self._codec in _FIELD_CODECS else size_bytes
         self._next_place = 0
         self.shapes: list[PictureShape] = []
         """Of each picture that was decoded, by the time of its packet."""
@@ -94,7 +96,7 @@ class FilmSampler:
                 self._next_place = (packet.pos or 0) + self._step
             frame = self.frame = self._first(packet)
             self.settled = frame is not None
-        elif is_key and self._context and len(self.shapes) < 96 and self._is_due(packet):
+        elif is_key and self._context and len(self.shapes) < _MOST_DECODED and self._is_due(packet):
             self._context.flush_buffers()
             frames, _ = decode(self._context, packet, None)  # by itself
             self._context.flush_buffers()

@@ -16,6 +16,11 @@ MOST_BYTES, MOST_PACKETS = 2_000_000, 1000
 """How much is read of a file without an index, all streams counted: some 3 ms of CPU time."""
 MOST_ENTRIES = 1024
 """Entries of an index that are looked at, spread over all of it."""
+_MOST_STAMPS = 4096
+"""Times of pictures that are kept; with more pictures, their seconds are not known."""
+_LONGEST_GAP_SECONDS = 10.0
+"""Between two pictures: a longer one is a jump of the clock."""
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 @dataclass(slots=True)
@@ -48,7 +53,7 @@ class PacketCounts:
             film.keyframes += 1
             film.keyframe_bytes += packet.size
         stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None and len(film.stamps) < 4096:  # with more pictures, the seconds are not known
+        if stamp is not None and len(film.stamps) < _MOST_STAMPS:
             film.stamps.append(stamp)
 
     def facts(self, index: int, *, whole: bool) -> PacketFacts | None:
@@ -58,8 +63,7 @@ class PacketCounts:
             return None
         gaps = (float((later - earlier) * film.unit) for earlier, later in pairwise(sorted(film.stamps)))
         timed = len(film.stamps) == film.pictures
-        # A longer gap is a jump of the clock.
-        seconds = round(sum(min(gap, 10.0) for gap in gaps), 3) if timed else 0.0
+        seconds = round(sum(min(gap, _LONGEST_GAP_SECONDS) for gap in gaps), 3) if timed else 0.0
         share = None if whole else round(film.bytes / self.bytes, 3)
         return PacketFacts(film.pictures, film.bytes, film.keyframes, film.keyframe_bytes, seconds, share)
 
@@ -89,7 +93,7 @@ def _indexed(film: Stream) -> PacketFacts | None:
     count = len(entries)
     looked_at = min(count, MOST_ENTRIES)
     # At uneven distances where not all are looked at, so that the sample does not keep step with the keyframes.
-    uneven = (int((n + n * (5**0.5 - 1) / 2 % 1) * count / MOST_ENTRIES) for n in range(looked_at))
+    uneven = (int((n + n * _GOLDEN_RATIO % 1) * count / MOST_ENTRIES) for n in range(looked_at))
     places = range(count) if count == looked_at else uneven
     found = [entry for entry in map(entries.__getitem__, places) if entry.size and not entry.is_discard]
     if not found:

@@ -104,13 +104,14 @@ def survey_source(
 def _read(path: bytes, file: BinaryIO, size_bytes: int, limits: InputLimits, *, deep: bool) -> MediaInfo:
     """Return what the open `file` holds; streams that begin late need a `deep` reading."""
     try:
-        container, forward, skipped = reader.open_unknown(path, file, size_bytes, deep=deep)
+        opened = reader.open_unknown(path, file, size_bytes, deep=deep)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and is_away(path):
             raise
         if isinstance(error, MemoryError) and not structure.is_mp4(file):
             raise
         raise InspectError(*_why_unreadable(error, file, size_bytes)) from error
+    container, skipped = opened.container, opened.skipped_bytes
     with closing(container):
         decoders = [video_context(film) for film in container.streams.video if not is_attached(film)]
         if deep or all(decoder is None or (decoder.width and decoder.height) for decoder in decoders):
@@ -122,7 +123,7 @@ def _read(path: bytes, file: BinaryIO, size_bytes: int, limits: InputLimits, *, 
             media, unlisted = _describe(container, size_bytes, tail, limits)
             if deep or not unlisted:
                 notes = (*media.notes, *content.notes_on_start(media.demuxer, path, skipped))
-                return replace(media, deep=deep, forward=forward, skipped_bytes=skipped, notes=notes)
+                return replace(media, deep=deep, forward=opened.forward, skipped_bytes=skipped, notes=notes)
     return _read(path, file, size_bytes, limits, deep=True)
 
 

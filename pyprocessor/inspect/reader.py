@@ -21,6 +21,10 @@ Packet: TypeAlias = "av.Packet[av.stream.Stream]"
 
 _BEFORE_19: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 """PyAV 18 raises UnicodeDecodeError on tags that are not UTF-8 without this option; 19 has no such option."""
+_PROBE_BYTES = 5_000_000
+"""What a demuxer may read to find the streams: ffmpeg's own default, so that both see the same streams."""
+_MOST_STREAMS = 10_000
+"""Above ffmpeg's own limit of 1,000, so that a file with too many can be refused with a sentence."""
 READ_AGAIN_BYTES = 64_000_000
 """How much of a file is read to find out whether it can be read at all."""
 
@@ -44,41 +48,49 @@ def open_source(
     `deep` reads more before the streams are known, `forward` never seeks; `demuxer` is named where the container begins
     after `skipped_bytes`. Raises av.error.FFmpegError; for a missing or forbidden file that is also an OSError.
     """
-    # ffmpeg's own default, so that both see the same streams; above its own limit, so that a sentence can refuse it.
-    bounds = {"probesize": "5000000", "max_streams": "10000"}
+    bounds = {"probesize": str(_PROBE_BYTES), "max_streams": str(_MOST_STREAMS)}
     # Demuxers ignore options of other demuxers.
     own = dict(demuxer_options("mpegts", deep=deep, forward=forward, skipped_bytes=skipped_bytes))
     return _open(path, dict(whitelists()) | bounds | own, demuxer)
 
 
-def open_unknown(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> tuple[Container, bool, int]:
-    """Open a user's file; return also whether only without seeking, and behind how many bytes. Raises likewise."""
+class Opened(NamedTuple):
+    """A user's file, how it was opened: without seeking (`forward`), behind so many bytes."""
+
+    container: Container
+    forward: bool = False
+    skipped_bytes: int = 0
+
+
+def open_unknown(path: bytes, file: BinaryIO, size_bytes: int, *, deep: bool) -> Opened:
+    """Open a user's file in whichever way it can be read. Raises as `open_source` does."""
     try:
         container = open_source(path, deep=deep)
     except av.error.InvalidDataError:
         if ends_in_fragment_header(file, size_bytes):
-            return open_source(path, deep=deep, forward=True), True, 0
+            return Opened(open_source(path, deep=deep, forward=True), forward=True)
         behind = _behind_other_bytes(path, file, deep=deep)
         if behind is None:
             raise
         return behind
     behind = _behind_other_bytes(path, file, deep=deep) if container.format.name in RAW_STREAMS else None
     if behind is None:
-        return container, False, 0
+        return Opened(container)
     container.close()
     return behind
 
 
-def _behind_other_bytes(path: bytes, file: BinaryIO, *, deep: bool) -> tuple[Container, bool, int] | None:
+def _behind_other_bytes(path: bytes, file: BinaryIO, *, deep: bool) -> Opened | None:
     file.seek(0)
     found = misplaced_container(file.read(SEARCHED_BYTES))
     if found is None:
         return None
     skipped, demuxer = found
     try:
-        return open_source(path, deep=deep, skipped_bytes=skipped, demuxer=demuxer), False, skipped
+        container = open_source(path, deep=deep, skipped_bytes=skipped, demuxer=demuxer)
     except av.error.InvalidDataError:
         return None
+    return Opened(container, skipped_bytes=skipped)
 
 
 def open_again(path: bytes, media: MediaInfo) -> Container:

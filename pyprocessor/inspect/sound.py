@@ -10,6 +10,9 @@ import av
 from pyprocessor.inspect.reader import Packet, context_of, decode
 from pyprocessor.models import AudioInfo
 
+_MOST_DECODED = 96
+"""Packets of a track that are decoded at most, however often its parameters change."""
+
 
 def audio_info(source: av.AudioCodecContext | av.AudioFrame) -> AudioInfo:
     """Return sample rate, channels and their layout in ffmpeg's words (`5.1`, `2 channels (SL+SR)`).
@@ -28,7 +31,9 @@ def audio_info(source: av.AudioCodecContext | av.AudioFrame) -> AudioInfo:
 
 def sound_header(codec: str, packet: memoryview) -> bytes:
     """Return the bits of a sound packet that change with channels or sample rate, if there are any."""
-    match codec if len(packet) >= 9 else "":
+    if len(packet) < 9:
+        return b""
+    match codec:
         case "ac3":
             return bytes((packet[4] & 0xC0, packet[6]))  # sample rate; channels, with mix levels among them
         case "eac3":
@@ -56,7 +61,7 @@ class SoundSampler:
 
     def take(self, packet: Packet) -> None:
         """Look at the next packet of the track."""
-        if self._context is None or self._decoded >= 96:  # however often its parameters change
+        if self._context is None or self._decoded >= _MOST_DECODED:
             return
         header = sound_header(self._codec, memoryview(packet))
         if header in (b"", self._header):

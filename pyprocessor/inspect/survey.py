@@ -24,8 +24,11 @@ FIRST_PICTURE_BYTES, FIRST_PICTURE_PACKETS = 64_000_000, 3000
 """How far to look for the first pictures, all streams counted; long-GOP television stays far below both."""
 MAX_FILMS = 8
 """Film streams that are looked at."""
+_CHECK_CLOCK_PACKETS = 512
+"""After so many packets each it is checked whether the time is over."""
+_VP8_SHOWN = 0x10
 _NEVER_SHOWN: dict[str, Callable[[Packet], bool]] = {
-    "vp8": lambda packet: not memoryview(packet)[0] & 0x10,
+    "vp8": lambda packet: not memoryview(packet)[0] & _VP8_SHOWN,
     "mov_text": lambda packet: not any(memoryview(packet)[:2]),
 }
 """By codec, which packets show nothing: pictures that others only refer to, and the pauses between subtitles of MP4."""
@@ -123,7 +126,7 @@ def read_packets(
             elif packet.size and packet.is_keyframe:
                 ticks[index].begins_with_key()
             listed_bytes = max(listed_bytes, packet.pos or 0)
-            late = number >= MOST_PACKETS or (number % 512 == 0 and time.monotonic() > deadline)
+            late = number >= MOST_PACKETS or (number % _CHECK_CLOCK_PACKETS == 0 and time.monotonic() > deadline)
             if late or not go_on:
                 complete = False
                 break

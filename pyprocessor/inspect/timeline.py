@@ -183,7 +183,8 @@ def _track(ticks: Ticks, offsets: Sequence[float] | None, *, by_decoding: bool) 
     if by_decoding:
         end = max(end, min(starts[place] for place in timed) + math.fsum(lengths))
     shown, undecodable = array("d", sorted(kept)), array("d", sorted(leading))
-    return Track(ticks.kind, len(starts), shown, (), end, undecodable, untimed=len(starts) - len(timed))
+    untimed = len(starts) - len(timed)
+    return Track(ticks.kind, len(starts), starts=shown, end=end, leading=undecodable, untimed=untimed)
 
 
 def _spans(starts: Sequence[float], lengths: Sequence[float]) -> tuple[tuple[float, float], ...]:
@@ -262,8 +263,10 @@ def _steps(starts: Sequence[float]) -> list[int]:
 def expand(text: str) -> Timeline:
     """Return the timeline that `compact` made `text` of."""
     tracks = {}
-    for index, kind, packets, *steps, untimed in json.loads(zlib.decompress(base64.b85decode(text))):
-        first, spans, end, before = steps
-        starts, leading = (array("d", (us / 1_000_000 for us in itertools.accumulate(own))) for own in (first, before))
-        tracks[index] = Track(StreamKind(kind), packets, starts, tuple(map(tuple, spans)), end, leading, untimed)
+    for index, kind, packets, starts, spans, end, leading, untimed in json.loads(
+        zlib.decompress(base64.b85decode(text))
+    ):
+        shown, before = (array("d", (us / 1_000_000 for us in itertools.accumulate(own))) for own in (starts, leading))
+        covered = tuple(map(tuple, spans))
+        tracks[index] = Track(StreamKind(kind), packets, shown, spans=covered, end=end, leading=before, untimed=untimed)
     return Timeline(tracks)

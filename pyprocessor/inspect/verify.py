@@ -23,6 +23,8 @@ from pyprocessor.models import MediaInfo, MediaNote, OutputFacts, StreamKind, Vi
 
 OUTPUT_LIMIT_SECONDS = 60.0
 """How long the packets of an output may be read; the rest is not compared."""
+_FIRST_PICTURES_SECONDS = 10.0
+"""How long an output may be read for the first pictures of its films."""
 
 
 def verify(
@@ -146,7 +148,7 @@ def lost_projection(path: bytes, contract: Contract, media: MediaInfo) -> tuple[
         return ()
     try:
         with closing(open_output(path)) as container:
-            films = survey(container, size_bytes=0, whole=False, limit_seconds=10.0).films
+            films = survey(container, size_bytes=0, whole=False, limit_seconds=_FIRST_PICTURES_SECONDS).films
     except av.error.FFmpegError:
         return ()  # verification says what is wrong with it
     lost = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from pyprocessor.costs.model import CostClass, CostModel, Price, thread_growth
+from pyprocessor.costs.model import CostClass, CostFactors, CostModel, thread_growth
 from pyprocessor.models import EstimationSettings, Job, display
 
 OUT_OF_MEMORY_GROWTH = 1.5
@@ -14,7 +14,7 @@ OUT_OF_MEMORY_GROWTH = 1.5
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A job that waits: predicted cost at one thread (priors times the price of its class), and order."""
+    """A job that waits: predicted cost at one thread (priors times the factors of its class), and order."""
 
     job_id: str
     prior_cpu_seconds: float
@@ -25,7 +25,7 @@ class QueuedJob:
     tenant: str = ""
     name: str = ""
     """Relative path of its source, printable."""
-    price: Price = field(default_factory=Price)
+    factors: CostFactors = field(default_factory=CostFactors)
     memory_floor_bytes: int = 0
     """Memory that an earlier attempt took, whatever is predicted."""
     tries: int = 0
@@ -38,18 +38,18 @@ class QueuedJob:
     @classmethod
     def of(cls, job: Job, cost_class: CostClass, model: CostModel, estimation: EstimationSettings) -> QueuedJob:
         """The queued job for `job`, whose cost, as `cost_class`, is what `model` predicts at one thread."""
-        price = model.price(cost_class, estimation.memory_safety_factor)
+        factors = model.factors(cost_class, estimation.memory_safety_factor)
         margin = model.memory_margin(cost_class, estimation.memory_safety_factor)
         return cls(
             job_id=job.id,
-            prior_cpu_seconds=job.cost.cpu_seconds / price.cpu,
-            prior_memory_bytes=job.cost.memory_bytes * margin / price.memory,
+            prior_cpu_seconds=job.cost.cpu_seconds / factors.cpu,
+            prior_memory_bytes=job.cost.memory_bytes * margin / factors.memory,
             cost_class=cost_class,
             disk_bytes=job.cost.disk_bytes,
             priority=job.priority,
             tenant=job.tenant,
             name=display(job.source.relative),
-            price=price,
+            factors=factors,
         )
 
     @property
@@ -60,12 +60,12 @@ class QueuedJob:
     @property
     def cpu_seconds(self) -> float:
         """Predicted CPU-seconds at one thread."""
-        return self.prior_cpu_seconds * self.price.cpu
+        return self.prior_cpu_seconds * self.factors.cpu
 
     @property
     def memory_bytes(self) -> int:
         """Predicted peak at one thread, with its safety margin."""
-        return max(math.ceil(self.prior_memory_bytes * self.price.memory), self.memory_floor_bytes)
+        return max(math.ceil(self.prior_memory_bytes * self.factors.memory), self.memory_floor_bytes)
 
     def memory_with(self, threads: int) -> int:
         """Predicted peak with so many threads, with its safety margin."""
@@ -75,7 +75,7 @@ class QueuedJob:
 
     def priced(self, model: CostModel, memory_safety_factor: float) -> QueuedJob:
         """The same job at what `model` predicts for its class now."""
-        return replace(self, price=model.price(self.cost_class, memory_safety_factor))
+        return replace(self, factors=model.factors(self.cost_class, memory_safety_factor))
 
     def after_memory_ran_out(self, peak_bytes: int = 0) -> QueuedJob:
         """The same job with one thread and more memory, at least the peak that was measured."""

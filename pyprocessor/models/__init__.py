@@ -1,4 +1,4 @@
-"""Which frozen records do all rooms speak in? Their paths are bytes, as the file system has them."""
+"""Which frozen records do all packages share? Their paths are bytes, as the file system has them."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class PacketFacts:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is special to a video stream; `rotation` turns pictures upright, in degrees clockwise."""
+    """What is special to a video stream."""
 
     width: int
     height: int
@@ -118,6 +118,7 @@ class VideoInfo:
     frame_rate: Fraction | None = None
     sample_aspect_ratio: Fraction = Fraction(1)
     rotation: int = 0
+    """What turns decoded pictures upright, in degrees clockwise."""
     colour: Colour = Colour()
     hdr: HdrKind = HdrKind.SDR
     mastering_display: str | None = None
@@ -125,6 +126,7 @@ class VideoInfo:
     content_light: tuple[int, int] | None = None
     """MaxCLL and MaxFALL, cd/m2."""
     interlaced: bool = False
+    """Whether any picture that was looked at holds two fields."""
     variable_frame_rate: bool = False
     """Whether pictures are not all equally far apart: by its packets, where all were read."""
     clock_rate: Fraction | None = None
@@ -139,6 +141,7 @@ class VideoInfo:
     stereo: str | None = None
     """How the two pictures of a stereo film lie in one: `side by side`, `top and bottom, right eye first`, ..."""
     captions: bool = False
+    """Whether closed captions (EIA-608, CEA-708) were seen in its pictures."""
     packets: PacketFacts | None = None
     in_decoding_order: bool = False
     """Whether its packets have a DTS only, though its pictures are shown in another order."""
@@ -202,7 +205,7 @@ class MediaNote:
 
     text: str
     loss: str = ""
-    """The kind of loss, in the same words for every file that suffers it, as files are counted by it; empty: none."""
+    """Kind of loss, worded alike for all files so that they can be counted; empty: none."""
 
     @property
     def damage(self) -> bool:

@@ -10,7 +10,7 @@ from pyprocessor.errors.errnos import FORBIDDEN, MEANINGS, UNREACHABLE, WRITE_RE
 from pyprocessor.models import display
 
 
-def refusal(error: OSError, path: bytes, wish: str) -> PublishError:
+def publish_error(error: OSError, path: bytes, wish: str) -> PublishError:
     """The error of one file. `wish` is what was tried, as in "could not be given its name"."""
     kind, sentence = _sentence(error, path, wish)
     return PublishError(kind, sentence)

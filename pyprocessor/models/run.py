@@ -60,7 +60,7 @@ class RunState(StrEnum):
     PAUSED = "paused"
     """Nothing is started; what runs is finished."""
     PAUSED_NOW = "paused_now"
-    """Nothing is started, and what runs stands still."""
+    """Nothing is started, and what runs is suspended."""
     DRAINING = "draining"
     """It was asked to stop, or its time is up: what runs is finished first."""
     ENDING = "ending"

@@ -147,7 +147,7 @@ def decide(
 def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
     """Wait for another run where the job is not predicted to be done before this one's time is up."""
     seconds = wall_seconds(job.cpu_seconds, threads)
-    if on.schedule.fits(seconds, job.price.spread, on.clock):
+    if on.schedule.fits(seconds, job.factors.spread, on.clock):
         return None
     return Wait("it is not predicted to be done before the run's time is up")
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pyprocessor.costs.job_prior import THREAD_GROWTH
 from pyprocessor.costs.model import FILE_SECONDS, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
@@ -26,7 +27,6 @@ SCHEDULED_PER_CORE = 5
 """With at most so many jobs left for every core, it is worked out where each is to run."""
 GAP_SECONDS = 0.02
 """Between two ffmpegs on one slot: the one's end is seen, the other is started (measured with 200 files of 50 ms)."""
-_THREAD_GROWTH = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def shape(
         concurrency = max(concurrency, min(settings.jobs, most_at_once))
     hoped_for = concurrency if measured else cores if more_to_come else min(cores, max(1, jobs_known))
     threads = max(1, min(cores // max(hoped_for, concurrency), MAX_THREADS))
-    while threads > 1 and concurrency * need * (1 + _THREAD_GROWTH * (threads - 1)) > budget:
+    while threads > 1 and concurrency * need * (1 + THREAD_GROWTH * (threads - 1)) > budget:
         threads -= 1
     concurrency, cores = max(1, int(concurrency * share)), max(1, int(cores * share))
     if settings.jobs is not None:
@@ -225,7 +225,7 @@ def _widening(
         idle_after += [max(batch.seconds_left, FILE_SECONDS)] * (batch.slots * batch.cores)
     # Several threads each, and yet more jobs than run at once: memory bounds them, and cores would lie idle.
     bound = base if len(ready) > free_slots else 1
-    works = [(e.cpu_seconds, e.job_id, e.price.spread) for e in listed]
+    works = [(e.cpu_seconds, e.job_id, e.factors.spread) for e in listed]
     return scheduled(works, idle_after, finish, bound, stretch=shape.stretch)
 
 

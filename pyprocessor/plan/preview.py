@@ -162,6 +162,6 @@ def _planned(
 
 def _doubt(jobs: Iterable[QueuedJob]) -> float:
     """The factor that the time of several jobs may be off by: their spreads' mean, weighted by work."""
-    spreads = [(job.cpu_seconds, math.log(job.price.spread)) for job in jobs]
+    spreads = [(job.cpu_seconds, math.log(job.factors.spread)) for job in jobs]
     work = math.fsum(seconds for seconds, _ in spreads)
     return math.exp(math.fsum(seconds * spread for seconds, spread in spreads) / work) if work else 1.0

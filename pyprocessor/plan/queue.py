@@ -2,7 +2,7 @@
 
 Higher priority first, then what was not tried yet, then the tenant that was given least so far, then the longest job,
 then its id. What is learned while jobs wait multiplies all predictions of a class alike and so keeps the order within
-the class: a new price is noted once a class, and a job takes it on when it comes to the top.
+the class: new factors are noted once a class, and a job takes them on when it comes to the top.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 
-from pyprocessor.costs.model import CostClass, CostModel, Price
+from pyprocessor.costs.model import CostClass, CostFactors, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Cost, EstimationSettings
 
 _NOTICEABLE = 1.01
-"""A price that moved by less than this factor stays as it is."""
+"""Factors that all moved by less than this factor stay as they are."""
 _Bucket = tuple[CostClass, int, int]
-"""Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so at any price: if the first
-does not fit, neither do the others."""
+"""Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so with any factors: if the
+first does not fit, neither do the others."""
 _Item = tuple[float, str, int, QueuedJob]
 
 
 @dataclass(slots=True)
 class _Class:
-    """The sums of one class, before the price; in integers, since sums of floats depend on order."""
+    """The sums of one class, before the factors; in integers, since sums of floats depend on order."""
 
-    price: Price
+    factors: CostFactors
     cpu_microseconds: int = 0
     memory_bytes: int = 0
 
     @property
     def cpu_seconds(self) -> float:
-        return self.cpu_microseconds * self.price.cpu / 1e6
+        return self.cpu_microseconds * self.factors.cpu / 1e6
 
     def add(self, job: QueuedJob, sign: int) -> None:
         self.cpu_microseconds += sign * round(job.prior_cpu_seconds * 1e6)
@@ -65,7 +65,7 @@ class ReadyQueue:
 
     def work(self) -> list[tuple[float, float]]:
         """For each class, the predicted CPU-seconds of its jobs and the factor that these may be off by."""
-        return [(known.cpu_seconds, known.price.spread) for known in self._classes.values()]
+        return [(known.cpu_seconds, known.factors.spread) for known in self._classes.values()]
 
     def main_class(self) -> CostClass | None:
         """The class that most of the work is of."""
@@ -74,17 +74,17 @@ class ReadyQueue:
     def typical(self) -> Cost:
         """The mean of the jobs that could start now; zeros when there is none."""
         count = max(1, len(self._jobs))
-        memory = math.fsum(known.memory_bytes * known.price.memory for known in self._classes.values())
+        memory = math.fsum(known.memory_bytes * known.factors.memory for known in self._classes.values())
         return Cost(self.cpu_seconds / count, int(memory / count), self._disk_bytes // count)
 
     def reprice(self, model: CostModel, estimation: EstimationSettings) -> bool:
         """Predict all that waits anew, in microseconds a class; returns whether a prediction moved noticeably."""
         moved = False
         for cost_class, known in self._classes.items():
-            price = model.price(cost_class, estimation.memory_safety_factor)
-            pairs = zip(astuple(price), astuple(known.price), strict=True)
+            factors = model.factors(cost_class, estimation.memory_safety_factor)
+            pairs = zip(astuple(factors), astuple(known.factors), strict=True)
             if any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs):
-                known.price = price
+                known.factors = factors
                 moved = True
         return moved
 
@@ -98,12 +98,12 @@ class ReadyQueue:
         longer: list[QueuedJob] = []
         for buckets in self._heaps.values():
             for (cost_class, *_), heap in buckets.items():
-                price = self._classes[cost_class].price.cpu
+                factor = self._classes[cost_class].factors.cpu
                 places = [0]
                 while places:
                     place = places.pop()
                     # Nothing below a place in a heap is longer than what stands there.
-                    if place < len(heap) and -heap[place][0] * price > cpu_seconds:
+                    if place < len(heap) and -heap[place][0] * factor > cpu_seconds:
                         job = heap[place][3]
                         if self._jobs.get(job.job_id) is job:
                             longer.append(self._priced(job))
@@ -118,8 +118,8 @@ class ReadyQueue:
             # A tenant that was idle starts level with the one served least, and is not owed the time it was away.
             served = [self._given.get(tenant, 0.0) for _, tenant in self._heaps]
             self._given[job.tenant] = max(self._given.get(job.tenant, 0.0), min(served, default=0.0))
-        known = self._classes.setdefault(job.cost_class, _Class(job.price))
-        # All jobs of a class share one price, the newest known here.
+        known = self._classes.setdefault(job.cost_class, _Class(job.factors))
+        # All jobs of a class share the newest factors known here.
         job = self._priced(job)
         self._serial += 1
         item = (-job.prior_cpu_seconds, job.job_id, self._serial, job)
@@ -176,7 +176,7 @@ class ReadyQueue:
                 del self._heaps[job.band, job.tenant]
 
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
-        """The first of each bucket, at today's price."""
+        """The first of each bucket, with today's factors."""
         for heap in buckets.values():
             prior, job_id, serial, job = heap[0]
             self._jobs[job_id] = priced = self._priced(job)
@@ -184,8 +184,8 @@ class ReadyQueue:
             yield priced
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
-        price = self._classes[job.cost_class].price
-        return job if job.price is price else replace(job, price=price)
+        factors = self._classes[job.cost_class].factors
+        return job if job.factors is factors else replace(job, factors=factors)
 
 
 class JobQueue:

@@ -1,4 +1,4 @@
-"""What does the older, flat form of a profile, which any of its own keys gives away, say in the nested form?"""
+"""How is the older, flat form of a profile (recognised by its own keys) translated into the nested form?"""
 
 from __future__ import annotations
 

@@ -20,10 +20,7 @@ from pyprocessor.profiles.quantities import hours_text
 from pyprocessor.profiles.schema import PROFILE_FIELDS, SECTIONS, ProfileFile
 from pyprocessor.profiles.validation import read
 
-_CONTENT = (
-    *("container", "extension", "video", "audio"),
-    *("keep_subtitles", "keep_attachments", "keep_chapters", "keep_metadata"),
-)
+_CONTENT = "container extension video audio keep_subtitles keep_attachments keep_chapters keep_metadata".split()
 """The fields of a Profile that decide what an output holds; names and limits do not."""
 _FLAGS = ("subtitles", "attachments", "chapters", "metadata", "damaged", "strip_location")
 _PAIRS = (
@@ -57,8 +54,8 @@ class Freezer:
         audio = self._audio(self._tables["audio"], container, facts)
         if video is None and audio is None:
             self.problems.append("The settings leave neither picture nor sound; switch one of them on.")
-        self._order()
-        self._marks(self._tables["throttling"])
+        self._check_pairs()
+        self._fill_release_percent(self._tables["throttling"])
         self._schedule(self._tables["schedule"])
         self._unsafe(self._tables["unsafe"])
         records = {
@@ -76,13 +73,13 @@ class Freezer:
     def _wrong(self, path: KeyPath, value: object, rule: str) -> None:
         self.problems.append(wrong_value(self._merged.origin(path), value, rule))
 
-    def _without_effect(self, section: str, what: str) -> None:
+    def _report_switched_off(self, section: str, what: str) -> None:
         """Report options and variables for a section that is switched off."""
         for path, origin in self._merged.origins.items():
             if len(path) > 1 and path[0] == section and path[1] != "enabled":
-                self._no_effect(origin, f"the profile makes no {what}", "leave it out")
+                self._report_unused(origin, f"the profile makes no {what}", "leave it out")
 
-    def _no_effect(self, origin: Origin, why: str, cure: str) -> None:
+    def _report_unused(self, origin: Origin, why: str, cure: str) -> None:
         """Report an option (an error) or a variable (a notice); files may be meant for other runs, too."""
         if origin.key.startswith("--"):
             self.problems.append(f"{origin.key} has no effect, because {why}; {cure}.")
@@ -91,7 +88,7 @@ class Freezer:
 
     # ------------------------------------------------------------ limits
 
-    def _order(self) -> None:
+    def _check_pairs(self) -> None:
         """Check pairs of keys that bound each other; a default moves along with the other key of its pair."""
         for section, low, high, unit in _PAIRS:
             table, model = self._tables[section], SECTIONS[section]
@@ -114,7 +111,7 @@ class Freezer:
         shown = f"{value:g}" if isinstance(value, float) else value
         self._wrong((section, key), table[key], f"must {rule} {named}, which is {shown}{unit}")
 
-    def _marks(self, table: Table) -> None:
+    def _fill_release_percent(self, table: Table) -> None:
         """Fill in `release_percent`, which must be below `hold_percent`."""
         default = models.ThrottlingSettings()
         hold, said = table.get("hold_percent", default.hold_percent), table.get("release_percent")
@@ -134,7 +131,7 @@ class Freezer:
             self._wrong(("schedule", "until"), hours_text(until), rule)
         if "overrun" in table and window is None and until is None:
             cure = "give --window or --until as well, or leave it out"
-            self._no_effect(self._merged.origin(("schedule", "overrun")), "nothing says when the time is up", cure)
+            self._report_unused(self._merged.origin(("schedule", "overrun")), "nothing says when the time is up", cure)
 
     def _unsafe(self, table: Table) -> None:
         """Refuse unchecked words for ffmpeg unless the command line allows them."""
@@ -149,7 +146,7 @@ class Freezer:
 
     def _video(self, said: Table, container: str, facts: Container) -> models.VideoSettings | None:
         if not said.get("enabled", facts.default_video is not None):
-            self._without_effect("video", "picture")
+            self._report_switched_off("video", "picture")
             return None
         if facts.default_video is None:
             self._wrong(("container",), container, "must be one that holds a picture; or write `video: false`")
@@ -214,7 +211,7 @@ class Freezer:
 
     def _audio(self, said: Table, container: str, facts: Container) -> models.AudioSettings | None:
         if not said.get("enabled", True):
-            self._without_effect("audio", "sound")
+            self._report_switched_off("audio", "sound")
             return None
         encoder = said.get("encoder") or facts.default_audio
         known = audio_encoder(encoder)

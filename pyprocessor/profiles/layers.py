@@ -106,7 +106,7 @@ def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, li
 
 def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
     """The settings of one file, checked on their own; raises ProfileError with all that is wrong."""
-    _refuse_strangers(document)
+    _refuse_other_files(document)
     values, origins, notices = translate(document)
 
     def origin(path: KeyPath) -> Origin:
@@ -133,7 +133,7 @@ def document_layer(document: Document, environment: Mapping[str, str]) -> Layer:
     return Layer(values, {path: origin(path) for path in _leaves(values)}, notices)
 
 
-def _refuse_strangers(document: Document) -> None:
+def _refuse_other_files(document: Document) -> None:
     """Raise ProfileError for a file that has no key of a profile, quoting only what is like one.
 
     A path may have led to any file, by mistake or by intent: what it holds must not be shown.

@@ -12,7 +12,7 @@ from pyprocessor.models.wording import one_line
 
 KeyPath = tuple[str, ...]
 
-MAX_TOLD = 20
+MAX_SHOWN = 20
 """So many problems are listed; more would not help to see what is wrong with a file."""
 _SHOWN_VALUE_LENGTH = 60
 _LONGEST_KEY = 100
@@ -81,9 +81,9 @@ class SettingsRefused(ProfileError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(dict.fromkeys(one_line(problem) for problem in problems))
-        lines = [f"The settings have {len(self.problems)} errors:", *self.problems[:MAX_TOLD]]
-        if len(self.problems) > MAX_TOLD:
-            lines.append(f"... and {len(self.problems) - MAX_TOLD} more")
+        lines = [f"The settings have {len(self.problems)} errors:", *self.problems[:MAX_SHOWN]]
+        if len(self.problems) > MAX_SHOWN:
+            lines.append(f"... and {len(self.problems) - MAX_SHOWN} more")
         super().__init__("\n  ".join(lines) if len(self.problems) > 1 else self.problems[0])
 
 

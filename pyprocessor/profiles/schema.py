@@ -173,8 +173,7 @@ SECTIONS: dict[str, Table] = {
         max_killed_runs=Key(whole(1, 1000, "runs"), "Runs in a row killed over a file, before it is set aside."),
         stall_seconds=Key(seconds(1, 86400), "An ffmpeg without progress for so long is ended; slow ones get more."),
         time_limit_factor=Key(
-            number(2, 10_000, "times"),
-            "Times the predicted time that a file may take; an hour at least.",
+            number(2, 10_000, "times"), "Times the predicted time that a file may take; an hour at least."
         ),
         inspect_timeout_seconds=Key(seconds(0.1, 3600), "Longest time that inspecting one file may take."),
         worker_silence_seconds=Key(seconds(1, 86400), "A batch process that sends nothing for so long is given up on."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pyprocessor.profiles.problems import MAX_TOLD, KeyPath, Origin, listed, nearest, shown, wrong_value
+from pyprocessor.profiles.problems import MAX_SHOWN, KeyPath, Origin, listed, nearest, shown, wrong_value
 from pyprocessor.profiles.schema import SECTIONS, ProfileFile, Table
 
 
@@ -24,7 +24,7 @@ def read(
         if key is None:
             where = origin(path)
             # Finding the nearest key takes long, and those after the first ones are only counted.
-            hint = _suggestion(name, table, holder, root or table) if len(problems) < MAX_TOLD else "."
+            hint = _suggestion(name, table, holder, root or table) if len(problems) < MAX_SHOWN else "."
             problems.append(f"{where.prefix}unknown key {where.subject}{hint}")
         elif value is None:
             continue

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import OutputFacts, display
-from pyprocessor.models.os_errors import refusal, unwritable
+from pyprocessor.models.os_errors import publish_error, unwritable
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder, temporary_beside
 
 LONGEST_NAME = 40
@@ -67,7 +67,7 @@ def seal(path: bytes) -> Seal:
         found = sync_file(path)
         sync_folder(os.path.dirname(path))
     except OSError as error:
-        raise refusal(error, path, "could not be brought to the disk") from error
+        raise publish_error(error, path, "could not be brought to the disk") from error
     return found.st_size, found.st_mtime_ns
 
 
@@ -78,7 +78,7 @@ def persist_intent(journal_log: bytes) -> None:
     except FileNotFoundError:
         return  # the journal does without, and every commit is on the disk
     except OSError as error:
-        raise refusal(error, journal_log, "could not be brought to the disk") from error
+        raise publish_error(error, journal_log, "could not be brought to the disk") from error
 
 
 def discard(path: bytes) -> None:
@@ -91,7 +91,7 @@ def discard(path: bytes) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise refusal(error, path, "could not be removed") from error
+        raise publish_error(error, path, "could not be removed") from error
 
 
 def sweep_partials(folder: bytes) -> int:
@@ -133,7 +133,7 @@ def _discard_copy(note: bytes) -> None:
         with open(note, "rb") as reading:
             temporary = reading.read()
     except OSError as error:
-        raise refusal(error, note, "could not be read") from error
+        raise publish_error(error, note, "could not be read") from error
     name = os.path.basename(temporary)
     if name.startswith(TEMPORARY_PREFIX) and len(name) == len(temporary_beside(b"")):
         discard(temporary)

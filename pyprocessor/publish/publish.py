@@ -18,7 +18,7 @@ from functools import cache
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import display
-from pyprocessor.models.os_errors import refusal
+from pyprocessor.models.os_errors import publish_error
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import make_folders, sync_folder, temporary_beside
 from pyprocessor.publish.partials import Seal, discard, note_copy
@@ -59,7 +59,7 @@ def publish(partial: bytes, final: bytes, *, seal: Seal, replace: bool, bounds: 
     except FileExistsError as error:
         raise PublishError(FailureKind.PERMISSION, f"{display(final)} {_WISH}: {_what_lies_at(final)}.") from error
     except OSError as error:
-        raise refusal(error, final, _WISH) from error
+        raise publish_error(error, final, _WISH) from error
     return found.st_size, found.st_mtime_ns
 
 

@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from pyprocessor.models import Source
-from pyprocessor.models.os_errors import refusal
+from pyprocessor.models.os_errors import publish_error
 from pyprocessor.publish.durable import sync_folder
 
 _SUFFIX = b".jsonl"
@@ -66,7 +66,7 @@ class ReceiptWriter:
             os.fsync(self._descriptor)
         except OSError as error:
             self.close()  # opened anew, the file gets a line break after what was written of this one
-            raise refusal(error, self._path, "could not take a receipt") from error
+            raise publish_error(error, self._path, "could not take a receipt") from error
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -91,7 +91,7 @@ def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = No
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
     except OSError as error:
-        raise refusal(error, folder, "could not be listed") from error
+        raise publish_error(error, folder, "could not be listed") from error
     for name in names:
         path = os.path.join(folder, name)
         try:
@@ -103,7 +103,7 @@ def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = No
                     elif on_damaged is not None and line.strip():
                         on_damaged(path)
         except OSError as error:
-            raise refusal(error, path, "could not be read") from error
+            raise publish_error(error, path, "could not be read") from error
 
 
 def _opened_if_a_file(path: str | bytes, flags: int) -> int:

@@ -201,7 +201,7 @@ def _ambisonic(settings: AudioSettings, container: str, audio: AudioInfo, order:
     pan = "mono|FC=c0" if most == 1 else stereo
     name = pan.partition("|")[0]
     text = (
-        f"Its sound is ambisonic, of which {encoder} knows nothing: it was mixed to {name}, as heard from its centre."
+        f"Its sound is ambisonic, which {encoder} does not support: it was mixed to {name}, as heard from its centre."
     )
     note = MediaNote(text, f"ambisonic sound mixed to {name} ({encoder})")
     return Sound(pan.count("|"), (Filter("pan", (("args", pan),)),), notes=(note,))

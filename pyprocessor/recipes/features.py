@@ -102,8 +102,19 @@ def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
         rate = target_bit_rate(settings, media.audio[0], made.channels)
     encoder = settings.encoder if settings is not None else "copy"
     seconds = media.playing_seconds or media.size_bytes * 8 / _GUESSED_AUDIO_BIT_RATE
-    channels = _encoded_channels(profile, media)
-    return CostFeatures("transcode", encoder, None, 0, 0, "", 0.0, seconds, media.size_bytes, rate, None, channels)
+    return CostFeatures(
+        task="transcode",
+        encoder=encoder,
+        preset=None,
+        pixels=0,
+        source_pixels=0,
+        pixel_format="",
+        frames=0.0,
+        duration_seconds=seconds,
+        source_bytes=media.size_bytes,
+        target_bit_rate=rate,
+        audio_channels=_encoded_channels(profile, media),
+    )
 
 
 def _encoded_channels(profile: Profile, media: MediaInfo) -> float:

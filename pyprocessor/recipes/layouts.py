@@ -78,7 +78,11 @@ def offered(encoder: str, container: str, source: Channels) -> tuple[Channels, .
     """The layouts that `encoder` takes and `container` gives back, for a track of `source` channels."""
     if encoder.startswith(_NAMED_BY_MASK.get(container, ())):
         own = tuple(channel for channel in _MASKED if channel in source)
-        named = [source if container == "mov" else own] if container == "mov" or len(own) == len(source) else []
+        named: list[Channels] = []
+        if container == "mov":
+            named.append(source)
+        elif len(own) == len(source):
+            named.append(own)
         named += [channels for channels in LAYOUTS.values() if set(channels) <= set(_MASKED)]
         return tuple(c for c in named if encoder != "flac" or len(c) <= 8)
     names = audio_encoder(encoder).layouts

@@ -12,9 +12,9 @@ from pyprocessor.models import MediaInfo, MediaNote, Profile, StreamInfo
 from pyprocessor.models.encoders import MP4_FAMILY
 
 _MARKS = (
-    *("default", "dub", "original", "comment", "lyrics", "karaoke", "forced", "hearing_impaired", "visual_impaired"),
-    *("clean_effects", "captions", "descriptions", "metadata", "dependent"),
-)
+    "default dub original comment lyrics karaoke forced hearing_impaired visual_impaired clean_effects captions "
+    "descriptions metadata dependent"
+).split()
 """Dispositions that an output's track takes from its source's."""
 
 
@@ -115,6 +115,7 @@ def _left_out(container: str, tags: tuple[tuple[str, str], ...]) -> tuple[MediaN
     place, camera = any(is_place(*tag) for tag in tags), any(is_camera(key) for key, _ in tags)
     if not place and not camera:
         return ()
-    lost = " and ".join(["the place"] * place + ["the camera"] * camera) + " of the recording"
+    lost = "the place and the camera" if place and camera else "the place" if place else "the camera"
+    lost += " of the recording"
     text = f"{lost.capitalize()} {'were' if place and camera else 'was'} left out: {container} holds none."
     return (MediaNote(text, f"{lost} left out ({container} holds none)"),)

@@ -194,7 +194,7 @@ class RunLog:
         except OSError as error:
             # Whether a full disk ends the run is decided by the engine.
             self._broken = True
-            self._complain("cannot be written and ends here", error)
+            self._report("cannot be written and ends here", error)
 
     def close(self) -> None:
         """Close the file, if there is one."""
@@ -203,9 +203,9 @@ class RunLog:
             if log is not None:
                 log.close()
         except OSError as error:
-            self._complain("could not be completed", error)
+            self._report("could not be completed", error)
 
-    def _complain(self, what: str, error: OSError) -> None:
+    def _report(self, what: str, error: OSError) -> None:
         file = f" ({display(os.fsencode(error.filename))})" if error.filename else ""
         self._on_trouble(f"The run's log {what}: {error.strerror or 'the system does not say why'}{file}.")
 

@@ -17,7 +17,7 @@ _STATES = {
     RunState.WAITING: "waiting for its window",
     RunState.RUNNING: "running",
     RunState.PAUSED: "paused; running files are finished, nothing new is started",
-    RunState.PAUSED_NOW: "paused; running files stand still",
+    RunState.PAUSED_NOW: "paused; running files are suspended",
     RunState.DRAINING: "stopping; running files are finished first",
     RunState.ENDING: "stopping; running files are being ended",
 }

@@ -27,7 +27,7 @@ MOST_FAILURES = MOST_NAMES = 20
 MOST_REASONS = MOST_KINDS = 10
 """In the closing text; the JSON document has all."""
 
-_CUT_SHORT = {ExitCode[name] for name in "INTERRUPTED TERMINATED HUNG_UP OUTPUT_UNWRITABLE TRY_AGAIN".split()}
+_CUT_OFF = {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP, ExitCode.OUTPUT_UNWRITABLE, ExitCode.TRY_AGAIN}
 """Runs that ended so may not know what there is to do."""
 _SETTLED = ("succeeded", "kept_source", "skipped", "failed", "quarantined", "cancelled")
 
@@ -119,7 +119,7 @@ def text(
     if summary.counts.total == 0:
         if goes_on:
             return "The run is at work and has found nothing to do so far.\n"
-        if summary.run.exit_code not in _CUT_SHORT:
+        if summary.run.exit_code not in _CUT_OFF:
             more = [line for trouble in (*summary.troubles, *summary.not_taken) for line in wrapped(trouble, width)]
             return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in more)
     lines = aligned(_rows(summary, goes_on=goes_on), width)
@@ -178,7 +178,7 @@ def _nothing_done(summary: Summary, looked_in: str | None) -> str:
 
 def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     rows = [("Done", count(summary.counts.succeeded, "file"))]
-    numbers = {state: summary.counts.of(JobState(state)) for state in _SETTLED[1:]}
+    numbers = {state: summary.counts.of(JobState(state)) for state in _SETTLED if state != "succeeded"}
     numbers |= {"done_before": summary.done_before, "failed_before": summary.failed_before}
     for name, number in numbers.items():
         if number:
@@ -197,7 +197,7 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     lost = [f"{count(files, 'file')}: {one_line(kind)}" for kind, files in _most(summary.losses)]
     if len(summary.losses) > MOST_KINDS:
         lost.append(f"... and {count(len(summary.losses) - MOST_KINDS, 'more kind')}")
-    rows += zip(["Losses", *[""] * MOST_KINDS], lost, strict=False)
+    rows += [("Losses" if number == 0 else "", line) for number, line in enumerate(lost)]
     if summary.speed is not None:
         rows.append(("Video", f"{duration(summary.media_seconds)} at {summary.speed:.1f}x real time"))
     if summary.prediction is not None:

@@ -46,9 +46,9 @@ def path_entry(key: str, path: bytes | None) -> dict[str, str | None]:
         }
 
 
-def rounded(number: float | None, digits: int = 3) -> float | None:
+def rounded(number: float | None) -> float | None:
     """A number for a JSON document; None stays None."""
-    return None if number is None else round(number, digits)
+    return None if number is None else round(number, 3)
 
 
 def columns(text: str) -> int:

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 
 from pyprocessor.containers.boxes import Box, boxes, outermost, within
-from pyprocessor.models.os_errors import refusal
+from pyprocessor.models.os_errors import publish_error
 from pyprocessor.recipes.metadata import HeaderEdits
 
 _EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def edit_headers(path: bytes, edits: HeaderEdits) -> None:
                 file.write(data)
                 return
     except OSError as error:
-        raise refusal(error, path, "could not be written") from error
+        raise publish_error(error, path, "could not be written") from error
 
 
 def _edit(data: bytearray, index: Box, edits: HeaderEdits) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyprocessor.ffmpeg.invocation import Attachment
 from pyprocessor.inspect.contract import Contract
 from pyprocessor.models import MediaInfo
-from pyprocessor.models.os_errors import refusal
+from pyprocessor.models.os_errors import publish_error
 from pyprocessor.publish.partials import discard
 from pyprocessor.tasks.base import Work
 
@@ -42,7 +42,7 @@ def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[Sid
             with open(path, "wb") as file:
                 file.write(content)
         except OSError as error:
-            raise refusal(error, path, "could not be written") from error
+            raise publish_error(error, path, "could not be written") from error
         return path
 
     streams = {stream.index: stream for stream in media.streams}

@@ -107,7 +107,7 @@ def test_an_ffmpeg_that_another_program_ends(ffmpeg_path: str, make_clip: Callab
     found = diagnose(finished, bytes(clip))
     assert found is not None
     assert (found.kind, finished.ended_by) == (FailureKind.INFRASTRUCTURE, None)
-    assert "told to end" in str(found)
+    assert "ffmpeg was ended" in str(found)
 
 
 def test_what_an_ended_ffmpeg_complained_of_is_not_blamed() -> None:
@@ -355,8 +355,8 @@ def test_a_full_disk_is_told_even_after_exit_code_0() -> None:
         (failed("terminate called after std::bad_alloc", -6), FailureKind.RESOURCE, "ran out of memory"),
         (failed("[libx265 @ 0x5] [error] malloc of size 9 failed", -11), FailureKind.RESOURCE, "ran out of memory"),
         (failed("", -24), FailureKind.RESOURCE, "CPU time"),
-        (failed("[h264 @ 0x5] [warning] odd", 255), FailureKind.INFRASTRUCTURE, "told to end by another program"),
-        (failed("[h264 @ 0x5] [error] odd", 255), FailureKind.INFRASTRUCTURE, "told to end by another program"),
+        (failed("[h264 @ 0x5] [warning] odd", 255), FailureKind.INFRASTRUCTURE, "ended by another program"),
+        (failed("[h264 @ 0x5] [error] odd", 255), FailureKind.INFRASTRUCTURE, "ended by another program"),
         (failed("", 139), FailureKind.CRASH, "crashed (SIGSEGV)"),
         (failed("", 137), FailureKind.CRASH, "was killed by another program or by the system (SIGKILL)"),
         (failed("[h264 @ 0x5] [error] odd", 139), FailureKind.BAD_INPUT, "exit code 139"),

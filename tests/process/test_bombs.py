@@ -264,7 +264,7 @@ def test_a_file_that_wants_too_much_memory_to_be_inspected_is_refused(tmp_path: 
     found = rows(tmp_path / "out")
     assert found[b"whole.mp4"].state is JobState.SUCCEEDED, found[b"whole.mp4"].reason
     assert found[b"a large.avi"].state is JobState.FAILED
-    assert "wants more memory to be inspected than the 48 MiB allowed" in found[b"a large.avi"].reason
+    assert "takes more memory than the 48 MiB allowed" in found[b"a large.avi"].reason
 
 
 def test_what_was_inspected_before_is_held_against_new_limits(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]

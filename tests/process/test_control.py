@@ -146,7 +146,7 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     assert_plain(call("pause", "--output", output, "--now"), 0, "stand still")
     until(lambda: stopped(ffmpeg), "the ffmpeg to stop")
     told = call("status", "--output", output)
-    assert_plain(told, 0, "paused; running files stand still", f"process {process.pid}", "still", "0 of 3 files")
+    assert_plain(told, 0, "paused; running files are suspended", f"process {process.pid}", "still", "0 of 3 files")
     assert "waits because the run is paused" in told.stdout
     document = json.loads(call("status", "--output", output, "--json").stdout)
     assert (document["state"], document["left"], document["active"]) == ("paused_now", 3, 1)

@@ -141,8 +141,8 @@ def test_a_share_that_is_dead_at_the_start(inputs: Share, monkeypatch: pytest.Mo
         assert caught.value.exit_code is ExitCode.TRY_AGAIN
     finally:
         inputs.return_to_life()
-    assert paths.answers([str(inputs.point)])
-    assert not paths.answers([str(inputs.point / "none")])
+    assert paths.all_exist([str(inputs.point)])
+    assert not paths.all_exist([str(inputs.point / "none")])
 
 
 def test_an_output_that_falls_silent_is_told(mounted: Share, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

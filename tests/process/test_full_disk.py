@@ -17,7 +17,7 @@ import pytest
 
 from pyprocessor.errors import ExitCode, FailureKind, OutputUnwritable
 from pyprocessor.models import JobState, Profile, ThrottlingSettings
-from pyprocessor.models.os_errors import classify_os_error, refusal
+from pyprocessor.models.os_errors import classify_os_error, publish_error
 from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, begin, call
 from tests.long import long_after
@@ -274,5 +274,5 @@ def test_a_quota_is_a_full_disk(number: int) -> None:
     """All that concerns the disk as a whole stops the run, whoever of us met it."""
     error = OSError(number, os.strerror(number))
     assert classify_os_error(error, b"/in/a.mov")[0] is FailureKind.DISK
-    assert refusal(error, b"/out/a.mp4", "could not be written").kind is FailureKind.DISK
+    assert publish_error(error, b"/out/a.mp4", "could not be written").kind is FailureKind.DISK
     assert classify_os_error(OSError(errno.ENOENT, "x"), b"/in/a.mov")[0] is not FailureKind.DISK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyprocessor.costs.model import CostClass, Price
+from pyprocessor.costs.model import CostClass, CostFactors
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 
@@ -22,6 +22,6 @@ def running_job(
 ) -> RunningJob:
     """A job that runs; `memory_bytes` is what its ffmpeg takes, `more` any other fields of the record."""
     queued = QueuedJob(
-        job_id, cpu_seconds, 1.0, kind, price=Price(spread=spread), name=more.pop("name", f"{job_id}.mp4")
+        job_id, cpu_seconds, 1.0, kind, factors=CostFactors(spread=spread), name=more.pop("name", f"{job_id}.mp4")
     )
     return RunningJob(queued, memory_bytes=memory_bytes, **more)

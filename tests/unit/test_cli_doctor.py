@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyprocessor.cli.doctor import CLASSES_TOLD, most_used
+from pyprocessor.cli.doctor import CLASSES_SHOWN, most_used
 from pyprocessor.cli.main import main
 from pyprocessor.costs.calibration import FileHistory, default_path, save
 from pyprocessor.costs.job_prior import prior_cost
@@ -101,8 +101,8 @@ def test_learned_costs_that_are_damaged(capsys: Captured) -> None:
 def test_only_the_most_used_classes_are_told() -> None:
     """The table stays short; those with the most files come first."""
     model = CostModel()
-    for threads in range(1, CLASSES_TOLD + 6):
+    for threads in range(1, CLASSES_SHOWN + 6):
         for _ in range(threads):
             model = model.observe(FILM, threads, prior_cost(FILM, threads))
     told = most_used(model)
-    assert [one["files"] for one in told] == list(range(CLASSES_TOLD + 5, 5, -1))
+    assert [one["files"] for one in told] == list(range(CLASSES_SHOWN + 5, 5, -1))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.cli.paths import gather, named, readable_input
+from pyprocessor.cli.paths import gather, inputs_and_output, readable_input
 from pyprocessor.errors import UsageError
 
 
@@ -39,13 +39,13 @@ def test_the_last_path_is_the_output_unless_an_option_names_it(
     inputs: tuple[str, ...], output: str | None, words: list[str], found: tuple[tuple[str, ...], str | None]
 ) -> None:
     """As with cp and mv; the options may take the place of either."""
-    assert named(inputs, output, words) == found
+    assert inputs_and_output(inputs, output, words) == found
 
 
 def test_one_path_alone_is_no_guess(tmp_path: Path) -> None:
     """It could be either; what to type instead is said."""
     with pytest.raises(UsageError, match=r"pyprocessor 'my films' FOLDER"):
-        named((), None, ["my films"])
+        inputs_and_output((), None, ["my films"])
 
 
 def test_what_is_named_more_than_once_is_read_once(tmp_path: Path) -> None:

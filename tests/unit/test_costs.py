@@ -196,11 +196,11 @@ def test_margin_and_spread_shrink_with_knowledge() -> None:
     model, job = CostModel(), features()
     cost_class = class_of(job, 1)
     assert model.memory_margin(cost_class, 1.15) == pytest.approx(1.15)
-    assert model.price(cost_class, 1.15).spread == pytest.approx(UNKNOWN_SPREAD)
+    assert model.factors(cost_class, 1.15).spread == pytest.approx(UNKNOWN_SPREAD)
     for _ in range(20):
         model = model.observe(job, 1, prior(job))
     assert 1.0 < model.memory_margin(cost_class, 1.15) < 1.05
-    assert 1.0 < model.price(cost_class, 1.15).spread < 1.3
+    assert 1.0 < model.factors(cost_class, 1.15).spread < 1.3
 
 
 @given(
@@ -257,10 +257,10 @@ def test_a_running_file_below_its_prediction_teaches_nothing_until_it_has_settle
     cost_class, known = class_of(job, 1), prior(job).memory_bytes
     growing = CostModel().glimpse(job, 1, known // 2, settled=False)
     assert growing.predict(job, 1).memory_bytes == known
-    assert growing.price(cost_class, 1.5) == CostModel().price(cost_class, 1.5)
+    assert growing.factors(cost_class, 1.5) == CostModel().factors(cost_class, 1.5)
     settled = growing.glimpse(job, 1, known * 3 // 4, settled=True)
     assert settled.predict(job, 1).memory_bytes == pytest.approx(known * 0.75, rel=0.01)
-    assert settled.price(cost_class, 1.5).memory < 0.75 * 1.5
+    assert settled.factors(cost_class, 1.5).memory < 0.75 * 1.5
 
 
 def test_what_is_no_news_is_the_same_model() -> None:

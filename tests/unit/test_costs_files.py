@@ -56,11 +56,11 @@ def test_the_same_again_takes_what_it_took(once: Calibration) -> None:
 
 def test_a_second_run_leaves_the_class_as_it_is(once: Calibration) -> None:
     """What is known of files is no news of their class; how far predictions are off is, and the band gets narrow."""
-    before = once.model.price(class_of(JOB, 1), 1.0)
+    before = once.model.factors(class_of(JOB, 1), 1.0)
     for _ in range(3):
         for number, factor in enumerate(FACTORS):
             took(once, number, factor)
-    after = once.model.price(class_of(JOB, 1), 1.0)
+    after = once.model.factors(class_of(JOB, 1), 1.0)
     assert after.cpu == pytest.approx(before.cpu, rel=0.05)
     assert after.spread < before.spread
     assert error(once, 99, after.cpu) < 0.05

@@ -147,8 +147,8 @@ def test_what_is_learned_reprices_what_waits() -> None:
     assert not ready.reprice(learned(3.0), ESTIMATION)
 
 
-def test_an_entry_given_back_takes_on_todays_price() -> None:
-    """A job that was taken at an old price and not run waits at the new one; its tenant's account is even."""
+def test_an_entry_given_back_takes_on_todays_factors() -> None:
+    """A job that was taken with old factors and not run waits with the new ones; its tenant's account is even."""
     ready = filled(job("a", 10, tenant="t"), job("b", 1, tenant="u"))
     taken = ready.take()
     assert taken is not None
@@ -185,20 +185,20 @@ def test_what_an_attempt_took_stays_whatever_is_learned() -> None:
     st.lists(st.tuples(st.floats(0.1, 100), st.integers(1, 4000)), max_size=30), st.floats(0.2, 5.0), st.floats(0, 90)
 )
 def test_repriced_or_priced_anew_is_the_same(jobs: list[tuple[float, int]], factor: float, than: float) -> None:
-    """Repricing what waits gives what adding it at the new price would: order, sums, and which are longer."""
+    """Repricing what waits gives what adding it with the new factors would: order, sums, and which are longer."""
     model = learned(factor)
-    price = model.price(SMALL, ESTIMATION.memory_safety_factor)
+    factors = model.factors(SMALL, ESTIMATION.memory_safety_factor)
     old, new = ReadyQueue(), ReadyQueue()
     for number, (cpu, mib) in enumerate(jobs):
         entry = job(f"{number:03}", cpu, mib << 20)
         old.add(entry)
-        new.add(replace(entry, price=price))
+        new.add(replace(entry, factors=factors))
     old.reprice(model, ESTIMATION)
     longer = sorted(e.job_id for e in old.longer_than(than))
-    if price.cpu > 1.02 or price.cpu < 0.98:
+    if factors.cpu > 1.02 or factors.cpu < 0.98:
         assert abs(old.cpu_seconds - new.cpu_seconds) < 1e-6
         assert longer == sorted(e.job_id for e in new.longer_than(than))
-        assert longer == sorted(f"{n:03}" for n, (cpu, _) in enumerate(jobs) if cpu * price.cpu > than)
+        assert longer == sorted(f"{n:03}" for n, (cpu, _) in enumerate(jobs) if cpu * factors.cpu > than)
         assert drain(old) == drain(new)
 
 

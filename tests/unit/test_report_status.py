@@ -65,7 +65,7 @@ def test_a_silent_disk_is_time_that_passed() -> None:
     [
         (RunState.WAITING, "waiting for its window, which opens in 0:01:30"),
         (RunState.PAUSED, "paused; running files are finished, nothing new is started"),
-        (RunState.PAUSED_NOW, "paused; running files stand still"),
+        (RunState.PAUSED_NOW, "paused; running files are suspended"),
         (RunState.DRAINING, "stopping; running files are finished first"),
         (RunState.ENDING, "stopping; running files are being ended"),
     ],
