@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pyprocessor.intake.file_events import FileEvents
-from pyprocessor.intake.inspector import serve
+from pyprocessor.intake.inspector import run_child
 from pyprocessor.intake.messages import Candidate, Found, Looked, PassedOver, Remark, ScanPlan, Vanished
 from pyprocessor.intake.scan import YOUNG, Stills, walk
 from pyprocessor.models import Source
@@ -75,7 +75,7 @@ def watcher_main(connection: Connection, plan: ScanPlan) -> None:
     """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
     if hasattr(signal, "SIGIO"):
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `open_for_writing`
-    serve(_Watcher(connection, plan).run)
+    run_child(_Watcher(connection, plan).run)
 
 
 class _Watcher:

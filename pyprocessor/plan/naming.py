@@ -23,21 +23,20 @@ MAX_NAME_BYTES = 255
 
 _KEEP_EXTENSION = 1
 _HASH_DIGITS = (0, 0, 8, 16, 32, 64)
-"""Hexadecimal digits of the name's hash, by how often the name was equal to another; the last never is."""
+"""Hexadecimal digits of the name's hash, by how often the name was equal to another; 64 digits never collide."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 
 @dataclass(frozen=True, slots=True)
 class NamePlan:
-    """Each sibling is a key in exactly one of the three; reasons are the ends of sentences.
-
-    `names` are relative to the folder's output; `unsettled` is where a pattern took too long.
-    """
+    """Each sibling is a key in exactly one of the three; reasons are the ends of sentences."""
 
     names: Mapping[bytes, bytes]
+    """Output paths, relative to the folder's output."""
     refused: Mapping[bytes, str]
     unsettled: Mapping[bytes, str]
+    """Where a pattern took too long."""
 
 
 class NamePatterns:

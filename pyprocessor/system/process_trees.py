@@ -49,7 +49,7 @@ class ProcessCpu:
         """Return CPU seconds since the previous call, of a new process all it took; parents must be read first."""
         last = self._last
         same = {pid for pid, now in current.items() if pid in last and last[pid].started == now.started}
-        ended = sum(last[pid].total_seconds for pid in last.keys() - same if self._has_heir(pid, same))
+        ended = sum(last[pid].total_seconds for pid in last.keys() - same if self._has_living_ancestor(pid, same))
         spent = sum(now.total_seconds for now in current.values()) - sum(last[pid].total_seconds for pid in same)
         reaped = sum(current[pid].reaped_seconds - last[pid].reaped_seconds for pid in same)
         # A child's time may show in the parent only at the next reading, but not later.
@@ -58,7 +58,7 @@ class ProcessCpu:
         self._last = dict(current)
         return max(0.0, spent - repeated)
 
-    def _has_heir(self, pid: int, same: set[int]) -> bool:
+    def _has_living_ancestor(self, pid: int, same: set[int]) -> bool:
         """Return whether an ancestor still runs: the time of what ended below it is now in its own."""
         for _ in range(len(self._last)):
             if pid in same or pid not in self._last:

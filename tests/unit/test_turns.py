@@ -18,12 +18,12 @@ def test_a_turn_removes_as_many_processes_as_it_has_time_for(monkeypatch: pytest
     monkeypatch.setattr(worker_crashes, "time", SimpleNamespace(monotonic=lambda: clock.now))
     left = list(range(16))
 
-    def remove_dead(process: int, now: float, *, silent: bool) -> None:
+    def remove(process: int, now: float, *, silent: bool) -> None:
         assert silent
         left.remove(process)
         clock.now += 1.0 if process < 8 else 0.01
 
-    crashes = SimpleNamespace(remove_dead=remove_dead)
+    crashes = SimpleNamespace(remove=remove)
     turns = 0
     while left:
         before = clock.now
