@@ -1,7 +1,7 @@
 """Who answers for the run while its loop waits for a disk? A thread that touches neither the disk nor the loop's data.
 
-It answers requests, stores orders for the loop, informs the user, and ends a run that was asked to end and cannot. Of
-a turn that is long for another reason it names no disk, and ends no run whose loop takes CPU time.
+It answers requests, stores orders for the loop, informs the user, and ends a run that was asked to end and cannot. The
+disk is blamed only while the loop's thread waits for it; a run whose loop uses CPU time is not ended.
 """
 
 from __future__ import annotations
@@ -160,10 +160,11 @@ class StallResponder:
                 answer = Answer(True, standing=replace(self.last_status(), disk_silent_seconds=silent))
             else:
                 after = self._mode.after(request.order, now, self.grace_seconds)
-                ok, text = reply(self._mode, after, request.order, os.getpid())
+                replied = reply(self._mode, after, request.order, os.getpid())
                 self.signals.put(request.order)
                 self._mode = after
-                answer = Answer(ok, f"{text} {self._trouble()} It does so when {then}." if ok else text)
+                late = f" {self._trouble()} It does so when {then}." if replied.accepted else ""
+                answer = Answer(replied.accepted, f"{replied.text}{late}")
             self.server.answer(client, answer)
         self.server.send()
         self._mode = self._mode.at(now)

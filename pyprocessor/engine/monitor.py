@@ -88,7 +88,7 @@ class Monitor:
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
         jobs = [job for _, job in running.values()]
         pids = {job.ffmpeg.pid: job for job in jobs if job.ffmpeg is not None}
-        for pid, seen in self._sampler.processes(pids, peaks=False).items():
+        for pid, seen in self._sampler.trees.processes(pids).items():
             pids[pid].measured(seen.memory_bytes, seen.cpu_seconds, now)
         self._learn(jobs, now)
         profile = self._profile

@@ -100,7 +100,8 @@ class Stopping:
                 continue
             last = self.mode
             self._enter(last.after(request.order, now, self._grace_seconds), request.order)
-            self.server.answer(client, Answer(*reply(last, self.mode, request.order, os.getpid())))
+            replied = reply(last, self.mode, request.order, os.getpid())
+            self.server.answer(client, Answer(replied.accepted, replied.text))
         self._enter(self.mode.at(now), None)
         mode = self.mode
         if mode.stop > before.stop:
@@ -164,8 +165,7 @@ class Stopping:
         change = notice(self.mode, mode, order, self._grace_seconds)
         self.mode = mode
         if change is not None:
-            kind, level, text = change
-            self.transitions.notice(level, text, kind=kind)
+            self.transitions.notice(change.level, change.text, kind=change.kind)
 
     def _stop(self, now: float, *, end: bool) -> None:
         """Take back what was not sent, and have running files finished or ended."""

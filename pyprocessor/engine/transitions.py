@@ -11,7 +11,7 @@ from pyprocessor.costs.model import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import may_replace
-from pyprocessor.errors import FailureKind
+from pyprocessor.errors import FailureKind, JournalError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
 from pyprocessor.intake.classify import Adopted, Finding, Settled, SettledBefore, Todo, Untouched
 from pyprocessor.intake.messages import Remark
@@ -189,10 +189,17 @@ class Transitions:
         self._listener.progressed(job.job_id, seconds, speed)
 
     def granted(self, job: RunningJob, facts: OutputFacts) -> bool:
-        """Journal the intent to publish; from here on the disk decides. Returns whether it may replace a file."""
+        """Journal the intent to publish; from here on the disk decides. Returns whether it may replace a file.
+
+        Raises JournalError, so that no grant is sent, where by the journal this attempt no longer has the job.
+        """
         assert job.attempt_id is not None
         job.move(JobState.PUBLISHING)
-        self._journal.grant(job.job_id, job.attempt_id, facts)
+        if not self._journal.grant(job.job_id, job.attempt_id, facts):
+            raise JournalError(
+                f"Another program changed the journal while {job.name} was being worked on. Run the same command again "
+                "when nothing else uses the output folder."
+            )
         return self._request.overwrite or may_replace(self._journal, self._request.output, self.row(job.job_id))
 
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:

@@ -170,10 +170,10 @@ def govern(
     stopped = {job.job_id for job in (*suspend, *shed)}
     going = [job for job in memory.going if job.job_id not in stopped]
     debt = replace(before.cpu, throttled=tuple(job.job_id for job in memory.throttled))
-    cpu, slowed, repaid = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
+    repayment = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
     # Where memory keeps files suspended, one whose CPU debt is paid waits with them for its turn.
-    freed = () if keeps or worse else repaid
-    pausing = {*slowed, *(job.job_id for job in suspend)}
+    freed = () if keeps or worse else repayment.resume
+    pausing = {*repayment.suspend, *(job.job_id for job in suspend)}
     ending = {job.job_id for job in shed}
     resuming = {*freed, *(job.job_id for job in resume)} - pausing - ending
     after = replace(
@@ -184,8 +184,8 @@ def govern(
             **dict.fromkeys(resuming, (EventKind.RESUME, 0.0)),
             **dict.fromkeys(ending, (EventKind.SHED, 0.0)),
         },
-        cpu=cpu,
-        cpu_reported=before.cpu_reported or bool(slowed),
+        cpu=repayment.debt,
+        cpu_reported=before.cpu_reported or bool(repayment.suspend),
         polite=give_way(before.polite, reading, throttling, elapsed),
         disk_low=reading.free_disk_bytes < throttling.disk_reserve_bytes * (DISK_RELEASE if before.disk_low else 1),
     )

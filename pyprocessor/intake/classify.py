@@ -76,7 +76,7 @@ class Settled:
 
 
 Finding = Todo | SettledBefore | Adopted | Untouched | Settled | Remark | InputAway
-"""After an `InputAway`, what is said of files does not count."""
+"""After an InputAway, findings about files are to be ignored."""
 
 
 class Costs(Protocol):

@@ -1,7 +1,7 @@
 """What is there to do? Turns the inspector's reports into findings about files, and replaces one that hangs.
 
 What becomes of one file `classify` decides, from a journal that is read and never written, so that the same code serves
-a run and `--plan`. An inspector that dies or falls silent is charged to the file that was open.
+a run and `--plan`. An inspector that dies or sends nothing is blamed on the file that was open.
 """
 
 from __future__ import annotations

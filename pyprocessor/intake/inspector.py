@@ -1,7 +1,7 @@
 """What is in the input? A process of its own that lists it and inspects files, so that a hang or crash costs one file.
 
 It lists a little, then inspects what the engine asked for, and so on, so that the first files are known while the
-listing goes on. Before it opens a file it says so; the engine charges a death or a silence to that file and starts
+listing goes on. Before it opens a file it reports the file; the engine blames a crash or a hang on it and starts
 another inspector, which goes on after the last file reported.
 """
 

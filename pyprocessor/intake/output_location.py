@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts, Source
-from pyprocessor.plan.naming import MAX_NAME_BYTES
+from pyprocessor.plan.naming import MAX_NAME_BYTES, cut
 from pyprocessor.publish.partials import seal_of
 
 
@@ -116,10 +116,7 @@ def other_name(output: bytes, source_path: bytes) -> bytes:
     folder, name = os.path.split(output)
     stem, extension = os.path.splitext(name)
     tail = b"~" + hashlib.sha256(source_path).hexdigest()[:8].encode("ascii") + extension
-    room = MAX_NAME_BYTES - len(tail)
-    while room < len(stem) and room > 0 and stem[room] & 0xC0 == 0x80:  # inside a character of UTF-8
-        room -= 1
-    return os.path.join(folder, stem[:room] + tail)
+    return os.path.join(folder, cut(stem, MAX_NAME_BYTES - len(tail)) + tail)
 
 
 def _same(known: Source, source: Source, answers: Mapping[bytes, bool]) -> bool:

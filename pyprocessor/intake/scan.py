@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
+from typing import NamedTuple
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.inspect.animation import is_still
@@ -35,8 +36,18 @@ CLOCKS_APART_SECONDS = 24 * 3600.0
 """A time stamp further ahead than clocks may differ says nothing."""
 YOUNG = "was changed a moment ago and is left for the next run"
 """Why a file that is younger than `min_age` is passed over."""
-Stills = dict[bytes, tuple[int, int, bool]]
-"""Pictures that were opened: size, mtime_ns and whether it does not move, by path below the input."""
+
+
+class Picture(NamedTuple):
+    """A picture that was opened to see whether it moves."""
+
+    size_bytes: int
+    mtime_ns: int
+    is_still: bool
+
+
+Stills = dict[bytes, Picture]
+"""Pictures that were opened, by path below the input."""
 _PathKey = tuple[tuple[int, bytes], ...]
 
 
@@ -64,7 +75,7 @@ class _Walk:
         self._unknown = UnknownFiles()
         self._inputs = tuple(given.path if given.is_file else os.path.join(given.path, b"") for given in plan.inputs)
         self._own = b""
-        """What precedes the path below the input that is being walked in a relative path."""
+        """Prefix of relative paths in the input being walked."""
         self._extensions = extensions_of(plan.profile)
         self._names = NamePatterns(plan.profile.naming, alive)
         self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.profile.scan.include]
@@ -201,13 +212,13 @@ class _Walk:
         """Return whether a picture does not move; False where it cannot be read, which inspecting explains."""
         try:
             status = os.stat(path)
-            *known, still = self._stills.get(relative, (-1, 0, False))
-            if known != [status.st_size, status.st_mtime_ns]:
+            known = self._stills.get(relative)
+            if known is None or (known.size_bytes, known.mtime_ns) != (status.st_size, status.st_mtime_ns):
                 still = stat.S_ISREG(status.st_mode) and is_still(path)
-                self._stills[relative] = (status.st_size, status.st_mtime_ns, still)
+                known = self._stills[relative] = Picture(status.st_size, status.st_mtime_ns, still)
         except OSError:
             return False
-        return still
+        return known.is_still
 
     def _look(self, path: bytes, relative: bytes, output: bytes) -> Candidate | PassedOver | None:
         try:
@@ -311,7 +322,7 @@ _END_LENGTH = len(fnmatch.translate("")) - len("(?s:")
 
 
 def _matching(globs: Sequence[Glob], relative: bytes) -> bool:
-    """Return whether any matches; all are tried, so that each knows whether it ever did."""
+    """Return whether any matches; all are tried, so that each one's `matched` is set."""
     return bool([glob for glob in globs if glob.matches(relative)])
 
 

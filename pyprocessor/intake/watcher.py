@@ -174,7 +174,7 @@ class _Watcher:
     def _seen(
         self, relative: bytes, entry: Candidate | PassedOver, began: float, news: list[Candidate | PassedOver | Remark]
     ) -> Sighting:
-        """Return the sighting of an entry; it counts as unchanged from the end of this look to a later one's start."""
+        """Return the sighting of an entry, its time unchanged counted from the end of one scan to another's start."""
         sighting = sighted(self._sightings.get(relative), mark_of(entry), time.monotonic())
         if sighting.reported or not (self._first or sighting.settled(began, self._min_age_seconds)):
             return sighting

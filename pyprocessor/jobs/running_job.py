@@ -21,7 +21,7 @@ class IllegalMove(Exception):
 
 @dataclass(slots=True, eq=False)
 class RunningJob:
-    """A job that a batch process has; its ffmpeg has `threads` and is reckoned to take `cores`."""
+    """A job that a batch process has; its ffmpeg has `threads` and is assumed to take `cores`."""
 
     queued: QueuedJob
     threads: int = 1

@@ -21,7 +21,7 @@ from pyprocessor.plan.queue import ReadyQueue
 OVERHEAD_BYTES = 128 << 20
 """Of the budget, what the engine, the inspector and the batch processes take themselves."""
 UNMEASURED_FACTOR = 4
-"""Times its prediction: the worst that a class never measured is reckoned with."""
+"""Times its prediction: the worst that is assumed of a class never measured."""
 RAMP_SECONDS = 1.0
 """How long an encode takes to show its size: x264 medium at 1080p reaches 86 % of its peak in its first second."""
 FIRST_START_SECONDS = 0.5
@@ -189,7 +189,7 @@ def _memory(
 ) -> Wait | None:
     """Wait for memory beside what runs, or for a class never measured to show what it takes.
 
-    Where one job outgrew its prediction, all of its class are reckoned to.
+    Where one job outgrew its prediction, all of its class are assumed to.
     """
     outgrown: dict[CostClass, float] = {}
     for other in beside.running:
@@ -203,7 +203,7 @@ def _memory(
     wanted = job.memory_with(threads) * outgrown.get(job.cost_class, 1.0)
     if taken + wanted > budget:
         return Wait(
-            f"it is reckoned to take {memory_size(wanted)}, and of {memory_size(budget)} the files that run take "
+            f"it is assumed to take {memory_size(wanted)}, and of {memory_size(budget)} the files that run take "
             f"{memory_size(taken)}"
         )
     worst = UNMEASURED_FACTOR * job.memory_with(threads) * beside.concurrency

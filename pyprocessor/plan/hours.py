@@ -103,7 +103,7 @@ class Schedule:
         if self.settings.overrun is Overrun.FINISH:
             files = "running files are finished"
             if frozen and phase is Phase.WAITING:
-                files = "running files, which stand still, are finished once `pyprocessor resume` lets them go on"
+                files = "running files, which are suspended, are finished once `pyprocessor resume` lets them go on"
         if phase is Phase.OPEN:
             return None
         if phase is Phase.WAITING:

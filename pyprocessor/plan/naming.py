@@ -124,14 +124,18 @@ def _fitted(base: bytes, tail: bytes, name: bytes, digits: int) -> bytes:
         return base + tail
     tag = b"-" + hashlib.sha256(name).hexdigest()[: digits or 8].encode("ascii")
     room = MAX_NAME_BYTES - len(tag) - len(tail)
-    if len(base) > room:
-        # Step back over UTF-8 continuation bytes so that no character is cut in two.
-        for _ in range(3):
-            if base[room] & 0xC0 != 0x80:
-                break
-            room -= 1
-        base = base[:room]
-    return base + tag + tail
+    return cut(base, room) + tag + tail
+
+
+def cut(name: bytes, room: int) -> bytes:
+    """The name in at most `room` bytes, with no character of UTF-8 cut in two."""
+    if len(name) <= room:
+        return name
+    for _ in range(3):
+        if name[room] & 0xC0 != 0x80:  # no byte that continues a character
+            break
+        room -= 1
+    return name[:room]
 
 
 def _key(path: bytes) -> str:

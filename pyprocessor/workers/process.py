@@ -53,7 +53,7 @@ def context(method: str | None = None) -> BaseContext:
     # On Linux a forkserver starts processes in milliseconds.
     chosen = multiprocessing.get_context(method or ("forkserver" if sys.platform == "linux" else "spawn"))
     _skip_main_module()
-    if sys.platform != "win32" and chosen.get_start_method() != "fork":  # a fork would inherit the lock
+    if chosen.get_start_method() != "fork":  # a fork would inherit the lock
         _ensure_scratch()
     if chosen.get_start_method() == "forkserver":
         chosen.set_forkserver_preload(list(PRELOADED))
@@ -126,7 +126,7 @@ def _check_temporary_folder() -> None:
 
 
 def _end_left_behind(process: ProcessIdentity) -> None:
-    """End a process whose engine is gone: a group's leader is killed with it, multiprocessing's own are only woken."""
+    """Kill a group leader with its group; only send SIGCONT to multiprocessing's helpers."""
     if not is_alive(process):
         return
     with contextlib.suppress(OSError):
@@ -206,8 +206,8 @@ class Child:
                 code = self.exit_code
                 if code is not None and 0 < code != UNKNOWN_EXIT_CODE:
                     raise ChildUnstartable(
-                        f"A process that pyprocessor started ended at once, with exit code {code}; what it said above "
-                        "tells why. If it says nothing, see that memory and the installation are in order "
+                        f"A process that pyprocessor started ended at once, with exit code {code}; its output above "
+                        "shows why. If it says nothing, see that memory and the installation are in order "
                         "(`pyprocessor doctor`), and run the same command again."
                     ) from error
             raise EOFError from error

@@ -159,7 +159,7 @@ def test_a_measured_class_starts_where_predictions_fit() -> None:
     """Up to the budget and not beyond, whatever was started since the last reading."""
     assert asked(job(400), running(400, 0), started=5) is None
     assert asked(job(400), running(400, 0), running(400, 0)) == Wait(
-        "it is reckoned to take 400 MiB, and of 1,000 MiB the files that run take 800 MiB"
+        "it is assumed to take 400 MiB, and of 1,000 MiB the files that run take 800 MiB"
     )
 
 
