@@ -59,6 +59,19 @@ def film(tmp_path: Path, make_clip, ffmpeg_path: str) -> Path:  # type: ignore[n
 
 
 @pytest.fixture
+def slowed(tmp_path: Path, ffmpeg_path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Encodes take over three times as long as their videos, whatever the machine can do."""
+    wrapper = tmp_path / "slowed" / "ffmpeg"
+    wrapper.parent.mkdir()
+    slow = f'case "$*" in *-progress*) set -- -readrate 0.3 "$@";; esac'
+    wrapper.write_text(f'#!/bin/sh\n{slow}\nexec "{ffmpeg_path}" "$@"\n')
+    wrapper.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PYPROCESSOR_FFMPEG", str(wrapper))
+        yield patch
+
+
+@pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Begin runs that are killed at the end, should they still be there."""
     begun: list[subprocess.Popen[str]] = []
@@ -131,13 +144,14 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     start: Callable[..., subprocess.Popen[str]],
     make_clip,  # type: ignore[no-untyped-def]
     ffmpeg_path: str,
+    slowed: pytest.MonkeyPatch,
 ) -> None:
     """`pause --now` stops the ffmpeg, `resume` lets it go on, and outputs equal those of an undisturbed run. All of
     it is seen by `status`, in the progress lines, in the log and in the journal, and nothing is charged."""
     still, output = tmp_path / "undisturbed", tmp_path / "out"
     for name in ("1.mp4", "2.mp4"):  # so that the other, being the longest, is the first
         make_clip(inputs / name, seconds=1.0, size="640x360", audio=None)
-    process = start(inputs, output, "--progress-interval", "0.1", "--preset", "slower")
+    process = start(inputs, output, "--progress-interval", "0.1")
     (ffmpeg,) = encoding(process, output)
     assert standing(output)["next"]["reason"] == "as many files run as may at once (1)"
     assert_plain(call("pause", "--output", output, "--now"), 0, "are suspended")
@@ -169,7 +183,8 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     }
     (log,) = (output / ".pyprocessor" / "logs").glob("run-*.log")
     assert "Paused: " in log.read_text()
-    assert_plain(call("--input", inputs, "--output", still, *ONE_AT_A_TIME, "--preset", "slower"), 0)
+    slowed.undo()
+    assert_plain(call("--input", inputs, "--output", still, *ONE_AT_A_TIME), 0)
     for name in ("0.mp4", "1.mp4", "2.mp4"):
         assert frames(ffmpeg_path, output / name) == frames(ffmpeg_path, still / name)
 
