@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
-from typing import NamedTuple
 
 from pyprocessor.errors import ExitCode
 
@@ -87,32 +86,17 @@ class RunMode:
         return replace(self, stop=max(self.stop, level), pause=Pause.NONE)
 
 
-class Notice(NamedTuple):
-    """What the user is told of a change of the mode; `kind` is for programs, `level` "info" or "warning"."""
-
-    kind: str
-    level: str
-    text: str
-
-
-class Reply(NamedTuple):
-    """Whether an order is carried out, and a sentence for whoever gave it."""
-
-    accepted: bool
-    text: str
-
-
-def notice(before: RunMode, after: RunMode, order: Order | None, grace_seconds: float) -> Notice | None:
-    """Return the notice of a change, or None; time made it where `order` is None."""
+def notice(before: RunMode, after: RunMode, order: Order | None, grace_seconds: float) -> tuple[str, str, str] | None:
+    """Return the kind (for programs), level and sentence of a change, or None; time made it where `order` is None."""
     if after.stop > before.stop or after.end_at < before.end_at:
-        return Notice("stopping", "warning", _stopping(after, order, grace_seconds))
+        return "stopping", "warning", _stopping(after, order, grace_seconds)
     if after.pause is before.pause:
         return None
     if after.pause is Pause.NONE:
         text = "Resumed: work goes on." if order is not None else "The pause is over, since the run stops."
-        return Notice("resumed", "info", text)
+        return "resumed", "info", text
     what = "running files are finished" if after.pause is Pause.HOLD else "running files are suspended"
-    return Notice("paused", "warning", f"Paused: {what} and nothing new is started until `pyprocessor resume`.")
+    return "paused", "warning", f"Paused: {what} and nothing new is started until `pyprocessor resume`."
 
 
 def _stopping(after: RunMode, order: Order | None, grace_seconds: float) -> str:
@@ -126,21 +110,21 @@ def _stopping(after: RunMode, order: Order | None, grace_seconds: float) -> str:
     return f"Stopping: running files are finished first; {now} them now."
 
 
-def reply(before: RunMode, after: RunMode, order: Order, pid: int) -> Reply:
-    """Return the reply to an order."""
+def reply(before: RunMode, after: RunMode, order: Order, pid: int) -> tuple[bool, str]:
+    """Return whether an order is carried out, and a sentence for whoever gave it."""
     run = f"The run (process {pid})"
     if order in (Order.PAUSE, Order.FREEZE, Order.RESUME) and after.stop > StopLevel.GO_ON:
-        return Reply(False, f"{run} is stopping; there is nothing to pause or resume.")
+        return False, f"{run} is stopping; there is nothing to pause or resume."
     match order:
         case Order.RESUME:
-            return Reply(True, f"{run} goes on." if before.pause else f"{run} was not paused.")
+            return True, f"{run} goes on." if before.pause else f"{run} was not paused."
         case Order.PAUSE if before.pause is Pause.FREEZE:
-            return Reply(True, f"{run} is paused already, and its running files are suspended.")
+            return True, f"{run} is paused already, and its running files are suspended."
         case Order.PAUSE | Order.FREEZE:
             already = " already" if before.pause is after.pause else ""
             what = "suspended" if after.pause is Pause.FREEZE else "finished"
-            return Reply(True, f"{run} is paused{already}: running files are {what}, nothing new is started.")
+            return True, f"{run} is paused{already}: running files are {what}, nothing new is started."
         case _ if after.stop is StopLevel.END:
-            return Reply(True, f"{run} ends its files and stops; the same command goes on from there.")
+            return True, f"{run} ends its files and stops; the same command goes on from there."
         case _:
-            return Reply(True, f"{run} finishes its running files and stops; the same command goes on from there.")
+            return True, f"{run} finishes its running files and stops; the same command goes on from there."

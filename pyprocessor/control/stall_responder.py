@@ -160,11 +160,10 @@ class StallResponder:
                 answer = Answer(True, standing=replace(self.last_status(), disk_silent_seconds=silent))
             else:
                 after = self._mode.after(request.order, now, self.grace_seconds)
-                replied = reply(self._mode, after, request.order, os.getpid())
+                accepted, text = reply(self._mode, after, request.order, os.getpid())
                 self.signals.put(request.order)
                 self._mode = after
-                late = f" {self._trouble()} It does so when {then}." if replied.accepted else ""
-                answer = Answer(replied.accepted, f"{replied.text}{late}")
+                answer = Answer(accepted, f"{text} {self._trouble()} It does so when {then}." if accepted else text)
             self.server.answer(client, answer)
         self.server.send()
         self._mode = self._mode.at(now)

@@ -231,15 +231,11 @@ class Dispatch:
 
     def _running_job(self, job: QueuedJob, batch: Batch) -> RunningJob:
         row, threads = self.transitions.row(job.job_id), 1 if job.narrow else batch.threads
-        return RunningJob(
-            job,
-            threads,
-            batch.cores,
-            row.media_seconds or 0.0,
-            crashes=row.crashes,
-            retries=row.retries_charged,
-            sheds=row.sheds,
-        )
+        running = RunningJob(job, threads, batch.cores, row.media_seconds or 0.0)
+        running.crashes = row.crashes
+        running.retries = row.retries_charged
+        running.sheds = row.sheds
+        return running
 
     def _send_next(self, process: BatchProcess, ahead: int, on: Conditions) -> bool:
         """Send the process its next job, where that may start; it may have `ahead` jobs for each slot."""

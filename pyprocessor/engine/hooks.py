@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pyprocessor.control.run_mode import Order
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
+from pyprocessor.models.profile import HOOK_VARIABLES
 from pyprocessor.models.run import RunRequest
 from pyprocessor.state.job_logs import HOOKS_LOG_NAME, write_hooks_log
 from pyprocessor.system.processes import kill_group, process_identity
@@ -39,10 +40,7 @@ _STOPS = frozenset({Order.INTERRUPT, Order.TERMINATE, Order.HANG_UP})
 _VARIABLES = "PYPROCESSOR_"
 COUNTS = ("succeeded", "failed", "skipped", "done_before", "failed_before")
 """Counts that the hook of the run's end gets, each as a variable."""
-_OURS = frozenset(
-    _VARIABLES + name
-    for name in ("HOOK", "SOURCE", "OUTPUT", "OUTCOME", "FAILURE", "REASON", "EXIT_CODE", *map(str.upper, COUNTS))
-)
+_OURS = frozenset(_VARIABLES + name for name in HOOK_VARIABLES)
 Notify = Callable[[str, str], None]  # with a level and a sentence
 
 

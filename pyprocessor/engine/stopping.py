@@ -54,10 +54,6 @@ class Stopping:
         self._grace_seconds = self.request.profile.schedule.grace_seconds
 
     @property
-    def clock(self) -> datetime:
-        return local_time()
-
-    @property
     def stopping(self) -> bool:
         """Whether nothing more is started in this run."""
         trouble = self.disk_trouble or self.input_lost
@@ -100,8 +96,8 @@ class Stopping:
                 continue
             last = self.mode
             self._enter(last.after(request.order, now, self._grace_seconds), request.order)
-            replied = reply(last, self.mode, request.order, os.getpid())
-            self.server.answer(client, Answer(replied.accepted, replied.text))
+            accepted, text = reply(last, self.mode, request.order, os.getpid())
+            self.server.answer(client, Answer(accepted, text))
         self._enter(self.mode.at(now), None)
         mode = self.mode
         if mode.stop > before.stop:
@@ -165,7 +161,8 @@ class Stopping:
         change = notice(self.mode, mode, order, self._grace_seconds)
         self.mode = mode
         if change is not None:
-            self.transitions.notice(change.level, change.text, kind=change.kind)
+            kind, level, text = change
+            self.transitions.notice(level, text, kind=kind)
 
     def _stop(self, now: float, *, end: bool) -> None:
         """Take back what was not sent, and have running files finished or ended."""

@@ -90,7 +90,6 @@ class Governed:
     """The part of the usual number of files that memory allows."""
     growth: Growth = field(default_factory=Growth)
     calm_seconds: float = 0.0
-    """How long things could have gone back."""
     shrunk_seconds: float = 0.0
     """Since the share was halved."""
     suspended_seconds: float = SUSPEND_STEP_SECONDS
@@ -116,11 +115,9 @@ class Decision:
 
     state: Governed
     level: Level
+    """Above NORMAL only one file may be started, and only where none runs."""
     hold: str
-    """Why nothing may be started, as the end of a sentence; empty where files may be, as far as `room_bytes` goes.
-
-    Above `Level.NORMAL` only one may, and only where none runs.
-    """
+    """Why nothing may be started, as the end of a sentence; empty where files may be, as far as `room_bytes` goes."""
     room_bytes: int
     """Room for predicted memory of new files. With nothing running one may start whatever it needs."""
     take_back: bool

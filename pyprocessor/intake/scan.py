@@ -12,7 +12,6 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
-from typing import NamedTuple
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.inspect.animation import is_still
@@ -28,6 +27,7 @@ from pyprocessor.models import Input, Source, display
 from pyprocessor.plan.matching import Expression, TookTooLong
 from pyprocessor.plan.naming import NamePatterns, output_names
 from pyprocessor.publish.bounds import among_sources
+from pyprocessor.publish.partials import Seal
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.state.state_folder import NAME as STATE_FOLDER
 from pyprocessor.state.state_folder import state_folder
@@ -36,18 +36,8 @@ CLOCKS_APART_SECONDS = 24 * 3600.0
 """A time stamp further ahead than clocks may differ says nothing."""
 YOUNG = "was changed a moment ago and is left for the next run"
 """Why a file that is younger than `min_age` is passed over."""
-
-
-class Picture(NamedTuple):
-    """A picture that was opened to see whether it moves."""
-
-    size_bytes: int
-    mtime_ns: int
-    is_still: bool
-
-
-Stills = dict[bytes, Picture]
-"""Pictures that were opened, by path below the input."""
+Stills = dict[bytes, tuple[Seal, bool]]
+"""Pictures that were opened: size and mtime_ns, and whether it does not move, by path below the input."""
 _PathKey = tuple[tuple[int, bytes], ...]
 
 
@@ -212,13 +202,14 @@ class _Walk:
         """Return whether a picture does not move; False where it cannot be read, which inspecting explains."""
         try:
             status = os.stat(path)
-            known = self._stills.get(relative)
-            if known is None or (known.size_bytes, known.mtime_ns) != (status.st_size, status.st_mtime_ns):
+            now = (status.st_size, status.st_mtime_ns)
+            known, still = self._stills.get(relative, (None, False))
+            if known != now:
                 still = stat.S_ISREG(status.st_mode) and is_still(path)
-                known = self._stills[relative] = Picture(status.st_size, status.st_mtime_ns, still)
+                self._stills[relative] = (now, still)
         except OSError:
             return False
-        return known.is_still
+        return still
 
     def _look(self, path: bytes, relative: bytes, output: bytes) -> Candidate | PassedOver | None:
         try:

@@ -34,14 +34,6 @@ class _Item(NamedTuple):
     job: QueuedJob
 
 
-class _Retry(NamedTuple):
-    """A job that is to be tried again when `due` (monotonic)."""
-
-    due: float
-    job_id: str
-    job: QueuedJob
-
-
 @dataclass(slots=True)
 class _Class:
     """The sums of one class, before the price; in integers, since sums of floats depend on order."""
@@ -211,7 +203,8 @@ class JobQueue:
     def __init__(self) -> None:
         self.ready = ReadyQueue()
         self._alone: deque[QueuedJob] = deque()
-        self._retries: list[_Retry] = []
+        self._retries: list[tuple[float, str, QueuedJob]] = []
+        """A heap by the monotonic time at which each is due."""
         self._late: list[QueuedJob] = []
 
     def __len__(self) -> int:
@@ -225,7 +218,7 @@ class JobQueue:
     @property
     def next_due(self) -> float:
         """Monotonic time at which the next retry is due; infinity without one."""
-        return self._retries[0].due if self._retries else math.inf
+        return self._retries[0][0] if self._retries else math.inf
 
     def head(self) -> tuple[QueuedJob, float] | None:
         """The job that starts next as far as is known now, and when it may at the earliest (monotonic)."""
@@ -234,7 +227,8 @@ class JobQueue:
         if self._alone:
             return self._alone[0], -math.inf
         if self._retries:
-            return self._retries[0].job, self.next_due
+            due, _, job = self._retries[0]
+            return job, due
         return (self._late[0], -math.inf) if self._late else None
 
     def add(self, job: QueuedJob) -> None:
@@ -247,7 +241,7 @@ class JobQueue:
     def put_back(self, job: QueuedJob, *, due: float = -math.inf) -> None:
         """Take a job in again that was taken before, to be started when `due` (monotonic) at the earliest."""
         if due > -math.inf:
-            heapq.heappush(self._retries, _Retry(due, job.job_id, job))
+            heapq.heappush(self._retries, (due, job.job_id, job))
         elif job.alone:
             self._alone.append(job)
         else:
@@ -256,7 +250,8 @@ class JobQueue:
     def take_up_retries(self, now: float) -> None:
         """Queue the retries that are due."""
         while self.next_due <= now:
-            self.put_back(heapq.heappop(self._retries).job)
+            _, _, job = heapq.heappop(self._retries)
+            self.put_back(job)
 
     def take_alone(self) -> QueuedJob | None:
         """Remove and return the next job that is to run alone."""

@@ -63,7 +63,7 @@ def slowed(tmp_path: Path, ffmpeg_path: str, monkeypatch: pytest.MonkeyPatch) ->
     """Encodes take over three times as long as their videos, whatever the machine can do."""
     wrapper = tmp_path / "slowed" / "ffmpeg"
     wrapper.parent.mkdir()
-    slow = f'case "$*" in *-progress*) set -- -readrate 0.3 "$@";; esac'
+    slow = 'case "$*" in *-progress*) set -- -readrate 0.3 "$@";; esac'
     wrapper.write_text(f'#!/bin/sh\n{slow}\nexec "{ffmpeg_path}" "$@"\n')
     wrapper.chmod(0o755)
     with monkeypatch.context() as patch:
