@@ -106,7 +106,7 @@ class _Stuck:
         self._screen = screen
         self._session = session
 
-    def tell(self, level: str, text: str) -> None:
+    def notify(self, level: str, text: str) -> None:
         """Show one sentence."""
         self._bounded(lambda: self._screen.show(Message.notice(level, text)))
 

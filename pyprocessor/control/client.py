@@ -106,7 +106,7 @@ def parse_answer(line: bytes) -> Answer:
 
 
 PATIENCE_SECONDS = 10.0
-"""A run looks up twice a second; one that takes so long waits for a disk."""
+"""A run answers twice a second; one that takes longer waits for a disk."""
 RETRY_SECONDS = 0.05
 
 

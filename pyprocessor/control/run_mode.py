@@ -95,7 +95,7 @@ def notice(before: RunMode, after: RunMode, order: Order | None, grace_seconds: 
     if after.pause is Pause.NONE:
         text = "Resumed: work goes on." if order is not None else "The pause is over, since the run stops."
         return "resumed", "info", text
-    what = "running files are finished" if after.pause is Pause.HOLD else "running files stand still"
+    what = "running files are finished" if after.pause is Pause.HOLD else "running files are suspended"
     return "paused", "warning", f"Paused: {what} and nothing new is started until `pyprocessor resume`."
 
 
@@ -119,11 +119,11 @@ def reply(before: RunMode, after: RunMode, order: Order, pid: int) -> tuple[bool
         case Order.RESUME:
             return True, f"{run} goes on." if before.pause else f"{run} was not paused."
         case Order.PAUSE if before.pause is Pause.FREEZE:
-            return True, f"{run} is paused already, and its running files stand still."
+            return True, f"{run} is paused already, and its running files are suspended."
         case Order.PAUSE | Order.FREEZE:
             already = " already" if before.pause is after.pause else ""
-            what = "stand still" if after.pause is Pause.FREEZE else "are finished"
-            return True, f"{run} is paused{already}: running files {what}, nothing new is started."
+            what = "suspended" if after.pause is Pause.FREEZE else "finished"
+            return True, f"{run} is paused{already}: running files are {what}, nothing new is started."
         case _ if after.stop is StopLevel.END:
             return True, f"{run} ends its files and stops; the same command goes on from there."
         case _:

@@ -49,10 +49,10 @@ class ControlServer:
         self._inode = 0
         try:
             self._open(folder)
-        except (OSError, AttributeError) as error:  # AttributeError: the system has no local sockets
-            why = getattr(error, "strerror", None) or "there are no local sockets here"
+        except OSError as error:
             self.problem = (
-                f"This run cannot be asked how it stands: no socket could be made in {display(folder)} ({why}). "
+                f"This run cannot be asked how it stands: no socket could be made in {display(folder)} "
+                f"({error.strerror or error}). "
                 "Signals still reach it: SIGUSR1 pauses, SIGUSR2 resumes, SIGINT and SIGTERM stop."
             )
             self.close()

@@ -13,15 +13,11 @@ from typing import Any, Self
 from pyprocessor.control.run_mode import Order
 
 _ORDERS = {
-    int(getattr(signal, name)): order
-    for name, order in (
-        ("SIGINT", Order.INTERRUPT),
-        ("SIGTERM", Order.TERMINATE),
-        ("SIGHUP", Order.HANG_UP),
-        ("SIGUSR1", Order.PAUSE),
-        ("SIGUSR2", Order.RESUME),
-    )
-    if hasattr(signal, name)  # not every system has them all
+    int(signal.SIGINT): Order.INTERRUPT,
+    int(signal.SIGTERM): Order.TERMINATE,
+    int(signal.SIGHUP): Order.HANG_UP,
+    int(signal.SIGUSR1): Order.PAUSE,
+    int(signal.SIGUSR2): Order.RESUME,
 }
 _PAUSING = {number for number, order in _ORDERS.items() if order in (Order.PAUSE, Order.RESUME)}
 
@@ -61,15 +57,14 @@ class SignalQueue:
 
     def block_in_this_thread(self) -> None:
         """Prepare the calling thread for `peek`."""
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
 
     def peek(self) -> list[Order]:
         """Return orders that were neither taken nor returned before; for another thread than the main.
 
         It fetches signals from the system, which delivers none to a main thread that waits for a disk.
         """
-        while self._previous and hasattr(signal, "sigtimedwait"):
+        while self._previous and hasattr(signal, "sigtimedwait"):  # which macOS does not have
             caught = signal.sigtimedwait(self._previous, 0)
             if caught is None:
                 break
@@ -106,9 +101,6 @@ class SignalQueue:
 @contextlib.contextmanager
 def _all_blocked() -> Iterator[set[int]]:
     """Block our signals inside this context; its value is the set that is blocked afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield set()
-        return
     mask: set[int] = set(signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS))
     try:
         yield mask

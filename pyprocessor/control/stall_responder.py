@@ -1,7 +1,7 @@
 """Who answers for the run while its loop waits for a disk? A thread that touches neither the disk nor the loop's data.
 
-It answers requests, stores orders for the loop, informs the user, and ends a run that was asked to end and cannot. Of
-a turn that is long for another reason it names no disk, and ends no run whose loop takes CPU time.
+It answers requests, stores orders for the loop, informs the user, and ends a run that was asked to end and cannot. The
+disk is blamed only while the loop's thread waits for it; a run whose loop uses CPU time is not ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pyprocessor.system.processes import kill_group, thread_seconds, waits_for_d
 POLL_SECONDS = 0.5
 SILENT_SECONDS = 4.0
 """How long a turn of the loop may take before this thread answers: less than callers wait for an answer."""
-TELL_SECONDS = 20.0
+INFORM_SECONDS = 20.0
 """How long it may take before the user is informed. A disk that was asleep takes ten."""
 SETTLE_SECONDS = 10.0
 """How long a run that was asked to end may wait for the disk before it is ended without."""
@@ -37,7 +37,7 @@ AT_WORK_SHARE = 0.1
 class Emergency(Protocol):
     """How a run whose loop hangs informs the user and ends. Called in another thread, must not touch the output."""
 
-    def tell(self, level: str, text: str) -> None:
+    def notify(self, level: str, text: str) -> None:
         """Show one sentence; `level` is "warning" or "error"."""
 
     def leave(self, exit_code: ExitCode, text: str, kill: Callable[[], None]) -> None:
@@ -114,7 +114,7 @@ class StallResponder:
             if self.emergency is None:
                 continue
             if sentence is not None:
-                self.emergency.tell("warning", sentence)
+                self.emergency.notify("warning", sentence)
             with self._lock:
                 if self.must_end and not self._over.is_set():
                     again = " when it answers" if self._disk else ""
@@ -143,7 +143,7 @@ class StallResponder:
         sentence = None
         if self._mode.stop > before.stop:
             sentence = self._stopping(then)
-        elif not self._informed and self._silent >= TELL_SECONDS:
+        elif not self._informed and self._silent >= INFORM_SECONDS:
             sentence = f"{self._trouble()} Nothing is started or finished until {then}."
         self._informed = self._informed or sentence is not None
         if self._mode.stop is StopLevel.END and worked <= AT_WORK_SHARE * step:
@@ -160,10 +160,10 @@ class StallResponder:
                 answer = Answer(True, standing=replace(self.last_status(), disk_silent_seconds=silent))
             else:
                 after = self._mode.after(request.order, now, self.grace_seconds)
-                ok, text = reply(self._mode, after, request.order, os.getpid())
+                accepted, text = reply(self._mode, after, request.order, os.getpid())
                 self.signals.put(request.order)
                 self._mode = after
-                answer = Answer(ok, f"{text} {self._trouble()} It does so when {then}." if ok else text)
+                answer = Answer(accepted, f"{text} {self._trouble()} It does so when {then}." if accepted else text)
             self.server.answer(client, answer)
         self.server.send()
         self._mode = self._mode.at(now)

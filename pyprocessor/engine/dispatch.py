@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
 from pyprocessor.costs.model import wall_seconds
+from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
-from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
@@ -23,7 +23,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, WaitingFile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
-from pyprocessor.plan.admission import Beside, Conditions, Wait
+from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import next_batch, shape
 from pyprocessor.publish.partials import partial_name
@@ -111,17 +111,17 @@ class Dispatch:
         return _waiting(head[0], wait or self._formed)
 
     def _decide(
-        self, job: QueuedJob, threads: int, on: Conditions, beside: Beside, due: float = -math.inf
+        self, job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, due: float = -math.inf
     ) -> Wait | None:
         return admission.decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
 
-    def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Beside:
+    def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Surroundings:
         """What the next waiting job, or the next of a process that has `ahead` per slot, would start beside."""
         if assigned_to is None:
             free = self._concurrency - sum(process.occupied_slots for process in self.processes)
         else:
             free = assigned_to.batch.slots * ahead - len(assigned_to.sent)
-        return Beside(
+        return Surroundings(
             running=[job for process in self.processes for job in process.sent],
             ready=self.queue.ready,
             free_slots=free,
@@ -171,9 +171,9 @@ class Dispatch:
             if isinstance(formed, Wait):
                 self._formed = formed
                 return
-            jobs = [job for job in formed.jobs if self._in_time(job, formed.batch.threads, on)]
+            jobs = [job for job in formed.jobs if not self._leave_if_late(job, formed.batch.threads, on)]
             if (over := formed.over_budget) is not None:
-                jobs = [job for job in jobs if self._allowed(job, formed.batch.threads, over)]
+                jobs = [job for job in jobs if not self._refuse_if_too_large(job, formed.batch.threads, over)]
             if jobs:
                 ids, slots = tuple(job.job_id for job in jobs), min(formed.batch.slots, len(jobs))
                 self._begin(replace(formed.batch, job_ids=ids, slots=slots), jobs)
@@ -190,32 +190,32 @@ class Dispatch:
         while (job := self.queue.take_alone()) is not None:
             job = self._priced(job)
             over = OverBudget(job.job_id, job.memory_bytes, budget, limit)
-            if self._in_time(job, 1, on) and self._allowed(job, 1, over):
+            if not self._leave_if_late(job, 1, on) and not self._refuse_if_too_large(job, 1, over):
                 self._begin(Batch(self._batches + 1, (job.job_id,), 1, 1, job.memory_bytes), [job])
                 return True
         return False
 
-    def _allowed(self, job: QueuedJob, threads: int, largest: OverBudget) -> bool:
-        """Warn of a job that needs more memory than is ever allowed; end it here with `--strict-memory`."""
+    def _refuse_if_too_large(self, job: QueuedJob, threads: int, largest: OverBudget) -> bool:
+        """Fail a job that needs more memory than is ever allowed, or without `--strict-memory` only warn of it."""
         over = replace(largest, job_id=job.job_id, need_bytes=job.memory_with(threads))
         if not over.hopeless:
-            return True
+            return False
         if self.profile.throttling.strict_memory:
             self.transitions.refused(job, over.refusal())
-            return False
-        self.transitions.notice("warning", over.note(job.name), job_id=job.job_id)
-        return True
-
-    def _in_time(self, job: QueuedJob, threads: int, on: Conditions) -> bool:
-        """Whether the job will be done before the run is to be over; if not, it is left for another run."""
-        if admission.too_late(job, threads, on) is None:
             return True
+        self.transitions.notice("warning", over.note(job.name), job_id=job.job_id)
+        return False
+
+    def _leave_if_late(self, job: QueuedJob, threads: int, on: Conditions) -> bool:
+        """Leave a job for another run that would not be done before the run is to be over."""
+        if admission.too_late(job, threads, on) is None:
+            return False
         self.queue.leave(job)
         seconds = wall_seconds(job.cpu_seconds, threads)
         if not on.schedule.ever_fits(seconds, job.factors.spread):
             text = on.schedule.never_fits(job.name, seconds)
             self.transitions.notice("warning", text, job_id=job.job_id)
-        return False
+        return True
 
     def _begin(self, batch: Batch, jobs: list[QueuedJob]) -> None:
         """Start a process for the batch and enter both in the journal, before it is sent any work."""
@@ -232,7 +232,9 @@ class Dispatch:
     def _running_job(self, job: QueuedJob, batch: Batch) -> RunningJob:
         row, threads = self.transitions.row(job.job_id), 1 if job.narrow else batch.threads
         running = RunningJob(job, threads, batch.cores, row.media_seconds or 0.0)
-        running.crashes, running.retries, running.sheds = row.crashes, row.retries_charged, row.sheds
+        running.crashes = row.crashes
+        running.retries = row.retries_charged
+        running.sheds = row.sheds
         return running
 
     def _send_next(self, process: BatchProcess, ahead: int, on: Conditions) -> bool:

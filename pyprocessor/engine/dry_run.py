@@ -12,10 +12,10 @@ from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.loop import TASK, TURN_SECONDS
 from pyprocessor.engine.stopping import local_time
 from pyprocessor.errors import JournalDamaged
-from pyprocessor.intake.classify import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
+from pyprocessor.intake.classify import Adopted, Finding, Settled, SettledBefore, Todo, Untouched
 from pyprocessor.intake.discovery import Discovery
 from pyprocessor.intake.messages import Remark
-from pyprocessor.intake.output_location import Memory
+from pyprocessor.intake.output_location import KnownOutputs
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Job, JobState, PlanReport, SkippedFile
@@ -46,7 +46,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
                 skipped.append(SkippedFile(job.source.relative, outcome.reason))
             case Adopted(job):
                 skipped.append(SkippedFile(job.source.relative, "It is done already."))
-            case AlreadyDone(row, note):
+            case SettledBefore(row, note):
                 reason = note or "It is done already."
                 if row.state in (JobState.FAILED, JobState.QUARANTINED):
                     reason = f"It failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
@@ -56,7 +56,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
 
     folder = state_folder(request.output)
     with contextlib.ExitStack() as stack:
-        memory: Memory | None = None
+        memory: KnownOutputs | None = None
         if is_there(folder.path):
             try:
                 memory = stack.enter_context(JournalReader.read_only(folder.path))

@@ -114,10 +114,14 @@ def estimate(
     low = max(0.0, left - below) / per_second / pace.spread
     # However many cores there are, the run is not over before each file is, by its own speed.
     for job in running:
-        predicted, done = _predicted_seconds(job, rate), share_done(job, rate, now)
-        whole = expected_seconds(predicted, job.active_seconds(now), done) if job.media_seconds > 0 else predicted
-        own, off = whole * (1 - done), 1 + (max(1.0, job.queued.factors.spread) - 1) * (1 - done)
-        seconds, high, low = max(seconds, own), max(high, own * off), max(low, own / off)
+        whole, done = _predicted_seconds(job, rate), share_done(job, rate, now)
+        if job.media_seconds > 0:
+            whole = expected_seconds(whole, job.active_seconds(now), done)
+        own = whole * (1 - done)
+        off = 1 + (max(1.0, job.queued.factors.spread) - 1) * (1 - done)
+        seconds = max(seconds, own)
+        high = max(high, own * off)
+        low = max(low, own / off)
     return Eta(seconds, low, high) if listing_done else Eta(low=low)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pyprocessor.control.run_mode import Order
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
+from pyprocessor.models.profile import HOOK_VARIABLES
 from pyprocessor.models.run import RunRequest
 from pyprocessor.state.job_logs import HOOKS_LOG_NAME, write_hooks_log
 from pyprocessor.system.processes import kill_group, process_identity
@@ -39,11 +40,8 @@ _STOPS = frozenset({Order.INTERRUPT, Order.TERMINATE, Order.HANG_UP})
 _VARIABLES = "PYPROCESSOR_"
 COUNTS = ("succeeded", "failed", "skipped", "done_before", "failed_before")
 """Counts that the hook of the run's end gets, each as a variable."""
-_OURS = frozenset(
-    _VARIABLES + name
-    for name in ("HOOK", "SOURCE", "OUTPUT", "OUTCOME", "FAILURE", "REASON", "EXIT_CODE", *map(str.upper, COUNTS))
-)
-Tell = Callable[[str, str], None]  # with a level and a sentence
+_OURS = frozenset(_VARIABLES + name for name in HOOK_VARIABLES)
+Notify = Callable[[str, str], None]  # with a level and a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class _Running:
     process: subprocess.Popen[bytes]
     identity: ProcessIdentity
     ends_by: float
-    said: bytearray = field(default_factory=bytearray)
+    output: bytearray = field(default_factory=bytearray)
 
 
 def file_call(source: bytes, output: bytes, outcome: Outcome) -> Call:
@@ -79,11 +77,11 @@ def file_call(source: bytes, output: bytes, outcome: Outcome) -> Call:
 
 @dataclass(eq=False)
 class Hooks:
-    """The calls of one run, logged in `logs`; `tell` gets a sentence about each that failed."""
+    """The calls of one run, logged in `logs`; `notify` gets a sentence about each that failed."""
 
     settings: HookSettings
     logs: bytes
-    tell: Tell
+    notify: Notify
     spent_seconds: float = 0.0
     """How long `finish` took."""
     _waiting: deque[Call] = field(default_factory=deque)
@@ -103,7 +101,9 @@ class Hooks:
         """Queue a call."""
         if len(self._waiting) >= MOST_WAITING:
             if not self._dropped:
-                self.tell("warning", f"The hook {call.hook} is too slow for the run: calls are left out from here on.")
+                self.notify(
+                    "warning", f"The hook {call.hook} is too slow for the run: calls are left out from here on."
+                )
             self._dropped += 1
             return
         self._waiting.append(call)
@@ -145,7 +145,7 @@ class Hooks:
         self.abandon()
         if left:
             calls = "1 call was" if left == 1 else f"{left} calls were"
-            self.tell("warning", f"The run ended before its hooks did: {calls} not made or not finished.")
+            self.notify("warning", f"The run ended before its hooks did: {calls} not made or not finished.")
 
     def abandon(self) -> None:
         """End what runs and forget what waits."""
@@ -168,7 +168,7 @@ class Hooks:
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             what = f"{display(os.fsencode(words[0]))} could not be started"
-            self.tell("warning", f"The hook {call.hook} for {call.about}: {what}: {why}.")
+            self.notify("warning", f"The hook {call.hook} for {call.about}: {what}: {why}.")
             return
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
@@ -182,7 +182,7 @@ class Hooks:
         with contextlib.suppress(BlockingIOError):
             for _ in range(_READS_AT_ONCE):
                 data = os.read(pipe.fileno(), _READ_BYTES)
-                running.said += data[: KEPT_BYTES - len(running.said)]
+                running.output += data[: KEPT_BYTES - len(running.output)]
                 if not data:
                     return
 
@@ -196,22 +196,22 @@ class Hooks:
             problem = f"ended with exit code {code}"
         self._read(running)
         self._kill(running)  # also what it left behind in its group
-        if running.said.strip() or problem is not None:
+        if running.output.strip() or problem is not None:
             self._log(running, problem or "succeeded")
         if problem is not None:
             log = display(os.path.join(self.logs, HOOKS_LOG_NAME))
-            self.tell("warning", f"The hook {call.hook} for {call.about} {problem}; what it said is in {log}.")
+            self.notify("warning", f"The hook {call.hook} for {call.about} {problem}; its output is in {log}.")
 
     def _log(self, running: _Running, how: str) -> None:
-        said = running.said.decode("utf-8", "backslashreplace").strip()
-        write_hooks_log(self.logs, f"{running.call.hook} for {running.call.about} {how}", said)
+        printed = running.output.decode("utf-8", "backslashreplace").strip()
+        write_hooks_log(self.logs, f"{running.call.hook} for {running.call.about} {how}", printed)
 
     def _kill(self, running: _Running) -> None:
         with running.process:  # which closes its pipe and waits
             kill_group(running.identity)
 
 
-def call_at_end(before: Hooks, request: RunRequest, exit_code: int, counts: Mapping[str, int], tell: Tell) -> None:
+def call_at_end(before: Hooks, request: RunRequest, exit_code: int, counts: Mapping[str, int], notify: Notify) -> None:
     """Call the hook for the end of the run, if there is one, and wait for it; a signal that stops runs ends it.
 
     Together with `before.finish` it takes no longer than one call may.
@@ -227,7 +227,7 @@ def call_at_end(before: Hooks, request: RunRequest, exit_code: int, counts: Mapp
         **{name.upper(): str(number).encode() for name, number in counts.items()},
     }
     left = max(0.0, settings.timeout_seconds - before.spent_seconds)
-    hooks = Hooks(replace(settings, timeout_seconds=left), before.logs, tell)
+    hooks = Hooks(replace(settings, timeout_seconds=left), before.logs, notify)
     hooks.add(Call("on_end", display(request.output), variables))
     # The run's own queue has ended, so some signals are blocked again: a hook is to start with none blocked.
     with SignalQueue() as interrupts:

@@ -18,14 +18,14 @@ from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency, StallResponder
 from pyprocessor.costs.model import CostModel
+from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.hooks import COUNTS, call_at_end
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
-from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.recovery import begin_run, drop_partial, recover, set_aside
 from pyprocessor.engine.status import StatusTracker
-from pyprocessor.engine.stopping import Stopping
+from pyprocessor.engine.stopping import Stopping, local_time
 from pyprocessor.engine.transitions import INTERRUPTED, Transitions
 from pyprocessor.engine.worker_crashes import WorkerCrashes
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
@@ -129,7 +129,7 @@ class Run:
                 while not self._over():
                     self._turn()
                 if self._queue.late and not self._stopping.stopping:
-                    none_fits = self._stopping.schedule.none_fits(self._queue.late, self._stopping.clock)
+                    none_fits = self._stopping.schedule.none_fits(self._queue.late, local_time())
                     self._transitions.notice("warning", none_fits)
                 self._tick(time.monotonic())
                 self._transitions.hooks.finish(self._hooks_may_go_on)
@@ -143,7 +143,7 @@ class Run:
         return RunResult(exit_code, self._run_id, self._tally.done_before, self._tally.failed_before)
 
     def _begin(self) -> None:
-        """Settle what earlier runs left, which may take long, or hang, as any turn may."""
+        """Settle what earlier runs left; this may take long or block on a disk."""
         request, notice = self.request, self._transitions.notice
         for sentence in self._notices:
             notice(*sentence)
@@ -195,11 +195,11 @@ class Run:
         return Conditions(
             reading=self._monitor.reading,
             schedule=self._stopping.schedule,
-            clock=self._stopping.clock,
+            clock=local_time(),
             state=self._stopping.state,
             input_away=self._discovery.away,
             allowance=self._monitor.allowance,
-            reading_number=self._monitor.readings,
+            reading_number=self._monitor.slow_readings,
             more_to_come=not self._discovery.complete,
             pending=self._discovery.pending,
             pending_ratio=self._discovery.pending_ratio,
@@ -231,7 +231,7 @@ class Run:
             for message in process.child.receive():
                 self._message(process, message, now)
         except EOFError:
-            self._crashes.remove_dead(process, now)
+            self._crashes.remove(process, now)
 
     def _message(self, process: BatchProcess, message: messages.FromWorker, now: float) -> None:
         moves = self._transitions
@@ -260,21 +260,24 @@ class Run:
             case messages.InputAway(reason):
                 self._stopping.input_away(reason, now)
             case messages.Report():
-                pass  # its arrival is all that counts; end-of-file follows a farewell
+                pass  # only its arrival counts, as a sign of life
 
     def _ended(self, job: RunningJob, message: messages.Ended, now: float) -> None:
-        """An attempt ended without an output. A SIGKILL from outside counts as memory only with evidence."""
+        """Handle an attempt that ended without an output.
+
+        A SIGKILL counts as out of memory only if the kernel counted one.
+        """
         self._monitor.freed(now)
         failure = retry.taken_for(message.outcome.failure, unopened=message.unopened, retries_so_far=job.retries)
         outcome = replace(message.outcome, failure=failure)
         alone = self._dispatch.runs_alone(job)
         if failure is FailureKind.DISK:
-            self._stopping.disk_full(outcome.reason, now)
+            self._stopping.output_unwritable(outcome.reason, now)
             if job.state is JobState.PUBLISHING:
                 self.listener.finished(job.job_id, INTERRUPTED, will_retry=True)  # the next run does, by the grant
                 return
             outcome = INTERRUPTED
-        elif message.killed and failure is not None and self._monitor.killed_for_memory():
+        elif message.killed and failure is not None and self._monitor.take_oom_kill():
             outcome = self._crashes.of_memory(job, "its ffmpeg", alone=alone)
         self._transitions.ended(job, outcome, message.usage, now, alone=alone)
 
@@ -287,7 +290,7 @@ class Run:
                 self._rest(now)
         if now < self._monitor.next_due:
             return
-        readings, processes = self._monitor.readings, self._dispatch.processes
+        readings, processes = self._monitor.slow_readings, self._dispatch.processes
         decision = self._monitor.look(processes, self._discovery.pids, now)
         if self._monitor.learned:
             self._monitor.learned = False
@@ -297,13 +300,13 @@ class Run:
                 self._stopping.take_back(process)
                 process.ask_back()
         if (problem := lost(self.locked)) is not None:
-            self._stopping.disk_full(problem, now, end=True)
+            self._stopping.output_unwritable(problem, now, end=True)
         may_start = self._stopping.mode.pause is Pause.NONE and self._stopping.phase is Phase.OPEN
         if decision.state.disk_low and may_start and self._queue and not processes:
-            self._stopping.disk_full(f"The disk of {display(self.request.output)} is nearly full.", now)
+            self._stopping.output_unwritable(f"The disk of {display(self.request.output)} is nearly full.", now)
         if resting:
             self._monitor.next_due = now + REST_SECONDS
-        elif self._monitor.readings > readings:
+        elif self._monitor.slow_readings > readings:
             self._tick(now)
 
     @property
@@ -330,7 +333,7 @@ class Run:
 
     def _status_now(self, now: float) -> RunStatus:
         stopping = self._stopping
-        waits = stopping.schedule.seconds_to_open(stopping.clock) if stopping.phase is Phase.WAITING else 0.0
+        waits = stopping.schedule.seconds_to_open(local_time()) if stopping.phase is Phase.WAITING else 0.0
         return self._status.status(self._conditions(now), waits)
 
     @property
@@ -346,7 +349,9 @@ class Run:
         self._stopping.take_requests(now, lambda: self._status_now(now))
         self._server.send()
         mode = self._stopping.mode
-        return mode.stop is before.stop is not StopLevel.END and mode.terminated is before.terminated
+        if mode.stop is StopLevel.END:
+            return False
+        return mode.stop is before.stop and mode.terminated is before.terminated
 
     def _close(self, exit_code: ExitCode) -> None:
         self._ended_as = exit_code

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.costs.model import class_of
+from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.learning import Calibration
-from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.governor.governor import Decision, Governed, Level, govern
 from pyprocessor.jobs.running_job import RunningJob
@@ -34,7 +34,7 @@ STEADY_FRAMES = 60
 
 @dataclass(eq=False)
 class Monitor:
-    """The readings of one run, which began at `next_due`; `cores` are reckoned with instead of the real ones."""
+    """Readings of one run. The first is taken at `next_due`; `cores` replaces the measured number."""
 
     request: RunRequest
     journal: Journal
@@ -42,9 +42,10 @@ class Monitor:
     calibration: Calibration
     next_due: float
     cores: float | None = None
-    readings: int = 0
+    slow_readings: int = 0
     """How many readings were taken at the slow interval."""
-    looks: int = 0
+    readings: int = 0
+    """How many were taken in all."""
     learned: bool = False
     """Whether running files have changed the cost model; the loop sets this back."""
     _state: Governed = field(default_factory=Governed)
@@ -61,10 +62,10 @@ class Monitor:
     def allowance(self) -> Allowance:
         """What may be started until the next look."""
         if self._latest is None:
-            return Allowance(self.looks)
+            return Allowance(self.readings)
         wall = self.reading.total_memory_bytes * self._profile.throttling.wall_percent / 100
         return Allowance(
-            self.looks,
+            self.readings,
             hold=self._latest.hold,
             one_only=self._latest.level > Level.NORMAL,
             room_bytes=self._latest.room_bytes,
@@ -87,20 +88,20 @@ class Monitor:
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
         jobs = [job for _, job in running.values()]
         pids = {job.ffmpeg.pid: job for job in jobs if job.ffmpeg is not None}
-        for pid, seen in self._sampler.processes(pids, peaks=False).items():
+        for pid, seen in self._sampler.trees.processes(pids).items():
             pids[pid].measured(seen.memory_bytes, seen.cpu_seconds, now)
         self._learn(jobs, now)
         profile = self._profile
         decision = govern(self._state, self.reading, jobs, profile.batch, profile.throttling, profile.monitoring)
         self._state, self._latest = decision.state, decision
-        self.looks += 1
+        self.readings += 1
         for event in decision.events:
             self.transitions.governed(event, self.reading)
         for process in processes:
-            process.hold(not decision.admit)
+            process.hold(bool(decision.hold))
         for job_id in (*decision.suspend, *decision.resume):
             process, job = running[job_id]
-            process.set_still(job, now, suspended=job_id in decision.suspend)
+            process.set_stopped(job, now, suspended=job_id in decision.suspend)
         for job_id in decision.shed:
             running[job_id][0].child.send(FfmpegOrder(job_id, "kill"))
         interval = self._profile.monitoring.sample_interval_seconds
@@ -109,8 +110,8 @@ class Monitor:
         self.next_due = now + interval
         return decision
 
-    def killed_for_memory(self) -> bool:
-        """Whether the system has killed a process for want of memory that was not counted before."""
+    def take_oom_kill(self) -> bool:
+        """Consume one out-of-memory kill that was not yet attributed; return whether there was one."""
         kills = self._sampler.fast(self._groups, time.monotonic()).oom_kills or 0
         if kills > self._oom_kills:
             self._oom_kills += 1
@@ -123,7 +124,7 @@ class Monitor:
         else:
             reading = self._sampler.read(self._groups, now)
             self._read_at = now
-            self.readings += 1
+            self.slow_readings += 1
         return reading if self.cores is None else replace(reading, cores=self.cores)
 
     def _learn(self, running: Sequence[RunningJob], now: float) -> None:

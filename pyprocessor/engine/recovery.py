@@ -1,7 +1,7 @@
 """What did an earlier run leave running or undecided, and how is it settled?
 
-What is still alive is known by pid and start time. Where a publish was granted the disk decides: the granted size and
-mtime under the final name mean published, under the temporary name that only the rename is missing.
+Living processes are identified by pid and start time. For a granted publish, size and mtime decide: under the final
+name it was published, under the temporary name the rename is missing.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
                 found += 1
     if found and anew:
         text = (
-            f"The journal of earlier runs is gone. The receipts in {display(folder.receipts)} tell of {found} "
+            f"The journal of earlier runs is gone. The receipts in {display(folder.receipts)} list {found} "
             "output(s) that they made: what is still as it was made is not made again."
         )
         notes.append(("warning", text))

@@ -57,7 +57,7 @@ class StatusTracker:
                 done_seconds=job.progress_seconds,
                 speed=job.speed,
                 running_seconds=job.active_seconds(on.now),
-                still=job.is_still,
+                still=job.is_stopped,
             )
             for job in running
         )
@@ -76,7 +76,7 @@ class StatusTracker:
     def _eta(self, on: Conditions, running: list[RunningJob], begins_in_seconds: float) -> Eta:
         """Measure the pace once more, and estimate by it."""
         stopping = on.state.stopping
-        units = sum(job.cores for job in running if not job.is_still)
+        units = sum(job.cores for job in running if not job.is_stopped)
         done = sum(job.queued.cpu_seconds * share_done(job, self._pace.rate, on.now) for job in running)
         self._pace = self._pace.after(on.now, self.tally.cost_done + done, units)
         eta = estimate(

@@ -15,8 +15,8 @@ from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, notic
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import StallResponder
+from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
-from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import ExitCode
 from pyprocessor.intake.discovery import Discovery
@@ -52,10 +52,6 @@ class Stopping:
     def __post_init__(self) -> None:
         self.schedule = Schedule.begin(self.request.profile.schedule, local_time(), daily=self.request.watch)
         self._grace_seconds = self.request.profile.schedule.grace_seconds
-
-    @property
-    def clock(self) -> datetime:
-        return local_time()
 
     @property
     def stopping(self) -> bool:
@@ -95,12 +91,13 @@ class Stopping:
             self._enter(self.mode.after(order, now, self._grace_seconds), order)
         for client, request in sorted(self.server.requests(now), key=lambda asked: asked[1].order is not None):
             if request.order is None:
-                # First and at once: it tells what earlier turns committed, and this one may hang before it commits.
+                # Status is answered first and at once: this turn may block before it commits.
                 self.server.answer(client, Answer(True, standing=status()), at_once=True)
                 continue
             last = self.mode
             self._enter(last.after(request.order, now, self._grace_seconds), request.order)
-            self.server.answer(client, Answer(*reply(last, self.mode, request.order, os.getpid())))
+            accepted, text = reply(last, self.mode, request.order, os.getpid())
+            self.server.answer(client, Answer(accepted, text))
         self._enter(self.mode.at(now), None)
         mode = self.mode
         if mode.stop > before.stop:
@@ -126,7 +123,7 @@ class Stopping:
             self.end_by = math.inf
             self.dispatch.queue.reconsider()
 
-    def disk_full(self, reason: str, now: float, *, end: bool = False) -> None:
+    def output_unwritable(self, reason: str, now: float, *, end: bool = False) -> None:
         """Start nothing more; `end` says that running files could not be given their names either."""
         if not self.disk_trouble:
             self.disk_trouble = True
@@ -135,7 +132,7 @@ class Stopping:
             self._stop(now, end=end)
 
     def input_away(self, reason: str, now: float) -> None:
-        """Fail no file for it: a run that watches waits for the folder, and any other stops."""
+        """Handle a missing input without failing files: a watching run waits, any other stops."""
         if isinstance(self.discovery, WatchClient):
             self.discovery.doubt()
         elif not self.stopping:

@@ -11,9 +11,9 @@ from pyprocessor.costs.model import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import may_replace
-from pyprocessor.errors import FailureKind
+from pyprocessor.errors import FailureKind, JournalError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
-from pyprocessor.intake.classify import Adopted, AlreadyDone, Finding, Settled, Todo, Untouched
+from pyprocessor.intake.classify import Adopted, Finding, Settled, SettledBefore, Todo, Untouched
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
@@ -104,7 +104,7 @@ class Transitions:
                 self._journal.finish(job.id, None, outcome, None)
                 self.tally.total += 1
                 self._settle(job.id, display(job.source.relative), outcome, 0.0)
-            case AlreadyDone(row, note):
+            case SettledBefore(row, note):
                 if row.state is JobState.QUARANTINED and row.run_id == self._journal.run_id:
                     # Set aside as this run began, so it counts as a failure of this one.
                     self.tally.total += 1
@@ -189,10 +189,17 @@ class Transitions:
         self._listener.progressed(job.job_id, seconds, speed)
 
     def granted(self, job: RunningJob, facts: OutputFacts) -> bool:
-        """Journal the intent to publish; from here on the disk decides. Returns whether it may replace a file."""
+        """Journal the intent to publish; from here on the disk decides. Returns whether it may replace a file.
+
+        Raises JournalError, so that no grant is sent, where by the journal this attempt no longer has the job.
+        """
         assert job.attempt_id is not None
         job.move(JobState.PUBLISHING)
-        self._journal.grant(job.job_id, job.attempt_id, facts)
+        if not self._journal.grant(job.job_id, job.attempt_id, facts):
+            raise JournalError(
+                f"Another program changed the journal while {job.name} was being worked on. Run the same command again "
+                "when nothing else uses the output folder."
+            )
         return self._request.overwrite or may_replace(self._journal, self._request.output, self.row(job.job_id))
 
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
@@ -219,7 +226,7 @@ class Transitions:
             errors = self._profile.errors
             delay = retry.retry_after(outcome.failure, job.retries, errors, random.random())  # noqa: S311 - jitter
             if delay is not None:
-                self._requeue(job, outcome, usage, charge_for="It is tried again.")
+                self._requeue(job, outcome, usage, charge=True, then="It is tried again.")
                 again = replace(job.queued, tries=job.queued.tries + 1)
                 if outcome.failure is FailureKind.RESOURCE:
                     again = replace(again.after_memory_ran_out(_peak(usage)), alone=alone or again.alone)
@@ -240,7 +247,7 @@ class Transitions:
             self._finish(job, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH), None)
             return
         outcome = Outcome(OutcomeKind.FAILED, reason, FailureKind.CRASH)
-        self._requeue(job, outcome, None, charge_for="It is tried once more, alone.")
+        self._requeue(job, outcome, None, charge=True, then="It is tried once more, alone.")
         delay = retry.delay_seconds(job.crashes, self._profile.errors, random.random())  # noqa: S311 - jitter
         self.queue.put_back(replace(job.queued, tries=job.queued.tries + 1, alone=True), due=now + delay)
 
@@ -264,14 +271,16 @@ class Transitions:
         again = job.queued.after_memory_ran_out(_peak(usage))
         self.queue.put_back(replace(again, alone=again.alone or job.sheds + 1 >= most))
 
-    def _requeue(self, job: RunningJob, outcome: Outcome, usage: Usage | None, *, charge_for: str = "") -> None:
-        """Queue a job again; its attempt is charged where a sentence says what follows."""
+    def _requeue(
+        self, job: RunningJob, outcome: Outcome, usage: Usage | None, *, charge: bool = False, then: str = ""
+    ) -> None:
+        """Queue a job again, its attempt charged or not; `then` is a sentence for the journal about what follows."""
         job.move(JobState.PENDING)
-        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=bool(charge_for), usage=usage)
+        self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=charge, usage=usage)
         if job.attempt_id is not None:
             self._listener.finished(job.job_id, outcome, will_retry=True)
-        if charge_for:  # stored only: the listener has the reason already
-            self._journal.add_event("warning", f"{job.name}: {outcome.reason} {charge_for}", job_id=job.job_id)
+        if then:  # stored only: the listener has the reason already
+            self._journal.add_event("warning", f"{job.name}: {outcome.reason} {then}", job_id=job.job_id)
 
     def _finish(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         outcome = self._final(job.job_id, outcome)
@@ -292,7 +301,7 @@ class Transitions:
         return replace(outcome, reason=f"{outcome.reason} {more}")
 
     def _settle(self, job_id: str, name: str, outcome: Outcome, cost_seconds: float) -> None:
-        """Count a job that reached a final state, tell the listener, and call the user's hook."""
+        """Count a job that reached a final state, notify the listener, and call the user's hook."""
         self.in_hand.discard(job_id)
         self.tally.cost_done += cost_seconds
         match outcome.kind:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.monitor import Monitor
-from pyprocessor.engine.pool import BatchProcess
 from pyprocessor.engine.recovery import drop_partial, was_published
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import ChildUnstartable, FailureKind
@@ -26,7 +26,7 @@ from pyprocessor.publish.partials import Anchor
 from pyprocessor.system.awake_clock import AwakeClock
 from pyprocessor.system.processes import wait_gone
 from pyprocessor.workers.messages import Command
-from pyprocessor.workers.process import FAREWELL_SECONDS, NOBODY_KNOWS
+from pyprocessor.workers.process import EXIT_SECONDS, UNKNOWN_EXIT_CODE
 
 MOST_WITHOUT_A_FILE = 10
 """Batch processes in a row that end before they begin a file: more will not help."""
@@ -72,11 +72,11 @@ class WorkerCrashes:
     def give_up(self, processes: Sequence[BatchProcess], now: float, *, silent: bool) -> None:
         """Remove processes that may hang, as many as one turn has time for: users are answered between turns."""
         for process in processes:
-            self.remove_dead(process, now, silent=silent)
+            self.remove(process, now, silent=silent)
             if time.monotonic() - now > REMOVING_SECONDS:
                 break
 
-    def remove_dead(self, process: BatchProcess, now: float, *, silent: bool = False) -> None:
+    def remove(self, process: BatchProcess, now: float, *, silent: bool = False) -> None:
         """End what is left of a process and decide about its jobs; `silent` if it sent nothing any more.
 
         Raises `ChildUnstartable` where processes end again and again before they begin anything.
@@ -87,13 +87,13 @@ class WorkerCrashes:
         self.dispatch.processes.remove(process)
         gone = True
         if process.jobs:
-            gone = wait_gone(process.child.identity, FAREWELL_SECONDS)
-            process.child.remove_dead(FAREWELL_SECONDS if gone else 0.0)  # for its exit code, too
+            gone = wait_gone(process.child.identity, EXIT_SECONDS)
+            process.child.remove_dead(EXIT_SECONDS if gone else 0.0)  # for its exit code, too
         self._count_without_a_file(process)
         exit_code = process.child.exit_code
         if gone:  # one that hangs stays known as open, so that the next run looks for it
             self.journal.end_batch(process.batch.id, exit_code)
-        memory = bool(running) and not silent and may_be_memory(exit_code) and self.monitor.killed_for_memory()
+        memory = bool(running) and not silent and may_be_memory(exit_code) and self.monitor.take_oom_kill()
         for job in tuple(process.jobs.values()):
             process.remove(job.job_id)
             if job.partial:
@@ -152,12 +152,12 @@ class WorkerCrashes:
 
 def may_be_memory(exit_code: int | None) -> bool:
     """Whether the system may have killed the process for want of memory; that it did takes evidence."""
-    return exit_code in (None, NOBODY_KNOWS, -signal.SIGKILL)
+    return exit_code in (None, UNKNOWN_EXIT_CODE, -signal.SIGKILL)
 
 
 def how(exit_code: int | None) -> str:
     """How a process ended, as an addition to a sentence; empty where that is not known."""
-    if exit_code is None or exit_code == NOBODY_KNOWS:
+    if exit_code is None or exit_code == UNKNOWN_EXIT_CODE:
         return ""
     if exit_code >= 0:
         return f" (exit code {exit_code})"

@@ -90,13 +90,13 @@ class JournalError(PyprocessorError):
 
 
 class NoJournal(JournalError):
-    """There is no journal, or only the beginnings of one: no run has got as far as to be remembered."""
+    """There is no journal, or an empty one that no run has written to."""
 
     exit_code = ExitCode.USAGE
 
 
 class JournalDamaged(JournalError):
-    """What the journal's file holds is no journal, or no longer one: it can only be rebuilt."""
+    """The file is no journal, or a damaged one; it can only be rebuilt."""
 
 
 class InputSilent(PyprocessorError):
@@ -106,7 +106,7 @@ class InputSilent(PyprocessorError):
 
 
 class ChildUnstartable(PyprocessorError):
-    """The system starts no process for us, or only ones that end before their first word."""
+    """No process can be started, or each ends before it sends a message."""
 
     exit_code = ExitCode.TRY_AGAIN
 

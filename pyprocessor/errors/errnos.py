@@ -17,13 +17,11 @@ class Meaning:
     advice: str
 
 
-UNREACHABLE = frozenset(
-    {
-        *(errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.EHOSTUNREACH),
-        *(errno.ENETDOWN, errno.ENETUNREACH, errno.ETIMEDOUT, errno.ECONNABORTED, errno.ECONNREFUSED),
-        *(errno.ECONNRESET, errno.ESHUTDOWN),
-    }
-)
+_UNREACHABLE = """
+    ENOTCONN ESTALE ENODEV ENXIO EHOSTDOWN EHOSTUNREACH ENETDOWN ENETUNREACH ETIMEDOUT ECONNABORTED ECONNREFUSED
+    ECONNRESET ESHUTDOWN
+"""
+UNREACHABLE = frozenset(getattr(errno, name) for name in _UNREACHABLE.split())
 """The server of a file system, or the program that provides it, is gone; a damaged disk answers otherwise."""
 WRITE_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 """Only writing fails so: these are about the output, whatever file the error names."""

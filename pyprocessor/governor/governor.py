@@ -17,7 +17,15 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 from pyprocessor.governor.growth_rate import MAX_STEP_SECONDS, Growth, ahead_bytes, observe
-from pyprocessor.governor.scene import GROWING_BYTES, Scene, age_order, gauges, growing_to_suspend, suspendable, to_shed
+from pyprocessor.governor.memory_state import (
+    GROWING_BYTES,
+    MemoryState,
+    age_order,
+    gauges,
+    growing_to_suspend,
+    suspendable,
+    to_shed,
+)
 from pyprocessor.governor.throttles import DISK_RELEASE, LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, give_way, repay
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
@@ -74,20 +82,24 @@ class Level(IntEnum):
 class Governed:
     """The governor's state between readings. A run begins with `Governed()`.
 
-    `share` is the part of the usual number of files that memory allows. What ends in `_seconds` is time that readings
-    have seen pass, so that a clock that jumps moves none of it: since the share was halved, since a file was suspended
-    for growth that is not its own, or for pressure, since a file ran, since holding was reported.
+    What ends in `_seconds` is time that readings have seen pass, so that a clock that jumps moves none of it.
     """
 
     level: Level = Level.NORMAL
     share: float = 1.0
+    """The part of the usual number of files that memory allows."""
     growth: Growth = field(default_factory=Growth)
     calm_seconds: float = 0.0
     shrunk_seconds: float = 0.0
+    """Since the share was halved."""
     suspended_seconds: float = SUSPEND_STEP_SECONDS
+    """Since a file was suspended for growth that is not its own."""
     pressed_seconds: float = PRESSURE_STEP_SECONDS
+    """Since a file was suspended for pressure."""
     idle_seconds: float = 0.0
+    """How long no file has been running."""
     quiet_seconds: float = QUIET_SECONDS
+    """Since holding was reported."""
     hold_reported: bool = False
     orders: Mapping[str, tuple[EventKind, float]] = field(default_factory=dict)
     """Jobs that were suspended, resumed or shed and do not show it yet, with the seconds since."""
@@ -103,6 +115,7 @@ class Decision:
 
     state: Governed
     level: Level
+    """Above NORMAL only one file may be started, and only where none runs."""
     hold: str
     """Why nothing may be started, as the end of a sentence; empty where files may be, as far as `room_bytes` goes."""
     room_bytes: int
@@ -115,11 +128,6 @@ class Decision:
     resume: tuple[str, ...] = ()
     shed: tuple[str, ...] = ()
     events: tuple[GovernorEvent, ...] = ()
-
-    @property
-    def admit(self) -> bool:
-        """Whether files may be started; above `Level.NORMAL` only one, and only where none runs."""
-        return not self.hold
 
 
 def govern(
@@ -136,33 +144,33 @@ def govern(
     running = sorted(running, key=age_order)
     growth, elapsed = observe(state.growth, reading, running, max(MAX_STEP_SECONDS, 3 * interval))
     before = _aged(replace(state, growth=growth), elapsed, running)
-    scene = _scene(before, reading, running, batch, throttling)
+    memory = _memory_state(before, reading, running, batch, throttling)
 
-    suspend, after = _suspended(before, scene)
-    shed = to_shed(scene, suspend, throttling.max_sheds)
+    suspend, after = _suspended(before, memory)
+    shed = to_shed(memory, suspend, throttling.max_sheds)
     suspend = tuple(job for job in suspend if job not in shed)
     worse = bool(suspend or shed)
-    after, shrink = _shrunk(after, scene, worse=worse)
-    calm = not worse and _is_calm(after, scene)
+    after, shrink = _shrunk(after, memory, worse=worse)
+    calm = not worse and _is_calm(after, memory)
     after = replace(
         after,
         calm_seconds=after.calm_seconds + elapsed if calm else 0.0,
-        idle_seconds=after.idle_seconds + elapsed if scene.idle else 0.0,
+        idle_seconds=after.idle_seconds + elapsed if memory.idle else 0.0,
     )
-    resume = () if worse else _resumed(after, scene, period)
-    keeps = bool(suspend) or len(scene.paused) > len(resume)
+    resume = () if worse else _resumed(after, memory, period)
+    keeps = bool(suspend) or len(memory.paused) > len(resume)
     if resume:
         after = replace(after, calm_seconds=max(0.0, period - RESUME_STEP_SECONDS))
-    after, back = _recovered(after, scene, period, keeps=keeps)
-    after, held = _levelled(after, scene, shed=bool(shed), keeps=keeps)
+    after, back = _recovered(after, memory, period, keeps=keeps)
+    after, held = _levelled(after, memory, shed=bool(shed), keeps=keeps)
 
     stopped = {job.job_id for job in (*suspend, *shed)}
-    going = [job for job in scene.going if job.job_id not in stopped]
-    debt = replace(before.cpu, throttled=tuple(job.job_id for job in scene.throttled))
-    cpu, slowed, repaid = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
+    going = [job for job in memory.going if job.job_id not in stopped]
+    debt = replace(before.cpu, throttled=tuple(job.job_id for job in memory.throttled))
+    repayment = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
     # Where memory keeps files suspended, one whose CPU debt is paid waits with them for its turn.
-    freed = () if keeps or worse else repaid
-    pausing = {*slowed, *(job.job_id for job in suspend)}
+    freed = () if keeps or worse else repayment.resume
+    pausing = {*repayment.suspend, *(job.job_id for job in suspend)}
     ending = {job.job_id for job in shed}
     resuming = {*freed, *(job.job_id for job in resume)} - pausing - ending
     after = replace(
@@ -173,24 +181,24 @@ def govern(
             **dict.fromkeys(resuming, (EventKind.RESUME, 0.0)),
             **dict.fromkeys(ending, (EventKind.SHED, 0.0)),
         },
-        cpu=cpu,
-        cpu_reported=before.cpu_reported or bool(slowed),
+        cpu=repayment.debt,
+        cpu_reported=before.cpu_reported or bool(repayment.suspend),
         polite=give_way(before.polite, reading, throttling, elapsed),
         disk_low=reading.free_disk_bytes < throttling.disk_reserve_bytes * (DISK_RELEASE if before.disk_low else 1),
     )
     return Decision(
         state=after,
         level=max(after.level, Level.HOLD) if after.disk_low else after.level,
-        hold=_hold(after, scene, period),
-        room_bytes=max(0, min((g.budget - g.used - scene.committed_bytes for g in scene.gauges), default=UNBOUNDED)),
+        hold=_hold(after, memory, period),
+        room_bytes=max(0, min((g.budget - g.used - memory.committed_bytes for g in memory.gauges), default=UNBOUNDED)),
         take_back=shrink or (after.disk_low and not before.disk_low),
         share=min(after.share, after.polite.share),
         suspend=tuple(sorted(pausing)),
         resume=tuple(sorted(resuming)),
         shed=tuple(sorted(ending)),
         events=(
-            *_measures(scene, suspend, shed, share=after.share if shrink else None),
-            *(GovernorEvent(EventKind.RESUME, f"Continuing {job.name}: {scene}.", job.job_id) for job in resume),
+            *_measures(memory, suspend, shed, share=after.share if shrink else None),
+            *(GovernorEvent(EventKind.RESUME, f"Continuing {job.name}: {memory}.", job.job_id) for job in resume),
             *back,
             *held,
             *_other_events(before, after, reading, throttling),
@@ -215,13 +223,13 @@ def _aged(state: Governed, elapsed: float, running: Sequence[RunningJob]) -> Gov
     )
 
 
-def _scene(
+def _memory_state(
     state: Governed,
     reading: Reading,
     running: Sequence[RunningJob],
     batch: BatchSettings,
     throttling: ThrottlingSettings,
-) -> Scene:
+) -> MemoryState:
     """The files by what they do once pending orders are carried out, and the gauges as of the reading."""
     ordered = {job_id: order for job_id, (order, _) in state.orders.items()}
     leaving = [job for job in running if ordered.get(job.job_id) is EventKind.SHED]
@@ -230,7 +238,7 @@ def _scene(
     # Pages that processes share count once in the whole and once for each of them in ours.
     used, ours = reading.used_memory_bytes, reading.our_memory_bytes
     ours = min(used, ours) if reading.total_memory_bytes > 0 else ours
-    return Scene(
+    return MemoryState(
         gauges=gauges(reading, ours, state.growth.others_rate, batch, throttling),
         going=tuple(job for job in staying if job not in stopped),
         paused=tuple(job for job in stopped if job.job_id not in state.cpu.throttled),
@@ -243,103 +251,105 @@ def _scene(
     )
 
 
-def _suspended(state: Governed, scene: Scene) -> tuple[tuple[RunningJob, ...], Governed]:
+def _suspended(state: Governed, memory: MemoryState) -> tuple[tuple[RunningJob, ...], Governed]:
     """The files to suspend now, youngest first."""
-    able = suspendable(scene)
-    if scene.alarming:
-        chosen = growing_to_suspend(scene)
+    able = suspendable(memory)
+    if memory.alarming:
+        chosen = growing_to_suspend(memory)
         if not chosen and able and state.suspended_seconds >= SUSPEND_STEP_SECONDS:
             chosen = able[-1:]
         if chosen:
             return chosen, replace(state, suspended_seconds=0.0)
-    elif scene.pressure >= 1 and scene.going[1:] and state.pressed_seconds >= PRESSURE_STEP_SECONDS:
-        return scene.going[-1:], replace(state, pressed_seconds=0.0)
+    elif memory.pressure >= 1 and memory.going[1:] and state.pressed_seconds >= PRESSURE_STEP_SECONDS:
+        return memory.going[-1:], replace(state, pressed_seconds=0.0)
     return (), state
 
 
-def _shrunk(state: Governed, scene: Scene, *, worse: bool) -> tuple[Governed, bool]:
+def _shrunk(state: Governed, memory: MemoryState, *, worse: bool) -> tuple[Governed, bool]:
     """The state with the share halved: once at the start, and again where that does not help in time."""
-    begins = state.level < Level.SHRINK and (scene.over or worse)
-    goes_on = state.level >= Level.SHRINK and scene.over and state.shrunk_seconds >= SETTLE_SECONDS
+    begins = state.level < Level.SHRINK and (memory.over or worse)
+    goes_on = state.level >= Level.SHRINK and memory.over and state.shrunk_seconds >= SETTLE_SECONDS
     # With a single job left there are no fewer to run; memory that is over then is not ours, or ends with that job.
-    if not begins and not (goes_on and len(scene.files) > 1 and state.share > LEAST_SHARE):
+    if not begins and not (goes_on and len(memory.files) > 1 and state.share > LEAST_SHARE):
         return state, False
     level = max(state.level, Level.SHRINK)
     return replace(state, level=level, share=max(LEAST_SHARE, state.share / 2), shrunk_seconds=0.0), True
 
 
-def _is_calm(state: Governed, scene: Scene) -> bool:
+def _is_calm(state: Governed, memory: MemoryState) -> bool:
     """Whether things may go back, if this lasts."""
-    if scene.pressure >= PRESSURE_CALM or scene.alarming:
+    if memory.pressure >= PRESSURE_CALM or memory.alarming:
         return False
     if state.level >= Level.SHRINK:
-        return scene.below_release
-    return not scene.near and not scene.overcommitted
+        return memory.below_release
+    return not memory.near and not memory.overcommitted
 
 
-def _resumed(state: Governed, scene: Scene, period: float) -> tuple[RunningJob, ...]:
+def _resumed(state: Governed, memory: MemoryState, period: float) -> tuple[RunningJob, ...]:
     """The oldest suspended job, where nothing runs or there is room for it."""
-    if scene.idle:
-        able = scene.others_calm or (state.idle_seconds >= period and not scene.others_over)
-        return scene.paused[:1] if able else ()
-    ahead = sum(job.remaining_bytes for job in (*scene.paused[:1], *scene.going))
-    fits = state.calm_seconds >= period and all(gauge.used + ahead <= gauge.budget for gauge in scene.gauges)
-    return scene.paused[:1] if fits else ()
+    if memory.idle:
+        able = memory.others_calm or (state.idle_seconds >= period and not memory.others_over)
+        return memory.paused[:1] if able else ()
+    ahead = sum(job.remaining_bytes for job in (*memory.paused[:1], *memory.going))
+    fits = state.calm_seconds >= period and all(gauge.used + ahead <= gauge.budget for gauge in memory.gauges)
+    return memory.paused[:1] if fits else ()
 
 
 def _recovered(
-    state: Governed, scene: Scene, period: float, *, keeps: bool
+    state: Governed, memory: MemoryState, period: float, *, keeps: bool
 ) -> tuple[Governed, tuple[GovernorEvent, ...]]:
     """One step back towards normal, after a calm period in which no job was kept suspended (`keeps`)."""
     if keeps or state.calm_seconds < period:
         return state, ()
     if state.level >= Level.SHRINK:
         calm = replace(state, level=Level.NORMAL, calm_seconds=0.0, hold_reported=False)
-        return calm, (_recovery(scene, state.share),)
+        return calm, (_recovery(memory, state.share),)
     if state.level == Level.NORMAL and state.share < 1.0:
         share = min(1.0, state.share * SHARE_STEP)
-        return replace(state, share=share, calm_seconds=0.0), (_recovery(scene, share),)
+        return replace(state, share=share, calm_seconds=0.0), (_recovery(memory, share),)
     return state, ()
 
 
-def _levelled(state: Governed, scene: Scene, *, shed: bool, keeps: bool) -> tuple[Governed, tuple[GovernorEvent, ...]]:
+def _levelled(
+    state: Governed, memory: MemoryState, *, shed: bool, keeps: bool
+) -> tuple[Governed, tuple[GovernorEvent, ...]]:
     """The level as of now, with an event where HOLD is entered or left."""
     if shed or keeps:
         return replace(state, level=Level.SHED if shed else Level.SUSPEND), ()
     if state.level >= Level.SHRINK:
         return replace(state, level=Level.SHRINK), ()
-    short = scene.near and (scene.overcommitted or not scene.files) and not scene.planned_alone
-    if short or scene.pressure >= 1:
+    short = memory.near and (memory.overcommitted or not memory.files) and not memory.planned_alone
+    if short or memory.pressure >= 1:
         if state.hold_reported or state.quiet_seconds < QUIET_SECONDS:
             return replace(state, level=Level.HOLD), ()
-        held = GovernorEvent(EventKind.HOLD, f"Starting nothing new: {scene if short else PRESSED}.")
+        held = GovernorEvent(EventKind.HOLD, f"Starting nothing new: {memory if short else PRESSED}.")
         return replace(state, level=Level.HOLD, hold_reported=True, quiet_seconds=0.0), (held,)
     if state.level == Level.HOLD:
-        if not scene.below_release or scene.pressure >= PRESSURE_CALM:
+        if not memory.below_release or memory.pressure >= PRESSURE_CALM:
             return state, ()
         if state.hold_reported:
-            return replace(state, level=Level.NORMAL, hold_reported=False), (_recovery(scene, state.share),)
+            return replace(state, level=Level.NORMAL, hold_reported=False), (_recovery(memory, state.share),)
     return replace(state, level=Level.NORMAL), ()
 
 
-def _hold(state: Governed, scene: Scene, period: float) -> str:
+def _hold(state: Governed, memory: MemoryState, period: float) -> str:
     """Why nothing may be started, as the end of a sentence; empty where files may be."""
     if state.disk_low:
         return "the output's disk has less free than is to stay free"
     if state.cpu.throttled:
         return "running files are suspended to stay within the limit of the CPU"
-    if not scene.files:
-        calm = scene.others_calm or (state.idle_seconds >= period and not scene.others_over)
-        return "" if calm else f"other programs take the memory: {scene}"
-    if state.level == Level.NORMAL and not scene.near and not scene.overcommitted:
+    if not memory.files:
+        calm = memory.others_calm or (state.idle_seconds >= period and not memory.others_over)
+        return "" if calm else f"other programs take the memory: {memory}"
+    if state.level == Level.NORMAL and not memory.near and not memory.overcommitted:
         return ""
-    if scene.pressure >= PRESSURE_CALM and not scene.near and not scene.overcommitted:
+    if memory.pressure >= PRESSURE_CALM and not memory.near and not memory.overcommitted:
         return PRESSED
-    return f"{scene}, and running files may still grow" if scene.overcommitted else str(scene)
+    return f"{memory}, and running files may still grow" if memory.overcommitted else str(memory)
 
 
-def _recovery(scene: Scene, share: float) -> GovernorEvent:
-    return GovernorEvent(EventKind.RECOVER, f"Starting files again, {_number_at(share)}: {scene}.")
+def _recovery(memory: MemoryState, share: float) -> GovernorEvent:
+    return GovernorEvent(EventKind.RECOVER, f"Starting files again, {_number_at(share)}: {memory}.")
 
 
 def _number_at(share: float) -> str:
@@ -347,12 +357,12 @@ def _number_at(share: float) -> str:
 
 
 def _measures(
-    scene: Scene, suspended: Sequence[RunningJob], shed: Sequence[RunningJob], *, share: float | None
+    memory: MemoryState, suspended: Sequence[RunningJob], shed: Sequence[RunningJob], *, share: float | None
 ) -> Iterator[GovernorEvent]:
     """Events of files that are suspended and ended, and of the share where it was halved just now."""
-    why = str(scene)
-    ahead = scene.ahead_bytes + max((gauge.others_ahead for gauge in scene.gauges), default=0)
-    if not scene.over and not scene.alarming:
+    why = str(memory)
+    ahead = memory.ahead_bytes + max((gauge.others_ahead for gauge in memory.gauges), default=0)
+    if not memory.over and not memory.alarming:
         why = PRESSED
     elif ahead >= GROWING_BYTES:
         why = f"{why}, and rising by {memory_size(ahead)} within moments"

@@ -23,13 +23,15 @@ UNTRUSTED_SECONDS = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Memory at the latest reading (bytes) and rates (bytes per second), in all and by job; others' are never < 0."""
+    """Memory at the latest reading (bytes) and rates (bytes per second; `others_rate` is never negative)."""
 
     at_seconds: float | None = None
     used_bytes: int = 0
     our_bytes: int = 0
     memory: Mapping[str, int] = field(default_factory=dict)
+    """By job."""
     rates: Mapping[str, float] = field(default_factory=dict)
+    """By job."""
     others_rate: float = 0.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Reading, ThrottlingSettings
@@ -34,9 +35,17 @@ class CpuDebt:
     """How long nothing has been running because of it."""
 
 
+class Repayment(NamedTuple):
+    """The debt after a reading, and the ids of jobs to suspend and to resume for it."""
+
+    debt: CpuDebt
+    suspend: tuple[str, ...] = ()
+    resume: tuple[str, ...] = ()
+
+
 def repay(
     debt: CpuDebt, reading: Reading, going: Sequence[RunningJob], limit_percent: float | None, elapsed_seconds: float
-) -> tuple[CpuDebt, tuple[str, ...], tuple[str, ...]]:
+) -> Repayment:
     """The debt after this reading, and what is suspended and resumed; `going` are not suspended, oldest first.
 
     The n-th file is suspended when the debt reaches n steps and resumed when it falls below n - 1, so that a limit
@@ -44,20 +53,20 @@ def repay(
     """
     throttled = debt.throttled
     if limit_percent is None:
-        return CpuDebt(), (), throttled
+        return Repayment(CpuDebt(), resume=throttled)
     most = CPU_STEP * (len(throttled) + 1)
     owed = debt.percent_seconds + (reading.our_cpu_percent - limit_percent) * elapsed_seconds
     # What one reading overshoots by is owed as well, but no more than a step of it.
     owed = min(max(owed, 0.0), most + CPU_STEP)
     stopped = debt.stopped_seconds + elapsed_seconds if throttled and not going else 0.0
     if stopped > LONGEST_THROTTLE / limit_percent:
-        return CpuDebt(CPU_STEP * (len(throttled) - 0.5), throttled[1:]), (), throttled[:1]
+        return Repayment(CpuDebt(CPU_STEP * (len(throttled) - 0.5), throttled[1:]), resume=throttled[:1])
     if going and owed >= most:
         youngest = going[-1].job_id
-        return CpuDebt(owed, (youngest, *throttled), stopped), (youngest,), ()
+        return Repayment(CpuDebt(owed, (youngest, *throttled), stopped), suspend=(youngest,))
     if throttled and owed <= CPU_STEP * (len(throttled) - 1):
-        return CpuDebt(owed, throttled[1:], 0.0), (), throttled[:1]
-    return CpuDebt(owed, throttled, stopped), (), ()
+        return Repayment(CpuDebt(owed, throttled[1:], 0.0), resume=throttled[:1])
+    return Repayment(CpuDebt(owed, throttled, stopped))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pyprocessor.containers.claims import check_claims
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.contract import contract
 from pyprocessor.intake.messages import Candidate, Inspected, PassedOver, Remark
-from pyprocessor.intake.output_location import Lies, Memory, OutputLocation, place
+from pyprocessor.intake.output_location import Existing, KnownOutputs, OutputLocation, place
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.jobs import retry
 from pyprocessor.journal.rows import CachedMedia, JobRow
@@ -43,7 +43,7 @@ class Todo:
 
 
 @dataclass(frozen=True, slots=True)
-class AlreadyDone:
+class SettledBefore:
     """A job that an earlier run brought to a final state which still holds."""
 
     row: JobRow
@@ -75,8 +75,8 @@ class Settled:
     inspection_failed: bool = False
 
 
-Finding = Todo | AlreadyDone | Adopted | Untouched | Settled | Remark | InputAway
-"""After an `InputAway`, what is said of files does not count."""
+Finding = Todo | SettledBefore | Adopted | Untouched | Settled | Remark | InputAway
+"""After an InputAway, findings about files are to be ignored."""
 
 
 class Costs(Protocol):
@@ -89,7 +89,7 @@ class Costs(Protocol):
 class Classifier:
     """The findings about single files of one run."""
 
-    def __init__(self, request: RunRequest, task: Task, costs: Costs, memory: Memory) -> None:
+    def __init__(self, request: RunRequest, task: Task, costs: Costs, memory: KnownOutputs) -> None:
         self._request = request
         self._task = task
         self._costs = costs
@@ -112,9 +112,9 @@ class Classifier:
         if passed.failure is not None:
             outcome = replace(outcome, kind=OutcomeKind.FAILED, failure=passed.failure)
             if row is not None and self.failed_the_same(row, source):
-                return AlreadyDone(row)
+                return SettledBefore(row)
         elif row is not None and row.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE):
-            return AlreadyDone(row)
+            return SettledBefore(row)
         elif row is not None and row.state is not JobState.SKIPPED:
             return Untouched(self._job(source, row.output, row), outcome)
         return Settled(self._job(source, row.output if row is not None else b"", row), outcome)
@@ -151,21 +151,21 @@ class Classifier:
         row, name = found.row, display(found.output)
         done = row if row is not None and (row.state, row.output) == (JobState.SUCCEEDED, found.output) else None
         job = self._job(source, found.output, row)
-        if found.lies is Lies.RIGHT:
+        if found.existing is Existing.RIGHT:
             assert found.made is not None
             if done is not None and done.produced == found.made and self._unchanged(done, source):
-                return AlreadyDone(done)
+                return SettledBefore(done)
             return Adopted(job, found.made)
-        if self._request.overwrite or found.lies not in (Lies.CHANGED, Lies.FOREIGN):
+        if self._request.overwrite or found.existing not in (Existing.CHANGED, Existing.FOREIGN):
             return None
         reason = (
             f"It was left alone: {name} already exists in the output folder and was not made from it; "
             "--overwrite replaces it."
         )
-        if found.lies is Lies.CHANGED:
+        if found.existing is Existing.CHANGED:
             reason = f"{name} was changed after it was made and is left as it is; --overwrite makes it anew."
             if done is not None:
-                return AlreadyDone(done, reason)
+                return SettledBefore(done, reason)
         return Settled(job, Outcome(OutcomeKind.SKIPPED, reason))
 
     def cached(self, source: Source) -> CachedMedia | None:

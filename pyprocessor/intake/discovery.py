@@ -1,7 +1,7 @@
 """What is there to do? Turns the inspector's reports into findings about files, and replaces one that hangs.
 
 What becomes of one file `classify` decides, from a journal that is read and never written, so that the same code serves
-a run and `--plan`. An inspector that dies or falls silent is charged to the file that was open.
+a run and `--plan`. An inspector that dies or sends nothing is blamed on the file that was open.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.intake.classify import AlreadyDone, Classifier, Costs, Finding
+from pyprocessor.intake.classify import Classifier, Costs, Finding, SettledBefore
 from pyprocessor.intake.inspector import inspector_main
 from pyprocessor.intake.messages import (
     Candidate,
@@ -26,7 +26,7 @@ from pyprocessor.intake.messages import (
     Remark,
     ScanPlan,
 )
-from pyprocessor.intake.output_location import Memory, OutputLocation, SameFileUnknown
+from pyprocessor.intake.output_location import KnownOutputs, OutputLocation, SameFileUnknown
 from pyprocessor.intake.scan import order_key
 from pyprocessor.models import Source, display
 from pyprocessor.models.run import RunRequest
@@ -36,7 +36,7 @@ from pyprocessor.workers.process import Child
 
 REQUESTS_AHEAD = 48
 """Requests sent to the inspector at once: few enough that they always fit its pipe."""
-INSPECTOR_LIVES = 50
+MOST_INSPECTOR_STARTS = 50
 REAP_SECONDS = 0.1
 """How long a killed inspector is waited for: one that waits for a dead file system does not end even then."""
 
@@ -63,7 +63,7 @@ class Discovery:
         request: RunRequest,
         task: Task,
         costs: Costs,
-        memory: Memory,
+        memory: KnownOutputs,
         context: BaseContext,
         now: float,
         *,
@@ -88,7 +88,7 @@ class Discovery:
         self._left_announced = False
         self._open: Source | None = None
         self._last_message = now
-        self._lives = INSPECTOR_LIVES
+        self._starts_left = MOST_INSPECTOR_STARTS
         self._inspector: Child | None = None
 
     def begin(self, now: float) -> None:
@@ -214,7 +214,7 @@ class Discovery:
 
     def _begin_asking(self, now: float) -> None:
         if self._to_ask and self._inspector is None:
-            self._lives = INSPECTOR_LIVES
+            self._starts_left = MOST_INSPECTOR_STARTS
             self._start_inspector(now)
         self._ask_for_more()
 
@@ -254,7 +254,7 @@ class Discovery:
 
     def _replace_inspector(self, what: str, now: float) -> Iterator[Finding]:
         self._kill_inspector()
-        self._lives -= 1
+        self._starts_left -= 1
         culprit, self._open = self._open, None
         request = self._asked.pop(culprit.path, None) if culprit is not None else None
         if request is not None:
@@ -266,10 +266,10 @@ class Discovery:
                 serious=True,
             )
             self._lists = False
-            self._lives = 0
+            self._starts_left = 0
         self._to_ask.extendleft(reversed(self._asked.values()))
         self._asked.clear()
-        if self._lives > 0:
+        if self._starts_left > 0:
             # A complete listing is not walked again: resuming after the last file ends at once.
             self._start_inspector(now)
             return
@@ -332,7 +332,7 @@ class Discovery:
             self._hold(candidate, source, row.id, row.source)
             return
         if row is not None and self._classifier.failed_the_same(row, source):
-            yield AlreadyDone(row)
+            yield SettledBefore(row)
             return
         if found.left is not None and not self._left_announced:
             self._left_announced = True

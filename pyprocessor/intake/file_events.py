@@ -51,7 +51,7 @@ class FileEvents:
         self._identity, self._problem = identity, None
         if network_filesystem(os.fsencode(self._root)):
             self._problem = (
-                f"{display(os.fsencode(self._root))} is on a network file system, which does not tell of changes; "
+                f"{display(os.fsencode(self._root))} is on a network file system, which does not report changes; "
             )
             return
         try:
@@ -92,4 +92,4 @@ class FileEvents:
                     return
         except (OSError, RuntimeError) as error:  # among them: no more folders can be watched
             if not stop.is_set() and os.path.isdir(self._root):
-                self._problem = f"The system does not tell of changes ({str(error).rstrip('.')}); "
+                self._problem = f"The system does not report changes ({str(error).rstrip('.')}); "

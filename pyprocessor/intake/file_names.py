@@ -36,11 +36,9 @@ OTHER_EXTENSIONS = UNFINISHED_EXTENSIONS | frozenset(
 )
 """No videos: files so named are not opened to find that out."""
 _PASSED_FOLDERS = frozenset(
-    (
-        *(b"#recycle", b"@recycle", b"$recycle.bin", b"recycler", b"recycled", b"network recycle bin", b"trashbox"),
-        *(b"network trash folder", b"temporary items", b"#snapshot", b"~snapshot", b"@recently-snapshot", b"@eadir"),
-        *(b"@sharebin", b"@tmp", b"_gsdata_", b"system volume information", b"lost+found", b"__macosx"),
-    )
+    b"#recycle/@recycle/$recycle.bin/recycler/recycled/network recycle bin/trashbox/network trash folder/"
+    b"temporary items/#snapshot/~snapshot/@recently-snapshot/@eadir/@sharebin/@tmp/_gsdata_/system volume information/"
+    b"lost+found/__macosx".split(b"/")
 )
 """Bins, snapshots and metadata of Windows, macOS and network storage whose names do not begin with a dot."""
 
@@ -74,7 +72,7 @@ _NOT_OPENED = OTHER_EXTENSIONS | AUDIO_EXTENSIONS
 
 
 class UnknownFiles:
-    """Counts them in one walk."""
+    """Counts files with unknown extensions whose content looks like video."""
 
     def __init__(self) -> None:
         self._opened = 0

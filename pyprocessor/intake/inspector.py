@@ -1,7 +1,7 @@
 """What is in the input? A process of its own that lists it and inspects files, so that a hang or crash costs one file.
 
 It lists a little, then inspects what the engine asked for, and so on, so that the first files are known while the
-listing goes on. Before it opens a file it says so; the engine charges a death or a silence to that file and starts
+listing goes on. Before it opens a file it reports the file; the engine blames a crash or a hang on it and starts
 another inspector, which goes on after the last file reported.
 """
 
@@ -41,10 +41,10 @@ INSPECTIONS_BETWEEN_CHUNKS = 8
 
 def inspector_main(connection: Connection, plan: ScanPlan) -> None:
     """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
-    serve(_Inspector(connection, plan).run)
+    run_child(_Inspector(connection, plan).run)
 
 
-def serve(run: Callable[[], None]) -> None:
+def run_child(run: Callable[[], None]) -> None:
     """Run a process of its own: in a group, with garbage collection, Ctrl-C left to the engine, until the pipe ends."""
     os.setpgid(0, 0)
     gc.freeze()
@@ -72,7 +72,7 @@ class _Inspector:
             self._list_some()
             for _ in range(INSPECTIONS_BETWEEN_CHUNKS if self._entries is not None else 1):
                 if self._wanted:
-                    self._serve(self._wanted.popleft())
+                    self._answer(self._wanted.popleft())
 
     def _receive(self) -> None:
         idle = self._entries is None and not self._wanted
@@ -112,7 +112,7 @@ class _Inspector:
             self._connection.send(Report.ALIVE)
             self._reported = time.monotonic()
 
-    def _serve(self, wanted: Source | Compare) -> None:
+    def _answer(self, wanted: Source | Compare) -> None:
         if isinstance(wanted, Compare):
             self._connection.send(wanted.source)
             same = _is_or_was(wanted.source.path, wanted.other)

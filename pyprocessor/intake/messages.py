@@ -31,7 +31,7 @@ class ScanPlan:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Is `other`, a path that a file of the same name, size and mtime had, this file, or is nothing there any more?"""
+    """Asks whether `other` leads to this file, or to nothing any more; a file of its name, size and mtime had it."""
 
     source: Source
     other: bytes
@@ -67,7 +67,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the listing came by since the last one, perhaps nothing."""
+    """Entries found since the last message; may be empty."""
 
     entries: tuple[Candidate | PassedOver | Remark, ...] = ()
 

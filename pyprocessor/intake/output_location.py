@@ -15,11 +15,11 @@ from typing import Protocol
 
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts, Source
-from pyprocessor.plan.naming import MAX_NAME_BYTES
+from pyprocessor.plan.naming import MAX_NAME_BYTES, cut
 from pyprocessor.publish.partials import seal_of
 
 
-class Memory(Protocol):
+class KnownOutputs(Protocol):
     """What a journal knows, or receipts where there is none."""
 
     def job(self, job_id: str, /) -> JobRow | None: ...
@@ -28,7 +28,7 @@ class Memory(Protocol):
     def media(self, path: bytes, size_bytes: int, mtime_ns: int, /) -> CachedMedia | None: ...
 
 
-class Lies(Enum):
+class Existing(Enum):
     """What lies under an output's name."""
 
     NOTHING = auto()
@@ -47,7 +47,7 @@ class OutputLocation:
     """`made` is known to be made of this source under the name; `left` is an output of an earlier profile."""
 
     output: bytes
-    lies: Lies
+    existing: Existing
     row: JobRow | None = None
     made: OutputFacts | None = None
     left: bytes | None = None
@@ -68,7 +68,7 @@ def place(
     row: JobRow | None,
     fingerprint: str,
     task: str,
-    memory: Memory,
+    memory: KnownOutputs,
     lying: Callable[[bytes], tuple[int, int] | None],
     same: Mapping[bytes, bool],
 ) -> OutputLocation:
@@ -93,16 +93,16 @@ def place(
             row = owner
         made, existing = memory.made(output), lying(output)
         if existing is None or made is None:
-            return OutputLocation(output, Lies.NOTHING if existing is None else Lies.FOREIGN, row, left=left)
+            return OutputLocation(output, Existing.NOTHING if existing is None else Existing.FOREIGN, row, left=left)
         untouched = existing == seal_of(made.facts)
         if _same(made.source, source, same):
             then = (made.source.size_bytes, made.source.mtime_ns, made.profile_fingerprint, made.task)
             right = then == (source.size_bytes, source.mtime_ns, fingerprint, task)
-            lies = Lies.CHANGED if not untouched else Lies.RIGHT if right else Lies.OLD
-            return OutputLocation(output, lies, row, made.facts, left)
+            found = Existing.CHANGED if not untouched else Existing.RIGHT if right else Existing.OLD
+            return OutputLocation(output, found, row, made.facts, left)
         if not untouched:
-            return OutputLocation(output, Lies.FOREIGN, row, left=left)
-    return OutputLocation(output, Lies.FOREIGN, row, left=left)
+            return OutputLocation(output, Existing.FOREIGN, row, left=left)
+    return OutputLocation(output, Existing.FOREIGN, row, left=left)
 
 
 def fits(output: bytes, wanted: bytes) -> bool:
@@ -116,10 +116,7 @@ def other_name(output: bytes, source_path: bytes) -> bytes:
     folder, name = os.path.split(output)
     stem, extension = os.path.splitext(name)
     tail = b"~" + hashlib.sha256(source_path).hexdigest()[:8].encode("ascii") + extension
-    room = MAX_NAME_BYTES - len(tail)
-    while room < len(stem) and room > 0 and stem[room] & 0xC0 == 0x80:  # inside a character of UTF-8
-        room -= 1
-    return os.path.join(folder, stem[:room] + tail)
+    return os.path.join(folder, cut(stem, MAX_NAME_BYTES - len(tail)) + tail)
 
 
 def _same(known: Source, source: Source, answers: Mapping[bytes, bool]) -> bool:

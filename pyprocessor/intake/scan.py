@@ -27,6 +27,7 @@ from pyprocessor.models import Input, Source, display
 from pyprocessor.plan.matching import Expression, TookTooLong
 from pyprocessor.plan.naming import NamePatterns, output_names
 from pyprocessor.publish.bounds import among_sources
+from pyprocessor.publish.partials import Seal
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.state.state_folder import NAME as STATE_FOLDER
 from pyprocessor.state.state_folder import state_folder
@@ -35,8 +36,8 @@ CLOCKS_APART_SECONDS = 24 * 3600.0
 """A time stamp further ahead than clocks may differ says nothing."""
 YOUNG = "was changed a moment ago and is left for the next run"
 """Why a file that is younger than `min_age` is passed over."""
-Stills = dict[bytes, tuple[int, int, bool]]
-"""Pictures that were opened: size, mtime_ns and whether it does not move, by path below the input."""
+Stills = dict[bytes, tuple[Seal, bool]]
+"""Pictures that were opened: size and mtime_ns, and whether it does not move, by path below the input."""
 _PathKey = tuple[tuple[int, bytes], ...]
 
 
@@ -64,7 +65,7 @@ class _Walk:
         self._unknown = UnknownFiles()
         self._inputs = tuple(given.path if given.is_file else os.path.join(given.path, b"") for given in plan.inputs)
         self._own = b""
-        """What precedes the path below the input that is being walked in a relative path."""
+        """Prefix of relative paths in the input being walked."""
         self._extensions = extensions_of(plan.profile)
         self._names = NamePatterns(plan.profile.naming, alive)
         self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.profile.scan.include]
@@ -201,10 +202,11 @@ class _Walk:
         """Return whether a picture does not move; False where it cannot be read, which inspecting explains."""
         try:
             status = os.stat(path)
-            *known, still = self._stills.get(relative, (-1, 0, False))
-            if known != [status.st_size, status.st_mtime_ns]:
+            now = (status.st_size, status.st_mtime_ns)
+            known, still = self._stills.get(relative, (None, False))
+            if known != now:
                 still = stat.S_ISREG(status.st_mode) and is_still(path)
-                self._stills[relative] = (status.st_size, status.st_mtime_ns, still)
+                self._stills[relative] = (now, still)
         except OSError:
             return False
         return still
@@ -311,7 +313,7 @@ _END_LENGTH = len(fnmatch.translate("")) - len("(?s:")
 
 
 def _matching(globs: Sequence[Glob], relative: bytes) -> bool:
-    """Return whether any matches; all are tried, so that each knows whether it ever did."""
+    """Return whether any matches; all are tried, so that each one's `matched` is set."""
     return bool([glob for glob in globs if glob.matches(relative)])
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from multiprocessing.context import BaseContext
 
-from pyprocessor.intake.classify import AlreadyDone, Costs, Finding, Settled, Untouched
+from pyprocessor.intake.classify import Costs, Finding, Settled, SettledBefore, Untouched
 from pyprocessor.intake.discovery import Discovery
 from pyprocessor.intake.messages import Found, Looked, Remark, Vanished
 from pyprocessor.intake.watcher import watcher_main
@@ -163,7 +163,7 @@ class WatchClient(Discovery):
         """Leave out what the run, or an earlier one, has already reported and counted."""
         for finding in findings:
             match finding:
-                case AlreadyDone() | Untouched() if self._looked:
+                case SettledBefore() | Untouched() if self._looked:
                     continue
                 case InputAway():
                     continue  # the watcher will say so, and report all files again once the folder is back

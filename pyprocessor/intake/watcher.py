@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pyprocessor.intake.file_events import FileEvents
-from pyprocessor.intake.inspector import serve
+from pyprocessor.intake.inspector import run_child
 from pyprocessor.intake.messages import Candidate, Found, Looked, PassedOver, Remark, ScanPlan, Vanished
 from pyprocessor.intake.scan import YOUNG, Stills, walk
 from pyprocessor.models import Source
@@ -75,7 +75,7 @@ def watcher_main(connection: Connection, plan: ScanPlan) -> None:
     """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
     if hasattr(signal, "SIGIO"):
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `open_for_writing`
-    serve(_Watcher(connection, plan).run)
+    run_child(_Watcher(connection, plan).run)
 
 
 class _Watcher:
@@ -174,7 +174,7 @@ class _Watcher:
     def _seen(
         self, relative: bytes, entry: Candidate | PassedOver, began: float, news: list[Candidate | PassedOver | Remark]
     ) -> Sighting:
-        """Return the sighting of an entry; it counts as unchanged from the end of this look to a later one's start."""
+        """Return the sighting of an entry, its time unchanged counted from the end of one scan to another's start."""
         sighting = sighted(self._sightings.get(relative), mark_of(entry), time.monotonic())
         if sighting.reported or not (self._first or sighting.settled(began, self._min_age_seconds)):
             return sighting

@@ -9,7 +9,7 @@ from pyprocessor.costs.model import CostClass, CostFactors, CostModel, thread_gr
 from pyprocessor.models import EstimationSettings, Job, display
 
 OUT_OF_MEMORY_GROWTH = 1.5
-"""How much more memory a job is reckoned with each time it was ended for want of memory."""
+"""How much more memory a job is assumed to take each time it was ended for want of memory."""
 
 
 @dataclass(frozen=True, slots=True)

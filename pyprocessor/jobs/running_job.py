@@ -21,7 +21,7 @@ class IllegalMove(Exception):
 
 @dataclass(slots=True, eq=False)
 class RunningJob:
-    """A job that a batch process has; its ffmpeg has `threads` and is reckoned to take `cores`."""
+    """A job that a batch process has; its ffmpeg has `threads` and is assumed to take `cores`."""
 
     queued: QueuedJob
     threads: int = 1
@@ -64,8 +64,8 @@ class RunningJob:
     """Stopped by the governor."""
     frozen: bool = False
     """Stopped by the user. Its ffmpeg goes on only when neither stops it."""
-    still_since: float = 0.0
-    still_seconds: float = 0.0
+    stopped_since: float = 0.0
+    stopped_seconds: float = 0.0
 
     @property
     def job_id(self) -> str:
@@ -123,28 +123,28 @@ class RunningJob:
 
     def active_seconds(self, now: float) -> float:
         """How long its ffmpeg has run, less the time it was stopped."""
-        until = self.still_since if self.is_still else now
-        return max(0.0, until - self.started_seconds - self.still_seconds)
+        until = self.stopped_since if self.is_stopped else now
+        return max(0.0, until - self.started_seconds - self.stopped_seconds)
 
     def encoded(self) -> None:
         """Its last ffmpeg has ended."""
         self.is_encoded, self.ffmpeg, self.memory_bytes = True, None, 0
 
     @property
-    def is_still(self) -> bool:
+    def is_stopped(self) -> bool:
         """Whether its ffmpeg is stopped."""
         return self.suspended or self.frozen
 
-    def set_still(self, now: float, *, suspended: bool | None = None, frozen: bool | None = None) -> bool:
+    def set_stopped(self, now: float, *, suspended: bool | None = None, frozen: bool | None = None) -> bool:
         """Note who stops it; returns whether its ffmpeg is to be stopped, or to go on, for that."""
-        was_still = self.is_still
+        was_still = self.is_stopped
         self.suspended = self.suspended if suspended is None else suspended
         self.frozen = self.frozen if frozen is None else frozen
-        if was_still and not self.is_still:
-            self.still_seconds += now - self.still_since
+        if was_still and not self.is_stopped:
+            self.stopped_seconds += now - self.stopped_since
         elif not was_still:
-            self.still_since = now
-        return was_still != self.is_still
+            self.stopped_since = now
+        return was_still != self.is_stopped
 
 
 def expected_seconds(predicted: float, used: float, share: float) -> float:

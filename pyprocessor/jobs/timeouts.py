@@ -14,7 +14,7 @@ LONGEST_STALL_SECONDS = 6 * 3600.0
 SHORTEST_LIMIT_SECONDS = 3600.0
 """The least for any file: predictions may be far off for a class that was never measured."""
 _SLOWEST_BYTES_PER_SECOND = 25_000
-"""Of media whose duration nobody knows: 200 kbit/s."""
+"""Of media of unknown duration: 200 kbit/s."""
 _SLOW_DISK_BYTES_PER_SECOND = 10_000_000
 """A slow network share. A batch process sends nothing while an output is written to the disk."""
 

@@ -144,7 +144,7 @@ def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
 def _damaged(path: bytes, how: str) -> JournalDamaged:
     return JournalDamaged(
         f"The journal {display(path)} is damaged ({how}). The next run sets that file aside and begins "
-        "another. Sources and outputs are not touched by that, and receipts tell what was made."
+        "another. Sources and outputs are not touched by that, and receipts list what was made."
     )
 
 

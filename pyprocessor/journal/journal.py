@@ -200,7 +200,7 @@ class Journal(JournalReader):
         """RUNNING to PUBLISHING: the intent, written before the worker may publish.
 
         By the facts the output is recognised after a crash between rename and report. False where another attempt has
-        the job: that worker gets no grant.
+        the job: that worker is to get no grant.
         """
         return self._hit("grant_job", id=job_id, attempt_id=attempt_id, **_facts_values(facts))
 

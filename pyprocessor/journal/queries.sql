@@ -229,9 +229,6 @@ WHERE ended_at IS NULL
 -- name: attempts_page
 SELECT *, 0 FROM attempts WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
 
--- name: attempts_of_job
-SELECT *, 0 FROM attempts WHERE job_id = :job_id AND id > :after ORDER BY id LIMIT :limit
-
 -- ------------------------------------------------------------------ batches
 
 -- name: insert_batch
@@ -265,6 +262,3 @@ VALUES (:run_id, :now, :kind, :text, :job_id, :reading)
 
 -- name: events_page
 SELECT * FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
-
--- name: events_of_job
-SELECT * FROM events WHERE job_id = :job_id AND id > :after ORDER BY id LIMIT :limit

@@ -84,16 +84,14 @@ class JournalReader:
         rows = self._database.rows("counts" if run_id is None else "counts_of_run", {"run_id": run_id})
         return self._database.record(lambda states: Counts(**dict(states)), tuple(rows))
 
-    def attempts(self, job_id: str | None = None, run_id: int | None = None) -> Iterator[AttemptRow]:
-        """Attempts, oldest first: of one job, else of one run, else all."""
-        query = "attempts_page" if job_id is None else "attempts_of_job"
-        return self._stream(AttemptRow, query, job_id=job_id, run_id=run_id)
+    def attempts(self, run_id: int | None = None) -> Iterator[AttemptRow]:
+        """Attempts, oldest first: of one run, else all."""
+        return self._stream(AttemptRow, "attempts_page", run_id=run_id)
 
     def open_batches(self) -> tuple[BatchRow, ...]:
         """Batches whose process has not ended: running now, or left by a killed engine."""
         return self._all(BatchRow, "open_batches")
 
-    def events(self, run_id: int | None = None, job_id: str | None = None) -> Iterator[EventRow]:
-        """Events, oldest first: of one job, else of one run, else all."""
-        query = "events_page" if job_id is None else "events_of_job"
-        return self._stream(EventRow, query, job_id=job_id, run_id=run_id)
+    def events(self, run_id: int | None = None) -> Iterator[EventRow]:
+        """Events, oldest first: of one run, else all."""
+        return self._stream(EventRow, "events_page", run_id=run_id)

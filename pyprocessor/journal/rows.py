@@ -203,14 +203,20 @@ class EventRow:
     reading: Reading | None
 
 
+_IN_TEXT = [field.name for field in fields(OutputFacts) if field.name not in ("size_bytes", "mtime_ns")]
+"""The facts that have no column of their own, in the order of the text."""
+
+
 def facts_text(facts: OutputFacts) -> str:
-    """All of the facts but size and mtime, which have columns of their own, as a JSON list in field order."""
-    return json.dumps([getattr(facts, field.name) for field in fields(facts)[2:]], separators=(",", ":"))
+    """All of the facts but size and mtime, as a JSON list."""
+    return json.dumps([getattr(facts, name) for name in _IN_TEXT], separators=(",", ":"))
 
 
 def facts_from(size_bytes: int, mtime_ns: int, text: str) -> OutputFacts:
-    """The facts again from their two columns and the text."""
-    return OutputFacts(size_bytes, mtime_ns, *_tuples(text))
+    """The facts again from their two columns and the text, which lacks what was added since it was written."""
+    values = _tuples(text)
+    known = dict(zip(_IN_TEXT[: len(values)], values, strict=True))
+    return OutputFacts(size_bytes=size_bytes, mtime_ns=mtime_ns, **known)
 
 
 def _tuples(text: str) -> Row:

@@ -208,6 +208,12 @@ class HookSettings:
     timeout_seconds: float = 60.0
 
 
+HOOK_VARIABLES = (
+    "HOOK SOURCE OUTPUT OUTCOME FAILURE REASON EXIT_CODE SUCCEEDED FAILED SKIPPED DONE_BEFORE FAILED_BEFORE".split()
+)
+"""Variables that hooks get, without the `PYPROCESSOR_` before their names."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnsafeArguments:
     """Words passed to ffmpeg unchecked, before the input and before the output, if the user allows it."""

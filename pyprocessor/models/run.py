@@ -40,15 +40,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class ProcessReading:
-    """One process of ours at one moment; `suspended` is true while it is stopped by a signal."""
+    """One process of ours at one moment."""
 
     pid: int
     memory_bytes: int
     """Resident (RSS)."""
-    peak_memory_bytes: int
-    """The highest it ever was (VmHWM)."""
     cpu_seconds: float
-    suspended: bool = False
 
 
 class RunState(StrEnum):

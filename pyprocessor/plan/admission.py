@@ -21,7 +21,7 @@ from pyprocessor.plan.queue import ReadyQueue
 OVERHEAD_BYTES = 128 << 20
 """Of the budget, what the engine, the inspector and the batch processes take themselves."""
 UNMEASURED_FACTOR = 4
-"""Times its prediction: the worst that a class never measured is reckoned with."""
+"""Times its prediction: the worst that is assumed of a class never measured."""
 RAMP_SECONDS = 1.0
 """How long an encode takes to show its size: x264 medium at 1080p reaches 86 % of its peak in its first second."""
 FIRST_START_SECONDS = 0.5
@@ -42,10 +42,11 @@ _CLOSED = {
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a job does not start now: `reason` is the end of a sentence "It waits because ..."; `warn` the user, once."""
+    """Why a job does not start now: `reason` is the end of a sentence "It waits because ..."."""
 
     reason: str
     warn: bool = False
+    """The user is warned of it, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +68,25 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is the same for all decisions of one turn; `clock` is local time, `now` monotonic.
-
-    `more_to_come`: files are still listed or inspected. `pending` files are not inspected yet; `pending_ratio` is their
-    bytes over those of the inspected ones. `reading_number` counts the readings at the slow interval.
-    """
+    """What is the same for all decisions of one turn: the run, the machine, the clocks."""
 
     reading: Reading
     schedule: Schedule
     clock: datetime
+    """Local time."""
     state: RunState = RunState.RUNNING
     input_away: bool = False
     allowance: Allowance = Allowance()
     reading_number: int = 0
+    """Counts the readings at the slow interval."""
     more_to_come: bool = False
+    """Whether files are still being listed or inspected."""
     pending: int = 0
+    """Files that are listed and not inspected yet."""
     pending_ratio: float = 0.0
+    """Their bytes over the bytes of the files that were inspected."""
     now: float = 0.0
+    """Monotonic."""
     run_seconds: float = 0.0
 
     @property
@@ -93,33 +96,34 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What a job would start beside: jobs that were sent to their processes and are not encoded, and the queue.
-
-    `concurrency` is how many may run at once. `assigned`: a batch process has the job already. `runs_alone`: a job runs
-    that is to have nothing beside it. `begun`: a batch of this run was started. `started` counts jobs of classes never
-    measured since the last slow reading, `claimed_bytes` is the predicted memory of jobs started since the governor's
-    last look.
-    """
+class Surroundings:
+    """What a job would start beside."""
 
     running: Sequence[RunningJob]
+    """Jobs that were sent to their processes and are not encoded."""
     ready: ReadyQueue
     free_slots: int
     concurrency: int
+    """How many jobs may run at once."""
     assigned: bool = False
+    """A batch process has the job already."""
     runs_alone: bool = False
+    """A job runs that is to have nothing beside it."""
     begun: bool = True
+    """A batch of this run was started before."""
     known_seconds: float = 0.0
     """Since the first job was ready."""
     started: int = 0
+    """Jobs of classes never measured that were started since the last slow reading."""
     claimed_bytes: int = 0
+    """Predicted memory of jobs that were started since the governor's last look."""
 
 
 def decide(
     job: QueuedJob,
     threads: int,
     on: Conditions,
-    beside: Beside,
+    beside: Surroundings,
     profile: Profile,
     model: CostModel,
     *,
@@ -152,7 +156,7 @@ def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
     return Wait("it is not predicted to be done before the run's time is up")
 
 
-def turn(job: QueuedJob, on: Conditions, beside: Beside) -> Wait | None:
+def turn(job: QueuedJob, on: Conditions, beside: Surroundings) -> Wait | None:
     """Why it is not the job's turn to go into a batch, where it is not."""
     if beside.runs_alone:
         return Wait("a file is running that is to have nothing beside it")
@@ -180,10 +184,12 @@ def may_begin(ready: ReadyQueue, on: Conditions, known_seconds: float) -> bool:
     return needed > min(worth, max(FIRST_START_SECONDS, worth / cores), LONGEST_INSPECTING_SECONDS)
 
 
-def _memory(job: QueuedJob, threads: int, budget: int, on: Conditions, beside: Beside, model: CostModel) -> Wait | None:
+def _memory(
+    job: QueuedJob, threads: int, budget: int, on: Conditions, beside: Surroundings, model: CostModel
+) -> Wait | None:
     """Wait for memory beside what runs, or for a class never measured to show what it takes.
 
-    Where one job outgrew its prediction, all of its class are reckoned to.
+    Where one job outgrew its prediction, all of its class are assumed to.
     """
     outgrown: dict[CostClass, float] = {}
     for other in beside.running:
@@ -197,7 +203,7 @@ def _memory(job: QueuedJob, threads: int, budget: int, on: Conditions, beside: B
     wanted = job.memory_with(threads) * outgrown.get(job.cost_class, 1.0)
     if taken + wanted > budget:
         return Wait(
-            f"it is reckoned to take {memory_size(wanted)}, and of {memory_size(budget)} the files that run take "
+            f"it is assumed to take {memory_size(wanted)}, and of {memory_size(budget)} the files that run take "
             f"{memory_size(taken)}"
         )
     worst = UNMEASURED_FACTOR * job.memory_with(threads) * beside.concurrency
@@ -217,7 +223,7 @@ def unmeasured(job: QueuedJob, threads: int, model: CostModel) -> bool:
     return model.measured_count(replace(job.cost_class, threads=threads)) == 0
 
 
-def _room(job: QueuedJob, threads: int, on: Conditions, beside: Beside, profile: Profile) -> Wait | None:
+def _room(job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, profile: Profile) -> Wait | None:
     """Wait for what the governor allows beside what runs, and for room on the output's disk."""
     if on.allowance.one_only:
         return Wait("memory was over its limit, and for now a file is started only where none runs")

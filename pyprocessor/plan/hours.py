@@ -29,17 +29,20 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One run's times, in seconds since the epoch; without a window or `until` they are infinite.
+    """One run's times, in seconds since the epoch. `now` is local time: naive, or with a `ZoneInfo`.
 
-    `last` is when the clock was last looked at, and `daily` whether the window comes back every day.
-    `now` is local time: naive, or with a `ZoneInfo`. A fixed offset would not know of a change of clocks.
+    A fixed offset (`now.astimezone()`) would not know of a change of clocks.
     """
 
     settings: ScheduleSettings
     opens: float
+    """When the run's window opens, or opened; minus infinity without a window."""
     until: float
+    """When the run is to be over; infinity without `until`."""
     last: float
+    """When the clock was last looked at."""
     daily: bool = False
+    """Whether the window comes back every day."""
 
     @classmethod
     def begin(cls, settings: ScheduleSettings, now: datetime, *, daily: bool = False) -> Schedule:
@@ -100,7 +103,7 @@ class Schedule:
         if self.settings.overrun is Overrun.FINISH:
             files = "running files are finished"
             if frozen and phase is Phase.WAITING:
-                files = "running files, which stand still, are finished once `pyprocessor resume` lets them go on"
+                files = "running files, which are suspended, are finished once `pyprocessor resume` lets them go on"
         if phase is Phase.OPEN:
             return None
         if phase is Phase.WAITING:

@@ -1,4 +1,4 @@
-"""Does a name match an expression that the user wrote, which may take for ever to tell?
+"""Does a name match an expression that the user wrote, which may never finish matching?
 
 `re` handles signals while it matches, so a timer of the process's CPU time ends it; on a busy machine no name fails for
 that. To be called in the main thread, where signals are handled.

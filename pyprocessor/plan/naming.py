@@ -23,21 +23,20 @@ MAX_NAME_BYTES = 255
 
 _KEEP_EXTENSION = 1
 _HASH_DIGITS = (0, 0, 8, 16, 32, 64)
-"""Hexadecimal digits of the name's hash, by how often the name was equal to another; the last never is."""
+"""Hexadecimal digits of the name's hash, by how often the name was equal to another; 64 digits never collide."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 
 @dataclass(frozen=True, slots=True)
 class NamePlan:
-    """Each sibling is a key in exactly one of the three; reasons are the ends of sentences.
-
-    `names` are relative to the folder's output; `unsettled` is where a pattern took too long.
-    """
+    """Each sibling is a key in exactly one of the three; reasons are the ends of sentences."""
 
     names: Mapping[bytes, bytes]
+    """Output paths, relative to the folder's output."""
     refused: Mapping[bytes, str]
     unsettled: Mapping[bytes, str]
+    """Where a pattern took too long."""
 
 
 class NamePatterns:
@@ -125,14 +124,18 @@ def _fitted(base: bytes, tail: bytes, name: bytes, digits: int) -> bytes:
         return base + tail
     tag = b"-" + hashlib.sha256(name).hexdigest()[: digits or 8].encode("ascii")
     room = MAX_NAME_BYTES - len(tag) - len(tail)
-    if len(base) > room:
-        # Step back over UTF-8 continuation bytes so that no character is cut in two.
-        for _ in range(3):
-            if base[room] & 0xC0 != 0x80:
-                break
-            room -= 1
-        base = base[:room]
-    return base + tag + tail
+    return cut(base, room) + tag + tail
+
+
+def cut(name: bytes, room: int) -> bytes:
+    """The name in at most `room` bytes, with no character of UTF-8 cut in two."""
+    if len(name) <= room:
+        return name
+    for _ in range(3):
+        if name[room] & 0xC0 != 0x80:  # no byte that continues a character
+            break
+        room -= 1
+    return name[:room]
 
 
 def _key(path: bytes) -> str:

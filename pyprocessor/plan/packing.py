@@ -20,12 +20,14 @@ _LONG_SHARE = 0.75
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """A job predicted to need more than all jobs may take: `budget_bytes` beside other programs, else `limit_bytes`."""
+    """A job that is predicted to need more memory than all jobs together may take."""
 
     job_id: str
     need_bytes: int
     budget_bytes: int
+    """What jobs may take now, beside other programs."""
     limit_bytes: int
+    """What jobs could take if no other program used memory."""
 
     @property
     def hopeless(self) -> bool:
@@ -54,16 +56,15 @@ Span = tuple[int, float, float]
 
 @dataclass(frozen=True, slots=True)
 class FormedBatch:
-    """A batch with the jobs it took, when each is predicted to run, and how long each slot, shortest first.
-
-    `over_budget` is set where its only job needs more memory than is allowed.
-    """
+    """A batch with the jobs it took, and when each is predicted to run."""
 
     batch: Batch
     jobs: tuple[QueuedJob, ...]
     slot_seconds: tuple[float, ...]
+    """How long each slot is predicted to be busy, shortest first."""
     spans: tuple[Span, ...]
     over_budget: OverBudget | None = None
+    """Set where its only job needs more memory than is allowed."""
 
 
 def wall(cpu_seconds: float, files: int, threads: int) -> float:

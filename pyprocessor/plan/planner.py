@@ -31,33 +31,35 @@ GAP_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What runs at once: `concurrency` jobs of `threads` in all `processes`, or fewer of more `cores`.
-
-    `max_processes` is for while some are nearly done. `share` is what the sizes of batches are multiplied by, and
-    `stretch` whether a job may have threads for cores that may fall idle beside it.
-    """
+    """What runs at once: `concurrency` jobs of `threads` in all `processes`, or fewer of more `cores`."""
 
     processes: int
     concurrency: int
     max_processes: int
+    """While some processes are nearly done and many jobs are left."""
     threads: int
     memory_budget_bytes: int
+    """For all jobs together."""
     memory_limit_bytes: int
     """What the budget would be if no other program used memory."""
     cores: int
     share: float = 1.0
+    """What the sizes of batches are multiplied by, at most 1."""
     stretch: bool = True
+    """Whether a job may have threads for cores that may fall idle beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningBatch:
-    """A batch that runs: its occupied slots, and the mean of seconds until each is idle (infinite where unknown)."""
+    """A batch that runs, as the planner sees it."""
 
     slots: int
+    """Those that are occupied."""
     memory_bytes: int
     cores: int = 1
     """Of each of its jobs."""
     seconds_left: float = math.inf
+    """The mean until each of its slots is idle; infinite where that is not known."""
 
 
 def shape(

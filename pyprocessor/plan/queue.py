@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
+from typing import NamedTuple
 
 from pyprocessor.costs.model import CostClass, CostFactors, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
@@ -22,7 +23,15 @@ _NOTICEABLE = 1.01
 _Bucket = tuple[CostClass, int, int]
 """Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so with any factors: if the
 first does not fit, neither do the others."""
-_Item = tuple[float, str, int, QueuedJob]
+
+
+class _Item(NamedTuple):
+    """A job's place in a heap: the longest first, then by its id; no two have the same `serial`."""
+
+    minus_cpu_seconds: float
+    job_id: str
+    serial: int
+    job: QueuedJob
 
 
 @dataclass(slots=True)
@@ -103,8 +112,8 @@ class ReadyQueue:
                 while places:
                     place = places.pop()
                     # Nothing below a place in a heap is longer than what stands there.
-                    if place < len(heap) and -heap[place][0] * factor > cpu_seconds:
-                        job = heap[place][3]
+                    if place < len(heap) and -heap[place].minus_cpu_seconds * factor > cpu_seconds:
+                        job = heap[place].job
                         if self._jobs.get(job.job_id) is job:
                             longer.append(self._priced(job))
                         places += (2 * place + 1, 2 * place + 2)
@@ -115,14 +124,14 @@ class ReadyQueue:
         if job.job_id in self._jobs:
             self._remove(job.job_id)
         if (job.band, job.tenant) not in self._heaps:
-            # A tenant that was idle starts level with the one served least, and is not owed the time it was away.
+            # A tenant that was idle starts level with the least served one.
             served = [self._given.get(tenant, 0.0) for _, tenant in self._heaps]
             self._given[job.tenant] = max(self._given.get(job.tenant, 0.0), min(served, default=0.0))
         known = self._classes.setdefault(job.cost_class, _Class(job.factors))
         # All jobs of a class share the newest factors known here.
         job = self._priced(job)
         self._serial += 1
-        item = (-job.prior_cpu_seconds, job.job_id, self._serial, job)
+        item = _Item(-job.prior_cpu_seconds, job.job_id, self._serial, job)
         buckets = self._heaps.setdefault((job.band, job.tenant), {})
         heapq.heappush(buckets.setdefault(_bucket(job), []), item)
         self._jobs[job.job_id] = job
@@ -130,7 +139,7 @@ class ReadyQueue:
         self._disk_bytes += job.disk_bytes
 
     def put_back(self, job: QueuedJob) -> None:
-        """Take in again what `take` gave but nobody ran: its tenant gets back what it was charged."""
+        """Put back a job that was taken but not run; refund its tenant."""
         self._given[job.tenant] = self._given.get(job.tenant, 0.0) - job.cpu_seconds
         self.add(job)
 
@@ -168,7 +177,7 @@ class ReadyQueue:
         buckets = self._heaps[job.band, job.tenant]
         bucket = _bucket(job)
         heap = buckets[bucket]
-        while heap and self._jobs.get(heap[0][1]) is not heap[0][3]:
+        while heap and self._jobs.get(heap[0].job_id) is not heap[0].job:
             heapq.heappop(heap)
         if not heap:
             del buckets[bucket]
@@ -178,9 +187,9 @@ class ReadyQueue:
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
         """The first of each bucket, with today's factors."""
         for heap in buckets.values():
-            prior, job_id, serial, job = heap[0]
-            self._jobs[job_id] = priced = self._priced(job)
-            heap[0] = (prior, job_id, serial, priced)
+            priced = self._priced(heap[0].job)
+            self._jobs[priced.job_id] = priced
+            heap[0] = heap[0]._replace(job=priced)
             yield priced
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
@@ -195,6 +204,7 @@ class JobQueue:
         self.ready = ReadyQueue()
         self._alone: deque[QueuedJob] = deque()
         self._retries: list[tuple[float, str, QueuedJob]] = []
+        """A heap by the monotonic time at which each is due."""
         self._late: list[QueuedJob] = []
 
     def __len__(self) -> int:
@@ -217,7 +227,8 @@ class JobQueue:
         if self._alone:
             return self._alone[0], -math.inf
         if self._retries:
-            return self._retries[0][2], self.next_due
+            due, _, job = self._retries[0]
+            return job, due
         return (self._late[0], -math.inf) if self._late else None
 
     def add(self, job: QueuedJob) -> None:
@@ -239,7 +250,8 @@ class JobQueue:
     def take_up_retries(self, now: float) -> None:
         """Queue the retries that are due."""
         while self.next_due <= now:
-            self.put_back(heapq.heappop(self._retries)[2])
+            _, _, job = heapq.heappop(self._retries)
+            self.put_back(job)
 
     def take_alone(self) -> QueuedJob | None:
         """Remove and return the next job that is to run alone."""

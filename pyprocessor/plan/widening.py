@@ -32,26 +32,25 @@ Work = tuple[float, str, float]
 
 @dataclass(frozen=True, slots=True)
 class Widening:
-    """Cores for the jobs that are to start now: `base` at least, `most` at most.
-
-    A job that may take longer than `finish_seconds` is widened. Where there is a schedule, `scheduled` has the cores of
-    all its jobs, `later` those that end sooner if they wait for more cores, and `stretched` the threads of those that
-    take over cores which fall idle.
-    """
+    """Cores for the jobs that are to start now: `base` at least, `most` at most."""
 
     base: int
     most: int
     finish_seconds: float = math.inf
+    """A job that may take longer is widened."""
     scheduled: Mapping[str, int] = field(default_factory=dict)
+    """The cores of all jobs of the schedule, where there is one."""
     later: frozenset[str] = frozenset()
+    """Jobs that end sooner if they wait for more cores."""
     stretched: Mapping[str, int] = field(default_factory=dict)
+    """The threads of jobs that take over cores which fall idle."""
 
     def threads(self, job: QueuedJob) -> int:
         """How many threads its ffmpeg gets: one for each of its cores, or more."""
         return max(self.cores(job), self.stretched.get(job.job_id, 0))
 
     def cores(self, job: QueuedJob) -> int:
-        """How many cores this job is reckoned to take."""
+        """How many cores this job is assumed to take."""
         wanted = self.scheduled.get(job.job_id)
         if wanted is None:
             # What widening costs is little, what a late end costs is much: halfway to the longest it may take.

@@ -9,14 +9,14 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
+from pyprocessor.models.profile import HOOK_VARIABLES
 from pyprocessor.profiles.kinds import Kind
 from pyprocessor.profiles.layers import Layer, layer_of
 from pyprocessor.profiles.problems import KeyPath, nearest
 from pyprocessor.profiles.schema import SECTIONS, ProfileFile, key_of
 
 PREFIX = "PYPROCESSOR_"
-_RESERVED = "PROFILE CONFIG FFMPEG MEDIA HOOK SOURCE OUTPUT OUTCOME FAILURE REASON EXIT_CODE".split()
-_RESERVED += "SUCCEEDED FAILED SKIPPED DONE_BEFORE FAILED_BEFORE".split()
+_RESERVED = ["PROFILE", "CONFIG", "FFMPEG", "MEDIA", *HOOK_VARIABLES]
 """Not settings: read by `load`, by the search for ffmpeg, and by the tests; or set for hooks, which may call us."""
 
 _FILES_ONLY = {"description", "extends", "input", "output", *SECTIONS}

@@ -40,7 +40,7 @@ def among_sources(folder: bytes, sources: bytes, *, output_root: bytes, inputs: 
     real = os.path.realpath(folder)
     if _within(real, os.path.realpath(output_root)):
         return None
-    among = any(_within(real, os.path.realpath(folder)) for folder in inputs)
+    among = any(_within(real, os.path.realpath(held)) for held in inputs)
     if not among and real != os.path.realpath(sources):
         return None
     return (

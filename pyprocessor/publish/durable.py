@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import sys
 
 TEMPORARY_PREFIX = b".pyprocessor-"
 """Of files we write beside a final name: hidden, so that no scan takes them for sources."""
@@ -18,8 +17,7 @@ def temporary_beside(path: bytes) -> bytes:
 
 def sync_file(path: bytes) -> os.stat_result:
     """Bring a file's content to the disk; returns its stat. Raises OSError."""
-    # Windows syncs only what is open for writing.
-    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
         return os.fstat(descriptor)
@@ -28,9 +26,7 @@ def sync_file(path: bytes) -> os.stat_result:
 
 
 def sync_folder(path: bytes) -> None:
-    """Bring a folder's names to the disk, which Windows does by itself. Raises OSError."""
-    if sys.platform == "win32":
-        return
+    """Bring a folder's names to the disk. Raises OSError."""
     descriptor = os.open(path or b".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -39,7 +35,7 @@ def sync_folder(path: bytes) -> None:
 
 
 def make_folders(path: bytes, *, mode: int = 0o777) -> None:
-    """Make a folder and those above it, each new name on the disk. Raises OSError; the umask takes from `mode`."""
+    """Make a folder and those above it, and sync each new name. Raises OSError; `mode` is subject to the umask."""
     missing = []
     while not os.path.isdir(path):
         missing.append(path)

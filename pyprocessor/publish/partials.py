@@ -14,14 +14,14 @@ from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder
 
 LONGEST_NAME = 40
 AWAY_SUFFIX = b".away"
-"""Of a note beside a partial: the partial is being copied to another file system, to the temporary name in the note."""
+"""Suffix of a note: the partial is being copied to the temporary name written in it."""
 _ID_CHARACTERS = 20
 _OURS = re.compile(rb"[0-9a-f]{%d}-[0-9]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
 """All that an attempt writes begins with the attempt's name."""
 
 
 Seal = tuple[int, int]
-"""By what a finished file is recognised, since both survive a rename: size in bytes and mtime in ns."""
+"""Identifies a finished file: size in bytes and mtime in ns, which survive a rename."""
 
 
 def seal_of(facts: OutputFacts) -> Seal:
@@ -30,7 +30,7 @@ def seal_of(facts: OutputFacts) -> Seal:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The partials folder as it was when work began; in another one an equal name may be another run's."""
+    """Identity of the partials folder when work began, to notice a replaced one."""
 
     path: bytes
     device: int
@@ -62,7 +62,7 @@ def partial_name(job_id: str, attempt: int, extension: str) -> str:
 
 
 def seal(path: bytes) -> Seal:
-    """Bring a file and its name to the disk; returns by what it is recognised. Raises PublishError."""
+    """Sync a file and its name; return its size and mtime. Raises PublishError."""
     try:
         found = sync_file(path)
         sync_folder(os.path.dirname(path))

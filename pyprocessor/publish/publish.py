@@ -106,9 +106,6 @@ def rename_exclusive(old: bytes, new: bytes) -> None:
         number = ctypes.get_errno()
         if number not in _NO_SUCH_CALL:
             raise OSError(number, os.strerror(number), old, None, new)
-    if sys.platform == "win32":
-        os.rename(old, new)  # refuses an existing name by itself there
-        return
     try:
         os.link(old, new, follow_symlinks=False)
     except OSError as error:

@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyprocessor.models import Source
@@ -20,19 +20,6 @@ from pyprocessor.models.os_errors import publish_error
 from pyprocessor.publish.durable import sync_folder
 
 _SUFFIX = b".jsonl"
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "output": bytes,
-    "size": int,
-    "mtime_ns": int,
-    "source": bytes,
-    "source_relative": bytes,
-    "source_size": int,
-    "source_mtime_ns": int,
-    "profile": str,
-    "task": str,
-    "time": (int, float),
-}
-"""Keys of a line in the order of a receipt's fields, those of its source in their place; paths are text there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +61,7 @@ class ReceiptWriter:
             self._descriptor = None
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         descriptor = os.open(self._path, flags, 0o600)
         if os.fstat(descriptor).st_size:
             os.write(descriptor, b"\n")  # a kill or a full disk may have torn the last line
@@ -108,7 +95,7 @@ def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = No
 
 def _opened_if_a_file(path: str | bytes, flags: int) -> int:
     """Open a file, refusing links and pipes: an output folder among the sources may be another user's."""
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no file", path)
@@ -136,28 +123,55 @@ def matches(receipt: Receipt, output_root: bytes) -> bool:
 
 
 def _line(receipt: Receipt) -> bytes:
-    output, size, mtime_ns, source, *rest = astuple(receipt)
-    # Bytes that are not UTF-8 become lone surrogates, which JSON escapes.
-    plain = [
-        value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-        for value in (output, size, mtime_ns, *source, *rest)
-    ]
-    return json.dumps(dict(zip(_KINDS, plain, strict=True)), separators=(",", ":")).encode("ascii") + b"\n"
+    source = receipt.source
+    document = {
+        "output": _text(receipt.output),
+        "size": receipt.size_bytes,
+        "mtime_ns": receipt.mtime_ns,
+        "source": _text(source.path),
+        "source_relative": _text(source.relative),
+        "source_size": source.size_bytes,
+        "source_mtime_ns": source.mtime_ns,
+        "profile": receipt.profile_fingerprint,
+        "task": receipt.task,
+        "time": receipt.written_at,
+    }
+    return json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _text(path: bytes) -> str:
+    """Return a path as text: bytes that are not UTF-8 become lone surrogates, which JSON escapes."""
+    return path.decode("utf-8", "surrogateescape")
 
 
 def _receipt(line: bytes) -> Receipt | None:
     try:
-        document = json.loads(line)
-        values = [_checked(document[key], kind) for key, kind in _KINDS.items()]
+        found = json.loads(line)
+        return Receipt(
+            output=_path(found["output"]),
+            size_bytes=_checked(found["size"], int),
+            mtime_ns=_checked(found["mtime_ns"], int),
+            source=Source(
+                path=_path(found["source"]),
+                relative=_path(found["source_relative"]),
+                size_bytes=_checked(found["source_size"], int),
+                mtime_ns=_checked(found["source_mtime_ns"], int),
+            ),
+            profile_fingerprint=_checked(found["profile"], str),
+            task=_checked(found["task"], str),
+            written_at=_checked(found["time"], (int, float)),
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    output, size_bytes, mtime_ns, *source, profile, task, written_at = values
-    return Receipt(output, size_bytes, mtime_ns, Source(*source), profile, task, written_at)
+
+
+def _path(text: Any) -> bytes:
+    """Return the path again that `_text` made a text of."""
+    written: str = _checked(text, str)
+    return written.encode("utf-8", "surrogateescape")
 
 
 def _checked(value: Any, kind: type | tuple[type, ...]) -> Any:
-    if kind is bytes:
-        return value.encode("utf-8", "surrogateescape")
     if not isinstance(value, kind):
         raise TypeError
     return value

@@ -6,6 +6,7 @@ Only folders with our prefix, of this user, whose lock nobody holds are removed:
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -96,8 +97,6 @@ def _noted(path: str) -> list[ProcessIdentity]:
 
 
 def _lock(descriptor: int) -> bool:
-    import fcntl  # which Windows does not have, nor a forkserver
-
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,6 +1,6 @@
 """Where does a run keep what is not output? In the folder `.pyprocessor` of the output, private to its user.
 
-A run believes what it finds there, so all of it has to be real files and folders of the user or root. Only the folder
+A run trusts what it finds there, so all of it has to be real files and folders of the user or root. Only the folder
 itself may be a link of theirs, to one that is empty or has been a state folder.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from dataclasses import dataclass
 
 from pyprocessor.errors import OutputUnwritable
@@ -66,9 +65,7 @@ def prepare_state_folder(output_root: bytes) -> StateFolder:
 
 
 def make_private(folder: StateFolder) -> tuple[str, ...]:
-    """Take everybody else's rights to the state folder away, which Windows does not have; returns sentences."""
-    if sys.platform == "win32":
-        return ()
+    """Take everybody else's rights to the state folder away; returns sentences."""
     notes = []
     for path in folder.all:
         try:
@@ -141,14 +138,14 @@ def _refuse_link(path: bytes, inside: bytes | None = None) -> None:
 
 
 def _own_ids() -> frozenset[int]:
-    """Return the user ids whose files are trusted: root and ours. Windows says 0 of all files."""
-    return frozenset({0, os.geteuid()}) if hasattr(os, "geteuid") else frozenset({0})
+    """Return the user ids whose files are trusted: root and ours."""
+    return frozenset({0, os.geteuid()})
 
 
 def _refuse_another(path: bytes, owner: int, trusted: frozenset[int]) -> None:
     if owner not in trusted:
         raise OutputUnwritable(
-            f"{display(path)} belongs to another user ({owner}), who can change what a run believes and writes. Run "
+            f"{display(path)} belongs to another user ({owner}), who can change what a run reads and writes. Run "
             "the command as that user, or choose another output; if you trust what lies there, make it yours (chown) "
             "first."
         )
@@ -156,7 +153,7 @@ def _refuse_another(path: bytes, owner: int, trusted: frozenset[int]) -> None:
 
 def opened_privately(path: str | bytes, flags: int) -> int:
     """An opener for `open`: the file is for its owner alone, and no link is followed."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def write_refused(folder: bytes) -> str | None:

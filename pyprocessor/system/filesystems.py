@@ -28,8 +28,6 @@ COPY_ON_WRITE_FILE_SYSTEMS = frozenset({"bcachefs", "btrfs", "nilfs2"})
 def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
     """Return whether the folder is on a file system reached over a network, or shared into a virtual machine."""
     real = os.path.realpath(path)
-    if sys.platform == "win32":
-        return os.fsdecode(real).startswith("\\\\")
     return _file_system_type(real, proc).lower() in NETWORK_FILE_SYSTEMS
 
 
@@ -37,7 +35,7 @@ def shares_memory(path: bytes, *, proc: str = "/proc") -> bool:
     """Return whether a file of this folder can safely be memory that processes share."""
     if network_filesystem(path, proc=proc):
         return False
-    return sys.platform == "win32" or _file_system_type(os.path.realpath(path), proc) not in COPY_ON_WRITE_FILE_SYSTEMS
+    return _file_system_type(os.path.realpath(path), proc) not in COPY_ON_WRITE_FILE_SYSTEMS
 
 
 def _file_system_type(path: bytes, proc: str) -> str:

@@ -11,11 +11,10 @@ from typing import TypeVar
 import psutil
 
 from pyprocessor.models import ProcessReading
-from pyprocessor.system.kernel import entry, read
+from pyprocessor.system.kernel import read
 
 _GONE = (b"Z", b"X", b"x")
 """States of a process that has ended and was not waited for."""
-_STOPPED = b"T"
 
 Found = TypeVar("Found")
 
@@ -49,7 +48,7 @@ class ProcessCpu:
         """Return CPU seconds since the previous call, of a new process all it took; parents must be read first."""
         last = self._last
         same = {pid for pid, now in current.items() if pid in last and last[pid].started == now.started}
-        ended = sum(last[pid].total_seconds for pid in last.keys() - same if self._has_heir(pid, same))
+        ended = sum(last[pid].total_seconds for pid in last.keys() - same if self._has_living_ancestor(pid, same))
         spent = sum(now.total_seconds for now in current.values()) - sum(last[pid].total_seconds for pid in same)
         reaped = sum(current[pid].reaped_seconds - last[pid].reaped_seconds for pid in same)
         # A child's time may show in the parent only at the next reading, but not later.
@@ -58,8 +57,8 @@ class ProcessCpu:
         self._last = dict(current)
         return max(0.0, spent - repeated)
 
-    def _has_heir(self, pid: int, same: set[int]) -> bool:
-        """Return whether an ancestor still runs: the time of what ended below it is now in its own."""
+    def _has_living_ancestor(self, pid: int, same: set[int]) -> bool:
+        """Return whether an ancestor still runs, to which the kernel has added the ended process's time."""
         for _ in range(len(self._last)):
             if pid in same or pid not in self._last:
                 break
@@ -73,10 +72,8 @@ class ProcessTrees:
     def __init__(self, proc: str) -> None:
         self._proc = proc
         self._has_proc = os.path.isdir(proc)
-        self._peaks: dict[int, tuple[float, int]] = {}
-        sysconf = os.sysconf if hasattr(os, "sysconf") else {"SC_PAGE_SIZE": 4096, "SC_CLK_TCK": 100}.__getitem__
-        self._page = sysconf("SC_PAGE_SIZE")
-        self._tick_seconds = 1 / sysconf("SC_CLK_TCK")
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._tick_seconds = 1 / os.sysconf("SC_CLK_TCK")
 
     def memory(self, groups: Iterable[int]) -> tuple[int, list[int]]:
         """Return memory in bytes (private of all, largest shared part) and the pids that have it, parents first."""
@@ -112,25 +109,16 @@ class ProcessTrees:
                 found[pid] = ProcessTimes(int(fields[1]), int(fields[19]), own, reaped)
         return found
 
-    def processes(self, pids: Iterable[int], *, peaks: bool) -> dict[int, ProcessReading]:
-        """Return those that run or are stopped. Without `peaks` each peak is the highest that was read so far."""
+    def processes(self, pids: Iterable[int]) -> dict[int, ProcessReading]:
+        """Return those that run or are stopped."""
         if not self._has_proc:
             return _by_psutil(pids, _reading)
         found = {}
-        known: dict[int, tuple[float, int]] = {}
         for pid in pids:
             fields = self._stat(pid)
-            if not fields or fields[0] in _GONE:
-                continue
-            memory, started = int(fields[21]) * self._page, int(fields[19])
-            earlier = self._peaks.get(pid, (started, 0))
-            peak = max(memory, earlier[1] if earlier[0] == started else 0)
-            if peaks:
-                peak = max(peak, 1024 * entry(read(f"{self._proc}/{pid}/status"), b"VmHWM:"))
-            known[pid] = (started, peak)
-            seconds = (int(fields[11]) + int(fields[12])) * self._tick_seconds
-            found[pid] = ProcessReading(pid, memory, peak, seconds, suspended=fields[0] == _STOPPED)
-        self._peaks = known
+            if fields and fields[0] not in _GONE:
+                seconds = (int(fields[11]) + int(fields[12])) * self._tick_seconds
+                found[pid] = ProcessReading(pid, int(fields[21]) * self._page, seconds)
         return found
 
     def _stat(self, pid: int) -> list[bytes]:
@@ -157,12 +145,11 @@ def _times(process: psutil.Process) -> ProcessTimes:
 
 
 def _reading(process: psutil.Process) -> ProcessReading | None:
-    """Return a reading whose peak, but on Windows, is what the process takes now."""
-    status, memory, times = process.status(), process.memory_info(), process.cpu_times()
-    if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+    """Return a reading; None where the process has ended."""
+    if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
         return None
-    peak, stopped = getattr(memory, "peak_wset", memory.rss), status == psutil.STATUS_STOPPED
-    return ProcessReading(process.pid, memory.rss, peak, times.user + times.system, suspended=stopped)
+    times = process.cpu_times()
+    return ProcessReading(process.pid, process.memory_info().rss, times.user + times.system)
 
 
 def _by_psutil(pids: Iterable[int], read_one: Callable[[psutil.Process], Found | None]) -> dict[int, Found]:

@@ -30,7 +30,7 @@ def process_identity(pid: int) -> ProcessIdentity | None:
 
 def be_polite(nice: int, *, io_idle: bool) -> None:
     """Add to this process's niceness (0 to 19) and give it idle disk priority, where the system allows it."""
-    if nice > 0 and hasattr(os, "nice"):
+    if nice > 0:
         with contextlib.suppress(OSError):
             os.nice(nice)
     if io_idle and sys.platform == "linux":
@@ -76,22 +76,12 @@ def wait_gone(identity: ProcessIdentity, seconds: float) -> bool:
     return True
 
 
-def kill_group(leader: ProcessIdentity, signal_number: int | None = None) -> bool:
-    """Kill (or signal) every process of the group that `leader` leads or led; False when there was none to signal.
+def kill_group(leader: ProcessIdentity) -> bool:
+    """Kill every process of the group that `leader` leads or led; False when there was none.
 
     Members whose leader is gone are reached, as the pid is not reused while a group has it. A pid of another process,
-    or from before the machine was started, is left alone. On Windows the leader and its children are ended.
+    or from before the machine was started, is left alone.
     """
-    if sys.platform == "win32":
-        if not is_alive(leader):
-            return False
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(leader.pid)
-            for member in (*process.children(recursive=True), process):
-                with contextlib.suppress(psutil.Error):
-                    member.kill()
-        return True
-    number = signal.SIGKILL if signal_number is None else signal_number
     current = process_identity(leader.pid)
     if current is None and leader.start_time < psutil.boot_time() - _START_TIME_TOLERANCE:
         return False
@@ -100,9 +90,9 @@ def kill_group(leader: ProcessIdentity, signal_number: int | None = None) -> boo
     try:
         if current is not None and os.getpgid(leader.pid) != leader.pid:
             # It has not made a group of its own yet: the group it is in is another's.
-            os.kill(leader.pid, number)
+            os.kill(leader.pid, signal.SIGKILL)
         else:
-            os.killpg(leader.pid, number)
+            os.killpg(leader.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return False
     return True

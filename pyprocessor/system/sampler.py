@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import psutil
 
-from pyprocessor.models import ProcessReading, Reading
+from pyprocessor.models import Reading
 from pyprocessor.system.cgroups import (
     MemoryLimit,
     cores,
@@ -38,7 +38,7 @@ class Sampler:
     def __init__(self, output_folder: bytes, *, proc: str = "/proc", sysfs: str = "/sys") -> None:
         self._output = output_folder
         self._proc = proc
-        self._trees = ProcessTrees(proc)
+        self.trees = ProcessTrees(proc)
         self._disks = Disks(sysfs)
         self._spending = ProcessCpu()
         self._membership = membership(proc)
@@ -59,7 +59,7 @@ class Sampler:
         self._limits = tuple(memory_limits(self._levels))
         total, used, _ = self._memory()
         may_use = cores(self._levels)
-        memory, pids = self._trees.memory(groups)
+        memory, pids = self.trees.memory(groups)
         cpu_percent, our_cpu_percent, disk_rate = self._rates_at(now, pids, may_use)
         full, waiting = self._pressure()
         self._last = Reading(
@@ -90,13 +90,9 @@ class Sampler:
             monotonic_seconds=now,
             total_memory_bytes=total,
             used_memory_bytes=used,
-            our_memory_bytes=self._trees.memory(groups)[0],
+            our_memory_bytes=self.trees.memory(groups)[0],
             oom_kills=self._last.oom_kills if kills == -1 else kills,
         )
-
-    def processes(self, pids: Iterable[int], *, peaks: bool = True) -> dict[int, ProcessReading]:
-        """Return readings of those that run; without `peaks` (a fourth of the cost) peaks are those seen so far."""
-        return self._trees.processes(pids, peaks=peaks)
 
     def _follow_moves(self) -> None:
         """Find our control groups again when we were moved, or ours were removed."""
@@ -123,7 +119,7 @@ class Sampler:
         span = now - self._rates_since
         if self._rates is not None and 0 <= span < _SHORTEST_SPAN_SECONDS:
             return self._rates
-        spent, moved = self._spending.since_last(self._trees.times(pids)), self._disks.since_last()
+        spent, moved = self._spending.since_last(self.trees.times(pids)), self._disks.since_last()
         machine, self._rates_since = psutil.cpu_percent(), now
         if self._rates is None:
             self._rates = machine, 0.0, 0.0

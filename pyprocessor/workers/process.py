@@ -42,9 +42,9 @@ LONGEST_TEMPORARY_FOLDER = 75
 START_TRIES = 5
 FIRST_PAUSE_SECONDS = 0.05
 """Doubled after each try: 0.75 s in all, enough for a killed forkserver to be back."""
-FAREWELL_SECONDS = 1.0
+EXIT_SECONDS = 1.0
 """How long a process may take from closing its pipe to having ended."""
-NOBODY_KNOWS = 255
+UNKNOWN_EXIT_CODE = 255
 """The exit code that multiprocessing invents where the forkserver is gone."""
 
 
@@ -53,7 +53,7 @@ def context(method: str | None = None) -> BaseContext:
     # On Linux a forkserver starts processes in milliseconds.
     chosen = multiprocessing.get_context(method or ("forkserver" if sys.platform == "linux" else "spawn"))
     _skip_main_module()
-    if sys.platform != "win32" and chosen.get_start_method() != "fork":  # a fork would inherit the lock
+    if chosen.get_start_method() != "fork":  # a fork would inherit the lock
         _ensure_scratch()
     if chosen.get_start_method() == "forkserver":
         chosen.set_forkserver_preload(list(PRELOADED))
@@ -126,7 +126,7 @@ def _check_temporary_folder() -> None:
 
 
 def _end_left_behind(process: ProcessIdentity) -> None:
-    """End a process whose engine is gone: a group's leader is killed with it, multiprocessing's own are only woken."""
+    """Kill a group leader with its group; only send SIGCONT to multiprocessing's helpers."""
     if not is_alive(process):
         return
     with contextlib.suppress(OSError):
@@ -178,7 +178,7 @@ class Child:
 
     def __init__(self, context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str) -> None:
         self._process, self.connection = _started(context, entry, setup, name)
-        self._spoke = False
+        self._has_sent = False
         self.pid: int = self._process.pid
         # For one that has ended already any time will do that differs from later processes'.
         self.identity = process_identity(self.pid) or ProcessIdentity(self.pid, time.time())
@@ -197,17 +197,17 @@ class Child:
         try:
             while True:
                 message = self.connection.recv()
-                self._spoke = True
+                self._has_sent = True
                 yield message
                 if not self.connection.poll(0):
                     return
         except (EOFError, ConnectionResetError, BrokenPipeError) as error:
-            if not self._spoke and self.join(FAREWELL_SECONDS):
+            if not self._has_sent and self.join(EXIT_SECONDS):
                 code = self.exit_code
-                if code is not None and 0 < code != NOBODY_KNOWS:
+                if code is not None and 0 < code != UNKNOWN_EXIT_CODE:
                     raise ChildUnstartable(
-                        f"A process that pyprocessor started ended at once, with exit code {code}; what it said above "
-                        "tells why. If it says nothing, see that memory and the installation are in order "
+                        f"A process that pyprocessor started ended at once, with exit code {code}; its output above "
+                        "shows why. If it says nothing, see that memory and the installation are in order "
                         "(`pyprocessor doctor`), and run the same command again."
                     ) from error
             raise EOFError from error

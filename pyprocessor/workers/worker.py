@@ -75,16 +75,14 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
 
 def _ignore_engine_signals() -> None:
     """Ignore signals that only the engine handles; by handlers, which ffmpegs do not inherit, but for SIGHUP."""
-    if hasattr(signal, "SIGHUP"):
-        # The kernel sends it to a group with a stopped member whose last parent outside dies: ffmpegs ignore it, too.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The kernel sends it to a group with a stopped member whose last parent outside dies: ffmpegs ignore it, too.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, lambda *_: None)
-    if hasattr(signal, "pthread_sigmask"):
-        pausing = (signal.SIGUSR1, signal.SIGUSR2)
-        for number in pausing:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, pausing)
+    pausing = (signal.SIGUSR1, signal.SIGUSR2)
+    for number in pausing:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, pausing)
 
 
 class _Worker:

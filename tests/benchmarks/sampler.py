@@ -81,11 +81,10 @@ def measure(folder: Path) -> Iterator[str]:
         sampler = Sampler(os.fsencode(folder))
         sampler.read(batches.leaders, time.monotonic())
         full, calls = cost(lambda now: sampler.read(batches.leaders, now), slow)
-        each, _ = cost(lambda now: sampler.processes(batches.ffmpegs, peaks=False), slow)
-        peaks, _ = cost(lambda now: sampler.processes(batches.ffmpegs), slow)
+        each, _ = cost(lambda now: sampler.trees.processes(batches.ffmpegs), slow)
         yield (
             f"{MANY} ffmpegs in {MANY} batch processes: full reading {full * 1e3:.2f} ms of CPU, one by one "
-            f"{each * 1e3:.2f} ms, with their peaks {peaks * 1e3:.2f} ms ({calls} readings)"
+            f"{each * 1e3:.2f} ms ({calls} readings)"
         )
         yield (
             f"at {1 / slow:g} Hz with {MANY} ffmpegs: {full / slow:.2%} of one core for readings (figure: under 1%), "
@@ -96,7 +95,7 @@ def measure(folder: Path) -> Iterator[str]:
         sampler.read(batches.leaders, time.monotonic())
         full, _ = cost(lambda now: sampler.read(batches.leaders, now), quick)
         fast, calls = cost(lambda now: sampler.fast(batches.leaders, now), quick)
-        each, _ = cost(lambda now: sampler.processes(batches.ffmpegs, peaks=False), quick)
+        each, _ = cost(lambda now: sampler.trees.processes(batches.ffmpegs), quick)
         yield (
             f"{FEW} ffmpegs in {FEW} batch processes: full reading {full * 1e3:.2f} ms of CPU, quick reading "
             f"{fast * 1e3:.2f} ms, the {FEW} ffmpegs one by one {each * 1e3:.2f} ms ({calls} quick readings)"

@@ -144,10 +144,10 @@ def test_what_a_hanging_wrapper_started_is_ended_too(
     with pytest.raises(FfmpegUnusable, match="did not answer"):
         tool.find({"PYPROCESSOR_FFMPEG": str(wrapper)})
     sleeper = int((tmp_path / "pid").read_text())
-    until(lambda: not _lives(sleeper), "the end of the wrapper's child")
+    until(lambda: not _starts_left(sleeper), "the end of the wrapper's child")
 
 
-def _lives(pid: int) -> bool:
+def _starts_left(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

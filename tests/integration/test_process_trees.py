@@ -18,12 +18,10 @@ from tests.process.skips import group_or_skip
 MIB = 1 << 20
 BURNT_SECONDS = 0.3
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and control groups, which only Linux has")
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that stop a process")
 
 LEADER = """
 import subprocess, sys, time
 burn = "import time\\nend = time.process_time() + {seconds}\\nwhile time.process_time() < end: pass"
-held = []
 for line in sys.stdin:
     word = line.strip()
     if word == "burn":
@@ -31,9 +29,6 @@ for line in sys.stdin:
         while time.process_time() < end: pass
     elif word == "child":
         subprocess.run([sys.executable, "-S", "-c", burn], check=True)
-    elif word == "swell":
-        held.append(b"x" * (64 << 20))
-        held.clear()
     print(word, flush=True)
 """.replace("{seconds}", str(BURNT_SECONDS))
 
@@ -123,52 +118,27 @@ def test_share_of_cpu_is_at_most_all_of_it(sampler: Sampler, leader: Talker) -> 
     assert sampler.read((leader.pid,), 0.1).our_cpu_percent <= 100.0
 
 
-def test_a_process_is_read_with_its_peak(sampler: Sampler, leader: Talker) -> None:
-    """Memory, CPU time and peak of a process; no such process is absent."""
+def test_a_process_is_read(sampler: Sampler, leader: Talker) -> None:
+    """Memory and CPU time of a process; no such process is absent."""
     leader.tell("burn")
-    reading = sampler.processes([leader.pid, 2**22 + 1])[leader.pid]
-    assert list(sampler.processes([2**22 + 1])) == []
+    reading = sampler.trees.processes([leader.pid, 2**22 + 1])[leader.pid]
+    assert list(sampler.trees.processes([2**22 + 1])) == []
     assert reading.pid == leader.pid
-    assert MIB < reading.memory_bytes <= reading.peak_memory_bytes
+    assert reading.memory_bytes > MIB
     assert reading.cpu_seconds >= BURNT_SECONDS * 0.9
-    assert not reading.suspended
-
-
-@linux_only
-def test_a_peak_is_kept_between_samples_that_ask_for_it(leader: Talker) -> None:
-    """Memory that came and went shows in the peak, from then on in samples without it too."""
-    sampler = Sampler(b"/")
-    first = sampler.processes([leader.pid], peaks=False)[leader.pid]
-    leader.tell("swell")
-    asked = sampler.processes([leader.pid])[leader.pid]
-    assert asked.peak_memory_bytes >= first.memory_bytes + 60 * MIB
-    assert asked.memory_bytes < asked.peak_memory_bytes
-    later = sampler.processes([leader.pid], peaks=False)[leader.pid]
-    assert later.peak_memory_bytes == asked.peak_memory_bytes
-
-
-@posix_only
-def test_a_stopped_process_is_suspended(sampler: Sampler, leader: Talker) -> None:
-    """Until it is continued."""
-    os.kill(leader.pid, signal.SIGSTOP)
-    os.waitpid(leader.pid, os.WUNTRACED)
-    assert sampler.processes([leader.pid])[leader.pid].suspended
-    os.kill(leader.pid, signal.SIGCONT)
-    assert leader.tell("hello") == "hello"
-    assert not sampler.processes([leader.pid])[leader.pid].suspended
 
 
 @linux_only
 def test_a_process_that_ended_is_absent(sampler: Sampler, leader: Talker) -> None:
     """As a zombie and afterwards; its memory is no more counted either."""
     sampler.read((leader.pid,), 0.0)
-    assert leader.pid in sampler.processes([leader.pid], peaks=False)
+    assert leader.pid in sampler.trees.processes([leader.pid])
     os.kill(leader.pid, signal.SIGKILL)
     os.waitid(os.P_PID, leader.pid, os.WEXITED | os.WNOWAIT)
-    assert sampler.processes([leader.pid]) == {}
+    assert sampler.trees.processes([leader.pid]) == {}
     assert sampler.fast((leader.pid,), 0.1).our_memory_bytes > MIB
     leader.end()
-    assert sampler.processes([leader.pid], peaks=False) == {}
+    assert sampler.trees.processes([leader.pid]) == {}
     assert sampler.read((leader.pid,), 1.0).our_memory_bytes > MIB
 
 

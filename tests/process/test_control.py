@@ -143,7 +143,7 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     process = start(inputs, output, "--progress-interval", "0.1")
     (ffmpeg,) = encoding(process, output)
     assert standing(output)["next"]["reason"] == "as many files run as may at once (1)"
-    assert_plain(call("pause", "--output", output, "--now"), 0, "stand still")
+    assert_plain(call("pause", "--output", output, "--now"), 0, "are suspended")
     until(lambda: stopped(ffmpeg), "the ffmpeg to stop")
     told = call("status", "--output", output)
     assert_plain(told, 0, "paused; running files are suspended", f"process {process.pid}", "still", "0 of 3 files")
@@ -163,7 +163,7 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     assert stopped(ffmpeg), "a plain pause does not wake what stands still"
     assert_plain(call("resume", "--output", output), 0, "goes on")
     said = assert_ended(process, 0)
-    assert "Paused: running files stand still" in said
+    assert "Paused: running files are suspended" in said
     assert "| ETA: paused\n" in said
     assert "Resumed" in said
     assert pauses(output) == ["paused", "resumed"]
@@ -628,7 +628,7 @@ def test_a_window_that_closes_over_what_stands_still(
             lambda: [text for _, text in recorder.notices if "has closed" in text], "the end of the window to be told"
         )
         if overrun == "finish":
-            assert "running files, which stand still, are finished once `pyprocessor resume` lets them go on" in told
+            assert "running files, which are suspended, are finished once `pyprocessor resume` lets them go on" in told
             assert [f["still"] for f in standing(output)["files"]] == [True]
             assert state(output) == "paused_now"
             ask(output, "resume")

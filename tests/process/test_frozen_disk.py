@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from pyprocessor.control.client import Request, Verb, ask
-from pyprocessor.control.stall_responder import TELL_SECONDS
+from pyprocessor.control.stall_responder import INFORM_SECONDS
 from pyprocessor.engine import loop
 from pyprocessor.engine.recovery import Note
 from pyprocessor.errors import ExitCode
@@ -254,7 +254,7 @@ def test_a_run_whose_words_nobody_reads_answers_and_ends(inputs: Path, tmp_path:
         until(lambda: (output / ".pyprocessor" / "control.sock").exists(), lambda: "no socket")
         began = time.monotonic()
         # The answers go on after the time at which the user is told, which nobody reads either.
-        while time.monotonic() - began < TELL_SECONDS + 5:
+        while time.monotonic() - began < INFORM_SECONDS + 5:
             assert status(output)["disk_silent_seconds"] == 0
             time.sleep(1.0)
         assert_plain(call("pause", "--output", output), 0, "held up for", "when it goes on")

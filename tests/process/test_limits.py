@@ -233,7 +233,7 @@ def test_a_kill_is_memorys_doing_only_with_evidence(
     """Where the system has killed for want of memory, nothing is charged; else a kill is a crash like any other."""
     make_clip(tmp_path / "in" / "standin-first-killed.mp4")
     make_clip(tmp_path / "in" / "other.mp4", seconds=3.0, size="640x360")
-    monkeypatch.setattr(Monitor, "killed_for_memory", lambda _: evidence)
+    monkeypatch.setattr(Monitor, "take_oom_kill", lambda _: evidence)
     monkeypatch.setattr(Dispatch, "runs_alone", lambda *_: False)
     profile = limited(BatchSettings(jobs=2))
     asked = request(tmp_path / "in", tmp_path / "out", profile=profile, tool_path=standin_ffmpeg)

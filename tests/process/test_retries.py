@@ -91,7 +91,7 @@ def test_what_memory_is_short_for_ends_up_alone_and_then_fails(
 ) -> None:
     """Sheds are capped: after three it runs alone, with one thread, and the fourth is a failure with a sentence."""
     make_clip(tmp_path / "in" / "standin-killed.mp4", seconds=4.0)
-    monkeypatch.setattr(Monitor, "killed_for_memory", lambda _: True)
+    monkeypatch.setattr(Monitor, "take_oom_kill", lambda _: True)
     monkeypatch.setattr(Dispatch, "runs_alone", lambda *_: False)
     recorder = Recorder()
     asked = request(tmp_path / "in", tmp_path / "out", profile=profile(), tool_path=standin_ffmpeg)
@@ -115,7 +115,7 @@ def test_memory_that_runs_out_with_nothing_beside_is_a_failure_that_may_pass(
 ) -> None:
     """It is charged and tried again with one thread, as often as retries allow."""
     make_clip(tmp_path / "in" / "standin-killed.mp4", seconds=4.0)
-    monkeypatch.setattr(Monitor, "killed_for_memory", lambda _: True)
+    monkeypatch.setattr(Monitor, "take_oom_kill", lambda _: True)
     asked = request(tmp_path / "in", tmp_path / "out", profile=profile(max_retries=1), tool_path=standin_ffmpeg)
     run(asked, start_method="spawn")
     made = attempts(tmp_path / "out")

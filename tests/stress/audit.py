@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -129,12 +130,13 @@ def inspect_state(figures: Figures, folder: Path, told: str, *, since_run: int =
     for log in (state / "logs").iterdir():
         look_for_traceback(figures, log, told)
     with JournalReader.read_only(os.fsencode(state)) as journal:
+        ended = [a.job_id for a in journal.attempts() if a.run_id >= since_run and a.outcome is OutcomeKind.SUCCEEDED]
+        succeeded = Counter(ended)
         for row in journal.jobs():
             name = display(row.source.relative)
             if row.state not in FINAL_STATES:
                 figures.add(UNFINAL, f"{told}: {name} is {row.state}")
-            ended = [a for a in journal.attempts(row.id) if a.run_id >= since_run]
-            times = sum(attempt.outcome is OutcomeKind.SUCCEEDED for attempt in ended)
+            times = succeeded[row.id]
             if times > 1:
                 figures.add(REDONE, f"{told}: {name} succeeded {times} times")
         for attempt in (a for a in journal.attempts() if a.ended_at is None):
@@ -153,7 +155,10 @@ def look_for_traceback(figures: Figures, path: Path, told: str) -> None:
 def jobs_and_attempts(folder: Path) -> list[tuple[JobRow, list[AttemptRow]]]:
     """All that the journal tells of every job."""
     with JournalReader.read_only(os.fsencode(folder / ".pyprocessor")) as journal:
-        return [(row, list(journal.attempts(row.id))) for row in journal.jobs()]
+        made: defaultdict[str, list[AttemptRow]] = defaultdict(list)
+        for attempt in journal.attempts():
+            made[attempt.job_id].append(attempt)
+        return [(row, made[row.id]) for row in journal.jobs()]
 
 
 def last_run(folder: Path) -> int:

@@ -184,7 +184,7 @@ class Plant:
     def _admit(self, decision: Decision) -> None:
         room = decision.room_bytes / MIB
         most = max(1, int(self.at_once * decision.share + 0.5))
-        while decision.admit and self.waiting and len(self.running) < most:
+        while not decision.hold and self.waiting and len(self.running) < most:
             job_id, film, sheds = self.waiting[0]
             alone = not self.running
             if not alone and (decision.level > Level.NORMAL or (self.heed_room and film.predicted > room)):

@@ -23,7 +23,7 @@ from pyprocessor.models import (
     ScheduleSettings,
     ThrottlingSettings,
 )
-from pyprocessor.plan.admission import OVERHEAD_BYTES, Allowance, Beside, Conditions, Wait, decide
+from pyprocessor.plan.admission import OVERHEAD_BYTES, Allowance, Conditions, Surroundings, Wait, decide
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.profiles import load
@@ -65,13 +65,13 @@ def conditions(**more: Any) -> Conditions:
     return Conditions(more.pop("reading", reading), schedule, CLOCK, now=NOW, run_seconds=60.0, **more)
 
 
-def beside(*jobs: RunningJob, ready: tuple[QueuedJob, ...] = (), **more: Any) -> Beside:
+def beside(*jobs: RunningJob, ready: tuple[QueuedJob, ...] = (), **more: Any) -> Surroundings:
     """What a job that a batch process has would start beside, unless told otherwise."""
     queue = ReadyQueue()
     for waiting in ready:
         queue.add(waiting)
     given = {"free_slots": 1, "concurrency": 8, "assigned": True, **more}
-    return Beside(jobs, queue, **given)
+    return Surroundings(jobs, queue, **given)
 
 
 def asked(
@@ -159,7 +159,7 @@ def test_a_measured_class_starts_where_predictions_fit() -> None:
     """Up to the budget and not beyond, whatever was started since the last reading."""
     assert asked(job(400), running(400, 0), started=5) is None
     assert asked(job(400), running(400, 0), running(400, 0)) == Wait(
-        "it is reckoned to take 400 MiB, and of 1,000 MiB the files that run take 800 MiB"
+        "it is assumed to take 400 MiB, and of 1,000 MiB the files that run take 800 MiB"
     )
 
 

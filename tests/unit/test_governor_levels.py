@@ -84,7 +84,7 @@ def kinds(*decisions: Decision) -> list[EventKind]:
 def test_an_idle_machine_admits() -> None:
     """Nothing runs, nothing is held: files may be started in what is left of the budget."""
     decision = Governor().see(200)
-    assert (decision.level, decision.admit, decision.share, decision.events) == (Level.NORMAL, True, 1.0, ())
+    assert (decision.level, not decision.hold, decision.share, decision.events) == (Level.NORMAL, True, 1.0, ())
     assert decision.room_bytes == 600 * MIB
 
 
@@ -99,8 +99,8 @@ def test_a_budget_filled_as_planned_is_no_event() -> None:
     """Memory near the budget with all files at their predictions: nothing is started, and nothing told."""
     governor = Governor()
     for decision in governor.see_often(60, 770, [file("a", 300), file("b", 300)]):
-        assert (decision.level, decision.admit, decision.events) == (Level.NORMAL, False, ())
-    assert governor.see(470, [file("a", 300)]).admit
+        assert (decision.level, not decision.hold, decision.events) == (Level.NORMAL, False, ())
+    assert not governor.see(470, [file("a", 300)]).hold
 
 
 def test_near_the_budget_with_more_to_come_holds() -> None:
@@ -108,12 +108,12 @@ def test_near_the_budget_with_more_to_come_holds() -> None:
     governor = Governor()
     more = [file("a", 300, 400), file("b", 300, 400)]
     first, *rest = governor.see_often(10, 770, more)
-    assert (first.level, first.admit, kinds(first)) == (Level.HOLD, False, [EventKind.HOLD])
+    assert (first.level, not first.hold, kinds(first)) == (Level.HOLD, False, [EventKind.HOLD])
     assert first.events[0].text == "Starting nothing new: memory in use is 770 MiB of the 800 MiB allowed."
     assert kinds(*rest) == []
     assert governor.see(720, more).level is Level.HOLD
     over = governor.see(400, more[:1])
-    assert (over.level, over.admit, kinds(over)) == (Level.NORMAL, True, [EventKind.RECOVER])
+    assert (over.level, not over.hold, kinds(over)) == (Level.NORMAL, True, [EventKind.RECOVER])
 
 
 def test_holding_again_soon_is_not_told_again() -> None:
@@ -131,23 +131,23 @@ def test_others_leave_nothing_before_the_first_file() -> None:
     """With nothing running and others over the budget nothing is started, which is told; it begins when they let go."""
     governor = Governor()
     seen = governor.see_often(30, 850)
-    assert not any(decision.admit for decision in seen)
+    assert all(decision.hold for decision in seen)
     assert kinds(*seen)[0] in (EventKind.HOLD, EventKind.SHRINK)
-    assert any(decision.admit for decision in governor.see_often(5, 200))
+    assert any(not decision.hold for decision in governor.see_often(5, 200))
 
 
 def test_others_leave_little() -> None:
     """With nothing running and others just below the budget one file is let in after a while, and not at once."""
     governor = Governor()
     first, *rest = governor.see_often(10, 780)
-    assert not first.admit
-    assert rest[-1].admit
+    assert first.hold
+    assert not rest[-1].hold
 
 
 def test_pressure_that_one_file_makes_only_holds() -> None:
     """The last file is not suspended for pressure; nothing is added to it."""
     decision = Governor().see(300, [file("a", 200)], memory_pressure_full=50.0)
-    assert (decision.level, decision.admit, decision.suspend) == (Level.HOLD, False, ())
+    assert (decision.level, not decision.hold, decision.suspend) == (Level.HOLD, False, ())
     assert "wait for memory" in decision.events[0].text
 
 
@@ -160,7 +160,7 @@ def test_over_the_budget_shrinks_once() -> None:
     files = [file("a", 400), file("b", 400)]
     governor.see(780, files)
     first = governor.see(810, files)
-    assert (first.level, first.take_back, first.share, first.admit) == (Level.SHRINK, True, 0.5, False)
+    assert (first.level, first.take_back, first.share, not first.hold) == (Level.SHRINK, True, 0.5, False)
     assert kinds(first) == [EventKind.SHRINK]
     assert "50 % of the usual number" in first.events[0].text
     again = governor.see_often(4, 810, files)
@@ -181,7 +181,7 @@ def test_a_file_known_to_need_more_than_there_is_runs_alone_in_peace() -> None:
     """It keeps to its prediction, so there is nothing to tell; beside it nothing is started."""
     governor = Governor()
     seen = [governor.see(100 + size, [file("a", size, 900)], ours=100 + size) for size in (400, 600, 800, 890, 890)]
-    assert {(d.level, d.admit, d.share, d.events) for d in seen} == {(Level.NORMAL, False, 1.0, ())}
+    assert {(d.level, not d.hold, d.share, d.events) for d in seen} == {(Level.NORMAL, False, 1.0, ())}
 
 
 def test_a_lone_file_beyond_its_prediction_is_told() -> None:
@@ -381,9 +381,9 @@ def test_suspended_files_go_on_one_at_a_time_oldest_first() -> None:
             order.append((number * STEP, name))
             files[name] = replace(files[name], suspended=False)
         if any(f.suspended for f in files.values()):
-            assert not decision.admit
+            assert decision.hold
     assert order == [(3.0, "b"), (4.0, "c")]
-    assert (decision.level, decision.share, decision.admit) == (Level.NORMAL, 1.0, True)
+    assert (decision.level, decision.share, not decision.hold) == (Level.NORMAL, 1.0, True)
 
 
 def test_a_file_that_would_not_fit_waits() -> None:
@@ -455,7 +455,7 @@ def test_a_total_that_changes_counts_at_once() -> None:
 def test_an_unknown_total_limits_nothing() -> None:
     """A reading without a total cannot be held against anything."""
     decision = Governor().see(450, [file("a", 400)], total=0)
-    assert (decision.level, decision.admit) == (Level.NORMAL, True)
+    assert (decision.level, not decision.hold) == (Level.NORMAL, True)
 
 
 @pytest.mark.parametrize("jump", [-500.0, 3600.0, 1e9, 0.0, 0.001])

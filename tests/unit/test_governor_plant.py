@@ -255,7 +255,7 @@ def _holds(decision: Decision, before: Governed, reading: Reading, files: Sequen
     if ended and reading.total_memory_bytes:
         over = reading.used_memory_bytes > budget
         assert over or reading.our_memory_bytes > 300 * MIB
-    assert decision.admit is False or decision.level is Level.NORMAL or not ids - ending
+    assert decision.hold is not False or decision.level is Level.NORMAL or not ids - ending
     assert 1 / 16 <= decision.share <= 1
     assert decision.room_bytes >= 0
     assert all(event.text.endswith(".") and "\n" not in event.text for event in decision.events)

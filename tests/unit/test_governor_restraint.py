@@ -108,7 +108,7 @@ def test_a_limit_that_we_exceed_by_ourselves_does_not_stop_the_run() -> None:
 def test_nothing_is_started_while_files_wait_for_the_cpu() -> None:
     """A file more would only be one more to suspend."""
     seen = Encoders(2, 50, ThrottlingSettings(cpu_limit_percent=30)).run(60)
-    assert all(not d.admit for d in seen if d.state.cpu.throttled)
+    assert all(d.hold for d in seen if d.state.cpu.throttled)
 
 
 # ---------------------------------------------------------------- politeness
@@ -155,27 +155,27 @@ def test_who_did_not_ask_is_not_polite() -> None:
 def test_a_full_disk_starts_nothing() -> None:
     """Below the reserve: hold and take back, told once; back when a quarter more is free, so that it does not flap."""
     encoders = Encoders(1, 25, ThrottlingSettings(disk_reserve_bytes=1 << 30))
-    assert encoders.step(free_disk_bytes=1 << 30).admit
+    assert not encoders.step(free_disk_bytes=1 << 30).hold
     low = encoders.step(free_disk_bytes=(1 << 30) - 1)
-    assert (low.level, low.admit, low.take_back) == (Level.HOLD, False, True)
+    assert (low.level, not low.hold, low.take_back) == (Level.HOLD, False, True)
     assert [event.kind for event in low.events] == [EventKind.DISK]
     assert low.events[0].text == (
         "Starting nothing new: the output's disk has 1,024 MiB left, and 1,024 MiB are to stay free."
     )
     for free in (1.0, 1.2):
         between = encoders.step(free_disk_bytes=int(free * (1 << 30)))
-        assert (between.level, between.admit, between.take_back, between.events) == (Level.HOLD, False, False, ())
+        assert (between.level, not between.hold, between.take_back, between.events) == (Level.HOLD, False, False, ())
     back = encoders.step(free_disk_bytes=int(1.3 * (1 << 30)))
-    assert (back.level, back.admit) == (Level.NORMAL, True)
+    assert (back.level, not back.hold) == (Level.NORMAL, True)
     assert [event.kind for event in back.events] == [EventKind.DISK]
 
 
 def test_no_reserve_is_no_hold() -> None:
     """Who reserves nothing may fill the disk."""
     encoders = Encoders(1, 25, ThrottlingSettings(disk_reserve_bytes=0))
-    assert encoders.step(free_disk_bytes=0).admit
+    assert not encoders.step(free_disk_bytes=0).hold
 
 
 def test_a_full_disk_holds_even_where_nothing_runs() -> None:
     """Nothing is let in, not even a first file."""
-    assert not Encoders(0, 25, ThrottlingSettings()).step(free_disk_bytes=0).admit
+    assert Encoders(0, 25, ThrottlingSettings()).step(free_disk_bytes=0).hold

@@ -83,8 +83,6 @@ def test_counts_has_a_field_for_each_state() -> None:
         ("owner", "jobs_output"),
         ("jobs_page_in_state", "jobs_state"),
         ("counts", "jobs_state"),
-        ("attempts_of_job", "attempts_job"),
-        ("events_of_job", "events_job"),
     ],
 )
 def test_the_lookups_use_their_index(schema: sqlite3.Connection, name: str, index: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.intake.output_location import Lies, OutputLocation, SameFileUnknown, fits, other_name, place
+from pyprocessor.intake.output_location import Existing, OutputLocation, SameFileUnknown, fits, other_name, place
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import Cost, JobState, OutputFacts, Source
 
@@ -68,22 +68,22 @@ def ask(
     )
 
 
-def told(found: OutputLocation) -> tuple[bytes, Lies]:
-    return found.output, found.lies
+def told(found: OutputLocation) -> tuple[bytes, Existing]:
+    return found.output, found.existing
 
 
 @pytest.mark.parametrize(
     ("source", "fingerprint", "lies", "expected"),
     [
-        (SOURCE, "p", LIES, Lies.RIGHT),
-        (SOURCE, "q", LIES, Lies.OLD),
-        (replace(SOURCE, size_bytes=99), "p", LIES, Lies.OLD),
-        (SOURCE, "p", (11, 5), Lies.CHANGED),
+        (SOURCE, "p", LIES, Existing.RIGHT),
+        (SOURCE, "q", LIES, Existing.OLD),
+        (replace(SOURCE, size_bytes=99), "p", LIES, Existing.OLD),
+        (SOURCE, "p", (11, 5), Existing.CHANGED),
     ],
 )
 @pytest.mark.parametrize("owned", [True, False])
 def test_what_was_made_of_this_source_is_told(
-    source: Source, fingerprint: str, lies: tuple[int, int], expected: Lies, owned: bool
+    source: Source, fingerprint: str, lies: tuple[int, int], expected: Existing, owned: bool
 ) -> None:
     """Whether or not its job still goes by that name."""
     known = Known()
@@ -93,8 +93,8 @@ def test_what_was_made_of_this_source_is_told(
 
 def test_names_that_are_free_or_a_strangers() -> None:
     """Nothing there, and something that nobody here made."""
-    assert told(ask(Known())) == (b"a.mp4", Lies.NOTHING)
-    assert told(ask(Known(), lying={b"a.mp4": LIES})) == (b"a.mp4", Lies.FOREIGN)
+    assert told(ask(Known())) == (b"a.mp4", Existing.NOTHING)
+    assert told(ask(Known(), lying={b"a.mp4": LIES})) == (b"a.mp4", Existing.FOREIGN)
 
 
 @pytest.mark.parametrize("owned", [True, False])
@@ -103,9 +103,9 @@ def test_another_sources_name_is_left_to_it(owned: bool) -> None:
     known = Known()
     known.add(Source(b"/elsewhere/a.mov", b"a.mov", 5, 1), b"a.mp4", job="other", owned=owned)
     hashed = other_name(b"a.mp4", SOURCE.path)
-    assert told(ask(known)) == (hashed, Lies.NOTHING)
+    assert told(ask(known)) == (hashed, Existing.NOTHING)
     known.add(SOURCE, hashed)
-    assert told(ask(known, own=row(SOURCE, hashed))) == (hashed, Lies.RIGHT)
+    assert told(ask(known, own=row(SOURCE, hashed))) == (hashed, Existing.RIGHT)
 
 
 def test_a_name_once_given_stays_while_folder_and_format_fit() -> None:
@@ -113,10 +113,10 @@ def test_a_name_once_given_stays_while_folder_and_format_fit() -> None:
     known = Known()
     known.add(SOURCE, b"a.mov.mp4")
     own = row(SOURCE, b"a.mov.mp4")
-    assert told(ask(known, own=own)) == (b"a.mov.mp4", Lies.RIGHT)
+    assert told(ask(known, own=own)) == (b"a.mov.mp4", Existing.RIGHT)
     for wanted in (b"a.mkv", b"sub/a.mp4"):
         found = ask(known, wanted, own=own)
-        assert told(found) == (wanted, Lies.NOTHING)
+        assert told(found) == (wanted, Existing.NOTHING)
         assert found.left == b"a.mov.mp4"
 
 
@@ -129,10 +129,10 @@ def test_a_source_that_was_moved_is_asked_for_and_then_known() -> None:
         ask(known)
     assert caught.value.other == b"/old/in/a.mov"
     found = ask(known, same={b"/old/in/a.mov": True})
-    assert told(found) == (b"a.mp4", Lies.RIGHT)
+    assert told(found) == (b"a.mp4", Existing.RIGHT)
     assert found.row is not None
     assert found.row.id == "old"
-    assert told(ask(known, same={b"/old/in/a.mov": False})) == (other_name(b"a.mp4", SOURCE.path), Lies.NOTHING)
+    assert told(ask(known, same={b"/old/in/a.mov": False})) == (other_name(b"a.mp4", SOURCE.path), Existing.NOTHING)
 
 
 @given(st.binary(min_size=1, max_size=251).filter(lambda stem: bool(stem.strip(b".")) and not set(stem) & set(b"/\0")))

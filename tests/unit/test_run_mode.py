@@ -108,7 +108,7 @@ def test_what_is_told() -> None:
     assert told[TERMINATE] == "Stopping: running files have 10 s to finish, then they are ended and wait."
     assert told[Order.END] == "Stopping now; the same command goes on from here."
     assert told[Order.PAUSE].startswith("Paused: running files are finished")
-    assert told[Order.FREEZE].startswith("Paused: running files stand still")
+    assert told[Order.FREEZE].startswith("Paused: running files are suspended")
     assert Order.RESUME not in told
     assert said[Order.RESUME][1] == "The run (process 7) was not paused."
     stopping = after(Order.STOP)

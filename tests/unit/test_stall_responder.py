@@ -17,10 +17,10 @@ from pyprocessor.control.run_mode import Order, RunMode, StopLevel
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import (
+    INFORM_SECONDS,
     POLL_SECONDS,
     SETTLE_SECONDS,
     SILENT_SECONDS,
-    TELL_SECONDS,
     StallResponder,
 )
 from pyprocessor.errors import ExitCode
@@ -90,7 +90,7 @@ def played(tmp_path: Path, interrupts: SignalQueue, monkeypatch: pytest.MonkeyPa
 def test_a_disk_that_hangs_is_named(played: Callable[..., Played]) -> None:
     """Answers say for how long; a run that was asked to end is ended."""
     run = played(disk=True)
-    run.hang(TELL_SECONDS)
+    run.hang(INFORM_SECONDS)
     (told,) = run.said
     assert "waited for the disk of /out" in told
     run.signals.put(Order.END)
@@ -105,7 +105,7 @@ def test_a_disk_that_hangs_is_named(played: Callable[..., Played]) -> None:
 def test_no_disk_is_blamed_for_what_else_holds_the_loop_up(played: Callable[..., Played], tmp_path: Path) -> None:
     """Somebody who does not read what is printed, say. The run is ended all the same when it was told to end."""
     run = played()
-    run.hang(TELL_SECONDS)
+    run.hang(INFORM_SECONDS)
     run.signals.put(Order.INTERRUPT)
     run.hang(POLL_SECONDS)
     run.signals.put(Order.INTERRUPT)
@@ -149,7 +149,7 @@ def test_an_order_in_whose_turn_the_loop_hangs(played: Callable[..., Played]) ->
     run.mode = RunMode(stop=StopLevel.DRAIN)
     run.hang(SILENT_SECONDS + POLL_SECONDS)
     assert ["asked once more" in text for text in run.said] == [True]
-    run.hang(TELL_SECONDS)
+    run.hang(INFORM_SECONDS)
     assert len(run.said) == 1
 
 
@@ -160,7 +160,7 @@ def test_an_order_is_answered_and_put_once(
     run = played(disk=True)
     run.hang(SILENT_SECONDS)
     assert run.ask(tmp_path, Verb.PAUSE).ok
-    run.hang(TELL_SECONDS)
+    run.hang(INFORM_SECONDS)
     assert interrupts.take() == [Order.PAUSE]
 
 
@@ -170,7 +170,7 @@ def test_the_loop_stands_still_while_the_program_is_ended(played: Callable[..., 
     goes_on = threading.Event()
 
     class Resort:
-        def tell(self, level: str, text: str) -> None:
+        def notify(self, level: str, text: str) -> None:
             del level, text
 
         def leave(self, exit_code: ExitCode, text: str, kill: Callable[[], None]) -> None:

@@ -16,34 +16,34 @@ def job() -> RunningJob:
 
 def test_one_reason_after_another(job: RunningJob) -> None:
     """With one reason at a time, each change is told to the ffmpeg, once."""
-    assert job.set_still(110.0, suspended=True)
-    assert not job.set_still(111.0, suspended=True)
-    assert job.set_still(112.0, suspended=False)
-    assert not job.set_still(113.0, suspended=False)
-    assert job.set_still(120.0, frozen=True)
-    assert job.set_still(125.0, frozen=False)
-    assert not job.is_still
+    assert job.set_stopped(110.0, suspended=True)
+    assert not job.set_stopped(111.0, suspended=True)
+    assert job.set_stopped(112.0, suspended=False)
+    assert not job.set_stopped(113.0, suspended=False)
+    assert job.set_stopped(120.0, frozen=True)
+    assert job.set_stopped(125.0, frozen=False)
+    assert not job.is_stopped
     assert job.active_seconds(130.0) == 30.0 - 2.0 - 5.0
 
 
 def test_the_governor_does_not_wake_what_the_user_stopped(job: RunningJob) -> None:
     """Suspended, frozen, resumed: it stands still until the user lets it go."""
-    assert job.set_still(110.0, suspended=True)
-    assert not job.set_still(111.0, frozen=True)
-    assert not job.set_still(112.0, suspended=False)
-    assert job.is_still
+    assert job.set_stopped(110.0, suspended=True)
+    assert not job.set_stopped(111.0, frozen=True)
+    assert not job.set_stopped(112.0, suspended=False)
+    assert job.is_stopped
     assert job.active_seconds(500.0) == 10.0
-    assert job.set_still(600.0, frozen=False)
+    assert job.set_stopped(600.0, frozen=False)
     assert job.active_seconds(601.0) == 11.0
 
 
 def test_the_user_does_not_wake_what_the_governor_stopped(job: RunningJob) -> None:
     """Frozen, suspended, thawed: memory is as short as it was."""
-    assert job.set_still(110.0, frozen=True)
-    assert not job.set_still(111.0, suspended=True)
-    assert not job.set_still(112.0, frozen=False)
-    assert job.is_still
-    assert job.set_still(113.0, suspended=False)
+    assert job.set_stopped(110.0, frozen=True)
+    assert not job.set_stopped(111.0, suspended=True)
+    assert not job.set_stopped(112.0, frozen=False)
+    assert job.is_stopped
+    assert job.set_stopped(113.0, suspended=False)
     assert job.active_seconds(114.0) == 11.0
 
 

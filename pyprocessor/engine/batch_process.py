@@ -104,22 +104,24 @@ class BatchProcess:
             self.order(Command.DRAIN)
         for job in self.running:
             if wanted is Pause.FREEZE and job.ffmpeg is not None:
-                self.set_still(job, now, frozen=True)
+                self.set_stopped(job, now, frozen=True)
             elif wanted is Pause.NONE:
-                self.set_still(job, now, frozen=False)
+                self.set_stopped(job, now, frozen=False)
 
-    def set_still(
+    def set_stopped(
         self, job: RunningJob, now: float, *, suspended: bool | None = None, frozen: bool | None = None
     ) -> None:
         """Note that the governor suspends or the user freezes a job, and stop or continue its ffmpeg."""
-        if job.set_still(now, suspended=suspended, frozen=frozen) and job.ffmpeg is not None:
-            self.child.send(FfmpegOrder(job.job_id, "suspend" if job.is_still else "resume"))
+        if job.set_stopped(now, suspended=suspended, frozen=frozen) and job.ffmpeg is not None:
+            self.child.send(FfmpegOrder(job.job_id, "suspend" if job.is_stopped else "resume"))
 
     def spawned(self, job: RunningJob, ffmpeg: ProcessIdentity, now: float, *, frozen: bool) -> None:
         """Note a job's ffmpeg, and stop it where the job is stopped or the run `frozen`."""
-        job.ffmpeg, job.started_seconds, job.still_seconds, job.still_since = ffmpeg, now, 0.0, now
+        job.ffmpeg = ffmpeg
+        job.started_seconds = job.stopped_since = now
+        job.stopped_seconds = 0.0
         job.frozen = job.frozen or frozen
-        if job.is_still:
+        if job.is_stopped:
             self.child.send(FfmpegOrder(job.job_id, "suspend"))
 
     def order(self, command: Command) -> None:

@@ -22,10 +22,7 @@ GROWING_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One amount of memory in use, and the marks it is compared with, in bytes.
-
-    `others` is in use by other programs, and `others_ahead` their growth within the reaction time.
-    """
+    """One amount of memory in use, and the marks it is compared with, in bytes."""
 
     used: int
     budget: int
@@ -33,8 +30,11 @@ class Gauge:
     hold: int
     release: int
     others: int
+    """In use by other programs."""
     others_ahead: int
+    """Growth of other programs within the reaction time."""
     is_limit: bool
+    """Whether it is our own memory, against a limit that the user set."""
 
     @property
     def near(self) -> bool:
@@ -79,24 +79,25 @@ def gauges(
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What one decision looks at. Files are oldest first, without those that are being ended.
-
-    `paused` ones are suspended for memory, `throttled` ones for the CPU limit. `ahead` is by job what it grows by
-    within the reaction time, `overhead` what our processes take besides ffmpegs, `leaving` the memory of files that are
-    being ended, and `pressure` PSI `full` as a part of its threshold. With `shrunk`, fewer files have been started for
-    long enough that memory which still rises needs more than that.
-    """
+class MemoryState:
+    """Memory and files, for one decision. Files are oldest first, without those that are being ended."""
 
     gauges: tuple[Gauge, ...]
     going: tuple[RunningJob, ...]
     paused: tuple[RunningJob, ...]
+    """Suspended for memory."""
     throttled: tuple[RunningJob, ...]
+    """Suspended for the CPU limit."""
     ahead: Mapping[str, int]
+    """By job: bytes that it grows by within the reaction time, while it goes on."""
     overhead: int
+    """Bytes that our processes take besides ffmpegs."""
     leaving: int
+    """Memory of files that are being ended."""
     pressure: float
+    """PSI `full` as a part of its threshold, 0 where the kernel has none."""
     shrunk: bool
+    """Whether fewer files have been started for long enough that memory which still rises needs more than that."""
 
     @property
     def files(self) -> tuple[RunningJob, ...]:
@@ -168,46 +169,46 @@ class Scene:
         return str(max(self.gauges, key=lambda gauge: gauge.used / max(1, gauge.budget)))
 
 
-def growing_to_suspend(scene: Scene) -> tuple[RunningJob, ...]:
+def growing_to_suspend(memory: MemoryState) -> tuple[RunningJob, ...]:
     """The youngest files that grow, as many as it takes for memory to end up on target."""
-    ahead = scene.ahead_bytes
+    ahead = memory.ahead_bytes
     chosen = []
-    for job in reversed(suspendable(scene)):
-        if all(gauge.projected(ahead) <= gauge.target for gauge in scene.gauges):
+    for job in reversed(suspendable(memory)):
+        if all(gauge.projected(ahead) <= gauge.target for gauge in memory.gauges):
             break
-        if scene.ahead[job.job_id] >= GROWING_BYTES:
+        if memory.ahead[job.job_id] >= GROWING_BYTES:
             chosen.append(job)
-            ahead -= scene.ahead[job.job_id]
+            ahead -= memory.ahead[job.job_id]
     return tuple(chosen)
 
 
-def suspendable(scene: Scene) -> tuple[RunningJob, ...]:
+def suspendable(memory: MemoryState) -> tuple[RunningJob, ...]:
     """All files that run but the oldest; that one as well where other programs alone fill the budget."""
-    return scene.going if scene.others_over else scene.going[1:]
+    return memory.going if memory.others_over else memory.going[1:]
 
 
-def to_shed(scene: Scene, suspended: tuple[RunningJob, ...], max_sheds: int) -> tuple[RunningJob, ...]:
+def to_shed(memory: MemoryState, suspended: tuple[RunningJob, ...], max_sheds: int) -> tuple[RunningJob, ...]:
     """The files to end so that memory stays below the wall, `suspended` being stopped already.
 
     Stopped ones go first, the youngest first; one that was ended `max_sheds` times goes last. The oldest that runs
     stays, unless other programs alone fill the budget, and so does a file that has little to give back.
     """
-    stopped = {job.job_id for job in (*suspended, *scene.paused, *scene.throttled)}
-    going = [job for job in scene.going if job.job_id not in stopped]
-    ahead = sum(scene.ahead[job.job_id] for job in going)
-    kept = None if scene.others_over and not going else min(going or scene.files, key=age_order, default=None)
-    candidates = [job for job in scene.files if job is not kept and job.memory_bytes >= WORTH_SHEDDING_BYTES]
+    stopped = {job.job_id for job in (*suspended, *memory.paused, *memory.throttled)}
+    going = [job for job in memory.going if job.job_id not in stopped]
+    ahead = sum(memory.ahead[job.job_id] for job in going)
+    kept = None if memory.others_over and not going else min(going or memory.files, key=age_order, default=None)
+    candidates = [job for job in memory.files if job is not kept and job.memory_bytes >= WORTH_SHEDDING_BYTES]
     candidates.sort(key=age_order, reverse=True)
     candidates.sort(key=lambda job: (job.sheds >= max_sheds, job.job_id not in stopped))
     chosen: list[RunningJob] = []
     freed = 0
     for job in candidates:
-        if not any(g.over and g.projected(ahead) - scene.leaving - freed > g.wall for g in scene.gauges):
+        if not any(g.over and g.projected(ahead) - memory.leaving - freed > g.wall for g in memory.gauges):
             break
         chosen.append(job)
         freed += job.memory_bytes
         if job.job_id not in stopped:
-            ahead -= scene.ahead[job.job_id]
+            ahead -= memory.ahead[job.job_id]
     return tuple(chosen)
 
 
