@@ -105,7 +105,7 @@ def load(path: str) -> LearnedCosts:
             return _from_document(json.load(file))
     except FileNotFoundError:
         return LearnedCosts()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is damaged or of another version"
         problem = (
             f"The learned costs in {path} cannot be used ({why}); predictions start from the built-in measurements."

@@ -41,7 +41,7 @@ INSPECTIONS_BETWEEN_CHUNKS = 8
 
 def inspector_main(connection: Connection, plan: ScanPlan) -> None:
     """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
-    run_child(_Inspector(connection, plan).run)
+    run_child(lambda: _Inspector(connection, plan).run())
 
 
 def run_child(run: Callable[[], None]) -> None:

@@ -75,7 +75,7 @@ def watcher_main(connection: Connection, plan: ScanPlan) -> None:
     """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
     if hasattr(signal, "SIGIO"):
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `open_for_writing`
-    run_child(_Watcher(connection, plan).run)
+    run_child(lambda: _Watcher(connection, plan).run())
 
 
 class _Watcher:

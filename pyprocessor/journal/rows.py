@@ -236,20 +236,20 @@ _MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {
 def from_row(kind: Callable[..., Record], row: Row) -> Record:
     """Make a record of the last columns of a row, which are in the order of its fields; NULL first makes None."""
     columns = _columns(kind)
-    at = len(row) - sum(width for width, _ in columns)
+    at = len(row) - sum(width for width, *_ in columns)
     values = []
-    for width, make in columns:
-        values.append(None if row[at] is None else make(*row[at : at + width]))
+    for width, make, optional in columns:
+        values.append(None if optional and row[at] is None else make(*row[at : at + width]))
         at += width
     return kind(*values)
 
 
 @cache
-def _columns(kind: Any) -> tuple[tuple[int, Callable[..., Any]], ...]:
-    found: list[tuple[int, Callable[..., Any]]] = []
+def _columns(kind: Any) -> tuple[tuple[int, Callable[..., Any], bool], ...]:
+    found: list[tuple[int, Callable[..., Any], bool]] = []
     for hint in get_type_hints(kind).values():
         wanted: Any = get_args(hint)[0] if isinstance(hint, UnionType) else get_origin(hint) or hint
         width = len(fields(wanted)) if is_dataclass(wanted) else 1
         make = wanted if is_dataclass(wanted) or issubclass(wanted, StrEnum) else lambda value: value
-        found.append(_MADE_BY.get(wanted, (width, make)))
+        found.append((*_MADE_BY.get(wanted, (width, make)), isinstance(hint, UnionType)))
     return tuple(found)

@@ -32,8 +32,13 @@ _MAX_NUMBER = 1 << 63
 _JSON_SUFFIXES = (".json", ".jsonc", ".json5")
 _YAML_SUFFIXES = (".yaml", ".yml")
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-_JSON_TOKEN = re.compile(r"""//[^\n]*|/\*(?:.*?\*/|.*)|"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|: ?""", re.DOTALL)
-"""What YAML writes in another way, and strings, as they may hold the same. What is not closed goes on to the end."""
+_JSON_STRING = r"""(?P<string>"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?)"""
+"""One that is not closed goes on to the end."""
+_JSON_COMMENT = re.compile(rf"{_JSON_STRING}|//[^\n]*|/\*(?:.*?\*/|.*)", re.DOTALL)
+_JSON_COLON = re.compile(rf"{_JSON_STRING}|(?<!\s)\s*+:\s?", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f]")
+_RARE = re.compile(r"[\x7f-\x9f\u2028\u2029]")
+"""Characters of strings that YAML folds or refuses."""
 _QUOTED = re.compile(r"""\\.|\"""", re.DOTALL)
 _REQUOTED = {"\\'": "'", '"': '\\"'}
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -127,10 +132,10 @@ def parse_document(content: bytes, *, name: str, identity: str, folder: str, suf
         raise ProfileError(f"{name} is empty; a profile needs at least one setting.")
     suffix = suffix.lower() if suffix.lower() in _JSON_SUFFIXES + _YAML_SUFFIXES else ""
     is_json = suffix in _JSON_SUFFIXES if suffix else text.lstrip().startswith(("{", "//", "/*"))
-    if is_json:
-        text = _JSON_TOKEN.sub(_as_yaml, text).replace("\t", " ")
     kind = "JSON" if is_json else "YAML"
     try:
+        if is_json:
+            text = _JSON_COLON.sub(_colon, _JSON_COMMENT.sub(_as_yaml, text)).replace("\t", " ")
         reader = _Reader(text, name, is_json=is_json)
         root = reader.get_single_node()
         values = None if root is None else reader.value(root, ())
@@ -154,13 +159,25 @@ def parse_document(content: bytes, *, name: str, identity: str, folder: str, suf
 
 
 def _as_yaml(token: re.Match[str]) -> str:
-    """A token of JSON with comments as YAML writes it, in the same lines."""
+    """A string of JSON as YAML writes it, or blanks for a comment, in the same lines. Raises yaml.MarkedYAMLError."""
     mark = token[0]
-    if mark.startswith("/"):
+    if token["string"] is None:
         return re.sub(r"[^\n]", " ", mark)
+    if _CONTROL.search(mark):
+        line, start = token.string.count("\n", 0, token.start()), token.string.rfind("\n", 0, token.start()) + 1
+        place = yaml.Mark("", 0, line, token.start() - start, None, 0)
+        raise yaml.MarkedYAMLError(
+            problem="a string goes on over a line break or another control character", problem_mark=place
+        )
+    mark = _RARE.sub(lambda found: f"\\u{ord(found[0]):04x}", mark)
     if mark.startswith("'"):
         return f'"{_QUOTED.sub(lambda found: _REQUOTED.get(found[0], found[0]), mark[1:-1])}"'
-    return ": " if mark[0] == ":" else mark
+    return mark
+
+
+def _colon(token: re.Match[str]) -> str:
+    """A colon beside its key, where YAML wants it, and line breaks after it; strings as they are."""
+    return token[0] if token["string"] is not None else ": " + "\n" * token[0].count("\n")
 
 
 def _called(path: KeyPath, otherwise: str, noun: str = "") -> str:

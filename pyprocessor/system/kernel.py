@@ -4,17 +4,14 @@ from __future__ import annotations
 
 _BLOCK = 1 << 16
 
-_SURELY_WHOLE = 2048
-"""Less than half a page (4096) is the end of the file, since no line is that long; this saves another read."""
-
 
 def read(path: str) -> bytes | None:
     """Return a whole file; None where there is none, or its process or control group has just gone."""
     try:
         with open(path, "rb", buffering=0) as file:
-            text = block = file.read(_BLOCK) or b""
-            while len(block) >= _SURELY_WHOLE:
-                block = file.read(_BLOCK) or b""
+            text = b""
+            # The kernel gives less than was asked for where the next line does not fit, so only nothing is the end.
+            while block := file.read(_BLOCK):
                 text += block
     except OSError:
         return None

@@ -162,7 +162,7 @@ class Disks:
         """Return bytes read and written since the previous call; 0 at the first."""
         try:
             disks = psutil.disk_io_counters(perdisk=True, nowrap=False)
-        except (OSError, RuntimeError, psutil.Error):
+        except (OSError, RuntimeError, ValueError, psutil.Error):  # of a system that psutil does not know
             disks = {}
         totals = {name: disk.read_bytes + disk.write_bytes for name, disk in disks.items() if self._counts(name)}
         last, self._last = self._last, totals

@@ -27,6 +27,7 @@ from pyprocessor.system.processes import is_alive, kill_group, process_identity
 PRELOADED = (
     "pyprocessor.workers.spawn_excepthook",
     "pyprocessor.workers.worker",
+    "pyprocessor.tasks.transcode",
     "pyprocessor.intake.inspector",
     "pyprocessor.inspect.probe",
     "pyprocessor.inspect.verify",

@@ -148,10 +148,11 @@ class _Worker:
                 case Command.HOLD | Command.RELEASE:
                     self._held = message is Command.HOLD
                 case FfmpegOrder(job_id, act):
-                    for attempt in self._running:
+                    for attempt in (*self._running, *(ended for ended, _ in self._to_verify)):
                         if attempt.item.job_id == job_id and attempt.run is not None:
                             attempt.shed |= act == "kill"
-                            getattr(attempt.run, act)()
+                            if attempt in self._running:
+                                getattr(attempt.run, act)()
                 case Command.END:
                     self.end()
                 case Command.CLOSE:

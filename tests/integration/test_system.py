@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import psutil
 import pytest
 
 from pyprocessor.models import ProcessIdentity
+from pyprocessor.system import kernel
 from pyprocessor.system.filesystems import network_filesystem, shares_memory
 from pyprocessor.system.processes import be_polite, is_alive, kill_group, process_identity
 from pyprocessor.system.sampler import Sampler
@@ -207,3 +210,20 @@ def test_where_files_are_shared_memory(machine: Machine, kind: str, expected: bo
     machine.mounts.append(f"40 20 0:50 / {machine.root} rw - {kind} /dev/sdb rw")
     machine.membership()
     assert shares_memory(os.fsencode(machine.root / "out"), proc=str(machine.proc)) is expected
+
+
+def test_a_file_of_the_kernel_is_read_to_its_end(tmp_path: Path) -> None:
+    """It comes in blocks that may be short in the middle, as /proc/self/mountinfo does with long lines."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    def write() -> None:
+        with open(fifo, "wb", buffering=0) as file:
+            for block in (b"a" * 100, b"b" * 5000, b"c" * 100):
+                file.write(block)
+                time.sleep(0.05)  # so that each is read by itself; that it is read as one passes as well
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert kernel.read(str(fifo)) == b"a" * 100 + b"b" * 5000 + b"c" * 100
+    writer.join()

@@ -219,6 +219,21 @@ def test_a_name_that_is_not_utf8_is_printable(tmp_path: Path) -> None:
         read_document(os.fsdecode(path))
 
 
+@pytest.mark.parametrize("colon", [":", "\n:", " // why\n : ", "\t:\n", " " * 2000 + ":"])
+def test_a_colon_may_stand_anywhere_in_json(colon: str) -> None:
+    """YAML wants it in its key's line."""
+    document = parse(f'{{"video"{colon}{{"crf": 23}},\n"audio": false}}', ".json")
+    assert document.values == {"video": {"crf": 23}, "audio": False}
+    assert document.lines[("audio",)] == 2 + colon.count("\n")
+
+
+def test_strings_of_json_are_taken_as_they_are() -> None:
+    """Characters that YAML would fold or refuse stay; a line break in one is an error."""
+    assert parse('{"input": "a\u2028 b\x85c\x7f // d: e"}', ".json").values == {"input": "a\u2028 b\x85c\x7f // d: e"}
+    with pytest.raises(ProfileError, match="line 2, column 12: not valid JSON: a string goes on over a line break"):
+        parse('{\n  "input": "a\n b"}', ".json")
+
+
 @pytest.mark.parametrize("number", ["010", "-010", "1_0"])
 def test_json_has_no_numbers_that_only_yaml_has(number: str) -> None:
     """YAML would read 010 as 8."""
