@@ -104,7 +104,6 @@ def test_events_cannot_be_changed(tmp_path: Path) -> None:
         shed, note = journal.events(run_id=journal.run_id)
         assert (shed.kind, shed.job_id, shed.reading) == ("shed", "job", reading(7))
         assert (note.text, note.reading) == ("Nothing more.", None)
-        assert list(journal.events(job_id="job")) == [shed]
     with closing(sqlite3.connect(tmp_path / NAME)) as raw:
         for statement in ("UPDATE events SET text = ''", "DELETE FROM events"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
