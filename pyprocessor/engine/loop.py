@@ -25,7 +25,7 @@ from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.engine.recovery import begin_run, drop_partial, recover, set_aside
 from pyprocessor.engine.status import StatusTracker
-from pyprocessor.engine.stopping import Stopping, local_time
+from pyprocessor.engine.stopping import Stopping
 from pyprocessor.engine.transitions import INTERRUPTED, Transitions
 from pyprocessor.engine.worker_crashes import WorkerCrashes
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
@@ -129,7 +129,7 @@ class Run:
                 while not self._over():
                     self._turn()
                 if self._queue.late and not self._stopping.stopping:
-                    none_fits = self._stopping.schedule.none_fits(self._queue.late, local_time())
+                    none_fits = self._stopping.schedule.none_fits(self._queue.late, self._stopping.clock)
                     self._transitions.notice("warning", none_fits)
                 self._tick(time.monotonic())
                 self._transitions.hooks.finish(self._hooks_may_go_on)
@@ -195,7 +195,7 @@ class Run:
         return Conditions(
             reading=self._monitor.reading,
             schedule=self._stopping.schedule,
-            clock=local_time(),
+            clock=self._stopping.clock,
             state=self._stopping.state,
             input_away=self._discovery.away,
             allowance=self._monitor.allowance,
@@ -333,7 +333,7 @@ class Run:
 
     def _status_now(self, now: float) -> RunStatus:
         stopping = self._stopping
-        waits = stopping.schedule.seconds_to_open(local_time()) if stopping.phase is Phase.WAITING else 0.0
+        waits = stopping.schedule.seconds_to_open(stopping.clock) if stopping.phase is Phase.WAITING else 0.0
         return self._status.status(self._conditions(now), waits)
 
     @property

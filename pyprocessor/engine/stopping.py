@@ -54,6 +54,11 @@ class Stopping:
         self._grace_seconds = self.request.profile.schedule.grace_seconds
 
     @property
+    def clock(self) -> datetime:
+        """The local time by which this run keeps its hours."""
+        return local_time()
+
+    @property
     def stopping(self) -> bool:
         """Whether nothing more is started in this run."""
         trouble = self.disk_trouble or self.input_lost
