@@ -83,7 +83,8 @@ def test_the_governor_alone_saves_a_run_whose_predictions_are_wrong(
     assert run.returncode == 0, run.output
     assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * (CLIPS + MORE_CLIPS)
     kinds = set(_kinds(tmp_path / "out"))
-    assert kinds & {"suspend", "shed"}, f"what was admitted fitted after all: {kinds}"
+    # How far it has to go depends on how many of the six are at their peak at once.
+    assert kinds & {"hold", "shrink", "suspend", "shed"}, f"what was admitted fitted after all: {kinds}"
     with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
         last = max(journal.attempts(), key=lambda attempt: attempt.started_at)
     assert last.predicted is not None
