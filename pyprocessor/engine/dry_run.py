@@ -25,7 +25,7 @@ from pyprocessor.plan.preview import preview
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system.sampler import Sampler
-from pyprocessor.tasks.base import task
+from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import InputAway
 from pyprocessor.workers.process import context
 

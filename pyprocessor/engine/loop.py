@@ -41,7 +41,7 @@ from pyprocessor.plan.hours import Phase
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.journal_opening import lost
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.tasks.base import task
+from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
 
 TASK = "transcode"

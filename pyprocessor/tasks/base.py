@@ -1,4 +1,4 @@
-"""Which tasks are there; what is a task given, and what does it return?
+"""What is a task given, and what does it return?
 
 A task never waits and never spawns: `run` is a generator that yields one `Step` for each ffmpeg it needs and is resumed
 with that ffmpeg's end. So one single-threaded batch process drives several jobs at once.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Protocol
 
-from pyprocessor.errors import UsageError
 from pyprocessor.ffmpeg.invocation import Invocation
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile, Source
@@ -52,17 +50,3 @@ class Task(Protocol):
 
     def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
         """Yield the ffmpegs to run; return what was verified of the partial output."""
-
-
-def task(name: str) -> Task:
-    """Return our task of that name, or the class that an entry point of a package offers. Raises UsageError."""
-    from pyprocessor.tasks.transcode import Transcode  # which imports this module
-
-    if name == Transcode.name:
-        return Transcode()
-    group = entry_points(group="pyprocessor.tasks")
-    for entry in group.select(name=name):
-        found: Task = entry.load()()
-        return found
-    known = ", ".join(sorted({Transcode.name, *(entry.name for entry in group)}))
-    raise UsageError(f"There is no task named {name!r}; the tasks known here are: {known}.")

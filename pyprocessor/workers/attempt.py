@@ -16,7 +16,8 @@ from pyprocessor.publish.partials import Anchor, discard, persist_intent, seal, 
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.recipes.features import output_limit_bytes
-from pyprocessor.tasks.base import Step, Work, task
+from pyprocessor.tasks.base import Step, Work
+from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import WorkerSetup, WorkItem
 
 

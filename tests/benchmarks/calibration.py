@@ -16,7 +16,7 @@ from pyprocessor.journal.rows import AttemptRow
 from pyprocessor.models import Cost, CostFeatures, OutcomeKind
 from pyprocessor.profiles import load
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.tasks.base import task
+from pyprocessor.tasks.registry import task
 from tests.benchmarks.command import measured, pyprocessor
 
 CLIPS = 32

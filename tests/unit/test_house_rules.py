@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,24 @@ def test_every_room_is_in_the_table() -> None:
 def test_rooms_import_only_what_they_may() -> None:
     """The import table of the design holds, inside functions and type checking too."""
     assert list(broken_imports(MAY_IMPORT)) == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also inside functions and for type checking."""
+    names = {dotted_name(module): module for module in modules()}
+    needs = {
+        name: {
+            found for _, wanted in imports(module) for found in (wanted, wanted.rpartition(".")[0]) if found in names
+        }
+        - {name}
+        for name, module in names.items()
+        if not module.path.endswith("__init__.py")
+    }
+    TopologicalSorter(needs).prepare()  # raises CycleError with the circle
+
+
+def dotted_name(module: Module) -> str:
+    return "pyprocessor." + module.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def test_the_import_test_would_notice() -> None:

@@ -1,0 +1,21 @@
+"""Which tasks are there: ours, and those that packages offer?"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from pyprocessor.errors import UsageError
+from pyprocessor.tasks.base import Task
+from pyprocessor.tasks.transcode import Transcode
+
+
+def task(name: str) -> Task:
+    """Return our task of that name, or the class that an entry point of a package offers. Raises UsageError."""
+    if name == Transcode.name:
+        return Transcode()
+    group = entry_points(group="pyprocessor.tasks")
+    for entry in group.select(name=name):
+        found: Task = entry.load()()
+        return found
+    known = ", ".join(sorted({Transcode.name, *(entry.name for entry in group)}))
+    raise UsageError(f"There is no task named {name!r}; the tasks known here are: {known}.")
