@@ -15,11 +15,11 @@ from functools import partial
 
 import click
 
-from pyprocessor.cli.paths import no_journal, output_of_a_run
 from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.control.client import Answer, Request, Unanswered, Verb, ask, signal_engine
 from pyprocessor.control.run_mode import Order
 from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
+from pyprocessor.intake.paths import no_journal, output_of_a_run
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.models import display

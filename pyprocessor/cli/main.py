@@ -182,7 +182,7 @@ def pyprocessor(ctx: click.Context, /, **values: Any) -> int:
     if not given and not ctx.args:
         click.echo(ctx.get_help())
         return ExitCode.OK
-    paths = import_module("pyprocessor.cli.paths")
+    paths = import_module("pyprocessor.intake.paths")
     values["input"], values["output"] = paths.inputs_and_output(values["input"], values["output"], ctx.args)
     if paths.all_exist([path for path in values["input"] if path][:1]):
         # There is likely to be something to do: what our processes need is imported beside what is needed here.

@@ -7,10 +7,10 @@ import stat
 
 import click
 
-from pyprocessor.cli.paths import absolute
 from pyprocessor.cli.session import print_result
 from pyprocessor.errors import InspectError, UsageError
 from pyprocessor.inspect.probe import probe as inspect_file
+from pyprocessor.intake.paths import absolute
 from pyprocessor.models import display
 from pyprocessor.report.media import media_json, media_text
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import shutil
 import sys
@@ -15,20 +14,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pyprocessor import profiles
-from pyprocessor.cli.paths import gather, output_folder
 from pyprocessor.cli.session import Session, print_result, standard_output
-from pyprocessor.errors import ExitCode, JournalError, ProfileError, UsageError
-from pyprocessor.ffmpeg import tool
-from pyprocessor.intake.inputs import inputs_of
+from pyprocessor.engine.request import run_request
+from pyprocessor.errors import ExitCode, JournalError, UsageError
 from pyprocessor.journal.database import is_there
 from pyprocessor.models import PlanReport, display
 from pyprocessor.models.run import RunRequest
-from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, run_log_name
 from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import opened_privately, state_folder
@@ -37,8 +33,6 @@ if TYPE_CHECKING:
     from pyprocessor.engine.loop import RunResult
     from pyprocessor.report.progress import Bars
 
-WATCHED_MIN_AGE_SECONDS = 10.0
-"""How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
 WRITING_SECONDS = 2.0
 """How long a message of a run that hangs may take: the terminal or the reader may hang as well."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
@@ -84,6 +78,9 @@ def _plan(request: RunRequest, screen: Bars | Lines) -> PlanReport:
 def _execute(request: RunRequest, screen: Bars | Lines, session: Session) -> RunResult:
     from pyprocessor.engine.engine import execute
 
+    # What was imported stays to the end: collecting garbage need not go through it again and again.
+    gc.freeze()
+    gc.enable()
     session.logs = state_folder(request.output).logs
     log_path = os.path.join(session.logs, run_log_name(time.time(), os.getpid()).encode("ascii"))
 
@@ -155,38 +152,20 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
 
 def _request(options: Options, loaded: profiles.LoadedProfile) -> tuple[RunRequest, list[str]]:
     """The request, and sentences about its inputs for the user."""
-    named, named_output = options["input"] or (loaded.input,), options["output"] or loaded.output
+    named, output = options["input"] or (loaded.input,), options["output"] or loaded.output
     given = [path for path in named if path]
     if len(given) < len(named):
         raise UsageError("No input is named; give --input PATH, a video file or a folder of videos.")
-    if options["output"] == "" or named_output is None:
+    if options["output"] == "" or output is None:
         raise UsageError("No output is named; give --output DIR, the folder to write.")
-    output = output_folder(named_output)
-    paths, notices = gather(given, output, loaded.profile.extension)
-    if options["watch"] and len(paths) > 1:
-        raise UsageError(f"--watch watches one folder, and {len(paths)} inputs are named; start a run for each.")
-    if options["watch"] and not os.path.isdir(paths[0]):
-        raise UsageError(f"--watch watches a folder, and the input {display(paths[0])} is a file; name its folder.")
-    found = tool.find(os.environ)
-    tool.require(found, loaded.profile)
-    tool.require_working(found, loaded.profile)
-    profile = loaded.profile
-    if options["watch"] and options["min_age_seconds"] is None and profile.scan.min_age_seconds == 0:
-        profile = replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))
-    # The journal holds text: bytes that are not UTF-8 come out escaped.
-    arguments = " ".join(sys.argv[1:]).encode("utf-8", "backslashreplace").decode("utf-8")
-    request = RunRequest(
-        inputs=inputs_of(paths),
-        output=output,
-        profile=profile,
-        tool_path=found.path,
-        arguments=arguments,
-        limit=options["limit"],
-        retry_failed=options["retry_failed"],
-        overwrite=options["overwrite"],
-        watch=options["watch"],
+    return run_request(
+        given,
+        output,
+        loaded.profile,
+        arguments=" ".join(sys.argv[1:]),
+        min_age_given=options["min_age_seconds"] is not None,
+        **{name: options[name] for name in ("limit", "retry_failed", "overwrite", "watch")},
     )
-    return request, notices
 
 
 def check_contradictions(options: Options) -> None:
@@ -208,32 +187,20 @@ def check_contradictions(options: Options) -> None:
                     f"{option} has no meaning with --batch-mode disabled, which does one file after another; "
                     "leave one of them out."
                 )
-    if options["limit"] is not None and options["limit"] < 1:
-        raise UsageError(f"--limit is {options['limit']}, but must be 1 or more.")
 
 
 def overrides(options: Options) -> profiles.Overrides:
     """The settings among the options; raises `ProfileError` naming an option that cannot be read."""
-    known = {field.name for field in fields(profiles.Overrides)} | {"batch_mode"}
-    absent = (None, False, ())
+    known, absent = {field.name for field in fields(profiles.Overrides)}, (None, False, ())
     given = {
         name: options[name] for name in options if name in known and not any(options[name] is one for one in absent)
     }
-    if "batch_mode" in given:
-        given["batch_enabled"] = given.pop("batch_mode") == "enabled"
+    if options["batch_mode"] is not None:
+        given["batch_enabled"] = options["batch_mode"] == "enabled"
     if "batch_size" in given:
         with contextlib.suppress(ValueError):
             given["batch_size"] = int(given["batch_size"])
-    for name, value in given.items():
-        option, _, unit = name.rpartition("_")
-        if isinstance(value, str) and unit in ("bytes", "seconds"):
-            try:
-                given[name] = (parse_size if unit == "bytes" else parse_duration)(value)
-            except ValueError as error:
-                raise ProfileError(f"--{option.replace('_', '-')} is {json.dumps(value)}, but {error}.") from None
-        elif isinstance(value, float) and value.is_integer():
-            given[name] = int(value)  # so that an error says 0 where the user wrote 0
-    return profiles.Overrides(**given)
+    return profiles.overrides_of(given, called=lambda name: f"--{name.rpartition('_')[0].replace('_', '-')}")
 
 
 def _screen(options: Options, session: Session, interval_seconds: float) -> Bars | Lines:

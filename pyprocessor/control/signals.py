@@ -29,6 +29,8 @@ class SignalQueue:
     """
 
     def __init__(self) -> None:
+        self.stopped_by: int | None = None
+        """The last signal that asked the run to stop."""
         self._orders: deque[Order] = deque()
         self._peeked = 0
         """How many of them `peek` has returned."""
@@ -51,6 +53,11 @@ class SignalQueue:
             self._peeked = 0
             return [self._orders.popleft() for _ in range(len(self._orders))]
 
+    def _came(self, number: int) -> None:
+        if number not in _PAUSING:
+            self.stopped_by = number
+        self.put(_ORDERS[number])
+
     def put(self, order: Order) -> None:
         """Add an order as if a signal had brought it."""
         self._orders.append(order)
@@ -68,7 +75,7 @@ class SignalQueue:
             caught = signal.sigtimedwait(self._previous, 0)
             if caught is None:
                 break
-            self._orders.append(_ORDERS[caught.si_signo])
+            self._came(caught.si_signo)
         with self._lock:
             orders = list(self._orders)[self._peeked :]
             self._peeked += len(orders)
@@ -81,7 +88,7 @@ class SignalQueue:
                 for number, order in _ORDERS.items():
                     if order is Order.HANG_UP and signal.getsignal(number) is signal.SIG_IGN:
                         continue
-                    self._previous[number] = signal.signal(number, lambda came, _: self.put(_ORDERS[came]))
+                    self._previous[number] = signal.signal(number, lambda came, _: self._came(came))
                 self._blocked = mask & _PAUSING
                 mask -= _PAUSING
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+from dataclasses import replace
 
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency
@@ -33,9 +33,6 @@ def execute(
     folder = prepare_state_folder(request.output)
     made_private = make_private(folder)
     refuse_planted(folder)
-    # What was imported stays to the end: collecting garbage need not go through it again and again.
-    gc.freeze()
-    gc.enable()
     run: Run | None = None
     try:
         with hold_lock(folder.path, request.output) as lock:
@@ -47,7 +44,7 @@ def execute(
                 run = Run(
                     request, listener, processes, folder, lock, journal, signals, emergency, notices, model, cores
                 )
-                return run.go()
+                return replace(run.go(), stopped_by=signals.stopped_by)
     finally:
         # Only now, so that the hook finds the journal closed and the output free.
         if run is not None:

@@ -59,6 +59,8 @@ class RunResult:
     run_id: int
     done_before: int
     failed_before: int
+    stopped_by: int | None = None
+    """The last signal that asked it to stop."""
 
 
 @dataclass(eq=False)

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from pyprocessor.profiles.documents import builtin_names
 from pyprocessor.profiles.loading import LoadedProfile, describe, load, show, validate
-from pyprocessor.profiles.overrides import Overrides
+from pyprocessor.profiles.overrides import Overrides, overrides_of
 from pyprocessor.profiles.schema import json_schema
 
-__all__ = ["LoadedProfile", "Overrides", "builtin_names", "describe", "json_schema", "load", "show", "validate"]
+__all__ = [
+    "LoadedProfile",
+    "Overrides",
+    "builtin_names",
+    "describe",
+    "json_schema",
+    "load",
+    "overrides_of",
+    "show",
+    "validate",
+]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
 from typing import Any
 
+from pyprocessor.errors import ProfileError, UsageError
 from pyprocessor.models.profile import HOOK_VARIABLES
 from pyprocessor.profiles.kinds import Kind
 from pyprocessor.profiles.layers import Layer, layer_of
-from pyprocessor.profiles.problems import KeyPath, nearest
+from pyprocessor.profiles.problems import KeyPath, listed, nearest
+from pyprocessor.profiles.quantities import parse_duration, parse_size
 from pyprocessor.profiles.schema import SECTIONS, ProfileFile, key_of
 
 PREFIX = "PYPROCESSOR_"
@@ -81,6 +84,29 @@ SHORT_VARIABLES: dict[str, KeyPath] = {
     each.metadata["variable"]: each.metadata["path"] for each in fields(Overrides) if each.metadata["variable"]
 }
 """Short names of variables, after `PYPROCESSOR_`, and the key each sets."""
+
+
+def overrides_of(given: Mapping[str, Any], *, called: Callable[[str], str]) -> Overrides:
+    """Overrides by the names of their fields; sizes and times may be texts, such as "2G" and "10m".
+
+    `called` returns how the user calls a field. Raises UsageError for an unknown name, ProfileError for a value.
+    """
+    known = [each.name for each in fields(Overrides)]
+    made = dict(given)
+    for name, value in given.items():
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean `{near}`?" if near else f"the settings are {listed(known, 'and')}."
+            raise UsageError(f"There is no setting `{name}`; {hint}")
+        unit = name.rpartition("_")[2]
+        if isinstance(value, str) and unit in ("bytes", "seconds"):
+            try:
+                made[name] = (parse_size if unit == "bytes" else parse_duration)(value)
+            except ValueError as error:
+                raise ProfileError(f"{called(name)} is {json.dumps(value)}, but {error}.") from None
+        elif isinstance(value, float) and value.is_integer():
+            made[name] = int(value)  # so that an error says 0 where the user wrote 0
+    return Overrides(**made)
 
 
 def overrides_layer(overrides: Overrides) -> Layer:

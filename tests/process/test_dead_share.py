@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.cli import paths
 from pyprocessor.cli.control import Contact
 from pyprocessor.errors import ExitCode, InputSilent, OutputUnwritable
+from pyprocessor.intake import paths
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.models import JobState
 from pyprocessor.profiles import load

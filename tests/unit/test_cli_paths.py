@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pyprocessor.cli.paths import gather, inputs_and_output, readable_input
 from pyprocessor.errors import UsageError
+from pyprocessor.intake.paths import gather, inputs_and_output, readable_input
 
 
 def test_an_input_is_the_same_whichever_way_it_is_reached(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from pyprocessor.cli import run as run_module
 from pyprocessor.cli.main import main
-from pyprocessor.cli.paths import keep_apart
 from pyprocessor.errors import ExitCode, UsageError
+from pyprocessor.intake.paths import keep_apart
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Damaged, Overrun, PlanReport, ProcessIdentity, ScheduleSettings
 from pyprocessor.models.run import RunRequest

@@ -1,0 +1,61 @@
+"""What is a run asked to do, from the inputs, the output and the profile that a user or a program names?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pyprocessor.errors import UsageError
+from pyprocessor.ffmpeg import tool
+from pyprocessor.intake.inputs import inputs_of
+from pyprocessor.intake.paths import gather, output_folder
+from pyprocessor.models import Profile, display
+from pyprocessor.models.run import RunRequest
+
+WATCHED_MIN_AGE_SECONDS = 10.0
+"""How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
+
+
+def run_request(
+    inputs: Sequence[str],
+    output: str,
+    profile: Profile,
+    *,
+    arguments: str = "",
+    limit: int | None = None,
+    retry_failed: bool = False,
+    overwrite: bool = False,
+    watch: bool = False,
+    min_age_given: bool = False,
+) -> tuple[RunRequest, list[str]]:
+    """Return the request, and sentences about its inputs for the user; `arguments` is the command, for the journal.
+
+    Nothing is begun. Raises UsageError, InputSilent, OutputUnwritable or FfmpegUnusable.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit is {limit}, but must be 1 or more.")
+    folder = output_folder(output)
+    paths, notices = gather(inputs, folder, profile.extension)
+    if watch and len(paths) > 1:
+        raise UsageError(f"--watch watches one folder, and {len(paths)} inputs are named; start a run for each.")
+    if watch and not os.path.isdir(paths[0]):
+        raise UsageError(f"--watch watches a folder, and the input {display(paths[0])} is a file; name its folder.")
+    found = tool.find(os.environ)
+    tool.require(found, profile)
+    tool.require_working(found, profile)
+    if watch and not min_age_given and profile.scan.min_age_seconds == 0:
+        profile = replace(profile, scan=replace(profile.scan, min_age_seconds=WATCHED_MIN_AGE_SECONDS))
+    request = RunRequest(
+        inputs=inputs_of(paths),
+        output=folder,
+        profile=profile,
+        tool_path=found.path,
+        # The journal holds text: bytes that are not UTF-8 come out escaped.
+        arguments=arguments.encode("utf-8", "backslashreplace").decode("utf-8"),
+        limit=limit,
+        retry_failed=retry_failed,
+        overwrite=overwrite,
+        watch=watch,
+    )
+    return request, notices
