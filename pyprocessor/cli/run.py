@@ -80,7 +80,6 @@ def _execute(request: RunRequest, screen: Bars | Lines, session: Session) -> Run
 
     # What was imported stays to the end: collecting garbage need not go through it again and again.
     gc.freeze()
-    gc.enable()
     session.logs = state_folder(request.output).logs
     log_path = os.path.join(session.logs, run_log_name(time.time(), os.getpid()).encode("ascii"))
 

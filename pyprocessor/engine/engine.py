@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 from pyprocessor.control.signals import SignalQueue
@@ -33,6 +34,7 @@ def execute(
     folder = prepare_state_folder(request.output)
     made_private = make_private(folder)
     refuse_planted(folder)
+    gc.enable()  # else a run of many files grows, which a caller without garbage collection does not expect
     run: Run | None = None
     try:
         with hold_lock(folder.path, request.output) as lock:
