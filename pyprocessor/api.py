@@ -108,6 +108,7 @@ def run(
         retry_failed=retry_failed,
         overwrite=overwrite,
         watch=watch,
+        min_age_given="min_age_seconds" in settings,
     )
     listener = _Events(on_event)
     for sentence in (*loaded.notices, *notices):

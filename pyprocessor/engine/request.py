@@ -33,6 +33,8 @@ def run_request(
 
     Nothing is begun. Raises UsageError, InputSilent, OutputUnwritable or FfmpegUnusable.
     """
+    if not inputs:
+        raise UsageError("No input is named; name a video file or a folder of videos.")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}, but must be 1 or more.")
     folder = output_folder(output)

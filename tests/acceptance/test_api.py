@@ -99,6 +99,8 @@ def test_mistakes_are_raised_before_anything_is_begun(videos: Path, tmp_path: Pa
             pyprocessor.run(videos, tmp_path / "out", **arguments)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="does not exist"):
         pyprocessor.run(tmp_path / "nothing", tmp_path / "out")
+    with pytest.raises(UsageError, match="No input is named"):
+        pyprocessor.run([], tmp_path / "out", watch=True)
     assert not (tmp_path / "out").exists()
 
 
