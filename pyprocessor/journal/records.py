@@ -37,7 +37,7 @@ def decode(kind: type[Record], text: str) -> Record:
 
 @cache
 def media_shape() -> str:
-    """A fingerprint of the media records' definitions: media kept under another one are inspected again."""
+    """A fingerprint of the text that defines the media records: media kept under another one are inspected again."""
     return hashlib.sha256(inspect.getsource(media).encode()).hexdigest()[:16]
 
 
