@@ -208,6 +208,6 @@ class Classifier:
             task=self._task.name,
             source=source,
             output=output,
-            profile_fingerprint=self._request.profile.fingerprint,
+            params_fingerprint=self._request.profile.fingerprint,
             cost=Cost(0.0, 0, 0),
         )

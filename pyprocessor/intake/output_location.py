@@ -96,7 +96,7 @@ def place(
             return OutputLocation(output, Existing.NOTHING if existing is None else Existing.FOREIGN, row, left=left)
         untouched = existing == seal_of(made.facts)
         if _same(made.source, source, same):
-            then = (made.source.size_bytes, made.source.mtime_ns, made.profile_fingerprint, made.task)
+            then = (made.source.size_bytes, made.source.mtime_ns, made.params_fingerprint, made.task)
             right = then == (source.size_bytes, source.mtime_ns, fingerprint, task)
             found = Existing.CHANGED if not untouched else Existing.RIGHT if right else Existing.OLD
             return OutputLocation(output, found, row, made.facts, left)

@@ -174,5 +174,5 @@ class WatchClient(Discovery):
     def _is_journaled(self, settled: Settled) -> bool:
         """Return whether the journal says the same of the file as it is now."""
         row, job, outcome = self._journal.job(settled.job.id), settled.job, settled.outcome
-        same = row is not None and row.change(job.source, row.profile_fingerprint) is None
+        same = row is not None and row.change(job.source, row.params_fingerprint) is None
         return row is not None and same and (row.state, row.reason) == (_STATES.get(outcome.kind), outcome.reason)

@@ -55,7 +55,7 @@ class QueuedJob:
     @property
     def band(self) -> tuple[int, int]:
         """Jobs of a lower band come first, whatever they cost."""
-        return -self.priority, self.tries
+        return self.priority, self.tries
 
     @property
     def cpu_seconds(self) -> float:

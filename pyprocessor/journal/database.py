@@ -18,7 +18,7 @@ from pyprocessor.errors import JournalDamaged, JournalError, NoJournal, OutputUn
 from pyprocessor.journal.rows import Row
 from pyprocessor.models import TRANSITIONS, display
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE_NAME = b"journal.sqlite3"
 LOG_NAME = FILE_NAME + b"-wal"
 """What is committed lies here until it is moved to the file; syncing it makes a commit outlast a power cut."""
@@ -332,7 +332,7 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 def _wrong_version(path: bytes, version: int) -> JournalError:
     if version < SCHEMA_VERSION and version != 0:
-        return _damaged(path, f"its version is {version}, which this program does not keep")
+        return _damaged(path, f"its version is {version}, of an older pyprocessor, which this one does not keep")
     if version > SCHEMA_VERSION:
         return JournalError(
             f"The journal {display(path)} was written by a newer pyprocessor (its version is {version}, this one reads "

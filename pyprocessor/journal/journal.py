@@ -7,53 +7,37 @@ send messages), which is no error. A move that no table allows is refused by a t
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.retry import STATE_AFTER
-from pyprocessor.journal.database import Database, open_for_writing
-from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.database import open_for_writing
 from pyprocessor.journal.records import encode, media_shape
-from pyprocessor.journal.rows import CachedMedia, JobRow, Made, facts_text
+from pyprocessor.journal.rows import CachedMedia, Made, facts_text
+from pyprocessor.journal.waiting import WaitingJobs
 from pyprocessor.models import (
     Batch,
     Cost,
-    Job,
-    JobState,
     Outcome,
     OutcomeKind,
     OutputFacts,
     ProcessIdentity,
-    Reading,
     Source,
     Usage,
 )
 
-READINGS_KEPT = 20_000
-"""Older readings are dropped: at two a second this is nearly three hours."""
-PRUNE_EVERY = 256
-
-_IN_HAND = frozenset({JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING})
 _ENGINE_DIED = "The run was ended from outside before this attempt was over."
 _UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
-class Journal(JournalReader):
+class Journal(WaitingJobs):
     """The journal of one output folder, open for writing.
 
     Each method that writes is a transaction of its own unless it is called inside `transaction()`. `begin_run` comes
     first: what is written after belongs to that run.
     """
-
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        super().__init__(database)
-        self._clock = clock
-        self._run_id: int | None = None
 
     @classmethod
     def open(cls, state_folder: bytes, *, wal: bool, clock: Callable[[], float] = time.time) -> Journal:
@@ -64,10 +48,6 @@ class Journal(JournalReader):
         version, somebody else's).
         """
         return cls(open_for_writing(state_folder, wal=wal), clock)
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Group writes: all are committed at the end of the block, or none where an exception leaves it."""
-        return self._database.transaction()
 
     # ------------------------------------------------------------ runs
 
@@ -81,12 +61,6 @@ class Journal(JournalReader):
     def end_run(self, exit_code: int, *, done_before: int | None = None, failed_before: int | None = None) -> None:
         """Record that this run ended, now, and how many of its files earlier runs had settled."""
         self._write("end_run", exit_code=exit_code, done_before=done_before, failed_before=failed_before)
-
-    @property
-    def run_id(self) -> int:
-        """The run that `begin_run` began."""
-        assert self._run_id is not None, "begin_run comes before anything that belongs to a run"
-        return self._run_id
 
     def abandon_open(self) -> int:
         """Make jobs PENDING that a killed engine left ASSIGNED or RUNNING; returns how many.
@@ -110,42 +84,6 @@ class Journal(JournalReader):
         values = {"shape": media_shape(), "media": media, "failure": found.failure, "message": found.message}
         self._write("remember_media", **asdict(source), **values)
 
-    def plan(
-        self, job: Job, *, media_seconds: float | None, profile_name: str = "", forgive: bool = False
-    ) -> JobRow | None:
-        """Take a job in, to be done now: as PENDING, unless it is in hand; returns its row.
-
-        Where neither source nor profile changed, one that had ended goes on counting the runs in which it failed, and a
-        PENDING one all that is charged to it, unless `forgive` is set. `media_seconds` is the source's duration, None
-        if unknown. Returns None, with nothing written, where another job owns the name of the output; an empty name is
-        no name.
-        """
-        with self.transaction():
-            known, owner = self.job(job.id), self.owner(job.output)
-            if known is not None and known.state in _IN_HAND:
-                return known
-            if owner is not None and owner.id != job.id:
-                return None
-            change = None if known is None else known.change(job.source, job.profile_fingerprint)
-            anew = known is not None and (change is not None or known.final)
-            self._write(
-                "insert_job" if known is None else "replan_job" if anew else "refresh_job",
-                **{name: getattr(job, name) for name in ("id", "task", "output", "profile_fingerprint")},
-                **{name: getattr(job, name) for name in ("priority", "tenant")},
-                **{name: json.dumps(getattr(job, name)) for name in ("dependencies", "metadata")},
-                **asdict(job.source),
-                **asdict(job.cost),
-                profile_name=profile_name,
-                media_seconds=media_seconds,
-                forgive=forgive or change is not None,
-            )
-            if known is not None and change is not None:
-                text = f"The {change} changed; a job that was {known.state} begins anew."
-                self.add_event("replanned", text, job.id)
-            elif anew:
-                self.add_event("reset", "It is done again.", job.id)
-            return self.job(job.id)
-
     def adopt(self, job_id: str, facts: OutputFacts) -> bool:
         """PENDING to SUCCEEDED: the output is there already. The job is then of no run that this journal knows."""
         with self.transaction():
@@ -161,7 +99,7 @@ class Journal(JournalReader):
 
     def remember_output(self, made: Made) -> None:
         """Note what was made under a name, where this journal did not see it being made."""
-        values = {"output": made.output, "profile_fingerprint": made.profile_fingerprint, "task": made.task}
+        values = {"output": made.output, "params_fingerprint": made.params_fingerprint, "task": made.task}
         facts = {f"output_{name}": value for name, value in _facts_values(made.facts).items()}
         self._write("insert_output", **values, **asdict(made.source), **facts)
 
@@ -204,10 +142,21 @@ class Journal(JournalReader):
         """
         return self._hit("grant_job", id=job_id, attempt_id=attempt_id, **_facts_values(facts))
 
-    def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
+    def complete(self, job_id: str, attempt_id: int, result: str | None, usage: Usage) -> bool:
+        """RUNNING to SUCCEEDED, for a job without products; `result` is JSON."""
+        with self.transaction():
+            hit = self._hit("complete_job", id=job_id, attempt_id=attempt_id, result=result)
+            if hit:
+                self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
+        return hit
+
+    def succeed(
+        self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None, result: str | None = None
+    ) -> bool:
         """PUBLISHING to SUCCEEDED. `usage` is None where the attempt's end was not seen (a recovery)."""
         with self.transaction():
-            hit = self._hit("succeed_job", id=job_id, attempt_id=attempt_id, **_facts_values(facts))
+            values = {**_facts_values(facts), "result": result}
+            hit = self._hit("succeed_job", id=job_id, attempt_id=attempt_id, **values)
             if hit:
                 self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
                 self._write("remember_output", id=job_id)
@@ -217,6 +166,7 @@ class Journal(JournalReader):
         """End a job as anything but succeeded: a waiting one without an attempt, a running one with its own."""
         failed, state = outcome.kind is OutcomeKind.FAILED, STATE_AFTER[outcome.kind].value
         values = {"id": job_id, "attempt_id": attempt_id, "state": state, "failed": failed, **_ending_values(outcome)}
+        values["already_right"] = outcome.already_right
         if attempt_id is None:
             return self._hit("finish_waiting_job", **values)
         with self.transaction():
@@ -245,36 +195,6 @@ class Journal(JournalReader):
         measured = _UNMEASURED if usage is None else asdict(usage)
         values = {"outcome": outcome.kind.value, "charge": charge, **measured, **_ending_values(outcome)}
         self._write("close_attempt", id=attempt_id, **values)
-
-    # ------------------------------------------------------------ readings and events
-
-    def add_reading(self, reading: Reading) -> None:
-        """Keep a Reading, and drop the oldest once there are over `READINGS_KEPT`."""
-        last_id = self._write("insert_reading", reading=encode(reading)).lastrowid
-        assert last_id is not None
-        if last_id % PRUNE_EVERY == 0:
-            self._write("prune_readings", kept=READINGS_KEPT)
-
-    def add_event(self, kind: str, text: str, job_id: str | None = None, reading: Reading | None = None) -> None:
-        """Add an event: `kind` for programs, `text` a sentence, and the Reading that a decision was taken on."""
-        read = None if reading is None else encode(reading)
-        self._write("insert_event", kind=kind, text=text, job_id=job_id, reading=read)
-
-    # ------------------------------------------------------------ statements
-
-    def _hit(self, statement: str, **values: object) -> bool:
-        """Run a statement for one row, perhaps guarded; returns whether the row was in an expected state."""
-        return self._write(statement, **values).rowcount == 1
-
-    def _write(self, statement: str, **values: object) -> sqlite3.Cursor:
-        """Run a statement, which may also take `run_id` and `now`."""
-        stamp = {"run_id": self._run_id, "now": self._clock()}
-        # SQLite takes no lone surrogates, which odd file names hold.
-        storable = {
-            name: value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
-            for name, value in (values | stamp).items()
-        }
-        return self._database.write(statement, storable)
 
 
 def _facts_values(facts: OutputFacts) -> dict[str, object]:

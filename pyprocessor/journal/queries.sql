@@ -64,10 +64,103 @@ SELECT state, count(*) FROM jobs GROUP BY state
 -- name: counts_of_run
 SELECT state, count(*) FROM jobs WHERE run_id = :run_id GROUP BY state
 
--- name: owner
+-- name: jobs_waiting_for_nothing
 SELECT * FROM jobs
-WHERE output = :output
-    AND state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND output <> x''
+WHERE state = 'pending' AND origin <> 'folder' AND seq > :after
+ORDER BY seq LIMIT :limit
+
+-- name: owner
+SELECT jobs.* FROM claims JOIN jobs ON jobs.id = claims.job_id WHERE claims.name = :name
+
+-- A name that lies below this one, as in a folder.
+-- name: claim_below
+SELECT name FROM claims WHERE name > :low AND name < :high AND job_id <> :id LIMIT 1
+
+-- name: claim_name
+INSERT INTO claims (name, job_id) VALUES (:name, :id)
+
+-- name: drop_claims
+DELETE FROM claims WHERE job_id = :id
+
+-- ------------------------------------------------------------------ params
+
+-- name: params
+SELECT document FROM params WHERE fingerprint = :fingerprint
+
+-- name: insert_params
+INSERT OR IGNORE INTO params (fingerprint, document) VALUES (:fingerprint, :document)
+
+-- ------------------------------------------------------------------ dependencies
+
+-- name: insert_dependency
+INSERT OR REPLACE INTO dependencies (job_id, needs, any_end) VALUES (:id, :needs, :any_end)
+
+-- name: clear_dependencies
+DELETE FROM dependencies WHERE job_id = :id
+
+-- name: dependencies
+SELECT needs FROM dependencies WHERE job_id = :id ORDER BY needs
+
+-- name: is_needed
+SELECT 1 FROM dependencies WHERE needs = :id LIMIT 1
+
+-- name: lacks
+SELECT 1 FROM dependencies AS other LEFT JOIN jobs AS needed ON needed.id = other.needs
+WHERE other.job_id = :id AND NOT coalesce(
+    needed.state IN ('succeeded', 'kept_source')
+        OR (needed.state = 'skipped' AND needed.already_right)
+        OR (other.any_end AND needed.state IN ('skipped', 'failed', 'quarantined', 'cancelled')),
+    0
+)
+LIMIT 1
+
+-- Jobs that waited for this one, and now for nothing more.
+-- name: released
+SELECT ours.job_id FROM dependencies AS ours JOIN jobs ON jobs.id = ours.job_id
+WHERE ours.needs = :id AND jobs.state = 'waiting' AND NOT EXISTS (
+    SELECT 1 FROM dependencies AS other LEFT JOIN jobs AS needed ON needed.id = other.needs
+    WHERE other.job_id = ours.job_id AND NOT coalesce(
+        needed.state IN ('succeeded', 'kept_source')
+            OR (needed.state = 'skipped' AND needed.already_right)
+            OR (other.any_end AND needed.state IN ('skipped', 'failed', 'quarantined', 'cancelled')),
+        0
+    )
+)
+
+-- name: hold_job
+UPDATE jobs SET state = 'waiting', run_id = :run_id, updated_at = :now
+WHERE id = :id AND state NOT IN ('waiting', 'assigned', 'running', 'publishing')
+
+-- name: release_job
+UPDATE jobs SET state = 'pending', run_id = :run_id, updated_at = :now WHERE id = :id AND state = 'waiting'
+
+-- All that wait for this one to succeed, or for one that does.
+-- name: waiting_below
+WITH RECURSIVE below (id) AS (
+    SELECT job_id FROM dependencies WHERE needs = :id AND NOT any_end
+    UNION
+    SELECT dependencies.job_id FROM dependencies JOIN below ON dependencies.needs = below.id WHERE NOT any_end
+)
+SELECT jobs.id FROM below JOIN jobs ON jobs.id = below.id WHERE jobs.state = 'waiting' ORDER BY jobs.seq
+
+-- name: cancel_dependent
+UPDATE jobs SET
+    state = 'cancelled', cancelled_for = :cause, failure = NULL, reason = :reason, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'waiting'
+
+-- What was cancelled for a job waits again, now that this is done again.
+-- name: reset_dependents
+UPDATE jobs SET state = 'waiting', cancelled_for = '', reason = '', run_id = :run_id, updated_at = :now
+WHERE state = 'cancelled' AND cancelled_for = :id
+
+-- One that waits for a job which ended otherwise than it should.
+-- name: hopeless
+SELECT jobs.id, needed.id, needed.cancelled_for
+FROM jobs JOIN dependencies ON dependencies.job_id = jobs.id JOIN jobs AS needed ON needed.id = dependencies.needs
+WHERE jobs.state = 'waiting' AND NOT dependencies.any_end AND (
+    needed.state IN ('failed', 'quarantined', 'cancelled') OR (needed.state = 'skipped' AND NOT needed.already_right)
+)
+ORDER BY jobs.seq LIMIT 1
 
 -- ------------------------------------------------------------------ outputs
 
@@ -79,41 +172,45 @@ SELECT 1 FROM outputs LIMIT 1
 
 -- name: remember_output
 INSERT OR REPLACE INTO outputs
-SELECT output, output_size, output_mtime_ns, output_facts, source_path, relative, size, mtime_ns, profile_fingerprint, task
+SELECT output, output_size, output_mtime_ns, output_facts, source_path, relative, size, mtime_ns, params_fingerprint, task
 FROM jobs WHERE id = :id AND output <> x''
 
 -- name: insert_output
 INSERT OR REPLACE INTO outputs (
-    output, size, mtime_ns, facts, source_path, relative, source_size, source_mtime_ns, profile_fingerprint, task
+    output, size, mtime_ns, facts, source_path, relative, source_size, source_mtime_ns, params_fingerprint, task
 ) VALUES (
     :output, :output_size_bytes, :output_mtime_ns, :output_facts, :path, :relative, :size_bytes, :mtime_ns,
-    :profile_fingerprint, :task
+    :params_fingerprint, :task
 )
 
 -- ------------------------------------------------------------------ jobs: planning
 
 -- name: insert_job
 INSERT INTO jobs (
-    id, task, source_path, relative, size, mtime_ns, output, profile_fingerprint, profile_name, state,
-    priority, tenant, dependencies, metadata, cpu_seconds, memory_bytes, disk_bytes, media_seconds, run_id, updated_at
+    id, task, origin, parent, source_path, relative, size, mtime_ns, inputs, output, companions, params_fingerprint,
+    profile_name, state, priority, tenant, metadata, max_retries, timeout_seconds, not_before, deadline,
+    cpu_seconds, memory_bytes, disk_bytes, media_seconds, run_id, updated_at
 ) VALUES (
-    :id, :task, :path, :relative, :size_bytes, :mtime_ns, :output, :profile_fingerprint, :profile_name, 'pending',
-    :priority, :tenant, :dependencies, :metadata, :cpu_seconds, :memory_bytes, :disk_bytes, :media_seconds, :run_id, :now
+    :id, :task, :origin, :parent, :path, :relative, :size_bytes, :mtime_ns, :inputs, :output, :companions,
+    :params_fingerprint, :profile_name, :state, :priority, :tenant, :metadata, :max_retries, :timeout_seconds,
+    :not_before, :deadline, :cpu_seconds, :memory_bytes, :disk_bytes, :media_seconds, :run_id, :now
 )
 
--- The source or the profile is another one: begin anew. What was last made stays known while the name is the same.
+-- The inputs or the params are others: begin anew. What was last made stays known while the name is the same.
 -- name: replan_job
 UPDATE jobs SET
-    task = :task, source_path = :path, relative = :relative, size = :size_bytes, mtime_ns = :mtime_ns,
-    output = :output, profile_fingerprint = :profile_fingerprint, profile_name = :profile_name, state = 'pending',
-    priority = :priority, tenant = :tenant, dependencies = :dependencies, metadata = :metadata,
+    task = :task, origin = :origin, parent = :parent, source_path = :path, relative = :relative, size = :size_bytes,
+    mtime_ns = :mtime_ns, inputs = :inputs, output = :output, companions = :companions,
+    params_fingerprint = :params_fingerprint, profile_name = :profile_name, state = :state,
+    priority = :priority, tenant = :tenant, metadata = :metadata, max_retries = :max_retries,
+    timeout_seconds = :timeout_seconds, not_before = :not_before, deadline = :deadline,
     cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now,
     output_size = CASE WHEN output = :output THEN output_size END,
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
     attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, killed_runs = 0, failure = NULL, reason = '',
-    failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
+    already_right = 0, cancelled_for = '', failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
     attempt_id = NULL, batch_id = NULL, granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL
 WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')
 
@@ -128,11 +225,12 @@ UPDATE jobs SET
     output_size = CASE WHEN output = :output THEN output_size END,
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
-    source_path = :path, relative = :relative, output = :output, profile_name = :profile_name,
-    priority = :priority, tenant = :tenant, dependencies = :dependencies, metadata = :metadata,
+    source_path = :path, relative = :relative, inputs = :inputs, output = :output, companions = :companions,
+    profile_name = :profile_name, state = :state, priority = :priority, tenant = :tenant, metadata = :metadata,
+    max_retries = :max_retries, timeout_seconds = :timeout_seconds, not_before = :not_before, deadline = :deadline,
     cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now
-WHERE id = :id AND state = 'pending'
+WHERE id = :id AND state IN ('pending', 'waiting')
 
 -- What lies under the job's name is its own, made before it had another name or in a run that the journal forgot.
 -- name: claim_output
@@ -159,9 +257,17 @@ WHERE id = :id AND state = 'running' AND attempt_id = :attempt_id
 -- name: succeed_job
 UPDATE jobs SET
     state = 'succeeded', output_size = :size_bytes, output_mtime_ns = :mtime_ns, output_facts = :facts,
+    result = :result,
     granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
     failure = NULL, reason = '', failed_runs = 0, killed_runs = 0, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'publishing' AND attempt_id = :attempt_id
+
+-- A job without products: what it did is done once this is committed.
+-- name: complete_job
+UPDATE jobs SET
+    state = 'succeeded', result = :result, attempt_id = NULL, batch_id = NULL,
+    failure = NULL, reason = '', failed_runs = 0, killed_runs = 0, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'running' AND attempt_id = :attempt_id
 
 -- name: adopt_job
 UPDATE jobs SET
@@ -171,17 +277,24 @@ WHERE id = :id AND state = 'pending'
 
 -- name: finish_waiting_job
 UPDATE jobs SET
-    state = :state, failure = :failure, reason = :reason, failed_runs = failed_runs + :failed,
-    batch_id = NULL, run_id = :run_id, updated_at = :now
-WHERE id = :id AND state IN ('pending', 'assigned')
+    state = :state, failure = :failure, reason = :reason, already_right = :already_right,
+    failed_runs = failed_runs + :failed, batch_id = NULL, run_id = :run_id, updated_at = :now
+WHERE id = :id AND state IN ('waiting', 'pending', 'assigned')
 
 -- name: finish_running_job
 UPDATE jobs SET
-    state = :state, failure = :failure, reason = :reason, crashes = crashes + :crashed,
+    state = :state, failure = :failure, reason = :reason, already_right = :already_right,
+    crashes = crashes + :crashed,
     failed_runs = failed_runs + :failed, killed_runs = 0,
     granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
+
+-- name: retry_job
+UPDATE jobs SET
+    state = 'pending', attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failed_runs = 0, killed_runs = 0,
+    failure = NULL, reason = '', already_right = 0, cancelled_for = '', run_id = :run_id, updated_at = :now
+WHERE id = :id AND state IN ('skipped', 'failed', 'quarantined', 'cancelled')
 
 -- name: requeue_assigned_job
 UPDATE jobs SET state = 'pending', batch_id = NULL, run_id = :run_id, updated_at = :now

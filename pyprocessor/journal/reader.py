@@ -64,7 +64,20 @@ class JournalReader:
 
     def owner(self, output: bytes) -> JobRow | None:
         """The job that has, or will have, this output; None where the name is no job's."""
-        return self._one(JobRow, "owner", output=output)
+        return self._one(JobRow, "owner", name=output)
+
+    def pending(self) -> Iterator[JobRow]:
+        """The jobs of no folder that could be done now, in the order in which they were submitted."""
+        return self._stream(JobRow, "jobs_waiting_for_nothing")
+
+    def needs(self, job_id: str) -> tuple[str, ...]:
+        """The ids of the jobs that a job waits for, or waited for."""
+        return tuple(str(found) for (found,) in self._database.rows("dependencies", {"id": job_id}))
+
+    def params(self, fingerprint: str) -> str | None:
+        """What jobs of these params were asked to do, as JSON."""
+        rows = self._database.rows("params", {"fingerprint": fingerprint})
+        return str(rows[0][0]) if rows else None
 
     def made(self, output: bytes) -> Made | None:
         """What was last made under this name, whichever job has it now."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, partial
@@ -15,14 +16,20 @@ from pyprocessor.journal.records import decode
 from pyprocessor.models import (
     FINAL_STATES,
     Cost,
+    Job,
+    JobInput,
     JobState,
     MediaInfo,
+    Origin,
     OutcomeKind,
     OutputFacts,
     ProcessIdentity,
+    Product,
+    ProductOf,
     Reading,
     Source,
     Usage,
+    display,
 )
 
 Row = tuple[Any, ...]
@@ -62,20 +69,27 @@ class JobRow:
     `granted` is what a publish was granted for, set exactly while the state is PUBLISHING. `produced` is the output of
     the last success; it stays while the job is done again. `run_id` is the run that last changed the row.
     `failed_runs` counts runs in which it ended failed, with the same source and profile; `killed_runs` runs in a row
-    that were killed while it was RUNNING.
+    that were killed while it was RUNNING. `result` is the JSON that it answered when it last succeeded.
     """
 
     id: str
     task: str
+    origin: Origin
+    parent: str
     source: Source
+    inputs: tuple[JobInput, ...]
     output: bytes
-    profile_fingerprint: str
+    companions: tuple[Product, ...]
+    params_fingerprint: str
     profile_name: str
     state: JobState
     priority: int
     tenant: str
-    dependencies: tuple[str, ...]
     metadata: tuple[tuple[str, str], ...]
+    max_retries: int | None
+    timeout_seconds: float | None
+    not_before: float | None
+    deadline: float | None
     cost: Cost
     media_seconds: float | None
     attempts: int
@@ -92,16 +106,30 @@ class JobRow:
     updated_at: float
     failed_runs: int = 0
     killed_runs: int = 0
+    result: str | None = None
+    already_right: bool = False
+    cancelled_for: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call the job."""
+        return display(self.source.relative)
+
+    @property
+    def job(self) -> Job:
+        """The job as it was planned; without what it waited for."""
+        own = {field.name for field in fields(Job)} - {"media", "after"}
+        return Job(**{name: getattr(self, name) for name in own})
 
     @property
     def final(self) -> bool:
         return self.state in FINAL_STATES
 
-    def change(self, source: Source, profile_fingerprint: str) -> str | None:
-        """What differs from when it was last planned: "source" (size, mtime), "profile", or nothing."""
+    def change(self, source: Source, params_fingerprint: str) -> str | None:
+        """What differs from when it was last planned: "source" (size, mtime), "profile" (the params), or nothing."""
         if (self.source.size_bytes, self.source.mtime_ns) != (source.size_bytes, source.mtime_ns):
             return "source"
-        return "profile" if self.profile_fingerprint != profile_fingerprint else None
+        return "profile" if self.params_fingerprint != params_fingerprint else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +139,7 @@ class Made:
     output: bytes
     facts: OutputFacts
     source: Source
-    profile_fingerprint: str
+    params_fingerprint: str
     task: str
 
 
@@ -119,6 +147,7 @@ class Made:
 class Counts:
     """How many jobs are in each state; the fields are the states."""
 
+    waiting: int = 0
     pending: int = 0
     assigned: int = 0
     running: int = 0
@@ -223,7 +252,39 @@ def _tuples(text: str) -> Row:
     return tuple(tuple(value) if isinstance(value, list) else value for value in json.loads(text))
 
 
+def inputs_text(inputs: tuple[JobInput, ...]) -> str:
+    """The inputs as a JSON list: of each the job and the role, or what identifies the file."""
+    return _text(
+        [given.job_id, given.role]
+        if isinstance(given, ProductOf)
+        else [os.fsdecode(given.path), os.fsdecode(given.relative), given.size_bytes, given.mtime_ns]
+        for given in inputs
+    )
+
+
+def _inputs(text: str) -> tuple[JobInput, ...]:
+    return tuple(
+        ProductOf(*given) if len(given) == 2 else Source(os.fsencode(given[0]), os.fsencode(given[1]), *given[2:])
+        for given in json.loads(text)
+    )
+
+
+def products_text(products: tuple[Product, ...]) -> str:
+    """The products as a JSON list."""
+    return _text([os.fsdecode(product.name), product.role, product.folder] for product in products)
+
+
+def _products(text: str) -> tuple[Product, ...]:
+    return tuple(Product(os.fsencode(name), role, folder) for name, role, folder in json.loads(text))
+
+
+def _text(values: Iterable[object]) -> str:
+    return json.dumps(list(values), separators=(",", ":"))
+
+
 _MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {
+    tuple[JobInput, ...]: (1, _inputs),
+    tuple[Product, ...]: (1, _products),
     OutputFacts: (3, facts_from),
     MediaInfo: (1, partial(decode, MediaInfo)),
     Reading: (1, partial(decode, Reading)),
@@ -251,5 +312,6 @@ def _columns(kind: Any) -> tuple[tuple[int, Callable[..., Any], bool], ...]:
         wanted: Any = get_args(hint)[0] if isinstance(hint, UnionType) else get_origin(hint) or hint
         width = len(fields(wanted)) if is_dataclass(wanted) else 1
         make = wanted if is_dataclass(wanted) or issubclass(wanted, StrEnum) else lambda value: value
-        found.append((*_MADE_BY.get(wanted, (width, make)), isinstance(hint, UnionType)))
+        known = _MADE_BY.get(hint, _MADE_BY.get(wanted, (width, make)))
+        found.append((*known, isinstance(hint, UnionType)))
     return tuple(found)

@@ -33,53 +33,88 @@ CREATE TABLE transitions (
     PRIMARY KEY (old, new)
 ) WITHOUT ROWID;
 
+-- What jobs were asked to do, whole: for a transcoding the profile. As JSON, by its fingerprint.
+CREATE TABLE params (
+    fingerprint TEXT PRIMARY KEY,
+    document    TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- Column order is what rows.JobRow.from_row reads.
 CREATE TABLE jobs (
-    seq                 INTEGER PRIMARY KEY,
-    id                  TEXT NOT NULL UNIQUE,
-    task                TEXT NOT NULL,
-    source_path         BLOB NOT NULL,
-    relative            BLOB NOT NULL,
-    size                INTEGER NOT NULL,
-    mtime_ns            INTEGER NOT NULL,
-    output              BLOB NOT NULL,       -- below the output root
-    profile_fingerprint TEXT NOT NULL,
-    profile_name        TEXT NOT NULL,
-    state               TEXT NOT NULL,
-    priority            INTEGER NOT NULL,
-    tenant              TEXT NOT NULL,
-    dependencies        TEXT NOT NULL,       -- JSON list of job ids
-    metadata            TEXT NOT NULL,       -- JSON list of [key, value]
-    cpu_seconds         REAL NOT NULL,       -- these three: predicted
-    memory_bytes        INTEGER NOT NULL,
-    disk_bytes          INTEGER NOT NULL,
-    media_seconds       REAL,
-    attempts            INTEGER NOT NULL DEFAULT 0,
-    crashes             INTEGER NOT NULL DEFAULT 0,
-    sheds               INTEGER NOT NULL DEFAULT 0,
-    retries_charged     INTEGER NOT NULL DEFAULT 0,
-    failure             TEXT,
-    reason              TEXT NOT NULL DEFAULT '',
-    attempt_id          INTEGER REFERENCES attempts (id),
-    batch_id            INTEGER,
-    granted_size        INTEGER,             -- the intent: what a publish was granted for
-    granted_mtime_ns    INTEGER,
-    granted_facts       TEXT,
-    output_size         INTEGER,             -- what lies under the final name since the last success
-    output_mtime_ns     INTEGER,
-    output_facts        TEXT,
-    run_id              INTEGER NOT NULL REFERENCES runs (id),   -- the run that last changed the row
-    updated_at          REAL NOT NULL,
-    failed_runs         INTEGER NOT NULL DEFAULT 0,              -- runs in which it ended failed, and nothing changed
-    killed_runs         INTEGER NOT NULL DEFAULT 0               -- runs in a row that were killed while it was running
+    seq                INTEGER PRIMARY KEY,
+    id                 TEXT NOT NULL UNIQUE,
+    task               TEXT NOT NULL,
+    origin             TEXT NOT NULL,
+    parent             TEXT NOT NULL,       -- the job that made it, or empty
+    source_path        BLOB NOT NULL,       -- of its first input that is a file; empty where there is none
+    relative           BLOB NOT NULL,       -- what people call the job
+    size               INTEGER NOT NULL,
+    mtime_ns           INTEGER NOT NULL,
+    inputs             TEXT NOT NULL,       -- JSON list of its other inputs
+    output             BLOB NOT NULL,       -- its main product, below the output root; empty where there is none
+    companions         TEXT NOT NULL,       -- JSON list of its other products
+    params_fingerprint TEXT NOT NULL,
+    profile_name       TEXT NOT NULL,
+    state              TEXT NOT NULL,
+    priority           INTEGER NOT NULL,
+    tenant             TEXT NOT NULL,
+    metadata           TEXT NOT NULL,       -- JSON list of [key, value]
+    max_retries        INTEGER,             -- NULL: as the run has it, as for the timeout
+    timeout_seconds    REAL,
+    not_before         REAL,
+    deadline           REAL,
+    cpu_seconds        REAL NOT NULL,       -- these three: predicted
+    memory_bytes       INTEGER NOT NULL,
+    disk_bytes         INTEGER NOT NULL,
+    media_seconds      REAL,
+    attempts           INTEGER NOT NULL DEFAULT 0,
+    crashes            INTEGER NOT NULL DEFAULT 0,
+    sheds              INTEGER NOT NULL DEFAULT 0,
+    retries_charged    INTEGER NOT NULL DEFAULT 0,
+    failure            TEXT,
+    reason             TEXT NOT NULL DEFAULT '',
+    attempt_id         INTEGER REFERENCES attempts (id),
+    batch_id           INTEGER,
+    granted_size       INTEGER,             -- the intent: what a publish was granted for
+    granted_mtime_ns   INTEGER,
+    granted_facts      TEXT,
+    output_size        INTEGER,             -- what lies under the final name since the last success
+    output_mtime_ns    INTEGER,
+    output_facts       TEXT,
+    run_id             INTEGER NOT NULL REFERENCES runs (id),   -- the run that last changed the row
+    updated_at         REAL NOT NULL,
+    failed_runs        INTEGER NOT NULL DEFAULT 0,              -- runs in which it ended failed, and nothing changed
+    killed_runs        INTEGER NOT NULL DEFAULT 0,              -- runs in a row that were killed while it was running
+    result             TEXT,                -- JSON: what it answered when it last succeeded
+    already_right      INTEGER NOT NULL DEFAULT 0,              -- skipped, and what waits for it may go on
+    cancelled_for      TEXT NOT NULL DEFAULT ''                 -- cancelled because this job did not succeed
 );
 
 CREATE INDEX jobs_state ON jobs (state);
 
--- A name belongs to one job among those that have, or will have, an output. The engine's queries repeat the condition
--- word for word, because SQLite uses a partial index only where it finds the same terms.
-CREATE UNIQUE INDEX jobs_output ON jobs (output)
-    WHERE state IN ('pending', 'assigned', 'running', 'publishing', 'succeeded') AND output <> x'';
+-- What a job waits for. With `any_end` it waits only for the end of the other, however that ends.
+CREATE TABLE dependencies (
+    job_id  TEXT NOT NULL REFERENCES jobs (id),
+    needs   TEXT NOT NULL REFERENCES jobs (id),
+    any_end INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job_id, needs)
+) WITHOUT ROWID;
+
+CREATE INDEX dependencies_needs ON dependencies (needs, job_id);
+
+-- The names below the output root that jobs have, or will have: each belongs to one job.
+CREATE TABLE claims (
+    name   BLOB PRIMARY KEY,
+    job_id TEXT NOT NULL REFERENCES jobs (id)
+) WITHOUT ROWID;
+
+CREATE INDEX claims_job ON claims (job_id);
+
+CREATE TRIGGER claims_end_with_their_job AFTER UPDATE OF state ON jobs
+WHEN NEW.state IN ('skipped', 'kept_source', 'failed', 'quarantined', 'cancelled')
+BEGIN
+    DELETE FROM claims WHERE job_id = NEW.id;
+END;
 
 -- What was last made under each name, also where the job has taken another name since: so that a file in the output
 -- folder is recognised as ours, and of which source. True while it lies there with that size and mtime.
@@ -92,7 +127,7 @@ CREATE TABLE outputs (
     relative            BLOB NOT NULL,
     source_size         INTEGER NOT NULL,
     source_mtime_ns     INTEGER NOT NULL,
-    profile_fingerprint TEXT NOT NULL,
+    params_fingerprint  TEXT NOT NULL,
     task                TEXT NOT NULL
 ) WITHOUT ROWID;
 
@@ -169,9 +204,9 @@ BEGIN
     SELECT RAISE(ABORT, 'events are append-only');
 END;
 
-CREATE TRIGGER jobs_begin_pending BEFORE INSERT ON jobs WHEN NEW.state <> 'pending'
+CREATE TRIGGER jobs_begin_waiting BEFORE INSERT ON jobs WHEN NEW.state NOT IN ('pending', 'waiting')
 BEGIN
-    SELECT RAISE(ABORT, 'a job begins as pending');
+    SELECT RAISE(ABORT, 'a job begins as pending or waiting');
 END;
 
 CREATE TRIGGER jobs_move_by_the_table BEFORE UPDATE OF state ON jobs

@@ -19,6 +19,7 @@ from pyprocessor.models.media import (
     StreamKind,
     VideoInfo,
 )
+from pyprocessor.models.products import MAIN, Product
 from pyprocessor.models.profile import (
     AudioSettings,
     BatchSettings,
@@ -56,16 +57,22 @@ from pyprocessor.models.run import (
 from pyprocessor.models.wording import display
 from pyprocessor.models.work import (
     FINAL_STATES,
+    IN_HAND,
     TRANSITIONS,
     Batch,
     Cost,
     CostFeatures,
     Job,
+    JobInput,
     JobState,
+    Origin,
     Outcome,
     OutcomeKind,
     OutputFacts,
     ProcessIdentity,
+    ProductOf,
     Usage,
+    child_id,
     job_id,
+    submitted_id,
 )

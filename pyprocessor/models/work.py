@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models.media import MediaInfo, Source
+from pyprocessor.models.products import MAIN, Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class CostFeatures:
 
 
 class JobState(StrEnum):
+    WAITING = "waiting"
+    """For other jobs, or for those that it made itself."""
     PENDING = "pending"
     ASSIGNED = "assigned"
     RUNNING = "running"
@@ -60,14 +63,19 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-FINAL_STATES = frozenset(JobState) - {JobState.PENDING, JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING}
+IN_HAND = frozenset({JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING})
+"""The states of a job that a batch process has."""
+FINAL_STATES = frozenset(JobState) - IN_HAND - {JobState.WAITING, JobState.PENDING}
 
 _MOVES: dict[str, str] = {
-    "pending": "assigned skipped failed quarantined cancelled succeeded",  # the last: a receipt proves its output
+    "waiting": "pending cancelled failed",
+    # succeeded: a receipt proves its output; waiting: it made jobs of its own
+    "pending": "assigned skipped failed quarantined cancelled succeeded waiting",
     "assigned": "running cancelled pending",  # the last: taken back, or its process died before it started
-    "running": "publishing skipped kept_source failed quarantined cancelled pending",  # the last: to be tried again
+    # succeeded: it has no products; pending: to be tried again
+    "running": "publishing succeeded skipped kept_source failed quarantined cancelled pending",
     "publishing": "succeeded failed pending",  # the last: died between grant and rename
-    **dict.fromkeys(FINAL_STATES, "pending"),  # source or profile changed, output gone, or asked for again
+    **dict.fromkeys(FINAL_STATES, "pending waiting"),  # inputs or params changed, output gone, or asked for again
 }
 TRANSITIONS = frozenset((JobState(old), JobState(new)) for old, after in _MOVES.items() for new in after.split())
 """Every move a job may make; the journal has the same table and refuses any other."""
@@ -93,28 +101,95 @@ class Outcome:
     kind: OutcomeKind
     reason: str = ""
     failure: FailureKind | None = None
+    already_right: bool = False
+    """Of a skip: what the job was to make is there, so that what waits for it may go on."""
+
+
+class Origin(StrEnum):
+    """Where a job came from."""
+
+    FOLDER = "folder"
+    """A scan of the input."""
+    SUBMITTED = "submitted"
+    """A program or a file of jobs."""
+    CHILD = "child"
+    """Another job made it, and waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductOf:
+    """An input that another job makes."""
+
+    job_id: str
+    role: str = MAIN
+
+
+JobInput = Source | ProductOf
 
 
 def job_id(source_path: bytes, task: str) -> str:
     """A stable id: the same source and task give the same id in every run (128 bits of SHA-256, hex)."""
-    return hashlib.sha256(task.encode() + b"\0" + source_path).hexdigest()[:32]
+    return _digest(task.encode(), source_path)
+
+
+def submitted_id(queue: str, key: str) -> str:
+    """The id of a job that was submitted: the same key in the same queue is the same job."""
+    return _digest(b"submitted", queue.encode("utf-8", "surrogateescape"), key.encode("utf-8", "surrogateescape"))
+
+
+def child_id(parent: str, role: str, sequence: int, params_fingerprint: str) -> str:
+    """The id of a job that another one made."""
+    return _digest(b"child", parent.encode(), role.encode(), str(sequence).encode(), params_fingerprint.encode())
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One unit of work: a source under a profile. `output` is below the output root."""
+    """One unit of work. `output` is the name of its main product below the output root, empty where it has none.
+
+    `source` is its first input that is a file; where there is none, its path is empty and `relative` is what people
+    call the job. Without the first, `inputs` has the others, in order.
+    """
 
     id: str
     task: str
     source: Source
     output: bytes
-    profile_fingerprint: str
+    params_fingerprint: str
     cost: Cost
     media: MediaInfo | None = None
     priority: int = 0
+    """Lower first."""
     tenant: str = ""
-    dependencies: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    origin: Origin = Origin.FOLDER
+    inputs: tuple[JobInput, ...] = ()
+    companions: tuple[Product, ...] = ()
+    """Its products but the main one."""
+    after: tuple[str, ...] = ()
+    """Jobs that have to succeed before it begins."""
+    parent: str = ""
+    """The job that made it."""
+    max_retries: int | None = None
+    """None: as the run's settings have it, as for the timeout."""
+    timeout_seconds: float | None = None
+    not_before: float | None = None
+    """In seconds since the epoch, as the deadline, by which it has to begin."""
+    deadline: float | None = None
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """The names that it claims."""
+        return tuple(name for name in (self.output, *(product.name for product in self.companions)) if name)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The jobs that it waits for: those of `after`, and those whose products it reads."""
+        made = (given.job_id for given in self.inputs if isinstance(given, ProductOf))
+        return tuple(dict.fromkeys((*self.after, *made)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Which waiting job is next?
 
-Higher priority first, then what was not tried yet, then the tenant that was given least so far, then the longest job,
+Lower priority first, then what was not tried yet, then the tenant that was given least so far, then the longest job,
 then its id. What is learned while jobs wait multiplies all predictions of a class alike and so keeps the order within
 the class: new factors are noted once a class, and a job takes them on when it comes to the top.
 """

@@ -30,7 +30,7 @@ class Receipt:
     size_bytes: int
     mtime_ns: int
     source: Source
-    profile_fingerprint: str
+    params_fingerprint: str
     task: str
     written_at: float = field(default_factory=time.time)
 
@@ -132,7 +132,7 @@ def _line(receipt: Receipt) -> bytes:
         "source_relative": _text(source.relative),
         "source_size": source.size_bytes,
         "source_mtime_ns": source.mtime_ns,
-        "profile": receipt.profile_fingerprint,
+        "profile": receipt.params_fingerprint,
         "task": receipt.task,
         "time": receipt.written_at,
     }
@@ -157,7 +157,7 @@ def _receipt(line: bytes) -> Receipt | None:
                 size_bytes=_checked(found["source_size"], int),
                 mtime_ns=_checked(found["source_mtime_ns"], int),
             ),
-            profile_fingerprint=_checked(found["profile"], str),
+            params_fingerprint=_checked(found["profile"], str),
             task=_checked(found["task"], str),
             written_at=_checked(found["time"], (int, float)),
         )

@@ -53,4 +53,4 @@ class Receipts:
 
 def _made(receipt: Receipt) -> Made:
     facts = OutputFacts(receipt.size_bytes, receipt.mtime_ns, None, 0, 0, 0, None)
-    return Made(receipt.output, facts, receipt.source, receipt.profile_fingerprint, receipt.task)
+    return Made(receipt.output, facts, receipt.source, receipt.params_fingerprint, receipt.task)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import Cost, Job, OutputFacts, ProcessIdentity, Source, job_id
+from pyprocessor.models import Cost, Job, OutputFacts, ProcessIdentity, Product, ProductOf, Source, job_id
 
 ENGINE = ProcessIdentity(100, 1000.0)
 WORKER = ProcessIdentity(200, 2000.0)
 FACTS = OutputFacts(500, 600, 1.5, 1, 1, 0, 25, ("a note",))
 
 
-def a_job(name: bytes = b"a.mov", *, output: bytes | None = None, task: str = "transcode") -> Job:
+def a_job(
+    name: bytes = b"a.mov", *, output: bytes | None = None, task: str = "transcode", companions: bool = False
+) -> Job:
     """A job with something in every field."""
     path = b"/in/" + name
     return Job(
@@ -19,11 +21,16 @@ def a_job(name: bytes = b"a.mov", *, output: bytes | None = None, task: str = "t
         task=task,
         source=Source(path, name, 1000, 2000),
         output=name + b".mp4" if output is None else output,
-        profile_fingerprint="profile-1",
+        params_fingerprint="profile-1",
         cost=Cost(10.0, 20, 30),
         priority=3,
         tenant="ten\udcffant",
-        dependencies=("one", "two"),
+        inputs=(ProductOf("one", "text"), Source(b"/in/\xff", b"\xff", 1, 2)),
+        companions=(Product(b"\xff.txt", "text"), Product(b"folder", "all", folder=True)) if companions else (),
+        max_retries=5,
+        timeout_seconds=6.5,
+        not_before=7.0,
+        deadline=8.0,
         metadata=(("key", "value"), ("odd", "\udcff")),
     )
 

@@ -66,12 +66,14 @@ def attempts_of(journal: Journal, job: Job) -> list[AttemptRow]:
 
 def test_a_new_job_is_pending_and_complete(journal: Journal) -> None:
     """All that a job says is in its row, odd text escaped."""
-    job = a_job(b"odd \xff\n%03d.mov")
+    job = a_job(b"odd \xff\n%03d.mov", companions=True)
     row = plan(journal, job)
     assert (row.id, row.task, row.source, row.output) == (job.id, job.task, job.source, job.output)
     assert (row.state, row.priority, row.cost, row.media_seconds) == (JobState.PENDING, 3, job.cost, 2.5)
-    assert (row.profile_fingerprint, row.profile_name, row.tenant) == ("profile-1", "fast", "ten\\udcffant")
-    assert (row.dependencies, row.metadata) == (job.dependencies, job.metadata)
+    assert (row.params_fingerprint, row.profile_name, row.tenant) == ("profile-1", "fast", "ten\\udcffant")
+    assert (row.inputs, row.companions, row.metadata) == (job.inputs, job.companions, job.metadata)
+    assert (row.max_retries, row.timeout_seconds, row.not_before, row.deadline) == (5, 6.5, 7.0, 8.0)
+    assert row.job == replace(job, tenant=row.tenant)
     assert (row.granted, row.produced, row.failure, row.run_id) == (None, None, None, journal.run_id)
     assert row == journal.job(job.id)
 
@@ -101,7 +103,7 @@ def test_a_pending_job_takes_the_new_name_and_cost(journal: Journal) -> None:
     [
         (replace(a_job(), source=replace(a_job().source, mtime_ns=1)), "source"),
         (replace(a_job(), source=replace(a_job().source, size_bytes=1)), "source"),
-        (replace(a_job(), profile_fingerprint="profile-2"), "profile"),
+        (replace(a_job(), params_fingerprint="profile-2"), "profile"),
     ],
     ids=["mtime", "size", "profile"],
 )
@@ -119,8 +121,8 @@ def test_a_job_in_a_workers_hands_is_left_alone(journal: Journal) -> None:
     """Even where its source changed meanwhile."""
     job = a_job()
     plan_and_begin(journal, job)
-    row = plan(journal, replace(job, profile_fingerprint="profile-2"))
-    assert (row.state, row.profile_fingerprint) == (JobState.RUNNING, "profile-1")
+    row = plan(journal, replace(job, params_fingerprint="profile-2"))
+    assert (row.state, row.params_fingerprint) == (JobState.RUNNING, "profile-1")
 
 
 def test_a_name_belongs_to_one_job(journal: Journal) -> None:
@@ -294,13 +296,13 @@ def test_what_was_made_under_a_name_outlives_the_jobs_name(journal: Journal) -> 
     """A job that moves on to another name no longer claims its old output, but whose that was is still known."""
     job = a_job(output=b"a.mp4")
     end(journal, job)
-    moved = replace(job, output=b"a.mkv", profile_fingerprint="profile-2")
+    moved = replace(job, output=b"a.mkv", params_fingerprint="profile-2")
     plan(journal, moved)
     assert row_of(journal, job).produced is None
     assert journal.owner(b"a.mp4") is None
     made = journal.made(b"a.mp4")
     assert made is not None
-    assert (made.facts, made.source, made.profile_fingerprint) == (FACTS, job.source, "profile-1")
+    assert (made.facts, made.source, made.params_fingerprint) == (FACTS, job.source, "profile-1")
     assert journal.claim(job.id, FACTS)
     assert row_of(journal, job).produced == FACTS
     assert journal.made(b"a.mkv") is None

@@ -19,9 +19,10 @@ import pytest
 from pyprocessor.errors import FailureKind, JournalError, OutputUnwritable
 from pyprocessor.journal import database
 from pyprocessor.journal.database import FILE_NAME, SCHEMA_VERSION, open_for_reading
-from pyprocessor.journal.journal import PRUNE_EVERY, Journal
+from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import CachedMedia
+from pyprocessor.journal.writer import PRUNE_EVERY
 from pyprocessor.models import MediaInfo, ProcessIdentity, Reading, Source, StreamInfo, StreamKind, VideoInfo
 from tests.process.skips import disk_or_skip
 

@@ -15,10 +15,9 @@ import pytest
 import pyprocessor.journal
 from pyprocessor.journal.database import QUERIES, SCHEMA
 from pyprocessor.journal.rows import Counts
-from pyprocessor.models import JobState
+from pyprocessor.models import FINAL_STATES, JobState
 
 FOLDER = Path(pyprocessor.journal.__file__).parent
-OWNING = {JobState.PENDING, JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING, JobState.SUCCEEDED}
 
 
 @pytest.fixture
@@ -63,9 +62,10 @@ def states_of(text: str) -> list[set[str]]:
 
 
 def test_the_states_in_sql_are_the_states_in_python() -> None:
-    """The states that own a name are spelt out in SQL as the models have them."""
-    assert states_of(SCHEMA) == [{str(state) for state in OWNING}]
-    assert states_of(QUERIES["owner"]) == [{str(state) for state in OWNING}]
+    """The states in which a job has no claim to a name are spelt out in SQL as the models have them."""
+    begins, gives_up = {"pending", "waiting"}, {str(state) for state in FINAL_STATES - {JobState.SUCCEEDED}}
+    assert states_of(SCHEMA) == [gives_up]
+    assert set(re.findall(r"'(\w+)'", SCHEMA.split("state NOT IN (")[1].split(")")[0])) == begins
     for text in (SCHEMA, *QUERIES.values()):
         for states in states_of(text):
             assert states <= set(JobState)
@@ -80,7 +80,12 @@ def test_counts_has_a_field_for_each_state() -> None:
     ("name", "index"),
     [
         ("job", "sqlite_autoindex_jobs_1"),
-        ("owner", "jobs_output"),
+        ("owner", "PRIMARY KEY"),
+        ("claim_below", "PRIMARY KEY"),
+        ("is_needed", "dependencies_needs"),
+        ("released", "dependencies_needs"),
+        ("drop_claims", "claims_job"),
+        ("hopeless", "jobs_state"),
         ("jobs_page_in_state", "jobs_state"),
         ("counts", "jobs_state"),
     ],

@@ -48,7 +48,7 @@ def test_longest_first_then_id() -> None:
 
 def test_priority_comes_before_length() -> None:
     """A short urgent job goes before a long ordinary one."""
-    assert drain(filled(job("long", 100), job("urgent", 1, priority=5), job("idle", 500, priority=-1))) == [
+    assert drain(filled(job("long", 100), job("urgent", 1, priority=-5), job("idle", 500, priority=1))) == [
         "urgent",
         "long",
         "idle",
@@ -255,7 +255,7 @@ def test_what_was_tried_stands_behind_what_was_not() -> None:
     ready.add(replace(job("tried twice", 1000.0), tries=2))
     ready.add(replace(job("tried once", 100.0), tries=1))
     ready.add(job("fresh", 1.0))
-    ready.add(replace(job("urgent", 1.0, priority=1), tries=3))
+    ready.add(replace(job("urgent", 1.0, priority=-1), tries=3))
     taken = [entry.job_id for _ in range(4) if (entry := ready.take()) is not None]
     assert taken == ["urgent", "fresh", "tried once", "tried twice"]
     assert len(ready) == 0

@@ -69,7 +69,7 @@ def add(journal: Journal, name: bytes) -> str:
         task="transcode",
         source=Source(path, name, 1_000_000, 1),
         output=name + b".mp4",
-        profile_fingerprint="f",
+        params_fingerprint="f",
         cost=COST,
     )
     assert journal.plan(job, media_seconds=10.0, profile_name="default") is not None

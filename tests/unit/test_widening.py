@@ -163,7 +163,7 @@ def test_a_waiting_job_of_higher_priority_goes_first() -> None:
     """A schedule does not put a long ordinary file before a short urgent one."""
     ready = ReadyQueue()
     ready.add(QueuedJob("long", 500.0, GIB, KIND))
-    ready.add(QueuedJob("urgent", 1.0, GIB, KIND, priority=1))
+    ready.add(QueuedJob("urgent", 1.0, GIB, KIND, priority=-1))
     reading = Reading(0.0, 2, 64 * GIB, GIB, GIB, 0.0, 1 << 40)
     how = shape(reading, BatchSettings(), jobs_known=2, typical=ready.typical(), more_to_come=False)
     formed = next_batch(ready, how, BatchSettings(), EstimationSettings(), batch_id=1)

@@ -1,0 +1,223 @@
+"""Which jobs are taken in, which names do they claim, and what waits for what?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from pyprocessor.errors import UsageError
+from pyprocessor.journal.rows import JobRow, inputs_text, products_text
+from pyprocessor.journal.writer import JournalWriter
+from pyprocessor.models import IN_HAND, Job, JobState, display
+
+_AS_THEY_ARE = (
+    *("id", "task", "origin", "parent", "output", "params_fingerprint", "priority", "tenant"),
+    *("max_retries", "timeout_seconds", "not_before", "deadline"),
+)
+_PREDICTED = ("cpu_seconds", "memory_bytes", "disk_bytes")
+_ENDED_AS = {
+    JobState.FAILED: "failed",
+    JobState.QUARANTINED: "was set aside",
+    JobState.CANCELLED: "was cancelled",
+    JobState.SKIPPED: "was skipped",
+}
+"""How a job ended that others waited for in vain, as the end of a sentence."""
+_BAD = frozenset({JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to take in that no folder holds; `params` is what it is asked to do, as JSON."""
+
+    job: Job
+    params: str
+
+
+class WaitingJobs(JournalWriter):
+    """The part of the journal that takes jobs in; each method is a transaction of its own unless it is inside one."""
+
+    def plan(
+        self, job: Job, *, media_seconds: float | None, profile_name: str = "", forgive: bool = False
+    ) -> JobRow | None:
+        """Take a job in, to be done now: as PENDING, or WAITING for others, unless it is in hand; returns its row.
+
+        Where neither inputs nor params changed, one that had ended goes on counting the runs in which it failed, and a
+        PENDING one all that is charged to it, unless `forgive` is set. `media_seconds` is the source's duration, None
+        if unknown. Returns None, with nothing written, where another job owns the name of one of its products, or a
+        folder that it lies in, or something in it; an empty name is no name.
+        """
+        with self.transaction():
+            known = self.job(job.id)
+            if known is not None and known.state in IN_HAND:
+                return known
+            if self.claimed(job) is not None:
+                return None
+            change = None if known is None else known.change(job.source, job.params_fingerprint)
+            anew = known is not None and (change is not None or known.final)
+            if known is not None:
+                self._write("drop_claims", id=job.id)
+            self._write(
+                "insert_job" if known is None else "replan_job" if anew else "refresh_job",
+                **{name: getattr(job, name) for name in _AS_THEY_ARE},
+                **asdict(job.source),
+                **{name: value for name, value in asdict(job.cost).items() if name in _PREDICTED},
+                inputs=inputs_text(job.inputs),
+                companions=products_text(job.companions),
+                metadata=json.dumps(job.metadata),
+                state=JobState.WAITING if known is not None and known.state is JobState.WAITING else JobState.PENDING,
+                profile_name=profile_name,
+                media_seconds=media_seconds,
+                forgive=forgive or change is not None,
+            )
+            for name in job.names:
+                self._write("claim_name", id=job.id, name=name)
+            if known is not None and change is not None:
+                text = f"The {change} changed; a job that was {known.state} begins anew."
+                self.add_event("replanned", text, job.id)
+            elif anew:
+                self.add_event("reset", "It is done again.", job.id)
+            if anew:
+                self._reset_dependents(job.id)
+            return self.job(job.id)
+
+    def claimed(self, job: Job) -> bytes | None:
+        """The name of another job that stands in the way of one of this job's names."""
+        for name in job.names:
+            parts = name.split(b"/")
+            above = (b"/".join(parts[:length]) for length in range(len(parts), 0, -1))
+            for taken in above:
+                owner = self.owner(taken)
+                if owner is not None and owner.id != job.id:
+                    return taken
+            below = self._database.rows("claim_below", {"low": name + b"/", "high": name + b"0", "id": job.id})
+            if below:
+                return bytes(below[0][0])
+        return None
+
+    def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
+        """Take in jobs that no folder holds, all or none; returns the ids of those that are to be done.
+
+        One that is known and has not changed stays as it is, done, failed or in hand. Raises UsageError where a job
+        waits for itself by way of others, or for one that is neither among these nor in the journal.
+        """
+        jobs = {given.job.id: given.job for given in submissions}
+        edges = {job.id: job.needs for job in jobs.values()}
+        with self.transaction():
+            self._add_known_edges(edges, jobs)
+            try:
+                order = [found for found in TopologicalSorter(edges).static_order() if found in jobs]
+            except CycleError as error:
+                circle = " -> ".join(self._named(found, jobs) for found in error.args[1])
+                raise UsageError(f"These jobs wait for each other, so that none can begin: {circle}.") from None
+            for fingerprint, document in {given.job.params_fingerprint: given.params for given in submissions}.items():
+                self._write("insert_params", fingerprint=fingerprint, document=document)
+            return tuple(found for found in order if self._take_in(jobs[found]))
+
+    def _add_known_edges(self, edges: dict[str, tuple[str, ...]], jobs: dict[str, Job]) -> None:
+        """Add what the jobs of the journal that are reached from these wait for. Raises UsageError."""
+        to_do = [(job_id, needed) for job_id, needs in edges.items() for needed in needs if needed not in edges]
+        while to_do:
+            job_id, needed = to_do.pop()
+            if needed in edges:
+                continue
+            if job_id in jobs and self.job(needed) is None:
+                raise UsageError(f"{self._named(job_id, jobs)} waits for a job that nobody knows: {needed}.")
+            edges[needed] = self.needs(needed)
+            to_do += [(needed, further) for further in edges[needed]]
+
+    def _named(self, job_id: str, jobs: dict[str, Job]) -> str:
+        if job_id in jobs:
+            return display(jobs[job_id].source.relative)
+        row = self.job(job_id)
+        return row.name if row is not None else job_id
+
+    def _take_in(self, job: Job) -> bool:
+        known = self.job(job.id)
+        if (
+            known is not None
+            and known.change(job.source, job.params_fingerprint) is None
+            and known.inputs == job.inputs
+        ):
+            if known.state in IN_HAND or known.final:
+                return False
+        elif known is not None and known.state in IN_HAND:
+            raise UsageError(f"{known.name} is being worked on as it was; submit it again when that is over.")
+        if self.plan(job, media_seconds=None) is None:
+            raise UsageError(f"{display(job.source.relative)}: {self._taken(job)}")
+        self._write("clear_dependencies", id=job.id)
+        if job.needs:
+            self.wait_for(job.id, job.needs)
+        return True
+
+    def _taken(self, job: Job) -> str:
+        name = self.claimed(job)
+        assert name is not None
+        owner = self.owner(name)
+        return f"{display(name)} belongs to {owner.name if owner is not None else 'another job'}."
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job that nobody works on, for the user; what waits for it is to follow."""
+        outcome = {"state": JobState.CANCELLED, "failure": None, "reason": "It was cancelled by the user."}
+        return self._hit("finish_waiting_job", id=job_id, already_right=False, failed=False, **outcome)
+
+    def retry(self, job_id: str) -> bool:
+        """Do a job again that ended without success; nothing is charged to it any more."""
+        with self.transaction():
+            if not self._hit("retry_job", id=job_id):
+                return False
+            self._reset_dependents(job_id)
+            if self._database.rows("lacks", {"id": job_id}):
+                self._write("hold_job", id=job_id)
+                self._cancel_hopeless()
+        return True
+
+    # ------------------------------------------------------------ what waits for what
+
+    def wait_for(self, job_id: str, needs: Iterable[str], *, any_end: bool = False) -> None:
+        """Have a job wait for others: WAITING until all of them have succeeded, or ended `any_end` way.
+
+        Every one of them is in the journal. One of them that has failed already cancels the job.
+        """
+        with self.transaction():
+            for needed in needs:
+                self._write("insert_dependency", id=job_id, needs=needed, any_end=any_end)
+            self._write("hold_job", id=job_id)
+            if not self._database.rows("lacks", {"id": job_id}):
+                self._hit("release_job", id=job_id)
+            else:
+                self._cancel_hopeless()
+
+    def follow(self, job_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """After a job has ended: release what waited for it, or cancel that; returns the ids of both."""
+        if not self._database.rows("is_needed", {"id": job_id}):
+            return (), ()
+        with self.transaction():
+            row = self.job(job_id)
+            assert row is not None
+            cancelled: list[str] = []
+            if row.state in _BAD or (row.state is JobState.SKIPPED and not row.already_right):
+                cancelled = [str(found) for (found,) in self._database.rows("waiting_below", {"id": job_id})]
+                reason = f"It waited for {row.name}, which {_ENDED_AS[row.state]}."
+                for dependent in cancelled:
+                    self._write("cancel_dependent", id=dependent, cause=job_id, reason=reason)
+            released: dict[str, None] = {}
+            for ended in (job_id, *cancelled):
+                for (dependent,) in self._database.rows("released", {"id": ended}):
+                    if self._hit("release_job", id=dependent):
+                        released[dependent] = None
+        return tuple(released), tuple(cancelled)
+
+    def _reset_dependents(self, job_id: str) -> None:
+        """What was cancelled for a job waits again, unless it waits for another one that failed, too."""
+        if self._write("reset_dependents", id=job_id).rowcount:
+            self._cancel_hopeless()
+
+    def _cancel_hopeless(self) -> None:
+        while found := self._database.rows("hopeless", {}):
+            dependent, needed, root = found[0]
+            cause = self.job(root or needed)
+            assert cause is not None
+            reason = f"It waited for {cause.name}, which {_ENDED_AS[cause.state]}."
+            self._write("cancel_dependent", id=dependent, cause=cause.id, reason=reason)
