@@ -72,6 +72,8 @@ class Transitions:
     began: float
     in_hand: set[str] = field(default_factory=set)
     """Jobs that were queued and have not reached a final state."""
+    released: list[str] = field(default_factory=list)
+    """Jobs of no folder that became pending, and are to be inspected and planned."""
 
     def __post_init__(self) -> None:
         self._profile = self._request.profile

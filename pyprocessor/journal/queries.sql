@@ -232,6 +232,9 @@ UPDATE jobs SET
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('pending', 'waiting')
 
+-- name: remember_found
+UPDATE jobs SET found = :found WHERE id = :id AND state = 'pending'
+
 -- What lies under the job's name is its own, made before it had another name or in a run that the journal forgot.
 -- name: claim_output
 UPDATE jobs SET output_size = :size_bytes, output_mtime_ns = :mtime_ns, output_facts = :facts, run_id = :run_id, updated_at = :now

@@ -69,7 +69,8 @@ class JobRow:
     `granted` is what a publish was granted for, set exactly while the state is PUBLISHING. `produced` is the output of
     the last success; it stays while the job is done again. `run_id` is the run that last changed the row.
     `failed_runs` counts runs in which it ended failed, with the same source and profile; `killed_runs` runs in a row
-    that were killed while it was RUNNING. `result` is the JSON that it answered when it last succeeded.
+    that were killed while it was RUNNING. `found` is what inspecting found in its inputs, for jobs of no folder, and
+    `result` what it answered when it last succeeded, both as JSON.
     """
 
     id: str
@@ -106,6 +107,7 @@ class JobRow:
     updated_at: float
     failed_runs: int = 0
     killed_runs: int = 0
+    found: str | None = None
     result: str | None = None
     already_right: bool = False
     cancelled_for: str = ""

@@ -85,6 +85,7 @@ CREATE TABLE jobs (
     updated_at         REAL NOT NULL,
     failed_runs        INTEGER NOT NULL DEFAULT 0,              -- runs in which it ended failed, and nothing changed
     killed_runs        INTEGER NOT NULL DEFAULT 0,              -- runs in a row that were killed while it was running
+    found              TEXT,                -- JSON: what inspecting its inputs found, for jobs of no folder
     result             TEXT,                -- JSON: what it answered when it last succeeded
     already_right      INTEGER NOT NULL DEFAULT 0,              -- skipped, and what waits for it may go on
     cancelled_for      TEXT NOT NULL DEFAULT ''                 -- cancelled because this job did not succeed

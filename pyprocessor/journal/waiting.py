@@ -82,6 +82,10 @@ class WaitingJobs(JournalWriter):
                 self._reset_dependents(job.id)
             return self.job(job.id)
 
+    def remember_found(self, job_id: str, found: str) -> None:
+        """Keep what inspecting found in the inputs of a PENDING job of no folder, as JSON."""
+        self._write("remember_found", id=job_id, found=found)
+
     def claimed(self, job: Job) -> bytes | None:
         """The name of another job that stands in the way of one of this job's names."""
         for name in job.names:
