@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -11,6 +12,7 @@ from pyprocessor.costs.model import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import may_replace
+from pyprocessor.engine.tally import Tally
 from pyprocessor.errors import FailureKind, JournalError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
 from pyprocessor.intake.classify import Adopted, Finding, Settled, SettledBefore, Todo, Untouched
@@ -22,9 +24,13 @@ from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import CachedMedia, JobRow
+from pyprocessor.journal.waiting import CANCELLED, Submission
 from pyprocessor.models import (
+    IN_HAND,
+    ErrorSettings,
     Job,
     JobState,
+    Origin,
     Outcome,
     OutcomeKind,
     OutputFacts,
@@ -40,26 +46,6 @@ INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the f
 _EASINGS = frozenset({EventKind.RESUME, EventKind.RECOVER})
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts of one run. `cost_done` is predicted CPU-seconds."""
-
-    began: float
-    total: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    skipped: int = 0
-    done_before: int = 0
-    failed_before: int = 0
-    troubles: int = 0
-    media_seconds: float = 0.0
-    cost_done: float = 0.0
-
-    @property
-    def done(self) -> int:
-        return self.succeeded + self.failed + self.skipped
-
-
 @dataclass(eq=False)
 class Transitions:
     """Moves the jobs of one run."""
@@ -73,7 +59,9 @@ class Transitions:
     in_hand: set[str] = field(default_factory=set)
     """Jobs that were queued and have not reached a final state."""
     released: list[str] = field(default_factory=list)
-    """Jobs of no folder that became pending, and are to be inspected and planned."""
+    """Jobs that became pending otherwise than by a finding, and are to be inspected and planned."""
+    cancelling: set[str] = field(default_factory=set)
+    """Jobs in hand that the user cancelled."""
 
     def __post_init__(self) -> None:
         self._profile = self._request.profile
@@ -99,12 +87,13 @@ class Transitions:
                 self._queue(finding)
                 return True
             case Settled(job, outcome, inspection_failed):
-                self._plan(job, None)
+                if job.origin is Origin.FOLDER:
+                    self._plan(job, None)
                 outcome = self._final(job.id, outcome)
                 if inspection_failed and outcome.failure is not None:
                     self._journal.remember_media(job.source, CachedMedia(None, outcome.failure, outcome.reason))
                 self._journal.finish(job.id, None, outcome, None)
-                self.tally.total += 1
+                self._count(job)
                 self._settle(job.id, display(job.source.relative), outcome, 0.0)
             case SettledBefore(row, note):
                 if row.state is JobState.QUARANTINED and row.run_id == self._journal.run_id:
@@ -132,14 +121,13 @@ class Transitions:
     def _queue(self, todo: Todo) -> None:
         """Enter a job to do, to go on as it would have in the run that began it."""
         job = todo.job
-        assert job.media is not None
-        if todo.fresh:
+        if todo.fresh and job.media is not None:
             self._journal.remember_media(job.source, CachedMedia(job.media))
-        seconds = job.media.playing_seconds or 0.0
+        seconds = (job.media.playing_seconds or 0.0) if job.media is not None else 0.0
         planned, row = self._plan(job, seconds)
         if todo.replaces is not None and planned.output == job.output:
             self._journal.claim(job.id, todo.replaces)
-        self.tally.total += 1
+        self._count(job)
         self.tally.media_seconds += seconds
         self.in_hand.add(job.id)
         queued = QueuedJob.of(planned, class_of(todo.features, 1), self._calibration.model, self._profile.estimation)
@@ -149,6 +137,11 @@ class Transitions:
         most = self._profile.throttling.max_sheds
         alone = retry.alone(crashes=row.crashes, killed_runs=row.killed_runs, sheds=row.sheds, max_sheds=most)
         self.queue.add(replace(queued, tries=row.retries_charged, alone=alone))
+
+    def _count(self, job: Job) -> None:
+        self.tally.total += 1
+        if job.origin is not Origin.FOLDER:
+            self.tally.to_come -= 1
 
     def _plan(self, job: Job, media_seconds: float | None) -> tuple[Job, JobRow]:
         """Enter the job under its own output name, or under another where a different source has that."""
@@ -211,13 +204,28 @@ class Transitions:
         self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
         outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes))
         self._settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
+        self._learn(job, usage, facts.size_bytes)
+
+    def completed(self, job: RunningJob, result: str | None, usage: Usage) -> None:
+        """A job without products has succeeded."""
+        assert job.attempt_id is not None
+        job.move(JobState.SUCCEEDED)
+        self._journal.complete(job.job_id, job.attempt_id, result, usage)
+        self._settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED), job.queued.cpu_seconds)
+        self._learn(job, usage, 0)
+
+    def _learn(self, job: RunningJob, usage: Usage | None, output_bytes: int) -> None:
         if usage is not None and job.features is not None and job.source is not None:
-            problem = self._calibration.observe(job.features, job.source, job.threads, usage, facts.size_bytes)
-            self.notice("warning", problem)
+            self.notice(
+                "warning", self._calibration.observe(job.features, job.source, job.threads, usage, output_bytes)
+            )
             self.reprice()
 
     def ended(self, job: RunningJob, outcome: Outcome, usage: Usage | None, now: float, *, alone: bool = False) -> None:
         """Finish or queue again a job whose attempt ended without an output, `alone` if nothing ran beside it."""
+        if job.job_id in self.cancelling:
+            self._finish(job, Outcome(OutcomeKind.CANCELLED, CANCELLED), usage)
+            return
         if outcome.kind is OutcomeKind.SHED:
             self._shed(job, outcome, usage)
             return
@@ -225,7 +233,7 @@ class Transitions:
             self.returned(job, outcome, usage)
             return
         if outcome.failure is not None:
-            errors = self._profile.errors
+            errors = self._errors(job)
             delay = retry.retry_after(outcome.failure, job.retries, errors, random.random())  # noqa: S311 - jitter
             if delay is not None:
                 self._requeue(job, outcome, usage, charge=True, then="It is tried again.")
@@ -236,8 +244,16 @@ class Transitions:
                 return
         self._finish(job, outcome, usage)
 
+    def _errors(self, job: RunningJob) -> ErrorSettings:
+        """The run's settings for failures, with the job's own number of retries."""
+        own = self.row(job.job_id).max_retries
+        return self._profile.errors if own is None else replace(self._profile.errors, max_retries=own)
+
     def returned(self, job: RunningJob, outcome: Outcome = INTERRUPTED, usage: Usage | None = None) -> None:
         """A job was taken back, handed back or interrupted: queue it again, and charge nothing."""
+        if job.job_id in self.cancelling:
+            self._finish(job, Outcome(OutcomeKind.CANCELLED, CANCELLED), usage)
+            return
         self._requeue(job, outcome, usage)
         self.queue.put_back(job.queued)
 
@@ -303,8 +319,9 @@ class Transitions:
         return replace(outcome, reason=f"{outcome.reason} {more}")
 
     def _settle(self, job_id: str, name: str, outcome: Outcome, cost_seconds: float) -> None:
-        """Count a job that reached a final state, notify the listener, and call the user's hook."""
+        """Count a job that reached a final state, notify the listener and the hook; what waits for it follows."""
         self.in_hand.discard(job_id)
+        self.cancelling.discard(job_id)
         self.tally.cost_done += cost_seconds
         match outcome.kind:
             case OutcomeKind.SUCCEEDED:
@@ -317,6 +334,55 @@ class Transitions:
         if self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             output = os.path.join(self._request.output, row.output)
             self.hooks.add(file_call(row.source.path, output, outcome))
+        self._follow(job_id)
+
+    def _follow(self, job_id: str) -> None:
+        """Release what waited for a job that has ended, or cancel it."""
+        released, cancelled = self._journal.follow(job_id)
+        self.released += released
+        for dependent in cancelled:
+            row = self.row(dependent)
+            self._count(row.job)
+            self.tally.skipped += 1
+            self._listener.finished(row.id, Outcome(OutcomeKind.CANCELLED, row.reason), name=row.name)
+
+    # ------------------------------------------------------------ what users ask of single jobs
+
+    def submit(self, submissions: Sequence[Submission]) -> str:
+        """Take jobs in while the run goes on; returns a sentence. Raises UsageError, with nothing taken in."""
+        added = self._journal.submit(submissions)
+        self._arrived(added)
+        known = len(submissions) - len(added)
+        return f"{len(added)} jobs taken in" + (f", {known} known already." if known else ".")
+
+    def retry(self, job_ids: Sequence[str]) -> str:
+        """Do jobs again that ended without success; returns a sentence."""
+        again = [job_id for job_id in job_ids if self._journal.retry(job_id)]
+        self._arrived(again)
+        return f"{len(again)} of {len(job_ids)} jobs are done again."
+
+    def _arrived(self, job_ids: Sequence[str]) -> None:
+        self.tally.to_come += len(job_ids)
+        self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
+
+    def cancel(self, job_ids: Sequence[str]) -> str:
+        """Cancel jobs; those in hand are ended as soon as their process answers. Returns a sentence."""
+        count = 0
+        for job_id in job_ids:
+            row = self._journal.job(job_id)
+            if row is None or row.final:
+                continue
+            count += 1
+            if row.state in IN_HAND:
+                self.cancelling.add(job_id)
+                continue
+            queued = self.queue.drop(job_id)
+            self._journal.cancel(job_id)
+            if queued is None and row.origin is not Origin.FOLDER:
+                self._count(row.job)
+            outcome = Outcome(OutcomeKind.CANCELLED, CANCELLED)
+            self._settle(job_id, row.name, outcome, queued.cpu_seconds if queued is not None else 0.0)
+        return f"{count} of {len(job_ids)} jobs are cancelled."
 
 
 def _peak(usage: Usage | None) -> int:

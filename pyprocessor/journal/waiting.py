@@ -17,6 +17,7 @@ _AS_THEY_ARE = (
     *("max_retries", "timeout_seconds", "not_before", "deadline"),
 )
 _PREDICTED = ("cpu_seconds", "memory_bytes", "disk_bytes")
+CANCELLED = "It was cancelled by the user."
 _ENDED_AS = {
     JobState.FAILED: "failed",
     JobState.QUARANTINED: "was set aside",
@@ -163,7 +164,7 @@ class WaitingJobs(JournalWriter):
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job that nobody works on, for the user; what waits for it is to follow."""
-        outcome = {"state": JobState.CANCELLED, "failure": None, "reason": "It was cancelled by the user."}
+        outcome = {"state": JobState.CANCELLED, "failure": None, "reason": CANCELLED}
         return self._hit("finish_waiting_job", id=job_id, already_right=False, failed=False, **outcome)
 
     def retry(self, job_id: str) -> bool:
