@@ -34,7 +34,7 @@ from pyprocessor.intake.watch_client import WatchClient
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, ProcessIdentity, RunStatus, display
+from pyprocessor.models import JobState, OutputFacts, ProcessIdentity, RunStatus, display
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.admission import Conditions
 from pyprocessor.plan.hours import Phase
@@ -45,6 +45,8 @@ from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
 
 TASK = "transcode"
+NO_OUTPUT = OutputFacts(0, 0, None, 0, 0, 0, None)
+"""What the journal keeps of a job without a product."""
 TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 REST_SECONDS = 30.0
@@ -236,33 +238,48 @@ class Run:
             self._crashes.remove(process, now)
 
     def _message(self, process: BatchProcess, message: messages.FromWorker, now: float) -> None:
-        moves = self._transitions
         match message:
-            case messages.Started(job_id):
-                self._crashes.received(process, began=True)
-                moves.started(process.jobs[job_id], process.child.identity)
-            case messages.Spawned(job_id, ffmpeg):
-                process.spawned(process.jobs[job_id], ffmpeg, now, frozen=self._stopping.frozen)
-                moves.spawned(process.jobs[job_id], ffmpeg)
-            case messages.Progressed(job_id, seconds, speed):
-                moves.progressed(process.jobs[job_id], seconds, speed)
-            case messages.Encoded(job_id):
-                process.jobs[job_id].encoded()
-                self._monitor.freed(now)
-            case messages.Verified(job_id, facts):
-                replace_existing = moves.granted(process.jobs[job_id], facts)
-                self._grants.append((process, messages.Grant(job_id, replace_existing)))
-            case messages.Published(job_id, facts, usage):
-                moves.published(process.remove(job_id), facts, usage)
-            case messages.Ended(job_id):
-                self._ended(process.remove(job_id), message, now)
-            case messages.HandedBack(job_ids):
-                for job_id in job_ids:
-                    moves.returned(process.remove(job_id))
+            case messages.OfAttempt():
+                job = process.job_of(message)
+                if job is not None:
+                    self._message_of(process, job, message, now)
+            case messages.HandedBack(jobs):
+                for returned in jobs:
+                    if process.job_of(returned) is not None:
+                        self._transitions.returned(process.remove(returned.job_id))
             case messages.InputAway(reason):
                 self._stopping.input_away(reason, now)
             case messages.Report():
                 pass  # only its arrival counts, as a sign of life
+
+    def _message_of(self, process: BatchProcess, job: RunningJob, message: messages.FromWorker, now: float) -> None:
+        """Make the move that a message about a job in hand leads to."""
+        moves = self._transitions
+        match message:
+            case messages.Started():
+                self._crashes.received(process, began=True)
+                moves.started(job, process.child.identity)
+            case messages.Spawned(_, _, child):
+                process.spawned(job, child, now, frozen=self._stopping.frozen)
+                moves.spawned(job, child)
+            case messages.Progressed(_, _, done, speed):
+                moves.progressed(job, done, speed)
+            case messages.Encoded():
+                job.encoded()
+                self._monitor.freed(now)
+            case messages.Verified(_, _, facts):
+                replace_existing = moves.granted(job, facts)
+                self._grants.append((process, messages.Grant(job.job_id, job.token, replace_existing)))
+            case messages.Published(_, _, facts, usage):
+                process.remove(job.job_id)
+                moves.published(job, facts, usage)
+            case messages.Answered(_, _, _, usage):
+                process.remove(job.job_id)
+                moves.granted(job, NO_OUTPUT)
+                moves.published(job, NO_OUTPUT, usage)
+            case messages.Ended():
+                process.remove(job.job_id)
+                self._ended(job, message, now)
 
     def _ended(self, job: RunningJob, message: messages.Ended, now: float) -> None:
         """Handle an attempt that ended without an output.

@@ -17,7 +17,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, display
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import Anchor, discard, partial_name, seal_of, sweep_partials
+from pyprocessor.publish.partials import Anchor, discard_attempt, partial_name, seal_of, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.state.receipt_index import Receipts
@@ -136,10 +136,10 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
 
 
 def drop_partial(partials: Anchor, name: str) -> None:
-    """Remove what a dead process left under this temporary name; if that fails, the next run does it."""
+    """Remove what an attempt of a dead process left, by its name; if that fails, the next run does it."""
     with contextlib.suppress(PublishError):
         partials.check()
-        discard(os.path.join(partials.path, name.encode("ascii")))
+        discard_attempt(partials.path, name)
 
 
 def was_published(output_root: bytes, row: JobRow) -> bool:
@@ -164,10 +164,9 @@ def _settle(
     granted, attempt_id, name = row.granted, row.attempt_id, display(row.output)
     assert granted is not None
     assert attempt_id is not None
-    extension = os.path.splitext(row.output)[1].decode("ascii", "ignore").lstrip(".")
-    partial = os.path.join(folder.partials, partial_name(row.id, row.attempts, extension).encode("ascii"))
     if not was_published(output_root, row):
-        if not _lies(partial, granted):
+        partial = _partial(folder.partials, row)
+        if partial is None:
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
             return f"{name} is done again: an earlier run ended while it was being published."
         try:
@@ -184,3 +183,10 @@ def _settle(
         granted = replace(granted, size_bytes=size_bytes, mtime_ns=mtime_ns)
     journal.succeed(row.id, attempt_id, granted, None)
     return f"{name} was finished by an earlier run that ended before it could take note."
+
+
+def _partial(partials: bytes, row: JobRow) -> bytes | None:
+    """Return the path of the temporary file that the row's publish was granted for, if it is there."""
+    start = partial_name(row.id, "").encode("ascii")
+    found = (os.path.join(partials, name) for name in os.listdir(partials) if name.startswith(start))
+    return next((path for path in found if _lies(path, row.granted)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAIN = "main"
+"""The role of the product that the job is named after, and that is placed last."""
 
 
 @dataclass(frozen=True, slots=True)

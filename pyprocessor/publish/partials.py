@@ -12,11 +12,10 @@ from pyprocessor.models import OutputFacts, display
 from pyprocessor.models.os_errors import publish_error, unwritable
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder, temporary_beside
 
-LONGEST_NAME = 40
 AWAY_SUFFIX = b".away"
 """Suffix of a note: the partial is being copied to the temporary name written in it."""
 _ID_CHARACTERS = 20
-_OURS = re.compile(rb"[0-9a-f]{%d}-[0-9]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
+_OURS = re.compile(rb"[0-9a-f]{%d}-[0-9a-f]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
 """All that an attempt writes begins with the attempt's name."""
 
 
@@ -53,12 +52,9 @@ class Anchor:
             )
 
 
-def partial_name(job_id: str, attempt: int, extension: str) -> str:
-    """Return the short, plain name of an unfinished output. Raises ValueError where that cannot be."""
-    name = f"{job_id[:_ID_CHARACTERS]}-{attempt}.{extension}"
-    if len(name) > LONGEST_NAME or not extension.isalnum() or not name.isascii():
-        raise ValueError(f"{extension!r} and attempt {attempt} make no short plain name")
-    return name
+def partial_name(job_id: str, token: str) -> str:
+    """Return the short, plain name of an attempt, with which the names of all that it makes begin."""
+    return f"{job_id[:_ID_CHARACTERS]}-{token}"
 
 
 def seal(path: bytes) -> Seal:
@@ -92,6 +88,19 @@ def discard(path: bytes) -> None:
         return
     except OSError as error:
         raise publish_error(error, path, "could not be removed") from error
+
+
+def discard_attempt(folder: bytes, name: str) -> None:
+    """Remove from the partials folder all that an attempt made, by its `partial_name`. Raises PublishError."""
+    try:
+        found = os.listdir(folder)
+    except OSError as error:
+        raise publish_error(error, folder, "could not be listed") from error
+    start = name.encode("ascii")
+    for made in found:
+        # A note stays until the copy that it names is removed, which the next run's sweep does.
+        if (made == start or made.startswith(start + b".")) and not made.endswith(AWAY_SUFFIX):
+            discard(os.path.join(folder, made))
 
 
 def sweep_partials(folder: bytes) -> int:
