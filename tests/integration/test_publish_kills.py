@@ -16,7 +16,7 @@ import pytest
 
 import pyprocessor.publish
 from pyprocessor.models import Source
-from pyprocessor.publish import publish as room
+from pyprocessor.publish import renames
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import TEMPORARY_PREFIX
 from pyprocessor.publish.partials import seal, sweep_partials
@@ -78,7 +78,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bytes]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With the system's one-step calls and without them."""
     if request.param == "without":
-        monkeypatch.setattr(room, "_renameat2", lambda: None)
+        monkeypatch.setattr(renames, "_renameat2", lambda: None)
     return str(request.param)
 
 
