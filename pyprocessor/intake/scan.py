@@ -139,8 +139,8 @@ class _Walk:
         """Note what was made of this input, by the receipts in an output folder."""
         try:
             for receipt in read_receipts(state_folder(path).receipts):
-                if receipt.source.path.startswith(self._inputs):
-                    self._made.add(os.path.join(relative, receipt.output))
+                if any(source.path.startswith(self._inputs) for source in receipt.inputs):
+                    self._made.update(os.path.join(relative, product.name) for product, _ in receipt.products)
         except PublishError:
             return
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pyprocessor.errors import PublishError
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.models import OutputFacts, Usage
+from pyprocessor.models.products import Product
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import Anchor, discard, persist_intent, seal, seal_of
 from pyprocessor.publish.publish import publish
@@ -85,7 +86,7 @@ class Attempt:
         self.anchor.check()
         persist_intent(setup.journal_log)
         fingerprint = setup.request.profile.fingerprint
-        receipts.append(Receipt(item.output, facts.size_bytes, facts.mtime_ns, item.source, fingerprint, item.task))
+        receipts.append(Receipt(((Product(item.output), seal_of(facts)),), (item.source,), fingerprint, item.task))
         size_bytes, mtime_ns = publish(
             self.work.partial_path,
             os.path.join(setup.request.output, item.output),
