@@ -34,7 +34,7 @@ from pyprocessor.intake.watch_client import WatchClient
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, OutputFacts, ProcessIdentity, RunStatus, display
+from pyprocessor.models import JobState, ProcessIdentity, RunStatus, display
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.admission import Conditions
 from pyprocessor.plan.hours import Phase
@@ -45,8 +45,6 @@ from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
 
 TASK = "transcode"
-NO_OUTPUT = OutputFacts(0, 0, None, 0, 0, 0, None)
-"""What the journal keeps of a job without a product."""
 TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 REST_SECONDS = 30.0
@@ -118,7 +116,7 @@ class Run:
             request, self.signals, self._server, self._responder, self._discovery, self._dispatch, moves
         )
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor)
-        self._grants: list[tuple[BatchProcess, messages.Grant]] = []
+        self._after_commit: list[tuple[BatchProcess, messages.Grant | messages.Discard]] = []
         self._taken = 0
         self._at_rest = False
         self._rested_with: tuple[int, int] | None = None
@@ -174,10 +172,10 @@ class Run:
             self._crashes.give_up(self._crashes.silent(), now, silent=True)
             self._queue.take_up_retries(now)
             self._observe(now)
-        for process, grant in self._grants:
+        for process, message in self._after_commit:
             if process in self._dispatch.processes:  # and was not given up on in this turn
-                process.child.send(grant)
-        self._grants.clear()
+                process.child.send(message)
+        self._after_commit.clear()
         self._server.send()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)
@@ -267,16 +265,17 @@ class Run:
             case messages.Encoded():
                 job.encoded()
                 self._monitor.freed(now)
-            case messages.Verified(_, _, facts):
-                replace_existing = moves.granted(job, facts)
-                self._grants.append((process, messages.Grant(job.job_id, job.token, replace_existing)))
-            case messages.Published(_, _, facts, usage):
+            case messages.Verified(_, _, facts, intents, result):
+                names = moves.granted(job, facts, intents, result)
+                self._after_commit.append((process, messages.Grant(job.job_id, job.token, names)))
+            case messages.Published(_, _, facts, usage, displaced):
                 process.remove(job.job_id)
                 moves.published(job, facts, usage)
-            case messages.Answered(_, _, _, usage):
+                if displaced:
+                    self._after_commit.append((process, messages.Discard(job.job_id, job.token)))
+            case messages.Answered(_, _, result, usage):
                 process.remove(job.job_id)
-                moves.granted(job, NO_OUTPUT)
-                moves.published(job, NO_OUTPUT, usage)
+                moves.completed(job, result, usage)
             case messages.Ended():
                 process.remove(job.job_id)
                 self._ended(job, message, now)

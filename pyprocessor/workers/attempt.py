@@ -12,15 +12,17 @@ from dataclasses import dataclass, field, replace
 from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.run import FfmpegRun
 from pyprocessor.models import OutputFacts, Source, Usage, display
-from pyprocessor.models.products import MAIN, Product
+from pyprocessor.models.os_errors import publish_error
+from pyprocessor.models.products import MAIN, Intent, Product, Seal
 from pyprocessor.publish.bounds import Bounds
+from pyprocessor.publish.grants import discard_displaced, publish_all
 from pyprocessor.publish.partials import Anchor, discard_attempt, persist_intent, seal
-from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
+from pyprocessor.publish.seals import seal_at
 from pyprocessor.tasks.base import MOST_RESULT_BYTES, Done, Made, Step, Steps, Work
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers.lease import Lease
-from pyprocessor.workers.messages import Sealed, WorkerSetup, WorkItem
+from pyprocessor.workers.messages import WorkerSetup, WorkItem
 
 _NO_SOURCE = Source(b"/", b"/", 0, 0)
 """Stands for the source of a job without inputs: its products stay in the output folder, wherever links lead."""
@@ -40,7 +42,7 @@ class Attempt:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     facts: OutputFacts | None = None
-    products: tuple[Sealed, ...] = ()
+    intents: tuple[Intent, ...] = ()
     result: str = "null"
     """JSON."""
     killed: bool = False
@@ -98,7 +100,7 @@ class Attempt:
                     return False
         return True
 
-    def finish(self, done: object) -> None:
+    def finish(self, done: object, output_root: bytes) -> None:
         """Check what the task answered and bring its products to the disk, under their temporary names.
 
         Raises JobError where the answer is none, or is more than the task may claim.
@@ -110,38 +112,41 @@ class Attempt:
         claimed = [(made, self._claimed(made, planned)) for made in done.products]
         if MAIN in planned or (claimed and all(product.role != MAIN for _, product in claimed)):
             raise self._wrong("ended without its main product")
-        self.products = tuple(
-            Sealed(product, made.temporary, seal(self._path(made.temporary))) for made, product in claimed
+        self.intents = tuple(
+            Intent(product, made.temporary, seal(self._path(made.temporary)), _lying(output_root, product))
+            for made, product in claimed
         )
-        main = next((sealed for sealed in self.products if sealed.product.role == MAIN), None)
+        main = next((intent for intent in self.intents if intent.product.role == MAIN), None)
         if main is not None:
             facts = done.facts or OutputFacts(0, 0, None, 0, 0, 0, None)
             self.facts = replace(facts, size_bytes=main.seal[0], mtime_ns=main.seal[1])
 
-    def publish(self, setup: WorkerSetup, receipts: ReceiptWriter, lease: Lease, *, may_replace: bool) -> OutputFacts:
-        """Give the sealed products their names, once intent and receipt are on the disk; returns the main one's facts.
+    def publish(
+        self, setup: WorkerSetup, receipts: ReceiptWriter, lease: Lease, allowed: frozenset[bytes]
+    ) -> tuple[OutputFacts, bool]:
+        """Give the sealed products their names, once intent and receipt are on the disk.
 
-        The main product comes last. Raises LeaseOver, and publishes nothing, where the engine may have given the job
-        to another worker.
+        What lies under the `allowed` names may be replaced. Returns the facts of the main product, and whether anything
+        that was replaced is to be discarded once the journal has that all was published. Raises LeaseOver, and
+        publishes nothing, where the engine may have given the job to another worker.
         """
         facts, item = self.facts, self.item
         assert facts is not None
         self.anchor.check()
         persist_intent(setup.journal_log)
         bounds = Bounds(setup.request.output, self.source, setup.request.folders)
-        ordered = sorted(self.products, key=lambda sealed: sealed.product.role == MAIN)
-        for sealed in ordered:
-            receipts.append(Receipt(sealed.product.name, *sealed.seal, self.source, item.fingerprint, item.task))
+        products = tuple((intent.product, intent.seal) for intent in self.intents)
+        receipts.append(Receipt(products, item.inputs, item.fingerprint, item.task, item.token))
         lease.check()
-        for sealed in ordered:
-            placed = publish(
-                self._path(sealed.temporary),
-                os.path.join(setup.request.output, sealed.product.name),
-                seal=sealed.seal,
-                replace=may_replace,
-                bounds=bounds,
-            )
-        return replace(facts, size_bytes=placed[0], mtime_ns=placed[1])
+        placed = publish_all(self.intents, partials=self.anchor.path, bounds=bounds, allowed=allowed)
+        size_bytes, mtime_ns = placed[-1].seal
+        displaced = any(product.displaced for product in placed)
+        return replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns), displaced
+
+    def discard_displaced(self, output_root: bytes) -> None:
+        """Remove what its products replaced; where that is refused, the next run tries again."""
+        with contextlib.suppress(PublishError):
+            discard_displaced(self.intents, partials=self.anchor.path, output_root=output_root)
 
     def discard(self) -> None:
         """Remove what it made so far; where that is refused, the next run tries again."""
@@ -181,3 +186,12 @@ class Attempt:
 
     def _wrong(self, what: str) -> JobError:
         return JobError(FailureKind.CRASH, f"The task {self.item.task!r} {what}; the task has to be mended.")
+
+
+def _lying(output_root: bytes, product: Product) -> Seal | None:
+    """Return the identity of what lies under the product's name now, if anything. Raises PublishError."""
+    path = os.path.join(output_root, product.name)
+    try:
+        return seal_at(path)
+    except OSError as error:
+        raise publish_error(error, path, "could not be looked at") from error

@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from pyprocessor.jobs.timeouts import Timeouts
 from pyprocessor.models import Outcome, OutputFacts, ProcessIdentity, Source, Usage
-from pyprocessor.models.products import Product
+from pyprocessor.models.products import Intent, Product
 from pyprocessor.models.run import RunRequest
-from pyprocessor.publish.partials import Seal
 from pyprocessor.state.state_folder import StateFolder
 
 
@@ -58,9 +57,14 @@ class WorkItem(OfAttempt):
 
 @dataclass(frozen=True, slots=True)
 class Grant(OfAttempt):
-    """The publish is journaled: go. `replace` allows taking the place of an existing file."""
+    """The publish is journaled: go. What lies under the names in `replace` may be replaced."""
 
-    replace: bool
+    replace: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard(OfAttempt):
+    """It is journaled that all was published: what the products replaced may go."""
 
 
 class Command(Enum):
@@ -114,28 +118,22 @@ class Encoded(OfAttempt):
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """A product that is whole and on the disk, under its temporary name in the partials folder."""
-
-    product: Product
-    temporary: str
-    seal: Seal
-
-
-@dataclass(frozen=True, slots=True)
 class Verified(OfAttempt):
     """The products are whole and on the disk; they wait for the grant. `result` is the job's result as JSON."""
 
     facts: OutputFacts
     """Of the main product."""
-    products: tuple[Sealed, ...] = ()
+    intents: tuple[Intent, ...] = ()
     result: str = "null"
 
 
 @dataclass(frozen=True, slots=True)
 class Published(OfAttempt):
+    """All products have their names. `displaced` asks for a `Discard`."""
+
     facts: OutputFacts
     usage: Usage
+    displaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,7 @@ class Report(Enum):
     REAPPEARED = auto()
 
 
-ToWorker = WorkItem | Grant | Command | StepOrder
+ToWorker = WorkItem | Grant | Discard | Command | StepOrder
 FromWorker = (
     Started | Spawned | Progressed | Encoded | Verified | Published | Answered | Ended | HandedBack | InputAway | Report
 )

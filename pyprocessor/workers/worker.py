@@ -36,6 +36,7 @@ from pyprocessor.workers.attempt import Attempt
 from pyprocessor.workers.lease import Lease, LeaseOver
 from pyprocessor.workers.messages import (
     Command,
+    Discard,
     FromWorker,
     Grant,
     OfAttempt,
@@ -114,6 +115,7 @@ class Worker:
         self._running: list[Attempt] = []
         self._to_verify: deque[tuple[Attempt, Finished]] = deque()
         self._to_publish: dict[str, Attempt] = {}
+        self._to_discard: dict[str, Attempt] = {}
         self._receipts = ReceiptWriter(setup.folder.receipts, setup.run_id)
         self._environment = environment(os.environ)
         self._accepting = True
@@ -126,7 +128,7 @@ class Worker:
         self._beat_at = -self._beat_seconds
 
     def loop(self) -> None:
-        while self._accepting or self._waiting or self._running or self._to_verify or self._to_publish:
+        while self._accepting or self._has_work:
             if time.monotonic() - self._beat_at >= self._beat_seconds:
                 # Not from another thread, which would go on while this one is stuck.
                 self._beat_at = time.monotonic()
@@ -150,6 +152,10 @@ class Worker:
         self._flush()
         self._receipts.close()
 
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._running or self._to_verify or self._to_publish or self._to_discard)
+
     def _say(self, message: FromWorker) -> None:
         """Have a message sent at the end of this turn, or at the next `_flush`."""
         self._outbox.append(message)
@@ -172,10 +178,12 @@ class Worker:
                 self._waiting.append(message)
                 if not self._accepting:
                     self._hand_back()
-            case Grant(_, token, may_replace):
+            case Grant(_, token, allowed):
                 attempt = self._to_publish.pop(token, None)
                 if attempt is not None:
-                    self._guarded(attempt, partial(self._publish, attempt, may_replace))
+                    self._guarded(attempt, partial(self._publish, attempt, allowed))
+            case Discard(_, token):
+                self._to_discard.pop(token).discard_displaced(self._setup.request.output)
             case StepOrder(_, token, act):
                 self._order(token, act)
             case Command.DRAIN:
@@ -321,19 +329,18 @@ class Worker:
                 there = all(os.path.lexists(source.path) for source in item.inputs)
                 self._end(attempt, SOURCE_CHANGED if there else SOURCE_GONE)
             return
-        attempt.finish(done)
+        attempt.finish(done, self._setup.request.output)
         if attempt.facts is None:
             attempt.discard()
             self._say(messages.Answered(item.job_id, item.token, attempt.result, attempt.usage()))
             return
         self._to_publish[item.token] = attempt
-        products, result = attempt.products, attempt.result
-        self._say(messages.Verified(item.job_id, item.token, attempt.facts, products, result))
+        self._say(messages.Verified(item.job_id, item.token, attempt.facts, attempt.intents, attempt.result))
 
-    def _publish(self, attempt: Attempt, may_replace: bool) -> None:
+    def _publish(self, attempt: Attempt, allowed: frozenset[bytes]) -> None:
         """Give the products their names; where the disk refuses, keep them for the next run to publish."""
         try:
-            facts = attempt.publish(self._setup, self._receipts, self._lease, may_replace=may_replace)
+            facts, displaced = attempt.publish(self._setup, self._receipts, self._lease, allowed)
         except LeaseOver:
             self._end(attempt, LEASE_OVER)
             return
@@ -341,7 +348,10 @@ class Worker:
             kind, message = self._widened(error.kind, str(error))
             attempt.kept = kind is FailureKind.DISK
             raise PublishError(kind, message) from error
-        self._say(messages.Published(attempt.item.job_id, attempt.item.token, facts, attempt.usage()))
+        item = attempt.item
+        if displaced:
+            self._to_discard[item.token] = attempt
+        self._say(messages.Published(item.job_id, item.token, facts, attempt.usage(), displaced))
 
     def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
         if self._ending:

@@ -15,7 +15,7 @@ import pytest
 
 from pyprocessor.errors import FailureKind, OutputUnwritable, PublishError
 from pyprocessor.models import Source
-from pyprocessor.publish import publish as room
+from pyprocessor.publish import renames
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.partials import discard, discard_attempt, partial_name, seal, sweep_partials
 from pyprocessor.publish.publish import publish
@@ -32,7 +32,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to take a free name: the system's own, through a hard link, and where there is neither."""
     asked = str(request.param)
     if asked != "renameat2":
-        monkeypatch.setattr(room, "_renameat2", lambda: None)
+        monkeypatch.setattr(renames, "_renameat2", lambda: None)
     if asked == "neither":
 
         def no_links(*_: object, **__: object) -> None:
