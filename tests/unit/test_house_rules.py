@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "errors": [],
     "models": ["errors"],
     "profiles": [*LIBRARY, "builtin_profiles"],
-    "ffmpeg": LIBRARY,
+    "ffmpeg": ["system", *LIBRARY],
     "containers": LIBRARY,
     "inspect": ["containers", "ffmpeg", *LIBRARY],
     "recipes": ["inspect", "containers", "ffmpeg", *LIBRARY],
@@ -62,7 +62,7 @@ ONLY_IN: dict[str, list[str]] = {
     "msgspec": ["journal/records.py"],
     "wcwidth": ["report/wording.py"],
     "yaml": ["profiles/"],
-    "psutil": ["system/", "ffmpeg/process.py", "ffmpeg/run.py"],  # the latter: their own child
+    "psutil": ["system/"],
     "av": ["inspect/", "containers/", "cli/doctor.py"],  # the last only tells whether it loads
     "charset_normalizer": ["containers/charsets.py"],
     "imageio_ffmpeg": ["ffmpeg/"],
@@ -82,8 +82,8 @@ FILE_CALLS = {
 """Calls that take a name away or give one. `Path.replace` is missing: strings have a method of that name."""
 
 MAY_CATCH_ALL = ["workers/worker.py", "intake/inspector.py", "cli/main.py", "cli/console.py", "api.py"]
-KERNEL_FILES = {"system/": ("/proc/", "/sys/"), "ffmpeg/process.py": ("/proc/",)}
-"""Where they may be read, and which; a folder ends with a slash. ffmpeg/process asks about its own child only."""
+KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
+"""Where they may be read, and which; a folder ends with a slash."""
 
 
 @dataclass(frozen=True)
