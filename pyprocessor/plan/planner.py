@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyprocessor.costs.job_prior import THREAD_GROWTH
-from pyprocessor.costs.model import FILE_SECONDS, wall_seconds
+from pyprocessor.costs.model import FILE_SECONDS
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
 from pyprocessor.plan.admission import Wait, memory_budget, memory_limit
-from pyprocessor.plan.packing import MIN_BATCH_SECONDS, FormedBatch, Packing, wall
+from pyprocessor.plan.packing import MIN_BATCH_SECONDS, FormedBatch, Packing
 from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.plan.widening import MAX_THREADS, Widening, finish_seconds, scheduled
 
@@ -192,11 +192,7 @@ def next_batch(
         # A process for every short file that comes later would cost more than it gains.
         packing.take_scheduled(
             [e.job_id for e in listed if e.job_id not in widening.later and widening.threads(e) == wanted],
-            [
-                e.job_id
-                for e in listed
-                if e.job_id in widening.later and wall_seconds(e.cpu_seconds, each) < MIN_BATCH_SECONDS
-            ],
+            [e.job_id for e in listed if e.job_id in widening.later and e.wall_seconds(each) < MIN_BATCH_SECONDS],
             estimation.max_batch_size,
         )
     else:
@@ -215,7 +211,7 @@ def _widening(
     """The threads of jobs that start now on the free cores; by a schedule of the `listed` ones, if any."""
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
-    core_seconds = base * wall(ready.cpu_seconds, len(ready), base)
+    core_seconds = base * ready.wall_seconds(base)
     core_seconds += sum(r.slots * r.cores * r.seconds_left for r in running if r.seconds_left < math.inf)
     longest = ready.longer_than(core_seconds / cores - FILE_SECONDS)
     finish = finish_seconds(core_seconds, (e.cpu_seconds for e in longest), cores, base)
