@@ -113,11 +113,13 @@ class Packing:
             self._reduce_slots(max(1, len(self.taken)))
 
     def take_exactly(self, count: int, *, may_exceed: bool) -> bool:
-        """Take `count` jobs, or all, with as many slots as fit; False where they must wait for memory."""
+        """Take `count` jobs, or all suitable, with as many slots as fit; False where they must wait for memory."""
         count = min(count, len(self.taken) + len(self.ready))
         while len(self.taken) < count:
             if self._take():
                 continue
+            if self.ready.first(self.suitable) is None:
+                return True
             if self.slots > 1:
                 self._reduce_slots(self.slots - 1)
             elif self.cap < self.room:
