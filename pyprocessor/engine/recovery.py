@@ -17,7 +17,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, display
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import Anchor, discard_attempt, partial_name, seal_of, sweep_partials
+from pyprocessor.publish.partials import Anchor, discard_attempts, partial_name, seal_of, sweep_partials
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.state.receipt_index import Receipts
@@ -139,7 +139,7 @@ def drop_partial(partials: Anchor, name: str) -> None:
     """Remove what an attempt of a dead process left, by its name; if that fails, the next run does it."""
     with contextlib.suppress(PublishError):
         partials.check()
-        discard_attempt(partials.path, name)
+        discard_attempts(partials.path, (name,))
 
 
 def was_published(output_root: bytes, row: JobRow) -> bool:

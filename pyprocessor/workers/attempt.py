@@ -15,7 +15,7 @@ from pyprocessor.errors import FailureKind, JobError, PublishError, UsageError
 from pyprocessor.models import OutputFacts, Source, Usage, display
 from pyprocessor.models.products import MAIN, Product
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import Anchor, discard_attempt, persist_intent, seal
+from pyprocessor.publish.partials import Anchor, discard_attempts, persist_intent, seal
 from pyprocessor.publish.publish import publish
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.system.child_process import ChildProcess
@@ -152,7 +152,7 @@ class Attempt:
         """Remove what it made so far; where that is refused, the next run tries again."""
         with contextlib.suppress(PublishError):
             self.anchor.check()
-            discard_attempt(self.anchor.path, self.item.partial)
+            discard_attempts(self.anchor.path, (self.item.partial,))
 
     def _path(self, temporary: str) -> bytes:
         return self.anchor.path + b"/" + temporary.encode("ascii")
