@@ -134,7 +134,9 @@ class Attempts:
 
     def discard_displaced(self, discard: Discard) -> None:
         """Remove what the products of a published attempt replaced."""
-        self._to_discard.pop(discard.token).discard_displaced(self._setup.request.output)
+        attempt = self._to_discard.pop(discard.token, None)
+        if attempt is not None:
+            attempt.discard_displaced(self._setup.request.output)
 
     def order(self, order: StepOrder) -> None:
         """Stop, continue or kill the process of an attempt's step; one that has just ended was shed all the same."""
