@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
@@ -20,7 +21,7 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, WaitingFile
+from pyprocessor.models import Batch, CostFeatures, WaitingFile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
@@ -30,6 +31,9 @@ from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import Command, WorkerSetup, WorkItem
+
+TOKEN_BYTES = 4
+"""Of the token of an attempt; as text it is twice as long."""
 
 
 @dataclass(eq=False)
@@ -266,20 +270,25 @@ class Dispatch:
         cached = self.journal.media(source.path, source.size_bytes, source.mtime_ns)
         assert cached is not None
         assert cached.media is not None
-        features = self.task.features(self.profile, cached.media)
-        job.features = self.calibration.with_history(features, source)
+        plan = self.task.plan(self.profile, (source,), cached.media, row.output)
+        assert isinstance(plan.cost, CostFeatures)
+        job.features = self.calibration.with_history(plan.cost, source)
         job.source = source
-        job.partial = partial_name(row.id, row.attempts + 1, self.profile.extension)
+        job.token = secrets.token_hex(TOKEN_BYTES)
+        job.partial = partial_name(row.id, job.token)
         job.predicted_cost = self.calibration.predict(job.features, job.threads)
         job.predicted_bytes = job.queued.memory_with(job.threads)
         return WorkItem(
             job_id=job.job_id,
+            token=job.token,
             task=row.task,
-            source=source,
-            media=cached.media,
+            params=self.profile,
+            fingerprint=self.profile.fingerprint,
+            inputs=(source,),
+            found=cached.media,
             threads=job.threads,
             partial=job.partial,
-            output=row.output,
+            products=plan.products,
             limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
         )
 

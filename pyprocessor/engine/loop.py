@@ -116,7 +116,7 @@ class Run:
             request, self.signals, self._server, self._responder, self._discovery, self._dispatch, moves
         )
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor)
-        self._grants: list[tuple[BatchProcess, messages.Grant]] = []
+        self._after_commit: list[tuple[BatchProcess, messages.Grant | messages.Discard]] = []
         self._taken = 0
         self._at_rest = False
         self._rested_with: tuple[int, int] | None = None
@@ -172,10 +172,10 @@ class Run:
             self._crashes.give_up(self._crashes.silent(), now, silent=True)
             self._queue.take_up_retries(now)
             self._observe(now)
-        for process, grant in self._grants:
+        for process, message in self._after_commit:
             if process in self._dispatch.processes:  # and was not given up on in this turn
-                process.child.send(grant)
-        self._grants.clear()
+                process.child.send(message)
+        self._after_commit.clear()
         self._server.send()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)
@@ -236,33 +236,49 @@ class Run:
             self._crashes.remove(process, now)
 
     def _message(self, process: BatchProcess, message: messages.FromWorker, now: float) -> None:
-        moves = self._transitions
         match message:
-            case messages.Started(job_id):
-                self._crashes.received(process, began=True)
-                moves.started(process.jobs[job_id], process.child.identity)
-            case messages.Spawned(job_id, ffmpeg):
-                process.spawned(process.jobs[job_id], ffmpeg, now, frozen=self._stopping.frozen)
-                moves.spawned(process.jobs[job_id], ffmpeg)
-            case messages.Progressed(job_id, seconds, speed):
-                moves.progressed(process.jobs[job_id], seconds, speed)
-            case messages.Encoded(job_id):
-                process.jobs[job_id].encoded()
-                self._monitor.freed(now)
-            case messages.Verified(job_id, facts):
-                replace_existing = moves.granted(process.jobs[job_id], facts)
-                self._grants.append((process, messages.Grant(job_id, replace_existing)))
-            case messages.Published(job_id, facts, usage):
-                moves.published(process.remove(job_id), facts, usage)
-            case messages.Ended(job_id):
-                self._ended(process.remove(job_id), message, now)
-            case messages.HandedBack(job_ids):
-                for job_id in job_ids:
-                    moves.returned(process.remove(job_id))
+            case messages.OfAttempt():
+                job = process.job_of(message)
+                if job is not None:
+                    self._message_of(process, job, message, now)
+            case messages.HandedBack(jobs):
+                for returned in jobs:
+                    if process.job_of(returned) is not None:
+                        self._transitions.returned(process.remove(returned.job_id))
             case messages.InputAway(reason):
                 self._stopping.input_away(reason, now)
             case messages.Report():
                 pass  # only its arrival counts, as a sign of life
+
+    def _message_of(self, process: BatchProcess, job: RunningJob, message: messages.FromWorker, now: float) -> None:
+        """Make the move that a message about a job in hand leads to."""
+        moves = self._transitions
+        match message:
+            case messages.Started():
+                self._crashes.received(process, began=True)
+                moves.started(job, process.child.identity)
+            case messages.Spawned(_, _, child):
+                process.spawned(job, child, now, frozen=self._stopping.frozen)
+                moves.spawned(job, child)
+            case messages.Progressed(_, _, done, speed):
+                moves.progressed(job, done, speed)
+            case messages.Encoded():
+                job.encoded()
+                self._monitor.freed(now)
+            case messages.Verified(_, _, facts, intents, result):
+                names = moves.granted(job, facts, intents, result)
+                self._after_commit.append((process, messages.Grant(job.job_id, job.token, names)))
+            case messages.Published(_, _, facts, usage, displaced):
+                process.remove(job.job_id)
+                moves.published(job, facts, usage)
+                if displaced:
+                    self._after_commit.append((process, messages.Discard(job.job_id, job.token)))
+            case messages.Answered(_, _, result, usage):
+                process.remove(job.job_id)
+                moves.completed(job, result, usage)
+            case messages.Ended():
+                process.remove(job.job_id)
+                self._ended(job, message, now)
 
     def _ended(self, job: RunningJob, message: messages.Ended, now: float) -> None:
         """Handle an attempt that ended without an output.

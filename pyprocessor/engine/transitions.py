@@ -11,7 +11,7 @@ from functools import partial
 from pyprocessor.costs.model import class_of
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
-from pyprocessor.engine.recovery import may_replace
+from pyprocessor.engine.recovery import replaceable
 from pyprocessor.engine.tally import Tally
 from pyprocessor.errors import FailureKind, JournalError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
@@ -39,6 +39,7 @@ from pyprocessor.models import (
     Usage,
     display,
 )
+from pyprocessor.models.products import Intent
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.queue import JobQueue
 
@@ -183,19 +184,24 @@ class Transitions:
         job.progress_seconds, job.speed = seconds, speed
         self._listener.progressed(job.job_id, seconds, speed)
 
-    def granted(self, job: RunningJob, facts: OutputFacts) -> bool:
-        """Journal the intent to publish; from here on the disk decides. Returns whether it may replace a file.
+    def granted(
+        self, job: RunningJob, facts: OutputFacts, intents: tuple[Intent, ...], result: str
+    ) -> frozenset[bytes]:
+        """Journal the intents to publish; from here on the disk decides. Returns the names that may be replaced.
 
         Raises JournalError, so that no grant is sent, where by the journal this attempt no longer has the job.
         """
         assert job.attempt_id is not None
         job.move(JobState.PUBLISHING)
-        if not self._journal.grant(job.job_id, job.attempt_id, facts):
+        if not self._journal.grant(job.job_id, job.attempt_id, facts, intents, result):
             raise JournalError(
                 f"Another program changed the journal while {job.name} was being worked on. Run the same command again "
                 "when nothing else uses the output folder."
             )
-        return self._request.overwrite or may_replace(self._journal, self._request.output, self.row(job.job_id))
+        names = [intent.product.name for intent in intents if intent.before is not None]
+        if self._request.overwrite or not names:
+            return frozenset(names)
+        return replaceable(self._journal, self._request.output, self.row(job.job_id), names)
 
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
         """A job succeeded; where its usage was measured the cost model learns from it."""

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pyprocessor.containers.claims import check_claims
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.inspect.contract import contract
 from pyprocessor.intake.messages import Candidate, Inspected, PassedOver, Remark
 from pyprocessor.intake.output_location import Existing, KnownOutputs, OutputLocation, place
 from pyprocessor.intake.scan import existing_output
@@ -181,9 +179,9 @@ class Classifier:
             lasting = fresh and kind in retry.LASTING
             return Settled(job, Outcome(OutcomeKind.FAILED, answer.reason, kind), inspection_failed=lasting)
         try:
-            check_claims(media, self._request.profile.input_limits)
-            contract(self._request.profile, media)
-            features = self._costs.with_history(self._task.features(self._request.profile, media), answer.source)
+            plan = self._task.plan(self._request.profile, (answer.source,), media, job.output)
+            assert isinstance(plan.cost, CostFeatures)
+            features = self._costs.with_history(plan.cost, answer.source)
         except JobError as error:
             outcome = Outcome(OutcomeKind.FAILED, str(error), error.kind)
             return Settled(replace(job, media=media), outcome)

@@ -36,8 +36,10 @@ class RunningJob:
     # Known once it was sent to its process:
     source: Source | None = None
     features: CostFeatures | None = None
+    token: str = ""
+    """Tells this attempt from others at the job."""
     partial: str = ""
-    """The temporary name of its output."""
+    """The attempt's name, with which the names of all that it makes begin."""
     predicted_cost: Cost | None = None
     """At its threads."""
     predicted_bytes: int = 0

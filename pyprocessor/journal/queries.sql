@@ -211,7 +211,8 @@ UPDATE jobs SET
     output_facts = CASE WHEN output = :output THEN output_facts END,
     attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, killed_runs = 0, failure = NULL, reason = '',
     already_right = 0, cancelled_for = '', failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
-    attempt_id = NULL, batch_id = NULL, granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL
+    attempt_id = NULL, batch_id = NULL,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL
 WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')
 
 -- Still to be done, nothing published: takes today's name, cost, order and labels, keeps what it has been through unless
@@ -254,14 +255,14 @@ WHERE id = :id AND state = 'assigned'
 -- name: grant_job
 UPDATE jobs SET
     state = 'publishing', granted_size = :size_bytes, granted_mtime_ns = :mtime_ns, granted_facts = :facts,
-    run_id = :run_id, updated_at = :now
+    granted_intents = :intents, result = :result, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'running' AND attempt_id = :attempt_id
 
 -- name: succeed_job
 UPDATE jobs SET
     state = 'succeeded', output_size = :size_bytes, output_mtime_ns = :mtime_ns, output_facts = :facts,
-    result = :result,
-    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL,
+    attempt_id = NULL, batch_id = NULL,
     failure = NULL, reason = '', failed_runs = 0, killed_runs = 0, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'publishing' AND attempt_id = :attempt_id
 
@@ -289,7 +290,8 @@ UPDATE jobs SET
     state = :state, failure = :failure, reason = :reason, already_right = :already_right,
     crashes = crashes + :crashed,
     failed_runs = failed_runs + :failed, killed_runs = 0,
-    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL,
+    attempt_id = NULL, batch_id = NULL,
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
 
@@ -308,7 +310,8 @@ UPDATE jobs SET
     state = 'pending', failure = :failure, reason = :reason,
     crashes = crashes + :crashed, sheds = sheds + :shed, retries_charged = retries_charged + :charge,
     killed_runs = 0,
-    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL,
+    attempt_id = NULL, batch_id = NULL,
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
 

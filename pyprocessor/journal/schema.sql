@@ -78,6 +78,7 @@ CREATE TABLE jobs (
     granted_size       INTEGER,             -- the intent: what a publish was granted for
     granted_mtime_ns   INTEGER,
     granted_facts      TEXT,
+    granted_intents    TEXT,                -- JSON: for each product what lies where, and what lay under its name before
     output_size        INTEGER,             -- what lies under the final name since the last success
     output_mtime_ns    INTEGER,
     output_facts       TEXT,

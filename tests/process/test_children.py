@@ -245,8 +245,8 @@ def test_no_process_of_ours_outlives_the_command(inputs: Path, tmp_path: Path, o
 # ---------------------------------------------------------------- inside a batch process
 
 
-def refuse(path: bytes) -> Any:
-    """As `seal` or `discard` where the folder may not be written."""
+def refuse(path: bytes, *_: object) -> Any:
+    """As `seal` or `discard_attempt` where the folder may not be written."""
     raise PublishError(FailureKind.PERMISSION, f"{os.fsdecode(path)} could not be touched.")
 
 
@@ -255,7 +255,7 @@ def test_a_partial_that_cannot_be_removed_ends_one_job(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, standin_ffmpeg: str
 ) -> None:
     """The job fails for its own reason, its process lives on, and the others are done."""
-    monkeypatch.setattr(attempt, "discard", refuse)
+    monkeypatch.setattr(attempt, "discard_attempt", refuse)
     (inputs / "a.mov").rename(inputs / "standin-fail.mov")
     recorder = Recorder()
     asked = request(inputs, tmp_path / "out", profile=profile(), tool_path=standin_ffmpeg)
@@ -316,16 +316,16 @@ def test_what_was_made_of_another_source_is_not_kept(
     """The encode comes to a good end, but by then its source is not what it was."""
     source = make_clip(tmp_path / "in" / "clip.mp4")
     (tmp_path / "in" / "notes.txt").touch()  # the input as a whole is still there
-    ended = attempt.Attempt.ffmpeg_ended
+    ended = attempt.Attempt.step_ended
 
-    def then_change(self: attempt.Attempt, finished: Any) -> None:
+    def then_change(self: attempt.Attempt, *took: Any) -> None:
         if change == "gone":
             source.unlink()
         else:
             os.utime(source, (1, 1))
-        ended(self, finished)
+        ended(self, *took)
 
-    monkeypatch.setattr(attempt.Attempt, "ffmpeg_ended", then_change)
+    monkeypatch.setattr(attempt.Attempt, "step_ended", then_change)
     recorder = Recorder()
     run(request(tmp_path / "in", tmp_path / "out"), recorder, start_method="fork")
     ((_, outcome, _),) = recorder.outcomes
