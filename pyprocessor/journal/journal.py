@@ -30,6 +30,8 @@ from pyprocessor.models import (
 from pyprocessor.models.products import MAIN, Intent
 
 _ENGINE_DIED = "The run was ended from outside before this attempt was over."
+NO_RUN = 0
+"""Number of the run to which jobs belong that no run of this journal has changed last."""
 _UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
@@ -37,7 +39,7 @@ class Journal(WaitingJobs):
     """The journal of one output folder, open for writing.
 
     Each method that writes is a transaction of its own unless it is called inside `transaction()`. `begin_run` comes
-    first: what is written after belongs to that run.
+    first, or `begin_without_run`: what is written after belongs to that run, or to none.
     """
 
     @classmethod
@@ -58,6 +60,11 @@ class Journal(WaitingJobs):
         self._run_id = max(after, last.id if last is not None else 0) + 1
         self._write("insert_run", arguments=arguments, **asdict(engine))
         return self._run_id
+
+    def begin_without_run(self) -> None:
+        """Have what is written from here on belong to no run: it is done between two of them."""
+        self._run_id = NO_RUN
+        self._write("insert_forgotten_run")
 
     def end_run(self, exit_code: int, *, done_before: int | None = None, failed_before: int | None = None) -> None:
         """Record that this run ended, now, and how many of its files earlier runs had settled."""

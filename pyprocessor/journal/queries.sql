@@ -12,12 +12,12 @@ UPDATE runs SET
 WHERE id = :run_id
 
 -- name: last_run
-SELECT * FROM runs ORDER BY id DESC LIMIT 1
+SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT 1
 
 -- name: open_runs
 SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id
 
--- What no run of this journal did, but one before it: jobs that are adopted belong to it.
+-- What no run of this journal did, but one before it, or nobody's: jobs that are adopted, and what is asked between runs.
 -- name: insert_forgotten_run
 INSERT OR IGNORE INTO runs (id, arguments, engine_pid, engine_start_time, started_at, ended_at)
 VALUES (0, '', 0, 0, :now, :now)
@@ -57,6 +57,12 @@ ORDER BY seq LIMIT :limit
 SELECT * FROM jobs
 WHERE state = :state AND seq > :after AND (:run_id IS NULL OR run_id = :run_id)
 ORDER BY seq LIMIT :limit
+
+-- name: jobs_by_prefix
+SELECT * FROM jobs WHERE id >= :prefix AND id < :prefix || 'g' ORDER BY id LIMIT :most
+
+-- name: jobs_by_name
+SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 
 -- name: counts
 SELECT state, count(*) FROM jobs GROUP BY state
@@ -100,6 +106,10 @@ DELETE FROM dependencies WHERE job_id = :id
 
 -- name: dependencies
 SELECT needs FROM dependencies WHERE job_id = :id ORDER BY needs
+
+-- name: dependents
+SELECT jobs.* FROM dependencies JOIN jobs ON jobs.id = dependencies.job_id
+WHERE dependencies.needs = :id ORDER BY jobs.seq LIMIT :most
 
 -- name: is_needed
 SELECT 1 FROM dependencies WHERE needs = :id LIMIT 1
@@ -347,6 +357,9 @@ WHERE ended_at IS NULL
 
 -- name: attempts_page
 SELECT *, 0 FROM attempts WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+
+-- name: attempts_of_job
+SELECT *, 0 FROM attempts WHERE job_id = :id ORDER BY id
 
 -- ------------------------------------------------------------------ batches
 
