@@ -48,7 +48,7 @@ class FileHistory:
 
         Encoded the same way: what it took. Encoded otherwise: part of how far it was from its class.
         """
-        if not self.known:
+        if not self.known or features.given is not None:
             return 1.0
         alike = self.known.get(_key(source, features))
         if alike is not None:
@@ -60,8 +60,8 @@ class FileHistory:
         return 1.0 if other is None else (math.exp(taken.ratio) / model.factors(other, 1.0).cpu) ** ACROSS_ENCODERS
 
     def remember(self, source: Source, features: CostFeatures, threads: int, prior: Cost, measured: Cost) -> None:
-        """Add what one attempt took."""
-        if not (prior.cpu_seconds > 0 and 0 < measured.cpu_seconds < math.inf):
+        """Add what one attempt took, where the task did not say itself what it takes."""
+        if features.given is not None or not (prior.cpu_seconds > 0 and 0 < measured.cpu_seconds < math.inf):
             return
         for key in (_key(source), _key(source, features)):
             self.known.pop(key, None)  # so that it stands last, as the newest

@@ -68,7 +68,9 @@ _TONE_MAP_CPU_PER_PIXEL = 7.2e-9
 
 
 def prior_cost(features: CostFeatures, threads: int) -> Cost:
-    """CPU-seconds, bytes of memory and of disk by the measured tables."""
+    """CPU-seconds, bytes of memory and of disk by the measured tables, or what the task itself says."""
+    if features.given is not None:
+        return features.given
     cpu = _cpu_seconds(features)
     if features.encoder == COPY:
         return Cost(cpu, _PLAIN_MEMORY_BYTES, features.source_bytes + MIB // 4)

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from pyprocessor.costs.job_prior import COPY, encode_memory, prior_cost
@@ -30,13 +30,17 @@ FILE_SECONDS = 0.05
 _WIDTHS = {90: 160, 180: 320, 360: 640, 480: 854, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840, 4320: 7680}
 _PIXEL_CLASSES = {f"{height}p": width * height for height, width in _WIDTHS.items()}
 NO_PICTURE = "none"
+GIVEN = "given"
 UNKNOWN_SPREAD = 2.0
 """By what factor the time of a job of a class never seen may lie above or below its prediction."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostClass:
-    """Jobs whose costs are alike. `pixels` is the nearest usual picture size, or "none" for audio."""
+    """Jobs whose costs are alike.
+
+    `pixels` is the nearest usual picture size, "none" for audio, or "given" where the task itself said what it takes.
+    """
 
     task: str
     encoder: str
@@ -45,14 +49,27 @@ class CostClass:
     pixel_format: str
     threads: int
 
+    @property
+    def given(self) -> bool:
+        """Whether the task itself says what its jobs take, all in all."""
+        return self.pixels == GIVEN
+
 
 def class_of(features: CostFeatures, threads: int) -> CostClass:
     """The class a job belongs to when its ffmpeg may use `threads`."""
+    if features.given is not None:
+        return _class(features.task, features.encoder, "", GIVEN, "", threads)
     pixels, pixel_format = NO_PICTURE, ""
     if features.pixels > 0:
         pixels = min(_PIXEL_CLASSES, key=lambda name: abs(math.log(features.pixels / _PIXEL_CLASSES[name])))
         pixel_format = features.pixel_format
-    return CostClass(features.task, features.encoder, features.preset or "", pixels, pixel_format, threads)
+    return _class(features.task, features.encoder, features.preset or "", pixels, pixel_format, threads)
+
+
+@lru_cache(maxsize=4096)
+def _class(task: str, encoder: str, preset: str, pixels: str, pixel_format: str, threads: int) -> CostClass:
+    """One record for all jobs of a class: it is most of what 100,000 of them would take."""
+    return CostClass(task, encoder, preset, pixels, pixel_format, threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +148,13 @@ _HELD_BACK_MEMORY = 0.25
 _PRESET = 2
 
 
-def group_keys(cost_class: CostClass) -> tuple[GroupKey, GroupKey, GroupKey, GroupKey]:
-    """The groups a class belongs to, widest first; the last is the class whatever its threads."""
+def group_keys(cost_class: CostClass) -> tuple[GroupKey, ...]:
+    """The groups a class belongs to, widest first; the last is the class whatever its threads.
+
+    What tasks say of themselves has nothing in common with the measured tables, nor with what other tasks say.
+    """
+    if cost_class.given:
+        return ((cost_class.task, cost_class.encoder, GIVEN),)
     encoder = (cost_class.task, cost_class.encoder)
     preset = (*encoder, cost_class.preset, cost_class.pixel_format)
     return (), encoder, preset, (*preset, cost_class.pixels)
@@ -158,6 +180,10 @@ class CostModel:
     classes: Mapping[CostClass, History] = field(default_factory=dict)
     groups: Mapping[GroupKey, History] = field(default_factory=dict)
     running: Mapping[GroupKey, RunningMemory] = field(default_factory=dict)
+    _factors: dict[tuple[CostClass, float], CostFactors] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Those that were asked for: thousands of jobs of a class ask for the same."""
 
     def predict(self, features: CostFeatures, threads: int) -> Cost:
         """CPU-seconds, peak bytes of its ffmpeg and bytes on disk of a job with `threads` threads."""
@@ -167,6 +193,8 @@ class CostModel:
             prior.cpu_seconds * math.exp(cpu),
             round(prior.memory_bytes * math.exp(memory)),
             round(prior.disk_bytes * math.exp(disk)),
+            prior.wait_seconds,
+            prior.resources,
         )
 
     def observe(self, features: CostFeatures, threads: int, measured: Cost) -> CostModel:
@@ -185,7 +213,7 @@ class CostModel:
     def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> CostModel:
         """The model with the memory of a file that still runs, `settled` if it has stopped growing."""
         size = group_keys(class_of(features, threads))[-1]
-        ratio = log_ratio(prior_cost(features, threads).memory_bytes, max(memory_bytes, 1))
+        ratio = log_ratio(max(prior_cost(features, threads).memory_bytes, 1), max(memory_bytes, 1))
         known = self.running.get(size)
         if known is not None:
             ratio, settled = max(ratio, known.ratio), settled or known.settled
@@ -206,6 +234,12 @@ class CostModel:
 
     def factors(self, cost_class: CostClass, unmeasured: float) -> CostFactors:
         """The factors for the priors of all jobs of this class; `unmeasured` as in `memory_margin`."""
+        known = self._factors.get((cost_class, unmeasured))
+        if known is None:
+            known = self._factors[cost_class, unmeasured] = self._worked_out(cost_class, unmeasured)
+        return known
+
+    def _worked_out(self, cost_class: CostClass, unmeasured: float) -> CostFactors:
         cpu, memory, _ = self._corrections(cost_class)
         margin = self.memory_margin(cost_class, unmeasured)
         history = self.classes.get(cost_class, History())
@@ -217,7 +251,8 @@ class CostModel:
         cpu = memory = disk = 0.0
         keys = group_keys(cost_class)
         histories = [*(self.groups.get(key) for key in keys), self.classes.get(cost_class)]
-        for level, (history, held_back) in enumerate(zip(histories, _HELD_BACK, strict=True)):
+        widest = len(_HELD_BACK) - len(histories)
+        for level, (history, held_back) in enumerate(zip(histories, _HELD_BACK[widest:], strict=True), widest):
             if history is None:
                 continue
             cpu = _moved(cpu, history.cpu, history.medians.cpu, held_back)
@@ -241,7 +276,7 @@ def _moved(known: float, ratios: Sequence[float], usual: float, held_back: float
 
 def thread_growth(cost_class: CostClass, threads: int) -> float:
     """The factor between predicted memory at one thread and at `threads`."""
-    if cost_class.pixels == NO_PICTURE or cost_class.encoder == COPY:
+    if cost_class.pixels in (NO_PICTURE, GIVEN) or cost_class.encoder == COPY:
         return 1.0
     pixels = _PIXEL_CLASSES[cost_class.pixels]
     _, growth = encode_memory(cost_class.encoder, cost_class.preset or None, pixels)

@@ -1,17 +1,22 @@
 """Which jobs does a batch process have, and what was it sent? One process per batch, sent a few jobs ahead.
 
-So what was not sent can be taken back without asking, and when a process dies it is known what it had begun.
+So what was not sent can be taken back without asking, and when a process dies it is known what it had begun. A process
+that does calls of one kind, and no files for ffmpeg, may be given more of them while it runs.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+import math
 from collections.abc import Iterable
+from itertools import islice
 from multiprocessing.context import BaseContext
 
 from pyprocessor.control.run_mode import Pause
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Batch, JobState, ProcessIdentity
+from pyprocessor.plan import resources
+from pyprocessor.plan.ahead import LEAST_AHEAD
 from pyprocessor.plan.planner import RunningBatch
 from pyprocessor.workers.handle import LocalWorker
 from pyprocessor.workers.messages import Command, OfAttempt, WorkerSetup, WorkItem
@@ -23,7 +28,10 @@ class BatchProcess:
     def __init__(self, context: BaseContext, setup: WorkerSetup, batch: Batch, jobs: Iterable[RunningJob]) -> None:
         self.batch = batch
         self.jobs: dict[str, RunningJob] = {job.job_id: job for job in jobs}
-        self._unsent: deque[str] = deque(batch.job_ids)
+        self._unsent = dict.fromkeys(batch.job_ids)
+        first = self.jobs[batch.job_ids[0]].queued
+        self.affinity, self.resources = first.affinity, first.resources
+        self.idle_since = math.inf
         self._sent: set[str] = set()
         self._held = False
         self.ordered: set[Command] = set()
@@ -38,9 +46,24 @@ class BatchProcess:
         return not self.ordered.isdisjoint({Command.DRAIN, Command.END})
 
     @property
+    def waits(self) -> bool:
+        """Whether its jobs mostly wait, so that they take no cores."""
+        return self.batch.cores == 0
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether it may be given more jobs than its batch was formed of."""
+        return self.affinity is not None and self.batch.cores <= 1 and not self.ordered
+
+    @property
     def occupied_slots(self) -> int:
         """How many of its slots have work, now or next."""
-        return min(self.batch.slots, sum(not job.is_encoded for job in self.jobs.values()))
+        return len(self._first_jobs)
+
+    @property
+    def _first_jobs(self) -> list[RunningJob]:
+        """Its oldest jobs that are not encoded, one for each slot."""
+        return list(islice((job for job in self.jobs.values() if not job.is_encoded), self.batch.slots))
 
     @property
     def running(self) -> list[RunningJob]:
@@ -50,6 +73,14 @@ class BatchProcess:
     def sent(self) -> list[RunningJob]:
         """Jobs it was sent to encode: they run now, or start as soon as a slot is free."""
         return [self.jobs[job_id] for job_id in self._sent if not self.jobs[job_id].is_encoded]
+
+    @property
+    def at_once(self) -> list[RunningJob]:
+        """Those of them that may take memory and resources at once, the largest, and the next one of each slot."""
+        if self.waits:
+            return self._first_jobs
+        sent, most = self.sent, self.batch.slots * LEAST_AHEAD
+        return sent if len(sent) <= most else heapq.nlargest(most, sent, key=lambda job: job.expected_bytes)
 
     @property
     def unsent(self) -> list[RunningJob]:
@@ -72,23 +103,33 @@ class BatchProcess:
         memory = max(
             bound, sum(max(job.expected_bytes, job.memory_bytes) for job in self.running if not job.is_encoded)
         )
+        in_use = tuple(resources.held(job.queued for job in self._first_jobs).items())
+        if self.waits:
+            return RunningBatch(0, memory, 0, resources=in_use)
         left = sum(job.seconds_left(now) for job in self.jobs.values())
-        return RunningBatch(slots, memory, self.batch.cores, left / slots if slots else 0.0)
+        return RunningBatch(slots, memory, self.batch.cores, left / slots if slots else 0.0, in_use)
+
+    def give(self, jobs: Iterable[RunningJob]) -> None:
+        """Give the process more jobs to do."""
+        for job in jobs:
+            self.jobs[job.job_id] = job
+            self._unsent[job.job_id] = None
 
     def next_unsent(self) -> RunningJob | None:
         """The job to be sent next, as long as the process takes any."""
-        return self.jobs[self._unsent[0]] if self._unsent and not self.draining else None
+        return self.jobs[next(iter(self._unsent))] if self._unsent and not self.draining else None
 
     def send_next(self, item: WorkItem) -> None:
         """Send the work item of `next_unsent`."""
-        self._sent.add(self._unsent.popleft())
+        job_id = next(iter(self._unsent))
+        del self._unsent[job_id]
+        self._sent.add(job_id)
         self.child.send(item)
 
     def remove(self, job_id: str) -> RunningJob:
         """Remove and return a job that the process no longer has."""
         self._sent.discard(job_id)
-        if job_id in self._unsent:
-            self._unsent.remove(job_id)
+        self._unsent.pop(job_id, None)
         return self.jobs.pop(job_id)
 
     def ask_back(self) -> None:

@@ -11,7 +11,6 @@ import secrets
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
-from pyprocessor.costs.model import wall_seconds
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
@@ -21,12 +20,13 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, CostFeatures, WaitingFile
+from pyprocessor.models import Batch, CostFeatures, JobState, WaitingFile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
+from pyprocessor.plan.ahead import LEAST_AHEAD
 from pyprocessor.plan.packing import OverBudget
-from pyprocessor.plan.planner import next_batch, shape
+from pyprocessor.plan.planner import Shape, next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.tasks.base import Task
@@ -34,6 +34,8 @@ from pyprocessor.workers.messages import Command, WorkerSetup, WorkItem
 
 TOKEN_BYTES = 4
 """Of the token of an attempt; as text it is twice as long."""
+LINGER_SECONDS = 2.0
+"""How long a process that may be given more jobs waits for them: starting one takes longer than many a call."""
 
 
 @dataclass(eq=False)
@@ -52,13 +54,18 @@ class Dispatch:
     width: int = 0
     """Threads of all jobs that would run at once now."""
     _batches: int = 0
+    _begun: bool = False
+    """Whether a batch was started that takes cores."""
     _known_since: float = math.inf
     """When the first job was ready."""
     _runs_alone: bool = False
+    _shape: Shape | None = None
     _concurrency: int = 1
     _formed_at: int = -1
     """The governor's look at which batches were last formed."""
     _formed: Wait | None = None
+    _first_for_memory: QueuedJob | None = None
+    """The job that is next among those that mostly wait, where memory was short for it."""
     _reading_number: int = 0
     _started_unmeasured: int = 0
     _look: int = 0
@@ -76,11 +83,16 @@ class Dispatch:
     def work(self) -> list[Work]:
         """Predicted CPU-seconds of all jobs that wait, with the factor they may be off by, in no order."""
         unsent = [job.queued for process in self.processes for job in process.unsent]
-        return [*self.queue.ready.work(), *((job.cpu_seconds, job.factors.spread) for job in unsent)]
+        return [
+            *self.queue.ready.work(),
+            *self.queue.waiting.work(),
+            *((job.cpu_seconds, job.factors.spread) for job in unsent),
+        ]
 
     def runs_alone(self, job: RunningJob) -> bool:
         """Whether no other file is being encoded."""
-        return not any(other is not job and not other.is_encoded for other in self.running)
+        others = (other for process in self.processes for other in process.jobs.values() if other is not job)
+        return not any(other.state is JobState.RUNNING and not other.is_encoded for other in others)
 
     def fill(self, on: Conditions) -> None:
         """Form batches for free slots and send jobs: for idle slots first, then one ahead for each slot."""
@@ -93,14 +105,33 @@ class Dispatch:
         if self.queue.ready:
             self._known_since = min(self._known_since, on.now)
         if not on.allowance.hold:
-            self._form_batches(on)
-            for ahead in (1, 2):
-                for process in self.processes:
-                    while self._send_next(process, ahead, on):
-                        pass
+            self._start(on)
         for process in self.processes:
-            if not process.unsent:
+            if not process.unsent and not self._keeps(process, on):
                 process.order(Command.CLOSE)
+
+    def _start(self, on: Conditions) -> None:
+        """Start what may be started on cores."""
+        self._form_batches(on)
+        processes = [process for process in self.processes if not process.waits]
+        for ahead in range(1, LEAST_AHEAD + 1):
+            for process in processes:
+                while self._send_next(process, ahead, on):
+                    pass
+
+    def _keeps(self, process: BatchProcess, on: Conditions) -> bool:
+        """Whether a process that was sent all it has stays, to be given more."""
+        if not self._takes_more(process):
+            return False
+        process.idle_since = math.inf if process.jobs else min(process.idle_since, on.now)
+        head = self.queue.head()
+        if process.jobs or head is None:
+            return bool(process.jobs) or (on.more_to_come and on.now - process.idle_since < LINGER_SECONDS)
+        return not head[0].alone and on.now - process.idle_since < LINGER_SECONDS
+
+    def _takes_more(self, process: BatchProcess) -> bool:
+        """Whether a process may be given more jobs than its batch was formed of."""
+        return process.takes_more and (process.waits or self.profile.batch.batch_size is None)
 
     def next_waiting(self, on: Conditions) -> WaitingFile | None:
         """The file that starts next, and why it waits; None where none waits."""
@@ -111,8 +142,11 @@ class Dispatch:
         head = self.queue.head()
         if head is None:
             return None
-        wait = self._decide(head[0], 1, on, self._beside(on), due=head[1])
-        return _waiting(head[0], wait or self._formed)
+        return _waiting(head[0], self._why(head[0], on, due=head[1]))
+
+    def _why(self, job: QueuedJob, on: Conditions, *, due: float) -> Wait | None:
+        """Why the job that is next waits."""
+        return self._decide(job, 1, on, self._beside(on), due=due) or self._formed
 
     def _decide(
         self, job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, due: float = -math.inf
@@ -122,17 +156,17 @@ class Dispatch:
     def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Surroundings:
         """What the next waiting job, or the next of a process that has `ahead` per slot, would start beside."""
         if assigned_to is None:
-            free = self._concurrency - sum(process.occupied_slots for process in self.processes)
+            free = self._concurrency - sum(process.occupied_slots for process in self.processes if not process.waits)
         else:
             free = assigned_to.batch.slots * ahead - len(assigned_to.sent)
         return Surroundings(
-            running=[job for process in self.processes for job in process.sent],
+            running=[job for process in self.processes for job in process.at_once],
             ready=self.queue.ready,
             free_slots=free,
             concurrency=self._concurrency,
             assigned=assigned_to is not None,
             runs_alone=self._runs_alone and bool(self.processes),
-            begun=self._batches > 0,
+            begun=self._begun,
             known_seconds=max(0.0, on.now - self._known_since),
             started=self._started_unmeasured,
             claimed_bytes=self._claimed_bytes,
@@ -154,14 +188,16 @@ class Dispatch:
         form = shape(
             on.reading,
             settings,
-            jobs_known=len(self.queue) + sum(len(process.jobs) for process in self.processes),
+            jobs_known=len(self.queue)
+            - len(self.queue.waiting)
+            + sum(len(process.jobs) for process in self.processes if not process.waits),
             typical=ready.typical(),
             more_to_come=on.more_to_come,
             cpu_limit_percent=self.profile.throttling.cpu_limit_percent,
             share=on.allowance.share,
             measured=main_class is None or self.calibration.model.measured_count(main_class) > 0,
         )
-        self._concurrency, self.width = form.concurrency, form.concurrency * form.threads
+        self._shape, self._concurrency, self.width = form, form.concurrency, form.concurrency * form.threads
         while True:
             formed = next_batch(
                 ready,
@@ -189,15 +225,18 @@ class Dispatch:
             return False
         if admission.turn(head[0], on, replace(self._beside(on), runs_alone=False)) is not None:
             return False
-        settings = self.profile.batch
-        budget, limit = admission.memory_budget(on.reading, settings), admission.memory_limit(on.reading, settings)
         while (job := self.queue.take_alone()) is not None:
             job = self._priced(job)
-            over = OverBudget(job.job_id, job.memory_bytes, budget, limit)
+            over = self._over_budget(job, on)
             if not self._leave_if_late(job, 1, on) and not self._refuse_if_too_large(job, 1, over):
                 self._begin(Batch(self._batches + 1, (job.job_id,), 1, 1, job.memory_bytes), [job])
                 return True
         return False
+
+    def _over_budget(self, job: QueuedJob, on: Conditions) -> OverBudget:
+        settings = self.profile.batch
+        budget, limit = admission.memory_budget(on.reading, settings), admission.memory_limit(on.reading, settings)
+        return OverBudget(job.job_id, job.memory_bytes, budget, limit)
 
     def _refuse_if_too_large(self, job: QueuedJob, threads: int, largest: OverBudget) -> bool:
         """Fail a job that needs more memory than is ever allowed, or without `--strict-memory` only warn of it."""
@@ -215,7 +254,7 @@ class Dispatch:
         if admission.too_late(job, threads, on) is None:
             return False
         self.queue.leave(job)
-        seconds = wall_seconds(job.cpu_seconds, threads)
+        seconds = job.wall_seconds(threads)
         if not on.schedule.ever_fits(seconds, job.factors.spread):
             text = on.schedule.never_fits(job.name, seconds)
             self.transitions.notice("warning", text, job_id=job.job_id)
@@ -223,7 +262,9 @@ class Dispatch:
 
     def _begin(self, batch: Batch, jobs: list[QueuedJob]) -> None:
         """Start a process for the batch and enter both in the journal, before it is sent any work."""
-        self._batches, self._formed = batch.id, None
+        self._batches = batch.id
+        if batch.cores:
+            self._begun, self._formed = True, None
         running = [self._running_job(job, batch) for job in jobs]
         log = os.path.join(self.folder.path, LOG_NAME)
         setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
@@ -236,6 +277,7 @@ class Dispatch:
     def _running_job(self, job: QueuedJob, batch: Batch) -> RunningJob:
         row, threads = self.transitions.row(job.job_id), 1 if job.narrow else batch.threads
         running = RunningJob(job, threads, batch.cores, row.media_seconds or 0.0)
+        running.predicted_bytes = job.memory_with(threads)
         running.crashes = row.crashes
         running.retries = row.retries_charged
         running.sheds = row.sheds
@@ -248,6 +290,9 @@ class Dispatch:
             return False
         job.queued = self._priced(job.queued)
         beside = self._beside(on, assigned_to=process, ahead=ahead)
+        first = self._first_for_memory
+        if first is not None and first.priority < job.queued.priority:
+            beside = replace(beside, kept_bytes=first.memory_bytes)
         wait = self._decide(job.queued, job.threads, on, beside)
         if wait is not None:
             if wait.warn and not self._warned:
@@ -255,10 +300,14 @@ class Dispatch:
                 self.transitions.notice("warning", f"{job.name} waits: {wait.reason}.", job_id=job.job_id)
             return False
         self._warned = False
-        self._claimed_bytes += job.queued.memory_with(job.threads)
-        self._started_unmeasured += admission.unmeasured(job.queued, job.threads, self.calibration.model)
+        self._claim(job.queued, job.threads)
         process.send_next(self._work_item(job))
         return True
+
+    def _claim(self, job: QueuedJob, threads: int) -> None:
+        """Note what a job that starts is predicted to take, until a reading shows it."""
+        self._claimed_bytes += job.memory_with(threads)
+        self._started_unmeasured += admission.unmeasured(job, threads, self.calibration.model)
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
         return job.priced(self.calibration.model, self.profile.estimation.memory_safety_factor)

@@ -133,4 +133,4 @@ def share_done(job: RunningJob, rate: float, now: float) -> float:
 
 
 def _predicted_seconds(job: RunningJob, rate: float) -> float:
-    return max(job.queued.cpu_seconds, 1e-6) / (rate * max(1, job.cores))
+    return job.queued.wait_seconds + max(job.queued.cpu_seconds, 1e-6) / (rate * max(1, job.cores))

@@ -19,7 +19,7 @@ from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency, StallResponder
 from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.batch_process import BatchProcess
-from pyprocessor.engine.dispatch import Dispatch
+from pyprocessor.engine.call_dispatch import CallDispatch
 from pyprocessor.engine.hooks import COUNTS, call_at_end
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
@@ -110,7 +110,7 @@ class Run:
         else:
             self._discovery = Discovery(*known)
         self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)
-        self._dispatch = Dispatch(request, self.context, folder, run_id, work, journal, moves, calibration)
+        self._dispatch = CallDispatch(request, self.context, folder, run_id, work, journal, moves, calibration)
         self._crashes = WorkerCrashes(request, self._partials, journal, moves, self._dispatch, self._monitor)
         self._stopping = Stopping(
             request, self.signals, self._server, self._responder, self._discovery, self._dispatch, moves

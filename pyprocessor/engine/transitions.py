@@ -168,7 +168,7 @@ class Transitions:
 
     def reprice(self) -> None:
         """Predict what waits anew with what the cost model knows now."""
-        if self.queue.ready.reprice(self._calibration.model, self._profile.estimation):
+        if self.queue.reprice(self._calibration.model, self._profile.estimation):
             self.queue.reconsider()
 
     def started(self, job: RunningJob, worker: ProcessIdentity) -> None:

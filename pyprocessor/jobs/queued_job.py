@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from pyprocessor.costs.model import CostClass, CostFactors, CostModel, thread_growth
+from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, speed, thread_growth
 from pyprocessor.models import EstimationSettings, Job, display
 
 OUT_OF_MEMORY_GROWTH = 1.5
 """How much more memory a job is assumed to take each time it was ended for want of memory."""
+WAITING_RATIO = 10.0
+"""A job that waits so many times longer than it computes takes no core: that would be idle nine tenths of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class QueuedJob:
     """One thread only, since memory ran out under it."""
     alone: bool = False
     """To run with nothing beside it: it may have killed its process or the run, or memory was short repeatedly."""
+    wait_seconds: float = 0.0
+    resources: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(cls, job: Job, cost_class: CostClass, model: CostModel, estimation: EstimationSettings) -> QueuedJob:
@@ -50,7 +54,19 @@ class QueuedJob:
             tenant=job.tenant,
             name=display(job.source.relative),
             factors=factors,
+            wait_seconds=job.cost.wait_seconds,
+            resources=job.cost.resources,
         )
+
+    @property
+    def waits(self) -> bool:
+        """Whether it mostly waits, by the word of its task: what is learned meanwhile does not change its queue."""
+        return self.wait_seconds > 0 and self.wait_seconds >= WAITING_RATIO * self.prior_cpu_seconds
+
+    @property
+    def affinity(self) -> CostClass | None:
+        """What it has in common with the jobs that one process may go on taking; None for files for ffmpeg."""
+        return self.cost_class if self.cost_class.given else None
 
     @property
     def band(self) -> tuple[int, int]:
@@ -66,6 +82,12 @@ class QueuedJob:
     def memory_bytes(self) -> int:
         """Predicted peak at one thread, with its safety margin."""
         return max(math.ceil(self.prior_memory_bytes * self.factors.memory), self.memory_floor_bytes)
+
+    def wall_seconds(self, cores: int, cpu_seconds: float | None = None) -> float:
+        """Predicted wall time where it has `cores` to itself, perhaps by a better guess of its CPU-seconds."""
+        start = 0.0 if self.cost_class.given else FILE_SECONDS
+        seconds = self.cpu_seconds if cpu_seconds is None else cpu_seconds
+        return start + self.wait_seconds + seconds / speed(max(1, cores))
 
     def memory_with(self, threads: int) -> int:
         """Predicted peak with so many threads, with its safety margin."""

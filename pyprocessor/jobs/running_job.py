@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pyprocessor.costs.model import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import TRANSITIONS, Cost, CostFeatures, JobState, ProcessIdentity, Source
 
@@ -21,7 +20,7 @@ class IllegalMove(Exception):
 
 @dataclass(slots=True, eq=False)
 class RunningJob:
-    """A job that a batch process has; its ffmpeg has `threads` and is assumed to take `cores`."""
+    """A job that a batch process has; its ffmpeg has `threads` and is assumed to take `cores`, 0 if it mostly waits."""
 
     queued: QueuedJob
     threads: int = 1
@@ -120,7 +119,7 @@ class RunningJob:
 
     def seconds_left(self, now: float) -> float:
         """Predicted wall time until it ends."""
-        whole = wall_seconds(self.cpu_seconds, self.cores)
+        whole = self.queued.wall_seconds(self.cores, self.cpu_seconds)
         return whole * (1 - self.share_done) if self.media_seconds > 0 else max(0.0, whole - self.active_seconds(now))
 
     def active_seconds(self, now: float) -> float:

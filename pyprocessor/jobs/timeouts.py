@@ -28,11 +28,16 @@ class Timeouts:
 
 
 def timeouts(settings: ErrorSettings, cost: Cost, features: CostFeatures) -> Timeouts:
-    """The timeouts of a job that is predicted to take `cost`, CPU-seconds taken for seconds of one thread."""
+    """The timeouts of a job that is predicted to take `cost`, CPU-seconds taken for seconds of one thread.
+
+    One whose task said itself what it takes may report nothing before its end.
+    """
+    busy = cost.cpu_seconds + cost.wait_seconds
     per_frame = cost.cpu_seconds / features.frames if features.frames > 0 else 0.0
-    slow = min(FRAMES_IN_FLIGHT * LOAD_FACTOR * per_frame, LONGEST_STALL_SECONDS)
+    silent = busy if features.given is not None else FRAMES_IN_FLIGHT * per_frame
+    slow = min(LOAD_FACTOR * silent, LONGEST_STALL_SECONDS)
     seconds = features.duration_seconds or features.source_bytes / _SLOWEST_BYTES_PER_SECOND
-    whole = settings.time_limit_factor * max(cost.cpu_seconds, seconds)
+    whole = settings.time_limit_factor * max(busy, seconds)
     return Timeouts(max(settings.stall_seconds, slow), max(SHORTEST_LIMIT_SECONDS, whole))
 
 

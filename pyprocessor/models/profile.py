@@ -90,6 +90,12 @@ class BatchSettings:
     max_memory_percent: float = 80.0
     memory_limit_bytes: int | None = None
     jobs: int | None = None
+    resources: tuple[tuple[str, int], ...] = ()
+    """How many there are of what tasks name as needed; of what is not listed there is one."""
+
+    def how_many(self, resource: str) -> int:
+        """How many there are of this resource."""
+        return dict(self.resources).get(resource, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,21 +18,29 @@ class Cost:
     cpu_seconds: float
     memory_bytes: int
     disk_bytes: int
+    wait_seconds: float = 0.0
+    """In which it computes nothing: the network, a sleep."""
+    resources: tuple[tuple[str, int], ...] = ()
+    """How many it holds of what has a name: a GPU, an encoder's session, calls of a service."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostFeatures:
-    """What a job's cost is predicted from. `pixels` and `frames` are of the decoded and encoded picture."""
+    """What a job's cost is predicted from. `pixels` and `frames` are of the decoded and encoded picture.
+
+    A task that is no work of ffmpeg says with `given` what it takes at one thread; `encoder` is then its affinity: jobs
+    that have it in common cost alike, and one process does them one after another.
+    """
 
     task: str
     encoder: str
-    preset: str | None
-    pixels: int
-    source_pixels: int
-    pixel_format: str
-    frames: float
-    duration_seconds: float
-    source_bytes: int
+    preset: str | None = None
+    pixels: int = 0
+    source_pixels: int = 0
+    pixel_format: str = ""
+    frames: float = 0.0
+    duration_seconds: float = 0.0
+    source_bytes: int = 0
     target_bit_rate: int | None = None
     crf: int | None = None
     audio_channels: float = 2.0
@@ -45,6 +53,7 @@ class CostFeatures:
     tone_mapped: bool = False
     own_factor: float = 1.0
     """CPU time that this file took before, as a multiple of what others of its class take."""
+    given: Cost | None = None
 
 
 class JobState(StrEnum):

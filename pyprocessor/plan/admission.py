@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pyprocessor.costs.model import CostClass, CostModel, wall_seconds
+from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, Profile, Reading, RunState
 from pyprocessor.models.wording import memory_size
+from pyprocessor.plan import resources
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.queue import ReadyQueue
 
@@ -47,6 +48,8 @@ class Wait:
     reason: str
     warn: bool = False
     """The user is warned of it, once."""
+    for_memory: bool = field(default=False, compare=False)
+    """Memory that running jobs leave is too little for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class Surroundings:
     """Jobs of classes never measured that were started since the last slow reading."""
     claimed_bytes: int = 0
     """Predicted memory of jobs that were started since the governor's last look."""
+    kept_bytes: int = 0
+    """Predicted memory of a job that comes first, and waits for memory in the other queue."""
 
 
 def decide(
@@ -138,6 +143,10 @@ def decide(
         return wait
     if beside.free_slots < 1:
         return Wait(f"as many files run as may at once ({beside.concurrency})")
+    if job.resources:
+        in_use = resources.held(other.queued for other in beside.running)
+        if why := resources.shortage(job, in_use, profile.batch):
+            return Wait(why)
     if not beside.running:
         need, room = job.memory_with(threads), on.allowance.wall_room_bytes
         if not room < need <= memory_limit(on.reading, profile.batch):
@@ -150,7 +159,7 @@ def decide(
 
 def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
     """Wait for another run where the job is not predicted to be done before this one's time is up."""
-    seconds = wall_seconds(job.cpu_seconds, threads)
+    seconds = job.wall_seconds(threads)
     if on.schedule.fits(seconds, job.factors.spread, on.clock):
         return None
     return Wait("it is not predicted to be done before the run's time is up")
@@ -204,8 +213,11 @@ def _memory(
     if taken + wanted > budget:
         return Wait(
             f"it is assumed to take {memory_size(wanted)}, and of {memory_size(budget)} the files that run take "
-            f"{memory_size(taken)}"
+            f"{memory_size(taken)}",
+            for_memory=True,
         )
+    if taken + beside.kept_bytes + wanted > budget:
+        return Wait("the memory that is left is kept for a job that comes first", for_memory=True)
     worst = UNMEASURED_FACTOR * job.memory_with(threads) * beside.concurrency
     if worst <= budget or not unmeasured(job, threads, model):
         return None
@@ -228,11 +240,11 @@ def _room(job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, pr
     if on.allowance.one_only:
         return Wait("memory was over its limit, and for now a file is started only where none runs")
     need = job.memory_with(threads)
-    if beside.claimed_bytes + need > on.allowance.room_bytes:
-        left = max(0, on.allowance.room_bytes - beside.claimed_bytes)
-        return Wait(
-            f"it is predicted to take {memory_size(need)}, and running files leave {memory_size(left)} of memory"
-        )
+    claimed = beside.claimed_bytes + beside.kept_bytes
+    if claimed + need > on.allowance.room_bytes:
+        left = memory_size(max(0, on.allowance.room_bytes - claimed))
+        why = f"it is predicted to take {memory_size(need)}, and running files leave {left} of memory"
+        return Wait(why, for_memory=True)
     disk = sum(other.queued.disk_bytes for other in beside.running) + job.disk_bytes
     reserve = profile.throttling.disk_reserve_bytes
     if on.reading.free_disk_bytes - disk < reserve:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pyprocessor.costs.model import wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Batch, EstimationSettings
 from pyprocessor.models.wording import memory_size
@@ -67,11 +66,6 @@ class FormedBatch:
     """Set where its only job needs more memory than is allowed."""
 
 
-def wall(cpu_seconds: float, files: int, threads: int) -> float:
-    """Wall time of that many files on one slot, one after another."""
-    return files * wall_seconds(cpu_seconds / files, threads) if files else 0.0
-
-
 @dataclass(slots=True)
 class Packing:
     """A batch while it is put together out of the jobs that are `suitable`.
@@ -106,7 +100,7 @@ class Packing:
 
     def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
         """Take jobs until every slot has its share of work; `free_slots` counts this batch's, too."""
-        left = wall(self.ready.cpu_seconds, len(self.ready), self.cores)
+        left = self.ready.wall_seconds(self.cores)
         target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
         most = max(1, int(estimation.max_batch_size * share))
         while len(self.taken) < most:
@@ -119,11 +113,13 @@ class Packing:
             self._reduce_slots(max(1, len(self.taken)))
 
     def take_exactly(self, count: int, *, may_exceed: bool) -> bool:
-        """Take `count` jobs, or all, with as many slots as fit; False where they must wait for memory."""
+        """Take `count` jobs, or all suitable, with as many slots as fit; False where they must wait for memory."""
         count = min(count, len(self.taken) + len(self.ready))
         while len(self.taken) < count:
             if self._take():
                 continue
+            if self.ready.first(self.suitable) is None:
+                return True
             if self.slots > 1:
                 self._reduce_slots(self.slots - 1)
             elif self.cap < self.room:
@@ -162,7 +158,7 @@ class Packing:
 
     def _load(self, job: QueuedJob) -> None:
         start, slot = self.loads[0]
-        end = start + wall_seconds(job.cpu_seconds, self.cores)
+        end = start + job.wall_seconds(self.cores)
         self.spans.append((slot, start, end))
         heapq.heapreplace(self.loads, (end, slot))
 
@@ -178,6 +174,6 @@ class Packing:
             return False
         longest, _ = max(self.loads)
         if longest > target:
-            left = wall(self.ready.cpu_seconds, len(self.ready), self.cores)
+            left = self.ready.wall_seconds(self.cores)
             target = max(target, min(_LONG_SHARE * longest, left / free_slots))
         return self.loads[0][0] >= target

@@ -7,15 +7,17 @@ the budget; a job that alone exceeds it runs alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyprocessor.costs.job_prior import THREAD_GROWTH
-from pyprocessor.costs.model import FILE_SECONDS, wall_seconds
+from pyprocessor.costs.model import FILE_SECONDS
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
+from pyprocessor.plan import resources
 from pyprocessor.plan.admission import Wait, memory_budget, memory_limit
-from pyprocessor.plan.packing import MIN_BATCH_SECONDS, FormedBatch, Packing, wall
+from pyprocessor.plan.packing import MIN_BATCH_SECONDS, FormedBatch, Packing
 from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.plan.widening import MAX_THREADS, Widening, finish_seconds, scheduled
 
@@ -51,7 +53,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class RunningBatch:
-    """A batch that runs, as the planner sees it."""
+    """A batch that runs, as the planner sees it; one whose jobs mostly wait has no slots and no cores."""
 
     slots: int
     """Those that are occupied."""
@@ -60,6 +62,8 @@ class RunningBatch:
     """Of each of its jobs."""
     seconds_left: float = math.inf
     """The mean until each of its slots is idle; infinite where that is not known."""
+    resources: tuple[tuple[str, int], ...] = ()
+    """What its jobs may hold at once."""
 
 
 def shape(
@@ -127,18 +131,28 @@ def next_batch(
     cores = max(shape.cores, shape.concurrency)
     free_cores = cores - sum(r.slots * r.cores for r in running)
     occupied = sum(r.slots for r in running)
+    processes_taken = sum(r.slots > 0 for r in running)
+    in_use: Counter[str] = Counter()
+    for batch in running:
+        in_use.update(dict(batch.resources))
+
+    def startable(job: QueuedJob) -> bool:
+        return resources.how_many_fit(job, in_use, settings) >= 1
+
     free_slots = min(shape.concurrency - occupied, free_cores)
     if not ready:
         return Wait("no file is ready")
     if free_slots < 1:
         return Wait(f"as many files run as may at once ({occupied})")
-    if settings.jobs is not None and len(running) >= shape.processes:
+    if settings.jobs is not None and processes_taken >= shape.processes:
         return Wait(f"as many batches run as may at once ({shape.processes})")
     # Under memory pressure a fixed size shrinks as the automatic one does.
     fixed = max(1, int(settings.batch_size * shape.share)) if settings.enabled and settings.batch_size else None
     if fixed is not None and more_to_come and len(ready) < fixed:
         return Wait(f"a batch has {fixed} files, and more are being looked for")
-    room = _room(ready, shape, running)
+    if in_use and ready.first(startable) is None and (head := ready.first()) is not None:
+        return Wait(resources.shortage(head, in_use, settings))
+    room = _room(ready, shape, running, startable)
     if room is None and running:
         return Wait("it is predicted to take more memory than all files may together, so nothing is to run beside it")
     listed: list[QueuedJob] = []
@@ -148,15 +162,16 @@ def next_batch(
         # Batches of at least several files cannot be laid out file by file, and many files need no schedule.
         few = len(ready) <= SCHEDULED_PER_CORE * cores
         if few and estimation.min_batch_size <= 1 and not ready.several_tenants:
-            fitting = [e for e in ready.longer_than(-1.0) if room is None or e.memory_bytes <= room]
+            startables = filter(startable, ready.longer_than(-1.0))
+            fitting = [e for e in startables if room is None or e.memory_bytes <= room]
             listed = sorted(fitting, key=lambda e: (e.band, -e.cpu_seconds, e.job_id))
         widening = _widening(ready, shape, running, free_slots, free_cores, listed)
     if listed:
         first = next((e for e in listed if e.job_id not in widening.later), None)
-    elif len(running) >= shape.max_processes:
+    elif processes_taken >= shape.max_processes:
         return Wait(f"as many batch processes run as may at once ({shape.max_processes})")
     else:
-        first = ready.first(None if room is None else lambda e: e.memory_bytes <= room)
+        first = ready.first(lambda e: startable(e) and (room is None or e.memory_bytes <= room))
     if first is None:
         later = "it ends sooner if it waits for cores that running files use"
         return Wait(later if listed else "running files leave too little memory for it")
@@ -165,13 +180,20 @@ def next_batch(
         threads -= 1
     each = min(threads, widening.cores(first))
     free_slots = max(1, min(free_slots, free_cores // each))
-    processes = shape.processes - len(running)
+    processes = shape.processes - processes_taken
     if fixed is not None:
         processes = min(processes, -(-len(ready) // fixed))
     slots = 1 if room is None else -(-free_slots // max(1, processes))
+    slots = int(min(slots, resources.how_many_fit(first, in_use, settings)))
+    alike = (first.affinity, first.resources)
+
+    def suitable(job: QueuedJob) -> bool:
+        """Whether it fits into a batch with the first; one process does the calls of one kind."""
+        return widening.threads(job) == wanted and (job.affinity, job.resources) == alike
+
     packing = Packing(
         ready,
-        lambda e: widening.threads(e) == wanted,
+        suitable,
         slots,
         threads,
         each,
@@ -191,11 +213,13 @@ def next_batch(
     elif listed:
         # A process for every short file that comes later would cost more than it gains.
         packing.take_scheduled(
-            [e.job_id for e in listed if e.job_id not in widening.later and widening.threads(e) == wanted],
+            [e.job_id for e in listed if e.job_id not in widening.later and suitable(e)],
             [
                 e.job_id
                 for e in listed
-                if e.job_id in widening.later and wall_seconds(e.cpu_seconds, each) < MIN_BATCH_SECONDS
+                if e.job_id in widening.later
+                and (e.affinity, e.resources) == alike
+                and e.wall_seconds(each) < MIN_BATCH_SECONDS
             ],
             estimation.max_batch_size,
         )
@@ -215,7 +239,7 @@ def _widening(
     """The threads of jobs that start now on the free cores; by a schedule of the `listed` ones, if any."""
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
-    core_seconds = base * wall(ready.cpu_seconds, len(ready), base)
+    core_seconds = base * ready.wall_seconds(base)
     core_seconds += sum(r.slots * r.cores * r.seconds_left for r in running if r.seconds_left < math.inf)
     longest = ready.longer_than(core_seconds / cores - FILE_SECONDS)
     finish = finish_seconds(core_seconds, (e.cpu_seconds for e in longest), cores, base)
@@ -231,13 +255,15 @@ def _widening(
     return scheduled(works, idle_after, finish, bound, stretch=shape.stretch)
 
 
-def _room(ready: ReadyQueue, shape: Shape, running: Sequence[RunningBatch]) -> float | None:
+def _room(
+    ready: ReadyQueue, shape: Shape, running: Sequence[RunningBatch], startable: Callable[[QueuedJob], bool]
+) -> float | None:
     """Bytes the next batch may take; None when only jobs are left that exceed the whole budget.
 
     Smaller jobs may pass one that does not fit, but only as far as it will fit once the largest running batch ends.
     """
     budget = shape.memory_budget_bytes
-    head = ready.first(lambda e: e.memory_bytes <= budget)
+    head = ready.first(lambda e: e.memory_bytes <= budget and startable(e))
     if head is None:
         return None
     free = budget - sum(r.memory_bytes for r in running)

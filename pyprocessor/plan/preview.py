@@ -10,6 +10,7 @@ from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Job, PlannedBatch, PlannedFile, PlanReport, Profile, Reading, SkippedFile, display
 from pyprocessor.models.wording import memory_size
+from pyprocessor.plan import resources
 from pyprocessor.plan.admission import Wait, memory_budget
 from pyprocessor.plan.packing import FormedBatch, OverBudget
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
@@ -129,7 +130,9 @@ class _Clock:
             batch = formed.batch
             memory = batch.memory_budget_bytes * len(ends) // batch.slots
             left = sum(end - self.now for end in ends) / len(ends)
-            running.append(RunningBatch(len(ends), memory, batch.cores, left))
+            holds: dict[str, int] = {}
+            resources.add(holds, formed.jobs[0], times=len(ends))
+            running.append(RunningBatch(len(ends), memory, batch.cores, left, tuple(holds.items())))
         return running
 
 

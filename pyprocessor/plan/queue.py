@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
 
-from pyprocessor.costs.model import CostClass, CostFactors, CostModel
+from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Cost, EstimationSettings
 
 _NOTICEABLE = 1.01
 """Factors that all moved by less than this factor stay as they are."""
-_Bucket = tuple[CostClass, int, int]
-"""Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so with any factors: if the
-first does not fit, neither do the others."""
+_Bucket = tuple[CostClass, int, int, tuple[tuple[str, int], ...]]
+"""Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so with any factors, and that
+hold the same resources: if the first does not fit, neither do the others."""
 
 
 class _Item(NamedTuple):
@@ -39,7 +39,9 @@ class _Class:
     """The sums of one class, before the factors; in integers, since sums of floats depend on order."""
 
     factors: CostFactors
+    count: int = 0
     cpu_microseconds: int = 0
+    wait_microseconds: int = 0
     memory_bytes: int = 0
 
     @property
@@ -47,6 +49,8 @@ class _Class:
         return self.cpu_microseconds * self.factors.cpu / 1e6
 
     def add(self, job: QueuedJob, sign: int) -> None:
+        self.count += sign
+        self.wait_microseconds += sign * round(job.wait_seconds * 1e6)
         self.cpu_microseconds += sign * round(job.prior_cpu_seconds * 1e6)
         self.memory_bytes += sign * round(job.prior_memory_bytes)
 
@@ -71,6 +75,15 @@ class ReadyQueue:
         """Predicted work of all jobs that could start now."""
         # Rounded once, so that the order of the classes does not matter.
         return math.fsum(known.cpu_seconds for known in self._classes.values())
+
+    def wall_seconds(self, cores: int) -> float:
+        """Predicted wall time of all of them on one slot, one after another."""
+        if not self._jobs:
+            return 0.0
+        each = wall_seconds(self.cpu_seconds / len(self._jobs), cores)
+        waits = sum(known.wait_microseconds for known in self._classes.values()) / 1e6
+        given = sum(known.count for cost_class, known in self._classes.items() if cost_class.given)
+        return max(0.0, len(self._jobs) * each + waits - FILE_SECONDS * given)
 
     def work(self) -> list[tuple[float, float]]:
         """For each class, the predicted CPU-seconds of its jobs and the factor that these may be off by."""
@@ -146,8 +159,8 @@ class ReadyQueue:
     def first(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
         """The job that is next among those that fit; it stays.
 
-        Whether jobs of a class fit must depend on their memory, or leave out the shorter of them: a bucket whose first
-        job does not fit is passed as a whole.
+        Whether jobs of a class fit must depend on their memory and resources, or leave out the shorter of them: a
+        bucket whose first job does not fit is passed as a whole.
         """
         for place in sorted(self._heaps, key=lambda place: (place[0], self._given.get(place[1], 0.0), place[1])):
             fitting = (job for job in self._heads(self._heaps[place]) if fits is None or fits(job))
@@ -187,10 +200,12 @@ class ReadyQueue:
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
         """The first of each bucket, with today's factors."""
         for heap in buckets.values():
-            priced = self._priced(heap[0].job)
-            self._jobs[priced.job_id] = priced
-            heap[0] = heap[0]._replace(job=priced)
-            yield priced
+            job = heap[0].job
+            if job.factors is not self._classes[job.cost_class].factors:
+                job = self._priced(job)
+                self._jobs[job.job_id] = job
+                heap[0] = heap[0]._replace(job=job)
+            yield job
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
         factors = self._classes[job.cost_class].factors
@@ -198,17 +213,21 @@ class ReadyQueue:
 
 
 class JobQueue:
-    """All waiting jobs of a run: ready ones, those to run alone, retries, those left for another run."""
+    """All waiting jobs of a run: ready ones, those to run alone, retries, those left for another run.
+
+    Ready jobs that will take a core stand in `ready`, those that will mostly wait in `waiting`.
+    """
 
     def __init__(self) -> None:
         self.ready = ReadyQueue()
+        self.waiting = ReadyQueue()
         self._alone: deque[QueuedJob] = deque()
         self._retries: list[tuple[float, str, QueuedJob]] = []
         """A heap by the monotonic time at which each is due."""
         self._late: list[QueuedJob] = []
 
     def __len__(self) -> int:
-        return len(self.ready) + len(self._alone) + len(self._retries) + len(self._late)
+        return len(self.ready) + len(self.waiting) + len(self._alone) + len(self._retries) + len(self._late)
 
     @property
     def late(self) -> int:
@@ -222,8 +241,9 @@ class JobQueue:
 
     def head(self) -> tuple[QueuedJob, float] | None:
         """The job that starts next as far as is known now, and when it may at the earliest (monotonic)."""
-        if (ready := self.ready.first()) is not None:
-            return ready, -math.inf
+        for queue in (self.ready, self.waiting):
+            if (ready := queue.first()) is not None:
+                return ready, -math.inf
         if self._alone:
             return self._alone[0], -math.inf
         if self._retries:
@@ -236,7 +256,7 @@ class JobQueue:
         if job.alone:
             self._alone.append(job)
         else:
-            self.ready.add(job)
+            self._of(job).add(job)
 
     def put_back(self, job: QueuedJob, *, due: float = -math.inf) -> None:
         """Take a job in again that was taken before, to be started when `due` (monotonic) at the earliest."""
@@ -245,7 +265,15 @@ class JobQueue:
         elif job.alone:
             self._alone.append(job)
         else:
-            self.ready.put_back(job)
+            self._of(job).put_back(job)
+
+    def _of(self, job: QueuedJob) -> ReadyQueue:
+        return self.waiting if job.waits else self.ready
+
+    def reprice(self, model: CostModel, estimation: EstimationSettings) -> bool:
+        """Predict all that is ready anew; returns whether a prediction moved noticeably."""
+        moved = [queue.reprice(model, estimation) for queue in (self.ready, self.waiting)]
+        return any(moved)
 
     def take_up_retries(self, now: float) -> None:
         """Queue the retries that are due."""
@@ -284,7 +312,8 @@ class JobQueue:
 
 
 def _bucket(job: QueuedJob) -> _Bucket:
-    return job.cost_class, _memory_step(math.ceil(job.prior_memory_bytes)), _memory_step(job.memory_floor_bytes)
+    memory, floor = _memory_step(math.ceil(job.prior_memory_bytes)), _memory_step(job.memory_floor_bytes)
+    return job.cost_class, memory, floor, job.resources
 
 
 def _memory_step(memory_bytes: int) -> int:

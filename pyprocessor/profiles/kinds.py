@@ -248,6 +248,16 @@ def _options(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(texts.items()))
 
 
+def _resources(value: object) -> tuple[tuple[str, int], ...]:
+    given = _typed(dict, "a table of names and whole numbers, such as {gpu: 2}")(value)
+    try:
+        counts = ((str(name), _COUNT.read(count)) for name, count in given.items() if count is not None)
+        return tuple(sorted(counts))
+    except ValueError as error:
+        raise ValueError(f"must give each name how many there are: it {error}") from None
+
+
+_COUNT = whole(1, 100_000)
 _WHOLE_RATE = partial(_ranged, "integer", quantities.parse_bit_rate)
 _VIDEO_RATE = _WHOLE_RATE(10_000, 1_000_000_000, "bits per second", "; write 5000k for 5000 kbit/s", _RATE)
 _HEIGHTS = {
@@ -256,6 +266,7 @@ _HEIGHTS = {
     "propertyNames": {"pattern": "^([0-9]{2,5}[pi]?|[248][kK])$"},
 }
 _OPTION_FORM = {"type": "object", "additionalProperties": {"type": ["string", "number", "integer", "boolean", "null"]}}
+_COUNTS = {"type": "object", "additionalProperties": {"anyOf": [*_COUNT.forms, {"type": "null"}]}}
 _RATES = {"type": "number", "minimum": float(quantities.MIN_FPS), "maximum": quantities.MAX_FPS}
 _FILES = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 _SIZES = partial(_ranged, "integer", quantities.parse_size, unit="bytes", with_unit=_SIZE)
@@ -279,6 +290,7 @@ GroupPattern = text(check=partial(_pattern, group=True))
 Extension = text(check=_extension)
 Glob = text(1, 4096, check=_glob)
 Words = tuple_of(text(check=_no_null), check=_words)
+Resources = Kind(_resources, (_COUNTS,))
 BatchSize = Kind(_batch_size, ({"const": "auto"}, _FILES))
 TimeOfDay = Kind(quantities.parse_time_of_day, (_written(quantities.CLOCK),))
 Window = Kind(quantities.parse_window, (_written(quantities.WINDOW),))

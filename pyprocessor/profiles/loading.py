@@ -140,7 +140,7 @@ def _section(table: Table, record: object) -> dict[str, Any] | bool:
     if isinstance(record, VideoSettings):
         values |= _video(record)
     elif isinstance(record, BatchSettings):
-        values["batch_size"] = record.batch_size or "auto"
+        values |= {"batch_size": record.batch_size or "auto", "resources": dict(record.resources) or None}
     return {key: value for key, value in values.items() if value is not None and value != []}
 
 

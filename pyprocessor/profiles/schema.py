@@ -121,6 +121,7 @@ SECTIONS: dict[str, Table] = {
         max_memory_percent=Key(_OF_MEMORY, "Percent of the machine's (or container's) memory to stay under."),
         memory_limit=Key(kinds.MemoryBytes, "Also an absolute limit, such as 6G."),
         jobs=Key(whole(1, 1024, "batches"), "Batches at once. Absent: by cores and memory."),
+        resources=Key(kinds.Resources, "How many there are of what tasks need by name, as {gpu: 2}; else one."),
     ),
     "estimation": table(
         "Bounds of automatic batch sizing.",

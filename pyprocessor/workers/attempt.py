@@ -7,10 +7,11 @@ import json
 import os
 import stat
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from pyprocessor.errors import FailureKind, JobError, PublishError
-from pyprocessor.ffmpeg.run import FfmpegRun
+from pyprocessor.errors import FailureKind, JobError, PublishError, UsageError
 from pyprocessor.models import OutputFacts, Source, Usage, display
 from pyprocessor.models.os_errors import publish_error
 from pyprocessor.models.products import MAIN, Intent, Product, Seal
@@ -19,6 +20,7 @@ from pyprocessor.publish.grants import discard_displaced, publish_all
 from pyprocessor.publish.partials import Anchor, discard_attempt, persist_intent, seal
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.seals import seal_at
+from pyprocessor.system.child_process import ChildProcess
 from pyprocessor.tasks.base import MOST_RESULT_BYTES, Done, Made, Step, Steps, Work
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers.lease import Lease
@@ -37,7 +39,10 @@ class Attempt:
     steps: Steps
     began: float
     step: Step | None = None
-    run: FfmpegRun | None = None
+    run: ChildProcess[Any] | None = None
+    """The process of its step: an ffmpeg of its own, or one that makes calls, maybe of others at the same time."""
+    alone: bool = False
+    """Whether its call is made by a process of its own, since one that it shared has died."""
     reported: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
@@ -64,7 +69,7 @@ class Attempt:
             item.partial,
             item.products,
         )
-        return cls(item, anchor, task(item.task).run(work), time.monotonic())
+        return cls(item, anchor, _steps(item.task, work), time.monotonic())
 
     @property
     def name(self) -> str:
@@ -185,7 +190,24 @@ class Attempt:
         return product
 
     def _wrong(self, what: str) -> JobError:
-        return JobError(FailureKind.CRASH, f"The task {self.item.task!r} {what}; the task has to be mended.")
+        return wrong(self.item.task, what)
+
+
+def wrong(name: str, what: str) -> JobError:
+    """The failure of a job whose task breaks the rules of `tasks.base`."""
+    return JobError(FailureKind.UNSUPPORTED, f"The task {name!r} {what}; the task has to be mended.")
+
+
+def _steps(name: str, work: Work) -> Steps:
+    """The steps of a task, which is found at the first of them, so that a bad one fails its job alone."""
+    try:
+        found = task(name)
+    except UsageError as error:
+        raise JobError(FailureKind.UNSUPPORTED, str(error)) from error
+    steps = found.run(work)
+    if not isinstance(steps, Generator):
+        raise wrong(name, f"has a `run` that returns {type(steps).__name__} and yields nothing")
+    return (yield from steps)
 
 
 def _lying(output_root: bytes, product: Product) -> Seal | None:

@@ -7,8 +7,9 @@ from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from pyprocessor.models import ProcessIdentity, ProcessReading
+from pyprocessor.system.left_behind import kill_marked, mark
 from pyprocessor.system.process_trees import ProcessTrees
-from pyprocessor.workers.messages import FromWorker, StepOrder, ToWorker, WorkerSetup
+from pyprocessor.workers.messages import FromWorker, Spawned, StepOrder, ToWorker, WorkerSetup
 from pyprocessor.workers.process import NAME_PREFIX, Child
 from pyprocessor.workers.worker import worker_main
 
@@ -47,13 +48,21 @@ class LocalWorker(Child):
 
     def __init__(self, context: BaseContext, setup: WorkerSetup, name: str) -> None:
         super().__init__(context, worker_main, setup, f"{NAME_PREFIX}{name}")
+        self._mark = mark(setup.folder.path, setup.run_id, self.pid)
+        self._has_called = False
 
     def send(self, message: object, *more: object) -> bool:
         return super().send((message, *more))
 
     def receive(self) -> Iterator[Any]:
         for told in super().receive():
+            self._has_called |= any(isinstance(message, Spawned) and message.call for message in told)
             yield from told
+
+    def kill(self) -> None:
+        super().kill()
+        if self._has_called:  # an ffmpeg does not leave the group, and looking costs some milliseconds
+            kill_marked(self._mark)
 
     def suspend(self, job_id: str, token: str) -> None:
         self.send(StepOrder(job_id, token, "suspend"))

@@ -102,14 +102,16 @@ class Spawned(OfAttempt):
     """The process of the attempt's step, an ffmpeg or, for a call, its runner."""
 
     process: ProcessIdentity
+    call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Progressed(OfAttempt):
-    """`done` is media seconds of an ffmpeg, `speed` media seconds per second; of a call's own units if it reports."""
+    """`done` is media seconds of an ffmpeg, `speed` media seconds per second; of a call what it reports, of `total`."""
 
     done: float
     speed: float | None
+    total: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ def test_damaged_receipts_are_told(inputs: Path, tmp_path: Path) -> None:
     made = stamps(output)
     files = sorted((output / ".pyprocessor" / "receipts").iterdir())
     lines = b"".join(path.read_bytes() for path in files).splitlines(keepends=True)
-    (lost,) = [line for line in lines if b'"output":"a.mp4"' in line]
+    (lost,) = [line for line in lines if b'"name":"a.mp4"' in line]
     kept = [line for line in lines if line != lost]
     files[0].write_bytes(lost[: len(lost) // 2] + b"\n" + b"".join(kept) + b"\0" * 100 + b"\n" + b'{"output":1}\n')
     for path in files[1:]:

@@ -114,3 +114,19 @@ def test_until_lies_within_the_window(window: str, until: str, fits: bool, write
     else:
         with pytest.raises(ProfileError, match="must lie within"):
             load(file)
+
+
+def test_resources_by_name(write: Write) -> None:
+    """Layers are laid over each other name by name; of what is not named there is one; null takes a name away."""
+    batch = load(write('batch_processing: {resources: {gpu: 2, "api:openai": 20, old: null}}')).batch
+    assert batch.resources == (("api:openai", 20), ("gpu", 2))
+    assert [batch.how_many(name) for name in ("gpu", "api:openai", "old", "other")] == [2, 20, 1, 1]
+    assert load().batch.resources == ()
+    assert load(write(render(load(write("batch_processing: {resources: {gpu: 2}}")), ""))).batch.how_many("gpu") == 2
+
+
+@pytest.mark.parametrize("wrong", ["{gpu: 0}", "{gpu: many}", "[gpu]", "{gpu: 1.5}", "{gpu: true}"])
+def test_resources_are_whole_numbers(write: Write, wrong: str) -> None:
+    """Anything else is refused with the key's name."""
+    with pytest.raises(ProfileError, match="resources"):
+        load(write(f"batch_processing: {{resources: {wrong}}}"))

@@ -1,0 +1,152 @@
+"""Which calls are started now, besides files? Processes that are given more of their kind, jobs that take no core.
+
+A process that does calls of one kind (an affinity) goes on with further ones while these are next, instead of ending
+after its batch. Jobs that mostly wait run beside those for cores, up to `MOST_WAITING`, in a process for each kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pyprocessor.engine.batch_process import BatchProcess
+from pyprocessor.engine.dispatch import Dispatch
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.models import Batch
+from pyprocessor.plan import resources
+from pyprocessor.plan.admission import Conditions, Surroundings, Wait
+from pyprocessor.plan.ahead import (
+    LEAST_AHEAD,
+    MOST_WAITING,
+    jobs_ahead,
+    more_of_its_kind,
+    next_of_those_that_wait,
+    slots_for_waiting,
+)
+
+
+@dataclass(eq=False)
+class CallDispatch(Dispatch):
+    """The batch processes of one run, with those that do calls."""
+
+    def _start(self, on: Conditions) -> None:
+        """Start jobs for cores, then those that mostly wait; these before, where they come first by priority."""
+        cores, waiting = self.queue.ready.first(), self.queue.waiting.first()
+        waiting_first = waiting is not None and cores is not None and waiting.priority < cores.priority
+        if waiting_first:
+            self._start_waiting(on)
+        self._top_up(on)
+        super()._start(on)
+        for process in self.processes:
+            if not process.waits:
+                self._send_ahead(process)
+        if not waiting_first:
+            self._start_waiting(on)
+
+    def _why(self, job: QueuedJob, on: Conditions, *, due: float) -> Wait | None:
+        if job.waits and not job.alone:
+            return self._decide(job, 1, on, self._beside_waiting(on), due=due)
+        return super()._why(job, on, due=due)
+
+    # ------------------------------------------------------------ short jobs, and processes that are given more
+
+    def _send_ahead(self, process: BatchProcess) -> None:
+        """Send short jobs far ahead, without deciding on each: no more of them run at once than before."""
+        job = process.next_unsent()
+        if job is None or job.queued.resources:
+            return
+        slots, most = process.batch.slots, process.batch.slots * jobs_ahead(job.queued)
+        sent = process.sent
+        if not slots * LEAST_AHEAD <= len(sent) <= most / 2:
+            return
+        largest = max(other.expected_bytes for other in sent)
+        for _ in range(most - len(sent)):
+            if job is None or job.queued.memory_with(job.threads) > largest:
+                return
+            process.send_next(self._work_item(job))
+            job = process.next_unsent()
+
+    def _top_up(self, on: Conditions) -> None:
+        """Give processes that do calls of one kind more of them, where these are next and their slots are free."""
+        form = self._shape
+        if form is None or self._runs_alone or not self.queue.ready:
+            return
+        for process in self.processes:
+            slots, has = process.batch.slots, len(process.jobs)
+            if process.waits or not self._takes_more(process) or slots * 2 < -(-form.concurrency // form.processes):
+                continue
+            free = form.concurrency - sum(
+                other.occupied_slots for other in self.processes if other is not process and not other.waits
+            )
+            head = self.queue.ready.first()
+            most = slots * jobs_ahead(head) if head is not None else 0
+            if slots <= free and has <= most / 2:
+                each = process.batch.memory_budget_bytes / slots
+                taken = more_of_its_kind(self.queue.ready, process.affinity, process.resources, most - has, each)
+                self._give(process, [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)])
+
+    def _give(self, process: BatchProcess, jobs: list[QueuedJob]) -> None:
+        """Enter further jobs of a process in the journal and among its own."""
+        if jobs:
+            with self.journal.transaction():
+                process.give([self._running_job(job, process.batch) for job in jobs])
+                self.journal.assign([job.job_id for job in jobs], process.batch.id)
+
+    # ------------------------------------------------------------ jobs that mostly wait
+
+    def _start_waiting(self, on: Conditions) -> None:
+        """Start jobs that mostly wait, each as soon as it may run, in the process of its kind."""
+        self._first_for_memory, given = None, []
+        while self.queue.waiting and not self._runs_alone:
+            beside, settings = self._beside_waiting(on), self.profile.batch
+            by_kind = {process.affinity: process for process in self.processes if process.waits and process.takes_more}
+            free = {kind: process.batch.slots - process.occupied_slots for kind, process in by_kind.items()}
+            in_use = resources.held(other.queued for other in beside.running)
+            job = next_of_those_that_wait(self.queue.waiting, free, in_use, settings)
+            if job is None or beside.free_slots < 1:
+                break
+            self.queue.waiting.take(among=[job.job_id])
+            if self._leave_if_late(job, 1, on):
+                continue
+            wait = self._decide(job, 1, on, beside)
+            if wait is not None:
+                self.queue.waiting.put_back(job)
+                self._first_for_memory = job if wait.for_memory else None
+                break
+            if self._refuse_if_too_large(job, 1, self._over_budget(job, on)):
+                continue
+            self._claim(job, 1)
+            process = by_kind.get(job.affinity)
+            if process is None:
+                slots = slots_for_waiting(job)
+                self._begin(Batch(self._batches + 1, (job.job_id,), slots, 1, job.memory_bytes * slots, 0), [job])
+            else:
+                process.give([self._running_job(job, process.batch)])
+                given.append((process.batch.id, job.job_id))
+        if given:
+            with self.journal.transaction():
+                for batch_id, job_id in given:
+                    self.journal.assign([job_id], batch_id)
+        for process in self.processes:
+            while process.waits and (ready := process.next_unsent()) is not None:
+                process.send_next(self._work_item(ready))
+
+    def _beside_waiting(self, on: Conditions) -> Surroundings:
+        """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""
+        most = max(1, int(MOST_WAITING * on.allowance.share))
+        head, first = self.queue.waiting.first(), self._next_for_cores(on)
+        keep = head is not None and first is not None and first.priority <= head.priority
+        return replace(
+            self._beside(on),
+            free_slots=most - sum(process.occupied_slots for process in self.processes if process.waits),
+            concurrency=most,
+            begun=True,
+            kept_bytes=first.memory_bytes if first is not None and keep else 0,
+        )
+
+    def _next_for_cores(self, on: Conditions) -> QueuedJob | None:
+        """The job that is to start next on a core that is idle."""
+        for process in self.processes:
+            job = process.next_unsent()
+            if job is not None and not process.waits and len(process.sent) < process.batch.slots:
+                return job.queued
+        return self.queue.ready.first() if self._beside(on).free_slots > 0 else None
