@@ -15,12 +15,14 @@ from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
+from pyprocessor.errors import FailureKind
+from pyprocessor.intake.details import JobDetails
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, CostFeatures, JobState, WaitingFile
+from pyprocessor.models import Batch, JobState, WaitingFile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
@@ -29,7 +31,6 @@ from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import Shape, next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import Command, WorkerSetup, WorkItem
 
 TOKEN_BYTES = 4
@@ -46,7 +47,6 @@ class Dispatch:
     context: BaseContext
     folder: StateFolder
     run_id: int
-    task: Task
     journal: Journal
     transitions: Transitions
     calibration: Calibration
@@ -75,6 +75,7 @@ class Dispatch:
     def __post_init__(self) -> None:
         self.queue = self.transitions.queue
         self.profile = self.request.profile
+        self._details = JobDetails(self.request, self.journal)
 
     @property
     def running(self) -> list[RunningJob]:
@@ -244,7 +245,7 @@ class Dispatch:
         if not over.hopeless:
             return False
         if self.profile.throttling.strict_memory:
-            self.transitions.refused(job, over.refusal())
+            self.transitions.refused(job.job_id, job.name, over.refusal(), FailureKind.RESOURCE, job.cpu_seconds)
             return True
         self.transitions.notice("warning", over.note(job.name), job_id=job.job_id)
         return False
@@ -313,16 +314,11 @@ class Dispatch:
         return job.priced(self.calibration.model, self.profile.estimation.memory_safety_factor)
 
     def _work_item(self, job: RunningJob) -> WorkItem:
-        """What the process needs to do the job, whose prediction is noted as of now."""
+        """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
         row = self.transitions.row(job.job_id)
-        source = row.source
-        cached = self.journal.media(source.path, source.size_bytes, source.mtime_ns)
-        assert cached is not None
-        assert cached.media is not None
-        plan = self.task.plan(self.profile, (source,), cached.media, row.output)
-        assert isinstance(plan.cost, CostFeatures)
-        job.features = self.calibration.with_history(plan.cost, source)
-        job.source = source
+        details = self._details.of(row)
+        job.features = self.calibration.with_history(details.features, row.source)
+        job.source = row.source
         job.token = secrets.token_hex(TOKEN_BYTES)
         job.partial = partial_name(row.id, job.token)
         job.predicted_cost = self.calibration.predict(job.features, job.threads)
@@ -331,14 +327,15 @@ class Dispatch:
             job_id=job.job_id,
             token=job.token,
             task=row.task,
-            params=self.profile,
-            fingerprint=self.profile.fingerprint,
-            inputs=(source,),
-            found=cached.media,
+            params=details.params,
+            fingerprint=row.params_fingerprint,
+            inputs=details.inputs,
+            found=details.found,
             threads=job.threads,
             partial=job.partial,
-            products=plan.products,
+            products=row.job.products,
             limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
+            children=details.children,
         )
 
 

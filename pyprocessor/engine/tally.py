@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyprocessor.models import OutcomeKind
+
 
 @dataclass(slots=True)
 class Tally:
@@ -26,3 +28,13 @@ class Tally:
     @property
     def done(self) -> int:
         return self.succeeded + self.failed + self.skipped
+
+    def ended(self, kind: OutcomeKind) -> None:
+        """Count one that has reached a final state."""
+        match kind:
+            case OutcomeKind.SUCCEEDED:
+                self.succeeded += 1
+            case OutcomeKind.FAILED | OutcomeKind.QUARANTINED:
+                self.failed += 1
+            case _:
+                self.skipped += 1

@@ -27,7 +27,7 @@ from pyprocessor.models import (
     job_id,
 )
 from pyprocessor.models.run import RunRequest
-from pyprocessor.tasks.base import Task
+from pyprocessor.tasks.base import ChildJob, Task
 from pyprocessor.workers.messages import InputAway
 
 
@@ -74,7 +74,15 @@ class Settled:
     inspection_failed: bool = False
 
 
-Finding = Todo | SettledBefore | Adopted | Untouched | Settled | Remark | InputAway
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A job that is made of others, which are to be done before it."""
+
+    row: JobRow
+    children: tuple[ChildJob, ...]
+
+
+Finding = Todo | Parent | SettledBefore | Adopted | Untouched | Settled | Remark | InputAway
 """After an InputAway, findings about files are to be ignored."""
 
 

@@ -64,6 +64,9 @@ SELECT * FROM jobs WHERE id >= :prefix AND id < :prefix || 'g' ORDER BY id LIMIT
 -- name: jobs_by_name
 SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 
+-- name: children
+SELECT * FROM jobs WHERE parent = :id AND parent <> '' ORDER BY seq
+
 -- name: counts
 SELECT state, count(*) FROM jobs GROUP BY state
 
@@ -197,12 +200,13 @@ INSERT OR REPLACE INTO outputs (
 
 -- name: insert_job
 INSERT INTO jobs (
-    id, task, origin, parent, source_path, relative, size, mtime_ns, inputs, output, companions, params_fingerprint,
+    id, task, origin, parent, source_path, relative, size, mtime_ns, inputs, output, output_is_folder, companions,
+    params_fingerprint,
     profile_name, state, priority, tenant, metadata, max_retries, timeout_seconds, not_before, deadline,
     cpu_seconds, memory_bytes, disk_bytes, media_seconds, run_id, updated_at
 ) VALUES (
-    :id, :task, :origin, :parent, :path, :relative, :size_bytes, :mtime_ns, :inputs, :output, :companions,
-    :params_fingerprint, :profile_name, :state, :priority, :tenant, :metadata, :max_retries, :timeout_seconds,
+    :id, :task, :origin, :parent, :path, :relative, :size_bytes, :mtime_ns, :inputs, :output, :output_is_folder,
+    :companions, :params_fingerprint, :profile_name, :state, :priority, :tenant, :metadata, :max_retries, :timeout_seconds,
     :not_before, :deadline, :cpu_seconds, :memory_bytes, :disk_bytes, :media_seconds, :run_id, :now
 )
 
@@ -210,7 +214,8 @@ INSERT INTO jobs (
 -- name: replan_job
 UPDATE jobs SET
     task = :task, origin = :origin, parent = :parent, source_path = :path, relative = :relative, size = :size_bytes,
-    mtime_ns = :mtime_ns, inputs = :inputs, output = :output, companions = :companions,
+    mtime_ns = :mtime_ns, inputs = :inputs, output = :output, output_is_folder = :output_is_folder,
+    companions = :companions,
     params_fingerprint = :params_fingerprint, profile_name = :profile_name, state = :state,
     priority = :priority, tenant = :tenant, metadata = :metadata, max_retries = :max_retries,
     timeout_seconds = :timeout_seconds, not_before = :not_before, deadline = :deadline,
@@ -236,7 +241,8 @@ UPDATE jobs SET
     output_size = CASE WHEN output = :output THEN output_size END,
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
-    source_path = :path, relative = :relative, inputs = :inputs, output = :output, companions = :companions,
+    source_path = :path, relative = :relative, inputs = :inputs, output = :output, output_is_folder = :output_is_folder,
+    companions = :companions,
     profile_name = :profile_name, state = :state, priority = :priority, tenant = :tenant, metadata = :metadata,
     max_retries = :max_retries, timeout_seconds = :timeout_seconds, not_before = :not_before, deadline = :deadline,
     cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,

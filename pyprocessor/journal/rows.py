@@ -81,6 +81,7 @@ class JobRow:
     source: Source
     inputs: tuple[JobInput, ...]
     output: bytes
+    output_is_folder: bool
     companions: tuple[Product, ...]
     params_fingerprint: str
     profile_name: str
@@ -313,6 +314,7 @@ _MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {
     tuple[Product, ...]: (1, _products),
     tuple[Intent, ...]: (1, _intents),
     OutputFacts: (3, facts_from),
+    Cost: (3, Cost),
     MediaInfo: (1, partial(decode, MediaInfo)),
     Reading: (1, partial(decode, Reading)),
     bool: (1, bool),

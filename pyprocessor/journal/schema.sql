@@ -52,6 +52,7 @@ CREATE TABLE jobs (
     mtime_ns           INTEGER NOT NULL,
     inputs             TEXT NOT NULL,       -- JSON list of its other inputs
     output             BLOB NOT NULL,       -- its main product, below the output root; empty where there is none
+    output_is_folder   INTEGER NOT NULL,
     companions         TEXT NOT NULL,       -- JSON list of its other products
     params_fingerprint TEXT NOT NULL,
     profile_name       TEXT NOT NULL,
@@ -93,6 +94,7 @@ CREATE TABLE jobs (
 );
 
 CREATE INDEX jobs_state ON jobs (state);
+CREATE INDEX jobs_parent ON jobs (parent) WHERE parent <> '';
 
 -- What a job waits for. With `any_end` it waits only for the end of the other, however that ends.
 CREATE TABLE dependencies (

@@ -21,6 +21,17 @@ MOST_RESULT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class ChildEnd:
+    """How a job ended that another one was made of. `products` are paths by role, `result` is JSON."""
+
+    role: str
+    succeeded: bool
+    reason: str = ""
+    products: Mapping[str, bytes] = field(default_factory=dict)
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One job in its worker.
 
@@ -39,6 +50,8 @@ class Work:
     name: str
     products: tuple[Product, ...] = ()
     """As `Task.plan` named them."""
+    children: tuple[ChildEnd, ...] = ()
+    """How the jobs ended that `Task.plan` made, in their order."""
 
     def path(self, name: str) -> bytes:
         """The path of a file in the folder."""
@@ -115,7 +128,11 @@ Steps = Generator[Step, Any, Done]
 
 @dataclass(frozen=True, slots=True)
 class ChildJob:
-    """A job that another one is made of. `role` and its place among those of the role tell it apart."""
+    """A job that another one is made of. `role` and its place among those of the role tell it apart.
+
+    Its products lie in the folder of the state until the job that made it has ended. That job runs once all of these
+    have ended, whether or not they succeeded.
+    """
 
     role: str
     task: str
@@ -136,6 +153,8 @@ class Plan:
     children: tuple[ChildJob, ...] = ()
     skip: str = ""
     """Why there is nothing to do, as a sentence; empty where there is."""
+    already_right: bool = False
+    """Of a skip: what the job was to make is there, so that what waits for it may go on."""
 
 
 class Task(Protocol):

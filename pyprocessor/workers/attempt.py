@@ -68,6 +68,7 @@ class Attempt:
             anchor.path,
             item.partial,
             item.products,
+            item.children,
         )
         return cls(item, anchor, _steps(item.task, work), time.monotonic())
 

@@ -16,6 +16,7 @@ from pyprocessor.models import Outcome, OutputFacts, ProcessIdentity, Source, Us
 from pyprocessor.models.products import Intent, Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.state.state_folder import StateFolder
+from pyprocessor.tasks.base import ChildEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class WorkItem(OfAttempt):
     partial: str
     products: tuple[Product, ...]
     limits: Timeouts
+    children: tuple[ChildEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
