@@ -28,6 +28,7 @@ _COMMANDS = {
     "pause": ("pyprocessor.cli.control", "Have a run start nothing more, until resumed."),
     "resume": ("pyprocessor.cli.control", "Have a paused run go on."),
     "status": ("pyprocessor.cli.control", "Show how far the run of an output folder is."),
+    "submit": ("pyprocessor.cli.submit", "Take in jobs from a file."),
     "stop": ("pyprocessor.cli.control", "Have a run finish its files, and stop."),
     "doctor": ("pyprocessor.cli.doctor", "Check ffmpeg, memory, folders; say what to do."),
     "probe": ("pyprocessor.cli.probe", "Show what is in a video file."),
