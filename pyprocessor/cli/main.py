@@ -33,6 +33,7 @@ _COMMANDS = {
     "doctor": ("pyprocessor.cli.doctor", "Check ffmpeg, memory, folders; say what to do."),
     "probe": ("pyprocessor.cli.probe", "Show what is in a video file."),
     "profiles": ("pyprocessor.cli.profiles", "List, show and check profiles."),
+    "prune": ("pyprocessor.cli.prune", "Export finished jobs, then forget them."),
     "report": ("pyprocessor.cli.control", "Sum up the last run of an output folder."),
 }
 """The module of each command, and its help, which stands here so that listing the commands imports none of them."""

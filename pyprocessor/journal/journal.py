@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.journal.database import open_for_writing
+from pyprocessor.journal.pruning import Pruning
 from pyprocessor.journal.records import encode, media_shape
 from pyprocessor.journal.rows import CachedMedia, Made, facts_text, intents_text
 from pyprocessor.journal.waiting import WaitingJobs
@@ -35,7 +36,7 @@ NO_RUN = 0
 _UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
-class Journal(WaitingJobs):
+class Journal(WaitingJobs, Pruning):
     """The journal of one output folder, open for writing.
 
     Each method that writes is a transaction of its own unless it is called inside `transaction()`. `begin_run` comes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow, JobRow
@@ -134,6 +134,7 @@ def entry(row: JobRow) -> dict[str, Any]:
             for product in _products(row)
         ],
         "output_bytes": made.size_bytes if made is not None else None,
+        "output_mtime_ns": made.mtime_ns if made is not None else None,
         "notes": made.notes if made is not None else [],
         "losses": made.losses if made is not None else [],
         "params_fingerprint": row.params_fingerprint,
@@ -167,6 +168,21 @@ def document(details: JobDetails) -> dict[str, Any]:
         "needed_by": [_other(row) for row in details.dependents],
         "tries": [attempt_entry(attempt) for attempt in details.attempts],
     }
+
+
+def write_export(stream: TextIO, rows: Iterable[JobRow], journal: JournalReader) -> None:
+    """Write jobs with their attempts, one JSON object a line; params stand once, before the first job that has them."""
+    known: set[str] = set()
+    for row in rows:
+        fingerprint = row.params_fingerprint
+        params = None if fingerprint in known else journal.params(fingerprint)
+        known.add(fingerprint)
+        if params is not None:
+            head = {"version": DOCUMENT_VERSION, "record": "params", "fingerprint": fingerprint}
+            stream.write(json.dumps({**head, "params": json.loads(params)}) + "\n")
+        tries = [attempt_entry(attempt) for attempt in journal.attempts_of(row.id)]
+        exported = {**entry(row), "record": "job", "needs": journal.needs(row.id), "tries": tries}
+        stream.write(json.dumps(exported) + "\n")
 
 
 def attempt_entry(attempt: AttemptRow) -> dict[str, Any]:
