@@ -19,11 +19,12 @@ from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, Outp
 from pyprocessor.models.products import Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
-from pyprocessor.publish.partials import Anchor, discard_attempt, seal_of, sweep_partials
+from pyprocessor.publish.partials import Anchor, discard_attempts, seal_of, sweep_partials
 from pyprocessor.publish.receipts import latest_run
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
+from pyprocessor.system.left_behind import kill_marked, mark
 from pyprocessor.system.processes import kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
@@ -59,6 +60,8 @@ def recover(
     for worker in left:
         # The disk decides about what it was publishing, so it must not touch that any more.
         wait_gone(worker, max(0.0, until - time.monotonic()))
+    if behind and (strays := kill_marked(mark(folder.path))):
+        notes.append(("info", f"Ended {strays} process(es) that calls of an earlier run had left behind."))
     with journal.transaction():
         journal.abandon_open()
         rows = list(journal.jobs(JobState.PUBLISHING))
@@ -131,7 +134,7 @@ def drop_partial(partials: Anchor, name: str) -> None:
     """Remove what an attempt of a dead process left, by its name; if that fails, the next run does it."""
     with contextlib.suppress(PublishError):
         partials.check()
-        discard_attempt(partials.path, name)
+        discard_attempts(partials.path, (name,))
 
 
 def was_published(output_root: bytes, row: JobRow) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, PublishError
@@ -93,16 +94,15 @@ def discard(path: bytes) -> None:
         raise publish_error(error, path, "could not be removed") from error
 
 
-def discard_attempt(folder: bytes, name: str) -> None:
-    """Remove from the partials folder all that an attempt made, by its `partial_name`. Raises PublishError."""
+def discard_attempts(folder: bytes, names: Collection[str]) -> None:
+    """Remove from the partials folder all that attempts made, by their `partial_name`s. Raises PublishError."""
     try:
         found = os.listdir(folder)
     except OSError as error:
         raise publish_error(error, folder, "could not be listed") from error
-    start = name.encode("ascii")
     for made in found:
         # A note stays until the copy that it names is removed, which the next run's sweep does.
-        if (made == start or made.startswith(start + b".")) and not made.endswith(AWAY_SUFFIX):
+        if os.fsdecode(made.partition(b".")[0]) in names and not made.endswith(AWAY_SUFFIX):
             discard(os.path.join(folder, made))
 
 

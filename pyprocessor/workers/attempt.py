@@ -17,7 +17,7 @@ from pyprocessor.models.os_errors import publish_error
 from pyprocessor.models.products import MAIN, Intent, Product, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import discard_displaced, publish_all
-from pyprocessor.publish.partials import Anchor, discard_attempt, persist_intent, seal
+from pyprocessor.publish.partials import Anchor, discard_attempts, persist_intent, seal
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.system.child_process import ChildProcess
@@ -158,7 +158,7 @@ class Attempt:
         """Remove what it made so far; where that is refused, the next run tries again."""
         with contextlib.suppress(PublishError):
             self.anchor.check()
-            discard_attempt(self.anchor.path, self.item.partial)
+            discard_attempts(self.anchor.path, (self.item.partial,))
 
     def _path(self, temporary: str) -> bytes:
         return self.anchor.path + b"/" + temporary.encode("ascii")

@@ -5,6 +5,7 @@ begin -> step -> its end -> next step ... -> what the task answers -> sealed -> 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import time
@@ -18,7 +19,7 @@ from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.models import Outcome, OutcomeKind
 from pyprocessor.models.os_errors import classify_os_error
-from pyprocessor.publish.partials import Anchor
+from pyprocessor.publish.partials import Anchor, discard_attempts
 from pyprocessor.publish.receipts import ReceiptWriter
 from pyprocessor.state.job_logs import write_job_log
 from pyprocessor.state.state_folder import write_refused
@@ -85,6 +86,8 @@ class Attempts:
         self.runners = CallRunners(
             setup.slots, cwd=setup.folder.partials, env={**os.environ, **marked}, clock=clock, selector=selector
         )
+        self._to_tidy: set[str] = set()
+        """Names of attempts that made no product, but may have left files: one listing of the folder serves many."""
         self._ending = False
         self._sampled_at = 0.0
 
@@ -157,10 +160,12 @@ class Attempts:
         verifying = (attempt for attempt, _ in self._to_verify)
         for attempt in (*self._running.values(), *verifying, *self._to_publish.values(), *self._to_call_alone):
             attempt.discard()
+        self._tidy()
 
     def close(self) -> None:
         """Close what outlasts single attempts, once all are over."""
         self.runners.close()
+        self._tidy()
         self._receipts.close()
 
     def _ffmpegs(self) -> list[FfmpegRun]:
@@ -265,7 +270,15 @@ class Attempts:
                     self._report(self._running[call.token], now, call.progress[0], None, call.progress[1])
         if now - self._sampled_at >= PROGRESS_INTERVAL_SECONDS:
             self._sampled_at = now
+            self._tidy()
             reap_others(self.runners.pids | {run.identity.pid for run in self._ffmpegs()})
+
+    def _tidy(self) -> None:
+        if self._to_tidy:
+            with contextlib.suppress(PublishError):  # the next run tries again
+                self._anchor.check()
+                discard_attempts(self._anchor.path, self._to_tidy)
+            self._to_tidy.clear()
 
     def _report(
         self, attempt: Attempt, now: float, done: float, speed: float | None, total: float | None = None
@@ -299,7 +312,7 @@ class Attempts:
             return
         attempt.finish(done, self._setup.request.output)
         if attempt.facts is None:
-            attempt.discard()
+            self._to_tidy.add(item.partial)
             self._say(messages.Answered(item.job_id, item.token, attempt.result, attempt.usage()))
             return
         self._to_publish[item.token] = attempt

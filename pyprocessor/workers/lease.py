@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """It goes on while the machine sleeps, since the engine may run on another one."""
@@ -21,18 +22,28 @@ class Lease:
     """The time for which a worker may publish, which each message of the engine renews.
 
     A message may have waited in the pipe while this process was stopped. So it renews the lease only from the moment
-    when the pipe was last seen empty.
+    when the pipe was last looked at and found empty.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = _now) -> None:
         self._seconds = seconds
-        self._empty_at = _now()
+        self._clock = clock
+        self._looked_at = self._empty_at = clock()
         self._until = self._empty_at + seconds
 
-    def drained(self) -> None:
-        """The pipe holds no message now."""
-        if self._seconds < math.inf:
-            self._empty_at = _now()
+    @property
+    def ends(self) -> bool:
+        """Whether it has an end at all."""
+        return self._seconds < math.inf
+
+    def look(self) -> None:
+        """The pipe is going to be looked at."""
+        if self.ends:
+            self._looked_at = self._clock()
+
+    def empty(self) -> None:
+        """It held no message then."""
+        self._empty_at = self._looked_at
 
     def renew(self) -> None:
         """A message of the engine was read."""
@@ -40,5 +51,5 @@ class Lease:
 
     def check(self) -> None:
         """Raise LeaseOver where the time is up."""
-        if self._seconds < math.inf and _now() >= self._until:
+        if self.ends and self._clock() >= self._until:
             raise LeaseOver

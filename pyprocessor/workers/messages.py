@@ -40,6 +40,10 @@ class OfAttempt:
     token: str
     """8 hex characters."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A third of the time that pickling takes by the slots of a frozen dataclass.
+        return type(self), tuple(getattr(self, name) for name in self.__match_args__)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkItem(OfAttempt):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import selectors
 import signal
 import sys
@@ -115,13 +116,18 @@ class Worker:
                 self._fill_slots()
             attempts.advance()
             self._flush()
+            self._lease.look()
             ready = self._selector.select(POLL_SECONDS if attempts.wait else 0.0)
+            told = False
             for key, _ in ready:
-                if key.fileobj is not self._connection:
+                if key.fileobj is self._connection:
+                    told = True
+                else:
                     key.data.on_readable(key.fd)
-            if any(key.fileobj is self._connection for key, _ in ready):
+            if told:
                 self._receive()
-            self._lease.drained()
+            else:
+                self._lease.empty()
             if self._asked_to_end:
                 self.end()
             attempts.watch()
@@ -148,9 +154,9 @@ class Worker:
 
     def _flush(self) -> None:
         if self._outbox:
-            told = tuple(self._outbox)
+            told = pickle.dumps(tuple(self._outbox), pickle.HIGHEST_PROTOCOL)
             self._outbox.clear()
-            self._connection.send(told)
+            self._connection.send_bytes(told)  # `send` would do the same, with a pickler made anew each time
 
     def _fill_slots(self) -> None:
         self._attempts.call_alone()
@@ -163,11 +169,14 @@ class Worker:
             self._attempts.begin(item)
 
     def _receive(self) -> None:
-        while self._connection.poll(0):
-            told: tuple[ToWorker, ...] = self._connection.recv()
-            self._lease.renew()
-            for message in told:
-                self._obey(message)
+        told: tuple[ToWorker, ...] = self._connection.recv()
+        self._lease.renew()
+        if self._lease.ends:
+            self._lease.look()
+            if not self._connection.poll(0):
+                self._lease.empty()
+        for message in told:
+            self._obey(message)
 
     def _obey(self, message: ToWorker) -> None:
         match message:

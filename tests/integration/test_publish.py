@@ -17,7 +17,7 @@ from pyprocessor.errors import FailureKind, OutputUnwritable, PublishError
 from pyprocessor.models import Source
 from pyprocessor.publish import renames
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import discard, discard_attempt, partial_name, seal, sweep_partials
+from pyprocessor.publish.partials import discard, discard_attempts, partial_name, seal, sweep_partials
 from pyprocessor.publish.publish import publish
 from tests.process.skips import disk_or_skip
 
@@ -311,7 +311,7 @@ def test_all_that_an_attempt_made_is_removed(output: bytes) -> None:
     for name in (b"a-1.mp4", b"a-1.mp4.cover0", b"a-1", b"a-12.mp4", b"a-2.mp4", b"a-1.mp4.away"):
         make_partial(output, name)
     os.mkdir(os.path.join(folder, b"a-1.frames"))
-    discard_attempt(folder, "a-1")
+    discard_attempts(folder, ("a-1",))
     assert sorted(os.listdir(folder)) == [b"a-1.mp4.away", b"a-12.mp4", b"a-2.mp4"]
 
 

@@ -83,6 +83,7 @@ FILE_CALLS = {
 
 MAY_CATCH_ALL = [
     "workers/worker.py",
+    "workers/attempts.py",
     "workers/call_main.py",
     "intake/inspector.py",
     "cli/main.py",
