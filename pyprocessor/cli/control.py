@@ -11,21 +11,24 @@ import json
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 
 import click
 
 from pyprocessor.cli.session import Session, print_result, standard_output
-from pyprocessor.control.client import Answer, Request, Unanswered, Verb, ask, signal_engine
+from pyprocessor.control.client import PATIENCE_SECONDS, Answer, Request, Unanswered, Verb, ask, signal_engine
 from pyprocessor.control.run_mode import Order
-from pyprocessor.errors import ExitCode, NoJournal, OutputBusy
-from pyprocessor.intake.paths import no_journal, output_of_a_run
+from pyprocessor.errors import ExitCode, NoJournal, OutputBusy, UsageError
+from pyprocessor.intake.paths import no_journal, output_folder, output_of_a_run
+from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.models import display
 from pyprocessor.report import status as report_status
 from pyprocessor.report import summary
 from pyprocessor.state.job_logs import find_job_log
+from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system.processes import is_alive
 
@@ -33,6 +36,8 @@ BETWEEN_SECONDS = 0.5
 """A run that begins or ends right now has no socket for a moment."""
 NOTED_SECONDS = 10.0
 """How long a run may take to journal that a signal has come."""
+HANDING_SECONDS = 60.0
+"""How long a run may take over many jobs that are handed to it at once."""
 LOOK_SECONDS = 0.1
 LEAST_WIDTH = 40
 _ENDS = "Exit code: 0 done, 3 nothing runs, 75 the run cannot do it or be reached."
@@ -129,18 +134,21 @@ def _columns() -> int:
 
 
 class Contact:
-    """The run of one output folder, as far as it can be reached; raises `UsageError` where there was none."""
+    """The run of one output folder, as far as it can be reached.
 
-    def __init__(self, given: str) -> None:
-        self.output = output_of_a_run(given)
+    Raises `UsageError` where there was none, unless the output `may_be_new`.
+    """
+
+    def __init__(self, given: str, *, may_be_new: bool = False) -> None:
+        self.output = output_folder(given) if may_be_new else output_of_a_run(given)
         self.folder = state_folder(self.output).path
         self.shown = display(self.output)
 
-    def ask(self, request: Request) -> Answer | None:
+    def ask(self, request: Request, *, patience_seconds: float = PATIENCE_SECONDS) -> Answer | None:
         """The run's answer; None where there is none, though a run may be there (see `living`)."""
         for pause_seconds in (BETWEEN_SECONDS, 0.0):
             with contextlib.suppress(Unanswered):
-                return ask(self.folder, request)
+                return ask(self.folder, request, patience_seconds=patience_seconds)
             if self.living() is None:
                 break
             time.sleep(pause_seconds)
@@ -156,6 +164,26 @@ class Contact:
         """How many events of this kind the run has journaled."""
         with JournalReader.read_only(self.folder) as journal:
             return sum(event.kind == kind for event in journal.events(run_id=run.id))
+
+
+def hand_over(contact: Contact, request: Request, directly: Callable[[Journal], str], session: Session) -> str:
+    """Have the run do what concerns single jobs, or do it `directly` in the journal where none is on.
+
+    Returns what is to be shown. Raises OutputBusy where a run is on that does not do it.
+    """
+    answer = contact.ask(request, patience_seconds=HANDING_SECONDS)
+    if answer is not None and answer.ok:
+        return answer.text
+    if answer is not None:
+        raise UsageError(answer.text) if answer.mistaken else OutputBusy(answer.text)
+    run = contact.living()
+    if run is not None:
+        raise OutputBusy(
+            f"The run on {contact.shown} (process {run.engine.pid}) does not answer, so this cannot be handed to it. "
+            "Try again, or stop that run first."
+        )
+    with change_without_run(contact.output, session.warn) as journal, journal.transaction():
+        return directly(journal)
 
 
 def _steer(output: str, request: Request) -> int:

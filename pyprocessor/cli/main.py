@@ -24,13 +24,16 @@ from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, code_of_st
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
+    "jobs": ("pyprocessor.cli.jobs", "List single jobs, show, cancel or redo some."),
     "pause": ("pyprocessor.cli.control", "Have a run start nothing more, until resumed."),
     "resume": ("pyprocessor.cli.control", "Have a paused run go on."),
     "status": ("pyprocessor.cli.control", "Show how far the run of an output folder is."),
+    "submit": ("pyprocessor.cli.submit", "Take in jobs from a file."),
     "stop": ("pyprocessor.cli.control", "Have a run finish its files, and stop."),
     "doctor": ("pyprocessor.cli.doctor", "Check ffmpeg, memory, folders; say what to do."),
     "probe": ("pyprocessor.cli.probe", "Show what is in a video file."),
     "profiles": ("pyprocessor.cli.profiles", "List, show and check profiles."),
+    "prune": ("pyprocessor.cli.prune", "Export finished jobs, then forget them."),
     "report": ("pyprocessor.cli.control", "Sum up the last run of an output folder."),
 }
 """The module of each command, and its help, which stands here so that listing the commands imports none of them."""

@@ -71,7 +71,11 @@ class Session:
                 self.complain(str(error))
         return code
 
-    def complain(self, text: str) -> None:
+    def warn(self, text: str) -> None:
+        """Write a warning to standard error, as a line of text or of JSON."""
+        self.complain(text, level="warning")
+
+    def complain(self, text: str, *, level: str = "error") -> None:
         """Write an error to standard error, as a line of text or of JSON."""
         # Imported here, because --help needs none of it.
         from pyprocessor.models.wording import one_line
@@ -79,9 +83,9 @@ class Session:
 
         # What was typed or is in a profile may hold escapes for the terminal. Several errors are several lines.
         text = "\n".join(one_line(line) for line in text.split("\n"))
-        line = f"pyprocessor: error: {text}"
+        line = f"pyprocessor: {level}: {text}"
         if self.json_lines:
-            line = json_line(time.time(), Message(Level.ERROR, "error", text))
+            line = json_line(time.time(), Message(Level[level.upper()], level, text))
         with contextlib.suppress(OSError):
             write_line(sys.stderr, line)
 

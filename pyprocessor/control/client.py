@@ -2,6 +2,9 @@
 
 {"do": "status"}                      {"do": "pause", "now": true}
 {"ok": true, "standing": {...}}       {"ok": true, "text": "The run (process 4711) is paused: ..."}
+
+{"do": "cancel", "jobs": [ID, ...]}   {"do": "submit", "submissions": "..."}
+{"ok": true, "text": "2 of 3 ..."}    {"ok": false, "mistaken": true, "text": "b waits for a job ..."}
 """
 
 from __future__ import annotations
@@ -16,15 +19,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pyprocessor.control.run_mode import Order
+from pyprocessor.errors import UsageError
 from pyprocessor.journal.records import decode, encode
+from pyprocessor.journal.submissions import submissions_from, submissions_text
+from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import ProcessIdentity, RunStatus
+from pyprocessor.models.wording import one_line
 from pyprocessor.state.state_folder import CONTROL_SOCKET
 from pyprocessor.system.processes import is_alive
 from pyprocessor.system.sockets import socket_address
 
-REQUEST_BYTES = 4096
+REQUEST_BYTES = 16 << 20
 ANSWER_BYTES = 4 << 20
-"""Limits with the end of line; a status names every running file."""
+"""Limits with the end of line; a submission is many jobs, and a status names every running file."""
 
 
 class Verb(StrEnum):
@@ -32,18 +39,26 @@ class Verb(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     STOP = "stop"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    SUBMIT = "submit"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one connection asks; `now` makes a pause freeze running files and a stop end them."""
+    """What one connection asks; `now` makes a pause freeze running files and a stop end them.
+
+    `jobs` are the ids of those to cancel or to do again, `submissions` the jobs to take in.
+    """
 
     verb: Verb
     now: bool = False
+    jobs: tuple[str, ...] = ()
+    submissions: tuple[Submission, ...] = ()
 
     @property
     def order(self) -> Order | None:
-        """The order it is to the run; None for a status."""
+        """The order it is to the run as a whole; None for a status, and for what is asked of single jobs."""
         gentle, at_once = _ORDERS.get(self.verb, (None, None))
         return at_once if self.now else gentle
 
@@ -54,19 +69,31 @@ _ORDERS = {
     Verb.STOP: (Order.STOP, Order.END),
 }
 """By verb: without `now` and with it."""
+_MORE = {Verb.PAUSE: "now", Verb.STOP: "now", Verb.CANCEL: "jobs", Verb.RETRY: "jobs", Verb.SUBMIT: "submissions"}
+"""What a request of each verb has beside the verb."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the run answers to one request: a sentence, or for a status `standing`."""
+    """What the run answers to one request: a sentence, or for a status `standing`.
+
+    `mistaken` says that the request makes no sense, where it is not that the run cannot do it now.
+    """
 
     ok: bool
     text: str = ""
     standing: RunStatus | None = None
+    mistaken: bool = False
 
 
 def request_line(request: Request) -> bytes:
-    document = {"do": request.verb.value, **({"now": True} if request.now else {})}
+    document: dict[str, object] = {"do": request.verb.value}
+    if request.now:
+        document["now"] = True
+    if request.jobs:
+        document["jobs"] = request.jobs
+    if request.submissions:
+        document["submissions"] = submissions_text(request.submissions)
     return json.dumps(document).encode("ascii") + b"\n"
 
 
@@ -78,19 +105,23 @@ def parse_request(line: bytes) -> Request:
         raise ValueError("The request is no line of JSON.") from None
     if not isinstance(document, dict):
         raise ValueError('The request is no JSON object such as {"do": "status"}.')
-    verb, now = document.get("do"), document.get("now", False)
-    if (
-        document.keys() - {"do", "now"}
-        or not isinstance(verb, str)
-        or verb not in set(Verb)
-        or not isinstance(now, bool)
-    ):
-        raise ValueError(
-            f'The request is not understood: "do" is one of {", ".join(Verb)}, and "now" is true or false.'
-        )
-    if now and verb in (Verb.STATUS, Verb.RESUME):
-        raise ValueError(f'"now" has no meaning for {verb}.')
-    return Request(Verb(verb), now)
+    try:
+        verb = Verb(str(document.get("do")))
+    except ValueError:
+        raise ValueError(f'The request is not understood: "do" is one of {", ".join(Verb)}.') from None
+    if unknown := document.keys() - {"do", _MORE.get(verb, "do")}:
+        raise ValueError(f'"{one_line(min(unknown))}" has no meaning for {verb}.')
+    now, jobs, given = (
+        document.get(name, empty) for name, empty in (("now", False), ("jobs", []), ("submissions", ""))
+    )
+    if not isinstance(now, bool):
+        raise ValueError('The request is not understood: "now" is true or false.')
+    if not isinstance(jobs, list) or not all(isinstance(job, str) for job in jobs):
+        raise ValueError('The request is not understood: "jobs" is a list of ids.')
+    try:
+        return Request(verb, now, tuple(jobs), submissions_from(given) if given else ())
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"The jobs submitted are not understood ({error}); is the run of another version?") from None
 
 
 def answer_line(answer: Answer) -> bytes:
@@ -115,7 +146,16 @@ class Unanswered(Exception):
 
 
 def ask(folder: bytes, request: Request, *, patience_seconds: float = PATIENCE_SECONDS) -> Answer:
-    """Send a request to the run that has this state folder; returns its answer or raises `Unanswered`."""
+    """Send a request to the run that has this state folder; returns its answer or raises `Unanswered`.
+
+    Raises UsageError for more than one request may hold.
+    """
+    line = request_line(request)
+    if len(line) > REQUEST_BYTES:
+        raise UsageError(
+            f"This is more than a run takes in at once ({len(line):,} bytes of {REQUEST_BYTES:,}); hand it over in "
+            "parts."
+        )
     try:
         with contextlib.ExitStack() as stack:
             opened = os.open(folder, os.O_RDONLY)
@@ -123,7 +163,7 @@ def ask(folder: bytes, request: Request, *, patience_seconds: float = PATIENCE_S
             connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             connection.settimeout(patience_seconds)
             _connect(connection, folder, opened, time.monotonic() + patience_seconds)
-            connection.sendall(request_line(request))
+            connection.sendall(line)
             with connection.makefile("rb") as reading:
                 return parse_answer(reading.readline(ANSWER_BYTES))
     except (OSError, AttributeError, ValueError) as error:

@@ -1,6 +1,7 @@
 """What do other processes ask of this run over its control socket? Nothing here blocks.
 
-A connection that sends nothing, half a line, too much or nonsense is closed; one of too many replaces the oldest.
+A connection that sends nothing, half a line, too much or nonsense is closed; one of too many replaces the oldest. All
+requests that are not complete have the memory of a single one between them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ CLIENTS_AT_MOST = 16
 BACKLOG = 64
 PATIENCE_SECONDS = 5.0
 """How long a connection may take to ask, and to take its answer."""
+READ_BYTES = 1 << 20
+"""How much of a request is read in one turn."""
 REFUSING_SECONDS = 1.0
 """How long no connection is accepted after the system had no descriptor for one."""
 
@@ -156,16 +159,19 @@ class ControlServer:
     def _line(self, client: Client) -> bytes | None:
         """Return the request once it is complete."""
         try:
-            data = client.socket.recv(REQUEST_BYTES)
+            data = client.socket.recv(READ_BYTES)
         except BlockingIOError:
             return None
         except OSError:
             data = b""
         client.received += data
-        line, end, _ = client.received.partition(b"\n")
-        if end and len(line) < REQUEST_BYTES:
-            return bytes(line)
-        if not data or len(client.received) >= REQUEST_BYTES:
+        if b"\n" in data:
+            line, _, _ = client.received.partition(b"\n")
+            client.received.clear()
+            if len(line) < REQUEST_BYTES:
+                return bytes(line)
+            data = b""
+        if not data or sum(len(other.received) for other in self._clients) >= REQUEST_BYTES:
             self._drop(client)
         return None
 

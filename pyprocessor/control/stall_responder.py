@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pyprocessor.control.client import Answer
+from pyprocessor.control.client import Answer, Verb
 from pyprocessor.control.run_mode import RunMode, StopLevel, reply
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
@@ -155,9 +155,11 @@ class StallResponder:
         for order in self.signals.peek():  # among them those put below at the last check, which changes nothing
             self._mode = self._mode.after(order, now, self.grace_seconds)
         for client, request in self.server.requests(now):
-            if request.order is None:
+            if request.verb is Verb.STATUS:
                 silent = self._silent if self._disk else 0.0
                 answer = Answer(True, standing=replace(self.last_status(), disk_silent_seconds=silent))
+            elif request.order is None:
+                answer = Answer(False, f"{self._trouble()} Nothing was changed; ask again when {then}.")
             else:
                 after = self._mode.after(request.order, now, self.grace_seconds)
                 accepted, text = reply(self._mode, after, request.order, os.getpid())

@@ -9,9 +9,8 @@ from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.loop import Run, RunResult
-from pyprocessor.engine.recovery import refuse_if_busy
 from pyprocessor.models.run import Listener, RunRequest
-from pyprocessor.state.journal_opening import hold_lock, marking_damage, open_journal
+from pyprocessor.state.journal_opening import hold_lock, marking_damage, open_journal, refuse_if_busy
 from pyprocessor.state.state_folder import make_private, prepare_state_folder, refuse_planted
 from pyprocessor.system.filesystems import shares_memory
 from pyprocessor.workers.process import context

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pyprocessor.errors import FailureKind, OutputBusy, PublishError
+from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, display
@@ -25,7 +25,7 @@ from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.system.left_behind import kill_marked, mark
-from pyprocessor.system.processes import is_alive, kill_group, process_identity, wait_gone
+from pyprocessor.system.processes import kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""
@@ -93,16 +93,6 @@ def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
         journal.finish(row.id, None, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH))
         sentences.append(f"{display(row.source.relative)}: {reason}")
     return sentences
-
-
-def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
-    """Raise `OutputBusy` where another run in the journal is alive, though its lock was removed."""
-    for run in journal.open_runs():
-        if run.engine.pid != os.getpid() and is_alive(run.engine):
-            raise OutputBusy(
-                f"Another run (process {run.engine.pid}) is working on {display(output_root)}, though its lock was "
-                "removed; wait until it has ended, or give another --output."
-            )
 
 
 def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:

@@ -70,6 +70,7 @@ class StatusTracker:
             begins_in_seconds=begins_in_seconds,
             files=tuple(files),
             next=self.dispatch.next_waiting(on),
+            waiting=tally.to_come,
         )
         return self.latest
 

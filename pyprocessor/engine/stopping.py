@@ -10,7 +10,7 @@ from datetime import datetime
 from multiprocessing.connection import wait
 from typing import Any
 
-from pyprocessor.control.client import Answer
+from pyprocessor.control.client import Answer, Request, Verb
 from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, notice, reply
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
@@ -18,7 +18,7 @@ from pyprocessor.control.stall_responder import StallResponder
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.transitions import Transitions
-from pyprocessor.errors import ExitCode
+from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.intake.job_source import JobSource
 from pyprocessor.models import Overrun, RunState, RunStatus
 from pyprocessor.models.run import RunRequest
@@ -88,15 +88,18 @@ class Stopping:
         return ready
 
     def take_requests(self, now: float, status: Callable[[], RunStatus]) -> None:
-        """Act on signals and requests; orders are answered once the turn is committed."""
+        """Act on signals and requests; all but a status are answered once the turn is committed."""
         before = self.mode
         self.transitions.notice("info", self.responder.recovered())
         for order in self.signals.take():
             self._enter(self.mode.after(order, now, self._grace_seconds), order)
-        for client, request in sorted(self.server.requests(now), key=lambda asked: asked[1].order is not None):
-            if request.order is None:
+        for client, request in sorted(self.server.requests(now), key=lambda asked: asked[1].verb is not Verb.STATUS):
+            if request.verb is Verb.STATUS:
                 # Status is answered first and at once: this turn may block before it commits.
                 self.server.answer(client, Answer(True, standing=status()), at_once=True)
+                continue
+            if request.order is None:
+                self.server.answer(client, self._change_jobs(request))
                 continue
             last = self.mode
             self._enter(last.after(request.order, now, self._grace_seconds), request.order)
@@ -111,6 +114,20 @@ class Stopping:
                 if mode.pause is not Pause.NONE:
                     self.take_back(process)
                 process.pause(mode.pause, now)
+
+    def _change_jobs(self, request: Request) -> Answer:
+        """Cancel jobs, do them again or take them in, as was asked."""
+        try:
+            match request.verb:
+                case Verb.CANCEL:
+                    return Answer(True, self.transitions.cancel(request.jobs))
+                case Verb.RETRY:
+                    text = self.transitions.retry(request.jobs)
+                case _:
+                    text = self.transitions.submit(request.submissions)
+        except UsageError as error:
+            return Answer(False, str(error), mistaken=True)
+        return Answer(True, f"{text} The run is stopping; the next one does them." if self.stopping else text)
 
     def keep_hours(self, now: float) -> None:
         """Begin and end with the window of the day."""

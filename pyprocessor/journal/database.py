@@ -91,6 +91,22 @@ class Database:
         finally:
             self._in_block = False
 
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Undo what the block wrote where an exception leaves it, also where a transaction around it goes on."""
+        with self.transaction():
+            if not self._connection.in_transaction:
+                self._run("BEGIN IMMEDIATE")
+            self._run("SAVEPOINT block")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._run("ROLLBACK TO block")
+                    self._run("RELEASE block")
+                raise
+            self._run("RELEASE block")
+
     def record(self, make: Callable[[Row], Record], row: Row) -> Record:
         """Make a record of a row; raises JournalDamaged where it holds what was never written."""
         try:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.journal.database import open_for_writing
+from pyprocessor.journal.pruning import Pruning
 from pyprocessor.journal.records import encode, media_shape
 from pyprocessor.journal.rows import CachedMedia, Made, facts_text, intents_text
 from pyprocessor.journal.waiting import WaitingJobs
@@ -30,14 +31,16 @@ from pyprocessor.models import (
 from pyprocessor.models.products import MAIN, Intent
 
 _ENGINE_DIED = "The run was ended from outside before this attempt was over."
+NO_RUN = 0
+"""Number of the run to which jobs belong that no run of this journal has changed last."""
 _UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
-class Journal(WaitingJobs):
+class Journal(WaitingJobs, Pruning):
     """The journal of one output folder, open for writing.
 
     Each method that writes is a transaction of its own unless it is called inside `transaction()`. `begin_run` comes
-    first: what is written after belongs to that run.
+    first, or `begin_without_run`: what is written after belongs to that run, or to none.
     """
 
     @classmethod
@@ -58,6 +61,11 @@ class Journal(WaitingJobs):
         self._run_id = max(after, last.id if last is not None else 0) + 1
         self._write("insert_run", arguments=arguments, **asdict(engine))
         return self._run_id
+
+    def begin_without_run(self) -> None:
+        """Have what is written from here on belong to no run: it is done between two of them."""
+        self._run_id = NO_RUN
+        self._write("insert_forgotten_run")
 
     def end_run(self, exit_code: int, *, done_before: int | None = None, failed_before: int | None = None) -> None:
         """Record that this run ended, now, and how many of its files earlier runs had settled."""

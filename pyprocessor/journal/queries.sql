@@ -12,12 +12,12 @@ UPDATE runs SET
 WHERE id = :run_id
 
 -- name: last_run
-SELECT * FROM runs ORDER BY id DESC LIMIT 1
+SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT 1
 
 -- name: open_runs
 SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id
 
--- What no run of this journal did, but one before it: jobs that are adopted belong to it.
+-- What no run of this journal did, but one before it, or nobody's: jobs that are adopted, and what is asked between runs.
 -- name: insert_forgotten_run
 INSERT OR IGNORE INTO runs (id, arguments, engine_pid, engine_start_time, started_at, ended_at)
 VALUES (0, '', 0, 0, :now, :now)
@@ -57,6 +57,12 @@ ORDER BY seq LIMIT :limit
 SELECT * FROM jobs
 WHERE state = :state AND seq > :after AND (:run_id IS NULL OR run_id = :run_id)
 ORDER BY seq LIMIT :limit
+
+-- name: jobs_by_prefix
+SELECT * FROM jobs WHERE id >= :prefix AND id < :prefix || 'g' ORDER BY id LIMIT :most
+
+-- name: jobs_by_name
+SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 
 -- name: children
 SELECT * FROM jobs WHERE parent = :id AND parent <> '' ORDER BY seq
@@ -103,6 +109,10 @@ DELETE FROM dependencies WHERE job_id = :id
 
 -- name: dependencies
 SELECT needs FROM dependencies WHERE job_id = :id ORDER BY needs
+
+-- name: dependents
+SELECT jobs.* FROM dependencies JOIN jobs ON jobs.id = dependencies.job_id
+WHERE dependencies.needs = :id ORDER BY jobs.seq LIMIT :most
 
 -- name: is_needed
 SELECT 1 FROM dependencies WHERE needs = :id LIMIT 1
@@ -354,6 +364,9 @@ WHERE ended_at IS NULL
 -- name: attempts_page
 SELECT *, 0 FROM attempts WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
 
+-- name: attempts_of_job
+SELECT *, 0 FROM attempts WHERE job_id = :id ORDER BY id
+
 -- ------------------------------------------------------------------ batches
 
 -- name: insert_batch
@@ -387,3 +400,65 @@ VALUES (:run_id, :now, :kind, :text, :job_id, :reading)
 
 -- name: events_page
 SELECT * FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+
+-- ------------------------------------------------------------------ pruning
+
+-- name: make_prunable
+CREATE TEMP TABLE IF NOT EXISTS prunable (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE)
+
+-- name: clear_prunable
+DELETE FROM prunable
+
+-- name: select_prunable
+INSERT INTO prunable (seq, id)
+WITH RECURSIVE
+    finished (seq, id) AS (
+        SELECT seq, id FROM jobs
+        WHERE state IN ('succeeded', 'skipped', 'kept_source', 'failed', 'quarantined', 'cancelled')
+    ),
+    old (seq, id) AS (
+        SELECT jobs.seq, jobs.id FROM jobs JOIN finished ON finished.seq = jobs.seq
+        WHERE jobs.updated_at < :before
+            AND jobs.seq NOT IN (
+                SELECT newest.seq FROM jobs AS newest JOIN finished ON finished.seq = newest.seq
+                ORDER BY newest.updated_at DESC, newest.seq DESC LIMIT :keep
+            )
+            AND NOT EXISTS (
+                SELECT 1 FROM jobs AS parent WHERE parent.id = jobs.parent AND parent.seq NOT IN (SELECT seq FROM finished)
+            )
+            AND (
+                jobs.origin <> 'folder'
+                OR (jobs.state = 'succeeded' AND EXISTS (
+                    SELECT 1 FROM outputs WHERE outputs.output = jobs.output
+                        AND outputs.size = jobs.output_size AND outputs.mtime_ns = jobs.output_mtime_ns
+                ))
+            )
+    ),
+    staying (id) AS (
+        SELECT id FROM jobs WHERE seq NOT IN (SELECT seq FROM old)
+        UNION
+        SELECT dependencies.needs FROM staying
+        JOIN jobs ON jobs.id = staying.id
+        JOIN dependencies ON dependencies.job_id = jobs.id
+        WHERE NOT (jobs.state IN ('succeeded', 'kept_source') OR (jobs.state = 'skipped' AND jobs.already_right))
+    )
+SELECT seq, id FROM old WHERE id NOT IN (SELECT id FROM staying)
+
+-- name: prunable_page
+SELECT jobs.* FROM prunable JOIN jobs ON jobs.seq = prunable.seq
+WHERE prunable.seq > :after ORDER BY prunable.seq LIMIT :limit
+
+-- name: prune_attempts
+DELETE FROM attempts WHERE job_id IN (SELECT id FROM prunable)
+
+-- name: prune_dependencies
+DELETE FROM dependencies WHERE job_id IN (SELECT id FROM prunable) OR needs IN (SELECT id FROM prunable)
+
+-- name: prune_claims
+DELETE FROM claims WHERE job_id IN (SELECT id FROM prunable)
+
+-- name: prune_jobs
+DELETE FROM jobs WHERE seq IN (SELECT seq FROM prunable)
+
+-- name: prune_params
+DELETE FROM params WHERE fingerprint NOT IN (SELECT params_fingerprint FROM jobs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Self, TypeVar
@@ -12,6 +14,7 @@ from pyprocessor.journal.rows import AttemptRow, BatchRow, CachedMedia, Counts, 
 from pyprocessor.models import JobState
 
 Record = TypeVar("Record")
+_BEGINS_AN_ID = re.compile("[0-9a-f]{1,32}")
 
 
 class JournalReader:
@@ -61,6 +64,25 @@ class JournalReader:
     def job(self, job_id: str) -> JobRow | None:
         """One job, or None."""
         return self._one(JobRow, "job", id=job_id)
+
+    def find(self, name: str, most: int) -> tuple[JobRow, ...]:
+        """The jobs, at most so many, that a user may mean: of this id, else of this name, or whose ids begin so."""
+        one = self.job(name)
+        if one is not None:
+            return (one,)
+        named = self._all(JobRow, "jobs_by_name", name=os.fsencode(name), most=most)
+        if _BEGINS_AN_ID.fullmatch(name):
+            begun = self._all(JobRow, "jobs_by_prefix", prefix=name, most=most)
+            named = tuple({row.id: row for row in (*named, *begun)}.values())
+        return named[:most]
+
+    def dependents(self, job_id: str, most: int) -> tuple[JobRow, ...]:
+        """The jobs, at most so many, that wait for this one, or waited for it."""
+        return self._all(JobRow, "dependents", id=job_id, most=most)
+
+    def attempts_of(self, job_id: str) -> tuple[AttemptRow, ...]:
+        """All attempts of one job, oldest first."""
+        return self._all(AttemptRow, "attempts_of_job", id=job_id)
 
     def owner(self, output: bytes) -> JobRow | None:
         """The job that has, or will have, this output; None where the name is no job's."""

@@ -1,4 +1,4 @@
-"""How is a whole record of `models` kept in one column: as JSON text and back?
+"""How is a whole record of `models` kept in one column: as JSON text and back? Bytes are base64 in it.
 
 Fields at their default are left out. Unknown names are ignored and missing ones take their default, so a text written
 by another version still reads; `media_shape` is the same only for media written by this one.
@@ -6,6 +6,7 @@ by another version still reads; `media_shape` is the same only for media written
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import inspect
@@ -52,6 +53,8 @@ def _plain(value: object) -> object:
         return value.value
     if isinstance(value, Fraction):
         return [value.numerator, value.denominator]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     assert value is None or isinstance(value, (str, int, float)), f"no JSON form for {type(value)}"

@@ -267,7 +267,8 @@ def inputs_text(inputs: tuple[JobInput, ...]) -> str:
     )
 
 
-def _inputs(text: str) -> tuple[JobInput, ...]:
+def inputs_from(text: str) -> tuple[JobInput, ...]:
+    """The inputs again from their text."""
     return tuple(
         ProductOf(*given) if len(given) == 2 else Source(os.fsencode(given[0]), os.fsencode(given[1]), *given[2:])
         for given in json.loads(text)
@@ -309,7 +310,7 @@ def _text(values: Iterable[object]) -> str:
 
 
 _MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {
-    tuple[JobInput, ...]: (1, _inputs),
+    tuple[JobInput, ...]: (1, inputs_from),
     tuple[Product, ...]: (1, _products),
     tuple[Intent, ...]: (1, _intents),
     OutputFacts: (3, facts_from),

@@ -94,6 +94,7 @@ CREATE TABLE jobs (
 );
 
 CREATE INDEX jobs_state ON jobs (state);
+CREATE INDEX jobs_attempt ON jobs (attempt_id) WHERE attempt_id IS NOT NULL;  -- for the deletion of attempts
 CREATE INDEX jobs_parent ON jobs (parent) WHERE parent <> '';
 
 -- What a job waits for. With `any_end` it waits only for the end of the other, however that ends.

@@ -116,7 +116,7 @@ class WaitingJobs(JournalWriter):
         """
         jobs = {given.job.id: given.job for given in submissions}
         edges = {job.id: job.needs for job in jobs.values()}
-        with self.transaction():
+        with self._database.all_or_none():
             self._add_known_edges(edges, jobs)
             try:
                 order = [found for found in TopologicalSorter(edges).static_order() if found in jobs]

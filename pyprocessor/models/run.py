@@ -134,6 +134,8 @@ class RunStatus:
     disk_silent_seconds: float = 0.0
     """Above 0, the output's disk does not answer, and the rest is what was known before."""
     next: WaitingFile | None = None
+    waiting: int = 0
+    """Jobs of no folder that wait for others, or are still to be planned."""
 
 
 @dataclass(frozen=True, slots=True)

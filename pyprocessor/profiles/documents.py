@@ -119,8 +119,17 @@ def read_document(path: str, *, named_by_file: bool = False) -> Document:
 
 def parse_document(content: bytes, *, name: str, identity: str, folder: str, suffix: str) -> Document:
     """A Document from the bytes of a file, in the format of its `suffix` or else of its content."""
+    values, lines = parse_values(content, name=name, suffix=suffix)
+    if not isinstance(values, dict):
+        held = "a list" if isinstance(values, list) else "nothing" if values is None else "a single value"
+        raise ProfileError(f"{name} must hold settings as `key: value`, but holds {held}.")
+    return Document(name=name, identity=identity, folder=folder, values=values, lines=lines)
+
+
+def parse_values(content: bytes, *, name: str, suffix: str, kind: str = "a profile") -> tuple[Any, dict[KeyPath, int]]:
+    """What a file holds, in plain values, and the line of each key; `kind` is what it is to be, for messages."""
     if len(content) > MAX_FILE_BYTES:
-        raise ProfileError(f"{name} is larger than {MAX_FILE_BYTES // 1024} KiB; it cannot be a profile.")
+        raise ProfileError(f"{name} is larger than {MAX_FILE_BYTES // 1024} KiB; it cannot be {kind}.")
     if content.startswith(_BYTE_ORDER_MARKS):
         raise ProfileError(f"{name} begins with a byte order mark; save it as UTF-8 without one.")
     try:
@@ -129,14 +138,14 @@ def parse_document(content: bytes, *, name: str, identity: str, folder: str, suf
         line = content.count(b"\n", 0, error.start) + 1
         raise ProfileError(f"{name}, line {line}: the text is not UTF-8; save the file as UTF-8.") from None
     if not text.strip():
-        raise ProfileError(f"{name} is empty; a profile needs at least one setting.")
+        raise ProfileError(f"{name} is empty; {kind} needs at least one setting.")
     suffix = suffix.lower() if suffix.lower() in _JSON_SUFFIXES + _YAML_SUFFIXES else ""
     is_json = suffix in _JSON_SUFFIXES if suffix else text.lstrip().startswith(("{", "//", "/*"))
     kind = "JSON" if is_json else "YAML"
     try:
         if is_json:
             text = _JSON_COLON.sub(_colon, _JSON_COMMENT.sub(_as_yaml, text)).replace("\t", " ")
-        reader = _Reader(text, name, is_json=is_json)
+        reader = _Reader(text, name, is_json=is_json, kind=kind)
         root = reader.get_single_node()
         values = None if root is None else reader.value(root, ())
     except yaml.MarkedYAMLError as error:
@@ -151,11 +160,8 @@ def parse_document(content: bytes, *, name: str, identity: str, folder: str, suf
         character = f"the character U+{error.character:04X}"
         raise ProfileError(f"{name}, line {line}: {character} may not stand in {kind}.") from None
     except RecursionError:
-        raise ProfileError(f"{name} is nested too deeply for a profile.") from None
-    if not isinstance(values, dict):
-        held = "a list" if isinstance(values, list) else "nothing" if values is None else "a single value"
-        raise ProfileError(f"{name} must hold settings as `key: value`, but holds {held}.")
-    return Document(name=name, identity=identity, folder=folder, values=values, lines=reader.lines)
+        raise ProfileError(f"{name} is nested too deeply for {kind}.") from None
+    return values, reader.lines
 
 
 def _as_yaml(token: re.Match[str]) -> str:
@@ -194,8 +200,9 @@ def _without_content(problem: str) -> str:
 class _Reader(yaml.SafeLoader):
     """Makes plain values of nodes; PyYAML itself accepts keys that stand twice and does not bound aliases."""
 
-    def __init__(self, text: str, file: str, *, is_json: bool) -> None:
+    def __init__(self, text: str, file: str, *, is_json: bool, kind: str) -> None:
         super().__init__(text)
+        self._kind = kind
         self.lines: dict[KeyPath, int] = {}
         self._file = file
         self._is_json = is_json
@@ -204,7 +211,7 @@ class _Reader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._nodes += 1
         if self._nodes > 2 * _MAX_VALUES:  # keys are nodes, too
-            raise ProfileError(f"{self._file} holds more than {_MAX_VALUES} values, too many for a profile.")
+            raise ProfileError(f"{self._file} holds more than {_MAX_VALUES} values, too many for {self._kind}.")
         return super().compose_node(parent, index)
 
     def _fail(self, node: yaml.Node, text: str) -> ProfileError:

@@ -42,6 +42,7 @@ def document(status: RunStatus) -> dict[str, Any]:
         "since": utc(status.started_at),
         **asdict(status.snapshot),
         "left": _left(status.snapshot),
+        "waiting": status.waiting,
         "done_before": status.done_before,
         "failed_before": status.failed_before,
         "begins_in_seconds": status.begins_in_seconds,
@@ -77,6 +78,8 @@ def text(status: RunStatus, *, width: int) -> str:
         f"Run:    process {status.pid}, since {_local(status.started_at)} ({runs_for})",
         f"Files:  {done}, {_left(snapshot):,} left{more}",
     ]
+    if status.waiting:
+        lines.append(f"        {count(status.waiting, 'more job')} wait for others, or to be looked at")
     if status.done_before or status.failed_before:
         lines.append(f"        by earlier runs: {status.done_before:,} done, {status.failed_before:,} failed")
     lines += [
@@ -116,13 +119,15 @@ def last_document(run: RunRow | None, counts: Counts, *, lives: bool) -> dict[st
         "succeeded": counts.succeeded,
         "failed": counts.bad,
         "left": counts.total - counts.final,
+        "waiting": counts.waiting,
     }
 
 
 def last_text(run: RunRow | None, counts: Counts, *, lives: bool, output: str) -> str:
     """The text where no run answered, by the journal of `output` (printable)."""
     if run is None:
-        return f"Nothing runs on {output}, and no run is remembered.\n"
+        counted = _counted(counts) if counts.total else ""  # of jobs that were submitted
+        return f"Nothing runs on {output}, and no run is remembered.\n{counted}"
     began = _local(run.started_at)
     if lives:
         head = (
@@ -140,8 +145,13 @@ def last_text(run: RunRow | None, counts: Counts, *, lives: bool, output: str) -
             f"Nothing runs on {output}. The last run, of {began}, ended {_local(run.ended_at)} with exit code "
             f"{run.exit_code}{why}."
         )
+    return f"{head}\n{_counted(counts)}"
+
+
+def _counted(counts: Counts) -> str:
+    waiting = f", {counts.waiting:,} of them waiting for others" if counts.waiting else ""
     left = counts.total - counts.final
-    return f"{head}\nFiles: {counts.succeeded:,} succeeded, {counts.bad:,} failed, {left:,} left.\n"
+    return f"Files: {counts.succeeded:,} succeeded, {counts.bad:,} failed, {left:,} left{waiting}.\n"
 
 
 def _local(seconds: float) -> str:

@@ -37,7 +37,9 @@ LogOf = Callable[[str], bytes | None]
 
 @dataclass(slots=True)
 class Summary:
-    """One run in numbers. `counts` are of the jobs that this run last changed; `left` of them wait to be done.
+    """One run in numbers. `counts` are of the jobs that this run last changed; `left` of them are still to be done.
+
+    `waiting` counts all jobs of the journal that wait for others.
 
     Earlier runs settled `done_before` and `failed_before`, of a run that has not ended all that the journal holds.
     Bytes and media seconds are of the succeeded files, `seconds` is wall time. `failures` has the first failed jobs and
@@ -53,6 +55,7 @@ class Summary:
     governing: Governing
     troubles: tuple[str, ...]
     not_taken: tuple[str, ...]
+    waiting: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
     media_seconds: float = 0.0
@@ -87,6 +90,7 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
         governing=events.governing(journal, run.id, ended_at),
         troubles=events.sentences(events.troubles(journal, run.id), "error")[: events.MOST_TROUBLES],
         not_taken=events.sentences(journal.events(run_id=run.id), "not_taken"),
+        waiting=everything.waiting,
     )
     for row in journal.jobs(run_id=run.id) if counts.total else ():
         if row.state is JobState.SUCCEEDED and row.produced is not None:
@@ -187,11 +191,13 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     if summary.left:
         how = "the run is at work on them" if goes_on else "the same command continues"
         rows.append(("Left to do", f"{count(summary.left, 'file')}; {how}"))
+    if summary.waiting:
+        rows.append(("Waiting", f"{count(summary.waiting, 'job')}, for others that are not done"))
     rows += [
         ("", f"{number:,} x {one_line(reason)}") for reason, number in summary.skip_reasons.most_common(MOST_REASONS)
     ]
     rows.append(("Time", clock(summary.seconds)))
-    if summary.counts.succeeded:
+    if summary.bytes_before or summary.bytes_after:
         share = 100 * summary.bytes_after / summary.bytes_before if summary.bytes_before else 0.0
         rows.append(("Size", f"{size(summary.bytes_before)} -> {size(summary.bytes_after)} ({share:.1f}%)"))
     lost = [f"{count(files, 'file')}: {one_line(kind)}" for kind, files in _most(summary.losses)]
@@ -245,7 +251,8 @@ def _write_items(stream: TextIO, items: Iterator[dict[str, Any]]) -> None:
 def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
     run, prediction = summary.run, summary.prediction
     timing = {"id": run.id, "arguments": run.arguments, "started_at": utc(run.started_at)}
-    counts = {state: summary.counts.of(JobState(state)) for state in _SETTLED} | {"left": summary.left}
+    counts = {state: summary.counts.of(JobState(state)) for state in _SETTLED}
+    counts |= {"left": summary.left, "waiting": summary.waiting}
     return {
         "version": DOCUMENT_VERSION,
         "run": timing | {"seconds": rounded(summary.seconds), "exit_code": run.exit_code},
@@ -269,7 +276,7 @@ def _file_entry(
     return {
         "id": row.id,
         **path_entry("name", row.source.relative),
-        **path_entry("input", row.source.path),
+        **path_entry("input", row.source.path or None),
         **path_entry("output", os.path.join(output_root, row.output) if made is not None else None),
         "state": row.state,
         "settled_by_this_run": row.run_id == run_id and row.state in FINAL_STATES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
 
@@ -22,8 +22,9 @@ from pyprocessor.models import display
 from pyprocessor.models.os_errors import unwritable
 from pyprocessor.publish.durable import sync_folder
 from pyprocessor.publish.partials import Anchor
-from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.system.processes import kill_group
+from pyprocessor.state.state_folder import StateFolder, make_private, prepare_state_folder, refuse_planted
+from pyprocessor.system.filesystems import shares_memory
+from pyprocessor.system.processes import is_alive, kill_group
 
 _MARK = b"journal.is-damaged"
 
@@ -87,6 +88,36 @@ def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None
     journal = Journal.open(folder.path, wal=wal)
     said = "The journal of earlier runs is damaged; it was set aside as {} and another was begun."
     return journal, None if aside is None else said.format(display(aside))
+
+
+def refuse_if_busy(journal: Journal, output_root: bytes) -> None:
+    """Raise `OutputBusy` where another run in the journal is alive, though its lock was removed."""
+    for run in journal.open_runs():
+        if run.engine.pid != os.getpid() and is_alive(run.engine):
+            raise OutputBusy(
+                f"Another run (process {run.engine.pid}) is working on {display(output_root)}, though its lock was "
+                "removed; wait until it has ended, or give another --output."
+            )
+
+
+@contextlib.contextmanager
+def change_without_run(output: bytes, notify: Callable[[str], None]) -> Iterator[Journal]:
+    """Open the journal of an output, made where there is none, to change it while no run is on and none can begin.
+
+    `notify` is given sentences for the user. Raises OutputBusy, OutputUnwritable or JournalError.
+    """
+    folder = prepare_state_folder(output)
+    for sentence in make_private(folder):
+        notify(sentence)
+    refuse_planted(folder)
+    with hold_lock(folder.path, output):
+        journal, rebuilt = open_journal(folder, wal=shares_memory(folder.path))
+        if rebuilt is not None:
+            notify(rebuilt)
+        with marking_damage(folder), journal:
+            refuse_if_busy(journal, output)
+            journal.begin_without_run()
+            yield journal
 
 
 @contextlib.contextmanager

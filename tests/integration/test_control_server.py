@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import select
 import socket
 import stat
@@ -17,8 +19,20 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.control import server as control
-from pyprocessor.control.client import Answer, Request, Unanswered, Verb, ask
+from pyprocessor.control.client import (
+    REQUEST_BYTES,
+    Answer,
+    Request,
+    Unanswered,
+    Verb,
+    ask,
+    parse_request,
+    request_line,
+)
 from pyprocessor.control.server import CLIENTS_AT_MOST, ControlServer
+from pyprocessor.errors import UsageError
+from pyprocessor.intake.submission import submissions
+from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 from pyprocessor.system.sockets import socket_address
 from tests.waiting import DEADLINE_SECONDS, until
@@ -80,6 +94,14 @@ def connected(folder: Path) -> socket.socket:
     return made
 
 
+def jobs(count: int) -> tuple[Submission, ...]:
+    """Jobs to submit, with params of some length."""
+    return submissions(
+        [{"task": "transcode", "key": str(number), "params": {"text": "x" * 1000}} for number in range(count)],
+        queue="q",
+    )
+
+
 def test_it_is_the_owners_alone(tmp_path: Path, serve: Callable[..., Server]) -> None:
     """Mode 0600 whatever the umask, gone at the end, and every verb arrives."""
     before = os.umask(0)
@@ -92,7 +114,10 @@ def test_it_is_the_owners_alone(tmp_path: Path, serve: Callable[..., Server]) ->
     assert stat.S_IMODE(mode) == 0o600
     for verb in Verb:
         assert ask(bytes(tmp_path), Request(verb)) == Answer(True, f"You said {verb}.")
-    assert [request.verb for request in server.asked] == list(Verb)
+    asked = [Request(Verb.CANCEL, jobs=("one", "two")), Request(Verb.SUBMIT, submissions=jobs(2))]
+    for request in asked:
+        assert ask(bytes(tmp_path), request).ok
+    assert server.asked == [*map(Request, Verb), *asked]
     server.close()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Unanswered):
@@ -196,6 +221,58 @@ def test_callers_that_mean_no_good(said: bytes, tmp_path: Path, serve: Callable[
         assert stays.recv(1 << 16) == b""
     stays.close()
     assert server.longest_turn_seconds < DEADLINE_SECONDS / 2
+
+
+def test_a_request_of_many_jobs(tmp_path: Path, serve: Callable[..., Server]) -> None:
+    """Megabytes are read a part at a time, beside others; more than the limit is not even sent."""
+    server, many = serve(tmp_path), Request(Verb.SUBMIT, submissions=jobs(5_000))
+    half = connected(tmp_path)
+    half.sendall(b'{"do": "status"')
+    line = request_line(many)
+    assert 5 << 20 < len(line) < REQUEST_BYTES
+    assert ask(bytes(tmp_path), many).ok
+    half.sendall(b"}\n")
+    assert b'"ok":true' in half.recv(1 << 16)
+    half.close()
+    assert server.asked == [many, STATUS]
+    with pytest.raises(UsageError, match="more than a run takes in at once"):
+        ask(bytes(tmp_path), Request(Verb.RETRY, jobs=("x" * REQUEST_BYTES,)))
+
+
+def test_what_is_not_complete_has_bounded_memory(tmp_path: Path, serve: Callable[..., Server]) -> None:
+    """Of callers that go on without an end of line, one is cut off as soon as all together are over the limit."""
+    server = serve(tmp_path)
+    callers = [connected(tmp_path) for _ in range(3)]
+    sent = 0
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while sent < 2 * REQUEST_BYTES:
+            for caller in callers:
+                sent += caller.send(b"x" * (1 << 16))
+    assert REQUEST_BYTES - (1 << 20) < sent < REQUEST_BYTES + (4 << 20)
+    assert ask(bytes(tmp_path), STATUS).ok
+    assert server.asked == [STATUS]
+    for caller in callers:
+        caller.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ({"do": "fly"}, "is one of status, pause, resume, stop, cancel, retry, submit."),
+        ({"do": ["stop"]}, "is one of status"),
+        ({"do": "status", "now": True}, '"now" has no meaning for status.'),
+        ({"do": "stop", "jobs": ["one"]}, '"jobs" has no meaning for stop.'),
+        ({"do": "stop", "now": 1}, '"now" is true or false.'),
+        ({"do": "cancel", "jobs": "one"}, '"jobs" is a list of ids.'),
+        ({"do": "cancel", "jobs": [1]}, '"jobs" is a list of ids.'),
+        ({"do": "submit", "submissions": [1]}, "The jobs submitted are not understood"),
+        ({"do": "submit", "submissions": '{"jobs": [{"id": "one"}]}'}, "The jobs submitted are not understood"),
+    ],
+)
+def test_requests_that_make_no_sense(said: dict[str, object], answer: str) -> None:
+    """Each is refused with a sentence that says why."""
+    with pytest.raises(ValueError, match=re.escape(answer)):
+        parse_request(json.dumps(said).encode())
 
 
 def hung_up(caller: socket.socket) -> bool:

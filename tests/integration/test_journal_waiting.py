@@ -224,3 +224,15 @@ def test_no_name_lies_within_another(journal: Journal, first: bytes, second: byt
         submit(journal, job)
     end(journal, "first", FAILED)
     assert submit(journal, job) == (job.id,)
+
+
+def test_a_refused_submission_leaves_nothing_behind(journal: Journal) -> None:
+    """Also inside of a transaction that goes on, as a turn of the run's loop does."""
+    submit(journal, named("owner", output=b"a.txt"))
+    with journal.transaction():
+        journal.add_event("info", "before")
+        with pytest.raises(UsageError, match="belongs to owner"):
+            submit(journal, named("first"), named("second", output=b"a.txt"))
+        journal.add_event("info", "after")
+    assert set(states(journal)) == {"owner"}
+    assert [event.text for event in journal.events()] == ["before", "after"]

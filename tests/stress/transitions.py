@@ -93,9 +93,19 @@ MORE = (("succeed_job", Start.GRANTED), ("close_attempt", Start.GRANTED), ("reme
 """Met a second time: while what an earlier run had granted is settled."""
 
 
+BETWEEN_RUNS = frozenset(
+    {
+        *("clear_prunable", "select_prunable"),
+        *("prune_attempts", "prune_dependencies", "prune_claims", "prune_jobs", "prune_params"),
+    }
+)
+"""Written while no run is on, in one transaction, or to a table that ends with its connection."""
+
+
 def written_by_the_journal() -> frozenset[str]:
-    """The names of all statements of the journal that change something."""
-    return frozenset(name for name, text in QUERIES.items() if _WRITES.match(_without_comments(text)))
+    """The names of all statements of the journal that change something in a run."""
+    writes = {name for name, text in QUERIES.items() if _WRITES.match(_without_comments(text))}
+    return frozenset(writes - BETWEEN_RUNS)
 
 
 def _without_comments(text: str) -> str:

@@ -20,7 +20,23 @@ LIES = (FACTS.size_bytes, FACTS.mtime_ns)
 def row(source: Source, output: bytes, *, job: str = "job", made: bool = True) -> JobRow:
     """A succeeded job."""
     return JobRow(
-        *(job, "transcode", Origin.FOLDER, "", source, (), output, False, (), "p", "fast", JobState.SUCCEEDED, 0, "", ()),
+        *(
+            job,
+            "transcode",
+            Origin.FOLDER,
+            "",
+            source,
+            (),
+            output,
+            False,
+            (),
+            "p",
+            "fast",
+            JobState.SUCCEEDED,
+            0,
+            "",
+            (),
+        ),
         *(None, None, None, None, Cost(1.0, 1, 1), 1.0),
         *(1, 0, 0, 0, None, "", None, None, None, FACTS if made else None, 1, 0.0),
     )

@@ -105,3 +105,17 @@ def test_what_the_journal_tells(run: RunRow | None, lives: bool, said: str) -> N
     document = json.loads(json.dumps(status.last_document(run, COUNTS, lives=lives)))
     assert (document["running"], document["answered"], document["left"]) == (lives, False, 4)
     assert document["pid"] == (4711 if lives else None)
+
+
+def test_jobs_that_wait_for_others() -> None:
+    """They are counted apart, of a run and where none is on; also where jobs were submitted before any run."""
+    some = replace(STANDING, waiting=3)
+    assert "        3 more jobs wait for others, or to be looked at" in status.text(some, width=80).splitlines()
+    assert status.document(some)["waiting"] == 3
+    assert "to come" not in status.text(STANDING, width=80)
+    counts = replace(COUNTS, waiting=2)
+    assert status.last_document(RUN, counts, lives=False)["waiting"] == 2
+    line = "Files: 12 succeeded, 2 failed, 6 left, 2 of them waiting for others."
+    for run in (RUN, None):
+        assert status.last_text(run, counts, lives=False, output="out").splitlines()[1] == line
+    assert status.last_text(None, Counts(), lives=False, output="out").count("\n") == 1

@@ -164,6 +164,19 @@ def test_an_order_is_answered_and_put_once(
     assert interrupts.take() == [Order.PAUSE]
 
 
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.RETRY, Verb.SUBMIT])
+def test_single_jobs_are_not_changed_meanwhile(
+    verb: Verb, played: Callable[..., Played], interrupts: SignalQueue, tmp_path: Path
+) -> None:
+    """The journal is on the disk that hangs: whoever asks is told to ask again."""
+    one = played()
+    one.hang(30.0)
+    answer = one.ask(tmp_path, verb)
+    assert not answer.ok
+    assert "Nothing was changed; ask again when" in answer.text
+    assert list(interrupts.peek()) == []
+
+
 def test_the_loop_stands_still_while_the_program_is_ended(played: Callable[..., Played]) -> None:
     """Back in time or not, it begins no turn in which it would find its processes dead."""
     left = threading.Event()

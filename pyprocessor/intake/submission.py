@@ -1,0 +1,319 @@
+"""Which jobs does a document ask for, and what is wrong with it, job by job and field by field?
+
+    {"task": "transcode", "key": "intro", "params": {...}, "inputs": ["intro.mov", {"job": "titles", "role": "main"}]}
+
+Beside these a job may have `after`, `priority`, `tenant`, `metadata`, `max_retries`, `timeout`, `not_before` and
+`deadline`. Its key is unique in its queue: the same key is the same job, whenever it is submitted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, TypeGuard
+
+from pyprocessor.errors import UsageError
+from pyprocessor.intake.paths import all_exist
+from pyprocessor.journal.waiting import Submission
+from pyprocessor.models import MAIN, Cost, Job, JobInput, Origin, ProductOf, Source, display, submitted_id
+from pyprocessor.models.wording import one_line
+from pyprocessor.tasks.registry import task
+
+FIELDS = (
+    *("task", "key", "name", "params", "inputs", "after", "priority", "tenant", "metadata"),
+    *("max_retries", "timeout", "not_before", "deadline"),
+)
+MAX_PROBLEMS = 20
+"""So many are listed."""
+MAX_KEY_CHARACTERS = 500
+_MAX_WHOLE = 1 << 53
+"""Whole numbers beyond it are not the same in every reader of JSON."""
+
+
+def submissions(
+    document: object, *, queue: str, folder: str = "", known: Callable[[str], bool] | None = None
+) -> tuple[Submission, ...]:
+    """The jobs of a document: a list of them, or a mapping whose `jobs` is one.
+
+    Paths of inputs start from `folder`; each file is looked at. `known` says whether the journal has a job of an id;
+    without it the journal decides whether a job waits for one that nobody knows. Raises UsageError with one line for
+    each problem, and InputSilent where a file system does not answer.
+    """
+    if isinstance(document, Mapping):
+        if set(document) != {"jobs"}:
+            raise UsageError('A document of jobs is a list of jobs, or a mapping with one key, "jobs", that has them.')
+        document = document["jobs"]
+    if not isinstance(document, list | tuple):
+        raise UsageError("A document of jobs is a list of jobs; this one is not.")
+    if not document:
+        raise UsageError("The document has no jobs.")
+    entries = [_Entry(number, found, queue, folder) for number, found in enumerate(document, 1)]
+    for entry in entries:
+        entry.read()
+    _look_at_files(entries)
+    problems = [problem for entry in entries for problem in entry.problems] + _problems_between(entries, known)
+    if problems:
+        more = len(problems) - MAX_PROBLEMS
+        raise UsageError("\n".join(problems[:MAX_PROBLEMS] + ([f"... and {more} more"] if more > 0 else [])))
+    return tuple(entry.submission() for entry in entries)
+
+
+@dataclass(eq=False)
+class _Entry:
+    """One job of a document while it is read; `problems` are sentences that name it and the field."""
+
+    number: int
+    given: object
+    queue: str
+    folder: str
+    problems: list[str] = field(default_factory=list)
+    key: str = ""
+    params: str = "{}"
+    inputs: list[JobInput | str] = field(default_factory=list)
+    """A path is one that was not looked at yet."""
+    needs: dict[str, str] = field(default_factory=dict)
+    """Keys of other jobs, and the field that names each."""
+    rest: dict[str, Any] = field(default_factory=dict)
+    """Fields of `Job` as they are."""
+
+    @property
+    def id(self) -> str:
+        return submitted_id(self.queue, self.key)
+
+    def wrong(self, name: str, what: str) -> None:
+        """Note what is wrong with a field."""
+        called = f" ({one_line(self.key)})" if self.key else ""
+        self.problems.append(f"Job {self.number}{called}: `{one_line(name)}` {what}.")
+
+    def read(self) -> None:
+        """Take over all fields, or note what is wrong with them."""
+        if not isinstance(self.given, Mapping):
+            self.problems.append(f"Job {self.number} is {_shown(self.given)}; a job is a mapping of its fields.")
+            return
+        given = {name: value for name, value in self.given.items() if value is not None}
+        self._read_key(given)
+        for name in given:
+            if name not in FIELDS:
+                close = get_close_matches(str(name), FIELDS, n=1)
+                hint = f"did you mean `{close[0]}`?" if close else f"the fields are {', '.join(FIELDS)}"
+                self.wrong(str(name), f"is no field of a job; {hint}")
+        self._read_task(given.get("task"))
+        self._read_params(given.get("params", {}))
+        self._read_inputs(given.get("inputs", []))
+        self._read_after(given.get("after", []))
+        self.rest |= {
+            "priority": self._whole(given, "priority", -_MAX_WHOLE) or 0,
+            "tenant": self._text(given, "tenant"),
+            "metadata": self._metadata(given.get("metadata", {})),
+            "max_retries": self._whole(given, "max_retries", 0),
+            "timeout_seconds": self._seconds(given, "timeout"),
+            "not_before": self._time(given, "not_before"),
+            "deadline": self._time(given, "deadline"),
+        }
+        begin, end = self.rest["not_before"], self.rest["deadline"]
+        if begin is not None and end is not None and end < begin:
+            self.wrong("deadline", "is before `not_before`, so that the job could never begin")
+
+    def _read_key(self, given: dict[Any, Any]) -> None:
+        if "key" in given and "name" in given:
+            self.wrong("name", "stands beside `key`; give one of them, which is both")
+        name = "name" if "name" in given else "key"
+        key = given.get(name)
+        if _is_key(key):
+            self.key = key
+        elif key is None:
+            self.wrong("key", "is missing; it names the job in its queue")
+        else:
+            self.wrong(name, f"must be a text of 1 to {MAX_KEY_CHARACTERS} characters, not {_shown(key)}")
+
+    def _read_task(self, name: object) -> None:
+        if not isinstance(name, str) or not name:
+            self.wrong("task", "is missing" if name is None else f"must be the name of a task, not {_shown(name)}")
+            return
+        self.rest["task"] = name
+        if (problem := _unknown_task(name)) is not None:
+            self.wrong("task", f"is not known: {problem.rstrip('.')}")
+
+    def _read_params(self, params: object) -> None:
+        if not isinstance(params, Mapping) or not all(isinstance(name, str) for name in params):
+            self.wrong("params", f"must be a mapping, not {_shown(params)}")
+            return
+        try:
+            self.params = json.dumps(params, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            self.wrong("params", f"cannot be written as JSON: {error}")
+
+    def _read_inputs(self, inputs: object) -> None:
+        if not isinstance(inputs, list | tuple):
+            self.wrong("inputs", f"must be a list, not {_shown(inputs)}")
+            return
+        for given in inputs:
+            path = os.fsdecode(given) if isinstance(given, str | bytes | os.PathLike) else ""
+            if path and "\0" not in path:
+                self.inputs.append(os.path.abspath(os.path.join(self.folder, path)))
+            elif (
+                isinstance(given, Mapping)
+                and set(given) <= {"job", "role"}
+                and _is_key(key := given.get("job"))
+                and _is_key(role := given.get("role", MAIN))
+            ):
+                self.needs.setdefault(key, "inputs")
+                self.inputs.append(ProductOf(submitted_id(self.queue, key), role))
+            else:
+                self.wrong("inputs", f'takes paths and products such as {{"job": KEY}}, not {_shown(given)}')
+
+    def _read_after(self, after: object) -> None:
+        if not isinstance(after, list | tuple) or not all(map(_is_key, after)):
+            self.wrong("after", f"must be a list of keys of other jobs, not {_shown(after)}")
+            return
+        self.needs |= {key: "after" for key in after if key not in self.needs}
+        self.rest["after"] = tuple(submitted_id(self.queue, key) for key in dict.fromkeys(after))
+
+    def _text(self, given: dict[Any, Any], name: str) -> str:
+        value = given.get(name, "")
+        if not isinstance(value, str):
+            self.wrong(name, f"must be a text, not {_shown(value)}")
+        return str(value)
+
+    def _metadata(self, value: object) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, Mapping) or not all(
+            isinstance(key, str) and isinstance(item, str | int | float) for key, item in value.items()
+        ):
+            self.wrong("metadata", f"must be a mapping of texts or numbers, not {_shown(value)}")
+            return ()
+        return tuple((key, item if isinstance(item, str) else json.dumps(item)) for key, item in value.items())
+
+    def _whole(self, given: dict[Any, Any], name: str, least: int) -> int | None:
+        value = given.get(name)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MAX_WHOLE):
+            return value
+        self.wrong(name, f"must be a whole number{' of at least 0' if least == 0 else ''}, not {_shown(value)}")
+        return None
+
+    def _seconds(self, given: dict[Any, Any], name: str) -> float | None:
+        value = given.get(name)
+        if value is None or (_number(value) and value > 0):
+            return None if value is None else float(value)
+        self.wrong(name, f"must be a number of seconds above 0, not {_shown(value)}")
+        return None
+
+    def _time(self, given: dict[Any, Any], name: str) -> float | None:
+        value = given.get(name)
+        if value is None or _number(value):
+            return None if value is None else float(value)
+        try:
+            assert isinstance(value, str)
+            return datetime.fromisoformat(value).timestamp()  # of the local clock where it names no zone
+        except (AssertionError, ValueError, OverflowError, OSError):
+            self.wrong(name, f"must be a time such as 2026-01-31T22:00:00Z, or seconds since 1970, not {_shown(value)}")
+            return None
+
+    def look_at_file(self, path: str) -> Source | None:
+        """The file as an input; None, with the problem noted, where there is none."""
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            self.wrong("inputs", f"names {display(os.fsencode(path))}, which cannot be read: {error.strerror}")
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            self.wrong("inputs", f"names {display(os.fsencode(path))}, which is no file")
+            return None
+        name = os.path.basename(path)
+        return Source(os.fsencode(path), os.fsencode(name), found.st_size, found.st_mtime_ns)
+
+    def submission(self) -> Submission:
+        """The job; there are no problems. Its first file is its source, which is called by the job's key."""
+        inputs = [given for given in self.inputs if not isinstance(given, str)]
+        first = next((given for given in inputs if isinstance(given, Source)), None)
+        if first is not None:
+            inputs.remove(first)
+        called = self.key.encode("utf-8", "surrogateescape")
+        source = Source(b"", called, 0, 0)
+        if first is not None:
+            source = Source(first.path, called, first.size_bytes, first.mtime_ns)
+        job = Job(
+            id=self.id,
+            source=source,
+            output=b"",
+            params_fingerprint=hashlib.sha256(self.params.encode("ascii")).hexdigest(),
+            cost=Cost(0.0, 0, 0),
+            origin=Origin.SUBMITTED,
+            inputs=tuple(inputs),
+            **self.rest,
+        )
+        return Submission(job, self.params)
+
+
+def _look_at_files(entries: Sequence[_Entry]) -> None:
+    """Replace the paths among the inputs by the files that lie there."""
+    paths = list(dict.fromkeys(given for entry in entries for given in entry.inputs if isinstance(given, str)))
+    if paths:
+        all_exist(paths)  # each file system is to answer before it can hold up this process
+    for entry in entries:
+        looked = (entry.look_at_file(given) if isinstance(given, str) else given for given in entry.inputs)
+        entry.inputs = [given for given in looked if given is not None]
+
+
+def _problems_between(entries: Sequence[_Entry], known: Callable[[str], bool] | None) -> list[str]:
+    """What is wrong between jobs: a key that stands twice, one that nobody has, jobs that wait for each other."""
+    by_key: dict[str, _Entry] = {}
+    twice = [entry for entry in entries if entry.key and by_key.setdefault(entry.key, entry) is not entry]
+    problems = [
+        f"Job {entry.number} has the key of job {by_key[entry.key].number}, {one_line(entry.key)}." for entry in twice
+    ]
+    for entry in by_key.values():
+        for key, name in entry.needs.items():
+            if key not in by_key and known is not None and not known(submitted_id(entry.queue, key)):
+                close = get_close_matches(key, by_key, n=1) if len(problems) < MAX_PROBLEMS else []
+                hint = f"; did you mean {one_line(close[0])}?" if close else "."
+                problems.append(
+                    f"Job {entry.number} ({one_line(entry.key)}): `{name}` names {one_line(key)}, a job that neither "
+                    f"this document nor the journal has{hint}"
+                )
+    try:
+        TopologicalSorter({key: list(entry.needs) for key, entry in by_key.items()}).prepare()
+    except CycleError as error:
+        circle = " -> ".join(map(one_line, error.args[1]))
+        problems.append(f"These jobs wait for each other, so that none can begin: {circle}.")
+    return problems
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_key(value: object) -> TypeGuard[str]:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_CHARACTERS or "\0" in value:
+        return False
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@cache
+def _unknown_task(name: str) -> str | None:
+    try:
+        task(name)
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+def _shown(value: object) -> str:
+    """A value as a document would have it, shortened."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return one_line(text if len(text) <= 60 else text[:57] + "...")

@@ -1,0 +1,149 @@
+"""`submit`: which files of jobs are read, and what is said of those that cannot be."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pyprocessor.cli import submit as room
+from pyprocessor.cli.main import main
+from pyprocessor.errors import ExitCode
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import JobState
+from pyprocessor.state.journal_opening import hold_lock
+
+Captured = pytest.CaptureFixture[str]
+JOBS = [{"task": "transcode", "key": "a", "inputs": ["a.mov"]}, {"task": "transcode", "key": "b", "after": ["a"]}]
+YAML = "- {task: transcode, key: a, inputs: [a.mov]}\n- task: transcode\n  key: b\n  after: [a]\n"
+LINES = "".join(json.dumps(job) + "\n\n" for job in JOBS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a source, which is not the current one."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mov").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "in"
+
+
+def states(output: Path) -> dict[str, JobState]:
+    """The state of each job by its name."""
+    with JournalReader.read_only(bytes(output / ".pyprocessor")) as journal:
+        return {row.name: row.state for row in journal.jobs()}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("jobs.yaml", YAML),
+        ("jobs.yaml", "jobs:\n" + YAML),
+        ("jobs", YAML),
+        ("jobs.json", json.dumps(JOBS, indent=2)),
+        ("jobs.json", json.dumps({"jobs": JOBS})),
+        ("jobs", json.dumps(JOBS)),
+        ("jobs.jsonl", LINES),
+        ("jobs", LINES),
+    ],
+)
+def test_files_of_jobs(name: str, text: str, folder: Path, tmp_path: Path, capsys: Captured) -> None:
+    """YAML, JSON and JSON lines, known by name or content. The output need not be there; paths start at the file."""
+    (folder / name).write_text(text)
+    command = ["submit", str(folder / name), "--output", str(tmp_path / "out")]
+    assert main([*command, "--dry-run"]) == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=2)[1:] for line in lines[:2]] == [
+        ["transcode", "a (1 file)"],
+        ["transcode", "b (waits for 1 job)"],
+    ]
+    assert lines[2] == "2 jobs would be taken in."
+    assert not (tmp_path / "out").exists()
+    assert main(command) == ExitCode.OK
+    assert capsys.readouterr().out == "2 jobs taken in; the next run does what is left to do.\n"
+    assert states(tmp_path / "out") == {"a": JobState.PENDING, "b": JobState.WAITING}
+    assert main(command) == ExitCode.OK
+    assert "2 jobs taken in" in capsys.readouterr().out, "what still waits takes today's words"
+    assert len(states(tmp_path / "out")) == 2
+    assert main([*command, "--queue", "other"]) == ExitCode.OK
+    with JournalReader.read_only(bytes(tmp_path / "out" / ".pyprocessor")) as journal:
+        assert sum(1 for _ in journal.jobs()) == 4
+
+
+def test_standard_input(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its paths start from the current folder."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(LINES.encode())))
+    assert main(["submit", "-", "--output", str(tmp_path / "out")]) == ExitCode.OK
+    with JournalReader.read_only(bytes(tmp_path / "out" / ".pyprocessor")) as journal:
+        assert next(journal.jobs()).source.path == bytes(folder / "a.mov")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("jobs.json", "[{]", "jobs.json, line 1, column 3: not valid JSON"),
+        ("jobs.json", '[{"key": 1, "key": 2}]', "jobs.json: not valid JSON: the key key stands twice."),
+        ("jobs.json", '[{"timeout": NaN}]', "NaN is no number in JSON"),
+        ("jobs.json", "[" * 100_000, "nested too deeply"),
+        ("jobs.jsonl", '{"task": "transcode", "key": "a"}\nnonsense\n', "jobs.jsonl, line 2, column 1: not valid JSON"),
+        ("jobs.json", LINES, "not valid JSON: Extra data."),
+        ("jobs.yaml", "- a: [", "jobs.yaml, line 1"),
+        ("jobs.yaml", "- task: a\n  task: b\n", "stands twice"),
+        ("jobs.yaml", "", "jobs.yaml is empty"),
+        ("jobs.yaml", "just text", "A document of jobs is a list of jobs; this one is not."),
+        ("jobs.jsonl", "\n", "The document has no jobs."),
+        ("jobs.yaml", "- {task: transcode, key: a, after: [nobody]}", "`after` names nobody, a job that neither"),
+        ("jobs.yaml", "- {task: transcode, key: a, inputs: [b.mov]}", "in/b.mov, which cannot be read"),
+        ("jobs.yaml", "- {task: transcode, key: a, after: [a]}", "These jobs wait for each other"),
+    ],
+)
+def test_what_is_no_file_of_jobs(
+    name: str, text: str, said: str, folder: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    """One sentence, with the place; nothing is made."""
+    (folder / name).write_text(text)
+    for more in ([], ["--dry-run"]):
+        assert main(["submit", str(folder / name), "--output", str(tmp_path / "out"), *more]) == ExitCode.USAGE
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert said in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_cannot_be_read(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None there, a folder, one that is too large, and bytes that are no text."""
+    (folder / "latin.json").write_bytes(b'["caf\xe9"]')
+    (folder / "large.json").write_bytes(b" " * 200)
+    monkeypatch.setattr(room, "MAX_FILE_BYTES", 100)
+    for name, said in (
+        ("none.json", "cannot be read: No such file"),
+        (".", "cannot be read: Is a directory"),
+        ("latin.json", "line 1: the text is not UTF-8"),
+        ("large.json", "submit its jobs in parts"),
+    ):
+        assert main(["submit", str(folder / name), "--output", str(tmp_path / "out")]) == ExitCode.USAGE
+        assert said in capsys.readouterr().err
+
+
+def test_all_or_none(folder: Path, tmp_path: Path, capsys: Captured) -> None:
+    """While another process holds the output nothing is taken in; a job that others know may be waited for."""
+    (folder / "one.json").write_text(json.dumps(JOBS[:1]))
+    (folder / "two.json").write_text(json.dumps([{"task": "transcode", "key": "c", "after": ["a"]}]))
+    out = tmp_path / "out"
+    assert main(["submit", str(folder / "one.json"), "--output", str(out)]) == ExitCode.OK
+    with hold_lock(bytes(out / ".pyprocessor"), bytes(out)):
+        assert main(["submit", str(folder / "two.json"), "--output", str(out)]) == ExitCode.TRY_AGAIN
+    assert list(states(out)) == ["a"]
+    assert main(["submit", str(folder / "two.json"), "--output", str(out)]) == ExitCode.OK
+    assert states(out) == {"a": JobState.PENDING, "c": JobState.WAITING}
+    assert os.stat(out / ".pyprocessor").st_mode & 0o077 == 0
+    capsys.readouterr()
+    assert main(["status", "--output", str(out)]) == ExitCode.NOT_RUNNING
+    assert "no run is remembered" in capsys.readouterr().out

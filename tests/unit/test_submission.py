@@ -1,0 +1,171 @@
+"""Jobs as documents: what is taken in, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyprocessor.errors import UsageError
+from pyprocessor.intake.submission import FIELDS, MAX_PROBLEMS, submissions
+from pyprocessor.journal.submissions import submissions_from, submissions_text
+from pyprocessor.journal.waiting import Submission
+from pyprocessor.models import Origin, ProductOf, Source, submitted_id
+
+
+def a_job(**fields: Any) -> dict[str, Any]:
+    """The document of a job that has all it needs."""
+    return {"task": "transcode", "key": "a", **fields}
+
+
+def read(*jobs: object, folder: Path | str = "", **more: Any) -> tuple[Submission, ...]:
+    """The jobs of a document, for one queue."""
+    return submissions(list(jobs), queue="q", folder=str(folder), **more)
+
+
+def problems(*jobs: object, **more: Any) -> list[str]:
+    """What is said of a document that is refused."""
+    with pytest.raises(UsageError) as refused:
+        read(*jobs, **more)
+    return str(refused.value).split("\n")
+
+
+def test_every_field_arrives(tmp_path: Path) -> None:
+    """In the words of a job; paths start from the document's folder, and each file is looked at."""
+    for name in ("one.mov", "two.mov"):
+        (tmp_path / name).write_bytes(b"x" * 7)
+    os.utime(tmp_path / "one.mov", ns=(5, 12345))
+    everything = a_job(
+        params={"b": [1, 2.5, None], "a": "\u00e9"},
+        inputs=[{"job": "titles", "role": "srt"}, "one.mov", {"job": "titles"}, str(tmp_path / "two.mov")],
+        after=["z", "titles"],
+        priority=-3,
+        tenant="films",
+        metadata={"year": 2024, "who": "me"},
+        max_retries=0,
+        timeout=90,
+        not_before="2026-01-31T22:00:00Z",
+        deadline=1_900_000_000.5,
+    )
+    assert set(everything) == set(FIELDS) - {"name"}
+    first = read(everything, a_job(key="titles"), a_job(key="z"), folder=tmp_path)[0]
+    job, titles = first.job, submitted_id("q", "titles")
+    assert (job.id, job.task, job.origin) == (submitted_id("q", "a"), "transcode", Origin.SUBMITTED)
+    assert job.source == Source(os.fsencode(tmp_path / "one.mov"), b"a", 7, 12345)
+    assert [given if isinstance(given, ProductOf) else given.relative for given in job.inputs] == [
+        ProductOf(titles, "srt"),
+        ProductOf(titles, "main"),
+        b"two.mov",
+    ]
+    assert job.after == (submitted_id("q", "z"), titles)
+    assert (job.priority, job.tenant, job.max_retries, job.timeout_seconds) == (-3, "films", 0, 90.0)
+    assert job.metadata == (("year", "2024"), ("who", "me"))
+    assert (job.not_before, job.deadline) == (1_769_896_800.0, 1_900_000_000.5)
+    assert first.params == r'{"a":"\u00e9","b":[1,2.5,null]}'
+    assert job.params_fingerprint == hashlib.sha256(first.params.encode()).hexdigest()
+
+
+def test_the_same_key_is_the_same_job() -> None:
+    """In one queue, whatever else it says; `name` is another word for it, and a job without files is called by it."""
+    (one,), (again,) = read(a_job(params={"x": 1, "y": 2})), read({"task": "transcode", "name": "a", "priority": 5})
+    (order,) = read(a_job(params={"y": 2, "x": 1}))
+    (elsewhere,) = submissions([a_job()], queue="other")
+    assert one.job.id == again.job.id != elsewhere.job.id
+    assert one.job.params_fingerprint == order.job.params_fingerprint != again.job.params_fingerprint
+    assert one.job.source == Source(b"", b"a", 0, 0)
+    assert submissions({"jobs": [a_job()]}, queue="q")[0].job.id == one.job.id
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("priorty", 1, "is no field of a job; did you mean `priority`?"),
+        ("nonsense", 1, "is no field of a job; the fields are task, "),
+        ("task", "transcoed", "is not known: There is no task named 'transcoed'"),
+        ("task", 7, "must be the name of a task, not 7"),
+        ("key", "", "must be a text of 1 to 500 characters"),
+        ("key", "\ud800", "must be a text of 1 to 500 characters"),
+        ("name", "b", "stands beside `key`"),
+        ("params", [1], "must be a mapping, not [1]"),
+        ("params", {"x": float("nan")}, "cannot be written as JSON"),
+        ("params", {"x": b"bytes"}, "cannot be written as JSON"),
+        ("inputs", "one.mov", 'must be a list, not "one.mov"'),
+        ("inputs", ["missing.mov"], "missing.mov, which cannot be read: No such file or directory"),
+        ("inputs", ["/"], "names /, which is no file"),
+        ("inputs", [{"role": "main"}], 'takes paths and products such as {"job": KEY}'),
+        ("inputs", [{"job": "a", "rol": "main"}], 'takes paths and products such as {"job": KEY}'),
+        ("after", "z", "must be a list of keys of other jobs"),
+        ("after", [1], "must be a list of keys of other jobs"),
+        ("priority", True, "must be a whole number, not true"),
+        ("priority", 1 << 64, "must be a whole number"),
+        ("max_retries", -1, "must be a whole number of at least 0, not -1"),
+        ("timeout", 0, "must be a number of seconds above 0"),
+        ("timeout", float("inf"), "must be a number of seconds above 0"),
+        ("not_before", "tomorrow", "must be a time such as 2026-01-31T22:00:00Z"),
+        ("deadline", [2026], "must be a time such as 2026-01-31T22:00:00Z"),
+        ("metadata", {"a": ["b"]}, "must be a mapping of texts or numbers"),
+        ("tenant", 5, "must be a text, not 5"),
+    ],
+)
+def test_what_is_wrong_is_named(field: str, value: object, said: str) -> None:
+    """Which job, which field, and what is wrong with it: one line."""
+    (line,) = [line for line in problems(a_job(key="b"), a_job(**{field: value})) if f"`{field}`" in line]
+    assert line.startswith("Job 2")
+    assert said in line
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """Of every job; of very many problems the first ones."""
+    lines = problems(a_job(priority="x", tenant=1), "no job", {"task": "transcode"})
+    assert [line.partition(":")[0] for line in lines] == [
+        "Job 1 (a)",
+        "Job 1 (a)",
+        'Job 2 is "no job"; a job is a mapping of its fields.',
+        "Job 3",
+    ]
+    lines = problems(*(a_job(key=str(number), priority="x") for number in range(MAX_PROBLEMS + 5)))
+    assert len(lines) == MAX_PROBLEMS + 1
+    assert lines[-1] == "... and 5 more"
+    for document in ({}, {"job": []}, "text", [], {"jobs": [], "more": 1}):
+        with pytest.raises(UsageError):
+            submissions(document, queue="q")
+
+
+def test_what_jobs_say_of_each_other() -> None:
+    """A key that stands twice, a job that nobody has, and jobs that wait for each other."""
+    assert problems(a_job(), a_job(key="b"), a_job()) == ["Job 3 has the key of job 1, a."]
+    waits = a_job(after=["known", "intor"]), a_job(key="intro", inputs=[{"job": "nobody at all"}])
+    assert problems(*waits, known=lambda job_id: job_id == submitted_id("q", "known")) == [
+        "Job 1 (a): `after` names intor, a job that neither this document nor the journal has; did you mean intro?",
+        "Job 2 (intro): `inputs` names nobody at all, a job that neither this document nor the journal has.",
+    ]
+    circle = a_job(after=["b"]), a_job(key="b", inputs=[{"job": "c"}]), a_job(key="c", after=["a"])
+    (line,) = problems(*circle)
+    assert line.startswith("These jobs wait for each other, so that none can begin: ")
+    assert line.count(" -> ") == 3
+    (line,) = problems(a_job(after=["a"]))
+    assert line.endswith("a -> a.")
+
+
+def test_jobs_travel_as_they_are(tmp_path: Path) -> None:
+    """What is sent to a run is what it takes in, odd names included; nonsense is refused."""
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.mov"
+    Path(os.fsdecode(odd)).write_bytes(b"x")
+    jobs = read(
+        a_job(inputs=[os.fsdecode(odd), {"job": "b", "role": "x"}, odd], metadata={"a": "\udcff"}, timeout=1.5),
+        a_job(key="b\udcff", after=["a"], params={"p": "\udcff"}),
+        a_job(key="b"),
+    )
+    assert jobs[0].job.source.path == odd
+    text = submissions_text(jobs)
+    assert text.isascii()
+    assert submissions_from(text) == jobs
+    sent = json.loads(text)
+    for name, value in (("priority", "high"), ("source", {}), ("inputs", "[[1]]"), ("inputs", "7"), ("output", "%")):
+        broken = json.dumps({"jobs": [{**sent["jobs"][0], name: value}]})
+        with pytest.raises(ValueError, match=r"."):
+            submissions_from(broken)
