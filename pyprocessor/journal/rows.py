@@ -285,6 +285,7 @@ def _text(values: Iterable[object]) -> str:
 _MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {
     tuple[JobInput, ...]: (1, _inputs),
     tuple[Product, ...]: (1, _products),
+    Cost: (3, Cost),
     OutputFacts: (3, facts_from),
     MediaInfo: (1, partial(decode, MediaInfo)),
     Reading: (1, partial(decode, Reading)),
