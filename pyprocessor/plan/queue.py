@@ -7,9 +7,10 @@ the class: new factors are noted once a class, and a job takes them on when it c
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
@@ -62,6 +63,10 @@ class ReadyQueue:
         self._jobs: dict[str, QueuedJob] = {}
         self._heaps: dict[tuple[tuple[int, int], str], dict[_Bucket, list[_Item]]] = {}
         """By band and tenant."""
+        self._places: list[tuple[tuple[int, int], float, str]] = []
+        """Band, what its tenant was given, and tenant of each, in order."""
+        self._bands: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
+        """Of the places of each tenant."""
         self._given: dict[str, float] = {}
         self._classes: dict[CostClass, _Class] = {}
         self._serial = 0
@@ -138,14 +143,17 @@ class ReadyQueue:
             self._remove(job.job_id)
         if (job.band, job.tenant) not in self._heaps:
             # A tenant that was idle starts level with the least served one.
-            served = [self._given.get(tenant, 0.0) for _, tenant in self._heaps]
-            self._given[job.tenant] = max(self._given.get(job.tenant, 0.0), min(served, default=0.0))
+            served = min((given for _, given, _ in self._places), default=0.0)
+            self._charge(job.tenant, max(0.0, served - self._given.get(job.tenant, 0.0)))
+            self._heaps[job.band, job.tenant] = {}
+            self._bands[job.tenant].add(job.band)
+            bisect.insort(self._places, (job.band, self._given[job.tenant], job.tenant))
         known = self._classes.setdefault(job.cost_class, _Class(job.factors))
         # All jobs of a class share the newest factors known here.
         job = self._priced(job)
         self._serial += 1
         item = _Item(-job.prior_cpu_seconds, job.job_id, self._serial, job)
-        buckets = self._heaps.setdefault((job.band, job.tenant), {})
+        buckets = self._heaps[job.band, job.tenant]
         heapq.heappush(buckets.setdefault(_bucket(job), []), item)
         self._jobs[job.job_id] = job
         known.add(job, 1)
@@ -153,7 +161,7 @@ class ReadyQueue:
 
     def put_back(self, job: QueuedJob) -> None:
         """Put back a job that was taken but not run; refund its tenant."""
-        self._given[job.tenant] = self._given.get(job.tenant, 0.0) - job.cpu_seconds
+        self._charge(job.tenant, -job.cpu_seconds)
         self.add(job)
 
     def first(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
@@ -162,8 +170,8 @@ class ReadyQueue:
         Whether jobs of a class fit must depend on their memory and resources, or leave out the shorter of them: a
         bucket whose first job does not fit is passed as a whole.
         """
-        for place in sorted(self._heaps, key=lambda place: (place[0], self._given.get(place[1], 0.0), place[1])):
-            fitting = (job for job in self._heads(self._heaps[place]) if fits is None or fits(job))
+        for band, _, tenant in self._places:
+            fitting = (job for job in self._heads(self._heaps[band, tenant]) if fits is None or fits(job))
             if (job := min(fitting, key=lambda job: (-job.cpu_seconds, job.job_id), default=None)) is not None:
                 return job
         return None
@@ -179,8 +187,16 @@ class ReadyQueue:
             job = next((job for job in here if fits is None or fits(job)), None)
         if job is not None:
             self._remove(job.job_id)
-            self._given[job.tenant] = self._given.get(job.tenant, 0.0) + job.cpu_seconds
+            self._charge(job.tenant, job.cpu_seconds)
         return job
+
+    def _charge(self, tenant: str, cpu_seconds: float) -> None:
+        """Note that a tenant was given so much more, and move its places."""
+        before = self._given.get(tenant, 0.0)
+        self._given[tenant] = before + cpu_seconds
+        for band in self._bands[tenant]:
+            del self._places[bisect.bisect_left(self._places, (band, before, tenant))]
+            bisect.insort(self._places, (band, self._given[tenant], tenant))
 
     def _remove(self, job_id: str) -> None:
         """Drop a job. Its place in the heap is cleared when it comes to the top."""
@@ -196,6 +212,8 @@ class ReadyQueue:
             del buckets[bucket]
             if not buckets:
                 del self._heaps[job.band, job.tenant]
+                self._bands[job.tenant].remove(job.band)
+                del self._places[bisect.bisect_left(self._places, (job.band, self._given[job.tenant], job.tenant))]
 
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
         """The first of each bucket, with today's factors."""
