@@ -133,7 +133,7 @@ class CallDispatch(Dispatch):
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""
         most = max(1, int(MOST_WAITING * on.allowance.share))
-        head, first = self.queue.waiting.first(), self._next_for_cores(on)
+        head, first = self.queue.waiting.first(), self._next_for_cores()
         keep = head is not None and first is not None and first.priority <= head.priority
         return replace(
             self._beside(on),
@@ -143,10 +143,10 @@ class CallDispatch(Dispatch):
             kept_bytes=first.memory_bytes if first is not None and keep else 0,
         )
 
-    def _next_for_cores(self, on: Conditions) -> QueuedJob | None:
+    def _next_for_cores(self) -> QueuedJob | None:
         """The job that is to start next on a core that is idle."""
         for process in self.processes:
             job = process.next_unsent()
             if job is not None and not process.waits and len(process.sent) < process.batch.slots:
                 return job.queued
-        return self.queue.ready.first() if self._beside(on).free_slots > 0 else None
+        return self.queue.ready.first() if self._free_slots > 0 else None

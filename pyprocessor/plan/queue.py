@@ -40,6 +40,8 @@ class _Class:
     """The sums of one class, before the factors; in integers, since sums of floats depend on order."""
 
     factors: CostFactors
+    looked_at: CostFactors | None = None
+    """Those of the model that it was last repriced with."""
     count: int = 0
     cpu_microseconds: int = 0
     wait_microseconds: int = 0
@@ -109,10 +111,12 @@ class ReadyQueue:
         moved = False
         for cost_class, known in self._classes.items():
             factors = model.factors(cost_class, estimation.memory_safety_factor)
-            pairs = zip(astuple(factors), astuple(known.factors), strict=True)
-            if any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs):
-                known.factors = factors
-                moved = True
+            if factors is not known.looked_at:
+                known.looked_at = factors
+                pairs = zip(astuple(factors), astuple(known.factors), strict=True)
+                if any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs):
+                    known.factors = factors
+                    moved = True
         return moved
 
     @property
@@ -239,6 +243,7 @@ class JobQueue:
     def __init__(self) -> None:
         self.ready = ReadyQueue()
         self.waiting = ReadyQueue()
+        self._priced_by: CostModel | None = None
         self._alone: deque[QueuedJob] = deque()
         self._retries: list[tuple[float, str, QueuedJob]] = []
         """A heap by the monotonic time at which each is due."""
@@ -290,6 +295,9 @@ class JobQueue:
 
     def reprice(self, model: CostModel, estimation: EstimationSettings) -> bool:
         """Predict all that is ready anew; returns whether a prediction moved noticeably."""
+        if model is self._priced_by:
+            return False
+        self._priced_by = model
         moved = [queue.reprice(model, estimation) for queue in (self.ready, self.waiting)]
         return any(moved)
 
