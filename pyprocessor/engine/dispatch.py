@@ -264,6 +264,8 @@ class Dispatch:
         self._batches = batch.id
         if batch.cores:
             self._begun, self._formed = True, None
+        else:
+            self.width = max(self.width, 1)  # what little they compute
         running = [self._running_job(job, batch) for job in jobs]
         log = os.path.join(self.folder.path, LOG_NAME)
         setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
