@@ -18,9 +18,8 @@ from pyprocessor.models import Batch, JobState, ProcessIdentity
 from pyprocessor.plan import resources
 from pyprocessor.plan.ahead import LEAST_AHEAD
 from pyprocessor.plan.planner import RunningBatch
-from pyprocessor.workers.messages import Command, FfmpegOrder, WorkerSetup, WorkItem
-from pyprocessor.workers.process import Child
-from pyprocessor.workers.worker import worker_main
+from pyprocessor.workers.handle import LocalWorker
+from pyprocessor.workers.messages import Command, OfAttempt, WorkerSetup, WorkItem
 
 
 class BatchProcess:
@@ -40,7 +39,7 @@ class BatchProcess:
         self.began = False
         self.last_message: float | None = None
         """When it last sent something, on the clock of the loop's timeouts."""
-        self.child = Child(context, worker_main, setup, f"pyprocessor-batch-{batch.id}")
+        self.child = LocalWorker(context, setup, f"batch-{batch.id}")
 
     @property
     def draining(self) -> bool:
@@ -92,6 +91,11 @@ class BatchProcess:
         """Predicted size of the outputs that it may be reading back, or waiting for the disk to take."""
         return sum(job.queued.disk_bytes for job in self.jobs.values() if job.is_encoded)
 
+    def job_of(self, message: OfAttempt) -> RunningJob | None:
+        """The job that a message is about; None where it is about an attempt that is no longer in hand."""
+        job = self.jobs.get(message.job_id)
+        return job if job is not None and job.token == message.token else None
+
     def planned(self, now: float) -> RunningBatch:
         """The batch as the planner sees it, with the memory it was planned with or what was measured."""
         slots = self.occupied_slots
@@ -115,12 +119,12 @@ class BatchProcess:
         """The job to be sent next, as long as the process takes any."""
         return self.jobs[next(iter(self._unsent))] if self._unsent and not self.draining else None
 
-    def send_next(self, item: WorkItem) -> None:
-        """Send the work item of `next_unsent`."""
-        job_id = next(iter(self._unsent))
-        del self._unsent[job_id]
-        self._sent.add(job_id)
-        self.child.send(item)
+    def send_next(self, item: WorkItem, *more: WorkItem) -> None:
+        """Send the work items of the first of `unsent`, in their order and in one write."""
+        for job_id in list(islice(self._unsent, 1 + len(more))):
+            del self._unsent[job_id]
+            self._sent.add(job_id)
+        self.child.send(item, *more)
 
     def remove(self, job_id: str) -> RunningJob:
         """Remove and return a job that the process no longer has."""
@@ -154,7 +158,7 @@ class BatchProcess:
     ) -> None:
         """Note that the governor suspends or the user freezes a job, and stop or continue its ffmpeg."""
         if job.set_stopped(now, suspended=suspended, frozen=frozen) and job.ffmpeg is not None:
-            self.child.send(FfmpegOrder(job.job_id, "suspend" if job.is_stopped else "resume"))
+            (self.child.suspend if job.is_stopped else self.child.resume)(job.job_id, job.token)
 
     def spawned(self, job: RunningJob, ffmpeg: ProcessIdentity, now: float, *, frozen: bool) -> None:
         """Note a job's ffmpeg, and stop it where the job is stopped or the run `frozen`."""
@@ -163,7 +167,7 @@ class BatchProcess:
         job.stopped_seconds = 0.0
         job.frozen = job.frozen or frozen
         if job.is_stopped:
-            self.child.send(FfmpegOrder(job.job_id, "suspend"))
+            self.child.suspend(job.job_id, job.token)
 
     def order(self, command: Command) -> None:
         """Send DRAIN, END or CLOSE, once."""

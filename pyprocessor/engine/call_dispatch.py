@@ -6,6 +6,7 @@ after its batch. Jobs that mostly wait run beside those for cores, up to `MOST_W
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 from pyprocessor.engine.batch_process import BatchProcess
@@ -59,11 +60,13 @@ class CallDispatch(Dispatch):
         if not slots * LEAST_AHEAD <= len(sent) <= most / 2:
             return
         largest = max(other.expected_bytes for other in sent)
-        for _ in range(most - len(sent)):
-            if job is None or job.queued.memory_with(job.threads) > largest:
-                return
-            process.send_next(self._work_item(job))
-            job = process.next_unsent()
+        jobs = itertools.islice(process.unsent, most - len(sent))
+        items = [
+            self._work_item(job)
+            for job in itertools.takewhile(lambda job: job.queued.memory_with(job.threads) <= largest, jobs)
+        ]
+        if items:
+            process.send_next(*items)
 
     def _top_up(self, on: Conditions) -> None:
         """Give processes that do calls of one kind more of them, where these are next and their slots are free."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
@@ -14,6 +15,8 @@ from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
+from pyprocessor.errors import FailureKind
+from pyprocessor.intake.details import JobDetails
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import timeouts
@@ -28,9 +31,10 @@ from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import Shape, next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import Command, WorkerSetup, WorkItem
 
+TOKEN_BYTES = 4
+"""Of the token of an attempt; as text it is twice as long."""
 LINGER_SECONDS = 2.0
 """How long a process that may be given more jobs waits for them: starting one takes longer than many a call."""
 
@@ -43,7 +47,6 @@ class Dispatch:
     context: BaseContext
     folder: StateFolder
     run_id: int
-    task: Task
     journal: Journal
     transitions: Transitions
     calibration: Calibration
@@ -72,6 +75,7 @@ class Dispatch:
     def __post_init__(self) -> None:
         self.queue = self.transitions.queue
         self.profile = self.request.profile
+        self._details = JobDetails(self.request, self.journal)
 
     @property
     def running(self) -> list[RunningJob]:
@@ -243,7 +247,7 @@ class Dispatch:
         if not over.hopeless:
             return False
         if self.profile.throttling.strict_memory:
-            self.transitions.refused(job, over.refusal())
+            self.transitions.refused(job.job_id, job.name, over.refusal(), FailureKind.RESOURCE, job.cpu_seconds)
             return True
         self.transitions.notice("warning", over.note(job.name), job_id=job.job_id)
         return False
@@ -310,29 +314,30 @@ class Dispatch:
         return job.priced(self.calibration.model, self.profile.estimation.memory_safety_factor)
 
     def _work_item(self, job: RunningJob) -> WorkItem:
-        """What the process needs to do the job, whose prediction is noted as of now."""
+        """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
         row = self.transitions.row(job.job_id)
         job.media_seconds = row.media_seconds or 0.0
         job.crashes, job.retries, job.sheds = row.crashes, row.retries_charged, row.sheds
-        source = row.source
-        cached = self.journal.media(source.path, source.size_bytes, source.mtime_ns)
-        assert cached is not None
-        assert cached.media is not None
-        features = self.task.features(self.profile, cached.media)
-        job.features = self.calibration.with_history(features, source)
-        job.source = source
-        job.partial = partial_name(row.id, row.attempts + 1, self.profile.extension)
+        details = self._details.of(row)
+        job.features = self.calibration.with_history(details.features, row.source)
+        job.source = row.source
+        job.token = secrets.token_hex(TOKEN_BYTES)
+        job.partial = partial_name(row.id, job.token)
         job.predicted_cost = self.calibration.predict(job.features, job.threads)
         job.predicted_bytes = job.queued.memory_with(job.threads)
         return WorkItem(
             job_id=job.job_id,
+            token=job.token,
             task=row.task,
-            source=source,
-            media=cached.media,
+            params=details.params,
+            fingerprint=row.params_fingerprint,
+            inputs=details.inputs,
+            found=details.found,
             threads=job.threads,
             partial=job.partial,
-            output=row.output,
+            products=row.job.products,
             limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
+            children=details.children,
         )
 
 

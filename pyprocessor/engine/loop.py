@@ -20,6 +20,7 @@ from pyprocessor.control.stall_responder import Emergency, StallResponder
 from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.call_dispatch import CallDispatch
+from pyprocessor.engine.findings import Findings
 from pyprocessor.engine.hooks import COUNTS, call_at_end
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
@@ -30,6 +31,8 @@ from pyprocessor.engine.transitions import INTERRUPTED, Transitions
 from pyprocessor.engine.worker_crashes import WorkerCrashes
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
 from pyprocessor.intake.discovery import Discovery
+from pyprocessor.intake.job_source import JobSource, JobSources
+from pyprocessor.intake.pending import PendingJobs
 from pyprocessor.intake.watch_client import WatchClient
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.running_job import RunningJob
@@ -104,19 +107,22 @@ class Run:
         self._notices = [("warning", problem), *self.notices]
         work = task(TASK)
         known = (request, work, calibration, journal, self.context, self._began)
-        self._discovery: Discovery | WatchClient
+        folder_source: JobSource
         if request.watch:
-            self._discovery = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
+            folder_source = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
         else:
-            self._discovery = Discovery(*known)
+            folder_source = Discovery(*known)
+        submitted = PendingJobs(request, journal, calibration, self.context, moves.released)
+        self._sources = JobSources([folder_source, submitted] if request.inputs else [submitted])
+        self._findings = Findings(request, journal, calibration, moves)
         self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)
-        self._dispatch = CallDispatch(request, self.context, folder, run_id, work, journal, moves, calibration)
+        self._dispatch = CallDispatch(request, self.context, folder, run_id, journal, moves, calibration)
         self._crashes = WorkerCrashes(request, self._partials, journal, moves, self._dispatch, self._monitor)
         self._stopping = Stopping(
-            request, self.signals, self._server, self._responder, self._discovery, self._dispatch, moves
+            request, self.signals, self._server, self._responder, self._sources, self._dispatch, moves
         )
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor)
-        self._grants: list[tuple[BatchProcess, messages.Grant]] = []
+        self._after_commit: list[tuple[BatchProcess, messages.Grant | messages.Discard]] = []
         self._taken = 0
         self._at_rest = False
         self._rested_with: tuple[int, int] | None = None
@@ -155,7 +161,7 @@ class Run:
             for warning in set_aside(self.journal, request.profile.errors.max_killed_runs):
                 notice("warning", warning)
         # Only now, so that an output that recovery has just published is found.
-        self._discovery.begin(time.monotonic())
+        self._sources.begin(time.monotonic())
 
     def _turn(self) -> None:
         readable = self._wait()
@@ -172,10 +178,10 @@ class Run:
             self._crashes.give_up(self._crashes.silent(), now, silent=True)
             self._queue.take_up_retries(now)
             self._observe(now)
-        for process, grant in self._grants:
+        for process, message in self._after_commit:
             if process in self._dispatch.processes:  # and was not given up on in this turn
-                process.child.send(grant)
-        self._grants.clear()
+                process.child.send(message)
+        self._after_commit.clear()
         self._server.send()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)
@@ -184,14 +190,14 @@ class Run:
         """Sleep until something is to be done; returns the connections that have something to read."""
         now = time.monotonic()
         children = [process.child for process in self._dispatch.processes]
-        connections = [*(child.connection for child in children), *self._discovery.connections]
-        due = min(self._queue.next_due, self._monitor.next_due) - now
+        connections = [*(child.connection for child in children), *self._sources.connections]
+        due = 0.0 if self._sources.busy else min(self._queue.next_due, self._monitor.next_due) - now
         return self._stopping.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
 
     def _over(self) -> bool:
         if self._dispatch.processes:
             return False
-        return self._stopping.stopping or (self._discovery.finished and len(self._queue) == self._queue.late)
+        return self._stopping.stopping or (self._sources.finished and len(self._queue) == self._queue.late)
 
     def _conditions(self, now: float) -> Conditions:
         return Conditions(
@@ -199,32 +205,32 @@ class Run:
             schedule=self._stopping.schedule,
             clock=self._stopping.clock,
             state=self._stopping.state,
-            input_away=self._discovery.away,
+            input_away=self._sources.away,
             allowance=self._monitor.allowance,
             reading_number=self._monitor.slow_readings,
-            more_to_come=not self._discovery.complete,
-            pending=self._discovery.pending,
-            pending_ratio=self._discovery.pending_ratio,
+            more_to_come=not self._sources.complete,
+            pending=self._sources.pending,
+            pending_ratio=self._sources.pending_ratio,
             now=now,
             run_seconds=now - self._began,
         )
 
     def _discover(self, now: float, readable: Collection[Any]) -> None:
-        discovery = self._discovery
-        if discovery.finished:
+        sources, total = self._sources, self._tally.total
+        if sources.finished:
             return
-        files = discovery.files
-        findings = discovery.handle(now) if any(c in readable for c in discovery.connections) else ()
-        for finding in itertools.chain(findings, discovery.check(now)):
+        files = sources.files
+        findings = sources.handle(now) if any(c in readable for c in sources.connections) else ()
+        for finding in itertools.chain(findings, sources.check(now)):
             if isinstance(finding, messages.InputAway):
                 self._stopping.input_away(finding.reason, now)
                 break
-            self._taken += self._transitions.found(finding)
+            self._taken += self._findings.enter(finding)
             if self.request.limit is not None and self._taken >= self.request.limit:
-                discovery.stop()
+                sources.stop()
                 break
-        if discovery.files != files or discovery.finished:
-            self.listener.found(discovery.files, discovery.complete)
+        if sources.files != files or self._tally.total != total or sources.finished:
+            self.listener.found(sources.files, sources.complete)
             self.listener.queued(self._tally.total, self._tally.media_seconds)
 
     def _receive(self, process: BatchProcess, now: float) -> None:
@@ -236,33 +242,49 @@ class Run:
             self._crashes.remove(process, now)
 
     def _message(self, process: BatchProcess, message: messages.FromWorker, now: float) -> None:
-        moves = self._transitions
         match message:
-            case messages.Started(job_id):
-                self._crashes.received(process, began=True)
-                moves.started(process.jobs[job_id], process.child.identity)
-            case messages.Spawned(job_id, ffmpeg):
-                process.spawned(process.jobs[job_id], ffmpeg, now, frozen=self._stopping.frozen)
-                moves.spawned(process.jobs[job_id], ffmpeg)
-            case messages.Progressed(job_id, seconds, speed):
-                moves.progressed(process.jobs[job_id], seconds, speed)
-            case messages.Encoded(job_id):
-                process.jobs[job_id].encoded()
-                self._monitor.freed(now)
-            case messages.Verified(job_id, facts):
-                replace_existing = moves.granted(process.jobs[job_id], facts)
-                self._grants.append((process, messages.Grant(job_id, replace_existing)))
-            case messages.Published(job_id, facts, usage):
-                moves.published(process.remove(job_id), facts, usage)
-            case messages.Ended(job_id):
-                self._ended(process.remove(job_id), message, now)
-            case messages.HandedBack(job_ids):
-                for job_id in job_ids:
-                    moves.returned(process.remove(job_id))
+            case messages.OfAttempt():
+                job = process.job_of(message)
+                if job is not None:
+                    self._message_of(process, job, message, now)
+            case messages.HandedBack(jobs):
+                for returned in jobs:
+                    if process.job_of(returned) is not None:
+                        self._transitions.returned(process.remove(returned.job_id))
             case messages.InputAway(reason):
                 self._stopping.input_away(reason, now)
             case messages.Report():
                 pass  # only its arrival counts, as a sign of life
+
+    def _message_of(self, process: BatchProcess, job: RunningJob, message: messages.FromWorker, now: float) -> None:
+        """Make the move that a message about a job in hand leads to."""
+        moves = self._transitions
+        match message:
+            case messages.Started():
+                self._crashes.received(process, began=True)
+                moves.started(job, process.child.identity)
+            case messages.Spawned(_, _, child):
+                process.spawned(job, child, now, frozen=self._stopping.frozen)
+                moves.spawned(job, child)
+            case messages.Progressed(_, _, done, speed):
+                moves.progressed(job, done, speed)
+            case messages.Encoded():
+                job.encoded()
+                self._monitor.freed(now)
+            case messages.Verified(_, _, facts, intents, result):
+                names = moves.granted(job, facts, intents, result)
+                self._after_commit.append((process, messages.Grant(job.job_id, job.token, names)))
+            case messages.Published(_, _, facts, usage, displaced):
+                process.remove(job.job_id)
+                moves.published(job, facts, usage)
+                if displaced:
+                    self._after_commit.append((process, messages.Discard(job.job_id, job.token)))
+            case messages.Answered(_, _, result, usage):
+                process.remove(job.job_id)
+                moves.completed(job, result, usage)
+            case messages.Ended():
+                process.remove(job.job_id)
+                self._ended(job, message, now)
 
     def _ended(self, job: RunningJob, message: messages.Ended, now: float) -> None:
         """Handle an attempt that ended without an output.
@@ -293,7 +315,7 @@ class Run:
         if now < self._monitor.next_due:
             return
         readings, processes = self._monitor.slow_readings, self._dispatch.processes
-        decision = self._monitor.look(processes, self._discovery.pids, now)
+        decision = self._monitor.look(processes, self._sources.pids, now)
         if self._monitor.learned:
             self._monitor.learned = False
             self._transitions.reprice()
@@ -317,7 +339,7 @@ class Run:
         if not self.request.watch or self._dispatch.processes or self._stopping.stopping:
             return False
         idle = len(self._queue) == self._queue.late or self._stopping.phase is Phase.WAITING
-        return idle and self._discovery.complete
+        return idle and self._sources.complete
 
     def _rest(self, now: float) -> None:
         """A run that watches has nothing more to do for now: report that, once for the same counts."""
@@ -357,7 +379,7 @@ class Run:
 
     def _close(self, exit_code: ExitCode) -> None:
         self._ended_as = exit_code
-        self._discovery.stop()
+        self._sources.stop()
         self._transitions.hooks.abandon()
         for process in self._dispatch.processes:
             process.child.kill()

@@ -21,7 +21,6 @@ from pyprocessor.models import Reading
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.admission import UNMEASURED_FACTOR, Allowance, memory_budget
 from pyprocessor.system.sampler import Sampler
-from pyprocessor.workers.messages import FfmpegOrder
 
 SCARCE_SHARE = 0.25
 """Of all memory: with less room than this, a reading is taken as soon as a file has ended."""
@@ -103,7 +102,8 @@ class Monitor:
             process, job = running[job_id]
             process.set_stopped(job, now, suspended=job_id in decision.suspend)
         for job_id in decision.shed:
-            running[job_id][0].child.send(FfmpegOrder(job_id, "kill"))
+            process, job = running[job_id]
+            process.child.shed(job_id, job.token)
         interval = self._profile.monitoring.sample_interval_seconds
         if decision.level > Level.NORMAL or self._ramps(jobs, now):
             interval = self._profile.monitoring.ramp_interval_seconds

@@ -9,19 +9,22 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pyprocessor.errors import FailureKind, OutputBusy, PublishError
-from pyprocessor.intake.scan import existing_output
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, display
+from pyprocessor.models.products import Seal
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import Anchor, discard, partial_name, seal_of, sweep_partials
-from pyprocessor.publish.publish import publish
+from pyprocessor.publish.grants import settle
+from pyprocessor.publish.partials import Anchor, discard_attempts, seal_of, sweep_partials
 from pyprocessor.publish.receipts import latest_run
+from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
+from pyprocessor.system.left_behind import kill_marked, mark
 from pyprocessor.system.processes import is_alive, kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
@@ -57,6 +60,8 @@ def recover(
     for worker in left:
         # The disk decides about what it was publishing, so it must not touch that any more.
         wait_gone(worker, max(0.0, until - time.monotonic()))
+    if behind and (strays := kill_marked(mark(folder.path))):
+        notes.append(("info", f"Ended {strays} process(es) that calls of an earlier run had left behind."))
     with journal.transaction():
         journal.abandon_open()
         rows = list(journal.jobs(JobState.PUBLISHING))
@@ -136,51 +141,70 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
 
 
 def drop_partial(partials: Anchor, name: str) -> None:
-    """Remove what a dead process left under this temporary name; if that fails, the next run does it."""
+    """Remove what an attempt of a dead process left, by its name; if that fails, the next run does it."""
     with contextlib.suppress(PublishError):
         partials.check()
-        discard(os.path.join(partials.path, name.encode("ascii")))
+        discard_attempts(partials.path, (name,))
 
 
 def was_published(output_root: bytes, row: JobRow) -> bool:
-    """Whether what lies under the final name is what the publish was granted for."""
-    return _lies(os.path.join(output_root, row.output), row.granted)
+    """Whether what lies under the final names is all that the publish was granted for."""
+    intents = row.intents or ()
+    return bool(intents) and all(
+        _lies(os.path.join(output_root, intent.product.name), intent.seal) for intent in intents
+    )
 
 
-def may_replace(journal: Journal, output_root: bytes, row: JobRow) -> bool:
-    """Whether the file under the final name is, still at this moment, as a run made it, and may be replaced."""
-    final, made = os.path.join(output_root, row.output), journal.made(row.output)
-    return _lies(final, row.produced) or (made is not None and _lies(final, made.facts))
+def replaceable(journal: Journal, output_root: bytes, row: JobRow, names: Iterable[bytes]) -> frozenset[bytes]:
+    """Those names under which, still at this moment, lies what a run made there, so that it may be replaced."""
+    return frozenset(name for name in names if _is_ours(journal, output_root, row, name))
 
 
-def _lies(path: bytes, facts: OutputFacts | None) -> bool:
-    """Whether the file with these facts lies there."""
-    return facts is not None and existing_output(path) == seal_of(facts)
+def _is_ours(journal: Journal, output_root: bytes, row: JobRow, name: bytes) -> bool:
+    final, made = os.path.join(output_root, name), journal.made(name)
+    known = [row.produced if name == row.output else None, made.facts if made is not None else None]
+    return any(facts is not None and _lies(final, seal_of(facts)) for facts in known)
+
+
+def _lies(path: bytes, seal: Seal) -> bool:
+    try:
+        return seal_at(path) == seal
+    except OSError:
+        return False
+
+
+def settle_grant(
+    journal: Journal, partials: bytes, output_root: bytes, row: JobRow, folders: tuple[InputFolder, ...]
+) -> OutputFacts | None:
+    """Finish what a publish was granted for, or take it back; returns the main product's facts where all is there.
+
+    Call it only when the process that had the grant is gone. Raises PublishError.
+    """
+    granted, intents = row.granted, row.intents
+    assert granted is not None
+    assert intents is not None
+    names = replaceable(journal, output_root, row, (intent.product.name for intent in intents))
+    bounds = Bounds(output_root, row.source, folders)
+    placed = settle(intents, partials=partials, bounds=bounds, allowed=names)
+    if not placed:
+        return None
+    size_bytes, mtime_ns = placed[-1].seal
+    return replace(granted, size_bytes=size_bytes, mtime_ns=mtime_ns)
 
 
 def _settle(
     journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow, folders: tuple[InputFolder, ...]
 ) -> str:
-    granted, attempt_id, name = row.granted, row.attempt_id, display(row.output)
-    assert granted is not None
+    attempt_id, name = row.attempt_id, display(row.output)
     assert attempt_id is not None
-    extension = os.path.splitext(row.output)[1].decode("ascii", "ignore").lstrip(".")
-    partial = os.path.join(folder.partials, partial_name(row.id, row.attempts, extension).encode("ascii"))
-    if not was_published(output_root, row):
-        if not _lies(partial, granted):
-            journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
-            return f"{name} is done again: an earlier run ended while it was being published."
-        try:
-            size_bytes, mtime_ns = publish(
-                partial,
-                os.path.join(output_root, row.output),
-                seal=seal_of(granted),
-                replace=may_replace(journal, output_root, row),
-                bounds=Bounds(output_root, row.source, folders),
-            )
-        except PublishError as error:
-            journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
-            return f"{name} was verified by an earlier run but could not be given its name: {error}"
-        granted = replace(granted, size_bytes=size_bytes, mtime_ns=mtime_ns)
-    journal.succeed(row.id, attempt_id, granted, None)
+    try:
+        facts = settle_grant(journal, folder.partials, output_root, row, folders)
+    except PublishError as error:
+        journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
+        return f"{name} was verified by an earlier run but could not be given its name: {error}"
+    if facts is None:
+        journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
+        return f"{name} is done again: an earlier run ended while it was being published."
+    journal.succeed(row.id, attempt_id, facts, None)
+    journal.follow(row.id)
     return f"{name} was finished by an earlier run that ended before it could take note."

@@ -19,8 +19,7 @@ from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import ExitCode
-from pyprocessor.intake.discovery import Discovery
-from pyprocessor.intake.watch_client import WatchClient
+from pyprocessor.intake.job_source import JobSource
 from pyprocessor.models import Overrun, RunState, RunStatus
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.hours import Phase, Schedule
@@ -38,7 +37,7 @@ class Stopping:
     signals: SignalQueue
     server: ControlServer
     responder: StallResponder
-    discovery: Discovery | WatchClient
+    sources: JobSource
     dispatch: Dispatch
     transitions: Transitions
     mode: RunMode = field(default_factory=RunMode)
@@ -138,9 +137,7 @@ class Stopping:
 
     def input_away(self, reason: str, now: float) -> None:
         """Handle a missing input without failing files: a watching run waits, any other stops."""
-        if isinstance(self.discovery, WatchClient):
-            self.discovery.doubt()
-        elif not self.stopping:
+        if not self.sources.doubt() and not self.stopping:
             self.input_lost = True
             self.transitions.notice("error", f"{reason} The run stops; run the same command again when it is back.")
             self._stop(now, end=True)
@@ -153,7 +150,7 @@ class Stopping:
     def exit_code(self, *, undecided: bool) -> ExitCode:
         """The exit code of a run that is over; `undecided` says that the next run has to decide about a job."""
         queue, tally, mode = self.dispatch.queue, self.transitions.tally, self.mode
-        unfinished = bool(queue) or not self.discovery.listed
+        unfinished = bool(queue) or not self.sources.listed
         if self.disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
         if mode.stop > StopLevel.GO_ON and unfinished:
@@ -173,7 +170,7 @@ class Stopping:
         """Take back what was not sent, and have running files finished or ended."""
         stopping = self.stopping
         if stopping:
-            self.discovery.stop()
+            self.sources.stop()
             # Frozen files are to be finished.
             self._enter(replace(self.mode, pause=Pause.NONE), None)
         if end:

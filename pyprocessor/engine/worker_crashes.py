@@ -6,6 +6,7 @@ system killed it for want of memory. For what it was granted the disk decides, o
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from dataclasses import dataclass, field
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.monitor import Monitor
-from pyprocessor.engine.recovery import drop_partial, was_published
+from pyprocessor.engine.recovery import drop_partial, settle_grant, was_published
 from pyprocessor.engine.transitions import Transitions
-from pyprocessor.errors import ChildUnstartable, FailureKind
+from pyprocessor.errors import ChildUnstartable, FailureKind, PublishError
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import heartbeat_timeout_seconds
 from pyprocessor.journal.journal import Journal
@@ -96,6 +97,9 @@ class WorkerCrashes:
         memory = bool(running) and not silent and may_be_memory(exit_code) and self.monitor.take_oom_kill()
         for job in tuple(process.jobs.values()):
             process.remove(job.job_id)
+            if job.state is JobState.PUBLISHING:
+                self._granted(job, gone=gone)
+                continue
             if job.partial:
                 drop_partial(self.partials, job.partial)
             if job in running and silent:
@@ -107,8 +111,6 @@ class WorkerCrashes:
                 self.transitions.ended(job, outcome, None, now, alone=alone[job.job_id])
             elif job in running:
                 self.transitions.crashed(job, f"The process working on it died{how(exit_code)}.", now)
-            elif job.state is JobState.PUBLISHING:
-                self._granted(job, gone=gone)
             else:
                 self.transitions.returned(job)
 
@@ -124,8 +126,14 @@ class WorkerCrashes:
     def _granted(self, job: RunningJob, *, gone: bool) -> None:
         """Decide about a job whose publish was granted, by what lies on the disk."""
         row = self.transitions.row(job.job_id)
-        if row.granted is not None and was_published(self.request.output, row):
-            self.transitions.published(job, row.granted, None)
+        facts = None
+        if gone:
+            with contextlib.suppress(PublishError):  # what was not placed is done again
+                facts = settle_grant(self.journal, self.partials.path, self.request.output, row, self.request.folders)
+        elif was_published(self.request.output, row):
+            facts = row.granted
+        if facts is not None:
+            self.transitions.published(job, facts, None)
         elif gone:
             self.transitions.returned(job)
         else:

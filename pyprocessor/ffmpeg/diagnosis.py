@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.ffmpeg.run import EndedBy, Finished
+from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models.wording import one_line
+from pyprocessor.system.child_process import EndedBy
 
 _DEADLY = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV)
 _SHELL_KILLED, _SIGNALLED = 128, 255

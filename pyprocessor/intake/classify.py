@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pyprocessor.containers.claims import check_claims
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.inspect.contract import contract
 from pyprocessor.intake.messages import Candidate, Inspected, PassedOver, Remark
 from pyprocessor.intake.output_location import Existing, KnownOutputs, OutputLocation, place
 from pyprocessor.intake.scan import existing_output
@@ -28,7 +26,7 @@ from pyprocessor.models import (
     job_id,
 )
 from pyprocessor.models.run import RunRequest
-from pyprocessor.tasks.base import Task
+from pyprocessor.tasks.base import ChildJob, Task
 from pyprocessor.workers.messages import InputAway
 
 
@@ -75,7 +73,15 @@ class Settled:
     inspection_failed: bool = False
 
 
-Finding = Todo | SettledBefore | Adopted | Untouched | Settled | Remark | InputAway
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A job that is made of others, which are to be done before it."""
+
+    row: JobRow
+    children: tuple[ChildJob, ...]
+
+
+Finding = Todo | Parent | SettledBefore | Adopted | Untouched | Settled | Remark | InputAway
 """After an InputAway, findings about files are to be ignored."""
 
 
@@ -181,9 +187,9 @@ class Classifier:
             lasting = fresh and kind in retry.LASTING
             return Settled(job, Outcome(OutcomeKind.FAILED, answer.reason, kind), inspection_failed=lasting)
         try:
-            check_claims(media, self._request.profile.input_limits)
-            contract(self._request.profile, media)
-            features = self._costs.with_history(self._task.features(self._request.profile, media), answer.source)
+            plan = self._task.plan(self._request.profile, (answer.source,), media, job.output)
+            assert isinstance(plan.cost, CostFeatures)
+            features = self._costs.with_history(plan.cost, answer.source)
         except JobError as error:
             outcome = Outcome(OutcomeKind.FAILED, str(error), error.kind)
             return Settled(replace(job, media=media), outcome)

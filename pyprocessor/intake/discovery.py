@@ -132,6 +132,13 @@ class Discovery:
         return (self._inspector,) if self._inspector is not None else ()
 
     @property
+    def busy(self) -> bool:
+        return False
+
+    def doubt(self) -> bool:
+        return False
+
+    @property
     def connections(self) -> list[Connection]:
         return [child.connection for child in self._children()]
 

@@ -9,28 +9,34 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from pyprocessor.errors import FailureKind, InspectError
+from pyprocessor.errors import FailureKind, InspectError, JobError, UsageError
 from pyprocessor.intake.messages import (
     Candidate,
     Compare,
     Compared,
     Found,
     Inspected,
+    InspectedJob,
+    InspectJob,
     PassedOver,
     Remark,
     ScanPlan,
 )
 from pyprocessor.intake.scan import walk
 from pyprocessor.models import Source
+from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.processes import bounded_memory
+from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import Command, InputAway, Report
 
 LISTING_CHUNK = 100
@@ -59,7 +65,7 @@ class _Inspector:
         self._connection = connection
         self._folders = tuple(dict.fromkeys(given.folder for given in plan.inputs))
         self._limits = plan.profile.input_limits
-        self._wanted: deque[Source | Compare] = deque()
+        self._wanted: deque[Source | Compare | InspectJob] = deque()
         self._entries: Iterator[Candidate | PassedOver | Remark | None] | None = None
         if plan.lists:
             self._entries = walk(plan, self._report_alive)
@@ -112,8 +118,11 @@ class _Inspector:
             self._connection.send(Report.ALIVE)
             self._reported = time.monotonic()
 
-    def _answer(self, wanted: Source | Compare) -> None:
-        if isinstance(wanted, Compare):
+    def _answer(self, wanted: Source | Compare | InspectJob) -> None:
+        if isinstance(wanted, InspectJob):
+            self._connection.send(wanted.job_id)
+            self._connection.send(self._inspect_job(wanted))
+        elif isinstance(wanted, Compare):
             self._connection.send(wanted.source)
             same = _is_or_was(wanted.source.path, wanted.other)
             self._connection.send(Compared(wanted.source, same))
@@ -134,11 +143,32 @@ class _Inspector:
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
             return Inspected(source, None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
 
+    def _inspect_job(self, job: InspectJob) -> InspectedJob:
+        try:
+            inputs = tuple(_as_it_is(source) for source in job.inputs)
+            with bounded_memory(self._limits.inspect_memory_bytes):
+                found = task(job.task).inspect(inputs, job.params, self._limits)
+            return InspectedJob(job.job_id, inputs, json.dumps(found))
+        except (JobError, UsageError) as error:
+            kind = error.kind if isinstance(error, JobError) else FailureKind.UNSUPPORTED
+            return InspectedJob(job.job_id, failure=kind, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one job, one sentence
+            return InspectedJob(job.job_id, failure=FailureKind.CRASH, reason=f"Inspecting failed with {error!r}.")
+
     def _report_absence(self, path: bytes) -> None:
         """Report first that the input as a whole is gone, if so: what follows does not count then."""
         why = absent(path, self._folders)
         if why is not None:
             self._connection.send(InputAway(why))
+
+
+def _as_it_is(source: Source) -> Source:
+    """Return the source with today's size and time. Raises InspectError."""
+    try:
+        found = os.stat(source.path)
+    except OSError as error:
+        raise InspectError(*classify_os_error(error, source.path)) from error
+    return replace(source, size_bytes=found.st_size, mtime_ns=found.st_mtime_ns)
 
 
 def _is_or_was(path: bytes, other: bytes) -> bool:

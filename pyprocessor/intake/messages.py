@@ -1,12 +1,13 @@
 """What do the engine and its inspector or watcher send each other? `Command` and `Report` are in `workers`.
 
-The engine sends a tuple of what to do: sources to inspect and questions to answer. The inspector sends a source before
-it opens the file, so that a hang or crash is charged to it.
+The engine sends a tuple of what to do: sources and jobs to inspect, questions to answer. The inspector sends a source
+before it opens the file, or the id of a job before it opens its inputs, so that a hang or crash is charged to it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import Input, MediaInfo, Profile, Source
@@ -88,6 +89,27 @@ class Compared:
 
     source: Source
     same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InspectJob:
+    """Asks what the task of a job of no folder finds in its inputs."""
+
+    job_id: str
+    task: str
+    inputs: tuple[Source, ...]
+    params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedJob:
+    """What it found, as JSON, and the inputs as they are now; or the failure with its reason."""
+
+    job_id: str
+    inputs: tuple[Source, ...] = ()
+    found: str = "null"
+    failure: FailureKind | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from pyprocessor.intake.file_names import (
 )
 from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
 from pyprocessor.models import Input, Source, display
+from pyprocessor.models.products import Seal
 from pyprocessor.plan.matching import Expression, TookTooLong
 from pyprocessor.plan.naming import NamePatterns, output_names
 from pyprocessor.publish.bounds import among_sources
-from pyprocessor.publish.partials import Seal
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.state.state_folder import NAME as STATE_FOLDER
 from pyprocessor.state.state_folder import state_folder
@@ -139,8 +139,8 @@ class _Walk:
         """Note what was made of this input, by the receipts in an output folder."""
         try:
             for receipt in read_receipts(state_folder(path).receipts):
-                if receipt.source.path.startswith(self._inputs):
-                    self._made.add(os.path.join(relative, receipt.output))
+                if any(source.path.startswith(self._inputs) for source in receipt.inputs):
+                    self._made.update(os.path.join(relative, product.name) for product, _ in receipt.products)
         except PublishError:
             return
 

@@ -82,9 +82,10 @@ class WatchClient(Discovery):
         """Whether the folder is known not to be there for now."""
         return self._vanished or self._doubted
 
-    def doubt(self) -> None:
+    def doubt(self) -> bool:
         """Take the folder for gone until the next look at it is over."""
         self._doubted = True
+        return True
 
     def _children(self) -> tuple[Child, ...]:
         own = (self._watcher,) if self._watcher is not None else ()

@@ -35,8 +35,10 @@ class RunningJob:
     sheds: int = 0
     source: Source | None = None
     features: CostFeatures | None = None
+    token: str = ""
+    """Tells this attempt from others at the job."""
     partial: str = ""
-    """The temporary name of its output."""
+    """The attempt's name, with which the names of all that it makes begin."""
     predicted_cost: Cost | None = None
     """At its threads."""
     predicted_bytes: int = 0

@@ -15,7 +15,7 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.journal.database import open_for_writing
 from pyprocessor.journal.records import encode, media_shape
-from pyprocessor.journal.rows import CachedMedia, Made, facts_text
+from pyprocessor.journal.rows import CachedMedia, Made, facts_text, intents_text
 from pyprocessor.journal.waiting import WaitingJobs
 from pyprocessor.models import (
     Batch,
@@ -27,6 +27,7 @@ from pyprocessor.models import (
     Source,
     Usage,
 )
+from pyprocessor.models.products import MAIN, Intent
 
 _ENGINE_DIED = "The run was ended from outside before this attempt was over."
 _UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
@@ -134,13 +135,16 @@ class Journal(WaitingJobs):
         """Record which ffmpeg an open attempt runs now."""
         return self._hit("name_ffmpeg", id=attempt_id, **asdict(ffmpeg))
 
-    def grant(self, job_id: str, attempt_id: int, facts: OutputFacts) -> bool:
-        """RUNNING to PUBLISHING: the intent, written before the worker may publish.
+    def grant(
+        self, job_id: str, attempt_id: int, facts: OutputFacts, intents: tuple[Intent, ...] = (), result: str = "null"
+    ) -> bool:
+        """RUNNING to PUBLISHING: the intents, written before the worker may publish; `result` is JSON.
 
-        By the facts the output is recognised after a crash between rename and report. False where another attempt has
-        the job: that worker is to get no grant.
+        By them the products are recognised after a crash between rename and report. False where another attempt has the
+        job: that worker is to get no grant.
         """
-        return self._hit("grant_job", id=job_id, attempt_id=attempt_id, **_facts_values(facts))
+        granted = {**_facts_values(facts), "intents": intents_text(intents), "result": result}
+        return self._hit("grant_job", id=job_id, attempt_id=attempt_id, **granted)
 
     def complete(self, job_id: str, attempt_id: int, result: str | None, usage: Usage) -> bool:
         """RUNNING to SUCCEEDED, for a job without products; `result` is JSON."""
@@ -150,16 +154,20 @@ class Journal(WaitingJobs):
                 self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
         return hit
 
-    def succeed(
-        self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None, result: str | None = None
-    ) -> bool:
+    def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
         """PUBLISHING to SUCCEEDED. `usage` is None where the attempt's end was not seen (a recovery)."""
         with self.transaction():
-            values = {**_facts_values(facts), "result": result}
-            hit = self._hit("succeed_job", id=job_id, attempt_id=attempt_id, **values)
+            row = self.job(job_id)
+            hit = self._hit("succeed_job", id=job_id, attempt_id=attempt_id, **_facts_values(facts))
             if hit:
                 self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
                 self._write("remember_output", id=job_id)
+                assert row is not None
+                for intent in row.intents or ():
+                    if intent.product.role != MAIN:
+                        lies = OutputFacts(*intent.seal, None, 0, 0, 0, None)
+                        made = Made(intent.product.name, lies, row.source, row.params_fingerprint, row.task)
+                        self.remember_output(made)
         return hit
 
     def finish(self, job_id: str, attempt_id: int | None, outcome: Outcome, usage: Usage | None = None) -> bool:

@@ -58,6 +58,9 @@ SELECT * FROM jobs
 WHERE state = :state AND seq > :after AND (:run_id IS NULL OR run_id = :run_id)
 ORDER BY seq LIMIT :limit
 
+-- name: children
+SELECT * FROM jobs WHERE parent = :id AND parent <> '' ORDER BY seq
+
 -- name: counts
 SELECT state, count(*) FROM jobs GROUP BY state
 
@@ -187,12 +190,13 @@ INSERT OR REPLACE INTO outputs (
 
 -- name: insert_job
 INSERT INTO jobs (
-    id, task, origin, parent, source_path, relative, size, mtime_ns, inputs, output, companions, params_fingerprint,
+    id, task, origin, parent, source_path, relative, size, mtime_ns, inputs, output, output_is_folder, companions,
+    params_fingerprint,
     profile_name, state, priority, tenant, metadata, max_retries, timeout_seconds, not_before, deadline,
     cpu_seconds, memory_bytes, disk_bytes, media_seconds, run_id, updated_at
 ) VALUES (
-    :id, :task, :origin, :parent, :path, :relative, :size_bytes, :mtime_ns, :inputs, :output, :companions,
-    :params_fingerprint, :profile_name, :state, :priority, :tenant, :metadata, :max_retries, :timeout_seconds,
+    :id, :task, :origin, :parent, :path, :relative, :size_bytes, :mtime_ns, :inputs, :output, :output_is_folder,
+    :companions, :params_fingerprint, :profile_name, :state, :priority, :tenant, :metadata, :max_retries, :timeout_seconds,
     :not_before, :deadline, :cpu_seconds, :memory_bytes, :disk_bytes, :media_seconds, :run_id, :now
 )
 
@@ -200,7 +204,8 @@ INSERT INTO jobs (
 -- name: replan_job
 UPDATE jobs SET
     task = :task, origin = :origin, parent = :parent, source_path = :path, relative = :relative, size = :size_bytes,
-    mtime_ns = :mtime_ns, inputs = :inputs, output = :output, companions = :companions,
+    mtime_ns = :mtime_ns, inputs = :inputs, output = :output, output_is_folder = :output_is_folder,
+    companions = :companions,
     params_fingerprint = :params_fingerprint, profile_name = :profile_name, state = :state,
     priority = :priority, tenant = :tenant, metadata = :metadata, max_retries = :max_retries,
     timeout_seconds = :timeout_seconds, not_before = :not_before, deadline = :deadline,
@@ -211,7 +216,8 @@ UPDATE jobs SET
     output_facts = CASE WHEN output = :output THEN output_facts END,
     attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, killed_runs = 0, failure = NULL, reason = '',
     already_right = 0, cancelled_for = '', failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
-    attempt_id = NULL, batch_id = NULL, granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL
+    attempt_id = NULL, batch_id = NULL,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL
 WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')
 
 -- Still to be done, nothing published: takes today's name, cost, order and labels, keeps what it has been through unless
@@ -225,12 +231,16 @@ UPDATE jobs SET
     output_size = CASE WHEN output = :output THEN output_size END,
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
-    source_path = :path, relative = :relative, inputs = :inputs, output = :output, companions = :companions,
+    source_path = :path, relative = :relative, inputs = :inputs, output = :output, output_is_folder = :output_is_folder,
+    companions = :companions,
     profile_name = :profile_name, state = :state, priority = :priority, tenant = :tenant, metadata = :metadata,
     max_retries = :max_retries, timeout_seconds = :timeout_seconds, not_before = :not_before, deadline = :deadline,
     cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('pending', 'waiting')
+
+-- name: remember_found
+UPDATE jobs SET found = :found WHERE id = :id AND state = 'pending'
 
 -- What lies under the job's name is its own, made before it had another name or in a run that the journal forgot.
 -- name: claim_output
@@ -251,14 +261,14 @@ WHERE id = :id AND state = 'assigned'
 -- name: grant_job
 UPDATE jobs SET
     state = 'publishing', granted_size = :size_bytes, granted_mtime_ns = :mtime_ns, granted_facts = :facts,
-    run_id = :run_id, updated_at = :now
+    granted_intents = :intents, result = :result, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'running' AND attempt_id = :attempt_id
 
 -- name: succeed_job
 UPDATE jobs SET
     state = 'succeeded', output_size = :size_bytes, output_mtime_ns = :mtime_ns, output_facts = :facts,
-    result = :result,
-    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL,
+    attempt_id = NULL, batch_id = NULL,
     failure = NULL, reason = '', failed_runs = 0, killed_runs = 0, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state = 'publishing' AND attempt_id = :attempt_id
 
@@ -286,7 +296,8 @@ UPDATE jobs SET
     state = :state, failure = :failure, reason = :reason, already_right = :already_right,
     crashes = crashes + :crashed,
     failed_runs = failed_runs + :failed, killed_runs = 0,
-    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL,
+    attempt_id = NULL, batch_id = NULL,
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
 
@@ -305,7 +316,8 @@ UPDATE jobs SET
     state = 'pending', failure = :failure, reason = :reason,
     crashes = crashes + :crashed, sheds = sheds + :shed, retries_charged = retries_charged + :charge,
     killed_runs = 0,
-    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, attempt_id = NULL, batch_id = NULL,
+    granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL,
+    attempt_id = NULL, batch_id = NULL,
     run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_id
 

@@ -74,6 +74,10 @@ class JournalReader:
         """The ids of the jobs that a job waits for, or waited for."""
         return tuple(str(found) for (found,) in self._database.rows("dependencies", {"id": job_id}))
 
+    def children(self, job_id: str) -> tuple[JobRow, ...]:
+        """The jobs that a job made."""
+        return self._all(JobRow, "children", id=job_id)
+
     def params(self, fingerprint: str) -> str | None:
         """What jobs of these params were asked to do, as JSON."""
         rows = self._database.rows("params", {"fingerprint": fingerprint})

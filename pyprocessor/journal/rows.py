@@ -31,6 +31,7 @@ from pyprocessor.models import (
     Usage,
     display,
 )
+from pyprocessor.models.products import Intent, Seal
 
 Row = tuple[Any, ...]
 Record = TypeVar("Record")
@@ -66,10 +67,11 @@ class CachedMedia:
 class JobRow:
     """A job as the journal knows it.
 
-    `granted` is what a publish was granted for, set exactly while the state is PUBLISHING. `produced` is the output of
-    the last success; it stays while the job is done again. `run_id` is the run that last changed the row.
+    `granted` and `intents` are what a publish was granted for, set exactly while the state is PUBLISHING. `produced` is
+    the output of the last success; it stays while the job is done again. `run_id` is the run that last changed the row.
     `failed_runs` counts runs in which it ended failed, with the same source and profile; `killed_runs` runs in a row
-    that were killed while it was RUNNING. `result` is the JSON that it answered when it last succeeded.
+    that were killed while it was RUNNING. `found` is what inspecting found in its inputs, for jobs of no folder, and
+    `result` what it answered when it last succeeded, both as JSON.
     """
 
     id: str
@@ -79,6 +81,7 @@ class JobRow:
     source: Source
     inputs: tuple[JobInput, ...]
     output: bytes
+    output_is_folder: bool
     companions: tuple[Product, ...]
     params_fingerprint: str
     profile_name: str
@@ -101,11 +104,13 @@ class JobRow:
     attempt_id: int | None
     batch_id: int | None
     granted: OutputFacts | None
+    intents: tuple[Intent, ...] | None
     produced: OutputFacts | None
     run_id: int
     updated_at: float
     failed_runs: int = 0
     killed_runs: int = 0
+    found: str | None = None
     result: str | None = None
     already_right: bool = False
     cancelled_for: str = ""
@@ -278,6 +283,27 @@ def _products(text: str) -> tuple[Product, ...]:
     return tuple(Product(os.fsencode(name), role, folder) for name, role, folder in json.loads(text))
 
 
+def intents_text(intents: tuple[Intent, ...]) -> str:
+    """What a publish is granted for as a JSON list."""
+    return _text(
+        [os.fsdecode(intent.product.name), intent.product.role, intent.product.folder, *_place(intent)]
+        for intent in intents
+    )
+
+
+def _place(intent: Intent) -> tuple[str, Seal, Seal | None]:
+    return intent.temporary, intent.seal, intent.before
+
+
+def _intents(text: str) -> tuple[Intent, ...]:
+    return tuple(
+        Intent(
+            Product(os.fsencode(name), role, folder), temporary, tuple(seal), None if before is None else tuple(before)
+        )
+        for name, role, folder, temporary, seal, before in json.loads(text)
+    )
+
+
 def _text(values: Iterable[object]) -> str:
     return json.dumps(list(values), separators=(",", ":"))
 
@@ -285,8 +311,9 @@ def _text(values: Iterable[object]) -> str:
 _MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {
     tuple[JobInput, ...]: (1, _inputs),
     tuple[Product, ...]: (1, _products),
-    Cost: (3, Cost),
+    tuple[Intent, ...]: (1, _intents),
     OutputFacts: (3, facts_from),
+    Cost: (3, Cost),
     MediaInfo: (1, partial(decode, MediaInfo)),
     Reading: (1, partial(decode, Reading)),
     bool: (1, bool),
@@ -310,9 +337,10 @@ def from_row(kind: Callable[..., Record], row: Row) -> Record:
 def _columns(kind: Any) -> tuple[tuple[int, Callable[..., Any], bool], ...]:
     found: list[tuple[int, Callable[..., Any], bool]] = []
     for hint in get_type_hints(kind).values():
-        wanted: Any = get_args(hint)[0] if isinstance(hint, UnionType) else get_origin(hint) or hint
+        whole: Any = get_args(hint)[0] if isinstance(hint, UnionType) else hint
+        wanted: Any = get_origin(whole) or whole
         width = len(fields(wanted)) if is_dataclass(wanted) else 1
         make = wanted if is_dataclass(wanted) or issubclass(wanted, StrEnum) else lambda value: value
-        known = _MADE_BY.get(hint, _MADE_BY.get(wanted, (width, make)))
+        known = _MADE_BY.get(whole, _MADE_BY.get(wanted, (width, make)))
         found.append((*known, isinstance(hint, UnionType)))
     return tuple(found)

@@ -52,6 +52,7 @@ CREATE TABLE jobs (
     mtime_ns           INTEGER NOT NULL,
     inputs             TEXT NOT NULL,       -- JSON list of its other inputs
     output             BLOB NOT NULL,       -- its main product, below the output root; empty where there is none
+    output_is_folder   INTEGER NOT NULL,
     companions         TEXT NOT NULL,       -- JSON list of its other products
     params_fingerprint TEXT NOT NULL,
     profile_name       TEXT NOT NULL,
@@ -78,6 +79,7 @@ CREATE TABLE jobs (
     granted_size       INTEGER,             -- the intent: what a publish was granted for
     granted_mtime_ns   INTEGER,
     granted_facts      TEXT,
+    granted_intents    TEXT,                -- JSON: for each product what lies where, and what lay under its name before
     output_size        INTEGER,             -- what lies under the final name since the last success
     output_mtime_ns    INTEGER,
     output_facts       TEXT,
@@ -85,12 +87,14 @@ CREATE TABLE jobs (
     updated_at         REAL NOT NULL,
     failed_runs        INTEGER NOT NULL DEFAULT 0,              -- runs in which it ended failed, and nothing changed
     killed_runs        INTEGER NOT NULL DEFAULT 0,              -- runs in a row that were killed while it was running
+    found              TEXT,                -- JSON: what inspecting its inputs found, for jobs of no folder
     result             TEXT,                -- JSON: what it answered when it last succeeded
     already_right      INTEGER NOT NULL DEFAULT 0,              -- skipped, and what waits for it may go on
     cancelled_for      TEXT NOT NULL DEFAULT ''                 -- cancelled because this job did not succeed
 );
 
 CREATE INDEX jobs_state ON jobs (state);
+CREATE INDEX jobs_parent ON jobs (parent) WHERE parent <> '';
 
 -- What a job waits for. With `any_end` it waits only for the end of the other, however that ends.
 CREATE TABLE dependencies (

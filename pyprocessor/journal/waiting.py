@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,10 +14,11 @@ from pyprocessor.journal.writer import JournalWriter
 from pyprocessor.models import IN_HAND, Job, JobState, display
 
 _AS_THEY_ARE = (
-    *("id", "task", "origin", "parent", "output", "params_fingerprint", "priority", "tenant"),
+    *("id", "task", "origin", "parent", "output", "output_is_folder", "params_fingerprint", "priority", "tenant"),
     *("max_retries", "timeout_seconds", "not_before", "deadline"),
 )
 _PREDICTED = ("cpu_seconds", "memory_bytes", "disk_bytes")
+CANCELLED = "It was cancelled by the user."
 _ENDED_AS = {
     JobState.FAILED: "failed",
     JobState.QUARANTINED: "was set aside",
@@ -25,6 +27,12 @@ _ENDED_AS = {
 }
 """How a job ended that others waited for in vain, as the end of a sentence."""
 _BAD = frozenset({JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED})
+
+
+def params_of(params: object) -> tuple[str, str]:
+    """The fingerprint of what jobs are asked to do, and all of it as JSON. Raises TypeError or ValueError."""
+    document = json.dumps(params, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(document.encode()).hexdigest()[:32], document
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +79,8 @@ class WaitingJobs(JournalWriter):
                 media_seconds=media_seconds,
                 forgive=forgive or change is not None,
             )
-            for name in job.names:
-                self._write("claim_name", id=job.id, name=name)
+            for product in job.products:
+                self._write("claim_name", id=job.id, name=product.name)
             if known is not None and change is not None:
                 text = f"The {change} changed; a job that was {known.state} begins anew."
                 self.add_event("replanned", text, job.id)
@@ -82,9 +90,13 @@ class WaitingJobs(JournalWriter):
                 self._reset_dependents(job.id)
             return self.job(job.id)
 
+    def remember_found(self, job_id: str, found: str) -> None:
+        """Keep what inspecting found in the inputs of a PENDING job of no folder, as JSON."""
+        self._write("remember_found", id=job_id, found=found)
+
     def claimed(self, job: Job) -> bytes | None:
         """The name of another job that stands in the way of one of this job's names."""
-        for name in job.names:
+        for name in (product.name for product in job.products):
             parts = name.split(b"/")
             above = (b"/".join(parts[:length]) for length in range(len(parts), 0, -1))
             for taken in above:
@@ -145,13 +157,14 @@ class WaitingJobs(JournalWriter):
         elif known is not None and known.state in IN_HAND:
             raise UsageError(f"{known.name} is being worked on as it was; submit it again when that is over.")
         if self.plan(job, media_seconds=None) is None:
-            raise UsageError(f"{display(job.source.relative)}: {self._taken(job)}")
+            raise UsageError(f"{display(job.source.relative)}: {self.taken(job)}")
         self._write("clear_dependencies", id=job.id)
         if job.needs:
             self.wait_for(job.id, job.needs)
         return True
 
-    def _taken(self, job: Job) -> str:
+    def taken(self, job: Job) -> str:
+        """A sentence about the name that another job has, for which `plan` refused this one."""
         name = self.claimed(job)
         assert name is not None
         owner = self.owner(name)
@@ -159,7 +172,7 @@ class WaitingJobs(JournalWriter):
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job that nobody works on, for the user; what waits for it is to follow."""
-        outcome = {"state": JobState.CANCELLED, "failure": None, "reason": "It was cancelled by the user."}
+        outcome = {"state": JobState.CANCELLED, "failure": None, "reason": CANCELLED}
         return self._hit("finish_waiting_job", id=job_id, already_right=False, failed=False, **outcome)
 
     def retry(self, job_id: str) -> bool:
@@ -168,6 +181,8 @@ class WaitingJobs(JournalWriter):
             if not self._hit("retry_job", id=job_id):
                 return False
             self._reset_dependents(job_id)
+            for child in self.children(job_id):
+                self.retry(child.id)
             if self._database.rows("lacks", {"id": job_id}):
                 self._write("hold_job", id=job_id)
                 self._cancel_hopeless()

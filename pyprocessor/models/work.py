@@ -176,6 +176,7 @@ class Job:
     metadata: tuple[tuple[str, str], ...] = ()
     origin: Origin = Origin.FOLDER
     inputs: tuple[JobInput, ...] = ()
+    output_is_folder: bool = False
     companions: tuple[Product, ...] = ()
     """Its products but the main one."""
     after: tuple[str, ...] = ()
@@ -190,9 +191,10 @@ class Job:
     deadline: float | None = None
 
     @property
-    def names(self) -> tuple[bytes, ...]:
-        """The names that it claims."""
-        return tuple(name for name in (self.output, *(product.name for product in self.companions)) if name)
+    def products(self) -> tuple[Product, ...]:
+        """All that it leaves, the main product first."""
+        main = (Product(self.output, MAIN, self.output_is_folder),) if self.output else ()
+        return (*main, *self.companions)
 
     @property
     def needs(self) -> tuple[str, ...]:

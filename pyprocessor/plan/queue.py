@@ -311,6 +311,22 @@ class JobQueue:
         """Remove and return the next job that is to run alone."""
         return self._alone.popleft() if self._alone else None
 
+    def drop(self, job_id: str) -> QueuedJob | None:
+        """Remove and return a job, wherever it waits; None where it does not."""
+        for queue in (self.ready, self.waiting):
+            if (job := queue.take(among=[job_id])) is not None:
+                return job
+        for waiting in (self._alone, self._late):
+            if (job := next((job for job in waiting if job.job_id == job_id), None)) is not None:
+                waiting.remove(job)
+                return job
+        retry = next((entry for entry in self._retries if entry[1] == job_id), None)
+        if retry is None:
+            return None
+        self._retries.remove(retry)
+        heapq.heapify(self._retries)
+        return retry[2]
+
     def leave(self, job: QueuedJob) -> None:
         """Leave a job for another run: it would not be done in time."""
         self._late.append(job)

@@ -20,7 +20,7 @@ class Bounds:
     """Those of the run's inputs; the source may be of an earlier run with other inputs."""
 
     def check(self, final: bytes) -> None:
-        """Raise PublishError where `final` is the source itself, or lies among the sources."""
+        """Raise PublishError where `final` is the source itself, lies among the sources, or holds them."""
         folder, sources = os.path.dirname(final), os.path.dirname(self.source.path)
         inputs = [held.path for held in self.folders]
         if not any(_within(self.source.path, held) for held in inputs):
@@ -33,6 +33,14 @@ class Bounds:
                 FailureKind.PERMISSION,
                 f"{display(final)} was not given its name: that is the source itself; choose another output folder.",
             )
+        if os.path.isdir(final) and not os.path.islink(final):
+            real = os.path.realpath(final)
+            if any(_within(os.path.realpath(held), real) for held in (self.source.path, *inputs)):
+                raise PublishError(
+                    FailureKind.PERMISSION,
+                    f"{display(final)} was not given its name: a folder of that name lies there and holds the source; "
+                    "choose another output folder.",
+                )
 
 
 def among_sources(folder: bytes, sources: bytes, *, output_root: bytes, inputs: Iterable[bytes]) -> str | None:

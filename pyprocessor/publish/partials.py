@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import OutputFacts, display
 from pyprocessor.models.os_errors import publish_error, unwritable
+from pyprocessor.models.products import Seal
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder, temporary_beside
+from pyprocessor.publish.seals import seal_at, sync_entries
 
-LONGEST_NAME = 40
 AWAY_SUFFIX = b".away"
 """Suffix of a note: the partial is being copied to the temporary name written in it."""
+DISPLACED_SUFFIX = b".displaced"
+"""Suffix, to the name that a product is renamed from, of what had its final name before."""
 _ID_CHARACTERS = 20
-_OURS = re.compile(rb"[0-9a-f]{%d}-[0-9]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
+_OURS = re.compile(rb"[0-9a-f]{%d}-[0-9a-f]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
 """All that an attempt writes begins with the attempt's name."""
-
-
-Seal = tuple[int, int]
-"""Identifies a finished file: size in bytes and mtime in ns, which survive a rename."""
 
 
 def seal_of(facts: OutputFacts) -> Seal:
@@ -53,22 +53,22 @@ class Anchor:
             )
 
 
-def partial_name(job_id: str, attempt: int, extension: str) -> str:
-    """Return the short, plain name of an unfinished output. Raises ValueError where that cannot be."""
-    name = f"{job_id[:_ID_CHARACTERS]}-{attempt}.{extension}"
-    if len(name) > LONGEST_NAME or not extension.isalnum() or not name.isascii():
-        raise ValueError(f"{extension!r} and attempt {attempt} make no short plain name")
-    return name
+def partial_name(job_id: str, token: str) -> str:
+    """Return the short, plain name of an attempt, with which the names of all that it makes begin."""
+    return f"{job_id[:_ID_CHARACTERS]}-{token}"
 
 
 def seal(path: bytes) -> Seal:
-    """Sync a file and its name; return its size and mtime. Raises PublishError."""
+    """Sync a file, or a folder with all it holds, and then its name; return its identity. Raises PublishError."""
     try:
+        if folder := os.path.isdir(path) and not os.path.islink(path):
+            sync_entries(path)
         found = sync_file(path)
         sync_folder(os.path.dirname(path))
+        sealed = seal_at(path) if folder else None
     except OSError as error:
         raise publish_error(error, path, "could not be brought to the disk") from error
-    return found.st_size, found.st_mtime_ns
+    return sealed or (found.st_size, found.st_mtime_ns)
 
 
 def persist_intent(journal_log: bytes) -> None:
@@ -94,6 +94,18 @@ def discard(path: bytes) -> None:
         raise publish_error(error, path, "could not be removed") from error
 
 
+def discard_attempts(folder: bytes, names: Collection[str]) -> None:
+    """Remove from the partials folder all that attempts made, by their `partial_name`s. Raises PublishError."""
+    try:
+        found = os.listdir(folder)
+    except OSError as error:
+        raise publish_error(error, folder, "could not be listed") from error
+    for made in found:
+        # A note stays until the copy that it names is removed, which the next run's sweep does.
+        if os.fsdecode(made.partition(b".")[0]) in names and not made.endswith(AWAY_SUFFIX):
+            discard(os.path.join(folder, made))
+
+
 def sweep_partials(folder: bytes) -> int:
     """Remove what earlier runs left unfinished, by its names; returns how many partials.
 
@@ -117,14 +129,12 @@ def sweep_partials(folder: bytes) -> int:
     return removed
 
 
-def note_copy(partial: bytes, temporary: bytes) -> bytes:
-    """Note, before a copy to another file system begins, where it goes; returns the note. Raises OSError."""
-    note = partial + AWAY_SUFFIX
-    with open(note, "wb") as writing:
+def note_copy(partial: bytes, temporary: bytes) -> None:
+    """Note, before a copy to another file system begins, where it goes. Raises OSError."""
+    with open(partial + AWAY_SUFFIX, "wb") as writing:
         writing.write(os.path.abspath(temporary))
         writing.flush()
         os.fsync(writing.fileno())
-    return note
 
 
 def _discard_copy(note: bytes) -> None:
@@ -137,3 +147,4 @@ def _discard_copy(note: bytes) -> None:
     name = os.path.basename(temporary)
     if name.startswith(TEMPORARY_PREFIX) and len(name) == len(temporary_beside(b"")):
         discard(temporary)
+        discard(temporary + DISPLACED_SUFFIX)

@@ -1,4 +1,4 @@
-"""How does a verified file get its final name?
+"""How does a verified file get its final name, on its own file system or on another?
 
     partial (sealed) --one rename--> final                      on the same file system
     partial --note, copy, fsync--> hidden name beside final --one rename--> final     on another one
@@ -8,25 +8,25 @@ Whenever the process dies, the final name is free, or has its old content, or ha
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import errno
+import hashlib
 import os
 import shutil
-import sys
-from collections.abc import Callable
-from functools import cache
+import stat
+from collections.abc import Iterator
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.models import display
 from pyprocessor.models.os_errors import publish_error
+from pyprocessor.models.products import Seal
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.durable import make_folders, sync_folder, temporary_beside
-from pyprocessor.publish.partials import Seal, discard, note_copy
+from pyprocessor.publish.durable import TEMPORARY_PREFIX, make_folders, sync_folder
+from pyprocessor.publish.partials import AWAY_SUFFIX, discard, note_copy
+from pyprocessor.publish.renames import rename_exclusive
+from pyprocessor.publish.seals import entries, seal_at
 
 _WISH = "could not be given its name"
-_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
-_NO_SUCH_CALL = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 def publish(partial: bytes, final: bytes, *, seal: Seal, replace: bool, bounds: Bounds) -> Seal:
@@ -39,47 +39,90 @@ def publish(partial: bytes, final: bytes, *, seal: Seal, replace: bool, bounds: 
     bringing the new name to the disk.
     """
     rename = os.replace if replace else rename_exclusive
-    try:
-        found = os.lstat(partial)
-        if (found.st_size, found.st_mtime_ns) != seal:
-            raise PublishError(
-                FailureKind.INFRASTRUCTURE, f"{display(partial)} changed after it was verified; it is not published."
-            )
-        folder = os.path.dirname(final)
-        bounds.check(final)
-        make_folders(folder)
+    with naming(final):
+        prepare(partial, final, seal=seal, bounds=bounds)
         try:
             rename(partial, final)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy_across(partial, final, rename)
-        sync_folder(folder)
+            try:
+                rename(copy_across(partial, final, seal), final)
+            except OSError:
+                discard_copy(partial, final, seal)
+                raise
+            discard(partial)
+            discard(partial + AWAY_SUFFIX)
+        sync_folder(os.path.dirname(final))
         found = os.lstat(final)
-    except FileExistsError as error:
-        raise PublishError(FailureKind.PERMISSION, f"{display(final)} {_WISH}: {_what_lies_at(final)}.") from error
-    except OSError as error:
-        raise publish_error(error, final, _WISH) from error
     return found.st_size, found.st_mtime_ns
 
 
-def _copy_across(partial: bytes, final: bytes, rename: Callable[[bytes, bytes], None]) -> None:
-    temporary = temporary_beside(final)
-    note = note_copy(partial, temporary)
+def prepare(partial: bytes, final: bytes, *, seal: Seal, bounds: Bounds) -> None:
+    """Check that the partial is as it was sealed and may go there; make the folders. Raises PublishError, OSError."""
+    if seal_at(partial) != seal:
+        raise PublishError(
+            FailureKind.INFRASTRUCTURE, f"{display(partial)} changed after it was verified; it is not published."
+        )
+    bounds.check(final)
+    make_folders(os.path.dirname(final))
+
+
+@contextlib.contextmanager
+def naming(final: bytes, wish: str = _WISH) -> Iterator[None]:
+    """Raise what the system refuses as a PublishError about this name."""
     try:
-        with open(partial, "rb") as reading, open(temporary, "xb") as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
-            writing.flush()
-            found = os.fstat(reading.fileno())
-            os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
-            os.fsync(writing.fileno())
-        rename(temporary, final)
-    except OSError:
-        discard(temporary)
-        discard(note)
-        raise
-    discard(partial)
-    discard(note)
+        yield
+    except FileExistsError as error:
+        raise PublishError(FailureKind.PERMISSION, f"{display(final)} {wish}: {_what_lies_at(final)}.") from error
+    except OSError as error:
+        raise publish_error(error, final, wish) from error
+
+
+def copy_of(partial: bytes, final: bytes, seal: Seal) -> bytes:
+    """Return the hidden name beside `final` that a partial is copied to, the same one whenever that is tried."""
+    told = b"%s\0%s\0%d\0%d" % (os.path.basename(partial), os.path.basename(final), *seal)
+    name = TEMPORARY_PREFIX + hashlib.sha256(told).hexdigest()[:16].encode("ascii")
+    return os.path.join(os.path.dirname(final), name)
+
+
+def copy_across(partial: bytes, final: bytes, seal: Seal) -> bytes:
+    """Copy a file or folder to another file system and bring it to the disk; returns the copy. Raises OSError.
+
+    Where the copy fails, note and copy stay; `discard_copy` removes them.
+    """
+    copy = copy_of(partial, final, seal)
+    note_copy(partial, copy)
+    discard(copy)  # one that a kill cut off
+    if not os.path.isdir(partial):
+        _copy_file(partial, copy)
+        return copy
+    os.mkdir(copy)
+    for relative, held in entries(partial):
+        if stat.S_ISDIR(held.st_mode):
+            os.mkdir(os.path.join(copy, relative))
+        else:
+            _copy_file(os.path.join(partial, relative), os.path.join(copy, relative))
+    for relative, held in entries(copy):
+        if stat.S_ISDIR(held.st_mode):
+            sync_folder(os.path.join(copy, relative))
+    sync_folder(copy)
+    return copy
+
+
+def _copy_file(old: bytes, new: bytes) -> None:
+    with open(old, "rb") as reading, open(new, "xb") as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        writing.flush()
+        found = os.fstat(reading.fileno())
+        os.utime(new, ns=(found.st_atime_ns, found.st_mtime_ns))
+        os.fsync(writing.fileno())
+
+
+def discard_copy(partial: bytes, final: bytes, seal: Seal) -> None:
+    """Remove the copy that was begun, and then its note. Raises PublishError."""
+    discard(copy_of(partial, final, seal))
+    discard(partial + AWAY_SUFFIX)
 
 
 def _what_lies_at(final: bytes) -> str:
@@ -90,44 +133,3 @@ def _what_lies_at(final: bytes) -> str:
     if os.path.isdir(final):
         return "a folder of that name lies there; move it away"
     return f"a file of {found.st_size} bytes that is not ours lies there; move it away or allow it to be replaced"
-
-
-def rename_exclusive(old: bytes, new: bytes) -> None:
-    """Rename a file to a name that must be free. Raises OSError, FileExistsError where the name is taken.
-
-    Linux has renameat2(2) for it, whose flag file systems may refuse (NFS, some FUSE). Without it and hard links (FAT,
-    some network shares) the name is checked first and then taken: another program may slip in between, another run may
-    not.
-    """
-    call = _renameat2()
-    if call is not None:
-        if call(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE) == 0:
-            return
-        number = ctypes.get_errno()
-        if number not in _NO_SUCH_CALL:
-            raise OSError(number, os.strerror(number), old, None, new)
-    try:
-        os.link(old, new, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-    else:
-        os.unlink(old)
-        return
-    if os.path.lexists(new):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), old, None, new)
-    os.rename(old, new)
-
-
-@cache
-def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    """Return the function of the C library, which Python does not wrap."""
-    if sys.platform != "linux":
-        return None
-    try:
-        call = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:  # musl before 1.2.6, glibc before 2.28
-        return None
-    call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
-    call.restype = ctypes.c_int
-    return call

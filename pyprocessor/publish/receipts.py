@@ -1,7 +1,7 @@
-"""What was each output made from? Receipts beside the outputs, by which a lost journal can be rebuilt.
+"""What was each product made from? Receipts beside the outputs, by which a lost journal can be rebuilt.
 
-A receipt is on the disk before the rename; it is true exactly when what lies under the final name has its size and
-mtime. One line of JSON each, one file for each process that writes them.
+A receipt is on the disk before the first rename of its grant; it is true exactly when what lies under each final name
+has the identity that it says. One line of JSON each, one file for each process that writes them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -17,22 +18,34 @@ from typing import Any
 
 from pyprocessor.models import Source
 from pyprocessor.models.os_errors import publish_error
+from pyprocessor.models.products import MAIN, Product, Seal
 from pyprocessor.publish.durable import sync_folder
+from pyprocessor.publish.seals import seal_at
 
+VERSION = 2
+"""Of the receipts written; those of version 1 have no version, and are of one file made from one source."""
 _SUFFIX = b".jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What one output was made from. `output` is below the output root, `written_at` seconds since the epoch."""
+    """What one grant published, and what that was made from. `written_at` is in seconds since the epoch.
 
-    output: bytes
-    size_bytes: int
-    mtime_ns: int
-    source: Source
+    `token` (hex) is of the attempt and `node` is its host; both are empty in receipts of version 1.
+    """
+
+    products: tuple[tuple[Product, Seal], ...]
+    inputs: tuple[Source, ...]
     params_fingerprint: str
     task: str
+    token: str = ""
+    node: str = field(default_factory=platform.node)
     written_at: float = field(default_factory=time.time)
+
+    @property
+    def main(self) -> tuple[Product, Seal]:
+        """The main product; the first one where none has that role."""
+        return next((entry for entry in self.products if entry[0].role == MAIN), self.products[0])
 
 
 class ReceiptWriter:
@@ -73,7 +86,7 @@ class ReceiptWriter:
 def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = None) -> Iterator[Receipt]:
     """Yield all receipts in the folder; `on_damaged` gets the path of the file for each line that is none.
 
-    An output that was made twice has two. Raises PublishError where a file cannot be read.
+    A product that was made twice has two. Raises PublishError where a file cannot be read.
     """
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
@@ -113,27 +126,45 @@ def latest_run(folder: bytes) -> int:
 
 
 def matches(receipt: Receipt, output_root: bytes) -> bool:
-    """Return whether the output of the receipt lies under its final name."""
+    """Return whether all products of the receipt lie under their final names."""
+    return all(_lies(product, seal, output_root) for product, seal in receipt.products)
+
+
+def _lies(product: Product, seal: Seal, output_root: bytes) -> bool:
+    path = os.path.join(output_root, product.name)
     try:
-        found = os.lstat(os.path.join(output_root, receipt.output))
+        mode = os.lstat(path).st_mode
+        return (stat.S_ISDIR(mode) if product.folder else stat.S_ISREG(mode)) and seal_at(path) == seal
     except OSError:
         return False
-    same = (found.st_size, found.st_mtime_ns) == (receipt.size_bytes, receipt.mtime_ns)
-    return same and stat.S_ISREG(found.st_mode)
 
 
 def _line(receipt: Receipt) -> bytes:
-    source = receipt.source
     document = {
-        "output": _text(receipt.output),
-        "size": receipt.size_bytes,
-        "mtime_ns": receipt.mtime_ns,
-        "source": _text(source.path),
-        "source_relative": _text(source.relative),
-        "source_size": source.size_bytes,
-        "source_mtime_ns": source.mtime_ns,
-        "profile": receipt.params_fingerprint,
+        "version": VERSION,
+        "products": [
+            {
+                "role": product.role,
+                "name": _text(product.name),
+                "folder": product.folder,
+                "size": size,
+                "digest" if product.folder else "mtime_ns": identity,
+            }
+            for product, (size, identity) in receipt.products
+        ],
+        "inputs": [
+            {
+                "path": _text(source.path),
+                "relative": _text(source.relative),
+                "size": source.size_bytes,
+                "mtime_ns": source.mtime_ns,
+            }
+            for source in receipt.inputs
+        ],
+        "params": receipt.params_fingerprint,
         "task": receipt.task,
+        "attempt": receipt.token,
+        "node": receipt.node,
         "time": receipt.written_at,
     }
     return json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
@@ -147,22 +178,54 @@ def _text(path: bytes) -> str:
 def _receipt(line: bytes) -> Receipt | None:
     try:
         found = json.loads(line)
-        return Receipt(
-            output=_path(found["output"]),
-            size_bytes=_checked(found["size"], int),
-            mtime_ns=_checked(found["mtime_ns"], int),
-            source=Source(
-                path=_path(found["source"]),
-                relative=_path(found["source_relative"]),
-                size_bytes=_checked(found["source_size"], int),
-                mtime_ns=_checked(found["source_mtime_ns"], int),
-            ),
-            params_fingerprint=_checked(found["profile"], str),
-            task=_checked(found["task"], str),
-            written_at=_checked(found["time"], (int, float)),
-        )
+        version = found.get("version", 1)
+        if version not in (1, VERSION):
+            return None
+        return _of_version_1(found) if version == 1 else _of_version_2(found)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _of_version_2(found: dict[str, Any]) -> Receipt:
+    products = []
+    for entry in _checked(found["products"], list):
+        folder = _checked(entry["folder"], bool)
+        identity = _checked(entry["digest" if folder else "mtime_ns"], int)
+        product = Product(_path(entry["name"]), _checked(entry["role"], str), folder)
+        products.append((product, (_checked(entry["size"], int), identity)))
+    if not products:
+        raise ValueError
+    return Receipt(
+        products=tuple(products),
+        inputs=tuple(_source(entry, "path", "") for entry in _checked(found["inputs"], list)),
+        params_fingerprint=_checked(found["params"], str),
+        task=_checked(found["task"], str),
+        token=_checked(found["attempt"], str),
+        node=_checked(found["node"], str),
+        written_at=_checked(found["time"], (int, float)),
+    )
+
+
+def _of_version_1(found: dict[str, Any]) -> Receipt:
+    """Return the receipt of one file that was made of one source."""
+    seal = _checked(found["size"], int), _checked(found["mtime_ns"], int)
+    return Receipt(
+        products=((Product(_path(found["output"])), seal),),
+        inputs=(_source(found, "source", "source_"),),
+        params_fingerprint=_checked(found["profile"], str),
+        task=_checked(found["task"], str),
+        node="",
+        written_at=_checked(found["time"], (int, float)),
+    )
+
+
+def _source(entry: dict[str, Any], path: str, prefix: str) -> Source:
+    return Source(
+        path=_path(entry[path]),
+        relative=_path(entry[f"{prefix}relative"]),
+        size_bytes=_checked(entry[f"{prefix}size"], int),
+        mtime_ns=_checked(entry[f"{prefix}mtime_ns"], int),
+    )
 
 
 def _path(text: Any) -> bytes:

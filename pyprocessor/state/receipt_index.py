@@ -23,7 +23,8 @@ class Receipts:
         self._root = os.path.dirname(folder.path)
         self._by_output: dict[bytes, Receipt] = {}
         receipts = read_receipts(folder.receipts, damaged.append) if os.path.isdir(folder.receipts) else ()
-        for output, group in groupby(sorted(receipts, key=lambda r: (r.output, -r.written_at)), lambda r: r.output):
+        known = [receipt for receipt in receipts if receipt.inputs]  # the journal has one source for each output
+        for output, group in groupby(sorted(known, key=lambda r: (_output(r), -r.written_at)), _output):
             newest, *older = group
             if older:
                 newest = next((receipt for receipt in (newest, *older) if matches(receipt, self._root)), newest)
@@ -51,6 +52,11 @@ class Receipts:
         return None
 
 
+def _output(receipt: Receipt) -> bytes:
+    return receipt.main[0].name
+
+
 def _made(receipt: Receipt) -> Made:
-    facts = OutputFacts(receipt.size_bytes, receipt.mtime_ns, None, 0, 0, 0, None)
-    return Made(receipt.output, facts, receipt.source, receipt.params_fingerprint, receipt.task)
+    product, seal = receipt.main
+    facts = OutputFacts(*seal, None, 0, 0, 0, None)
+    return Made(product.name, facts, receipt.inputs[0], receipt.params_fingerprint, receipt.task)

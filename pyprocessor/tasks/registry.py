@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 
 from pyprocessor.errors import UsageError
@@ -9,6 +10,7 @@ from pyprocessor.tasks.base import Task
 from pyprocessor.tasks.transcode import Transcode
 
 
+@cache
 def task(name: str) -> Task:
     """Return our task of that name, or the class that an entry point of a package offers. Raises UsageError."""
     if name == Transcode.name:

@@ -36,7 +36,7 @@ def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[Sid
     written: list[bytes] = []
 
     def write(name: str, content: bytes) -> bytes:
-        path = work.partials + b"/" + name.encode("ascii")
+        path = work.path(name)
         written.append(path)
         try:
             with open(path, "wb") as file:
@@ -49,8 +49,8 @@ def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[Sid
     wanted = [plan.index for plan in contract.kept if plan.attached]
     try:
         covers = []
-        for number, cover in enumerate(read_covers(work.source.path, media, wanted) if wanted else ()):
-            name = f"{work.partial}.cover{number}"
+        for number, cover in enumerate(read_covers(work.inputs[0].path, media, wanted) if wanted else ()):
+            name = f"{work.name}.cover{number}"
             write(name, cover.content)
             codec = streams[wanted[number]].codec or ""  # mjpeg, png, gif or tiff
             extension = "jpg" if codec == "mjpeg" else codec
@@ -60,9 +60,9 @@ def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[Sid
         subtitles = {}
         for stream in (streams[plan.index] for plan in contract.kept):
             if stream.codec == "mov_text" and stream.charset is not None:
-                lines = read_lines(work.source.path, stream.index)
+                lines = read_lines(work.inputs[0].path, stream.index)
                 text = "".join(_subrip(number, line, stream.charset) for number, line in enumerate(lines, start=1))
-                subtitles[stream.index] = write(f"{work.partial}.subtitles{stream.index}", text.encode())
+                subtitles[stream.index] = write(f"{work.name}.subtitles{stream.index}", text.encode())
         yield SideFiles(tuple(covers), subtitles)
     finally:
         for path in written:

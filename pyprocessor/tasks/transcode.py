@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pyprocessor.containers.claims import check_claims
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.inspect.contract import contract, refuse_damage
 from pyprocessor.inspect.timeline import expand
-from pyprocessor.models import CostFeatures, MediaInfo, OutputFacts, Profile
-from pyprocessor.recipes.features import features
+from pyprocessor.models import InputLimits, MediaInfo, Profile, Source
+from pyprocessor.models.products import Product
+from pyprocessor.recipes.features import features, output_limit_bytes
 from pyprocessor.recipes.subtitles import lost_lines
 from pyprocessor.recipes.transcode import recipe
-from pyprocessor.tasks.base import Step, Work
+from pyprocessor.tasks.base import Done, Ffmpeg, Made, Plan, Steps, Work
 from pyprocessor.tasks.mp4_headers import edit_headers
 from pyprocessor.tasks.side_files import side_files
 
@@ -28,56 +29,71 @@ class Transcode:
 
     name = "transcode"
 
-    def features(self, profile: Profile, media: MediaInfo) -> CostFeatures:
-        return features(profile, media)
+    def inspect(self, inputs: tuple[Source, ...], params: Profile, limits: InputLimits) -> MediaInfo:  # noqa: ARG002
+        # Here, so that the engine, which asks for plans only, does without PyAV.
+        from pyprocessor.inspect.probe import probe
 
-    def run(self, work: Work) -> Generator[Step, Finished, OutputFacts]:
-        # Here, so that the engine, which asks for features only, does without PyAV.
+        (source,) = inputs
+        return probe(source.path, size_bytes=source.size_bytes, limits=limits)
+
+    def plan(self, params: Profile, inputs: tuple[Source, ...], found: MediaInfo, output: bytes) -> Plan:  # noqa: ARG002
+        check_claims(found, params.input_limits)
+        contract(params, found)
+        return Plan((Product(output),), features(params, found))
+
+    def run(self, work: Work) -> Steps:
+        # Here, as in `inspect`.
         from pyprocessor.inspect.damage import damage_note
         from pyprocessor.inspect.verify import lost_projection, verify
 
-        media, times = _surveyed(work)
-        agreed = contract(work.profile, media)
+        profile: Profile = work.params
+        (source,) = work.inputs
+        name = f"{work.name}.{profile.extension}"
+        path = work.path(name)
+        media, times = _surveyed(source, profile, work.found)
+        agreed = contract(profile, media)
         with side_files(work, media, agreed) as files:
             plan = recipe(
-                work.profile,
+                profile,
                 media,
                 agreed,
-                work.source,
+                source,
                 threads=work.threads,
-                output_name=work.partial,
+                output_name=name,
                 covers=files.covers,
                 subtitles=files.subtitles,
             )
-            finished = yield Step(plan.invocation)
-        problem = diagnose(finished, work.source.path)
+            limit = output_limit_bytes(profile.input_limits, features(profile, work.found))
+            finished: Finished = yield Ffmpeg(plan.invocation, output_limit_bytes=limit)
+        problem = diagnose(finished, source.path)
         if problem is not None:
             raise problem
         if plan.headers is not None:
-            edit_headers(work.partial_path, plan.headers)
+            edit_headers(path, plan.headers)
         damage = damage_note(finished.damage, media, times, same_frames=agreed.same_frames)
         progress = finished.progress
         facts, notes = verify(
-            work.partial_path,
+            path,
             agreed,
             encoded_frames=progress.frame if progress is not None and agreed.films else None,
             damaged=finished.damage != NO_DAMAGE or any(note.damage for note in media.notes),
-            source=work.source.path,
+            source=source.path,
             media=media,
             times=times,
         )
-        lost = (*lost_lines(finished.stderr_text), *lost_projection(work.partial_path, agreed, media))
+        lost = (*lost_lines(finished.stderr_text), *lost_projection(path, agreed, media))
         notes = (*plan.notes, *damage, *notes, *lost)
-        refuse_damage(work.profile, notes)
+        refuse_damage(profile, notes)
         losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))
-        return replace(facts, notes=tuple(note.text for note in notes), losses=losses)
+        facts = replace(facts, notes=tuple(note.text for note in notes), losses=losses)
+        return Done(facts, (Made(name),))
 
 
-def _surveyed(work: Work) -> tuple[MediaInfo, Timeline]:
+def _surveyed(source: Source, profile: Profile, media: MediaInfo) -> tuple[MediaInfo, Timeline]:
     """The source's contents and timeline by all its packets; small files were surveyed when they were inspected."""
-    if work.media.timeline is not None:
-        return work.media, expand(work.media.timeline)
+    if media.timeline is not None:
+        return media, expand(media.timeline)
     from pyprocessor.inspect.probe import survey_source
 
-    used = [plan.index for plan in contract(work.profile, work.media).kept]
-    return survey_source(work.source.path, work.media, used, work.profile.input_limits)
+    used = [plan.index for plan in contract(profile, media).kept]
+    return survey_source(source.path, media, used, profile.input_limits)

@@ -1,102 +1,220 @@
-"""What belongs to one attempt at a job: the task's steps, its ffmpeg while there is one, and its output."""
+"""What belongs to one attempt at a job: the task's steps, the process of the step that runs, and what was made."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import stat
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from pyprocessor.errors import PublishError
-from pyprocessor.ffmpeg.run import FfmpegRun, Finished
-from pyprocessor.models import OutputFacts, Usage
+from pyprocessor.errors import FailureKind, JobError, PublishError, UsageError
+from pyprocessor.models import OutputFacts, Source, Usage, display
+from pyprocessor.models.os_errors import publish_error
+from pyprocessor.models.products import MAIN, Intent, Product, Seal
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import Anchor, discard, persist_intent, seal, seal_of
-from pyprocessor.publish.publish import publish
+from pyprocessor.publish.grants import discard_displaced, publish_all
+from pyprocessor.publish.partials import Anchor, discard_attempts, persist_intent, seal
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
-from pyprocessor.recipes.features import output_limit_bytes
-from pyprocessor.tasks.base import Step, Work
+from pyprocessor.publish.seals import seal_at
+from pyprocessor.system.child_process import ChildProcess
+from pyprocessor.tasks.base import MOST_RESULT_BYTES, Done, Made, Step, Steps, Work
 from pyprocessor.tasks.registry import task
+from pyprocessor.workers.lease import Lease
 from pyprocessor.workers.messages import WorkerSetup, WorkItem
 
+_NO_SOURCE = Source(b"/", b"/", 0, 0)
+"""Stands for the source of a job without inputs: its products stay in the output folder, wherever links lead."""
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Attempt:
-    """One job being done. `facts` are those of the verified output, `anchor` is the partials folder it is made in."""
+    """One job being done. `facts` are of its main product once it is sealed, `anchor` is the partials folder."""
 
     item: WorkItem
     anchor: Anchor
-    work: Work
-    steps: Generator[Step, Finished, OutputFacts]
+    steps: Steps
     began: float
     step: Step | None = None
-    run: FfmpegRun | None = None
+    run: ChildProcess[Any] | None = None
+    """The process of its step: an ffmpeg of its own, or one that makes calls, maybe of others at the same time."""
+    alone: bool = False
+    """Whether its call is made by a process of its own, since one that it shared has died."""
     reported: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     facts: OutputFacts | None = None
+    intents: tuple[Intent, ...] = ()
+    result: str = "null"
+    """JSON."""
     killed: bool = False
     shed: bool = False
-    """Its ffmpeg was killed to free memory."""
+    """Its step was killed to free memory."""
     kept: bool = False
-    """Whether the output stays among the partials, for the next run to publish."""
+    """Whether what it made stays among the partials, for the next run to publish."""
     transcript: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, item: WorkItem, setup: WorkerSetup, anchor: Anchor) -> Attempt:
-        profile, partials = setup.request.profile, setup.folder.partials
-        work = Work(item.job_id, item.source, item.media, profile, item.threads, partials, item.partial)
-        return cls(item, anchor, work, task(item.task).run(work), time.monotonic())
+    def begin(cls, item: WorkItem, anchor: Anchor) -> Attempt:
+        work = Work(
+            item.job_id,
+            item.params,
+            item.inputs,
+            item.found,
+            item.threads,
+            anchor.path,
+            item.partial,
+            item.products,
+            item.children,
+        )
+        return cls(item, anchor, _steps(item.task, work), time.monotonic())
 
-    def ffmpeg_ended(self, finished: Finished) -> None:
-        """Add what its ffmpeg took, and keep what it printed."""
+    @property
+    def name(self) -> str:
+        """What it is called where people read of it."""
+        if self.item.inputs:
+            return display(self.item.inputs[0].relative)
+        return display(self.item.products[0].name) if self.item.products else f"{self.item.task} {self.item.job_id}"
+
+    @property
+    def source(self) -> Source:
+        return self.item.inputs[0] if self.item.inputs else _NO_SOURCE
+
+    def step_ended(self, cpu_seconds: float, peak_memory_bytes: int, printed: str) -> None:
+        """Add what a step took, and keep what it printed."""
         self.run = None
-        self.cpu_seconds += finished.cpu_seconds
-        self.peak_memory_bytes = max(self.peak_memory_bytes, finished.peak_memory_bytes)
-        self.transcript.append(finished.stderr_text)
+        self.cpu_seconds += cpu_seconds
+        self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory_bytes)
+        self.transcript.append(printed)
 
     def usage(self) -> Usage:
         return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
 
-    def output_limit_bytes(self) -> int:
-        profile = self.work.profile
-        return output_limit_bytes(profile.input_limits, task(self.item.task).features(profile, self.work.media))
+    def inputs_unchanged(self, *, where_gone: bool) -> bool:
+        """Return whether all inputs are still what was planned; `where_gone` stands for one that cannot be read."""
+        for source in self.item.inputs:
+            try:
+                now = os.stat(source.path)
+            except OSError:
+                if not where_gone:
+                    return False
+            else:
+                if (now.st_size, now.st_mtime_ns) != (source.size_bytes, source.mtime_ns):
+                    return False
+        return True
 
-    def source_unchanged(self, *, where_gone: bool) -> bool:
-        """Return whether the source is still what was planned, or `where_gone` where it cannot be read."""
-        source = self.item.source
-        try:
-            now = os.stat(source.path)
-        except OSError:
-            return where_gone
-        return (now.st_size, now.st_mtime_ns) == (source.size_bytes, source.mtime_ns)
+    def finish(self, done: object, output_root: bytes) -> None:
+        """Check what the task answered and bring its products to the disk, under their temporary names.
 
-    def seal(self, facts: OutputFacts) -> OutputFacts:
-        """Bring the verified output to the disk under its temporary name; returns its facts."""
-        size_bytes, mtime_ns = seal(self.work.partial_path)
-        self.facts = replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns)
-        return self.facts
+        Raises JobError where the answer is none, or is more than the task may claim.
+        """
+        if not isinstance(done, Done):
+            raise self._wrong(f"returned {type(done).__name__} where a Done was expected")
+        self.result = self._as_json(done.result)
+        planned = {product.role: product for product in self.item.products}
+        claimed = [(made, self._claimed(made, planned)) for made in done.products]
+        if MAIN in planned or (claimed and all(product.role != MAIN for _, product in claimed)):
+            raise self._wrong("ended without its main product")
+        self.intents = tuple(
+            Intent(product, made.temporary, seal(self._path(made.temporary)), _lying(output_root, product))
+            for made, product in claimed
+        )
+        main = next((intent for intent in self.intents if intent.product.role == MAIN), None)
+        if main is not None:
+            facts = done.facts or OutputFacts(0, 0, None, 0, 0, 0, None)
+            self.facts = replace(facts, size_bytes=main.seal[0], mtime_ns=main.seal[1])
 
-    def publish(self, setup: WorkerSetup, receipts: ReceiptWriter, *, may_replace: bool) -> OutputFacts:
-        """Give the sealed output its name, once intent and receipt are on the disk; returns its facts."""
+    def publish(
+        self, setup: WorkerSetup, receipts: ReceiptWriter, lease: Lease, allowed: frozenset[bytes]
+    ) -> tuple[OutputFacts, bool]:
+        """Give the sealed products their names, once intent and receipt are on the disk.
+
+        What lies under the `allowed` names may be replaced. Returns the facts of the main product, and whether anything
+        that was replaced is to be discarded once the journal has that all was published. Raises LeaseOver, and
+        publishes nothing, where the engine may have given the job to another worker.
+        """
         facts, item = self.facts, self.item
         assert facts is not None
         self.anchor.check()
         persist_intent(setup.journal_log)
-        fingerprint = setup.request.profile.fingerprint
-        receipts.append(Receipt(item.output, facts.size_bytes, facts.mtime_ns, item.source, fingerprint, item.task))
-        size_bytes, mtime_ns = publish(
-            self.work.partial_path,
-            os.path.join(setup.request.output, item.output),
-            seal=seal_of(facts),
-            replace=may_replace,
-            bounds=Bounds(setup.request.output, item.source, setup.request.folders),
-        )
-        return replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns)
+        bounds = Bounds(setup.request.output, self.source, setup.request.folders)
+        products = tuple((intent.product, intent.seal) for intent in self.intents)
+        receipts.append(Receipt(products, item.inputs, item.fingerprint, item.task, item.token))
+        lease.check()
+        placed = publish_all(self.intents, partials=self.anchor.path, bounds=bounds, allowed=allowed)
+        size_bytes, mtime_ns = placed[-1].seal
+        displaced = any(product.displaced for product in placed)
+        return replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns), displaced
+
+    def discard_displaced(self, output_root: bytes) -> None:
+        """Remove what its products replaced; where that is refused, the next run tries again."""
+        with contextlib.suppress(PublishError):
+            discard_displaced(self.intents, partials=self.anchor.path, output_root=output_root)
 
     def discard(self) -> None:
         """Remove what it made so far; where that is refused, the next run tries again."""
         with contextlib.suppress(PublishError):
             self.anchor.check()
-            discard(self.work.partial_path)
+            discard_attempts(self.anchor.path, (self.item.partial,))
+
+    def _path(self, temporary: str) -> bytes:
+        return self.anchor.path + b"/" + temporary.encode("ascii")
+
+    def _as_json(self, result: object) -> str:
+        try:
+            text = json.dumps(result, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._wrong(f"returned a result that is no JSON ({error})") from error
+        if len(text) > MOST_RESULT_BYTES:
+            raise self._wrong(f"returned a result of {len(text):,} bytes, of {MOST_RESULT_BYTES:,} that are allowed")
+        return text
+
+    def _claimed(self, made: object, planned: dict[str, Product]) -> Product:
+        """Return the planned product that this is, and take it out of `planned`."""
+        if not isinstance(made, Made) or not isinstance(made.temporary, str):
+            raise self._wrong(f"claims {made!r} as a product")
+        product = planned.pop(made.role, None)
+        if product is None:
+            raise self._wrong(f"claims a product {made.role!r} that was not planned, or claims it twice")
+        own = made.temporary == self.item.partial or made.temporary.startswith(self.item.partial + ".")
+        if not own or "/" in made.temporary or not made.temporary.isascii() or not made.temporary.isprintable():
+            raise self._wrong(f"claims {made.temporary!r} as a product, which is not in its folder under its name")
+        try:
+            mode = os.lstat(self._path(made.temporary)).st_mode
+        except FileNotFoundError:
+            raise self._wrong(f"claims a product {made.role!r} that it did not make") from None
+        if not (stat.S_ISDIR(mode) if product.folder else stat.S_ISREG(mode)):
+            raise self._wrong(f"made a product {made.role!r} that is no {'folder' if product.folder else 'file'}")
+        return product
+
+    def _wrong(self, what: str) -> JobError:
+        return wrong(self.item.task, what)
+
+
+def wrong(name: str, what: str) -> JobError:
+    """The failure of a job whose task breaks the rules of `tasks.base`."""
+    return JobError(FailureKind.UNSUPPORTED, f"The task {name!r} {what}; the task has to be mended.")
+
+
+def _steps(name: str, work: Work) -> Steps:
+    """The steps of a task, which is found at the first of them, so that a bad one fails its job alone."""
+    try:
+        found = task(name)
+    except UsageError as error:
+        raise JobError(FailureKind.UNSUPPORTED, str(error)) from error
+    steps = found.run(work)
+    if not isinstance(steps, Generator):
+        raise wrong(name, f"has a `run` that returns {type(steps).__name__} and yields nothing")
+    return (yield from steps)
+
+
+def _lying(output_root: bytes, product: Product) -> Seal | None:
+    """Return the identity of what lies under the product's name now, if anything. Raises PublishError."""
+    path = os.path.join(output_root, product.name)
+    try:
+        return seal_at(path)
+    except OSError as error:
+        raise publish_error(error, path, "could not be looked at") from error

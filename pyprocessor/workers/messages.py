@@ -1,56 +1,84 @@
-"""What do the engine and its batch processes send each other? Each process has a pipe of its own."""
+"""What do the engine and its workers send each other? Each worker has a pipe of its own.
+
+What goes through it is a tuple of messages, so that one write carries what one turn has to say. A message about a job
+has the token of the attempt, which the engine draws when it sends the job; both sides ignore one that has another.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Literal
+from typing import Any, Literal
 
 from pyprocessor.jobs.timeouts import Timeouts
-from pyprocessor.models import MediaInfo, Outcome, OutputFacts, ProcessIdentity, Source, Usage
+from pyprocessor.models import Outcome, OutputFacts, ProcessIdentity, Source, Usage
+from pyprocessor.models.products import Intent, Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.state.state_folder import StateFolder
+from pyprocessor.tasks.base import ChildEnd
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a batch process is started with; `journal_log` is the write-ahead log to sync before publishing, if any."""
+    """What a worker is started with; `journal_log` is the write-ahead log to sync before publishing, if any."""
 
     run_id: int
     slots: int
     request: RunRequest
     folder: StateFolder
     journal_log: bytes
+    lease_seconds: float = math.inf
+    """For how long after a message of the engine it may publish; infinite where a kill is sure to reach it."""
 
 
 @dataclass(frozen=True, slots=True)
-class WorkItem:
-    """One job to do. `partial` is the temporary name, `output` the final one below the output root."""
+class OfAttempt:
+    """A message about one attempt at a job."""
 
     job_id: str
+    token: str
+    """8 hex characters."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A third of the time that pickling takes by the slots of a frozen dataclass.
+        return type(self), tuple(getattr(self, name) for name in self.__match_args__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem(OfAttempt):
+    """One job to do, see `tasks.base.Work`. `fingerprint` is that of `params`, `partial` the attempt's name."""
+
     task: str
-    source: Source
-    media: MediaInfo
+    params: Any
+    fingerprint: str
+    inputs: tuple[Source, ...]
+    found: Any
     threads: int
     partial: str
-    output: bytes
+    products: tuple[Product, ...]
     limits: Timeouts
+    children: tuple[ChildEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """The publish is journaled: go. `replace` allows taking the place of an existing file."""
+class Grant(OfAttempt):
+    """The publish is journaled: go. What lies under the names in `replace` may be replaced."""
 
-    job_id: str
-    replace: bool
+    replace: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard(OfAttempt):
+    """It is journaled that all was published: what the products replaced may go."""
 
 
 class Command(Enum):
     """What a process is to do as a whole.
 
-    DRAIN: start nothing more, hand back what was not started, finish what runs. END: end the ffmpegs and report their
+    DRAIN: start nothing more, hand back what was not started, finish what runs. END: end the steps and report their
     jobs as interrupted. CLOSE: exit when the last job is done. HOLD: start nothing until RELEASE. TAKE_BACK: hand back
-    what was not started.
+    what was not started. FREE: end call runners that are idle. RENEW: nothing, but its lease is renewed.
     """
 
     DRAIN = auto()
@@ -59,63 +87,75 @@ class Command(Enum):
     HOLD = auto()
     RELEASE = auto()
     TAKE_BACK = auto()
+    FREE = auto()
+    RENEW = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class FfmpegOrder:
-    """Call this method of the job's `FfmpegRun`; `kill` frees its memory, and the job is done later."""
+class StepOrder(OfAttempt):
+    """Do this to the process of the attempt's step; `kill` frees its memory, and the job is done later."""
 
-    job_id: str
     act: Literal["suspend", "resume", "kill"]
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """Sent before the ffmpeg is spawned, so that a death in between is charged to the right job."""
-
-    job_id: str
+class Started(OfAttempt):
+    """Sent before the first step begins, so that a death in between is charged to the right job."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spawned:
-    job_id: str
-    ffmpeg: ProcessIdentity
+class Spawned(OfAttempt):
+    """The process of the attempt's step, an ffmpeg or, for a call, its runner."""
+
+    process: ProcessIdentity
+    call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Progressed:
-    job_id: str
-    media_seconds: float
+class Progressed(OfAttempt):
+    """`done` is media seconds of an ffmpeg, `speed` media seconds per second; of a call what it reports, of `total`."""
+
+    done: float
     speed: float | None
+    total: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """The attempt's last ffmpeg has ended: its slot and memory are free, while the output is still to be verified."""
-
-    job_id: str
+class Encoded(OfAttempt):
+    """The attempt's last step has ended: its slot and memory are free, while products are still to be verified."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """The partial output is whole and on disk; it waits for the grant."""
+class Verified(OfAttempt):
+    """The products are whole and on the disk; they wait for the grant. `result` is the job's result as JSON."""
 
-    job_id: str
     facts: OutputFacts
+    """Of the main product."""
+    intents: tuple[Intent, ...] = ()
+    result: str = "null"
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    job_id: str
+class Published(OfAttempt):
+    """All products have their names. `displaced` asks for a `Discard`."""
+
     facts: OutputFacts
+    usage: Usage
+    displaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(OfAttempt):
+    """The attempt succeeded and has no product, so nothing is to be granted. `result` is the job's result as JSON."""
+
+    result: str
     usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """The attempt is over without an output: `killed` by a SIGKILL from outside, `unopened` by ffmpeg."""
+class Ended(OfAttempt):
+    """The attempt is over without success: `killed` by a SIGKILL from outside, `unopened` by ffmpeg."""
 
-    job_id: str
     outcome: Outcome
     usage: Usage | None
     killed: bool = False
@@ -126,7 +166,7 @@ class Ended:
 class HandedBack:
     """These were not started: the answer to DRAIN and TAKE_BACK."""
 
-    job_ids: tuple[str, ...]
+    jobs: tuple[OfAttempt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +179,7 @@ class InputAway:
 class Report(Enum):
     """What any process of ours reports without details.
 
-    CLOSED is the last of a batch process that ends as it should. The inspector sends LISTED, the watcher REAPPEARED.
+    CLOSED is the last of a worker that ends as it should. The inspector sends LISTED, the watcher REAPPEARED.
     """
 
     ALIVE = auto()
@@ -148,5 +188,7 @@ class Report(Enum):
     REAPPEARED = auto()
 
 
-ToWorker = WorkItem | Grant | Command | FfmpegOrder
-FromWorker = Started | Spawned | Progressed | Encoded | Verified | Published | Ended | HandedBack | InputAway | Report
+ToWorker = WorkItem | Grant | Discard | Command | StepOrder
+FromWorker = (
+    Started | Spawned | Progressed | Encoded | Verified | Published | Answered | Ended | HandedBack | InputAway | Report
+)

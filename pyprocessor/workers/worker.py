@@ -1,4 +1,4 @@
-"""How does a batch process run the jobs of one batch and drive their ffmpegs?
+"""How does a worker run the jobs of one batch and drive their steps?
 
 It leads its own process group and alone starts processes in it. One selector waits on the engine and on all ffmpegs.
 """
@@ -7,50 +7,40 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import selectors
 import signal
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
-from functools import partial
 from multiprocessing.connection import Connection
 
-from pyprocessor.errors import FailureKind, JobError, PublishError
-from pyprocessor.ffmpeg.invocation import argv, environment
-from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.jobs.timeouts import beat_seconds
-from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, display
-from pyprocessor.models.os_errors import classify_os_error
-from pyprocessor.publish.partials import Anchor
-from pyprocessor.publish.receipts import ReceiptWriter
-from pyprocessor.state.job_logs import write_crash_log, write_job_log
-from pyprocessor.state.state_folder import write_refused
-from pyprocessor.system.absent_input import absent
+from pyprocessor.state.job_logs import write_crash_log
 from pyprocessor.system.awake_clock import AwakeClock
+from pyprocessor.system.left_behind import kill_all_below, mark
+from pyprocessor.system.own_process import adopt_orphans
 from pyprocessor.system.processes import be_polite
-from pyprocessor.tasks.base import Step
 from pyprocessor.workers import messages
-from pyprocessor.workers.attempt import Attempt
-from pyprocessor.workers.messages import Command, FfmpegOrder, Grant, Report, ToWorker, WorkerSetup, WorkItem
+from pyprocessor.workers.attempts import Attempts
+from pyprocessor.workers.lease import Lease
+from pyprocessor.workers.messages import (
+    Command,
+    Discard,
+    FromWorker,
+    Grant,
+    OfAttempt,
+    Report,
+    StepOrder,
+    ToWorker,
+    WorkerSetup,
+    WorkItem,
+)
 
-PROGRESS_INTERVAL_SECONDS = 0.5
 POLL_SECONDS = 0.5
 TURN_COUNTS_SECONDS = 5.0
-"""The most that one turn of the loop counts against an ffmpeg: a longer one was spent verifying, or stopped."""
-STOP_GRACE_SECONDS = 3.0
-STOPPED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped.")
-SOURCE_CHANGED = Outcome(
-    OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
-)
-SOURCE_GONE = Outcome(
-    OutcomeKind.SKIPPED, "The source was removed while it was being processed; what was made of it is not kept."
-)
-UNOPENED = "Error opening input file"
-"""What ffmpeg prints of a source that it cannot open."""
-_OF_THE_SOURCE = (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH)
-"""Failures that a source may cause while it is being replaced."""
+"""The most that one turn of the loop counts against a step: a longer one was spent verifying, or stopped."""
 
 
 def worker_main(connection: Connection, setup: WorkerSetup) -> None:
@@ -61,7 +51,8 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     _ignore_engine_signals()
     throttling = setup.request.profile.throttling
     be_polite(throttling.nice, io_idle=throttling.io_idle)
-    worker = _Worker(connection, setup)
+    adopt_orphans()
+    worker = Worker(connection, setup)
     signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
     try:
         worker.loop()
@@ -71,6 +62,9 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
         write_crash_log(setup.folder.logs, os.getpid(), traceback.format_exc())
         worker.abandon()
         sys.exit(1)
+    finally:
+        if worker.has_called:
+            kill_all_below(mark(setup.folder.path, setup.run_id, os.getpid()))
 
 
 def _ignore_engine_signals() -> None:
@@ -85,246 +79,136 @@ def _ignore_engine_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, pausing)
 
 
-class _Worker:
+class Worker:
+    """The loop of one worker, over one connection to the engine."""
+
     def __init__(self, connection: Connection, setup: WorkerSetup) -> None:
         self._connection = connection
         self._setup = setup
-        self._anchor = Anchor.of(setup.folder.partials)
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
+        self._outbox: list[FromWorker] = []
         self._waiting: deque[WorkItem] = deque()
-        self._running: list[Attempt] = []
-        self._to_verify: deque[tuple[Attempt, Finished]] = deque()
-        self._to_publish: dict[str, Attempt] = {}
-        self._receipts = ReceiptWriter(setup.folder.receipts, setup.run_id)
-        self._environment = environment(os.environ)
         self._accepting = True
         self._asked_to_end = False
         self._ending = False
         self._held = False
         self._clock = AwakeClock(TURN_COUNTS_SECONDS)
+        self._lease = Lease(setup.lease_seconds)
+        self._attempts = Attempts(setup, self._selector, self._clock, self._lease, self._outbox.append)
         self._beat_seconds = beat_seconds(setup.request.profile.errors)
         self._beat_at = -self._beat_seconds
 
+    @property
+    def has_called(self) -> bool:
+        """Whether it has had functions called, which may leave processes behind."""
+        return self._attempts.runners.used
+
     def loop(self) -> None:
-        while self._accepting or self._waiting or self._running or self._to_verify or self._to_publish:
+        """Work until the batch is done."""
+        attempts = self._attempts
+        while self._accepting or self._waiting or attempts:
             if time.monotonic() - self._beat_at >= self._beat_seconds:
                 # Not from another thread, which would go on while this one is stuck.
                 self._beat_at = time.monotonic()
-                self._connection.send(Report.ALIVE)
-            self._fill_slots()
-            if self._to_verify:
-                self._resume(*self._to_verify.popleft())
-            timeout = 0.0 if self._to_verify else POLL_SECONDS
-            for key, _ in self._selector.select(timeout):
+                self._outbox.append(Report.ALIVE)
+            if not self._held:
+                self._fill_slots()
+            attempts.advance()
+            self._flush()
+            self._lease.look()
+            ready = self._selector.select(POLL_SECONDS if attempts.wait else 0.0)
+            told = False
+            for key, _ in ready:
                 if key.fileobj is self._connection:
-                    self._receive()
+                    told = True
                 else:
                     key.data.on_readable(key.fd)
+            if told:
+                self._receive()
+            else:
+                self._lease.empty()
             if self._asked_to_end:
                 self.end()
-            self._watch()
+            attempts.watch()
             self._clock.turn()
-        self._connection.send(Report.CLOSED)
-        self._receipts.close()
-
-    def _receive(self) -> None:
-        while self._connection.poll(0):
-            message: ToWorker = self._connection.recv()
-            match message:
-                case WorkItem():
-                    if self._accepting:
-                        self._waiting.append(message)
-                    else:
-                        self._connection.send(messages.HandedBack((message.job_id,)))
-                case Grant(job_id, may_replace):
-                    attempt = self._to_publish.pop(job_id)
-                    self._guarded(attempt, partial(self._publish, attempt, may_replace))
-                case Command.DRAIN:
-                    self._accepting = False
-                    self._hand_back()
-                case Command.TAKE_BACK:
-                    self._hand_back()
-                case Command.HOLD | Command.RELEASE:
-                    self._held = message is Command.HOLD
-                case FfmpegOrder(job_id, act):
-                    for attempt in (*self._running, *(ended for ended, _ in self._to_verify)):
-                        if attempt.item.job_id == job_id and attempt.run is not None:
-                            attempt.shed |= act == "kill"
-                            if attempt in self._running:
-                                getattr(attempt.run, act)()
-                case Command.END:
-                    self.end()
-                case Command.CLOSE:
-                    self._accepting = False
-
-    def _hand_back(self) -> None:
-        self._connection.send(messages.HandedBack(tuple(item.job_id for item in self._waiting)))
-        self._waiting.clear()
+        attempts.close()
+        self._outbox.append(Report.CLOSED)
+        self._flush()
 
     def ask_to_end(self) -> None:
         """Note a signal; the loop acts on it, since a handler may interrupt the sending of a message."""
         self._asked_to_end = True
 
     def end(self) -> None:
-        """Stop every ffmpeg and report their jobs as interrupted."""
+        """Stop every step and report the jobs as interrupted."""
         if not self._ending:
             self._ending = True
             self._accepting = False
             self._hand_back()
-            for run in self._runs():
-                run.stop(STOP_GRACE_SECONDS)
+            self._attempts.end()
 
     def abandon(self) -> None:
-        """The engine is gone: end all ffmpegs and remove unfinished output."""
-        for run in self._runs():
-            run.kill()
-        while any(run.poll(self._clock()) is None for run in self._runs()):
-            self._selector.select(0.01)
-            self._clock.turn()
-        for attempt in (*self._running, *(a for a, _ in self._to_verify), *self._to_publish.values()):
-            attempt.discard()
+        """The engine is gone: end all steps and remove unfinished output."""
+        self._attempts.abandon()
 
-    def _runs(self) -> list[FfmpegRun]:
-        return [attempt.run for attempt in self._running if attempt.run is not None]
+    def _flush(self) -> None:
+        if self._outbox:
+            told = pickle.dumps(tuple(self._outbox), pickle.HIGHEST_PROTOCOL)
+            self._outbox.clear()
+            self._connection.send_bytes(told)  # `send` would do the same, with a pickler made anew each time
 
     def _fill_slots(self) -> None:
-        while self._waiting and not self._held and len(self._running) < self._setup.slots:
-            item = self._waiting.popleft()
-            self._connection.send(messages.Started(item.job_id))
-            attempt = Attempt.begin(item, self._setup, self._anchor)
-            self._guarded(attempt, partial(self._advance, attempt, None))
+        self._attempts.call_alone()
+        items = [self._waiting.popleft() for _ in range(min(self._attempts.free_slots, len(self._waiting)))]
+        for item in items:
+            self._outbox.append(messages.Started(item.job_id, item.token))
+        if items:
+            self._flush()
+        for item in items:
+            self._attempts.begin(item)
 
-    def _resume(self, attempt: Attempt, finished: Finished) -> None:
-        attempt.killed = finished.killed
-        if self._ending:
-            self._end(attempt, STOPPED)
-        elif attempt.shed and finished.returncode != 0:
-            self._end(attempt, Outcome(OutcomeKind.SHED, "It was ended because memory ran short; it is done later."))
-        else:
-            attempt.shed = False
-            self._guarded(attempt, partial(self._advance, attempt, finished))
+    def _receive(self) -> None:
+        told: tuple[ToWorker, ...] = self._connection.recv()
+        self._lease.renew()
+        if self._lease.ends:
+            self._lease.look()
+            if not self._connection.poll(0):
+                self._lease.empty()
+        for message in told:
+            self._obey(message)
 
-    def _advance(self, attempt: Attempt, finished: Finished | None) -> None:
-        """Run the task up to its next ffmpeg or its end."""
-        if finished is not None:
-            attempt.anchor.check()
-        try:
-            attempt.step = next(attempt.steps) if finished is None else attempt.steps.send(finished)
-        except StopIteration as stop:
-            self._verified(attempt, stop.value)
-        else:
-            self._spawn(attempt, attempt.step)
+    def _obey(self, message: ToWorker) -> None:
+        match message:
+            case WorkItem():
+                self._waiting.append(message)
+                if not self._accepting:
+                    self._hand_back()
+            case Grant():
+                self._attempts.granted(message)
+            case Discard():
+                self._attempts.discard_displaced(message)
+            case StepOrder():
+                self._attempts.order(message)
+            case Command.DRAIN:
+                self._accepting = False
+                self._hand_back()
+            case Command.TAKE_BACK:
+                self._hand_back()
+            case Command.HOLD:
+                self._held = True
+                self._attempts.runners.free()
+            case Command.RELEASE:
+                self._held = False
+            case Command.END:
+                self.end()
+            case Command.CLOSE:
+                self._accepting = False
+            case Command.FREE:
+                self._attempts.runners.free()
+            case Command.RENEW:
+                pass
 
-    def _guarded(self, attempt: Attempt, act: Callable[[], None]) -> None:
-        """Act for one attempt; an error ends this attempt alone."""
-        try:
-            act()
-        except (BrokenPipeError, ConnectionResetError):
-            raise  # the engine is gone, which is no failure of the job
-        except JobError as error:
-            self._failed(attempt, error.kind, str(error))
-        except MemoryError:
-            self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
-        except OSError as error:
-            self._failed(attempt, *classify_os_error(error, attempt.item.source.path))
-        except Exception as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
-            attempt.transcript.append(traceback.format_exc())
-            self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
-
-    def _spawn(self, attempt: Attempt, step: Step) -> None:
-        command = argv(step.invocation, self._setup.request.tool_path)
-        attempt.transcript.append(" ".join(ascii(part) for part in command))
-        run = FfmpegRun(
-            command,
-            cwd=self._setup.folder.partials,
-            env=self._environment,
-            clock=self._clock,
-            stall_seconds=attempt.item.limits.stall_seconds,
-            wall_limit_seconds=attempt.item.limits.wall_limit_seconds,
-            output_limit_bytes=attempt.output_limit_bytes(),
-        )
-        attempt.run = run
-        run.register(self._selector)
-        self._running.append(attempt)
-        self._connection.send(messages.Spawned(attempt.item.job_id, run.identity))
-
-    def _watch(self) -> None:
-        """Report progress of the running ffmpegs, and go on with those that have ended."""
-        now = time.monotonic()
-        for attempt in tuple(self._running):
-            run = attempt.run
-            if run is None:
-                continue
-            finished = run.poll(self._clock())
-            if finished is not None:
-                self._running.remove(attempt)
-                attempt.ffmpeg_ended(finished)
-                if attempt.step is not None and attempt.step.last:
-                    self._to_verify.append((attempt, finished))
-                    self._connection.send(messages.Encoded(attempt.item.job_id))
-                else:
-                    self._resume(attempt, finished)
-            elif now - attempt.reported >= PROGRESS_INTERVAL_SECONDS and run.progress is not None:
-                attempt.reported = now
-                self._connection.send(
-                    messages.Progressed(attempt.item.job_id, run.progress.out_time_seconds, run.progress.speed)
-                )
-
-    def _verified(self, attempt: Attempt, facts: OutputFacts) -> None:
-        if not attempt.source_unchanged(where_gone=False):
-            if not self._input_is_away(attempt):
-                self._end(attempt, SOURCE_CHANGED if os.path.lexists(attempt.item.source.path) else SOURCE_GONE)
-            return
-        facts = attempt.seal(facts)
-        self._to_publish[attempt.item.job_id] = attempt
-        self._connection.send(messages.Verified(attempt.item.job_id, facts))
-
-    def _publish(self, attempt: Attempt, may_replace: bool) -> None:
-        """Give the output its name; where the disk refuses, keep it among the partials for the next run to publish."""
-        try:
-            facts = attempt.publish(self._setup, self._receipts, may_replace=may_replace)
-        except PublishError as error:
-            kind, message = self._widened(error.kind, str(error))
-            attempt.kept = kind is FailureKind.DISK
-            raise PublishError(kind, message) from error
-        self._connection.send(messages.Published(attempt.item.job_id, facts, attempt.usage()))
-
-    def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
-        if self._ending:
-            self._end(attempt, STOPPED)
-            return
-        if kind is not FailureKind.DISK and attempt.facts is None and self._input_is_away(attempt):
-            return
-        if kind in _OF_THE_SOURCE and not attempt.source_unchanged(where_gone=True):
-            self._end(attempt, SOURCE_CHANGED)
-            return
-        kind, message = self._widened(kind, message)
-        name = display(attempt.item.source.relative)
-        write_job_log(self._setup.folder.logs, attempt.item.job_id, f"{name}: {message}", attempt.transcript)
-        self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
-
-    def _input_is_away(self, attempt: Attempt) -> bool:
-        """Return whether the input as a whole is gone; the attempt has then ended as interrupted."""
-        why = absent(attempt.item.source.path, self._setup.request.folders)
-        if why is None:
-            return False
-        self._connection.send(messages.InputAway(why))
-        self._end(attempt, STOPPED)
-        return True
-
-    def _widened(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
-        """Return the failure, as DISK where permission is missing because nothing can be written here at all."""
-        if kind is FailureKind.PERMISSION:
-            for folder in (self._setup.folder.partials, self._setup.request.output):
-                refused = write_refused(folder)
-                if refused is not None:
-                    return FailureKind.DISK, refused
-        return kind, message
-
-    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        attempt.steps.close()
-        if not attempt.kept:
-            attempt.discard()
-        unopened = any(UNOPENED in part for part in attempt.transcript)
-        self._connection.send(messages.Ended(attempt.item.job_id, outcome, attempt.usage(), attempt.killed, unopened))
+    def _hand_back(self) -> None:
+        self._outbox.append(messages.HandedBack(tuple(OfAttempt(item.job_id, item.token) for item in self._waiting)))
+        self._waiting.clear()

@@ -85,7 +85,9 @@ def _features(journal: JournalReader, job_id: str, preset: str) -> CostFeatures:
     cached = journal.media(row.source.path, row.source.size_bytes, row.source.mtime_ns)
     assert cached is not None
     assert cached.media is not None
-    return replace(task(row.task).features(load("default").profile, cached.media), preset=preset)
+    plan = task(row.task).plan(load("default").profile, (row.source,), cached.media, row.output)
+    assert isinstance(plan.cost, CostFeatures)
+    return replace(plan.cost, preset=preset)
 
 
 def _as_run(attempts: Sequence[AttemptRow]) -> list[float]:

@@ -60,10 +60,9 @@ class Clockwork:
         self.closing = False
         self.identity = ProcessIdentity(1, 1.0)
 
-    def send(self, message: object) -> bool:
-        if isinstance(message, str):
-            self.waiting.append(message)
-        self.closing |= message is Command.CLOSE
+    def send(self, *messages: object) -> bool:
+        self.waiting += [message for message in messages if isinstance(message, str)]
+        self.closing |= Command.CLOSE in messages
         return True
 
 
@@ -85,7 +84,7 @@ class Simulation:
     """How many were started."""
 
     def __post_init__(self) -> None:
-        self.monkeypatch.setattr(batch_process, "Child", self._start)
+        self.monkeypatch.setattr(batch_process, "LocalWorker", self._start)
         # What a process is sent: its job's id alone.
         self.monkeypatch.setattr(CallDispatch, "_work_item", lambda _, job: job.job_id)
         folder = prepare_state_folder(os.fsencode(self.folder))
@@ -101,7 +100,7 @@ class Simulation:
         self.transitions = Transitions(request, self.journal, calibration, Recorder(), folder.logs, 0.0)
         self.calibration = calibration
         self.dispatch = CallDispatch(
-            request, get_context("spawn"), folder, 1, cast("Any", None), self.journal, self.transitions, calibration
+            request, get_context("spawn"), folder, 1, self.journal, self.transitions, calibration
         )
         self.said: dict[str, Cost] = {}
         self.reading = Reading(0.0, self.cores, 1 << 50, 0, 0, 0.0, 1 << 50)
@@ -188,7 +187,7 @@ class Simulation:
     def close(self) -> None:
         self.journal.close()
 
-    def _start(self, _context: object, _entry: object, setup: WorkerSetup, _name: str) -> Clockwork:
+    def _start(self, _context: object, setup: WorkerSetup, _name: str) -> Clockwork:
         self.processes += 1
         return Clockwork(setup.slots)
 

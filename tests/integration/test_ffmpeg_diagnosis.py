@@ -18,14 +18,15 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, argv, environment
 from pyprocessor.ffmpeg.reports import Progress
-from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished
+from pyprocessor.ffmpeg.run import FfmpegRun, Finished
+from pyprocessor.system.child_process import EndedBy
 from tests.process.skips import disk_or_skip
 
 NOBODY = 65534
 
 
 def failed(text: str, returncode: int = 234, ended_by: EndedBy | None = None) -> Finished:
-    return Finished(returncode, 12.0, 1.0, 1 << 20, text, Progress(10, 0.4), ended_by)
+    return Finished(returncode, 12.0, 1.0, 1 << 20, ended_by, text, Progress(10, 0.4))
 
 
 def diagnosed(
@@ -371,7 +372,7 @@ def test_ends_that_are_not_exits(finished: Finished, kind: FailureKind, words: s
 
 def test_one_that_never_started_reporting() -> None:
     """Without any progress the sentence does not name a place."""
-    finished = Finished(-15, 1.0, 0.0, 0, "", None, EndedBy.STALL)
+    finished = Finished(-15, 1.0, 0.0, 0, EndedBy.STALL)
     found = diagnose(finished, b"/a")
     assert found is not None
     assert "before its start" in str(found)

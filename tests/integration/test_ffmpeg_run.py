@@ -16,7 +16,8 @@ import pytest
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Output, argv, environment
 from pyprocessor.ffmpeg.reports import HEAD_BYTES, LINE_BYTES, TAIL_BYTES, Progress, ReportReader, StderrLog
-from pyprocessor.ffmpeg.run import EndedBy, FfmpegRun, Finished
+from pyprocessor.ffmpeg.run import FfmpegRun, Finished
+from pyprocessor.system.child_process import EndedBy
 from tests.waiting import DEADLINE_SECONDS, until
 
 

@@ -161,7 +161,7 @@ def test_damage_that_shows_late_is_marked(folder: StateFolder) -> None:
     assert told is None
 
 
-@pytest.mark.parametrize(("table", "column"), [("media", "media"), ("jobs", "state"), ("jobs", "dependencies")])
+@pytest.mark.parametrize(("table", "column"), [("media", "media"), ("jobs", "state"), ("jobs", "inputs")])
 def test_a_row_that_means_nothing_is_damage(folder: StateFolder, table: str, column: str) -> None:
     """Flipped bits within a row are found by no check of pages; they end in the same sentence, not in a traceback."""
     fill(folder, jobs=1)

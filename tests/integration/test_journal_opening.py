@@ -113,7 +113,7 @@ def test_events_cannot_be_changed(tmp_path: Path) -> None:
 
 def test_readings_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old readings make room for new ones."""
-    monkeypatch.setattr("pyprocessor.journal.journal.READINGS_KEPT", 100)
+    monkeypatch.setattr("pyprocessor.journal.writer.READINGS_KEPT", 100)
     with Journal.open(bytes(tmp_path), wal=True) as journal:
         journal.begin_run("x", ENGINE)
         with journal.transaction():

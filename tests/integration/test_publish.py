@@ -15,9 +15,9 @@ import pytest
 
 from pyprocessor.errors import FailureKind, OutputUnwritable, PublishError
 from pyprocessor.models import Source
-from pyprocessor.publish import publish as room
+from pyprocessor.publish import renames
 from pyprocessor.publish.bounds import Bounds
-from pyprocessor.publish.partials import discard, partial_name, seal, sweep_partials
+from pyprocessor.publish.partials import discard, discard_attempts, partial_name, seal, sweep_partials
 from pyprocessor.publish.publish import publish
 from tests.process.skips import disk_or_skip
 
@@ -32,7 +32,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to take a free name: the system's own, through a hard link, and where there is neither."""
     asked = str(request.param)
     if asked != "renameat2":
-        monkeypatch.setattr(room, "_renameat2", lambda: None)
+        monkeypatch.setattr(renames, "_renameat2", lambda: None)
     if asked == "neither":
 
         def no_links(*_: object, **__: object) -> None:
@@ -299,19 +299,20 @@ def test_a_read_only_disk_below_the_output(output: bytes, small_disk: bytes) -> 
 # ---------------------------------------------------------------- partials
 
 
-def test_partial_names_are_short_and_plain() -> None:
-    """At most 40 characters, nothing a muxer would take for a pattern."""
-    name = partial_name("f" * 32, 1_000_000, "matroska")
-    assert name == "f" * 20 + "-1000000.matroska"
-    assert len(name) <= 40
-    assert partial_name("a" * 32, 1, "mp4") != partial_name("a" * 32, 2, "mp4")
+def test_names_of_attempts_are_short_and_plain() -> None:
+    """Nothing a muxer would take for a pattern; two attempts at a job have two names."""
+    assert partial_name("f" * 32, "0123abcd") == "f" * 20 + "-0123abcd"
+    assert partial_name("a" * 32, "00000001") != partial_name("a" * 32, "00000002")
 
 
-@pytest.mark.parametrize("extension", ["", "%03d", "a/b", "mp4\n", "x" * 30, "é"])
-def test_an_extension_that_is_none(extension: str) -> None:
-    """It is refused, not repaired."""
-    with pytest.raises(ValueError, match="no short plain name"):
-        partial_name("f" * 32, 1, extension)
+def test_all_that_an_attempt_made_is_removed(output: bytes) -> None:
+    """Files and folders, and nothing of another attempt whose name begins alike."""
+    folder = os.path.join(output, b"partial")
+    for name in (b"a-1.mp4", b"a-1.mp4.cover0", b"a-1", b"a-12.mp4", b"a-2.mp4", b"a-1.mp4.away"):
+        make_partial(output, name)
+    os.mkdir(os.path.join(folder, b"a-1.frames"))
+    discard_attempts(folder, ("a-1",))
+    assert sorted(os.listdir(folder)) == [b"a-1.mp4.away", b"a-12.mp4", b"a-2.mp4"]
 
 
 def test_sweeping(output: bytes) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import linecache
 import os
+import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -15,24 +20,33 @@ from typing import Any
 import pytest
 
 import pyprocessor.publish
-from pyprocessor.models import Source
-from pyprocessor.publish import publish as room
+from pyprocessor.publish import renames
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.durable import TEMPORARY_PREFIX
+from pyprocessor.publish.grants import discard_displaced
 from pyprocessor.publish.partials import seal, sweep_partials
 from pyprocessor.publish.publish import publish
+from pyprocessor.publish.seals import seal_at
+from tests.integration.grants import FILM, OURS, POSTER, SEGMENTS, SOURCE, Grant, read, tree, write
 
-ANYWHERE = Bounds(b"/", Source(b"/nonexistent/a.mov", b"a.mov", 1, 1))
+ANYWHERE = Bounds(b"/", SOURCE)
 ROOM = os.path.dirname(pyprocessor.publish.__file__)
 NEW, OLD = b"new" * 400_000, b"old"
 ENDED, MOST_LINES = 0, 2000
-OURS = b"0123456789abcdef0123"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the publisher is killed in a forked child")
 
 
-def killed_before_line(number: int, deed: Callable[[], object]) -> bool:
-    """Runs the deed in a child that kills itself before its `number`th line in the room; False where it ended."""
+ANY_LINE = re.compile("")
+CHANGING_LINE = re.compile(
+    r"\b(call|copyfileobj|exchange|fsync|link|mkdir|open|rename|rename_exclusive|replace|rmtree|unlink|utime)\("
+    r"|\.(flush|write)\(|\b(discard|sync)\w*\("
+)
+"""A line that may change what lies on the disk, or bring it there."""
+
+
+def killed_before_line(number: int, deed: Callable[[], object], kind: re.Pattern[str] = ANY_LINE) -> bool:
+    """Runs the deed in a child that kills itself before its `number`th such line in the room; False where it ended."""
     child = os.fork()
     if child == 0:
         left = number
@@ -41,7 +55,7 @@ def killed_before_line(number: int, deed: Callable[[], object]) -> bool:
             nonlocal left
             if not frame.f_code.co_filename.startswith(ROOM):
                 return None
-            if event == "line":
+            if event == "line" and kind.search(linecache.getline(frame.f_code.co_filename, frame.f_lineno)):
                 left -= 1
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -78,25 +92,8 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bytes]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With the system's one-step calls and without them."""
     if request.param == "without":
-        monkeypatch.setattr(room, "_renameat2", lambda: None)
+        monkeypatch.setattr(renames, "_renameat2", lambda: None)
     return str(request.param)
-
-
-def write(path: bytes, held: bytes) -> bytes:
-    """A file with this content, its folders made."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as writing:
-        writing.write(held)
-    return path
-
-
-def read(path: bytes) -> bytes | None:
-    """A file's content, or None where there is none."""
-    try:
-        with open(path, "rb") as reading:
-            return reading.read()
-    except FileNotFoundError:
-        return None
 
 
 def leftovers(folder: bytes) -> list[bytes]:
@@ -131,3 +128,131 @@ def test_killing_the_publisher_of_a_file(tmp_path: Path, root: bytes, way: str, 
             break
     assert not killed
     assert seen == {before, NEW}
+
+
+# ---------------------------------------------------------------- several products
+
+
+def without_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names cannot be exchanged, as on NFS; a free name can still be taken in one step."""
+    real, exchange = renames._renameat2(), 2
+
+    def call(*arguments: Any) -> int:
+        if arguments[-1] == exchange:
+            ctypes.set_errno(errno.EINVAL)
+            return -1
+        assert real is not None
+        return real(*arguments)
+
+    monkeypatch.setattr(renames, "_renameat2", lambda: call)
+
+
+@pytest.fixture(params=["exchange", "no exchange", pytest.param("neither", marks=pytest.mark.long)])
+def exchanging(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the system offers: exchanges, free names in one step only, nothing."""
+    if request.param == "no exchange":
+        without_exchange(monkeypatch)
+    elif request.param == "neither":
+        monkeypatch.setattr(renames, "_renameat2", lambda: None)
+    return str(request.param)
+
+
+@pytest.fixture(params=["taken", "free"])
+def grant(request: pytest.FixtureRequest, tmp_path: Path, root: bytes) -> Grant:
+    """Three products over existing or free names."""
+    return Grant(root, os.path.join(bytes(tmp_path), b"partial"), taken=request.param == "taken")
+
+
+def moments(begin: Callable[[], object], deed: Callable[[], object], state: Callable[[], object]) -> Iterator[int]:
+    """Kill the deed before each change that it makes; yields which, wherever that leaves what no earlier kill left."""
+    seen: list[object] = []
+    for number in range(1, MOST_LINES):
+        begin()
+        killed = killed_before_line(number, deed, CHANGING_LINE)
+        if (found := state()) not in seen:
+            seen.append(found)
+            yield number
+        if not killed:
+            return
+    raise AssertionError("it never ended")
+
+
+def test_killing_the_publisher_of_several_products(grant: Grant, exchanging: str) -> None:
+    """Whenever the kill comes, what is found is brought to its end: all is there, of this attempt."""
+    seen = 0
+    for _ in moments(grant.begin, grant.publish, grant.state):
+        grant.check_names()
+        assert grant.settle()
+        grant.check_done(placed=True)
+        seen += 1
+    assert seen > 3
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_killing_the_publisher_of_the_only_product(tmp_path: Path, root: bytes, way: str, taken: bool) -> None:
+    """It is placed when the next run settles it, and a copy that was begun before leaves nothing behind."""
+    grant = Grant(root, os.path.join(bytes(tmp_path), b"partial"), taken=taken, names=(FILM,))
+    for _ in moments(grant.begin, grant.publish, grant.state):
+        grant.check_names()
+        assert grant.settle()
+        grant.check_done(placed=True)
+
+
+@pytest.mark.parametrize("lost", [FILM, *(pytest.param(name, marks=pytest.mark.long) for name in (POSTER, SEGMENTS))])
+def test_a_product_that_is_lost_takes_the_others_with_it(grant: Grant, exchanging: str, lost: bytes) -> None:
+    """The kill left some products placed, and one that was not is gone: all is as before."""
+    seen = 0
+    for _ in moments(grant.begin, grant.publish, grant.state):
+        if not lose(grant, lost):
+            continue
+        assert not grant.settle()
+        grant.check_done(placed=False)
+        seen += 1
+    assert seen
+
+
+def lose(grant: Grant, name: bytes) -> bool:
+    """Removes what is sealed and not placed yet; False where it is placed."""
+    partial, sealed = grant.partial(name), grant.intent(name).seal
+    if seal_at(partial) != sealed or seal_at(grant.final(name)) == sealed:
+        return False
+    shutil.rmtree(partial) if os.path.isdir(partial) else os.unlink(partial)
+    return True
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lost", [True, False])
+def test_killing_who_settles(grant: Grant, exchanging: str, lost: bool) -> None:
+    """Recovery may be cut off anywhere, on its way on or back, and is simply called again."""
+    for number in list(moments(grant.begin, grant.publish, grant.state)):
+
+        def cut_off(number: int = number) -> None:
+            grant.begin()
+            killed_before_line(number, grant.publish, CHANGING_LINE)
+            if lost:
+                lose(grant, FILM)
+
+        cut_off()
+        placed = grant.settle()
+        for _ in moments(cut_off, grant.settle, grant.state):
+            grant.check_names()
+            assert grant.settle() == placed
+            grant.check_done(placed)
+
+
+def test_killing_who_discards_what_was_displaced(grant: Grant, exchanging: str) -> None:
+    """The journal has that all was published; whatever is left then is swept."""
+
+    def published() -> None:
+        grant.begin().publish()
+
+    def discard() -> None:
+        discard_displaced(grant.intents, partials=grant.partials, output_root=grant.root)
+
+    for _ in moments(published, discard, grant.state):
+        assert grant.settle()
+        grant.check_done(placed=True)
+    published()
+    discard()
+    assert os.listdir(grant.partials) == []
+    assert tree(grant.root) == grant.after

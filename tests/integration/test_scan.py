@@ -17,6 +17,7 @@ from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
 from pyprocessor.intake.scan import Glob, Stills, order_key, walk
 from pyprocessor.models import Profile, ScanSettings, Source
+from pyprocessor.models.products import Product
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.state.state_folder import prepare_state_folder
 
@@ -316,7 +317,7 @@ def made_in(output: Path, name: str, source: Path) -> None:
     folder = prepare_state_folder(os.fsencode(output))
     writer = ReceiptWriter(folder.receipts, 1)
     told = Source(os.fsencode(source), os.fsencode(source.name), 1, 1)
-    writer.append(Receipt(name.encode(), 1, 1, told, "p", "transcode"))
+    writer.append(Receipt(((Product(name.encode()), (1, 1)),), (told,), "p", "transcode"))
     writer.close()
 
 

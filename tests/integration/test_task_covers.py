@@ -41,12 +41,12 @@ def work(ffmpeg_path, make_clip, tmp_path) -> Work:
     partials.mkdir()
     source = Source(os.fsencode(path), b"covers.mp4", path.stat().st_size, 0)
     media = probe(source.path, size_bytes=source.size_bytes)
-    return Work("job", source, media, MKV, 1, os.fsencode(partials), "job-1.mkv")
+    return Work("job", MKV, (source,), media, 1, os.fsencode(partials), "job-1")
 
 
 def files(work: Work) -> list[bytes]:
     """What lies in the folder of unfinished outputs."""
-    return sorted(os.listdir(work.partials))
+    return sorted(os.listdir(work.folder))
 
 
 def test_covers_are_there_while_ffmpeg_runs_and_gone_with_the_attempt(work, tmp_path) -> None:
@@ -57,17 +57,17 @@ def test_covers_are_there_while_ffmpeg_runs_and_gone_with_the_attempt(work, tmp_
         ("cover.png", "image/png"),
         ("cover2.jpg", "image/jpeg"),
     ]
-    assert files(work) == [b"job-1.mkv.cover0", b"job-1.mkv.cover1"]
-    assert (Path(os.fsdecode(work.partials)) / "job-1.mkv.cover0").read_bytes() == (tmp_path / "front.png").read_bytes()
+    assert files(work) == [b"job-1.cover0", b"job-1.cover1"]
+    assert (Path(os.fsdecode(work.folder)) / "job-1.cover0").read_bytes() == (tmp_path / "front.png").read_bytes()
     steps.close()
     assert files(work) == []
 
 
 def test_a_cover_that_cannot_be_written_is_the_failure_of_one_file(work) -> None:
     """A sentence, and nothing left behind."""
-    agreed = contract(MKV, work.media)
-    os.mkdir(work.partials + b"/job-1.mkv.cover1")
-    with pytest.raises(JobError, match="could not be written"), side_files(work, work.media, agreed):
+    agreed = contract(MKV, work.found)
+    os.mkdir(work.folder + b"/job-1.cover1")
+    with pytest.raises(JobError, match="could not be written"), side_files(work, work.found, agreed):
         pass
     assert files(work) == []
 
@@ -75,4 +75,4 @@ def test_a_cover_that_cannot_be_written_is_the_failure_of_one_file(work) -> None
 def test_a_stream_without_a_picture_is_no_cover(work) -> None:
     """The source may have changed since it was looked at."""
     with pytest.raises(JobError, match="stream 7"):
-        read_covers(work.source.path, work.media, [7])
+        read_covers(work.inputs[0].path, work.found, [7])

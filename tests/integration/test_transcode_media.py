@@ -44,7 +44,7 @@ def attempt(path: Path, profile: Profile, ffmpeg_path: str, folder: Path) -> str
         )
         agreed = contract(profile, media)
         assert features(profile, media).duration_seconds >= 0
-        with side_files(Work("j", source, media, profile, 1, os.fsencode(folder), name), media, agreed) as files:
+        with side_files(Work("j", profile, (source,), media, 1, os.fsencode(folder), "output"), media, agreed) as files:
             made = recipe(profile, media, agreed, source, threads=1, output_name=name, covers=files.covers)
             done = subprocess.run(
                 argv(made.invocation, ffmpeg_path),

@@ -102,7 +102,7 @@ def transcode(ffmpeg_path, tmp_path) -> Transcode:
         agreed = contract(profile, media)
         source = Source(os.fsencode(path), os.fsencode(path.name), path.stat().st_size, 0)
         name = f"output.{profile.extension}"
-        work = Work("j", source, media, profile, 1, os.fsencode(tmp_path), name)
+        work = Work("j", profile, (source,), media, 1, os.fsencode(tmp_path), "output")
         with side_files(work, media, agreed) as files:
             made = recipe(profile, media, agreed, source, threads=1, output_name=name, covers=files.covers)
             done = subprocess.run(

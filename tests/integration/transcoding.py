@@ -25,14 +25,14 @@ def transcode(path: Path, profile: Profile, folder: Path, ffmpeg_path: str) -> O
     size = path.stat().st_size
     source = Source(os.fsencode(path), os.fsencode(path.name), size, path.stat().st_mtime_ns)
     media = probe(source.path, size_bytes=size)
-    work = Work("j", source, media, profile, 1, os.fsencode(folder), f"output.{profile.extension}")
+    work = Work("j", profile, (source,), media, 1, os.fsencode(folder), "output")
     steps = Transcode().run(work)
     step = next(steps)
     while True:
         try:
             step = steps.send(_finished(argv(step.invocation, ffmpeg_path), folder))
         except StopIteration as end:
-            facts: OutputFacts = end.value
+            facts: OutputFacts = end.value.facts
             return facts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,14 +18,16 @@ from typing import Any
 
 import pytest
 
+from pyprocessor.engine.loop import NO_OUTPUT
 from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PublishError
 from pyprocessor.inspect import probe as probe_module
 from pyprocessor.intake import inspector
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import JobState, OutcomeKind, Profile
+from pyprocessor.models import JobState, Outcome, OutcomeKind, Profile, Usage
 from pyprocessor.profiles import load
 from pyprocessor.workers import attempt
 from pyprocessor.workers import process as child_module
+from pyprocessor.workers.messages import Ended, OfAttempt, Published
 from pyprocessor.workers.process import Child, context
 from tests.acceptance.command import COMMAND
 from tests.process.runs import Recorder, published, request, rows, run, states
@@ -245,8 +248,8 @@ def test_no_process_of_ours_outlives_the_command(inputs: Path, tmp_path: Path, o
 # ---------------------------------------------------------------- inside a batch process
 
 
-def refuse(path: bytes) -> Any:
-    """As `seal` or `discard` where the folder may not be written."""
+def refuse(path: bytes, *_: object) -> Any:
+    """As `seal` or `discard_attempts` where the folder may not be written."""
     raise PublishError(FailureKind.PERMISSION, f"{os.fsdecode(path)} could not be touched.")
 
 
@@ -255,7 +258,7 @@ def test_a_partial_that_cannot_be_removed_ends_one_job(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, standin_ffmpeg: str
 ) -> None:
     """The job fails for its own reason, its process lives on, and the others are done."""
-    monkeypatch.setattr(attempt, "discard", refuse)
+    monkeypatch.setattr(attempt, "discard_attempts", refuse)
     (inputs / "a.mov").rename(inputs / "standin-fail.mov")
     recorder = Recorder()
     asked = request(inputs, tmp_path / "out", profile=profile(), tool_path=standin_ffmpeg)
@@ -316,21 +319,42 @@ def test_what_was_made_of_another_source_is_not_kept(
     """The encode comes to a good end, but by then its source is not what it was."""
     source = make_clip(tmp_path / "in" / "clip.mp4")
     (tmp_path / "in" / "notes.txt").touch()  # the input as a whole is still there
-    ended = attempt.Attempt.ffmpeg_ended
+    ended = attempt.Attempt.step_ended
 
-    def then_change(self: attempt.Attempt, finished: Any) -> None:
+    def then_change(self: attempt.Attempt, *took: Any) -> None:
         if change == "gone":
             source.unlink()
         else:
             os.utime(source, (1, 1))
-        ended(self, finished)
+        ended(self, *took)
 
-    monkeypatch.setattr(attempt.Attempt, "ffmpeg_ended", then_change)
+    monkeypatch.setattr(attempt.Attempt, "step_ended", then_change)
     recorder = Recorder()
     run(request(tmp_path / "in", tmp_path / "out"), recorder, start_method="fork")
     ((_, outcome, _),) = recorder.outcomes
     assert (outcome.kind, outcome.reason[: len(told)]) == (OutcomeKind.SKIPPED, told)
     assert published(tmp_path / "out") == set()
+
+
+@patched
+def test_messages_of_another_attempt_change_nothing(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was given up on may still send something about a job that another attempt has."""
+    send = Connection.send_bytes
+
+    def with_stale_ones(self: Connection, told: bytes) -> None:
+        failed = Outcome(OutcomeKind.FAILED, "of another attempt", FailureKind.CRASH)
+        about = [message for message in pickle.loads(told) if isinstance(message, OfAttempt)]
+        stale = [Ended(message.job_id, "00000000", failed, None) for message in about]
+        stale += [Published(message.job_id, "00000000", NO_OUTPUT, Usage(0.0, 0.0, 0)) for message in about]
+        send(self, pickle.dumps((*stale, *pickle.loads(told))))
+
+    monkeypatch.setattr(Connection, "send_bytes", with_stale_ones)
+    recorder = Recorder()
+    assert run(request(inputs, tmp_path / "out"), recorder, start_method="fork").exit_code == ExitCode.OK
+    assert [outcome.kind for _, outcome, _ in recorder.outcomes] == [OutcomeKind.SUCCEEDED] * 2
+    assert published(tmp_path / "out") == {"a.mp4", "sub/b.mp4"}
 
 
 def test_a_retry_is_told_once_and_kept(inputs: Path, tmp_path: Path, standin_ffmpeg: str) -> None:

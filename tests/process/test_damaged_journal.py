@@ -181,7 +181,7 @@ def test_damaged_receipts_are_told(inputs: Path, tmp_path: Path) -> None:
     made = stamps(output)
     files = sorted((output / ".pyprocessor" / "receipts").iterdir())
     lines = b"".join(path.read_bytes() for path in files).splitlines(keepends=True)
-    (lost,) = [line for line in lines if b'"output":"a.mp4"' in line]
+    (lost,) = [line for line in lines if b'"name":"a.mp4"' in line]
     kept = [line for line in lines if line != lost]
     files[0].write_bytes(lost[: len(lost) // 2] + b"\n" + b"".join(kept) + b"\0" * 100 + b"\n" + b'{"output":1}\n')
     for path in files[1:]:
@@ -202,11 +202,13 @@ def test_a_receipt_whose_rename_never_came_hides_no_other(inputs: Path, tmp_path
     run(request(inputs, output))
     files = (output / ".pyprocessor" / "receipts").iterdir()
     lines = [line for path in files for line in path.read_text().splitlines()]
-    (receipt,) = [json.loads(line) for line in lines if '"output":"a.mp4"' in line]
+    (receipt,) = [json.loads(line) for line in lines if '"name":"a.mp4"' in line]
     shutil.copy(inputs / "b.mp4", inputs / "a.mp4")
     source = (inputs / "a.mp4").stat()
-    newer = {"size": receipt["size"] + 1, "source_mtime_ns": source.st_mtime_ns, "time": receipt["time"] + 1}
-    (output / ".pyprocessor" / "receipts" / "2-1.jsonl").write_text(json.dumps(receipt | newer) + "\n")
+    receipt["products"][0]["size"] += 1
+    receipt["inputs"][0]["mtime_ns"] = source.st_mtime_ns
+    receipt["time"] += 1
+    (output / ".pyprocessor" / "receipts" / "2-1.jsonl").write_text(json.dumps(receipt) + "\n")
     random_bytes(journal_of(output))
     recorder = Recorder()
     assert run(request(inputs, output), recorder).exit_code == ExitCode.OK

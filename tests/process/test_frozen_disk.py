@@ -251,7 +251,7 @@ def test_a_run_whose_words_nobody_reads_answers_and_ends(inputs: Path, tmp_path:
     )
     os.close(writer)
     try:
-        until(lambda: (output / ".pyprocessor" / "control.sock").exists(), lambda: "no socket")
+        until(lambda: standing(output), "a run that answers")
         began = time.monotonic()
         # The answers go on after the time at which the user is told, which nobody reads either.
         while time.monotonic() - began < INFORM_SECONDS + 5:
@@ -281,7 +281,7 @@ def test_a_run_that_settles_what_earlier_ones_left_answers(
     output = tmp_path / "out"
     thread, results = run_in_thread(request(inputs, output), Recorder())
     try:
-        until(lambda: (output / ".pyprocessor" / "control.sock").exists(), lambda: "no socket")
+        until(lambda: standing(output), "a run that answers")
         assert ask(os.fsencode(output / ".pyprocessor"), Request(Verb.STATUS)).standing is not None
         assert ask(os.fsencode(output / ".pyprocessor"), Request(Verb.STOP, now=True)).ok
     finally:

@@ -69,7 +69,7 @@ def test_the_order_of_one_publish(traced: list[Call], tmp_path: Path) -> None:
                 return place
         raise AssertionError(f"no {name} of {endings} after call {after}:\n" + "\n".join(map(str, traced[after + 1 :])))
 
-    content = first("fsync", "-1.mp4")
+    content = first("fsync", ".mp4")
     (partial,) = traced[content].paths
     staged = first("fsync", f"{state}/partial", after=content)
     intent = first("fsync", f"{state}/journal.sqlite3-wal", after=staged)

@@ -13,7 +13,7 @@ import signal
 import sqlite3
 from typing import Any
 
-from pyprocessor.journal import database, journal
+from pyprocessor.journal import database, writer
 from pyprocessor.journal.database import QUERIES, Database
 from pyprocessor.workers import process as child
 
@@ -72,7 +72,7 @@ def set_trap(trap: Trap) -> None:
     Database._run = trapped_run  # type: ignore[method-assign]
     _trap_the_opening(trap)
     if trap.statement == "prune_readings":
-        journal.PRUNE_EVERY, journal.READINGS_KEPT = 1, 0
+        writer.PRUNE_EVERY, writer.READINGS_KEPT = 1, 0
 
 
 class _Connection:

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "errors": [],
     "models": ["errors"],
     "profiles": [*LIBRARY, "builtin_profiles"],
-    "ffmpeg": LIBRARY,
+    "ffmpeg": ["system", *LIBRARY],
     "containers": LIBRARY,
     "inspect": ["containers", "ffmpeg", *LIBRARY],
     "recipes": ["inspect", "containers", "ffmpeg", *LIBRARY],
@@ -62,7 +62,7 @@ ONLY_IN: dict[str, list[str]] = {
     "msgspec": ["journal/records.py"],
     "wcwidth": ["report/wording.py"],
     "yaml": ["profiles/"],
-    "psutil": ["system/", "ffmpeg/process.py", "ffmpeg/run.py"],  # the latter: their own child
+    "psutil": ["system/"],
     "av": ["inspect/", "containers/", "cli/doctor.py"],  # the last only tells whether it loads
     "charset_normalizer": ["containers/charsets.py"],
     "imageio_ffmpeg": ["ffmpeg/"],
@@ -81,9 +81,17 @@ FILE_CALLS = {
 }  # fmt: skip
 """Calls that take a name away or give one. `Path.replace` is missing: strings have a method of that name."""
 
-MAY_CATCH_ALL = ["workers/worker.py", "intake/inspector.py", "cli/main.py", "cli/console.py", "api.py"]
-KERNEL_FILES = {"system/": ("/proc/", "/sys/"), "ffmpeg/process.py": ("/proc/",)}
-"""Where they may be read, and which; a folder ends with a slash. ffmpeg/process asks about its own child only."""
+MAY_CATCH_ALL = [
+    "workers/worker.py",
+    "workers/attempts.py",
+    "workers/call_main.py",
+    "intake/inspector.py",
+    "cli/main.py",
+    "cli/console.py",
+    "api.py",
+]
+KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
+"""Where they may be read, and which; a folder ends with a slash."""
 
 
 @dataclass(frozen=True)
@@ -301,7 +309,7 @@ def test_names_say_something() -> None:
 def test_the_journal_is_not_known_to_the_worker() -> None:
     """A batch process and the inspector touch neither the journal nor the terminal."""
     for module in modules():
-        if module.path in ("workers/worker.py", "workers/attempt.py", "intake/inspector.py"):
+        if module.path in ("workers/worker.py", "workers/attempts.py", "workers/attempt.py", "intake/inspector.py"):
             names = {name for _, name in imports(module)}
             assert not any(name.startswith(("pyprocessor.journal", "pyprocessor.report")) for name in names)
 

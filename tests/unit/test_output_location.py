@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyprocessor.intake.output_location import Existing, OutputLocation, SameFileUnknown, fits, other_name, place
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
-from pyprocessor.models import Cost, JobState, OutputFacts, Source
+from pyprocessor.models import Cost, JobState, Origin, OutputFacts, Source
 
 SOURCE = Source(b"/in/a.mov", b"a.mov", 100, 1)
 FACTS = OutputFacts(10, 5, None, 1, 1, 0, None)
@@ -20,7 +20,8 @@ LIES = (FACTS.size_bytes, FACTS.mtime_ns)
 def row(source: Source, output: bytes, *, job: str = "job", made: bool = True) -> JobRow:
     """A succeeded job."""
     return JobRow(
-        *(job, "transcode", source, output, "p", "fast", JobState.SUCCEEDED, 0, "", (), (), Cost(1.0, 1, 1), 1.0),
+        *(job, "transcode", Origin.FOLDER, "", source, (), output, False, (), "p", "fast", JobState.SUCCEEDED, 0, "", ()),
+        *(None, None, None, None, Cost(1.0, 1, 1), 1.0),
         *(1, 0, 0, 0, None, "", None, None, None, FACTS if made else None, 1, 0.0),
     )
 

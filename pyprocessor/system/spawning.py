@@ -15,19 +15,32 @@ from pyprocessor.models import display
 
 
 def spawn(
-    argv: Sequence[bytes | str], cwd: bytes | str | None, env: Mapping[str, str] | None
+    argv: Sequence[bytes | str],
+    cwd: bytes | str | None,
+    env: Mapping[str, str] | None,
+    *,
+    named: str,
+    stderr: int = subprocess.PIPE,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child with pipes for its output and no input; raises JobError where it cannot be started."""
+    """Start a child with pipes for its output and no input; raises JobError, of what is `named`, where it cannot be."""
     try:
         # Without preexec_fn, and so by vfork: a fork of a large parent would copy its page tables.
         return subprocess.Popen(
-            argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            pass_fds=pass_fds,
+            bufsize=0,
         )
     except OSError as error:
         scarce = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
         kind = FailureKind.RESOURCE if scarce else FailureKind.INFRASTRUCTURE
         what = display(os.fsencode(error.filename or argv[0]))
-        raise JobError(kind, f"ffmpeg could not be started: {error.strerror} ({what}).") from error
+        raise JobError(kind, f"{named} could not be started: {error.strerror} ({what}).") from error
 
 
 def pidfd(pid: int) -> int | None:

@@ -1,0 +1,40 @@
+"""How many files of a run are where, and how much of its work is done?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyprocessor.models import OutcomeKind
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one run. `cost_done` is predicted CPU-seconds."""
+
+    began: float
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    done_before: int = 0
+    failed_before: int = 0
+    troubles: int = 0
+    media_seconds: float = 0.0
+    cost_done: float = 0.0
+
+    to_come: int = 0
+    """Jobs of no folder that are not queued yet: they wait for others, or are still to be planned."""
+
+    @property
+    def done(self) -> int:
+        return self.succeeded + self.failed + self.skipped
+
+    def ended(self, kind: OutcomeKind) -> None:
+        """Count one that has reached a final state."""
+        match kind:
+            case OutcomeKind.SUCCEEDED:
+                self.succeeded += 1
+            case OutcomeKind.FAILED | OutcomeKind.QUARANTINED:
+                self.failed += 1
+            case _:
+                self.skipped += 1

@@ -1,0 +1,119 @@
+"""What is a job made of, whole: params, inputs, what inspecting found, plan, what its cost depends on?"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pyprocessor.errors import FailureKind, JobError, UsageError
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source
+from pyprocessor.models.os_errors import classify_os_error
+from pyprocessor.models.products import naming_problem
+from pyprocessor.models.run import RunRequest
+from pyprocessor.tasks.base import ChildEnd, Plan
+from pyprocessor.tasks.registry import task
+
+PARAMS_KEPT = 256
+"""Of jobs of no folder, whose params are read once while they are the same."""
+STATE_FOLDER = b".pyprocessor"
+INTERMEDIATE = STATE_FOLDER + b"/intermediate/"
+"""Where the products of children lie, below the output root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """A job with all that its task says of it."""
+
+    params: Any
+    inputs: tuple[Source, ...]
+    found: Any
+    plan: Plan
+    features: CostFeatures
+    children: tuple[ChildEnd, ...] = ()
+
+
+class JobDetails:
+    """Looks up jobs in the journal, and asks their tasks for plans. Raises JobError for one that cannot be done."""
+
+    def __init__(self, request: RunRequest, journal: JournalReader) -> None:
+        self._request = request
+        self._journal = journal
+        self.params = lru_cache(PARAMS_KEPT)(self._params)
+
+    def of(self, row: JobRow) -> Details:
+        """Return all about a job that was planned, or whose inputs were inspected."""
+        if row.origin is Origin.FOLDER:
+            params: Any = self._request.profile
+            inputs: tuple[Source, ...] = (row.source,)
+            cached = self._journal.media(row.source.path, row.source.size_bytes, row.source.mtime_ns)
+            assert cached is not None
+            found: Any = cached.media
+        else:
+            params, inputs = self.params(row.params_fingerprint), self.inputs(row)
+            found = json.loads(row.found) if row.found is not None else None
+        plan = self._task(row).plan(params, inputs, found, _name_of(row))
+        if row.origin is not Origin.FOLDER:
+            _check_products(row, plan)
+        children = tuple(map(self._end, self._journal.children(row.id))) if plan.children else ()
+        return Details(params, inputs, found, plan, _features(row, plan), children)
+
+    def _end(self, child: JobRow) -> ChildEnd:
+        succeeded = child.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE) or child.already_right
+        made = {product.role: os.path.join(self._request.output, product.name) for product in child.job.products}
+        result = json.loads(child.result) if succeeded and child.result is not None else None
+        return ChildEnd(child.task, succeeded, child.reason, made if succeeded else {}, result)
+
+    def inputs(self, row: JobRow) -> tuple[Source, ...]:
+        """Return the inputs of a job of no folder, products of other jobs as the files that they are now."""
+        own = (row.source,) if row.source.path else ()
+        return (*own, *(self._made(given) if isinstance(given, ProductOf) else given for given in row.inputs))
+
+    def _made(self, wanted: ProductOf) -> Source:
+        row = self._journal.job(wanted.job_id)
+        product = next((p for p in row.job.products if p.role == wanted.role), None) if row is not None else None
+        if row is None or product is None:
+            named = row.name if row is not None else wanted.job_id
+            raise JobError(FailureKind.BAD_INPUT, f"{named} has no product {wanted.role!r}, which this job reads.")
+        path = os.path.join(self._request.output, product.name)
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise JobError(*classify_os_error(error, path)) from error
+        return Source(path, product.name, found.st_size, found.st_mtime_ns)
+
+    def _params(self, fingerprint: str) -> Any:
+        document = self._journal.params(fingerprint)
+        assert document is not None
+        return json.loads(document)
+
+    def _task(self, row: JobRow) -> Any:
+        try:
+            return task(row.task)
+        except UsageError as error:
+            raise JobError(FailureKind.UNSUPPORTED, str(error)) from error
+
+
+def _name_of(row: JobRow) -> bytes:
+    """Return the name that its task is told; that of a child lies in the folder of the state."""
+    return INTERMEDIATE + row.id.encode("ascii") if row.origin is Origin.CHILD else row.output or row.source.relative
+
+
+def _features(row: JobRow, plan: Plan) -> CostFeatures:
+    if isinstance(plan.cost, CostFeatures):
+        return plan.cost
+    return CostFeatures(task=row.task, encoder=row.task, given=plan.cost)
+
+
+def _check_products(row: JobRow, plan: Plan) -> None:
+    """Raise JobError where the names of the products are none that a job may have."""
+    problem = naming_problem(plan.products)
+    if problem is None and row.origin is not Origin.CHILD:
+        inside = next((p for p in plan.products if p.name.split(b"/")[0] == STATE_FOLDER), None)
+        problem = f"The name {inside.name!r} of a product lies in the folder of the state." if inside else None
+    if problem is not None:
+        raise JobError(FailureKind.UNSUPPORTED, problem)

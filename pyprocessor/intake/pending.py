@@ -1,0 +1,237 @@
+"""Which jobs of no folder can be done now? Those of the journal that wait for nothing, inspected and planned."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, Todo
+from pyprocessor.intake.details import JobDetails
+from pyprocessor.intake.inspector import inspector_main
+from pyprocessor.intake.messages import InspectedJob, InspectJob, Remark, ScanPlan
+from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import JobState, Outcome, OutcomeKind
+from pyprocessor.models.products import MAIN, Product
+from pyprocessor.models.run import RunRequest
+from pyprocessor.workers.messages import Command
+from pyprocessor.workers.process import Child
+
+AT_ONCE = 500
+"""Jobs prepared in one turn of the loop: some 50 ms."""
+ASKED_AHEAD = 48
+"""Requests sent to the inspector at once: few enough that they always fit its pipe."""
+MOST_INSPECTORS = 50
+REAP_SECONDS = 0.1
+
+
+class PendingJobs:
+    """A source of jobs that need no scan; `released` has those that have become pending since."""
+
+    def __init__(
+        self, request: RunRequest, journal: Journal, costs: Costs, context: BaseContext, released: deque[str]
+    ) -> None:
+        self._request = request
+        self._journal = journal
+        self._costs = costs
+        self._context = context
+        self._released = released
+        self._details = JobDetails(request, journal)
+        self._rows: Iterator[JobRow] = iter(())
+        self._loaded = False
+        self._to_ask: deque[JobRow] = deque()
+        self._asked: dict[str, JobRow] = {}
+        self._open: str | None = None
+        self._inspector: Child | None = None
+        self._inspectors_left = MOST_INSPECTORS
+        self._last_message = 0.0
+        self._not_before: list[tuple[float, str]] = []
+        self._stopped = False
+
+    # ------------------------------------------------------------ as a source
+
+    files = 0
+    listed = True
+    away = False
+    pending_ratio = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self._stopped or (self._loaded and not self._released and not self._to_ask and not self._asked)
+
+    @property
+    def complete(self) -> bool:
+        return self.finished
+
+    @property
+    def pending(self) -> int:
+        return len(self._released) + len(self._to_ask) + len(self._asked)
+
+    @property
+    def busy(self) -> bool:
+        return not self._stopped and (not self._loaded or bool(self._released))
+
+    @property
+    def connections(self) -> list[Connection]:
+        return [self._inspector.connection] if self._inspector is not None else []
+
+    @property
+    def pids(self) -> list[int]:
+        return [self._inspector.pid] if self._inspector is not None else []
+
+    def begin(self, now: float) -> None:
+        del now
+        self._rows = self._journal.pending()
+
+    def doubt(self) -> bool:
+        return False
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._end_inspector()
+
+    def handle(self, now: float) -> Iterator[Finding]:
+        if self._inspector is None:
+            return
+        try:
+            for message in self._inspector.receive():
+                self._last_message = now
+                match message:
+                    case str():
+                        self._open = message
+                    case InspectedJob():
+                        self._open = None
+                        row = self._asked.pop(message.job_id, None)
+                        if row is not None:
+                            yield self._inspected(row, message)
+        except EOFError:
+            yield from self._replace_inspector("died")
+        self._ask(now)
+
+    def check(self, now: float) -> Iterator[Finding]:
+        """Prepare some of the jobs that wait for nothing."""
+        if self._stopped:
+            return
+        timeout = self._request.profile.errors.inspect_timeout_seconds
+        if self._open is not None and now - self._last_message > timeout:
+            yield from self._replace_inspector(f"took more than {timeout:.0f} seconds")
+        for row in self._next():
+            finding = self._prepared(row)
+            if finding is not None:
+                yield finding
+        self._ask(now)
+
+    # ------------------------------------------------------------ one job
+
+    def _next(self) -> Iterator[JobRow]:
+        """Yield the rows that are to be prepared in this turn."""
+        clock = time.time()
+        while self._not_before and self._not_before[0][0] <= clock:
+            self._released.append(heapq.heappop(self._not_before)[1])
+        for _ in range(AT_ONCE):
+            row = None
+            if not self._loaded:
+                row = next(self._rows, None)
+                self._loaded = row is None
+            if row is None and self._released:
+                row = self._journal.job(self._released.popleft())
+            if row is None:
+                return
+            if row.state is not JobState.PENDING:
+                continue  # cancelled, or prepared meanwhile
+            if row.not_before is not None and row.not_before > clock:
+                heapq.heappush(self._not_before, (row.not_before, row.id))
+            else:
+                yield row
+
+    def _prepared(self, row: JobRow) -> Finding | None:
+        """Return what becomes of a job; None where its inputs are to be inspected first."""
+        if row.deadline is not None and time.time() > row.deadline:
+            return _failed(row, FailureKind.RESOURCE, "It could not begin before its deadline.")
+        try:
+            if row.found is None and self._details.inputs(row):
+                self._to_ask.append(row)
+                return None
+            return self._planned(row)
+        except JobError as error:
+            return _failed(row, error.kind, str(error))
+
+    def _inspected(self, row: JobRow, answer: InspectedJob) -> Finding:
+        if answer.failure is not None:
+            return _failed(row, answer.failure, answer.reason)
+        self._journal.remember_found(row.id, answer.found)
+        try:
+            return self._planned(replace(row, found=answer.found))
+        except JobError as error:
+            return _failed(row, error.kind, str(error))
+
+    def _planned(self, row: JobRow) -> Finding:
+        details = self._details.of(row)
+        plan = details.plan
+        if plan.skip:
+            outcome = Outcome(OutcomeKind.SKIPPED, plan.skip, already_right=plan.already_right)
+            return Settled(row.job, outcome)
+        if plan.children and not self._journal.children(row.id):
+            return Parent(row, plan.children)
+        main = next((product for product in plan.products if product.role == MAIN), Product(b""))
+        companions = tuple(product for product in plan.products if product is not main)
+        files = {source.path: source for source in details.inputs}
+        job = replace(
+            row.job,
+            source=files.get(row.source.path, row.source),
+            output=main.name,
+            output_is_folder=main.folder,
+            companions=companions,
+            cost=self._costs.predict(details.features, 1),
+        )
+        return Todo(job, details.features, fresh=False)
+
+    # ------------------------------------------------------------ the inspector
+
+    def _ask(self, now: float) -> None:
+        wanted = []
+        while self._to_ask and len(self._asked) < ASKED_AHEAD:
+            row = self._to_ask.popleft()
+            self._asked[row.id] = row
+            params = self._details.params(row.params_fingerprint)
+            wanted.append(InspectJob(row.id, row.task, self._details.inputs(row), params))
+        if wanted:
+            if self._inspector is None:
+                self._last_message = now
+                plan = ScanPlan((), self._request.output, self._request.profile, time.time_ns(), lists=False)
+                self._inspector = Child(self._context, inspector_main, plan, "pyprocessor-inspector-of-jobs")
+            self._inspector.send(tuple(wanted))
+        elif self._inspector is not None and not self._asked:
+            self._inspector.send(Command.CLOSE)
+            self._end_inspector()
+
+    def _end_inspector(self) -> None:
+        if self._inspector is not None:
+            self._inspector.kill()
+            self._inspector.remove_dead(REAP_SECONDS)
+            self._inspector = None
+
+    def _replace_inspector(self, what: str) -> Iterator[Finding]:
+        self._end_inspector()
+        self._inspectors_left -= 1
+        culprit, self._open = self._open, None
+        row = self._asked.pop(culprit, None) if culprit is not None else None
+        if row is not None:
+            kind = FailureKind.CRASH if what == "died" else FailureKind.STALL
+            yield _failed(row, kind, f"The process inspecting its inputs {what}.")
+        self._to_ask.extendleft(reversed(self._asked.values()))
+        self._asked.clear()
+        if self._inspectors_left <= 0 and self._to_ask:
+            text = "Inspecting jobs was given up; run the same command again for those that are left."
+            yield Remark(text, serious=True)
+            self._to_ask.clear()
+
+
+def _failed(row: JobRow, kind: FailureKind, reason: str) -> Settled:
+    return Settled(row.job, Outcome(OutcomeKind.FAILED, reason, kind))

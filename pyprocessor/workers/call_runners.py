@@ -1,0 +1,95 @@
+"""Which process makes a call? The processes for calls of one worker, of which it keeps idle ones warm."""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable, Iterator, Mapping
+
+from pyprocessor.system.child_process import End
+from pyprocessor.tasks.base import Call
+from pyprocessor.workers.call_runner import Answer, CallRunner
+
+_POLL_SECONDS = 0.05
+
+
+class CallRunners:
+    """At most as many processes as the worker has slots, but for those that are ending."""
+
+    def __init__(
+        self,
+        slots: int,
+        *,
+        cwd: bytes,
+        env: Mapping[str, str],
+        clock: Callable[[], float],
+        selector: selectors.BaseSelector,
+    ) -> None:
+        self._slots = slots
+        self._cwd = cwd
+        self._env = env
+        self._clock = clock
+        self._selector = selector
+        self._all: list[CallRunner] = []
+        self.used = False
+
+    def __iter__(self) -> Iterator[CallRunner]:
+        return iter(tuple(self._all))
+
+    def start(self, token: str, call: Call, limit_seconds: float, *, alone: bool) -> CallRunner:
+        """Have a call made, by a process of its own if `alone`; returns the process. Raises JobError."""
+        runner = None if alone else next((one for one in self._all if one.has_room_for(call)), None)
+        if runner is None:
+            idle = [one for one in self._all if not one.calls and one.usable]
+            if idle and sum(one.usable for one in self._all) >= self._slots:
+                idle[0].retire()
+            runner = CallRunner(call, alone=alone, cwd=self._cwd, env=self._env, clock=self._clock)
+            runner.register(self._selector)
+            self._all.append(runner)
+            self.used = True
+        runner.ask(token, call, limit_seconds)
+        return runner
+
+    def flush(self) -> None:
+        """Send what was asked for since the last time, in one write for each process."""
+        for runner in self._all:
+            runner.flush()
+
+    def poll(self) -> Iterator[tuple[CallRunner, list[Answer], End | None]]:
+        """Yield each process with the calls that it has answered and, where it has ended, its end."""
+        for runner in self:
+            end = runner.poll(self._clock())
+            if end is not None:
+                self._all.remove(runner)
+            elif runner.alone and not runner.calls:
+                runner.retire()
+            yield runner, runner.answers(), end
+
+    def free(self) -> None:
+        """End those that are idle."""
+        for runner in self._all:
+            if not runner.calls:
+                runner.retire()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ask all to end, whatever they do; those that have not after so long are killed."""
+        for runner in self._all:
+            runner.stop(grace_seconds)
+
+    def kill(self) -> None:
+        """End all at once."""
+        for runner in self._all:
+            runner.kill()
+
+    @property
+    def pids(self) -> set[int]:
+        return {runner.identity.pid for runner in self._all}
+
+    def close(self) -> None:
+        """End all, which are idle, and wait for them."""
+        self.free()
+        while self._all:
+            for key, _ in self._selector.select(_POLL_SECONDS):
+                if isinstance(key.data, CallRunner):
+                    key.data.on_readable(key.fd)
+            for _ in self.poll():
+                pass

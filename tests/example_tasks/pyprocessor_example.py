@@ -1,0 +1,265 @@
+"""Tasks of another package, as tests install it: useful ones, and ones that break the rules."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models import Cost, InputLimits, Source
+from pyprocessor.models.products import MAIN, Product
+from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
+from pyprocessor.workers.call_main import progress
+
+HERE = __name__
+
+
+class Words:
+    """Two products of a text: its words in capitals, and how often each comes. The result says how many there are."""
+
+    name = "words"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return {"bytes": sum(os.stat(source.path).st_size for source in inputs)}
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        products = (Product(output), Product(output + b".counts", role="counts"))
+        return Plan(products, Cost(0.01, 32 << 20, found["bytes"]))
+
+    def run(self, work: Work) -> Steps:
+        names = {MAIN: f"{work.name}.txt", "counts": f"{work.name}.counts"}
+        (source,) = work.inputs
+        paths = {role: os.fsdecode(work.path(name)) for role, name in names.items()}
+        arguments = {"source": os.fsdecode(source.path), "capitals": paths[MAIN], "counts": paths["counts"]}
+        returned: Returned = yield Call(f"{HERE}:count_words", arguments)
+        return Done(products=tuple(Made(name, role) for role, name in names.items()), result=returned.value)
+
+
+def count_words(source: str, capitals: str, counts: str) -> dict[str, int]:
+    """What `Words` has called."""
+    words = Path(source).read_text().split()
+    Path(capitals).write_text(" ".join(words).upper())
+    Path(counts).write_text("\n".join(f"{word} {words.count(word)}" for word in sorted(set(words))))
+    progress(1, 1)
+    return {"words": len(words)}
+
+
+class Ask:
+    """One call, which the params describe as `Call` does; its value is the result. No product."""
+
+    name = "ask"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        return Plan(cost=Cost(0.001, 16 << 20, 0))
+
+    def run(self, work: Work) -> Steps:
+        called = {**work.params, "function": f"{HERE}:{work.params['function']}"}
+        try:
+            returned: Returned = yield Call(**called)
+        except JobError as error:
+            if called.get("arguments", {}).get("forgiven"):
+                return Done(result=f"forgiven: {error}")
+            raise
+        return Done(result=returned.value)
+
+
+class Bad:
+    """Breaks the rule that the params name."""
+
+    name = "bad"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        return Plan((Product(output),))
+
+    def run(self, work: Work) -> Any:
+        return None if work.params == "yields nothing" else self._run(work)
+
+    def _run(self, work: Work) -> Steps:
+        yield Call(f"{HERE}:noop", last=False)
+        match work.params:
+            case "raises":
+                raise LookupError("this task is broken")
+            case "exits":
+                sys.exit(3)
+            case "yields no step":
+                yield "ffmpeg"  # type: ignore[misc]
+            case "returns nothing":
+                return None  # type: ignore[return-value]
+            case "claims another's file":
+                return Done(products=(Made("../journal.sqlite3"),))
+            case "claims what it did not make":
+                return Done(products=(Made(f"{work.name}.txt"),))
+            case "claims a link":
+                os.symlink("/etc/hostname", work.path(f"{work.name}.txt"))
+                return Done(products=(Made(f"{work.name}.txt"),))
+            case "claims what was not planned":
+                Path(os.fsdecode(work.path(f"{work.name}.txt"))).touch()
+                return Done(products=(Made(f"{work.name}.txt", "other"),))
+            case "makes no main product":
+                return Done()
+            case "returns no JSON":
+                return Done(result=b"bytes")
+            case "returns too much":
+                return Done(result="x" * 70_000)
+        raise AssertionError(work.params)
+
+
+# ---------------------------------------------------------------- functions that are called
+
+
+def noop(**given: Any) -> Any:
+    """Return what it is given."""
+    return given or None
+
+
+def say_pid(seconds: float = 0.0) -> int:
+    """Return the pid of the process, after so long."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def fail(text: str, forgiven: bool = False) -> None:
+    """Raise."""
+    raise ValueError(text)
+
+
+def refuse(kind: str) -> None:
+    """Raise a failure that the task's author has classified."""
+    raise JobError(FailureKind(kind), "The service is closed.")
+
+
+def miss(path: str) -> None:
+    """Read what is not there."""
+    Path(path).read_text()
+
+
+def lose_connection() -> None:
+    """Fail as a call that talks to a server does."""
+    raise ConnectionResetError(104, "Connection reset by peer")
+
+
+def chatter(lines: int, closing: str) -> int:
+    """Print much, on both streams."""
+    for number in range(lines):
+        print("line", number, file=sys.stderr if number % 2 else sys.stdout)
+    print(closing)
+    return lines
+
+
+def fail_after(lines: int, closing: str) -> None:
+    """Print much, then raise."""
+    chatter(lines, closing)
+    raise ValueError("enough")
+
+
+def leave(code: int, hard: bool) -> None:
+    """End the process."""
+    if hard:
+        os._exit(code)
+    sys.exit(code)
+
+
+def die(number: int) -> None:
+    """Die of a signal."""
+    os.kill(os.getpid(), number)
+
+
+def fork(marker: str) -> int:
+    """Fork; both processes return, and the new one first says that it is there."""
+    pid = os.fork()
+    if pid == 0:
+        Path(marker).write_text(str(os.getpid()))
+        return 0
+    os.waitpid(pid, 0)
+    return pid
+
+
+def daemonize(marker: str, clean: bool) -> None:
+    """Leave a process behind that has a session of its own, maybe without our environment, and writes its pid."""
+    program = f"import os, pathlib, time; pathlib.Path({marker!r}).write_text(str(os.getpid())); time.sleep(3600)"
+    subprocess.Popen(
+        [sys.executable, "-c", program],
+        start_new_session=True,
+        env={} if clean else None,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not Path(marker).exists() or not Path(marker).read_text():
+        time.sleep(0.01)
+
+
+def grow(megabytes: int, seconds: float = 0.0) -> int:
+    """Hold so much memory for so long."""
+    held = bytearray(megabytes << 20)
+    time.sleep(seconds)
+    return len(held)
+
+
+def never(marker: str = "", deaf: bool = False) -> None:
+    """Do not return, maybe ignore SIGTERM, once the marker is written."""
+    if deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if marker:
+        Path(marker).write_text(str(os.getpid()))
+    while True:
+        time.sleep(1)
+
+
+def babble(what: str) -> None:
+    """Write to the pipe of the answers."""
+    descriptor = int(sys.argv[2])
+    os.write(
+        descriptor, {"garbage": b"\x00\xffnothing\n", "endless": b"x" * 200_000, "stranger": b'{"id":"x"}\n'}[what]
+    )
+    time.sleep(3600)
+
+
+def answer(what: str) -> Any:
+    """Return what may not be returned."""
+    return {"bytes": b"x", "nan": float("nan"), "large": "x" * 70_000, "coroutine": nap(0.0)}[what]
+
+
+def count_to(number: int, marker: str) -> int:
+    """Report progress until the marker is there."""
+    done = 0
+    while not Path(marker).exists():
+        done = min(done + 1, number - 1)
+        progress(done, number)
+        time.sleep(0.01)
+    return done
+
+
+async def nap(seconds: float) -> int:
+    """Wait, beside others in the same process; return its pid."""
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+async def nap_or_die(marker: str, seconds: float, dies: bool) -> int:
+    """Wait until a file is there; then end the process, or return its pid."""
+    with Path(marker).open("a") as file:
+        file.write("x")
+    while len(Path(marker).read_text()) < 3:
+        await asyncio.sleep(0.01)
+    if dies:
+        os._exit(7)
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+async def block(seconds: float) -> None:
+    """Keep the event loop from its work."""
+    time.sleep(seconds)
