@@ -208,7 +208,11 @@ class CostModel:
         seen = running.pop(keys[-1], None)
         if seen is not None and seen.attempts_left > 1:
             running[keys[-1]] = replace(seen, attempts_left=seen.attempts_left - 1)
-        return CostModel(classes, groups, running)
+        model = CostModel(classes, groups, running)
+        model._factors.update(
+            (asked, factors) for asked, factors in self._factors.items() if set(keys).isdisjoint(group_keys(asked[0]))
+        )
+        return model
 
     def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> CostModel:
         """The model with the memory of a file that still runs, `settled` if it has stopped growing."""

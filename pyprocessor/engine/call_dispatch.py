@@ -6,6 +6,7 @@ after its batch. Jobs that mostly wait run beside those for cores, up to `MOST_W
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 from pyprocessor.engine.batch_process import BatchProcess
@@ -59,11 +60,13 @@ class CallDispatch(Dispatch):
         if not slots * LEAST_AHEAD <= len(sent) <= most / 2:
             return
         largest = max(other.expected_bytes for other in sent)
-        for _ in range(most - len(sent)):
-            if job is None or job.queued.memory_with(job.threads) > largest:
-                return
-            process.send_next(self._work_item(job))
-            job = process.next_unsent()
+        jobs = itertools.islice(process.unsent, most - len(sent))
+        items = [
+            self._work_item(job)
+            for job in itertools.takewhile(lambda job: job.queued.memory_with(job.threads) <= largest, jobs)
+        ]
+        if items:
+            process.send_next(*items)
 
     def _top_up(self, on: Conditions) -> None:
         """Give processes that do calls of one kind more of them, where these are next and their slots are free."""
@@ -133,7 +136,7 @@ class CallDispatch(Dispatch):
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""
         most = max(1, int(MOST_WAITING * on.allowance.share))
-        head, first = self.queue.waiting.first(), self._next_for_cores(on)
+        head, first = self.queue.waiting.first(), self._next_for_cores()
         keep = head is not None and first is not None and first.priority <= head.priority
         return replace(
             self._beside(on),
@@ -143,10 +146,10 @@ class CallDispatch(Dispatch):
             kept_bytes=first.memory_bytes if first is not None and keep else 0,
         )
 
-    def _next_for_cores(self, on: Conditions) -> QueuedJob | None:
+    def _next_for_cores(self) -> QueuedJob | None:
         """The job that is to start next on a core that is idle."""
         for process in self.processes:
             job = process.next_unsent()
             if job is not None and not process.waits and len(process.sent) < process.batch.slots:
                 return job.queued
-        return self.queue.ready.first() if self._beside(on).free_slots > 0 else None
+        return self.queue.ready.first() if self._free_slots > 0 else None

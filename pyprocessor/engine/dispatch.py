@@ -156,9 +156,8 @@ class Dispatch:
 
     def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Surroundings:
         """What the next waiting job, or the next of a process that has `ahead` per slot, would start beside."""
-        if assigned_to is None:
-            free = self._concurrency - sum(process.occupied_slots for process in self.processes if not process.waits)
-        else:
+        free = self._free_slots
+        if assigned_to is not None:
             free = assigned_to.batch.slots * ahead - len(assigned_to.sent)
         return Surroundings(
             running=[job for process in self.processes for job in process.at_once],
@@ -173,16 +172,19 @@ class Dispatch:
             claimed_bytes=self._claimed_bytes,
         )
 
+    @property
+    def _free_slots(self) -> int:
+        return self._concurrency - sum(process.occupied_slots for process in self.processes if not process.waits)
+
     def _form_batches(self, on: Conditions) -> None:
         """Form batches as long as slots are free, and start their processes."""
         if not self.processes:
             self._runs_alone = self._begin_alone(on)
-        beside = self._beside(on)
-        head = self.queue.ready.first()
-        if self._runs_alone or (head is not None and admission.turn(head, on, beside) is not None):
-            return
-        if on.allowance.look == self._formed_at and beside.free_slots < 1:
+        if on.allowance.look == self._formed_at and self._free_slots < 1:
             return  # no slot has become free since batches were last formed
+        head = self.queue.ready.first()
+        if self._runs_alone or (head is not None and admission.turn(head, on, self._beside(on)) is not None):
+            return
         self._formed_at = on.allowance.look
         settings, ready = self.profile.batch, self.queue.ready
         main_class = ready.main_class()
@@ -266,6 +268,8 @@ class Dispatch:
         self._batches = batch.id
         if batch.cores:
             self._begun, self._formed = True, None
+        else:
+            self.width = max(self.width, 1)  # what little they compute
         running = [self._running_job(job, batch) for job in jobs]
         log = os.path.join(self.folder.path, LOG_NAME)
         setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
@@ -275,14 +279,10 @@ class Dispatch:
             self.journal.begin_batch(batch, process.child.identity)
             self.journal.assign(batch.job_ids, batch.id)
 
-    def _running_job(self, job: QueuedJob, batch: Batch) -> RunningJob:
-        row, threads = self.transitions.row(job.job_id), 1 if job.narrow else batch.threads
-        running = RunningJob(job, threads, batch.cores, row.media_seconds or 0.0)
-        running.predicted_bytes = job.memory_with(threads)
-        running.crashes = row.crashes
-        running.retries = row.retries_charged
-        running.sheds = row.sheds
-        return running
+    @staticmethod
+    def _running_job(job: QueuedJob, batch: Batch) -> RunningJob:
+        threads = 1 if job.narrow else batch.threads
+        return RunningJob(job, threads, batch.cores, predicted_bytes=job.memory_with(threads))
 
     def _send_next(self, process: BatchProcess, ahead: int, on: Conditions) -> bool:
         """Send the process its next job, where that may start; it may have `ahead` jobs for each slot."""
@@ -316,6 +316,8 @@ class Dispatch:
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
         row = self.transitions.row(job.job_id)
+        job.media_seconds = row.media_seconds or 0.0
+        job.crashes, job.retries, job.sheds = row.crashes, row.retries_charged, row.sheds
         details = self._details.of(row)
         job.features = self.calibration.with_history(details.features, row.source)
         job.source = row.source

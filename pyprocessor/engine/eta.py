@@ -90,10 +90,12 @@ def estimate(
     now: float,
     *,
     listing_done: bool = True,
+    beside_seconds: float = 0.0,
 ) -> Eta:
     """When all that waits and runs will be done; nothing can be said where work is left and nothing may run.
 
-    `concurrency` is how many threads run at once from now on, as the governor allows.
+    `concurrency` is how many threads run at once from now on, as the governor allows. Jobs that mostly wait take
+    `beside_seconds`, whatever the cores do.
     """
     rate = pace.rate
     parts = [(max(0.0, seconds), spread) for seconds, spread in waiting]
@@ -112,6 +114,7 @@ def estimate(
     seconds = left / per_second
     high = (left + above) / per_second * pace.spread
     low = max(0.0, left - below) / per_second / pace.spread
+    seconds, high, low = (max(end, beside_seconds) for end in (seconds, high, low))
     # However many cores there are, the run is not over before each file is, by its own speed.
     for job in running:
         whole, done = _predicted_seconds(job, rate), share_done(job, rate, now)

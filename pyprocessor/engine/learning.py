@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 from pyprocessor.costs.calibration import FileHistory, default_path, load, save
 from pyprocessor.costs.job_prior import prior_cost
-from pyprocessor.costs.model import CostModel
+from pyprocessor.costs.model import FILE_SECONDS, HISTORY, CostModel, class_of
 from pyprocessor.models import Cost, CostFeatures, Source, Usage
 
+ONE_IN = 16
+"""So many of the short calls of a kind that is known well are learned from: learning takes as long as they do."""
 SAVE_EVERY = 200
 """Attempts learned between two savings, so that a run that is killed has not learned for nothing."""
 
@@ -21,6 +23,7 @@ class Calibration:
     _files: FileHistory
     _path: str | None
     _unsaved: int = 0
+    _observed: int = 0
 
     @classmethod
     def load(cls, model: CostModel | None) -> tuple[Calibration, str | None]:
@@ -42,6 +45,10 @@ class Calibration:
         self, features: CostFeatures, source: Source, threads: int, usage: Usage, output_bytes: int
     ) -> str | None:
         """Learn from an attempt that ran to its end; returns a sentence where what was learned cannot be kept."""
+        self._observed += 1
+        short = features.given is not None and usage.wall_seconds < FILE_SECONDS
+        if short and self._observed % ONE_IN and self.model.measured_count(class_of(features, threads)) >= HISTORY:
+            return None
         measured = Cost(usage.cpu_seconds, usage.peak_memory_bytes, output_bytes)
         self.model = self.model.observe(features, threads, measured)
         prior = prior_cost(replace(features, own_factor=1.0), threads)

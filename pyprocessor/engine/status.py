@@ -13,6 +13,7 @@ from pyprocessor.engine.tally import Tally
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 from pyprocessor.plan.admission import Conditions
+from pyprocessor.plan.ahead import MOST_WAITING
 
 
 @dataclass(eq=False)
@@ -87,6 +88,7 @@ class StatusTracker:
             running,
             on.now,
             listing_done=not on.more_to_come,
+            beside_seconds=0.0 if stopping else self.dispatch.queue.waiting.wall_seconds(1) / MOST_WAITING,
         )
         # Nobody knows when a paused run goes on.
         return Eta() if on.state.paused else eta.after(begins_in_seconds)

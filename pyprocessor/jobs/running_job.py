@@ -25,14 +25,14 @@ class RunningJob:
     queued: QueuedJob
     threads: int = 1
     cores: int = 1
-    media_seconds: float = 0.0
-    crashes: int = 0
-    retries: int = 0
-    sheds: int = 0
     state: JobState = JobState.ASSIGNED
     attempt_id: int | None = None
 
     # Known once it was sent to its process:
+    media_seconds: float = 0.0
+    crashes: int = 0
+    retries: int = 0
+    sheds: int = 0
     source: Source | None = None
     features: CostFeatures | None = None
     token: str = ""

@@ -7,9 +7,10 @@ the class: new factors are noted once a class, and a job takes them on when it c
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
@@ -39,6 +40,8 @@ class _Class:
     """The sums of one class, before the factors; in integers, since sums of floats depend on order."""
 
     factors: CostFactors
+    looked_at: CostFactors | None = None
+    """Those of the model that it was last repriced with."""
     count: int = 0
     cpu_microseconds: int = 0
     wait_microseconds: int = 0
@@ -62,6 +65,10 @@ class ReadyQueue:
         self._jobs: dict[str, QueuedJob] = {}
         self._heaps: dict[tuple[tuple[int, int], str], dict[_Bucket, list[_Item]]] = {}
         """By band and tenant."""
+        self._places: list[tuple[tuple[int, int], float, str]] = []
+        """Band, what its tenant was given, and tenant of each, in order."""
+        self._bands: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
+        """Of the places of each tenant."""
         self._given: dict[str, float] = {}
         self._classes: dict[CostClass, _Class] = {}
         self._serial = 0
@@ -104,10 +111,12 @@ class ReadyQueue:
         moved = False
         for cost_class, known in self._classes.items():
             factors = model.factors(cost_class, estimation.memory_safety_factor)
-            pairs = zip(astuple(factors), astuple(known.factors), strict=True)
-            if any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs):
-                known.factors = factors
-                moved = True
+            if factors is not known.looked_at:
+                known.looked_at = factors
+                pairs = zip(astuple(factors), astuple(known.factors), strict=True)
+                if any(not a / _NOTICEABLE < b < a * _NOTICEABLE for a, b in pairs):
+                    known.factors = factors
+                    moved = True
         return moved
 
     @property
@@ -138,14 +147,17 @@ class ReadyQueue:
             self._remove(job.job_id)
         if (job.band, job.tenant) not in self._heaps:
             # A tenant that was idle starts level with the least served one.
-            served = [self._given.get(tenant, 0.0) for _, tenant in self._heaps]
-            self._given[job.tenant] = max(self._given.get(job.tenant, 0.0), min(served, default=0.0))
+            served = min((given for _, given, _ in self._places), default=0.0)
+            self._charge(job.tenant, max(0.0, served - self._given.get(job.tenant, 0.0)))
+            self._heaps[job.band, job.tenant] = {}
+            self._bands[job.tenant].add(job.band)
+            bisect.insort(self._places, (job.band, self._given[job.tenant], job.tenant))
         known = self._classes.setdefault(job.cost_class, _Class(job.factors))
         # All jobs of a class share the newest factors known here.
         job = self._priced(job)
         self._serial += 1
         item = _Item(-job.prior_cpu_seconds, job.job_id, self._serial, job)
-        buckets = self._heaps.setdefault((job.band, job.tenant), {})
+        buckets = self._heaps[job.band, job.tenant]
         heapq.heappush(buckets.setdefault(_bucket(job), []), item)
         self._jobs[job.job_id] = job
         known.add(job, 1)
@@ -153,7 +165,7 @@ class ReadyQueue:
 
     def put_back(self, job: QueuedJob) -> None:
         """Put back a job that was taken but not run; refund its tenant."""
-        self._given[job.tenant] = self._given.get(job.tenant, 0.0) - job.cpu_seconds
+        self._charge(job.tenant, -job.cpu_seconds)
         self.add(job)
 
     def first(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
@@ -162,8 +174,8 @@ class ReadyQueue:
         Whether jobs of a class fit must depend on their memory and resources, or leave out the shorter of them: a
         bucket whose first job does not fit is passed as a whole.
         """
-        for place in sorted(self._heaps, key=lambda place: (place[0], self._given.get(place[1], 0.0), place[1])):
-            fitting = (job for job in self._heads(self._heaps[place]) if fits is None or fits(job))
+        for band, _, tenant in self._places:
+            fitting = (job for job in self._heads(self._heaps[band, tenant]) if fits is None or fits(job))
             if (job := min(fitting, key=lambda job: (-job.cpu_seconds, job.job_id), default=None)) is not None:
                 return job
         return None
@@ -179,8 +191,16 @@ class ReadyQueue:
             job = next((job for job in here if fits is None or fits(job)), None)
         if job is not None:
             self._remove(job.job_id)
-            self._given[job.tenant] = self._given.get(job.tenant, 0.0) + job.cpu_seconds
+            self._charge(job.tenant, job.cpu_seconds)
         return job
+
+    def _charge(self, tenant: str, cpu_seconds: float) -> None:
+        """Note that a tenant was given so much more, and move its places."""
+        before = self._given.get(tenant, 0.0)
+        self._given[tenant] = before + cpu_seconds
+        for band in self._bands[tenant]:
+            del self._places[bisect.bisect_left(self._places, (band, before, tenant))]
+            bisect.insort(self._places, (band, self._given[tenant], tenant))
 
     def _remove(self, job_id: str) -> None:
         """Drop a job. Its place in the heap is cleared when it comes to the top."""
@@ -196,6 +216,8 @@ class ReadyQueue:
             del buckets[bucket]
             if not buckets:
                 del self._heaps[job.band, job.tenant]
+                self._bands[job.tenant].remove(job.band)
+                del self._places[bisect.bisect_left(self._places, (job.band, self._given[job.tenant], job.tenant))]
 
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
         """The first of each bucket, with today's factors."""
@@ -221,6 +243,7 @@ class JobQueue:
     def __init__(self) -> None:
         self.ready = ReadyQueue()
         self.waiting = ReadyQueue()
+        self._priced_by: CostModel | None = None
         self._alone: deque[QueuedJob] = deque()
         self._retries: list[tuple[float, str, QueuedJob]] = []
         """A heap by the monotonic time at which each is due."""
@@ -272,6 +295,9 @@ class JobQueue:
 
     def reprice(self, model: CostModel, estimation: EstimationSettings) -> bool:
         """Predict all that is ready anew; returns whether a prediction moved noticeably."""
+        if model is self._priced_by:
+            return False
+        self._priced_by = model
         moved = [queue.reprice(model, estimation) for queue in (self.ready, self.waiting)]
         return any(moved)
 
@@ -287,8 +313,9 @@ class JobQueue:
 
     def drop(self, job_id: str) -> QueuedJob | None:
         """Remove and return a job, wherever it waits; None where it does not."""
-        if (job := self.ready.take(among=[job_id])) is not None:
-            return job
+        for queue in (self.ready, self.waiting):
+            if (job := queue.take(among=[job_id])) is not None:
+                return job
         for waiting in (self._alone, self._late):
             if (job := next((job for job in waiting if job.job_id == job_id), None)) is not None:
                 waiting.remove(job)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyprocessor.containers.claims import check_claims
+from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
@@ -29,17 +30,19 @@ class Transcode:
 
     name = "transcode"
 
-    def inspect(self, inputs: tuple[Source, ...], params: Profile, limits: InputLimits) -> MediaInfo:  # noqa: ARG002
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> MediaInfo:
         # Here, so that the engine, which asks for plans only, does without PyAV.
         from pyprocessor.inspect.probe import probe
 
+        _profile(params)
         (source,) = inputs
         return probe(source.path, size_bytes=source.size_bytes, limits=limits)
 
-    def plan(self, params: Profile, inputs: tuple[Source, ...], found: MediaInfo, output: bytes) -> Plan:  # noqa: ARG002
-        check_claims(found, params.input_limits)
-        contract(params, found)
-        return Plan((Product(output),), features(params, found))
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: MediaInfo, output: bytes) -> Plan:  # noqa: ARG002
+        profile = _profile(params)
+        check_claims(found, profile.input_limits)
+        contract(profile, found)
+        return Plan((Product(output),), features(profile, found))
 
     def run(self, work: Work) -> Steps:
         # Here, as in `inspect`.
@@ -87,6 +90,15 @@ class Transcode:
         losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))
         facts = replace(facts, notes=tuple(note.text for note in notes), losses=losses)
         return Done(facts, (Made(name),))
+
+
+def _profile(params: Any) -> Profile:
+    if isinstance(params, Profile):
+        return params
+    text = (
+        "A transcoding takes its settings from the profile of a run over its folder; it cannot be submitted by itself."
+    )
+    raise JobError(FailureKind.UNSUPPORTED, text)
 
 
 def _surveyed(source: Source, profile: Profile, media: MediaInfo) -> tuple[MediaInfo, Timeline]:

@@ -68,12 +68,15 @@ class Attempts:
         clock: Callable[[], float],
         lease: Lease,
         say: Callable[[FromWorker], None],
+        *,
+        reaps: bool,
     ) -> None:
         self._setup = setup
         self._selector = selector
         self._clock = clock
         self._lease = lease
         self._say = say
+        self._reaps = reaps
         self._anchor = Anchor.of(setup.folder.partials)
         self._running: dict[str, Attempt] = {}
         self._to_call_alone: deque[Attempt] = deque()
@@ -131,7 +134,9 @@ class Attempts:
 
     def discard_displaced(self, discard: Discard) -> None:
         """Remove what the products of a published attempt replaced."""
-        self._to_discard.pop(discard.token).discard_displaced(self._setup.request.output)
+        attempt = self._to_discard.pop(discard.token, None)
+        if attempt is not None:
+            attempt.discard_displaced(self._setup.request.output)
 
     def order(self, order: StepOrder) -> None:
         """Stop, continue or kill the process of an attempt's step; one that has just ended was shed all the same."""
@@ -271,7 +276,8 @@ class Attempts:
         if now - self._sampled_at >= PROGRESS_INTERVAL_SECONDS:
             self._sampled_at = now
             self._tidy()
-            reap_others(self.runners.pids | {run.identity.pid for run in self._ffmpegs()})
+            if self._reaps:
+                reap_others(self.runners.pids | {run.identity.pid for run in self._ffmpegs()})
 
     def _tidy(self) -> None:
         if self._to_tidy:
@@ -368,7 +374,11 @@ class Attempts:
         return kind, message
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        attempt.steps.close()
+        try:
+            attempt.steps.close()
+        except (Exception, SystemExit):  # noqa: BLE001 - as in `_guarded`: the attempt is over anyway
+            logs, trace = self._setup.folder.logs, traceback.format_exc()
+            write_job_log(logs, attempt.item.job_id, f"{attempt.name}: the task did not end as asked.", [trace])
         if not attempt.kept:
             attempt.discard()
         item = attempt.item

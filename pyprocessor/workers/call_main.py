@@ -78,7 +78,7 @@ class _Call:
     only: _Call | None = None
     """The call that is made now, where they are made one by one: its threads report progress, too."""
     functions: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - those that were called before
-    peak = OwnPeak()
+    peak: OwnPeak
     cpu_seconds = 0.0
 
     def __init__(self, request: dict[str, Any], answers: _Answers) -> None:
@@ -196,6 +196,7 @@ async def _call_at_once(requests: int, answers: _Answers) -> None:
     loop = asyncio.get_running_loop()
     answers.later = loop.call_soon
     ended = loop.create_future()
+    own = os.getpid()
     tasks: dict[str, asyncio.Task[None]] = {}
     buffer = _Lines()
 
@@ -205,9 +206,14 @@ async def _call_at_once(requests: int, answers: _Answers) -> None:
             value = call.start()
             if not hasattr(value, "__await__"):
                 raise _Refused("is not async, and was called as a coroutine")
-            call.returned(await value)
+            value = await value
+            if os.getpid() == own:
+                call.returned(value)
         except BaseException as error:  # noqa: BLE001 - as above
-            call.failed(error)
+            if os.getpid() == own:
+                call.failed(error)
+        if os.getpid() != own:
+            os._exit(0)  # as above
         tasks.pop(call.id, None)
 
     def on_readable() -> None:
@@ -252,7 +258,7 @@ def main(arguments: list[str]) -> None:
     requests, descriptor = int(arguments[0]), int(arguments[1])
     for fd in (requests, descriptor):
         os.set_inheritable(fd, False)
-    answers = _Answers(descriptor)
+    answers, _Call.peak = _Answers(descriptor), OwnPeak()
     if "coroutines" in arguments[2:]:
         import asyncio
 

@@ -52,7 +52,7 @@ def worker_main(connection: Connection, setup: WorkerSetup) -> None:
     throttling = setup.request.profile.throttling
     be_polite(throttling.nice, io_idle=throttling.io_idle)
     adopt_orphans()
-    worker = Worker(connection, setup)
+    worker = Worker(connection, setup, reaps=True)
     signal.signal(signal.SIGTERM, lambda *_: worker.ask_to_end())
     try:
         worker.loop()
@@ -80,9 +80,12 @@ def _ignore_engine_signals() -> None:
 
 
 class Worker:
-    """The loop of one worker, over one connection to the engine."""
+    """The loop of one worker, over one connection to the engine.
 
-    def __init__(self, connection: Connection, setup: WorkerSetup) -> None:
+    `reaps` says that this process has no other children, so that those are its own that steps have left behind.
+    """
+
+    def __init__(self, connection: Connection, setup: WorkerSetup, *, reaps: bool = False) -> None:
         self._connection = connection
         self._setup = setup
         self._selector = selectors.DefaultSelector()
@@ -95,7 +98,8 @@ class Worker:
         self._held = False
         self._clock = AwakeClock(TURN_COUNTS_SECONDS)
         self._lease = Lease(setup.lease_seconds)
-        self._attempts = Attempts(setup, self._selector, self._clock, self._lease, self._outbox.append)
+        say = self._outbox.append
+        self._attempts = Attempts(setup, self._selector, self._clock, self._lease, say, reaps=reaps)
         self._beat_seconds = beat_seconds(setup.request.profile.errors)
         self._beat_at = -self._beat_seconds
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     calibration,
+    calls,
     makespan,
     memory,
     predictions,
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "real-mix": real_mix.measure,
     "memory": memory.measure,
     "timelines": timelines.measure,
+    "calls": calls.measure,
 }
 
 

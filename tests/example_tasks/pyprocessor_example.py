@@ -95,6 +95,11 @@ class Bad:
                 sys.exit(3)
             case "yields no step":
                 yield "ffmpeg"  # type: ignore[misc]
+            case "does not end":
+                try:
+                    yield "ffmpeg"  # type: ignore[misc]
+                finally:
+                    yield Call(f"{HERE}:noop")
             case "returns nothing":
                 return None  # type: ignore[return-value]
             case "claims another's file":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.models import OutcomeKind
 from pyprocessor.workers.messages import Answered, Command, Ended, HandedBack, Progressed, Published, Spawned, Verified
 from tests.integration.worked import Bench, example_tasks
-from tests.waiting import until
+from tests.waiting import DEADLINE_SECONDS, until
 
 __all__ = ["example_tasks"]
 pytestmark = pytest.mark.usefixtures("example_tasks")
@@ -126,6 +128,19 @@ def test_progress_is_reported(bench: Bench) -> None:
     assert (wanted.token, wanted.total) == (item.token, 5.0)
     marker.touch()
     assert bench.end_of(item).result == "4"
+
+
+def test_a_process_for_calls_starts_light() -> None:
+    """It is started for a call of a few milliseconds: it imports none of what the engine, tasks and ffmpeg need."""
+    program = "import sys, pyprocessor.workers.call_main; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=True
+    )
+    imported = set(done.stdout.split())
+    assert "pyprocessor.workers.call_main" in imported
+    heavy = {"av", "click", "psutil", "asyncio", "subprocess", "multiprocessing", "dataclasses", "traceback", "logging"}
+    ours = {"engine", "models", "tasks", "ffmpeg", "workers.worker"}
+    assert imported.isdisjoint(heavy | {f"pyprocessor.{name}" for name in ours})
 
 
 # ---------------------------------------------------------------- what fails
@@ -281,6 +296,7 @@ def test_a_call_that_forks_answers_once(process: Bench) -> None:
         ("claims a link", FailureKind.UNSUPPORTED, "is no file"),
         ("claims what was not planned", FailureKind.UNSUPPORTED, "was not planned"),
         ("makes no main product", FailureKind.UNSUPPORTED, "without its main product"),
+        ("does not end", FailureKind.UNSUPPORTED, "yields str where a step was expected"),
         ("returns no JSON", FailureKind.UNSUPPORTED, "no JSON"),
         ("returns too much", FailureKind.UNSUPPORTED, "70,002 bytes"),
     ],

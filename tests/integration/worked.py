@@ -43,17 +43,22 @@ bad = {NAME}:Bad
 @pytest.fixture
 def example_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Install a package that offers tasks, for this test; yields the folder that it lies in."""
-    site = tmp_path / "site"
-    info = site / f"{NAME}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    shutil.copy(Path(__file__).parents[1] / "example_tasks" / f"{NAME}.py", site)
+    site = install(tmp_path / "site")
     monkeypatch.syspath_prepend(str(site))
     task.cache_clear()
     yield site
     task.cache_clear()
     sys.modules.pop(NAME, None)
+
+
+def install(site: Path) -> Path:
+    """Install the package in this folder, which is made."""
+    info = site / f"{NAME}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    shutil.copy(Path(__file__).parents[1] / "example_tasks" / f"{NAME}.py", site)
+    return site
 
 
 class ThreadWorker:

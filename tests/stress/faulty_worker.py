@@ -11,8 +11,8 @@ import os
 import signal
 from typing import Any
 
-from pyprocessor.publish.publish import publish
-from pyprocessor.workers import attempt, worker
+from pyprocessor.workers.attempt import Attempt
+from pyprocessor.workers.attempts import Attempts
 
 _ENGINE = os.getppid()
 """This is imported in the forkserver, whose parent is the engine."""
@@ -33,26 +33,28 @@ def _die(output: bytes, *, engine: bool) -> None:
 def _set(named: str) -> None:
     point, _, more = named.partition("+")
     engine = more == "engine"
-    spawn: Any = worker._Worker._spawn
+    publish: Any = Attempt.publish
+    spawn: Any = Attempts._spawn
 
-    def published(partial: bytes, final: bytes, **options: Any) -> Any:
-        output = os.path.relpath(final, options["bounds"].output_root)
+    def published(of: Attempt, *given: Any, **options: Any) -> Any:
+        output = of.item.products[0].name
         if point == "granted":
             _die(output, engine=engine)
-        found = publish(partial, final, **options)
+        found = publish(of, *given, **options)
         if point == "renamed":
             _die(output, engine=engine)
         return found
 
-    def spawned(of: Any, begun: Any, step: Any) -> None:
-        spawn(of, begun, step)
+    def spawned(of: Any, begun: Attempt, step: Any) -> Any:
+        run = spawn(of, begun, step)
         if point == "spawned":
-            _die(begun.item.output, engine=engine)
+            _die(begun.item.products[0].name, engine=engine)
+        return run
 
-    patched: Any = attempt
+    patched: Any = Attempt
     patched.publish = published
-    patched = worker
-    patched._Worker._spawn = spawned
+    patched = Attempts
+    patched._spawn = spawned
 
 
 _set(os.environ["STRESS_WORKER"])

@@ -36,6 +36,7 @@ OTHER = CostClass("transcode", "libx265", "medium", "1080p", "yuv420p", 1)
 UNMEASURED = CostModel()
 MEASURED = UNMEASURED.observe(FEATURES, 1, Cost(10.0, 400 * MIB, 10**6))
 NOW = 100.0
+Needs = tuple[tuple[str, int], ...]
 CLOCK = datetime(2026, 1, 1, 23, 0)  # noqa: DTZ001 - local time
 DEFAULT = load("default", environment={}).profile
 
@@ -131,6 +132,45 @@ REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {},
     ),
 }
+
+
+GPU, THREE = (("gpu", 1),), (("api", 3),)
+
+
+@pytest.mark.parametrize(
+    ("needs", "in_use", "reason"),
+    [
+        (GPU, (GPU,), "every gpu (1) is in use"),
+        (THREE, (THREE, (("api", 2),)), "every api (5) is in use"),
+        (THREE, ((("api", 3),),), "it needs 3 of 5 api, and 3 of them are in use"),
+        ((*GPU, ("api", 2)), (THREE,), None),
+        (GPU, (THREE,), None),
+        ((("gpu", 2),), (), None),  # more than there are: it waits for nobody's end
+        ((("gpu", 2),), (GPU,), "every gpu (1) is in use"),
+        ((), (GPU, THREE), None),
+    ],
+)
+def test_a_job_waits_for_resources_that_running_ones_hold(needs: Needs, in_use: tuple[Needs, ...], reason: str) -> None:
+    """Of one that no profile counts there is one."""
+    limits = replace(DEFAULT, batch=replace(DEFAULT.batch, resources=(("api", 5),)))
+    others = [running(1, 1) for _ in in_use]
+    for other, holds in zip(others, in_use, strict=True):
+        other.queued = replace(other.queued, resources=holds)
+    wait = decide(job(1, resources=needs), 1, conditions(), beside(*others), limits, MEASURED)
+    assert (wait.reason if wait is not None else None) == reason
+
+
+def test_memory_is_kept_for_a_job_that_comes_first() -> None:
+    """What one in the other queue needs counts as taken, unless nothing runs at all."""
+    for others, kept, starts in (
+        ((running(400, 400),), 300, True),
+        ((running(400, 400),), 301, False),
+        ((), 900, True),
+    ):
+        around = beside(*others, kept_bytes=kept * MIB)
+        wait = decide(job(300), 1, conditions(), around, profile(1000), MEASURED)
+        assert (wait is None) is starts
+        assert wait is None or wait == Wait("the memory that is left is kept for a job that comes first")
 
 
 @pytest.mark.parametrize("reason", REASONS)

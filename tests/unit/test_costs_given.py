@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
 from pyprocessor.costs.calibration import FileHistory
 from pyprocessor.costs.job_prior import prior_cost
-from pyprocessor.costs.model import CostModel, class_of, thread_growth
+from pyprocessor.costs.model import HISTORY, CostModel, class_of, thread_growth
 from pyprocessor.engine.eta import Pace, estimate, share_done
+from pyprocessor.engine.learning import ONE_IN, Calibration
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.timeouts import LOAD_FACTOR, SHORTEST_LIMIT_SECONDS, timeouts
-from pyprocessor.models import Cost, CostFeatures, ErrorSettings, EstimationSettings, Job, Source
+from pyprocessor.models import Cost, CostFeatures, ErrorSettings, EstimationSettings, Job, Source, Usage
 from tests.unit.running_jobs import running_job
 
 MIB = 1 << 20
@@ -106,3 +108,34 @@ def test_what_mostly_waits() -> None:
     assert queued(Cost(1.0, 1, 0, wait_seconds=10.0)).waits
     assert queued(Cost(0.0, 1, 0, wait_seconds=0.1)).waits
     assert not queued(Cost(0.0, 1, 0)).waits
+
+
+def test_of_many_short_calls_only_some_are_learned_from() -> None:
+    """Until a kind is known every one counts; a kind that changes is still noticed, and long calls all count."""
+    calibration = Calibration(CostModel(), FileHistory(), None)
+    noop = replace(GIVEN, encoder="noop", given=Cost(0.001, MIB, 0))
+    for taken, times in ((0.001, HISTORY), (0.004, 40 * ONE_IN)):
+        for _ in range(times):
+            calibration.observe(noop, SOURCE, 1, Usage(taken, taken, MIB), 0)
+    seen = calibration.model.measured_count(class_of(noop, 1))
+    assert seen == HISTORY + 40
+    assert calibration.predict(noop, 1).cpu_seconds > 0.0035
+    for _ in range(HISTORY + 40):
+        calibration.observe(GIVEN, SOURCE, 1, Usage(2.0, 2.0, MIB), 0)
+    assert calibration.model.measured_count(class_of(GIVEN, 1)) == HISTORY + 40
+
+
+def test_factors_are_those_of_a_model_made_anew() -> None:
+    """What a model keeps from the one before it is what it would work out itself."""
+    model = CostModel()
+    rng = random.Random(7)
+    kinds = [MEDIA, replace(MEDIA, preset="fast"), GIVEN, replace(GIVEN, encoder="other")]
+    for _ in range(60):
+        seen = rng.choice(kinds)
+        prior = prior_cost(seen, 1)
+        off = rng.uniform(0.3, 3.0)
+        model = model.observe(seen, 1, Cost(prior.cpu_seconds * off, round(prior.memory_bytes * off), 0))
+        anew = CostModel(model.classes, model.groups, model.running)
+        assert [model.factors(class_of(kind, 1), 1.2) for kind in kinds] == [
+            anew.factors(class_of(kind, 1), 1.2) for kind in kinds
+        ]

@@ -269,3 +269,11 @@ def test_more_at_once_never_ends_later(
     pace = pace_of(steps)
     fewer = known(estimate(pace, concurrency, waiting, running, 0.0))[1]
     assert known(estimate(pace, concurrency + 1, waiting, running, 0.0))[1] <= fewer
+
+
+def test_jobs_that_mostly_wait_take_as_long_as_they_wait() -> None:
+    """However little there is to compute, and beside whatever is computed meanwhile."""
+    assert known(estimate(Pace(), 1, [(1.0, 2.0)], (), 0.0, beside_seconds=300.0)) == (300.0, 300.0, 300.0)
+    assert estimate(Pace(), 1, [(4000.0, 2.0)], (), 0.0, beside_seconds=3.0) == estimate(
+        Pace(), 1, [(4000.0, 2.0)], (), 0.0
+    )

@@ -282,3 +282,19 @@ def test_all_that_waits_has_one_head() -> None:
     jobs.reconsider()
     assert jobs.late == 0
     assert drain(jobs.ready) == ["late"]
+
+
+def test_a_job_can_be_dropped_wherever_it_waits() -> None:
+    """Also one that mostly waits, which stands in a queue of its own."""
+    jobs = JobQueue()
+    jobs.add(job("ready"))
+    jobs.add(replace(job("download", 0.1), wait_seconds=5.0))
+    jobs.add(replace(job("alone"), alone=True))
+    jobs.put_back(job("retry"), due=50.0)
+    assert (len(jobs.ready), len(jobs.waiting), len(jobs)) == (1, 1, 4)
+    for name in ("download", "retry", "alone", "ready"):
+        dropped = jobs.drop(name)
+        assert dropped is not None
+        assert dropped.job_id == name
+        assert jobs.drop(name) is None
+    assert len(jobs) == 0

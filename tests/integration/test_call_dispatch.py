@@ -1,0 +1,212 @@
+"""Calls beside encodes: jobs that wait take no core, short jobs share a process, resources are never oversubscribed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyprocessor.models import Cost
+from pyprocessor.plan.ahead import MOST_AHEAD, MOST_WAITING
+from tests.integration.simulated_calls import MIB, Simulation
+
+Begin = Callable[..., Simulation]
+ENCODE = Cost(10.0, 100 * MIB, 0)
+DOWNLOAD = Cost(0.01, 10 * MIB, 0, wait_seconds=5.0)
+NOOP = Cost(0.0005, 10 * MIB, 0)
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Begins simulated runs."""
+    begun: list[Simulation] = []
+
+    def make(**machine: Any) -> Simulation:
+        folder = tmp_path / str(len(begun))
+        begun.append(Simulation(folder, monkeypatch, **machine))
+        return begun[-1]
+
+    yield make
+    for simulation in begun:
+        simulation.close()
+
+
+def fill_with(simulation: Simulation, encodes: int = 0, downloads: int = 0) -> Simulation:
+    for number in range(encodes):
+        simulation.add(f"encode {number}", ENCODE, encode=True)
+    for number in range(downloads):
+        simulation.add(f"download {number}", DOWNLOAD, kind="http")
+    return simulation
+
+
+def test_downloads_run_beside_encodes_and_neither_delays_the_other(begin: Begin) -> None:
+    """64 at once beside two encodes on two cores; each kind begins and ends as it does by itself."""
+    both = fill_with(begin(), encodes=7, downloads=150)
+    both.fill()
+    assert sum(name.startswith("download") for name in both.running) == MOST_WAITING
+    assert sum(name.startswith("encode") for name in both.running) == 2
+    both.run()
+    for alone in (fill_with(begin(), encodes=7), fill_with(begin(), downloads=150)):
+        alone.run()
+        assert {name: (both.began[name], both.ended[name]) for name in alone.began} == {
+            name: (alone.began[name], alone.ended[name]) for name in alone.began
+        }
+
+
+def test_a_process_of_downloads_goes_on_with_further_ones(begin: Begin) -> None:
+    """One process for all of a kind, however many there are; another kind has its own, and both share the lane."""
+    run = fill_with(begin(), downloads=200)
+    run.run()
+    assert run.processes == 1
+    run = fill_with(begin(), downloads=100)
+    for number in range(100):
+        run.add(f"question {number}", DOWNLOAD, kind="api")
+    run.fill()
+    assert len(run.running) == MOST_WAITING
+    run.run()
+    assert run.processes == 2
+
+
+def test_waiting_jobs_together_compute_on_one_core_at_most(begin: Begin) -> None:
+    """Of those that compute a tenth of their time eleven run at once."""
+    run = begin()
+    for number in range(30):
+        run.add(f"{number}", Cost(1.0, MIB, 0, wait_seconds=10.0))
+    run.fill()
+    assert len(run.running) == 11
+    run.run()
+
+
+def test_short_jobs_are_sent_far_ahead_to_processes_that_stay(begin: Begin) -> None:
+    """Three thousand calls of half a millisecond: as many sent as half a second needs, and no process ends between."""
+    run = begin()
+    for number in range(3000):
+        run.add(f"{number:04}", NOOP)
+    run.fill()
+    slots = sum(process.batch.slots for process in run.dispatch.processes)
+    assert all(128 <= len(each.sent) <= MOST_AHEAD * each.batch.slots for each in run.dispatch.processes)
+    run.run()
+    assert run.processes <= slots
+
+
+def test_longer_calls_are_sent_one_ahead(begin: Begin) -> None:
+    """As files are."""
+    run = begin()
+    for number in range(100):
+        run.add(f"{number}", Cost(1.0, MIB, 0))
+    run.fill()
+    assert all(len(process.sent) == 2 * process.batch.slots for process in run.dispatch.processes)
+    run.run()
+
+
+def test_an_urgent_encode_does_not_wait_for_all_short_jobs(begin: Begin) -> None:
+    """It begins when a process has done what it was sent, however many calls of lower priority still wait."""
+    run = begin()
+    for number in range(3000):
+        run.add(f"{number:04}", NOOP, priority=5)
+    run.fill()
+    run.add("urgent", ENCODE, encode=True)
+    run.run()
+    assert run.began["urgent"] < 0.5
+    assert sum(at < run.began["urgent"] for at in run.began.values()) <= 2 * MOST_AHEAD * 4
+
+
+def test_an_urgent_job_comes_first_in_the_lane(begin: Begin) -> None:
+    """Jobs that wait are taken one by one, so the next that begins is the most urgent one."""
+    run = fill_with(begin(), downloads=100)
+    run.fill()
+    run.add("urgent", DOWNLOAD, kind="other", priority=-1)
+    run.go_on()
+    run.fill()
+    assert "urgent" in run.running
+    run.run()
+
+
+def test_downloads_leave_memory_to_the_encode_that_comes_first(begin: Begin) -> None:
+    """While an encode waits for memory no further download takes what the others leave."""
+    run = begin(memory=320)
+    for number in range(40):
+        run.add(f"download {number:02}", Cost(0.01, 20 * MIB, 0, wait_seconds=5.0 + number))
+    run.fill()
+    assert len(run.running) >= 10
+    run.add("encode", Cost(10.0, 200 * MIB, 0), encode=True)
+    run.run()
+    before = [name for name, at in run.began.items() if at < run.began["encode"]]
+    assert len(before) < 20
+
+
+def test_an_urgent_download_gets_memory_before_the_next_encodes(begin: Begin) -> None:
+    """Encodes of lower priority leave it what it needs."""
+    run = begin(memory=450, cores=4)
+    for number in range(12):
+        run.add(f"encode {number:02}", Cost(10.0 + number, 100 * MIB, 0), encode=True, priority=1)
+    run.fill()
+    run.add("download", Cost(0.01, 250 * MIB, 0, wait_seconds=5.0))
+    run.run()
+    before = [name for name, at in run.began.items() if at < run.began["download"]]
+    assert len(before) <= 6
+
+
+@pytest.mark.parametrize(("there", "at_once"), [((), 1), ((("gpu", 2),), 2)])
+def test_as_many_hold_a_resource_as_there_are(begin: Begin, there: tuple[tuple[str, int], ...], at_once: int) -> None:
+    """Encodes without it run beside them meanwhile, on the other cores; its reason says what one waits for."""
+    run = begin(cores=4, resources=there)
+    for number in range(6):
+        run.add(f"gpu {number}", Cost(11.0, MIB, 0, resources=(("gpu", 1),)), kind="gpu")
+    fill_with(run, encodes=24)
+    run.fill()
+    kinds = [name.split()[0] for name in run.running]
+    assert (kinds.count("gpu"), kinds.count("encode")) == (at_once, 4 - at_once)
+    run.run()
+
+
+def test_what_needs_more_than_there_is_has_it_alone(begin: Begin) -> None:
+    """Rather than to wait for ever."""
+    run = begin(resources=(("gpu", 2),))
+    run.add("large", Cost(3.0, MIB, 0, resources=(("gpu", 3),)), kind="large")
+    run.add("small", Cost(1.0, MIB, 0, resources=(("gpu", 1),)), kind="small")
+    run.run()
+    assert run.began["small"] >= run.ended["large"]
+
+
+COSTS = st.builds(
+    Cost,
+    st.sampled_from([0.0, 0.0005, 0.3, 4.0]),
+    st.sampled_from([1 * MIB, 60 * MIB, 300 * MIB, 900 * MIB]),
+    st.just(0),
+    wait_seconds=st.sampled_from([0.0, 0.0, 3.0, 50.0]),
+    resources=st.sampled_from([(), (), (("gpu", 1),), (("api", 2),), (("gpu", 1), ("api", 1))]),
+)
+JOBS = st.lists(
+    st.tuples(COSTS, st.sampled_from("ab"), st.integers(0, 1), st.sampled_from("xy"), st.booleans()), max_size=25
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(JOBS, st.integers(1, 4))
+def test_every_job_is_done_and_nothing_is_oversubscribed(jobs: list[Any], cores: int) -> None:
+    """Whatever is mixed: slots, the lane, memory and resources hold at every moment, and all ends."""
+    there = {"gpu": 1, "api": 3}
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
+        run = Simulation(Path(folder), monkeypatch, cores=cores, memory=600, resources=tuple(there.items()))
+        for number, (cost, kind, priority, tenant, encode) in enumerate(jobs):
+            encode &= not cost.wait_seconds and not cost.resources
+            run.add(f"{number}", cost, kind=kind, priority=priority, tenant=tenant, encode=encode)
+        while len(run.ended) < len(jobs):
+            run.fill()
+            assert run.running, "nothing runs, and yet nothing was started"
+            assert all(many <= there[name] for name, many in run.held().items())
+            lane = [name for process in run.dispatch.processes if process.waits for name in process.jobs]
+            assert len(lane) <= MOST_WAITING
+            busy = [process for process in run.dispatch.processes if not process.waits]
+            assert sum(process.occupied_slots for process in busy) <= 2 * cores
+            taken = [job.queued.memory_bytes for p in run.dispatch.processes for job in p.at_once]
+            assert len(run.running) == 1 or sum(taken) <= 600 * MIB
+            run.go_on()
+        run.run()
+        run.close()
