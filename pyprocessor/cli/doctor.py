@@ -26,14 +26,13 @@ from pyprocessor.models import display
 from pyprocessor.models.wording import count, memory_size, size
 from pyprocessor.report.wording import aligned, grid
 from pyprocessor.system.sampler import Sampler
+from pyprocessor.tasks.registry import FOLDER_TASK
 
 ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
 SCARCE_MEMORY_BYTES = 500_000_000
 """What one 1080p encode at the default settings takes, with some room (x264 medium peaks at 0.4 GB)."""
 SCARCE_DISK_BYTES = 1_000_000_000
 CLASSES_SHOWN = 12
-USUAL_TASK = "transcode"
-"""Not worth naming on every line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +209,6 @@ def _cells(channel: dict[str, float] | None) -> tuple[str, str]:
 
 def _class_name(cost_class: CostClass) -> str:
     picture = (cost_class.pixels, cost_class.pixel_format) if cost_class.pixel_format else ()
-    task = "" if cost_class.task == USUAL_TASK else cost_class.task
+    task = "" if cost_class.task == FOLDER_TASK else cost_class.task
     parts = [task, cost_class.encoder, cost_class.preset, *picture, count(cost_class.threads, "thread")]
     return " ".join(part for part in parts if part)

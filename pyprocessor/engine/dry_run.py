@@ -9,7 +9,7 @@ from multiprocessing.connection import wait
 
 from pyprocessor.costs.model import CostClass, class_of
 from pyprocessor.engine.learning import Calibration
-from pyprocessor.engine.loop import TASK, TURN_SECONDS
+from pyprocessor.engine.loop import TURN_SECONDS
 from pyprocessor.engine.stopping import local_time
 from pyprocessor.errors import JournalDamaged
 from pyprocessor.intake.classify import Adopted, Finding, Settled, SettledBefore, Todo, Untouched
@@ -25,7 +25,7 @@ from pyprocessor.plan.preview import preview
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system.sampler import Sampler
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.registry import FOLDER_TASK, task
 from pyprocessor.workers.messages import InputAway
 from pyprocessor.workers.process import context
 
@@ -63,7 +63,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
             except JournalDamaged as error:
                 troubles.append(str(error))
         now = time.monotonic()
-        discovery = Discovery(request, task(TASK), calibration, memory or Receipts(folder), context(), now)
+        discovery = Discovery(request, task(FOLDER_TASK), calibration, memory or Receipts(folder), context(), now)
         discovery.begin(now)
         stack.callback(discovery.stop)
         while not discovery.finished:

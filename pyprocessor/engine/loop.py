@@ -44,10 +44,9 @@ from pyprocessor.plan.hours import Phase
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.journal_opening import lost
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.registry import FOLDER_TASK, task
 from pyprocessor.workers import messages
 
-TASK = "transcode"
 TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 REST_SECONDS = 30.0
@@ -105,7 +104,7 @@ class Run:
             processes=lambda: self._identities,
         )
         self._notices = [("warning", problem), *self.notices]
-        work = task(TASK)
+        work = task(FOLDER_TASK)
         known = (request, work, calibration, journal, self.context, self._began)
         folder_source: JobSource
         if request.watch:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pyprocessor.errors import UsageError
+from pyprocessor.errors import JournalError, NoJournal, UsageError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.intake.paths import gather, output_folder
+from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Profile, display
 from pyprocessor.models.run import RunRequest
+from pyprocessor.state.state_folder import state_folder
 
 WATCHED_MIN_AGE_SECONDS = 10.0
 """How long a file that comes into a watched folder has to stay as it is, where nothing else is asked for."""
+
+
+def _has_submitted(output: bytes) -> bool:
+    """Whether jobs were submitted to an output folder, so that a run over it needs no input."""
+    with contextlib.suppress(JournalError, NoJournal), JournalReader.read_only(state_folder(output).path) as journal:
+        return journal.has_submitted()
+    return False
 
 
 def run_request(
@@ -33,11 +43,11 @@ def run_request(
 
     Nothing is begun. Raises UsageError, InputSilent, OutputUnwritable or FfmpegUnusable.
     """
-    if not inputs:
-        raise UsageError("No input is named; name a video file or a folder of videos.")
     if limit is not None and limit < 1:
         raise UsageError(f"--limit is {limit}, but must be 1 or more.")
     folder = output_folder(output)
+    if not inputs and (watch or not _has_submitted(folder)):
+        raise UsageError("No input is named; give --input PATH, a video file or a folder of videos.")
     paths, notices = gather(inputs, folder, profile.extension)
     if watch and len(paths) > 1:
         raise UsageError(f"--watch watches one folder, and {len(paths)} inputs are named; start a run for each.")

@@ -36,7 +36,7 @@ from pyprocessor.models import Source
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.processes import bounded_memory
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.registry import FOLDER_TASK, task
 from pyprocessor.workers.messages import Command, InputAway, Report
 
 LISTING_CHUNK = 100
@@ -64,7 +64,7 @@ class _Inspector:
     def __init__(self, connection: Connection, plan: ScanPlan) -> None:
         self._connection = connection
         self._folders = tuple(dict.fromkeys(given.folder for given in plan.inputs))
-        self._limits = plan.profile.input_limits
+        self._profile, self._limits = plan.profile, plan.profile.input_limits
         self._wanted: deque[Source | Compare | InspectJob] = deque()
         self._entries: Iterator[Candidate | PassedOver | Remark | None] | None = None
         if plan.lists:
@@ -131,12 +131,9 @@ class _Inspector:
             self._connection.send(self._inspect(wanted))
 
     def _inspect(self, source: Source) -> Inspected:
-        # Here, so that the engine, which names this module's entry point, does without PyAV.
-        from pyprocessor.inspect.probe import probe
-
         try:
             with bounded_memory(self._limits.inspect_memory_bytes):
-                return Inspected(source, probe(source.path, size_bytes=source.size_bytes, limits=self._limits))
+                return Inspected(source, task(FOLDER_TASK).inspect((source,), self._profile, self._limits))
         except InspectError as error:
             self._report_absence(source.path)
             return Inspected(source, None, error.kind, str(error))

@@ -78,6 +78,9 @@ SELECT * FROM jobs
 WHERE state = 'pending' AND origin <> 'folder' AND seq > :after
 ORDER BY seq LIMIT :limit
 
+-- name: any_submitted
+SELECT 1 FROM jobs WHERE origin <> 'folder' LIMIT 1
+
 -- name: owner
 SELECT jobs.* FROM claims JOIN jobs ON jobs.id = claims.job_id WHERE claims.name = :name
 

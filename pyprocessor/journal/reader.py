@@ -88,6 +88,10 @@ class JournalReader:
         """The job that has, or will have, this output; None where the name is no job's."""
         return self._one(JobRow, "owner", name=output)
 
+    def has_submitted(self) -> bool:
+        """Whether there is any job that no folder holds."""
+        return bool(self._database.rows("any_submitted", {}))
+
     def pending(self) -> Iterator[JobRow]:
         """The jobs of no folder that could be done now, in the order in which they were submitted."""
         return self._stream(JobRow, "jobs_waiting_for_nothing")

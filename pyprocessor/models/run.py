@@ -194,7 +194,7 @@ class PlanReport:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run is asked to do."""
+    """What a run is asked to do. Without inputs it does the jobs that were submitted to its output."""
 
     inputs: tuple[Input, ...]
     output: bytes
@@ -218,6 +218,8 @@ class RunRequest:
     @property
     def input_named(self) -> str:
         """The inputs for a sentence."""
+        if not self.inputs:
+            return "what was submitted"
         first, *others = (display(given.path) for given in self.inputs)
         return f"{first} and {len(others)} more" if others else first
 

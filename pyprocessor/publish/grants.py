@@ -182,15 +182,18 @@ class _Place:
             if final_seal == seal:
                 if new_seal is None:
                     os.rename(self.final, new)
-                elif os.path.samestat(os.lstat(self.final), os.lstat(new)):
-                    os.unlink(self.final)  # renamed through a hard link, and cut off
+                elif _same(self.final, new):
+                    os.unlink(self.final)  # it was being renamed through a hard link
                 elif new_seal != seal and not exchange(new, self.final):
                     os.rename(new, displaced)
                     os.rename(self.final, new)
             elif final_seal is None and new_seal is not None and new_seal == self.intent.before:
                 rename_exclusive(new, self.final)  # the names were exchanged, and the product was removed since
-            if os.path.lexists(displaced) and not os.path.lexists(self.final):
-                rename_exclusive(displaced, self.final)
+            if os.path.lexists(displaced):
+                if not os.path.lexists(self.final):
+                    rename_exclusive(displaced, self.final)
+                elif _same(displaced, self.final):
+                    os.unlink(displaced)  # it was being put back through a hard link
             if new != self.partial:
                 discard_copy(self.partial, self.final, seal)
 
@@ -223,6 +226,11 @@ class _Place:
     def _refused(self, why: str) -> PublishError:
         sentence = f"{display(self.final)} could not be given its name: {why}."
         return PublishError(FailureKind.INFRASTRUCTURE, sentence)
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    """Whether both are names of one file."""
+    return os.path.samestat(os.lstat(one), os.lstat(other))
 
 
 def _places(intents: Sequence[Intent], partials: bytes, output_root: bytes) -> list[_Place]:

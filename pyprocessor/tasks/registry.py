@@ -9,6 +9,9 @@ from pyprocessor.errors import UsageError
 from pyprocessor.tasks.base import Task
 from pyprocessor.tasks.transcode import Transcode
 
+FOLDER_TASK = Transcode.name
+"""What is done with the files that a scan of a folder finds."""
+
 
 @cache
 def task(name: str) -> Task:

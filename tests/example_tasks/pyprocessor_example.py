@@ -14,7 +14,7 @@ from typing import Any
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import Cost, InputLimits, Source
 from pyprocessor.models.products import MAIN, Product
-from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
+from pyprocessor.tasks.base import Call, ChildJob, Done, Made, Plan, Returned, Steps, Work
 from pyprocessor.workers.call_main import progress
 
 HERE = __name__
@@ -70,6 +70,40 @@ class Ask:
                 return Done(result=f"forgiven: {error}")
             raise
         return Done(result=returned.value)
+
+
+class Sum:
+    """A job that is made of one for each number; the result is their sum, and how many of them failed."""
+
+    name = "sum"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        calls = [{"function": "add", "arguments": {"number": number}} for number in params]
+        return Plan(cost=Cost(0.001, 16 << 20, 0), children=tuple(ChildJob("part", "ask", call) for call in calls))
+
+    def run(self, work: Work) -> Steps:
+        parts = [child.result for child in work.children if child.succeeded]
+        returned: Returned = yield Call(f"{HERE}:add_all", {"numbers": parts})
+        return Done(result={"sum": returned.value, "failed": len(work.children) - len(parts)})
+
+
+def add(number: int) -> int:
+    """What a child of `Sum` has called."""
+    return number + 0
+
+
+def add_all(numbers: list[int]) -> int:
+    """What `Sum` has called itself."""
+    return sum(numbers)
+
+
+def note(log: str, text: str) -> None:
+    """Append a line to a file."""
+    with Path(log).open("a") as file:
+        file.write(f"{text}\n")
 
 
 class Bad:

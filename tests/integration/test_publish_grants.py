@@ -354,6 +354,18 @@ def test_a_placed_product_that_is_removed_before_it_is_settled(tmp_path: Path) -
     grant.check_done(placed=False)
 
 
+def test_exchanged_names_are_taken_back_where_none_can_be_exchanged_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is mounted another way now."""
+    grant = begun(tmp_path)
+    grant.publish()
+    os.unlink(grant.final(FILM))
+    monkeypatch.setattr(grants, "exchange", lambda *_: False)
+    assert not grant.settle()
+    grant.check_done(placed=False)
+
+
 def test_a_placed_product_that_somebody_replaced_stays_theirs(tmp_path: Path) -> None:
     """The others are rolled back; what another program wrote is left alone."""
     grant = begun(tmp_path)

@@ -224,7 +224,10 @@ def lose(grant: Grant, name: bytes) -> bool:
 @pytest.mark.parametrize("lost", [True, False])
 def test_killing_who_settles(grant: Grant, exchanging: str, lost: bool) -> None:
     """Recovery may be cut off anywhere, on its way on or back, and is simply called again."""
-    for number in list(moments(grant.begin, grant.publish, grant.state)):
+    every = 1
+    if os.path.dirname(grant.root) != os.path.dirname(grant.partials):  # each copy has many moments of its own
+        grant, every = Grant(grant.root, grant.partials, taken=bool(grant.before), names=(FILM, POSTER)), 4
+    for number in list(moments(grant.begin, grant.publish, grant.state))[::every]:
 
         def cut_off(number: int = number) -> None:
             grant.begin()

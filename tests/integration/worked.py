@@ -37,6 +37,7 @@ ENTRY_POINTS = f"""[pyprocessor.tasks]
 words = {NAME}:Words
 ask = {NAME}:Ask
 bad = {NAME}:Bad
+sum = {NAME}:Sum
 """
 
 

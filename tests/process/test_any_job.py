@@ -1,0 +1,153 @@
+"""Jobs of any task through the whole engine: submitted, waiting for others, made of others, with several products."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.engine.engine import execute
+from pyprocessor.errors import ExitCode
+from pyprocessor.ffmpeg.tool import find
+from pyprocessor.intake.submission import submissions
+from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import Profile
+from pyprocessor.models.run import RunRequest
+from pyprocessor.publish.receipts import read_receipts
+from pyprocessor.state.state_folder import prepare_state_folder
+from tests.acceptance.command import call
+from tests.integration.worked import example_tasks
+from tests.process.runs import Recorder
+
+__all__ = ["example_tasks"]
+
+pytestmark = pytest.mark.usefixtures("example_tasks")
+
+
+class Queue:
+    """An output folder whose journal has submitted jobs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.output = folder / "out"
+        self.output.mkdir()
+        self.folder = prepare_state_folder(os.fsencode(self.output))
+        self.listener = Recorder()
+
+    def submit(self, *documents: object) -> None:
+        with Journal.open(self.folder.path, wal=True) as journal:
+            journal.submit(submissions(list(documents), queue="q"))
+
+    def run(self, **settings: object) -> ExitCode:
+        profile = Profile("test", "f")
+        request = RunRequest((), os.fsencode(self.output), profile, find(os.environ).path, **settings)  # type: ignore[arg-type]
+        return execute(request, self.listener).exit_code
+
+    def rows(self) -> dict[str, JobRow]:
+        with Journal.open(self.folder.path, wal=True) as journal:
+            return {row.name: row for row in journal.jobs()}
+
+    def states(self) -> dict[str, str]:
+        return {name: row.state.value for name, row in self.rows().items()}
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    """No jobs yet."""
+    return Queue(tmp_path)
+
+
+def ask(key: str, *after: str, function: str = "noop", **arguments: object) -> dict[str, object]:
+    """The document of a job that calls a function."""
+    return {"task": "ask", "key": key, "after": list(after), "params": {"function": function, "arguments": arguments}}
+
+
+def test_a_job_of_another_package_leaves_two_products_and_a_result(queue: Queue, tmp_path: Path) -> None:
+    """Its one receipt names both, with the attempt."""
+    (tmp_path / "text.txt").write_text("to be or not to be")
+    queue.submit({"task": "words", "key": "hamlet.txt", "inputs": [str(tmp_path / "text.txt")]})
+    assert queue.run() == ExitCode.OK
+    assert (queue.output / "hamlet.txt").read_text() == "TO BE OR NOT TO BE"
+    assert (queue.output / "hamlet.txt.counts").read_text().splitlines()[0] == "be 2"
+    row = queue.rows()["hamlet.txt"]
+    assert row.result is not None
+    assert json.loads(row.result) == {"words": 6}
+    (receipt,) = read_receipts(queue.folder.receipts)
+    assert [product.name for product, _ in receipt.products] == [b"hamlet.txt", b"hamlet.txt.counts"]
+    assert (receipt.task, len(receipt.token)) == ("words", 8)
+    assert queue.run() == ExitCode.OK
+    assert queue.rows()["hamlet.txt"].attempts == 1
+
+
+def test_a_job_reads_what_another_one_made(queue: Queue, tmp_path: Path) -> None:
+    """It waits for that, and is inspected once it is there."""
+    (tmp_path / "text.txt").write_text("one two one")
+    queue.submit(
+        {"task": "words", "key": "second", "inputs": [{"job": "first", "role": "counts"}]},
+        {"task": "words", "key": "first", "inputs": [str(tmp_path / "text.txt")]},
+    )
+    assert queue.states() == {"first": "pending", "second": "waiting"}
+    assert queue.run() == ExitCode.OK
+    assert (queue.output / "second").read_text() == "ONE 2 TWO 1"
+
+
+def test_jobs_run_in_the_order_of_what_they_wait_for(queue: Queue, tmp_path: Path) -> None:
+    """Also those that were submitted in another one."""
+    log = tmp_path / "log"
+    names = [str(number) for number in range(12)]
+    jobs = [
+        ask(name, *names[:place][-1:], function="note", log=str(log), text=name) for place, name in enumerate(names)
+    ]
+    queue.submit(*reversed(jobs))
+    assert queue.run() == ExitCode.OK
+    assert log.read_text().split() == names
+
+
+def test_what_waits_for_a_failed_job_is_cancelled_and_done_when_that_is(queue: Queue, tmp_path: Path) -> None:
+    """The rest goes on, and doing the failed one again does what was cancelled for it."""
+    marker = tmp_path / "there"
+    queue.submit(
+        ask("a", function="miss", path=str(marker)), ask("b", "a"), ask("c", "b"), ask("d"), ask("e", "d", "c")
+    )
+    assert queue.run() == ExitCode.SOME_FAILED
+    assert queue.states() == {"a": "failed", "b": "cancelled", "c": "cancelled", "d": "succeeded", "e": "cancelled"}
+    assert queue.rows()["e"].reason == "It waited for a, which failed."
+    marker.write_text("now it is")
+    assert queue.run(retry_failed=True) == ExitCode.OK
+    assert set(queue.states().values()) == {"succeeded"}
+
+
+def test_a_job_that_is_made_of_others(queue: Queue) -> None:
+    """They are done first, well or not, and it gets what each came to; they do not count as files of their own."""
+    queue.submit({"task": "sum", "key": "total", "params": [1, 2, "x", 4]})
+    assert queue.run() == ExitCode.OK
+    row = queue.rows()["total"]
+    assert row.result is not None
+    assert json.loads(row.result) == {"sum": 7, "failed": 1}
+    assert len(queue.rows()) == 5
+    assert queue.listener.snapshots[-1].total == 1
+
+
+def test_two_jobs_that_claim_one_name(queue: Queue, tmp_path: Path) -> None:
+    """The second is refused with a sentence that names the first."""
+    (tmp_path / "text.txt").write_text("one")
+    document = {"task": "words", "inputs": [str(tmp_path / "text.txt")]}
+    queue.submit({**document, "key": "same"}, {**document, "key": "same/below"})
+    assert queue.run() == ExitCode.SOME_FAILED
+    assert sorted(queue.states().values()) == ["failed", "succeeded"]
+    (failed,) = (row for row in queue.rows().values() if row.state.value == "failed")
+    assert "belongs to" in failed.reason
+
+
+def test_the_command_does_what_was_submitted(
+    queue: Queue, example_tasks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an input it needs an output that has jobs."""
+    monkeypatch.setenv("PYTHONPATH", str(example_tasks))
+    assert call("--output", queue.output).returncode == ExitCode.USAGE
+    queue.submit(ask("a"), ask("b", "a"))
+    done = call("--output", queue.output)
+    assert done.returncode == ExitCode.OK, done
+    assert set(queue.states().values()) == {"succeeded"}
