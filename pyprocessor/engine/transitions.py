@@ -12,7 +12,7 @@ from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import replaceable
 from pyprocessor.engine.tally import Tally
-from pyprocessor.errors import FailureKind, JournalError
+from pyprocessor.errors import FailureKind, JobError, JournalError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.retry import STATE_AFTER
@@ -202,6 +202,11 @@ class Transitions:
         self._requeue(job, outcome, None, charge=True, then="It is tried once more, alone.")
         delay = retry.delay_seconds(job.crashes, self._profile.errors, random.random())  # noqa: S311 - jitter
         self.queue.put_back(replace(job.queued, tries=job.queued.tries + 1, alone=True), due=now + delay)
+
+    def failed_unsent(self, job: RunningJob, error: JobError) -> None:
+        """A job that its process was not sent yet cannot be done."""
+        self._requeue(job, INTERRUPTED, None)
+        self.refused(job.job_id, job.name, str(error), error.kind, job.queued.cpu_seconds)
 
     def refused(self, job_id: str, name: str, reason: str, kind: FailureKind, cost_seconds: float = 0.0) -> None:
         """A waiting job fails without an attempt."""
