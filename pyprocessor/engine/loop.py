@@ -161,6 +161,7 @@ class Run:
                 notice("warning", warning)
         # Only now, so that an output that recovery has just published is found.
         self._sources.begin(time.monotonic())
+        self._tally.to_come = self.journal.count_to_come()
 
     def _turn(self) -> None:
         readable = self._wait()

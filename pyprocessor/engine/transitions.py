@@ -123,10 +123,13 @@ class Transitions:
                 f"Another program changed the journal while {job.name} was being worked on. Run the same command again "
                 "when nothing else uses the output folder."
             )
-        names = [intent.product.name for intent in intents if intent.before is not None]
-        if self._request.overwrite or not names:
-            return frozenset(names)
-        return replaceable(self._journal, self._request.output, self.row(job.job_id), names)
+        taken = [intent.product for intent in intents if intent.before is not None]
+        if not taken:
+            return frozenset()
+        names = [product.name for product in taken]
+        ours = replaceable(self._journal, self._request.output, self.row(job.job_id), names)
+        # A folder that no run made may hold sources, whatever the user allows.
+        return ours | {product.name for product in taken if self._request.overwrite and not product.folder}
 
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
         """A job succeeded; where its usage was measured the cost model learns from it."""
@@ -286,8 +289,11 @@ class Transitions:
 
     def retry(self, job_ids: Sequence[str]) -> str:
         """Do jobs again that ended without success; returns a sentence."""
+        waiting = self._journal.counts().waiting
         again = [job_id for job_id in job_ids if self._journal.retry(job_id)]
         self._arrived(again)
+        # What had been cancelled for them waits again.
+        self.tally.to_come += self._journal.counts().waiting - waiting
         return f"{len(again)} of {len(job_ids)} jobs are done again."
 
     def _arrived(self, job_ids: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ system killed it for want of memory. For what it was granted the disk decides, o
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import time
 from collections.abc import Sequence
@@ -128,8 +127,10 @@ class WorkerCrashes:
         row = self.transitions.row(job.job_id)
         facts = None
         if gone:
-            with contextlib.suppress(PublishError):  # what was not placed is done again
+            try:
                 facts = settle_grant(self.journal, self.partials.path, self.request.output, row, self.request.folders)
+            except PublishError as error:
+                gone = error.kind is not FailureKind.DISK  # else it may lie half-way, for the next run to settle
         elif was_published(self.request.output, row):
             facts = row.granted
         if facts is not None:

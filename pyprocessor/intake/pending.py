@@ -11,10 +11,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, Todo
+from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, SettledBefore, Todo
 from pyprocessor.intake.details import JobDetails
 from pyprocessor.intake.inspector import inspector_main
 from pyprocessor.intake.messages import InspectedJob, InspectJob, Remark, ScanPlan
+from pyprocessor.jobs import retry
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import JobState, Outcome, OutcomeKind
@@ -43,6 +44,8 @@ class PendingJobs:
         self._context = context
         self._released = released
         self._details = JobDetails(request, journal)
+        self._in_vain: list[str] = []
+        """Jobs that earlier runs ended so, and that this one leaves alone."""
         self._rows: Iterator[JobRow] = iter(())
         self._loaded = False
         self._to_ask: deque[JobRow] = deque()
@@ -87,6 +90,8 @@ class PendingJobs:
 
     def begin(self, now: float) -> None:
         del now
+        with self._journal.transaction():
+            self._in_vain = [row.id for row in self._journal.submitted_in_vain() if not self._again(row)]
         self._rows = self._journal.pending()
 
     def doubt(self) -> bool:
@@ -121,6 +126,10 @@ class PendingJobs:
         timeout = self._request.profile.errors.inspect_timeout_seconds
         if self._open is not None and now - self._last_message > timeout:
             yield from self._replace_inspector(f"took more than {timeout:.0f} seconds")
+        while self._in_vain:
+            left = self._journal.job(self._in_vain.pop())
+            if left is not None:
+                yield SettledBefore(left)
         for row in self._next():
             finding = self._prepared(row)
             if finding is not None:
@@ -128,6 +137,14 @@ class PendingJobs:
         self._ask(now)
 
     # ------------------------------------------------------------ one job
+
+    def _again(self, row: JobRow) -> bool:
+        """Have a job done again that an earlier run ended in vain, where this one is to; returns whether it is."""
+        forgive, errors = self._request.retry_failed, self._request.profile.errors
+        again = row.state is not JobState.CANCELLED and retry.again_in_next_run(
+            row.failure, attempts=row.attempts, failed_runs=row.failed_runs, settings=errors
+        )
+        return (forgive or again) and self._journal.retry(row.id, forgive=forgive)
 
     def _next(self) -> Iterator[JobRow]:
         """Yield the rows that are to be prepared in this turn."""

@@ -175,14 +175,14 @@ class WaitingJobs(JournalWriter):
         outcome = {"state": JobState.CANCELLED, "failure": None, "reason": CANCELLED}
         return self._hit("finish_waiting_job", id=job_id, already_right=False, failed=False, **outcome)
 
-    def retry(self, job_id: str) -> bool:
-        """Do a job again that ended without success; nothing is charged to it any more."""
+    def retry(self, job_id: str, *, forgive: bool = True) -> bool:
+        """Do a job again that ended without success; with `forgive` also the runs in which it failed are forgotten."""
         with self.transaction():
-            if not self._hit("retry_job", id=job_id):
+            if not self._hit("retry_job", id=job_id, forgive=forgive):
                 return False
             self._reset_dependents(job_id)
             for child in self.children(job_id):
-                self.retry(child.id)
+                self.retry(child.id, forgive=forgive)
             if self._database.rows("lacks", {"id": job_id}):
                 self._write("hold_job", id=job_id)
                 self._cancel_hopeless()

@@ -81,7 +81,7 @@ class Sum:
         return None
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
-        calls = [{"function": "add", "arguments": {"number": number}} for number in params]
+        calls = [{"function": "add", "arguments": {"number": number}} for number in params["numbers"]]
         return Plan(cost=Cost(0.001, 16 << 20, 0), children=tuple(ChildJob("part", "ask", call) for call in calls))
 
     def run(self, work: Work) -> Steps:

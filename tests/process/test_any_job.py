@@ -17,6 +17,7 @@ from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Profile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.receipts import read_receipts
+from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import prepare_state_folder
 from tests.acceptance.command import call
 from tests.integration.worked import example_tasks
@@ -37,7 +38,7 @@ class Queue:
         self.listener = Recorder()
 
     def submit(self, *documents: object) -> None:
-        with Journal.open(self.folder.path, wal=True) as journal:
+        with change_without_run(os.fsencode(self.output), print) as journal:
             journal.submit(submissions(list(documents), queue="q"))
 
     def run(self, **settings: object) -> ExitCode:
@@ -121,7 +122,7 @@ def test_what_waits_for_a_failed_job_is_cancelled_and_done_when_that_is(queue: Q
 
 def test_a_job_that_is_made_of_others(queue: Queue) -> None:
     """They are done first, well or not, and it gets what each came to; they do not count as files of their own."""
-    queue.submit({"task": "sum", "key": "total", "params": [1, 2, "x", 4]})
+    queue.submit({"task": "sum", "key": "total", "params": {"numbers": [1, 2, "x", 4]}})
     assert queue.run() == ExitCode.OK
     row = queue.rows()["total"]
     assert row.result is not None
