@@ -295,14 +295,18 @@ class Transitions:
     def retry(self, job_ids: Sequence[str]) -> str:
         """Do jobs again that ended without success; returns a sentence."""
         waiting = self._journal.counts().waiting
-        again = [job_id for job_id in job_ids if self._journal.retry(job_id)]
+        before = {job_id: row for job_id in job_ids if (row := self._journal.job(job_id)) is not None}
+        again = [job_id for job_id in before if self._journal.retry(job_id)]
+        for job_id in again:
+            if before[job_id].run_id == self._journal.run_id and before[job_id].origin is not Origin.CHILD:
+                self.tally.forget(OutcomeKind(before[job_id].state.value))
         self._arrived(again)
         # What had been cancelled for them waits again.
         self.tally.to_come += self._journal.counts().waiting - waiting
         return f"{len(again)} of {len(job_ids)} jobs are done again."
 
     def _arrived(self, job_ids: Sequence[str]) -> None:
-        self.tally.to_come += len(job_ids)
+        self.tally.to_come += sum(self.row(job_id).origin is Origin.SUBMITTED for job_id in job_ids)
         self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
 
     def cancel(self, job_ids: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from pyprocessor.intake.messages import InspectedJob, InspectJob, Remark, ScanPl
 from pyprocessor.jobs import retry
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import JobState, Outcome, OutcomeKind
+from pyprocessor.models import JobState, Origin, Outcome, OutcomeKind
 from pyprocessor.models.products import MAIN, Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.workers.messages import Command
@@ -172,6 +172,8 @@ class PendingJobs:
         if row.deadline is not None and time.time() > row.deadline:
             return _failed(row, FailureKind.RESOURCE, "It could not begin before its deadline.")
         try:
+            if row.origin is Origin.FOLDER:
+                return self._planned(row) if self._details.known(row) else None  # else the next scan finds it
             if row.found is None and self._details.inputs(row):
                 self._to_ask.append(row)
                 return None
@@ -202,6 +204,7 @@ class PendingJobs:
         job = replace(
             row.job,
             source=files.get(row.source.path, row.source),
+            media=details.found if row.origin is Origin.FOLDER else None,
             output=main.name,
             output_is_folder=main.folder,
             companions=companions,
