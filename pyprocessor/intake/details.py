@@ -66,7 +66,7 @@ class JobDetails:
         succeeded = child.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE) or child.already_right
         made = {product.role: os.path.join(self._request.output, product.name) for product in child.job.products}
         result = json.loads(child.result) if succeeded and child.result is not None else None
-        return ChildEnd(child.task, succeeded, child.reason, made if succeeded else {}, result)
+        return ChildEnd(dict(child.metadata)["role"], succeeded, child.reason, made if succeeded else {}, result)
 
     def known(self, row: JobRow) -> bool:
         """Whether a job of a folder is of this run's profile, and its source was inspected."""

@@ -90,6 +90,30 @@ class Sum:
         return Done(result={"sum": returned.value, "failed": len(work.children) - len(parts)})
 
 
+class Join:
+    """One product of several texts, each of which a job of its own has put into capitals."""
+
+    name = "join"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        children = tuple(ChildJob("text", "words", {}, (source,)) for source in inputs)
+        return Plan((Product(output),), Cost(0.001, 16 << 20, 1000), children)
+
+    def run(self, work: Work) -> Steps:
+        made = f"{work.name}.txt"
+        texts = [os.fsdecode(child.products[MAIN]) for child in work.children]
+        yield Call(f"{HERE}:join_texts", {"texts": texts, "joined": os.fsdecode(work.path(made))})
+        return Done(products=(Made(made),))
+
+
+def join_texts(texts: list[str], joined: str) -> None:
+    """What `Join` has called."""
+    Path(joined).write_text("\n".join(Path(text).read_text() for text in texts))
+
+
 def add(number: int) -> int:
     """What a child of `Sum` has called."""
     return number + 0

@@ -133,6 +133,17 @@ def test_a_job_that_is_made_of_others(queue: Queue) -> None:
     assert queue.listener.snapshots[-1].total == 1
 
 
+def test_what_others_made_for_a_job_goes_once_that_is_done(queue: Queue, tmp_path: Path) -> None:
+    """It lay in the folder of the state, where no user looks for products."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    queue.submit({"task": "join", "key": "all.txt", "inputs": [str(tmp_path / "one"), str(tmp_path / "two")]})
+    assert queue.run() == ExitCode.OK
+    assert (queue.output / "all.txt").read_text() == "ONE\nTWO"
+    assert {path.name for path in queue.output.iterdir()} == {"all.txt", ".pyprocessor"}
+    assert list((queue.output / ".pyprocessor" / "intermediate").iterdir()) == []
+
+
 def test_two_jobs_that_claim_one_name(queue: Queue, tmp_path: Path) -> None:
     """The second is refused with a sentence that names the first."""
     (tmp_path / "text.txt").write_text("one")
