@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, partial
+from operator import attrgetter
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -37,6 +38,7 @@ Row = tuple[Any, ...]
 Record = TypeVar("Record")
 _OF_JOB = tuple(field.name for field in fields(Job) if field.name not in ("media", "after"))
 """What of a job has columns in its row."""
+_values_of_job = attrgetter(*_OF_JOB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,11 @@ class JobRow:
     @property
     def job(self) -> Job:
         """The job as it was planned; without what it waited for."""
-        return Job(**{name: getattr(self, name) for name in _OF_JOB})
+        return self.job_with()
+
+    def job_with(self, **changed: Any) -> Job:
+        """The job as `job` has it, with some of its fields changed."""
+        return Job(**{**dict(zip(_OF_JOB, _values_of_job(self), strict=True)), **changed})
 
     @property
     def products(self) -> tuple[Product, ...]:

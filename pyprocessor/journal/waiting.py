@@ -90,6 +90,17 @@ class WaitingJobs(JournalWriter):
                 self._reset_dependents(job.id)
             return self.job(job.id)
 
+    def predict(self, job: Job) -> bool:
+        """Note what a PENDING job is predicted to take; False where it has moved on."""
+        cost = job.cost
+        return self._hit(
+            "predict_job",
+            id=job.id,
+            cpu_seconds=cost.cpu_seconds,
+            memory_bytes=cost.memory_bytes,
+            disk_bytes=cost.disk_bytes,
+        )
+
     def remember_found(self, job_id: str, found: str) -> None:
         """Keep what inspecting found in the inputs of a PENDING job of no folder, as JSON."""
         self._write("remember_found", id=job_id, found=found)
