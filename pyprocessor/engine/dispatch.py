@@ -313,7 +313,8 @@ class Dispatch:
         self._started_unmeasured += admission.unmeasured(job, threads, self.calibration.model)
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
-        return job.priced(self.calibration.model, self.profile.estimation.memory_safety_factor)
+        model, safety = self.calibration.model, self.profile.estimation.memory_safety_factor
+        return job if model.factors(job.cost_class, safety) is job.factors else job.priced(model, safety)
 
     def _item(self, process: BatchProcess, job: RunningJob) -> WorkItem | None:
         """What the process is sent for a job; None where it fails before that: an input may be gone since."""
@@ -347,7 +348,7 @@ class Dispatch:
             found=details.found,
             threads=job.threads,
             partial=job.partial,
-            products=row.job.products,
+            products=row.products,
             limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
             children=details.children,
         )

@@ -198,17 +198,19 @@ class PendingJobs:
             return Settled(row.job, outcome)
         if plan.children and not self._journal.children(row.id):
             return Parent(row, plan.children)
+        cost = self._costs.predict(details.features, 1)
+        if not (plan.products or row.products or details.inputs or self._request.retry_failed):
+            return Todo(row.job_with(cost=cost), details.features, fresh=False, row=row)
         main = next((product for product in plan.products if product.role == MAIN), Product(b""))
         companions = tuple(product for product in plan.products if product is not main)
         files = {source.path: source for source in details.inputs}
-        job = replace(
-            row.job,
+        job = row.job_with(
             source=files.get(row.source.path, row.source),
             media=details.found if row.origin is Origin.FOLDER else None,
             output=main.name,
             output_is_folder=main.folder,
             companions=companions,
-            cost=self._costs.predict(details.features, 1),
+            cost=cost,
         )
         return Todo(job, details.features, fresh=False)
 

@@ -68,8 +68,10 @@ class Database:
 
     def rows(self, name: str, parameters: Mapping[str, object]) -> list[Row]:
         """All rows of one statement."""
-        with explained(self._path):
+        try:
             return self._connection.execute(QUERIES[name], parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
 
     def pages(self, name: str, parameters: Mapping[str, object]) -> Iterator[Row]:
         """Stream a statement with `:after` and `:limit`, ordered by its first column; no row is seen twice."""
@@ -127,8 +129,10 @@ class Database:
             self._connection.close()
 
     def _run(self, statement: str, parameters: Mapping[str, object] | None = None) -> sqlite3.Cursor:
-        with explained(self._path):
+        try:  # not by `explained`: it takes as long as many a statement
             return self._connection.execute(statement, parameters or {})
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
 
 
 @contextmanager

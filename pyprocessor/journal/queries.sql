@@ -260,6 +260,12 @@ UPDATE jobs SET
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('pending', 'waiting')
 
+-- name: predict_job
+UPDATE jobs SET
+    cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
+    run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'pending'
+
 -- name: remember_found
 UPDATE jobs SET found = :found WHERE id = :id AND state = 'pending'
 
