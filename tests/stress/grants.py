@@ -82,12 +82,16 @@ class Case:
 def series(names: tuple[str, ...] = ()) -> list[Case]:
     """The first kill of each row of kills; the others follow until there are no further moments."""
     found = [
-        Case(start, folder, where, victims)
-        for start, folder in ((Start.FREE, "parts"), (Start.TAKEN, "parts"), (Start.TAKEN, MAIN))
+        Case(start, "parts", where, victims)
+        for start in (Start.FREE, Start.TAKEN)
         for where in ("worker", "engine")
         for victims in VICTIMS
     ]
-    found += [Case(Start.NO_EXCHANGE, "parts", where, "both") for where in ("worker", "engine")]
+    found += [
+        Case(start, folder, where, "both")
+        for start, folder in ((Start.TAKEN, MAIN), (Start.NO_EXCHANGE, "parts"))
+        for where in ("worker", "engine")
+    ]
     found += [
         Case(start, "parts", "recovery", "engine", cut_off=cut_off) for start in Start for cut_off in CUT_OFF[start]
     ]
@@ -208,7 +212,7 @@ class Harness:
         seen = rows(output)[JOB]
         before = audit.outputs(output)
         if case.victims == "worker":
-            self._check(case, output, told)
+            self._check(case, output, told, swept=not _reported(output))
         # At once: a worker whose engine is gone may still be at work, which the next run is to end first.
         self._end(self._bench.start(output), told)
         self._check(case, output, told)
@@ -227,11 +231,11 @@ class Harness:
             self._figures.add(audit.EXITS, f"{told}: the rerun {code}: {run.text()[-300:]!r}")
         audit.look_for_traceback(self._figures, run.said, told)
 
-    def _check(self, case: Case, output: Path, told: str) -> None:
+    def _check(self, case: Case, output: Path, told: str, *, swept: bool = True) -> None:
         """Nothing runs, and both products are there, whole, of the attempt that has the receipt, and nothing else."""
         for process in self._bench.left_after(LEFT_SECONDS):
             self._figures.add(audit.PROCESSES, f"{told}: {process.role} {process.pid}: {process.line}")
-        check_sound(self._figures, output, told)
+        check_sound(self._figures, output, told, swept=swept)
         row = rows(output)[JOB]
         if row.state is not JobState.SUCCEEDED:
             self._figures.add(audit.LOST, f"{told}: {row.state} {row.reason}")
@@ -248,3 +252,9 @@ class Harness:
                 self._figures.add(MIXED, f"{told}: {name!r} is not of attempt {token}")
         if (times := successes(output)[JOB]) != (1 if case.start is Start.FREE else 2):
             self._figures.add(audit.REDONE, f"{told}: it succeeded {times} times")
+
+
+def _reported(output: Path) -> bool:
+    """Whether the worker told the engine that it had published: what it replaced is then its own to remove."""
+    attempts = [attempt for _, made in audit.jobs_and_attempts(output) for attempt in made]
+    return max(attempts, key=lambda attempt: attempt.id).usage is not None

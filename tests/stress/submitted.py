@@ -75,8 +75,8 @@ def successes(output: Path) -> Counter[str]:
     )
 
 
-def check_sound(figures: Figures, output: Path, told: str) -> None:
-    """SQLite finds nothing wrong with the journal, no job is undecided, and nothing half-made lies about."""
+def check_sound(figures: Figures, output: Path, told: str, *, swept: bool = True) -> None:
+    """SQLite finds nothing wrong with the journal, no job is undecided, and once `swept` nothing half-made is left."""
     state = output / ".pyprocessor"
     with sqlite3.connect(f"file:{state / 'journal.sqlite3'}?mode=ro", uri=True) as connection:
         (found,) = connection.execute("PRAGMA integrity_check").fetchone()
@@ -84,7 +84,7 @@ def check_sound(figures: Figures, output: Path, told: str) -> None:
     connection.close()
     if found != "ok" or broken:
         figures.add(UNSOUND, f"{told}: {found} {broken[:3]}")
-    for name in os.listdir(state / "partial"):
+    for name in os.listdir(state / "partial") if swept else ():
         figures.add(audit.TEMPORARY, f"{told}: partial {name}")
     for log in (state / "logs").iterdir():
         audit.look_for_traceback(figures, log, told)
