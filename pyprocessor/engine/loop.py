@@ -183,6 +183,7 @@ class Run:
             if process in self._dispatch.processes:  # and was not given up on in this turn
                 process.child.send(message)
         self._after_commit.clear()
+        self._crashes.tidy()
         self._server.send()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)

@@ -130,6 +130,45 @@ def note(log: str, text: str) -> None:
         file.write(f"{text}\n")
 
 
+class Reel:
+    """Two products, one of them a folder: all that lies in them names the version asked for and the attempt.
+
+    The params: `version`, a text, and `folder`, the role of the product that is a folder. No inputs.
+    """
+
+    name = "reel"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        names = {MAIN: output, "parts": output + b".parts"}
+        products = tuple(Product(name, role, folder=role == params["folder"]) for role, name in names.items())
+        return Plan(products, Cost(0.01, 16 << 20, 1 << 20))
+
+    def run(self, work: Work) -> Steps:
+        made = {product: Made(f"{work.name}.{product.role}", product.role) for product in work.products}
+        paths = {os.fsdecode(work.path(one.temporary)): product.folder for product, one in made.items()}
+        yield Call(f"{HERE}:make_reel", {"text": reel_text(work.params["version"], work.name), "paths": paths})
+        return Done(products=tuple(made.values()))
+
+
+def reel_text(version: str, attempt: str) -> str:
+    """What every file of a `Reel` holds."""
+    return f"{version} {attempt}\n" * 1000
+
+
+def make_reel(text: str, paths: dict[str, bool]) -> None:
+    """What `Reel` has called."""
+    for path, folder in paths.items():
+        file = Path(path)
+        if folder:
+            (file / "deep").mkdir(parents=True)
+            (file / "one").write_text(text)
+            file = file / "deep" / "two"
+        file.write_text(text)
+
+
 class Bad:
     """Breaks the rule that the params name."""
 

@@ -39,6 +39,7 @@ ask = {NAME}:Ask
 bad = {NAME}:Bad
 sum = {NAME}:Sum
 join = {NAME}:Join
+reel = {NAME}:Reel
 """
 
 
