@@ -6,6 +6,7 @@ system killed it for want of memory. For what it was granted the disk decides, o
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Sequence
