@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.journal.journal import Journal
@@ -151,6 +151,18 @@ def replaceable(journal: Journal, output_root: bytes, row: JobRow, names: Iterab
     return frozenset(name for name in names if _is_ours(journal, output_root, row, name))
 
 
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """The names that `replaceable` would have, each looked at when it is asked for: what was moved away is back then."""
+
+    journal: Journal
+    output_root: bytes
+    row: JobRow
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, bytes) and _is_ours(self.journal, self.output_root, self.row, name)
+
+
 def _is_ours(journal: Journal, output_root: bytes, row: JobRow, name: bytes) -> bool:
     final, made = os.path.join(output_root, name), journal.made(name)
     known = [row.produced if name == row.output else None, made.facts if made is not None else None]
@@ -175,11 +187,10 @@ def settle_grant(
     granted, intents = row.granted, row.intents
     assert granted is not None
     assert intents is not None
-    names = replaceable(journal, output_root, row, (intent.product.name for intent in intents))
     bounds = Bounds(output_root, row.source, folders)
     if not was_published(output_root, row):
         _write_receipt(journal, folder, row, intents)
-    placed = settle(intents, partials=folder.partials, bounds=bounds, allowed=names)
+    placed = settle(intents, partials=folder.partials, bounds=bounds, allowed=_Ours(journal, output_root, row))
     if not placed:
         return None
     size_bytes, mtime_ns = placed[-1].seal

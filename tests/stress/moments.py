@@ -10,6 +10,7 @@ With `STRESS_NO_EXCHANGE` set, names cannot be exchanged, as on NFS.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import multiprocessing
@@ -99,8 +100,9 @@ def set_in_forkserver() -> None:
     def kill() -> None:
         if victims != "worker":
             os.kill(engine, signal.SIGKILL)
-            while psutil.pid_exists(engine) and psutil.Process(engine).status() != psutil.STATUS_ZOMBIE:
-                pass
+            with contextlib.suppress(psutil.NoSuchProcess):
+                while psutil.Process(engine).status() != psutil.STATUS_ZOMBIE:
+                    pass
         if victims != "engine":
             os.kill(os.getpid(), signal.SIGKILL)
 
