@@ -44,7 +44,7 @@ class FailureKind(StrEnum):
     PERMISSION = "permission"
     """A file or folder may not be read or written."""
     UNAVAILABLE = "unavailable"
-    """The source cannot be reached: moved away, or its disk or network share does not answer."""
+    """The source, or the server that a call talks to, cannot be reached: moved away, or it does not answer."""
     INFRASTRUCTURE = "infrastructure"
     """Our own machinery failed: a pipe broke, a process could not be started."""
 

@@ -252,6 +252,21 @@ def lose_connection() -> None:
     raise ConnectionResetError(104, "Connection reset by peer")
 
 
+def ask_nobody(port: int) -> None:
+    """Fail as a library does that talks to a server which is not there, with errors over errors."""
+    import urllib.request  # not for all the others, whose processes start for one short call
+
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+    except OSError as error:
+        raise RuntimeError("the service has no answer") from error
+
+
+def break_off(number: int, path: str | None = None) -> None:
+    """Fail with this error number, maybe of a file."""
+    raise OSError(number, os.strerror(number), path)
+
+
 def chatter(lines: int, closing: str) -> int:
     """Print much, on both streams."""
     for number in range(lines):
