@@ -152,3 +152,16 @@ def test_the_command_does_what_was_submitted(
     done = call("--output", queue.output)
     assert done.returncode == ExitCode.OK, done
     assert set(queue.states().values()) == {"succeeded"}
+
+
+def test_jobs_that_take_much_and_answer_much(
+    queue: Queue, example_tasks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engine and worker never both wait for the other to read: far more than a pipe holds goes each way."""
+    monkeypatch.setenv("PYTHONPATH", str(example_tasks))
+    texts = {str(number): f"{number} ".ljust(20_000, "x") for number in range(1000)}
+    queue.submit(*(ask(key, text=text) for key, text in texts.items()))
+    done = call("--output", queue.output)
+    assert done.returncode == ExitCode.OK, done
+    results = {name: json.loads(row.result or "null") for name, row in queue.rows().items()}
+    assert results == {key: {"text": text} for key, text in texts.items()}
