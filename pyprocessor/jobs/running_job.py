@@ -39,6 +39,8 @@ class RunningJob:
     """Tells this attempt from others at the job."""
     partial: str = ""
     """The attempt's name, with which the names of all that it makes begin."""
+    message_bytes: int = 0
+    """Of what its process is sent, by and large."""
     predicted_cost: Cost | None = None
     """At its threads."""
     predicted_bytes: int = 0
