@@ -61,12 +61,7 @@ class CallDispatch(Dispatch):
             return
         largest = max(other.expected_bytes for other in sent)
         jobs = itertools.islice(process.unsent, most - len(sent))
-        items = [
-            self._work_item(job)
-            for job in itertools.takewhile(lambda job: job.queued.memory_with(job.threads) <= largest, jobs)
-        ]
-        if items:
-            process.send_next(*items)
+        self._send(process, list(itertools.takewhile(lambda job: job.queued.memory_with(job.threads) <= largest, jobs)))
 
     def _top_up(self, on: Conditions) -> None:
         """Give processes that do calls of one kind more of them, where these are next and their slots are free."""
@@ -131,7 +126,7 @@ class CallDispatch(Dispatch):
                     self.journal.assign([job_id], batch_id)
         for process in self.processes:
             while process.waits and (ready := process.next_unsent()) is not None:
-                process.send_next(self._work_item(ready))
+                self._send(process, [ready])
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""

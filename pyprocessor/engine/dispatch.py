@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
+import time
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
@@ -15,11 +16,11 @@ from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
-from pyprocessor.errors import FailureKind
+from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.details import JobDetails
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.jobs.timeouts import timeouts
+from pyprocessor.jobs.timeouts import check_deadline, timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, JobState, WaitingFile
@@ -302,8 +303,21 @@ class Dispatch:
             return False
         self._warned = False
         self._claim(job.queued, job.threads)
-        process.send_next(self._work_item(job))
+        self._send(process, [job])
         return True
+
+    def _send(self, process: BatchProcess, jobs: list[RunningJob]) -> None:
+        """Send the process the next of its jobs; those that cannot be done any more fail."""
+        items = []
+        for job in jobs:
+            try:
+                items.append(self._work_item(job))
+            except JobError as error:
+                process.remove(job.job_id)
+                with self.journal.transaction():
+                    self.transitions.undone(job, error)
+        if items:
+            process.send_next(*items)
 
     def _claim(self, job: QueuedJob, threads: int) -> None:
         """Note what a job that starts is predicted to take, until a reading shows it."""
@@ -316,6 +330,7 @@ class Dispatch:
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
         row = self.transitions.row(job.job_id)
+        check_deadline(row.deadline, time.time())
         job.media_seconds = row.media_seconds or 0.0
         job.crashes, job.retries, job.sheds = row.crashes, row.retries_charged, row.sheds
         details = self._details.of(row)
@@ -336,8 +351,9 @@ class Dispatch:
             threads=job.threads,
             partial=job.partial,
             products=row.job.products,
-            limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
+            limits=timeouts(self.profile.errors, job.predicted_cost, job.features, row.timeout_seconds),
             children=details.children,
+            deadline=row.deadline,
         )
 
 

@@ -12,7 +12,7 @@ from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import replaceable
 from pyprocessor.engine.tally import Tally
-from pyprocessor.errors import FailureKind, JournalError
+from pyprocessor.errors import FailureKind, JobError, JournalError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.retry import STATE_AFTER
@@ -205,6 +205,11 @@ class Transitions:
         outcome = self.final(job_id, Outcome(OutcomeKind.FAILED, reason, kind))
         self._journal.finish(job_id, None, outcome)
         self.settle(job_id, name, outcome, cost_seconds)
+
+    def undone(self, job: RunningJob, error: JobError) -> None:
+        """A job fails as it is about to be sent to its process."""
+        self._requeue(job, INTERRUPTED, None)
+        self.refused(job.job_id, job.name, str(error), error.kind, job.queued.cpu_seconds)
 
     def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         """Queue a shed job again, with more memory and one thread, later alone; where that fails, too, fail the job."""
