@@ -303,21 +303,10 @@ class Dispatch:
             return False
         self._warned = False
         self._claim(job.queued, job.threads)
-        self._send(process, [job])
+        item = self._item(process, job)
+        if item is not None:
+            process.send_next(item)
         return True
-
-    def _send(self, process: BatchProcess, jobs: list[RunningJob]) -> None:
-        """Send the process the next of its jobs; those that cannot be done any more fail."""
-        items = []
-        for job in jobs:
-            try:
-                items.append(self._work_item(job))
-            except JobError as error:
-                process.remove(job.job_id)
-                with self.journal.transaction():
-                    self.transitions.undone(job, error)
-        if items:
-            process.send_next(*items)
 
     def _claim(self, job: QueuedJob, threads: int) -> None:
         """Note what a job that starts is predicted to take, until a reading shows it."""
@@ -325,7 +314,18 @@ class Dispatch:
         self._started_unmeasured += admission.unmeasured(job, threads, self.calibration.model)
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
-        return job.priced(self.calibration.model, self.profile.estimation.memory_safety_factor)
+        model, safety = self.calibration.model, self.profile.estimation.memory_safety_factor
+        return job if model.factors(job.cost_class, safety) is job.factors else job.priced(model, safety)
+
+    def _item(self, process: BatchProcess, job: RunningJob) -> WorkItem | None:
+        """What the process is sent for a job; None where it fails before that: an input may be gone since."""
+        try:
+            return self._work_item(job)
+        except JobError as error:
+            process.remove(job.job_id)
+            with self.journal.transaction():
+                self.transitions.failed_unsent(job, error)
+            return None
 
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
@@ -350,7 +350,7 @@ class Dispatch:
             found=details.found,
             threads=job.threads,
             partial=job.partial,
-            products=row.job.products,
+            products=row.products,
             limits=timeouts(self.profile.errors, job.predicted_cost, job.features, row.timeout_seconds),
             children=details.children,
             deadline=row.deadline,

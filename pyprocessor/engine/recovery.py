@@ -66,8 +66,9 @@ def recover(
         journal.abandon_open()
         rows = list(journal.jobs(JobState.PUBLISHING))
         notes += [("info", _settle(journal, folder, output_root, row, folders)) for row in rows]
+        unsettled = journal.counts().publishing
     try:
-        if removed := sweep_partials(folder.partials):
+        if not unsettled and (removed := sweep_partials(folder.partials)):
             notes.append(("info", f"Removed {removed} unfinished temporary file(s) of an earlier run."))
     except PublishError as error:
         notes.append(("warning", f"What an earlier run left unfinished stays there: {error}"))
@@ -216,7 +217,8 @@ def _settle(
     try:
         facts = settle_grant(journal, folder, output_root, row, folders)
     except PublishError as error:
-        journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
+        if error.kind is not FailureKind.DISK:  # else it may lie half-way, for the next run to settle
+            journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)
         return f"{name} was verified by an earlier run but could not be given its name: {error}"
     if facts is None:
         journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)

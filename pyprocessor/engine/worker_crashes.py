@@ -132,10 +132,12 @@ class WorkerCrashes:
         row = self.transitions.row(job.job_id)
         facts = None
         if gone:
-            with contextlib.suppress(PublishError):  # what was not placed is done again
-                folder, output = self.dispatch.folder, self.request.output
+            folder, output = self.dispatch.folder, self.request.output
+            try:
                 facts = settle_grant(self.journal, folder, output, row, self.request.folders)
                 self._settled.append(row.intents or ())
+            except PublishError as error:
+                gone = error.kind is not FailureKind.DISK  # else it may lie half-way, for the next run to settle
         elif was_published(self.request.output, row):
             facts = row.granted
         if facts is not None:

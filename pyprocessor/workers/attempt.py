@@ -43,6 +43,8 @@ class Attempt:
     """The process of its step: an ffmpeg of its own, or one that makes calls, maybe of others at the same time."""
     alone: bool = False
     """Whether its call is made by a process of its own, since one that it shared has died."""
+    thrown: Exception | None = None
+    """The error of its last call that failed, as it was raised in the task."""
     reported: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0

@@ -29,6 +29,7 @@ from pyprocessor.system.left_behind import MARK, mark, reap_others
 from pyprocessor.tasks.base import Call, Ffmpeg, Returned
 from pyprocessor.workers import messages
 from pyprocessor.workers.attempt import Attempt, wrong
+from pyprocessor.workers.call_errors import failure_of_call
 from pyprocessor.workers.call_runner import Answer
 from pyprocessor.workers.call_runners import CallRunners
 from pyprocessor.workers.lease import Lease, LeaseOver
@@ -198,6 +199,7 @@ class Attempts:
             attempt.anchor.check()
         try:
             if isinstance(ending, Exception):
+                attempt.thrown = ending
                 attempt.step = attempt.steps.throw(ending)
             else:
                 attempt.step = next(attempt.steps) if ending is None else attempt.steps.send(ending)
@@ -215,10 +217,16 @@ class Attempts:
         except MemoryError:
             self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
         except OSError as error:
-            self._failed(attempt, *classify_os_error(error, attempt.source.path))
+            self._failed(attempt, *self._meaning(attempt, error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
             attempt.transcript.append(traceback.format_exc())
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
+
+    def _meaning(self, attempt: Attempt, error: OSError) -> tuple[FailureKind, str]:
+        if error is not attempt.thrown:
+            return classify_os_error(error, attempt.source.path)
+        setup = self._setup
+        return failure_of_call(error, attempt.item.inputs, setup.request.output, setup.folder.partials)
 
     def _start(self, attempt: Attempt) -> None:
         """Start the step that the task has yielded."""

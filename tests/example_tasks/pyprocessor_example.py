@@ -86,13 +86,37 @@ class Sum:
         return None
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
-        calls = [{"function": "add", "arguments": {"number": number}} for number in params]
+        calls = [{"function": "add", "arguments": {"number": number}} for number in params["numbers"]]
         return Plan(cost=Cost(0.001, 16 << 20, 0), children=tuple(ChildJob("part", "ask", call) for call in calls))
 
     def run(self, work: Work) -> Steps:
         parts = [child.result for child in work.children if child.succeeded]
         returned: Returned = yield Call(f"{HERE}:add_all", {"numbers": parts})
         return Done(result={"sum": returned.value, "failed": len(work.children) - len(parts)})
+
+
+class Join:
+    """One product of several texts, each of which a job of its own has put into capitals."""
+
+    name = "join"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        children = tuple(ChildJob("text", "words", {}, (source,)) for source in inputs)
+        return Plan((Product(output),), Cost(0.001, 16 << 20, 1000), children)
+
+    def run(self, work: Work) -> Steps:
+        made = f"{work.name}.txt"
+        texts = [os.fsdecode(child.products[MAIN]) for child in work.children]
+        yield Call(f"{HERE}:join_texts", {"texts": texts, "joined": os.fsdecode(work.path(made))})
+        return Done(products=(Made(made),))
+
+
+def join_texts(texts: list[str], joined: str) -> None:
+    """What `Join` has called."""
+    Path(joined).write_text("\n".join(Path(text).read_text() for text in texts))
 
 
 def add(number: int) -> int:
@@ -265,6 +289,21 @@ def miss(path: str) -> None:
 def lose_connection() -> None:
     """Fail as a call that talks to a server does."""
     raise ConnectionResetError(104, "Connection reset by peer")
+
+
+def ask_nobody(port: int) -> None:
+    """Fail as a library does that talks to a server which is not there, with errors over errors."""
+    import urllib.request  # not for all the others, whose processes start for one short call
+
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+    except OSError as error:
+        raise RuntimeError("the service has no answer") from error
+
+
+def break_off(number: int, path: str | None = None) -> None:
+    """Fail with this error number, maybe of a file."""
+    raise OSError(number, os.strerror(number), path)
 
 
 def chatter(lines: int, closing: str) -> int:
