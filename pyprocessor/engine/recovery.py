@@ -153,7 +153,7 @@ def replaceable(journal: Journal, output_root: bytes, row: JobRow, names: Iterab
 
 @dataclass(frozen=True, slots=True)
 class _Ours:
-    """The names that `replaceable` would have, each looked at when it is asked for: what was moved away is back then."""
+    """The names that `replaceable` has, each looked at when it is asked for: what was moved away is back then."""
 
     journal: Journal
     output_root: bytes

@@ -95,6 +95,13 @@ class Attempt:
     def usage(self) -> Usage:
         return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
 
+    @property
+    def seconds_left(self) -> float:
+        """How long its next step may take."""
+        limits = self.item.limits
+        left = self.began + limits.attempt_seconds - time.monotonic()
+        return max(0.0, min(limits.wall_limit_seconds, left))
+
     def inputs_unchanged(self, *, where_gone: bool) -> bool:
         """Return whether all inputs are still what was planned; `where_gone` stands for one that cannot be read."""
         for source in self.item.inputs:

@@ -17,6 +17,7 @@ from functools import partial
 from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
+from pyprocessor.jobs.timeouts import check_deadline
 from pyprocessor.models import Outcome, OutcomeKind
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.publish.partials import Anchor, discard_attempts
@@ -192,7 +193,9 @@ class Attempts:
 
     def _advance(self, attempt: Attempt, ending: Ending | None) -> None:
         """Run the task up to its next step or its end."""
-        if ending is not None:
+        if ending is None:
+            check_deadline(attempt.item.deadline, time.time())  # it may have been sent long before
+        else:
             attempt.anchor.check()
         try:
             if isinstance(ending, Exception):
@@ -233,7 +236,7 @@ class Attempts:
                 attempt.run = self._spawn(attempt, step)
             case Call():
                 attempt.transcript.append(f"call of {step.function}")
-                limit = min(step.timeout_seconds, item.limits.wall_limit_seconds)
+                limit = min(step.timeout_seconds, attempt.seconds_left)
                 attempt.run = self.runners.start(item.token, step, limit, alone=attempt.alone)
             case _:
                 raise wrong(item.task, f"yields {type(step).__name__} where a step was expected")
@@ -249,7 +252,7 @@ class Attempts:
             env=self._environment,
             clock=self._clock,
             stall_seconds=attempt.item.limits.stall_seconds,
-            wall_limit_seconds=attempt.item.limits.wall_limit_seconds,
+            wall_limit_seconds=attempt.seconds_left,
             output_limit_bytes=step.output_limit_bytes,
         )
         run.register(self._selector)

@@ -68,6 +68,7 @@ class WorkItem(OfAttempt):
     products: tuple[Product, ...]
     limits: Timeouts
     children: tuple[ChildEnd, ...] = ()
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

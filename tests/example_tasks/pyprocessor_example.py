@@ -18,6 +18,7 @@ from pyprocessor.tasks.base import Call, ChildJob, Done, Made, Plan, Returned, S
 from pyprocessor.workers.call_main import progress
 
 HERE = __name__
+_PLANNED: set[bytes] = set()
 
 
 class Words:
@@ -70,6 +71,10 @@ class Ask:
                 return Done(result=f"forgiven: {error}")
             raise
         return Done(result=returned.value)
+
+
+def _rule(params: Any) -> str:
+    return str(params["rule"] if isinstance(params, dict) else params)
 
 
 class Sum:
@@ -170,24 +175,58 @@ def make_reel(text: str, paths: dict[str, bool]) -> None:
 
 
 class Bad:
-    """Breaks the rule that the params name."""
+    """Breaks the rule that the params name, or their `rule`."""
 
     name = "bad"
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        match _rule(params):
+            case "raises in inspect":
+                raise LookupError("this task is broken")
+            case "exits in inspect":
+                os._exit(3)
+            case "never returns from inspect":
+                time.sleep(3600)
+            case "finds no JSON":
+                return b"bytes"
         return None
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
-        return Plan((Product(output),))
+        names = {
+            "names a product with dots": output + b"/../../outside",
+            "names a product by a whole path": b"/tmp/outside",
+            "names a product of the state": b".pyprocessor/journal.sqlite3",
+        }
+        match _rule(params):
+            case "raises in plan":
+                raise LookupError("this task is broken")
+            case "exits in plan":
+                sys.exit(3)
+            case "plans only once" if output in _PLANNED:
+                raise LookupError("this task is broken")
+            case "plans nothing":
+                return None  # type: ignore[return-value]
+            case "plans what is no product":
+                return Plan(products=("film.mp4",))  # type: ignore[arg-type]
+            case "plans children without JSON":
+                return Plan(children=(ChildJob("part", "ask", b"bytes"),))
+        _PLANNED.add(output)
+        return Plan((Product(names.get(_rule(params), output)),))
 
     def run(self, work: Work) -> Any:
-        return None if work.params == "yields nothing" else self._run(work)
+        if _rule(work.params) == "raises in run":
+            raise LookupError("this task is broken")
+        return None if _rule(work.params) == "yields nothing" else self._run(work)
 
     def _run(self, work: Work) -> Steps:
         yield Call(f"{HERE}:noop", last=False)
-        match work.params:
+        match _rule(work.params):
             case "raises":
                 raise LookupError("this task is broken")
+            case "kills its worker":
+                os._exit(3)
+            case "never goes on":
+                time.sleep(3600)
             case "exits":
                 sys.exit(3)
             case "yields no step":
