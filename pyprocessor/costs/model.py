@@ -85,7 +85,7 @@ class CostFactors:
 
 
 class Ratios(NamedTuple):
-    """Natural logarithms of measured / prior, or distances between such."""
+    """Natural logarithms of measured / prior, or distances between such, unless it says otherwise."""
 
     cpu: float = 0.0
     memory: float = 0.0
@@ -170,6 +170,15 @@ class RunningMemory:
     """After so many more attempts of its kind it no longer counts."""
 
 
+class _Known(NamedTuple):
+    """What was worked out for one class; margins and factors by the margin that an unmeasured class would have."""
+
+    corrections: Ratios
+    """Measured / prior, no logarithms."""
+    margins: dict[float, float]
+    factors: dict[float, CostFactors]
+
+
 @dataclass(frozen=True, slots=True)
 class CostModel:
     """A frozen snapshot of what is known; `observe` and `glimpse` return the next one.
@@ -180,19 +189,17 @@ class CostModel:
     classes: Mapping[CostClass, History] = field(default_factory=dict)
     groups: Mapping[GroupKey, History] = field(default_factory=dict)
     running: Mapping[GroupKey, RunningMemory] = field(default_factory=dict)
-    _factors: dict[tuple[CostClass, float], CostFactors] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    """Those that were asked for: thousands of jobs of a class ask for the same."""
+    _known: dict[CostClass, _Known] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was asked for: thousands of jobs of a class ask for the same."""
 
     def predict(self, features: CostFeatures, threads: int) -> Cost:
         """CPU-seconds, peak bytes of its ffmpeg and bytes on disk of a job with `threads` threads."""
         prior = prior_cost(features, threads)
-        cpu, memory, disk = self._corrections(class_of(features, threads))
+        cpu, memory, disk = self._of(class_of(features, threads)).corrections
         return Cost(
-            prior.cpu_seconds * math.exp(cpu),
-            round(prior.memory_bytes * math.exp(memory)),
-            round(prior.disk_bytes * math.exp(disk)),
+            prior.cpu_seconds * cpu,
+            round(prior.memory_bytes * memory),
+            round(prior.disk_bytes * disk),
             prior.wait_seconds,
             prior.resources,
         )
@@ -209,8 +216,8 @@ class CostModel:
         if seen is not None and seen.attempts_left > 1:
             running[keys[-1]] = replace(seen, attempts_left=seen.attempts_left - 1)
         model = CostModel(classes, groups, running)
-        model._factors.update(
-            (asked, factors) for asked, factors in self._factors.items() if set(keys).isdisjoint(group_keys(asked[0]))
+        model._known.update(
+            (asked, known) for asked, known in self._known.items() if set(keys).isdisjoint(group_keys(asked))
         )
         return model
 
@@ -230,6 +237,12 @@ class CostModel:
 
     def memory_margin(self, cost_class: CostClass, unmeasured: float) -> float:
         """The factor of safety for predicted memory: `unmeasured` for a class never seen, less for a known one."""
+        margins = self._of(cost_class).margins
+        if unmeasured not in margins:
+            margins[unmeasured] = self._margin(cost_class, unmeasured)
+        return margins[unmeasured]
+
+    def _margin(self, cost_class: CostClass, unmeasured: float) -> float:
         history = self.classes.get(cost_class, History())
         running = self.running.get(group_keys(cost_class)[-1])
         seen = max(len(history.memory), running is not None and running.settled)
@@ -238,18 +251,25 @@ class CostModel:
 
     def factors(self, cost_class: CostClass, unmeasured: float) -> CostFactors:
         """The factors for the priors of all jobs of this class; `unmeasured` as in `memory_margin`."""
-        known = self._factors.get((cost_class, unmeasured))
-        if known is None:
-            known = self._factors[cost_class, unmeasured] = self._worked_out(cost_class, unmeasured)
-        return known
+        factors = self._of(cost_class).factors
+        if unmeasured not in factors:
+            factors[unmeasured] = self._worked_out(cost_class, unmeasured)
+        return factors[unmeasured]
 
     def _worked_out(self, cost_class: CostClass, unmeasured: float) -> CostFactors:
-        cpu, memory, _ = self._corrections(cost_class)
+        cpu, memory, _ = self._of(cost_class).corrections
         margin = self.memory_margin(cost_class, unmeasured)
         history = self.classes.get(cost_class, History())
         seen, usual = len(history.cpu), max(math.log(1.1), 1.5 * history.deviations.cpu)
         spread = math.exp((seen * usual + 2 * math.log(UNKNOWN_SPREAD)) / (seen + 2))
-        return CostFactors(math.exp(cpu), math.exp(memory) * margin, spread)
+        return CostFactors(cpu, memory * margin, spread)
+
+    def _of(self, cost_class: CostClass) -> _Known:
+        known = self._known.get(cost_class)
+        if known is None:
+            corrections = Ratios(*map(math.exp, self._corrections(cost_class)))
+            known = self._known[cost_class] = _Known(corrections, {}, {})
+        return known
 
     def _corrections(self, cost_class: CostClass) -> Ratios:
         cpu = memory = disk = 0.0

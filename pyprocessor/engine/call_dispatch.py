@@ -61,10 +61,8 @@ class CallDispatch(Dispatch):
             return
         largest = max(other.expected_bytes for other in sent)
         jobs = itertools.islice(process.unsent, most - len(sent))
-        items = [
-            self._work_item(job)
-            for job in itertools.takewhile(lambda job: job.queued.memory_with(job.threads) <= largest, jobs)
-        ]
+        alike = list(itertools.takewhile(lambda job: job.queued.memory_with(job.threads) <= largest, jobs))
+        items = [item for job in alike if (item := self._item(process, job)) is not None]
         if items:
             process.send_next(*items)
 
@@ -131,7 +129,9 @@ class CallDispatch(Dispatch):
                     self.journal.assign([job_id], batch_id)
         for process in self.processes:
             while process.waits and (ready := process.next_unsent()) is not None:
-                process.send_next(self._work_item(ready))
+                item = self._item(process, ready)
+                if item is not None:
+                    process.send_next(item)
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""

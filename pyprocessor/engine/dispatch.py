@@ -15,7 +15,7 @@ from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
-from pyprocessor.errors import FailureKind
+from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.details import JobDetails
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
@@ -302,7 +302,9 @@ class Dispatch:
             return False
         self._warned = False
         self._claim(job.queued, job.threads)
-        process.send_next(self._work_item(job))
+        item = self._item(process, job)
+        if item is not None:
+            process.send_next(item)
         return True
 
     def _claim(self, job: QueuedJob, threads: int) -> None:
@@ -311,7 +313,18 @@ class Dispatch:
         self._started_unmeasured += admission.unmeasured(job, threads, self.calibration.model)
 
     def _priced(self, job: QueuedJob) -> QueuedJob:
-        return job.priced(self.calibration.model, self.profile.estimation.memory_safety_factor)
+        model, safety = self.calibration.model, self.profile.estimation.memory_safety_factor
+        return job if model.factors(job.cost_class, safety) is job.factors else job.priced(model, safety)
+
+    def _item(self, process: BatchProcess, job: RunningJob) -> WorkItem | None:
+        """What the process is sent for a job; None where it fails before that: an input may be gone since."""
+        try:
+            return self._work_item(job)
+        except JobError as error:
+            process.remove(job.job_id)
+            with self.journal.transaction():
+                self.transitions.failed_unsent(job, error)
+            return None
 
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
@@ -335,7 +348,7 @@ class Dispatch:
             found=details.found,
             threads=job.threads,
             partial=job.partial,
-            products=row.job.products,
+            products=row.products,
             limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
             children=details.children,
         )

@@ -87,11 +87,15 @@ class Findings:
 
     def _queue(self, todo: Todo) -> bool:
         """Enter a job to do, to go on as it would have in the run that began it; returns whether it is to be done."""
-        job = todo.job
+        job, row = todo.job, todo.row
+        if row is not None and not self._journal.predict(job):
+            return False  # it has moved on since its row was read
         if todo.fresh and job.media is not None:
             self._journal.remember_media(job.source, CachedMedia(job.media))
         seconds = (job.media.playing_seconds or 0.0) if job.media is not None else 0.0
-        planned, row = self._plan(job, seconds)
+        planned = job
+        if row is None:
+            planned, row = self._plan(job, seconds)
         self._moves.count(job)
         if row is None:
             self._moves.refused(job.id, display(job.source.relative), self._journal.taken(job), FailureKind.UNSUPPORTED)
@@ -106,7 +110,9 @@ class Findings:
                 queued = queued.after_memory_ran_out()
         most = self._profile.throttling.max_sheds
         alone = retry.alone(crashes=row.crashes, killed_runs=row.killed_runs, sheds=row.sheds, max_sheds=most)
-        self._moves.queue.add(replace(queued, tries=row.retries_charged, alone=alone))
+        if alone or row.retries_charged:
+            queued = replace(queued, tries=row.retries_charged, alone=alone)
+        self._moves.queue.add(queued)
         return True
 
     def _make_children(self, row: JobRow, children: Sequence[ChildJob]) -> None:

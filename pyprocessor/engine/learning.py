@@ -39,7 +39,8 @@ class Calibration:
 
     def with_history(self, features: CostFeatures, source: Source) -> CostFeatures:
         """The features of a job with what earlier runs of the same file took."""
-        return replace(features, own_factor=self._files.factor(source, features, self.model))
+        factor = self._files.factor(source, features, self.model)
+        return features if factor == features.own_factor else replace(features, own_factor=factor)
 
     def observe(
         self, features: CostFeatures, source: Source, threads: int, usage: Usage, output_bytes: int

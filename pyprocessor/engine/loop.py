@@ -161,6 +161,7 @@ class Run:
                 notice("warning", warning)
         # Only now, so that an output that recovery has just published is found.
         self._sources.begin(time.monotonic())
+        self._tally.to_come = self.journal.count_to_come()
 
     def _turn(self) -> None:
         readable = self._wait()
@@ -169,6 +170,7 @@ class Run:
             self._stopping.take_requests(now, lambda: self._status_now(now))
             if now > self._stopping.end_by:
                 self._crashes.give_up(tuple(self._dispatch.processes), now, silent=False)
+            self._stopping.end_cancelled()
             self._stopping.keep_hours(now)
             self._discover(now, readable)
             for process in tuple(self._dispatch.processes):
@@ -181,6 +183,7 @@ class Run:
             if process in self._dispatch.processes:  # and was not given up on in this turn
                 process.child.send(message)
         self._after_commit.clear()
+        self._crashes.tidy()
         self._server.send()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)

@@ -36,7 +36,7 @@ class StatusTracker:
         eta = self._eta(on, running, begins_in_seconds)
         snapshot = RunSnapshot(
             done=tally.done,
-            total=tally.total,
+            total=tally.total + tally.to_come,
             total_is_final=not on.more_to_come,
             succeeded=tally.succeeded,
             failed=tally.failed,

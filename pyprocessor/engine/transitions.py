@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections import deque
@@ -12,7 +13,7 @@ from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import replaceable
 from pyprocessor.engine.tally import Tally
-from pyprocessor.errors import FailureKind, JournalError
+from pyprocessor.errors import FailureKind, JobError, JournalError, PublishError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.retry import STATE_AFTER
@@ -36,6 +37,7 @@ from pyprocessor.models import (
 from pyprocessor.models.products import Intent
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.queue import JobQueue
+from pyprocessor.publish.partials import discard
 
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the file was done.")
 _EASINGS = frozenset({EventKind.RESUME, EventKind.RECOVER})
@@ -123,10 +125,13 @@ class Transitions:
                 f"Another program changed the journal while {job.name} was being worked on. Run the same command again "
                 "when nothing else uses the output folder."
             )
-        names = [intent.product.name for intent in intents if intent.before is not None]
-        if self._request.overwrite or not names:
-            return frozenset(names)
-        return replaceable(self._journal, self._request.output, self.row(job.job_id), names)
+        taken = [intent.product for intent in intents if intent.before is not None]
+        if not taken:
+            return frozenset()
+        names = [product.name for product in taken]
+        ours = replaceable(self._journal, self._request.output, self.row(job.job_id), names)
+        # A folder that no run made may hold sources, whatever the user allows.
+        return ours | {product.name for product in taken if self._request.overwrite and not product.folder}
 
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
         """A job succeeded; where its usage was measured the cost model learns from it."""
@@ -200,6 +205,11 @@ class Transitions:
         delay = retry.delay_seconds(job.crashes, self._profile.errors, random.random())  # noqa: S311 - jitter
         self.queue.put_back(replace(job.queued, tries=job.queued.tries + 1, alone=True), due=now + delay)
 
+    def failed_unsent(self, job: RunningJob, error: JobError) -> None:
+        """A job that its process was not sent yet cannot be done."""
+        self._requeue(job, INTERRUPTED, None)
+        self.refused(job.job_id, job.name, str(error), error.kind, job.queued.cpu_seconds)
+
     def refused(self, job_id: str, name: str, reason: str, kind: FailureKind, cost_seconds: float = 0.0) -> None:
         """A waiting job fails without an attempt."""
         outcome = self.final(job_id, Outcome(OutcomeKind.FAILED, reason, kind))
@@ -259,10 +269,19 @@ class Transitions:
         else:
             self.tally.ended(outcome.kind)
         self._listener.finished(job_id, outcome, name=name)
+        if outcome.kind is OutcomeKind.SUCCEEDED:
+            self._drop_intermediates(job_id)
         if self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             output = os.path.join(self._request.output, row.output)
             self.hooks.add(file_call(row.source.path, output, outcome))
         self._follow(job_id)
+
+    def _drop_intermediates(self, job_id: str) -> None:
+        """Remove what the jobs left that this one was made of; where that is refused it stays, and harms nothing."""
+        for child in self._journal.children(job_id):
+            for product in child.job.products:
+                with contextlib.suppress(PublishError):
+                    discard(os.path.join(self._request.output, product.name))
 
     def _follow(self, job_id: str) -> None:
         """Release what waited for a job that has ended, or cancel it."""
@@ -286,12 +305,19 @@ class Transitions:
 
     def retry(self, job_ids: Sequence[str]) -> str:
         """Do jobs again that ended without success; returns a sentence."""
-        again = [job_id for job_id in job_ids if self._journal.retry(job_id)]
+        waiting = self._journal.counts().waiting
+        before = {job_id: row for job_id in job_ids if (row := self._journal.job(job_id)) is not None}
+        again = [job_id for job_id in before if self._journal.retry(job_id)]
+        for job_id in again:
+            if before[job_id].run_id == self._journal.run_id and before[job_id].origin is not Origin.CHILD:
+                self.tally.forget(OutcomeKind(before[job_id].state.value))
         self._arrived(again)
+        # What had been cancelled for them waits again.
+        self.tally.to_come += self._journal.counts().waiting - waiting
         return f"{len(again)} of {len(job_ids)} jobs are done again."
 
     def _arrived(self, job_ids: Sequence[str]) -> None:
-        self.tally.to_come += len(job_ids)
+        self.tally.to_come += sum(self.row(job_id).origin is Origin.SUBMITTED for job_id in job_ids)
         self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
 
     def cancel(self, job_ids: Sequence[str]) -> str:

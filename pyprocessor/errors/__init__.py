@@ -99,6 +99,10 @@ class JournalDamaged(JournalError):
     """The file is no journal, or a damaged one; it can only be rebuilt."""
 
 
+class JournalOutdated(JournalDamaged):
+    """The file was written by an older program, whose journals are not kept; it can only be rebuilt."""
+
+
 class InputSilent(PyprocessorError):
     """The input's file system does not answer, as a network share does whose server is gone."""
 

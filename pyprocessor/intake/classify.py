@@ -39,6 +39,8 @@ class Todo:
     features: CostFeatures
     fresh: bool
     replaces: OutputFacts | None = None
+    row: JobRow | None = None
+    """Of a job that has no names to claim: what the journal has, which nothing but the predicted cost is to change."""
 
 
 @dataclass(frozen=True, slots=True)

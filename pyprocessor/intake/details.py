@@ -66,7 +66,14 @@ class JobDetails:
         succeeded = child.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE) or child.already_right
         made = {product.role: os.path.join(self._request.output, product.name) for product in child.job.products}
         result = json.loads(child.result) if succeeded and child.result is not None else None
-        return ChildEnd(child.task, succeeded, child.reason, made if succeeded else {}, result)
+        return ChildEnd(dict(child.metadata)["role"], succeeded, child.reason, made if succeeded else {}, result)
+
+    def known(self, row: JobRow) -> bool:
+        """Whether a job of a folder is of this run's profile, and its source was inspected."""
+        source = row.source
+        cached = self._journal.media(source.path, source.size_bytes, source.mtime_ns)
+        same = row.params_fingerprint == self._request.profile.fingerprint
+        return same and cached is not None and cached.media is not None
 
     def inputs(self, row: JobRow) -> tuple[Source, ...]:
         """Return the inputs of a job of no folder, products of other jobs as the files that they are now."""

@@ -11,13 +11,14 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, Todo
+from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, SettledBefore, Todo
 from pyprocessor.intake.details import JobDetails
 from pyprocessor.intake.inspector import inspector_main
 from pyprocessor.intake.messages import InspectedJob, InspectJob, Remark, ScanPlan
+from pyprocessor.jobs import retry
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import JobState, Outcome, OutcomeKind
+from pyprocessor.models import JobState, Origin, Outcome, OutcomeKind
 from pyprocessor.models.products import MAIN, Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.workers.messages import Command
@@ -43,6 +44,8 @@ class PendingJobs:
         self._context = context
         self._released = released
         self._details = JobDetails(request, journal)
+        self._in_vain: list[str] = []
+        """Jobs that earlier runs ended so, and that this one leaves alone."""
         self._rows: Iterator[JobRow] = iter(())
         self._loaded = False
         self._to_ask: deque[JobRow] = deque()
@@ -87,6 +90,8 @@ class PendingJobs:
 
     def begin(self, now: float) -> None:
         del now
+        with self._journal.transaction():
+            self._in_vain = [row.id for row in self._journal.submitted_in_vain() if not self._again(row)]
         self._rows = self._journal.pending()
 
     def doubt(self) -> bool:
@@ -121,6 +126,10 @@ class PendingJobs:
         timeout = self._request.profile.errors.inspect_timeout_seconds
         if self._open is not None and now - self._last_message > timeout:
             yield from self._replace_inspector(f"took more than {timeout:.0f} seconds")
+        while self._in_vain:
+            left = self._journal.job(self._in_vain.pop())
+            if left is not None:
+                yield SettledBefore(left)
         for row in self._next():
             finding = self._prepared(row)
             if finding is not None:
@@ -128,6 +137,14 @@ class PendingJobs:
         self._ask(now)
 
     # ------------------------------------------------------------ one job
+
+    def _again(self, row: JobRow) -> bool:
+        """Have a job done again that an earlier run ended in vain, where this one is to; returns whether it is."""
+        forgive, errors = self._request.retry_failed, self._request.profile.errors
+        again = row.state is not JobState.CANCELLED and retry.again_in_next_run(
+            row.failure, attempts=row.attempts, failed_runs=row.failed_runs, settings=errors
+        )
+        return (forgive or again) and self._journal.retry(row.id, forgive=forgive)
 
     def _next(self) -> Iterator[JobRow]:
         """Yield the rows that are to be prepared in this turn."""
@@ -155,6 +172,8 @@ class PendingJobs:
         if row.deadline is not None and time.time() > row.deadline:
             return _failed(row, FailureKind.RESOURCE, "It could not begin before its deadline.")
         try:
+            if row.origin is Origin.FOLDER:
+                return self._planned(row) if self._details.known(row) else None  # else the next scan finds it
             if row.found is None and self._details.inputs(row):
                 self._to_ask.append(row)
                 return None
@@ -179,16 +198,19 @@ class PendingJobs:
             return Settled(row.job, outcome)
         if plan.children and not self._journal.children(row.id):
             return Parent(row, plan.children)
+        cost = self._costs.predict(details.features, 1)
+        if not (plan.products or row.products or details.inputs or self._request.retry_failed):
+            return Todo(row.job_with(cost=cost), details.features, fresh=False, row=row)
         main = next((product for product in plan.products if product.role == MAIN), Product(b""))
         companions = tuple(product for product in plan.products if product is not main)
         files = {source.path: source for source in details.inputs}
-        job = replace(
-            row.job,
+        job = row.job_with(
             source=files.get(row.source.path, row.source),
+            media=details.found if row.origin is Origin.FOLDER else None,
             output=main.name,
             output_is_folder=main.folder,
             companions=companions,
-            cost=self._costs.predict(details.features, 1),
+            cost=cost,
         )
         return Todo(job, details.features, fresh=False)
 

@@ -14,7 +14,14 @@ from importlib.resources import files
 from typing import TypeVar
 from urllib.parse import quote_from_bytes
 
-from pyprocessor.errors import JournalDamaged, JournalError, NoJournal, OutputUnwritable, PyprocessorError
+from pyprocessor.errors import (
+    JournalDamaged,
+    JournalError,
+    JournalOutdated,
+    NoJournal,
+    OutputUnwritable,
+    PyprocessorError,
+)
 from pyprocessor.journal.rows import Row
 from pyprocessor.models import TRANSITIONS, display
 
@@ -61,8 +68,10 @@ class Database:
 
     def rows(self, name: str, parameters: Mapping[str, object]) -> list[Row]:
         """All rows of one statement."""
-        with explained(self._path):
+        try:
             return self._connection.execute(QUERIES[name], parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
 
     def pages(self, name: str, parameters: Mapping[str, object]) -> Iterator[Row]:
         """Stream a statement with `:after` and `:limit`, ordered by its first column; no row is seen twice."""
@@ -120,8 +129,10 @@ class Database:
             self._connection.close()
 
     def _run(self, statement: str, parameters: Mapping[str, object] | None = None) -> sqlite3.Cursor:
-        with explained(self._path):
+        try:  # not by `explained`: it takes as long as many a statement
             return self._connection.execute(statement, parameters or {})
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
 
 
 @contextmanager
@@ -348,7 +359,10 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 def _wrong_version(path: bytes, version: int) -> JournalError:
     if version < SCHEMA_VERSION and version != 0:
-        return _damaged(path, f"its version is {version}, of an older pyprocessor, which this one does not keep")
+        return JournalOutdated(
+            f"The journal {display(path)} was written by an older pyprocessor (its version is {version}). The next run "
+            "sets that file aside and begins another from the receipts, which list what was made."
+        )
     if version > SCHEMA_VERSION:
         return JournalError(
             f"The journal {display(path)} was written by a newer pyprocessor (its version is {version}, this one reads "

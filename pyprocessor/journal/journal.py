@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.retry import STATE_AFTER
@@ -18,6 +17,7 @@ from pyprocessor.journal.pruning import Pruning
 from pyprocessor.journal.records import encode, media_shape
 from pyprocessor.journal.rows import CachedMedia, Made, facts_text, intents_text
 from pyprocessor.journal.waiting import WaitingJobs
+from pyprocessor.journal.writer import values_of
 from pyprocessor.models import (
     Batch,
     Cost,
@@ -59,7 +59,7 @@ class Journal(WaitingJobs, Pruning):
         """Record that a run begins, now; returns its id, which is higher than those before and than `after`."""
         last = self.last_run()
         self._run_id = max(after, last.id if last is not None else 0) + 1
-        self._write("insert_run", arguments=arguments, **asdict(engine))
+        self._write("insert_run", arguments=arguments, **values_of(engine))
         return self._run_id
 
     def begin_without_run(self) -> None:
@@ -91,7 +91,7 @@ class Journal(WaitingJobs, Pruning):
         """Keep what inspecting found in a file; a failure only if it comes again while the file stays as it is."""
         media = None if found.media is None else encode(found.media)
         values = {"shape": media_shape(), "media": media, "failure": found.failure, "message": found.message}
-        self._write("remember_media", **asdict(source), **values)
+        self._write("remember_media", **values_of(source), **values)
 
     def adopt(self, job_id: str, facts: OutputFacts) -> bool:
         """PENDING to SUCCEEDED: the output is there already. The job is then of no run that this journal knows."""
@@ -110,13 +110,13 @@ class Journal(WaitingJobs, Pruning):
         """Note what was made under a name, where this journal did not see it being made."""
         values = {"output": made.output, "params_fingerprint": made.params_fingerprint, "task": made.task}
         facts = {f"output_{name}": value for name, value in _facts_values(made.facts).items()}
-        self._write("insert_output", **values, **asdict(made.source), **facts)
+        self._write("insert_output", **values, **values_of(made.source), **facts)
 
     # ------------------------------------------------------------ batches
 
     def begin_batch(self, batch: Batch, worker: ProcessIdentity) -> None:
         """Record a batch and the process it is given to; its number is unique within the run."""
-        self._write("insert_batch", **asdict(batch), **asdict(worker), jobs=len(batch.job_ids))
+        self._write("insert_batch", **values_of(batch), **values_of(worker), jobs=len(batch.job_ids))
 
     def end_batch(self, batch_id: int, worker_exit_code: int | None) -> bool:
         """Record that the batch's process is gone; its exit code is negative for a signal, None if unknown."""
@@ -132,8 +132,8 @@ class Journal(WaitingJobs, Pruning):
     def start(self, job_id: str, worker: ProcessIdentity, threads: int, predicted: Cost | None) -> int | None:
         """ASSIGNED to RUNNING: opens an attempt and returns its id, or None where the job had moved on."""
         with self.transaction():
-            cost = {"cpu_seconds": None, "memory_bytes": None} if predicted is None else asdict(predicted)
-            attempt = self._write("insert_attempt", id=job_id, threads=threads, **cost, **asdict(worker))
+            cost = {"cpu_seconds": None, "memory_bytes": None} if predicted is None else values_of(predicted)
+            attempt = self._write("insert_attempt", id=job_id, threads=threads, **cost, **values_of(worker))
             if attempt.rowcount != 1:
                 return None
             self._hit("start_job", id=job_id, attempt_id=attempt.lastrowid)
@@ -141,7 +141,7 @@ class Journal(WaitingJobs, Pruning):
 
     def name_ffmpeg(self, attempt_id: int, ffmpeg: ProcessIdentity) -> bool:
         """Record which ffmpeg an open attempt runs now."""
-        return self._hit("name_ffmpeg", id=attempt_id, **asdict(ffmpeg))
+        return self._hit("name_ffmpeg", id=attempt_id, **values_of(ffmpeg))
 
     def grant(
         self, job_id: str, attempt_id: int, facts: OutputFacts, intents: tuple[Intent, ...] = (), result: str = "null"
@@ -208,7 +208,7 @@ class Journal(WaitingJobs, Pruning):
         return hit
 
     def _close_attempt(self, attempt_id: int, outcome: Outcome, usage: Usage | None, *, charge: bool) -> None:
-        measured = _UNMEASURED if usage is None else asdict(usage)
+        measured = _UNMEASURED if usage is None else values_of(usage)
         values = {"outcome": outcome.kind.value, "charge": charge, **measured, **_ending_values(outcome)}
         self._write("close_attempt", id=attempt_id, **values)
 

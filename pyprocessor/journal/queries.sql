@@ -78,6 +78,14 @@ SELECT * FROM jobs
 WHERE state = 'pending' AND origin <> 'folder' AND seq > :after
 ORDER BY seq LIMIT :limit
 
+-- name: submitted_in_vain
+SELECT * FROM jobs
+WHERE state IN ('failed', 'quarantined', 'cancelled') AND origin = 'submitted' AND cancelled_for = '' AND seq > :after
+ORDER BY seq LIMIT :limit
+
+-- name: count_to_come
+SELECT count(*) FROM jobs WHERE state IN ('waiting', 'pending') AND origin = 'submitted'
+
 -- name: any_submitted
 SELECT 1 FROM jobs WHERE origin <> 'folder' LIMIT 1
 
@@ -252,6 +260,12 @@ UPDATE jobs SET
     media_seconds = :media_seconds, run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('pending', 'waiting')
 
+-- name: predict_job
+UPDATE jobs SET
+    cpu_seconds = :cpu_seconds, memory_bytes = :memory_bytes, disk_bytes = :disk_bytes,
+    run_id = :run_id, updated_at = :now
+WHERE id = :id AND state = 'pending'
+
 -- name: remember_found
 UPDATE jobs SET found = :found WHERE id = :id AND state = 'pending'
 
@@ -316,7 +330,8 @@ WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_
 
 -- name: retry_job
 UPDATE jobs SET
-    state = 'pending', attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, failed_runs = 0, killed_runs = 0,
+    state = 'pending', attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, killed_runs = 0,
+    failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
     failure = NULL, reason = '', already_right = 0, cancelled_for = '', run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('skipped', 'failed', 'quarantined', 'cancelled')
 

@@ -92,6 +92,14 @@ class JournalReader:
         """Whether there is any job that no folder holds."""
         return bool(self._database.rows("any_submitted", {}))
 
+    def submitted_in_vain(self) -> Iterator[JobRow]:
+        """The submitted jobs that failed, or that the user cancelled."""
+        return self._stream(JobRow, "submitted_in_vain")
+
+    def count_to_come(self) -> int:
+        """How many submitted jobs are to be done, now or later."""
+        return int(self._database.rows("count_to_come", {})[0][0])
+
     def pending(self) -> Iterator[JobRow]:
         """The jobs of no folder that could be done now, in the order in which they were submitted."""
         return self._stream(JobRow, "jobs_waiting_for_nothing")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.rows import JobRow, inputs_text, products_text
-from pyprocessor.journal.writer import JournalWriter
+from pyprocessor.journal.writer import JournalWriter, values_of
 from pyprocessor.models import IN_HAND, Job, JobState, display
 
 _AS_THEY_ARE = (
@@ -69,8 +69,8 @@ class WaitingJobs(JournalWriter):
             self._write(
                 "insert_job" if known is None else "replan_job" if anew else "refresh_job",
                 **{name: getattr(job, name) for name in _AS_THEY_ARE},
-                **asdict(job.source),
-                **{name: value for name, value in asdict(job.cost).items() if name in _PREDICTED},
+                **values_of(job.source),
+                **{name: value for name, value in values_of(job.cost).items() if name in _PREDICTED},
                 inputs=inputs_text(job.inputs),
                 companions=products_text(job.companions),
                 metadata=json.dumps(job.metadata),
@@ -89,6 +89,17 @@ class WaitingJobs(JournalWriter):
             if anew:
                 self._reset_dependents(job.id)
             return self.job(job.id)
+
+    def predict(self, job: Job) -> bool:
+        """Note what a PENDING job is predicted to take; False where it has moved on."""
+        cost = job.cost
+        return self._hit(
+            "predict_job",
+            id=job.id,
+            cpu_seconds=cost.cpu_seconds,
+            memory_bytes=cost.memory_bytes,
+            disk_bytes=cost.disk_bytes,
+        )
 
     def remember_found(self, job_id: str, found: str) -> None:
         """Keep what inspecting found in the inputs of a PENDING job of no folder, as JSON."""
@@ -175,14 +186,14 @@ class WaitingJobs(JournalWriter):
         outcome = {"state": JobState.CANCELLED, "failure": None, "reason": CANCELLED}
         return self._hit("finish_waiting_job", id=job_id, already_right=False, failed=False, **outcome)
 
-    def retry(self, job_id: str) -> bool:
-        """Do a job again that ended without success; nothing is charged to it any more."""
+    def retry(self, job_id: str, *, forgive: bool = True) -> bool:
+        """Do a job again that ended without success; with `forgive` also the runs in which it failed are forgotten."""
         with self.transaction():
-            if not self._hit("retry_job", id=job_id):
+            if not self._hit("retry_job", id=job_id, forgive=forgive):
                 return False
             self._reset_dependents(job_id)
             for child in self.children(job_id):
-                self.retry(child.id)
+                self.retry(child.id, forgive=forgive)
             if self._database.rows("lacks", {"id": job_id}):
                 self._write("hold_job", id=job_id)
                 self._cancel_hopeless()

@@ -56,10 +56,18 @@ class JournalWriter(JournalReader):
 
     def _write(self, statement: str, **values: object) -> sqlite3.Cursor:
         """Run a statement, which may also take `run_id` and `now`."""
-        stamp = {"run_id": self._run_id, "now": self._clock()}
-        # SQLite takes no lone surrogates, which odd file names hold.
-        storable = {
-            name: value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
-            for name, value in (values | stamp).items()
-        }
-        return self._database.write(statement, storable)
+        values["run_id"], values["now"] = self._run_id, self._clock()
+        try:
+            return self._database.write(statement, values)
+        except UnicodeEncodeError:  # SQLite takes no lone surrogates, which odd file names hold
+            return self._database.write(statement, {name: _storable(value) for name, value in values.items()})
+
+
+def _storable(value: object) -> object:
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
+
+
+def values_of(record: object) -> dict[str, object]:
+    """The fields of a record of `models`, by their names; `dataclasses.asdict` would copy what they hold, too."""
+    names: tuple[str, ...] = type(record).__match_args__  # type: ignore[attr-defined]
+    return {name: getattr(record, name) for name in names}

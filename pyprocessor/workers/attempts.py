@@ -157,14 +157,17 @@ class Attempts:
             self._end(self._to_call_alone.popleft(), STOPPED)
 
     def abandon(self) -> None:
-        """The engine is gone: end all steps and remove what is unfinished."""
+        """The engine is gone: end all steps and remove what is unfinished.
+
+        What is verified stays, since it may be granted in the journal: the next run publishes it, or removes it.
+        """
         for run in self._ffmpegs():
             run.kill()
         self.runners.kill()
         while any(run.poll(self._clock()) is None for run in (*self._ffmpegs(), *self.runners)):
             self._selector.select(0.01)
         verifying = (attempt for attempt, _ in self._to_verify)
-        for attempt in (*self._running.values(), *verifying, *self._to_publish.values(), *self._to_call_alone):
+        for attempt in (*self._running.values(), *verifying, *self._to_call_alone):
             attempt.discard()
         self._tidy()
 

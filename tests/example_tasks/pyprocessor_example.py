@@ -84,13 +84,37 @@ class Sum:
         return None
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
-        calls = [{"function": "add", "arguments": {"number": number}} for number in params]
+        calls = [{"function": "add", "arguments": {"number": number}} for number in params["numbers"]]
         return Plan(cost=Cost(0.001, 16 << 20, 0), children=tuple(ChildJob("part", "ask", call) for call in calls))
 
     def run(self, work: Work) -> Steps:
         parts = [child.result for child in work.children if child.succeeded]
         returned: Returned = yield Call(f"{HERE}:add_all", {"numbers": parts})
         return Done(result={"sum": returned.value, "failed": len(work.children) - len(parts)})
+
+
+class Join:
+    """One product of several texts, each of which a job of its own has put into capitals."""
+
+    name = "join"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        children = tuple(ChildJob("text", "words", {}, (source,)) for source in inputs)
+        return Plan((Product(output),), Cost(0.001, 16 << 20, 1000), children)
+
+    def run(self, work: Work) -> Steps:
+        made = f"{work.name}.txt"
+        texts = [os.fsdecode(child.products[MAIN]) for child in work.children]
+        yield Call(f"{HERE}:join_texts", {"texts": texts, "joined": os.fsdecode(work.path(made))})
+        return Done(products=(Made(made),))
+
+
+def join_texts(texts: list[str], joined: str) -> None:
+    """What `Join` has called."""
+    Path(joined).write_text("\n".join(Path(text).read_text() for text in texts))
 
 
 def add(number: int) -> int:
@@ -107,6 +131,45 @@ def note(log: str, text: str) -> None:
     """Append a line to a file."""
     with Path(log).open("a") as file:
         file.write(f"{text}\n")
+
+
+class Reel:
+    """Two products, one of them a folder: all that lies in them names the version asked for and the attempt.
+
+    The params: `version`, a text, and `folder`, the role of the product that is a folder. No inputs.
+    """
+
+    name = "reel"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        names = {MAIN: output, "parts": output + b".parts"}
+        products = tuple(Product(name, role, folder=role == params["folder"]) for role, name in names.items())
+        return Plan(products, Cost(0.01, 16 << 20, 1 << 20))
+
+    def run(self, work: Work) -> Steps:
+        made = {product: Made(f"{work.name}.{product.role}", product.role) for product in work.products}
+        paths = {os.fsdecode(work.path(one.temporary)): product.folder for product, one in made.items()}
+        yield Call(f"{HERE}:make_reel", {"text": reel_text(work.params["version"], work.name), "paths": paths})
+        return Done(products=tuple(made.values()))
+
+
+def reel_text(version: str, attempt: str) -> str:
+    """What every file of a `Reel` holds."""
+    return f"{version} {attempt}\n" * 1000
+
+
+def make_reel(text: str, paths: dict[str, bool]) -> None:
+    """What `Reel` has called."""
+    for path, folder in paths.items():
+        file = Path(path)
+        if folder:
+            (file / "deep").mkdir(parents=True)
+            (file / "one").write_text(text)
+            file = file / "deep" / "two"
+        file.write_text(text)
 
 
 class Bad:

@@ -124,21 +124,27 @@ class Simulation:
         """The jobs that run now."""
         return [name for process in self.dispatch.processes for name in self._child(process).running]
 
+    def conditions(self) -> Conditions:
+        """Those of this turn."""
+        return Conditions(
+            self.reading,
+            Schedule.begin(ScheduleSettings(), CLOCK),
+            CLOCK,
+            more_to_come=self.more_to_come,
+            now=self.now,
+            run_seconds=self.now + 60.0,
+            reading_number=self.turn,
+        )
+
+    def why(self) -> str:
+        """Why the job that is next waits; empty where none is."""
+        waiting = self.dispatch.next_waiting(self.conditions())
+        return waiting.reason if waiting is not None else ""
+
     def fill(self) -> None:
         """One turn of the loop, and what the processes begin after it."""
         self.turn += 1
-        schedule = Schedule.begin(ScheduleSettings(), CLOCK)
-        self.dispatch.fill(
-            Conditions(
-                self.reading,
-                schedule,
-                CLOCK,
-                more_to_come=self.more_to_come,
-                now=self.now,
-                run_seconds=self.now + 60.0,
-                reading_number=self.turn,
-            )
-        )
+        self.dispatch.fill(self.conditions())
         for process in tuple(self.dispatch.processes):
             child = self._child(process)
             while child.waiting and len(child.running) < child.slots:

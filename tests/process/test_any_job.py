@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pyprocessor.engine.engine import execute
@@ -17,10 +18,12 @@ from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Profile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.receipts import read_receipts
+from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import prepare_state_folder
-from tests.acceptance.command import call
+from tests.acceptance.command import begin, call
 from tests.integration.worked import example_tasks
 from tests.process.runs import Recorder
+from tests.waiting import DEADLINE_SECONDS, until
 
 __all__ = ["example_tasks"]
 
@@ -37,7 +40,7 @@ class Queue:
         self.listener = Recorder()
 
     def submit(self, *documents: object) -> None:
-        with Journal.open(self.folder.path, wal=True) as journal:
+        with change_without_run(os.fsencode(self.output), print) as journal:
             journal.submit(submissions(list(documents), queue="q"))
 
     def run(self, **settings: object) -> ExitCode:
@@ -121,13 +124,24 @@ def test_what_waits_for_a_failed_job_is_cancelled_and_done_when_that_is(queue: Q
 
 def test_a_job_that_is_made_of_others(queue: Queue) -> None:
     """They are done first, well or not, and it gets what each came to; they do not count as files of their own."""
-    queue.submit({"task": "sum", "key": "total", "params": [1, 2, "x", 4]})
+    queue.submit({"task": "sum", "key": "total", "params": {"numbers": [1, 2, "x", 4]}})
     assert queue.run() == ExitCode.OK
     row = queue.rows()["total"]
     assert row.result is not None
     assert json.loads(row.result) == {"sum": 7, "failed": 1}
     assert len(queue.rows()) == 5
     assert queue.listener.snapshots[-1].total == 1
+
+
+def test_what_others_made_for_a_job_goes_once_that_is_done(queue: Queue, tmp_path: Path) -> None:
+    """It lay in the folder of the state, where no user looks for products."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    queue.submit({"task": "join", "key": "all.txt", "inputs": [str(tmp_path / "one"), str(tmp_path / "two")]})
+    assert queue.run() == ExitCode.OK
+    assert (queue.output / "all.txt").read_text() == "ONE\nTWO"
+    assert {path.name for path in queue.output.iterdir()} == {"all.txt", ".pyprocessor"}
+    assert list((queue.output / ".pyprocessor" / "intermediate").iterdir()) == []
 
 
 def test_two_jobs_that_claim_one_name(queue: Queue, tmp_path: Path) -> None:
@@ -151,3 +165,26 @@ def test_the_command_does_what_was_submitted(
     done = call("--output", queue.output)
     assert done.returncode == ExitCode.OK, done
     assert set(queue.states().values()) == {"succeeded"}
+
+
+def test_a_job_in_hand_is_ended_when_it_is_cancelled(
+    queue: Queue, example_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that waits for it goes with it, and another goes on; done again, it is begun anew."""
+    monkeypatch.setenv("PYTHONPATH", str(example_tasks))
+    marker = tmp_path / "marker"
+    queue.submit(ask("endless", function="never", marker=str(marker)), ask("later", "endless"), ask("other"))
+    process = begin("--output", queue.output)
+    try:
+        until(marker.exists, "the call")
+        assert call("jobs", "cancel", "endless", "--output", queue.output).returncode == ExitCode.OK
+        assert process.wait(DEADLINE_SECONDS) == ExitCode.OK
+    finally:
+        process.kill()
+        process.communicate()
+    assert queue.states() == {"endless": "cancelled", "later": "cancelled", "other": "succeeded"}
+    assert not is_running(int(marker.read_text()))
+
+
+def is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

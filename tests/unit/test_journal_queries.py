@@ -25,6 +25,7 @@ def schema() -> Iterator[sqlite3.Connection]:
     """An empty journal in memory."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(SCHEMA)
+        connection.execute(QUERIES["make_prunable"])  # a table that is there only while jobs are pruned
         yield connection
 
 

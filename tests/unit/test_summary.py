@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.errors import FailureKind
+from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import (
     Cost,
@@ -30,6 +31,7 @@ from pyprocessor.models import (
     Source,
     Usage,
     job_id,
+    submitted_id,
 )
 from pyprocessor.models.wording import clock, duration, memory_size, one_line, size
 from pyprocessor.report import summary
@@ -450,3 +452,23 @@ def test_one_line_is_printable() -> None:
     """Whatever goes in, one printable line comes out."""
     for code in [*range(0x300), 0x2028, 0x202E, 0xDC80, 0xDCFF, 0xD800, 0x1F600]:
         assert one_line(f"a{chr(code)}b").isprintable()
+
+
+def test_jobs_without_files(journal: Journal) -> None:
+    """They are shown by their names; those that wait for others are counted apart."""
+    keys = [("done", []), ("to do", []), ("late", ["to do"])]
+    documents = [{"task": "transcode", "key": key, "after": after} for key, after in keys]
+    journal.submit(submissions(documents, queue="q"))
+    done = submitted_id("q", "done")
+    journal.complete(done, start(journal, done), '{"score": 1}', Usage(1.0, 1.0, 1))
+    found = summed(journal)
+    assert (found.left, found.waiting) == (2, 1)
+    lines = summary.text(found).splitlines()
+    assert "Waiting      1 job, for others that are not done" in lines
+    assert not any(line.startswith("Size") for line in lines), "they have none"
+    stream = io.StringIO()
+    summary.write_json(stream, found, journal, output_root=b"/out", log_of=no_log)
+    document = json.loads(stream.getvalue())
+    assert document["counts"]["waiting"] == 1
+    (entry,) = [entry for entry in document["files"] if entry["name"] == "done"]
+    assert (entry["state"], entry["input"], entry["output"]) == ("succeeded", None, None)

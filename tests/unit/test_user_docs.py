@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from pyprocessor import profiles
+from pyprocessor.cli import main as command
 from pyprocessor.costs.model import CostClass
+from pyprocessor.intake import submission
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
+from pyprocessor.models import BatchSettings, Cost, EstimationSettings, JobState, Reading
 from pyprocessor.plan.admission import Wait
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
+from pyprocessor.profiles.documents import parse_values
 from pyprocessor.profiles.schema import SECTIONS
 
 HOME = Path(__file__).parents[2]
@@ -65,6 +70,45 @@ def test_the_example_is_a_profile(tmp_path: Path) -> None:
     file = tmp_path / "careful.yaml"
     file.write_text(shown)
     assert profiles.validate(str(file)) == []
+
+
+JOBS = (HOME / "docs" / "jobs.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/jobs.md", "docs/usage.md"])
+def test_commands_are_understood(page: str) -> None:
+    """Each command that is shown exists, with each of its options."""
+    text = (HOME / page).read_text()
+    names = "|".join(command.pyprocessor.list_commands(click.Context(command.pyprocessor)))
+    shown = re.findall(rf"^(?:    )?pyprocessor ((?:{names}) [^#<>\n]*)", text, re.MULTILINE)
+    assert len(shown) >= 4
+    for words in map(shlex.split, shown):
+        group: click.Command = command.pyprocessor
+        context = click.Context(group)
+        while isinstance(group, click.Group) and words:
+            found = group.get_command(context, words.pop(0))
+            assert found is not None, shown
+            group = found
+        group.make_context("shown", words)
+
+
+def test_the_jobs_shown_can_be_submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the files and the tasks there, and every field is shown and explained."""
+    monkeypatch.setattr(submission, "task", lambda name: name)
+    (shown,) = re.findall(r"```yaml\n(.*?)```", JOBS, re.DOTALL)
+    (tmp_path / "talks").mkdir()
+    for name in ("titles", "film"):
+        (tmp_path / "talks" / f"{name}.mov").touch()
+    document = parse_values(shown.encode(), name="jobs.yaml", suffix=".yaml")[0]
+    jobs = submission.submissions(document, queue="q", folder=str(tmp_path), known=lambda _: False)
+    assert [given.job.task for given in jobs] == ["caption", "burn-in", "check"]
+    table = JOBS.split("| field | what it is |")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| (.*?) \|", table, re.MULTILINE)) > {"`task`"}
+    for field in submission.FIELDS:
+        assert f"`{field}`" in table
+        assert re.search(rf"\b{field}:", shown), field
+    for state in JobState:
+        assert f"`{state}`" in JOBS
 
 
 def rows_of_sizes() -> list[list[str]]:
