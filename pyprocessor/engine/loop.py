@@ -267,9 +267,9 @@ class Run:
                 self._crashes.received(process, began=True)
                 process.begun(job.job_id)
                 moves.started(job, process.child.identity)
-            case messages.Spawned(_, _, child):
-                process.spawned(job, child, now, frozen=self._stopping.frozen)
-                moves.spawned(job, child)
+            case messages.Spawned():
+                process.spawned(job, message, now, frozen=self._stopping.frozen)
+                moves.spawned(job, message.process)
             case messages.Progressed(_, _, done, speed):
                 moves.progressed(job, done, speed)
             case messages.Encoded():
