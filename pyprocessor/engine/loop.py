@@ -141,7 +141,7 @@ class Run:
                     self._transitions.notice("warning", none_fits)
                 self._tick(time.monotonic())
                 self._transitions.hooks.finish(self._hooks_may_go_on)
-                exit_code = self._stopping.exit_code(undecided=self._crashes.left_undecided)
+                exit_code = self._stopping.exit_code(undecided=self._crashes.left_undecided, left=self._left)
             except BaseException as error:
                 exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
                 with contextlib.suppress(OutputUnwritable, JournalError):  # the error that is raised names it
@@ -201,6 +201,11 @@ class Run:
         if self._dispatch.processes:
             return False
         return self._stopping.stopping or (self._sources.finished and len(self._queue) == self._queue.late)
+
+    @property
+    def _left(self) -> bool:
+        """Whether submitted jobs are left that this run was to do, too."""
+        return self.request.limit is None and self.journal.count_to_come() > 0
 
     def _conditions(self, now: float) -> Conditions:
         return Conditions(

@@ -52,7 +52,7 @@ def count_words(source: str, capitals: str, counts: str) -> dict[str, int]:
 
 
 class Ask:
-    """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result. No product."""
+    """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result."""
 
     name = "ask"
 

@@ -177,7 +177,7 @@ class Bench:
             for told in self.worker.receive():
                 self.told.append(told)
                 if isinstance(told, messages.Verified) and self.grants:
-                    self.worker.send(messages.Grant(told.job_id, told.token, False))
+                    self.worker.send(messages.Grant(told.job_id, told.token, frozenset()))
         except EOFError:
             self.gone = True
 
