@@ -68,7 +68,7 @@ class JobDetails:
             inputs = self.inputs(row)
             found = json.loads(row.found) if row.found is not None else None
         plan = self._task(row).plan(params, inputs, found, _name_of(row))
-        if row.origin is not Origin.FOLDER:
+        if row.origin is not Origin.FOLDER and plan.products:
             _check_products(row, plan)
         children = tuple(map(self._end, self._journal.children(row.id))) if plan.children else ()
         varying = [part for part in (inputs, found, row.products, children) if part]
