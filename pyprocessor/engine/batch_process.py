@@ -14,12 +14,12 @@ from multiprocessing.context import BaseContext
 
 from pyprocessor.control.run_mode import Pause
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.models import Batch, JobState, ProcessIdentity
+from pyprocessor.models import Batch, JobState
 from pyprocessor.plan import resources
 from pyprocessor.plan.ahead import LEAST_AHEAD
 from pyprocessor.plan.planner import RunningBatch
 from pyprocessor.workers.handle import LocalWorker
-from pyprocessor.workers.messages import Command, OfAttempt, WorkerSetup, WorkItem
+from pyprocessor.workers.messages import Command, OfAttempt, Spawned, WorkerSetup, WorkItem
 
 MOST_UNREAD_BYTES = 64 << 10
 """Of what a process was sent and has not begun. Its pipe holds three times as much, so sending never waits for a
@@ -190,9 +190,9 @@ class BatchProcess:
         if job.set_stopped(now, suspended=suspended, frozen=frozen) and job.ffmpeg is not None:
             (self.child.suspend if job.is_stopped else self.child.resume)(job.job_id, job.token)
 
-    def spawned(self, job: RunningJob, ffmpeg: ProcessIdentity, now: float, *, frozen: bool) -> None:
-        """Note a job's ffmpeg, and stop it where the job is stopped or the run `frozen`."""
-        job.ffmpeg = ffmpeg
+    def spawned(self, job: RunningJob, message: Spawned, now: float, *, frozen: bool) -> None:
+        """Note the process of a job's step, and stop it where the job is stopped or the run `frozen`."""
+        job.ffmpeg, job.is_call, job.warm = message.process, message.call, message.warm
         job.started_seconds = job.stopped_since = now
         job.stopped_seconds = 0.0
         job.frozen = job.frozen or frozen

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
+import time
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
@@ -19,7 +20,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.details import JobDetails
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.jobs.timeouts import timeouts
+from pyprocessor.jobs.timeouts import check_deadline, timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Batch, JobState, WaitingFile
@@ -338,6 +339,7 @@ class Dispatch:
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
         row = self.transitions.row(job.job_id)
+        check_deadline(row.deadline, time.time())
         job.media_seconds = row.media_seconds or 0.0
         job.crashes, job.retries, job.sheds = row.crashes, row.retries_charged, row.sheds
         details = self._details.of(row)
@@ -359,8 +361,9 @@ class Dispatch:
             threads=job.threads,
             partial=job.partial,
             products=row.products,
-            limits=timeouts(self.profile.errors, job.predicted_cost, job.features),
+            limits=timeouts(self.profile.errors, job.predicted_cost, job.features, row.timeout_seconds),
             children=details.children,
+            deadline=row.deadline,
         )
 
 

@@ -171,6 +171,7 @@ class Run:
             self._stopping.take_requests(now, lambda: self._status_now(now))
             if now > self._stopping.end_by:
                 self._crashes.give_up(tuple(self._dispatch.processes), now, silent=False)
+            self._stopping.end_cancelled()
             self._stopping.keep_hours(now)
             self._discover(now, readable)
             for process in tuple(self._dispatch.processes):
@@ -183,6 +184,7 @@ class Run:
             if process in self._dispatch.processes:  # and was not given up on in this turn
                 process.child.send(*told)
         self._after_commit.clear()
+        self._crashes.tidy()
         self._server.send()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)
@@ -265,9 +267,9 @@ class Run:
                 self._crashes.received(process, began=True)
                 process.begun(job.job_id)
                 moves.started(job, process.child.identity)
-            case messages.Spawned(_, _, child):
-                process.spawned(job, child, now, frozen=self._stopping.frozen)
-                moves.spawned(job, child)
+            case messages.Spawned():
+                process.spawned(job, message, now, frozen=self._stopping.frozen)
+                moves.spawned(job, message.process)
             case messages.Progressed(_, _, done, speed):
                 moves.progressed(job, done, speed)
             case messages.Encoded():

@@ -10,17 +10,17 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, display
-from pyprocessor.models.products import Seal
+from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, Source, display
+from pyprocessor.models.products import Intent, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
-from pyprocessor.publish.partials import Anchor, discard_attempts, seal_of, sweep_partials
-from pyprocessor.publish.receipts import latest_run
+from pyprocessor.publish.partials import Anchor, discard_attempts, seal_of, sweep_partials, token_of
+from pyprocessor.publish.receipts import Receipt, ReceiptWriter, latest_run
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
@@ -151,6 +151,18 @@ def replaceable(journal: Journal, output_root: bytes, row: JobRow, names: Iterab
     return frozenset(name for name in names if _is_ours(journal, output_root, row, name))
 
 
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """The names that `replaceable` has, each looked at when it is asked for: what was moved away is back then."""
+
+    journal: Journal
+    output_root: bytes
+    row: JobRow
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, bytes) and _is_ours(self.journal, self.output_root, self.row, name)
+
+
 def _is_ours(journal: Journal, output_root: bytes, row: JobRow, name: bytes) -> bool:
     final, made = os.path.join(output_root, name), journal.made(name)
     known = [row.produced if name == row.output else None, made.facts if made is not None else None]
@@ -165,22 +177,36 @@ def _lies(path: bytes, seal: Seal) -> bool:
 
 
 def settle_grant(
-    journal: Journal, partials: bytes, output_root: bytes, row: JobRow, folders: tuple[InputFolder, ...]
+    journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow, folders: tuple[InputFolder, ...]
 ) -> OutputFacts | None:
     """Finish what a publish was granted for, or take it back; returns the main product's facts where all is there.
 
-    Call it only when the process that had the grant is gone. Raises PublishError.
+    Call it only when the process that had the grant is gone: it may have died before it wrote the receipt. Raises
+    PublishError.
     """
     granted, intents = row.granted, row.intents
     assert granted is not None
     assert intents is not None
-    names = replaceable(journal, output_root, row, (intent.product.name for intent in intents))
     bounds = Bounds(output_root, row.source, folders)
-    placed = settle(intents, partials=partials, bounds=bounds, allowed=names)
+    if not was_published(output_root, row):
+        _write_receipt(journal, folder, row, intents)
+    placed = settle(intents, partials=folder.partials, bounds=bounds, allowed=_Ours(journal, output_root, row))
     if not placed:
         return None
     size_bytes, mtime_ns = placed[-1].seal
     return replace(granted, size_bytes=size_bytes, mtime_ns=mtime_ns)
+
+
+def _write_receipt(journal: Journal, folder: StateFolder, row: JobRow, intents: tuple[Intent, ...]) -> None:
+    own = (row.source,) if row.source.path else ()
+    inputs = (*own, *(given for given in row.inputs if isinstance(given, Source)))
+    products = tuple((intent.product, intent.seal) for intent in intents)
+    token = token_of(intents[0].temporary)
+    writer = ReceiptWriter(folder.receipts, journal.run_id)
+    try:
+        writer.append(Receipt(products, inputs, row.params_fingerprint, row.task, token))
+    finally:
+        writer.close()
 
 
 def _settle(
@@ -189,7 +215,7 @@ def _settle(
     attempt_id, name = row.attempt_id, display(row.output)
     assert attempt_id is not None
     try:
-        facts = settle_grant(journal, folder.partials, output_root, row, folders)
+        facts = settle_grant(journal, folder, output_root, row, folders)
     except PublishError as error:
         if error.kind is not FailureKind.DISK:  # else it may lie half-way, for the next run to settle
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)

@@ -20,7 +20,7 @@ from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.intake.job_source import JobSource
-from pyprocessor.models import Overrun, RunState, RunStatus
+from pyprocessor.models import JobState, Overrun, RunState, RunStatus
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.hours import Phase, Schedule
 from pyprocessor.workers.messages import Command
@@ -163,6 +163,20 @@ class Stopping:
         """Queue again what the process was never sent."""
         for job in process.unsent:
             self.transitions.returned(process.remove(job.job_id))
+
+    def end_cancelled(self) -> None:
+        """End the jobs in hand that the user cancelled; one that is being published gets its name all the same."""
+        for job_id in tuple(self.transitions.cancelling):
+            process = next((process for process in self.dispatch.processes if job_id in process.jobs), None)
+            if process is None:
+                continue
+            job = process.jobs[job_id]
+            if job in process.unsent:
+                self.transitions.returned(process.remove(job_id))
+            elif job.state is JobState.ASSIGNED:
+                process.ask_back()
+            elif job.state is JobState.RUNNING:
+                process.child.shed(job_id, job.token)
 
     def exit_code(self, *, undecided: bool) -> ExitCode:
         """The exit code of a run that is over; `undecided` says that the next run has to decide about a job."""

@@ -29,12 +29,17 @@ class Tally:
     def done(self) -> int:
         return self.succeeded + self.failed + self.skipped
 
-    def ended(self, kind: OutcomeKind) -> None:
+    def ended(self, kind: OutcomeKind, times: int = 1) -> None:
         """Count one that has reached a final state."""
         match kind:
             case OutcomeKind.SUCCEEDED:
-                self.succeeded += 1
+                self.succeeded += times
             case OutcomeKind.FAILED | OutcomeKind.QUARANTINED:
-                self.failed += 1
+                self.failed += times
             case _:
-                self.skipped += 1
+                self.skipped += times
+
+    def forget(self, kind: OutcomeKind) -> None:
+        """Take back that one has ended: it is done again."""
+        self.total -= 1
+        self.ended(kind, -1)

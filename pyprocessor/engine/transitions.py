@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections import deque
@@ -12,7 +13,7 @@ from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import replaceable
 from pyprocessor.engine.tally import Tally
-from pyprocessor.errors import FailureKind, JobError, JournalError
+from pyprocessor.errors import FailureKind, JobError, JournalError, PublishError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.retry import STATE_AFTER
@@ -36,6 +37,7 @@ from pyprocessor.models import (
 from pyprocessor.models.products import Intent
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.queue import JobQueue
+from pyprocessor.publish.partials import discard
 
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the file was done.")
 _EASINGS = frozenset({EventKind.RESUME, EventKind.RECOVER})
@@ -267,10 +269,19 @@ class Transitions:
         else:
             self.tally.ended(outcome.kind)
         self._listener.finished(job_id, outcome, name=name)
+        if outcome.kind is OutcomeKind.SUCCEEDED:
+            self._drop_intermediates(job_id)
         if self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             output = os.path.join(self._request.output, row.output)
             self.hooks.add(file_call(row.source.path, output, outcome))
         self._follow(job_id)
+
+    def _drop_intermediates(self, job_id: str) -> None:
+        """Remove what the jobs left that this one was made of; where that is refused it stays, and harms nothing."""
+        for child in self._journal.children(job_id):
+            for product in child.job.products:
+                with contextlib.suppress(PublishError):
+                    discard(os.path.join(self._request.output, product.name))
 
     def _follow(self, job_id: str) -> None:
         """Release what waited for a job that has ended, or cancel it."""
@@ -295,14 +306,18 @@ class Transitions:
     def retry(self, job_ids: Sequence[str]) -> str:
         """Do jobs again that ended without success; returns a sentence."""
         waiting = self._journal.counts().waiting
-        again = [job_id for job_id in job_ids if self._journal.retry(job_id)]
+        before = {job_id: row for job_id in job_ids if (row := self._journal.job(job_id)) is not None}
+        again = [job_id for job_id in before if self._journal.retry(job_id)]
+        for job_id in again:
+            if before[job_id].run_id == self._journal.run_id and before[job_id].origin is not Origin.CHILD:
+                self.tally.forget(OutcomeKind(before[job_id].state.value))
         self._arrived(again)
         # What had been cancelled for them waits again.
         self.tally.to_come += self._journal.counts().waiting - waiting
         return f"{len(again)} of {len(job_ids)} jobs are done again."
 
     def _arrived(self, job_ids: Sequence[str]) -> None:
-        self.tally.to_come += len(job_ids)
+        self.tally.to_come += sum(self.row(job_id).origin is Origin.SUBMITTED for job_id in job_ids)
         self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
 
     def cancel(self, job_ids: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ system killed it for want of memory. For what it was granted the disk decides, o
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import heartbeat_timeout_seconds
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import JobState, Outcome, OutcomeKind
+from pyprocessor.models.products import Intent
 from pyprocessor.models.run import RunRequest
+from pyprocessor.publish.grants import discard_displaced
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.system.awake_clock import AwakeClock
 from pyprocessor.system.processes import wait_gone
@@ -48,6 +51,8 @@ class WorkerCrashes:
     monitor: Monitor
     left_undecided: bool = False
     """Whether the next run has to decide about a job, since a process that hangs may yet publish it."""
+    _settled: list[tuple[Intent, ...]] = field(default_factory=list)
+    """Grants that were finished or taken back in this turn."""
     _without_a_file: int = 0
     _clock: AwakeClock = field(default_factory=lambda: AwakeClock(TURN_COUNTS_SECONDS))
 
@@ -127,8 +132,10 @@ class WorkerCrashes:
         row = self.transitions.row(job.job_id)
         facts = None
         if gone:
+            folder, output = self.dispatch.folder, self.request.output
             try:
-                facts = settle_grant(self.journal, self.partials.path, self.request.output, row, self.request.folders)
+                facts = settle_grant(self.journal, folder, output, row, self.request.folders)
+                self._settled.append(row.intents or ())
             except PublishError as error:
                 gone = error.kind is not FailureKind.DISK  # else it may lie half-way, for the next run to settle
         elif was_published(self.request.output, row):
@@ -146,6 +153,14 @@ class WorkerCrashes:
                 "same command again when the disk answers.",
                 job_id=job.job_id,
             )
+
+    def tidy(self) -> None:
+        """Remove what the grants of dead processes left, once the journal has how these came out."""
+        for intents in self._settled:
+            with contextlib.suppress(PublishError):  # the next run does it
+                self.partials.check()
+                discard_displaced(intents, partials=self.partials.path, output_root=self.request.output)
+        self._settled.clear()
 
     def _count_without_a_file(self, process: BatchProcess) -> None:
         if not process.jobs or process.began or process.draining:

@@ -44,7 +44,7 @@ class FailureKind(StrEnum):
     PERMISSION = "permission"
     """A file or folder may not be read or written."""
     UNAVAILABLE = "unavailable"
-    """The source cannot be reached: moved away, or its disk or network share does not answer."""
+    """The source, or the server that a call talks to, cannot be reached: moved away, or it does not answer."""
     INFRASTRUCTURE = "infrastructure"
     """Our own machinery failed: a pipe broke, a process could not be started."""
 
@@ -97,6 +97,10 @@ class NoJournal(JournalError):
 
 class JournalDamaged(JournalError):
     """The file is no journal, or a damaged one; it can only be rebuilt."""
+
+
+class JournalOutdated(JournalDamaged):
+    """The file was written by an older program, whose journals are not kept; it can only be rebuilt."""
 
 
 class InputSilent(PyprocessorError):

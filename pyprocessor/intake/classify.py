@@ -13,6 +13,7 @@ from pyprocessor.intake.output_location import Existing, KnownOutputs, OutputLoc
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.jobs import retry
 from pyprocessor.journal.rows import CachedMedia, JobRow
+from pyprocessor.journal.waiting import CANCELLED
 from pyprocessor.models import (
     Cost,
     CostFeatures,
@@ -150,6 +151,8 @@ class Classifier:
             again = self._request.retry_failed or retry.again_in_next_run(
                 row.failure, attempts=row.attempts, failed_runs=row.failed_runs, settings=errors
             )
+        elif row.state is JobState.CANCELLED and row.reason == CANCELLED:
+            again = self._request.retry_failed
         else:
             again = row.state is not JobState.KEPT_SOURCE
         return not again and self._unchanged(row, source)

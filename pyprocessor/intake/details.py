@@ -12,6 +12,7 @@ from typing import Any
 from pyprocessor.errors import FailureKind, JobError, UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
+from pyprocessor.journal.waiting import params_of
 from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import naming_problem
@@ -67,19 +68,41 @@ class JobDetails:
             params, size = self._params(row.params_fingerprint)
             inputs = self.inputs(row)
             found = json.loads(row.found) if row.found is not None else None
-        plan = self._task(row).plan(params, inputs, found, _name_of(row))
-        if row.origin is not Origin.FOLDER and plan.products:
-            _check_products(row, plan)
+        plan = self._plan(row, params, inputs, found)
         children = tuple(map(self._end, self._journal.children(row.id))) if plan.children else ()
         varying = [part for part in (inputs, found, row.products, children) if part]
         size += PLAIN_BYTES + (_bytes_of(varying) if varying else 0)
         return Details(params, inputs, found, plan, _features(row, plan), children, size)
 
+    def _plan(self, row: JobRow, params: Any, inputs: tuple[Source, ...], found: Any) -> Plan:
+        work = self._task(row)
+        try:
+            plan = work.plan(params, inputs, found, _name_of(row))
+            if not isinstance(plan, Plan):
+                raise TypeError(f"{type(plan).__name__} where a Plan was expected")
+            if row.origin is not Origin.FOLDER and plan.products:
+                _check_products(row, plan)
+            for child in plan.children:
+                params_of(child.params)
+        except JobError:
+            raise
+        except (Exception, SystemExit) as error:  # code of others: one job fails
+            reason = f"The task {row.task!r} failed to plan the job with {error!r}; the task has to be mended."
+            raise JobError(FailureKind.UNSUPPORTED, reason) from error
+        return plan
+
     def _end(self, child: JobRow) -> ChildEnd:
         succeeded = child.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE) or child.already_right
         made = {product.role: os.path.join(self._request.output, product.name) for product in child.job.products}
         result = json.loads(child.result) if succeeded and child.result is not None else None
-        return ChildEnd(child.task, succeeded, child.reason, made if succeeded else {}, result)
+        return ChildEnd(dict(child.metadata)["role"], succeeded, child.reason, made if succeeded else {}, result)
+
+    def known(self, row: JobRow) -> bool:
+        """Whether a job of a folder is of this run's profile, and its source was inspected."""
+        source = row.source
+        cached = self._journal.media(source.path, source.size_bytes, source.mtime_ns)
+        same = row.params_fingerprint == self._request.profile.fingerprint
+        return same and cached is not None and cached.media is not None
 
     def inputs(self, row: JobRow) -> tuple[Source, ...]:
         """Return the inputs of a job of no folder, products of other jobs as the files that they are now."""

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
@@ -16,9 +17,10 @@ from pyprocessor.intake.details import JobDetails
 from pyprocessor.intake.inspector import inspector_main
 from pyprocessor.intake.messages import InspectedJob, InspectJob, Remark, ScanPlan
 from pyprocessor.jobs import retry
+from pyprocessor.jobs.timeouts import check_deadline
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import JobState, Outcome, OutcomeKind
+from pyprocessor.models import JobState, Origin, Outcome, OutcomeKind
 from pyprocessor.models.products import MAIN, Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.workers.messages import Command
@@ -55,6 +57,7 @@ class PendingJobs:
         self._inspectors_left = MOST_INSPECTORS
         self._last_message = 0.0
         self._not_before: list[tuple[float, str]] = []
+        self._said_to_wait = False
         self._stopped = False
 
     # ------------------------------------------------------------ as a source
@@ -66,11 +69,11 @@ class PendingJobs:
 
     @property
     def finished(self) -> bool:
-        return self._stopped or (self._loaded and not self._released and not self._to_ask and not self._asked)
+        return self._stopped or (self.complete and not self._not_before)
 
     @property
     def complete(self) -> bool:
-        return self.finished
+        return self._stopped or (self._loaded and not self._released and not self._to_ask and not self._asked)
 
     @property
     def pending(self) -> int:
@@ -135,6 +138,15 @@ class PendingJobs:
             if finding is not None:
                 yield finding
         self._ask(now)
+        if self.complete and self._not_before and not self._said_to_wait:
+            self._said_to_wait = True
+            yield Remark(self._waits())
+
+    def _waits(self) -> str:
+        """A sentence about jobs whose time has not come."""
+        begin, count = self._not_before[0][0], len(self._not_before)
+        at = datetime.fromtimestamp(begin).astimezone().isoformat(sep=" ", timespec="seconds")
+        return f"{count} job{'s' if count > 1 else ''} may not begin yet, the first one not before {at}; the run waits."
 
     # ------------------------------------------------------------ one job
 
@@ -169,9 +181,10 @@ class PendingJobs:
 
     def _prepared(self, row: JobRow) -> Finding | None:
         """Return what becomes of a job; None where its inputs are to be inspected first."""
-        if row.deadline is not None and time.time() > row.deadline:
-            return _failed(row, FailureKind.RESOURCE, "It could not begin before its deadline.")
         try:
+            check_deadline(row.deadline, time.time())
+            if row.origin is Origin.FOLDER:
+                return self._planned(row) if self._details.known(row) else None  # else the next scan finds it
             if row.found is None and self._details.inputs(row):
                 self._to_ask.append(row)
                 return None
@@ -204,6 +217,7 @@ class PendingJobs:
         files = {source.path: source for source in details.inputs}
         job = row.job_with(
             source=files.get(row.source.path, row.source),
+            media=details.found if row.origin is Origin.FOLDER else None,
             output=main.name,
             output_is_folder=main.folder,
             companions=companions,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import Cost, CostFeatures, ErrorSettings
 
 FRAMES_IN_FLIGHT = 150
@@ -21,16 +23,18 @@ _SLOW_DISK_BYTES_PER_SECOND = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """For one ffmpeg: seconds without progress, and seconds in all."""
+    """For one ffmpeg or call: seconds without progress, and seconds in all; for all of an attempt: seconds in all."""
 
     stall_seconds: float
     wall_limit_seconds: float
+    attempt_seconds: float = math.inf
 
 
-def timeouts(settings: ErrorSettings, cost: Cost, features: CostFeatures) -> Timeouts:
+def timeouts(settings: ErrorSettings, cost: Cost, features: CostFeatures, own_seconds: float | None = None) -> Timeouts:
     """The timeouts of a job that is predicted to take `cost`, CPU-seconds taken for seconds of one thread.
 
-    One whose task said itself what it takes may report nothing before its end.
+    One whose task said itself what it takes may report nothing before its end. One that was submitted with a timeout of
+    its own has that for each attempt, whatever is predicted.
     """
     busy = cost.cpu_seconds + cost.wait_seconds
     per_frame = cost.cpu_seconds / features.frames if features.frames > 0 else 0.0
@@ -38,7 +42,16 @@ def timeouts(settings: ErrorSettings, cost: Cost, features: CostFeatures) -> Tim
     slow = min(LOAD_FACTOR * silent, LONGEST_STALL_SECONDS)
     seconds = features.duration_seconds or features.source_bytes / _SLOWEST_BYTES_PER_SECOND
     whole = settings.time_limit_factor * max(busy, seconds)
-    return Timeouts(max(settings.stall_seconds, slow), max(SHORTEST_LIMIT_SECONDS, whole))
+    stall_seconds = max(settings.stall_seconds, slow)
+    if own_seconds is not None:
+        return Timeouts(stall_seconds, own_seconds, own_seconds)
+    return Timeouts(stall_seconds, max(SHORTEST_LIMIT_SECONDS, whole))
+
+
+def check_deadline(deadline: float | None, now: float) -> None:
+    """Raise JobError where a job can no longer begin in time; both are seconds since the epoch."""
+    if deadline is not None and now > deadline:
+        raise JobError(FailureKind.RESOURCE, "It could not begin before its deadline.")
 
 
 def heartbeat_timeout_seconds(settings: ErrorSettings, bytes_to_settle: int) -> float:

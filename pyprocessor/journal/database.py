@@ -14,7 +14,14 @@ from importlib.resources import files
 from typing import TypeVar
 from urllib.parse import quote_from_bytes
 
-from pyprocessor.errors import JournalDamaged, JournalError, NoJournal, OutputUnwritable, PyprocessorError
+from pyprocessor.errors import (
+    JournalDamaged,
+    JournalError,
+    JournalOutdated,
+    NoJournal,
+    OutputUnwritable,
+    PyprocessorError,
+)
 from pyprocessor.journal.rows import Row
 from pyprocessor.models import TRANSITIONS, display
 
@@ -352,7 +359,10 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 def _wrong_version(path: bytes, version: int) -> JournalError:
     if version < SCHEMA_VERSION and version != 0:
-        return _damaged(path, f"its version is {version}, of an older pyprocessor, which this one does not keep")
+        return JournalOutdated(
+            f"The journal {display(path)} was written by an older pyprocessor (its version is {version}). The next run "
+            "sets that file aside and begins another from the receipts, which list what was made."
+        )
     if version > SCHEMA_VERSION:
         return JournalError(
             f"The journal {display(path)} was written by a newer pyprocessor (its version is {version}, this one reads "

@@ -58,6 +58,11 @@ def partial_name(job_id: str, token: str) -> str:
     return f"{job_id[:_ID_CHARACTERS]}-{token}"
 
 
+def token_of(name: str) -> str:
+    """Return the token of the attempt that made what has this name among the partials."""
+    return name.partition("-")[2].partition(".")[0]
+
+
 def seal(path: bytes) -> Seal:
     """Sync a file, or a folder with all it holds, and then its name; return its identity. Raises PublishError."""
     try:

@@ -15,7 +15,7 @@ from itertools import count
 
 from filelock import FileLock, Timeout
 
-from pyprocessor.errors import JournalDamaged, OutputBusy, OutputUnwritable
+from pyprocessor.errors import JournalDamaged, JournalOutdated, OutputBusy, OutputUnwritable
 from pyprocessor.journal.database import COMPANIONS, FILE_NAME, is_sound, is_there
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import display
@@ -66,14 +66,19 @@ def lost(locked: Anchor) -> str | None:
 
 def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None]:
     """Return the locked journal, and a sentence where it was begun anew. Raises OutputUnwritable or JournalError."""
-    mark = os.path.join(folder.path, _MARK)
+    mark, how = os.path.join(folder.path, _MARK), "is damaged"
     if not os.path.lexists(mark):
-        with contextlib.suppress(JournalDamaged), contextlib.ExitStack() as closing:
-            journal = closing.enter_context(Journal.open(folder.path, wal=wal))
-            last = journal.last_run()
-            if last is None or last.ended_at is not None or is_sound(folder.path):
-                closing.pop_all()
-                return journal, None
+        try:
+            with contextlib.ExitStack() as closing:
+                journal = closing.enter_context(Journal.open(folder.path, wal=wal))
+                last = journal.last_run()
+                if last is None or last.ended_at is not None or is_sound(folder.path):
+                    closing.pop_all()
+                    return journal, None
+        except JournalOutdated:
+            how = "was written by an older pyprocessor"
+        except JournalDamaged:
+            pass
     # End what a killed run left running, as far as a damaged journal still names it.
     with contextlib.suppress(JournalDamaged), Journal.open(folder.path, wal=wal) as journal:
         for batch in journal.open_batches():
@@ -86,7 +91,7 @@ def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None
     except OSError as error:
         raise unwritable(error, mark, "could not be removed") from error
     journal = Journal.open(folder.path, wal=wal)
-    said = "The journal of earlier runs is damaged; it was set aside as {} and another was begun."
+    said = f"The journal of earlier runs {how}; it was set aside as {{}} and another was begun."
     return journal, None if aside is None else said.format(display(aside))
 
 

@@ -73,7 +73,8 @@ class Ffmpeg:
 class Call:
     """A Python function to call in a process of its own; the task is resumed with `Returned`.
 
-    A call that fails raises its JobError in the task, at the `yield`.
+    A call that fails raises its JobError in the task, at the `yield`; one that met an OSError with a number, that.
+    A server that was not reached is a JobError, and the job is tried again.
     """
 
     function: str

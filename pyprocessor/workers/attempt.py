@@ -43,6 +43,8 @@ class Attempt:
     """The process of its step: an ffmpeg of its own, or one that makes calls, maybe of others at the same time."""
     alone: bool = False
     """Whether its call is made by a process of its own, since one that it shared has died."""
+    thrown: Exception | None = None
+    """The error of its last call that failed, as it was raised in the task."""
     reported: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
@@ -92,6 +94,13 @@ class Attempt:
 
     def usage(self) -> Usage:
         return Usage(time.monotonic() - self.began, self.cpu_seconds, self.peak_memory_bytes)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long its next step may take."""
+        limits = self.item.limits
+        left = self.began + limits.attempt_seconds - time.monotonic()
+        return max(0.0, min(limits.wall_limit_seconds, left))
 
     def inputs_unchanged(self, *, where_gone: bool) -> bool:
         """Return whether all inputs are still what was planned; `where_gone` stands for one that cannot be read."""

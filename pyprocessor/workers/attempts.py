@@ -17,6 +17,7 @@ from functools import partial
 from pyprocessor.errors import FailureKind, JobError, PublishError
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
+from pyprocessor.jobs.timeouts import check_deadline
 from pyprocessor.models import Outcome, OutcomeKind
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.publish.partials import Anchor, discard_attempts
@@ -28,6 +29,7 @@ from pyprocessor.system.left_behind import MARK, mark, reap_others
 from pyprocessor.tasks.base import Call, Ffmpeg, Returned
 from pyprocessor.workers import messages
 from pyprocessor.workers.attempt import Attempt, wrong
+from pyprocessor.workers.call_errors import failure_of_call
 from pyprocessor.workers.call_runner import Answer
 from pyprocessor.workers.call_runners import CallRunners
 from pyprocessor.workers.lease import Lease, LeaseOver
@@ -156,14 +158,17 @@ class Attempts:
             self._end(self._to_call_alone.popleft(), STOPPED)
 
     def abandon(self) -> None:
-        """The engine is gone: end all steps and remove what is unfinished."""
+        """The engine is gone: end all steps and remove what is unfinished.
+
+        What is verified stays, since it may be granted in the journal: the next run publishes it, or removes it.
+        """
         for run in self._ffmpegs():
             run.kill()
         self.runners.kill()
         while any(run.poll(self._clock()) is None for run in (*self._ffmpegs(), *self.runners)):
             self._selector.select(0.01)
         verifying = (attempt for attempt, _ in self._to_verify)
-        for attempt in (*self._running.values(), *verifying, *self._to_publish.values(), *self._to_call_alone):
+        for attempt in (*self._running.values(), *verifying, *self._to_call_alone):
             attempt.discard()
         self._tidy()
 
@@ -188,10 +193,13 @@ class Attempts:
 
     def _advance(self, attempt: Attempt, ending: Ending | None) -> None:
         """Run the task up to its next step or its end."""
-        if ending is not None:
+        if ending is None:
+            check_deadline(attempt.item.deadline, time.time())  # it may have been sent long before
+        else:
             attempt.anchor.check()
         try:
             if isinstance(ending, Exception):
+                attempt.thrown = ending
                 attempt.step = attempt.steps.throw(ending)
             else:
                 attempt.step = next(attempt.steps) if ending is None else attempt.steps.send(ending)
@@ -209,25 +217,32 @@ class Attempts:
         except MemoryError:
             self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
         except OSError as error:
-            self._failed(attempt, *classify_os_error(error, attempt.source.path))
+            self._failed(attempt, *self._meaning(attempt, error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
             attempt.transcript.append(traceback.format_exc())
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
 
+    def _meaning(self, attempt: Attempt, error: OSError) -> tuple[FailureKind, str]:
+        if error is not attempt.thrown:
+            return classify_os_error(error, attempt.source.path)
+        setup = self._setup
+        return failure_of_call(error, attempt.item.inputs, setup.request.output, setup.folder.partials)
+
     def _start(self, attempt: Attempt) -> None:
         """Start the step that the task has yielded."""
-        step, item = attempt.step, attempt.item
+        step, item, warm = attempt.step, attempt.item, False
         match step:
             case Ffmpeg():
                 attempt.run = self._spawn(attempt, step)
             case Call():
                 attempt.transcript.append(f"call of {step.function}")
-                limit = min(step.timeout_seconds, item.limits.wall_limit_seconds)
-                attempt.run = self.runners.start(item.token, step, limit, alone=attempt.alone)
+                limit = min(step.timeout_seconds, attempt.seconds_left)
+                attempt.run, warm = self.runners.start(item.token, step, limit, alone=attempt.alone)
             case _:
                 raise wrong(item.task, f"yields {type(step).__name__} where a step was expected")
         self._running[item.token] = attempt
-        self._say(messages.Spawned(item.job_id, item.token, attempt.run.identity, call=isinstance(step, Call)))
+        called = isinstance(step, Call)
+        self._say(messages.Spawned(item.job_id, item.token, attempt.run.identity, call=called, warm=warm))
 
     def _spawn(self, attempt: Attempt, step: Ffmpeg) -> FfmpegRun:
         command = argv(step.invocation, self._setup.request.tool_path)
@@ -238,7 +253,7 @@ class Attempts:
             env=self._environment,
             clock=self._clock,
             stall_seconds=attempt.item.limits.stall_seconds,
-            wall_limit_seconds=attempt.item.limits.wall_limit_seconds,
+            wall_limit_seconds=attempt.seconds_left,
             output_limit_bytes=step.output_limit_bytes,
         )
         run.register(self._selector)

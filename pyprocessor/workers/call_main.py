@@ -31,6 +31,8 @@ MOST_VALUE_BYTES = 64 * 1024
 MOST_LINE_BYTES = MOST_VALUE_BYTES + 16 * 1024
 """Of an answer."""
 LONGEST_SENTENCE = 1000
+_MOST_CAUSES = 8
+"""Errors that libraries raise over one another for one lost connection."""
 PROGRESS_SECONDS = 0.2
 """Progress that comes faster is left out."""
 _READ_BYTES = 64 * 1024
@@ -123,7 +125,12 @@ class _Call:
             answer = {"kind": FailureKind.RESOURCE, "error": f"{self.name} ran out of the memory that it may use."}
         elif isinstance(error, SystemExit):
             answer["error"] = f"{self.name} ended itself with sys.exit({error.code!r})."
-        elif isinstance(error, OSError) and error.errno is not None:
+        elif _not_reached(error):
+            answer = {
+                "kind": FailureKind.UNAVAILABLE,
+                "error": f"{self.name} raised {type(error).__name__}{_text_of(error)}",
+            }
+        elif isinstance(error, OSError) and error.errno is not None and type(error).__module__ == "builtins":
             name = error.filename
             answer = {"errno": error.errno, "path": os.fsdecode(name) if isinstance(name, (str, bytes)) else None}
         else:
@@ -160,6 +167,24 @@ class _Call:
             raise _Refused("is no function")
         function: Callable[..., Any] = found
         return function
+
+
+def _not_reached(error: BaseException | None) -> bool:
+    """Whether a server was not reached or went away: by the error, or by what the library that raised it met."""
+    from pyprocessor.errors.errnos import UNREACHABLE
+
+    socket = sys.modules.get("socket")
+    unknown = () if socket is None else (socket.gaierror, socket.herror)
+    for _ in range(_MOST_CAUSES):
+        if error is None:
+            break
+        of_a_server = isinstance(error, (ConnectionError, TimeoutError, *unknown))
+        of_a_file = getattr(error, "filename", None) is not None
+        if not of_a_file and (of_a_server or getattr(error, "errno", None) in UNREACHABLE):
+            return True
+        met = error.__context__ if isinstance(error, OSError) and not error.__suppress_context__ else None
+        error = error.__cause__ or met
+    return False
 
 
 def _text_of(error: BaseException) -> str:

@@ -68,6 +68,7 @@ class WorkItem(OfAttempt):
     products: tuple[Product, ...]
     limits: Timeouts
     children: tuple[ChildEnd, ...] = ()
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +115,11 @@ class Started(OfAttempt):
 
 @dataclass(frozen=True, slots=True)
 class Spawned(OfAttempt):
-    """The process of the attempt's step, an ffmpeg or, for a call, its runner."""
+    """The process of the attempt's step, an ffmpeg or, for a call, its runner, `warm` where that is not new."""
 
     process: ProcessIdentity
     call: bool = False
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

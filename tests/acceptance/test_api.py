@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +18,18 @@ import pytest
 import pyprocessor
 from pyprocessor.errors import ExitCode, OutputBusy, ProfileError, UsageError
 from pyprocessor.models import JobState, events
+from tests.acceptance.command import assert_plain, call
 from tests.long import long_after
 from tests.process.runs import published
 from tests.process.steered import slow_ffmpeg
 from tests.waiting import DEADLINE_SECONDS
 
-EXAMPLES = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "api.md").read_text(), re.DOTALL)
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+EXAMPLES = re.findall(r"```python\n(import pyprocessor\n.*?)```", PAGE, re.DOTALL)
+TASK, ENTRY_POINTS, JOBS = (
+    re.search(rf"```{kind}\n({begin}.*?)```", PAGE, re.DOTALL)[1]  # type: ignore[index]
+    for kind, begin in (("python", "import json"), ("toml", ""), ("yaml", ""))
+)
 
 
 @pytest.fixture
@@ -180,3 +188,24 @@ def test_importing_the_package_is_light() -> None:
     code = "import sys, pyprocessor; print(sorted({'yaml', 'psutil', 'av', 'sqlite3'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_task_of_the_page_does_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed as a package with that entry point, submitted and run by the commands."""
+    site, info = tmp_path / "site", tmp_path / "site" / "captions-1.dist-info"
+    info.mkdir(parents=True)
+    (site / "captions.py").write_text(TASK)
+    group = tomllib.loads(ENTRY_POINTS)["project"]["entry-points"]["pyprocessor.tasks"]
+    lines = (f"{name} = {place}" for name, place in group.items())
+    (info / "entry_points.txt").write_text("\n".join(("[pyprocessor.tasks]", *lines)))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: captions\nVersion: 1\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    (tmp_path / "jobs.yaml").write_text(JOBS)
+    (tmp_path / "talk.txt").write_text("to be\nor not to be\n")
+    output = tmp_path / "Converted"
+    assert_plain(call("submit", tmp_path / "jobs.yaml", "--output", output), ExitCode.OK, "1 job")
+    assert_plain(call("--output", output), ExitCode.OK)
+    assert json.loads((output / "talk.json").read_text()) == ["be", "not", "or", "to"]
+    assert (output / "talk.srt").read_text().count(" --> ") == 2
+    shown = json.loads(call("jobs", "show", "talk", "--output", output, "--json").stdout)
+    assert shown["result"] == {"lines": 2}

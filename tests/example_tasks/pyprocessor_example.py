@@ -18,6 +18,7 @@ from pyprocessor.tasks.base import Call, ChildJob, Done, Made, Plan, Returned, S
 from pyprocessor.workers.call_main import progress
 
 HERE = __name__
+_PLANNED: set[bytes] = set()
 
 
 class Words:
@@ -51,7 +52,7 @@ def count_words(source: str, capitals: str, counts: str) -> dict[str, int]:
 
 
 class Ask:
-    """One call, which the params describe as `Call` does; its value is the result. No product."""
+    """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result. No product."""
 
     name = "ask"
 
@@ -59,10 +60,13 @@ class Ask:
         return None
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
-        return Plan(cost=Cost(0.001, 16 << 20, 0))
+        return Plan(
+            cost=Cost(**{"cpu_seconds": 0.001, "memory_bytes": 16 << 20, "disk_bytes": 0, **params.get("cost", {})})
+        )
 
     def run(self, work: Work) -> Steps:
         called = {**work.params, "function": f"{HERE}:{work.params['function']}"}
+        called.pop("cost", None)
         try:
             returned: Returned = yield Call(**called)
         except JobError as error:
@@ -70,6 +74,10 @@ class Ask:
                 return Done(result=f"forgiven: {error}")
             raise
         return Done(result=returned.value)
+
+
+def _rule(params: Any) -> str:
+    return str(params["rule"] if isinstance(params, dict) else params)
 
 
 class Sum:
@@ -90,6 +98,30 @@ class Sum:
         return Done(result={"sum": returned.value, "failed": len(work.children) - len(parts)})
 
 
+class Join:
+    """One product of several texts, each of which a job of its own has put into capitals."""
+
+    name = "join"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        children = tuple(ChildJob("text", "words", {}, (source,)) for source in inputs)
+        return Plan((Product(output),), Cost(0.001, 16 << 20, 1000), children)
+
+    def run(self, work: Work) -> Steps:
+        made = f"{work.name}.txt"
+        texts = [os.fsdecode(child.products[MAIN]) for child in work.children]
+        yield Call(f"{HERE}:join_texts", {"texts": texts, "joined": os.fsdecode(work.path(made))})
+        return Done(products=(Made(made),))
+
+
+def join_texts(texts: list[str], joined: str) -> None:
+    """What `Join` has called."""
+    Path(joined).write_text("\n".join(Path(text).read_text() for text in texts))
+
+
 def add(number: int) -> int:
     """What a child of `Sum` has called."""
     return number + 0
@@ -106,25 +138,98 @@ def note(log: str, text: str) -> None:
         file.write(f"{text}\n")
 
 
-class Bad:
-    """Breaks the rule that the params name."""
+class Reel:
+    """Two products, one of them a folder: all that lies in them names the version asked for and the attempt.
 
-    name = "bad"
+    The params: `version`, a text, and `folder`, the role of the product that is a folder. No inputs.
+    """
+
+    name = "reel"
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
         return None
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
-        return Plan((Product(output),))
+        names = {MAIN: output, "parts": output + b".parts"}
+        products = tuple(Product(name, role, folder=role == params["folder"]) for role, name in names.items())
+        return Plan(products, Cost(0.01, 16 << 20, 1 << 20))
+
+    def run(self, work: Work) -> Steps:
+        made = {product: Made(f"{work.name}.{product.role}", product.role) for product in work.products}
+        paths = {os.fsdecode(work.path(one.temporary)): product.folder for product, one in made.items()}
+        yield Call(f"{HERE}:make_reel", {"text": reel_text(work.params["version"], work.name), "paths": paths})
+        return Done(products=tuple(made.values()))
+
+
+def reel_text(version: str, attempt: str) -> str:
+    """What every file of a `Reel` holds."""
+    return f"{version} {attempt}\n" * 1000
+
+
+def make_reel(text: str, paths: dict[str, bool]) -> None:
+    """What `Reel` has called."""
+    for path, folder in paths.items():
+        file = Path(path)
+        if folder:
+            (file / "deep").mkdir(parents=True)
+            (file / "one").write_text(text)
+            file = file / "deep" / "two"
+        file.write_text(text)
+
+
+class Bad:
+    """Breaks the rule that the params name, or their `rule`."""
+
+    name = "bad"
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
+        match _rule(params):
+            case "raises in inspect":
+                raise LookupError("this task is broken")
+            case "exits in inspect":
+                os._exit(3)
+            case "never returns from inspect":
+                time.sleep(3600)
+            case "finds no JSON":
+                return b"bytes"
+        return None
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        names = {
+            "names a product with dots": output + b"/../../outside",
+            "names a product by a whole path": b"/tmp/outside",
+            "names a product of the state": b".pyprocessor/journal.sqlite3",
+        }
+        match _rule(params):
+            case "raises in plan":
+                raise LookupError("this task is broken")
+            case "exits in plan":
+                sys.exit(3)
+            case "plans only once" if output in _PLANNED:
+                raise LookupError("this task is broken")
+            case "plans nothing":
+                return None  # type: ignore[return-value]
+            case "plans what is no product":
+                return Plan(products=("film.mp4",))  # type: ignore[arg-type]
+            case "plans children without JSON":
+                return Plan(children=(ChildJob("part", "ask", b"bytes"),))
+        _PLANNED.add(output)
+        return Plan((Product(names.get(_rule(params), output)),))
 
     def run(self, work: Work) -> Any:
-        return None if work.params == "yields nothing" else self._run(work)
+        if _rule(work.params) == "raises in run":
+            raise LookupError("this task is broken")
+        return None if _rule(work.params) == "yields nothing" else self._run(work)
 
     def _run(self, work: Work) -> Steps:
         yield Call(f"{HERE}:noop", last=False)
-        match work.params:
+        match _rule(work.params):
             case "raises":
                 raise LookupError("this task is broken")
+            case "kills its worker":
+                os._exit(3)
+            case "never goes on":
+                time.sleep(3600)
             case "exits":
                 sys.exit(3)
             case "yields no step":
@@ -189,6 +294,21 @@ def lose_connection() -> None:
     raise ConnectionResetError(104, "Connection reset by peer")
 
 
+def ask_nobody(port: int) -> None:
+    """Fail as a library does that talks to a server which is not there, with errors over errors."""
+    import urllib.request  # not for all the others, whose processes start for one short call
+
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+    except OSError as error:
+        raise RuntimeError("the service has no answer") from error
+
+
+def break_off(number: int, path: str | None = None) -> None:
+    """Fail with this error number, maybe of a file."""
+    raise OSError(number, os.strerror(number), path)
+
+
 def chatter(lines: int, closing: str) -> int:
     """Print much, on both streams."""
     for number in range(lines):
@@ -244,6 +364,17 @@ def grow(megabytes: int, seconds: float = 0.0) -> int:
     """Hold so much memory for so long."""
     held = bytearray(megabytes << 20)
     time.sleep(seconds)
+    return len(held)
+
+
+def swell(megabytes: int, megabytes_a_second: int) -> int:
+    """Take more and more memory, at this rate, up to so much."""
+    held = []
+    for number in range(megabytes):
+        held.append(bytearray(1 << 20))
+        held[-1][::4096] = bytes([1]) * 256  # a page is taken when it is written to
+        progress(number + 1, megabytes)
+        time.sleep(1 / megabytes_a_second)
     return len(held)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -73,7 +74,7 @@ def test_a_call_makes_two_products_and_a_result(tmp_path: Path, own_process: boo
     assert (bench.output / "made-1.txt").read_text() == "SO MUCH SO"
     assert (bench.output / "made-1.txt.counts").read_text() == "much 1\nso 2"
     assert bench.first(Verified, item).result == '{"words":3}'
-    assert {sealed.product.role for sealed in bench.first(Verified, item).products} == {"main", "counts"}
+    assert {intent.product.role for intent in bench.first(Verified, item).intents} == {"main", "counts"}
     assert ended.usage.cpu_seconds > 0
     assert ended.usage.peak_memory_bytes > 1 << 20
     usage = bench.worker.usage()
@@ -152,7 +153,13 @@ def test_a_process_for_calls_starts_light() -> None:
         ("fail", {"text": "a\nb"}, FailureKind.CRASH, "raised ValueError: a b"),
         ("refuse", {"kind": "unavailable"}, FailureKind.UNAVAILABLE, "The service is closed."),
         ("miss", {"path": "/no/such"}, FailureKind.INFRASTRUCTURE, "/no/such"),
-        ("lose_connection", {}, FailureKind.DISK, "Connection reset"),
+        ("lose_connection", {}, FailureKind.UNAVAILABLE, "raised ConnectionResetError: [Errno 104] Connection reset"),
+        ("ask_nobody", {"port": 1}, FailureKind.UNAVAILABLE, "the service has no answer"),
+        ("break_off", {"number": errno.EHOSTUNREACH}, FailureKind.UNAVAILABLE, "No route to host"),
+        ("break_off", {"number": errno.ENOSPC}, FailureKind.INFRASTRUCTURE, "No space left"),
+        ("break_off", {"number": errno.EIO, "path": "/elsewhere/file"}, FailureKind.INFRASTRUCTURE, "/elsewhere/file"),
+        ("break_off", {"number": errno.ENOTCONN, "path": "/mnt/share"}, FailureKind.UNAVAILABLE, "/mnt/share"),
+        ("break_off", {"number": errno.EACCES, "path": "/root/x"}, FailureKind.PERMISSION, "/root/x"),
         ("leave", {"code": 3, "hard": False}, FailureKind.CRASH, "sys.exit(3)"),
         ("leave", {"code": 3, "hard": True}, FailureKind.CRASH, "ended with exit code 3"),
         ("leave", {"code": 0, "hard": True}, FailureKind.CRASH, "ended with exit code 0"),
@@ -179,6 +186,13 @@ def test_a_call_that_fails_fails_its_job_alone(
     failed, reason = failure(bench, item)
     assert (failed, words in reason) == (kind, True), (failed, reason)
     assert f"pyprocessor_example:{function}" in bench.log_of(item)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_call_that_the_output_refuses_is_a_failure_of_the_disk(bench: Bench, number: int) -> None:
+    """Where the error names a file in there, or a folder that takes nothing shows it."""
+    item = bench.ask("break_off", arguments={"number": number, "path": str(bench.output / "file")})
+    assert failure(bench, item)[0] is FailureKind.DISK
 
 
 def test_a_call_that_is_no_coroutine_is_refused_as_one(bench: Bench) -> None:

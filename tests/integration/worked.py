@@ -38,6 +38,8 @@ words = {NAME}:Words
 ask = {NAME}:Ask
 bad = {NAME}:Bad
 sum = {NAME}:Sum
+join = {NAME}:Join
+reel = {NAME}:Reel
 """
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pyprocessor.engine.engine import execute
@@ -19,9 +20,10 @@ from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import prepare_state_folder
-from tests.acceptance.command import call
+from tests.acceptance.command import begin, call
 from tests.integration.worked import example_tasks
 from tests.process.runs import Recorder
+from tests.waiting import DEADLINE_SECONDS, until
 
 __all__ = ["example_tasks"]
 
@@ -131,6 +133,17 @@ def test_a_job_that_is_made_of_others(queue: Queue) -> None:
     assert queue.listener.snapshots[-1].total == 1
 
 
+def test_what_others_made_for_a_job_goes_once_that_is_done(queue: Queue, tmp_path: Path) -> None:
+    """It lay in the folder of the state, where no user looks for products."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    queue.submit({"task": "join", "key": "all.txt", "inputs": [str(tmp_path / "one"), str(tmp_path / "two")]})
+    assert queue.run() == ExitCode.OK
+    assert (queue.output / "all.txt").read_text() == "ONE\nTWO"
+    assert {path.name for path in queue.output.iterdir()} == {"all.txt", ".pyprocessor"}
+    assert list((queue.output / ".pyprocessor" / "intermediate").iterdir()) == []
+
+
 def test_two_jobs_that_claim_one_name(queue: Queue, tmp_path: Path) -> None:
     """The second is refused with a sentence that names the first."""
     (tmp_path / "text.txt").write_text("one")
@@ -152,6 +165,29 @@ def test_the_command_does_what_was_submitted(
     done = call("--output", queue.output)
     assert done.returncode == ExitCode.OK, done
     assert set(queue.states().values()) == {"succeeded"}
+
+
+def test_a_job_in_hand_is_ended_when_it_is_cancelled(
+    queue: Queue, example_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that waits for it goes with it, and another goes on; done again, it is begun anew."""
+    monkeypatch.setenv("PYTHONPATH", str(example_tasks))
+    marker = tmp_path / "marker"
+    queue.submit(ask("endless", function="never", marker=str(marker)), ask("later", "endless"), ask("other"))
+    process = begin("--output", queue.output)
+    try:
+        until(marker.exists, "the call")
+        assert call("jobs", "cancel", "endless", "--output", queue.output).returncode == ExitCode.OK
+        assert process.wait(DEADLINE_SECONDS) == ExitCode.OK
+    finally:
+        process.kill()
+        process.communicate()
+    assert queue.states() == {"endless": "cancelled", "later": "cancelled", "other": "succeeded"}
+    assert not is_running(int(marker.read_text()))
+
+
+def is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_jobs_that_take_much_and_answer_much(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +78,42 @@ def test_a_damaged_journal_is_rebuilt(inputs: Path, tmp_path: Path, damage: Call
     recorder = Recorder()
     assert run(request(inputs, output), recorder).exit_code == ExitCode.OK
     assert (recorder.starts, recorder.notices) == ([], [])
+
+
+def test_an_older_journal_is_rebuilt_from_its_receipts(inputs: Path, tmp_path: Path) -> None:
+    """Receipts of the first version are read; nothing is made again, and the old file is named."""
+    output = tmp_path / "out"
+    run(request(inputs, output), Recorder())
+    made = stamps(output)
+    state = output / ".pyprocessor"
+    for path in (state / "receipts").iterdir():
+        receipts = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(f"{json.dumps(of_version_1(receipt))}\n" for receipt in receipts))
+    with contextlib.closing(sqlite3.connect(state / "journal.sqlite3")) as journal:
+        journal.executescript("PRAGMA user_version = 2; ALTER TABLE jobs DROP COLUMN companions;")
+    listener = Recorder()
+    run(request(inputs, output), listener)
+    assert any("was written by an older pyprocessor" in text for _, text in listener.notices)
+    assert stamps(output) == made
+    assert set(states(output).values()) == {JobState.SUCCEEDED}
+    assert list(state.glob("journal.sqlite3.damaged-*"))
+
+
+def of_version_1(receipt: dict[str, Any]) -> dict[str, Any]:
+    """The same receipt as the first version wrote it."""
+    (product,), (source,) = receipt["products"], receipt["inputs"]
+    return {
+        "output": product["name"],
+        "size": product["size"],
+        "mtime_ns": product["mtime_ns"],
+        "source": source["path"],
+        "source_relative": source["relative"],
+        "source_size": source["size"],
+        "source_mtime_ns": source["mtime_ns"],
+        "profile": receipt["params"],
+        "task": receipt["task"],
+        "time": receipt["time"],
+    }
 
 
 def test_it_is_told_everywhere(inputs: Path, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.stress import damaged, kills, transitions
+from tests.stress import damaged, grants, kills, queue, transitions
 from tests.stress.figures import Asked, Broken
 
 MEASUREMENTS: dict[str, Callable[[Path, Asked], Iterator[str]]] = {
     "kills": kills.measure,
     "transitions": transitions.measure,
+    "grants": grants.measure,
+    "queue": queue.measure,
     "damaged": damaged.measure,
     "published": damaged.measure_published,
 }
@@ -27,14 +29,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="moments at which something is killed (200)")
     parser.add_argument("--clips", type=int, default=40, help="sources that kills works on (40)")
     parser.add_argument("--count", type=int, default=1000, help="files that damaged makes (1000)")
-    parser.add_argument(
-        "--only", nargs="*", default=[], help="grant_job, succeed_job/before, ...: which kills of transitions"
-    )
+    parser.add_argument("--jobs", type=int, default=20_000, help="jobs that queue submits, besides chains (20000)")
+    parser.add_argument("--queue-kills", type=int, default=20, help="how often queue kills the engine (20)")
+    only = "which kills of transitions (grant_job, succeed_job/before, ...) or of grants (worker, taken, ...)"
+    parser.add_argument("--only", nargs="*", default=[], help=only)
     parser.add_argument("--seed", type=int, default=None, help="decides all random choices; printed")
     parser.add_argument("--keep", action="store_true", help="keep the folder, as is done where a figure is not 0")
     options = parser.parse_args()
     seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
-    asked = Asked(seed, options.kills, options.clips, options.count, tuple(options.only))
+    chosen = tuple(options.only)
+    asked = Asked(seed, options.kills, options.clips, options.count, chosen, options.jobs, options.queue_kills)
     broken = False
     for name in options.names or list(MEASUREMENTS):
         folder = Path(tempfile.mkdtemp(prefix="pyprocessor-stress-"))

@@ -3,7 +3,8 @@
 `STRESS_KILL=grant_job/before/1 python -m tests.stress.faulty ARGUMENTS` runs the command with these arguments. The kill
 comes just before what the named statement wrote is committed, or just after that and before anything that follows, at
 its first time, second time and so on. What all happens in the product is patched in from here; it holds no code for
-tests. With `STRESS_WORKER` set, batch processes have a fault of their own (see `faulty_worker`).
+tests. With `STRESS_WORKER` set, batch processes have a fault of their own (see `faulty_worker`), with `STRESS_MOMENT`
+all who have a part in a grant (see `moments`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from pyprocessor.journal import database, writer
 from pyprocessor.journal.database import QUERIES, Database
 from pyprocessor.workers import process as child
+from tests.stress import moments
 
 KILL = "STRESS_KILL"
 WORKER = "STRESS_WORKER"
@@ -119,7 +121,9 @@ def main() -> int:
     if named:
         statement, moment, count = named.split("/")
         set_trap(Trap(statement, moment, int(count)))
-    if os.environ.get(WORKER):
+    if os.environ.get(moments.MOMENT):
+        moments.set_in_engine()
+    if os.environ.get(WORKER) or os.environ.get(moments.MOMENT):
         child.PRELOADED = (*child.PRELOADED, "tests.stress.faulty_worker")  # type: ignore[assignment]
     from pyprocessor.cli import console  # which holds signals back, and tests import this module
 

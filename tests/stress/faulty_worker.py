@@ -3,6 +3,7 @@
 `STRESS_WORKER` says where: `spawned` (an ffmpeg was just started), `granted` (the grant is there, the file has no name
 yet) or `renamed` (it has its name, which nobody was told). With `+engine` the engine is killed in the same moment.
 The one that dies makes the file `STRESS_ONCE` and writes into it which output it was at, below the output root.
+`STRESS_MOMENT` is for `moments`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from pyprocessor.workers.attempt import Attempt
 from pyprocessor.workers.attempts import Attempts
+from tests.stress import moments
 
 _ENGINE = os.getppid()
 """This is imported in the forkserver, whose parent is the engine."""
@@ -57,4 +59,7 @@ def _set(named: str) -> None:
     patched._spawn = spawned
 
 
-_set(os.environ["STRESS_WORKER"])
+if os.environ.get("STRESS_WORKER"):
+    _set(os.environ["STRESS_WORKER"])
+if os.environ.get(moments.MOMENT):
+    moments.set_in_forkserver()

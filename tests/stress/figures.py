@@ -12,13 +12,17 @@ SHOWN_AT_MOST = 20
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`seed` decides every random choice. `clips`: how many sources `kills` works on. `damaged`: how many damaged files
-    are made. `transitions` names the kills at writes of the journal (see `transitions.cases`); empty for all."""
+    are made. `transitions` names kills at writes of the journal (see `transitions.cases`), or of grants (see
+    `grants.series`); empty for all. `jobs` and
+    `queue_kills`: how many jobs `queue` submits, chains aside, and how often it kills the engine."""
 
     seed: int
     kills: int = 200
     clips: int = 40
     damaged: int = 1000
     transitions: tuple[str, ...] = ()
+    jobs: int = 20_000
+    queue_kills: int = 20
 
 
 class Broken(Exception):

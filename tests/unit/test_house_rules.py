@@ -86,6 +86,7 @@ MAY_CATCH_ALL = [
     "workers/attempts.py",
     "workers/call_main.py",
     "intake/inspector.py",
+    "intake/details.py",
     "cli/main.py",
     "cli/console.py",
     "api.py",
