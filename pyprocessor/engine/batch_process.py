@@ -14,12 +14,18 @@ from multiprocessing.context import BaseContext
 
 from pyprocessor.control.run_mode import Pause
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.models import Batch, JobState, ProcessIdentity
+from pyprocessor.models import Batch, JobState
 from pyprocessor.plan import resources
 from pyprocessor.plan.ahead import LEAST_AHEAD
 from pyprocessor.plan.planner import RunningBatch
 from pyprocessor.workers.handle import LocalWorker
-from pyprocessor.workers.messages import Command, OfAttempt, WorkerSetup, WorkItem
+from pyprocessor.workers.messages import Command, OfAttempt, Spawned, WorkerSetup, WorkItem
+
+MOST_UNREAD_BYTES = 64 << 10
+"""Of what a process was sent and has not begun. Its pipe holds three times as much, so sending never waits for a
+process that itself may wait until the engine reads what it has to say."""
+_WRITE_BYTES = 1 << 10
+"""What a write takes in the pipe beside its bytes (a pipe that holds 233 kB holds 33 kB in writes of 200 bytes)."""
 
 
 class BatchProcess:
@@ -33,6 +39,10 @@ class BatchProcess:
         self.affinity, self.resources = first.affinity, first.resources
         self.idle_since = math.inf
         self._sent: set[str] = set()
+        self._unread: dict[str, int] = {}
+        """Bytes of the jobs that it was sent and has not begun."""
+        self._unread_bytes = 0
+        self._outbox: list[WorkItem] = []
         self._held = False
         self.ordered: set[Command] = set()
         """Of DRAIN, END and CLOSE, what it was ordered to."""
@@ -119,15 +129,35 @@ class BatchProcess:
         """The job to be sent next, as long as the process takes any."""
         return self.jobs[next(iter(self._unsent))] if self._unsent and not self.draining else None
 
-    def send_next(self, item: WorkItem, *more: WorkItem) -> None:
-        """Send the work items of the first of `unsent`, in their order and in one write."""
-        for job_id in list(islice(self._unsent, 1 + len(more))):
-            del self._unsent[job_id]
-            self._sent.add(job_id)
-        self.child.send(item, *more)
+    def has_room_for(self, job: RunningJob) -> bool:
+        """Whether it may be sent the job before it has begun others; a large one only where it has nothing in hand."""
+        return not self._sent or self._unread_bytes + self._bytes_of(job) <= MOST_UNREAD_BYTES
+
+    def _bytes_of(self, job: RunningJob) -> int:
+        return job.message_bytes + (0 if self._outbox else _WRITE_BYTES)
+
+    def send_next(self, item: WorkItem) -> None:
+        """Send the work item of the next job, with the next `flush`."""
+        job_id = next(iter(self._unsent))
+        del self._unsent[job_id]
+        self._sent.add(job_id)
+        self._unread[job_id] = size = self._bytes_of(self.jobs[job_id])
+        self._unread_bytes += size
+        self._outbox.append(item)
+
+    def flush(self) -> None:
+        """Send what there is, in one write."""
+        if self._outbox:
+            self.child.send(*self._outbox)
+            self._outbox.clear()
+
+    def begun(self, job_id: str) -> None:
+        """Note that the process has read what it was sent of a job."""
+        self._unread_bytes -= self._unread.pop(job_id, 0)
 
     def remove(self, job_id: str) -> RunningJob:
         """Remove and return a job that the process no longer has."""
+        self.begun(job_id)
         self._sent.discard(job_id)
         self._unsent.pop(job_id, None)
         return self.jobs.pop(job_id)
@@ -160,9 +190,9 @@ class BatchProcess:
         if job.set_stopped(now, suspended=suspended, frozen=frozen) and job.ffmpeg is not None:
             (self.child.suspend if job.is_stopped else self.child.resume)(job.job_id, job.token)
 
-    def spawned(self, job: RunningJob, ffmpeg: ProcessIdentity, now: float, *, frozen: bool) -> None:
-        """Note a job's ffmpeg, and stop it where the job is stopped or the run `frozen`."""
-        job.ffmpeg = ffmpeg
+    def spawned(self, job: RunningJob, message: Spawned, now: float, *, frozen: bool) -> None:
+        """Note the process of a job's step, and stop it where the job is stopped or the run `frozen`."""
+        job.ffmpeg, job.is_call, job.warm = message.process, message.call, message.warm
         job.started_seconds = job.stopped_since = now
         job.stopped_seconds = 0.0
         job.frozen = job.frozen or frozen

@@ -61,10 +61,9 @@ class CallDispatch(Dispatch):
             return
         largest = max(other.expected_bytes for other in sent)
         jobs = itertools.islice(process.unsent, most - len(sent))
-        alike = list(itertools.takewhile(lambda job: job.queued.memory_with(job.threads) <= largest, jobs))
-        items = [item for job in alike if (item := self._item(process, job)) is not None]
-        if items:
-            process.send_next(*items)
+        for job in itertools.takewhile(lambda job: job.queued.memory_with(job.threads) <= largest, jobs):
+            if not self._send(process, job):
+                break
 
     def _top_up(self, on: Conditions) -> None:
         """Give processes that do calls of one kind more of them, where these are next and their slots are free."""
@@ -128,10 +127,8 @@ class CallDispatch(Dispatch):
                 for batch_id, job_id in given:
                     self.journal.assign([job_id], batch_id)
         for process in self.processes:
-            while process.waits and (ready := process.next_unsent()) is not None:
-                item = self._item(process, ready)
-                if item is not None:
-                    process.send_next(item)
+            while process.waits and (ready := process.next_unsent()) is not None and self._send(process, ready):
+                pass
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""

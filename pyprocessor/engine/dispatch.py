@@ -109,6 +109,7 @@ class Dispatch:
         if not on.allowance.hold:
             self._start(on)
         for process in self.processes:
+            process.flush()
             if not process.unsent and not self._keeps(process, on):
                 process.order(Command.CLOSE)
 
@@ -302,8 +303,16 @@ class Dispatch:
                 self.transitions.notice("warning", f"{job.name} waits: {wait.reason}.", job_id=job.job_id)
             return False
         self._warned = False
+        if not self._send(process, job):
+            return False
         self._claim(job.queued, job.threads)
+        return True
+
+    def _send(self, process: BatchProcess, job: RunningJob) -> bool:
+        """Send the process its next job; False, with nothing sent, where it is to begin others before."""
         item = self._item(process, job)
+        if item is not None and not process.has_room_for(job):
+            return False
         if item is not None:
             process.send_next(item)
         return True
@@ -340,6 +349,7 @@ class Dispatch:
         job.partial = partial_name(row.id, job.token)
         job.predicted_cost = self.calibration.predict(job.features, job.threads)
         job.predicted_bytes = job.queued.memory_with(job.threads)
+        job.message_bytes = details.message_bytes
         return WorkItem(
             job_id=job.job_id,
             token=job.token,

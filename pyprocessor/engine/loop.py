@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
@@ -121,7 +122,7 @@ class Run:
             request, self.signals, self._server, self._responder, self._sources, self._dispatch, moves
         )
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor)
-        self._after_commit: list[tuple[BatchProcess, messages.Grant | messages.Discard]] = []
+        self._after_commit: defaultdict[BatchProcess, list[messages.Grant | messages.Discard]] = defaultdict(list)
         self._taken = 0
         self._at_rest = False
         self._rested_with: tuple[int, int] | None = None
@@ -179,9 +180,9 @@ class Run:
             self._crashes.give_up(self._crashes.silent(), now, silent=True)
             self._queue.take_up_retries(now)
             self._observe(now)
-        for process, message in self._after_commit:
+        for process, told in self._after_commit.items():
             if process in self._dispatch.processes:  # and was not given up on in this turn
-                process.child.send(message)
+                process.child.send(*told)
         self._after_commit.clear()
         self._crashes.tidy()
         self._server.send()
@@ -264,10 +265,11 @@ class Run:
         match message:
             case messages.Started():
                 self._crashes.received(process, began=True)
+                process.begun(job.job_id)
                 moves.started(job, process.child.identity)
-            case messages.Spawned(_, _, child):
-                process.spawned(job, child, now, frozen=self._stopping.frozen)
-                moves.spawned(job, child)
+            case messages.Spawned():
+                process.spawned(job, message, now, frozen=self._stopping.frozen)
+                moves.spawned(job, message.process)
             case messages.Progressed(_, _, done, speed):
                 moves.progressed(job, done, speed)
             case messages.Encoded():
@@ -275,12 +277,12 @@ class Run:
                 self._monitor.freed(now)
             case messages.Verified(_, _, facts, intents, result):
                 names = moves.granted(job, facts, intents, result)
-                self._after_commit.append((process, messages.Grant(job.job_id, job.token, names)))
+                self._after_commit[process].append(messages.Grant(job.job_id, job.token, names))
             case messages.Published(_, _, facts, usage, displaced):
                 process.remove(job.job_id)
                 moves.published(job, facts, usage)
                 if displaced:
-                    self._after_commit.append((process, messages.Discard(job.job_id, job.token)))
+                    self._after_commit[process].append(messages.Discard(job.job_id, job.token))
             case messages.Answered(_, _, result, usage):
                 process.remove(job.job_id)
                 moves.completed(job, result, usage)

@@ -21,6 +21,7 @@ from pyprocessor.models import Reading
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.admission import UNMEASURED_FACTOR, Allowance, memory_budget
 from pyprocessor.system.sampler import Sampler
+from pyprocessor.workers.messages import Command
 
 SCARCE_SHARE = 0.25
 """Of all memory: with less room than this, a reading is taken as soon as a file has ended."""
@@ -86,18 +87,19 @@ class Monitor:
             self.journal.add_reading(self.reading)
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
         jobs = [job for _, job in running.values()]
-        pids = {job.ffmpeg.pid: job for job in jobs if job.ffmpeg is not None}
-        for pid, seen in self._sampler.trees.processes(pids).items():
-            pids[pid].measured(seen.memory_bytes, seen.cpu_seconds, now)
+        self._measure(jobs, now)
         self._learn(jobs, now)
         profile = self._profile
         decision = govern(self._state, self.reading, jobs, profile.batch, profile.throttling, profile.monitoring)
+        rises = decision.level > Level.NORMAL and (self._latest is None or self._latest.level == Level.NORMAL)
         self._state, self._latest = decision.state, decision
         self.readings += 1
         for event in decision.events:
             self.transitions.governed(event, self.reading)
         for process in processes:
             process.hold(bool(decision.hold))
+            if rises:
+                process.child.send(Command.FREE)
         for job_id in (*decision.suspend, *decision.resume):
             process, job = running[job_id]
             process.set_stopped(job, now, suspended=job_id in decision.suspend)
@@ -126,6 +128,17 @@ class Monitor:
             self._read_at = now
             self.slow_readings += 1
         return reading if self.cores is None else replace(reading, cores=self.cores)
+
+    def _measure(self, running: Sequence[RunningJob], now: float) -> None:
+        """Give each job the reading of its process, of one that several share a part as large as the others'."""
+        sharing: dict[int, list[RunningJob]] = {}
+        for job in running:
+            if job.ffmpeg is not None:
+                sharing.setdefault(job.ffmpeg.pid, []).append(job)
+        for pid, seen in self._sampler.trees.processes(sharing).items():
+            jobs = sharing[pid]
+            for job in jobs:
+                job.measured(seen.memory_bytes // len(jobs), seen.cpu_seconds / len(jobs), now)
 
     def _learn(self, running: Sequence[RunningJob], now: float) -> None:
         """Learn at once from files that outgrew their prediction or have shown what they take."""

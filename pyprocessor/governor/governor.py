@@ -20,12 +20,12 @@ from pyprocessor.governor.growth_rate import MAX_STEP_SECONDS, Growth, ahead_byt
 from pyprocessor.governor.memory_state import (
     GROWING_BYTES,
     MemoryState,
-    age_order,
     gauges,
     growing_to_suspend,
     suspendable,
     to_shed,
 )
+from pyprocessor.governor.step_process import StepProcess, step_processes
 from pyprocessor.governor.throttles import DISK_RELEASE, LEAST_SHARE, SHARE_STEP, CpuDebt, Politeness, give_way, repay
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import BatchSettings, MonitoringSettings, Reading, ThrottlingSettings
@@ -102,7 +102,7 @@ class Governed:
     """Since holding was reported."""
     hold_reported: bool = False
     orders: Mapping[str, tuple[EventKind, float]] = field(default_factory=dict)
-    """Jobs that were suspended, resumed or shed and do not show it yet, with the seconds since."""
+    """Processes that were suspended, resumed or shed and do not show it yet, with the seconds since."""
     cpu: CpuDebt = field(default_factory=CpuDebt)
     cpu_reported: bool = False
     polite: Politeness = field(default_factory=Politeness)
@@ -133,15 +133,16 @@ class Decision:
 def govern(
     state: Governed,
     reading: Reading,
-    running: Sequence[RunningJob],
+    jobs: Sequence[RunningJob],
     batch: BatchSettings,
     throttling: ThrottlingSettings,
     monitoring: MonitoringSettings,
 ) -> Decision:
     """Decide what to do after a reading, given the state that the last decision left."""
+    running = step_processes(jobs)
+    jobs_of = {process.key: [job.job_id for job in process.jobs] for process in running}
     interval = monitoring.sample_interval_seconds
     period = throttling.release_readings * interval
-    running = sorted(running, key=age_order)
     growth, elapsed = observe(state.growth, reading, running, max(MAX_STEP_SECONDS, 3 * interval))
     before = _aged(replace(state, growth=growth), elapsed, running)
     memory = _memory_state(before, reading, running, batch, throttling)
@@ -164,15 +165,15 @@ def govern(
     after, back = _recovered(after, memory, period, keeps=keeps)
     after, held = _levelled(after, memory, shed=bool(shed), keeps=keeps)
 
-    stopped = {job.job_id for job in (*suspend, *shed)}
-    going = [job for job in memory.going if job.job_id not in stopped]
-    debt = replace(before.cpu, throttled=tuple(job.job_id for job in memory.throttled))
+    stopped = {job.key for job in (*suspend, *shed)}
+    going = [job for job in memory.going if job.key not in stopped]
+    debt = replace(before.cpu, throttled=tuple(job.key for job in memory.throttled))
     repayment = repay(debt, reading, going, throttling.cpu_limit_percent, elapsed)
     # Where memory keeps files suspended, one whose CPU debt is paid waits with them for its turn.
     freed = () if keeps or worse else repayment.resume
-    pausing = {*repayment.suspend, *(job.job_id for job in suspend)}
-    ending = {job.job_id for job in shed}
-    resuming = {*freed, *(job.job_id for job in resume)} - pausing - ending
+    pausing = {*repayment.suspend, *(job.key for job in suspend)}
+    ending = {job.key for job in shed}
+    resuming = {*freed, *(job.key for job in resume)} - pausing - ending
     after = replace(
         after,
         orders={
@@ -193,9 +194,9 @@ def govern(
         room_bytes=max(0, min((g.budget - g.used - memory.committed_bytes for g in memory.gauges), default=UNBOUNDED)),
         take_back=shrink or (after.disk_low and not before.disk_low),
         share=min(after.share, after.polite.share),
-        suspend=tuple(sorted(pausing)),
-        resume=tuple(sorted(resuming)),
-        shed=tuple(sorted(ending)),
+        suspend=tuple(sorted(job_id for key in pausing for job_id in jobs_of.get(key, ()))),
+        resume=tuple(sorted(job_id for key in resuming for job_id in jobs_of.get(key, ()))),
+        shed=tuple(sorted(job_id for key in ending for job_id in jobs_of.get(key, ()))),
         events=(
             *_measures(memory, suspend, shed, share=after.share if shrink else None),
             *(GovernorEvent(EventKind.RESUME, f"Continuing {job.name}: {memory}.", job.job_id) for job in resume),
@@ -206,9 +207,9 @@ def govern(
     )
 
 
-def _aged(state: Governed, elapsed: float, running: Sequence[RunningJob]) -> Governed:
+def _aged(state: Governed, elapsed: float, running: Sequence[StepProcess]) -> Governed:
     """The state after `elapsed`, without orders that were carried out or lost."""
-    shown = {job.job_id: EventKind.SUSPEND if job.suspended else EventKind.RESUME for job in running}
+    shown = {job.key: EventKind.SUSPEND if job.suspended else EventKind.RESUME for job in running}
     return replace(
         state,
         shrunk_seconds=state.shrunk_seconds + elapsed,
@@ -216,9 +217,9 @@ def _aged(state: Governed, elapsed: float, running: Sequence[RunningJob]) -> Gov
         pressed_seconds=state.pressed_seconds + elapsed,
         quiet_seconds=state.quiet_seconds + elapsed,
         orders={
-            job_id: (order, seconds + elapsed)
-            for job_id, (order, seconds) in state.orders.items()
-            if shown.get(job_id, order) is not order and seconds + elapsed < ORDER_SECONDS
+            key: (order, seconds + elapsed)
+            for key, (order, seconds) in state.orders.items()
+            if shown.get(key, order) is not order and seconds + elapsed < ORDER_SECONDS
         },
     )
 
@@ -226,23 +227,23 @@ def _aged(state: Governed, elapsed: float, running: Sequence[RunningJob]) -> Gov
 def _memory_state(
     state: Governed,
     reading: Reading,
-    running: Sequence[RunningJob],
+    running: Sequence[StepProcess],
     batch: BatchSettings,
     throttling: ThrottlingSettings,
 ) -> MemoryState:
     """The files by what they do once pending orders are carried out, and the gauges as of the reading."""
-    ordered = {job_id: order for job_id, (order, _) in state.orders.items()}
-    leaving = [job for job in running if ordered.get(job.job_id) is EventKind.SHED]
+    ordered = {key: order for key, (order, _) in state.orders.items()}
+    leaving = [job for job in running if ordered.get(job.key) is EventKind.SHED]
     staying = [job for job in running if job not in leaving]
-    stopped = [job for job in staying if ordered.get(job.job_id, job.suspended) in (EventKind.SUSPEND, True)]
+    stopped = [job for job in staying if ordered.get(job.key, job.suspended) in (EventKind.SUSPEND, True)]
     # Pages that processes share count once in the whole and once for each of them in ours.
     used, ours = reading.used_memory_bytes, reading.our_memory_bytes
     ours = min(used, ours) if reading.total_memory_bytes > 0 else ours
     return MemoryState(
         gauges=gauges(reading, ours, state.growth.others_rate, batch, throttling),
         going=tuple(job for job in staying if job not in stopped),
-        paused=tuple(job for job in stopped if job.job_id not in state.cpu.throttled),
-        throttled=tuple(job for job in stopped if job.job_id in state.cpu.throttled),
+        paused=tuple(job for job in stopped if job.key not in state.cpu.throttled),
+        throttled=tuple(job for job in stopped if job.key in state.cpu.throttled),
         ahead=ahead_bytes(staying, state.growth.rates, throttling.reaction_seconds),
         overhead=max(0, ours - sum(job.memory_bytes for job in running)),
         leaving=sum(job.memory_bytes for job in leaving),
@@ -251,7 +252,7 @@ def _memory_state(
     )
 
 
-def _suspended(state: Governed, memory: MemoryState) -> tuple[tuple[RunningJob, ...], Governed]:
+def _suspended(state: Governed, memory: MemoryState) -> tuple[tuple[StepProcess, ...], Governed]:
     """The files to suspend now, youngest first."""
     able = suspendable(memory)
     if memory.alarming:
@@ -285,7 +286,7 @@ def _is_calm(state: Governed, memory: MemoryState) -> bool:
     return not memory.near and not memory.overcommitted
 
 
-def _resumed(state: Governed, memory: MemoryState, period: float) -> tuple[RunningJob, ...]:
+def _resumed(state: Governed, memory: MemoryState, period: float) -> tuple[StepProcess, ...]:
     """The oldest suspended job, where nothing runs or there is room for it."""
     if memory.idle:
         able = memory.others_calm or (state.idle_seconds >= period and not memory.others_over)
@@ -357,7 +358,7 @@ def _number_at(share: float) -> str:
 
 
 def _measures(
-    memory: MemoryState, suspended: Sequence[RunningJob], shed: Sequence[RunningJob], *, share: float | None
+    memory: MemoryState, suspended: Sequence[StepProcess], shed: Sequence[StepProcess], *, share: float | None
 ) -> Iterator[GovernorEvent]:
     """Events of files that are suspended and ended, and of the share where it was halved just now."""
     why = str(memory)

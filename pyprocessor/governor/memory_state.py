@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.governor.step_process import StepProcess
 from pyprocessor.models import BatchSettings, Reading, ThrottlingSettings
 from pyprocessor.models.wording import memory_size
 
@@ -83,13 +83,13 @@ class MemoryState:
     """Memory and files, for one decision. Files are oldest first, without those that are being ended."""
 
     gauges: tuple[Gauge, ...]
-    going: tuple[RunningJob, ...]
-    paused: tuple[RunningJob, ...]
+    going: tuple[StepProcess, ...]
+    paused: tuple[StepProcess, ...]
     """Suspended for memory."""
-    throttled: tuple[RunningJob, ...]
+    throttled: tuple[StepProcess, ...]
     """Suspended for the CPU limit."""
     ahead: Mapping[str, int]
-    """By job: bytes that it grows by within the reaction time, while it goes on."""
+    """By process: bytes that it grows by within the reaction time, while it goes on."""
     overhead: int
     """Bytes that our processes take besides ffmpegs."""
     leaving: int
@@ -100,7 +100,7 @@ class MemoryState:
     """Whether fewer files have been started for long enough that memory which still rises needs more than that."""
 
     @property
-    def files(self) -> tuple[RunningJob, ...]:
+    def files(self) -> tuple[StepProcess, ...]:
         return (*self.going, *self.paused, *self.throttled)
 
     @property
@@ -110,7 +110,7 @@ class MemoryState:
 
     @property
     def ahead_bytes(self) -> int:
-        return sum(self.ahead[job.job_id] for job in self.going)
+        return sum(self.ahead[job.key] for job in self.going)
 
     @property
     def committed_bytes(self) -> int:
@@ -169,49 +169,52 @@ class MemoryState:
         return str(max(self.gauges, key=lambda gauge: gauge.used / max(1, gauge.budget)))
 
 
-def growing_to_suspend(memory: MemoryState) -> tuple[RunningJob, ...]:
+def growing_to_suspend(memory: MemoryState) -> tuple[StepProcess, ...]:
     """The youngest files that grow, as many as it takes for memory to end up on target."""
     ahead = memory.ahead_bytes
     chosen = []
     for job in reversed(suspendable(memory)):
         if all(gauge.projected(ahead) <= gauge.target for gauge in memory.gauges):
             break
-        if memory.ahead[job.job_id] >= GROWING_BYTES:
+        if memory.ahead[job.key] >= GROWING_BYTES:
             chosen.append(job)
-            ahead -= memory.ahead[job.job_id]
+            ahead -= memory.ahead[job.key]
     return tuple(chosen)
 
 
-def suspendable(memory: MemoryState) -> tuple[RunningJob, ...]:
+def suspendable(memory: MemoryState) -> tuple[StepProcess, ...]:
     """All files that run but the oldest; that one as well where other programs alone fill the budget."""
     return memory.going if memory.others_over else memory.going[1:]
 
 
-def to_shed(memory: MemoryState, suspended: tuple[RunningJob, ...], max_sheds: int) -> tuple[RunningJob, ...]:
+def to_shed(memory: MemoryState, suspended: tuple[StepProcess, ...], max_sheds: int) -> tuple[StepProcess, ...]:
     """The files to end so that memory stays below the wall, `suspended` being stopped already.
 
     Stopped ones go first, the youngest first; one that was ended `max_sheds` times goes last. The oldest that runs
-    stays, unless other programs alone fill the budget, and so does a file that has little to give back.
+    stays, unless other programs alone fill the budget, and so does a file that has little to give back. A call that is
+    left alone is ended all the same, since nothing bounds what it takes.
     """
-    stopped = {job.job_id for job in (*suspended, *memory.paused, *memory.throttled)}
-    going = [job for job in memory.going if job.job_id not in stopped]
-    ahead = sum(memory.ahead[job.job_id] for job in going)
-    kept = None if memory.others_over and not going else min(going or memory.files, key=age_order, default=None)
+    stopped = {job.key for job in (*suspended, *memory.paused, *memory.throttled)}
+    going = [job for job in memory.going if job.key not in stopped]
+    ahead = sum(memory.ahead[job.key] for job in going)
+    kept = min(going or memory.files, key=age_order, default=None)
+    if (memory.others_over and not going) or (kept is not None and kept.is_call and len(memory.files) == 1):
+        kept = None
     candidates = [job for job in memory.files if job is not kept and job.memory_bytes >= WORTH_SHEDDING_BYTES]
     candidates.sort(key=age_order, reverse=True)
-    candidates.sort(key=lambda job: (job.sheds >= max_sheds, job.job_id not in stopped))
-    chosen: list[RunningJob] = []
+    candidates.sort(key=lambda job: (job.sheds >= max_sheds, job.key not in stopped))
+    chosen: list[StepProcess] = []
     freed = 0
     for job in candidates:
         if not any(g.over and g.projected(ahead) - memory.leaving - freed > g.wall for g in memory.gauges):
             break
         chosen.append(job)
         freed += job.memory_bytes
-        if job.job_id not in stopped:
-            ahead -= memory.ahead[job.job_id]
+        if job.key not in stopped:
+            ahead -= memory.ahead[job.key]
     return tuple(chosen)
 
 
-def age_order(job: RunningJob) -> tuple[float, str]:
+def age_order(job: StepProcess) -> tuple[float, str]:
     """Sorts the oldest first; files that started together by their ids."""
-    return job.started_seconds, job.job_id
+    return job.started_seconds, job.key

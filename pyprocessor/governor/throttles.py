@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.governor.step_process import StepProcess
 from pyprocessor.models import Reading, ThrottlingSettings
 
 CPU_STEP = 50.0
@@ -44,7 +44,7 @@ class Repayment(NamedTuple):
 
 
 def repay(
-    debt: CpuDebt, reading: Reading, going: Sequence[RunningJob], limit_percent: float | None, elapsed_seconds: float
+    debt: CpuDebt, reading: Reading, going: Sequence[StepProcess], limit_percent: float | None, elapsed_seconds: float
 ) -> Repayment:
     """The debt after this reading, and what is suspended and resumed; `going` are not suspended, oldest first.
 

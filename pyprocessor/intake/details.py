@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,8 @@ from pyprocessor.tasks.registry import task
 
 PARAMS_KEPT = 256
 """Of jobs of no folder, whose params are read once while they are the same."""
+PLAIN_BYTES = 128
+"""Of a message about a job, beside what its task makes of it."""
 STATE_FOLDER = b".pyprocessor"
 INTERMEDIATE = STATE_FOLDER + b"/intermediate/"
 """Where the products of children lie, below the output root."""
@@ -35,7 +38,9 @@ class Details:
     found: Any
     plan: Plan
     features: CostFeatures
-    children: tuple[ChildEnd, ...] = ()
+    children: tuple[ChildEnd, ...]
+    message_bytes: int
+    """Of all that its process is sent, by and large."""
 
 
 class JobDetails:
@@ -44,22 +49,30 @@ class JobDetails:
     def __init__(self, request: RunRequest, journal: JournalReader) -> None:
         self._request = request
         self._journal = journal
-        self.params = lru_cache(PARAMS_KEPT)(self._params)
+        self._params = lru_cache(PARAMS_KEPT)(self._read_params)
+        self._profile = request.profile, _bytes_of(request.profile)
+
+    def params(self, fingerprint: str) -> Any:
+        """Return what jobs of these params were asked to do."""
+        return self._params(fingerprint)[0]
 
     def of(self, row: JobRow) -> Details:
         """Return all about a job that was planned, or whose inputs were inspected."""
         if row.origin is Origin.FOLDER:
-            params: Any = self._request.profile
+            params, size = self._profile
             inputs: tuple[Source, ...] = (row.source,)
             cached = self._journal.media(row.source.path, row.source.size_bytes, row.source.mtime_ns)
             assert cached is not None
             found: Any = cached.media
         else:
-            params, inputs = self.params(row.params_fingerprint), self.inputs(row)
+            params, size = self._params(row.params_fingerprint)
+            inputs = self.inputs(row)
             found = json.loads(row.found) if row.found is not None else None
         plan = self._plan(row, params, inputs, found)
         children = tuple(map(self._end, self._journal.children(row.id))) if plan.children else ()
-        return Details(params, inputs, found, plan, _features(row, plan), children)
+        varying = [part for part in (inputs, found, row.products, children) if part]
+        size += PLAIN_BYTES + (_bytes_of(varying) if varying else 0)
+        return Details(params, inputs, found, plan, _features(row, plan), children, size)
 
     def _plan(self, row: JobRow, params: Any, inputs: tuple[Source, ...], found: Any) -> Plan:
         work = self._task(row)
@@ -109,16 +122,21 @@ class JobDetails:
             raise JobError(*classify_os_error(error, path)) from error
         return Source(path, product.name, found.st_size, found.st_mtime_ns)
 
-    def _params(self, fingerprint: str) -> Any:
+    def _read_params(self, fingerprint: str) -> tuple[Any, int]:
         document = self._journal.params(fingerprint)
         assert document is not None
-        return json.loads(document)
+        params: Any = json.loads(document)
+        return params, _bytes_of(params)
 
     def _task(self, row: JobRow) -> Any:
         try:
             return task(row.task)
         except UsageError as error:
             raise JobError(FailureKind.UNSUPPORTED, str(error)) from error
+
+
+def _bytes_of(value: object) -> int:
+    return len(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
 
 
 def _name_of(row: JobRow) -> bytes:

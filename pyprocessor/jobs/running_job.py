@@ -39,6 +39,8 @@ class RunningJob:
     """Tells this attempt from others at the job."""
     partial: str = ""
     """The attempt's name, with which the names of all that it makes begin."""
+    message_bytes: int = 0
+    """Of what its process is sent, by and large."""
     predicted_cost: Cost | None = None
     """At its threads."""
     predicted_bytes: int = 0
@@ -51,7 +53,11 @@ class RunningJob:
     started_seconds: float = math.inf
     """Monotonic time at which its ffmpeg was spawned."""
     memory_bytes: int = 0
-    """Memory of its ffmpeg at the latest reading."""
+    """Memory of its ffmpeg at the latest reading, or its share of a process that makes several calls at once."""
+    is_call: bool = False
+    """Its step is a call; then `ffmpeg` is the process that makes it, maybe with those of other jobs."""
+    warm: bool = False
+    """That process had made other calls before."""
     used_cpu_seconds: float = 0.0
     steady_bytes: int = 0
     """Its memory when it last grew noticeably, at the monotonic time `steady_since`."""

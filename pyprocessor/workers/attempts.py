@@ -230,18 +230,19 @@ class Attempts:
 
     def _start(self, attempt: Attempt) -> None:
         """Start the step that the task has yielded."""
-        step, item = attempt.step, attempt.item
+        step, item, warm = attempt.step, attempt.item, False
         match step:
             case Ffmpeg():
                 attempt.run = self._spawn(attempt, step)
             case Call():
                 attempt.transcript.append(f"call of {step.function}")
                 limit = min(step.timeout_seconds, attempt.seconds_left)
-                attempt.run = self.runners.start(item.token, step, limit, alone=attempt.alone)
+                attempt.run, warm = self.runners.start(item.token, step, limit, alone=attempt.alone)
             case _:
                 raise wrong(item.task, f"yields {type(step).__name__} where a step was expected")
         self._running[item.token] = attempt
-        self._say(messages.Spawned(item.job_id, item.token, attempt.run.identity, call=isinstance(step, Call)))
+        called = isinstance(step, Call)
+        self._say(messages.Spawned(item.job_id, item.token, attempt.run.identity, call=called, warm=warm))
 
     def _spawn(self, attempt: Attempt, step: Ffmpeg) -> FfmpegRun:
         command = argv(step.invocation, self._setup.request.tool_path)

@@ -176,11 +176,12 @@ def _not_reached(error: BaseException | None) -> bool:
     socket = sys.modules.get("socket")
     unknown = () if socket is None else (socket.gaierror, socket.herror)
     for _ in range(_MOST_CAUSES):
-        if isinstance(error, OSError) and error.filename is None:  # else it is about a file of a file system
-            if isinstance(error, (ConnectionError, TimeoutError, *unknown)) or error.errno in UNREACHABLE:
-                return True
         if error is None:
             break
+        of_a_server = isinstance(error, (ConnectionError, TimeoutError, *unknown))
+        of_a_file = getattr(error, "filename", None) is not None
+        if not of_a_file and (of_a_server or getattr(error, "errno", None) in UNREACHABLE):
+            return True
         met = error.__context__ if isinstance(error, OSError) and not error.__suppress_context__ else None
         error = error.__cause__ or met
     return False

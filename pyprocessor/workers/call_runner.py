@@ -162,7 +162,7 @@ class CallRunner(ChildProcess[End]):
         for call in calls:
             error = self._late(call) if call.token in over else self._died(call, end)
             blameless = len(calls) > 1 and call.token not in over
-            left.append((Answer(call.token, error, share, end.peak_memory_bytes, printed), blameless))
+            left.append((Answer(call.token, error, share, end.peak_memory_bytes // len(calls), printed), blameless))
         return left
 
     def _send(self, request: dict[str, Any]) -> None:
@@ -205,7 +205,8 @@ class CallRunner(ChildProcess[End]):
                 total = progress["total"]
                 call.progress = float(progress["done"]), None if total is None else float(total)
                 return True
-            cpu_seconds, peak = float(answer["cpu"]), int(answer["peak"])
+            # Of coroutines the process knows its peak as a whole.
+            cpu_seconds, peak = float(answer["cpu"]), int(answer["peak"]) // len(self.calls)
             ending = self._ending(call, answer, cpu_seconds, peak)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False

@@ -35,9 +35,13 @@ class CallRunners:
     def __iter__(self) -> Iterator[CallRunner]:
         return iter(tuple(self._all))
 
-    def start(self, token: str, call: Call, limit_seconds: float, *, alone: bool) -> CallRunner:
-        """Have a call made, by a process of its own if `alone`; returns the process. Raises JobError."""
+    def start(self, token: str, call: Call, limit_seconds: float, *, alone: bool) -> tuple[CallRunner, bool]:
+        """Have a call made, by a process of its own if `alone`; returns the process, and whether it was there before.
+
+        Raises JobError.
+        """
         runner = None if alone else next((one for one in self._all if one.has_room_for(call)), None)
+        warm = runner is not None
         if runner is None:
             idle = [one for one in self._all if not one.calls and one.usable]
             if idle and sum(one.usable for one in self._all) >= self._slots:
@@ -47,7 +51,7 @@ class CallRunners:
             self._all.append(runner)
             self.used = True
         runner.ask(token, call, limit_seconds)
-        return runner
+        return runner, warm
 
     def flush(self) -> None:
         """Send what was asked for since the last time, in one write for each process."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -180,6 +181,8 @@ class Child:
     def __init__(self, context: BaseContext, entry: Callable[[Any, Any], None], setup: object, name: str) -> None:
         self._process, self.connection = _started(context, entry, setup, name)
         self._has_sent = False
+        self._readable = select.poll()
+        self._readable.register(self.connection, select.POLLIN)
         self.pid: int = self._process.pid
         # For one that has ended already any time will do that differs from later processes'.
         self.identity = process_identity(self.pid) or ProcessIdentity(self.pid, time.time())
@@ -200,7 +203,7 @@ class Child:
                 message = self.connection.recv()
                 self._has_sent = True
                 yield message
-                if not self.connection.poll(0):
+                if not self._readable.poll(0):  # `Connection.poll` takes ten times as long
                     return
         except (EOFError, ConnectionResetError, BrokenPipeError) as error:
             if not self._has_sent and self.join(EXIT_SECONDS):

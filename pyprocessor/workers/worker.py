@@ -135,6 +135,8 @@ class Worker:
             if self._asked_to_end:
                 self.end()
             attempts.watch()
+            if self._held:
+                attempts.runners.free()
             self._clock.turn()
         attempts.close()
         self._outbox.append(Report.CLOSED)
@@ -201,7 +203,6 @@ class Worker:
                 self._hand_back()
             case Command.HOLD:
                 self._held = True
-                self._attempts.runners.free()
             case Command.RELEASE:
                 self._held = False
             case Command.END:

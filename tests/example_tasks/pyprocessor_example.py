@@ -52,7 +52,7 @@ def count_words(source: str, capitals: str, counts: str) -> dict[str, int]:
 
 
 class Ask:
-    """One call, which the params describe as `Call` does; its value is the result. No product."""
+    """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result. No product."""
 
     name = "ask"
 
@@ -60,10 +60,13 @@ class Ask:
         return None
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
-        return Plan(cost=Cost(0.001, 16 << 20, 0))
+        return Plan(
+            cost=Cost(**{"cpu_seconds": 0.001, "memory_bytes": 16 << 20, "disk_bytes": 0, **params.get("cost", {})})
+        )
 
     def run(self, work: Work) -> Steps:
         called = {**work.params, "function": f"{HERE}:{work.params['function']}"}
+        called.pop("cost", None)
         try:
             returned: Returned = yield Call(**called)
         except JobError as error:
@@ -361,6 +364,17 @@ def grow(megabytes: int, seconds: float = 0.0) -> int:
     """Hold so much memory for so long."""
     held = bytearray(megabytes << 20)
     time.sleep(seconds)
+    return len(held)
+
+
+def swell(megabytes: int, megabytes_a_second: int) -> int:
+    """Take more and more memory, at this rate, up to so much."""
+    held = []
+    for number in range(megabytes):
+        held.append(bytearray(1 << 20))
+        held[-1][::4096] = bytes([1]) * 256  # a page is taken when it is written to
+        progress(number + 1, megabytes)
+        time.sleep(1 / megabytes_a_second)
     return len(held)
 
 

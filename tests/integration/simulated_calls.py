@@ -82,11 +82,15 @@ class Simulation:
     turn: int = 0
     processes: int = 0
     """How many were started."""
+    message_bytes: int = 0
+    """Of what a process is sent for each job."""
+    unread: int = 0
+    """The most jobs that a process had been sent at once, and had not begun."""
 
     def __post_init__(self) -> None:
         self.monkeypatch.setattr(batch_process, "LocalWorker", self._start)
         # What a process is sent: its job's id alone.
-        self.monkeypatch.setattr(CallDispatch, "_work_item", lambda _, job: job.job_id)
+        self.monkeypatch.setattr(CallDispatch, "_work_item", lambda _, job: self._message(job))
         folder = prepare_state_folder(os.fsencode(self.folder))
         self.journal = Journal.open(folder.path, wal=True)
         self.journal.begin_run("", ProcessIdentity(2, 2.0))
@@ -147,9 +151,11 @@ class Simulation:
         self.dispatch.fill(self.conditions())
         for process in tuple(self.dispatch.processes):
             child = self._child(process)
+            self.unread = max(self.unread, len(child.waiting))
             while child.waiting and len(child.running) < child.slots:
                 name = child.waiting.popleft()
                 job, said = process.jobs[name], self.said[name]
+                process.begun(name)
                 with self.journal.transaction():
                     self.transitions.started(job, child.identity)
                 job.started_seconds = self.began[name] = self.now
@@ -192,6 +198,10 @@ class Simulation:
 
     def close(self) -> None:
         self.journal.close()
+
+    def _message(self, job: RunningJob) -> str:
+        job.message_bytes = self.message_bytes
+        return job.job_id
 
     def _start(self, _context: object, setup: WorkerSetup, _name: str) -> Clockwork:
         self.processes += 1

@@ -94,6 +94,19 @@ def test_short_jobs_are_sent_far_ahead_to_processes_that_stay(begin: Begin) -> N
     assert run.processes <= slots
 
 
+@pytest.mark.parametrize(
+    ("said", "each", "unread"),
+    [(NOOP, 20_000, 3), (DOWNLOAD, 20_000, 3), (NOOP, 1 << 20, 1), (DOWNLOAD, 1 << 20, 1), (ENCODE, 1 << 20, 1)],
+)
+def test_what_a_process_is_sent_fits_its_pipe(begin: Begin, said: Cost, each: int, unread: int) -> None:
+    """However many jobs it could be sent: else the engine could wait for a process that waits for the engine."""
+    run = begin(message_bytes=each)
+    for number in range(100):
+        run.add(f"{number}", said, encode=said is ENCODE)
+    run.run()
+    assert run.unread == unread
+
+
 def test_longer_calls_are_sent_one_ahead(begin: Begin) -> None:
     """As files are."""
     run = begin()

@@ -74,7 +74,7 @@ def test_a_call_makes_two_products_and_a_result(tmp_path: Path, own_process: boo
     assert (bench.output / "made-1.txt").read_text() == "SO MUCH SO"
     assert (bench.output / "made-1.txt.counts").read_text() == "much 1\nso 2"
     assert bench.first(Verified, item).result == '{"words":3}'
-    assert {sealed.product.role for sealed in bench.first(Verified, item).products} == {"main", "counts"}
+    assert {intent.product.role for intent in bench.first(Verified, item).intents} == {"main", "counts"}
     assert ended.usage.cpu_seconds > 0
     assert ended.usage.peak_memory_bytes > 1 << 20
     usage = bench.worker.usage()

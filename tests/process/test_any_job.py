@@ -188,3 +188,16 @@ def test_a_job_in_hand_is_ended_when_it_is_cancelled(
 
 def is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_jobs_that_take_much_and_answer_much(
+    queue: Queue, example_tasks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engine and worker never both wait for the other to read: far more than a pipe holds goes each way."""
+    monkeypatch.setenv("PYTHONPATH", str(example_tasks))
+    texts = {str(number): f"{number} ".ljust(20_000, "x") for number in range(1000)}
+    queue.submit(*(ask(key, text=text) for key, text in texts.items()))
+    done = call("--output", queue.output)
+    assert done.returncode == ExitCode.OK, done
+    results = {name: json.loads(row.result or "null") for name, row in queue.rows().items()}
+    assert results == {key: {"text": text} for key, text in texts.items()}
