@@ -86,6 +86,10 @@ class Bench:
         extra_environment: Mapping[str, str] | None = None,
     ) -> Run:
         """Begin a run; what it says goes to a file of its own."""
+        return self.launch((*program, *self.arguments(output, *more)), extra_environment)
+
+    def launch(self, arguments: Sequence[str], extra_environment: Mapping[str, str] | None = None) -> Run:
+        """Start Python with these arguments."""
         self.runs += 1
         said = self.folder / f"said-{self.mark}-{self.runs:04}.txt"
         allowed = os.sched_getaffinity(0)
@@ -94,7 +98,7 @@ class Bench:
         try:
             with said.open("wb") as stream:
                 process = subprocess.Popen(
-                    [sys.executable, *program, *self.arguments(output, *more)],
+                    [sys.executable, *arguments],
                     cwd=ROOT,
                     env={**self.environment(), **(extra_environment or {})},
                     stdin=subprocess.DEVNULL,

@@ -149,13 +149,13 @@ class Harness:
             submit(self._start_of(Start.FREE, folder), [anew])
             taken = self._start_of(Start.TAKEN, folder)
             submit(taken, [job])
-            self._end(self._bench.start(taken), "the run before")
+            self.finish(taken, "the run before")
             submit(taken, [anew])
 
     def _start_of(self, start: Start, folder: str) -> Path:
         return self._folder / f"{'free' if start is Start.FREE else 'taken'}-{folder}"
 
-    def _begin(self, case: Case, output: Path) -> None:
+    def begin(self, case: Case, output: Path) -> None:
         """Make the folder that the run to be killed begins with."""
         text, count = case.cut_off
         if not text:
@@ -188,7 +188,7 @@ class Harness:
         self._number += 1
         output = self._folder / f"out-{self._number:04}"
         once = self._folder / f"once-{self._number:04}"
-        self._begin(case, output)
+        self.begin(case, output)
         try:
             return self._kill_at(case, output, once)
         finally:
@@ -212,10 +212,10 @@ class Harness:
         seen = rows(output)[JOB]
         before = audit.outputs(output)
         if case.victims == "worker":
-            self._check(case, output, told, swept=not _reported(output))
+            self.check(case, output, told, swept=not _reported(output))
         # At once: a worker whose engine is gone may still be at work, which the next run is to end first.
-        self._end(self._bench.start(output), told)
-        self._check(case, output, told)
+        self.finish(output, told)
+        self.check(case, output, told)
         now = rows(output)[JOB]
         if seen.state is JobState.SUCCEEDED and (now.attempts, audit.outputs(output)) != (seen.attempts, before):
             self._figures.add(AGAIN, f"{told}: {seen.attempts} attempts, then {now.attempts}")
@@ -223,7 +223,9 @@ class Harness:
             self._figures.add(AGAIN, f"{told}: {now.attempts} attempts at what was granted")
         return f"{once.read_text()}: {seen.state} at the kill, {now.attempts} attempt(s)"
 
-    def _end(self, run: Run, told: str) -> None:
+    def finish(self, output: Path, told: str) -> None:
+        """Run the plain command to its end."""
+        run = self._bench.start(output)
         code = run.end(RUN_SECONDS)
         if code is None:
             self._figures.add(audit.HUNG, f"{told}: the rerun")
@@ -231,7 +233,7 @@ class Harness:
             self._figures.add(audit.EXITS, f"{told}: the rerun {code}: {run.text()[-300:]!r}")
         audit.look_for_traceback(self._figures, run.said, told)
 
-    def _check(self, case: Case, output: Path, told: str, *, swept: bool = True) -> None:
+    def check(self, case: Case, output: Path, told: str, *, swept: bool = True) -> None:
         """Nothing runs, and both products are there, whole, of the attempt that has the receipt, and nothing else."""
         for process in self._bench.left_after(LEFT_SECONDS):
             self._figures.add(audit.PROCESSES, f"{told}: {process.role} {process.pid}: {process.line}")

@@ -15,6 +15,7 @@ import ctypes
 import errno
 import multiprocessing
 import os
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -148,12 +149,12 @@ def _told(given: tuple[Any, ...]) -> str:
     path = given[0]
     if isinstance(path, int):
         path = os.readlink(f"/proc/self/fd/{path}")
-    told = os.fsdecode(path)
+    told = re.sub(r".*/(out-\d+|free-[^/]*|taken-[^/]*)/?", "", os.fsdecode(path)) or "the output folder"
     folder, name = os.path.split(told)
     if os.path.basename(folder) == "receipts":
         return "the receipt"
     head, dot, tail = name.partition(".")
-    return f"{os.path.basename(folder)}/{'ATTEMPT' if '-' in head else head}{dot}{tail}"
+    return os.path.join(os.path.basename(folder), f"{'ATTEMPT' if '-' in head else head}{dot}{tail}")
 
 
 def _count_commits(moments: Moments, arming: str | None) -> None:

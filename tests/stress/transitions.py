@@ -24,15 +24,16 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.journal.database import QUERIES
 from pyprocessor.models import display
-from tests.stress import audit
+from tests.stress import audit, submitted
 from tests.stress.clips import PROFILE, write_profile
 from tests.stress.command import Bench, Run, kill_all
 from tests.stress.faulty import KILL, SCHEMA, WORKER
 from tests.stress.figures import Asked, Figures
+from tests.stress.world import World
 
 NEVER = "kills that never came"
 AGAIN = "outputs encoded again"
-NAMES = (*audit.ALL, NEVER, AGAIN)
+NAMES = (*audit.ALL, NEVER, AGAIN, *submitted.NAMES[len(audit.ALL) :])
 FAULTY = ("-m", "tests.stress.faulty")
 RUN_SECONDS = 120.0
 LEFT_SECONDS = 5.0
@@ -49,8 +50,13 @@ class Start(StrEnum):
     JOURNAL_LOST = "all done, journal removed"
     OTHER_PROFILE = "all done by another profile, journal removed"
     WORKER_DIES = "nothing there; a batch process dies"
+    SUBMITTED = "submitted jobs"
+    RETRIED = "submitted jobs, some failed, which can be done now"
+    PRUNED = "submitted jobs that have ended and are deleted"
 
 
+OF_JOBS = {Start.SUBMITTED: "submitted", Start.RETRIED: "retried", Start.PRUNED: "deleted"}
+"""Those that have jobs of no folder."""
 WRITES: dict[str, Start] = {
     SCHEMA: Start.NOTHING,
     "clear_transitions": Start.NOTHING,
@@ -85,27 +91,56 @@ WRITES: dict[str, Start] = {
     "claim_output": Start.OTHER_PROFILE,
     "requeue_running_job": Start.WORKER_DIES,
     "requeue_assigned_job": Start.WORKER_DIES,
+    "claim_name": Start.NOTHING,
+    "drop_claims": Start.KILLED,
+    "predict_job": Start.SUBMITTED,
+    "remember_found": Start.SUBMITTED,
+    "insert_params": Start.SUBMITTED,
+    "insert_dependency": Start.SUBMITTED,
+    "clear_dependencies": Start.SUBMITTED,
+    "hold_job": Start.SUBMITTED,
+    "release_job": Start.SUBMITTED,
+    "cancel_dependent": Start.SUBMITTED,
+    "complete_job": Start.SUBMITTED,
+    "retry_job": Start.RETRIED,
+    "reset_dependents": Start.RETRIED,
+    "select_prunable": Start.PRUNED,
+    "prune_attempts": Start.PRUNED,
+    "prune_dependencies": Start.PRUNED,
+    "prune_claims": Start.PRUNED,
+    "prune_jobs": Start.PRUNED,
+    "prune_params": Start.PRUNED,
 }
 """Every statement that writes, and where it is met. A test holds it against the journal's own list."""
-AGAIN_LATER = {"start_job": 5, "name_ffmpeg": 5, "grant_job": 3, "succeed_job": 3, "close_attempt": 3, "end_batch": 2}
+AGAIN_LATER = {
+    "complete_job": 5,
+    "release_job": 2,
+    "start_job": 5,
+    "name_ffmpeg": 5,
+    "grant_job": 3,
+    "succeed_job": 3,
+    "close_attempt": 3,
+    "end_batch": 2,
+}
 """Those that are also looked at when some of the files are done."""
-MORE = (("succeed_job", Start.GRANTED), ("close_attempt", Start.GRANTED), ("remember_output", Start.GRANTED))
-"""Met a second time: while what an earlier run had granted is settled."""
-
-
-BETWEEN_RUNS = frozenset(
-    {
-        *("clear_prunable", "select_prunable"),
-        *("prune_attempts", "prune_dependencies", "prune_claims", "prune_jobs", "prune_params"),
-    }
+MORE = (
+    *((name, Start.GRANTED) for name in ("succeed_job", "close_attempt", "remember_output")),
+    *(
+        (name, Start.SUBMITTED)
+        for name in ("claim_name", "drop_claims", "grant_job", "succeed_job", "finish_running_job")
+    ),
 )
-"""Written while no run is on, in one transaction, or to a table that ends with its connection."""
+"""Met a second time: while what an earlier run had granted is settled, and by jobs of no folder."""
+
+
+_TEMPORARY = frozenset({"clear_prunable"})
+"""Written to a table that ends with its connection, and empty then."""
 
 
 def written_by_the_journal() -> frozenset[str]:
-    """The names of all statements of the journal that change something in a run."""
+    """The names of all statements of the journal that change something."""
     writes = {name for name, text in QUERIES.items() if _WRITES.match(_without_comments(text))}
-    return frozenset(writes - BETWEEN_RUNS)
+    return frozenset(writes - _TEMPORARY)
 
 
 def _without_comments(text: str) -> str:
@@ -126,6 +161,11 @@ class Case:
     def point(self) -> str:
         """Where a batch process dies; empty where the engine does."""
         return self.moment if self.statement == "worker" else ""
+
+    @property
+    def place(self) -> str:
+        """Where the engine dies, for `faulty`."""
+        return f"{self.statement}/{self.moment}/{self.count}"
 
     def __str__(self) -> str:
         if self.point:
@@ -153,15 +193,20 @@ def measure(folder: Path, asked: Asked) -> Iterator[str]:
     """A line for every kill; raises Broken behind the table where a figure is not 0."""
     began = time.monotonic()
     figures = Figures(NAMES)
-    harness = _Harness(folder, figures)
     chosen = cases(asked.transitions)
+    harness, world = _Harness(folder, figures), World(folder / "jobs", figures)
     for case in chosen:
         before = len(figures.found)
         at = time.monotonic()
         try:
-            told = harness.kill_at(case)
+            told = (
+                world.kill_at(case.place, str(case), OF_JOBS[case.start])
+                if case.start in OF_JOBS
+                else harness.kill_at(case)
+            )
         finally:
             harness.end_all()
+            world.end_all()
         verdict = "ok" if len(figures.found) == before else "FAILED"
         yield f"{verdict}: {case}: {told} ({time.monotonic() - at:.1f} s)"
     for said in sorted(folder.glob("said-*.txt")):
