@@ -20,8 +20,8 @@ LIMIT_BYTES = 1400 * MIB
 """Two 720p encodes of some 210 MiB each and our own processes fit, beside a call that stays below 700 MiB."""
 GROWTH = 100
 """MiB a second."""
-CLIPS = 2
-CLIP_SECONDS = 25.0
+CLIPS = 4
+CLIP_SECONDS = 12.0
 """Two encodes of it at once take longer than the call takes to fill what they leave."""
 
 

@@ -72,8 +72,7 @@ def test_status_shows_how_far_a_call_is(tmp_path: Path) -> None:
     told: list[str] = []
 
     def ask_status() -> None:
-        for more in ((), ("--json",)):
-            told.append(call("status", "--output", queue.output, *more).stdout)
+        told.extend(call("status", "--output", queue.output, *more).stdout for more in ((), ("--json",)))
         marker.touch()
 
     asking = threading.Thread(target=ask_status)
