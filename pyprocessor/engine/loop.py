@@ -275,8 +275,8 @@ class Run:
             case messages.Spawned():
                 process.spawned(job, message, now, frozen=self._stopping.frozen)
                 moves.spawned(job, message.process)
-            case messages.Progressed(_, _, done, speed):
-                moves.progressed(job, done, speed)
+            case messages.Progressed(_, _, done, speed, total):
+                moves.progressed(job, done, total, speed)
             case messages.Encoded():
                 job.encoded()
                 self._monitor.freed(now)

@@ -418,6 +418,16 @@ async def nap(seconds: float) -> int:
     return os.getpid()
 
 
+async def meet(folder: str, many: int, seconds: float) -> int:
+    """Wait for so many in the folder, and for a file "go" beside it; fail after so long. Return the pid."""
+    Path(folder, str(id(asyncio.current_task()))).touch()
+    async with asyncio.timeout(seconds):
+        while len(os.listdir(folder)) < many or not Path(folder).with_name("go").exists():
+            progress(len(os.listdir(folder)), many)
+            await asyncio.sleep(0.05)
+    return os.getpid()
+
+
 async def nap_or_die(marker: str, seconds: float, dies: bool) -> int:
     """Wait until a file is there; then end the process, or return its pid."""
     with Path(marker).open("a") as file:

@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 
 from pyprocessor.jobs.timeouts import Timeouts
-from pyprocessor.models import ProcessIdentity, ProcessReading, Profile, Source
+from pyprocessor.models import ProcessIdentity, Profile, Source
 from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import prepare_state_folder
-from pyprocessor.system.process_trees import ProcessTrees
 from pyprocessor.system.processes import process_identity
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
@@ -110,9 +109,6 @@ class ThreadWorker:
         self.connection.close()
         self._thread.join(DEADLINE_SECONDS)
         assert not self._thread.is_alive()
-
-    def usage(self) -> ProcessReading | None:
-        return ProcessTrees("/proc").tree(self.identity.pid)
 
 
 class Bench:
