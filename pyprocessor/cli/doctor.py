@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -64,7 +64,7 @@ def doctor(as_json: bool) -> int:
             "problem": costs.problem,
             "classes": len(costs.model.classes),
             "files": files,
-            "most_used": [{**one, "cost_class": asdict(one["cost_class"])} for one in learned],
+            "most_used": [{**one, "cost_class": one["cost_class"]._asdict()} for one in learned],
         }
         print_result(json.dumps({"version": 1, "checks": entries, "calibration": calibration}, indent=2) + "\n")
     else:

@@ -153,7 +153,7 @@ def _request(options: Options, loaded: profiles.LoadedProfile) -> tuple[RunReque
     """The request, and sentences about its inputs for the user."""
     named, output = options["input"] or (loaded.input,), options["output"] or loaded.output
     given = [path for path in named if path]
-    if "" in named:
+    if "" in named or (not given and output is None):
         raise UsageError("No input is named; give --input PATH, a video file or a folder of videos.")
     if options["output"] == "" or output is None:
         raise UsageError("No output is named; give --output DIR, the folder to write.")

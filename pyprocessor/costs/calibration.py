@@ -12,7 +12,7 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import platformdirs
@@ -117,7 +117,7 @@ def save(model: CostModel, files: FileHistory, path: str) -> None:
     """Write all beside `path`, sync it and put it in place. Raises `OSError`."""
     document = {
         "version": FILE_VERSION,
-        "classes": [{"class": asdict(key), **_ratios(history)} for key, history in model.classes.items()],
+        "classes": [{"class": key._asdict(), **_ratios(history)} for key, history in model.classes.items()],
         "groups": [{"group": list(key), **_ratios(history)} for key, history in model.groups.items()],
         "files": [(key, *entry) for key, entry in files.known.items()],
     }

@@ -35,9 +35,8 @@ UNKNOWN_SPREAD = 2.0
 """By what factor the time of a job of a class never seen may lie above or below its prediction."""
 
 
-@dataclass(frozen=True, slots=True)
-class CostClass:
-    """Jobs whose costs are alike.
+class CostClass(NamedTuple):
+    """Jobs whose costs are alike. It is hashed so often that a tuple is worth it.
 
     `pixels` is the nearest usual picture size, "none" for audio, or "given" where the task itself said what it takes.
     """

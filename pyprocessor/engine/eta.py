@@ -130,7 +130,7 @@ def estimate(
 
 def share_done(job: RunningJob, rate: float, now: float) -> float:
     """The share of a running file that is done, 0 to 1; by its predicted time if its duration is unknown."""
-    if job.media_seconds > 0:
+    if job.extent[1] > 0:
         return job.share_done
     return min(1 - PREDICTION_WEIGHT, job.active_seconds(now) / _predicted_seconds(job, rate))
 

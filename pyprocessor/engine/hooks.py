@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from pyprocessor.control.run_mode import Order
 from pyprocessor.control.signals import SignalQueue
+from pyprocessor.engine.tally import Tally
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
 from pyprocessor.models.profile import HOOK_VARIABLES
 from pyprocessor.models.run import RunRequest
@@ -211,7 +212,7 @@ class Hooks:
             kill_group(running.identity)
 
 
-def call_at_end(before: Hooks, request: RunRequest, exit_code: int, counts: Mapping[str, int], notify: Notify) -> None:
+def call_at_end(before: Hooks, request: RunRequest, exit_code: int, tally: Tally, notify: Notify) -> None:
     """Call the hook for the end of the run, if there is one, and wait for it; a signal that stops runs ends it.
 
     Together with `before.finish` it takes no longer than one call may.
@@ -224,7 +225,7 @@ def call_at_end(before: Hooks, request: RunRequest, exit_code: int, counts: Mapp
         "OUTPUT": request.output,
         "OUTCOME": b"succeeded" if exit_code == 0 else b"failed",
         "EXIT_CODE": str(int(exit_code)).encode(),
-        **{name.upper(): str(number).encode() for name, number in counts.items()},
+        **{name.upper(): str(getattr(tally, name)).encode() for name in COUNTS},
     }
     left = max(0.0, settings.timeout_seconds - before.spent_seconds)
     hooks = Hooks(replace(settings, timeout_seconds=left), before.logs, notify)

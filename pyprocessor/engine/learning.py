@@ -9,7 +9,7 @@ from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.costs.model import FILE_SECONDS, HISTORY, CostModel, class_of
 from pyprocessor.models import Cost, CostFeatures, Source, Usage
 
-ONE_IN = 16
+ONE_IN = 64
 """So many of the short calls of a kind that is known well are learned from: learning takes as long as they do."""
 SAVE_EVERY = 200
 """Attempts learned between two savings, so that a run that is killed has not learned for nothing."""

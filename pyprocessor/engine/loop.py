@@ -22,7 +22,7 @@ from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.call_dispatch import CallDispatch
 from pyprocessor.engine.findings import Findings
-from pyprocessor.engine.hooks import COUNTS, call_at_end
+from pyprocessor.engine.hooks import call_at_end
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.engine.recovery import begin_run, drop_partial, recover, set_aside
@@ -141,7 +141,8 @@ class Run:
                     self._transitions.notice("warning", none_fits)
                 self._tick(time.monotonic())
                 self._transitions.hooks.finish(self._hooks_may_go_on)
-                exit_code = self._stopping.exit_code(undecided=self._crashes.left_undecided)
+                left = self.request.limit is None and self.journal.count_to_come() > 0
+                exit_code = self._stopping.exit_code(undecided=self._crashes.left_undecided, left=left)
             except BaseException as error:
                 exit_code = error.exit_code if isinstance(error, PyprocessorError) else ExitCode.INTERNAL
                 with contextlib.suppress(OutputUnwritable, JournalError):  # the error that is raised names it
@@ -160,8 +161,7 @@ class Run:
         if not request.retry_failed:  # which starts them over
             for warning in set_aside(self.journal, request.profile.errors.max_killed_runs):
                 notice("warning", warning)
-        # Only now, so that an output that recovery has just published is found.
-        self._sources.begin(time.monotonic())
+        self._sources.begin(time.monotonic())  # only now, so that an output that was just published is found
         self._tally.to_come = self.journal.count_to_come()
 
     def _turn(self) -> None:
@@ -270,8 +270,8 @@ class Run:
             case messages.Spawned():
                 process.spawned(job, message, now, frozen=self._stopping.frozen)
                 moves.spawned(job, message.process)
-            case messages.Progressed(_, _, done, speed):
-                moves.progressed(job, done, speed)
+            case messages.Progressed(_, _, done, speed, total):
+                moves.progressed(job, done, total, speed)
             case messages.Encoded():
                 job.encoded()
                 self._monitor.freed(now)
@@ -397,5 +397,4 @@ class Run:
 
     def call_last_hook(self) -> None:
         """Call the user's hook for the end of the run, once it is over."""
-        counts = {name: getattr(self._tally, name) for name in COUNTS}
-        call_at_end(self._transitions.hooks, self.request, self._ended_as, counts, self.listener.notice)
+        call_at_end(self._transitions.hooks, self.request, self._ended_as, self._tally, self.listener.notice)

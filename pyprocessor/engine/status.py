@@ -59,6 +59,8 @@ class StatusTracker:
                 speed=job.speed,
                 running_seconds=job.active_seconds(on.now),
                 still=job.is_stopped,
+                done=job.reported[0] if job.is_call and any(job.reported) else None,
+                total=job.reported[1] if job.is_call else None,
             )
             for job in running
         )

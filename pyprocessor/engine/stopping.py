@@ -178,15 +178,18 @@ class Stopping:
             elif job.state is JobState.RUNNING:
                 process.child.shed(job_id, job.token)
 
-    def exit_code(self, *, undecided: bool) -> ExitCode:
-        """The exit code of a run that is over; `undecided` says that the next run has to decide about a job."""
+    def exit_code(self, *, undecided: bool, left: bool) -> ExitCode:
+        """The exit code of a run that is over; `undecided` says that the next run has to decide about a job.
+
+        `left` says that submitted jobs wait for their time, or for others.
+        """
         queue, tally, mode = self.dispatch.queue, self.transitions.tally, self.mode
         unfinished = bool(queue) or not self.sources.listed
         if self.disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
         if mode.stop > StopLevel.GO_ON and unfinished:
             return mode.exit_code
-        if self.input_lost or undecided or queue.late or (self.phase is Phase.OVER and unfinished):
+        if self.input_lost or undecided or left or queue.late or (self.phase is Phase.OVER and unfinished):
             return ExitCode.TRY_AGAIN
         return ExitCode.SOME_FAILED if tally.failed or tally.failed_before or tally.troubles else ExitCode.OK
 

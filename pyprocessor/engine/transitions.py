@@ -36,6 +36,7 @@ from pyprocessor.models import (
 )
 from pyprocessor.models.products import Intent
 from pyprocessor.models.run import Listener, RunRequest
+from pyprocessor.models.wording import memory_size
 from pyprocessor.plan.queue import JobQueue
 from pyprocessor.publish.partials import discard
 
@@ -107,9 +108,13 @@ class Transitions:
         assert job.attempt_id is not None
         self._journal.name_ffmpeg(job.attempt_id, ffmpeg)
 
-    def progressed(self, job: RunningJob, seconds: float, speed: float | None) -> None:
-        job.progress_seconds, job.speed = seconds, speed
-        self._listener.progressed(job.job_id, seconds, speed)
+    def progressed(self, job: RunningJob, done: float, total: float | None, speed: float | None) -> None:
+        """Note how far a job is: seconds of media, or of a call what it reports."""
+        if job.is_call:
+            job.reported = done, total
+            done = job.share_done * job.media_seconds
+        job.progress_seconds, job.speed = done, speed
+        self._listener.progressed(job.job_id, done, speed)
 
     def granted(
         self, job: RunningJob, facts: OutputFacts, intents: tuple[Intent, ...], result: str
@@ -221,9 +226,12 @@ class Transitions:
         most = self._profile.throttling.max_sheds
         if job.sheds >= most:
             reason = (
-                f"It was ended {job.sheds + 1} times because memory ran short, at last with nothing "
-                "of ours beside it; other programs leave too little. A faster preset or a smaller picture needs less."
+                f"It was ended {job.sheds + 1} times because memory ran short, at last with nothing of ours beside it"
             )
+            if job.is_call:
+                reason += f", when it held {memory_size(_peak(usage))}; it takes more than there is."
+            else:
+                reason += "; other programs leave too little. A faster preset or a smaller picture needs less."
             self._finish(job, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE), usage)
             return
         self._requeue(job, outcome, usage)

@@ -80,7 +80,7 @@ class JobDetails:
             plan = work.plan(params, inputs, found, _name_of(row))
             if not isinstance(plan, Plan):
                 raise TypeError(f"{type(plan).__name__} where a Plan was expected")
-            if row.origin is not Origin.FOLDER:
+            if row.origin is not Origin.FOLDER and plan.products:
                 _check_products(row, plan)
             for child in plan.children:
                 params_of(child.params)

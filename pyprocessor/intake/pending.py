@@ -31,6 +31,8 @@ AT_ONCE = 500
 ASKED_AHEAD = 48
 """Requests sent to the inspector at once: few enough that they always fit its pipe."""
 MOST_INSPECTORS = 50
+LONGEST_WAIT_SECONDS = 3600.0
+"""For a job that may not begin yet, of a run that has nothing else to do: what is later is left to another run."""
 REAP_SECONDS = 0.1
 
 
@@ -69,7 +71,12 @@ class PendingJobs:
 
     @property
     def finished(self) -> bool:
-        return self._stopped or (self.complete and not self._not_before)
+        return self._stopped or (self.complete and not self._waits_for_time)
+
+    @property
+    def _waits_for_time(self) -> bool:
+        """Whether a job may begin soon enough for this run to wait for it."""
+        return bool(self._not_before) and self._not_before[0][0] <= time.time() + LONGEST_WAIT_SECONDS
 
     @property
     def complete(self) -> bool:
@@ -146,7 +153,8 @@ class PendingJobs:
         """A sentence about jobs whose time has not come."""
         begin, count = self._not_before[0][0], len(self._not_before)
         at = datetime.fromtimestamp(begin).astimezone().isoformat(sep=" ", timespec="seconds")
-        return f"{count} job{'s' if count > 1 else ''} may not begin yet, the first one not before {at}; the run waits."
+        then = "the run waits" if self._waits_for_time else "run the same command again then"
+        return f"{count} job{'s' if count > 1 else ''} may not begin yet, the first one not before {at}; {then}."
 
     # ------------------------------------------------------------ one job
 

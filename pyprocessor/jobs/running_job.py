@@ -63,6 +63,8 @@ class RunningJob:
     """Its memory when it last grew noticeably, at the monotonic time `steady_since`."""
     steady_since: float = math.inf
     progress_seconds: float = 0.0
+    reported: tuple[float, float | None] = (0.0, None)
+    """How far its call says that it is, and of how much, in a unit of its own."""
     speed: float | None = None
     """Media seconds per second."""
     is_encoded: bool = False
@@ -107,14 +109,23 @@ class RunningJob:
     @property
     def frames_done(self) -> float:
         """Pictures encoded so far; 0 where that is not known."""
-        if self.features is None or self.features.duration_seconds <= 0:
+        if self.is_call or self.features is None or self.features.duration_seconds <= 0:
             return 0.0
         return self.features.frames * self.progress_seconds / self.features.duration_seconds
 
     @property
     def share_done(self) -> float:
-        """The share of its media that is encoded, 0 to 1; 0 where its duration is not known."""
-        return min(1.0, max(0.0, self.progress_seconds / self.media_seconds)) if self.media_seconds > 0 else 0.0
+        """The share of it that is done, 0 to 1; 0 where it is not known of how much."""
+        done, whole = self.extent
+        return min(1.0, max(0.0, done / whole)) if whole > 0 else 0.0
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """How far it is and of how much: seconds of media, or what its call reports; 0 of what is not known."""
+        if self.is_call:
+            done, total = self.reported
+            return done, total or 0.0
+        return self.progress_seconds, self.media_seconds
 
     @property
     def cpu_seconds(self) -> float:
@@ -126,7 +137,7 @@ class RunningJob:
     def seconds_left(self, now: float) -> float:
         """Predicted wall time until it ends."""
         whole = self.queued.wall_seconds(self.cores, self.cpu_seconds)
-        return whole * (1 - self.share_done) if self.media_seconds > 0 else max(0.0, whole - self.active_seconds(now))
+        return whole * (1 - self.share_done) if self.extent[1] > 0 else max(0.0, whole - self.active_seconds(now))
 
     def active_seconds(self, now: float) -> float:
         """How long its ffmpeg has run, less the time it was stopped."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
+from operator import attrgetter
+from typing import Any
 
 from pyprocessor.journal.database import Database
 from pyprocessor.journal.reader import JournalReader
@@ -69,5 +72,11 @@ def _storable(value: object) -> object:
 
 def values_of(record: object) -> dict[str, object]:
     """The fields of a record of `models`, by their names; `dataclasses.asdict` would copy what they hold, too."""
-    names: tuple[str, ...] = type(record).__match_args__  # type: ignore[attr-defined]
-    return {name: getattr(record, name) for name in names}
+    kind: Any = type(record)
+    names, values = _fields(kind)
+    return dict(zip(names, values(record), strict=True))
+
+
+@cache
+def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+    return kind.__match_args__, attrgetter(*kind.__match_args__)

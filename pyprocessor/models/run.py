@@ -107,6 +107,9 @@ class ActiveFile:
     running_seconds: float
     """Without the time for which it was stopped."""
     still: bool = False
+    done: float | None = None
+    """What a call reports, in a unit of its own, of `total` where it says so; None before that, and of encodes."""
+    total: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pyprocessor.costs.model import CostClass, CostModel
@@ -232,7 +232,7 @@ def _memory(
 
 def unmeasured(job: QueuedJob, threads: int, model: CostModel) -> bool:
     """Whether no attempt of the job's class with so many threads was ever measured."""
-    return model.measured_count(replace(job.cost_class, threads=threads)) == 0
+    return model.measured_count(job.cost_class._replace(threads=threads)) == 0
 
 
 def _room(job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, profile: Profile) -> Wait | None:

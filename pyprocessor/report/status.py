@@ -59,6 +59,8 @@ def _left(snapshot: RunSnapshot) -> int:
 
 def _share(file: ActiveFile) -> float | None:
     """The part of a file that is done, 0 to 1; None where its length is not known."""
+    if file.done is not None:
+        return min(1.0, max(0.0, file.done / file.total)) if file.total else None
     return min(1.0, file.done_seconds / file.media_seconds) if file.media_seconds else None
 
 
@@ -99,6 +101,8 @@ def _file(file: ActiveFile, width: int) -> str:
     share = _share(file)
     done = f"{100 * share:3.0f}%" if share is not None else clock(file.done_seconds)
     speed = "still" if file.still else f"{file.speed:.2f}x" if file.speed else ""
+    if file.done is not None:
+        speed = speed or f"{file.done:g}" + (f"/{file.total:g}" if file.total else "")
     head = f"{done} {speed:>7}  "
     return head + shortened(one_line(file.name), max(8, width - len(head)))
 

@@ -121,21 +121,6 @@ class ProcessTrees:
                 found[pid] = ProcessReading(pid, int(fields[21]) * self._page, seconds)
         return found
 
-    def tree(self, leader: int) -> ProcessReading | None:
-        """Return memory and CPU time of a process with all that run below it; None where it has ended."""
-        if not self._has_proc:
-            members = [pid for pid in _memory_by_psutil([leader])[1] if pid != os.getpid()]
-        else:
-            members = [leader]
-            for pid in members:  # grows meanwhile
-                children = read(f"{self._proc}/{pid}/task/{pid}/children") or b""
-                members += [int(child) for child in children.split()]
-        found = self.processes(members)
-        if leader not in found:
-            return None
-        memory = sum(one.memory_bytes for one in found.values())
-        return ProcessReading(leader, memory, sum(one.cpu_seconds for one in found.values()))
-
     def _stat(self, pid: int) -> list[bytes]:
         """Return the fields of /proc/PID/stat from the third, the state, on; see proc_pid_stat(5)."""
         # The program's name, in parentheses, may hold anything.

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
-from pyprocessor.models import ProcessIdentity, ProcessReading
+from pyprocessor.models import ProcessIdentity
 from pyprocessor.system.left_behind import kill_marked, mark
-from pyprocessor.system.process_trees import ProcessTrees
 from pyprocessor.workers.messages import FromWorker, Spawned, StepOrder, ToWorker, WorkerSetup
 from pyprocessor.workers.process import NAME_PREFIX, Child
 from pyprocessor.workers.worker import worker_main
@@ -38,9 +37,6 @@ class WorkerHandle(Protocol):
 
     def kill(self) -> None:
         """End the worker and everything that it started, at once."""
-
-    def usage(self) -> ProcessReading | None:
-        """Memory and CPU time of the worker with all below it, as last known; None when it is gone."""
 
 
 class LocalWorker(Child):
@@ -72,6 +68,3 @@ class LocalWorker(Child):
 
     def shed(self, job_id: str, token: str) -> None:
         self.send(StepOrder(job_id, token, "kill"))
-
-    def usage(self) -> ProcessReading | None:
-        return ProcessTrees("/proc").tree(self.pid)

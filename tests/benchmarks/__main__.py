@@ -19,6 +19,7 @@ from tests.benchmarks import (
     small_files,
     startup,
     timelines,
+    waiting,
 )
 
 BENCHMARKS = {
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "timelines": timelines.measure,
     "calls": calls.measure,
+    "waiting": waiting.measure,
 }
 
 

@@ -1,9 +1,11 @@
-"""What a call costs between the engine's pipe and the function: a worker alone with calls that do nothing."""
+"""What does a call cost that does nothing? Of a worker alone, and of the whole command with many submitted jobs."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -11,10 +13,15 @@ from typing import Any
 
 import psutil
 
+from pyprocessor.intake.submission import submissions
+from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.workers.messages import Answered, Ended
+from tests.benchmarks.command import pyprocessor
 from tests.integration.worked import Bench, install
 
 CALLS = 10_000
+JOBS = 100_000
+LOOK_SECONDS = 0.1
 START_ROUNDS = 20
 AHEAD = 2
 """Jobs that the worker has for each slot, as the engine sends them."""
@@ -26,7 +33,8 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
 
 def measure(folder: Path) -> Iterator[str]:
     """Calls a second, and CPU time of a call in the worker and in the process that makes it; the start of that."""
-    sys.path.insert(0, str(install(folder / "site")))
+    site = str(install(folder / "site"))
+    sys.path.insert(0, site)
     for kind, (slots, params) in KINDS.items():
         bench = Bench(folder, slots=slots, own_process=True)
         bench.end_of(bench.ask(**params))
@@ -35,6 +43,7 @@ def measure(folder: Path) -> Iterator[str]:
     for name, command in (("a process for calls", "import pyprocessor.workers.call_main"), ("Python alone", "pass")):
         took = sorted(_seconds_of(command) * 1000 for _ in range(START_ROUNDS))
         yield f"start and end of {name}: {took[0]:.0f} ms at best, {took[len(took) // 2]:.0f} median"
+    yield _whole(folder / "out", site)
 
 
 def _measured(bench: Bench, slots: int, params: dict[str, Any]) -> str:
@@ -60,6 +69,35 @@ def _measured(bench: Bench, slots: int, params: dict[str, Any]) -> str:
         f"{CALLS / seconds:,.0f} calls/s, {in_worker * each:.0f} us of CPU time each in the worker and "
         f"{sum(in_makers) * each:.0f} in the process that makes it"
     )
+
+
+def _whole(output: Path, site: str) -> str:
+    """Have the command do many jobs that do nothing; what it took is looked at until just before its end."""
+    output.mkdir()
+    with change_without_run(os.fsencode(output), lambda *_: None) as journal:
+        job = {"task": "ask", "params": {"function": "noop"}}
+        journal.submit(submissions([{**job, "key": str(number)} for number in range(JOBS)], queue="q"))
+    began = time.perf_counter()
+    engine = psutil.Popen(pyprocessor("--output", output), env={**os.environ, "PYTHONPATH": site}, stdout=sys.stderr)
+    taken: dict[int, tuple[str, float]] = {}
+    peak = 0
+    while engine.poll() is None:
+        for process in (engine, *engine.children(recursive=True)):
+            try:
+                caller = any("call_main" in part for part in process.cmdline())
+                part = "the engine" if process == engine else "processes for calls" if caller else "workers"
+                taken[process.pid] = part, _cpu_seconds(process)
+                peak = max(peak, engine.memory_info().rss)
+            except psutil.Error:
+                continue  # it has just ended
+        time.sleep(LOOK_SECONDS)
+    seconds = time.perf_counter() - began
+    assert engine.returncode == 0, engine.returncode
+    each: defaultdict[str, float] = defaultdict(float)
+    for part, cpu_seconds in taken.values():
+        each[part] += cpu_seconds * 1e6 / JOBS
+    told = ", ".join(f"{cost:.0f} us in {part}" for part, cost in sorted(each.items()))
+    return f"{JOBS:,} jobs by the command: {JOBS / seconds:,.0f}/s, of CPU time each {told}; at most {peak >> 20} MiB"
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

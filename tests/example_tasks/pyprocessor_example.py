@@ -52,7 +52,7 @@ def count_words(source: str, capitals: str, counts: str) -> dict[str, int]:
 
 
 class Ask:
-    """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result. No product."""
+    """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result."""
 
     name = "ask"
 
@@ -415,6 +415,16 @@ def count_to(number: int, marker: str) -> int:
 async def nap(seconds: float) -> int:
     """Wait, beside others in the same process; return its pid."""
     await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+async def meet(folder: str, many: int, seconds: float) -> int:
+    """Wait for so many in the folder, and for a file "go" beside it; fail after so long. Return the pid."""
+    Path(folder, str(id(asyncio.current_task()))).touch()
+    async with asyncio.timeout(seconds):
+        while len(os.listdir(folder)) < many or not Path(folder).with_name("go").exists():
+            progress(len(os.listdir(folder)), many)
+            await asyncio.sleep(0.05)
     return os.getpid()
 
 

@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 
 from pyprocessor.jobs.timeouts import Timeouts
-from pyprocessor.models import ProcessIdentity, ProcessReading, Profile, Source
+from pyprocessor.models import ProcessIdentity, Profile, Source
 from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import prepare_state_folder
-from pyprocessor.system.process_trees import ProcessTrees
 from pyprocessor.system.processes import process_identity
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
@@ -111,9 +110,6 @@ class ThreadWorker:
         self._thread.join(DEADLINE_SECONDS)
         assert not self._thread.is_alive()
 
-    def usage(self) -> ProcessReading | None:
-        return ProcessTrees("/proc").tree(self.identity.pid)
-
 
 class Bench:
     """A worker and all that it has sent; what it verified is granted unless `grants` is false."""
@@ -177,7 +173,7 @@ class Bench:
             for told in self.worker.receive():
                 self.told.append(told)
                 if isinstance(told, messages.Verified) and self.grants:
-                    self.worker.send(messages.Grant(told.job_id, told.token, False))
+                    self.worker.send(messages.Grant(told.job_id, told.token, frozenset()))
         except EOFError:
             self.gone = True
 

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import psutil
 import pytest
 
-from pyprocessor.engine.engine import execute
 from pyprocessor.errors import ExitCode
-from pyprocessor.ffmpeg.tool import find
-from pyprocessor.intake.submission import submissions
-from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import Profile
-from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.receipts import read_receipts
-from pyprocessor.state.journal_opening import change_without_run
-from pyprocessor.state.state_folder import prepare_state_folder
 from tests.acceptance.command import begin, call
 from tests.integration.worked import example_tasks
-from tests.process.runs import Recorder
+from tests.process.queues import Queue, ask
 from tests.waiting import DEADLINE_SECONDS, until
 
 __all__ = ["example_tasks"]
@@ -30,41 +20,10 @@ __all__ = ["example_tasks"]
 pytestmark = pytest.mark.usefixtures("example_tasks")
 
 
-class Queue:
-    """An output folder whose journal has submitted jobs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.output = folder / "out"
-        self.output.mkdir()
-        self.folder = prepare_state_folder(os.fsencode(self.output))
-        self.listener = Recorder()
-
-    def submit(self, *documents: object) -> None:
-        with change_without_run(os.fsencode(self.output), print) as journal:
-            journal.submit(submissions(list(documents), queue="q"))
-
-    def run(self, **settings: object) -> ExitCode:
-        profile = Profile("test", "f")
-        request = RunRequest((), os.fsencode(self.output), profile, find(os.environ).path, **settings)  # type: ignore[arg-type]
-        return execute(request, self.listener).exit_code
-
-    def rows(self) -> dict[str, JobRow]:
-        with Journal.open(self.folder.path, wal=True) as journal:
-            return {row.name: row for row in journal.jobs()}
-
-    def states(self) -> dict[str, str]:
-        return {name: row.state.value for name, row in self.rows().items()}
-
-
 @pytest.fixture
 def queue(tmp_path: Path) -> Queue:
     """No jobs yet."""
     return Queue(tmp_path)
-
-
-def ask(key: str, *after: str, function: str = "noop", **arguments: object) -> dict[str, object]:
-    """The document of a job that calls a function."""
-    return {"task": "ask", "key": key, "after": list(after), "params": {"function": function, "arguments": arguments}}
 
 
 def test_a_job_of_another_package_leaves_two_products_and_a_result(queue: Queue, tmp_path: Path) -> None:

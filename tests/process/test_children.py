@@ -18,12 +18,11 @@ from typing import Any
 
 import pytest
 
-from pyprocessor.engine.loop import NO_OUTPUT
 from pyprocessor.errors import ChildUnstartable, ExitCode, FailureKind, PublishError
 from pyprocessor.inspect import probe as probe_module
 from pyprocessor.intake import inspector
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import JobState, Outcome, OutcomeKind, Profile, Usage
+from pyprocessor.models import JobState, Outcome, OutcomeKind, OutputFacts, Profile, Usage
 from pyprocessor.profiles import load
 from pyprocessor.workers import attempt
 from pyprocessor.workers import process as child_module
@@ -347,7 +346,10 @@ def test_messages_of_another_attempt_change_nothing(
         failed = Outcome(OutcomeKind.FAILED, "of another attempt", FailureKind.CRASH)
         about = [message for message in pickle.loads(told) if isinstance(message, OfAttempt)]
         stale = [Ended(message.job_id, "00000000", failed, None) for message in about]
-        stale += [Published(message.job_id, "00000000", NO_OUTPUT, Usage(0.0, 0.0, 0)) for message in about]
+        stale += [
+            Published(message.job_id, "00000000", OutputFacts(0, 0, None, 0, 0, 0, None), Usage(0.0, 0.0, 0))
+            for message in about
+        ]
         send(self, pickle.dumps((*stale, *pickle.loads(told))))
 
     monkeypatch.setattr(Connection, "send_bytes", with_stale_ones)

@@ -19,6 +19,7 @@ LIES = (FACTS.size_bytes, FACTS.mtime_ns)
 
 def row(source: Source, output: bytes, *, job: str = "job", made: bool = True) -> JobRow:
     """A succeeded job."""
+    facts = FACTS if made else None
     return JobRow(
         *(
             job,
@@ -37,8 +38,8 @@ def row(source: Source, output: bytes, *, job: str = "job", made: bool = True) -
             "",
             (),
         ),
-        *(None, None, None, None, Cost(1.0, 1, 1), 1.0),
-        *(1, 0, 0, 0, None, "", None, None, None, FACTS if made else None, 1, 0.0),
+        *(None, None, None, None, Cost(1.0, 1, 1), 1.0, 1, 0, 0, 0, None, "", None, None),
+        *(None, None, facts, 1, 0.0),
     )
 
 

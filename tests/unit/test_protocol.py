@@ -36,6 +36,7 @@ def test_what_is_asked_of_a_run() -> None:
     """Each request but for a status is an order."""
     assert [request.order for request in REQUESTS] == [
         *(None, Order.PAUSE, Order.RESUME, Order.STOP),
+        *(None, None, None),
         *(Order.FREEZE, Order.END),
     ]
 

@@ -41,4 +41,4 @@ def test_an_attempt_that_no_longer_has_its_job_gets_no_grant() -> None:
     job = running_job(name="film.mkv", state=JobState.RUNNING, attempt_id=7)
     facts = OutputFacts(1, 2, 3.0, 1, 1, 0, 75)
     with pytest.raises(JournalError, match=r"changed the journal while film\.mkv was being worked on"):
-        Transitions.granted(moves, job, facts)  # type: ignore[arg-type]
+        Transitions.granted(moves, job, facts, (), "null")  # type: ignore[arg-type]
