@@ -59,6 +59,18 @@ class JobsBench(Bench):
         told = ("prune", f"--output={output}", f"--export={export}")
         return self.launch((*program, *told), extra_environment)
 
+    def submit(
+        self,
+        output: Path,
+        file: Path,
+        *,
+        program: Sequence[str] = COMMAND,
+        extra_environment: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Begin to take in the jobs of a file."""
+        told = ("submit", str(file), f"--output={output}", f"--queue={QUEUE}")
+        return self.launch((*program, *told), extra_environment)
+
 
 def submit(output: Path, documents: list[Mapping[str, object]]) -> None:
     """Take jobs in between runs. The tasks of the example must be importable."""

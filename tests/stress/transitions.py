@@ -52,10 +52,16 @@ class Start(StrEnum):
     WORKER_DIES = "nothing there; a batch process dies"
     SUBMITTED = "submitted jobs"
     RETRIED = "submitted jobs, some failed, which can be done now"
+    RESUBMITTED = "submitted jobs that have ended and are submitted anew with other params"
     PRUNED = "submitted jobs that have ended and are deleted"
 
 
-OF_JOBS = {Start.SUBMITTED: "submitted", Start.RETRIED: "retried", Start.PRUNED: "deleted"}
+OF_JOBS = {
+    Start.SUBMITTED: "submitted",
+    Start.RETRIED: "retried",
+    Start.RESUBMITTED: "resubmitted",
+    Start.PRUNED: "deleted",
+}
 """Those that have jobs of no folder."""
 WRITES: dict[str, Start] = {
     SCHEMA: Start.NOTHING,
@@ -97,7 +103,7 @@ WRITES: dict[str, Start] = {
     "remember_found": Start.SUBMITTED,
     "insert_params": Start.SUBMITTED,
     "insert_dependency": Start.SUBMITTED,
-    "clear_dependencies": Start.SUBMITTED,
+    "clear_dependencies": Start.RESUBMITTED,
     "hold_job": Start.SUBMITTED,
     "release_job": Start.SUBMITTED,
     "cancel_dependent": Start.SUBMITTED,
@@ -125,10 +131,7 @@ AGAIN_LATER = {
 """Those that are also looked at when some of the files are done."""
 MORE = (
     *((name, Start.GRANTED) for name in ("succeed_job", "close_attempt", "remember_output")),
-    *(
-        (name, Start.SUBMITTED)
-        for name in ("claim_name", "drop_claims", "grant_job", "succeed_job", "finish_running_job")
-    ),
+    *((name, Start.SUBMITTED) for name in ("claim_name", "grant_job", "succeed_job", "finish_running_job")),
 )
 """Met a second time: while what an earlier run had granted is settled, and by jobs of no folder."""
 
