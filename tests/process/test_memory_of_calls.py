@@ -46,12 +46,7 @@ def queue(tmp_path: Path, make_clip) -> Queue:  # type: ignore[no-untyped-def]
     1,
     ("megabytes", "priority", "wait_seconds"),
     [(900, 0, 60.0), (3000, 0, 60.0), (900, -1, 0.0), (3000, -1, 0.0)],
-    ids=[
-        "fits, beside encodes",
-        "does not fit, beside encodes",
-        "fits, before encodes",
-        "does not fit, before encodes",
-    ],
+    ids=["fits, beside", "does not fit, beside", "fits, before", "does not fit, before"],
 )
 def test_a_call_that_grows_beside_encodes(
     group: MemoryGroup,
