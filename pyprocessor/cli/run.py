@@ -30,7 +30,7 @@ from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import opened_privately, state_folder
 
 if TYPE_CHECKING:
-    from pyprocessor.engine.loop import RunResult
+    from pyprocessor.engine.stopping import RunResult
     from pyprocessor.report.progress import Bars
 
 WRITING_SECONDS = 2.0

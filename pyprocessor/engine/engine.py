@@ -8,7 +8,8 @@ from dataclasses import replace
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.costs.model import CostModel
-from pyprocessor.engine.loop import Run, RunResult
+from pyprocessor.engine.loop import Run
+from pyprocessor.engine.stopping import RunResult
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.state.journal_opening import hold_lock, marking_damage, open_journal, refuse_if_busy
 from pyprocessor.state.state_folder import make_private, prepare_state_folder, refuse_planted

@@ -27,7 +27,7 @@ from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.engine.recovery import begin_run, drop_partial, recover, set_aside
 from pyprocessor.engine.status import StatusTracker
-from pyprocessor.engine.stopping import Stopping
+from pyprocessor.engine.stopping import RunResult, Stopping
 from pyprocessor.engine.transitions import INTERRUPTED, Transitions
 from pyprocessor.engine.worker_crashes import WorkerCrashes
 from pyprocessor.errors import ExitCode, FailureKind, JournalError, OutputUnwritable, PyprocessorError
@@ -52,18 +52,6 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 REST_SECONDS = 30.0
 """How often readings are taken while a run that watches has nothing to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """How a run ended. Earlier runs settled `done_before` and `failed_before` files, which still hold."""
-
-    exit_code: ExitCode
-    run_id: int
-    done_before: int
-    failed_before: int
-    stopped_by: int | None = None
-    """The last signal that asked it to stop."""
 
 
 @dataclass(eq=False)

@@ -75,7 +75,8 @@ class Monitor:
 
     def freed(self, now: float) -> None:
         """An ffmpeg has ended: where jobs wait for memory, take a reading at once."""
-        if self.allowance.hold or self.allowance.room_bytes < SCARCE_SHARE * self.reading.total_memory_bytes:
+        allowance = self.allowance
+        if allowance.hold or allowance.room_bytes < SCARCE_SHARE * self.reading.total_memory_bytes:
             self.next_due = now
 
     def look(self, processes: Sequence[BatchProcess], others: Sequence[int], now: float) -> Decision:

@@ -29,6 +29,18 @@ SETTLE_SECONDS = 10.0
 """How long processes that were ordered to end may take before they are killed."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended. Earlier runs settled `done_before` and `failed_before` files, which still hold."""
+
+    exit_code: ExitCode
+    run_id: int
+    done_before: int
+    failed_before: int
+    stopped_by: int | None = None
+    """The last signal that asked it to stop."""
+
+
 @dataclass(eq=False)
 class Stopping:
     """Follows signals and requests, the hours of the day, and trouble with the disk or the input."""

@@ -13,7 +13,7 @@ from pyprocessor.errors import FailureKind, JobError, UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import params_of
-from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source
+from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source, child_id, display
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import naming_problem
 from pyprocessor.models.run import RunRequest
@@ -141,7 +141,10 @@ def _bytes_of(value: object) -> int:
 
 def _name_of(row: JobRow) -> bytes:
     """Return the name that its task is told; that of a child lies in the folder of the state."""
-    return INTERMEDIATE + row.id.encode("ascii") if row.origin is Origin.CHILD else row.output or row.source.relative
+    if row.origin is Origin.CHILD:
+        return INTERMEDIATE + row.id.encode("ascii")
+    # Not the name that its task made of it before, from which it would make another.
+    return row.output if row.origin is Origin.FOLDER else row.source.relative
 
 
 def _features(row: JobRow, plan: Plan) -> CostFeatures:
@@ -155,6 +158,6 @@ def _check_products(row: JobRow, plan: Plan) -> None:
     problem = naming_problem(plan.products)
     if problem is None and row.origin is not Origin.CHILD:
         inside = next((p for p in plan.products if p.name.split(b"/")[0] == STATE_FOLDER), None)
-        problem = f"The name {inside.name!r} of a product lies in the folder of the state." if inside else None
+        problem = f"The name {display(inside.name)!r} of a product lies in the folder of the state." if inside else None
     if problem is not None:
         raise JobError(FailureKind.UNSUPPORTED, problem)

@@ -236,8 +236,8 @@ UPDATE jobs SET
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
     attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, killed_runs = 0, failure = NULL, reason = '',
-    already_right = 0, cancelled_for = '', failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
-    attempt_id = NULL, batch_id = NULL,
+    already_right = 0, cancelled_for = '', found = NULL,
+    failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END, attempt_id = NULL, batch_id = NULL,
     granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL
 WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')
 
@@ -332,7 +332,8 @@ WHERE id = :id AND state IN ('running', 'publishing') AND attempt_id = :attempt_
 UPDATE jobs SET
     state = 'pending', attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, killed_runs = 0,
     failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END,
-    failure = NULL, reason = '', already_right = 0, cancelled_for = '', run_id = :run_id, updated_at = :now
+    failure = NULL, reason = '', already_right = 0, cancelled_for = '', found = NULL,
+    run_id = :run_id, updated_at = :now
 WHERE id = :id AND state IN ('skipped', 'failed', 'quarantined', 'cancelled')
 
 -- name: requeue_assigned_job

@@ -40,9 +40,7 @@ RESUMING_SECONDS = 0.05
 """For how long tasks whose steps have ended are gone on with before other work has its turn."""
 STOP_GRACE_SECONDS = 3.0
 STOPPED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped.")
-SOURCE_CHANGED = Outcome(
-    OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run takes it up."
-)
+SOURCE_CHANGED = Outcome(OutcomeKind.SKIPPED, "The source changed while it was being processed; the next run does it.")
 SOURCE_GONE = Outcome(
     OutcomeKind.SKIPPED, "The source was removed while it was being processed; what was made of it is not kept."
 )

@@ -111,6 +111,27 @@ def test_an_idle_process_ends_when_memory_is_wanted(bench: Bench) -> None:
     assert not psutil.pid_exists(pid)
 
 
+def test_a_process_that_becomes_idle_while_memory_is_short_ends(bench: Bench) -> None:
+    """The engine holds the worker meanwhile."""
+    marker = bench.output / "marker"
+    item = bench.ask("count_to", arguments={"number": 5, "marker": str(marker)})
+    spawned = bench.message(lambda told: isinstance(told, Spawned), "the process")
+    bench.worker.send(Command.HOLD)
+    marker.touch()
+    assert isinstance(bench.end_of(item), Answered)
+    until(lambda: not psutil.pid_exists(spawned.process.pid), "the end of the idle process")
+
+
+def test_coroutines_share_their_memory(wide: Bench) -> None:
+    """Each is charged a part of what their process takes, and says whether that was there before."""
+    items = [wide.ask("nap_or_die", arguments=_meeting(wide), coroutine=True) for _ in range(3)]
+    peaks = [wide.end_of(item).usage.peak_memory_bytes for item in items]
+    alone = wide.end_of(wide.ask("nap", arguments={"seconds": 0.0}, coroutine=True)).usage.peak_memory_bytes
+    assert min(peaks) < 0.5 * alone
+    spawned = [message for message in wide.told if isinstance(message, Spawned)]
+    assert [(message.call, message.warm) for message in spawned[:3]] == [(True, False), (True, True), (True, True)]
+
+
 def test_coroutines_share_a_process(wide: Bench) -> None:
     """They wait at the same time, which three calls one after the other could not."""
     items = [wide.ask("nap_or_die", arguments=_meeting(wide), coroutine=True) for _ in range(3)]
