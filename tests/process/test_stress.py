@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stress import audit, kills, transitions
+from tests.stress import audit, kills, transitions, world
 from tests.stress.command import Bench
 from tests.stress.figures import Asked, Broken, Figures
 from tests.waiting import DEADLINE_SECONDS, until
@@ -21,7 +21,7 @@ SEED = 20261127
 @pytest.fixture(autouse=True)
 def timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long leftovers and runs may take is a figure of the harness; a test gives a busy machine more time."""
-    for module in (kills, transitions):
+    for module in (kills, transitions, world):
         monkeypatch.setattr(module, "LEFT_SECONDS", 60.0)
     monkeypatch.setattr(transitions, "RUN_SECONDS", 240.0)
 
@@ -51,7 +51,7 @@ def test_kills_at_writes_of_the_journal_lose_nothing(folder: Path) -> None:
     for line in transitions.measure(folder, Asked(SEED, transitions=chosen)):
         lines.append(line)
         print(line)
-    assert sum(line.startswith("ok: ") for line in lines) == len(transitions.cases(chosen)) == 6
+    assert sum(line.startswith("ok: ") for line in lines) == len(transitions.cases(chosen)) == 8
 
 
 def test_the_harness_would_notice(folder: Path) -> None:
