@@ -136,7 +136,9 @@ class WaitingJobs(JournalWriter):
                 raise UsageError(f"These jobs wait for each other, so that none can begin: {circle}.") from None
             for fingerprint, document in {given.job.params_fingerprint: given.params for given in submissions}.items():
                 self._write("insert_params", fingerprint=fingerprint, document=document)
-            return tuple(found for found in order if self._take_in(jobs[found]))
+            taken = tuple(found for found in order if self._take_in(jobs[found]))
+            self._cancel_hopeless()
+            return taken
 
     def _add_known_edges(self, edges: dict[str, tuple[str, ...]], jobs: dict[str, Job]) -> None:
         """Add what the jobs of the journal that are reached from these wait for. Raises UsageError."""
@@ -204,7 +206,7 @@ class WaitingJobs(JournalWriter):
     def wait_for(self, job_id: str, needs: Iterable[str], *, any_end: bool = False) -> None:
         """Have a job wait for others: WAITING until all of them have succeeded, or ended `any_end` way.
 
-        Every one of them is in the journal. One of them that has failed already cancels the job.
+        Every one of them is in the journal.
         """
         with self.transaction():
             for needed in needs:
@@ -212,8 +214,6 @@ class WaitingJobs(JournalWriter):
             self._write("hold_job", id=job_id)
             if not self._database.rows("lacks", {"id": job_id}):
                 self._hit("release_job", id=job_id)
-            else:
-                self._cancel_hopeless()
 
     def follow(self, job_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """After a job has ended: release what waited for it, or cancel that; returns the ids of both."""
