@@ -181,7 +181,7 @@ class Stopping:
     def exit_code(self, *, undecided: bool) -> ExitCode:
         """The exit code of a run that is over; `undecided` says that the next run has to decide about a job."""
         queue, tally, mode = self.dispatch.queue, self.transitions.tally, self.mode
-        unfinished = bool(queue) or not self.sources.listed
+        unfinished = bool(queue) or not self.sources.listed or tally.to_come > 0
         if self.disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
         if mode.stop > StopLevel.GO_ON and unfinished:
