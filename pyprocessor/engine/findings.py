@@ -20,6 +20,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.journal.waiting import Submission, params_of
 from pyprocessor.models import (
+    IN_HAND,
     Cost,
     Job,
     JobState,
@@ -58,7 +59,8 @@ class Findings:
                 if inspection_failed and outcome.failure is not None:
                     self._journal.remember_media(job.source, CachedMedia(None, outcome.failure, outcome.reason))
                 self._journal.finish(job.id, None, outcome, None)
-                self._moves.count(job)
+                if not self._moves.taken_back(job.id):
+                    self._moves.count(job)
                 self._moves.settle(job.id, display(job.source.relative), outcome, 0.0)
             case SettledBefore(row, note):
                 if row.state is JobState.QUARANTINED and row.run_id == self._journal.run_id:
@@ -96,13 +98,17 @@ class Findings:
         planned = job
         if row is None:
             planned, row = self._plan(job, seconds)
-        self._moves.count(job)
+            if row is not None and row.state in IN_HAND:
+                return False  # found twice, and begun meanwhile
+        again = self._moves.taken_back(job.id)
+        if not again:
+            self._moves.count(job)
         if row is None:
             self._moves.refused(job.id, display(job.source.relative), self._journal.taken(job), FailureKind.UNSUPPORTED)
             return False
         if todo.replaces is not None and planned.output == job.output:
             self._journal.claim(job.id, todo.replaces)
-        self._moves.tally.media_seconds += seconds
+        self._moves.tally.media_seconds += 0.0 if again else seconds
         self._moves.in_hand.add(job.id)
         queued = QueuedJob.of(planned, class_of(todo.features, 1), self._calibration.model, self._profile.estimation)
         if row.sheds or row.failure is FailureKind.RESOURCE:
@@ -141,6 +147,8 @@ class Findings:
             submissions.append(Submission(job, document))
         self._journal.submit(submissions)
         ids = [given.job.id for given in submissions]
+        for job_id in ids:
+            self._moves.taken_back(job_id)
         self._journal.wait_for(row.id, ids, any_end=True)
         self._moves.released += [
             job_id for job_id in (*ids, row.id) if self._moves.row(job_id).state is JobState.PENDING

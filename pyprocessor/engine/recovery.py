@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import InputFolder, JobState, Outcome, OutcomeKind, OutputFacts, Source, display
+from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKind, OutputFacts, Source, display
 from pyprocessor.models.products import Intent, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
@@ -92,6 +92,8 @@ def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:
             "--retry-failed tries it again."
         )
         journal.finish(row.id, None, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH))
+        if row.origin is Origin.CHILD:  # what waits for others follows when the run counts them
+            journal.follow(row.id)
         sentences.append(f"{display(row.source.relative)}: {reason}")
     return sentences
 

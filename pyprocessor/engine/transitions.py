@@ -88,6 +88,11 @@ class Transitions:
         if job.origin is not Origin.FOLDER:
             self.tally.to_come -= 1
 
+    def taken_back(self, job_id: str) -> bool:
+        """Whether a job was queued before, which it is no more: it is found again, as after it was submitted again."""
+        self.queue.drop(job_id)
+        return job_id in self.in_hand
+
     def row(self, job_id: str) -> JobRow:
         """The journal's row of a job, which has one."""
         row = self._journal.job(job_id)
@@ -306,26 +311,35 @@ class Transitions:
 
     def submit(self, submissions: Sequence[Submission]) -> str:
         """Take jobs in while the run goes on; returns a sentence. Raises UsageError, with nothing taken in."""
+        to_come = self._journal.count_to_come()
         added = self._journal.submit(submissions)
-        self._arrived(added)
+        for job_id in self.in_hand.intersection(added):
+            self.queue.drop(job_id)  # what it makes is planned anew before it may begin
+        self._arrived(added, to_come)
         known = len(submissions) - len(added)
         return f"{len(added)} jobs taken in" + (f", {known} known already." if known else ".")
 
     def retry(self, job_ids: Sequence[str]) -> str:
         """Do jobs again that ended without success; returns a sentence."""
-        waiting = self._journal.counts().waiting
+        to_come = self._journal.count_to_come()
         before = {job_id: row for job_id in job_ids if (row := self._journal.job(job_id)) is not None}
         again = [job_id for job_id in before if self._journal.retry(job_id)]
         for job_id in again:
             if before[job_id].run_id == self._journal.run_id and before[job_id].origin is not Origin.CHILD:
                 self.tally.forget(OutcomeKind(before[job_id].state.value))
-        self._arrived(again)
-        # What had been cancelled for them waits again.
-        self.tally.to_come += self._journal.counts().waiting - waiting
+        # Children of theirs are done again with them, and what had been cancelled for them waits again.
+        self._arrived(self._with_children(again), to_come)
         return f"{len(again)} of {len(job_ids)} jobs are done again."
 
-    def _arrived(self, job_ids: Sequence[str]) -> None:
-        self.tally.to_come += sum(self.row(job_id).origin is Origin.SUBMITTED for job_id in job_ids)
+    def _with_children(self, job_ids: Sequence[str]) -> list[str]:
+        found = list(job_ids)
+        for job_id in found:
+            found += [child.id for child in self._journal.children(job_id)]
+        return found
+
+    def _arrived(self, job_ids: Sequence[str], to_come: int) -> None:
+        """Take up jobs that came to be pending, where so many of no folder were to come before."""
+        self.tally.to_come += self._journal.count_to_come() - to_come
         self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
 
     def cancel(self, job_ids: Sequence[str]) -> str:
@@ -341,7 +355,7 @@ class Transitions:
                 continue
             queued = self.queue.drop(job_id)
             self._journal.cancel(job_id)
-            if queued is None and row.origin is not Origin.FOLDER:
+            if queued is None and job_id not in self.in_hand:
                 self.count(row.job)
             outcome = Outcome(OutcomeKind.CANCELLED, CANCELLED)
             self.settle(job_id, row.name, outcome, queued.cpu_seconds if queued is not None else 0.0)

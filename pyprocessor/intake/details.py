@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,7 +19,7 @@ from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import naming_problem
 from pyprocessor.models.run import RunRequest
-from pyprocessor.tasks.base import ChildEnd, Plan
+from pyprocessor.tasks.base import ChildEnd, ChildJob, Plan
 from pyprocessor.tasks.registry import task
 
 PARAMS_KEPT = 256
@@ -69,7 +71,7 @@ class JobDetails:
             inputs = self.inputs(row)
             found = json.loads(row.found) if row.found is not None else None
         plan = self._plan(row, params, inputs, found)
-        children = tuple(map(self._end, self._journal.children(row.id))) if plan.children else ()
+        children = tuple(map(self._end, self._children(row, plan)))
         varying = [part for part in (inputs, found, row.products, children) if part]
         size += PLAIN_BYTES + (_bytes_of(varying) if varying else 0)
         return Details(params, inputs, found, plan, _features(row, plan), children, size)
@@ -90,6 +92,14 @@ class JobDetails:
             reason = f"The task {row.task!r} failed to plan the job with {error!r}; the task has to be mended."
             raise JobError(FailureKind.UNSUPPORTED, reason) from error
         return plan
+
+    def _children(self, row: JobRow, plan: Plan) -> list[JobRow]:
+        """Those of the children in the plan, in its order, that the job was made to wait for."""
+        if not plan.children:
+            return []
+        needs = frozenset(self._journal.needs(row.id))
+        found = (self._journal.job(job_id) for job_id in child_ids(row.id, plan.children) if job_id in needs)
+        return [child for child in found if child is not None]
 
     def _end(self, child: JobRow) -> ChildEnd:
         succeeded = child.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE) or child.already_right
@@ -133,6 +143,16 @@ class JobDetails:
             return task(row.task)
         except UsageError as error:
             raise JobError(FailureKind.UNSUPPORTED, str(error)) from error
+
+
+def child_ids(parent: str, children: Sequence[ChildJob]) -> list[str]:
+    """The ids of the jobs that one is made of, in their order."""
+    places: Counter[str] = Counter()
+    ids = []
+    for child in children:
+        ids.append(child_id(parent, child.role, places[child.role], params_of(child.params)[0]))
+        places[child.role] += 1
+    return ids
 
 
 def _bytes_of(value: object) -> int:

@@ -122,7 +122,7 @@ class PendingJobs:
                         self._open = message
                     case InspectedJob():
                         self._open = None
-                        row = self._asked.pop(message.job_id, None)
+                        row = self._still(self._asked.pop(message.job_id, None))
                         if row is not None:
                             yield self._inspected(row, message)
         except EOFError:
@@ -145,6 +145,7 @@ class PendingJobs:
             if finding is not None:
                 yield finding
         self._ask(now)
+        self._forget_cancelled()
         if self.complete and self._not_before and not self._said_to_wait:
             self._said_to_wait = True
             yield Remark(self._waits())
@@ -187,6 +188,20 @@ class PendingJobs:
             else:
                 yield row
 
+    def _still(self, row: JobRow | None) -> JobRow | None:
+        """The row, where it is still so that the job is to be done: neither cancelled nor submitted anew."""
+        now = self._journal.job(row.id) if row is not None else None
+        return row if now is not None and row is not None and _asked_for(now) == _asked_for(row) else None
+
+    def _forget_cancelled(self) -> None:
+        """Wait no more for the time of a job that is not to be done, or not then."""
+        while self._not_before:
+            begin, job_id = self._not_before[0]
+            row = self._journal.job(job_id)
+            if row is not None and row.state is JobState.PENDING and row.not_before == begin:
+                return
+            heapq.heappop(self._not_before)
+
     def _prepared(self, row: JobRow) -> Finding | None:
         """Return what becomes of a job; None where its inputs are to be inspected first."""
         try:
@@ -215,7 +230,7 @@ class PendingJobs:
         if plan.skip:
             outcome = Outcome(OutcomeKind.SKIPPED, plan.skip, already_right=plan.already_right)
             return Settled(row.job, outcome)
-        if plan.children and not self._journal.children(row.id):
+        if len(details.children) < len(plan.children):
             return Parent(row, plan.children)
         cost = self._costs.predict(details.features, 1)
         if not (plan.products or row.products or details.inputs or self._request.retry_failed):
@@ -239,6 +254,8 @@ class PendingJobs:
         wanted = []
         while self._to_ask and len(self._asked) < ASKED_AHEAD:
             row = self._to_ask.popleft()
+            if self._still(row) is None:
+                continue
             self._asked[row.id] = row
             params = self._details.params(row.params_fingerprint)
             wanted.append(InspectJob(row.id, row.task, self._details.inputs(row), params))
@@ -262,7 +279,7 @@ class PendingJobs:
         self._end_inspector()
         self._inspectors_left -= 1
         culprit, self._open = self._open, None
-        row = self._asked.pop(culprit, None) if culprit is not None else None
+        row = self._still(self._asked.pop(culprit, None)) if culprit is not None else None
         if row is not None:
             kind = FailureKind.CRASH if what == "died" else FailureKind.STALL
             yield _failed(row, kind, f"The process inspecting its inputs {what}.")
@@ -272,6 +289,10 @@ class PendingJobs:
             text = "Inspecting jobs was given up; run the same command again for those that are left."
             yield Remark(text, serious=True)
             self._to_ask.clear()
+
+
+def _asked_for(row: JobRow) -> tuple[object, ...]:
+    return row.state, row.params_fingerprint, row.source, row.inputs
 
 
 def _failed(row: JobRow, kind: FailureKind, reason: str) -> Settled:

@@ -115,8 +115,9 @@ INSERT OR IGNORE INTO params (fingerprint, document) VALUES (:fingerprint, :docu
 -- name: insert_dependency
 INSERT OR REPLACE INTO dependencies (job_id, needs, any_end) VALUES (:id, :needs, :any_end)
 
+-- What a job waits for by what was submitted; with `all` also its children, of which others are made then.
 -- name: clear_dependencies
-DELETE FROM dependencies WHERE job_id = :id
+DELETE FROM dependencies WHERE job_id = :id AND (:all OR NOT any_end)
 
 -- name: dependencies
 SELECT needs FROM dependencies WHERE job_id = :id ORDER BY needs

@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.rows import JobRow, inputs_text, products_text
 from pyprocessor.journal.writer import JournalWriter, values_of
-from pyprocessor.models import IN_HAND, Job, JobState, display
+from pyprocessor.models import IN_HAND, Job, JobState, Origin, display
 
 _AS_THEY_ARE = (
     *("id", "task", "origin", "parent", "output", "output_is_folder", "params_fingerprint", "priority", "tenant"),
@@ -160,19 +160,23 @@ class WaitingJobs(JournalWriter):
 
     def _take_in(self, job: Job) -> bool:
         known = self.job(job.id)
-        if (
+        same = (
             known is not None
             and known.change(job.source, job.params_fingerprint) is None
             and known.inputs == job.inputs
-        ):
-            if known.state in IN_HAND or known.final:
+        )
+        if known is not None and same:
+            # Children are only taken in again where all that they are made for begins anew: what they left is gone.
+            if known.state in IN_HAND or (known.final and job.origin is not Origin.CHILD):
                 return False
-        elif known is not None and known.state in IN_HAND:
+        elif known is not None and (
+            known.state in IN_HAND or any(child.state in IN_HAND for child in self.children(job.id))
+        ):
             raise UsageError(f"{known.name} is being worked on as it was; submit it again when that is over.")
         if self.plan(job, media_seconds=None) is None:
             raise UsageError(f"{display(job.source.relative)}: {self.taken(job)}")
-        self._write("clear_dependencies", id=job.id)
-        if job.needs:
+        self._write("clear_dependencies", id=job.id, all=not same or (known is not None and known.final))
+        if job.needs or (known is not None and known.state is JobState.WAITING):
             self.wait_for(job.id, job.needs)
         return True
 
@@ -194,8 +198,10 @@ class WaitingJobs(JournalWriter):
             if not self._hit("retry_job", id=job_id, forgive=forgive):
                 return False
             self._reset_dependents(job_id)
+            needs = self.needs(job_id)
             for child in self.children(job_id):
-                self.retry(child.id, forgive=forgive)
+                if child.id in needs:
+                    self.retry(child.id, forgive=forgive)
             if self._database.rows("lacks", {"id": job_id}):
                 self._write("hold_job", id=job_id)
                 self._cancel_hopeless()
