@@ -15,7 +15,7 @@ from pyprocessor.errors import FailureKind, JobError, UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import params_of
-from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source, display
+from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source, child_id, display
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import naming_problem
 from pyprocessor.models.run import RunRequest
