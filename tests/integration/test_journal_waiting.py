@@ -236,3 +236,24 @@ def test_a_refused_submission_leaves_nothing_behind(journal: Journal) -> None:
         journal.add_event("info", "after")
     assert set(states(journal)) == {"owner"}
     assert [event.text for event in journal.events()] == ["before", "after"]
+
+
+def test_a_job_submitted_again_waits_for_what_it_now_waits_for(journal: Journal) -> None:
+    """Without a need that it had it is pending; a parent goes on waiting for its children."""
+    submit(journal, named("a"), named("b", "a"), named("parent"), named("child"))
+    journal.wait_for(submitted_id("queue", "parent"), [submitted_id("queue", "child")], any_end=True)
+    submit(journal, named("b"), named("parent"))
+    assert states(journal) == {"a": "pending", "b": "pending", "parent": "waiting", "child": "pending"}
+    assert end(journal, "child", FAILED) == (["parent"], [])
+
+
+def test_what_was_found_in_inputs_is_forgotten_when_a_job_begins_anew(journal: Journal) -> None:
+    """Its inputs may be others, or have changed."""
+    submit(journal, named("a"))
+    for begin_anew in (lambda: journal.retry(named("a").id), lambda: submit(journal, named("a", params="2"))):
+        journal.remember_found(named("a").id, "{}")
+        end(journal, "a", FAILED)
+        assert begin_anew()
+        row = journal.job(named("a").id)
+        assert row is not None
+        assert row.found is None

@@ -160,3 +160,18 @@ def test_jobs_that_take_much_and_answer_much(
     assert done.returncode == ExitCode.OK, done
     results = {name: json.loads(row.result or "null") for name, row in queue.rows().items()}
     assert results == {key: {"text": text} for key, text in texts.items()}
+
+
+def test_a_parent_that_begins_anew_is_made_of_new_children(queue: Queue, tmp_path: Path) -> None:
+    """Those of before left nothing that is still there, and have no place in what is joined."""
+    for name in ("one", "two", "three"):
+        (tmp_path / name).write_text(name)
+
+    def join(*names: str) -> dict[str, object]:
+        return {"task": "join", "key": "all", "inputs": [str(tmp_path / name) for name in names]}
+
+    queue.submit(join("one", "two"))
+    assert queue.run() == ExitCode.OK
+    queue.submit(join("three", "two", "one"))
+    assert queue.run() == ExitCode.OK
+    assert (queue.output / "all").read_text().split() == ["THREE", "TWO", "ONE"]
