@@ -146,7 +146,11 @@ def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json
             with standard_output() as stream:
                 summary.write_json(stream, summed, journal, output_root=request.output, log_of=log_of)
         else:
-            print_result(summary.text(summed, width=_width(), looked_in=request.input_named, verbose=verbose))
+            print_result(
+                summary.text(
+                    summed, width=_width(), looked_in=request.input_named if request.inputs else "", verbose=verbose
+                )
+            )
 
 
 def _request(options: Options, loaded: profiles.LoadedProfile) -> tuple[RunRequest, list[str]]:

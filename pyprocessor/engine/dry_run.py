@@ -20,6 +20,7 @@ from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Job, JobState, PlanReport, SkippedFile
 from pyprocessor.models.run import Listener, RunRequest
+from pyprocessor.models.wording import count
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.preview import preview
 from pyprocessor.state.receipt_index import Receipts
@@ -62,6 +63,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
                 memory = stack.enter_context(JournalReader.read_only(folder.path))
             except JournalDamaged as error:
                 troubles.append(str(error))
+        submitted = memory.count_to_come() if isinstance(memory, JournalReader) else 0
         now = time.monotonic()
         discovery = Discovery(request, task(FOLDER_TASK), calibration, memory or Receipts(folder), context(), now)
         discovery.begin(now)
@@ -84,5 +86,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
     )
     clock = local_time()
     hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)
-    notes = (hours,) if hours is not None else ()
+    notes = [hours] if hours is not None else []
+    if submitted:
+        notes.append(f"{count(submitted, 'submitted job')} to be done besides; a plan is of files only.")
     return replace(planned, notes=(*planned.notes, *notes, *troubles))

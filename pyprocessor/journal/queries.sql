@@ -68,10 +68,10 @@ SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 SELECT * FROM jobs WHERE parent = :id AND parent <> '' ORDER BY seq
 
 -- name: counts
-SELECT state, count(*) FROM jobs GROUP BY state
+SELECT state, count(*) FROM jobs WHERE origin <> 'child' GROUP BY state
 
 -- name: counts_of_run
-SELECT state, count(*) FROM jobs WHERE run_id = :run_id GROUP BY state
+SELECT state, count(*) FROM jobs WHERE run_id = :run_id AND origin <> 'child' GROUP BY state
 
 -- name: jobs_waiting_for_nothing
 SELECT * FROM jobs

@@ -131,7 +131,7 @@ class JournalReader:
         return self._stream(JobRow, query, run_id=run_id, state=state)
 
     def counts(self, run_id: int | None = None) -> Counts:
-        """How many jobs are in each state; with `run_id` of those that run last changed."""
+        """How many jobs are in each state, without those that others made; `run_id`: of those that run last changed."""
         rows = self._database.rows("counts" if run_id is None else "counts_of_run", {"run_id": run_id})
         return self._database.record(lambda states: Counts(**dict(states)), tuple(rows))
 

@@ -171,6 +171,8 @@ def _failure(row: JobRow) -> str:
 def _nothing_done(summary: Summary, looked_in: str | None) -> str:
     done, failed = summary.done_before, summary.failed_before
     if not done and not failed:
+        if looked_in == "":  # it was no folder
+            return "Nothing to do.\n"
         where = "" if looked_in is None else f" in {looked_in}"
         return f"Nothing to do: no video files were found{where}.\n"
     if not failed:

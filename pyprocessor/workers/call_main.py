@@ -192,7 +192,7 @@ def _text_of(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - code of others
         text = ""
-    return f": {text}" if text else "."
+    return f": {text}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else "."
 
 
 def _call_one_by_one(lines: Iterator[dict[str, Any]], answers: _Answers) -> None:
