@@ -332,11 +332,10 @@ class _Harness:
                 self._figures.add(AGAIN, f"{told}: {display(row.output)}")
 
     def _check_the_file(self, case: Case, output: Path) -> int:
-        """The attempts at the file whose batch process died: one, unless it had not got as far as its grant, or the
-        engine, which lived on, had it done again."""
+        """The attempts at the file whose batch process died: one, unless it had not got as far as its grant."""
         name = self._once.read_bytes()
         (attempts,) = (len(attempts) for row, attempts in audit.jobs_and_attempts(output) if row.output == name)
-        wanted = 2 if case.point in ("spawned", "granted") else 1
+        wanted = 2 if case.point == "spawned" else 1
         if attempts != wanted:
             self._figures.add(AGAIN, f"{case}: {attempts} attempts at {display(name)} instead of {wanted}")
         return attempts
