@@ -166,12 +166,11 @@ class Worker:
 
     def _fill_slots(self) -> None:
         self._attempts.call_alone()
-        items = [self._waiting.popleft() for _ in range(min(self._attempts.free_slots, len(self._waiting)))]
-        for item in items:
+        for _ in range(min(self._attempts.free_slots, len(self._waiting))):
+            # One at a time: where beginning one ends this process, the next was not started, and is not charged.
+            item = self._waiting.popleft()
             self._outbox.append(messages.Started(item.job_id, item.token))
-        if items:
             self._flush()
-        for item in items:
             self._attempts.begin(item)
 
     def _receive(self) -> None:

@@ -275,7 +275,7 @@ def test_a_coroutine_that_takes_too_long_is_cancelled_alone(wide: Bench) -> None
 def test_when_a_shared_process_dies_each_call_is_repeated_alone(wide: Bench) -> None:
     """Only the one that is to blame fails."""
     items = [
-        wide.ask("nap_or_die", arguments={**_meeting(wide), "dies": dies}, coroutine=True)
+        wide.ask("nap_or_die", arguments={**_meeting(wide), "seconds": 1.0, "dies": dies}, coroutine=True)
         for dies in (False, True, False)
     ]
     ends = [wide.end_of(item) for item in items]
