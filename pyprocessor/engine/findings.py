@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +11,7 @@ from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import FailureKind
 from pyprocessor.intake.classify import Adopted, Finding, Parent, Settled, SettledBefore, Todo, Untouched
+from pyprocessor.intake.details import child_ids
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
 from pyprocessor.jobs import retry
@@ -28,7 +28,6 @@ from pyprocessor.models import (
     Outcome,
     OutcomeKind,
     Source,
-    child_id,
     display,
 )
 from pyprocessor.models.run import RunRequest
@@ -123,14 +122,13 @@ class Findings:
 
     def _make_children(self, row: JobRow, children: Sequence[ChildJob]) -> None:
         """Take in the jobs that one is made of, which then waits until all of them have ended."""
-        places: Counter[str] = Counter()
-        submissions = []
-        for child in children:
+        ids, submissions = child_ids(row.id, children), []
+        for number, (job_id, child) in enumerate(zip(ids, children, strict=True), start=1):
             fingerprint, document = params_of(child.params)
             first, *others = child.inputs or (Source(b"", b"", 0, 0),)
-            name = row.source.relative + f" ({child.role} {places[child.role] + 1})".encode()
+            name = row.source.relative + f" ({child.role} {number})".encode()
             job = Job(
-                id=child_id(row.id, child.role, places[child.role], fingerprint),
+                id=job_id,
                 task=child.task,
                 source=replace(first, relative=name),
                 output=b"",
@@ -143,10 +141,8 @@ class Findings:
                 inputs=tuple(others),
                 parent=row.id,
             )
-            places[child.role] += 1
             submissions.append(Submission(job, document))
         self._journal.submit(submissions)
-        ids = [given.job.id for given in submissions]
         for job_id in ids:
             self._moves.taken_back(job_id)
         self._journal.wait_for(row.id, ids, any_end=True)

@@ -292,7 +292,7 @@ class Transitions:
     def _drop_intermediates(self, job_id: str) -> None:
         """Remove what the jobs left that this one was made of; where that is refused it stays, and harms nothing."""
         for child in self._journal.children(job_id):
-            for product in child.job.products:
+            for product in child.products:
                 with contextlib.suppress(PublishError):
                     discard(os.path.join(self._request.output, product.name))
 

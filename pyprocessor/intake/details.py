@@ -103,7 +103,7 @@ class JobDetails:
 
     def _end(self, child: JobRow) -> ChildEnd:
         succeeded = child.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE) or child.already_right
-        made = {product.role: os.path.join(self._request.output, product.name) for product in child.job.products}
+        made = {product.role: os.path.join(self._request.output, product.name) for product in child.products}
         result = json.loads(child.result) if succeeded and child.result is not None else None
         return ChildEnd(dict(child.metadata)["role"], succeeded, child.reason, made if succeeded else {}, result)
 
@@ -121,7 +121,7 @@ class JobDetails:
 
     def _made(self, wanted: ProductOf) -> Source:
         row = self._journal.job(wanted.job_id)
-        product = next((p for p in row.job.products if p.role == wanted.role), None) if row is not None else None
+        product = next((p for p in row.products if p.role == wanted.role), None) if row is not None else None
         if row is None or product is None:
             named = row.name if row is not None else wanted.job_id
             raise JobError(FailureKind.BAD_INPUT, f"{named} has no product {wanted.role!r}, which this job reads.")
@@ -160,7 +160,7 @@ def _bytes_of(value: object) -> int:
 
 
 def _name_of(row: JobRow) -> bytes:
-    """Return the name that its task is told; that of a child lies in the folder of the state."""
+    """Return the name that its task gets for its product; for a child it lies in the state folder."""
     if row.origin is Origin.CHILD:
         return INTERMEDIATE + row.id.encode("ascii")
     # Not the name that its task made of it before, from which it would make another.
