@@ -54,7 +54,7 @@ def recover(
 ) -> list[Note]:
     """Settle what an earlier run left; returns what was found. Call `refuse_if_busy` before."""
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
-    left = [batch.worker for batch in journal.open_batches() if kill_group(batch.worker)]
+    left = [worker for worker in journal.open_workers() if kill_group(worker)]
     notes = [("info", f"Ended process {worker.pid}, which an earlier run had left behind.") for worker in left]
     until = time.monotonic() + SETTLE_SECONDS
     for worker in left:

@@ -75,7 +75,7 @@ class Journal(WaitingJobs, Pruning):
         """Make jobs PENDING that a killed engine left ASSIGNED or RUNNING; returns how many.
 
         They are not charged, their attempts are closed as interrupted, and `killed_runs` counts up for RUNNING ones.
-        PUBLISHING jobs are left to the caller. Call it when the processes of `open_batches` are known to be gone.
+        PUBLISHING jobs are left to the caller. Call it when the processes `open_workers` are known to be gone.
         """
         with self.transaction():
             self._write("abandon_attempts", outcome=OutcomeKind.INTERRUPTED.value, reason=_ENGINE_DIED)

@@ -403,8 +403,8 @@ WHERE run_id = :run_id AND id = :id AND ended_at IS NULL
 -- name: abandon_batches
 UPDATE batches SET ended_at = :now WHERE ended_at IS NULL
 
--- name: open_batches
-SELECT * FROM batches WHERE ended_at IS NULL ORDER BY run_id, id
+-- name: open_workers
+SELECT worker_pid, worker_start_time FROM batches WHERE ended_at IS NULL ORDER BY run_id, id
 
 -- ------------------------------------------------------------------ readings and events
 
@@ -419,7 +419,7 @@ INSERT INTO events (run_id, at, kind, text, job_id, reading)
 VALUES (:run_id, :now, :kind, :text, :job_id, :reading)
 
 -- name: events_page
-SELECT * FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+SELECT id, run_id, at, kind, text, job_id, reading FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
 
 -- ------------------------------------------------------------------ pruning
 

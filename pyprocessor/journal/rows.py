@@ -220,22 +220,6 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRow:
-    """One batch and the process it was given to. Open while `ended_at` is None."""
-
-    run_id: int
-    id: int
-    jobs: int
-    slots: int
-    threads: int
-    memory_budget_bytes: int
-    worker: ProcessIdentity
-    started_at: float
-    ended_at: float | None
-    worker_exit_code: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class EventRow:
     """Something to be reported later: `kind` is for programs, `text` for people."""
 
@@ -245,7 +229,6 @@ class EventRow:
     kind: str
     text: str
     job_id: str | None
-    batch_id: int | None
     reading: Reading | None
 
 

@@ -81,8 +81,8 @@ def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None
             pass
     # End what a killed run left running, as far as a damaged journal still names it.
     with contextlib.suppress(JournalDamaged), Journal.open(folder.path, wal=wal) as journal:
-        for batch in journal.open_batches():
-            kill_group(batch.worker)
+        for worker in journal.open_workers():
+            kill_group(worker)
     aside = set_aside(os.path.join(folder.path, FILE_NAME), time.time()) if is_there(folder.path) else None
     try:
         if os.path.lexists(mark):
