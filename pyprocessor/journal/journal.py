@@ -173,8 +173,8 @@ class Journal(WaitingJobs, Pruning):
                 assert row is not None
                 for intent in row.intents or ():
                     if intent.product.role != MAIN:
-                        lies = OutputFacts(*intent.seal, None, 0, 0, 0, None)
-                        made = Made(intent.product.name, lies, row.source, row.params_fingerprint, row.task)
+                        facts = OutputFacts(*intent.seal)
+                        made = Made(intent.product.name, facts, row.source, row.params_fingerprint, row.task)
                         self.remember_output(made)
         return hit
 

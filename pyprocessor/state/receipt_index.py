@@ -55,5 +55,4 @@ class Receipts:
 
 def _made(receipt: Receipt, product: Product, seal: Seal) -> Made:
     source = receipt.inputs[0] if receipt.inputs else Source(b"", b"", 0, 0)
-    facts = OutputFacts(*seal, None, 0, 0, 0, None)
-    return Made(product.name, facts, source, receipt.params_fingerprint, receipt.task)
+    return Made(product.name, OutputFacts(*seal), source, receipt.params_fingerprint, receipt.task)

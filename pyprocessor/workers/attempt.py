@@ -13,11 +13,11 @@ from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError, PublishError, UsageError
 from pyprocessor.models import OutputFacts, Source, Usage, display
-from pyprocessor.models.os_errors import publish_error
 from pyprocessor.models.products import MAIN, Intent, Product, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import discard_displaced, publish_all
 from pyprocessor.publish.partials import Anchor, discard_attempts, persist_intent, seal
+from pyprocessor.publish.publish import naming
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.system.child_process import ChildProcess
@@ -128,12 +128,12 @@ class Attempt:
         if MAIN in planned or (claimed and all(product.role != MAIN for _, product in claimed)):
             raise self._wrong("ended without its main product")
         self.intents = tuple(
-            Intent(product, made.temporary, seal(self._path(made.temporary)), _lying(output_root, product))
+            Intent(product, made.temporary, seal(self._path(made.temporary)), _before(output_root, product))
             for made, product in claimed
         )
         main = next((intent for intent in self.intents if intent.product.role == MAIN), None)
         if main is not None:
-            facts = done.facts or OutputFacts(0, 0, None, 0, 0, 0, None)
+            facts = done.facts or OutputFacts(*main.seal)
             self.facts = replace(facts, size_bytes=main.seal[0], mtime_ns=main.seal[1])
 
     def publish(
@@ -220,10 +220,8 @@ def _steps(name: str, work: Work) -> Steps:
     return (yield from steps)
 
 
-def _lying(output_root: bytes, product: Product) -> Seal | None:
+def _before(output_root: bytes, product: Product) -> Seal | None:
     """Return the identity of what lies under the product's name now, if anything. Raises PublishError."""
     path = os.path.join(output_root, product.name)
-    try:
+    with naming(path, "could not be looked at"):
         return seal_at(path)
-    except OSError as error:
-        raise publish_error(error, path, "could not be looked at") from error

@@ -118,7 +118,8 @@ class Attempts:
             self._resume(*self._to_verify.popleft())
             if time.monotonic() > until:
                 break
-        self.runners.flush()
+        for runner in self.runners:
+            runner.flush()
 
     def call_alone(self) -> None:
         """Repeat the next call whose shared process has died, if none of them runs now."""
@@ -149,9 +150,8 @@ class Attempts:
     def end(self) -> None:
         """Stop every step; the jobs are reported as interrupted."""
         self._ending = True
-        for run in self._ffmpegs():
+        for run in (*self._ffmpegs(), *self.runners):
             run.stop(STOP_GRACE_SECONDS)
-        self.runners.stop(STOP_GRACE_SECONDS)
         while self._to_call_alone:
             self._end(self._to_call_alone.popleft(), STOPPED)
 
@@ -160,9 +160,8 @@ class Attempts:
 
         What is verified stays, since it may be granted in the journal: the next run publishes it, or removes it.
         """
-        for run in self._ffmpegs():
+        for run in (*self._ffmpegs(), *self.runners):
             run.kill()
-        self.runners.kill()
         while any(run.poll(self._clock()) is None for run in (*self._ffmpegs(), *self.runners)):
             self._selector.select(0.01)
         verifying = (attempt for attempt, _ in self._to_verify)
@@ -379,12 +378,9 @@ class Attempts:
 
     def _widened(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
         """Return the failure, as DISK where permission is missing because nothing can be written here at all."""
-        if kind is FailureKind.PERMISSION:
-            for folder in (self._setup.folder.partials, self._setup.request.output):
-                refused = write_refused(folder)
-                if refused is not None:
-                    return FailureKind.DISK, refused
-        return kind, message
+        folders = (self._setup.folder.partials, self._setup.request.output)
+        refused = write_refused(*folders) if kind is FailureKind.PERMISSION else None
+        return (kind, message) if refused is None else (FailureKind.DISK, refused)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         try:

@@ -26,8 +26,7 @@ def failure_of_call(
         return kind, sentence
     if name is not None and any(name == folder or name.startswith(folder + b"/") for folder in (output, partials)):
         return kind, sentence
-    for folder in (partials, output):
-        refused = write_refused(folder)
-        if refused is not None:
-            return kind, refused
+    refused = write_refused(partials, output)
+    if refused is not None:
+        return kind, refused
     return FailureKind.UNAVAILABLE if error.errno in UNREACHABLE else FailureKind.INFRASTRUCTURE, sentence

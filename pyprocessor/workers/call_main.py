@@ -81,6 +81,7 @@ class _Call:
     """The call that is made now, where they are made one by one: its threads report progress, too."""
     functions: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - those that were called before
     peak: OwnPeak
+    pid: int
     cpu_seconds = 0.0
 
     def __init__(self, request: dict[str, Any], answers: _Answers) -> None:
@@ -97,6 +98,11 @@ class _Call:
             self._reported = now
             self._say({"progress": {"done": float(done), "total": None if total is None else float(total)}})
 
+    def leave_fork(self) -> None:
+        """End this process where it is a fork that returned from the function, or raised."""
+        if os.getpid() != self.pid:
+            os._exit(0)
+
     def start(self) -> Any:
         """Call the function; returns what it returns. Raises whatever it raises, and _Refused."""
         function = self.functions.get(self.name)
@@ -106,6 +112,7 @@ class _Call:
 
     def returned(self, value: Any) -> None:
         """Answer with a value. Raises _Refused where it is none that may be returned."""
+        self.leave_fork()
         try:
             text = json.dumps(value, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -116,7 +123,9 @@ class _Call:
 
     def failed(self, error: BaseException) -> None:
         """Answer with the error, and print its traceback for the log."""
+        self.leave_fork()
         answer: dict[str, Any] = {"kind": FailureKind.CRASH}
+        raised = f"{self.name} raised {type(error).__name__}{_text_of(error)}"
         if isinstance(error, JobError):
             answer = {"kind": error.kind, "error": str(error)}
         elif isinstance(error, _Refused):
@@ -126,15 +135,12 @@ class _Call:
         elif isinstance(error, SystemExit):
             answer["error"] = f"{self.name} ended itself with sys.exit({error.code!r})."
         elif _not_reached(error):
-            answer = {
-                "kind": FailureKind.UNAVAILABLE,
-                "error": f"{self.name} raised {type(error).__name__}{_text_of(error)}",
-            }
+            answer = {"kind": FailureKind.UNAVAILABLE, "error": raised}
         elif isinstance(error, OSError) and error.errno is not None and type(error).__module__ == "builtins":
             name = error.filename
             answer = {"errno": error.errno, "path": os.fsdecode(name) if isinstance(name, (str, bytes)) else None}
         else:
-            answer["error"] = f"{self.name} raised {type(error).__name__}{_text_of(error)}"
+            answer["error"] = raised
         if not isinstance(error, (JobError, _Refused)):
             import traceback
 
@@ -196,7 +202,6 @@ def _text_of(error: BaseException) -> str:
 
 
 def _call_one_by_one(lines: Iterator[dict[str, Any]], answers: _Answers) -> None:
-    own = os.getpid()
     for request in lines:
         call = _Call.only = _Call(request, answers)
         call.peak.reset()
@@ -205,13 +210,9 @@ def _call_one_by_one(lines: Iterator[dict[str, Any]], answers: _Answers) -> None
                 value = call.start()
             if hasattr(value, "__await__"):
                 raise _Refused("is async, and was not called as a coroutine")
-            if os.getpid() == own:
-                call.returned(value)
+            call.returned(value)
         except BaseException as error:  # noqa: BLE001 - the boundary: whatever the function raises, it is answered
-            if os.getpid() == own:
-                call.failed(error)
-        if os.getpid() != own:
-            os._exit(0)  # a fork that returned from the function, or raised
+            call.failed(error)
         _Call.only = None
 
 
@@ -221,7 +222,6 @@ async def _call_at_once(requests: int, answers: _Answers) -> None:
     loop = asyncio.get_running_loop()
     answers.later = loop.call_soon
     ended = loop.create_future()
-    own = os.getpid()
     tasks: dict[str, asyncio.Task[None]] = {}
     buffer = _Lines()
 
@@ -232,13 +232,9 @@ async def _call_at_once(requests: int, answers: _Answers) -> None:
             if not hasattr(value, "__await__"):
                 raise _Refused("is not async, and was called as a coroutine")
             value = await value
-            if os.getpid() == own:
-                call.returned(value)
+            call.returned(value)
         except BaseException as error:  # noqa: BLE001 - as above
-            if os.getpid() == own:
-                call.failed(error)
-        if os.getpid() != own:
-            os._exit(0)  # as above
+            call.failed(error)
         tasks.pop(call.id, None)
 
     def on_readable() -> None:
@@ -283,7 +279,7 @@ def main(arguments: list[str]) -> None:
     requests, descriptor = int(arguments[0]), int(arguments[1])
     for fd in (requests, descriptor):
         os.set_inheritable(fd, False)
-    answers, _Call.peak = _Answers(descriptor), OwnPeak()
+    answers, _Call.peak, _Call.pid = _Answers(descriptor), OwnPeak(), os.getpid()
     if "coroutines" in arguments[2:]:
         import asyncio
 
