@@ -1,7 +1,7 @@
 """How is one child of a worker run, from spawn to reaping, by a caller that waits on several in one selector?
 
     ChildProcess(argv, ...) -> register(selector)
-    loop: selector.select(child.wait_seconds(now)) -> key.data.on_readable(key.fd) -> child.poll(now) -> its end
+    loop: selector.select(seconds) -> key.data.on_readable(key.fd) -> child.poll(now) -> its end
 
 None of these blocks. The process stays in its parent's process group, so one signal to the group reaches it. Off Linux
 it does without pidfd (the loop polls), peak memory (it is sampled), oom_score_adj, and bytes written as a sign of life.
@@ -41,7 +41,7 @@ _READ_BYTES = 64 * 1024
 _LAST_READS = 64
 """After the end: a pipe holds less, unless another process inherited it and goes on writing."""
 _POLL_SECONDS = 0.1
-"""The longest sleep where nothing wakes the loop at the end of a process (no pidfd)."""
+"""The longest sleep of `wait`, in which a process may go beyond its limits."""
 GRACE_SECONDS = 5.0
 """From SIGTERM to SIGKILL for one that went over its limits; a working ffmpeg ends within a frame or two."""
 _SIGN_OF_LIFE_BYTES = 1 << 20
@@ -148,19 +148,6 @@ class ChildProcess(ABC, Generic[Ending]):
         for fd in self._open:
             selector.register(fd, selectors.EVENT_READ, self)
 
-    def wait_seconds(self, now: float) -> float | None:
-        """How long a selector may sleep before `poll` has work; None: until a descriptor is readable."""
-        if self._finished is not None:
-            return 0.0
-        waits = [_POLL_SECONDS] if self._pidfd is None else []
-        if self._kill_at is not None:
-            waits.append(self._kill_at - now)
-        elif self._suspended_at is None:
-            waits.append(self._alive_at + self._stall_seconds - now)
-            waits.append(self._wall_limit_seconds - self.active_seconds(now))
-        soonest = min(waits, default=math.inf)
-        return max(0.0, soonest) if soonest < math.inf else None
-
     def on_readable(self, fd: int) -> None:
         """Read once from the pipe `fd`, which the selector says is readable."""
         # Once only: a process that writes without end must not keep the loop from its other work.
@@ -224,7 +211,7 @@ class ChildProcess(ABC, Generic[Ending]):
             self.register(selector)
             try:
                 while (finished := self.poll(self._clock())) is None:
-                    for key, _ in selector.select(self.wait_seconds(self._clock())):
+                    for key, _ in selector.select(_POLL_SECONDS):
                         self.on_readable(key.fd)
             except BaseException:
                 self.kill()
