@@ -377,11 +377,15 @@ def test_waiting_can_be_interrupted(
     """An exception while waiting leaves no process behind."""
     runs: list[FfmpegRun] = []
 
-    def interrupt(run: FfmpegRun, now: float) -> float | None:
-        runs.append(run)
-        raise KeyboardInterrupt
+    poll = FfmpegRun.poll
 
-    monkeypatch.setattr(FfmpegRun, "wait_seconds", interrupt)
+    def interrupted(run: FfmpegRun, now: float) -> Finished | None:
+        if not runs:
+            runs.append(run)
+            raise KeyboardInterrupt
+        return poll(run, now)
+
+    monkeypatch.setattr(FfmpegRun, "poll", interrupted)
     with pytest.raises(KeyboardInterrupt):
         FfmpegRun(standin("deaf")).wait()
     assert not psutil.pid_exists(runs[0].identity.pid)
