@@ -32,7 +32,7 @@ from pyprocessor.models import (
     Usage,
     display,
 )
-from pyprocessor.models.products import Intent, Seal
+from pyprocessor.models.products import Intent
 
 Row = tuple[Any, ...]
 Record = TypeVar("Record")
@@ -290,13 +290,10 @@ def _products(text: str) -> tuple[Product, ...]:
 def intents_text(intents: tuple[Intent, ...]) -> str:
     """What a publish is granted for as a JSON list."""
     return _text(
-        [os.fsdecode(intent.product.name), intent.product.role, intent.product.folder, *_place(intent)]
+        [os.fsdecode(made.name), made.role, made.folder, intent.temporary, intent.seal, intent.before]
         for intent in intents
+        for made in (intent.product,)
     )
-
-
-def _place(intent: Intent) -> tuple[str, Seal, Seal | None]:
-    return intent.temporary, intent.seal, intent.before
 
 
 def _intents(text: str) -> tuple[Intent, ...]:

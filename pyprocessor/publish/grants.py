@@ -161,13 +161,6 @@ class _Place:
                 self._copy()  # a bind mount, or a volume of btrfs
                 self._rename()
 
-    def replace(self, bounds: Bounds) -> Placed:
-        """Give the only product of a grant, a file, its final name; what was there is gone then."""
-        intent = self.intent
-        replace = intent.before is not None
-        seal = publish(self.partial, self.final, seal=intent.seal, replace=replace, bounds=bounds)
-        return Placed(intent.product, seal, None)
-
     def take_back(self) -> None:
         """Undo whatever was done to place the product, however far that had come, and put back what was there."""
         with naming(self.final, "could not be put back as it was"):
@@ -248,7 +241,10 @@ def _finish(
         for place in pending:
             place.check_before(allowed)
         if alone and pending:
-            return (places[0].replace(bounds),)
+            intent, (place,) = pending[0].intent, pending
+            replace = intent.before is not None
+            seal = publish(place.partial, place.final, seal=intent.seal, replace=replace, bounds=bounds)
+            return (Placed(intent.product, seal, None),)
         for place in pending:
             place.prepare(bounds)
         for place in pending:

@@ -5,11 +5,12 @@
 
 None of these blocks. The process stays in its parent's process group, so one signal to the group reaches it. Off Linux
 it does without pidfd (the loop polls), peak memory (it is sampled), oom_score_adj, and bytes written as a sign of life.
-What its output means is told by a subclass: `ffmpeg.run` and `workers.call_runner`.
+The subclasses interpret its output: `ffmpeg.run` and `workers.call_runner`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import selectors
@@ -26,15 +27,7 @@ from typing import Generic, TypeVar
 import psutil
 
 from pyprocessor.models import ProcessIdentity
-from pyprocessor.system.spawning import (
-    descendants,
-    peak_memory,
-    pidfd,
-    prefer_as_oom_victim,
-    send_signal,
-    spawn,
-    written_bytes,
-)
+from pyprocessor.system.spawning import peak_memory, pidfd, prefer_as_oom_victim, spawn, written_bytes
 
 _READ_BYTES = 64 * 1024
 """A pipe's capacity on Linux, so one read empties it."""
@@ -149,7 +142,7 @@ class ChildProcess(ABC, Generic[Ending]):
             selector.register(fd, selectors.EVENT_READ, self)
 
     def on_readable(self, fd: int) -> None:
-        """Read once from the pipe `fd`, which the selector says is readable."""
+        """Read once from the pipe `fd`, which is readable."""
         # Once only: a process that writes without end must not keep the loop from its other work.
         if fd in self._pipes and fd in self._open:
             self._read(fd)
@@ -222,9 +215,12 @@ class ChildProcess(ABC, Generic[Ending]):
 
     def _signal(self, number: int) -> None:
         # A script in ffmpeg's place may run it below itself, and die of a signal without passing it on.
-        below = descendants(self._child)
+        below: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            below = self._child.children(recursive=True)
         for process in (self._child, *below):
-            send_signal(process, number)
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
         if number in (signal.SIGTERM, signal.SIGKILL):
             self._asked_to_end.update(below)
 
@@ -279,7 +275,8 @@ class ChildProcess(ABC, Generic[Ending]):
 
     def _collect(self, status: int, cpu_seconds: float, maxrss: int, now: float) -> Ending:
         for process in self._asked_to_end:
-            send_signal(process, signal.SIGKILL)  # it has outlived the script that started it
+            with contextlib.suppress(psutil.Error):
+                process.kill()  # it has outlived the script that started it
         # Popen did not see the process being reaped and would otherwise report exit code 0.
         self._process.returncode = os.waitstatus_to_exitcode(status)
         for fd in self._pipes:

@@ -1,4 +1,4 @@
-"""How is a child process started, and what does the operating system say of it?"""
+"""How is a child process started, and which figures of it does the operating system have?"""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import psutil
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import display
+from pyprocessor.system.kernel import entry, read
 
 
 def spawn(
@@ -20,8 +21,8 @@ def spawn(
     env: Mapping[str, str] | None,
     *,
     named: str,
-    stderr: int = subprocess.PIPE,
-    pass_fds: Sequence[int] = (),
+    stderr: int,
+    pass_fds: Sequence[int],
 ) -> subprocess.Popen[bytes]:
     """Start a child with pipes for its output and no input; raises JobError, of what is `named`, where it cannot be."""
     try:
@@ -50,19 +51,6 @@ def pidfd(pid: int) -> int | None:
     return None
 
 
-def descendants(process: psutil.Process) -> list[psutil.Process]:
-    """All processes below this one: none below ffmpeg itself, but below a script that runs it."""
-    with contextlib.suppress(psutil.Error):
-        return process.children(recursive=True)
-    return []
-
-
-def send_signal(process: psutil.Process, number: int) -> None:
-    """Signal that very process, unless it has ended."""
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(number)
-
-
 def prefer_as_oom_victim(pid: int) -> None:
     """Ask the kernel to kill this process rather than its parent where memory runs out."""
     # Not allowed in some containers, and absent off Linux; memory is watched in any case.
@@ -75,13 +63,12 @@ def prefer_as_oom_victim(pid: int) -> None:
 
 def peak_memory(process: psutil.Process) -> int:
     """The process's peak resident bytes; off Linux the resident bytes now. 0 if it has ended."""
-    try:
-        with open(f"/proc/{process.pid}/status", "rb") as file:
-            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"VmHWM")), 0)
-    except OSError:
-        with contextlib.suppress(psutil.Error):
-            return int(process.memory_info().rss)
-        return 0
+    status = read(f"/proc/{process.pid}/status")
+    if status is not None:
+        return entry(status, b"VmHWM:") * 1024
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
 
 
 def written_bytes(process: psutil.Process) -> int:

@@ -59,7 +59,7 @@ Ending = Finished | Returned | Exception
 
 
 class Attempts:
-    """The attempts that a worker has in hand, by their tokens; `say` sends the engine a message."""
+    """The attempts that a worker has in hand, by their tokens; `send` takes a message for the engine."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Attempts:
         selector: selectors.BaseSelector,
         clock: Callable[[], float],
         lease: Lease,
-        say: Callable[[FromWorker], None],
+        send: Callable[[FromWorker], None],
         *,
         reaps: bool,
     ) -> None:
@@ -75,7 +75,7 @@ class Attempts:
         self._selector = selector
         self._clock = clock
         self._lease = lease
-        self._say = say
+        self._send = send
         self._reaps = reaps
         self._anchor = Anchor.of(setup.folder.partials)
         self._running: dict[str, Attempt] = {}
@@ -239,7 +239,7 @@ class Attempts:
                 raise wrong(item.task, f"yields {type(step).__name__} where a step was expected")
         self._running[item.token] = attempt
         called = isinstance(step, Call)
-        self._say(messages.Spawned(item.job_id, item.token, attempt.run.identity, call=called, warm=warm))
+        self._send(messages.Spawned(item.job_id, item.token, attempt.run.identity, call=called, warm=warm))
 
     def _spawn(self, attempt: Attempt, step: Ffmpeg) -> FfmpegRun:
         command = argv(step.invocation, self._setup.request.tool_path)
@@ -304,7 +304,7 @@ class Attempts:
         """Report progress, unless it was reported a moment ago."""
         if now - attempt.reported >= PROGRESS_INTERVAL_SECONDS:
             attempt.reported = now
-            self._say(messages.Progressed(attempt.item.job_id, attempt.item.token, done, speed, total))
+            self._send(messages.Progressed(attempt.item.job_id, attempt.item.token, done, speed, total))
 
     def _answered(self, answer: Answer) -> None:
         attempt = self._running[answer.token]
@@ -317,7 +317,7 @@ class Attempts:
         del self._running[item.token]
         if isinstance(attempt.step, (Ffmpeg, Call)) and attempt.step.last:
             self._to_verify.append((attempt, ending))
-            self._say(messages.Encoded(item.job_id, item.token))
+            self._send(messages.Encoded(item.job_id, item.token))
         else:
             self._resume(attempt, ending)
 
@@ -331,10 +331,10 @@ class Attempts:
         attempt.finish(done, self._setup.request.output)
         if attempt.facts is None:
             self._to_tidy.add(item.partial)
-            self._say(messages.Answered(item.job_id, item.token, attempt.result, attempt.usage()))
+            self._send(messages.Answered(item.job_id, item.token, attempt.result, attempt.usage()))
             return
         self._to_publish[item.token] = attempt
-        self._say(messages.Verified(item.job_id, item.token, attempt.facts, attempt.intents, attempt.result))
+        self._send(messages.Verified(item.job_id, item.token, attempt.facts, attempt.intents, attempt.result))
 
     def _publish(self, attempt: Attempt, allowed: frozenset[bytes]) -> None:
         """Give the products their names; where the disk refuses, keep them for the next run to publish."""
@@ -350,7 +350,7 @@ class Attempts:
         item = attempt.item
         if displaced:
             self._to_discard[item.token] = attempt
-        self._say(messages.Published(item.job_id, item.token, facts, attempt.usage(), displaced))
+        self._send(messages.Published(item.job_id, item.token, facts, attempt.usage(), displaced))
 
     def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
         if self._ending:
@@ -372,7 +372,7 @@ class Attempts:
         why = next((why for source in attempt.item.inputs if (why := absent(source.path, folders)) is not None), None)
         if why is None:
             return False
-        self._say(messages.InputAway(why))
+        self._send(messages.InputAway(why))
         self._end(attempt, STOPPED)
         return True
 
@@ -392,4 +392,4 @@ class Attempts:
             attempt.discard()
         item = attempt.item
         unopened = any(UNOPENED in part for part in attempt.transcript)
-        self._say(messages.Ended(item.job_id, item.token, outcome, attempt.usage(), attempt.killed, unopened))
+        self._send(messages.Ended(item.job_id, item.token, outcome, attempt.usage(), attempt.killed, unopened))

@@ -60,7 +60,7 @@ class _Answers:
         self.later: Callable[[Callable[[], None]], object] | None = None
         """Calls back at the end of this turn of an event loop, where there is one: one write carries what it has."""
 
-    def say(self, line: str) -> None:
+    def send(self, line: str) -> None:
         self._held.append(line.encode("ascii"))
         if self.later is None:
             self.flush()
@@ -96,7 +96,7 @@ class _Call:
         now = time.monotonic()
         if now - self._reported >= PROGRESS_SECONDS or done == total:
             self._reported = now
-            self._say({"progress": {"done": float(done), "total": None if total is None else float(total)}})
+            self._answer({"progress": {"done": float(done), "total": None if total is None else float(total)}})
 
     def leave_fork(self) -> None:
         """End this process where it is a fork that returned from the function, or raised."""
@@ -119,7 +119,7 @@ class _Call:
             raise _Refused(f"returned what is no JSON: {error}") from error
         if len(text) > MOST_VALUE_BYTES:
             raise _Refused(f"returned {len(text):,} bytes, of {MOST_VALUE_BYTES:,} that are allowed")
-        self._say({}, text)
+        self._answer({}, text)
 
     def failed(self, error: BaseException) -> None:
         """Answer with the error, and print its traceback for the log."""
@@ -148,9 +148,9 @@ class _Call:
                 traceback.print_exception(error)
         if "error" in answer:
             answer["error"] = " ".join(answer["error"].split())[:LONGEST_SENTENCE]
-        self._say(answer)
+        self._answer(answer)
 
-    def _say(self, answer: dict[str, Any], value: str | None = None) -> None:
+    def _answer(self, answer: dict[str, Any], value: str | None = None) -> None:
         if "progress" not in answer:
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):  # likewise
@@ -159,7 +159,7 @@ class _Call:
             answer |= {"cpu": used - _Call.cpu_seconds, "peak": self.peak.bytes()}
             _Call.cpu_seconds = used
         line = json.dumps({"id": self.id, **answer}, separators=(",", ":"))
-        self._answers.say(f"{line}\n" if value is None else f'{line[:-1]},"value":{value}}}\n')
+        self._answers.send(f"{line}\n" if value is None else f'{line[:-1]},"value":{value}}}\n')
 
     def _find(self) -> Callable[..., Any]:
         module, _, path = self.name.partition(":")

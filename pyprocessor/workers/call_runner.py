@@ -71,7 +71,7 @@ class CallRunner(ChildProcess[End]):
         self._answers: list[Answer] = []
         self._log = StderrLog()
         self._open_line = b""
-        self._told_cpu_seconds = 0.0
+        self._answered_cpu_seconds = 0.0
         self._nonsense = ""
         self._unsent = b""
         self._retired = self._watches_requests = False
@@ -156,7 +156,7 @@ class CallRunner(ChildProcess[End]):
         """Return the calls that it had in hand when it ended, each with whether another may be to blame."""
         calls, self.calls = list(self.calls.values()), {}
         printed = self._log.text()
-        share = max(0.0, end.cpu_seconds - self._told_cpu_seconds) / max(1, len(calls))
+        share = max(0.0, end.cpu_seconds - self._answered_cpu_seconds) / max(1, len(calls))
         over = {call.token for call in calls if end.ended_by is EndedBy.WALL and self._over(call, end.wall_seconds)}
         left = []
         for call in calls:
@@ -211,7 +211,7 @@ class CallRunner(ChildProcess[End]):
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
         del self.calls[call.token]
-        self._told_cpu_seconds += cpu_seconds
+        self._answered_cpu_seconds += cpu_seconds
         self._answers.append(Answer(call.token, ending, cpu_seconds, peak, self._printed()))
         return True
 
@@ -254,8 +254,8 @@ class CallRunner(ChildProcess[End]):
 
     def _died(self, call: CallInHand, end: End) -> JobError:
         if self._nonsense:
-            told = f"The process that called {call.call.function} sent {self._nonsense}"
-            return JobError(FailureKind.UNSUPPORTED, f"{told}; the task has to be mended.")
+            what = f"The process that called {call.call.function} sent {self._nonsense}"
+            return JobError(FailureKind.UNSUPPORTED, f"{what}; the task has to be mended.")
         if end.returncode >= 0:
             how = f"ended with exit code {end.returncode}"
         elif -end.returncode in set(signal.Signals):
@@ -287,5 +287,5 @@ class CallRunner(ChildProcess[End]):
 
 
 def affinity_of(call: Call) -> tuple[str, bool]:
-    """Calls of which the same is said here may share a process."""
+    """Return what calls that share a process have in common."""
     return call.affinity or call.function, call.coroutine
