@@ -258,10 +258,11 @@ class ChildProcess(ABC, Generic[Ending]):
         if self._take(fd, data):
             self._alive_at = self._clock()
             self._written_bytes = written_bytes(self._child) - self._drained_bytes
-            self._sample_memory()
+            self.sample_memory()
         return True
 
-    def _sample_memory(self) -> None:
+    def sample_memory(self) -> None:
+        """Read its memory now, which nobody can do once it has died."""
         self._peak_memory_bytes = max(self._peak_memory_bytes, peak_memory(self._child))
 
     def _close(self, fd: int) -> None:

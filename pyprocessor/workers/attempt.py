@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError, PublishError, UsageError
+from pyprocessor.errors.errnos import UNREACHABLE
 from pyprocessor.models import OutputFacts, Source, Usage, display
+from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import MAIN, Intent, Product, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import discard_displaced, publish_all
@@ -20,6 +22,7 @@ from pyprocessor.publish.partials import Anchor, discard_attempts, persist_inten
 from pyprocessor.publish.publish import naming
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.seals import seal_at
+from pyprocessor.state.state_folder import write_refused
 from pyprocessor.system.child_process import ChildProcess
 from pyprocessor.tasks.base import MOST_RESULT_BYTES, Done, Made, Step, Steps, Work
 from pyprocessor.tasks.registry import task
@@ -157,6 +160,25 @@ class Attempt:
         size_bytes, mtime_ns = placed[-1].seal
         displaced = any(product.displaced for product in placed)
         return replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns), displaced
+
+    def failure_of(self, error: OSError, setup: WorkerSetup) -> tuple[FailureKind, str]:
+        """Return the kind and sentence of the failure that an error of the operating system means.
+
+        A call may work anywhere, so a disk ends the run only where the error of a call names a file in the output, or
+        nothing can be written there now.
+        """
+        if error is not self.thrown:
+            return classify_os_error(error, self.source.path)
+        name = os.fsencode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+        kind, sentence = classify_os_error(error, next((one.path for one in self.item.inputs if one.path == name), b""))
+        folders = (setup.folder.partials, setup.request.output)
+        within = name is not None and any(name == folder or name.startswith(folder + b"/") for folder in folders)
+        if within or kind is not FailureKind.DISK:
+            return kind, sentence
+        refused = write_refused(*folders)
+        if refused is not None:
+            return kind, refused
+        return FailureKind.UNAVAILABLE if error.errno in UNREACHABLE else FailureKind.INFRASTRUCTURE, sentence
 
     def discard_displaced(self, output_root: bytes) -> None:
         """Remove what its products replaced; where that is refused, the next run tries again."""

@@ -19,7 +19,6 @@ from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.jobs.timeouts import check_deadline
 from pyprocessor.models import Outcome, OutcomeKind
-from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.publish.partials import Anchor, discard_attempts
 from pyprocessor.publish.receipts import ReceiptWriter
 from pyprocessor.state.job_logs import write_job_log
@@ -29,7 +28,6 @@ from pyprocessor.system.left_behind import MARK, mark, reap_others
 from pyprocessor.tasks.base import Call, Ffmpeg, Returned
 from pyprocessor.workers import messages
 from pyprocessor.workers.attempt import Attempt, wrong
-from pyprocessor.workers.call_errors import failure_of_call
 from pyprocessor.workers.call_runner import Answer
 from pyprocessor.workers.call_runners import CallRunners
 from pyprocessor.workers.lease import Lease, LeaseOver
@@ -214,16 +212,10 @@ class Attempts:
         except MemoryError:
             self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
         except OSError as error:
-            self._failed(attempt, *self._meaning(attempt, error))
+            self._failed(attempt, *attempt.failure_of(error, self._setup))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
             attempt.transcript.append(traceback.format_exc())
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
-
-    def _meaning(self, attempt: Attempt, error: OSError) -> tuple[FailureKind, str]:
-        if error is not attempt.thrown:
-            return classify_os_error(error, attempt.source.path)
-        setup = self._setup
-        return failure_of_call(error, attempt.item.inputs, setup.request.output, setup.folder.partials)
 
     def _start(self, attempt: Attempt) -> None:
         """Start the step that the task has yielded."""

@@ -148,16 +148,12 @@ class CallRunner(ChildProcess[End]):
             self._kill_at = self._clock() + GRACE_SECONDS
             self.resume()
 
-    def sample_memory(self) -> None:
-        """Look at its memory now, which nobody can do once it has died."""
-        self._sample_memory()
-
     def left(self, end: End) -> list[tuple[Answer, bool]]:
         """Return the calls that it had in hand when it ended, each with whether another may be to blame."""
         calls, self.calls = list(self.calls.values()), {}
         printed = self._log.text()
         share = max(0.0, end.cpu_seconds - self._answered_cpu_seconds) / max(1, len(calls))
-        over = {call.token for call in calls if end.ended_by is EndedBy.WALL and self._over(call, end.wall_seconds)}
+        over = {call.token for call in calls if end.ended_by is EndedBy.WALL and end.wall_seconds >= call.until}
         left = []
         for call in calls:
             error = self._late(call) if call.token in over else self._died(call, end)
@@ -233,13 +229,10 @@ class CallRunner(ChildProcess[End]):
             self._read(self.stdout)
         return self._log.text()
 
-    def _over(self, call: CallInHand, active_seconds: float) -> bool:
-        return active_seconds >= call.until
-
     def _exceeds(self, now: float) -> EndedBy | None:
         active = self.active_seconds(now)
         for call in self.calls.values():
-            if not self._over(call, active):
+            if active < call.until:
                 continue
             if not call.call.coroutine or call.cancelled:
                 return EndedBy.WALL
