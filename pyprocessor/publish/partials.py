@@ -1,4 +1,4 @@
-"""What is unfinished output called, how is it sealed once verified, and how is what nobody will finish removed?"""
+"""How is unfinished output named, sealed once it is verified, and removed where it was abandoned?"""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class ReceiptWriter:
 
 
 def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = None) -> Iterator[Receipt]:
-    """Yield all receipts in the folder; `on_damaged` gets the path of the file for each line that is none.
+    """Yield all receipts in the folder; `on_damaged` gets the path of the file for each line that is no receipt.
 
     A product that was made twice has two. Raises PublishError where a file cannot be read.
     """

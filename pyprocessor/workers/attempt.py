@@ -119,10 +119,7 @@ class Attempt:
         return True
 
     def finish(self, done: object, output_root: bytes) -> None:
-        """Check what the task answered and bring its products to the disk, under their temporary names.
-
-        Raises JobError where the answer is none, or is more than the task may claim.
-        """
+        """Check what the task answered (raises JobError) and bring its products to the disk, not yet named."""
         if not isinstance(done, Done):
             raise self._wrong(f"returned {type(done).__name__} where a Done was expected")
         self.result = self._as_json(done.result)

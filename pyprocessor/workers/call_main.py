@@ -48,7 +48,7 @@ def progress(done: float, total: float | None = None) -> None:
 
 
 class _Refused(Exception):
-    """A call that cannot be made, or an answer that is none; its text continues the function's name."""
+    """A call that cannot be made or answered; the text continues the function's name."""
 
 
 class _Answers:
@@ -111,7 +111,7 @@ class _Call:
         return function(**self.arguments)
 
     def returned(self, value: Any) -> None:
-        """Answer with a value. Raises _Refused where it is none that may be returned."""
+        """Answer with a value. Raises _Refused where it is too large or no JSON."""
         self.leave_fork()
         try:
             text = json.dumps(value, separators=(",", ":"), allow_nan=False)

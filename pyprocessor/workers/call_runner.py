@@ -192,7 +192,7 @@ class CallRunner(ChildProcess[End]):
         self.kill()
 
     def _understood(self, line: bytes) -> bool:
-        """Take in one answer; False where it is none."""
+        """Take in one answer; False where the line is no answer."""
         try:
             answer = json.loads(line)
             call = self.calls[answer["id"]]
