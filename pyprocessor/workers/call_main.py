@@ -245,7 +245,8 @@ async def _call_at_once(requests: int, answers: _Answers) -> None:
         for request in buffer.feed(data):
             if "cancel" in request:
                 if request["id"] in tasks:
-                    tasks[request["id"]].cancel()
+                    # Behind its first step: a task that was cancelled before that would never answer.
+                    loop.call_soon(tasks[request["id"]].cancel)
             else:
                 call = _Call(request, answers)
                 tasks[call.id] = loop.create_task(run(call))
