@@ -11,6 +11,7 @@ The subclasses interpret its output: `ffmpeg.run` and `workers.call_runner`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import selectors
@@ -26,8 +27,9 @@ from typing import Generic, TypeVar
 
 import psutil
 
-from pyprocessor.models import ProcessIdentity
-from pyprocessor.system.spawning import peak_memory, pidfd, prefer_as_oom_victim, spawn, written_bytes
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models import ProcessIdentity, display
+from pyprocessor.system.kernel import entry, read
 
 _READ_BYTES = 64 * 1024
 """A pipe's capacity on Linux, so one read empties it."""
@@ -98,11 +100,11 @@ class ChildProcess(ABC, Generic[Ending]):
         self._stall_seconds = stall_seconds
         self._wall_limit_seconds = wall_limit_seconds
         stderr = subprocess.STDOUT if merge_output else subprocess.PIPE
-        self._process = spawn(argv, cwd, env, named=named, stderr=stderr, pass_fds=pass_fds)
+        self._process = _spawn(argv, cwd, env, named=named, stderr=stderr, pass_fds=pass_fds)
         self._child = psutil.Process(self._process.pid)
         self._began = self._alive_at = clock()
         self.identity = ProcessIdentity(self._child.pid, self._child.create_time())
-        prefer_as_oom_victim(self._child.pid)
+        _prefer_as_oom_victim(self._child.pid)
         streams = (self._process.stdout, self._process.stderr)
         self._streams = {stream.fileno(): stream for stream in streams if stream is not None}
         self.stdout = next(iter(self._streams))
@@ -110,8 +112,9 @@ class ChildProcess(ABC, Generic[Ending]):
         self._pipes = (*self._streams, *reads)
         for fd in self._pipes:
             os.set_blocking(fd, False)
-        self._pidfd = pidfd(self._child.pid)
-        self._open = {*self._pipes, *(() if self._pidfd is None else (self._pidfd,))}
+        self._open = set(self._pipes)
+        with contextlib.suppress(AttributeError, OSError):  # where the system has it, it becomes readable at the end
+            self._open.add(os.pidfd_open(self._child.pid))
         self._selector: selectors.BaseSelector | None = None
         self._drained_bytes = 0
         self._written_bytes = 0
@@ -239,7 +242,7 @@ class ChildProcess(ABC, Generic[Ending]):
             return reason
         if now - self._alive_at < self._stall_seconds:
             return None
-        written = written_bytes(self._child) - self._drained_bytes
+        written = _written_bytes(self._child) - self._drained_bytes
         if written - self._written_bytes < _SIGN_OF_LIFE_BYTES:
             return EndedBy.STALL
         self._written_bytes, self._alive_at = written, now
@@ -257,13 +260,13 @@ class ChildProcess(ABC, Generic[Ending]):
         self._drained_bytes += len(data)
         if self._take(fd, data):
             self._alive_at = self._clock()
-            self._written_bytes = written_bytes(self._child) - self._drained_bytes
+            self._written_bytes = _written_bytes(self._child) - self._drained_bytes
             self.sample_memory()
         return True
 
     def sample_memory(self) -> None:
         """Read its memory now, which nobody can do once it has died."""
-        self._peak_memory_bytes = max(self._peak_memory_bytes, peak_memory(self._child))
+        self._peak_memory_bytes = max(self._peak_memory_bytes, _peak_memory(self._child))
 
     def _close(self, fd: int) -> None:
         self._open.discard(fd)
@@ -289,9 +292,65 @@ class ChildProcess(ABC, Generic[Ending]):
         maxrss_bytes = maxrss * 1024 if sys.platform == "linux" else maxrss
         # The kernel's figure is the larger of the child's peak and what the parent held when it spawned. Above the
         # parent's own peak it is the child's, exactly; below, it still bounds one that ended before any sample.
-        if maxrss_bytes > peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
+        if maxrss_bytes > _peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
             self._peak_memory_bytes = max(self._peak_memory_bytes, maxrss_bytes)
         end = End(
             self._process.returncode, self.active_seconds(now), cpu_seconds, self._peak_memory_bytes, self._ended_by
         )
         return self._ended(end)
+
+
+def _spawn(
+    argv: Sequence[bytes | str],
+    cwd: bytes | str | None,
+    env: Mapping[str, str] | None,
+    *,
+    named: str,
+    stderr: int,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    """Start a child with pipes for its output and no input; raises JobError, of what is `named`, where it cannot be."""
+    try:
+        # Without preexec_fn, and so by vfork: a fork of a large parent would copy its page tables.
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            pass_fds=pass_fds,
+            bufsize=0,
+        )
+    except OSError as error:
+        scarce = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+        kind = FailureKind.RESOURCE if scarce else FailureKind.INFRASTRUCTURE
+        what = display(os.fsencode(error.filename or argv[0]))
+        raise JobError(kind, f"{named} could not be started: {error.strerror} ({what}).") from error
+
+
+def _prefer_as_oom_victim(pid: int) -> None:
+    """Ask the kernel to kill this process rather than its parent where memory runs out."""
+    # Not allowed in some containers, and absent off Linux; memory is watched in any case.
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/oom_score_adj", "rb") as file:
+            own = int(file.read())
+        with open(f"/proc/{pid}/oom_score_adj", "wb", buffering=0) as file:
+            file.write(str(min(1000, own + 500)).encode())  # on a scale of 0 to 1000
+
+
+def _peak_memory(process: psutil.Process) -> int:
+    """The process's peak resident bytes; off Linux the resident bytes now. 0 if it has ended."""
+    status = read(f"/proc/{process.pid}/status")
+    if status is not None:
+        return entry(status, b"VmHWM:") * 1024
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
+
+
+def _written_bytes(process: psutil.Process) -> int:
+    """All bytes the process passed to write calls, pipes included; 0 where the system does not count them."""
+    with contextlib.suppress(psutil.Error, AttributeError):
+        return int(process.io_counters().write_chars)
+    return 0
