@@ -76,6 +76,7 @@ OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
         _option("--fps", "N", "Frames per second: 25, 23.976, 30000/1001."),
         _flag("--no-audio", "Leave the sound out."),
         _choice("--damaged", "keep|refuse", "Damaged sources: make what is there, or fail."),
+        _choice("--chunking", "auto|off|always", "Long films in chunks: auto, off or always.", metavar="WHEN"),
         _option("--config", "FILE", "Further settings, which the profile goes above."),
         _flag("--allow-unsafe-args", "Pass the profile's table `unsafe` on to ffmpeg."),
     ),

@@ -18,7 +18,7 @@ from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKi
 from pyprocessor.models.products import Intent, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
-from pyprocessor.publish.partials import Anchor, discard_attempts, seal_of, sweep_partials, token_of
+from pyprocessor.publish.partials import Anchor, discard_attempts, sweep_partials, token_of
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter, latest_run
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
@@ -53,7 +53,7 @@ def recover(
 ) -> list[Note]:
     """Settle what an earlier run left; returns what was found. Call `refuse_if_busy` before."""
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
-    left = [batch.worker for batch in journal.open_batches() if kill_group(batch.worker)]
+    left = [worker for worker in journal.open_workers() if kill_group(worker)]
     notes = [("info", f"Ended process {worker.pid}, which an earlier run had left behind.") for worker in left]
     until = time.monotonic() + SETTLE_SECONDS
     for worker in left:
@@ -117,7 +117,7 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
     with journal.transaction():
         for made in receipts.outputs() if anew else receipts.standing():
             known = journal.made(made.output)
-            if known is None or seal_of(known.facts) != seal_of(made.facts):
+            if known is None or known.facts.seal != made.facts.seal:
                 journal.remember_output(made)
                 found += 1
     if found and anew:
@@ -160,7 +160,7 @@ class Replaceable:
             return False
         final, made = os.path.join(self.output_root, name), self.journal.made(name)
         known = [self.row.produced if name == self.row.output else None, made.facts if made is not None else None]
-        return any(facts is not None and _lies(final, seal_of(facts)) for facts in known)
+        return any(facts is not None and _lies(final, facts.seal) for facts in known)
 
 
 def _lies(path: bytes, seal: Seal) -> bool:

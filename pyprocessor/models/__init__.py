@@ -23,6 +23,7 @@ from pyprocessor.models.products import MAIN, Product
 from pyprocessor.models.profile import (
     AudioSettings,
     BatchSettings,
+    Chunking,
     Damaged,
     Deinterlace,
     ErrorSettings,

@@ -26,6 +26,16 @@ class Damaged(StrEnum):
     REFUSE = "refuse"
 
 
+class Chunking(StrEnum):
+    """Whether one film may be encoded in chunks side by side, which are joined then."""
+
+    AUTO = "auto"
+    """Where that is predicted to end the run sooner."""
+    OFF = "off"
+    ALWAYS = "always"
+    """Every film for which the result can be exact."""
+
+
 @dataclass(frozen=True, slots=True)
 class VideoSettings:
     encoder: str = "libx264"
@@ -244,6 +254,7 @@ class Profile:
     keep_chapters: bool = True
     keep_metadata: bool = True
     damaged: Damaged = Damaged.KEEP
+    chunking: Chunking = Chunking.AUTO
     strip_location: bool = False
     """Whether to leave out everything that states where a film was recorded."""
     naming: NamingSettings = NamingSettings()

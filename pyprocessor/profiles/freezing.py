@@ -22,7 +22,7 @@ from pyprocessor.profiles.validation import read
 
 _CONTENT = "container extension video audio keep_subtitles keep_attachments keep_chapters keep_metadata".split()
 """The fields of a Profile that decide what an output holds; names and limits do not."""
-_FLAGS = ("subtitles", "attachments", "chapters", "metadata", "damaged", "strip_location")
+_FLAGS = ("subtitles", "attachments", "chapters", "metadata", "damaged", "chunking", "strip_location")
 _PAIRS = (
     ("scan", "min_size", "max_size", " bytes"),
     ("estimation", "min_batch_size", "max_batch_size", ""),

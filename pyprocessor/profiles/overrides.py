@@ -52,6 +52,7 @@ class Overrides:
     crf: int | None = _sets("video.crf", "--crf", "CRF")
     no_audio: bool | None = _sets("audio.enabled", "--no-audio")
     damaged: str | None = _sets("damaged", "--damaged")
+    chunking: str | None = _sets("chunking", "--chunking")
     batch_enabled: bool | None = _sets("batch_processing.enabled", "--batch-mode", "BATCH_ENABLED")
     batch_size: int | str | None = _sets("batch_processing.batch_size", "--batch-size", "BATCH_SIZE")
     max_memory_percent: float | None = _sets(

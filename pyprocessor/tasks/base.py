@@ -132,7 +132,8 @@ class ChildJob:
     """A job that another one is made of. `role` and its place among those of the role tell it apart.
 
     Its products lie in the folder of the state until the job that made it has ended. That job runs once all of these
-    have ended, whether or not they succeeded.
+    have ended, whether or not they succeeded. Where `params` name the fingerprint of a profile as `profile`, the task
+    gets the Profile in its place.
     """
 
     role: str
@@ -145,6 +146,20 @@ _NOTHING = Cost(0.0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Division:
+    """Whether a job may be done in parts, side by side, which the job itself joins once they have ended."""
+
+    most_parts: int = 1
+    """1: it is done whole."""
+    why_whole: str = ""
+    """Why it is, as a sentence, where the profile asks for parts; empty where nobody would expect them."""
+    part_seconds: float = 0.0
+    """CPU-seconds that each part takes beside its share."""
+    join: Cost = _NOTHING
+    """What the job itself takes once its parts are there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a job will make, and what it will take."""
 
@@ -152,6 +167,7 @@ class Plan:
     cost: CostFeatures | Cost = _NOTHING
     """What its cost is predicted from, or the cost itself."""
     children: tuple[ChildJob, ...] = ()
+    division: Division = Division()
     skip: str = ""
     """Why there is nothing to do, as a sentence; empty where there is."""
     already_right: bool = False
@@ -171,3 +187,16 @@ class Task(Protocol):
 
     def run(self, work: Work) -> Steps:
         """Yield the steps to run; return what was made and verified."""
+
+
+class Divisible(Task, Protocol):
+    """A kind of work whose plans may have a `Division` of several parts."""
+
+    def divide(
+        self, params: Any, inputs: tuple[Source, ...], found: Any, parts: int, limits: InputLimits
+    ) -> tuple[ChildJob, ...]:
+        """The jobs that a job is made of: `parts` or fewer, of near equal predicted cost, and what goes beside them.
+
+        Like `inspect` it runs in the inspector's process and may read the inputs. Raises JobError with why the job is
+        to be done whole.
+        """
