@@ -134,7 +134,8 @@ class Dispatch:
 
     def _takes_more(self, process: BatchProcess) -> bool:
         """Whether a process may be given more jobs than its batch was formed of."""
-        return process.takes_more and (process.waits or self.profile.batch.batch_size is None)
+        full = process.affinity is None and process.given >= self.profile.estimation.max_batch_size
+        return process.takes_more and not full and (process.waits or self.profile.batch.batch_size is None)
 
     def next_waiting(self, on: Conditions) -> WaitingFile | None:
         """The file that starts next, and why it waits; None where none waits."""
@@ -201,6 +202,7 @@ class Dispatch:
             cpu_limit_percent=self.profile.throttling.cpu_limit_percent,
             share=on.allowance.share,
             measured=main_class is None or self.calibration.model.measured_count(main_class) > 0,
+            calls=main_class is not None and bool(main_class.given),
         )
         self._shape, self._concurrency, self.width = form, form.concurrency, form.concurrency * form.threads
         while True:

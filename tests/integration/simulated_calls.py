@@ -75,6 +75,8 @@ class Simulation:
     cores: int = 2
     memory: int = 1 << 20
     resources: tuple[tuple[str, int], ...] = ()
+    batch_size: int | None = None
+    max_batch_size: int = PROFILE.estimation.max_batch_size
     now: float = 0.0
     more_to_come: bool = False
     began: dict[str, float] = field(default_factory=dict)
@@ -98,8 +100,11 @@ class Simulation:
             max_memory_percent=100.0,
             memory_limit_bytes=self.memory * MIB + OVERHEAD_BYTES,
             resources=self.resources,
+            batch_size=self.batch_size,
         )
-        request = RunRequest((), os.fsencode(self.folder), replace(PROFILE, batch=batch), "ffmpeg")
+        estimation = replace(PROFILE.estimation, max_batch_size=self.max_batch_size)
+        profile = replace(PROFILE, batch=batch, estimation=estimation)
+        request = RunRequest((), os.fsencode(self.folder), profile, "ffmpeg")
         calibration = Calibration(CostModel(), FileHistory(), None)
         self.transitions = Transitions(request, self.journal, calibration, Recorder(), folder.logs, 0.0)
         self.calibration = calibration
