@@ -279,7 +279,7 @@ class ChildProcess(ABC, Generic[Ending]):
         return True
 
     def _sample_memory(self) -> None:
-        self._peak_memory_bytes = max(self._peak_memory_bytes, peak_memory(self._child))
+        self._peak_memory_bytes = max(self._peak_memory_bytes, peak_memory(self._child.pid))
 
     def _close(self, fd: int) -> None:
         self._open.discard(fd)
@@ -304,7 +304,7 @@ class ChildProcess(ABC, Generic[Ending]):
         maxrss_bytes = maxrss * 1024 if sys.platform == "linux" else maxrss
         # The kernel's figure is the larger of the child's peak and what the parent held when it spawned. Above the
         # parent's own peak it is the child's, exactly; below, it still bounds one that ended before any sample.
-        if maxrss_bytes > peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
+        if maxrss_bytes > peak_memory(os.getpid()) or self._peak_memory_bytes == 0:
             self._peak_memory_bytes = max(self._peak_memory_bytes, maxrss_bytes)
         end = End(
             self._process.returncode, self.active_seconds(now), cpu_seconds, self._peak_memory_bytes, self._ended_by

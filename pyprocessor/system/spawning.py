@@ -12,6 +12,7 @@ import psutil
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import display
+from pyprocessor.system.kernel import entry, read
 
 
 def spawn(
@@ -73,15 +74,14 @@ def prefer_as_oom_victim(pid: int) -> None:
             file.write(str(min(1000, own + 500)).encode())  # on a scale of 0 to 1000
 
 
-def peak_memory(process: psutil.Process) -> int:
+def peak_memory(pid: int) -> int:
     """The process's peak resident bytes; off Linux the resident bytes now. 0 if it has ended."""
-    try:
-        with open(f"/proc/{process.pid}/status", "rb") as file:
-            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"VmHWM")), 0)
-    except OSError:
-        with contextlib.suppress(psutil.Error):
-            return int(process.memory_info().rss)
-        return 0
+    status = read(f"/proc/{pid}/status")
+    if status is not None:
+        return entry(status, b"VmHWM:") * 1024
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
 
 
 def written_bytes(process: psutil.Process) -> int:
