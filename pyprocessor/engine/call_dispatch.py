@@ -73,11 +73,14 @@ class CallDispatch(Dispatch):
         if form is None or self._runs_alone:
             return
         for process in self.processes:
-            slots, head = process.batch.slots, self.queue.ready.first()
-            if head is None:
-                break
+            slots = process.batch.slots
             if process.waits or not self._takes_more(process) or slots * 2 < -(-form.concurrency // form.processes):
                 continue
+            if process.affinity is None and process.has_next:
+                continue
+            head = self.queue.ready.first()
+            if head is None:
+                break
             free = form.concurrency - sum(
                 other.occupied_slots for other in self.processes if other is not process and not other.waits
             )
@@ -91,8 +94,6 @@ class CallDispatch(Dispatch):
         """How many more jobs such as this one a process is given now."""
         slots = process.batch.slots
         if process.affinity is None:
-            if process.has_next:
-                return 0
             most = int(self.profile.estimation.max_batch_size * share) - process.given
             return min(slots * files_to_give(head, len(self.queue.ready), self._concurrency), most)
         most, has = slots * jobs_ahead(head), len(process.jobs)

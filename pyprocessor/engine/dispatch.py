@@ -23,7 +23,7 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import check_deadline, timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, JobState, WaitingFile
+from pyprocessor.models import Batch, JobState, Origin, WaitingFile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
@@ -32,7 +32,7 @@ from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import Shape, next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.workers.messages import Command, WorkerSetup, WorkItem
+from pyprocessor.workers.messages import Command, Params, WorkerSetup, WorkItem
 
 TOKEN_BYTES = 4
 """Of the token of an attempt; as text it is twice as long."""
@@ -356,7 +356,7 @@ class Dispatch:
             job_id=job.job_id,
             token=job.token,
             task=row.task,
-            params=details.params,
+            params=Params.OF_THE_RUN if row.origin is Origin.FOLDER else details.params,
             fingerprint=row.params_fingerprint,
             inputs=details.inputs,
             found=details.found,
