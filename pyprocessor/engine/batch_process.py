@@ -1,7 +1,7 @@
 """Which jobs does a batch process have, and what was it sent? One process per batch, sent a few jobs ahead.
 
 So what was not sent can be taken back without asking, and when a process dies it is known what it had begun. A process
-that does calls of one kind, and no files for ffmpeg, may be given more of them while it runs.
+that does calls of one kind, or short files, may be given more of them while it runs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from multiprocessing.context import BaseContext
 
@@ -16,7 +17,7 @@ from pyprocessor.control.run_mode import Pause
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Batch, JobState
 from pyprocessor.plan import resources
-from pyprocessor.plan.ahead import LEAST_AHEAD
+from pyprocessor.plan.ahead import LEAST_AHEAD, is_short_file
 from pyprocessor.plan.planner import RunningBatch
 from pyprocessor.workers.handle import LocalWorker
 from pyprocessor.workers.messages import Command, OfAttempt, Spawned, WorkerSetup, WorkItem
@@ -37,6 +38,9 @@ class BatchProcess:
         self._unsent = dict.fromkeys(batch.job_ids)
         first = self.jobs[batch.job_ids[0]].queued
         self.affinity, self.resources = first.affinity, first.resources
+        self.given = len(self.jobs)
+        """How many jobs it was given in all."""
+        self._short = all(is_short_file(job.queued) for job in self.jobs.values())
         self.idle_since = math.inf
         self._sent: set[str] = set()
         self._unread: dict[str, int] = {}
@@ -63,7 +67,8 @@ class BatchProcess:
     @property
     def takes_more(self) -> bool:
         """Whether it may be given more jobs than its batch was formed of."""
-        return self.affinity is not None and self.batch.cores <= 1 and not self.ordered
+        alike = self.affinity is not None or (self._short and self.batch.threads == 1)
+        return alike and self.batch.cores <= 1 and not self.ordered
 
     @property
     def occupied_slots(self) -> int:
@@ -73,7 +78,15 @@ class BatchProcess:
     @property
     def _first_jobs(self) -> list[RunningJob]:
         """Its oldest jobs that are not encoded, one for each slot."""
-        return list(islice((job for job in self.jobs.values() if not job.is_encoded), self.batch.slots))
+        return self._to_encode(self.batch.slots)
+
+    @property
+    def has_next(self) -> bool:
+        """Whether it has a job for the slot that becomes idle first."""
+        return len(self._to_encode(self.batch.slots + 1)) > self.batch.slots
+
+    def _to_encode(self, most: int) -> list[RunningJob]:
+        return list(islice((job for job in self.jobs.values() if not job.is_encoded), most))
 
     @property
     def running(self) -> list[RunningJob]:
@@ -120,8 +133,12 @@ class BatchProcess:
         return RunningBatch(slots, memory, self.batch.cores, left / slots if slots else 0.0, in_use)
 
     def give(self, jobs: Iterable[RunningJob]) -> None:
-        """Give the process more jobs to do."""
+        """Give the process more jobs to do; where they take cores, the batch has the memory that they need at once."""
         for job in jobs:
+            if not self.waits:
+                memory = max(self.batch.memory_budget_bytes, job.predicted_bytes * self.batch.slots)
+                self.batch = replace(self.batch, memory_budget_bytes=memory)
+            self.given += 1
             self.jobs[job.job_id] = job
             self._unsent[job.job_id] = None
 

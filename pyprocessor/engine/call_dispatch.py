@@ -1,7 +1,8 @@
 """Which calls are started now, besides files? Processes that are given more of their kind, jobs that take no core.
 
-A process that does calls of one kind (an affinity) goes on with further ones while these are next, instead of ending
-after its batch. Jobs that mostly wait run beside those for cores, up to `MOST_WAITING`, in a process for each kind.
+A process that does calls of one kind (an affinity), or short files, goes on with further ones while these are next,
+instead of ending after its batch. Jobs that mostly wait run beside those for cores, up to `MOST_WAITING`, in a process
+for each kind.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.ahead import (
     LEAST_AHEAD,
     MOST_WAITING,
+    files_to_give,
     jobs_ahead,
     more_of_its_kind,
     next_of_those_that_wait,
@@ -66,23 +68,36 @@ class CallDispatch(Dispatch):
                 break
 
     def _top_up(self, on: Conditions) -> None:
-        """Give processes that do calls of one kind more of them, where these are next and their slots are free."""
+        """Give processes that do calls of one kind, or short files, more of them, where these are next."""
         form = self._shape
-        if form is None or self._runs_alone or not self.queue.ready:
+        if form is None or self._runs_alone:
             return
         for process in self.processes:
-            slots, has = process.batch.slots, len(process.jobs)
+            slots = process.batch.slots
             if process.waits or not self._takes_more(process) or slots * 2 < -(-form.concurrency // form.processes):
                 continue
+            if process.affinity is None and process.has_next:
+                continue
+            head = self.queue.ready.first()
+            if head is None:
+                break
             free = form.concurrency - sum(
                 other.occupied_slots for other in self.processes if other is not process and not other.waits
             )
-            head = self.queue.ready.first()
-            most = slots * jobs_ahead(head) if head is not None else 0
-            if slots <= free and has <= most / 2:
-                each = process.batch.memory_budget_bytes / slots
-                taken = more_of_its_kind(self.queue.ready, process.affinity, process.resources, most - has, each)
+            if slots <= free and (count := self._wanted(process, head, form.share)) > 0:
+                others = (other.planned(on.now).memory_bytes for other in self.processes if other is not process)
+                each = (form.memory_budget_bytes - sum(others)) / slots
+                taken = more_of_its_kind(self.queue.ready, process.affinity, process.resources, count, each)
                 self._give(process, [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)])
+
+    def _wanted(self, process: BatchProcess, head: QueuedJob, share: float) -> int:
+        """How many more jobs such as this one a process is given now."""
+        slots = process.batch.slots
+        if process.affinity is None:
+            most = int(self.profile.estimation.max_batch_size * share) - process.given
+            return min(slots * files_to_give(head, len(self.queue.ready), self._concurrency), most)
+        most, has = slots * jobs_ahead(head), len(process.jobs)
+        return most - has if has <= most / 2 else 0
 
     def _give(self, process: BatchProcess, jobs: list[QueuedJob]) -> None:
         """Enter further jobs of a process in the journal and among its own."""

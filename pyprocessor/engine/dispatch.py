@@ -23,7 +23,7 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import check_deadline, timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, JobState, WaitingFile
+from pyprocessor.models import Batch, JobState, Origin, WaitingFile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
@@ -32,7 +32,7 @@ from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import Shape, next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.workers.messages import Command, WorkerSetup, WorkItem
+from pyprocessor.workers.messages import Command, Params, WorkerSetup, WorkItem
 
 TOKEN_BYTES = 4
 """Of the token of an attempt; as text it is twice as long."""
@@ -134,7 +134,8 @@ class Dispatch:
 
     def _takes_more(self, process: BatchProcess) -> bool:
         """Whether a process may be given more jobs than its batch was formed of."""
-        return process.takes_more and (process.waits or self.profile.batch.batch_size is None)
+        full = process.affinity is None and process.given >= self.profile.estimation.max_batch_size
+        return process.takes_more and not full and (process.waits or self.profile.batch.batch_size is None)
 
     def next_waiting(self, on: Conditions) -> WaitingFile | None:
         """The file that starts next, and why it waits; None where none waits."""
@@ -201,6 +202,7 @@ class Dispatch:
             cpu_limit_percent=self.profile.throttling.cpu_limit_percent,
             share=on.allowance.share,
             measured=main_class is None or self.calibration.model.measured_count(main_class) > 0,
+            calls=main_class is not None and bool(main_class.given),
         )
         self._shape, self._concurrency, self.width = form, form.concurrency, form.concurrency * form.threads
         while True:
@@ -349,7 +351,7 @@ class Dispatch:
             job_id=job.job_id,
             token=job.token,
             task=row.task,
-            params=details.params,
+            params=Params.OF_THE_RUN if row.origin is Origin.FOLDER else details.params,
             fingerprint=row.params_fingerprint,
             inputs=details.inputs,
             found=details.found,

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pyprocessor.models.encoders import is_hardware, muxer, video_encoder
 
@@ -260,8 +261,10 @@ def _options(options: Options) -> list[str]:
     return arguments
 
 
+@lru_cache(maxsize=256)
 def filter_graph(chain: tuple[Filter, ...]) -> str:
     """The text of filters one after another for `-filter`, with every value escaped."""
+    # Kept, since the files of a folder often have the same, and it takes as long as all else of a command line.
     import ffmpeg  # which takes 40 ms
 
     stream = ffmpeg.input("input")

@@ -52,7 +52,6 @@ class JobDetails:
         self._request = request
         self._journal = journal
         self._params = lru_cache(PARAMS_KEPT)(self._read_params)
-        self._profile = request.profile, _bytes_of(request.profile)
 
     def params(self, fingerprint: str) -> Any:
         """Return what jobs of these params were asked to do."""
@@ -61,7 +60,7 @@ class JobDetails:
     def of(self, row: JobRow) -> Details:
         """Return all about a job that was planned, or whose inputs were inspected."""
         if row.origin is Origin.FOLDER:
-            params, size = self._profile
+            params, size = self._request.profile, 0  # its process has it
             inputs: tuple[Source, ...] = (row.source,)
             cached = self._journal.media(row.source.path, row.source.size_bytes, row.source.mtime_ns)
             assert cached is not None

@@ -164,17 +164,17 @@ class Journal(WaitingJobs):
     def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
         """PUBLISHING to SUCCEEDED. `usage` is None where the attempt's end was not seen (a recovery)."""
         with self.transaction():
-            row = self.job(job_id)
+            intents = self.intents(job_id)
             hit = self._hit("succeed_job", id=job_id, attempt_id=attempt_id, **_facts_values(facts))
             if hit:
                 self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
                 self._write("remember_output", id=job_id)
-                assert row is not None
-                for intent in row.intents or ():
-                    if intent.product.role != MAIN:
-                        facts = OutputFacts(*intent.seal)
-                        made = Made(intent.product.name, facts, row.source, row.params_fingerprint, row.task)
-                        self.remember_output(made)
+                companions = [intent for intent in intents if intent.product.role != MAIN]
+                row = self.job(job_id) if companions else None
+                for intent in companions:
+                    assert row is not None
+                    facts = OutputFacts(*intent.seal)
+                    self.remember_output(Made(intent.product.name, facts, row.source, row.params_fingerprint, row.task))
         return hit
 
     def finish(self, job_id: str, attempt_id: int | None, outcome: Outcome, usage: Usage | None = None) -> bool:

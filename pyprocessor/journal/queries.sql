@@ -61,6 +61,9 @@ ORDER BY seq LIMIT :limit
 -- name: jobs_by_prefix
 SELECT * FROM jobs WHERE id >= :prefix AND id < :prefix || 'g' ORDER BY id LIMIT :most
 
+-- name: intents
+SELECT granted_intents FROM jobs WHERE id = :id
+
 -- name: jobs_by_name
 SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 

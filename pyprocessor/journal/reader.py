@@ -10,8 +10,19 @@ from typing import Self, TypeVar
 
 from pyprocessor.journal.database import Database, open_for_reading
 from pyprocessor.journal.records import media_shape
-from pyprocessor.journal.rows import AttemptRow, CachedMedia, Counts, EventRow, JobRow, Made, RunRow, from_row
+from pyprocessor.journal.rows import (
+    AttemptRow,
+    CachedMedia,
+    Counts,
+    EventRow,
+    JobRow,
+    Made,
+    RunRow,
+    from_row,
+    intents_from,
+)
 from pyprocessor.models import JobState, ProcessIdentity
+from pyprocessor.models.products import Intent
 
 Record = TypeVar("Record")
 _BEGINS_AN_ID = re.compile("[0-9a-f]{1,32}")
@@ -64,6 +75,12 @@ class JournalReader:
     def job(self, job_id: str) -> JobRow | None:
         """One job, or None."""
         return self._one(JobRow, "job", id=job_id)
+
+    def intents(self, job_id: str) -> tuple[Intent, ...]:
+        """What a publish of a job is granted for; empty where none is."""
+        rows = self._database.rows("intents", {"id": job_id})
+        granted = [row for row in rows if row[0] is not None]
+        return self._database.record(lambda row: intents_from(*row), granted[0]) if granted else ()
 
     def find(self, name: str, most: int) -> tuple[JobRow, ...]:
         """The jobs, at most so many, that a user may mean: of this id, else of this name, or whose ids begin so."""

@@ -296,7 +296,8 @@ def intents_text(intents: tuple[Intent, ...]) -> str:
     )
 
 
-def _intents(text: str) -> tuple[Intent, ...]:
+def intents_from(text: str) -> tuple[Intent, ...]:
+    """The intents again from their text."""
     return tuple(
         Intent(
             Product(os.fsencode(name), role, folder), temporary, tuple(seal), None if before is None else tuple(before)
@@ -312,7 +313,7 @@ def _text(values: Iterable[object]) -> str:
 _MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {
     tuple[JobInput, ...]: (1, inputs_from),
     tuple[Product, ...]: (1, _products),
-    tuple[Intent, ...]: (1, _intents),
+    tuple[Intent, ...]: (1, intents_from),
     OutputFacts: (3, facts_from),
     Cost: (3, Cost),
     MediaInfo: (1, partial(decode, MediaInfo)),

@@ -1,4 +1,4 @@
-"""How many jobs is a batch process sent for each of its slots, and how many that mostly wait has it at once? Pure."""
+"""How many jobs is a batch process sent or given for each of its slots, and how many that wait has it at once? Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pyprocessor.costs.model import FILE_SECONDS, CostClass
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings
 from pyprocessor.plan import resources
+from pyprocessor.plan.packing import MIN_BATCH_SECONDS
 from pyprocessor.plan.queue import ReadyQueue
 
 MOST_WAITING = 64
@@ -32,25 +33,36 @@ def slots_for_waiting(job: QueuedJob) -> int:
     return MOST_WAITING if job.cpu_seconds <= 0 else min(MOST_WAITING, 1 + int(job.wait_seconds / job.cpu_seconds))
 
 
+def is_short_file(job: QueuedJob) -> bool:
+    """Whether it is a file that takes less time than a batch of its own is worth."""
+    return job.affinity is None and job.wall_seconds(1) < MIN_BATCH_SECONDS
+
+
+def files_to_give(job: QueuedJob, left: int, all_slots: int) -> int:
+    """How many such short files a slot is given at once, of so many that are left for all slots."""
+    return max(1, min(int(MIN_BATCH_SECONDS / job.wall_seconds(1)), left // (2 * all_slots)))
+
+
 def more_of_its_kind(
     ready: ReadyQueue, affinity: CostClass | None, needs: tuple[tuple[str, int], ...], count: int, most_bytes: float
 ) -> list[QueuedJob]:
-    """Take up to so many further jobs for a process that does calls of one kind, where the next job is one of these.
+    """Take up to so many further jobs for a process that does calls of one kind, or short files.
 
-    They are of one priority, and take `most_bytes` each at most.
+    None where the next job is no such one. They are of one priority, and take `most_bytes` each at most.
     """
     head = ready.first()
 
     def fits(job: QueuedJob) -> bool:
         return job.affinity == affinity and job.resources == needs and job.memory_bytes <= most_bytes
 
-    if head is None or affinity is None or not fits(head):
+    if head is None or not fits(head):
         return []
     taken: list[QueuedJob] = []
     while len(taken) < count:
-        job = ready.take(lambda job: fits(job) and job.band == head.band)
-        if job is None:
+        job = ready.first(lambda job: fits(job) and job.band == head.band)
+        if job is None or (affinity is None and not is_short_file(job)):
             break
+        ready.take(among=[job.job_id])
         taken.append(job)
     return taken
 

@@ -23,6 +23,8 @@ from pyprocessor.plan.widening import MAX_THREADS, Widening, finish_seconds, sch
 
 SLOTS_PER_PROCESS = 4
 """More processes cost memory, fewer lose more jobs' work when one dies."""
+SHORT_SLOT_SECONDS = 0.1
+"""How long a file takes at least for each slot of its process: that verifies and syncs one at a time (25 ms each)."""
 MIN_MEMORY_BYTES = 32 << 20
 """The least an ffmpeg takes."""
 SCHEDULED_PER_CORE = 5
@@ -76,12 +78,14 @@ def shape(
     cpu_limit_percent: float | None = None,
     share: float = 1.0,
     measured: bool = True,
+    calls: bool = False,
 ) -> Shape:
     """How many processes, slots and threads suit this machine now.
 
     `jobs_known` counts waiting and running jobs; with `more_to_come` it is no bound. `typical` is the mean cost at one
-    thread. `share` is the governor's part of the usual number of jobs. Where memory holds fewer jobs than there are
-    cores, each gets more threads, unless most of the work was never `measured`: it may turn out smaller.
+    thread, most of the work being `calls` or files. `share` is the governor's part of the usual number of jobs. Where
+    memory holds fewer jobs than there are cores, each gets more threads, unless most of the work was never `measured`:
+    it may turn out smaller.
     """
     budget, limit = memory_budget(reading, settings), memory_limit(reading, settings)
     cores = max(1, int(reading.cores * min(cpu_limit_percent or 100.0, 100.0) / 100 + 0.5))
@@ -107,7 +111,10 @@ def shape(
     if settings.jobs is not None:
         processes = max_processes = min(max(1, int(settings.jobs * share)), concurrency)
     else:
-        processes = min(concurrency, max(2, -(-concurrency // SLOTS_PER_PROCESS)))
+        slots = SLOTS_PER_PROCESS
+        if not calls:
+            slots = max(1, min(int(typical.cpu_seconds / SHORT_SLOT_SECONDS), slots))
+        processes = min(concurrency, max(2, -(-concurrency // slots)))
         # A batch of fixed size that got a single idle slot would keep it to the end, long after the others.
         max_processes = processes if settings.batch_size is not None else min(concurrency, 2 * processes)
     stretch = cpu_limit_percent is None and share >= 1

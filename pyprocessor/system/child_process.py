@@ -266,7 +266,7 @@ class ChildProcess(ABC, Generic[Ending]):
 
     def sample_memory(self) -> None:
         """Read its memory now, which nobody can do once it has died."""
-        self._peak_memory_bytes = max(self._peak_memory_bytes, _peak_memory(self._child))
+        self._peak_memory_bytes = max(self._peak_memory_bytes, _peak_memory(self._child.pid))
 
     def _close(self, fd: int) -> None:
         self._open.discard(fd)
@@ -292,7 +292,7 @@ class ChildProcess(ABC, Generic[Ending]):
         maxrss_bytes = maxrss * 1024 if sys.platform == "linux" else maxrss
         # The kernel's figure is the larger of the child's peak and what the parent held when it spawned. Above the
         # parent's own peak it is the child's, exactly; below, it still bounds one that ended before any sample.
-        if maxrss_bytes > _peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
+        if maxrss_bytes > _peak_memory(os.getpid()) or self._peak_memory_bytes == 0:
             self._peak_memory_bytes = max(self._peak_memory_bytes, maxrss_bytes)
         end = End(
             self._process.returncode, self.active_seconds(now), cpu_seconds, self._peak_memory_bytes, self._ended_by
@@ -339,13 +339,13 @@ def _prefer_as_oom_victim(pid: int) -> None:
             file.write(str(min(1000, own + 500)).encode())  # on a scale of 0 to 1000
 
 
-def _peak_memory(process: psutil.Process) -> int:
+def _peak_memory(pid: int) -> int:
     """The process's peak resident bytes; off Linux the resident bytes now. 0 if it has ended."""
-    status = read(f"/proc/{process.pid}/status")
+    status = read(f"/proc/{pid}/status")
     if status is not None:
         return entry(status, b"VmHWM:") * 1024
     with contextlib.suppress(psutil.Error):
-        return int(process.memory_info().rss)
+        return int(psutil.Process(pid).memory_info().rss)
     return 0
 
 

@@ -47,7 +47,8 @@ def bounded_memory(more_bytes: int) -> Iterator[None]:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = psutil.Process().memory_info().data + more_bytes
+    with open("/proc/self/statm", "rb", buffering=0) as file:
+        limit = int(file.read().split()[5]) * resource.getpagesize() + more_bytes
     narrower = limit if soft == resource.RLIM_INFINITY else min(limit, soft)
     resource.setrlimit(resource.RLIMIT_DATA, (narrower, hard))
     try:

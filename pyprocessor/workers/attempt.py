@@ -13,7 +13,7 @@ from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError, PublishError, UsageError
 from pyprocessor.errors.errnos import UNREACHABLE
-from pyprocessor.models import OutputFacts, Source, Usage, display
+from pyprocessor.models import OutputFacts, Profile, Source, Usage, display
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import MAIN, Intent, Product, Seal
 from pyprocessor.publish.bounds import Bounds
@@ -27,7 +27,7 @@ from pyprocessor.system.child_process import ChildProcess
 from pyprocessor.tasks.base import MOST_RESULT_BYTES, Done, Made, Step, Steps, Work
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers.lease import Lease
-from pyprocessor.workers.messages import WorkerSetup, WorkItem
+from pyprocessor.workers.messages import Params, WorkerSetup, WorkItem
 
 _NO_SOURCE = Source(b"/", b"/", 0, 0)
 """Stands for the source of a job without inputs: its products stay in the output folder, wherever links lead."""
@@ -63,10 +63,11 @@ class Attempt:
     transcript: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, item: WorkItem, anchor: Anchor) -> Attempt:
+    def begin(cls, item: WorkItem, profile: Profile, anchor: Anchor) -> Attempt:
+        """Begin an attempt at the item, in a run with this profile."""
         work = Work(
             item.job_id,
-            item.params,
+            profile if item.params is Params.OF_THE_RUN else item.params,
             item.inputs,
             item.found,
             item.threads,

@@ -54,6 +54,12 @@ class OfAttempt:
         return kind, _values_of(kind)(self)
 
 
+class Params(Enum):
+    """Stands for params that a worker has already: the profile of the run it was started for."""
+
+    OF_THE_RUN = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class WorkItem(OfAttempt):
     """One job to do, see `tasks.base.Work`. `fingerprint` is that of `params`, `partial` the attempt's name."""

@@ -16,7 +16,7 @@ from pyprocessor.inspect.probe import probe
 from pyprocessor.models import Source
 from pyprocessor.profiles import load
 from pyprocessor.recipes.transcode import recipe
-from tests.benchmarks.command import measured, pyprocessor
+from tests.benchmarks.command import Measured, measured, pyprocessor
 
 CLIPS = 200
 FINISHED = 2000
@@ -62,27 +62,29 @@ def make_clips(folder: Path, count: int) -> Path:
 
 
 def measure(folder: Path) -> Iterator[str]:
-    """Median time of the command over the median time of `xargs -P`, alternating, fresh outputs each time."""
+    """Median time of the command over the median time of `xargs -P`, alternating, fresh outputs each time; CPU time."""
     clips = make_clips(folder / "clips", CLIPS)
     arguments, width = _bare_calls(clips)
     (folder / "arguments").write_bytes(arguments)
     ffmpeg = find(os.environ).path
     jobs = len(os.sched_getaffinity(0))
-    bare: list[float] = []
-    ours: list[float] = []
+    bare: list[Measured] = []
+    ours: list[Measured] = []
     for turn in range(ROUNDS):
         plain = folder / f"bare-{turn}"
         plain.mkdir()
         xargs = ["xargs", "-0", "-a", str(folder / "arguments"), "-P", str(jobs), "-n", str(width), ffmpeg]
-        bare.append(measured(xargs, cwd=plain).seconds)
+        bare.append(measured(xargs, cwd=plain))
         output = folder / f"ours-{turn}"
         command = pyprocessor("--input", clips, "--output", output, "--batch-mode", "enabled", "--profile", "fast")
-        ours.append(measured(command).seconds)
+        ours.append(measured(command))
         assert len(list(plain.glob("*.mp4"))) == len(list(output.glob("*.mp4"))) == CLIPS
-    ratio = statistics.median(ours) / statistics.median(bare)
+    seconds, bare_seconds = (statistics.median(run.seconds for run in runs) for runs in (ours, bare))
+    cpu_seconds, bare_cpu_seconds = (statistics.median(run.cpu_seconds for run in runs) for runs in (ours, bare))
     yield (
-        f"{CLIPS} clips: pyprocessor {statistics.median(ours):.2f} s, xargs -P {jobs} {statistics.median(bare):.2f} s, "
-        f"ratio {ratio:.2f} (medians of {ROUNDS}; figure: at most 1.25)"
+        f"{CLIPS} clips: pyprocessor {seconds:.2f} s, xargs -P {jobs} {bare_seconds:.2f} s, ratio "
+        f"{seconds / bare_seconds:.2f} (medians of {ROUNDS}; figure: at most 1.25); CPU time {cpu_seconds:.2f} s and "
+        f"{bare_cpu_seconds:.2f} s, {(cpu_seconds - bare_cpu_seconds) / CLIPS * 1000:.1f} ms a file more"
     )
 
 

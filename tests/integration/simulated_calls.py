@@ -76,6 +76,8 @@ class Simulation:
     memory: int = 1 << 20
     resources: tuple[tuple[str, int], ...] = ()
     jobs: int | None = None
+    batch_size: int | None = None
+    max_batch_size: int = PROFILE.estimation.max_batch_size
     now: float = 0.0
     more_to_come: bool = False
     began: dict[str, float] = field(default_factory=dict)
@@ -100,8 +102,11 @@ class Simulation:
             memory_limit_bytes=self.memory * MIB + OVERHEAD_BYTES,
             resources=self.resources,
             jobs=self.jobs,
+            batch_size=self.batch_size,
         )
-        request = RunRequest((), os.fsencode(self.folder), replace(PROFILE, batch=batch), "ffmpeg")
+        estimation = replace(PROFILE.estimation, max_batch_size=self.max_batch_size)
+        profile = replace(PROFILE, batch=batch, estimation=estimation)
+        request = RunRequest((), os.fsencode(self.folder), profile, "ffmpeg")
         calibration = Calibration(CostModel(), FileHistory(), None)
         self.transitions = Transitions(request, self.journal, calibration, Recorder(), folder.logs, 0.0)
         self.calibration = calibration

@@ -18,6 +18,7 @@ from tests.integration.simulated_calls import MIB, Simulation
 Begin = Callable[..., Simulation]
 ENCODE = Cost(10.0, 100 * MIB, 0)
 DOWNLOAD = Cost(0.01, 10 * MIB, 0, wait_seconds=5.0)
+SHORT = Cost(0.05, 10 * MIB, 0)
 NOOP = Cost(0.0005, 10 * MIB, 0)
 
 
@@ -127,6 +128,58 @@ def test_longer_calls_are_sent_one_ahead(begin: Begin) -> None:
     run.fill()
     assert all(len(process.sent) == 2 * process.batch.slots for process in run.dispatch.processes)
     run.run()
+
+
+def test_short_files_are_given_to_processes_that_stay(begin: Begin) -> None:
+    """Two hundred of a twentieth of a second: a process a slot, none of which has more than one left at the end."""
+    run = begin()
+    for number in range(200):
+        run.add(f"{number:03}", SHORT, encode=True)
+    run.run()
+    assert run.processes == 3
+    last = max(run.ended.values())
+    assert all(last - run.ended[f"{number:03}"] < 0.11 for number in range(198, 200))
+    assert last == pytest.approx(200 * 0.05 / 3, abs=0.1)
+
+
+def test_short_files_end_a_process_that_has_as_many_as_a_batch_may(begin: Begin) -> None:
+    """The profile's bound, or its fixed size, holds for all that one process does; it ends before others begin."""
+    for bound, most in (("max_batch_size", 20), ("batch_size", 25)):
+        run = begin(**{bound: most})
+        for number in range(100):
+            run.add(f"{number:03}", SHORT, encode=True)
+        while len(run.ended) < 100:
+            run.fill()
+            assert len(run.dispatch.processes) <= 3
+            assert all(process.given <= most for process in run.dispatch.processes)
+            run.go_on()
+        run.run()
+
+
+def test_short_files_do_not_keep_a_longer_one_waiting(begin: Begin) -> None:
+    """One that comes to be known later, and is next, starts when a slot is free, in a process of its own."""
+    run = begin()
+    for number in range(200):
+        run.add(f"{number:03}", SHORT, encode=True)
+    run.fill()
+    run.add("long", ENCODE, encode=True)
+    run.run()
+    assert run.began["long"] < 2.0
+    assert run.processes == 4
+
+
+def test_short_files_are_given_within_the_memory(begin: Begin) -> None:
+    """A process whose next file takes more than before has it where there is room, and one file a slot at once."""
+    run = begin(memory=250)
+    for number in range(40):
+        run.add(f"{number:02}", Cost(0.05 + number / 1000, (150 if number % 2 else 60) * MIB, 0), encode=True)
+    while len(run.ended) < 40:
+        run.fill()
+        assert sum(job.queued.memory_bytes for each in run.dispatch.processes for job in each.at_once) <= 250 * MIB
+        assert sum(each.planned(run.now).memory_bytes for each in run.dispatch.processes) <= 250 * MIB
+        run.go_on()
+    run.run()
+    assert run.processes <= 4
 
 
 def test_an_urgent_encode_does_not_wait_for_all_short_jobs(begin: Begin) -> None:

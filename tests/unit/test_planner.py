@@ -92,6 +92,15 @@ def test_very_short_files_keep_cores_busy_between_them(cpu_seconds: float, concu
     assert how.concurrency == 8
 
 
+@pytest.mark.parametrize(("cpu_seconds", "slots"), [(10.0, 4), (0.4, 4), (0.2, 2), (0.05, 1)])
+def test_a_process_of_very_short_files_has_fewer_slots(cpu_seconds: float, slots: int) -> None:
+    """It verifies one output at a time, which takes it a good part of such a file; calls are not verified so."""
+    typical = Cost(cpu_seconds, 50 * MIB, 0)
+    for calls in (False, True):
+        how = shape(reading(32), AUTO, jobs_known=1000, typical=typical, more_to_come=False, calls=calls)
+        assert how.processes == -(-how.concurrency // (4 if calls else slots))
+
+
 def test_fewer_files_than_cores_share_the_threads() -> None:
     """Three files on eight cores get two threads each, one file gets all."""
     assert (shaped(8, jobs=3).concurrency, shaped(8, jobs=3).threads) == (3, 2)
