@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from pyprocessor.errors import UsageError
 from pyprocessor.tasks.base import Task
+from pyprocessor.tasks.chunk import Chunk
 from pyprocessor.tasks.transcode import Transcode
 
 FOLDER_TASK = Transcode.name
@@ -16,11 +17,13 @@ FOLDER_TASK = Transcode.name
 @cache
 def task(name: str) -> Task:
     """Return our task of that name, or the class that an entry point of a package offers. Raises UsageError."""
-    if name == Transcode.name:
-        return Transcode()
+    own: Task
+    for own in (Transcode(), Chunk()):
+        if own.name == name:
+            return own
     group = entry_points(group="pyprocessor.tasks")
     for entry in group.select(name=name):
         found: Task = entry.load()()
         return found
-    known = ", ".join(sorted({Transcode.name, *(entry.name for entry in group)}))
+    known = ", ".join(sorted({Transcode.name, Chunk.name, *(entry.name for entry in group)}))
     raise UsageError(f"There is no task named {name!r}; the tasks known here are: {known}.")

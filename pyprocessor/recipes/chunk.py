@@ -1,0 +1,96 @@
+"""What is ffmpeg to do to write one chunk of a film: copied between two keyframes, or encoded between two pictures?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Options, Output, demuxer_options
+from pyprocessor.models import MediaInfo
+from pyprocessor.models.encoders import muxer
+
+_MP4_FILMS = frozenset("h264 hevc av1 vp9 mpeg4 mpeg2video".split())
+_MP4_SOUND = frozenset("aac mp3 ac3 eac3 alac opus flac mp2".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A part of a source, in seconds of its container's own clock.
+
+    `low` and `high` lie between the packets, or pictures, of this part and of those beside it; None is no bound.
+    `zero` is the time that becomes 0, `seek` where reading begins.
+    """
+
+    low: float | None
+    high: float | None
+    zero: float
+    seek: float | None
+
+
+def copied_container(media: MediaInfo, streams: tuple[int, ...]) -> str:
+    """`mp4` where that holds the codecs of these streams as they are, else `mkv`."""
+    used = [stream for stream in media.streams if stream.index in streams]
+    fits = all(stream.codec in (_MP4_FILMS if stream.video is not None else _MP4_SOUND) for stream in used)
+    return "mp4" if fits else "mkv"
+
+
+def copied(
+    path: bytes, media: MediaInfo, streams: tuple[int, ...], part: Range, *, container: str, output_name: str
+) -> Invocation:
+    """Copy the packets of these streams whose times lie in `part`."""
+    # A bitstream filter counts by the packet's own time; -ss and -t would cut by decoding times, in the midst of a GOP.
+    outside = [f"lt(ld(0),{part.low:.9f})"] if part.low is not None else []
+    outside += [f"gte(ld(0),{part.high:.9f})"] if part.high is not None else []
+    drop = f"noise=drop='0*st(0,if(eq(pts,nopts),dts,pts)*tb)+{'+'.join(outside)}'"
+    codecs = {stream.index: stream.codec for stream in media.streams}
+    mapped = []
+    for index in streams:
+        kind = "v" if any(s.index == index and s.video is not None for s in media.streams) else "a"
+        options: Options = (("bsf", drop),) if outside else ()
+        if container == "mp4" and codecs[index] == "hevc":
+            options += (("tag", "hvc1"),)  # Apple's players refuse hev1
+        mapped.append(MappedStream((0, index), kind, "copy", options=options))
+    options = (
+        *(("copypriorss:" + str(number), "1") for number in range(len(mapped))),
+        ("output_ts_offset", f"{-part.zero:.9f}"),
+        ("max_muxing_queue_size", "4096"),
+        ("map_chapters", "-1"),
+        *((("movflags", "+faststart"),) if container == "mp4" else ()),
+    )
+    source = Input(path, options=(*_opening(media), ("copyts", ""), *_reading(part)))
+    return Invocation((source,), Output(output_name, muxer(container), tuple(mapped), options))
+
+
+def encoded(whole: Invocation, part: Range) -> Invocation:
+    """`whole`, which encodes all of a film, for one part of it: every picture and sample that is shown in it."""
+    source, *others = whole.inputs
+    began = part.seek if part.seek is not None else part.zero
+    limits: Options = ()
+    if part.low is not None:
+        limits += (("ss", f"{part.low - began:.6f}"),)
+    if part.high is not None:
+        limits += (("t", f"{part.high - (part.low if part.low is not None else began):.6f}"),)
+    source = replace(source, options=(*source.options, *_reading(part, to_end=True)))
+    return replace(
+        whole, inputs=(source, *others), output=replace(whole.output, options=(*whole.output.options, *limits))
+    )
+
+
+def _opening(media: MediaInfo) -> Options:
+    options = demuxer_options(
+        media.container, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes
+    )
+    return (*options, ("f", media.demuxer)) if media.skipped_bytes else options
+
+
+def _reading(part: Range, *, to_end: bool = False) -> Options:
+    """Where to begin to read and, unless the output says so, where to end: well behind what is wanted."""
+    options: Options = ()
+    if part.seek is not None:
+        options += (("seek_timestamp", "1"), ("ss", f"{part.seek:.6f}"))
+    if part.high is not None and not to_end:
+        options += (("t", f"{part.high - (part.seek if part.seek is not None else part.zero) + _BEHIND_SECONDS:.6f}"),)
+    return options
+
+
+_BEHIND_SECONDS = 15.0
+"""How far behind a part reading goes on: sound may lie behind the pictures that it belongs to."""
