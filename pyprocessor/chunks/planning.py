@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyprocessor.chunks.chunker import Chunk, Chunker, Part
-from pyprocessor.errors import JobError
+from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.chunk_reading import SEEK_BACK_SECONDS
 from pyprocessor.inspect.contract import contract
 from pyprocessor.journal.waiting import Submission, params_of
@@ -75,7 +75,11 @@ class Planning:
         return sorted({stream.kind.value for stream in self.chunker.index.media.streams if stream.index not in used})
 
     def check(self) -> None:
-        """Raise JobError where the film cannot be encoded as asked."""
+        """Raise JobError where the film cannot be copied, or not be encoded as asked."""
+        main = next(found for found in self.chunker.index.media.streams if found.index == self.chunker.index.stream)
+        if self.at_keyframes and main.decoder is not None:
+            text = "ffmpeg does not know the codec of its pictures, so that they cannot be copied; make exact chunks of it."
+            raise JobError(FailureKind.UNSUPPORTED, text)
         if self.profile is not None:
             contract(profile_of(profile_values(self.profile)), self.chunker.index.media)
 
@@ -148,15 +152,6 @@ class Planning:
                 "bytes": size,
                 "frames": index.pictures(begin, end),
                 "fields": main.video is not None and main.video.interlaced,
-                "leading": index.packets(begin, 0.0)[0],
+                "leading": index.packets(begin, 0.0)[0] if low is None else 0,
             },
         }
-
-
-def refusal(planning: Planning) -> str | None:
-    """Why the film cannot be encoded as asked, as a sentence."""
-    try:
-        planning.check()
-    except JobError as error:
-        return str(error)
-    return None

@@ -38,6 +38,8 @@ class Packets:
     keys: list[int] = field(default_factory=list)
     """The places of those that are decoded without any other."""
     untimed: int = 0
+    begun: bool = False
+    """Whether there was a keyframe, be it one that is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def picture_index(path: bytes, limits: InputLimits) -> PictureIndex:
             file_start = (container.start_time or 0) / av.time_base
 
             def look(packet: Packet) -> bool:
-                if packet.stream_index == main.index and packet.size and not packet.is_discard:
+                if packet.stream_index == main.index and packet.size:
                     _note(found, packet, dts_only=dts_only)
                 return True
 
@@ -151,12 +153,11 @@ def picture_index(path: bytes, limits: InputLimits) -> PictureIndex:
             FailureKind.UNSUPPORTED, f"Its clock jumps, so its pictures cannot be found again. {_CONVERT}"
         )
     track = times.tracks.get(main.index)
-    reordered = main.video is not None and main.video.in_decoding_order
-    if track is None or not found.times or not (track.starts or track.spans):
-        raise InspectError(FailureKind.BAD_INPUT, "It holds no pictures that can be decoded.")
-    if found.untimed or reordered:
+    if found.untimed or (main.video is not None and main.video.in_decoding_order):
         text = "The times of its pictures are not known, since its container holds their decoding order only."
         raise InspectError(FailureKind.UNSUPPORTED, f"{text} {_CONVERT}")
+    if track is None or not found.times or not (track.starts or track.spans):
+        raise InspectError(FailureKind.BAD_INPUT, "It holds no pictures that can be decoded.")
     origin = track.starts[0] if track.starts else track.spans[0][0]
     shown = track.starts or sorted(found.times)
     found.times = array("d", (time - origin for time in found.times))
@@ -175,8 +176,9 @@ def picture_index(path: bytes, limits: InputLimits) -> PictureIndex:
 
 
 def _note(found: Packets, packet: Packet, *, dts_only: bool) -> None:
-    if not packet.is_keyframe and not found.keys:
-        return  # it depends on a picture that is not in the file
+    found.begun = found.begun or packet.is_keyframe
+    if packet.is_discard or not found.begun:
+        return  # it is not shown, or depends on a picture that is not in the file
     stamp = packet.dts if dts_only else packet.pts
     if stamp is None or packet.time_base is None:
         found.untimed += 1

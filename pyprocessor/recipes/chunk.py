@@ -54,7 +54,8 @@ def copied(
         ("output_ts_offset", f"{-part.zero:.9f}"),
         ("max_muxing_queue_size", "4096"),
         ("map_chapters", "-1"),
-        *((("movflags", "+faststart"),) if container == "mp4" else ()),
+        # Without the latter the marks of Dolby Vision, 360 degree and stereo films would be left out.
+        *((("movflags", "+faststart"), ("strict", "unofficial")) if container == "mp4" else ()),
     )
     source = Input(path, options=(*_opening(media), ("copyts", ""), *_reading(part)))
     return Invocation((source,), Output(output_name, muxer(container), tuple(mapped), options))
