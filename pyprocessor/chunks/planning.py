@@ -78,8 +78,11 @@ class Planning:
         """Raise JobError where the film cannot be copied, or not be encoded as asked."""
         main = next(found for found in self.chunker.index.media.streams if found.index == self.chunker.index.stream)
         if self.at_keyframes and main.decoder is not None:
-            text = "ffmpeg does not know the codec of its pictures, so that they cannot be copied; make exact chunks of it."
+            text = "ffmpeg does not know the codec of its pictures, so they cannot be copied; make exact chunks of it."
             raise JobError(FailureKind.UNSUPPORTED, text)
+        if self.at_keyframes and self.chunker.index.needs_hidden:
+            text = "Its last pictures are decoded from one that an edit list hides, which a copy would show; make exact"
+            raise JobError(FailureKind.UNSUPPORTED, f"{text} chunks of it.")
         if self.profile is not None:
             contract(profile_of(profile_values(self.profile)), self.chunker.index.media)
 
@@ -144,13 +147,19 @@ class Planning:
                 for stream in sorted(media.streams, key=lambda stream: stream.index != index.stream)
                 if stream.index in self.streams
             ],
-            "range": {**shown, "zero": at_least if first is None else index.origin + first},
+            "range": {
+                **shown,
+                "zero": at_least if first is None else index.origin + first,
+                "file_start": index.file_start,
+                "film_ends": index.hidden_from if high is None else None,
+            },
             "part": {
                 **shown,
                 "stream": index.stream,
                 "packets": packets,
                 "bytes": size,
                 "frames": index.pictures(begin, end),
+                "times": index.times_shown(begin, end),
                 "fields": main.video is not None and main.video.interlaced,
                 "leading": index.packets(begin, 0.0)[0] if low is None else 0,
             },

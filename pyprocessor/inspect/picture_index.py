@@ -26,6 +26,8 @@ from pyprocessor.models import InputLimits, MediaInfo
 
 READ_SECONDS = 900.0
 """How long all packets of a source may be read."""
+_MOMENT_SECONDS = 2e-6
+"""Above the precision of the times that ffmpeg takes, and below any tick."""
 _CONVERT = "Convert it first (pyprocessor SOURCE FOLDER), and cut what comes out."
 
 
@@ -38,16 +40,26 @@ class Packets:
     keys: list[int] = field(default_factory=list)
     """The places of those that are decoded without any other."""
     untimed: int = 0
+    hidden: list[tuple[float, int]] = field(default_factory=list)
+    """Those that an edit list hides: the time, and how many that are shown come before it."""
     begun: bool = False
     """Whether there was a keyframe, be it one that is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A place between two pictures: `time` is when the one behind it is shown, `before` lies between the two."""
+    """A place between two pictures: `time` is when the one behind it is shown, `before` a moment between the two.
+
+    That is close to the former, since filters round it to the ticks of the stream.
+    """
 
     time: float
     before: float
+
+    @classmethod
+    def between(cls, earlier: float, time: float) -> Cut:
+        """The cut between pictures at these times."""
+        return cls(time, time - min((time - earlier) / 4, _MOMENT_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,10 @@ class PictureIndex:
         """How many pictures are shown from `start` to before `end`."""
         return bisect_left(self.shown, end) - bisect_left(self.shown, start)
 
+    def times_shown(self, start: float, end: float) -> int:
+        """At how many different times pictures are shown there: damaged files show several at one."""
+        return len(set(self.shown[bisect_left(self.shown, start) : bisect_left(self.shown, end)]))
+
     def first_from(self, time: float) -> float | None:
         """When the first picture is shown from `time` on."""
         found = bisect_left(self.shown, time)
@@ -82,8 +98,7 @@ class PictureIndex:
     def cut_at(self, time: float) -> Cut:
         """The cut between pictures shown before the picture at `time` and those from it on."""
         found = bisect_left(self.shown, time)
-        earlier = self.shown[found - 1] if found else time - 1.0
-        return Cut(time, (earlier + time) / 2)
+        return Cut.between(self.shown[found - 1] if found else time - 1.0, time)
 
     def keyframe_for(self, time: float) -> float:
         """When the keyframe is shown from which decoding has to begin so that all pictures from `time` on decode."""
@@ -93,6 +108,19 @@ class PictureIndex:
     @cached_property
     def _decodable(self) -> list[tuple[float, int]]:
         return [(cut.time, 0) for cut in self.safe_cuts]
+
+    @property
+    def hidden_from(self) -> float | None:
+        """The container's time between the last picture and those behind it that an edit list hides, if any."""
+        last = self.origin + max(self.places.times)
+        behind = [time for time, _ in self.places.hidden if time > last]
+        return (last + min(behind)) / 2 if behind else None
+
+    @property
+    def needs_hidden(self) -> bool:
+        """Whether the last pictures may be decoded from one behind them that an edit list hides."""
+        last = self.origin + max(self.places.times)
+        return any(time > last and place < len(self.places.times) for time, place in self.places.hidden)
 
     @cached_property
     def safe_cuts(self) -> tuple[Cut, ...]:
@@ -106,8 +134,7 @@ class PictureIndex:
             latest = max(latest, max(times[seen:key], default=latest))
             seen = key
             if latest < times[key] <= earliest_behind[key]:
-                before = (latest + times[key]) / 2 if key else times[key] - 1.0
-                cuts.append(Cut(times[key], before))
+                cuts.append(Cut.between(latest if key else times[key] - 1.0, times[key]))
         return tuple(cuts)
 
     def packets(self, start: float, end: float) -> tuple[int, int]:
@@ -177,9 +204,13 @@ def picture_index(path: bytes, limits: InputLimits) -> PictureIndex:
 
 def _note(found: Packets, packet: Packet, *, dts_only: bool) -> None:
     found.begun = found.begun or packet.is_keyframe
-    if packet.is_discard or not found.begun:
-        return  # it is not shown, or depends on a picture that is not in the file
+    if not found.begun:
+        return  # it depends on a picture that is not in the file
     stamp = packet.dts if dts_only else packet.pts
+    if packet.is_discard:
+        if stamp is not None and packet.time_base is not None:
+            found.hidden.append((float(stamp * packet.time_base), len(found.times)))
+        return
     if stamp is None or packet.time_base is None:
         found.untimed += 1
         return

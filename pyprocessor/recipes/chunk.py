@@ -17,13 +17,21 @@ class Range:
     """A part of a source, in seconds of its container's own clock.
 
     `low` and `high` lie between the packets, or pictures, of this part and of those beside it; None is no bound.
-    `zero` is the time that becomes 0, `seek` where reading begins.
+    `zero` is the time that becomes 0. Reading begins at `seek`, else where the file does, at `file_start`.
     """
 
     low: float | None
     high: float | None
     zero: float
     seek: float | None
+    file_start: float
+    film_ends: float | None = None
+    """From where the container hides pictures that lie behind the last, so that a copy is to leave them out."""
+
+    @property
+    def begins(self) -> float:
+        """Where reading begins."""
+        return self.file_start if self.seek is None else self.seek
 
 
 def copied_container(media: MediaInfo, streams: tuple[int, ...]) -> str:
@@ -37,18 +45,14 @@ def copied(
     path: bytes, media: MediaInfo, streams: tuple[int, ...], part: Range, *, container: str, output_name: str
 ) -> Invocation:
     """Copy the packets of these streams whose times lie in `part`."""
-    # A bitstream filter counts by the packet's own time; -ss and -t would cut by decoding times, in the midst of a GOP.
-    outside = [f"lt(ld(0),{part.low:.9f})"] if part.low is not None else []
-    outside += [f"gte(ld(0),{part.high:.9f})"] if part.high is not None else []
-    drop = f"noise=drop='0*st(0,if(eq(pts,nopts),dts,pts)*tb)+{'+'.join(outside)}'"
-    codecs = {stream.index: stream.codec for stream in media.streams}
+    by_index = {stream.index: stream for stream in media.streams}
     mapped = []
     for index in streams:
-        kind = "v" if any(s.index == index and s.video is not None for s in media.streams) else "a"
-        options: Options = (("bsf", drop),) if outside else ()
-        if container == "mp4" and codecs[index] == "hevc":
-            options += (("tag", "hvc1"),)  # Apple's players refuse hev1
-        mapped.append(MappedStream((0, index), kind, "copy", options=options))
+        film = by_index[index].video is not None
+        options = _only(part.low, part.film_ends if film and part.high is None else part.high)
+        if container == "mp4" and by_index[index].codec == "hevc" and media.demuxer != "mov":
+            options += (("tag", "hvc1"),)  # Apple's players refuse hev1, which stays where the source has it
+        mapped.append(MappedStream((0, index), "v" if film else "a", "copy", options=options))
     options = (
         *(("copypriorss:" + str(number), "1") for number in range(len(mapped))),
         ("output_ts_offset", f"{-part.zero:.9f}"),
@@ -61,15 +65,23 @@ def copied(
     return Invocation((source,), Output(output_name, muxer(container), tuple(mapped), options))
 
 
+def _only(low: float | None, high: float | None) -> Options:
+    """Drop packets by their own time; -ss and -t would cut by decoding times, in the midst of a group of pictures."""
+    outside = [f"lt(ld(0),{low:.9f})"] if low is not None else []
+    outside += [f"gte(ld(0),{high:.9f})"] if high is not None else []
+    if not outside:
+        return ()
+    return (("bsf", f"noise=drop='0*st(0,if(eq(pts,nopts),dts,pts)*tb)+{'+'.join(outside)}'"),)
+
+
 def encoded(whole: Invocation, part: Range) -> Invocation:
     """`whole`, which encodes all of a film, for one part of it: every picture and sample that is shown in it."""
     source, *others = whole.inputs
-    began = part.seek if part.seek is not None else part.zero
     limits: Options = ()
     if part.low is not None:
-        limits += (("ss", f"{part.low - began:.6f}"),)
+        limits += (("ss", f"{part.low - part.begins:.6f}"),)
     if part.high is not None:
-        limits += (("t", f"{part.high - (part.low if part.low is not None else began):.6f}"),)
+        limits += (("t", f"{part.high - (part.begins if part.low is None else part.low):.6f}"),)
     source = replace(source, options=(*source.options, *_reading(part, to_end=True)))
     return replace(
         whole, inputs=(source, *others), output=replace(whole.output, options=(*whole.output.options, *limits))
@@ -89,7 +101,7 @@ def _reading(part: Range, *, to_end: bool = False) -> Options:
     if part.seek is not None:
         options += (("seek_timestamp", "1"), ("ss", f"{part.seek:.6f}"))
     if part.high is not None and not to_end:
-        options += (("t", f"{part.high - (part.seek if part.seek is not None else part.zero) + _BEHIND_SECONDS:.6f}"),)
+        options += (("t", f"{part.high - part.begins + _BEHIND_SECONDS:.6f}"),)
     return options
 
 

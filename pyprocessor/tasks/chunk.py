@@ -92,8 +92,7 @@ def _written(work: Work, path: bytes, made: str, *, last: bool) -> Generator[Ste
     from pyprocessor.inspect.chunk_reading import written_packets
 
     params = work.params
-    part, wanted = params["part"], params["range"]
-    extent = Range(wanted["low"], wanted["high"], wanted["zero"], wanted["seek"])
+    part, extent = params["part"], Range(**params["range"])
     if params["profile"] is None:
         media = _opened(params["opened"], params["streams"])
         streams = tuple(stream["index"] for stream in params["streams"])
@@ -107,16 +106,16 @@ def _written(work: Work, path: bytes, made: str, *, last: bool) -> Generator[Ste
     if problem is not None:
         raise problem
     found, seconds = written_packets(work.path(made))
+    least = most_found = expected
     if params["profile"] is not None:
-        # A first chunk may hold pictures before the source's first keyframe; fields may be coded one by one.
-        halved = part["fields"] and found * 2 in (expected - 1, expected, expected + 1)
-        good = halved or expected <= found <= expected + part["leading"]
-    else:
-        good = found == expected
-    if not good:
+        # A first chunk may hold pictures before the source's first keyframe. Of several at one time one stays, and of
+        # fields that are coded one by one a picture.
+        least, most_found = part["times"] // (2 if part["fields"] else 1), expected + part["leading"]
+    if not least <= found <= most_found:
         text = f"The chunk holds {found:,} pictures where the source has {expected:,}: the source is damaged there."
         raise JobError(FailureKind.BAD_INPUT, text)
-    return {"frames": part["frames"], "packets": found, "seconds": seconds}
+    encodes = params["profile"] is not None
+    return {"frames": found if encodes else part["frames"], "packets": found, "seconds": seconds}
 
 
 def _whole(work: Work, path: bytes, made: str) -> Any:
