@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pyprocessor.chunks.errors import PipelineError
 from pyprocessor.chunks.results import ChunkResult
-from pyprocessor.errors import ExitCode
 from pyprocessor.models import display
 from pyprocessor.publish.exports import replace_file
 
@@ -18,6 +17,7 @@ NAME = "manifest.json"
 VERSION = 1
 EVERY_SECONDS = 1.0
 _MAKER = "pyprocessor"
+_MOST_NAMES = 5
 
 
 class Manifest:
@@ -27,6 +27,7 @@ class Manifest:
         self._path = os.path.join(folder, os.fsencode(NAME))
         self._source = os.fsdecode(source)
         self._written = 0.0
+        self._named_before: set[str] = set()
         self._refuse_another()
 
     def due(self) -> bool:
@@ -40,6 +41,17 @@ class Manifest:
         document = {**head, **about, "segments": segments}
         replace_file(self._path, json.dumps(document, indent=1) + "\n")
         self._written = time.monotonic()
+
+    def left_behind(self, files: Collection[str]) -> str | None:
+        """A sentence about chunks of an earlier call, cut otherwise, that lie beside these `files`."""
+        folder = os.path.dirname(self._path)
+        left = sorted(
+            name for name in self._named_before - set(files) if os.path.lexists(os.path.join(folder, os.fsencode(name)))
+        )
+        if not left:
+            return None
+        shown = ", ".join(left[:_MOST_NAMES]) + (", ..." if len(left) > _MOST_NAMES else "")
+        return f"Left of an earlier call, and not in {NAME}: {shown}."
 
     def _refuse_another(self) -> None:
         """Refuse a folder that holds the chunks of another source, or a file of this name that is not ours."""
@@ -57,7 +69,10 @@ class Manifest:
         if found.get("source") != self._source:
             other = display(os.fsencode(str(found.get("source"))))
             text = f"{folder} holds the chunks of another source, {other}; choose another output folder."
-            raise PipelineError(text, ExitCode.USAGE)
+            raise PipelineError(text)
+        segments = found.get("segments")
+        names = [segment.get("file") for segment in segments or () if isinstance(segment, dict)]
+        self._named_before = {name for name in names if isinstance(name, str) and "/" not in name}
 
 
 def _segment(result: ChunkResult) -> dict[str, Any]:

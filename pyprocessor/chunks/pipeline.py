@@ -8,6 +8,7 @@ Queue and workers are the engine's: a chunk is a job, journaled in the output fo
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import tempfile
@@ -37,6 +38,7 @@ from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.system import cgroups
 from pyprocessor.tasks.chunk_processors import FFMPEG, processors
 
+_log = logging.getLogger("pyprocessor")
 _Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
@@ -158,7 +160,9 @@ class _Call:
         self._tool = tool.find(os.environ)
         self._keeps = asked._output_dir is not None
         if self._writes and not self._keeps:
-            raise PipelineError(f"The processor {asked._processor_type!r} writes files; give it an output_dir.")
+            raise PipelineError(
+                f"The processor {asked._processor_type!r} writes files; name their folder (output_dir, or --output)."
+            )
         if asked._exact:
             tool.require(self._tool, self._profile)
             tool.require_working(self._tool, self._profile)
@@ -258,7 +262,15 @@ class _Call:
         if jobs:
             self._execute(jobs, planning, collector, partial(write, whole=False))
         write(whole=True)
+        if self._manifest is not None and complete:
+            self._notice(self._manifest.left_behind({job.file for job in jobs}))
         return collector
+
+    def _notice(self, text: str | None) -> None:
+        if text is not None and self._listener is not None:
+            self._listener.notice("warning", text)
+        elif text is not None:
+            _log.warning("%s", text)
 
     def _execute(
         self, jobs: list[ChunkJob], planning: Planning, collector: ResultCollector, collected: Callable[[], None]
