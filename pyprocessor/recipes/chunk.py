@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Options, Output, demuxer_options
+from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, demuxer_options
 from pyprocessor.models import MediaInfo
 from pyprocessor.models.encoders import muxer
 
@@ -77,15 +77,24 @@ def _only(low: float | None, high: float | None) -> Options:
 def encoded(whole: Invocation, part: Range) -> Invocation:
     """`whole`, which encodes all of a film, for one part of it: every picture and sample that is shown in it."""
     source, *others = whole.inputs
-    limits: Options = ()
-    if part.low is not None:
-        limits += (("ss", f"{part.low - part.begins:.6f}"),)
-    if part.high is not None:
-        limits += (("t", f"{part.high - (part.begins if part.low is None else part.low):.6f}"),)
     source = replace(source, options=(*source.options, *_reading(part, to_end=True)))
-    return replace(
-        whole, inputs=(source, *others), output=replace(whole.output, options=(*whole.output.options, *limits))
-    )
+    options, streams = whole.output.options, whole.output.streams
+    if part.low is not None:
+        options += (("ss", f"{part.low - part.begins:.6f}"),)
+    if part.high is not None:
+        # Not -t, which counts from the first picture or sample of each stream.
+        streams = tuple(_until(stream, part.high, part) for stream in streams)
+    return replace(whole, inputs=(source, *others), output=replace(whole.output, streams=streams, options=options))
+
+
+def _until(stream: MappedStream, high: float, part: Range) -> MappedStream:
+    """The stream of the output, ended before `high`."""
+    if stream.encoder == "copy":
+        return replace(
+            stream, options=(*stream.options, *_only(None, high - (part.begins if part.low is None else part.low)))
+        )
+    ending = Filter("trim" if stream.kind == "v" else "atrim", (("end", f"{high - part.begins:.6f}"),))
+    return replace(stream, filters=(ending, *stream.filters))
 
 
 def _opening(media: MediaInfo) -> Options:
