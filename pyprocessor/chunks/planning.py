@@ -78,7 +78,7 @@ class Planning:
         """Raise JobError where the film cannot be copied, or not be encoded as asked."""
         main = next(found for found in self.chunker.index.media.streams if found.index == self.chunker.index.stream)
         if self.at_keyframes and main.decoder is not None:
-            text = "ffmpeg does not know the codec of its pictures, so they cannot be copied; make exact chunks of it."
+            text = "ffmpeg does not know the codec of its pictures, so they cannot be copied."
             raise JobError(FailureKind.UNSUPPORTED, text)
         if self.at_keyframes and self.chunker.index.needs_hidden:
             text = "Its last pictures are decoded from one that an edit list hides, which a copy would show; make exact"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -75,7 +76,7 @@ def test_each_picture_is_in_one_chunk(index: PictureIndex, seconds: float, at_ke
     assert sum(counts) == len(index.shown)
     assert all(counts)
     assert [part.chunk.sequence for part in parts] == list(range(len(parts)))
-    assert all(a.chunk.end_time == b.chunk.start_time for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.chunk.end_time == b.chunk.start_time for a, b in itertools.pairwise(parts))
     assert parts[0].chunk.start_time == 0.0
     assert parts[-1].chunk.end_time == index.duration
 
