@@ -181,7 +181,9 @@ def picture_index(path: bytes, limits: InputLimits) -> PictureIndex:
         )
     track = times.tracks.get(main.index)
     if found.untimed or (main.video is not None and main.video.in_decoding_order):
-        text = "The times of its pictures are not known, since its container holds their decoding order only."
+        text = (
+            "The times of some of its pictures are not known: its container holds none, or only their decoding order."
+        )
         raise InspectError(FailureKind.UNSUPPORTED, f"{text} {_CONVERT}")
     if track is None or not found.times or not (track.starts or track.spans):
         raise InspectError(FailureKind.BAD_INPUT, "It holds no pictures that can be decoded.")

@@ -95,13 +95,14 @@ def manifest(output: Path) -> dict[str, Any]:
     return found
 
 
+NEGATIVE = ["-output_ts_offset", "-0.5", "-avoid_negative_ts", "disabled"]
 VFR = "select='not(eq(mod(n,7),3))',setpts=PTS+0.01*mod(N\\,3)/TB"
 CLIPS: dict[str, tuple[str, list[str]]] = {
     "pyramid": ("a.mp4", ["-g", "25", "-bf", "4", "-preset", "medium", "-x264-params", "b-pyramid=normal"]),
     "open": ("a.mp4", ["-g", "25", "-bf", "3", "-preset", "medium", "-x264-params", "open-gop=1:scenecut=0"]),
     "one keyframe": ("a.mkv", ["-g", "9999", "-x264-params", "scenecut=0"]),
     "vfr": ("a.mkv", ["-vf", VFR, "-fps_mode", "vfr", "-g", "20", "-bf", "2", "-preset", "medium"]),
-    "negative": ("a.mkv", ["-g", "25", "-output_ts_offset", "-0.5", "-avoid_negative_ts", "disabled"]),
+    "hidden start": ("a.mov", ["-g", "25", *NEGATIVE]),
     "late": ("a.ts", ["-g", "25", "-bf", "2", "-preset", "medium", "-output_ts_offset", "5"]),
     "mpeg2": ("a.ts", ["-c:v", "mpeg2video", "-g", "12", "-bf", "2"]),
     "vp9": ("a.webm", ["-c:v", "libvpx", "-deadline", "realtime", "-g", "30", "-c:a", "libopus"]),
@@ -203,6 +204,15 @@ def test_a_clock_that_jumps_is_refused(make_clip: Any, tmp_path: Path) -> None:
     joined.write_bytes(first.read_bytes() + second.read_bytes())
     with pytest.raises(PipelineError, match="clock jumps"):
         Chunker(joined)
+
+
+@pytest.mark.parametrize(("name", "extra"), [("a.mkv", NEGATIVE), ("a.h264", ["-bf", "2"]), ("a.avi", ["-bf", "2"])])
+def test_pictures_without_times_are_refused(make_clip: Any, tmp_path: Path, name: str, extra: list[str]) -> None:
+    """Matroska of negative times, a raw stream, reordered pictures in AVI."""
+    audio = None if name.endswith("h264") else "aac"
+    clip = make_clip(tmp_path / name, seconds=2.0, audio=audio, extra=[*extra, "-preset", "medium"])
+    with pytest.raises(PipelineError, match="times of some of its pictures are not known"):
+        Chunker(clip)
 
 
 def test_events(make_clip: Any, tmp_path: Path) -> None:
