@@ -90,13 +90,16 @@ class Feed:
     def begin(self, now: float) -> None:
         """Cancel what an earlier call left to do and this one does not want, or not so."""
         del now
-        wanted = {job.id: job.submission.job for job in self._jobs}
+        wanted = {job.id: job for job in self._jobs}
         left = []
         for row in self._journal.jobs(state=JobState.PENDING):
             if row.task == ChunkTask.name and row.origin is Origin.SUBMITTED:
                 job = wanted.get(row.id)
-                if job is None or row.change(job.source, job.params_fingerprint) is not None:
+                own = job.submission.job if job is not None else None
+                if job is None or own is None or row.change(own.source, own.params_fingerprint) is not None:
                     left.append(row.id)
+                else:  # the engine takes it up by itself
+                    self._wait_for(job)
         if left:
             self._moves.cancel(left)
 
@@ -110,7 +113,8 @@ class Feed:
         while self.busy:
             job = self._jobs[self._next]
             self._next += 1
-            self._submit(job)
+            if job.id not in self._taken_up:
+                self._submit(job)
         return iter(())
 
     def doubt(self) -> bool:
@@ -134,6 +138,10 @@ class Feed:
             self._moves.tally.to_come += 1
         elif row.state in _AGAIN:
             self._moves.retry([job.id])
+        self._wait_for(job)
+
+    def _wait_for(self, job: ChunkJob) -> None:
+        self._taken_up.add(job.id)
         self._waiting.add(job.id)
         self._queued(job, len(self._waiting))
 

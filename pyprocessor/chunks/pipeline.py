@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pyprocessor import profiles
 from pyprocessor.chunks.chunker import Chunker
@@ -35,7 +34,7 @@ from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.paths import output_folder
 from pyprocessor.models import Profile
 from pyprocessor.models.run import Listener, RunRequest
-from pyprocessor.system import cgroups
+from pyprocessor.tasks.chunk import WORKER
 from pyprocessor.tasks.chunk_processors import FFMPEG, processors
 
 _log = logging.getLogger("pyprocessor")
@@ -173,9 +172,7 @@ class _Call:
         return FFMPEG in self._processors or any(given and given.extension for given in self._processors.values())
 
     def _loaded(self) -> Profile:
-        cores = max(1.0, cgroups.cores(cgroups.find_levels("/proc")))
-        workers = min(self._numbers["num_workers"], int(cores))
-        given: dict[str, Any] = {"jobs": workers, "max_retries": self._numbers["max_retries"]}
+        given = {"max_retries": self._numbers["max_retries"]}
         overrides = profiles.overrides_of(given, called=lambda name: name)
         profile = profiles.load(self._asked._profile_name, overrides=overrides).profile
         if self._asked._exact and FFMPEG not in self._processors:
@@ -183,9 +180,9 @@ class _Call:
         if self._asked._exact and (profile.video is None or profile.video.fps is not None):
             text = f"The profile {profile.name!r} does not make one picture of each picture, as exact chunks need."
             raise PipelineError(text)
-        limit = min(profile.throttling.cpu_limit_percent or 100.0, 100.0 * workers / cores)
-        throttling = replace(profile.throttling, cpu_limit_percent=limit if limit < 100.0 else None)
-        return replace(profile, throttling=throttling)
+        # Cores and memory bound the chunks at once anyway.
+        resources = (*profile.batch.resources, (WORKER, self._numbers["num_workers"]))
+        return replace(profile, batch=replace(profile.batch, resources=resources))
 
     def go(self) -> tuple[PipelineResult, int | None]:
         """Do one round, or several while the source grows."""

@@ -29,6 +29,8 @@ from pyprocessor.recipes.chunk import Range, copied, encoded
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Made, Plan, Returned, Step, Steps, Work
 from pyprocessor.tasks.chunk_processors import CHECKSUM, DECODE, FFMPEG
 
+WORKER = "chunk worker"
+"""The resource that each chunk needs one of, so that no more are done at once than a caller allows."""
 _READING = "pyprocessor.inspect.chunk_reading"
 _BASE_MEMORY = 48 << 20
 _BYTES_PER_SECOND = 400e6
@@ -150,6 +152,7 @@ def _opened(opened: dict[str, Any], streams: list[dict[str, Any]]) -> MediaInfo:
 
 def _cost(params: Any) -> Cost | CostFeatures:
     part, pixels = params["part"], params["pixels"]
+    resources = ((WORKER, 1),)
     if params["profile"] is not None:
         video = params["profile"]["video"]
         return CostFeatures(
@@ -164,11 +167,12 @@ def _cost(params: Any) -> Cost | CostFeatures:
             source_bytes=part["bytes"],
             crf=video["crf"],
             source_codec=params["codec"],
+            resources=resources,
         )
     decodes = DECODE in params["processors"]
     seconds = 0.1 + part["bytes"] / _BYTES_PER_SECOND + decodes * part["frames"] * pixels / _DECODED_PIXELS_PER_SECOND
     memory = _BASE_MEMORY + (2 * _PICTURES_IN_DECODER * pixels if decodes else 0)
-    return Cost(seconds, memory, part["bytes"] if params["file"] else 0)
+    return Cost(seconds, memory, part["bytes"] if params["file"] else 0, resources=resources)
 
 
 def profile_values(profile: Profile) -> dict[str, Any]:

@@ -55,6 +55,13 @@ def patient(source, sequence, start_time, end_time, output):
         time.sleep(0.02)
 
 
+def alone(source, sequence, start_time, end_time, output):
+    busy = os.path.dirname(source) + "/markers/busy"
+    os.mkdir(busy)  # fails where another chunk is being done
+    time.sleep(0.1)
+    os.rmdir(busy)
+
+
 WRITER = Processor("chunk_example:patient", "txt")
 """
 
@@ -254,6 +261,13 @@ def test_a_processor_of_others_that_fails_for_good(example: Path, make_clip: Any
         assert [count for _, count in sorted(tries(output).items())] == [1, attempts, 1, attempts]
 
 
+def test_one_worker_does_one_chunk_at_a_time(example: Path, make_clip: Any, tmp_path: Path) -> None:
+    """However many cores there are."""
+    clip = make_clip(tmp_path / "a.mp4", seconds=6.0)
+    result = Pipeline(clip, 1.0, num_workers=1, max_retries=0, processor_type="chunk_example:alone").run()
+    assert (result.processed, result.failed) == (6, 0), result.errors
+
+
 def test_what_may_pass_is_tried_again(example: Path, make_clip: Any, tmp_path: Path) -> None:
     """As often as the call allows."""
     clip = make_clip(tmp_path / "a.mp4", seconds=2.0)
@@ -267,8 +281,9 @@ def test_what_may_pass_is_tried_again(example: Path, make_clip: Any, tmp_path: P
     assert (result.failed, result.retries, names.count("chunk_retried")) == (0, 2, 2)
 
 
-def test_a_kill_costs_only_the_chunks_in_hand(example: Path, make_clip: Any, tmp_path: Path) -> None:
-    """The same call again makes none of the finished ones anew, from a script without a main guard."""
+@pytest.mark.parametrize("others", [False, True])
+def test_a_kill_costs_only_the_chunks_in_hand(example: Path, make_clip: Any, tmp_path: Path, others: bool) -> None:
+    """The same call again makes none of the finished ones anew; one with other settings does not do what was left."""
     clip, output = make_clip(tmp_path / "a.mp4", seconds=8.0), tmp_path / "out"
     script = (
         "from pyprocessor.chunks import Pipeline\n"
@@ -285,6 +300,11 @@ def test_a_kill_costs_only_the_chunks_in_hand(example: Path, make_clip: Any, tmp
     finished = {path: path.stat().st_mtime_ns for path in output.glob("chunk_*.txt")}
     assert len(finished) == 3
     assert len(manifest(output)["segments"]) <= 3
+    if others:
+        other = Pipeline(clip, 4.0, processor_type="checksum", output_dir=output).run()
+        assert (other.total_chunks, other.processed, other.failed) == (2, 2, 0)
+        assert len(finished) == 3
+        return
     (example / "go").write_text("")
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=DEADLINE_SECONDS
