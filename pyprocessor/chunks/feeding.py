@@ -14,7 +14,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import JobState, Origin
 from pyprocessor.publish.seals import seal_at
-from pyprocessor.tasks.chunk import Chunk as ChunkTask
+from pyprocessor.tasks.chunk_processing import ProcessChunk
 
 _AGAIN = (JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED, JobState.SKIPPED)
 
@@ -93,7 +93,7 @@ class Feed:
         wanted = {job.id: job for job in self._jobs}
         left = []
         for row in self._journal.jobs(state=JobState.PENDING):
-            if row.task == ChunkTask.name and row.origin is Origin.SUBMITTED:
+            if row.task == ProcessChunk.name and row.origin is Origin.SUBMITTED:
                 job = wanted.get(row.id)
                 own = job.submission.job if job is not None else None
                 if job is None or own is None or row.change(own.source, own.params_fingerprint) is not None:

@@ -34,7 +34,7 @@ from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.paths import output_folder
 from pyprocessor.models import Profile
 from pyprocessor.models.run import Listener, RunRequest
-from pyprocessor.tasks.chunk import WORKER
+from pyprocessor.tasks.chunk_processing import WORKER
 from pyprocessor.tasks.chunk_processors import FFMPEG, processors
 
 _log = logging.getLogger("pyprocessor")

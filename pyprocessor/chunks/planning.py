@@ -14,8 +14,7 @@ from pyprocessor.inspect.contract import contract
 from pyprocessor.journal.waiting import Submission, params_of
 from pyprocessor.models import Cost, Job, Origin, Profile, Source, submitted_id
 from pyprocessor.recipes.chunk import copied_container
-from pyprocessor.tasks.chunk import Chunk as ChunkTask
-from pyprocessor.tasks.chunk import profile_of, profile_values
+from pyprocessor.tasks.chunk_processing import ProcessChunk, profile_of, profile_values
 from pyprocessor.tasks.chunk_processors import FFMPEG, Processor
 
 QUEUE = "chunks"
@@ -96,7 +95,7 @@ class Planning:
         fingerprint, document = params_of(params)
         job = Job(
             id=submitted_id(QUEUE, name),
-            task=ChunkTask.name,
+            task=ProcessChunk.name,
             source=Source(b"", name.encode(), 0, 0) if self.grows else Source(path, name.encode(), size, mtime),
             output=b"",
             params_fingerprint=fingerprint,

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 
 from pyprocessor.errors import UsageError
 from pyprocessor.tasks.base import Task
-from pyprocessor.tasks.chunk import Chunk
+from pyprocessor.tasks.chunk_processing import ProcessChunk
 from pyprocessor.tasks.transcode import Transcode
 
 FOLDER_TASK = Transcode.name
@@ -18,12 +18,12 @@ FOLDER_TASK = Transcode.name
 def task(name: str) -> Task:
     """Return our task of that name, or the class that an entry point of a package offers. Raises UsageError."""
     own: Task
-    for own in (Transcode(), Chunk()):
+    for own in (Transcode(), ProcessChunk()):
         if own.name == name:
             return own
     group = entry_points(group="pyprocessor.tasks")
     for entry in group.select(name=name):
         found: Task = entry.load()()
         return found
-    known = ", ".join(sorted({Transcode.name, Chunk.name, *(entry.name for entry in group)}))
+    known = ", ".join(sorted({Transcode.name, ProcessChunk.name, *(entry.name for entry in group)}))
     raise UsageError(f"There is no task named {name!r}; the tasks known here are: {known}.")

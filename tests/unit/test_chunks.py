@@ -20,7 +20,7 @@ from pyprocessor.errors import UsageError
 from pyprocessor.inspect.picture_index import Packets, PictureIndex
 from pyprocessor.models import MediaInfo
 from pyprocessor.profiles import load
-from pyprocessor.tasks.chunk import profile_of, profile_values
+from pyprocessor.tasks.chunk_processing import profile_of, profile_values
 from pyprocessor.tasks.chunk_processors import Processor, processors
 
 

@@ -41,10 +41,10 @@ _MOST_OUTPUT_GROWTH = 4
 """Of a copy, beside a megabyte: a container takes little."""
 
 
-class Chunk:
+class ProcessChunk:
     """The processors of its params, one after the other. See `chunks/planning` for the params."""
 
-    name = "chunk"
+    name = "process-chunk"
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:  # noqa: ARG002 - the task's
         return None  # the params have all that is known
