@@ -11,7 +11,7 @@ from typing import Any
 from pyprocessor.chunks.errors import PipelineError
 from pyprocessor.chunks.results import ChunkResult
 from pyprocessor.models import display
-from pyprocessor.publish.exports import replace_file
+from pyprocessor.publish.durable import new_file
 
 NAME = "manifest.json"
 VERSION = 1
@@ -39,7 +39,8 @@ class Manifest:
         segments = [_segment(result) for result in results]
         head = {"version": VERSION, "made_by": _MAKER, "source": self._source, "complete": complete}
         document = {**head, **about, "segments": segments}
-        replace_file(self._path, json.dumps(document, indent=1) + "\n")
+        with new_file(self._path, mode=0o666, replace=True) as stream:
+            stream.write(json.dumps(document, indent=1) + "\n")
         self._written = time.monotonic()
 
     def left_behind(self, files: Collection[str]) -> str | None:

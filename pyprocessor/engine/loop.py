@@ -6,7 +6,6 @@ All that one turn of the loop writes is committed at once, before anything that 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
@@ -83,7 +82,8 @@ class Run:
         run_id, self._behind = begin_run(journal, folder, request.arguments)
         self._run_id = run_id
         self._server = ControlServer(folder.path)
-        moves.notice("warning", self._server.problem)
+        for sentence in (("warning", self._server.problem), ("warning", problem), *self.notices):
+            moves.notice(*sentence)
         self._responder = StallResponder(
             self._server,
             self.signals,
@@ -94,9 +94,8 @@ class Run:
             last_status=lambda: self._status.latest,
             processes=lambda: self._identities,
         )
-        self._notices = [("warning", problem), *self.notices]
         work = task(FOLDER_TASK)
-        known = (request, work, calibration, journal, self.context, self._began)
+        known = (request, work, calibration, journal, self.context)
         folder_source: JobSource
         if request.watch:
             folder_source = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
@@ -145,8 +144,6 @@ class Run:
     def _begin(self) -> None:
         """Settle what earlier runs left; this may take long or block on a disk."""
         request, notice = self.request, self._transitions.notice
-        for sentence in self._notices:
-            notice(*sentence)
         for note in recover(self.journal, self.folder, request.output, behind=self._behind, folders=request.folders):
             notice(*note)
         if not request.retry_failed:  # which starts them over
@@ -164,7 +161,7 @@ class Run:
                 self._crashes.give_up(tuple(self._dispatch.processes), now, silent=False)
             self._stopping.end_cancelled()
             self._stopping.keep_hours(now)
-            self._discover(now, readable)
+            self._discover(now)
             for process in tuple(self._dispatch.processes):
                 if process.child.connection in readable:
                     self._receive(process, now)
@@ -209,13 +206,12 @@ class Run:
             run_seconds=now - self._began,
         )
 
-    def _discover(self, now: float, readable: Collection[Any]) -> None:
+    def _discover(self, now: float) -> None:
         sources, total = self._sources, self._tally.total
         if sources.finished:
             return
         files = sources.files
-        findings = sources.handle(now) if any(c in readable for c in sources.connections) else ()
-        for finding in itertools.chain(findings, sources.check(now)):
+        for finding in sources.findings(now):
             if isinstance(finding, messages.InputAway):
                 self._stopping.input_away(finding.reason, now)
                 break
@@ -311,9 +307,6 @@ class Run:
             return
         readings, processes = self._monitor.slow_readings, self._dispatch.processes
         decision = self._monitor.look(processes, self._sources.pids, now)
-        if self._monitor.learned:
-            self._monitor.learned = False
-            self._transitions.reprice()
         if decision.take_back:
             for process in processes:
                 self._stopping.take_back(process)

@@ -46,8 +46,6 @@ class Monitor:
     """How many readings were taken at the slow interval."""
     readings: int = 0
     """How many were taken in all."""
-    learned: bool = False
-    """Whether running files have changed the cost model; the loop sets this back."""
     _state: Governed = field(default_factory=Governed)
     _latest: Decision | None = None
     _groups: list[int] = field(default_factory=list)
@@ -88,7 +86,8 @@ class Monitor:
             self.journal.add_reading(self.reading)
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
         jobs = [job for _, job in running.values()]
-        self._measure(jobs, now)
+        for process in processes:
+            self._measure(process, now)
         self._learn(jobs, now)
         profile = self._profile
         decision = govern(self._state, self.reading, jobs, profile.batch, profile.throttling, profile.monitoring)
@@ -130,13 +129,14 @@ class Monitor:
             self.slow_readings += 1
         return reading if self.cores is None else replace(reading, cores=self.cores)
 
-    def _measure(self, running: Sequence[RunningJob], now: float) -> None:
-        """Give each job the reading of its process, of one that several share a part as large as the others'."""
+    @staticmethod
+    def _measure(process: BatchProcess, now: float) -> None:
+        """Give each job what its step's process takes, of one that several share a part as large as the others'."""
         sharing: dict[int, list[RunningJob]] = {}
-        for job in running:
+        for job in process.running:
             if job.ffmpeg is not None:
                 sharing.setdefault(job.ffmpeg.pid, []).append(job)
-        for pid, seen in self._sampler.trees.processes(sharing).items():
+        for pid, seen in process.child.usage(sharing).items():
             jobs = sharing[pid]
             for job in jobs:
                 job.measured(seen.memory_bytes // len(jobs), seen.cpu_seconds / len(jobs), now)
@@ -154,7 +154,7 @@ class Monitor:
                 seen = max(job.memory_bytes, job.steady_bytes)
                 news |= self.calibration.glimpse(job.features, job.threads, seen, settled=steady)
         if news:
-            self.learned = True
+            self.transitions.reprice()
             model, factor = self.calibration.model, self._profile.estimation.memory_safety_factor
             for job in running:
                 job.likely_bytes = job.queued.priced(model, factor).memory_with(job.threads)

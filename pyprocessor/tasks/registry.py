@@ -13,17 +13,17 @@ from pyprocessor.tasks.transcode import Transcode
 FOLDER_TASK = Transcode.name
 """What is done with the files that a scan of a folder finds."""
 
+_OURS: dict[str, type[Task]] = {each.name: each for each in (Transcode, ProcessChunk)}
+
 
 @cache
 def task(name: str) -> Task:
     """Return our task of that name, or the class that an entry point of a package offers. Raises UsageError."""
-    own: Task
-    for own in (Transcode(), ProcessChunk()):
-        if own.name == name:
-            return own
+    if name in _OURS:
+        return _OURS[name]()
     group = entry_points(group="pyprocessor.tasks")
     for entry in group.select(name=name):
         found: Task = entry.load()()
         return found
-    known = ", ".join(sorted({Transcode.name, ProcessChunk.name, *(entry.name for entry in group)}))
+    known = ", ".join(sorted({*_OURS, *(entry.name for entry in group)}))
     raise UsageError(f"There is no task named {name!r}; the tasks known here are: {known}.")

@@ -1,6 +1,6 @@
 """What do the engine and its workers send each other? Each worker has a pipe of its own.
 
-What goes through it is a tuple of messages, so that one write carries what one turn has to say. A message about a job
+What goes through it is a tuple of messages, so that one write carries all of one turn. A message about a job
 has the token of the attempt, which the engine draws when it sends the job; both sides ignore one that has another.
 """
 
@@ -190,12 +190,14 @@ class InputAway:
 class Report(Enum):
     """What any process of ours reports without details.
 
-    CLOSED is the last of a worker that ends as it should. The inspector sends LISTED, the watcher REAPPEARED.
+    CLOSED is the last of a worker that ends as it should. The inspector sends LISTED, and OPENING before each file or
+    job that it inspects; the watcher REAPPEARED.
     """
 
     ALIVE = auto()
     CLOSED = auto()
     LISTED = auto()
+    OPENING = auto()
     REAPPEARED = auto()
 
 

@@ -259,13 +259,14 @@ def test_the_jobs_own_limit_holds_for_calls(bench: Bench) -> None:
     assert kind is FailureKind.STALL
 
 
-def test_a_coroutine_that_takes_too_long_is_cancelled_alone(wide: Bench) -> None:
+@pytest.mark.parametrize("limit", [0.5, 0.0], ids=["as it runs", "before it begins"])
+def test_a_coroutine_that_takes_too_long_is_cancelled_alone(wide: Bench, limit: float) -> None:
     """The process and the others in it go on."""
-    slow = wide.ask("nap", arguments={"seconds": 3600}, coroutine=True, timeout_seconds=0.5)
+    slow = wide.ask("nap", arguments={"seconds": 3600}, coroutine=True, timeout_seconds=limit)
     meeting = _meeting(wide)
     first = wide.ask("nap_or_die", arguments=meeting, coroutine=True, affinity="pyprocessor_example:nap")
     ended = wide.end_of(slow)
-    assert (ended.outcome.failure, "within 0.5 s" in ended.outcome.reason) == (FailureKind.STALL, True)
+    assert (ended.outcome.failure, f"within {limit} s" in ended.outcome.reason) == (FailureKind.STALL, True)
     others = [
         wide.ask("nap_or_die", arguments=meeting, coroutine=True, affinity="pyprocessor_example:nap") for _ in range(2)
     ]
@@ -343,6 +344,20 @@ def test_a_bad_task_fails_its_job_alone(bench: Bench, rule: str, kind: FailureKi
 
 
 # ---------------------------------------------------------------- orders
+
+
+@pytest.mark.parametrize("own_process", [False, True], ids=["thread", "process"])
+def test_a_worker_says_what_its_calls_take(tmp_path: Path, own_process: bool) -> None:
+    """Now, by the pids that it reported, and nothing of one that has ended."""
+    bench = Bench(tmp_path, own_process=own_process)
+    item = bench.ask("grow", arguments={"megabytes": 100, "seconds": DEADLINE_SECONDS})
+    pid = bench.first(Spawned, item).process.pid
+    until(lambda: bench.worker.usage([pid])[pid].memory_bytes > 100 << 20, "its memory")
+    assert bench.worker.usage([pid])[pid].cpu_seconds > 0
+    bench.worker.shed(item.job_id, item.token)
+    assert bench.end_of(item).outcome.kind is OutcomeKind.SHED
+    assert not bench.worker.usage([pid])
+    bench.worker.kill()
 
 
 def test_a_call_is_suspended_resumed_and_shed(bench: Bench) -> None:
