@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection
 
 from pyprocessor.chunks.planning import ChunkJob
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.intake.classify import Finding
+from pyprocessor.intake.job_source import JobSource
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import JobState, Origin
@@ -19,13 +19,8 @@ from pyprocessor.tasks.chunk_processing import ProcessChunk
 _AGAIN = (JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED, JobState.SKIPPED)
 
 
-class Feed:
+class Feed(JobSource):
     """The chunks of one call, in order. `done_before` is called for one that an earlier call has done."""
-
-    files = 0
-    listed = True
-    away = False
-    pending_ratio = 0.0
 
     def __init__(
         self,
@@ -73,19 +68,12 @@ class Feed:
         return self._stopped or self._next == len(self._jobs)
 
     @property
-    def complete(self) -> bool:
-        return self.finished
-
-    @property
     def pending(self) -> int:
         return 0 if self._stopped else len(self._jobs) - self._next
 
     @property
     def busy(self) -> bool:
         return not self.finished and len(self._waiting) < self._queue_size
-
-    connections: list[Connection] = []  # noqa: RUF012 - it has none
-    pids: list[int] = []  # noqa: RUF012 - likewise
 
     def begin(self, now: float) -> None:
         """Cancel what an earlier call left to do and this one does not want, or not so."""
@@ -103,11 +91,7 @@ class Feed:
         if left:
             self._moves.cancel(left)
 
-    def handle(self, now: float) -> Iterator[Finding]:
-        del now
-        return iter(())
-
-    def check(self, now: float) -> Iterator[Finding]:
+    def findings(self, now: float) -> Iterator[Finding]:
         """Submit chunks until as many wait as the queue holds."""
         del now
         while self.busy:
@@ -116,9 +100,6 @@ class Feed:
             if job.id not in self._taken_up:
                 self._submit(job)
         return iter(())
-
-    def doubt(self) -> bool:
-        return False
 
     def stop(self) -> None:
         self._stopped = True

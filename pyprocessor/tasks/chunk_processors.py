@@ -49,7 +49,10 @@ def _processor(name: str) -> Processor | None:
         return None
     offered = entry_points(group=GROUP)
     for entry in offered.select(name=name):
-        found = entry.load()
+        try:
+            found = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"The processor {name!r} cannot be imported: {error}.") from None
         return found if isinstance(found, Processor) else Processor(entry.value.replace(" ", ""))
     module, _, function = name.partition(":")
     if function:
