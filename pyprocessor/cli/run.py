@@ -50,7 +50,7 @@ def run(options: Options, session: Session) -> ExitCode:
         allow_unsafe=options["allow_unsafe_args"],
     )
     request, notices = _request(options, loaded)
-    screen = _screen(options, session, loaded.profile.monitoring.progress_interval_seconds)
+    screen = screen_for(options, session, loaded.profile.monitoring.progress_interval_seconds)
     with closing(screen):
         for notice in (*loaded.notices, *notices):
             screen.notice("warning", notice)
@@ -90,12 +90,12 @@ def _execute(request: RunRequest, screen: Bars | Lines, session: Session) -> Run
     with closing(RunLog(open_log, lambda text: screen.show(Message.notice("warning", text)))) as log:
         screen.log = log.write
         try:
-            return execute(request, screen, emergency=_Stuck(screen, session))
+            return execute(request, screen, emergency=Stuck(screen, session))
         finally:
             screen.log = None
 
 
-class _Stuck:
+class Stuck:
     """Writes the messages of a run whose disk does not answer: to the screen only, as the log is on that disk."""
 
     def __init__(self, screen: Bars | Lines, session: Session) -> None:
@@ -206,7 +206,7 @@ def overrides(options: Options) -> profiles.Overrides:
     return profiles.overrides_of(given, called=lambda name: f"--{name.rpartition('_')[0].replace('_', '-')}")
 
 
-def _screen(options: Options, session: Session, interval_seconds: float) -> Bars | Lines:
+def screen_for(options: Options, session: Session, interval_seconds: float) -> Bars | Lines:
     least = Level.ERROR if options["quiet"] else Level.DEBUG if options["verbose"] else Level.INFO
     stream = UnbreakableStream(sys.stderr)
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

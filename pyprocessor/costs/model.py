@@ -200,7 +200,7 @@ class CostModel:
             round(prior.memory_bytes * memory),
             round(prior.disk_bytes * disk),
             prior.wait_seconds,
-            prior.resources,
+            prior.resources + features.resources,
         )
 
     def observe(self, features: CostFeatures, threads: int, measured: Cost) -> CostModel:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.costs.model import CostModel
-from pyprocessor.engine.loop import Run
+from pyprocessor.engine.loop import MakeSource, Run
 from pyprocessor.engine.stopping import RunResult
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.state.journal_opening import hold_lock, marking_damage, open_journal, refuse_if_busy
@@ -25,11 +25,13 @@ def execute(
     start_method: str | None = None,
     model: CostModel | None = None,
     cores: float | None = None,
+    source: MakeSource | None = None,
 ) -> RunResult:
     """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before it begins.
 
     `emergency` is asked to end the program where the output's disk lets the run do nothing more. For measurements,
-    `model` replaces what earlier runs learned of costs, and `cores` the number of cores.
+    `model` replaces what earlier runs learned of costs, and `cores` the number of cores. `source` makes a further
+    source of jobs, which submits them while the run goes on.
     """
     folder = prepare_state_folder(request.output)
     made_private = make_private(folder)
@@ -44,7 +46,18 @@ def execute(
                 notices = [*(("warning", sentence) for sentence in made_private), ("error", rebuilt)]
                 processes = context(start_method)
                 run = Run(
-                    request, listener, processes, folder, lock, journal, signals, emergency, notices, model, cores
+                    request,
+                    listener,
+                    processes,
+                    folder,
+                    lock,
+                    journal,
+                    signals,
+                    emergency,
+                    notices,
+                    model,
+                    cores,
+                    source,
                 )
                 return replace(run.go(), stopped_by=signals.stopped_by)
     finally:

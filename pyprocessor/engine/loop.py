@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -51,6 +51,7 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 REST_SECONDS = 30.0
 """How often readings are taken while a run that watches has nothing to do."""
+MakeSource = Callable[[Journal, Transitions], JobSource]
 
 
 @dataclass(eq=False)
@@ -68,6 +69,7 @@ class Run:
     notices: list[tuple[str, str | None]]
     model: CostModel | None
     cores: float | None
+    make_source: MakeSource | None = None
 
     def __post_init__(self) -> None:
         request, journal, folder = self.request, self.journal, self.folder
@@ -100,7 +102,8 @@ class Run:
         else:
             folder_source = Discovery(*known)
         submitted = PendingJobs(request, journal, calibration, self.context, moves.released)
-        self._sources = JobSources([folder_source, submitted] if request.inputs else [submitted])
+        further = [self.make_source(journal, moves)] if self.make_source is not None else []
+        self._sources = JobSources([*([folder_source] if request.inputs else []), submitted, *further])
         self._findings = Findings(request, journal, calibration, moves)
         self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)
         self._dispatch = CallDispatch(request, self.context, folder, run_id, journal, moves, calibration)

@@ -54,6 +54,8 @@ class CostFeatures:
     own_factor: float = 1.0
     """CPU time that this file took before, as a multiple of what others of its class take."""
     given: Cost | None = None
+    resources: tuple[tuple[str, int], ...] = ()
+    """As `Cost.resources`, where nothing is given."""
 
 
 class JobState(StrEnum):

@@ -61,19 +61,19 @@ def make_folders(path: bytes, *, mode: int = 0o777) -> None:
 
 
 @contextlib.contextmanager
-def new_file(path: bytes) -> Iterator[TextIO]:
+def new_file(path: bytes, *, mode: int = 0o600, replace: bool = False) -> Iterator[TextIO]:
     """Write a text that has this name once the block is left, and no name where an exception leaves it.
 
-    Raises OutputUnwritable, and UsageError where the name is taken: nothing is ever replaced.
+    Raises OutputUnwritable, and UsageError where the name is taken and what has it is not to be replaced.
     """
     temporary = temporary_beside(path)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(descriptor, "w", encoding="utf-8") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        rename_exclusive(temporary, path)
+        (os.replace if replace else rename_exclusive)(temporary, path)
         sync_folder(os.path.dirname(path))
     except FileExistsError:
         raise UsageError(f"{display(path)} exists already; name a file that does not.") from None

@@ -90,6 +90,7 @@ MAY_CATCH_ALL = [
     "cli/main.py",
     "cli/console.py",
     "api.py",
+    "chunks/events.py",
 ]
 KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
 """Where they may be read, and which; a folder ends with a slash."""

@@ -1,0 +1,135 @@
+"""Which chunks wait for a worker? A source of jobs for the engine that submits the next ones while few wait."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+from pyprocessor.chunks.planning import ChunkJob
+from pyprocessor.engine.transitions import Transitions
+from pyprocessor.intake.classify import Finding
+from pyprocessor.intake.job_source import JobSource
+from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import JobState, Origin
+from pyprocessor.publish.seals import seal_at
+from pyprocessor.tasks.chunk_processing import ProcessChunk
+
+_AGAIN = (JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED, JobState.SKIPPED)
+
+
+class Feed(JobSource):
+    """The chunks of one call, in order. `done_before` is called for one that an earlier call has done."""
+
+    def __init__(
+        self,
+        jobs: Sequence[ChunkJob],
+        queue_size: int,
+        output: bytes,
+        journal: Journal,
+        moves: Transitions,
+        *,
+        queued: Callable[[ChunkJob, int], None],
+        done_before: Callable[[ChunkJob, JobRow], None],
+    ) -> None:
+        self._jobs = jobs
+        self._queue_size = queue_size
+        self._output = output
+        self._journal = journal
+        self._moves = moves
+        self._queued = queued
+        self._done_before = done_before
+        self._next = 0
+        self._stopped = False
+        self._waiting: set[str] = set()
+        self._taken_up: set[str] = set()
+
+    def left_queue(self, job_id: str) -> None:
+        """A job was started, or has ended without that."""
+        self._waiting.discard(job_id)
+
+    def has_submitted(self, job_id: str) -> bool:
+        """Whether this call has taken the chunk up."""
+        return job_id in self._taken_up
+
+    def row(self, job_id: str) -> JobRow:
+        """The journal's row of a chunk that was submitted."""
+        return self._moves.row(job_id)
+
+    def worker_of(self, job_id: str) -> int:
+        """The process that a chunk was just started in."""
+        return self._journal.attempts_of(job_id)[-1].worker.pid
+
+    # ------------------------------------------------------------ as a source of jobs
+
+    @property
+    def finished(self) -> bool:
+        return self._stopped or self._next == len(self._jobs)
+
+    @property
+    def pending(self) -> int:
+        return 0 if self._stopped else len(self._jobs) - self._next
+
+    @property
+    def busy(self) -> bool:
+        return not self.finished and len(self._waiting) < self._queue_size
+
+    def begin(self, now: float) -> None:
+        """Cancel what an earlier call left to do and this one does not want, or not so."""
+        del now
+        wanted = {job.id: job for job in self._jobs}
+        left = []
+        for row in self._journal.jobs(state=JobState.PENDING):
+            if row.task == ProcessChunk.name and row.origin is Origin.SUBMITTED:
+                job = wanted.get(row.id)
+                own = job.submission.job if job is not None else None
+                if job is None or own is None or row.change(own.source, own.params_fingerprint) is not None:
+                    left.append(row.id)
+                else:  # the engine takes it up by itself
+                    self._wait_for(job)
+        if left:
+            self._moves.cancel(left)
+
+    def findings(self, now: float) -> Iterator[Finding]:
+        """Submit chunks until as many wait as the queue holds."""
+        del now
+        while self.busy:
+            job = self._jobs[self._next]
+            self._next += 1
+            if job.id not in self._taken_up:
+                self._submit(job)
+        return iter(())
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    # ------------------------------------------------------------ one chunk
+
+    def _submit(self, job: ChunkJob) -> None:
+        self._taken_up.add(job.id)
+        self._moves.submit([job.submission])
+        row = self._moves.row(job.id)
+        if row.state is JobState.SUCCEEDED and self._is_there(row):
+            self._done_before(job, row)
+            return
+        if row.state is JobState.SUCCEEDED:
+            self._journal.plan(job.submission.job, media_seconds=None)
+            self._moves.released.append(job.id)
+            self._moves.tally.to_come += 1
+        elif row.state in _AGAIN:
+            self._moves.retry([job.id])
+        self._wait_for(job)
+
+    def _wait_for(self, job: ChunkJob) -> None:
+        self._taken_up.add(job.id)
+        self._waiting.add(job.id)
+        self._queued(job, len(self._waiting))
+
+    def _is_there(self, row: JobRow) -> bool:
+        """Whether what the chunk left is still what was published."""
+        if not row.output or row.produced is None:
+            return not row.output
+        with contextlib.suppress(OSError):
+            return seal_at(os.path.join(self._output, row.output)) == (row.produced.size_bytes, row.produced.mtime_ns)
+        return False
