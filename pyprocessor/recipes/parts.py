@@ -70,6 +70,8 @@ class JoinedFilm:
     seconds: float
     last_seconds: float
     """From its first picture to the end of the film, and to its last picture."""
+    clock: Fraction
+    """Seconds of a tick in which its encoder counted."""
 
 
 def why_whole(profile: Profile, media: MediaInfo, agreed: Contract) -> str:
@@ -222,7 +224,8 @@ def _following(container: str, mapped: MappedStream, film: StreamInfo, made: Joi
         form = _LAST_OF_MP4 if container in MP4_FAMILY else _SHOWN_LAST
         form = _LAST_OF_SVT if mapped.encoder == "libsvtav1" else form
         lasting = f":duration='{form.format(seconds=made.seconds, last=made.last_seconds)}'"
-    return (("bsf", _FOLLOWED + lasting),)
+    # The muxer of MP4 derives the clock of the whole file, and so of chapters, from that of the encoder.
+    return (("time_base", str(made.clock)), ("bsf", _FOLLOWED + lasting))
 
 
 def _moved(invocation: Invocation, start_seconds: float) -> Invocation:

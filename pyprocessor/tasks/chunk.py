@@ -129,6 +129,7 @@ def _chunk(
         "end": stretches[-1].end,
         "seek": seek,
         "at": float(round((at - start) / clock) * clock),
+        "clock": str(clock),
         "pictures": sum(stretch.pictures for stretch in stretches),
         "film": _facts(stream),
         "cost": asdict(_cost_of(cost, stretches)),
@@ -188,11 +189,12 @@ def _refuse(why: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PartEnd:
-    """What a part says of itself in its result; `at_seconds`, `pictures` and `headers` of a chunk alone."""
+    """What a part says of itself in its result; from `at_seconds` on of a chunk alone."""
 
     start_seconds: float
     damage: Damage
     at_seconds: float = 0.0
+    clock: str = "1"
     pictures: int = 0
     headers: str = ""
 
@@ -242,7 +244,8 @@ class Chunk(_Part):
         if missing < 0 or (missing and finished.damage == NO_DAMAGE):
             text = f"A part holds {made.pictures:,} pictures where it should have {params['pictures']:,}."
             raise JobError(FailureKind.UNSUPPORTED, text)
-        end = PartEnd(params["start"], finished.damage, params["at"], made.pictures, made.headers)
+        place = (params["at"], params["clock"])
+        end = PartEnd(params["start"], finished.damage, *place, made.pictures, made.headers)
         return Done(products=(Made(name),), result=end.as_json())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
@@ -40,7 +41,15 @@ class Parts:
         """The recipe that joins them; `listed` is the path of their list."""
         first, track = self.ends[0], self.track
         last = track.starts[-1] - track.starts[0]
-        made = JoinedFilm(listed, self.sound, first.at_seconds, first.start_seconds, track.seconds or last, last)
+        made = JoinedFilm(
+            listed,
+            self.sound,
+            at_seconds=first.at_seconds,
+            start_seconds=first.start_seconds,
+            seconds=track.seconds or last,
+            last_seconds=last,
+            clock=Fraction(first.clock),
+        )
         return joined(whole, made, self.film)
 
     def damage_with(self, last: Damage) -> Damage:
