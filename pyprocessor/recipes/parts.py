@@ -179,7 +179,9 @@ def joined(whole: Recipe, made: JoinedFilm, film: StreamInfo) -> Recipe:
     invocation = _moved(whole.invocation, made.start_seconds)
     output = invocation.output
     parts = Input(
-        made.parts, own=True, options=(("f", "concat"), ("safe", "0"), ("itsoffset", f"{made.at_seconds:.6f}"))
+        made.parts,
+        own=True,
+        options=(("f", "concat"), ("safe", "0"), ("auto_convert", "0"), ("itsoffset", f"{made.at_seconds:.6f}")),
     )
     sound = (Input(made.sound, own=True),) if made.sound is not None else ()
     beside = len(invocation.inputs)

@@ -255,6 +255,7 @@ class Sound(_Part):
     name = SOUND
 
     def run(self, work: Work) -> Steps:
+        from pyprocessor.inspect.cuts import sound_tracks
         from pyprocessor.inspect.probe import probe, survey_source
 
         profile, params, (source,) = _profile(work.params), work.params, work.inputs
@@ -267,6 +268,8 @@ class Sound(_Part):
         )
         finished = yield Ffmpeg(sound, output_limit_bytes=_limit(profile, params))
         _check(finished, source)
+        if sound_tracks(work.path(name)) != len(encoded_sound(contract(profile, media))):
+            raise JobError(FailureKind.UNSUPPORTED, "None of the sound of a track could be decoded.")
         return Done(products=(Made(name),), result=PartEnd(params["start"], finished.damage).as_json())
 
 

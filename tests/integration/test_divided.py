@@ -68,13 +68,15 @@ def test_a_film_with_a_pyramid_of_pictures_is_exact(ffmpeg_path: str, tmp_path: 
         ("mp4", "libsvtav1", "libopus"),
         ("webm", "libsvtav1", "libopus"),
         ("mkv", "libsvtav1", "flac"),
+        ("webm", "libvpx-vp9", "libopus"),
     ],
 )
 def test_every_encoder_is_exact_in_every_container(
     ffmpeg_path: str, tmp_path: Path, container: str, encoder: str, audio: str
 ) -> None:
     """Whose parts can be joined."""
-    settings = VideoSettings(encoder, "12" if encoder == "libsvtav1" else "ultrafast", crf=35)
+    presets = {"libsvtav1": "12", "libvpx-vp9": "8"}
+    settings = VideoSettings(encoder, presets.get(encoder, "ultrafast"), crf=35)
     profile = Profile("p", "f", container, container, video=settings, audio=AudioSettings(audio))
     both_ways(film(ffmpeg_path, tmp_path / "a.mkv"), profile, ffmpeg_path, tmp_path)
 

@@ -109,7 +109,7 @@ def _media(**video: Any) -> MediaInfo:
         (with_video(crf=23, options=(("maxrate", "3M"),)), MEDIA, "bit rate"),
         (with_video(crf=23, options=(("x264-params", "aq-mode=3:vbv-maxrate=3000"),)), MEDIA, "bit rate"),
         (with_video(crf=23, encoder="libx265", options=(("x265-params", "no-hrd=0:hrd=1"),)), MEDIA, "bit rate"),
-        (with_video(crf=31, encoder="libvpx-vp9"), MEDIA, "libvpx-vp9"),
+        (with_video(crf=31, encoder="libaom-av1"), MEDIA, "libaom-av1"),
         (with_video(crf=23, fps=50), MEDIA, "frame rate"),
         (with_video(crf=23, deinterlace=Deinterlace.ALWAYS), MEDIA, "interlaced"),
         (PROFILE, _media(interlaced=True), "interlaced"),
