@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -140,15 +141,19 @@ def test_other_options_do_not_forbid_parts(options: tuple[tuple[str, str], ...])
 def test_a_plan_says_how_many_parts_there_may_be() -> None:
     """Of ten seconds or more; none where the profile wants none, and then without a reason."""
 
-    def planned(profile: Profile, seconds: float) -> Any:
-        media = replace(
-            MEDIA, duration_seconds=seconds, streams=tuple(replace(s, duration_seconds=seconds) for s in MEDIA.streams)
-        )
+    def planned_at(rate: Fraction, seconds: float) -> Any:
+        return planned(PROFILE, seconds, _media(frame_rate=rate))
+
+    def planned(profile: Profile, seconds: float, media: MediaInfo = MEDIA) -> Any:
+        streams = tuple(replace(stream, duration_seconds=seconds) for stream in media.streams)
+        media = replace(media, duration_seconds=seconds, streams=streams)
         return division(profile, media, contract(profile, media), features(profile, media))
 
     assert planned(PROFILE, 65.0).most_parts == 6
     assert planned(PROFILE, 65.0).join.disk_bytes > 0
     assert planned(PROFILE, 65.0).why_whole == ""
+    slides = planned_at(Fraction(1), 400.0)
+    assert slides.most_parts == 1  # of 240 pictures each
     short = planned(PROFILE, 19.0)
     assert (short.most_parts, "too short" in short.why_whole) == (1, True)
     off = planned(replace(PROFILE, chunking=Chunking.OFF), 65.0)
