@@ -41,8 +41,8 @@ LEAST_PART_SECONDS = 10.0
 """Of a film of 24 pictures a second or more. Shorter parts take more than a few percent in size, for keyframes."""
 _USUAL_RATE = 24
 _PART_SECONDS, _PART_PICTURES = 0.03, 10
-"""What a part takes beside its share, in CPU-seconds and in pictures: starting ffmpeg, pictures that are decoded and then
-found to be its neighbour's, a keyframe (x264 veryfast and slow, real clips of 432 to 720 lines)."""
+"""What a part takes beside its share, in CPU-seconds and in pictures: starting ffmpeg, a keyframe, and pictures of its
+neighbour that are decoded before it ends (x264 veryfast and slow, real clips of 432 to 720 lines)."""
 
 
 def division(profile: Profile, media: MediaInfo, agreed: Contract, cost: CostFeatures) -> Division:
