@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.benchmarks import (
     calibration,
     calls,
+    chunked,
     makespan,
     memory,
     planning,
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "timelines": timelines.measure,
     "calls": calls.measure,
+    "chunked": chunked.measure,
     "waiting": waiting.measure,
 }
 
