@@ -10,6 +10,7 @@ import av
 import pytest
 
 from pyprocessor.inspect.cuts import read_film
+from pyprocessor.inspect.probe import WHOLE_BYTES
 from pyprocessor.models import AudioSettings, HdrPolicy, InputLimits, Profile, VideoSettings
 from tests.integration.divided import Divided, encoded_in_parts, packets_of, seeks_clean, why_not_in_parts
 from tests.integration.transcoding import Made, beeps, flashes, output_of, run_ffmpeg, work_on
@@ -58,6 +59,22 @@ def test_a_film_with_a_pyramid_of_pictures_is_exact(ffmpeg_path: str, tmp_path: 
     parts, _ = both_ways(source, PROFILE, ffmpeg_path, tmp_path)
     assert [child.role for child in parts.children] == ["chunk"] * 4 + ["sound"]
     assert sum(part["pictures"] for part in parts.chunks) == 200
+
+
+@pytest.mark.parametrize(("extension", "rate"), [("mkv", "24000/1001"), ("mp4", "30000/1001")])
+def test_a_part_of_a_large_file_knows_what_only_all_of_its_packets_tell(
+    ffmpeg_path: str, tmp_path: Path, extension: str, rate: str
+) -> None:
+    """As a file that is not read whole when it is inspected: the true clock of pictures whose times are rounded."""
+    source = tmp_path / f"a.{extension}"
+    pictures = ("-f", "lavfi", "-i", f"testsrc2=size=320x180:rate={rate}:duration=5,noise=alls=80:allf=t")
+    sound = ("-f", "lavfi", "-i", "sine=duration=5")
+    dense = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "8", "-g", "30", "-c:a", "flac")
+    run_ffmpeg(ffmpeg_path, *pictures, *sound, *dense, source)
+    assert source.stat().st_size > WHOLE_BYTES
+    parts, _ = both_ways(source, PROFILE, ffmpeg_path, tmp_path)
+    with av.open(str(parts.path)) as container:
+        assert str(container.streams.video[0].average_rate) == rate
 
 
 @pytest.mark.parametrize(
