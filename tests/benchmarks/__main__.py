@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.benchmarks import (
     calibration,
     calls,
+    chunk_simulation,
     makespan,
     memory,
     planning,
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "timelines": timelines.measure,
     "calls": calls.measure,
+    "chunk-simulation": chunk_simulation.measure,
     "waiting": waiting.measure,
 }
 
