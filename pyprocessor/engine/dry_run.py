@@ -64,14 +64,12 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
             except JournalDamaged as error:
                 troubles.append(str(error))
         submitted = memory.count_to_come() if isinstance(memory, JournalReader) else 0
-        now = time.monotonic()
-        discovery = Discovery(request, task(FOLDER_TASK), calibration, memory or Receipts(folder), context(), now)
-        discovery.begin(now)
+        discovery = Discovery(request, task(FOLDER_TASK), calibration, memory or Receipts(folder), context())
+        discovery.begin(time.monotonic())
         stack.callback(discovery.stop)
         while not discovery.finished:
-            readable = wait(discovery.connections, timeout=TURN_SECONDS)
-            now = time.monotonic()
-            for finding in (*(discovery.handle(now) if readable else ()), *discovery.check(now)):
+            wait([child.connection for child in discovery.children], timeout=TURN_SECONDS)
+            for finding in discovery.findings(time.monotonic()):
                 take(finding)
             listener.found(discovery.files, discovery.finished)
             if request.limit is not None and len(jobs) >= request.limit:

@@ -6,7 +6,6 @@ All that one turn of the loop writes is committed at once, before anything that 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections import defaultdict
 from collections.abc import Collection
@@ -94,7 +93,7 @@ class Run:
         )
         self._notices = [("warning", problem), *self.notices]
         work = task(FOLDER_TASK)
-        known = (request, work, calibration, journal, self.context, self._began)
+        known = (request, work, calibration, journal, self.context)
         folder_source: JobSource
         if request.watch:
             folder_source = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
@@ -161,7 +160,7 @@ class Run:
                 self._crashes.give_up(tuple(self._dispatch.processes), now, silent=False)
             self._stopping.end_cancelled()
             self._stopping.keep_hours(now)
-            self._discover(now, readable)
+            self._discover(now)
             for process in tuple(self._dispatch.processes):
                 if process.child.connection in readable:
                     self._receive(process, now)
@@ -206,13 +205,12 @@ class Run:
             run_seconds=now - self._began,
         )
 
-    def _discover(self, now: float, readable: Collection[Any]) -> None:
+    def _discover(self, now: float) -> None:
         sources, total = self._sources, self._tally.total
         if sources.finished:
             return
         files = sources.files
-        findings = sources.handle(now) if any(c in readable for c in sources.connections) else ()
-        for finding in itertools.chain(findings, sources.check(now)):
+        for finding in sources.findings(now):
             if isinstance(finding, messages.InputAway):
                 self._stopping.input_away(finding.reason, now)
                 break

@@ -88,7 +88,8 @@ class Monitor:
             self.journal.add_reading(self.reading)
         running = {job.job_id: (process, job) for process in processes for job in process.running if job.ffmpeg}
         jobs = [job for _, job in running.values()]
-        self._measure(jobs, now)
+        for process in processes:
+            self._measure(process, now)
         self._learn(jobs, now)
         profile = self._profile
         decision = govern(self._state, self.reading, jobs, profile.batch, profile.throttling, profile.monitoring)
@@ -130,13 +131,14 @@ class Monitor:
             self.slow_readings += 1
         return reading if self.cores is None else replace(reading, cores=self.cores)
 
-    def _measure(self, running: Sequence[RunningJob], now: float) -> None:
-        """Give each job the reading of its process, of one that several share a part as large as the others'."""
+    @staticmethod
+    def _measure(process: BatchProcess, now: float) -> None:
+        """Give each job what its step's process takes, of one that several share a part as large as the others'."""
         sharing: dict[int, list[RunningJob]] = {}
-        for job in running:
+        for job in process.running:
             if job.ffmpeg is not None:
                 sharing.setdefault(job.ffmpeg.pid, []).append(job)
-        for pid, seen in self._sampler.trees.processes(sharing).items():
+        for pid, seen in process.child.usage(sharing).items():
             jobs = sharing[pid]
             for job in jobs:
                 job.measured(seen.memory_bytes // len(jobs), seen.cpu_seconds / len(jobs), now)

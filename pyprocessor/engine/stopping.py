@@ -19,7 +19,7 @@ from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import ExitCode, UsageError
-from pyprocessor.intake.job_source import JobSource
+from pyprocessor.intake.job_source import JobSources
 from pyprocessor.models import JobState, Overrun, RunState, RunStatus
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.hours import Phase, Schedule
@@ -49,7 +49,7 @@ class Stopping:
     signals: SignalQueue
     server: ControlServer
     responder: StallResponder
-    sources: JobSource
+    sources: JobSources
     dispatch: Dispatch
     transitions: Transitions
     mode: RunMode = field(default_factory=RunMode)

@@ -184,17 +184,17 @@ class Classifier:
         cached = self._memory.media(source.path, source.size_bytes, source.mtime_ns)
         return None if cached is not None and cached.media is None and self._request.retry_failed else cached
 
-    def inspected(self, found: OutputLocation, answer: Inspected, *, fresh: bool) -> Finding:
+    def inspected(self, source: Source, found: OutputLocation, answer: Inspected, *, fresh: bool) -> Finding:
         """Return what becomes of it by its media, or the failure to read them; `fresh` if not from the journal."""
-        job, media = self._job(answer.source, found.output, found.row), answer.media
+        job, media = self._job(source, found.output, found.row), answer.found
         if media is None:
             kind = answer.failure or FailureKind.BAD_INPUT
             lasting = fresh and kind in retry.LASTING
             return Settled(job, Outcome(OutcomeKind.FAILED, answer.reason, kind), inspection_failed=lasting)
         try:
-            plan = self._task.plan(self._request.profile, (answer.source,), media, job.output)
+            plan = self._task.plan(self._request.profile, (source,), media, job.output)
             assert isinstance(plan.cost, CostFeatures)
-            features = self._costs.with_history(plan.cost, answer.source)
+            features = self._costs.with_history(plan.cost, source)
         except JobError as error:
             outcome = Outcome(OutcomeKind.FAILED, str(error), error.kind)
             return Settled(replace(job, media=media), outcome)

@@ -1,44 +1,24 @@
-"""What is there to do? Turns the inspector's reports into findings about files, and replaces one that hangs.
+"""What is there to do? Turns the inspector's reports into findings about files.
 
 What becomes of one file `classify` decides, from a journal that is read and never written, so that the same code serves
-a run and `--plan`. An inspector that dies or sends nothing is blamed on the file that was open.
+a run and `--plan`.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
+from dataclasses import dataclass, field
 from multiprocessing.context import BaseContext
 
-from pyprocessor.errors import FailureKind
 from pyprocessor.intake.classify import Classifier, Costs, Finding, SettledBefore
-from pyprocessor.intake.inspector import inspector_main
-from pyprocessor.intake.messages import (
-    Candidate,
-    Compare,
-    Compared,
-    Found,
-    Inspected,
-    PassedOver,
-    Remark,
-    ScanPlan,
-)
+from pyprocessor.intake.inspector_client import InspectorClient
+from pyprocessor.intake.job_source import JobSource
+from pyprocessor.intake.messages import Candidate, Compare, Found, Inspected, PassedOver, Remark
 from pyprocessor.intake.output_location import KnownOutputs, OutputLocation, SameFileUnknown
-from pyprocessor.intake.scan import order_key
 from pyprocessor.models import Source, display
 from pyprocessor.models.run import RunRequest
 from pyprocessor.tasks.base import Task
-from pyprocessor.workers.messages import Command, InputAway, Report
 from pyprocessor.workers.process import Child
-
-REQUESTS_AHEAD = 48
-"""Requests sent to the inspector at once: few enough that they always fit its pipe."""
-MOST_INSPECTOR_STARTS = 50
-REAP_SECONDS = 0.1
-"""How long a killed inspector is waited for: one that waits for a dead file system does not end even then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +31,8 @@ class _Request:
     answers: Mapping[bytes, bool] = field(default_factory=dict)
 
 
-class Discovery:
-    """Findings about the input, as they come. Call `handle` and `check` from `begin` until `finished`.
+class Discovery(JobSource):
+    """Findings about the input, as they come.
 
     With `lists` false it lists nothing, and is given what somebody else found by `arrived`. Files of jobs that are
     `in_hand`, or about which the inspector is being asked, are looked at again when that is over.
@@ -65,7 +45,6 @@ class Discovery:
         costs: Costs,
         memory: KnownOutputs,
         context: BaseContext,
-        now: float,
         *,
         lists: bool = True,
         in_hand: Collection[str] = frozenset(),
@@ -73,127 +52,75 @@ class Discovery:
         self._run = request
         self._classifier = Classifier(request, task, costs, memory)
         self._context = context
-        self._plan = ScanPlan(request.inputs, request.output, request.profile, time.time_ns(), lists=lists)
+        self._inspector: InspectorClient[_Request] = InspectorClient(request, context, lists=lists)
         self.files = 0
         self._bytes_to_inspect = 0
         self._bytes_inspected = 0
-        self._lists = lists
         self._in_hand = in_hand
         self._asking: dict[bytes, Source] = {}
         self._held: dict[bytes, tuple[str, Candidate | PassedOver]] = {}
-        self._to_ask: deque[_Request] = deque()
-        self._asked: dict[bytes, _Request] = {}
         self._compares = True
-        self._suspects: set[bytes] = set()
         self._left_announced = False
-        self._open: Source | None = None
-        self._last_message = now
-        self._starts_left = MOST_INSPECTOR_STARTS
-        self._inspector: Child | None = None
 
     def begin(self, now: float) -> None:
-        self._start_inspector(now)
-
-    def _start_inspector(self, now: float) -> None:
-        self._last_message = now
-        self._inspector = Child(self._context, inspector_main, self._plan, "pyprocessor-inspector")
+        self._inspector.go_on(now)
 
     @property
     def listed(self) -> bool:
-        """Whether the listing is complete."""
-        return not self._lists
-
-    @property
-    def away(self) -> bool:
-        """Whether the input is gone for now: never, as a run that does not watch ends then."""
-        return False
+        return not self._inspector.lists
 
     @property
     def finished(self) -> bool:
         """Whether everything was listed and inspected; the inspector is then gone."""
-        return self._inspector is None
-
-    @property
-    def complete(self) -> bool:
-        """Whether all that is known to be there was listed and inspected."""
-        return self.finished
+        return self._inspector.process is None
 
     @property
     def pending(self) -> int:
-        """How many files were listed and are still to be inspected."""
-        return len(self._to_ask) + len(self._asked)
+        return self._inspector.pending
 
     @property
     def pending_ratio(self) -> float:
-        """Bytes of the files that are still to be inspected over the bytes of those that were."""
         return self._bytes_to_inspect / max(1, self._bytes_inspected)
 
-    def _children(self) -> tuple[Child, ...]:
-        return (self._inspector,) if self._inspector is not None else ()
-
     @property
-    def busy(self) -> bool:
-        return False
+    def children(self) -> tuple[Child, ...]:
+        return (self._inspector.process,) if self._inspector.process is not None else ()
 
-    def doubt(self) -> bool:
-        return False
+    def findings(self, now: float) -> Iterator[Finding]:
+        for message in self._inspector.messages(now):
+            match message:
+                case (request, answer):
+                    yield from self._answered(request, answer)
+                case Found(entries):
+                    for entry in entries:
+                        if isinstance(entry, Remark):
+                            yield entry
+                        else:
+                            self.files += 1
+                            yield from self._entry(entry)
+                case _:
+                    yield message
+        self._go_on(now)
 
-    @property
-    def connections(self) -> list[Connection]:
-        return [child.connection for child in self._children()]
-
-    @property
-    def pids(self) -> list[int]:
-        return [child.pid for child in self._children()]
-
-    def handle(self, now: float) -> Iterator[Finding]:
-        """Take in the inspector's messages. Call it only when one of `connections` is ready."""
-        if self._inspector is None:
-            return
-        try:
-            for message in self._inspector.receive():
-                self._last_message = now
-                match message:
-                    case Found(entries):
-                        yield from self._found(entries)
-                    case Report.LISTED:
-                        self._lists = False
-                    case InputAway():
-                        yield message
-                    case Source():
-                        self._open = message
-                    case Inspected() | Compared():
-                        self._open = None
-                        request = self._asked.pop(message.source.path, None)
-                        if request is not None:
-                            yield from self._answered(request, message)
-        except EOFError:
-            yield from self._replace_inspector("died", now)
-        self._ask_for_more()
-
-    def check(self, now: float) -> Iterator[Finding]:
-        """Replace an inspector that has been silent over a file or a folder for too long."""
-        if self._inspector is None:
-            return
-        timeout = self._run.profile.errors.inspect_timeout_seconds
-        if (self._open is not None or self._lists) and now - self._last_message > timeout:
-            yield from self._replace_inspector(f"took more than {timeout:.0f} seconds", now)
-        self._ask_for_more()
+    def _go_on(self, now: float) -> None:
+        """Have the inspector asked what the findings of this turn left open."""
+        self._inspector.go_on(now)
+        if not self._inspector.pending:  # also where it was given up
+            self._asking.clear()
 
     def arrived(self, entries: Collection[Candidate | PassedOver], now: float) -> Iterator[Finding]:
         """Take in what somebody else found."""
         self.files += len(entries)
         for entry in entries:
             yield from self._arrived(entry)
-        self._begin_asking(now)
+        self._go_on(now)
 
     def take_up_held(self, now: float) -> Iterator[Finding]:
         """Look again at what was held and is no longer in hand."""
         free = [p for p, (job, _) in self._held.items() if job not in self._in_hand and p not in self._asking]
         for path in free:
             yield from self._arrived(self._held.pop(path)[1])
-        if free:
-            self._begin_asking(now)
+        self._go_on(now)
 
     def _arrived(self, entry: Candidate | PassedOver) -> Iterator[Finding]:
         source = entry.source
@@ -219,108 +146,20 @@ class Discovery:
         else:
             self._held.pop(source.path, None)
 
-    def _begin_asking(self, now: float) -> None:
-        if self._to_ask and self._inspector is None:
-            self._starts_left = MOST_INSPECTOR_STARTS
-            self._start_inspector(now)
-        self._ask_for_more()
-
     def stop(self) -> None:
-        """End the inspector: nothing more is to be found."""
-        self._kill_inspector()
-        self._to_ask.clear()
+        self._inspector.stop()
         self._asking.clear()
-        self._asked.clear()
-
-    # ------------------------------------------------------------ the inspector
-
-    def _kill_inspector(self) -> None:
-        if self._inspector is not None:
-            self._inspector.kill()
-            self._inspector.remove_dead(REAP_SECONDS)
-            self._inspector = None
-
-    def _ask_for_more(self) -> None:
-        if self._inspector is None:
-            return
-        wanted: list[Source | Compare] = []
-        while self._to_ask and len(self._asked) < REQUESTS_AHEAD:
-            request = self._to_ask.popleft()
-            source = request.candidate.source
-            self._asked[source.path] = request
-            wanted.append(Compare(source, request.other) if request.other else source)
-        if wanted:
-            self._inspector.send(tuple(wanted))
-        elif not self._lists and not self._asked:
-            self._inspector.send(Command.CLOSE)
-            if not self._inspector.join(5.0):
-                self._inspector.kill()
-                self._inspector.remove_dead(5.0)
-            self._inspector.connection.close()
-            self._inspector = None
-
-    def _replace_inspector(self, what: str, now: float) -> Iterator[Finding]:
-        self._kill_inspector()
-        self._starts_left -= 1
-        culprit, self._open = self._open, None
-        request = self._asked.pop(culprit.path, None) if culprit is not None else None
-        if request is not None:
-            yield from self._charge(request, what)
-        elif what != "died":
-            yield Remark(
-                f"Listing {self._run.input_named} {what} without an answer; is it on a network that is down? "
-                "The files known up to now are done; run the same command again for the rest.",
-                serious=True,
-            )
-            self._lists = False
-            self._starts_left = 0
-        self._to_ask.extendleft(reversed(self._asked.values()))
-        self._asked.clear()
-        if self._starts_left > 0:
-            # A complete listing is not walked again: resuming after the last file ends at once.
-            self._start_inspector(now)
-            return
-        if self._to_ask or self._lists:
-            text = "Inspecting was given up; run the same command again for the files that are left."
-            yield Remark(text, serious=True)
-        self._to_ask.clear()
-        self._asking.clear()
-
-    def _charge(self, request: _Request, what: str) -> Iterator[Finding]:
-        """An inspector ended or fell silent over a file; a first death may have had another cause."""
-        source = request.candidate.source
-        if what == "died" and source.path not in self._suspects:
-            self._suspects.add(source.path)
-            self._to_ask.append(request)
-        elif request.other:
-            # Where the other path leads does not answer, so no more files are compared with such paths.
-            self._compares = False
-            yield from self._answered(request, Compared(source, same=False))
-        else:
-            kind = FailureKind.CRASH if what == "died" else FailureKind.STALL
-            failed = Inspected(source, None, kind, f"The process inspecting it {what}.")
-            yield self._inspected(request, failed, fresh=True)
 
     # ------------------------------------------------------------ one file
 
-    def _found(self, entries: Collection[Candidate | PassedOver | Remark]) -> Iterator[Finding]:
-        for entry in entries:
-            if isinstance(entry, Remark):
-                yield entry
-                continue
-            self.files += 1
-            if entry.source is not None:
-                relative = entry.source.relative
-                after = self._plan.resume_after
-                if after is None or order_key(relative) > order_key(after):
-                    self._plan = replace(self._plan, resume_after=relative)
-            yield from self._entry(entry)
-
-    def _answered(self, request: _Request, answer: Inspected | Compared) -> Iterator[Finding]:
-        if isinstance(answer, Inspected):
+    def _answered(self, request: _Request, answer: Inspected) -> Iterator[Finding]:
+        if not request.other:
             yield self._inspected(request, answer, fresh=True)
-        else:
-            yield from self._candidate(request.candidate, {**request.answers, request.other: answer.same})
+            return
+        # Where the other path leads may not answer: then no more files are compared with such paths.
+        self._compares = self._compares and answer.failure is None
+        same = answer.failure is None and answer.found
+        yield from self._candidate(request.candidate, {**request.answers, request.other: same})
 
     def _candidate(self, candidate: Candidate, answers: Mapping[bytes, bool]) -> Iterator[Finding]:
         """Yield what the journal and the output folder say of it; nothing where the inspector has to be asked."""
@@ -353,18 +192,18 @@ class Discovery:
         elif (cached := self._classifier.cached(source)) is None:
             self._ask(request)
         else:
-            answer = Inspected(source, cached.media, cached.failure, cached.message)
-            yield self._inspected(request, answer, fresh=False)
+            yield self._inspected(request, Inspected(cached.media, cached.failure, cached.message), fresh=False)
 
     def _ask(self, request: _Request) -> None:
-        self._to_ask.append(request)
-        self._asking[request.candidate.source.path] = request.candidate.source
-        self._bytes_to_inspect += 0 if request.other else request.candidate.source.size_bytes
+        source = request.candidate.source
+        self._inspector.ask(request, Compare(source, request.other) if request.other else source)
+        self._asking[source.path] = source
+        self._bytes_to_inspect += 0 if request.other else source.size_bytes
 
     def _inspected(self, request: _Request, answer: Inspected, *, fresh: bool) -> Finding:
-        source = answer.source
+        source = request.candidate.source
         assert request.place is not None
         self._asking.pop(source.path, None)
         self._bytes_to_inspect -= source.size_bytes if fresh else 0
         self._bytes_inspected += source.size_bytes
-        return self._classifier.inspected(request.place, answer, fresh=fresh)
+        return self._classifier.inspected(source, request.place, answer, fresh=fresh)

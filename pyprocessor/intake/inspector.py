@@ -1,8 +1,8 @@
 """What is in the input? A process of its own that lists it and inspects files, so that a hang or crash costs one file.
 
 It lists a little, then inspects what the engine asked for, and so on, so that the first files are known while the
-listing goes on. Before it opens a file it reports the file; the engine blames a crash or a hang on it and starts
-another inspector, which goes on after the last file reported.
+listing goes on. It reports that it opens a file; the engine blames a crash or a hang on that (`inspector_client`) and
+starts another inspector, which goes on after the last file reported.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from pyprocessor.errors import FailureKind, InspectError, JobError, UsageError
 from pyprocessor.intake.messages import (
     Candidate,
     Compare,
-    Compared,
     Found,
     Inspected,
-    InspectedJob,
     InspectJob,
     PassedOver,
+    Question,
     Remark,
     ScanPlan,
 )
@@ -37,7 +36,7 @@ from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.processes import bounded_memory
 from pyprocessor.tasks.registry import FOLDER_TASK, task
-from pyprocessor.workers.messages import Command, InputAway, Report
+from pyprocessor.workers.messages import InputAway, Report
 
 LISTING_CHUNK = 100
 LISTING_SECONDS = 1.0
@@ -46,7 +45,7 @@ INSPECTIONS_BETWEEN_CHUNKS = 8
 
 
 def inspector_main(connection: Connection, plan: ScanPlan) -> None:
-    """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
+    """Entry point of the process; returns when the engine closes the pipe."""
     run_child(lambda: _Inspector(connection, plan).run())
 
 
@@ -65,15 +64,14 @@ class _Inspector:
         self._connection = connection
         self._folders = tuple(dict.fromkeys(given.folder for given in plan.inputs))
         self._profile, self._limits = plan.profile, plan.profile.input_limits
-        self._wanted: deque[Source | Compare | InspectJob] = deque()
+        self._wanted: deque[Question] = deque()
         self._entries: Iterator[Candidate | PassedOver | Remark | None] | None = None
         if plan.lists:
             self._entries = walk(plan, self._report_alive)
         self._reported = time.monotonic()
-        self._open = True
 
     def run(self) -> None:
-        while self._open:
+        while True:
             self._receive()
             self._list_some()
             for _ in range(INSPECTIONS_BETWEEN_CHUNKS if self._entries is not None else 1):
@@ -84,11 +82,7 @@ class _Inspector:
         idle = self._entries is None and not self._wanted
         while idle or self._connection.poll(0):
             idle = False
-            match self._connection.recv():
-                case Command.CLOSE:
-                    self._open = False
-                case wanted:
-                    self._wanted.extend(wanted)
+            self._wanted.extend(self._connection.recv())
 
     def _list_some(self) -> None:
         if self._entries is None:
@@ -118,39 +112,28 @@ class _Inspector:
             self._connection.send(Report.ALIVE)
             self._reported = time.monotonic()
 
-    def _answer(self, wanted: Source | Compare | InspectJob) -> None:
-        if isinstance(wanted, InspectJob):
-            self._connection.send(wanted.job_id)
-            self._connection.send(self._inspect_job(wanted))
-        elif isinstance(wanted, Compare):
-            self._connection.send(wanted.source)
-            same = _is_or_was(wanted.source.path, wanted.other)
-            self._connection.send(Compared(wanted.source, same))
+    def _answer(self, wanted: Question) -> None:
+        self._connection.send(Report.OPENING)
+        if isinstance(wanted, Compare):
+            self._connection.send(Inspected(_is_or_was(wanted.source.path, wanted.other)))
         else:
-            self._connection.send(wanted)
             self._connection.send(self._inspect(wanted))
 
-    def _inspect(self, source: Source) -> Inspected:
+    def _inspect(self, wanted: Source | InspectJob) -> Inspected:
         try:
+            if isinstance(wanted, InspectJob):
+                inputs = tuple(map(_as_it_is, wanted.inputs))
+                with bounded_memory(self._limits.inspect_memory_bytes):
+                    found = task(wanted.task).inspect(inputs, wanted.params, self._limits)
+                return Inspected(json.dumps(found))
             with bounded_memory(self._limits.inspect_memory_bytes):
-                return Inspected(source, task(FOLDER_TASK).inspect((source,), self._profile, self._limits))
-        except InspectError as error:
-            self._report_absence(source.path)
-            return Inspected(source, None, error.kind, str(error))
-        except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
-            return Inspected(source, None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
-
-    def _inspect_job(self, job: InspectJob) -> InspectedJob:
-        try:
-            inputs = tuple(_as_it_is(source) for source in job.inputs)
-            with bounded_memory(self._limits.inspect_memory_bytes):
-                found = task(job.task).inspect(inputs, job.params, self._limits)
-            return InspectedJob(job.job_id, inputs, json.dumps(found))
+                return Inspected(task(FOLDER_TASK).inspect((wanted,), self._profile, self._limits))
         except (JobError, UsageError) as error:
-            kind = error.kind if isinstance(error, JobError) else FailureKind.UNSUPPORTED
-            return InspectedJob(job.job_id, failure=kind, reason=str(error))
-        except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one job, one sentence
-            return InspectedJob(job.job_id, failure=FailureKind.CRASH, reason=f"Inspecting failed with {error!r}.")
+            if isinstance(wanted, Source):
+                self._report_absence(wanted.path)
+            return Inspected(None, error.kind if isinstance(error, JobError) else FailureKind.UNSUPPORTED, str(error))
+        except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
+            return Inspected(None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
 
     def _report_absence(self, path: bytes) -> None:
         """Report first that the input as a whole is gone, if so: what follows does not count then."""

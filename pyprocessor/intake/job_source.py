@@ -2,69 +2,73 @@
 
 from __future__ import annotations
 
-import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import Protocol
 
 from pyprocessor.intake.classify import Finding
+from pyprocessor.workers.process import Child
 
 
-class JobSource(Protocol):
-    """One of them. Call `begin`, then `handle` and `check` once a turn as long as it is not `finished`."""
+class JobSource(ABC):
+    """One of them. Call `begin`, then `findings` once a turn as long as it is not `finished`."""
 
-    @property
-    def files(self) -> int:
-        """How many files were listed up to now."""
+    files: int = 0
+    """How many files were listed up to now."""
 
     @property
     def listed(self) -> bool:
         """Whether the listing is complete."""
+        return True
 
     @property
     def away(self) -> bool:
         """Whether what it lists is gone for now, so that nothing is to be started."""
+        return False
 
     @property
     def complete(self) -> bool:
         """Whether all that is known to be there was listed and inspected."""
+        return self.finished
 
     @property
+    @abstractmethod
     def finished(self) -> bool:
         """Whether nothing more is to come, unless something is released or submitted."""
 
     @property
+    @abstractmethod
     def pending(self) -> int:
         """How many files or jobs are known and still to be inspected."""
 
     @property
     def pending_ratio(self) -> float:
         """Bytes of the files that are still to be inspected over the bytes of those that were."""
+        return 0.0
 
     @property
     def busy(self) -> bool:
         """Whether `check` has more to do at once."""
+        return False
 
     @property
-    def connections(self) -> list[Connection]:
-        """What the loop waits for."""
+    def children(self) -> Sequence[Child]:
+        """Its processes, whose connections the loop waits for."""
+        return ()
 
-    @property
-    def pids(self) -> list[int]:
-        """Its processes, for what they take."""
-
+    @abstractmethod
     def begin(self, now: float) -> None:
         """Start what it needs."""
 
-    def handle(self, now: float) -> Iterator[Finding]:
-        """Take in messages. Call it only when one of `connections` is ready."""
-
-    def check(self, now: float) -> Iterator[Finding]:
-        """Do what needs no message: replace processes that hang, go on with what waits."""
+    @abstractmethod
+    def findings(self, now: float) -> Iterator[Finding]:
+        """Take in what its processes sent, replace those that hang, go on with what waits."""
 
     def doubt(self) -> bool:
         """Take what it lists for gone until it is seen again; False where it does not come back by itself."""
+        return False
 
+    @abstractmethod
     def stop(self) -> None:
         """End: nothing more is to be found."""
 
@@ -109,24 +113,21 @@ class JobSources:
 
     @property
     def connections(self) -> list[Connection]:
-        return list(itertools.chain.from_iterable(source.connections for source in self._sources))
+        """What the loop waits for."""
+        return [child.connection for source in self._sources for child in source.children]
 
     @property
     def pids(self) -> list[int]:
-        return list(itertools.chain.from_iterable(source.pids for source in self._sources))
+        """Of their processes, for what they take."""
+        return [child.pid for source in self._sources for child in source.children]
 
     def begin(self, now: float) -> None:
         for source in self._sources:
             source.begin(now)
 
-    def handle(self, now: float) -> Iterator[Finding]:
+    def findings(self, now: float) -> Iterator[Finding]:
         for source in self._sources:
-            if any(connection.poll(0) for connection in source.connections):
-                yield from source.handle(now)
-
-    def check(self, now: float) -> Iterator[Finding]:
-        for source in self._sources:
-            yield from source.check(now)
+            yield from source.findings(now)
 
     def doubt(self) -> bool:
         away = [source.doubt() for source in self._sources]

@@ -1,7 +1,7 @@
 """What do the engine and its inspector or watcher send each other? `Command` and `Report` are in `workers`.
 
-The engine sends a tuple of what to do: sources and jobs to inspect, questions to answer. The inspector sends a source
-before it opens the file, or the id of a job before it opens its inputs, so that a hang or crash is charged to it.
+The engine sends a tuple of questions, which the inspector answers in turn with one `Inspected` each. It sends OPENING
+before each, so that a hang or crash is charged to that one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.models import Input, MediaInfo, Profile, Source
+from pyprocessor.models import Input, Profile, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +74,23 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
-    """The media of a file, or the failure to read them with its reason."""
-
-    source: Source
-    media: MediaInfo | None
-    failure: FailureKind | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """The answer to `Compare`."""
-
-    source: Source
-    same: bool
-
-
-@dataclass(frozen=True, slots=True)
 class InspectJob:
     """Asks what the task of a job of no folder finds in its inputs."""
 
-    job_id: str
     task: str
     inputs: tuple[Source, ...]
     params: Any
 
 
-@dataclass(frozen=True, slots=True)
-class InspectedJob:
-    """What it found, as JSON, and the inputs as they are now; or the failure with its reason."""
+Question = Source | Compare | InspectJob
+"""A source is a file to inspect."""
 
-    job_id: str
-    inputs: tuple[Source, ...] = ()
-    found: str = "null"
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What was found: the media of a file, of a job JSON, whether it is the same; or the failure with its reason."""
+
+    found: Any
     failure: FailureKind | None = None
     reason: str = ""
 

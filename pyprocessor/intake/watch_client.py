@@ -39,12 +39,11 @@ class WatchClient(Discovery):
         costs: Costs,
         journal: Journal,
         context: BaseContext,
-        now: float,
         *,
         in_hand: Collection[str],
         notify: Callable[[str, str], None],
     ) -> None:
-        super().__init__(request, task, costs, journal, context, now, lists=False, in_hand=in_hand)
+        super().__init__(request, task, costs, journal, context, lists=False, in_hand=in_hand)
         self._journal = journal
         self._notify = notify
         self._looked = False
@@ -55,12 +54,12 @@ class WatchClient(Discovery):
         self._death_announced = False
         self._remarks: set[Remark] = set()
         self._pause = FIRST_PAUSE_SECONDS
-        self._begin_at = now
+        self._begin_at = 0.0
         self._watcher: Child | None = None
-        self._expected_by = now
+        self._expected_by = 0.0
 
     def begin(self, now: float) -> None:
-        self._watcher = Child(self._context, watcher_main, self._plan, "pyprocessor-watcher")
+        self._watcher = Child(self._context, watcher_main, self._inspector.plan, "pyprocessor-watcher")
         self._expected_by = now + SILENCE_SECONDS
 
     @property
@@ -74,32 +73,24 @@ class WatchClient(Discovery):
 
     @property
     def complete(self) -> bool:
-        """Whether all that is known to be there was listed and inspected."""
-        return (self._looked or self._vanished) and self._inspector is None
+        return (self._looked or self._vanished) and super().finished
 
     @property
     def away(self) -> bool:
-        """Whether the folder is known not to be there for now."""
         return self._vanished or self._doubted
 
     def doubt(self) -> bool:
-        """Take the folder for gone until the next look at it is over."""
         self._doubted = True
         return True
 
-    def _children(self) -> tuple[Child, ...]:
+    @property
+    def children(self) -> tuple[Child, ...]:
         own = (self._watcher,) if self._watcher is not None else ()
-        return (*own, *super()._children())
+        return (*own, *super().children)
 
-    def handle(self, now: float) -> Iterator[Finding]:
-        """Take in messages. Call it only when one of `connections` is ready."""
+    def findings(self, now: float) -> Iterator[Finding]:
         if self._watcher is not None and self._watcher.connection.poll(0):
             yield from self._receive(self._watcher, now)
-        if self._inspector is not None and self._inspector.connection.poll(0):
-            yield from self._news(super().handle(now))
-
-    def check(self, now: float) -> Iterator[Finding]:
-        """Replace processes that died or are silent, and look again at files that were in hand."""
         if self._watcher is None:
             if now >= self._begin_at and not self._stopped:
                 self.begin(now)
@@ -107,11 +98,10 @@ class WatchClient(Discovery):
             self._silent = True
             text = "takes long; is it on a network that is down? Files known up to now are done."
             self._notify("warning", f"Looking at {self._run.input_named} {text}")
-        yield from self._news(super().check(now))
+        yield from self._news(super().findings(now))
         yield from self._news(self.take_up_held(now))
 
     def stop(self) -> None:
-        """End the watching: nothing more is to be found."""
         self._stopped = True
         super().stop()
         if self._watcher is not None:

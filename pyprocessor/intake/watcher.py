@@ -22,7 +22,7 @@ from pyprocessor.intake.messages import Candidate, Found, Looked, PassedOver, Re
 from pyprocessor.intake.scan import YOUNG, Stills, walk
 from pyprocessor.models import Source
 from pyprocessor.system.filesystems import network_filesystem, open_for_writing
-from pyprocessor.workers.messages import Command, Report
+from pyprocessor.workers.messages import Report
 
 CHUNK = 100
 LEAST_PAUSE_SECONDS = 0.5
@@ -72,7 +72,7 @@ def next_look(
 
 
 def watcher_main(connection: Connection, plan: ScanPlan) -> None:
-    """Entry point of the process; returns when the engine closes the pipe or sends CLOSE."""
+    """Entry point of the process; returns when the engine closes the pipe."""
     if hasattr(signal, "SIGIO"):
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `open_for_writing`
     run_child(lambda: _Watcher(connection, plan).run())
@@ -93,11 +93,10 @@ class _Watcher:
         self._local = True
         self._vanished = False
         self._reported = 0.0
-        self._open = True
 
     def run(self) -> None:
         try:
-            while self._open:
+            while True:
                 began = time.monotonic()
                 self._events.drain()
                 try:
@@ -201,7 +200,7 @@ class _Watcher:
             self._send(Found((Remark(f"{problem}the input is looked at every {poll:g} s instead."),)))
         self._send(Looked(max(poll, pause)))
         changed = False
-        while self._open:
+        while True:
             now = time.monotonic()
             due = ended + (least if changed else pause)
             if now >= due:
@@ -209,8 +208,8 @@ class _Watcher:
             sources: list[Any] = [self._connection] if changed else [self._connection, self._events.socket]
             ready = wait(sources, timeout=due - now)
             changed = changed or self._events.socket in ready
-            if self._connection in ready and self._connection.recv() is Command.CLOSE:
-                self._open = False
+            if self._connection in ready:
+                self._connection.recv()  # the engine sends nothing: this raises EOFError
 
     def _send(self, message: object) -> None:
         self._connection.send(message)

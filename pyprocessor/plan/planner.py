@@ -165,7 +165,9 @@ def next_batch(
             startables = filter(startable, ready.longer_than(-1.0))
             fitting = [e for e in startables if room is None or e.memory_bytes <= room]
             listed = sorted(fitting, key=lambda e: (e.band, -e.cpu_seconds, e.job_id))
-        widening = _widening(ready, shape, running, free_slots, free_cores, listed)
+        # Who asks for more jobs at once than there are cores gets them: none takes the place of another.
+        most = 1 if settings.jobs is not None and shape.concurrency > shape.cores else shape.cores
+        widening = _widening(ready, shape, running, free_slots, free_cores, listed, min(most, MAX_THREADS))
     if listed:
         first = next((e for e in listed if e.job_id not in widening.later), None)
     elif processes_taken >= shape.max_processes:
@@ -235,8 +237,9 @@ def _widening(
     free_slots: int,
     free_cores: int,
     listed: Sequence[QueuedJob],
+    most: int,
 ) -> Widening:
-    """The threads of jobs that start now on the free cores; by a schedule of the `listed` ones, if any."""
+    """The threads, `most` each, of jobs that start now; by a schedule of the `listed` ones, if any."""
     cores = max(shape.cores, shape.concurrency)
     base = max(1, min(shape.threads, free_cores // free_slots))
     core_seconds = base * ready.wall_seconds(base)
@@ -244,7 +247,7 @@ def _widening(
     longest = ready.longer_than(core_seconds / cores - FILE_SECONDS)
     finish = finish_seconds(core_seconds, (e.cpu_seconds for e in longest), cores, base)
     if not listed:
-        return Widening(base, min(free_cores, MAX_THREADS), finish)
+        return Widening(base, min(free_cores, most), finish)
     idle_after = [0.0] * free_cores
     for batch in running:
         # However little is left to do, what is occupied is not idle.
@@ -252,7 +255,7 @@ def _widening(
     # Several threads each, and yet more jobs than run at once: memory bounds them, and cores would lie idle.
     bound = base if len(ready) > free_slots else 1
     works = [(e.cpu_seconds, e.job_id, e.factors.spread) for e in listed]
-    return scheduled(works, idle_after, finish, bound, stretch=shape.stretch)
+    return scheduled(works, idle_after, finish, bound, stretch=shape.stretch, most=most)
 
 
 def _room(

@@ -100,23 +100,31 @@ def _extra(late: Sequence[tuple[float, float]], seconds: float, most: int) -> fl
 
 
 def scheduled(
-    works: Sequence[Work], idle_after: Sequence[float], finish: float, base: int, *, stretch: bool = True
+    works: Sequence[Work],
+    idle_after: Sequence[float],
+    finish: float,
+    base: int,
+    *,
+    stretch: bool = True,
+    most: int = MAX_THREADS,
 ) -> Widening:
     """Of several schedules, the one that ends first; with `stretch` a job may take over idle cores.
 
     `works` are all that is left to start, in their order. `idle_after` says for each core in how many seconds it is
-    idle, 0 for now. `finish` is the least time in which all can end (`finish_seconds`).
+    idle, 0 for now. `finish` is the least time in which all can end (`finish_seconds`). No job has more than `most`
+    threads.
     """
     free = sorted(idle_after)
-    drawn = [_schedule(works, free, finish * target, base, stretch) for target in _TARGETS]
+    most = min(len(free), most)
+    drawn = [_schedule(works, free, finish * target, base, stretch, most) for target in _TARGETS]
     return min(drawn, key=lambda schedule: schedule[0])[1]
 
 
 def _schedule(
-    works: Sequence[Work], free: Sequence[float], target: float, base: int, stretch: bool
+    works: Sequence[Work], free: Sequence[float], target: float, base: int, stretch: bool, most: int
 ) -> tuple[float, Widening]:
     """When all ends with each job where it ends first, with no more cores than it needs to end within `target`."""
-    idle, most = list(free), min(len(free), MAX_THREADS)
+    idle = list(free)
     cores: dict[str, int] = {}
     ends: dict[str, float] = {}
     later: list[str] = []

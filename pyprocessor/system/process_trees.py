@@ -69,7 +69,7 @@ class ProcessCpu:
 class ProcessTrees:
     """Reads this process and the trees below the leaders of our groups."""
 
-    def __init__(self, proc: str) -> None:
+    def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
         self._has_proc = os.path.isdir(proc)
         self._page = os.sysconf("SC_PAGE_SIZE")

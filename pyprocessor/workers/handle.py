@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
-from pyprocessor.models import ProcessIdentity
+from pyprocessor.models import ProcessIdentity, ProcessReading
 from pyprocessor.system.left_behind import kill_marked, mark
+from pyprocessor.system.process_trees import ProcessTrees
 from pyprocessor.workers.messages import FromWorker, Spawned, StepOrder, ToWorker, WorkerSetup
 from pyprocessor.workers.process import NAME_PREFIX, Child
 from pyprocessor.workers.worker import worker_main
@@ -35,6 +36,9 @@ class WorkerHandle(Protocol):
     def shed(self, job_id: str, token: str) -> None:
         """Kill it to free memory; the worker reports the attempt as shed."""
 
+    def usage(self, steps: Iterable[int]) -> Mapping[int, ProcessReading]:
+        """What the processes of steps take now, by the pids that the worker reported; without those that have ended."""
+
     def kill(self) -> None:
         """End the worker and everything that it started, at once."""
 
@@ -46,6 +50,7 @@ class LocalWorker(Child):
         super().__init__(context, worker_main, setup, f"{NAME_PREFIX}{name}")
         self._mark = mark(setup.folder.path, setup.run_id, self.pid)
         self._has_called = False
+        self._trees = ProcessTrees()
 
     def send(self, message: object, *more: object) -> bool:
         return super().send((message, *more))
@@ -68,3 +73,6 @@ class LocalWorker(Child):
 
     def shed(self, job_id: str, token: str) -> None:
         self.send(StepOrder(job_id, token, "kill"))
+
+    def usage(self, steps: Iterable[int]) -> Mapping[int, ProcessReading]:
+        return self._trees.processes(steps)

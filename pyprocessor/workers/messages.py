@@ -190,12 +190,14 @@ class InputAway:
 class Report(Enum):
     """What any process of ours reports without details.
 
-    CLOSED is the last of a worker that ends as it should. The inspector sends LISTED, the watcher REAPPEARED.
+    CLOSED is the last of a worker that ends as it should. The inspector sends LISTED, and OPENING before each file or
+    job that it inspects; the watcher REAPPEARED.
     """
 
     ALIVE = auto()
     CLOSED = auto()
     LISTED = auto()
+    OPENING = auto()
     REAPPEARED = auto()
 
 

@@ -75,6 +75,7 @@ class Simulation:
     cores: int = 2
     memory: int = 1 << 20
     resources: tuple[tuple[str, int], ...] = ()
+    jobs: int | None = None
     now: float = 0.0
     more_to_come: bool = False
     began: dict[str, float] = field(default_factory=dict)
@@ -98,6 +99,7 @@ class Simulation:
             max_memory_percent=100.0,
             memory_limit_bytes=self.memory * MIB + OVERHEAD_BYTES,
             resources=self.resources,
+            jobs=self.jobs,
         )
         request = RunRequest((), os.fsencode(self.folder), replace(PROFILE, batch=batch), "ffmpeg")
         calibration = Calibration(CostModel(), FileHistory(), None)

@@ -107,6 +107,18 @@ def test_what_a_process_is_sent_fits_its_pipe(begin: Begin, said: Cost, each: in
     assert run.unread == unread
 
 
+@pytest.mark.parametrize("call_seconds", [0.01, 5.0])
+def test_as_many_jobs_run_at_once_as_are_asked_for(begin: Begin, call_seconds: float) -> None:
+    """Also more than there are cores: none of them waits to take over those of another."""
+    run = begin(jobs=3)
+    for name in ("one", "other"):
+        run.add(name, ENCODE, encode=True)
+    run.add("call", Cost(call_seconds, 16 * MIB, 0))
+    run.fill()
+    assert set(run.running) == {"one", "other", "call"}
+    run.run()
+
+
 def test_longer_calls_are_sent_one_ahead(begin: Begin) -> None:
     """As files are."""
     run = begin()

@@ -345,6 +345,20 @@ def test_a_bad_task_fails_its_job_alone(bench: Bench, rule: str, kind: FailureKi
 # ---------------------------------------------------------------- orders
 
 
+@pytest.mark.parametrize("own_process", [False, True], ids=["thread", "process"])
+def test_a_worker_says_what_its_calls_take(tmp_path: Path, own_process: bool) -> None:
+    """Now, by the pids that it reported, and nothing of one that has ended."""
+    bench = Bench(tmp_path, own_process=own_process)
+    item = bench.ask("grow", arguments={"megabytes": 100, "seconds": DEADLINE_SECONDS})
+    pid = bench.first(Spawned, item).process.pid
+    until(lambda: bench.worker.usage([pid])[pid].memory_bytes > 100 << 20, "its memory")
+    assert bench.worker.usage([pid])[pid].cpu_seconds > 0
+    bench.worker.shed(item.job_id, item.token)
+    assert bench.end_of(item).outcome.kind is OutcomeKind.SHED
+    assert not bench.worker.usage([pid])
+    bench.worker.kill()
+
+
 def test_a_call_is_suspended_resumed_and_shed(bench: Bench) -> None:
     """By the messages that do so with an ffmpeg."""
     item = bench.ask("never")

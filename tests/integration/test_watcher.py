@@ -21,7 +21,7 @@ from pyprocessor.intake.watcher import watcher_main
 from pyprocessor.models import WatchSettings
 from pyprocessor.profiles import load
 from pyprocessor.system.filesystems import open_for_writing
-from pyprocessor.workers.messages import Command, Report
+from pyprocessor.workers.messages import Report
 from pyprocessor.workers.process import Child, context
 from tests.waiting import DEADLINE_SECONDS, until
 
@@ -214,14 +214,11 @@ def test_a_network_file_system_is_not_listened_to(tmp_path: Path, monkeypatch: p
     listener.stop()
 
 
-def test_it_ends_when_told_to_and_when_nobody_listens(watch: Callable[..., Looks], tmp_path: Path) -> None:
-    """Its pipe is its life: CLOSE, or an engine that is gone, and the process is gone too."""
+def test_it_ends_when_nobody_listens(watch: Callable[..., Looks], tmp_path: Path) -> None:
+    """Its pipe is its life: where the engine is gone the process is gone too."""
     root = tmp_path / "in"
     root.mkdir()
-    told, left = watch(root, poll=600.0), watch(root, poll=600.0)
-    for outlook in (told, left):
-        outlook.more_looks(1)
-    told.child.send(Command.CLOSE)
+    left = watch(root, poll=600.0)
+    left.more_looks(1)
     left.connection.close()
-    assert told.child.join(DEADLINE_SECONDS)
     assert left.child.join(DEADLINE_SECONDS)

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from pyprocessor.jobs.timeouts import Timeouts
-from pyprocessor.models import ProcessIdentity, Profile, Source
+from pyprocessor.models import ProcessIdentity, ProcessReading, Profile, Source
 from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import prepare_state_folder
+from pyprocessor.system.process_trees import ProcessTrees
 from pyprocessor.system.processes import process_identity
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
@@ -104,6 +105,9 @@ class ThreadWorker:
 
     def shed(self, job_id: str, token: str) -> None:
         self.send(StepOrder(job_id, token, "kill"))
+
+    def usage(self, steps: Iterable[int]) -> Mapping[int, ProcessReading]:
+        return ProcessTrees().processes(steps)
 
     def kill(self) -> None:
         self.connection.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,19 @@ from pyprocessor.tasks.base import Task
 from tests.process.runs import Recorder, published, request, run
 
 
-class Listed:
+class Listed(JobSource):
     """Files that are known beforehand, one a turn, without a process."""
-
-    files = 0
-    away = False
-    pending_ratio = 0.0
 
     def __init__(self, run: RunRequest, task: Task, costs: Any, *_: object) -> None:
         self._profile: Profile = run.profile
         self._task, self._costs = task, costs
         self._left = sorted(Path(given.path.decode()) / "a.mp4" for given in run.inputs)
-        self.connections: list[Connection] = []
-        self.pids: list[int] = []
 
     @property
     def listed(self) -> bool:
         return not self._left
 
-    complete = finished = listed
+    finished = listed
 
     @property
     def pending(self) -> int:
@@ -51,10 +44,7 @@ class Listed:
     def begin(self, now: float) -> None:
         pass
 
-    def handle(self, now: float) -> Iterator[Finding]:
-        return iter(())
-
-    def check(self, now: float) -> Iterator[Finding]:
+    def findings(self, now: float) -> Iterator[Finding]:
         if self._left:
             path = self._left.pop()
             self.files += 1
@@ -68,9 +58,6 @@ class Listed:
             cost = self._costs.predict(plan.cost, 1)
             job = Job(job_id(source.path, name), name, source, output, fingerprint, cost, media)
             yield Todo(job, plan.cost, fresh=True)
-
-    def doubt(self) -> bool:
-        return False
 
     def stop(self) -> None:
         self._left.clear()
