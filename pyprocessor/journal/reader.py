@@ -108,6 +108,10 @@ class JournalReader:
         """The ids of the jobs that a job waits for, or waited for."""
         return tuple(str(found) for (found,) in self._database.rows("dependencies", {"id": job_id}))
 
+    def divided(self) -> tuple[str, ...]:
+        """The ids of a folder's files that are made of other jobs and are not done."""
+        return tuple(str(found) for (found,) in self._database.rows("divided", {}))
+
     def children(self, job_id: str) -> tuple[JobRow, ...]:
         """The jobs that a job made."""
         return self._all(JobRow, "children", id=job_id)

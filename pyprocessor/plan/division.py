@@ -24,7 +24,7 @@ MOST_EXTRA = 0.03
 """Of a job's CPU-seconds, what doing it in parts may cost more."""
 WORTH = 0.98
 """Parts are taken when all then ends within this share of the time, and `LEAST_GAIN_SECONDS` earlier."""
-LEAST_GAIN_SECONDS = 1.0
+LEAST_GAIN_SECONDS = 0.3
 """Finding the cuts and making further jobs takes some tenths of a second."""
 UNEVEN = 0.15
 """By this share the longest of several parts is taken to outlast its prediction, since content varies."""
