@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import replace
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from pyprocessor.errors import FailureKind, InspectError
 from pyprocessor.inspect import colour, reader
 from pyprocessor.inspect.animation import WEBP, animated_webp, still_picture, webp_info, webp_timeline
 from pyprocessor.inspect.film import FilmSampler, usual_aspect
-from pyprocessor.inspect.reader import Container, Stream, is_attached, is_away, video_context
+from pyprocessor.inspect.reader import Container, Packet, Stream, is_attached, is_away, video_context
 from pyprocessor.inspect.refine import refined, without_thumbnails
 from pyprocessor.inspect.sound import audio_info
 from pyprocessor.inspect.survey import Survey, survey
@@ -79,17 +79,29 @@ def probe(
 
 
 def survey_source(
-    path: bytes, media: MediaInfo, used: Collection[int], limits: InputLimits
+    path: bytes,
+    media: MediaInfo,
+    used: Collection[int],
+    limits: InputLimits,
+    beside: Callable[[Container], Callable[[Packet], object]] = lambda container: lambda packet: None,  # noqa: ARG005
 ) -> tuple[MediaInfo, Timeline]:
     """Return what is in a file that was inspected before, by all its packets, and its timeline.
 
-    ffmpeg will read the streams `used`. Raises InspectError where the file can no longer be read.
+    ffmpeg will read the streams `used`; what `beside` returns for the opened file is called with each packet. Raises
+    InspectError where the file can no longer be read.
     """
     try:
         if media.container == WEBP:
             return media, webp_timeline(path)
         with closing(reader.open_again(path, media)) as container:
-            found = survey(container, size_bytes=media.size_bytes, whole=True, limit_seconds=SURVEY_SECONDS, used=used)
+            found = survey(
+                container,
+                size_bytes=media.size_bytes,
+                whole=True,
+                limit_seconds=SURVEY_SECONDS,
+                used=used,
+                also=beside(container),
+            )
     except (av.error.FFmpegError, OSError) as error:
         kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
         raise InspectError(kind, f"The file can no longer be read: {error.strerror}.") from error
@@ -97,7 +109,7 @@ def survey_source(
         raise InspectError(FailureKind.UNAVAILABLE, f"The file can no longer be read: {found.timeline.damage}.")
     if found.timeline.unlisted and not media.deep:
         again = probe(path, size_bytes=media.size_bytes, limits=limits, deep=True)
-        return survey_source(path, again, [stream.index for stream in again.streams], limits)
+        return survey_source(path, again, [stream.index for stream in again.streams], limits, beside)
     return refined(media, found), found.timeline
 
 

@@ -49,11 +49,18 @@ class Survey:
 
 
 def survey(
-    container: Container, *, size_bytes: int, whole: bool, limit_seconds: float, used: Collection[int] | None = None
+    container: Container,
+    *,
+    size_bytes: int,
+    whole: bool,
+    limit_seconds: float,
+    used: Collection[int] | None = None,
+    also: Callable[[Packet], object] = lambda packet: None,  # noqa: ARG005 - the default looks at nothing
 ) -> Survey:
     """Read all packets, or, where not `whole`, only up to the first picture of each film.
 
-    It takes at most `limit_seconds`; `used` are the streams that ffmpeg will read (None: all).
+    It takes at most `limit_seconds`; `used` are the streams that ffmpeg will read (None: all); `also` is called with
+    each packet.
     """
     streams = [stream for stream in container.streams.video if not is_attached(stream)][:MAX_FILMS]
     films = {stream.index: FilmSampler(stream, size_bytes, whole=whole) for stream in streams}
@@ -66,6 +73,7 @@ def survey(
     def look(packet: Packet) -> bool:
         index = packet.stream_index
         counts.take(packet)
+        also(packet)
         if index in covers and picture_has_location(bytes(packet)):
             located.add(index)
         for sampler in (films.get(index), sounds.get(index), texts):

@@ -50,6 +50,8 @@ class VideoEncoder:
     """Whether the size of an output follows the number of pictures and their size, whatever is in them."""
     measured_as: str | None = None
     """The encoder whose measured costs stand for this one's."""
+    joinable: tuple[tuple[str, str], ...] | None = None
+    """Options with which pieces of a film can be joined without encoding again; None: they cannot be."""
 
 
 _X26X = VideoEncoder(usual=True, crf=(0, 51), presets=_X26X_PRESETS, default_preset="medium", keeps_captions=True)
@@ -64,6 +66,8 @@ _X264 = replace(
     pixel_formats=_420_TO_444,
     ebu3213_filter="h264_metadata=colour_primaries=22",
     bits_per_pixel=0.1,
+    # Each piece begins with a keyframe that ends all reference to what was before, and all have the same headers.
+    joinable=(("x264-params", "stitchable=1:open-gop=0"),),
 )
 _VP9 = VideoEncoder(
     "vp9",
@@ -102,6 +106,7 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
         converts_dolby_vision=True,
         ebu3213_filter="hevc_metadata=colour_primaries=22",
         bits_per_pixel=0.07,
+        joinable=(("x265-params", "open-gop=0:repeat-headers=1"),),
     ),
     "libsvtav1": VideoEncoder(
         "av1",
@@ -119,6 +124,7 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
         most_pictures_a_second=240,
         converts_dolby_vision=True,
         bits_per_pixel=0.07,
+        joinable=(),
     ),
     "libaom-av1": replace(
         _VP9,

@@ -27,7 +27,7 @@ def features(profile: Profile, media: MediaInfo) -> CostFeatures:
     settings = profile.video
     films = [(film, film.video) for film in kept_films(profile, media) if film.video is not None]
     if not films or settings is None:
-        return _audio_features(profile, media)
+        return sound_features(profile, media)
     first, first_video = films[0]
     facts = first_video.packets
     made = picture(settings, first_video, keeps_rate=same_frame_rate(profile, first))
@@ -95,7 +95,8 @@ def _bits_per_pixel(media: MediaInfo, video: VideoInfo, frames: float) -> float 
     return film_bytes * 8 / (frames * video.pixels) * share
 
 
-def _audio_features(profile: Profile, media: MediaInfo) -> CostFeatures:
+def sound_features(profile: Profile, media: MediaInfo) -> CostFeatures:
+    """What the cost model needs to know of the sound alone."""
     settings, rate = profile.audio, None
     if settings is not None and media.audio and media.audio[0].audio is not None:
         made = sound(settings, profile.container, media.audio[0].audio)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,23 +11,29 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
-from pyprocessor.inspect.contract import contract, refuse_damage
+from pyprocessor.inspect.contract import Contract, contract, refuse_damage
 from pyprocessor.inspect.timeline import expand
-from pyprocessor.models import InputLimits, MediaInfo, Profile, Source
+from pyprocessor.models import InputLimits, MediaInfo, MediaNote, OutputFacts, Profile, Source
 from pyprocessor.models.products import Product
 from pyprocessor.recipes.features import features, output_limit_bytes
+from pyprocessor.recipes.parts import joined
 from pyprocessor.recipes.subtitles import lost_lines
 from pyprocessor.recipes.transcode import recipe
-from pyprocessor.tasks.base import Done, Ffmpeg, Made, Plan, Steps, Work
+from pyprocessor.tasks.base import ChildJob, Done, Ffmpeg, Made, Plan, Step, Steps, Work
+from pyprocessor.tasks.chunk import divide, division
+from pyprocessor.tasks.joining import Parts, list_file, parts_of
 from pyprocessor.tasks.mp4_headers import edit_headers
 from pyprocessor.tasks.side_files import side_files
 
 if TYPE_CHECKING:
     from pyprocessor.inspect.timeline import Timeline
 
+_OF_THE_PARTS = (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.INFRASTRUCTURE)
+"""Kinds of failure of a join after which the film is encoded whole; after the others that would fail as well."""
+
 
 class Transcode:
-    """One ffmpeg, then verification of what it wrote."""
+    """One ffmpeg that encodes the film, or joins its parts, then verification of what it wrote."""
 
     name = "transcode"
 
@@ -41,55 +48,91 @@ class Transcode:
     def plan(self, params: Any, inputs: tuple[Source, ...], found: MediaInfo, output: bytes) -> Plan:  # noqa: ARG002
         profile = _profile(params)
         check_claims(found, profile.input_limits)
-        contract(profile, found)
-        return Plan((Product(output),), features(profile, found))
+        agreed = contract(profile, found)
+        cost = features(profile, found)
+        return Plan((Product(output),), cost, division=division(profile, found, agreed, cost))
+
+    def divide(
+        self, params: Any, inputs: tuple[Source, ...], found: MediaInfo, parts: int, limits: InputLimits
+    ) -> tuple[ChildJob, ...]:
+        (source,) = inputs
+        return divide(_profile(params), source, found, parts, limits)
 
     def run(self, work: Work) -> Steps:
-        # Here, as in `inspect`.
-        from pyprocessor.inspect.damage import damage_note
-        from pyprocessor.inspect.verify import lost_projection, verify
-
         profile: Profile = work.params
         (source,) = work.inputs
-        name = f"{work.name}.{profile.extension}"
-        path = work.path(name)
         media, times = _surveyed(source, profile, work.found)
         agreed = contract(profile, media)
-        with side_files(work, media, agreed) as files:
-            plan = recipe(
-                profile,
-                media,
-                agreed,
-                source,
-                threads=work.threads,
-                output_name=name,
-                covers=files.covers,
-                subtitles=files.subtitles,
-            )
-            limit = output_limit_bytes(profile.input_limits, features(profile, work.found))
-            finished: Finished = yield Ffmpeg(plan.invocation, output_limit_bytes=limit)
-        problem = diagnose(finished, source.path)
-        if problem is not None:
-            raise problem
-        if plan.headers is not None:
-            edit_headers(path, plan.headers)
-        damage = damage_note(finished.damage, media, times, same_frames=agreed.same_frames)
-        progress = finished.progress
-        facts, notes = verify(
-            path,
-            agreed,
-            encoded_frames=progress.frame if progress is not None and agreed.films else None,
-            damaged=finished.damage != NO_DAMAGE or any(note.damage for note in media.notes),
-            source=source.path,
-            media=media,
-            times=times,
-        )
-        lost = (*lost_lines(finished.stderr_text), *lost_projection(path, agreed, media))
-        notes = (*plan.notes, *damage, *notes, *lost)
+        facts: OutputFacts | None = None
+        notes: tuple[MediaNote, ...] = ()
+        if work.children:
+            try:
+                facts, notes = yield from _made(work, media, times, agreed, parts_of(work.children, media))
+            except JobError as error:
+                if error.kind not in _OF_THE_PARTS:
+                    raise
+                notes = (MediaNote(f"It was encoded whole, as its parts could not be joined. {error}"),)
+        if facts is None:
+            facts, more = yield from _made(work, media, times, agreed)
+            notes = (*notes, *more)
         refuse_damage(profile, notes)
         losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))
         facts = replace(facts, notes=tuple(note.text for note in notes), losses=losses)
-        return Done(facts, (Made(name),))
+        return Done(facts, (Made(output_name(work)),))
+
+
+def output_name(work: Work) -> str:
+    """The temporary name of the output."""
+    return f"{work.name}.{work.params.extension}"
+
+
+def _made(
+    work: Work, media: MediaInfo, times: Timeline, agreed: Contract, parts: Parts | None = None
+) -> Generator[Step, Any, tuple[OutputFacts, tuple[MediaNote, ...]]]:
+    """Make the output, of its parts where they are given, and verify it; return its facts and notes on it."""
+    # Here, as in `inspect`.
+    from pyprocessor.inspect.damage import damage_note
+    from pyprocessor.inspect.verify import lost_projection, verify
+
+    profile: Profile = work.params
+    (source,) = work.inputs
+    name = output_name(work)
+    path = work.path(name)
+    with side_files(work, media, agreed) as files, list_file(work, parts) as listed:
+        plan = recipe(
+            profile,
+            media,
+            agreed,
+            source,
+            threads=work.threads,
+            output_name=name,
+            covers=files.covers,
+            subtitles=files.subtitles,
+        )
+        if parts is not None:
+            plan = joined(plan, parts.film(listed))
+        limit = output_limit_bytes(profile.input_limits, features(profile, work.found))
+        finished: Finished = yield Ffmpeg(plan.invocation, last=parts is None, output_limit_bytes=limit)
+    problem = diagnose(finished, source.path)
+    if problem is not None:
+        raise problem
+    if plan.headers is not None:
+        edit_headers(path, plan.headers)
+    found = finished.damage if parts is None else parts.damage_with(finished.damage)
+    damage = damage_note(found, media, times, same_frames=agreed.same_frames)
+    progress = finished.progress
+    encoded = parts.pictures if parts is not None else progress.frame if progress is not None else None
+    facts, notes = verify(
+        path,
+        agreed,
+        encoded_frames=encoded if agreed.films else None,
+        damaged=found != NO_DAMAGE or any(note.damage for note in media.notes),
+        source=source.path,
+        media=media,
+        times=times,
+    )
+    lost = (*lost_lines(finished.stderr_text), *lost_projection(path, agreed, media))
+    return facts, (*plan.notes, *damage, *notes, *lost)
 
 
 def _profile(params: Any) -> Profile:

@@ -6,6 +6,7 @@ import os
 import selectors
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,25 +16,40 @@ from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.inspect.probe import probe
 from pyprocessor.models import OutputFacts, Profile, Source
-from pyprocessor.tasks.base import Work
+from pyprocessor.tasks.base import Done, Ffmpeg, Steps, Work
 from pyprocessor.tasks.transcode import Transcode
 from tests.waiting import DEADLINE_SECONDS
 
 
 def transcode(path: Path, profile: Profile, folder: Path, ffmpeg_path: str) -> OutputFacts:
     """Make `output.<extension>` in `folder` of the source at `path`; raises the JobError of a source that fails."""
+    work = work_on(path, profile, folder)
+    facts = steps_done(Transcode().run(work), folder, ffmpeg_path).facts
+    assert facts is not None
+    return facts
+
+
+def work_on(path: Path, profile: Profile, folder: Path) -> Work:
+    """The transcode of the source at `path`, as a batch process gets it."""
     size = path.stat().st_size
     source = Source(os.fsencode(path), os.fsencode(path.name), size, path.stat().st_mtime_ns)
-    media = probe(source.path, size_bytes=size)
-    work = Work("j", profile, (source,), media, 1, os.fsencode(folder), "output")
-    steps = Transcode().run(work)
+    return Work("j", profile, (source,), probe(source.path, size_bytes=size), 1, os.fsencode(folder), "output")
+
+
+def steps_done(
+    steps: Steps, folder: Path, ffmpeg_path: str, taken: Callable[[Finished], object] = lambda finished: None
+) -> Done:
+    """Run the ffmpegs that a task asks for, each of which is `taken`; return what the task answers."""
     step = next(steps)
     while True:
+        assert isinstance(step, Ffmpeg)
+        finished = _finished(argv(step.invocation, ffmpeg_path), folder)
+        taken(finished)
         try:
-            step = steps.send(_finished(argv(step.invocation, ffmpeg_path), folder))
+            step = steps.send(finished)
         except StopIteration as end:
-            facts: OutputFacts = end.value.facts
-            return facts
+            done: Done = end.value
+            return done
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "journal": ["jobs", *LIBRARY],
     "state": ["journal", "publish", "system", *LIBRARY],
     "control": ["journal", "state", "publish", "system", *LIBRARY],
-    "tasks": [*MEDIA, "publish", *LIBRARY],
+    "tasks": [*MEDIA, "publish", "costs", *LIBRARY],
     "workers": ["tasks", *MEDIA, "publish", "state", "system", "jobs", *LIBRARY],
     "intake": ["workers", "plan", *WORK, *LIBRARY],
     "engine": BELOW_ENGINE,

@@ -1,0 +1,232 @@
+"""Where may a film be cut, so that each part decodes by itself and holds all pictures that are shown in its time?"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+import re
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+
+from pyprocessor.errors import FailureKind, JobError, VerifyError
+from pyprocessor.inspect.clock import JUMPING
+from pyprocessor.inspect.probe import survey_source
+from pyprocessor.inspect.reader import Container, Packet, context_of, open_output
+from pyprocessor.models import InputLimits, MediaInfo
+
+_DECODED_ALONE = frozenset(
+    "h264 hevc av1 vp8 vp9 mpeg1video mpeg2video mpeg4 msmpeg4v2 msmpeg4v3 wmv1 wmv2 wmv3 vc1 h263 flv1 vp6f mjpeg "
+    "prores dnxhd dvvideo ffv1 rawvideo v210 huffyuv utvideo magicyuv cineform".split()
+)
+"""Codecs whose keyframes need nothing that came before them."""
+_SLICE = re.compile(rb"\x00\x00\x01([\x01\x05\x21\x25\x41\x45\x61\x65])")
+"""The first slice of a picture of H.264 behind a start code."""
+_IDR, _PLAIN, _UNIT = 5, 1, 0x1F
+_LEAST_STRETCH_SECONDS = 0.5
+"""Of what lies between two cuts: films of keyframes alone could be cut at each picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What lies between two neighbouring places where a film may be cut; times are in ticks of the film's clock."""
+
+    begin: int
+    end: int | None
+    """The time of the first picture behind it; None for the last stretch."""
+    pictures: int
+    seconds: float
+    bytes: int
+    keyframes: int
+    keyframe_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A film by its packets: what the survey found of its file, and its stretches in order, of at least one."""
+
+    media: MediaInfo
+    unit: Fraction
+    """Seconds of a tick."""
+    start_seconds: float
+    """What ffmpeg subtracts from the times of the streams that it reads."""
+    stretches: tuple[Stretch, ...]
+
+
+@dataclass(slots=True)
+class FilmPackets:
+    """The packets of one film in file order, and what ffmpeg subtracts from their times."""
+
+    index: int
+    unit: Fraction
+    start_seconds: float
+    codec: str
+    anew: Callable[[Packet], bool]
+    """Whether a keyframe ends all reference to what was before it."""
+    problem: str = ""
+    """Why no cut would be exact."""
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    keys: list[int] = field(default_factory=list)
+    """The places of its keyframes, and those of them that a part may begin with."""
+    entries: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, container: Container, index: int, used: Sequence[int]) -> FilmPackets:
+        """Those of stream `index` of a file that was just opened, of which ffmpeg will read the streams `used`."""
+        stream = container.streams[index]
+        context = context_of(stream)
+        codec = context.codec.canonical_name if context is not None else ""
+        starts = [
+            s.start_time * (s.time_base or Fraction(0)) for s in container.streams if s.index in used and s.start_time
+        ]
+        start = Fraction(container.start_time or 0, av.time_base)
+        if container.format.name in JUMPING and starts:
+            start = min(starts)
+        anew = _anew(codec, bytes((context.extradata or b"")[:5]) if context is not None else b"")
+        return cls(index, stream.time_base or Fraction(1), float(start), codec, anew)
+
+    def take(self, packet: Packet) -> None:
+        """Take in the next packet of the file."""
+        if packet.stream_index != self.index or not packet.size:
+            return
+        if packet.is_discard:
+            self.problem = "An edit list leaves out some of its pictures."
+        if packet.pts is None:
+            self.problem = "Some of its pictures have no time."
+            return
+        if packet.is_keyframe:
+            self.keys.append(len(self.pts))
+            if self.anew(packet):
+                self.entries.append(len(self.pts))
+        self.pts.append(packet.pts)
+        self.sizes.append(packet.size)
+
+    def stretches(self, starts: Sequence[float]) -> Iterator[Stretch]:
+        """What lies between places where it may be cut; its pictures are shown at `starts`, in ascending seconds.
+
+        What comes before the first keyframe cannot be decoded and is left out.
+        """
+        begins = [self.keys[0]]
+        for place in safe_places(self.pts, self.entries):
+            if (self.pts[place] - self.pts[begins[-1]]) * self.unit >= _LEAST_STRETCH_SECONDS:
+                begins.append(place)
+        for place, until in itertools.zip_longest(begins, begins[1:], fillvalue=len(self.pts)):
+            end = self.pts[until] if until < len(self.pts) else None
+            last = end if end is not None else max(self.pts[place:])
+            keys = self.keys[bisect.bisect_left(self.keys, place) : bisect.bisect_left(self.keys, until)]
+            first_shown = self._shown_before(starts, self.pts[place])
+            shown_until = self._shown_before(starts, end) if end is not None else len(starts)
+            yield Stretch(
+                self.pts[place],
+                end,
+                shown_until - first_shown,
+                float((last - self.pts[place]) * self.unit),
+                sum(self.sizes[place:until]),
+                len(keys),
+                sum(self.sizes[key] for key in keys),
+            )
+
+    def _shown_before(self, starts: Sequence[float], time: int) -> int:
+        return bisect.bisect_left(starts, float((time - Fraction(1, 2)) * self.unit))
+
+
+def safe_places(pts: Sequence[int], keys: Sequence[int]) -> list[int]:
+    """Return which of the places `keys` have only earlier pictures before them and only later ones behind them.
+
+    `pts` are the times of the pictures in the order in which they are decoded.
+    """
+    before = [*itertools.accumulate(pts, max)]
+    behind = [*itertools.accumulate(reversed(pts), min)][::-1]
+    last = len(pts) - 1
+    return [
+        key for key in keys if (key == 0 or before[key - 1] < pts[key]) and (key == last or behind[key + 1] > pts[key])
+    ]
+
+
+def read_film(path: bytes, media: MediaInfo, index: int, used: Sequence[int], limits: InputLimits) -> Film:
+    """Read all packets of the file and return the film in stream `index`. Raises JobError where no cut is safe."""
+    opened: list[FilmPackets] = []
+
+    def begin(container: Container) -> Callable[[Packet], None]:
+        opened.append(FilmPackets.of(container, index, used))
+        return opened[-1].take
+
+    found, times = survey_source(path, media, used, limits, begin)
+    if not opened:
+        raise JobError(FailureKind.UNSUPPORTED, "It is an animation that has no packets.")
+    packets = opened[-1]
+    track = times.tracks.get(index)
+    problem = packets.problem
+    if packets.codec not in _DECODED_ALONE:
+        problem = f"Parts of a film in {packets.codec or 'its codec'} cannot be decoded by themselves."
+    elif not times.whole:
+        problem = "It takes too long to read all of its packets."
+    elif times.damage is not None:
+        problem = "It cannot be read to its end."
+    elif times.unlisted or found.deep != media.deep:
+        problem = "Streams begin in the midst of it."
+    elif times.corrections or found.jump_seconds is not None:
+        problem = "The clock of its recording jumps."
+    elif len(set(packets.pts)) < len(packets.pts):
+        problem = "Several of its pictures come at the same time."
+    elif track is None or not packets.keys:
+        problem = "It has no picture that can be decoded by itself."
+    if problem or track is None:
+        raise JobError(FailureKind.UNSUPPORTED, problem)
+    return Film(found, packets.unit, packets.start_seconds, tuple(packets.stretches(track.starts)))
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPart:
+    """What an encoded part of a film holds; parts with the same `headers` (a digest) can be joined."""
+
+    pictures: int
+    headers: str
+
+
+def encoded_part(path: bytes) -> EncodedPart:
+    """Return what the file at `path` holds, which has to begin at time 0. Raises VerifyError."""
+    try:
+        with closing(open_output(path)) as container:
+            (film,) = container.streams.video
+            headers, began, pictures = film.codec_context.extradata or b"", film.start_time, film.frames
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "A part that was encoded cannot be read back.") from error
+    if began:
+        raise VerifyError(FailureKind.UNSUPPORTED, "The first picture of a part could not be decoded.")
+    return EncodedPart(pictures, hashlib.sha256(headers).hexdigest()[:16])
+
+
+def _anew(codec: str, extradata: bytes) -> Callable[[Packet], bool]:
+    """Return the test whether a keyframe ends all reference to what was before it.
+
+    Demuxers also mark pictures of H.264 from which a decoder recovers only some pictures later.
+    """
+    if codec != "h264":
+        return lambda packet: True  # noqa: ARG005
+    if extradata[:1] != b"\1":
+        return lambda packet: _begins_with_idr(bytes(packet))
+    length_bytes = (extradata[4] & 3) + 1
+    return lambda packet: _first_slice(bytes(packet), length_bytes) == _IDR
+
+
+def _begins_with_idr(data: bytes) -> bool:
+    found = _SLICE.search(data)
+    return found is not None and found[1][0] & _UNIT == _IDR
+
+
+def _first_slice(data: bytes, length_bytes: int) -> int:
+    """Return the kind of the first slice among units with their lengths before them; 0 where there is none."""
+    at = 0
+    while at + length_bytes < len(data):
+        kind = data[at + length_bytes] & _UNIT
+        if kind in (_IDR, _PLAIN):
+            return kind
+        at += length_bytes + int.from_bytes(data[at : at + length_bytes], "big")
+    return 0
