@@ -366,10 +366,12 @@ class Dispatch:
         """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
         row = self.transitions.row(job.job_id)
         check_deadline(row.deadline, time.time())
-        job.media_seconds = row.media_seconds or 0.0
         job.crashes, job.retries, job.sheds = row.crashes, row.retries_charged, row.sheds
         details = self._details.of(row)
         job.features = self.calibration.with_history(details.features, row.source)
+        job.whole = self.calibration.with_history(details.whole, row.source) if details.whole is not None else None
+        job.parts_cpu_seconds = self.transitions.divisions.cpu_seconds(row.id) if job.whole is not None else 0.0
+        job.media_seconds = details.media_seconds(row)
         job.source = row.source
         job.token = secrets.token_hex(TOKEN_BYTES)
         job.partial = partial_name(row.id, job.token)

@@ -94,6 +94,11 @@ class Divisions:
         ready = [part.id for part in parts if part.state is JobState.PENDING]
         self._released += ready if any(not part.final for part in parts) else [row.id]
 
+    def cpu_seconds(self, job_id: str) -> float:
+        """What the parts of a job took."""
+        attempts = (attempt for part in self._parts(job_id) for attempt in self._journal.attempts_of(part.id))
+        return sum(attempt.usage.cpu_seconds for attempt in attempts if attempt.usage is not None)
+
     def intact(self, job_id: str) -> bool:
         """Whether all is there that the parts of a job left which are done."""
         done = (part for part in self._parts(job_id) if part.state is JobState.SUCCEEDED)

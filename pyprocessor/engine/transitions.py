@@ -164,6 +164,8 @@ class Transitions:
 
     def _learn(self, job: RunningJob, usage: Usage | None, output_bytes: int) -> None:
         if usage is not None and job.features is not None and job.source is not None:
+            if job.whole is not None:
+                self._calibration.took(job.whole, job.source, job.parts_cpu_seconds + usage.cpu_seconds)
             self.notice(
                 "warning", self._calibration.observe(job.features, job.source, job.threads, usage, output_bytes)
             )

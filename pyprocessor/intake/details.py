@@ -47,6 +47,18 @@ class Details:
     message_bytes: int
     """Of all that its process is sent, by and large."""
 
+    @property
+    def whole(self) -> CostFeatures | None:
+        """Of a job whose parts are there: what the cost of all of it depends on."""
+        joins = self.features.given is not None and self.features.encoder == JOIN
+        return self.plan.cost if joins and isinstance(self.plan.cost, CostFeatures) else None
+
+    def media_seconds(self, row: JobRow) -> float:
+        """How much of the media counts as done with it: a film's parts of its pictures count, and not their join."""
+        if row.origin is Origin.CHILD and self.features.pixels:
+            return self.features.duration_seconds
+        return 0.0 if self.whole is not None else row.media_seconds or 0.0
+
 
 class JobDetails:
     """Looks up jobs in the journal, and asks their tasks for plans. Raises JobError for one that cannot be done."""

@@ -67,6 +67,9 @@ SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 -- name: children
 SELECT * FROM jobs WHERE parent = :id AND parent <> '' ORDER BY seq
 
+-- name: parents
+SELECT id, parent FROM jobs WHERE parent <> ''
+
 -- name: counts
 SELECT state, count(*) FROM jobs WHERE origin <> 'child' GROUP BY state
 

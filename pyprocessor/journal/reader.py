@@ -116,6 +116,10 @@ class JournalReader:
         """The jobs that a job made."""
         return self._all(JobRow, "children", id=job_id)
 
+    def parents(self) -> dict[str, str]:
+        """The ids of all jobs that others made, with the ids of those."""
+        return {str(child): str(parent) for child, parent in self._database.rows("parents", {})}
+
     def params(self, fingerprint: str) -> str | None:
         """What jobs of these params were asked to do, as JSON."""
         rows = self._database.rows("params", {"fingerprint": fingerprint})
