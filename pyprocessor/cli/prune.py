@@ -14,7 +14,7 @@ from pyprocessor.intake.paths import absolute
 from pyprocessor.models import display
 from pyprocessor.models.wording import count
 from pyprocessor.profiles.quantities import parse_duration
-from pyprocessor.publish.exports import new_file
+from pyprocessor.publish.durable import new_file
 from pyprocessor.report.jobs import write_export
 from pyprocessor.state.journal_opening import change_without_run
 

@@ -87,13 +87,9 @@ class Answer:
 
 
 def request_line(request: Request) -> bytes:
-    document: dict[str, object] = {"do": request.verb.value}
-    if request.now:
-        document["now"] = True
-    if request.jobs:
-        document["jobs"] = request.jobs
-    if request.submissions:
-        document["submissions"] = submissions_text(request.submissions)
+    submissions = submissions_text(request.submissions) if request.submissions else ""
+    more = {"now": request.now, "jobs": request.jobs, "submissions": submissions}
+    document = {"do": request.verb.value} | {name: value for name, value in more.items() if value}
     return json.dumps(document).encode("ascii") + b"\n"
 
 
@@ -129,7 +125,7 @@ def answer_line(answer: Answer) -> bytes:
 
 
 def parse_answer(line: bytes) -> Answer:
-    """Parse an answer; raises ValueError where it is none."""
+    """Parse an answer; raises ValueError where the line is no answer."""
     try:
         return decode(Answer, line.decode("ascii"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -95,40 +95,41 @@ class CallDispatch(Dispatch):
 
     def _start_waiting(self, on: Conditions) -> None:
         """Start jobs that mostly wait, each as soon as it may run, in the process of its kind."""
-        self._first_for_memory, given = None, []
-        while self.queue.waiting and not self._runs_alone:
-            beside, settings = self._beside_waiting(on), self.profile.batch
-            by_kind = {process.affinity: process for process in self.processes if process.waits and process.takes_more}
-            free = {kind: process.batch.slots - process.occupied_slots for kind, process in by_kind.items()}
-            in_use = resources.held(other.queued for other in beside.running)
-            job = next_of_those_that_wait(self.queue.waiting, free, in_use, settings)
-            if job is None or beside.free_slots < 1:
-                break
-            self.queue.waiting.take(among=[job.job_id])
-            if self._leave_if_late(job, 1, on):
-                continue
-            wait = self._decide(job, 1, on, beside)
-            if wait is not None:
-                self.queue.waiting.put_back(job)
-                self._first_for_memory = job if wait.for_memory else None
-                break
-            if self._refuse_if_too_large(job, 1, self._over_budget(job, on)):
-                continue
-            self._claim(job, 1)
-            process = by_kind.get(job.affinity)
-            if process is None:
-                slots = slots_for_waiting(job)
-                self._begin(Batch(self._batches + 1, (job.job_id,), slots, 1, job.memory_bytes * slots, 0), [job])
-            else:
-                process.give([self._running_job(job, process.batch)])
-                given.append((process.batch.id, job.job_id))
-        if given:
-            with self.journal.transaction():
-                for batch_id, job_id in given:
-                    self.journal.assign([job_id], batch_id)
+        self._first_for_memory = None
+        with self.journal.transaction():
+            while self.queue.waiting and not self._runs_alone and self._start_first_waiting(on):
+                pass
         for process in self.processes:
             while process.waits and (ready := process.next_unsent()) is not None and self._send(process, ready):
                 pass
+
+    def _start_first_waiting(self, on: Conditions) -> bool:
+        """Give the next job that mostly waits to the process of its kind; False where none may start."""
+        beside, settings = self._beside_waiting(on), self.profile.batch
+        by_kind = {process.affinity: process for process in self.processes if process.waits and process.takes_more}
+        free = {kind: process.batch.slots - process.occupied_slots for kind, process in by_kind.items()}
+        in_use = resources.held(other.queued for other in beside.running)
+        job = next_of_those_that_wait(self.queue.waiting, free, in_use, settings)
+        if job is None or beside.free_slots < 1:
+            return False
+        self.queue.waiting.take(among=[job.job_id])
+        if self._leave_if_late(job, 1, on):
+            return True
+        wait = self._decide(job, 1, on, beside)
+        if wait is not None:
+            self.queue.waiting.put_back(job)
+            self._first_for_memory = job if wait.for_memory else None
+            return False
+        if self._refuse_if_too_large(job, 1, self._over_budget(job, on)):
+            return True
+        self._claim(job, 1)
+        process = by_kind.get(job.affinity)
+        if process is not None:
+            self._give(process, [job])
+        else:
+            slots = slots_for_waiting(job)
+            self._begin(Batch(self._batches + 1, (job.job_id,), slots, 1, job.memory_bytes * slots, 0), [job])
+        return True
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""

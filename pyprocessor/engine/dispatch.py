@@ -335,12 +335,17 @@ class Dispatch:
         return True
 
     def _send(self, process: BatchProcess, job: RunningJob) -> bool:
-        """Send the process its next job; False, with nothing sent, where it is to begin others before."""
-        item = self._item(process, job)
-        if item is not None and not process.has_room_for(job):
+        """Send the process its next job, unless that fails before; False where it is to begin others before."""
+        try:
+            item = self._work_item(job)
+        except JobError as error:  # an input may be gone since
+            process.remove(job.job_id)
+            with self.journal.transaction():
+                self.transitions.failed_unsent(job, error)
+            return True
+        if not process.has_room_for(job):
             return False
-        if item is not None:
-            process.send_next(item)
+        process.send_next(item)
         return True
 
     def _claim(self, job: QueuedJob, threads: int) -> None:
@@ -351,16 +356,6 @@ class Dispatch:
     def _priced(self, job: QueuedJob) -> QueuedJob:
         model, safety = self.calibration.model, self.profile.estimation.memory_safety_factor
         return job if model.factors(job.cost_class, safety) is job.factors else job.priced(model, safety)
-
-    def _item(self, process: BatchProcess, job: RunningJob) -> WorkItem | None:
-        """What the process is sent for a job; None where it fails before that: an input may be gone since."""
-        try:
-            return self._work_item(job)
-        except JobError as error:
-            process.remove(job.job_id)
-            with self.journal.transaction():
-                self.transitions.failed_unsent(job, error)
-            return None
 
     def _work_item(self, job: RunningJob) -> WorkItem:
         """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""

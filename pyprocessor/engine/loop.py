@@ -80,7 +80,8 @@ class Run:
         run_id, self._behind = begin_run(journal, folder, request.arguments)
         self._run_id = run_id
         self._server = ControlServer(folder.path)
-        moves.notice("warning", self._server.problem)
+        for sentence in (("warning", self._server.problem), ("warning", problem), *self.notices):
+            moves.notice(*sentence)
         self._responder = StallResponder(
             self._server,
             self.signals,
@@ -91,7 +92,6 @@ class Run:
             last_status=lambda: self._status.latest,
             processes=lambda: self._identities,
         )
-        self._notices = [("warning", problem), *self.notices]
         work = task(FOLDER_TASK)
         known = (request, work, calibration, journal, self.context)
         folder_source: JobSource
@@ -144,8 +144,6 @@ class Run:
     def _begin(self) -> None:
         """Settle what earlier runs left; this may take long or block on a disk."""
         request, notice = self.request, self._transitions.notice
-        for sentence in self._notices:
-            notice(*sentence)
         for note in recover(self.journal, self.folder, request.output, behind=self._behind, folders=request.folders):
             notice(*note)
         if not request.retry_failed:  # which starts them over
@@ -310,9 +308,6 @@ class Run:
             return
         readings, processes = self._monitor.slow_readings, self._dispatch.processes
         decision = self._monitor.look(processes, self._sources.pids, now)
-        if self._monitor.learned:
-            self._monitor.learned = False
-            self._transitions.reprice()
         if decision.take_back:
             for process in processes:
                 self._stopping.take_back(process)

@@ -46,8 +46,6 @@ class Monitor:
     """How many readings were taken at the slow interval."""
     readings: int = 0
     """How many were taken in all."""
-    learned: bool = False
-    """Whether running files have changed the cost model; the loop sets this back."""
     _state: Governed = field(default_factory=Governed)
     _latest: Decision | None = None
     _groups: list[int] = field(default_factory=list)
@@ -156,7 +154,7 @@ class Monitor:
                 seen = max(job.memory_bytes, job.steady_bytes)
                 news |= self.calibration.glimpse(job.features, job.threads, seen, settled=steady)
         if news:
-            self.learned = True
+            self.transitions.reprice()
             model, factor = self.calibration.model, self._profile.estimation.memory_safety_factor
             for job in running:
                 job.likely_bytes = job.queued.priced(model, factor).memory_with(job.threads)

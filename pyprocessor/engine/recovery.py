@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pyprocessor.errors import FailureKind, PublishError
@@ -20,7 +19,7 @@ from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKi
 from pyprocessor.models.products import Intent, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
-from pyprocessor.publish.partials import Anchor, discard, discard_attempts, seal_of, sweep_partials, token_of
+from pyprocessor.publish.partials import Anchor, discard, discard_attempts, sweep_partials, token_of
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter, latest_run
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
@@ -57,7 +56,7 @@ def recover(
 ) -> list[Note]:
     """Settle what an earlier run left; returns what was found. Call `refuse_if_busy` before."""
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
-    left = [batch.worker for batch in journal.open_batches() if kill_group(batch.worker)]
+    left = [worker for worker in journal.open_workers() if kill_group(worker)]
     notes = [("info", f"Ended process {worker.pid}, which an earlier run had left behind.") for worker in left]
     until = time.monotonic() + SETTLE_SECONDS
     for worker in left:
@@ -135,7 +134,7 @@ def _take_in_receipts(journal: Journal, folder: StateFolder) -> list[Note]:
     with journal.transaction():
         for made in receipts.outputs() if anew else receipts.standing():
             known = journal.made(made.output)
-            if known is None or seal_of(known.facts) != seal_of(made.facts):
+            if known is None or known.facts.seal != made.facts.seal:
                 journal.remember_output(made)
                 found += 1
     if found and anew:
@@ -165,27 +164,20 @@ def was_published(output_root: bytes, row: JobRow) -> bool:
     )
 
 
-def replaceable(journal: Journal, output_root: bytes, row: JobRow, names: Iterable[bytes]) -> frozenset[bytes]:
-    """Those names under which, still at this moment, lies what a run made there, so that it may be replaced."""
-    return frozenset(name for name in names if _is_ours(journal, output_root, row, name))
-
-
 @dataclass(frozen=True, slots=True)
-class _Ours:
-    """The names that `replaceable` has, each looked at when it is asked for: what was moved away is back then."""
+class Replaceable:
+    """The names under which lies what a run made there, each looked at when it is asked for."""
 
     journal: Journal
     output_root: bytes
     row: JobRow
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, bytes) and _is_ours(self.journal, self.output_root, self.row, name)
-
-
-def _is_ours(journal: Journal, output_root: bytes, row: JobRow, name: bytes) -> bool:
-    final, made = os.path.join(output_root, name), journal.made(name)
-    known = [row.produced if name == row.output else None, made.facts if made is not None else None]
-    return any(facts is not None and _lies(final, seal_of(facts)) for facts in known)
+        if not isinstance(name, bytes):
+            return False
+        final, made = os.path.join(self.output_root, name), self.journal.made(name)
+        known = [self.row.produced if name == self.row.output else None, made.facts if made is not None else None]
+        return any(facts is not None and _lies(final, facts.seal) for facts in known)
 
 
 def _lies(path: bytes, seal: Seal) -> bool:
@@ -209,7 +201,8 @@ def settle_grant(
     bounds = Bounds(output_root, row.source, folders)
     if not was_published(output_root, row):
         _write_receipt(journal, folder, row, intents)
-    placed = settle(intents, partials=folder.partials, bounds=bounds, allowed=_Ours(journal, output_root, row))
+    allowed = Replaceable(journal, output_root, row)
+    placed = settle(intents, partials=folder.partials, bounds=bounds, allowed=allowed)
     if not placed:
         return None
     size_bytes, mtime_ns = placed[-1].seal

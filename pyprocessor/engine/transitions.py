@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pyprocessor.engine.divisions import Divisions
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
-from pyprocessor.engine.recovery import replaceable
+from pyprocessor.engine.recovery import Replaceable
 from pyprocessor.engine.tally import Tally
 from pyprocessor.errors import FailureKind, JobError, JournalError, PublishError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
@@ -138,12 +138,10 @@ class Transitions:
                 "when nothing else uses the output folder."
             )
         taken = [intent.product for intent in intents if intent.before is not None]
-        if not taken:
-            return frozenset()
-        names = [product.name for product in taken]
-        ours = replaceable(self._journal, self._request.output, self.row(job.job_id), names)
+        ours = Replaceable(self._journal, self._request.output, self.row(job.job_id)) if taken else ()
         # A folder that no run made may hold sources, whatever the user allows.
-        return ours | {product.name for product in taken if self._request.overwrite and not product.folder}
+        allowed = (p for p in taken if (self._request.overwrite and not p.folder) or p.name in ours)
+        return frozenset(product.name for product in allowed)
 
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
         """A job succeeded; where its usage was measured the cost model learns from it."""

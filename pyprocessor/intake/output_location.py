@@ -16,7 +16,6 @@ from typing import Protocol
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts, Source
 from pyprocessor.plan.naming import MAX_NAME_BYTES, cut
-from pyprocessor.publish.partials import seal_of
 
 
 class KnownOutputs(Protocol):
@@ -83,7 +82,7 @@ def place(
     if row is not None and row.produced is not None and row.output != wanted:
         if fits(row.output, wanted):
             first = row.output
-        elif lying(row.output) == seal_of(row.produced):
+        elif lying(row.output) == row.produced.seal:
             left = row.output
     for output in (first, other_name(wanted, source.path)):
         owner = memory.owner(output)
@@ -94,7 +93,7 @@ def place(
         made, existing = memory.made(output), lying(output)
         if existing is None or made is None:
             return OutputLocation(output, Existing.NOTHING if existing is None else Existing.FOREIGN, row, left=left)
-        untouched = existing == seal_of(made.facts)
+        untouched = existing == made.facts.seal
         if _same(made.source, source, same):
             then = (made.source.size_bytes, made.source.mtime_ns, made.params_fingerprint, made.task)
             right = then == (source.size_bytes, source.mtime_ns, fingerprint, task)

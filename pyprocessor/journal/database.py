@@ -147,21 +147,15 @@ def explained(path: bytes) -> Iterator[None]:
 def explain(error: sqlite3.Error, path: bytes) -> PyprocessorError:
     """SQLite's error as a sentence about the journal's file, of the class whose exit code fits."""
     primary, name = getattr(error, "sqlite_errorcode", 0) & 0xFF, display(path)
-    if primary == sqlite3.SQLITE_FULL or (primary in _NOT_WRITABLE and _is_full(path)):
-        return OutputUnwritable(
-            f"The journal {name} cannot be written: the disk is full. Free some space and run the same command again."
-        )
-    if primary in _NOT_WRITABLE and _over_quota(path):
-        return OutputUnwritable(
-            f"The journal {name} cannot be written: the disk quota is used up. Free some space, or have the quota "
-            "raised, and run the same command again."
-        )
-    if primary in _NOT_WRITABLE:
-        return OutputUnwritable(
-            f"The journal {name} cannot be read or written ({error}). Check the disk, its quota and the folder's "
-            "permissions, and run the same command again."
-        )
-    if primary in _DAMAGED or str(error).startswith("Could not decode"):  # a text that is none has no code
+    if primary in _NOT_WRITABLE | {sqlite3.SQLITE_FULL}:
+        if primary == sqlite3.SQLITE_FULL or _is_full(path):
+            what = "written: the disk is full. Free some space"
+        elif _over_quota(path):
+            what = "written: the disk quota is used up. Free some space, or have the quota raised,"
+        else:
+            what = f"read or written ({error}). Check the disk, its quota and the folder's permissions,"
+        return OutputUnwritable(f"The journal {name} cannot be {what} and run the same command again.")
+    if primary in _DAMAGED or str(error).startswith("Could not decode"):  # invalid text has no code
         return _damaged(path, str(error))
     if primary in _IN_USE:
         return JournalError(f"The journal {name} is in use by another program ({error}). Close it and try again.")

@@ -8,14 +8,13 @@ send messages), which is no error. A move that no table allows is refused by a t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.journal.database import open_for_writing
-from pyprocessor.journal.pruning import Pruning
 from pyprocessor.journal.records import encode, media_shape
-from pyprocessor.journal.rows import CachedMedia, Made, facts_text, intents_text
+from pyprocessor.journal.rows import CachedMedia, JobRow, Made, facts_text, intents_text
 from pyprocessor.journal.waiting import WaitingJobs
 from pyprocessor.journal.writer import values_of
 from pyprocessor.models import (
@@ -36,7 +35,7 @@ NO_RUN = 0
 _UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
-class Journal(WaitingJobs, Pruning):
+class Journal(WaitingJobs):
     """The journal of one output folder, open for writing.
 
     Each method that writes is a transaction of its own unless it is called inside `transaction()`. `begin_run` comes
@@ -75,7 +74,7 @@ class Journal(WaitingJobs, Pruning):
         """Make jobs PENDING that a killed engine left ASSIGNED or RUNNING; returns how many.
 
         They are not charged, their attempts are closed as interrupted, and `killed_runs` counts up for RUNNING ones.
-        PUBLISHING jobs are left to the caller. Call it when the processes of `open_batches` are known to be gone.
+        PUBLISHING jobs are left to the caller. Call it when the processes `open_workers` are known to be gone.
         """
         with self.transaction():
             self._write("abandon_attempts", outcome=OutcomeKind.INTERRUPTED.value, reason=_ENGINE_DIED)
@@ -173,8 +172,8 @@ class Journal(WaitingJobs, Pruning):
                 assert row is not None
                 for intent in row.intents or ():
                     if intent.product.role != MAIN:
-                        lies = OutputFacts(*intent.seal, None, 0, 0, 0, None)
-                        made = Made(intent.product.name, lies, row.source, row.params_fingerprint, row.task)
+                        facts = OutputFacts(*intent.seal)
+                        made = Made(intent.product.name, facts, row.source, row.params_fingerprint, row.task)
                         self.remember_output(made)
         return hit
 
@@ -206,6 +205,29 @@ class Journal(WaitingJobs, Pruning):
             if hit:
                 self._close_attempt(attempt_id, outcome, usage, charge=charge)
         return hit
+
+    # ------------------------------------------------------------ pruning
+
+    def select_prunable(self, *, before: float, keep: int) -> int:
+        """Note which jobs may go, and return how many: finished before a time, and not among the last `keep`.
+
+        A job stays while one that stays may still need it: one that is not finished, or that failed and may be done
+        again. Of a folder's files only those go whose outputs the journal knows without them, since the rows of the
+        others are why they are not tried again.
+        """
+        self._write("make_prunable")
+        self._write("clear_prunable")
+        return self._write("select_prunable", before=before, keep=keep).rowcount
+
+    def prunable(self) -> Iterator[JobRow]:
+        """The jobs that were noted, in the order in which they came."""
+        return self._stream(JobRow, "prunable_page")
+
+    def prune(self) -> None:
+        """Delete the jobs that were noted, with their attempts, names and params that no other job has."""
+        with self.transaction():
+            for statement in ("prune_attempts", "prune_dependencies", "prune_claims", "prune_jobs", "prune_params"):
+                self._write(statement)
 
     def _close_attempt(self, attempt_id: int, outcome: Outcome, usage: Usage | None, *, charge: bool) -> None:
         measured = _UNMEASURED if usage is None else values_of(usage)

@@ -17,7 +17,7 @@ SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT 1
 -- name: open_runs
 SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id
 
--- What no run of this journal did, but one before it, or nobody's: jobs that are adopted, and what is asked between runs.
+-- Run 0 has the jobs that were adopted, and what is written between runs.
 -- name: insert_forgotten_run
 INSERT OR IGNORE INTO runs (id, arguments, engine_pid, engine_start_time, started_at, ended_at)
 VALUES (0, '', 0, 0, :now, :now)
@@ -191,7 +191,7 @@ WHERE id = :id AND state = 'waiting'
 UPDATE jobs SET state = 'waiting', cancelled_for = '', reason = '', run_id = :run_id, updated_at = :now
 WHERE state = 'cancelled' AND cancelled_for = :id
 
--- One that waits for a job which ended otherwise than it should.
+-- A job that waits for one that failed, was cancelled, or was skipped with its work undone.
 -- name: hopeless
 SELECT jobs.id, needed.id, needed.cancelled_for
 FROM jobs JOIN dependencies ON dependencies.job_id = jobs.id JOIN jobs AS needed ON needed.id = dependencies.needs
@@ -416,8 +416,8 @@ WHERE run_id = :run_id AND id = :id AND ended_at IS NULL
 -- name: abandon_batches
 UPDATE batches SET ended_at = :now WHERE ended_at IS NULL
 
--- name: open_batches
-SELECT * FROM batches WHERE ended_at IS NULL ORDER BY run_id, id
+-- name: open_workers
+SELECT worker_pid, worker_start_time FROM batches WHERE ended_at IS NULL ORDER BY run_id, id
 
 -- ------------------------------------------------------------------ readings and events
 
@@ -432,7 +432,7 @@ INSERT INTO events (run_id, at, kind, text, job_id, reading)
 VALUES (:run_id, :now, :kind, :text, :job_id, :reading)
 
 -- name: events_page
-SELECT * FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+SELECT id, run_id, at, kind, text, job_id, reading FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
 
 -- ------------------------------------------------------------------ pruning
 

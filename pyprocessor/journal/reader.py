@@ -10,8 +10,8 @@ from typing import Self, TypeVar
 
 from pyprocessor.journal.database import Database, open_for_reading
 from pyprocessor.journal.records import media_shape
-from pyprocessor.journal.rows import AttemptRow, BatchRow, CachedMedia, Counts, EventRow, JobRow, Made, RunRow, from_row
-from pyprocessor.models import JobState
+from pyprocessor.journal.rows import AttemptRow, CachedMedia, Counts, EventRow, JobRow, Made, RunRow, from_row
+from pyprocessor.models import JobState, ProcessIdentity
 
 Record = TypeVar("Record")
 _BEGINS_AN_ID = re.compile("[0-9a-f]{1,32}")
@@ -147,9 +147,9 @@ class JournalReader:
         """Attempts, oldest first: of one run, else all."""
         return self._stream(AttemptRow, "attempts_page", run_id=run_id)
 
-    def open_batches(self) -> tuple[BatchRow, ...]:
-        """Batches whose process has not ended: running now, or left by a killed engine."""
-        return self._all(BatchRow, "open_batches")
+    def open_workers(self) -> tuple[ProcessIdentity, ...]:
+        """Batch processes whose end is not recorded: running now, or left by a killed engine."""
+        return self._all(ProcessIdentity, "open_workers")
 
     def events(self, run_id: int | None = None) -> Iterator[EventRow]:
         """Events, oldest first: of one run, else all."""

@@ -32,7 +32,7 @@ from pyprocessor.models import (
     Usage,
     display,
 )
-from pyprocessor.models.products import Intent, Seal
+from pyprocessor.models.products import Intent
 
 Row = tuple[Any, ...]
 Record = TypeVar("Record")
@@ -220,22 +220,6 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRow:
-    """One batch and the process it was given to. Open while `ended_at` is None."""
-
-    run_id: int
-    id: int
-    jobs: int
-    slots: int
-    threads: int
-    memory_budget_bytes: int
-    worker: ProcessIdentity
-    started_at: float
-    ended_at: float | None
-    worker_exit_code: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class EventRow:
     """Something to be reported later: `kind` is for programs, `text` for people."""
 
@@ -245,7 +229,6 @@ class EventRow:
     kind: str
     text: str
     job_id: str | None
-    batch_id: int | None
     reading: Reading | None
 
 
@@ -307,13 +290,10 @@ def _products(text: str) -> tuple[Product, ...]:
 def intents_text(intents: tuple[Intent, ...]) -> str:
     """What a publish is granted for as a JSON list."""
     return _text(
-        [os.fsdecode(intent.product.name), intent.product.role, intent.product.folder, *_place(intent)]
+        [os.fsdecode(made.name), made.role, made.folder, intent.temporary, intent.seal, intent.before]
         for intent in intents
+        for made in (intent.product,)
     )
-
-
-def _place(intent: Intent) -> tuple[str, Seal, Seal | None]:
-    return intent.temporary, intent.seal, intent.before
 
 
 def _intents(text: str) -> tuple[Intent, ...]:

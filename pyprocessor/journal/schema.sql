@@ -193,7 +193,6 @@ CREATE TABLE events (
     kind     TEXT NOT NULL,
     text     TEXT NOT NULL,
     job_id   TEXT,
-    batch_id INTEGER,
     reading  TEXT
 );
 

@@ -3,67 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import field, fields, make_dataclass
+from typing import Any, get_type_hints
 
 from pyprocessor.journal.records import decode, encode
 from pyprocessor.journal.rows import inputs_from, inputs_text
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import Cost, Job, Origin, Product, Source
+from pyprocessor.models import Cost, Job, Origin
 
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A job and its params; its inputs are text, as the journal has them. No media, and no costs: nobody looked yet."""
-
-    id: str
-    task: str
-    source: Source
-    output: bytes
-    params_fingerprint: str
-    params: str
-    inputs: str
-    priority: int = 0
-    tenant: str = ""
-    metadata: tuple[tuple[str, str], ...] = ()
-    companions: tuple[Product, ...] = ()
-    after: tuple[str, ...] = ()
-    max_retries: int | None = None
-    timeout_seconds: float | None = None
-    not_before: float | None = None
-    deadline: float | None = None
-
-
-_ALIKE = {field.name for field in fields(_Sent)} - {"params", "inputs"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Bundle:
-    jobs: tuple[_Sent, ...]
+_FIELDS = [one for one in fields(Job) if one.name not in ("media", "cost", "origin", "parent", "output_is_folder")]
+"""What of a job is known before anybody has looked at its inputs."""
+_HINTS = get_type_hints(Job) | {"inputs": str}
+_Sent: Any = make_dataclass(
+    "_Sent", [("params", str), *((one.name, _HINTS[one.name], field(default=one.default)) for one in _FIELDS)]
+)
+"""A job and its params; its inputs are text, as the journal has them."""
+_SENT_JOBS: Any = tuple[_Sent, ...]
 
 
 def submissions_text(submissions: Sequence[Submission]) -> str:
     """The jobs as JSON, pure ASCII."""
-    jobs = (
-        _Sent(
-            **{name: getattr(given.job, name) for name in _ALIKE},
-            params=given.params,
-            inputs=inputs_text(given.job.inputs),
-        )
-        for given in submissions
-    )
-    return encode(_Bundle(tuple(jobs)))
+    return encode(tuple(_Sent(given.params, **_values(given.job, inputs_text)) for given in submissions))
 
 
 def submissions_from(text: str) -> tuple[Submission, ...]:
     """The jobs again. Raises ValueError where the text does not describe any."""
-    return tuple(_submission(sent) for sent in decode(_Bundle, text).jobs)
-
-
-def _submission(sent: _Sent) -> Submission:
     try:
-        inputs = inputs_from(sent.inputs)
+        return tuple(
+            Submission(Job(**_values(sent, inputs_from), cost=Cost(0.0, 0, 0), origin=Origin.SUBMITTED), sent.params)
+            for sent in decode(_SENT_JOBS, text)
+        )
     except (TypeError, LookupError, AttributeError) as error:
         raise ValueError("the inputs of a job are not understood") from error
-    alike = {name: getattr(sent, name) for name in _ALIKE}
-    job = Job(**alike, inputs=inputs, cost=Cost(0.0, 0, 0), origin=Origin.SUBMITTED)
-    return Submission(job, sent.params)
+
+
+def _values(record: Any, convert: Any) -> dict[str, Any]:
+    """The fields that job and message have in common, the inputs converted."""
+    return {one.name: getattr(record, one.name) for one in _FIELDS} | {"inputs": convert(record.inputs)}

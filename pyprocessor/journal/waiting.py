@@ -11,13 +11,12 @@ from graphlib import CycleError, TopologicalSorter
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.rows import JobRow, inputs_text, products_text
 from pyprocessor.journal.writer import JournalWriter, values_of
-from pyprocessor.models import IN_HAND, Job, JobState, Origin, display
+from pyprocessor.models import IN_HAND, Cost, Job, JobState, Origin, display
 
 _AS_THEY_ARE = (
     *("id", "task", "origin", "parent", "output", "output_is_folder", "params_fingerprint", "priority", "tenant"),
     *("max_retries", "timeout_seconds", "not_before", "deadline"),
 )
-_PREDICTED = ("cpu_seconds", "memory_bytes", "disk_bytes")
 CANCELLED = "It was cancelled by the user."
 _ENDED_AS = {
     JobState.FAILED: "failed",
@@ -33,6 +32,10 @@ def params_of(params: object) -> tuple[str, str]:
     """The fingerprint of what jobs are asked to do, and all of it as JSON. Raises TypeError or ValueError."""
     document = json.dumps(params, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(document.encode()).hexdigest()[:32], document
+
+
+def _predicted(cost: Cost) -> dict[str, float]:
+    return {"cpu_seconds": cost.cpu_seconds, "memory_bytes": cost.memory_bytes, "disk_bytes": cost.disk_bytes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class WaitingJobs(JournalWriter):
                 "insert_job" if known is None else "replan_job" if anew else "refresh_job",
                 **{name: getattr(job, name) for name in _AS_THEY_ARE},
                 **values_of(job.source),
-                **{name: value for name, value in values_of(job.cost).items() if name in _PREDICTED},
+                **_predicted(job.cost),
                 inputs=inputs_text(job.inputs),
                 companions=products_text(job.companions),
                 metadata=json.dumps(job.metadata),
@@ -92,14 +95,7 @@ class WaitingJobs(JournalWriter):
 
     def predict(self, job: Job) -> bool:
         """Note what a PENDING job is predicted to take; False where it has moved on."""
-        cost = job.cost
-        return self._hit(
-            "predict_job",
-            id=job.id,
-            cpu_seconds=cost.cpu_seconds,
-            memory_bytes=cost.memory_bytes,
-            disk_bytes=cost.disk_bytes,
-        )
+        return self._hit("predict_job", id=job.id, **_predicted(job.cost))
 
     def remember_found(self, job_id: str, found: str) -> None:
         """Keep what inspecting found in the inputs of a PENDING job of no folder, as JSON."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models.media import MediaInfo, Source
-from pyprocessor.models.products import MAIN, Product
+from pyprocessor.models.products import MAIN, Product, Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +240,18 @@ class OutputFacts:
 
     size_bytes: int
     mtime_ns: int
-    duration_seconds: float | None
-    video_streams: int
-    audio_streams: int
-    subtitle_streams: int
-    frames: int | None
+    duration_seconds: float | None = None
+    video_streams: int = 0
+    audio_streams: int = 0
+    subtitle_streams: int = 0
+    frames: int | None = None
     notes: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     """Kinds of loss (`MediaNote.loss`) among the notes, each once."""
+
+    @property
+    def seal(self) -> Seal:
+        return self.size_bytes, self.mtime_ns
 
 
 @dataclass(frozen=True, slots=True)

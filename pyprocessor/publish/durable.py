@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from typing import TextIO
+
+from pyprocessor.errors import UsageError
+from pyprocessor.models import display
+from pyprocessor.models.os_errors import unwritable
+from pyprocessor.publish.renames import rename_exclusive
 
 TEMPORARY_PREFIX = b".pyprocessor-"
 """Of files we write beside a final name: hidden, so that no scan takes them for sources."""
@@ -50,3 +58,27 @@ def make_folders(path: bytes, *, mode: int = 0o777) -> None:
             if not os.path.isdir(folder):  # else another process was first
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
         sync_folder(os.path.dirname(folder))
+
+
+@contextlib.contextmanager
+def new_file(path: bytes) -> Iterator[TextIO]:
+    """Write a text that has this name once the block is left, and no name where an exception leaves it.
+
+    Raises OutputUnwritable, and UsageError where the name is taken: nothing is ever replaced.
+    """
+    temporary = temporary_beside(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        rename_exclusive(temporary, path)
+        sync_folder(os.path.dirname(path))
+    except FileExistsError:
+        raise UsageError(f"{display(path)} exists already; name a file that does not.") from None
+    except OSError as error:
+        raise unwritable(error, path, "cannot be written") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)

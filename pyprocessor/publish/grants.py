@@ -47,17 +47,6 @@ class Standing(Enum):
     """The product is gone, or something else took its name meanwhile."""
 
 
-def standing(intent: Intent, *, final: Seal | None, partial: Seal | None, moved_away: bool) -> Standing:
-    """Return how far a product has come, by what lies under both names.
-
-    `moved_away`: what had the final name was moved away, and the product was not renamed yet.
-    """
-    if final == intent.seal:
-        return Standing.PLACED
-    as_before = final == intent.before or (final is None and moved_away)
-    return Standing.READY if as_before and partial == intent.seal else Standing.LOST
-
-
 def publish_all(
     intents: Sequence[Intent], *, partials: bytes, bounds: Bounds, allowed: Container[bytes]
 ) -> tuple[Placed, ...]:
@@ -126,9 +115,14 @@ class _Place:
         return self.new + DISPLACED_SUFFIX
 
     def standing(self) -> Standing:
+        """Return how far the product has come, by what lies under its names."""
         with naming(self.final):
             final, partial = seal_at(self.final), seal_at(self.partial)
-        return standing(self.intent, final=final, partial=partial, moved_away=os.path.lexists(self.displaced))
+        if final == self.intent.seal:
+            return Standing.PLACED
+        moved_away = final is None and os.path.lexists(self.displaced)
+        as_before = final == self.intent.before or moved_away
+        return Standing.READY if as_before and partial == self.intent.seal else Standing.LOST
 
     def placed(self) -> Placed:
         with naming(self.final):
@@ -166,13 +160,6 @@ class _Place:
                     raise
                 self._copy()  # a bind mount, or a volume of btrfs
                 self._rename()
-
-    def replace(self, bounds: Bounds) -> Placed:
-        """Give the only product of a grant, a file, its final name; what was there is gone then."""
-        intent = self.intent
-        replace = intent.before is not None
-        seal = publish(self.partial, self.final, seal=intent.seal, replace=replace, bounds=bounds)
-        return Placed(intent.product, seal, None)
 
     def take_back(self) -> None:
         """Undo whatever was done to place the product, however far that had come, and put back what was there."""
@@ -254,7 +241,10 @@ def _finish(
         for place in pending:
             place.check_before(allowed)
         if alone and pending:
-            return (places[0].replace(bounds),)
+            intent, (place,) = pending[0].intent, pending
+            replace = intent.before is not None
+            seal = publish(place.partial, place.final, seal=intent.seal, replace=replace, bounds=bounds)
+            return (Placed(intent.product, seal, None),)
         for place in pending:
             place.prepare(bounds)
         for place in pending:

@@ -1,4 +1,4 @@
-"""What is unfinished output called, how is it sealed once verified, and how is what nobody will finish removed?"""
+"""How is unfinished output named, sealed once it is verified, and removed where it was abandoned?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pyprocessor.errors import FailureKind, PublishError
-from pyprocessor.models import OutputFacts, display
+from pyprocessor.models import display
 from pyprocessor.models.os_errors import publish_error, unwritable
 from pyprocessor.models.products import Seal
 from pyprocessor.publish.durable import TEMPORARY_PREFIX, sync_file, sync_folder, temporary_beside
@@ -22,10 +22,6 @@ DISPLACED_SUFFIX = b".displaced"
 _ID_CHARACTERS = 20
 _OURS = re.compile(rb"[0-9a-f]{%d}-[0-9a-f]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
 """All that an attempt writes begins with the attempt's name."""
-
-
-def seal_of(facts: OutputFacts) -> Seal:
-    return facts.size_bytes, facts.mtime_ns
 
 
 @dataclass(frozen=True, slots=True)

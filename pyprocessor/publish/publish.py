@@ -81,8 +81,8 @@ def naming(final: bytes, wish: str = _WISH) -> Iterator[None]:
 
 def copy_of(partial: bytes, final: bytes, seal: Seal) -> bytes:
     """Return the hidden name beside `final` that a partial is copied to, the same one whenever that is tried."""
-    told = b"%s\0%s\0%d\0%d" % (os.path.basename(partial), os.path.basename(final), *seal)
-    name = TEMPORARY_PREFIX + hashlib.sha256(told).hexdigest()[:16].encode("ascii")
+    identity = b"%s\0%s\0%d\0%d" % (os.path.basename(partial), os.path.basename(final), *seal)
+    name = TEMPORARY_PREFIX + hashlib.sha256(identity).hexdigest()[:16].encode("ascii")
     return os.path.join(os.path.dirname(final), name)
 
 

@@ -1,7 +1,7 @@
 """What was each product made from? Receipts beside the outputs, by which a lost journal can be rebuilt.
 
 A receipt is on the disk before the first rename of its grant; it is true exactly when what lies under each final name
-has the identity that it says. One line of JSON each, one file for each process that writes them.
+has the identity in it. One line of JSON each, one file for each process that writes them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ReceiptWriter:
             if self._descriptor is None:
                 self._descriptor = self._open()
             line = _line(receipt)
-            while line:  # on a disk that is nearly full the first write takes a part, and the next says so
+            while line:  # on a disk that is nearly full the first write takes a part, and the next fails
                 line = line[os.write(self._descriptor, line) :]
             os.fsync(self._descriptor)
         except OSError as error:
@@ -84,7 +84,7 @@ class ReceiptWriter:
 
 
 def read_receipts(folder: bytes, on_damaged: Callable[[bytes], None] | None = None) -> Iterator[Receipt]:
-    """Yield all receipts in the folder; `on_damaged` gets the path of the file for each line that is none.
+    """Yield all receipts in the folder; `on_damaged` gets the path of the file for each line that is no receipt.
 
     A product that was made twice has two. Raises PublishError where a file cannot be read.
     """

@@ -55,7 +55,7 @@ def lost(locked: Anchor) -> str | None:
     except FileNotFoundError:
         moved = True
     except OSError:
-        return None  # it cannot be said now
+        return None  # it cannot be known now
     if moved:
         return f"The folder {display(locked.path)} was removed while the run was working."
     with contextlib.suppress(OutputUnwritable):
@@ -81,8 +81,8 @@ def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None
             pass
     # End what a killed run left running, as far as a damaged journal still names it.
     with contextlib.suppress(JournalDamaged), Journal.open(folder.path, wal=wal) as journal:
-        for batch in journal.open_batches():
-            kill_group(batch.worker)
+        for worker in journal.open_workers():
+            kill_group(worker)
     aside = set_aside(os.path.join(folder.path, FILE_NAME), time.time()) if is_there(folder.path) else None
     try:
         if os.path.lexists(mark):
@@ -91,8 +91,9 @@ def open_journal(folder: StateFolder, *, wal: bool) -> tuple[Journal, str | None
     except OSError as error:
         raise unwritable(error, mark, "could not be removed") from error
     journal = Journal.open(folder.path, wal=wal)
-    said = f"The journal of earlier runs {how}; it was set aside as {{}} and another was begun."
-    return journal, None if aside is None else said.format(display(aside))
+    if aside is None:
+        return journal, None
+    return journal, f"The journal of earlier runs {how}; it was set aside as {display(aside)} and another was begun."
 
 
 def refuse_if_busy(journal: Journal, output_root: bytes) -> None:

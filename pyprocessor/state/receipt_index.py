@@ -1,4 +1,4 @@
-"""What do receipts say was made, where the journal is missing or behind?"""
+"""What was made according to the receipts, where the journal is missing or behind?"""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Receipts:
         return (_made(*entry) for entry in self._by_output.values())
 
     def standing(self) -> Iterable[Made]:
-        """Return those that lie under their names as their receipts say."""
+        """Return those that lie under their names as when their receipts were written."""
         return (_made(*entry) for entry in self._by_output.values() if matches(entry[0], self._root))
 
     def job(self, _: str) -> JobRow | None:
@@ -55,5 +55,4 @@ class Receipts:
 
 def _made(receipt: Receipt, product: Product, seal: Seal) -> Made:
     source = receipt.inputs[0] if receipt.inputs else Source(b"", b"", 0, 0)
-    facts = OutputFacts(*seal, None, 0, 0, 0, None)
-    return Made(product.name, facts, source, receipt.params_fingerprint, receipt.task)
+    return Made(product.name, OutputFacts(*seal), source, receipt.params_fingerprint, receipt.task)

@@ -156,12 +156,13 @@ def opened_privately(path: str | bytes, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def write_refused(folder: bytes) -> str | None:
-    """Return a sentence where nothing can be written into a folder now."""
-    try:
-        try_a_write(folder)
-    except OSError as error:
-        return str(unwritable(error, folder, "takes no more files"))
+def write_refused(*folders: bytes) -> str | None:
+    """Return a sentence about the first of the folders into which nothing can be written now."""
+    for folder in folders:
+        try:
+            try_a_write(folder)
+        except OSError as error:
+            return str(unwritable(error, folder, "takes no more files"))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which limits on memory and cores do control groups (version 1, 2 or both) set us, and what do they say we use?
+"""Which limits on memory and cores do control groups (version 1, 2 or both) set us, and what use do they count?
 
 Every level from our own group up to the outermost visible one counts; version 1 also tells the tightest limit of all.
 """
@@ -27,7 +27,7 @@ class Levels:
 
 
 def membership(proc: str) -> bytes:
-    """Return what the kernel says of the groups we are in; it changes when we are moved."""
+    """Return the kernel's list of the groups we are in; it changes when we are moved."""
     return read(f"{proc}/self/cgroup") or b""
 
 

@@ -1,15 +1,17 @@
 """How is one child of a worker run, from spawn to reaping, by a caller that waits on several in one selector?
 
     ChildProcess(argv, ...) -> register(selector)
-    loop: selector.select(child.wait_seconds(now)) -> key.data.on_readable(key.fd) -> child.poll(now) -> its end
+    loop: selector.select(seconds) -> key.data.on_readable(key.fd) -> child.poll(now) -> its end
 
 None of these blocks. The process stays in its parent's process group, so one signal to the group reaches it. Off Linux
 it does without pidfd (the loop polls), peak memory (it is sampled), oom_score_adj, and bytes written as a sign of life.
-What its output means is told by a subclass: `ffmpeg.run` and `workers.call_runner`.
+The subclasses interpret its output: `ffmpeg.run` and `workers.call_runner`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import math
 import os
 import selectors
@@ -25,23 +27,16 @@ from typing import Generic, TypeVar
 
 import psutil
 
-from pyprocessor.models import ProcessIdentity
-from pyprocessor.system.spawning import (
-    descendants,
-    peak_memory,
-    pidfd,
-    prefer_as_oom_victim,
-    send_signal,
-    spawn,
-    written_bytes,
-)
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models import ProcessIdentity, display
+from pyprocessor.system.kernel import entry, read
 
 _READ_BYTES = 64 * 1024
 """A pipe's capacity on Linux, so one read empties it."""
 _LAST_READS = 64
 """After the end: a pipe holds less, unless another process inherited it and goes on writing."""
 _POLL_SECONDS = 0.1
-"""The longest sleep where nothing wakes the loop at the end of a process (no pidfd)."""
+"""The longest sleep of `wait`, in which a process may go beyond its limits."""
 GRACE_SECONDS = 5.0
 """From SIGTERM to SIGKILL for one that went over its limits; a working ffmpeg ends within a frame or two."""
 _SIGN_OF_LIFE_BYTES = 1 << 20
@@ -105,11 +100,11 @@ class ChildProcess(ABC, Generic[Ending]):
         self._stall_seconds = stall_seconds
         self._wall_limit_seconds = wall_limit_seconds
         stderr = subprocess.STDOUT if merge_output else subprocess.PIPE
-        self._process = spawn(argv, cwd, env, named=named, stderr=stderr, pass_fds=pass_fds)
+        self._process = _spawn(argv, cwd, env, named=named, stderr=stderr, pass_fds=pass_fds)
         self._child = psutil.Process(self._process.pid)
         self._began = self._alive_at = clock()
         self.identity = ProcessIdentity(self._child.pid, self._child.create_time())
-        prefer_as_oom_victim(self._child.pid)
+        _prefer_as_oom_victim(self._child.pid)
         streams = (self._process.stdout, self._process.stderr)
         self._streams = {stream.fileno(): stream for stream in streams if stream is not None}
         self.stdout = next(iter(self._streams))
@@ -117,8 +112,9 @@ class ChildProcess(ABC, Generic[Ending]):
         self._pipes = (*self._streams, *reads)
         for fd in self._pipes:
             os.set_blocking(fd, False)
-        self._pidfd = pidfd(self._child.pid)
-        self._open = {*self._pipes, *(() if self._pidfd is None else (self._pidfd,))}
+        self._open = set(self._pipes)
+        with contextlib.suppress(AttributeError, OSError):  # where the system has it, it becomes readable at the end
+            self._open.add(os.pidfd_open(self._child.pid))
         self._selector: selectors.BaseSelector | None = None
         self._drained_bytes = 0
         self._written_bytes = 0
@@ -148,21 +144,8 @@ class ChildProcess(ABC, Generic[Ending]):
         for fd in self._open:
             selector.register(fd, selectors.EVENT_READ, self)
 
-    def wait_seconds(self, now: float) -> float | None:
-        """How long a selector may sleep before `poll` has work; None: until a descriptor is readable."""
-        if self._finished is not None:
-            return 0.0
-        waits = [_POLL_SECONDS] if self._pidfd is None else []
-        if self._kill_at is not None:
-            waits.append(self._kill_at - now)
-        elif self._suspended_at is None:
-            waits.append(self._alive_at + self._stall_seconds - now)
-            waits.append(self._wall_limit_seconds - self.active_seconds(now))
-        soonest = min(waits, default=math.inf)
-        return max(0.0, soonest) if soonest < math.inf else None
-
     def on_readable(self, fd: int) -> None:
-        """Read once from the pipe `fd`, which the selector says is readable."""
+        """Read once from the pipe `fd`, which is readable."""
         # Once only: a process that writes without end must not keep the loop from its other work.
         if fd in self._pipes and fd in self._open:
             self._read(fd)
@@ -224,7 +207,7 @@ class ChildProcess(ABC, Generic[Ending]):
             self.register(selector)
             try:
                 while (finished := self.poll(self._clock())) is None:
-                    for key, _ in selector.select(self.wait_seconds(self._clock())):
+                    for key, _ in selector.select(_POLL_SECONDS):
                         self.on_readable(key.fd)
             except BaseException:
                 self.kill()
@@ -235,9 +218,12 @@ class ChildProcess(ABC, Generic[Ending]):
 
     def _signal(self, number: int) -> None:
         # A script in ffmpeg's place may run it below itself, and die of a signal without passing it on.
-        below = descendants(self._child)
+        below: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            below = self._child.children(recursive=True)
         for process in (self._child, *below):
-            send_signal(process, number)
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
         if number in (signal.SIGTERM, signal.SIGKILL):
             self._asked_to_end.update(below)
 
@@ -256,7 +242,7 @@ class ChildProcess(ABC, Generic[Ending]):
             return reason
         if now - self._alive_at < self._stall_seconds:
             return None
-        written = written_bytes(self._child) - self._drained_bytes
+        written = _written_bytes(self._child) - self._drained_bytes
         if written - self._written_bytes < _SIGN_OF_LIFE_BYTES:
             return EndedBy.STALL
         self._written_bytes, self._alive_at = written, now
@@ -274,12 +260,13 @@ class ChildProcess(ABC, Generic[Ending]):
         self._drained_bytes += len(data)
         if self._take(fd, data):
             self._alive_at = self._clock()
-            self._written_bytes = written_bytes(self._child) - self._drained_bytes
-            self._sample_memory()
+            self._written_bytes = _written_bytes(self._child) - self._drained_bytes
+            self.sample_memory()
         return True
 
-    def _sample_memory(self) -> None:
-        self._peak_memory_bytes = max(self._peak_memory_bytes, peak_memory(self._child))
+    def sample_memory(self) -> None:
+        """Read its memory now, which nobody can do once it has died."""
+        self._peak_memory_bytes = max(self._peak_memory_bytes, _peak_memory(self._child))
 
     def _close(self, fd: int) -> None:
         self._open.discard(fd)
@@ -292,7 +279,8 @@ class ChildProcess(ABC, Generic[Ending]):
 
     def _collect(self, status: int, cpu_seconds: float, maxrss: int, now: float) -> Ending:
         for process in self._asked_to_end:
-            send_signal(process, signal.SIGKILL)  # it has outlived the script that started it
+            with contextlib.suppress(psutil.Error):
+                process.kill()  # it has outlived the script that started it
         # Popen did not see the process being reaped and would otherwise report exit code 0.
         self._process.returncode = os.waitstatus_to_exitcode(status)
         for fd in self._pipes:
@@ -304,9 +292,65 @@ class ChildProcess(ABC, Generic[Ending]):
         maxrss_bytes = maxrss * 1024 if sys.platform == "linux" else maxrss
         # The kernel's figure is the larger of the child's peak and what the parent held when it spawned. Above the
         # parent's own peak it is the child's, exactly; below, it still bounds one that ended before any sample.
-        if maxrss_bytes > peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
+        if maxrss_bytes > _peak_memory(psutil.Process()) or self._peak_memory_bytes == 0:
             self._peak_memory_bytes = max(self._peak_memory_bytes, maxrss_bytes)
         end = End(
             self._process.returncode, self.active_seconds(now), cpu_seconds, self._peak_memory_bytes, self._ended_by
         )
         return self._ended(end)
+
+
+def _spawn(
+    argv: Sequence[bytes | str],
+    cwd: bytes | str | None,
+    env: Mapping[str, str] | None,
+    *,
+    named: str,
+    stderr: int,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    """Start a child with pipes for its output and no input; raises JobError, of what is `named`, where it cannot be."""
+    try:
+        # Without preexec_fn, and so by vfork: a fork of a large parent would copy its page tables.
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            pass_fds=pass_fds,
+            bufsize=0,
+        )
+    except OSError as error:
+        scarce = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+        kind = FailureKind.RESOURCE if scarce else FailureKind.INFRASTRUCTURE
+        what = display(os.fsencode(error.filename or argv[0]))
+        raise JobError(kind, f"{named} could not be started: {error.strerror} ({what}).") from error
+
+
+def _prefer_as_oom_victim(pid: int) -> None:
+    """Ask the kernel to kill this process rather than its parent where memory runs out."""
+    # Not allowed in some containers, and absent off Linux; memory is watched in any case.
+    with contextlib.suppress(OSError, ValueError):
+        with open("/proc/self/oom_score_adj", "rb") as file:
+            own = int(file.read())
+        with open(f"/proc/{pid}/oom_score_adj", "wb", buffering=0) as file:
+            file.write(str(min(1000, own + 500)).encode())  # on a scale of 0 to 1000
+
+
+def _peak_memory(process: psutil.Process) -> int:
+    """The process's peak resident bytes; off Linux the resident bytes now. 0 if it has ended."""
+    status = read(f"/proc/{process.pid}/status")
+    if status is not None:
+        return entry(status, b"VmHWM:") * 1024
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
+
+
+def _written_bytes(process: psutil.Process) -> int:
+    """All bytes the process passed to write calls, pipes included; 0 where the system does not count them."""
+    with contextlib.suppress(psutil.Error, AttributeError):
+        return int(process.io_counters().write_chars)
+    return 0

@@ -27,22 +27,19 @@ COPY_ON_WRITE_FILE_SYSTEMS = frozenset({"bcachefs", "btrfs", "nilfs2"})
 
 def network_filesystem(path: bytes, *, proc: str = "/proc") -> bool:
     """Return whether the folder is on a file system reached over a network, or shared into a virtual machine."""
-    real = os.path.realpath(path)
-    return _file_system_type(real, proc).lower() in NETWORK_FILE_SYSTEMS
+    return _file_system_type(path, proc).lower() in NETWORK_FILE_SYSTEMS
 
 
 def shares_memory(path: bytes, *, proc: str = "/proc") -> bool:
     """Return whether a file of this folder can safely be memory that processes share."""
-    if network_filesystem(path, proc=proc):
-        return False
-    return _file_system_type(os.path.realpath(path), proc) not in COPY_ON_WRITE_FILE_SYSTEMS
+    return _file_system_type(path, proc).lower() not in NETWORK_FILE_SYSTEMS | COPY_ON_WRITE_FILE_SYSTEMS
 
 
 def _file_system_type(path: bytes, proc: str) -> str:
     found = [(m.point, m.kind) for m in mounts(proc)] or [
         (os.fsencode(p.mountpoint), p.fstype) for p in psutil.disk_partitions(all=True)
     ]
-    best, kind = -1, ""
+    path, best, kind = os.path.realpath(path), -1, ""
     for point, mount_kind in found:
         prefix = point.rstrip(b"/")
         # Of two mounts on one point the later one covers the other, so equal lengths win too.

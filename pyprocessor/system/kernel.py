@@ -1,4 +1,4 @@
-"""What do the small text files of /proc, /sys and control groups say?"""
+"""What is in the small text files of /proc, /sys and control groups?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read(path: str) -> bytes | None:
 
 
 def number(path: str) -> int | None:
-    """Return the number in a file of one; None where it is missing or says `max`."""
+    """Return the number in a file of one; None where it is missing or `max`."""
     stripped = (read(path) or b"").strip()
     return int(stripped) if stripped.lstrip(b"-").isdigit() else None
 

@@ -12,14 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError, PublishError, UsageError
+from pyprocessor.errors.errnos import UNREACHABLE
 from pyprocessor.models import OutputFacts, Source, Usage, display
-from pyprocessor.models.os_errors import publish_error
+from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import MAIN, Intent, Product, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import discard_displaced, publish_all
 from pyprocessor.publish.partials import Anchor, discard_attempts, persist_intent, seal
+from pyprocessor.publish.publish import naming
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.seals import seal_at
+from pyprocessor.state.state_folder import write_refused
 from pyprocessor.system.child_process import ChildProcess
 from pyprocessor.tasks.base import MOST_RESULT_BYTES, Done, Made, Step, Steps, Work
 from pyprocessor.tasks.registry import task
@@ -116,10 +119,7 @@ class Attempt:
         return True
 
     def finish(self, done: object, output_root: bytes) -> None:
-        """Check what the task answered and bring its products to the disk, under their temporary names.
-
-        Raises JobError where the answer is none, or is more than the task may claim.
-        """
+        """Check what the task answered (raises JobError) and bring its products to the disk, not yet named."""
         if not isinstance(done, Done):
             raise self._wrong(f"returned {type(done).__name__} where a Done was expected")
         self.result = self._as_json(done.result)
@@ -128,12 +128,12 @@ class Attempt:
         if MAIN in planned or (claimed and all(product.role != MAIN for _, product in claimed)):
             raise self._wrong("ended without its main product")
         self.intents = tuple(
-            Intent(product, made.temporary, seal(self._path(made.temporary)), _lying(output_root, product))
+            Intent(product, made.temporary, seal(self._path(made.temporary)), _before(output_root, product))
             for made, product in claimed
         )
         main = next((intent for intent in self.intents if intent.product.role == MAIN), None)
         if main is not None:
-            facts = done.facts or OutputFacts(0, 0, None, 0, 0, 0, None)
+            facts = done.facts or OutputFacts(*main.seal)
             self.facts = replace(facts, size_bytes=main.seal[0], mtime_ns=main.seal[1])
 
     def publish(
@@ -157,6 +157,25 @@ class Attempt:
         size_bytes, mtime_ns = placed[-1].seal
         displaced = any(product.displaced for product in placed)
         return replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns), displaced
+
+    def failure_of(self, error: OSError, setup: WorkerSetup) -> tuple[FailureKind, str]:
+        """Return the kind and sentence of the failure that an error of the operating system means.
+
+        A call may work anywhere, so a disk ends the run only where the error of a call names a file in the output, or
+        nothing can be written there now.
+        """
+        if error is not self.thrown:
+            return classify_os_error(error, self.source.path)
+        name = os.fsencode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+        kind, sentence = classify_os_error(error, next((one.path for one in self.item.inputs if one.path == name), b""))
+        folders = (setup.folder.partials, setup.request.output)
+        within = name is not None and any(name == folder or name.startswith(folder + b"/") for folder in folders)
+        if within or kind is not FailureKind.DISK:
+            return kind, sentence
+        refused = write_refused(*folders)
+        if refused is not None:
+            return kind, refused
+        return FailureKind.UNAVAILABLE if error.errno in UNREACHABLE else FailureKind.INFRASTRUCTURE, sentence
 
     def discard_displaced(self, output_root: bytes) -> None:
         """Remove what its products replaced; where that is refused, the next run tries again."""
@@ -220,10 +239,8 @@ def _steps(name: str, work: Work) -> Steps:
     return (yield from steps)
 
 
-def _lying(output_root: bytes, product: Product) -> Seal | None:
+def _before(output_root: bytes, product: Product) -> Seal | None:
     """Return the identity of what lies under the product's name now, if anything. Raises PublishError."""
     path = os.path.join(output_root, product.name)
-    try:
+    with naming(path, "could not be looked at"):
         return seal_at(path)
-    except OSError as error:
-        raise publish_error(error, path, "could not be looked at") from error

@@ -19,7 +19,6 @@ from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.jobs.timeouts import check_deadline
 from pyprocessor.models import Outcome, OutcomeKind
-from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.publish.partials import Anchor, discard_attempts
 from pyprocessor.publish.receipts import ReceiptWriter
 from pyprocessor.state.job_logs import write_job_log
@@ -29,7 +28,6 @@ from pyprocessor.system.left_behind import MARK, mark, reap_others
 from pyprocessor.tasks.base import Call, Ffmpeg, Returned
 from pyprocessor.workers import messages
 from pyprocessor.workers.attempt import Attempt, wrong
-from pyprocessor.workers.call_errors import failure_of_call
 from pyprocessor.workers.call_runner import Answer
 from pyprocessor.workers.call_runners import CallRunners
 from pyprocessor.workers.lease import Lease, LeaseOver
@@ -59,7 +57,7 @@ Ending = Finished | Returned | Exception
 
 
 class Attempts:
-    """The attempts that a worker has in hand, by their tokens; `say` sends the engine a message."""
+    """The attempts that a worker has in hand, by their tokens; `send` takes a message for the engine."""
 
     def __init__(
         self,
@@ -67,7 +65,7 @@ class Attempts:
         selector: selectors.BaseSelector,
         clock: Callable[[], float],
         lease: Lease,
-        say: Callable[[FromWorker], None],
+        send: Callable[[FromWorker], None],
         *,
         reaps: bool,
     ) -> None:
@@ -75,7 +73,7 @@ class Attempts:
         self._selector = selector
         self._clock = clock
         self._lease = lease
-        self._say = say
+        self._send = send
         self._reaps = reaps
         self._anchor = Anchor.of(setup.folder.partials)
         self._running: dict[str, Attempt] = {}
@@ -118,7 +116,8 @@ class Attempts:
             self._resume(*self._to_verify.popleft())
             if time.monotonic() > until:
                 break
-        self.runners.flush()
+        for runner in self.runners:
+            runner.flush()
 
     def call_alone(self) -> None:
         """Repeat the next call whose shared process has died, if none of them runs now."""
@@ -149,9 +148,8 @@ class Attempts:
     def end(self) -> None:
         """Stop every step; the jobs are reported as interrupted."""
         self._ending = True
-        for run in self._ffmpegs():
+        for run in (*self._ffmpegs(), *self.runners):
             run.stop(STOP_GRACE_SECONDS)
-        self.runners.stop(STOP_GRACE_SECONDS)
         while self._to_call_alone:
             self._end(self._to_call_alone.popleft(), STOPPED)
 
@@ -160,9 +158,8 @@ class Attempts:
 
         What is verified stays, since it may be granted in the journal: the next run publishes it, or removes it.
         """
-        for run in self._ffmpegs():
+        for run in (*self._ffmpegs(), *self.runners):
             run.kill()
-        self.runners.kill()
         while any(run.poll(self._clock()) is None for run in (*self._ffmpegs(), *self.runners)):
             self._selector.select(0.01)
         verifying = (attempt for attempt, _ in self._to_verify)
@@ -215,16 +212,10 @@ class Attempts:
         except MemoryError:
             self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
         except OSError as error:
-            self._failed(attempt, *self._meaning(attempt, error))
+            self._failed(attempt, *attempt.failure_of(error, self._setup))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the worker boundary: one job fails, the batch goes on
             attempt.transcript.append(traceback.format_exc())
             self._failed(attempt, FailureKind.INFRASTRUCTURE, f"An internal error: {error!r}.")
-
-    def _meaning(self, attempt: Attempt, error: OSError) -> tuple[FailureKind, str]:
-        if error is not attempt.thrown:
-            return classify_os_error(error, attempt.source.path)
-        setup = self._setup
-        return failure_of_call(error, attempt.item.inputs, setup.request.output, setup.folder.partials)
 
     def _start(self, attempt: Attempt) -> None:
         """Start the step that the task has yielded."""
@@ -240,7 +231,7 @@ class Attempts:
                 raise wrong(item.task, f"yields {type(step).__name__} where a step was expected")
         self._running[item.token] = attempt
         called = isinstance(step, Call)
-        self._say(messages.Spawned(item.job_id, item.token, attempt.run.identity, call=called, warm=warm))
+        self._send(messages.Spawned(item.job_id, item.token, attempt.run.identity, call=called, warm=warm))
 
     def _spawn(self, attempt: Attempt, step: Ffmpeg) -> FfmpegRun:
         command = argv(step.invocation, self._setup.request.tool_path)
@@ -305,7 +296,7 @@ class Attempts:
         """Report progress, unless it was reported a moment ago."""
         if now - attempt.reported >= PROGRESS_INTERVAL_SECONDS:
             attempt.reported = now
-            self._say(messages.Progressed(attempt.item.job_id, attempt.item.token, done, speed, total))
+            self._send(messages.Progressed(attempt.item.job_id, attempt.item.token, done, speed, total))
 
     def _answered(self, answer: Answer) -> None:
         attempt = self._running[answer.token]
@@ -318,7 +309,7 @@ class Attempts:
         del self._running[item.token]
         if isinstance(attempt.step, (Ffmpeg, Call)) and attempt.step.last:
             self._to_verify.append((attempt, ending))
-            self._say(messages.Encoded(item.job_id, item.token))
+            self._send(messages.Encoded(item.job_id, item.token))
         else:
             self._resume(attempt, ending)
 
@@ -332,10 +323,10 @@ class Attempts:
         attempt.finish(done, self._setup.request.output)
         if attempt.facts is None:
             self._to_tidy.add(item.partial)
-            self._say(messages.Answered(item.job_id, item.token, attempt.result, attempt.usage()))
+            self._send(messages.Answered(item.job_id, item.token, attempt.result, attempt.usage()))
             return
         self._to_publish[item.token] = attempt
-        self._say(messages.Verified(item.job_id, item.token, attempt.facts, attempt.intents, attempt.result))
+        self._send(messages.Verified(item.job_id, item.token, attempt.facts, attempt.intents, attempt.result))
 
     def _publish(self, attempt: Attempt, allowed: frozenset[bytes]) -> None:
         """Give the products their names; where the disk refuses, keep them for the next run to publish."""
@@ -351,7 +342,7 @@ class Attempts:
         item = attempt.item
         if displaced:
             self._to_discard[item.token] = attempt
-        self._say(messages.Published(item.job_id, item.token, facts, attempt.usage(), displaced))
+        self._send(messages.Published(item.job_id, item.token, facts, attempt.usage(), displaced))
 
     def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
         if self._ending:
@@ -373,18 +364,15 @@ class Attempts:
         why = next((why for source in attempt.item.inputs if (why := absent(source.path, folders)) is not None), None)
         if why is None:
             return False
-        self._say(messages.InputAway(why))
+        self._send(messages.InputAway(why))
         self._end(attempt, STOPPED)
         return True
 
     def _widened(self, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
         """Return the failure, as DISK where permission is missing because nothing can be written here at all."""
-        if kind is FailureKind.PERMISSION:
-            for folder in (self._setup.folder.partials, self._setup.request.output):
-                refused = write_refused(folder)
-                if refused is not None:
-                    return FailureKind.DISK, refused
-        return kind, message
+        folders = (self._setup.folder.partials, self._setup.request.output)
+        refused = write_refused(*folders) if kind is FailureKind.PERMISSION else None
+        return (kind, message) if refused is None else (FailureKind.DISK, refused)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         try:
@@ -396,4 +384,4 @@ class Attempts:
             attempt.discard()
         item = attempt.item
         unopened = any(UNOPENED in part for part in attempt.transcript)
-        self._say(messages.Ended(item.job_id, item.token, outcome, attempt.usage(), attempt.killed, unopened))
+        self._send(messages.Ended(item.job_id, item.token, outcome, attempt.usage(), attempt.killed, unopened))

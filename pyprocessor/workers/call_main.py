@@ -48,7 +48,7 @@ def progress(done: float, total: float | None = None) -> None:
 
 
 class _Refused(Exception):
-    """A call that cannot be made, or an answer that is none; its text continues the function's name."""
+    """A call that cannot be made or answered; the text continues the function's name."""
 
 
 class _Answers:
@@ -60,7 +60,7 @@ class _Answers:
         self.later: Callable[[Callable[[], None]], object] | None = None
         """Calls back at the end of this turn of an event loop, where there is one: one write carries what it has."""
 
-    def say(self, line: str) -> None:
+    def send(self, line: str) -> None:
         self._held.append(line.encode("ascii"))
         if self.later is None:
             self.flush()
@@ -81,6 +81,7 @@ class _Call:
     """The call that is made now, where they are made one by one: its threads report progress, too."""
     functions: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - those that were called before
     peak: OwnPeak
+    pid: int
     cpu_seconds = 0.0
 
     def __init__(self, request: dict[str, Any], answers: _Answers) -> None:
@@ -95,7 +96,12 @@ class _Call:
         now = time.monotonic()
         if now - self._reported >= PROGRESS_SECONDS or done == total:
             self._reported = now
-            self._say({"progress": {"done": float(done), "total": None if total is None else float(total)}})
+            self._answer({"progress": {"done": float(done), "total": None if total is None else float(total)}})
+
+    def leave_fork(self) -> None:
+        """End this process where it is a fork that returned from the function, or raised."""
+        if os.getpid() != self.pid:
+            os._exit(0)
 
     def start(self) -> Any:
         """Call the function; returns what it returns. Raises whatever it raises, and _Refused."""
@@ -105,18 +111,21 @@ class _Call:
         return function(**self.arguments)
 
     def returned(self, value: Any) -> None:
-        """Answer with a value. Raises _Refused where it is none that may be returned."""
+        """Answer with a value. Raises _Refused where it is too large or no JSON."""
+        self.leave_fork()
         try:
             text = json.dumps(value, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise _Refused(f"returned what is no JSON: {error}") from error
         if len(text) > MOST_VALUE_BYTES:
             raise _Refused(f"returned {len(text):,} bytes, of {MOST_VALUE_BYTES:,} that are allowed")
-        self._say({}, text)
+        self._answer({}, text)
 
     def failed(self, error: BaseException) -> None:
         """Answer with the error, and print its traceback for the log."""
+        self.leave_fork()
         answer: dict[str, Any] = {"kind": FailureKind.CRASH}
+        raised = f"{self.name} raised {type(error).__name__}{_text_of(error)}"
         if isinstance(error, JobError):
             answer = {"kind": error.kind, "error": str(error)}
         elif isinstance(error, _Refused):
@@ -126,15 +135,12 @@ class _Call:
         elif isinstance(error, SystemExit):
             answer["error"] = f"{self.name} ended itself with sys.exit({error.code!r})."
         elif _not_reached(error):
-            answer = {
-                "kind": FailureKind.UNAVAILABLE,
-                "error": f"{self.name} raised {type(error).__name__}{_text_of(error)}",
-            }
+            answer = {"kind": FailureKind.UNAVAILABLE, "error": raised}
         elif isinstance(error, OSError) and error.errno is not None and type(error).__module__ == "builtins":
             name = error.filename
             answer = {"errno": error.errno, "path": os.fsdecode(name) if isinstance(name, (str, bytes)) else None}
         else:
-            answer["error"] = f"{self.name} raised {type(error).__name__}{_text_of(error)}"
+            answer["error"] = raised
         if not isinstance(error, (JobError, _Refused)):
             import traceback
 
@@ -142,9 +148,9 @@ class _Call:
                 traceback.print_exception(error)
         if "error" in answer:
             answer["error"] = " ".join(answer["error"].split())[:LONGEST_SENTENCE]
-        self._say(answer)
+        self._answer(answer)
 
-    def _say(self, answer: dict[str, Any], value: str | None = None) -> None:
+    def _answer(self, answer: dict[str, Any], value: str | None = None) -> None:
         if "progress" not in answer:
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):  # likewise
@@ -153,7 +159,7 @@ class _Call:
             answer |= {"cpu": used - _Call.cpu_seconds, "peak": self.peak.bytes()}
             _Call.cpu_seconds = used
         line = json.dumps({"id": self.id, **answer}, separators=(",", ":"))
-        self._answers.say(f"{line}\n" if value is None else f'{line[:-1]},"value":{value}}}\n')
+        self._answers.send(f"{line}\n" if value is None else f'{line[:-1]},"value":{value}}}\n')
 
     def _find(self) -> Callable[..., Any]:
         module, _, path = self.name.partition(":")
@@ -196,7 +202,6 @@ def _text_of(error: BaseException) -> str:
 
 
 def _call_one_by_one(lines: Iterator[dict[str, Any]], answers: _Answers) -> None:
-    own = os.getpid()
     for request in lines:
         call = _Call.only = _Call(request, answers)
         call.peak.reset()
@@ -205,13 +210,9 @@ def _call_one_by_one(lines: Iterator[dict[str, Any]], answers: _Answers) -> None
                 value = call.start()
             if hasattr(value, "__await__"):
                 raise _Refused("is async, and was not called as a coroutine")
-            if os.getpid() == own:
-                call.returned(value)
+            call.returned(value)
         except BaseException as error:  # noqa: BLE001 - the boundary: whatever the function raises, it is answered
-            if os.getpid() == own:
-                call.failed(error)
-        if os.getpid() != own:
-            os._exit(0)  # a fork that returned from the function, or raised
+            call.failed(error)
         _Call.only = None
 
 
@@ -221,7 +222,6 @@ async def _call_at_once(requests: int, answers: _Answers) -> None:
     loop = asyncio.get_running_loop()
     answers.later = loop.call_soon
     ended = loop.create_future()
-    own = os.getpid()
     tasks: dict[str, asyncio.Task[None]] = {}
     buffer = _Lines()
 
@@ -232,13 +232,9 @@ async def _call_at_once(requests: int, answers: _Answers) -> None:
             if not hasattr(value, "__await__"):
                 raise _Refused("is not async, and was called as a coroutine")
             value = await value
-            if os.getpid() == own:
-                call.returned(value)
+            call.returned(value)
         except BaseException as error:  # noqa: BLE001 - as above
-            if os.getpid() == own:
-                call.failed(error)
-        if os.getpid() != own:
-            os._exit(0)  # as above
+            call.failed(error)
         tasks.pop(call.id, None)
 
     def on_readable() -> None:
@@ -249,7 +245,8 @@ async def _call_at_once(requests: int, answers: _Answers) -> None:
         for request in buffer.feed(data):
             if "cancel" in request:
                 if request["id"] in tasks:
-                    tasks[request["id"]].cancel()
+                    # Behind its first step: a task that was cancelled before that would never answer.
+                    loop.call_soon(tasks[request["id"]].cancel)
             else:
                 call = _Call(request, answers)
                 tasks[call.id] = loop.create_task(run(call))
@@ -283,7 +280,7 @@ def main(arguments: list[str]) -> None:
     requests, descriptor = int(arguments[0]), int(arguments[1])
     for fd in (requests, descriptor):
         os.set_inheritable(fd, False)
-    answers, _Call.peak = _Answers(descriptor), OwnPeak()
+    answers, _Call.peak, _Call.pid = _Answers(descriptor), OwnPeak(), os.getpid()
     if "coroutines" in arguments[2:]:
         import asyncio
 

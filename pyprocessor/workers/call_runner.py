@@ -71,7 +71,7 @@ class CallRunner(ChildProcess[End]):
         self._answers: list[Answer] = []
         self._log = StderrLog()
         self._open_line = b""
-        self._told_cpu_seconds = 0.0
+        self._answered_cpu_seconds = 0.0
         self._nonsense = ""
         self._unsent = b""
         self._retired = self._watches_requests = False
@@ -148,16 +148,12 @@ class CallRunner(ChildProcess[End]):
             self._kill_at = self._clock() + GRACE_SECONDS
             self.resume()
 
-    def sample_memory(self) -> None:
-        """Look at its memory now, which nobody can do once it has died."""
-        self._sample_memory()
-
     def left(self, end: End) -> list[tuple[Answer, bool]]:
         """Return the calls that it had in hand when it ended, each with whether another may be to blame."""
         calls, self.calls = list(self.calls.values()), {}
         printed = self._log.text()
-        share = max(0.0, end.cpu_seconds - self._told_cpu_seconds) / max(1, len(calls))
-        over = {call.token for call in calls if end.ended_by is EndedBy.WALL and self._over(call, end.wall_seconds)}
+        share = max(0.0, end.cpu_seconds - self._answered_cpu_seconds) / max(1, len(calls))
+        over = {call.token for call in calls if end.ended_by is EndedBy.WALL and end.wall_seconds >= call.until}
         left = []
         for call in calls:
             error = self._late(call) if call.token in over else self._died(call, end)
@@ -196,7 +192,7 @@ class CallRunner(ChildProcess[End]):
         self.kill()
 
     def _understood(self, line: bytes) -> bool:
-        """Take in one answer; False where it is none."""
+        """Take in one answer; False where the line is no answer."""
         try:
             answer = json.loads(line)
             call = self.calls[answer["id"]]
@@ -211,7 +207,7 @@ class CallRunner(ChildProcess[End]):
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
         del self.calls[call.token]
-        self._told_cpu_seconds += cpu_seconds
+        self._answered_cpu_seconds += cpu_seconds
         self._answers.append(Answer(call.token, ending, cpu_seconds, peak, self._printed()))
         return True
 
@@ -233,13 +229,10 @@ class CallRunner(ChildProcess[End]):
             self._read(self.stdout)
         return self._log.text()
 
-    def _over(self, call: CallInHand, active_seconds: float) -> bool:
-        return active_seconds >= call.until
-
     def _exceeds(self, now: float) -> EndedBy | None:
         active = self.active_seconds(now)
         for call in self.calls.values():
-            if not self._over(call, active):
+            if active < call.until:
                 continue
             if not call.call.coroutine or call.cancelled:
                 return EndedBy.WALL
@@ -254,8 +247,8 @@ class CallRunner(ChildProcess[End]):
 
     def _died(self, call: CallInHand, end: End) -> JobError:
         if self._nonsense:
-            told = f"The process that called {call.call.function} sent {self._nonsense}"
-            return JobError(FailureKind.UNSUPPORTED, f"{told}; the task has to be mended.")
+            what = f"The process that called {call.call.function} sent {self._nonsense}"
+            return JobError(FailureKind.UNSUPPORTED, f"{what}; the task has to be mended.")
         if end.returncode >= 0:
             how = f"ended with exit code {end.returncode}"
         elif -end.returncode in set(signal.Signals):
@@ -287,5 +280,5 @@ class CallRunner(ChildProcess[End]):
 
 
 def affinity_of(call: Call) -> tuple[str, bool]:
-    """Calls of which the same is said here may share a process."""
+    """Return what calls that share a process have in common."""
     return call.affinity or call.function, call.coroutine

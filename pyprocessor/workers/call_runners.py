@@ -53,11 +53,6 @@ class CallRunners:
         runner.ask(token, call, limit_seconds)
         return runner, warm
 
-    def flush(self) -> None:
-        """Send what was asked for since the last time, in one write for each process."""
-        for runner in self._all:
-            runner.flush()
-
     def poll(self) -> Iterator[tuple[CallRunner, list[Answer], End | None]]:
         """Yield each process with the calls that it has answered and, where it has ended, its end."""
         for runner in self:
@@ -74,22 +69,12 @@ class CallRunners:
             if not runner.calls:
                 runner.retire()
 
-    def stop(self, grace_seconds: float) -> None:
-        """Ask all to end, whatever they do; those that have not after so long are killed."""
-        for runner in self._all:
-            runner.stop(grace_seconds)
-
-    def kill(self) -> None:
-        """End all at once."""
-        for runner in self._all:
-            runner.kill()
-
     @property
     def pids(self) -> set[int]:
         return {runner.identity.pid for runner in self._all}
 
     def close(self) -> None:
-        """End all, which are idle, and wait for them."""
+        """End all, which are idle, and wait for that."""
         self.free()
         while self._all:
             for key, _ in self._selector.select(_POLL_SECONDS):

@@ -56,9 +56,9 @@ class LocalWorker(Child):
         return super().send((message, *more))
 
     def receive(self) -> Iterator[Any]:
-        for told in super().receive():
-            self._has_called |= any(isinstance(message, Spawned) and message.call for message in told)
-            yield from told
+        for messages in super().receive():
+            self._has_called |= any(isinstance(message, Spawned) and message.call for message in messages)
+            yield from messages
 
     def kill(self) -> None:
         super().kill()

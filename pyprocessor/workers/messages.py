@@ -1,6 +1,6 @@
 """What do the engine and its workers send each other? Each worker has a pipe of its own.
 
-What goes through it is a tuple of messages, so that one write carries what one turn has to say. A message about a job
+What goes through it is a tuple of messages, so that one write carries all of one turn. A message about a job
 has the token of the attempt, which the engine draws when it sends the job; both sides ignore one that has another.
 """
 

@@ -98,8 +98,8 @@ class Worker:
         self._held = False
         self._clock = AwakeClock(TURN_COUNTS_SECONDS)
         self._lease = Lease(setup.lease_seconds)
-        say = self._outbox.append
-        self._attempts = Attempts(setup, self._selector, self._clock, self._lease, say, reaps=reaps)
+        send = self._outbox.append
+        self._attempts = Attempts(setup, self._selector, self._clock, self._lease, send, reaps=reaps)
         self._beat_seconds = beat_seconds(setup.request.profile.errors)
         self._beat_at = -self._beat_seconds
 
@@ -122,13 +122,13 @@ class Worker:
             self._flush()
             self._lease.look()
             ready = self._selector.select(POLL_SECONDS if attempts.wait else 0.0)
-            told = False
+            received = False
             for key, _ in ready:
                 if key.fileobj is self._connection:
-                    told = True
+                    received = True
                 else:
                     key.data.on_readable(key.fd)
-            if told:
+            if received:
                 self._receive()
             else:
                 self._lease.empty()
@@ -160,9 +160,9 @@ class Worker:
 
     def _flush(self) -> None:
         if self._outbox:
-            told = pickle.dumps(tuple(self._outbox), pickle.HIGHEST_PROTOCOL)
+            data = pickle.dumps(tuple(self._outbox), pickle.HIGHEST_PROTOCOL)
             self._outbox.clear()
-            self._connection.send_bytes(told)  # `send` would do the same, with a pickler made anew each time
+            self._connection.send_bytes(data)  # `send` would do the same, with a pickler made anew each time
 
     def _fill_slots(self) -> None:
         self._attempts.call_alone()
@@ -174,16 +174,16 @@ class Worker:
             self._attempts.begin(item)
 
     def _receive(self) -> None:
-        told: tuple[ToWorker, ...] = self._connection.recv()
+        received: tuple[ToWorker, ...] = self._connection.recv()
         self._lease.renew()
         if self._lease.ends:
             self._lease.look()
             if not self._connection.poll(0):
                 self._lease.empty()
-        for message in told:
-            self._obey(message)
+        for message in received:
+            self._act_on(message)
 
-    def _obey(self, message: ToWorker) -> None:
+    def _act_on(self, message: ToWorker) -> None:
         match message:
             case WorkItem():
                 self._waiting.append(message)

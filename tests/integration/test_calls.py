@@ -259,13 +259,14 @@ def test_the_jobs_own_limit_holds_for_calls(bench: Bench) -> None:
     assert kind is FailureKind.STALL
 
 
-def test_a_coroutine_that_takes_too_long_is_cancelled_alone(wide: Bench) -> None:
+@pytest.mark.parametrize("limit", [0.5, 0.0], ids=["as it runs", "before it begins"])
+def test_a_coroutine_that_takes_too_long_is_cancelled_alone(wide: Bench, limit: float) -> None:
     """The process and the others in it go on."""
-    slow = wide.ask("nap", arguments={"seconds": 3600}, coroutine=True, timeout_seconds=0.5)
+    slow = wide.ask("nap", arguments={"seconds": 3600}, coroutine=True, timeout_seconds=limit)
     meeting = _meeting(wide)
     first = wide.ask("nap_or_die", arguments=meeting, coroutine=True, affinity="pyprocessor_example:nap")
     ended = wide.end_of(slow)
-    assert (ended.outcome.failure, "within 0.5 s" in ended.outcome.reason) == (FailureKind.STALL, True)
+    assert (ended.outcome.failure, f"within {limit} s" in ended.outcome.reason) == (FailureKind.STALL, True)
     others = [
         wide.ask("nap_or_die", arguments=meeting, coroutine=True, affinity="pyprocessor_example:nap") for _ in range(2)
     ]

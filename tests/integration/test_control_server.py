@@ -34,7 +34,7 @@ from pyprocessor.errors import UsageError
 from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
-from pyprocessor.system.sockets import socket_address
+from pyprocessor.system import sockets
 from tests.waiting import DEADLINE_SECONDS, until
 
 STATUS = Request(Verb.STATUS)
@@ -125,26 +125,17 @@ def test_it_is_the_owners_alone(tmp_path: Path, serve: Callable[..., Server]) ->
 
 
 @pytest.mark.parametrize("name", [b"n" * 200, b"latin-\xe9 %d\n", b"n" * 250 + b"\xff"], ids=["long", "odd", "both"])
-@pytest.mark.parametrize("by_descriptor", [None, True, False], ids=["as it is", "descriptor", "current folder"])
+@pytest.mark.parametrize("by_descriptor", [True, False], ids=["descriptor", "current folder"])
 def test_folders_of_any_name(
-    name: bytes,
-    by_descriptor: bool | None,
-    tmp_path: Path,
-    serve: Callable[..., Server],
-    monkeypatch: pytest.MonkeyPatch,
+    name: bytes, by_descriptor: bool, tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Paths beyond the 107 bytes of an address, and bytes that are not UTF-8; also without /proc."""
     if by_descriptor and not os.path.exists("/proc/self/fd"):
         pytest.skip("this system does not show descriptors as paths")
     folder = os.path.join(bytes(tmp_path), name, name)
     os.makedirs(folder)
-    if by_descriptor is not None:
-
-        def address(folder: bytes, opened: int, name: bytes) -> contextlib.AbstractContextManager[bytes]:
-            return socket_address(folder, opened, name, by_descriptor=by_descriptor)
-
-        monkeypatch.setattr(control, "socket_address", address)
-        monkeypatch.setattr("pyprocessor.control.client.socket_address", address)
+    if not by_descriptor:
+        monkeypatch.setattr(sockets, "DESCRIPTORS", "/nowhere")
     here = os.getcwd()
     server = serve(folder)
     assert server.control.problem is None

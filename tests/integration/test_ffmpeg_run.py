@@ -139,7 +139,6 @@ def test_the_end_is_told_again_and_again(
     run.suspend()
     run.resume()
     assert run.poll(time.monotonic()) is finished
-    assert run.wait_seconds(time.monotonic()) == 0.0
 
 
 def test_a_start_time_is_the_one_psutil_tells(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
@@ -182,7 +181,6 @@ def test_a_stalled_ffmpeg_is_ended(standin: Callable[[str], list[bytes | str]], 
     loop.until(lambda: run.progress is not None and run.progress.frame == 20)
     clock.now += 29.0
     assert run.poll(clock.now) is None
-    assert run.wait_seconds(clock.now) <= 1.0
     clock.now += 2.0
     finished = loop.finish(run, clock)
     assert finished.ended_by is EndedBy.STALL
@@ -379,11 +377,15 @@ def test_waiting_can_be_interrupted(
     """An exception while waiting leaves no process behind."""
     runs: list[FfmpegRun] = []
 
-    def interrupt(run: FfmpegRun, now: float) -> float | None:
-        runs.append(run)
-        raise KeyboardInterrupt
+    poll = FfmpegRun.poll
 
-    monkeypatch.setattr(FfmpegRun, "wait_seconds", interrupt)
+    def interrupted(run: FfmpegRun, now: float) -> Finished | None:
+        if not runs:
+            runs.append(run)
+            raise KeyboardInterrupt
+        return poll(run, now)
+
+    monkeypatch.setattr(FfmpegRun, "poll", interrupted)
     with pytest.raises(KeyboardInterrupt):
         FfmpegRun(standin("deaf")).wait()
     assert not psutil.pid_exists(runs[0].identity.pid)

@@ -174,11 +174,10 @@ def test_the_way_to_success(journal: Journal) -> None:
     assert (row.state, row.produced, row.granted, row.attempts) == (JobState.SUCCEEDED, FACTS, None, 1)
     (closed,) = attempts_of(journal, job)
     assert (closed.outcome, closed.usage, closed.charged) == (OutcomeKind.SUCCEEDED, USAGE, False)
-    (batch,) = journal.open_batches()
-    assert (batch.id, batch.jobs, batch.slots, batch.worker) == (7, 1, 2, WORKER)
+    assert journal.open_workers() == (WORKER,)
     assert journal.end_batch(7, 0)
     assert not journal.end_batch(7, 0)
-    assert journal.open_batches() == ()
+    assert journal.open_workers() == ()
 
 
 @pytest.mark.parametrize(
@@ -360,7 +359,7 @@ def test_recovering_after_the_engine_died(tmp_path: Path) -> None:
         assert attempt in list(journal.attempts(run_id=first))
         assert list(journal.attempts(run_id=journal.run_id)) == []
         assert attempt.outcome is OutcomeKind.INTERRUPTED
-        assert journal.open_batches() == ()
+        assert journal.open_workers() == ()
         (row,) = journal.jobs(JobState.PUBLISHING)
         assert row.granted is not None
         assert row.attempt_id is not None

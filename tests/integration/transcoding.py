@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import selectors
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,17 +73,8 @@ def run_ffmpeg(ffmpeg_path: str, *arguments: str | Path, cwd: Path | None = None
 
 
 def _finished(arguments: list[bytes | str], folder: Path) -> Finished:
-    run = FfmpegRun(
-        arguments, cwd=os.fsencode(folder), env=environment(os.environ), wall_limit_seconds=DEADLINE_SECONDS
-    )
-    with selectors.DefaultSelector() as selector:
-        run.register(selector)
-        while True:
-            for key, _ in selector.select(run.wait_seconds(time.monotonic())):
-                key.data.on_readable(key.fd)
-            finished = run.poll(time.monotonic())
-            if finished is not None:
-                return finished
+    limit = DEADLINE_SECONDS
+    return FfmpegRun(arguments, cwd=os.fsencode(folder), env=environment(os.environ), wall_limit_seconds=limit).wait()
 
 
 def shown(path: Path) -> list[float]:

@@ -141,8 +141,8 @@ def inspect_state(figures: Figures, folder: Path, told: str, *, since_run: int =
                 figures.add(REDONE, f"{told}: {name} succeeded {times} times")
         for attempt in (a for a in journal.attempts() if a.ended_at is None):
             figures.add(UNFINAL, f"{told}: attempt {attempt.id} is open")
-        for batch in journal.open_batches():
-            figures.add(UNFINAL, f"{told}: batch {batch.run_id}/{batch.id} is open")
+        for worker in journal.open_workers():
+            figures.add(UNFINAL, f"{told}: the batch of process {worker.pid} is open")
 
 
 def look_for_traceback(figures: Figures, path: Path, told: str) -> None:

@@ -203,7 +203,7 @@ def _role(line: bytes, pid: int, group: int, workers: frozenset[int]) -> Role:
 def _workers(output: Path) -> frozenset[int]:
     try:
         with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
-            return frozenset(batch.worker.pid for batch in journal.open_batches())
+            return frozenset(worker.pid for worker in journal.open_workers())
     except PyprocessorError:
         return frozenset()  # it is only being made
 

@@ -193,9 +193,13 @@ def measure_published(folder: Path, asked: Asked) -> Iterator[str]:
     if not named:
         yield f"left out: {MEDIA_VARIABLE} names no folder of clips"
         return
+    media = Path(named) / "broken"
+    if not media.is_dir():
+        yield f"left out: {MEDIA_VARIABLE} names {named}, which has no folder `broken`"
+        return
     inputs, output = folder / "in", folder / "out"
     with LoopbackListener() as listener:
-        canaries = lay_out(Path(named) / "broken", inputs, listener.port)
+        canaries = lay_out(media, inputs, listener.port)
         try:
             expected = {str(path.relative_to(inputs)) for path in inputs.rglob("*") if path.suffix == ".mp4"}
             profile = folder / "everything.yaml"

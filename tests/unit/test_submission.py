@@ -166,6 +166,6 @@ def test_jobs_travel_as_they_are(tmp_path: Path) -> None:
     assert submissions_from(text) == jobs
     sent = json.loads(text)
     for name, value in (("priority", "high"), ("source", {}), ("inputs", "[[1]]"), ("inputs", "7"), ("output", "%")):
-        broken = json.dumps({"jobs": [{**sent["jobs"][0], name: value}]})
+        broken = json.dumps([{**sent[0], name: value}])
         with pytest.raises(ValueError, match=r"."):
             submissions_from(broken)
