@@ -102,7 +102,7 @@ which any file could be taken.
 
 def whitelists(*, own: bool = False) -> Options:
     """The protocols and demuxers that an input may use in ffmpeg and PyAV; our `own` may be SubRip or a list too."""
-    return (("protocol_whitelist", "file"), ("format_whitelist", UNTRUSTED_DEMUXERS + (",srt,concat" if own else "")))
+    return (("protocol_whitelist", "file"), ("format_whitelist", UNTRUSTED_DEMUXERS + (",concat,srt" if own else "")))
 
 
 def demuxer_options(container: str, *, deep: bool, forward: bool, skipped_bytes: int = 0) -> Options:

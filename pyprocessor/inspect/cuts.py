@@ -203,6 +203,15 @@ def encoded_part(path: bytes) -> EncodedPart:
     return EncodedPart(pictures, hashlib.sha256(headers).hexdigest()[:16])
 
 
+def sound_tracks(path: bytes) -> int:
+    """Return how many tracks of sound the file at `path`, which our own ffmpeg wrote, holds. Raises VerifyError."""
+    try:
+        with closing(open_output(path)) as container:
+            return len(container.streams.audio)
+    except av.error.FFmpegError as error:
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "The sound that was encoded cannot be read back.") from error
+
+
 def _anew(codec: str, extradata: bytes) -> Callable[[Packet], bool]:
     """Return the test whether a keyframe ends all reference to what was before it.
 

@@ -136,7 +136,7 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
         bits_per_pixel=0.07,
     ),
     "librav1e": VideoEncoder("av1", aliases="rav1e", preset_option="speed", measured_as="libaom-av1"),
-    "libvpx-vp9": _VP9,
+    "libvpx-vp9": replace(_VP9, joinable=()),
     "libvpx": replace(
         _VP9,
         codec="vp8",

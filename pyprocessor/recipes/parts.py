@@ -12,9 +12,18 @@ from fractions import Fraction
 
 from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options
 from pyprocessor.inspect.contract import Action, Contract, StreamPlan, contract, same_frame_rate
-from pyprocessor.models import Deinterlace, MediaInfo, Profile, Source, StreamKind, VideoInfo, VideoSettings
-from pyprocessor.models.encoders import muxer, video_encoder
-from pyprocessor.recipes.transcode import Recipe, recipe
+from pyprocessor.models import (
+    Deinterlace,
+    MediaInfo,
+    Profile,
+    Source,
+    StreamInfo,
+    StreamKind,
+    VideoInfo,
+    VideoSettings,
+)
+from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
+from pyprocessor.recipes.transcode import Recipe, last_unequally, recipe
 
 PART_EXTENSION = "mp4"
 """It keeps times and headers exactly as the encoder gave them."""
@@ -28,9 +37,12 @@ _MARGIN_SECONDS = 1.0
 """How far before a part ffmpeg begins to read: demuxers seek to decoding times, some of them inexactly."""
 _FOLLOWED = "setts=pts=PTS:dts='max(DTS,PREV_OUTDTS+1)'"
 """Keeps decoding times ascending where a part begins: with unequal pictures its first ones may lie before its start."""
-_LASTS = ":duration='if(gt(NEXT_DTS,DTS),DURATION,max(DURATION,{seconds:.6f}/TB+STARTDTS-DTS))'"
-_LASTS_IN_ORDER = ":duration='if(gt(NEXT_PTS,PTS),NEXT_PTS-PTS,max(DURATION,{seconds:.6f}/TB+STARTPTS-PTS))'"
-"""The same as in the recipe of the film: parts do not keep how long their last picture lasts."""
+_SHOWN_LAST = "if(gte(PTS-STARTPTS+0.5,{last:.6f}/TB),{seconds:.6f}/TB+STARTPTS-PTS,DURATION)"
+_LAST_OF_MP4 = "if(gt(NEXT_DTS,DTS)," + _SHOWN_LAST + ",max(DURATION,{seconds:.6f}/TB+STARTDTS-DTS))"
+"""How long packets last, where they last unequally: parts do not keep how long their last picture lasts. MP4 states the
+end of a track by its last packet in decoding order, and in an edit list by the picture that is shown last."""
+_LAST_OF_SVT = "if(gt(NEXT_PTS,PTS),NEXT_PTS-PTS,max(DURATION,{seconds:.6f}/TB+STARTPTS-PTS))"
+"""As in the recipe of the film."""
 _KEPT_WHERE_COPIED = frozenset(("tag", "disposition"))
 
 
@@ -56,7 +68,10 @@ class JoinedFilm:
     at_seconds: float
     start_seconds: float
     seconds: float
-    """How long the film lasts."""
+    last_seconds: float
+    """From its first picture to the end of the film, and to its last picture."""
+    clock: Fraction
+    """Seconds of a tick in which its encoder counted."""
 
 
 def why_whole(profile: Profile, media: MediaInfo, agreed: Contract) -> str:
@@ -159,12 +174,14 @@ def encoded_sound(agreed: Contract) -> tuple[StreamPlan, ...]:
     return tuple(plan for plan in agreed.kept if plan.kind is StreamKind.AUDIO and plan.action is Action.ENCODE)
 
 
-def joined(whole: Recipe, made: JoinedFilm) -> Recipe:
+def joined(whole: Recipe, made: JoinedFilm, film: StreamInfo) -> Recipe:
     """The recipe that makes the output of its parts: `whole`, with what was encoded copied from them."""
     invocation = _moved(whole.invocation, made.start_seconds)
     output = invocation.output
     parts = Input(
-        made.parts, own=True, options=(("f", "concat"), ("safe", "0"), ("itsoffset", f"{made.at_seconds:.6f}"))
+        made.parts,
+        own=True,
+        options=(("f", "concat"), ("safe", "0"), ("auto_convert", "0"), ("itsoffset", f"{made.at_seconds:.6f}")),
     )
     sound = (Input(made.sound, own=True),) if made.sound is not None else ()
     beside = len(invocation.inputs)
@@ -172,7 +189,7 @@ def joined(whole: Recipe, made: JoinedFilm) -> Recipe:
     tracks = 0
     for mapped in output.streams:
         if mapped.kind == "v" and mapped.encoder != "copy":
-            streams.append(_copied(mapped, (beside, 0), _following(mapped, made.seconds)))
+            streams.append(_copied(mapped, (beside, 0), _following(output.muxer, mapped, film, made)))
         elif mapped.kind == "a" and mapped.encoder != "copy":
             streams.append(_copied(mapped, (beside + 1, tracks)))
             tracks += 1
@@ -202,13 +219,15 @@ def _copied(mapped: MappedStream, source: tuple[int, int], options: Options = ()
     )
 
 
-def _following(film: MappedStream, seconds: float) -> Options:
-    """The bitstream filters of a film whose parts follow one another; it lasts for `seconds`."""
-    given = dict(film.options).get("bsf", "")
+def _following(container: str, mapped: MappedStream, film: StreamInfo, made: JoinedFilm) -> Options:
+    """The bitstream filter of a film whose parts follow one another."""
     lasting = ""
-    if given.startswith("setts="):  # the recipe of the film makes its last picture last, too
-        lasting = (_LASTS_IN_ORDER if "NEXT_PTS" in given else _LASTS).format(seconds=seconds)
-    return (("bsf", _FOLLOWED + lasting),)
+    if last_unequally(film):
+        form = _LAST_OF_MP4 if container in MP4_FAMILY else _SHOWN_LAST
+        form = _LAST_OF_SVT if mapped.encoder == "libsvtav1" else form
+        lasting = f":duration='{form.format(seconds=made.seconds, last=made.last_seconds)}'"
+    # The muxer of MP4 derives the clock of the whole file, and so of chapters, from that of the encoder.
+    return (("time_base", str(made.clock)), ("bsf", _FOLLOWED + lasting))
 
 
 def _moved(invocation: Invocation, start_seconds: float) -> Invocation:

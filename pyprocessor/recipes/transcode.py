@@ -195,7 +195,7 @@ def _film(
         *_keyframes(settings, video),
         *_timing(media, stream, video, keeps_rate=keeps_rate),
     ]
-    after = (_last_picture(profile, settings, stream, video), made.bitstream_filter)
+    after = (_last_picture(profile, settings, stream), made.bitstream_filter)
     if any(after):
         options.append(("bsf", ",".join(filter(None, after))))
     encoder = video_encoder(settings.encoder)
@@ -213,12 +213,20 @@ def _film(
     return mapped, (*made.notes, *lost)
 
 
-def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo, video: VideoInfo) -> str | None:
+def last_unequally(film: StreamInfo) -> bool:
+    """Whether a film's last picture may last longer or shorter than others."""
+    video, seconds = film.video, film.duration_seconds
+    if video is None:
+        return False
+    # A film of a constant rate may last longer than its pictures: animations pause at their end.
+    pauses = seconds and film.frames and video.frame_rate and seconds * float(video.frame_rate) > film.frames + 0.5
+    return video.variable_frame_rate or bool(pauses)
+
+
+def _last_picture(profile: Profile, settings: VideoSettings, stream: StreamInfo) -> str | None:
     """The bitstream filter that makes the last picture last as in the source, where they last unequally."""
     seconds = stream.duration_seconds
-    # A film of a constant rate may last longer than its pictures: animations pause at their end.
-    pauses = seconds and stream.frames and video.frame_rate and seconds * float(video.frame_rate) > stream.frames + 0.5
-    if not video.variable_frame_rate and not pauses:
+    if not last_unequally(stream):
         return None
     if settings.encoder == "libsvtav1":
         exact = stream.frames is not None and seconds is not None

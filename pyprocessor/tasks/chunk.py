@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 CHUNK, SOUND = "chunk", "sound"
 """The tasks that make parts, which are also their roles."""
 LEAST_PART_SECONDS = 10.0
-"""A shorter part costs more than a few percent in size, and its first and last pictures weigh more."""
-PART_SECONDS = 0.1
-"""CPU-seconds of a part beside its share: starting ffmpeg, pictures that are decoded for its neighbour."""
+"""Of a film of 24 pictures a second or more. Shorter parts take more than a few percent in size, for keyframes."""
+_USUAL_RATE = 24
+_PART_SECONDS, _PART_PICTURES = 0.03, 10
+"""What a part takes beside its share, in CPU-seconds and in pictures: starting ffmpeg, a keyframe, and pictures of its
+neighbour that are decoded before it ends (x264 veryfast and slow, real clips of 432 to 720 lines)."""
 
 
 def division(profile: Profile, media: MediaInfo, agreed: Contract, cost: CostFeatures) -> Division:
@@ -48,14 +50,16 @@ def division(profile: Profile, media: MediaInfo, agreed: Contract, cost: CostFea
     if profile.chunking is Chunking.OFF or profile.video is None:
         return Division()
     why = why_whole(profile, media, agreed)
-    parts = int(cost.duration_seconds // LEAST_PART_SECONDS)
+    least = _least_seconds(LEAST_PART_SECONDS, cost.frames, cost.duration_seconds)
+    parts = int(cost.duration_seconds // least)
     if not why and parts < 2:
-        why = f"It is too short for two parts of {LEAST_PART_SECONDS:g} s."
+        why = f"It is too short for two parts of {least:g} s."
     if why:
         return Division(why_whole=why)
-    made_bytes = prior_cost(cost, 1).disk_bytes
-    join = prior_cost(replace(cost, encoder=COPY, source_bytes=made_bytes, own_factor=1.0), 1)
-    return Division(parts, part_seconds=PART_SECONDS, join=join)
+    whole = prior_cost(cost, 1)
+    join = prior_cost(replace(cost, encoder=COPY, source_bytes=whole.disk_bytes, own_factor=1.0), 1)
+    beside = _PART_SECONDS + _PART_PICTURES * whole.cpu_seconds / max(cost.frames, 1.0)
+    return Division(parts, part_seconds=beside, join=join)
 
 
 def divide(
@@ -79,7 +83,9 @@ def divide(
     cost = replace(features(profile, film.media), audio_channels=0.0)
     nothing = prior_cost(replace(cost, frames=0.0, source_bytes=0), 1).cpu_seconds
     costs = [prior_cost(_cost_of(cost, [stretch]), 1).cpu_seconds - nothing for stretch in film.stretches]
-    begins = evenly(costs, [stretch.seconds for stretch in film.stretches], parts, least_seconds)
+    seconds = [stretch.seconds for stretch in film.stretches]
+    least = _least_seconds(least_seconds, sum(stretch.pictures for stretch in film.stretches), sum(seconds))
+    begins = evenly(costs, seconds, parts, least)
     if len(begins) < 2:
         _refuse("It has too few keyframes to cut it at.")
     stream = next(stream for stream in film.media.streams if stream.index == wanted.index)
@@ -93,6 +99,11 @@ def divide(
         params = {**shared, "cost": asdict(sound_features(profile, film.media))}
         jobs.append(ChildJob(SOUND, SOUND, params, (source,)))
     return tuple(jobs)
+
+
+def _least_seconds(usual: float, pictures: float, seconds: float) -> float:
+    """How long a part of a film has to be, of so many pictures in so many seconds."""
+    return usual * max(1.0, _USUAL_RATE * seconds / pictures if pictures > 0 else 1.0)
 
 
 def evenly(costs: Sequence[float], seconds: Sequence[float], parts: int, least_seconds: float) -> list[int]:
@@ -129,6 +140,7 @@ def _chunk(
         "end": stretches[-1].end,
         "seek": seek,
         "at": float(round((at - start) / clock) * clock),
+        "clock": str(clock),
         "pictures": sum(stretch.pictures for stretch in stretches),
         "film": _facts(stream),
         "cost": asdict(_cost_of(cost, stretches)),
@@ -188,11 +200,12 @@ def _refuse(why: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PartEnd:
-    """What a part says of itself in its result; `at_seconds`, `pictures` and `headers` of a chunk alone."""
+    """What a part says of itself in its result; from `at_seconds` on of a chunk alone."""
 
     start_seconds: float
     damage: Damage
     at_seconds: float = 0.0
+    clock: str = "1"
     pictures: int = 0
     headers: str = ""
 
@@ -242,7 +255,8 @@ class Chunk(_Part):
         if missing < 0 or (missing and finished.damage == NO_DAMAGE):
             text = f"A part holds {made.pictures:,} pictures where it should have {params['pictures']:,}."
             raise JobError(FailureKind.UNSUPPORTED, text)
-        end = PartEnd(params["start"], finished.damage, params["at"], made.pictures, made.headers)
+        place = (params["at"], params["clock"])
+        end = PartEnd(params["start"], finished.damage, *place, made.pictures, made.headers)
         return Done(products=(Made(name),), result=end.as_json())
 
 
@@ -252,6 +266,7 @@ class Sound(_Part):
     name = SOUND
 
     def run(self, work: Work) -> Steps:
+        from pyprocessor.inspect.cuts import sound_tracks
         from pyprocessor.inspect.probe import probe, survey_source
 
         profile, params, (source,) = _profile(work.params), work.params, work.inputs
@@ -264,6 +279,8 @@ class Sound(_Part):
         )
         finished = yield Ffmpeg(sound, output_limit_bytes=_limit(profile, params))
         _check(finished, source)
+        if sound_tracks(work.path(name)) != len(encoded_sound(contract(profile, media))):
+            raise JobError(FailureKind.UNSUPPORTED, "None of the sound of a track could be decoded.")
         return Done(products=(Made(name),), result=PartEnd(params["start"], finished.damage).as_json())
 
 

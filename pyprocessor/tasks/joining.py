@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.ffmpeg.damage import Damage, StreamDamage
-from pyprocessor.models import MediaInfo
+from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
+from pyprocessor.inspect.timeline import Timeline, Track
+from pyprocessor.models import StreamInfo
 from pyprocessor.models.os_errors import publish_error
 from pyprocessor.models.products import MAIN
 from pyprocessor.publish.partials import discard
-from pyprocessor.recipes.parts import JoinedFilm, list_of_parts
+from pyprocessor.recipes.parts import JoinedFilm, joined, list_of_parts
+from pyprocessor.recipes.transcode import Recipe
 from pyprocessor.tasks.base import ChildEnd, Work
 from pyprocessor.tasks.chunk import CHUNK, SOUND, PartEnd
 
@@ -26,16 +29,28 @@ class Parts:
     """Of the chunks, in the same order."""
     sound: bytes | None
     sound_damage: Damage
-    film_seconds: float
+    film: StreamInfo
+    track: Track
+    """The film in the source, and its times."""
 
     @property
     def pictures(self) -> int:
         return sum(end.pictures for end in self.ends)
 
-    def film(self, listed: bytes) -> JoinedFilm:
-        """What the recipe needs to know of them; `listed` is the path of their list."""
-        first = self.ends[0]
-        return JoinedFilm(listed, self.sound, first.at_seconds, first.start_seconds, self.film_seconds)
+    def join(self, whole: Recipe, listed: bytes) -> Recipe:
+        """The recipe that joins them; `listed` is the path of their list."""
+        first, track = self.ends[0], self.track
+        last = track.starts[-1] - track.starts[0]
+        made = JoinedFilm(
+            listed,
+            self.sound,
+            at_seconds=first.at_seconds,
+            start_seconds=first.start_seconds,
+            seconds=track.seconds or last,
+            last_seconds=last,
+            clock=Fraction(first.clock),
+        )
+        return joined(whole, made, self.film)
 
     def damage_with(self, last: Damage) -> Damage:
         """What all ffmpegs that read the source found damaged, the `last` one included.
@@ -61,7 +76,7 @@ class Parts:
         )
 
 
-def parts_of(children: Sequence[ChildEnd], media: MediaInfo) -> Parts:
+def parts_of(children: Sequence[ChildEnd], film: StreamInfo, times: Timeline) -> Parts:
     """Return the parts that these jobs made. Raises JobError where they cannot be joined."""
     failed = next((child for child in children if not child.succeeded), None)
     if failed is not None:
@@ -71,11 +86,11 @@ def parts_of(children: Sequence[ChildEnd], media: MediaInfo) -> Parts:
     sound = next(((child.products[MAIN], end.damage) for child, end in ends if child.role == SOUND), None)
     if len({end.headers for _, end in chunks}) != 1:
         raise JobError(FailureKind.UNSUPPORTED, "The headers of its parts differ.")
-    seconds = media.video.duration_seconds if media.video is not None else None
-    if seconds is None:
-        raise JobError(FailureKind.UNSUPPORTED, "It is not known how long the film lasts.")
+    track = times.tracks.get(film.index)
+    if track is None or not track.starts:
+        raise JobError(FailureKind.UNSUPPORTED, "The times of its pictures are not known.")
     paths, of_chunks = zip(*chunks, strict=True)
-    return Parts(paths, of_chunks, sound[0] if sound else None, sound[1] if sound else Damage(), seconds)
+    return Parts(paths, of_chunks, sound[0] if sound else None, sound[1] if sound else NO_DAMAGE, film, track)
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from pyprocessor.inspect.timeline import expand
 from pyprocessor.models import InputLimits, MediaInfo, MediaNote, OutputFacts, Profile, Source
 from pyprocessor.models.products import Product
 from pyprocessor.recipes.features import features, output_limit_bytes
-from pyprocessor.recipes.parts import joined
 from pyprocessor.recipes.subtitles import lost_lines
 from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import ChildJob, Done, Ffmpeg, Made, Plan, Step, Steps, Work
@@ -67,7 +66,7 @@ class Transcode:
         notes: tuple[MediaNote, ...] = ()
         if work.children:
             try:
-                facts, notes = yield from _made(work, media, times, agreed, parts_of(work.children, media))
+                facts, notes = yield from _made(work, media, times, agreed, _parts(work, media, times))
             except JobError as error:
                 if error.kind not in _OF_THE_PARTS:
                     raise
@@ -79,6 +78,11 @@ class Transcode:
         losses = tuple(dict.fromkeys(note.loss for note in notes if note.loss))
         facts = replace(facts, notes=tuple(note.text for note in notes), losses=losses)
         return Done(facts, (Made(output_name(work)),))
+
+
+def _parts(work: Work, media: MediaInfo, times: Timeline) -> Parts:
+    assert media.video is not None  # without pictures it is not divided
+    return parts_of(work.children, media.video, times)
 
 
 def output_name(work: Work) -> str:
@@ -110,7 +114,7 @@ def _made(
             subtitles=files.subtitles,
         )
         if parts is not None:
-            plan = joined(plan, parts.film(listed))
+            plan = parts.join(plan, listed)
         limit = output_limit_bytes(profile.input_limits, features(profile, work.found))
         finished: Finished = yield Ffmpeg(plan.invocation, last=parts is None, output_limit_bytes=limit)
     problem = diagnose(finished, source.path)

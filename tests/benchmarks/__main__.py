@@ -10,6 +10,7 @@ from tests.benchmarks import (
     calibration,
     calls,
     chunk_simulation,
+    chunked,
     makespan,
     memory,
     planning,
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "timelines": timelines.measure,
     "calls": calls.measure,
     "chunk-simulation": chunk_simulation.measure,
+    "chunked": chunked.measure,
     "waiting": waiting.measure,
 }
 

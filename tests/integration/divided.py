@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import av
 
 from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.run import Finished
@@ -18,6 +21,8 @@ from pyprocessor.tasks.chunk import CHUNK, LEAST_PART_SECONDS, divide
 from pyprocessor.tasks.registry import task
 from pyprocessor.tasks.transcode import Transcode
 from tests.integration.transcoding import steps_done, work_on
+
+SEEKS = 4
 
 
 @dataclass
@@ -75,6 +80,37 @@ def why_not_in_parts(path: Path, profile: Profile, folder: Path, *, parts: int =
     except JobError as error:
         return str(error)
     return ""
+
+
+def packets_of(path: Path) -> list[tuple[int, str, str, list[int | None]]]:
+    """Clock and ascending times of all packets of each track, and the length of the file."""
+    with av.open(str(path)) as container:
+        times: dict[int, list[int | None]] = {stream.index: [] for stream in container.streams}
+        for packet in container.demux():
+            if packet.size:
+                times[packet.stream_index].append(packet.pts)
+        length = container.duration or 0
+        return [(length, s.type, str(s.time_base), sorted(t or 0 for t in times[s.index])) for s in container.streams]
+
+
+def seeks_clean(path: Path) -> bool:
+    """Whether pictures after a seek to anywhere are those of decoding from the start."""
+    with av.open(str(path)) as container:
+        straight = {frame.pts: _brightness(frame) for frame in container.decode(video=0)}
+    for at in random.Random(1).sample(sorted(straight), min(SEEKS, len(straight))):
+        with av.open(str(path)) as container:  # a decoder that was drained does not begin anew
+            container.seek(at, stream=container.streams.video[0])
+            found = next((frame for frame in container.decode(video=0) if frame.pts >= at), None)
+        if found is None or (found.pts, _brightness(found)) != (at, straight[at]):
+            return False
+    return True
+
+
+def _brightness(frame: av.VideoFrame) -> bytes:
+    """The brightness of all of its pixels, without what decoders leave behind the end of each line."""
+    plane, deep = frame.planes[0], 2 if "10" in frame.format.name else 1
+    lines, size = bytes(plane), plane.width * deep
+    return b"".join(lines[at : at + size] for at in range(0, plane.height * plane.line_size, plane.line_size))
 
 
 def _part_end(child: ChildJob, whole: Work, number: int, ffmpeg_path: str, took: list[float]) -> ChildEnd:

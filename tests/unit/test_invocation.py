@@ -58,7 +58,7 @@ def test_untrusted_inputs_may_not_be_playlists() -> None:
     own = dict(whitelists(own=True))["format_whitelist"].split(",")
     assert not {"hls", "dash", "concat", "image2", "sdp", "lavfi", "tty", "ffmetadata", "imf", "rtsp"} & set(untrusted)
     assert {"mov", "matroska", "avi", "mpegts", "ogg", "wav"} <= set(untrusted)
-    assert set(own) - set(untrusted) == {"srt"}
+    assert set(own) - set(untrusted) == {"concat", "srt"}
 
 
 def test_each_input_has_whitelists_of_its_own() -> None:
