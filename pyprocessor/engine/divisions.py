@@ -16,7 +16,7 @@ from pyprocessor.errors import PublishError
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import WHOLE, JobState
+from pyprocessor.models import WHOLE, JobState, Origin
 from pyprocessor.models.products import Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.queue import JobQueue
@@ -61,9 +61,9 @@ class Divisions:
             self._queue.put_back(replace(job, division=WHOLE))
 
     def made(self, row: JobRow, parts: Sequence[str]) -> None:
-        """Take note of the parts of a job, where it was to be divided."""
+        """Take note of the parts of a folder's job, which belong to it, where it was to be divided."""
         job = self._asked.pop(row.id, None)
-        if job is not None:
+        if job is not None and row.origin is Origin.FOLDER:
             self._keep(row.id, job.disk_bytes, parts)
 
     def _keep(self, job_id: str, disk_bytes: int, parts: Sequence[str]) -> None:

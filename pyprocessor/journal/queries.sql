@@ -125,9 +125,6 @@ INSERT OR REPLACE INTO dependencies (job_id, needs, any_end) VALUES (:id, :needs
 -- name: clear_dependencies
 DELETE FROM dependencies WHERE job_id = :id AND (:all OR NOT any_end)
 
--- name: clear_parts
-DELETE FROM dependencies WHERE job_id = :id AND any_end
-
 -- name: divided
 SELECT DISTINCT jobs.id FROM dependencies JOIN jobs ON jobs.id = dependencies.job_id
 WHERE dependencies.any_end AND jobs.origin = 'folder' ORDER BY jobs.seq
