@@ -23,13 +23,14 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import check_deadline, timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Batch, JobState, Origin, WaitingFile
+from pyprocessor.models import WHOLE, Batch, Chunking, JobState, Origin, WaitingFile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.ahead import LEAST_AHEAD
+from pyprocessor.plan.division import choose
 from pyprocessor.plan.packing import OverBudget
-from pyprocessor.plan.planner import Shape, next_batch, shape
+from pyprocessor.plan.planner import RunningBatch, Shape, next_batch, shape
 from pyprocessor.publish.partials import partial_name
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.workers.messages import Command, Params, WorkerSetup, WorkItem
@@ -89,6 +90,7 @@ class Dispatch:
             *self.queue.ready.work(),
             *self.queue.waiting.work(),
             *((job.cpu_seconds, job.factors.spread) for job in unsent),
+            *self.transitions.divisions.work(),
         ]
 
     def runs_alone(self, job: RunningJob) -> bool:
@@ -155,6 +157,8 @@ class Dispatch:
     def _decide(
         self, job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, due: float = -math.inf
     ) -> Wait | None:
+        kept = self.transitions.divisions.kept_bytes({job.job_id, *(other.job_id for other in beside.running)})
+        beside = replace(beside, kept_disk_bytes=kept) if kept else beside
         return admission.decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
 
     def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Surroundings:
@@ -205,6 +209,7 @@ class Dispatch:
             calls=main_class is not None and bool(main_class.given),
         )
         self._shape, self._concurrency, self.width = form, form.concurrency, form.concurrency * form.threads
+        self._divide(form, on)
         while True:
             formed = next_batch(
                 ready,
@@ -212,7 +217,7 @@ class Dispatch:
                 settings,
                 self.profile.estimation,
                 batch_id=self._batches + 1,
-                running=[process.planned(on.now) for process in self.processes if process.occupied_slots],
+                running=self._planned(on),
                 more_to_come=on.more_to_come,
             )
             if isinstance(formed, Wait):
@@ -224,6 +229,27 @@ class Dispatch:
             if jobs:
                 ids, slots = tuple(job.job_id for job in jobs), min(formed.batch.slots, len(jobs))
                 self._begin(replace(formed.batch, job_ids=ids, slots=slots), jobs)
+
+    def _planned(self, on: Conditions) -> list[RunningBatch]:
+        return [process.planned(on.now) for process in self.processes if process.occupied_slots]
+
+    def _divide(self, form: Shape, on: Conditions) -> None:
+        """Have those jobs done in parts that would outlast the others, or that the profile wants so."""
+        chunking, divisions, ready = self.profile.chunking, self.transitions.divisions, self.queue.ready
+        always = chunking is Chunking.ALWAYS
+        if chunking is Chunking.OFF or (on.more_to_come and not always):
+            return
+        beside = [job for process in self.processes for job in process.jobs.values()]
+        free = on.reading.free_disk_bytes - self.profile.throttling.disk_reserve_bytes
+        free -= sum(job.queued.disk_bytes for job in beside) + divisions.kept_bytes([job.job_id for job in beside])
+        for choice in choose(ready, self._planned(on), form, self.profile.batch, chunking, free):
+            if choice.parts > 1:
+                divisions.divide(choice.job, choice.parts)
+            elif always:
+                ready.add(replace(choice.job, division=WHOLE))  # decided, and said, once
+            if choice.parts > 1 or always:
+                level = "info" if always else "debug"
+                self.transitions.notice(level, choice.note, job_id=choice.job.job_id, kind="divided")
 
     def _begin_alone(self, on: Conditions) -> bool:
         """Start the next job that is to run alone, where it is its turn; returns whether one was started."""
@@ -337,10 +363,12 @@ class Dispatch:
         """What the process needs to do the job, whose prediction is noted as of now. Raises JobError."""
         row = self.transitions.row(job.job_id)
         check_deadline(row.deadline, time.time())
-        job.media_seconds = row.media_seconds or 0.0
         job.crashes, job.retries, job.sheds = row.crashes, row.retries_charged, row.sheds
         details = self._details.of(row)
         job.features = self.calibration.with_history(details.features, row.source)
+        job.whole = self.calibration.with_history(details.whole, row.source) if details.whole is not None else None
+        job.parts_cpu_seconds = self.transitions.divisions.cpu_seconds(row.id) if job.whole is not None else 0.0
+        job.media_seconds = details.media_seconds(row)
         job.source = row.source
         job.token = secrets.token_hex(TOKEN_BYTES)
         job.partial = partial_name(row.id, job.token)

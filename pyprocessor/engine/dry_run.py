@@ -18,7 +18,7 @@ from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import KnownOutputs
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import Job, JobState, PlanReport, SkippedFile
+from pyprocessor.models import Division, Job, JobState, PlanReport, SkippedFile
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.models.wording import count
 from pyprocessor.plan.hours import Schedule
@@ -36,6 +36,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
     calibration, problem = Calibration.load(None)
     jobs: list[tuple[Job, CostClass]] = []
     skipped: list[SkippedFile] = []
+    divisions: dict[str, Division] = {}
     troubles = [problem] if problem is not None else []
 
     def take(finding: Finding) -> None:
@@ -43,6 +44,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
         match finding:
             case Todo(job, features):
                 jobs.append((job, class_of(features, 1)))
+                divisions[job.id] = finding.division
             case Settled(job, outcome) | Untouched(job, outcome):
                 skipped.append(SkippedFile(job.source.relative, outcome.reason))
             case Adopted(job):
@@ -81,6 +83,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
         profile,
         calibration.model,
         tuple(sorted(skipped, key=lambda skipped: skipped.name)),
+        divisions,
     )
     clock = local_time()
     hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)

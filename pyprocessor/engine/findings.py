@@ -10,7 +10,7 @@ from pyprocessor.costs.model import class_of
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import FailureKind
-from pyprocessor.intake.classify import Adopted, Finding, Parent, Settled, SettledBefore, Todo, Untouched
+from pyprocessor.intake.classify import Adopted, Finding, Parent, Settled, SettledBefore, Todo, Undivided, Untouched
 from pyprocessor.intake.details import child_ids
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import other_name
@@ -21,6 +21,7 @@ from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.journal.waiting import Submission, params_of
 from pyprocessor.models import (
     IN_HAND,
+    Chunking,
     Cost,
     Job,
     JobState,
@@ -45,9 +46,14 @@ class Findings:
 
     def __post_init__(self) -> None:
         self._profile = self._request.profile
+        self._divisions = self._moves.divisions
 
     def enter(self, finding: Finding) -> bool:
-        """Enter what was found; returns whether a job was queued."""
+        """Enter what was found; returns whether a job was queued that stands for itself."""
+        if isinstance(finding, Settled | Adopted):
+            self._begin_anew(finding.job.id)
+        elif isinstance(finding, SettledBefore):
+            self._begin_anew(finding.row.id)
         match finding:
             case Todo():
                 return self._queue(finding)
@@ -81,6 +87,11 @@ class Findings:
                 self._moves.settle(job.id, display(job.source.relative), outcome, 0.0)
             case Parent(row, children):
                 self._make_children(row, children)
+            case Undivided(row, reason):
+                text = f"{row.name} is done whole: {reason}"
+                level = "info" if self._profile.chunking is Chunking.ALWAYS else "debug"
+                self._moves.notice(level, text, job_id=row.id, kind="whole")
+                self._divisions.whole(row.id)
             case Remark(text, closing, serious):
                 self._moves.tally.troubles += serious
                 self._moves.notice("error" if serious else "info", text, kind="not_taken" if closing else None)
@@ -94,7 +105,14 @@ class Findings:
         if todo.fresh and job.media is not None:
             self._journal.remember_media(job.source, CachedMedia(job.media))
         seconds = (job.media.playing_seconds or 0.0) if job.media is not None else 0.0
-        planned = job
+        planned, taken_up = job, False
+        if job.id in self._divisions.left:
+            before = self._moves.row(job.id)
+            changed = before.change(job.source, job.params_fingerprint) is not None
+            whole = todo.division.most_parts < 2
+            taken_up = not (changed or whole or before.final) and self._divisions.intact(job.id)
+            if not taken_up:
+                self._begin_anew(job.id)
         if row is None:
             planned, row = self._plan(job, seconds)
             if row is not None and row.state in IN_HAND:
@@ -109,7 +127,11 @@ class Findings:
             self._journal.claim(job.id, todo.replaces)
         self._moves.tally.media_seconds += 0.0 if again else seconds
         self._moves.in_hand.add(job.id)
-        queued = QueuedJob.of(planned, class_of(todo.features, 1), self._calibration.model, self._profile.estimation)
+        if taken_up:
+            self._divisions.take_up(row)
+            return True
+        cost_class, model = class_of(todo.features, 1), self._calibration.model
+        queued = QueuedJob.of(planned, cost_class, model, self._profile.estimation, todo.division)
         if row.sheds or row.failure is FailureKind.RESOURCE:
             for _ in range(max(1, row.sheds)):
                 queued = queued.after_memory_ran_out()
@@ -118,7 +140,12 @@ class Findings:
         if alone or row.retries_charged:
             queued = replace(queued, tries=row.retries_charged, alone=alone)
         self._moves.queue.add(queued)
-        return True
+        return not again and job.origin is not Origin.CHILD
+
+    def _begin_anew(self, job_id: str) -> None:
+        """Throw away the parts into which an earlier run divided a file, which is not to be made of them now."""
+        if job_id in self._divisions.left:
+            self._moves.cancel(self._divisions.throw_away(job_id))
 
     def _make_children(self, row: JobRow, children: Sequence[ChildJob]) -> None:
         """Take in the jobs that one is made of, which then waits until all of them have ended."""
@@ -136,7 +163,7 @@ class Findings:
                 cost=Cost(0.0, 0, 0),
                 priority=row.priority,
                 tenant=row.tenant,
-                metadata=(("role", child.role),),
+                metadata=(("role", child.role), ("place", str(number))),
                 origin=Origin.CHILD,
                 inputs=tuple(others),
                 parent=row.id,
@@ -146,6 +173,7 @@ class Findings:
         for job_id in ids:
             self._moves.taken_back(job_id)
         self._journal.wait_for(row.id, ids, any_end=True)
+        self._divisions.made(row, ids)
         self._moves.released += [
             job_id for job_id in (*ids, row.id) if self._moves.row(job_id).state is JobState.PENDING
         ]

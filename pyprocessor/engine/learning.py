@@ -57,6 +57,11 @@ class Calibration:
         self._unsaved += 1
         return self.keep() if self._unsaved >= SAVE_EVERY else None
 
+    def took(self, features: CostFeatures, source: Source, cpu_seconds: float) -> None:
+        """Remember what a file took in all that was made of parts; from each of these was learned already."""
+        prior = prior_cost(replace(features, own_factor=1.0), 1)
+        self._files.remember(source, features, 1, prior, Cost(cpu_seconds, 0, 0))
+
     def glimpse(self, features: CostFeatures, threads: int, memory_bytes: int, *, settled: bool) -> bool:
         """Learn from a running file how much memory its class takes; returns whether that changed the model."""
         before = self.model

@@ -101,7 +101,7 @@ class Run:
             folder_source = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
         else:
             folder_source = Discovery(*known)
-        submitted = PendingJobs(request, journal, calibration, self.context, moves.released)
+        submitted = PendingJobs(request, journal, calibration, self.context, moves.released, moves.divisions.to_divide)
         further = [self.make_source(journal, moves)] if self.make_source is not None else []
         self._sources = JobSources([*([folder_source] if request.inputs else []), submitted, *further])
         self._findings = Findings(request, journal, calibration, moves)
@@ -129,6 +129,9 @@ class Run:
                 if self._queue.late and not self._stopping.stopping:
                     none_fits = self._stopping.schedule.none_fits(self._queue.late, self._stopping.clock)
                     self._transitions.notice("warning", none_fits)
+                if not self._stopping.stopping and self.request.limit is None and not self._tally.troubles:
+                    with self.journal.transaction():
+                        self._transitions.cancel(self._transitions.divisions.gone())
                 self._tick(time.monotonic())
                 self._transitions.hooks.finish(self._hooks_may_go_on)
                 left = self.request.limit is None and self.journal.count_to_come() > 0
@@ -149,6 +152,7 @@ class Run:
         if not request.retry_failed:  # which starts them over
             for warning in set_aside(self.journal, request.profile.errors.max_killed_runs):
                 notice("warning", warning)
+        self._transitions.divisions.begin()
         self._sources.begin(time.monotonic())  # only now, so that an output that was just published is found
         self._tally.to_come = self.journal.count_to_come()
 
@@ -217,7 +221,7 @@ class Run:
                 break
             self._taken += self._findings.enter(finding)
             if self.request.limit is not None and self._taken >= self.request.limit:
-                sources.stop()
+                sources.enough()
                 break
         if sources.files != files or self._tally.total != total or sources.finished:
             self.listener.found(sources.files, sources.complete)

@@ -12,13 +12,14 @@ import time
 from dataclasses import dataclass, replace
 
 from pyprocessor.errors import FailureKind, PublishError
+from pyprocessor.intake.details import INTERMEDIATE
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKind, OutputFacts, Source, display
 from pyprocessor.models.products import Intent, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
-from pyprocessor.publish.partials import Anchor, discard_attempts, sweep_partials, token_of
+from pyprocessor.publish.partials import Anchor, discard, discard_attempts, sweep_partials, token_of
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter, latest_run
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
@@ -28,6 +29,8 @@ from pyprocessor.system.processes import kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""
+ID_LENGTH = 32
+"""Of a job's id, with which the names of its products begin where it is a part of another."""
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file was done.")
 
 
@@ -71,6 +74,7 @@ def recover(
             notes.append(("info", f"Removed {removed} unfinished temporary file(s) of an earlier run."))
     except PublishError as error:
         notes.append(("warning", f"What an earlier run left unfinished stays there: {error}"))
+    _sweep_intermediates(journal, output_root)
     if others := os.listdir(folder.partials):
         text = (
             f"{display(os.path.join(folder.partials, min(others)))} is no unfinished output of pyprocessor "
@@ -80,6 +84,19 @@ def recover(
     if behind or not journal.knows_outputs():
         notes += _take_in_receipts(journal, folder)
     return notes
+
+
+def _sweep_intermediates(journal: Journal, output_root: bytes) -> None:
+    """Remove what jobs left that others were made of which need it no more."""
+    folder = os.path.join(output_root, INTERMEDIATE)
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        row = journal.job(os.fsdecode(name[:ID_LENGTH]))
+        if row is None or row.origin is not Origin.CHILD:
+            continue
+        parent = journal.job(row.parent)
+        if parent is None or parent.state is JobState.SUCCEEDED or row.id not in journal.needs(parent.id):
+            with contextlib.suppress(PublishError):
+                discard(os.path.join(folder, name))
 
 
 def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:

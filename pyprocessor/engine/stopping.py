@@ -196,7 +196,7 @@ class Stopping:
         `left` says that submitted jobs wait for their time, or for others.
         """
         queue, tally, mode = self.dispatch.queue, self.transitions.tally, self.mode
-        unfinished = bool(queue) or not self.sources.listed or tally.to_come > 0
+        unfinished = bool(queue or self.transitions.in_hand) or not self.sources.listed or tally.to_come > 0
         if self.disk_trouble:
             return ExitCode.OUTPUT_UNWRITABLE
         if mode.stop > StopLevel.GO_ON and unfinished:

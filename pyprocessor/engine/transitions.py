@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pyprocessor.engine.divisions import Divisions
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import Replaceable
@@ -66,6 +67,7 @@ class Transitions:
         self._children: set[str] = set()
         self.hooks = Hooks(self._profile.hooks, self._logs, self.notice)
         self.queue = JobQueue()
+        self.divisions = Divisions(self._request, self._journal, self.queue, self.released)
         self.tally = Tally(self.began)
 
     def notice(self, level: str, text: str | None, *, job_id: str | None = None, kind: str | None = None) -> None:
@@ -160,6 +162,8 @@ class Transitions:
 
     def _learn(self, job: RunningJob, usage: Usage | None, output_bytes: int) -> None:
         if usage is not None and job.features is not None and job.source is not None:
+            if job.whole is not None:
+                self._calibration.took(job.whole, job.source, job.parts_cpu_seconds + usage.cpu_seconds)
             self.notice(
                 "warning", self._calibration.observe(job.features, job.source, job.threads, usage, output_bytes)
             )
@@ -275,16 +279,18 @@ class Transitions:
         self.in_hand.discard(job_id)
         self.cancelling.discard(job_id)
         self.tally.cost_done += cost_seconds
-        if job_id in self._children:
-            self._children.discard(job_id)
-        else:
+        is_child = job_id in self._children
+        self._children.discard(job_id)
+        if not is_child:
             self.tally.ended(outcome.kind)
         self._listener.finished(job_id, outcome, name=name)
         if outcome.kind is OutcomeKind.SUCCEEDED:
             self._drop_intermediates(job_id)
-        if self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
+        if not is_child and self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             output = os.path.join(self._request.output, row.output)
             self.hooks.add(file_call(row.source.path, output, outcome))
+        if parts := self.divisions.ended(job_id):
+            self.cancel(parts)
         self._follow(job_id)
 
     def _drop_intermediates(self, job_id: str) -> None:

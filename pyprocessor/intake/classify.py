@@ -15,8 +15,10 @@ from pyprocessor.jobs import retry
 from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.journal.waiting import CANCELLED
 from pyprocessor.models import (
+    WHOLE,
     Cost,
     CostFeatures,
+    Division,
     Job,
     JobState,
     Outcome,
@@ -39,6 +41,7 @@ class Todo:
     features: CostFeatures
     fresh: bool
     replaces: OutputFacts | None = None
+    division: Division = WHOLE
     row: JobRow | None = None
     """Of a job that has no names to claim: what the journal has, which nothing but the predicted cost is to change."""
 
@@ -84,7 +87,15 @@ class Parent:
     children: tuple[ChildJob, ...]
 
 
-Finding = Todo | Parent | SettledBefore | Adopted | Untouched | Settled | Remark | InputAway
+@dataclass(frozen=True, slots=True)
+class Undivided:
+    """A job that was to be done in parts and is to be done whole, and why, as a sentence."""
+
+    row: JobRow
+    reason: str
+
+
+Finding = Todo | Parent | Undivided | SettledBefore | Adopted | Untouched | Settled | Remark | InputAway
 """After an InputAway, findings about files are to be ignored."""
 
 
@@ -199,7 +210,7 @@ class Classifier:
             outcome = Outcome(OutcomeKind.FAILED, str(error), error.kind)
             return Settled(replace(job, media=media), outcome)
         priced = replace(job, media=media, cost=self._costs.predict(features, 1))
-        return Todo(priced, features, fresh, found.made)
+        return Todo(priced, features, fresh, found.made, plan.division)
 
     def _path_of(self, relative: bytes) -> bytes:
         """Return the path of what the scan calls `relative`."""

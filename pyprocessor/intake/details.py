@@ -19,11 +19,14 @@ from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import naming_problem
 from pyprocessor.models.run import RunRequest
+from pyprocessor.plan.division import JOIN
 from pyprocessor.tasks.base import ChildEnd, ChildJob, Plan
 from pyprocessor.tasks.registry import task
 
 PARAMS_KEPT = 256
 """Of jobs of no folder, whose params are read once while they are the same."""
+PROFILE = "profile"
+"""Of the params of a part of a film, what names the fingerprint of the profile that the task is given."""
 PLAIN_BYTES = 128
 """Of a message about a job, beside what its task makes of it."""
 STATE_FOLDER = b".pyprocessor"
@@ -44,6 +47,18 @@ class Details:
     message_bytes: int
     """Of all that its process is sent, by and large."""
 
+    @property
+    def whole(self) -> CostFeatures | None:
+        """Of a job whose parts are there: what the cost of all of it depends on."""
+        joins = self.features.given is not None and self.features.encoder == JOIN
+        return self.plan.cost if joins and isinstance(self.plan.cost, CostFeatures) else None
+
+    def media_seconds(self, row: JobRow) -> float:
+        """How much of the media counts as done with it: a film's parts of its pictures count, and not their join."""
+        if row.origin is Origin.CHILD and self.features.pixels:
+            return self.features.duration_seconds
+        return 0.0 if self.whole is not None else row.media_seconds or 0.0
+
 
 class JobDetails:
     """Looks up jobs in the journal, and asks their tasks for plans. Raises JobError for one that cannot be done."""
@@ -53,9 +68,15 @@ class JobDetails:
         self._journal = journal
         self._params = lru_cache(PARAMS_KEPT)(self._read_params)
 
-    def params(self, fingerprint: str) -> Any:
-        """Return what jobs of these params were asked to do."""
-        return self._params(fingerprint)[0]
+    def params(self, row: JobRow) -> Any:
+        """Return what a job of no folder was asked to do. Raises JobError where it is part of another run's film."""
+        params, _ = self._params(row.params_fingerprint)
+        if row.origin is not Origin.CHILD or not isinstance(params, dict) or PROFILE not in params:
+            return params
+        profile = self._request.profile
+        if params[PROFILE] != profile.fingerprint:
+            raise JobError(FailureKind.UNSUPPORTED, "It is part of what is made under another profile.")
+        return {**params, PROFILE: profile}
 
     def of(self, row: JobRow) -> Details:
         """Return all about a job that was planned, or whose inputs were inspected."""
@@ -66,14 +87,15 @@ class JobDetails:
             assert cached is not None
             found: Any = cached.media
         else:
-            params, size = self._params(row.params_fingerprint)
+            params, size = self.params(row), self._params(row.params_fingerprint)[1]
+            size += self._profile[1] if params is not self._params(row.params_fingerprint)[0] else 0
             inputs = self.inputs(row)
             found = json.loads(row.found) if row.found is not None else None
         plan = self._plan(row, params, inputs, found)
         children = tuple(map(self._end, self._children(row, plan)))
         varying = [part for part in (inputs, found, row.products, children) if part]
         size += PLAIN_BYTES + (_bytes_of(varying) if varying else 0)
-        return Details(params, inputs, found, plan, _features(row, plan), children, size)
+        return Details(params, inputs, found, plan, _features(row, plan, children), children, size)
 
     def _plan(self, row: JobRow, params: Any, inputs: tuple[Source, ...], found: Any) -> Plan:
         work = self._task(row)
@@ -93,10 +115,13 @@ class JobDetails:
         return plan
 
     def _children(self, row: JobRow, plan: Plan) -> list[JobRow]:
-        """Those of the children in the plan, in its order, that the job was made to wait for."""
-        if not plan.children:
+        """The jobs that it was made to wait for, in order: of those in the plan, or those it was divided into."""
+        if not plan.children and plan.division.most_parts < 2:
             return []
         needs = frozenset(self._journal.needs(row.id))
+        if not plan.children:
+            parts = (child for child in self._journal.children(row.id) if child.id in needs) if needs else ()
+            return sorted(parts, key=lambda child: int(dict(child.metadata)["place"]))
         found = (self._journal.job(job_id) for job_id in child_ids(row.id, plan.children) if job_id in needs)
         return [child for child in found if child is not None]
 
@@ -166,7 +191,9 @@ def _name_of(row: JobRow) -> bytes:
     return row.output if row.origin is Origin.FOLDER else row.source.relative
 
 
-def _features(row: JobRow, plan: Plan) -> CostFeatures:
+def _features(row: JobRow, plan: Plan, children: Sequence[ChildEnd]) -> CostFeatures:
+    if children and not plan.children and all(child.succeeded for child in children):
+        return CostFeatures(task=row.task, encoder=JOIN, given=plan.division.join)
     if isinstance(plan.cost, CostFeatures):
         return plan.cost
     return CostFeatures(task=row.task, encoder=row.task, given=plan.cost)

@@ -17,11 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from typing import Any
 
 from pyprocessor.errors import FailureKind, InspectError, JobError, UsageError
 from pyprocessor.intake.messages import (
     Candidate,
     Compare,
+    DivideJob,
     Found,
     Inspected,
     InspectJob,
@@ -35,6 +37,7 @@ from pyprocessor.models import Source
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.processes import bounded_memory
+from pyprocessor.tasks.base import ChildJob
 from pyprocessor.tasks.registry import FOLDER_TASK, task
 from pyprocessor.workers.messages import InputAway, Report
 
@@ -119,8 +122,10 @@ class _Inspector:
         else:
             self._connection.send(self._inspect(wanted))
 
-    def _inspect(self, wanted: Source | InspectJob) -> Inspected:
+    def _inspect(self, wanted: Source | InspectJob | DivideJob) -> Inspected:
         try:
+            if isinstance(wanted, DivideJob):
+                return Inspected(self._divide(wanted))
             if isinstance(wanted, InspectJob):
                 inputs = tuple(map(_as_it_is, wanted.inputs))
                 with bounded_memory(self._limits.inspect_memory_bytes):
@@ -134,6 +139,16 @@ class _Inspector:
             return Inspected(None, error.kind if isinstance(error, JobError) else FailureKind.UNSUPPORTED, str(error))
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
             return Inspected(None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
+
+    def _divide(self, wanted: DivideJob) -> tuple[ChildJob, ...]:
+        if tuple(map(_as_it_is, wanted.inputs)) != wanted.inputs:
+            raise JobError(FailureKind.BAD_INPUT, "The source changed since it was inspected.")
+        work: Any = task(wanted.task)
+        with bounded_memory(self._limits.inspect_memory_bytes):
+            children = work.divide(wanted.params, wanted.inputs, wanted.found, wanted.parts, self._limits)
+        for child in children:
+            json.dumps(child.params, allow_nan=False)
+        return tuple(children)
 
     def _report_absence(self, path: bytes) -> None:
         """Report first that the input as a whole is gone, if so: what follows does not count then."""

@@ -68,6 +68,10 @@ class JobSource(ABC):
         """Take what it lists for gone until it is seen again; False where it does not come back by itself."""
         return False
 
+    def enough(self) -> None:
+        """Find no more: as many as are wanted are known."""
+        self.stop()
+
     @abstractmethod
     def stop(self) -> None:
         """End: nothing more is to be found."""
@@ -132,6 +136,10 @@ class JobSources:
     def doubt(self) -> bool:
         away = [source.doubt() for source in self._sources]
         return any(away)
+
+    def enough(self) -> None:
+        for source in self._sources:
+            source.enough()
 
     def stop(self) -> None:
         for source in self._sources:

@@ -82,13 +82,27 @@ class InspectJob:
     params: Any
 
 
-Question = Source | Compare | InspectJob
+@dataclass(frozen=True, slots=True)
+class DivideJob:
+    """Asks a job's task for the jobs that it is made of, where it is to be done in so many parts."""
+
+    task: str
+    inputs: tuple[Source, ...]
+    params: Any
+    found: Any
+    parts: int
+
+
+Question = Source | Compare | InspectJob | DivideJob
 """A source is a file to inspect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What was found: the media of a file, of a job JSON, whether it is the same; or the failure with its reason."""
+    """What was found: the media of a file, of a job JSON, whether it is the same, the jobs that one is made of.
+
+    Or the failure with its reason.
+    """
 
     found: Any
     failure: FailureKind | None = None

@@ -11,16 +11,16 @@ from datetime import datetime
 from multiprocessing.context import BaseContext
 
 from pyprocessor.errors import JobError
-from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, SettledBefore, Todo
+from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, SettledBefore, Todo, Undivided
 from pyprocessor.intake.details import JobDetails
 from pyprocessor.intake.inspector_client import InspectorClient
 from pyprocessor.intake.job_source import JobSource
-from pyprocessor.intake.messages import Inspected, InspectJob, Remark
+from pyprocessor.intake.messages import DivideJob, Inspected, InspectJob, Remark
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.timeouts import check_deadline
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import JobState, Origin, Outcome, OutcomeKind
+from pyprocessor.models import WHOLE, JobState, Origin, Outcome, OutcomeKind
 from pyprocessor.models.products import MAIN, Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.workers.process import Child
@@ -32,21 +32,33 @@ LONGEST_WAIT_SECONDS = 3600.0
 
 
 class PendingJobs(JobSource):
-    """A source of jobs that need no scan; `released` has those that have become pending since."""
+    """A source of jobs that need no scan.
+
+    `released` has those that have become pending since, `to_divide` those to be done in parts, and in how many.
+    """
 
     def __init__(
-        self, request: RunRequest, journal: Journal, costs: Costs, context: BaseContext, released: deque[str]
+        self,
+        request: RunRequest,
+        journal: Journal,
+        costs: Costs,
+        context: BaseContext,
+        released: deque[str],
+        to_divide: deque[tuple[str, int]],
     ) -> None:
         self._request = request
         self._journal = journal
         self._costs = costs
         self._released = released
+        self._to_divide = to_divide
         self._details = JobDetails(request, journal)
         self._in_vain: list[str] = []
         """Jobs that earlier runs ended so, and that this one leaves alone."""
         self._rows: Iterator[JobRow] = iter(())
         self._loaded = False
-        self._inspector: InspectorClient[JobRow] = InspectorClient(request, context)
+        self._inspector: InspectorClient[tuple[JobRow, int]] = InspectorClient(request, context)
+        """Asked about a job, and into how many parts it is to be divided, if it is."""
+        self._enough = False
         self._not_before: list[tuple[float, str]] = []
         self._said_to_wait = False
         self._stopped = False
@@ -68,11 +80,11 @@ class PendingJobs(JobSource):
 
     @property
     def pending(self) -> int:
-        return len(self._released) + self._inspector.pending
+        return len(self._released) + len(self._to_divide) + self._inspector.pending
 
     @property
     def busy(self) -> bool:
-        return not self._stopped and (not self._loaded or bool(self._released))
+        return not self._stopped and (not self._loaded or bool(self._released or self._to_divide))
 
     @property
     def children(self) -> tuple[Child, ...]:
@@ -84,6 +96,11 @@ class PendingJobs(JobSource):
             self._in_vain = [row.id for row in self._journal.submitted_in_vain() if not self._again(row)]
         self._rows = self._journal.pending()
 
+    def enough(self) -> None:
+        """Go on with what files are made of, and nothing else."""
+        self._enough = self._loaded = True
+        self._in_vain.clear()
+
     def stop(self) -> None:
         self._stopped = True
         self._inspector.stop()
@@ -91,8 +108,11 @@ class PendingJobs(JobSource):
     def findings(self, now: float) -> Iterator[Finding]:
         for message in self._inspector.messages(now):
             match message:
-                case (asked, answer):
-                    if (row := self._still(asked)) is not None:
+                case ((asked, parts), answer):
+                    row = self._still(asked)
+                    if row is not None and parts:
+                        yield Undivided(row, answer.reason) if answer.failure else Parent(row, answer.found)
+                    elif row is not None:
                         yield self._inspected(row, answer)
                 case Remark():
                     yield message
@@ -106,6 +126,7 @@ class PendingJobs(JobSource):
             finding = self._prepared(row)
             if finding is not None:
                 yield finding
+        yield from self._divide()
         self._inspector.go_on(now)
         self._forget_cancelled()
         if self.complete and self._not_before and not self._said_to_wait:
@@ -143,7 +164,7 @@ class PendingJobs(JobSource):
                 row = self._journal.job(self._released.popleft())
             if row is None:
                 return
-            if row.state is not JobState.PENDING:
+            if row.state is not JobState.PENDING or (self._enough and row.origin is Origin.SUBMITTED):
                 continue  # cancelled, or prepared meanwhile
             if row.not_before is not None and row.not_before > clock:
                 heapq.heappush(self._not_before, (row.not_before, row.id))
@@ -152,6 +173,8 @@ class PendingJobs(JobSource):
 
     def _still(self, row: JobRow) -> JobRow | None:
         """The row, where it is still so that the job is to be done: neither cancelled nor submitted anew."""
+        if self._enough and row.origin is Origin.SUBMITTED:
+            return None
         now = self._journal.job(row.id)
         return row if now is not None and _asked_for(now) == _asked_for(row) else None
 
@@ -171,8 +194,7 @@ class PendingJobs(JobSource):
             if row.origin is Origin.FOLDER:
                 return self._planned(row) if self._details.known(row) else None  # else the next scan finds it
             if row.found is None and (inputs := self._details.inputs(row)):
-                params = self._details.params(row.params_fingerprint)
-                self._inspector.ask(row, InspectJob(row.task, inputs, params))
+                self._inspector.ask((row, 0), InspectJob(row.task, inputs, self._details.params(row)))
                 return None
             return self._planned(row)
         except JobError as error:
@@ -209,7 +231,22 @@ class PendingJobs(JobSource):
             companions=companions,
             cost=cost,
         )
-        return Todo(job, details.features, fresh=False)
+        return Todo(job, details.features, fresh=False, division=WHOLE if details.children else plan.division)
+
+    def _divide(self) -> Iterator[Finding]:
+        """Have jobs divided that are to be done in parts."""
+        while self._to_divide:
+            job_id, parts = self._to_divide.popleft()
+            row = self._journal.job(job_id)
+            if row is None or row.state is not JobState.PENDING:
+                continue
+            try:
+                details = self._details.of(row)
+            except JobError as error:
+                yield Undivided(row, str(error))
+            else:
+                question = DivideJob(row.task, details.inputs, details.params, details.found, parts)
+                self._inspector.ask((row, parts), question)
 
 
 def _asked_for(row: JobRow) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, speed, thread_growth
-from pyprocessor.models import EstimationSettings, Job, display
+from pyprocessor.models import WHOLE, Division, EstimationSettings, Job, display
 
 OUT_OF_MEMORY_GROWTH = 1.5
 """How much more memory a job is assumed to take each time it was ended for want of memory."""
@@ -38,9 +38,17 @@ class QueuedJob:
     """To run with nothing beside it: it may have killed its process or the run, or memory was short repeatedly."""
     wait_seconds: float = 0.0
     resources: tuple[tuple[str, int], ...] = ()
+    division: Division = WHOLE
 
     @classmethod
-    def of(cls, job: Job, cost_class: CostClass, model: CostModel, estimation: EstimationSettings) -> QueuedJob:
+    def of(
+        cls,
+        job: Job,
+        cost_class: CostClass,
+        model: CostModel,
+        estimation: EstimationSettings,
+        division: Division = WHOLE,
+    ) -> QueuedJob:
         """The queued job for `job`, whose cost, as `cost_class`, is what `model` predicts at one thread."""
         factors = model.factors(cost_class, estimation.memory_safety_factor)
         margin = model.memory_margin(cost_class, estimation.memory_safety_factor)
@@ -56,6 +64,7 @@ class QueuedJob:
             factors=factors,
             wait_seconds=job.cost.wait_seconds,
             resources=job.cost.resources,
+            division=division,
         )
 
     @property

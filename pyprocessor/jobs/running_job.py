@@ -35,6 +35,10 @@ class RunningJob:
     sheds: int = 0
     source: Source | None = None
     features: CostFeatures | None = None
+    whole: CostFeatures | None = None
+    """Of a job whose parts are there: what the cost of all of it depends on."""
+    parts_cpu_seconds: float = 0.0
+    """What these took."""
     token: str = ""
     """Tells this attempt from others at the job."""
     partial: str = ""

@@ -70,15 +70,21 @@ SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 -- name: children
 SELECT * FROM jobs WHERE parent = :id AND parent <> '' ORDER BY seq
 
+-- name: parents
+SELECT id, parent FROM jobs WHERE parent <> ''
+
 -- name: counts
 SELECT state, count(*) FROM jobs WHERE origin <> 'child' GROUP BY state
 
 -- name: counts_of_run
 SELECT state, count(*) FROM jobs WHERE run_id = :run_id AND origin <> 'child' GROUP BY state
 
+-- Without the parts of a folder's files: these come back when the file is found again.
 -- name: jobs_waiting_for_nothing
 SELECT * FROM jobs
-WHERE state = 'pending' AND origin <> 'folder' AND seq > :after
+WHERE state = 'pending' AND origin <> 'folder' AND seq > :after AND NOT EXISTS (
+    SELECT 1 FROM jobs AS made_of WHERE made_of.id = jobs.parent AND made_of.origin = 'folder'
+)
 ORDER BY seq LIMIT :limit
 
 -- name: submitted_in_vain
@@ -121,6 +127,10 @@ INSERT OR REPLACE INTO dependencies (job_id, needs, any_end) VALUES (:id, :needs
 -- What a job waits for by what was submitted; with `all` also its children, of which others are made then.
 -- name: clear_dependencies
 DELETE FROM dependencies WHERE job_id = :id AND (:all OR NOT any_end)
+
+-- name: divided
+SELECT DISTINCT jobs.id FROM dependencies JOIN jobs ON jobs.id = dependencies.job_id
+WHERE dependencies.any_end AND jobs.origin = 'folder' ORDER BY jobs.seq
 
 -- name: dependencies
 SELECT needs FROM dependencies WHERE job_id = :id ORDER BY needs

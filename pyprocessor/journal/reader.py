@@ -125,9 +125,17 @@ class JournalReader:
         """The ids of the jobs that a job waits for, or waited for."""
         return tuple(str(found) for (found,) in self._database.rows("dependencies", {"id": job_id}))
 
+    def divided(self) -> tuple[str, ...]:
+        """The ids of a folder's files that are made of other jobs and are not done."""
+        return tuple(str(found) for (found,) in self._database.rows("divided", {}))
+
     def children(self, job_id: str) -> tuple[JobRow, ...]:
         """The jobs that a job made."""
         return self._all(JobRow, "children", id=job_id)
+
+    def parents(self) -> dict[str, str]:
+        """The ids of all jobs that others made, with the ids of those."""
+        return {str(child): str(parent) for child, parent in self._database.rows("parents", {})}
 
     def params(self, fingerprint: str) -> str | None:
         """What jobs of these params were asked to do, as JSON."""

@@ -217,6 +217,12 @@ class WaitingJobs(JournalWriter):
             if not self._database.rows("lacks", {"id": job_id}):
                 self._hit("release_job", id=job_id)
 
+    def undivide(self, job_id: str) -> None:
+        """Have a folder's job wait no more for those that it was made of."""
+        with self.transaction():
+            self._write("clear_dependencies", id=job_id, all=True)
+            self._hit("release_job", id=job_id)
+
     def follow(self, job_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """After a job has ended: release what waited for it, or cancel that; returns the ids of both."""
         if not self._database.rows("is_needed", {"id": job_id}):

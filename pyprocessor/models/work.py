@@ -25,6 +25,23 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Division:
+    """Whether a job may be done in parts, side by side, which the job itself joins once they have ended."""
+
+    most_parts: int = 1
+    """1: it is done whole."""
+    why_whole: str = ""
+    """Why it is, as a sentence, where the profile asks for parts; empty where nobody would expect them."""
+    part_seconds: float = 0.0
+    """CPU-seconds that each part takes beside its share."""
+    join: Cost = Cost(0.0, 0, 0)
+    """What the job itself takes once its parts are there."""
+
+
+WHOLE = Division()
+
+
+@dataclass(frozen=True, slots=True)
 class CostFeatures:
     """What a job's cost is predicted from. `pixels` and `frames` are of the decoded and encoded picture.
 

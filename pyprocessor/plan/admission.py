@@ -122,6 +122,8 @@ class Surroundings:
     """Predicted memory of jobs that were started since the governor's last look."""
     kept_bytes: int = 0
     """Predicted memory of a job that comes first, and waits for memory in the other queue."""
+    kept_disk_bytes: int = 0
+    """Predicted size of the parts of other jobs that are to come, and of what is joined of them."""
 
 
 def decide(
@@ -245,7 +247,7 @@ def _room(job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, pr
         left = memory_size(max(0, on.allowance.room_bytes - claimed))
         why = f"it is predicted to take {memory_size(need)}, and running files leave {left} of memory"
         return Wait(why, for_memory=True)
-    disk = sum(other.queued.disk_bytes for other in beside.running) + job.disk_bytes
+    disk = sum(other.queued.disk_bytes for other in beside.running) + job.disk_bytes + beside.kept_disk_bytes
     reserve = profile.throttling.disk_reserve_bytes
     if on.reading.free_disk_bytes - disk < reserve:
         return Wait(f"its output and those of running files would leave less than {memory_size(reserve)} of the disk")

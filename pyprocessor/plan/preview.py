@@ -5,13 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import Job, PlannedBatch, PlannedFile, PlanReport, Profile, Reading, SkippedFile, display
+from pyprocessor.models import (
+    WHOLE,
+    Division,
+    Job,
+    PlannedBatch,
+    PlannedFile,
+    PlanReport,
+    Profile,
+    Reading,
+    SkippedFile,
+    display,
+)
 from pyprocessor.models.wording import memory_size
 from pyprocessor.plan import resources
 from pyprocessor.plan.admission import Wait, memory_budget
+from pyprocessor.plan.division import Choice, choose, join_of, part_of
 from pyprocessor.plan.packing import FormedBatch, OverBudget
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
@@ -23,13 +36,20 @@ def preview(
     profile: Profile,
     model: CostModel,
     skipped: Sequence[SkippedFile] = (),
+    divisions: Mapping[str, Division] = MappingProxyType({}),
 ) -> PlanReport:
-    """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`."""
+    """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`.
+
+    `divisions` are of those that may be done in parts, by their ids.
+    """
     settings, throttling, ready = profile.batch, profile.throttling, ReadyQueue()
     by_id: dict[str, Job] = {}
     for job, cost_class in jobs:
         by_id[job.id] = job
-        ready.add(QueuedJob.of(job, cost_class, model, profile.estimation))
+        division = divisions.get(job.id, WHOLE)
+        ready.add(QueuedJob.of(job, cost_class, model, profile.estimation, division))
+    disk_bytes = sum(job.cost.disk_bytes for job in by_id.values())
+    divided = _Divided(by_id)
     batches: list[PlannedBatch] = []
     alone: list[OverBudget] = []
     refused: dict[str, OverBudget] = {}
@@ -37,7 +57,8 @@ def preview(
     clock = _Clock()
     peak = most = 0
     waited = ""
-    while ready:
+    while ready or divided.to_join:
+        divided.join(ready, clock.now)
         now = shape(
             reading,
             settings,
@@ -47,6 +68,8 @@ def preview(
             cpu_limit_percent=throttling.cpu_limit_percent,
         )
         number, running = len(batches) + 1, clock.running()
+        free = reading.free_disk_bytes - throttling.disk_reserve_bytes
+        divided.divide(choose(ready, running, now, settings, profile.chunking, free), ready)
         formed = next_batch(ready, now, settings, profile.estimation, batch_id=number, running=running)
         if isinstance(formed, Wait):
             waited = formed.reason
@@ -61,6 +84,7 @@ def preview(
                 continue
             alone.append(over)
         planned += formed.jobs
+        divided.started(formed, clock.now)
         batches.append(_planned(formed, clock.now, clock.start(formed), by_id, waited if clock.now > 0 else ""))
         running = clock.running()
         peak, most = max(peak, sum(batch.memory_bytes for batch in running)), max(most, len(running))
@@ -71,12 +95,58 @@ def preview(
         skipped=(*skipped, *too_large),
         peak_memory_bytes=peak,
         memory_budget_bytes=memory_budget(reading, settings),
-        disk_bytes=sum(job.cost.disk_bytes for job in by_id.values() if job.id not in refused),
+        disk_bytes=disk_bytes - sum(by_id[job_id].cost.disk_bytes for job_id in refused),
         seconds_low=max(clock.lanes, default=0.0) / doubt,
         seconds_high=max(clock.lanes, default=0.0) * doubt,
         processes=most,
-        notes=_notes(alone, by_id),
+        notes=(*_notes(alone, by_id), *divided.notes.values()),
     )
+
+
+class _Divided:
+    """The jobs that are done in parts: their parts take their place, and what joins these follows the last one."""
+
+    def __init__(self, by_id: dict[str, Job]) -> None:
+        self.notes: dict[str, str] = {}
+        """About each job that would outlast the others, by its id."""
+        self.to_join: dict[str, QueuedJob] = {}
+        """What joins the parts of a job, by the job's id."""
+        self._by_id = by_id
+        self._ends: dict[str, list[float]] = {}
+        """When the parts of a job end that have begun."""
+        self._parts: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def divide(self, choices: Sequence[Choice], ready: ReadyQueue) -> None:
+        for choice in choices:
+            job, parts = choice.job, choice.parts
+            self.notes.setdefault(job.job_id, choice.note)
+            if parts < 2:
+                continue
+            ready.take(among=[job.job_id])
+            whole = self._by_id[job.job_id]
+            self.to_join[job.job_id], self._counts[job.job_id] = join_of(job), parts
+            for number in range(1, parts + 1):
+                part = part_of(job, parts, number)
+                name = whole.source.relative + f" (part {number})".encode()
+                cost = replace(whole.cost, cpu_seconds=part.cpu_seconds, disk_bytes=part.disk_bytes)
+                source = replace(whole.source, relative=name)
+                self._by_id[part.job_id] = replace(whole, source=source, output=b"", cost=cost)
+                self._parts[part.job_id] = job.job_id
+                ready.add(part)
+            self._by_id[job.job_id] = replace(whole, cost=job.division.join)
+
+    def started(self, formed: FormedBatch, now: float) -> None:
+        """Note when the parts in a batch will end."""
+        for taken, (_, _, end) in zip(formed.jobs, formed.spans, strict=True):
+            if taken.job_id in self._parts:
+                self._ends.setdefault(self._parts[taken.job_id], []).append(now + end)
+
+    def join(self, ready: ReadyQueue, now: float) -> None:
+        """Let what joins the parts follow where all have ended."""
+        for job_id, ends in self._ends.items():
+            if job_id in self.to_join and len(ends) == self._counts[job_id] and max(ends) <= now:
+                ready.add(self.to_join.pop(job_id))
 
 
 def _notes(alone: Sequence[OverBudget], by_id: Mapping[str, Job]) -> tuple[str, ...]:

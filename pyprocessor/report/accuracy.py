@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import OutcomeKind
+from pyprocessor.journal.rows import AttemptRow
+from pyprocessor.models import Cost, OutcomeKind, Usage
 from pyprocessor.models.wording import display, duration, memory_size
 from pyprocessor.report.wording import NAME_COLUMNS, path_entry, rounded, shortened
 
@@ -39,24 +41,50 @@ class Prediction:
     cpu: Accuracy | None
 
 
+def by_file(journal: JournalReader, attempts: Iterable[AttemptRow]) -> dict[str, AttemptRow]:
+    """The last of these attempts at each job that no other made, those at the jobs that it was made of included.
+
+    These count for it with all their CPU time, the most memory, and the time from the first begin to the last end.
+    """
+    last, parents = {attempt.job_id: attempt for attempt in attempts}, journal.parents()
+    groups: defaultdict[str, list[AttemptRow]] = defaultdict(list)
+    for job_id, attempt in last.items():
+        root = job_id
+        while root in parents:
+            root = parents[root]
+        groups[root].insert(0 if root == job_id else len(groups[root]), attempt)
+    return {root: group[0] if len(group) == 1 else _together(group) for root, group in groups.items()}
+
+
+def _together(attempts: Sequence[AttemptRow]) -> AttemptRow:
+    usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    costs = [attempt.predicted for attempt in attempts if attempt.predicted is not None]
+    begin, end = min(a.started_at for a in attempts), max(a.ended_at or a.started_at for a in attempts)
+    most = max((usage.peak_memory_bytes for usage in usages), default=0)
+    usage = Usage(end - begin, sum(usage.cpu_seconds for usage in usages), most)
+    expected = max((cost.memory_bytes for cost in costs), default=0)
+    return replace(attempts[0], usage=usage, predicted=Cost(sum(cost.cpu_seconds for cost in costs), expected, 0))
+
+
 def prediction(journal: JournalReader, run_id: int) -> Prediction | None:
     """Compare what the run's successful attempts took with what was predicted; None where there are none."""
     memory: dict[str, tuple[float, float]] = {}
     cpu: dict[str, tuple[float, float]] = {}
-    attempts = 0
-    for attempt in journal.attempts(run_id=run_id):
+    succeeded = [attempt for attempt in journal.attempts(run_id=run_id) if attempt.outcome is OutcomeKind.SUCCEEDED]
+    measured_ones = [attempt for attempt in succeeded if attempt.usage is not None and attempt.predicted is not None]
+    for job_id, attempt in by_file(journal, measured_ones).items():
         cost, usage = attempt.predicted, attempt.usage
-        if attempt.outcome is not OutcomeKind.SUCCEEDED or usage is None or cost is None:
-            continue
-        attempts += 1
+        assert cost is not None
+        assert usage is not None
         for found, predicted, measured in (
             (memory, cost.memory_bytes, usage.peak_memory_bytes),
             (cpu, cost.cpu_seconds, usage.cpu_seconds),
         ):
             # A 0 is "not measured": the file was done before anybody could look.
             if predicted > 0 and measured > 0:
-                found[attempt.job_id] = (predicted, measured)
-    return Prediction(attempts, _accuracy(journal, memory), _accuracy(journal, cpu)) if attempts else None
+                found[job_id] = (predicted, measured)
+    count = len(measured_ones)
+    return Prediction(count, _accuracy(journal, memory), _accuracy(journal, cpu)) if count else None
 
 
 def _error(predicted: float, measured: float) -> float:

@@ -22,7 +22,7 @@ _MARKS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def plan_text(plan: PlanReport, *, width: int = 80) -> str:
     """The plan as text that fits `width` columns (file names are shortened to fit)."""
-    files = sum(len(batch.files) for batch in plan.batches)
+    files = sum(bool(file.output) for batch in plan.batches for file in batch.files)  # parts of a file have none
     peak, budget = memory_size(plan.peak_memory_bytes), memory_size(plan.memory_budget_bytes)
     lines = ["Nothing to do."]
     if files:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow, Counts, JobRow, RunRow
-from pyprocessor.models import FINAL_STATES, JobState
+from pyprocessor.models import FINAL_STATES, JobState, Origin
 from pyprocessor.models.wording import clock, count, display, duration, one_line, size, utc
 from pyprocessor.report import accuracy, events
 from pyprocessor.report.accuracy import Prediction
@@ -93,6 +93,8 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
         waiting=everything.waiting,
     )
     for row in journal.jobs(run_id=run.id) if counts.total else ():
+        if row.origin is Origin.CHILD:
+            continue  # counts for the job that is made of it
         if row.state is JobState.SUCCEEDED and row.produced is not None:
             made.bytes_before += row.source.size_bytes
             made.bytes_after += row.produced.size_bytes
@@ -237,8 +239,9 @@ def write_json(stream: TextIO, summary: Summary, journal: JournalReader, *, outp
     stream.write('], "files": [')
     # A run that changed nothing has nothing to add to what earlier runs took.
     attempts = journal.attempts(run_id=run_id) if summary.counts.total else ()
-    took = {attempt.job_id: attempt for attempt in attempts if attempt.usage is not None}
-    _write_items(stream, (_file_entry(row, took.get(row.id), run_id, output_root, log_of) for row in journal.jobs()))
+    took = accuracy.by_file(journal, (attempt for attempt in attempts if attempt.usage is not None))
+    rows = (row for row in journal.jobs() if row.origin is not Origin.CHILD)
+    _write_items(stream, (_file_entry(row, took.get(row.id), run_id, output_root, log_of) for row in rows))
     stream.write("\n]}\n")
 
 

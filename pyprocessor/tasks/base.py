@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pyprocessor.ffmpeg.invocation import Invocation
-from pyprocessor.models import Cost, CostFeatures, InputLimits, OutputFacts, Source
+from pyprocessor.models import WHOLE, Cost, CostFeatures, Division, InputLimits, OutputFacts, Source
 from pyprocessor.models.products import MAIN, Product
 
 MOST_RESULT_BYTES = 64 * 1024
@@ -146,20 +146,6 @@ _NOTHING = Cost(0.0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
-    """Whether a job may be done in parts, side by side, which the job itself joins once they have ended."""
-
-    most_parts: int = 1
-    """1: it is done whole."""
-    why_whole: str = ""
-    """Why it is, as a sentence, where the profile asks for parts; empty where nobody would expect them."""
-    part_seconds: float = 0.0
-    """CPU-seconds that each part takes beside its share."""
-    join: Cost = _NOTHING
-    """What the job itself takes once its parts are there."""
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a job will make, and what it will take."""
 
@@ -167,7 +153,7 @@ class Plan:
     cost: CostFeatures | Cost = _NOTHING
     """What its cost is predicted from, or the cost itself."""
     children: tuple[ChildJob, ...] = ()
-    division: Division = Division()
+    division: Division = WHOLE
     skip: str = ""
     """Why there is nothing to do, as a sentence; empty where there is."""
     already_right: bool = False

@@ -17,7 +17,7 @@ from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
 from pyprocessor.ffmpeg.diagnosis import diagnose
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.inspect.contract import Contract, contract
-from pyprocessor.models import Chunking, CostFeatures, InputLimits, MediaInfo, Profile, Source, StreamInfo
+from pyprocessor.models import Chunking, CostFeatures, Division, InputLimits, MediaInfo, Profile, Source, StreamInfo
 from pyprocessor.models.products import Product
 from pyprocessor.recipes.features import features, output_limit_bytes, sound_features
 from pyprocessor.recipes.parts import (
@@ -30,7 +30,7 @@ from pyprocessor.recipes.parts import (
     sound_part,
     why_whole,
 )
-from pyprocessor.tasks.base import ChildJob, Division, Done, Ffmpeg, Made, Plan, Steps, Work
+from pyprocessor.tasks.base import ChildJob, Done, Ffmpeg, Made, Plan, Steps, Work
 
 if TYPE_CHECKING:
     from pyprocessor.inspect.cuts import Film, Stretch

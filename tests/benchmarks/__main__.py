@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.benchmarks import (
     calibration,
     calls,
+    chunk_simulation,
     chunked,
     makespan,
     memory,
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "timelines": timelines.measure,
     "calls": calls.measure,
+    "chunk-simulation": chunk_simulation.measure,
     "chunked": chunked.measure,
     "waiting": waiting.measure,
 }

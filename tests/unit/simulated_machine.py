@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, speed, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import BatchSettings, EstimationSettings, Reading
+from pyprocessor.models import WHOLE, BatchSettings, Chunking, Division, EstimationSettings, Reading
 from pyprocessor.plan.admission import Wait
+from pyprocessor.plan.division import Choice, choose, join_of, part_of
 from pyprocessor.plan.packing import FormedBatch
 from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
@@ -20,6 +22,8 @@ CPU_EFFICIENCY = 0.96
 for each other besides, which is no loss where others run meanwhile."""
 PROCESS_SECONDS = 0.05
 """What starting a batch process takes."""
+DIVIDING_SECONDS = 0.5
+"""Until the parts of a job are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Clip:
     memory_bytes: int
     cost_class: CostClass
     factor: float = 1.0
+    division: Division = WHOLE
 
     @property
     def true_seconds(self) -> float:
@@ -42,6 +47,7 @@ class _Job:
 
     beside: float
     left: float
+    job_id: str
 
     def seconds(self, rate: float) -> float:
         return self.beside + self.left / rate
@@ -82,6 +88,8 @@ class Simulated:
     seconds: float
     batches: tuple[FormedBatch, ...]
     most_cores: int
+    parts: int = 0
+    """In how many parts jobs were done that were divided."""
 
 
 def simulate(
@@ -91,13 +99,22 @@ def simulate(
     settings: BatchSettings = BatchSettings(),  # noqa: B008 - frozen
     estimation: EstimationSettings = EstimationSettings(),  # noqa: B008 - frozen
     total_memory_bytes: int = 256 * GIB,
+    uneven: float = 1.1,
 ) -> Simulated:
-    """Run all clips to the end, forming batches whenever a slot falls idle, as the engine does."""
+    """Run all clips to the end, forming batches whenever a slot falls idle, as the engine does.
+
+    Parts of a divided clip take up to `uneven` times longer or shorter than they should.
+    """
     reading = Reading(0.0, cores, total_memory_bytes, GIB // 4, GIB // 4, 0.0, 1 << 40)
     truth = {f"{number:06}": clip for number, clip in enumerate(clips)}
     ready = ReadyQueue()
     for job_id, clip in truth.items():
-        ready.add(QueuedJob(job_id, clip.cpu_seconds, clip.memory_bytes, clip.cost_class))
+        ready.add(QueuedJob(job_id, clip.cpu_seconds, clip.memory_bytes, clip.cost_class, division=clip.division))
+    seconds_of = {job_id: clip.true_seconds for job_id, clip in truth.items()}
+    arriving: list[tuple[float, QueuedJob]] = []
+    left: dict[str, set[str]] = {}
+    joins: dict[str, QueuedJob] = {}
+    parts = 0
     now = 0.0
     processes: list[_Process] = []
     formed_batches: list[FormedBatch] = []
@@ -105,14 +122,47 @@ def simulate(
 
     def begin(process: _Process, beside: float) -> None:
         entry = process.waiting.pop(0)
-        process.jobs.append(_Job(beside + FILE_SECONDS, truth[entry.job_id].true_seconds))
+        process.jobs.append(_Job(beside + FILE_SECONDS, seconds_of[entry.job_id], entry.job_id))
 
-    while ready or processes:
+    def divide(choice: Choice) -> None:
+        job = choice.job
+        ready.take(among=[job.job_id])
+        made = [part_of(job, choice.parts, number) for number in range(1, choice.parts + 1)]
+        rng = random.Random(job.job_id)
+        share = [uneven ** rng.uniform(-1, 1) for _ in made]
+        for part, own in zip(made, share, strict=True):
+            whole = truth[job.job_id].true_seconds
+            seconds_of[part.job_id] = whole * own / sum(share) + job.division.part_seconds
+            arriving.append((now + DIVIDING_SECONDS, part))
+        left[job.job_id] = {part.job_id for part in made}
+        joins[job.job_id], seconds_of[job.job_id] = join_of(job), job.division.join.cpu_seconds
+
+    def ended(job_id: str) -> None:
+        for parent, waits_for in left.items():
+            if job_id in waits_for:
+                waits_for.remove(job_id)
+                if not waits_for:
+                    ready.add(joins[parent])
+
+    while ready or processes or arriving:
+        for moment, job in tuple(arriving):
+            if moment <= now + 1e-9:
+                arriving.remove((moment, job))
+                ready.add(job)
         while True:
             running = [p.running() for p in processes]
             known = len(ready) + sum(len(p.jobs) + len(p.waiting) for p in processes)
-            form = shape(reading, settings, jobs_known=known, typical=ready.typical(), more_to_come=False)
-            formed = next_batch(ready, form, settings, estimation, batch_id=len(formed_batches) + 1, running=running)
+            more = bool(arriving)
+            form = shape(reading, settings, jobs_known=known, typical=ready.typical(), more_to_come=more)
+            if not more:
+                for choice in choose(ready, running, form, settings, Chunking.AUTO):
+                    if choice.parts > 1:
+                        parts += choice.parts
+                        divide(choice)
+            number = len(formed_batches) + 1
+            formed = next_batch(
+                ready, form, settings, estimation, batch_id=number, running=running, more_to_come=bool(arriving)
+            )
             if isinstance(formed, Wait):
                 break
             formed_batches.append(formed)
@@ -120,22 +170,27 @@ def simulate(
             processes.append(process)
             for _ in range(formed.batch.slots):
                 begin(process, PROCESS_SECONDS)
+        if not processes:
+            now = min(moment for moment, _ in arriving)
+            continue
         most_cores = max(most_cores, sum(len(p.jobs) * p.formed.batch.cores for p in processes))
         # Where there are more threads than cores each has its share of them.
         part = min(1.0, cores / sum(len(p.jobs) * p.formed.batch.threads for p in processes))
         rates = [_rate(p.formed.batch.threads, part) for p in processes]
         step = min(job.seconds(rate) for p, rate in zip(processes, rates, strict=True) for job in p.jobs)
+        step = min([step, *(moment - now for moment, _ in arriving)])
         now += step
         for process, rate in zip(tuple(processes), rates, strict=True):
             for job in tuple(process.jobs):
                 job.advance(step, rate)
                 if job.left <= 1e-9:
                     process.jobs.remove(job)
+                    ended(job.job_id)
                     if process.waiting:
                         begin(process, 0.0)
             if not process.jobs:
                 processes.remove(process)
-    return Simulated(now, tuple(formed_batches), most_cores)
+    return Simulated(now, tuple(formed_batches), most_cores, parts)
 
 
 def _rate(threads: int, part: float) -> float:

@@ -187,6 +187,15 @@ def test_each_reason_to_wait(reason: str) -> None:
     assert decide(job(100), 1, conditions(), beside(running(100, 100)), limits, MEASURED) is None
 
 
+def test_room_on_the_disk_is_kept_for_parts_that_are_to_be_joined() -> None:
+    """Other files do not take what a divided one is going to need."""
+    limits, room = profile(1000, disk_reserve_bytes=1000 * MIB), Reading(NOW, 4, 1 << 40, 0, 0, 0.0, 1600 * MIB)
+    asked_for = job(100, disk_bytes=400 * MIB), 1, conditions(reading=room)
+    assert decide(*asked_for, beside(running(100, 100)), limits, MEASURED) is None
+    kept = beside(running(100, 100), kept_disk_bytes=300 * MIB)
+    assert decide(*asked_for, kept, limits, MEASURED) is not None
+
+
 def test_a_retry_waits_until_it_is_due() -> None:
     """Its reason says how long that is."""
     around = beside()

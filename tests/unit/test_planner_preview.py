@@ -10,7 +10,9 @@ import pytest
 from pyprocessor.costs.model import CostClass, CostModel, class_of
 from pyprocessor.models import (
     BatchSettings,
+    Cost,
     CostFeatures,
+    Division,
     Job,
     Profile,
     Reading,
@@ -19,6 +21,7 @@ from pyprocessor.models import (
     ThrottlingSettings,
 )
 from pyprocessor.plan.preview import preview
+from pyprocessor.report.plan import plan_text
 
 GIB = 1 << 30
 MODEL = CostModel()
@@ -132,3 +135,31 @@ def test_batches_that_start_later_have_a_reason() -> None:
     plan = preview(mixed(), machine(2), PROFILE, MODEL)
     assert all(bool(batch.waits_because) is (batch.start_seconds > 0) for batch in plan.batches)
     assert any(batch.waits_because == "as many files run as may at once (2)" for batch in plan.batches)
+
+
+def test_a_film_in_parts_is_planned_in_parts_and_joined() -> None:
+    """It ends sooner than whole; parts are no files, and are joined after the last; a note tells why."""
+    clips = jobs((1920, 1080, 120), *[(640, 360, 5)] * 6)
+    film = clips[0][0]
+    division = Division(most_parts=8, part_seconds=0.1, join=Cost(0.2, 64 << 20, 1 << 20))
+    whole = preview(clips, machine(4), PROFILE, MODEL)
+    plan = preview(clips, machine(4), PROFILE, MODEL, divisions={film.id: division})
+    files = [file for batch in plan.batches for file in batch.files]
+    parts = [file for file in files if file.name.startswith(b"0.avi (part ")]
+    (joined,) = (file for file in files if file.name == b"0.avi")
+    assert len(parts) > 1
+    assert (len(files) - len(parts), {file.output for file in parts}) == (7, {b""})
+    assert joined.start_seconds >= max(file.end_seconds for file in parts) > 0
+    assert sum(file.cost.cpu_seconds for file in parts) == pytest.approx(film.cost.cpu_seconds + len(parts) * 0.1)
+    assert max(file.end_seconds for file in files) < 0.95 * max(f.end_seconds for b in whole.batches for f in b.files)
+    (note,) = plan.notes
+    assert note.startswith(f"0.avi: in {len(parts)} parts, because all is predicted to take ")
+    assert "7 files in" in plan_text(plan)
+
+
+def test_a_film_that_is_done_whole_all_the_same_is_told_of() -> None:
+    """The profile asks for parts, and the task says why there can be none."""
+    clips = jobs((1920, 1080, 120), (640, 360, 5))
+    capped = {clips[0][0].id: Division(why_whole="Its bit rate is capped.")}
+    plan = preview(clips, machine(4), PROFILE, MODEL, divisions=capped)
+    assert plan.notes == ("0.avi: whole, because its bit rate is capped.",)
