@@ -87,8 +87,8 @@ class JobDetails:
             assert cached is not None
             found: Any = cached.media
         else:
-            params, size = self.params(row), self._params(row.params_fingerprint)[1]
-            size += self._profile[1] if params is not self._params(row.params_fingerprint)[0] else 0
+            params = self.params(row)
+            size = _bytes_of(params) if row.origin is Origin.CHILD else self._params(row.params_fingerprint)[1]
             inputs = self.inputs(row)
             found = json.loads(row.found) if row.found is not None else None
         plan = self._plan(row, params, inputs, found)

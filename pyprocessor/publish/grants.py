@@ -47,6 +47,17 @@ class Standing(Enum):
     """The product is gone, or something else took its name meanwhile."""
 
 
+def standing(intent: Intent, *, final: Seal | None, partial: Seal | None, moved_away: bool) -> Standing:
+    """Return how far a product has come, by what lies under both names.
+
+    `moved_away`: what had the final name was moved away, and the product was not renamed yet.
+    """
+    if final == intent.seal:
+        return Standing.PLACED
+    as_before = final == intent.before or (final is None and moved_away)
+    return Standing.READY if as_before and partial == intent.seal else Standing.LOST
+
+
 def publish_all(
     intents: Sequence[Intent], *, partials: bytes, bounds: Bounds, allowed: Container[bytes]
 ) -> tuple[Placed, ...]:
@@ -115,14 +126,9 @@ class _Place:
         return self.new + DISPLACED_SUFFIX
 
     def standing(self) -> Standing:
-        """Return how far the product has come, by what lies under its names."""
         with naming(self.final):
             final, partial = seal_at(self.final), seal_at(self.partial)
-        if final == self.intent.seal:
-            return Standing.PLACED
-        moved_away = final is None and os.path.lexists(self.displaced)
-        as_before = final == self.intent.before or moved_away
-        return Standing.READY if as_before and partial == self.intent.seal else Standing.LOST
+        return standing(self.intent, final=final, partial=partial, moved_away=os.path.lexists(self.displaced))
 
     def placed(self) -> Placed:
         with naming(self.final):
