@@ -230,7 +230,7 @@ class _Part:
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: None, output: bytes) -> Plan:  # noqa: ARG002
         _profile(params)
-        return Plan((Product(output),), CostFeatures(**params["cost"]))
+        return Plan((Product(output),), _features_of(params))
 
 
 class Chunk(_Part):
@@ -285,7 +285,7 @@ class Sound(_Part):
 
 
 def _limit(profile: Profile, params: Mapping[str, Any]) -> int:
-    return output_limit_bytes(profile.input_limits, CostFeatures(**params["cost"]))
+    return output_limit_bytes(profile.input_limits, _features_of(params))
 
 
 def _check(finished: Finished, source: Source) -> None:
@@ -300,3 +300,8 @@ def _profile(params: Any) -> Profile:
         return profile
     text = "A part of a film is made for the film's own job; it cannot be submitted by itself."
     raise JobError(FailureKind.UNSUPPORTED, text)
+
+
+def _features_of(params: Any) -> CostFeatures:
+    """What the cost of a part is predicted from; parts hold no resources, and JSON knows no tuples."""
+    return CostFeatures(**{**params["cost"], "resources": ()})
