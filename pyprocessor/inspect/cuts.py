@@ -141,8 +141,8 @@ def safe_places(pts: Sequence[int], keys: Sequence[int]) -> list[int]:
 
     `pts` are the times of the pictures in the order in which they are decoded.
     """
-    before = [*itertools.accumulate(pts, max)]
-    behind = [*itertools.accumulate(reversed(pts), min)][::-1]
+    before = array("q", itertools.accumulate(pts, max))
+    behind = array("q", itertools.accumulate(reversed(pts), min))[::-1]
     last = len(pts) - 1
     return [
         key for key in keys if (key == 0 or before[key - 1] < pts[key]) and (key == last or behind[key + 1] > pts[key])
