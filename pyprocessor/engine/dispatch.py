@@ -5,6 +5,7 @@ A batch is packed by predictions; what starts is decided for every job anew, by 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import secrets
@@ -156,7 +157,8 @@ class Dispatch:
     def _decide(
         self, job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, due: float = -math.inf
     ) -> Wait | None:
-        kept = self.transitions.divisions.kept_bytes({job.job_id, *(other.job_id for other in beside.running)})
+        others = (other.job_id for other in beside.running)
+        kept = self.transitions.divisions.kept_bytes(itertools.chain([job.job_id], others))
         beside = replace(beside, kept_disk_bytes=kept) if kept else beside
         return admission.decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
 
