@@ -237,12 +237,13 @@ class Dispatch:
         """Have those jobs done in parts that would outlast the others, or that the profile wants so."""
         chunking, divisions, ready = self.profile.chunking, self.transitions.divisions, self.queue.ready
         always = chunking is Chunking.ALWAYS
-        if chunking is Chunking.OFF or (on.more_to_come and not always):
+        if chunking is Chunking.OFF:
             return
+        to_come = on.pending_ratio * ready.wall_seconds(1) if on.more_to_come else 0.0
         beside = [job for process in self.processes for job in process.jobs.values()]
         free = on.reading.free_disk_bytes - self.profile.throttling.disk_reserve_bytes
         free -= sum(job.queued.disk_bytes for job in beside) + divisions.kept_bytes([job.job_id for job in beside])
-        for choice in choose(ready, self._planned(on), form, self.profile.batch, chunking, free):
+        for choice in choose(ready, self._planned(on), form, self.profile.batch, chunking, free, to_come):
             if choice.parts > 1:
                 divisions.divide(choice.job, choice.parts)
             elif always:

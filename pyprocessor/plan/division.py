@@ -101,15 +101,17 @@ def choose(
     settings: BatchSettings,
     chunking: Chunking,
     free_disk_bytes: float = math.inf,
+    to_come_seconds: float = 0.0,
 ) -> list[Choice]:
     """Those ready jobs that would outlast the others, longest first, and how each is to be done.
 
     With `Chunking.ALWAYS` also all others of which the profile asks for parts. `free_disk_bytes` is what outputs may
-    take beside those of running jobs. Jobs that nobody expects to be divided are left out.
+    take beside those of running jobs, `to_come_seconds` the core-seconds that files not yet inspected are guessed to
+    need. Jobs that nobody expects to be divided are left out.
     """
     cores, always = shape.cores, chunking is Chunking.ALWAYS
     lanes = 1 if not settings.enabled else min(cores, settings.jobs or cores)
-    core_seconds = ready.wall_seconds(1)
+    core_seconds = ready.wall_seconds(1) + to_come_seconds
     core_seconds += sum(r.slots * r.cores * r.seconds_left for r in running if r.seconds_left < math.inf)
     fair = core_seconds / cores
     late = sorted(ready.longer_than(fair - FILE_SECONDS), key=_order)
