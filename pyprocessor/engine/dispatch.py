@@ -239,7 +239,7 @@ class Dispatch:
         always = chunking is Chunking.ALWAYS
         if chunking is Chunking.OFF:
             return
-        to_come = on.pending_ratio * ready.wall_seconds(1) if on.more_to_come else 0.0
+        to_come = on.pending_ratio * ready.wall_seconds(1) if on.more_to_come else None
         beside = [job for process in self.processes for job in process.jobs.values()]
         free = on.reading.free_disk_bytes - self.profile.throttling.disk_reserve_bytes
         free -= sum(job.queued.disk_bytes for job in beside) + divisions.kept_bytes([job.job_id for job in beside])

@@ -98,6 +98,9 @@ def test_what_is_still_to_be_inspected_counts() -> None:
     form = machine(2, ready)
     assert choose(ready, (), form, AUTO, Chunking.AUTO, to_come_seconds=1.0)[0].parts > 1
     assert choose(ready, (), form, AUTO, Chunking.AUTO, to_come_seconds=60.0) == []
+    alone = queue(job("film", 20.0))
+    assert choose(alone, (), form, AUTO, Chunking.AUTO)[0].parts == 1
+    assert choose(alone, (), form, AUTO, Chunking.AUTO, to_come_seconds=0.0)[0].parts > 1  # else it has one thread
 
 
 def test_two_long_films_are_both_divided() -> None:
