@@ -111,7 +111,7 @@ class Planning:
         low = part.first.before if part.first is not None else None
         high = part.end.before if part.end is not None else None
         begin, end = (float("-inf") if low is None else low), (float("inf") if high is None else high)
-        packets, size = index.packets(begin, end)
+        packets, size = index.packets_between(begin, end)
         main = next(stream for stream in media.streams if stream.index == index.stream)
         first = part.first.time if part.first is not None else None
         reached = None if first is None else min(index.keyframe_for(first), first)
@@ -160,6 +160,6 @@ class Planning:
                 "frames": index.pictures(begin, end),
                 "times": index.times_shown(begin, end),
                 "fields": main.video is not None and main.video.interlaced,
-                "leading": index.packets(begin, 0.0)[0] if low is None else 0,
+                "leading": index.packets_between(begin, 0.0)[0] if low is None else 0,
             },
         }

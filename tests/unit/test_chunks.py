@@ -7,6 +7,7 @@ import json
 import math
 import os
 from array import array
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from pyprocessor.chunks import ChunkResult, PipelineError, ResultCollector
 from pyprocessor.chunks.chunker import Division, Part
 from pyprocessor.chunks.manifest import Manifest
 from pyprocessor.errors import UsageError
-from pyprocessor.inspect.picture_index import Packets, PictureIndex
+from pyprocessor.inspect.cuts import PacketIndex
+from pyprocessor.inspect.picture_index import PictureIndex
 from pyprocessor.models import MediaInfo
 from pyprocessor.profiles import load
 from pyprocessor.tasks.chunk_processing import profile_of, profile_values
@@ -26,19 +28,19 @@ from pyprocessor.tasks.chunk_processors import Processor, processors
 
 def index_of(order: list[tuple[float, bool]], *, last: float = 0.04) -> PictureIndex:
     """The index of pictures in decoding order: when each is shown, and whether it is a keyframe."""
-    times = [time for time, _ in order]
+    times = array("q", (round(time * 1_000_000) for time, _ in order))
     keys = [place for place, (_, key) in enumerate(order) if key]
-    packets = Packets(array("d", times), array("q", [100] * len(times)), keys)
-    shown = array("d", sorted(times))
+    packets = PacketIndex(
+        0, Fraction(1, 1_000_000), times=times, sizes=array("q", [100] * len(times)), keys=keys, entries=keys
+    )
+    shown = array("d", (time / 1_000_000 for time in sorted(times)))
     return PictureIndex(
         media=MediaInfo("mov", None, False, 0, None, ()),
-        stream=0,
         sound=(),
         origin=0.0,
-        file_start=0.0,
         duration=(shown[-1] + last) if shown else 0.0,
         size_bytes=100 * len(times),
-        places=packets,
+        packets=packets,
         shown=shown,
     )
 
@@ -96,9 +98,9 @@ def test_copies_begin_where_nothing_before_is_shown_later(index: PictureIndex, s
     """In decoding order, too, the pictures of a chunk are one piece that begins with a keyframe."""
     for part in Division(index, seconds).parts(at_keyframes=True):
         low, high = ends(part)
-        places = [place for place, time in enumerate(index.places.times) if low <= time < high]
+        places = [place for place, time in enumerate(index.times) if low <= time < high]
         assert places == list(range(places[0], places[-1] + 1))
-        assert places[0] in index.places.keys
+        assert places[0] in index.packets.keys
 
 
 def test_an_open_group_of_pictures_is_no_place_to_cut() -> None:
