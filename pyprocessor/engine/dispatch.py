@@ -5,6 +5,7 @@ A batch is packed by predictions; what starts is decided for every job anew, by 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import secrets
@@ -157,7 +158,8 @@ class Dispatch:
     def _decide(
         self, job: QueuedJob, threads: int, on: Conditions, beside: Surroundings, due: float = -math.inf
     ) -> Wait | None:
-        kept = self.transitions.divisions.kept_bytes({job.job_id, *(other.job_id for other in beside.running)})
+        others = (other.job_id for other in beside.running)
+        kept = self.transitions.divisions.kept_bytes(itertools.chain([job.job_id], others))
         beside = replace(beside, kept_disk_bytes=kept) if kept else beside
         return admission.decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
 
@@ -237,12 +239,13 @@ class Dispatch:
         """Have those jobs done in parts that would outlast the others, or that the profile wants so."""
         chunking, divisions, ready = self.profile.chunking, self.transitions.divisions, self.queue.ready
         always = chunking is Chunking.ALWAYS
-        if chunking is Chunking.OFF or (on.more_to_come and not always):
+        if chunking is Chunking.OFF:
             return
+        to_come = on.pending_ratio * ready.wall_seconds(1) if on.more_to_come else None
         beside = [job for process in self.processes for job in process.jobs.values()]
         free = on.reading.free_disk_bytes - self.profile.throttling.disk_reserve_bytes
         free -= sum(job.queued.disk_bytes for job in beside) + divisions.kept_bytes([job.job_id for job in beside])
-        for choice in choose(ready, self._planned(on), form, self.profile.batch, chunking, free):
+        for choice in choose(ready, self._planned(on), form, self.profile.batch, chunking, free, to_come):
             if choice.parts > 1:
                 divisions.divide(choice.job, choice.parts)
             elif always:

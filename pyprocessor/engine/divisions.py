@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.errors import PublishError
@@ -74,9 +74,12 @@ class Divisions:
         """Predicted CPU-seconds of the jobs whose parts are not known yet, with the factor they may be off by."""
         return [(job.cpu_seconds, job.factors.spread) for job in self._asked.values()]
 
-    def kept_bytes(self, besides: Collection[str]) -> int:
+    def kept_bytes(self, besides: Iterable[str]) -> int:
         """Bytes of disk that are kept for parts and for what joins them, `besides` these jobs."""
-        return sum(size for room in self._room.values() for job_id, size in room.items() if job_id not in besides)
+        if not self._room:
+            return 0
+        known = frozenset(besides)
+        return sum(size for room in self._room.values() for job_id, size in room.items() if job_id not in known)
 
     # ------------------------------------------------------------ what earlier runs left
 

@@ -155,8 +155,8 @@ def safe_places(times: Sequence[int], keys: Sequence[int]) -> list[int]:
 
     `times` are those of the pictures in the order in which they are decoded.
     """
-    before = [*itertools.accumulate(times, max)]
-    behind = [*itertools.accumulate(reversed(times), min)][::-1]
+    before = array("q", itertools.accumulate(times, max))
+    behind = array("q", itertools.accumulate(reversed(times), min))[::-1]
     last = len(times) - 1
     return [
         key

@@ -119,7 +119,7 @@ class PictureIndex:
     @cached_property
     def safe_cuts(self) -> tuple[Cut, ...]:
         """The cuts between which each piece can be copied, and decodes by itself."""
-        latest = [*accumulate(self.times, max)]
+        latest = array("d", accumulate(self.times, max))
         return tuple(
             Cut.between(latest[place - 1] if place else self.times[0] - 1.0, self.times[place])
             for place in safe_places(self.packets.times, self.packets.entries)

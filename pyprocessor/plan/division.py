@@ -101,15 +101,17 @@ def choose(
     settings: BatchSettings,
     chunking: Chunking,
     free_disk_bytes: float = math.inf,
+    to_come_seconds: float | None = None,
 ) -> list[Choice]:
     """Those ready jobs that would outlast the others, longest first, and how each is to be done.
 
     With `Chunking.ALWAYS` also all others of which the profile asks for parts. `free_disk_bytes` is what outputs may
-    take beside those of running jobs. Jobs that nobody expects to be divided are left out.
+    take beside those of running jobs. While files are still inspected, `to_come_seconds` is what these are guessed to
+    need, in core-seconds, and whole jobs have one thread. Jobs that nobody expects to be divided are left out.
     """
     cores, always = shape.cores, chunking is Chunking.ALWAYS
     lanes = 1 if not settings.enabled else min(cores, settings.jobs or cores)
-    core_seconds = ready.wall_seconds(1)
+    core_seconds = ready.wall_seconds(1) + (to_come_seconds or 0.0)
     core_seconds += sum(r.slots * r.cores * r.seconds_left for r in running if r.seconds_left < math.inf)
     fair = core_seconds / cores
     late = sorted(ready.longer_than(fair - FILE_SECONDS), key=_order)
@@ -118,7 +120,8 @@ def choose(
     for batch in running:
         idle_after += [max(batch.seconds_left, FILE_SECONDS)] * (batch.slots * batch.cores)
     schedule = _Schedule(tuple(sorted(idle_after)[-cores:]), core_seconds)
-    whole, rest = _finish(schedule, late, cores), list(late)
+    most = min(cores, MAX_THREADS) if to_come_seconds is None else 1
+    whole, rest = _finish(schedule, late, cores, most), list(late)
     choices: list[Choice] = []
     drawn: list[tuple[float, int]] = []
     for job in late:
@@ -129,8 +132,8 @@ def choose(
             free_disk_bytes -= 2 * job.disk_bytes
             choices.append(Choice(job, parts, ""))
             rest.remove(job)
-            drawn.append((_finish(schedule, rest, cores), len(choices)))
-    choices = _decided(choices, drawn, whole, cores, always=always)
+            drawn.append((_finish(schedule, rest, cores, most), len(choices)))
+    choices = _decided(choices, drawn, whole, most, always=always)
     others = set(ready.longer_than(-1.0)).difference(late) if always else ()
     for job in sorted(others, key=_order):
         if why := _why_whole(job, shape, lanes, free_disk_bytes, always=True):
@@ -146,7 +149,7 @@ def _order(job: QueuedJob) -> tuple[float, str]:
 
 
 def _decided(
-    choices: Sequence[Choice], drawn: Sequence[tuple[float, int]], whole: float, cores: int, *, always: bool
+    choices: Sequence[Choice], drawn: Sequence[tuple[float, int]], whole: float, most: int, *, always: bool
 ) -> list[Choice]:
     """The choices with their reasons, as many divided as it takes for all to end about as early as it may.
 
@@ -160,7 +163,6 @@ def _decided(
     for number, choice in enumerate(choices, start=1):
         job, parts, why = choice.job, choice.parts, choice.why
         if parts > 1 and number <= divided:
-            most = min(cores, MAX_THREADS)
             threads = count(fewest_threads(job.cpu_seconds, whole, most) or most, "thread")
             why = f"all is predicted to take {duration(seconds)} then, and {duration(whole)} with it whole at {threads}"
         elif parts > 1 and always:
@@ -237,6 +239,8 @@ def _with_parts(job: QueuedJob, parts: int, on: _Schedule, lanes: int) -> _Sched
     return _Schedule(after, core_seconds, max(on.ends, ends))
 
 
-def _finish(on: _Schedule, whole: Iterable[QueuedJob], cores: int) -> float:
+def _finish(on: _Schedule, whole: Iterable[QueuedJob], cores: int, most: int) -> float:
     """When all ends with these long jobs whole, each with the fewest threads with which it ends with the rest."""
+    if most == 1:
+        return max(on.ends, on.core_seconds / cores, max((job.wall_seconds(1) for job in whole), default=0.0))
     return max(on.ends, finish_seconds(on.core_seconds, [job.cpu_seconds for job in whole], cores, 1))

@@ -18,6 +18,7 @@ from pyprocessor.costs.model import CostClass, speed
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.models import WHOLE, Cost, Division
 from pyprocessor.plan.widening import MAX_THREADS
+from pyprocessor.tasks.chunk import LEAST_PART_SECONDS
 from tests.benchmarks.command import measured
 from tests.benchmarks.makespan import Clip as Made
 from tests.benchmarks.makespan import make_clips
@@ -30,8 +31,10 @@ CLIP_SECONDS = 10
 MOST_OF_IDEAL = 1.06
 UNEVEN = 1.2
 """By what factor a part may take longer or shorter than the others."""
-PART_SECONDS, JOIN_SHARE = 0.15, 0.0002
-"""CPU-seconds of a part beside its share, and of joining for each CPU-second of the film (read, written, read back)."""
+PART_SECONDS, PART_PICTURES = 0.03, 10 / 24
+"""CPU-seconds of a part beside its share, and seconds of film that it encodes or decodes besides (as `tasks.chunk`)."""
+JOIN_SHARE = 0.0002
+"""CPU-seconds of joining for each CPU-second of the film: it is read, written and read back."""
 SHORT = (3, 4, 5, 6, 7, 8, 9, 10, 12, 15)
 CASES = ((2, 60), (2, 7200), (8, 7200), (32, 7200), (128, 7200))
 
@@ -55,14 +58,16 @@ def _cpu_seconds(clip: Path, preset: str, threads: int) -> float:
 
 
 def _case(each_second: float, waste: float, cores: int, seconds: int) -> str:
-    cpu_seconds = each_second * seconds
-    division = Division(seconds // 10, "", PART_SECONDS, Cost(0.2 + JOIN_SHARE * cpu_seconds, 64 * MIB, 1 << 30))
+    cpu_seconds, beside = each_second * seconds, PART_SECONDS + PART_PICTURES * each_second
+    division = Division(
+        int(seconds // LEAST_PART_SECONDS), "", beside, Cost(0.2 + JOIN_SHARE * cpu_seconds, 64 * MIB, 1 << 30)
+    )
     film = Clip(cpu_seconds, 500 * MIB, KIND, 1.0, division)
     others = [Clip(each_second / 9 * length, 120 * MIB, KIND) for length in SHORT]  # 360p is a ninth of the pixels
     ideal = sum(clip.cpu_seconds for clip in (film, *others)) / cores
     planned = simulate([film, *others], cores, uneven=UNEVEN, total_memory_bytes=1 << 40)
     whole = simulate([replace(film, division=WHOLE), *others], cores, total_memory_bytes=1 << 40)
-    extra = planned.parts * PART_SECONDS + (division.join.cpu_seconds if planned.parts else 0.0)
+    extra = planned.parts * beside + (division.join.cpu_seconds if planned.parts else 0.0)
     auto = _auto_threads(film, others, cores, waste)
     return (
         f"{cores} cores, {seconds} s of film in {planned.parts or 1} part(s): {planned.seconds:.1f} s, "

@@ -154,11 +154,11 @@ def simulate(
             known = len(ready) + sum(len(p.jobs) + len(p.waiting) for p in processes)
             more = bool(arriving)
             form = shape(reading, settings, jobs_known=known, typical=ready.typical(), more_to_come=more)
-            if not more:
-                for choice in choose(ready, running, form, settings, Chunking.AUTO):
-                    if choice.parts > 1:
-                        parts += choice.parts
-                        divide(choice)
+            to_come = 0.0 if more else None
+            for choice in choose(ready, running, form, settings, Chunking.AUTO, to_come_seconds=to_come):
+                if choice.parts > 1:
+                    parts += choice.parts
+                    divide(choice)
             number = len(formed_batches) + 1
             formed = next_batch(
                 ready, form, settings, estimation, batch_id=number, running=running, more_to_come=bool(arriving)

@@ -92,6 +92,17 @@ def test_films_that_run_count() -> None:
     assert chosen(job("film", 60.0), *shorts(4, 2.0), running=(nearly_done,))["film"].parts > 1
 
 
+def test_what_is_still_to_be_inspected_counts() -> None:
+    """By how much there is, other files will keep all cores busy."""
+    ready = queue(job("film", 60.0), *shorts(10, 1.5))
+    form = machine(2, ready)
+    assert choose(ready, (), form, AUTO, Chunking.AUTO, to_come_seconds=1.0)[0].parts > 1
+    assert choose(ready, (), form, AUTO, Chunking.AUTO, to_come_seconds=60.0) == []
+    alone = queue(job("film", 20.0))
+    assert choose(alone, (), form, AUTO, Chunking.AUTO)[0].parts == 1
+    assert choose(alone, (), form, AUTO, Chunking.AUTO, to_come_seconds=0.0)[0].parts > 1  # else it has one thread
+
+
 def test_two_long_films_are_both_divided() -> None:
     """With one of them whole nothing would be gained."""
     made = chosen(job("a", 600.0), job("b", 590.0), cores=8)
