@@ -92,18 +92,12 @@ def divide(
     clock = clock_of(film_recipe(profile, film.media, source, threads=1, output_name="part"), film.unit)
     shared = {"profile": profile.fingerprint, "start": film.start_seconds}
     jobs = [
-        ChildJob(
-            FILM_PART,
-            FILM_PART,
-            {**shared, **_film_params(film, film.stretches[begin:until], stream, clock, cost)},
-            (source,),
-        )
+        (FILM_PART, _film_params(film, film.stretches[begin:until], stream, clock, cost))
         for begin, until in itertools.pairwise([*begins, len(film.stretches)])
     ]
     if encoded_sound(agreed):
-        params = {**shared, "cost": asdict(sound_features(profile, film.media))}
-        jobs.append(ChildJob(SOUND_PART, SOUND_PART, params, (source,)))
-    return tuple(jobs)
+        jobs.append((SOUND_PART, {"cost": asdict(sound_features(profile, film.media))}))
+    return tuple(ChildJob(name, name, {**shared, **params}, (source,)) for name, params in jobs)
 
 
 def _least_seconds(usual: float, pictures: float, seconds: float) -> float:
