@@ -23,7 +23,7 @@ _SETTLED_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a source, in seconds of playing time; `sequence` counts from 0."""
+    """A piece of a source, in seconds of playing time; `sequence` counts from 0."""
 
     sequence: int
     start_time: float
@@ -32,7 +32,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CutChunk:
     """A chunk, and the cuts at its ends; None is the beginning, or the end, of the source."""
 
     chunk: Chunk
@@ -41,15 +41,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
-    """How the pictures of an index are divided; pure. `start` and `stop` are seconds of playing time."""
+class Cutting:
+    """How the pictures of an index are cut into chunks; pure. `start` and `stop` are seconds of playing time."""
 
     index: PictureIndex
     seconds: float
     start: float = 0.0
     stop: float = math.inf
 
-    def parts(self, *, at_keyframes: bool = False, settled: bool = True) -> list[Part]:
+    def chunks(self, *, at_keyframes: bool = False, settled: bool = True) -> list[CutChunk]:
         """The chunks with their cuts: at the very times, or at the next keyframes where the source can be cut.
 
         Of a source that is not `settled`, because it grows, only those that what comes cannot change.
@@ -63,7 +63,7 @@ class Division:
         for sequence, ((start, first), (stop, end)) in enumerate(zip(cuts, ends, strict=True)):
             if not settled and (end is None or self.index.duration < end.time + _SETTLED_SECONDS):
                 break
-            made.append(Part(Chunk(sequence, start, stop, stop - start), first, end))
+            made.append(CutChunk(Chunk(sequence, start, stop, stop - start), first, end))
         return made
 
     def _bounds(self) -> list[float]:
@@ -144,7 +144,7 @@ class Chunker:
             away = isinstance(error, InspectError) and error.kind is FailureKind.UNAVAILABLE
             code = ExitCode.TRY_AGAIN if away else ExitCode.SOME_FAILED
             raise PipelineError(f"{display(self.path)} cannot be cut into chunks. {reason}", code) from error
-        self._division = Division(self.index, self.chunk_duration, start, stop)
+        self.cutting = Cutting(self.index, self.chunk_duration, start, stop)
 
     @property
     def file_size(self) -> int:
@@ -159,15 +159,11 @@ class Chunker:
     @property
     def expected_chunks(self) -> int:
         """How many chunks there are by the times of pictures."""
-        return sum(1 for _ in self.chunks())
+        return len(self.cutting.chunks())
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the chunks by the times of pictures."""
-        return (part.chunk for part in self.parts())
-
-    def parts(self, *, at_keyframes: bool = False, settled: bool = True) -> list[Part]:
-        """The chunks with their cuts, as `Division.parts`."""
-        return self._division.parts(at_keyframes=at_keyframes, settled=settled)
+        return (cut.chunk for cut in self.cutting.chunks())
 
 
 def _time(cut: Cut) -> float:

@@ -219,7 +219,8 @@ class _Call:
         )
         try:
             planning.check()
-            jobs = [planning.job(part) for part in chunker.parts(at_keyframes=planning.at_keyframes, settled=settled)]
+            cuts = chunker.cutting.chunks(at_keyframes=planning.at_keyframes, settled=settled)
+            jobs = [planning.job(cut) for cut in cuts]
         except (JobError, OSError) as error:
             self._events.send("producer_error", error=str(error))
             raise PipelineError(str(error), ExitCode.SOME_FAILED) from error

@@ -1,4 +1,4 @@
-"""Which job is each chunk: what does the task `chunk` have to know, and under which id does the journal keep it?"""
+"""Which job is each chunk: what does its task have to know, and under which id does the journal keep it?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyprocessor.chunks.chunker import Chunk, Chunker, Part
+from pyprocessor.chunks.chunker import Chunk, Chunker, CutChunk
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.chunk_reading import SEEK_BACK_SECONDS
 from pyprocessor.inspect.contract import contract
@@ -38,7 +38,7 @@ class ChunkJob:
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """Makes jobs of the parts of one source."""
+    """Makes jobs of the chunks of one source."""
 
     chunker: Chunker
     processors: Mapping[str, Processor | None]
@@ -85,13 +85,13 @@ class Planning:
         if self.profile is not None:
             contract(profile_of(profile_values(self.profile)), self.chunker.index.media)
 
-    def job(self, part: Part) -> ChunkJob:
+    def job(self, cut: CutChunk) -> ChunkJob:
         """The job of a chunk."""
         path, extension = self.chunker.path, self.extension
         size, mtime = self.chunker.index.size_bytes, os.stat(path).st_mtime_ns
-        name = f"chunk_{part.chunk.sequence:04}"
+        name = f"chunk_{cut.chunk.sequence:04}"
         file = f"{name}.{extension}" if extension else ""
-        params = self._params(part, file)
+        params = self._params(cut, file)
         fingerprint, document = params_of(params)
         job = Job(
             id=submitted_id(QUEUE, name),
@@ -103,17 +103,17 @@ class Planning:
             origin=Origin.SUBMITTED,
             max_retries=self.max_retries,
         )
-        return ChunkJob(part.chunk, Submission(job, document), params["part"]["bytes"], file)
+        return ChunkJob(cut.chunk, Submission(job, document), params["chunk"]["bytes"], file)
 
-    def _params(self, part: Part, file: str) -> dict[str, Any]:
-        index, chunk = self.chunker.index, part.chunk
+    def _params(self, cut: CutChunk, file: str) -> dict[str, Any]:
+        index, chunk = self.chunker.index, cut.chunk
         media = index.media
-        low = part.first.before if part.first is not None else None
-        high = part.end.before if part.end is not None else None
+        low = cut.first.before if cut.first is not None else None
+        high = cut.end.before if cut.end is not None else None
         begin, end = (float("-inf") if low is None else low), (float("inf") if high is None else high)
-        packets, size = index.packets(begin, end)
+        packets, size = index.packets_between(begin, end)
         main = next(stream for stream in media.streams if stream.index == index.stream)
-        first = part.first.time if part.first is not None else None
+        first = cut.first.time if cut.first is not None else None
         reached = None if first is None else min(index.keyframe_for(first), first)
         at_least = min(index.origin, index.file_start)
         seek = None if reached is None or reached <= SEEK_BACK_SECONDS else index.origin + reached - SEEK_BACK_SECONDS
@@ -152,7 +152,7 @@ class Planning:
                 "file_start": index.file_start,
                 "film_ends": index.hidden_from if high is None else None,
             },
-            "part": {
+            "chunk": {
                 **shown,
                 "stream": index.stream,
                 "packets": packets,
@@ -160,6 +160,6 @@ class Planning:
                 "frames": index.pictures(begin, end),
                 "times": index.times_shown(begin, end),
                 "fields": main.video is not None and main.video.interlaced,
-                "leading": index.packets(begin, 0.0)[0] if low is None else 0,
+                "leading": index.packets_between(begin, 0.0)[0] if low is None else 0,
             },
         }

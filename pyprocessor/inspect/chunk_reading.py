@@ -1,4 +1,4 @@
-"""What do the packets of a part of a file hold? Read, or decoded, by calls in processes of their own."""
+"""What do the packets of a chunk of a file hold? Read, or decoded, by calls in processes of their own."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from pyprocessor.inspect.reader import Container, Packet, is_attached, is_away, 
 from pyprocessor.models import MediaInfo, StreamKind
 
 SEEK_BACK_SECONDS = 2.0
-"""How far before a part reading begins: where a demuxer lands is not exact, and sound may lie before its pictures."""
+"""How far before a chunk reading begins: where a demuxer lands is not exact, and sound may lie before its pictures."""
 _BEYOND_SECONDS = 10.0
 """How far sound may lie behind the pictures that it belongs to."""
 _INFINITY = float("inf")
 
 
-def checksum(source: str, opened: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """Return the SHA-256 of the film and sound of a part: of each stream's times and packets, then of all these."""
+def checksum(source: str, opened: dict[str, Any], chunk: dict[str, Any]) -> dict[str, Any]:
+    """Return the SHA-256 of the film and sound of a chunk: of each stream's times and packets, then of all these."""
     digests: dict[int, Any] = {}
     packets, size = 0, 0
     with closing(_open(source, opened)) as container:
-        for packet in _of_part(container, part):
+        for packet in _of_chunk(container, chunk):
             own = digests.setdefault(packet.stream_index, hashlib.sha256())
             own.update(f"{packet.pts},{packet.size};".encode())
             own.update(bytes(packet))
-            packets += packet.stream_index == part["stream"]
+            packets += packet.stream_index == chunk["stream"]
             size += packet.size
-    _check(packets, part["packets"], "packets")
+    _check(packets, chunk["packets"], "packets")
     whole = hashlib.sha256(b"".join(b"%d:" % index + digests[index].digest() for index in sorted(digests)))
     return {"digest": whole.hexdigest(), "packets": packets, "bytes": size}
 
 
-def decode(source: str, opened: dict[str, Any], part: dict[str, Any], threads: int) -> dict[str, Any]:
-    """Decode every picture of a part (where there is none: its sound) and return how many there are."""
-    low, high = _bounds(part)
+def decode(source: str, opened: dict[str, Any], chunk: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Decode every picture of a chunk (where there is none: its sound) and return how many there are."""
+    low, high = _bounds(chunk)
     decoded, complaints = 0, 0
     with closing(_open(source, opened)) as container:
-        stream = container.streams[part["stream"]]
+        stream = container.streams[chunk["stream"]]
         context = stream.codec_context
         if context is None:
             raise JobError(FailureKind.UNSUPPORTED, "Its video is in a codec for which there is no decoder.")
         context.thread_type, context.thread_count = "AUTO", threads
         unit = float(stream.time_base or 0)
-        for packet in (*_up_to(container, part, stream.index), None):
+        for packet in (*_up_to(container, chunk, stream.index), None):
             try:
                 frames = context.decode(packet)
             except MemoryError:
@@ -59,8 +59,8 @@ def decode(source: str, opened: dict[str, Any], part: dict[str, Any], threads: i
                 continue
             shown = (frame.pts if frame.pts is not None else frame.dts for frame in frames)
             decoded += sum(time is not None and low <= time * unit < high for time in shown)
-    if not part["fields"]:
-        _check(decoded, part["frames"], "pictures", at_least=True)
+    if not chunk["fields"]:
+        _check(decoded, chunk["frames"], "pictures", at_least=True)
     return {"frames": decoded, "decode_errors": complaints}
 
 
@@ -92,8 +92,8 @@ def _open(source: str, opened: dict[str, Any]) -> Container:
         raise JobError(kind, f"The source can no longer be read: {error.strerror}.") from error
 
 
-def _bounds(part: dict[str, Any]) -> tuple[float, float]:
-    low, high = part["low"], part["high"]
+def _bounds(chunk: dict[str, Any]) -> tuple[float, float]:
+    low, high = chunk["low"], chunk["high"]
     return -_INFINITY if low is None else low, _INFINITY if high is None else high
 
 
@@ -102,17 +102,17 @@ def _time(packet: Packet, *, dts_only: bool) -> float | None:
     return None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
 
 
-def _of_part(container: Container, part: dict[str, Any]) -> Iterator[Packet]:
-    """Yield the packets of film and sound whose times lie in a part; what is before the first keyframe is none."""
-    low, high = _bounds(part)
+def _of_chunk(container: Container, chunk: dict[str, Any]) -> Iterator[Packet]:
+    """Yield the packets of film and sound whose times lie in a chunk; what is before the first keyframe is none."""
+    low, high = _bounds(chunk)
     dts_only = container.format.name in DTS_ONLY
     kinds = (StreamKind.VIDEO, StreamKind.AUDIO)
     covers = {film.index for film in container.streams.video if is_attached(film)}
     streams = [stream for stream in container.streams if stream.type in kinds and stream.index not in covers]
     ended: set[int] = set()
     begun = False
-    for packet in _packets(container, part, streams):
-        is_film = packet.stream_index == part["stream"]
+    for packet in _packets(container, chunk, streams):
+        is_film = packet.stream_index == chunk["stream"]
         begun = begun or (is_film and packet.is_keyframe)
         time = _time(packet, dts_only=dts_only)
         if time is None or packet.is_discard or (is_film and not begun):
@@ -125,11 +125,11 @@ def _of_part(container: Container, part: dict[str, Any]) -> Iterator[Packet]:
                 return
 
 
-def _up_to(container: Container, part: dict[str, Any], stream: int) -> Iterator[Packet]:
-    """Yield the packets of one stream from a keyframe before a part to its end in decoding order."""
-    _, high = _bounds(part)
+def _up_to(container: Container, chunk: dict[str, Any], stream: int) -> Iterator[Packet]:
+    """Yield the packets of one stream from a keyframe before a chunk to its end in decoding order."""
+    _, high = _bounds(chunk)
     begun = False
-    for packet in _packets(container, part, [container.streams[stream]]):
+    for packet in _packets(container, chunk, [container.streams[stream]]):
         if packet.dts is not None and packet.time_base and float(packet.dts * packet.time_base) >= high:
             return  # nothing is shown before it is decoded
         begun = begun or packet.is_keyframe
@@ -137,10 +137,10 @@ def _up_to(container: Container, part: dict[str, Any], stream: int) -> Iterator[
             yield packet
 
 
-def _packets(container: Container, part: dict[str, Any], streams: list[Any]) -> Iterator[Packet]:
-    if part["seek"] is not None:
-        main = container.streams[part["stream"]]
-        container.seek(int(part["seek"] / float(main.time_base or 1)), stream=main, backward=True)
+def _packets(container: Container, chunk: dict[str, Any], streams: list[Any]) -> Iterator[Packet]:
+    if chunk["seek"] is not None:
+        main = container.streams[chunk["stream"]]
+        container.seek(int(chunk["seek"] / float(main.time_base or 1)), stream=main, backward=True)
     try:
         yield from (packet for packet in container.demux(streams) if packet.size)
     except MemoryError:

@@ -1,4 +1,4 @@
-"""Where may a film be cut, so that each part decodes by itself and holds all pictures that are shown in its time?"""
+"""Where may a film be cut, so that what follows decodes by itself and holds all pictures that are shown in its time?"""
 
 from __future__ import annotations
 
@@ -59,26 +59,37 @@ class Film:
 
 
 @dataclass(slots=True)
-class FilmPackets:
-    """The packets of one film in file order, and what ffmpeg subtracts from their times."""
+class PacketIndex:
+    """The packets of the stream that is cut, in decoding order from its first keyframe on.
 
-    index: int
+    What comes before that cannot be decoded. Times are in ticks of `unit` seconds.
+    """
+
+    stream: int
     unit: Fraction
-    start_seconds: float
-    codec: str
-    anew: Callable[[Packet], bool]
+    start_seconds: float = 0.0
+    """What ffmpeg subtracts from times of the file."""
+    codec: str = ""
+    is_entry: Callable[[Packet], bool] = lambda packet: True  # noqa: ARG005
     """Whether a keyframe ends all reference to what was before it."""
-    problem: str = ""
-    """Why no cut would be exact."""
-    pts: array[int] = field(default_factory=lambda: array("q"))
+    by_decoding_time: bool = False
+    """Whether its packets are known by their DTS."""
+    times: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("q"))
     keys: list[int] = field(default_factory=list)
-    """The places of its keyframes, and those of them that a part may begin with."""
+    """The places of its keyframes, and those of them that end all reference to what was before."""
     entries: list[int] = field(default_factory=list)
+    untimed: int = 0
+    hidden: list[tuple[int, int]] = field(default_factory=list)
+    """Those that an edit list hides: the time, and how many that are shown come before it."""
+    _begun: bool = False
+    """Whether there was a keyframe, be it one that is not shown."""
 
     @classmethod
-    def of(cls, container: Container, index: int, used: Sequence[int]) -> FilmPackets:
-        """Those of stream `index` of a file that was just opened, of which ffmpeg will read the streams `used`."""
+    def of(
+        cls, container: Container, index: int, used: Sequence[int] = (), *, by_decoding_time: bool = False
+    ) -> PacketIndex:
+        """That of stream `index` of a file that was just opened, of which ffmpeg will read the streams `used`."""
         stream = container.streams[index]
         context = context_of(stream)
         codec = context.codec.canonical_name if context is not None else ""
@@ -88,73 +99,78 @@ class FilmPackets:
         start = Fraction(container.start_time or 0, av.time_base)
         if container.format.name in JUMPING and starts:
             start = min(starts)
-        anew = _anew(codec, bytes((context.extradata or b"")[:5]) if context is not None else b"")
-        return cls(index, stream.time_base or Fraction(1), float(start), codec, anew)
+        is_entry = _entry_test(codec, bytes((context.extradata or b"")[:5]) if context is not None else b"")
+        return cls(index, stream.time_base or Fraction(1), float(start), codec, is_entry, by_decoding_time)
 
     def take(self, packet: Packet) -> None:
         """Take in the next packet of the file."""
-        if packet.stream_index != self.index or not packet.size:
+        if packet.stream_index != self.stream or not packet.size:
             return
+        self._begun = self._begun or packet.is_keyframe
+        time = packet.dts if self.by_decoding_time else packet.pts
         if packet.is_discard:
-            self.problem = "An edit list leaves out some of its pictures."
-        if packet.pts is None:
-            self.problem = "Some of its pictures have no time."
+            if time is not None:
+                self.hidden.append((time, len(self.times)))
+            return
+        if not self._begun:
+            return
+        if time is None:
+            self.untimed += 1
             return
         if packet.is_keyframe:
-            self.keys.append(len(self.pts))
-            if self.anew(packet):
-                self.entries.append(len(self.pts))
-        self.pts.append(packet.pts)
+            self.keys.append(len(self.times))
+            if self.is_entry(packet):
+                self.entries.append(len(self.times))
+        self.times.append(time)
         self.sizes.append(packet.size)
 
-    def stretches(self, starts: Sequence[float]) -> Iterator[Stretch]:
-        """What lies between places where it may be cut; its pictures are shown at `starts`, in ascending seconds.
-
-        What comes before the first keyframe cannot be decoded and is left out.
-        """
-        begins = [self.keys[0]]
-        for place in safe_places(self.pts, self.entries):
-            if (self.pts[place] - self.pts[begins[-1]]) * self.unit >= _LEAST_STRETCH_SECONDS:
+    def stretches(self, shown: Sequence[float]) -> Iterator[Stretch]:
+        """What lies between places where it may be cut; its pictures are shown at these times, in ascending seconds."""
+        begins = [0]
+        for place in safe_places(self.times, self.entries):
+            if (self.times[place] - self.times[begins[-1]]) * self.unit >= _LEAST_STRETCH_SECONDS:
                 begins.append(place)
-        for place, until in itertools.zip_longest(begins, begins[1:], fillvalue=len(self.pts)):
-            end = self.pts[until] if until < len(self.pts) else None
-            last = end if end is not None else max(self.pts[place:])
+        for place, until in itertools.zip_longest(begins, begins[1:], fillvalue=len(self.times)):
+            end = self.times[until] if until < len(self.times) else None
+            last = end if end is not None else max(self.times[place:])
             keys = self.keys[bisect.bisect_left(self.keys, place) : bisect.bisect_left(self.keys, until)]
-            first_shown = self._shown_before(starts, self.pts[place])
-            shown_until = self._shown_before(starts, end) if end is not None else len(starts)
+            first_shown = self._shown_before(shown, self.times[place])
+            shown_until = self._shown_before(shown, end) if end is not None else len(shown)
             yield Stretch(
-                self.pts[place],
+                self.times[place],
                 end,
                 shown_until - first_shown,
-                float((last - self.pts[place]) * self.unit),
+                float((last - self.times[place]) * self.unit),
                 sum(self.sizes[place:until]),
                 len(keys),
                 sum(self.sizes[key] for key in keys),
             )
 
-    def _shown_before(self, starts: Sequence[float], time: int) -> int:
-        return bisect.bisect_left(starts, float((time - Fraction(1, 2)) * self.unit))
+    def _shown_before(self, shown: Sequence[float], time: int) -> int:
+        return bisect.bisect_left(shown, float((time - Fraction(1, 2)) * self.unit))
 
 
-def safe_places(pts: Sequence[int], keys: Sequence[int]) -> list[int]:
+def safe_places(times: Sequence[int], keys: Sequence[int]) -> list[int]:
     """Return which of the places `keys` have only earlier pictures before them and only later ones behind them.
 
-    `pts` are the times of the pictures in the order in which they are decoded.
+    `times` are those of the pictures in the order in which they are decoded.
     """
-    before = array("q", itertools.accumulate(pts, max))
-    behind = array("q", itertools.accumulate(reversed(pts), min))[::-1]
-    last = len(pts) - 1
+    before = array("q", itertools.accumulate(times, max))
+    behind = array("q", itertools.accumulate(reversed(times), min))[::-1]
+    last = len(times) - 1
     return [
-        key for key in keys if (key == 0 or before[key - 1] < pts[key]) and (key == last or behind[key + 1] > pts[key])
+        key
+        for key in keys
+        if (key == 0 or before[key - 1] < times[key]) and (key == last or behind[key + 1] > times[key])
     ]
 
 
 def read_film(path: bytes, media: MediaInfo, index: int, used: Sequence[int], limits: InputLimits) -> Film:
     """Read all packets of the file and return the film in stream `index`. Raises JobError where no cut is safe."""
-    opened: list[FilmPackets] = []
+    opened: list[PacketIndex] = []
 
     def begin(container: Container) -> Callable[[Packet], None]:
-        opened.append(FilmPackets.of(container, index, used))
+        opened.append(PacketIndex.of(container, index, used))
         return opened[-1].take
 
     found, times = survey_source(path, media, used, limits, begin)
@@ -162,7 +178,7 @@ def read_film(path: bytes, media: MediaInfo, index: int, used: Sequence[int], li
         raise JobError(FailureKind.UNSUPPORTED, "It is an animation that has no packets.")
     packets = opened[-1]
     track = times.tracks.get(index)
-    problem = packets.problem
+    problem = ""
     if packets.codec not in _DECODED_ALONE:
         problem = f"Parts of a film in {packets.codec or 'its codec'} cannot be decoded by themselves."
     elif not times.whole:
@@ -173,7 +189,11 @@ def read_film(path: bytes, media: MediaInfo, index: int, used: Sequence[int], li
         problem = "Streams begin in the midst of it."
     elif times.corrections or found.jump_seconds is not None:
         problem = "The clock of its recording jumps."
-    elif len(set(packets.pts)) < len(packets.pts):
+    elif packets.hidden:
+        problem = "An edit list leaves out some of its pictures."
+    elif packets.untimed:
+        problem = "Some of its pictures have no time."
+    elif len(set(packets.times)) < len(packets.times):
         problem = "Several of its pictures come at the same time."
     elif track is None or not packets.keys:
         problem = "It has no picture that can be decoded by itself."
@@ -212,7 +232,7 @@ def sound_tracks(path: bytes) -> int:
         raise VerifyError(FailureKind.INFRASTRUCTURE, "The sound that was encoded cannot be read back.") from error
 
 
-def _anew(codec: str, extradata: bytes) -> Callable[[Packet], bool]:
+def _entry_test(codec: str, extradata: bytes) -> Callable[[Packet], bool]:
     """Return the test whether a keyframe ends all reference to what was before it.
 
     Demuxers also mark pictures of H.264 from which a decoder recovers only some pictures later.

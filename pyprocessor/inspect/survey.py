@@ -98,11 +98,11 @@ def read_packets(
     *,
     limit_seconds: float,
     used: Collection[int] | None = None,
-    look: Callable[[Packet], bool] = lambda packet: True,  # noqa: ARG005 - the default looks at nothing
+    look: Callable[[Packet], object] = lambda packet: None,  # noqa: ARG005 - the default looks at nothing
 ) -> Timeline:
     """Return the timeline of the rest of `container`, read for at most `limit_seconds`.
 
-    `look` is called with each packet and returns False to end the reading.
+    `look` is called with each packet; where it returns False, the reading ends.
     """
     ticks: dict[int, Ticks] = {}
     never = {s.index: test for s in container.streams if (c := context_of(s)) and (test := _NEVER_SHOWN.get(c.name))}
@@ -122,7 +122,7 @@ def read_packets(
     try:
         for number, packet in enumerate(packets()):
             index = packet.stream_index
-            go_on = look(packet)
+            go_on = look(packet) is not False
             is_shown = packet.size and not packet.is_discard and not (index in never and never[index](packet))
             if index not in ticks and (is_shown or (packet.size and packet.is_keyframe)):
                 ticks[index] = Ticks(kind_of(packet.stream), packet.time_base or Fraction(1, 1_000_000))

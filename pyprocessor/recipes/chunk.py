@@ -14,9 +14,9 @@ _MP4_SOUND = frozenset("aac mp3 ac3 eac3 alac opus flac mp2".split())
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A part of a source, in seconds of its container's own clock.
+    """What a chunk holds of a source, in seconds of its container's own clock.
 
-    `low` and `high` lie between the packets, or pictures, of this part and of those beside it; None is no bound.
+    `low` and `high` lie between the packets, or pictures, of this chunk and of those beside it; None is no bound.
     `zero` is the time that becomes 0. Reading begins at `seek`, else where the file does, at `file_start`.
     """
 
@@ -42,26 +42,26 @@ def copied_container(media: MediaInfo, streams: tuple[int, ...]) -> str:
 
 
 def copied(
-    path: bytes, media: MediaInfo, streams: tuple[int, ...], part: Range, *, container: str, output_name: str
+    path: bytes, media: MediaInfo, streams: tuple[int, ...], within: Range, *, container: str, output_name: str
 ) -> Invocation:
-    """Copy the packets of these streams whose times lie in `part`."""
+    """Copy the packets of these streams whose times lie in a range."""
     by_index = {stream.index: stream for stream in media.streams}
     mapped = []
     for index in streams:
         film = by_index[index].video is not None
-        options = _only(part.low, part.film_ends if film and part.high is None else part.high)
+        options = _only(within.low, within.film_ends if film and within.high is None else within.high)
         if container == "mp4" and by_index[index].codec == "hevc" and media.demuxer != "mov":
             options += (("tag", "hvc1"),)  # Apple's players refuse hev1, which stays where the source has it
         mapped.append(MappedStream((0, index), "v" if film else "a", "copy", options=options))
     options = (
         *(("copypriorss:" + str(number), "1") for number in range(len(mapped))),
-        ("output_ts_offset", f"{-part.zero:.9f}"),
+        ("output_ts_offset", f"{-within.zero:.9f}"),
         ("max_muxing_queue_size", "4096"),
         ("map_chapters", "-1"),
         # Without the latter the marks of Dolby Vision, 360 degree and stereo films would be left out.
         *((("movflags", "+faststart"), ("strict", "unofficial")) if container == "mp4" else ()),
     )
-    source = Input(path, options=(*_opening(media), ("copyts", ""), *_reading(part)))
+    source = Input(path, options=(*_opening(media), ("copyts", ""), *_reading(within)))
     return Invocation((source,), Output(output_name, muxer(container), tuple(mapped), options))
 
 
@@ -74,26 +74,27 @@ def _only(low: float | None, high: float | None) -> Options:
     return (("bsf", f"noise=drop='0*st(0,if(eq(pts,nopts),dts,pts)*tb)+{'+'.join(outside)}'"),)
 
 
-def encoded(whole: Invocation, part: Range) -> Invocation:
-    """`whole`, which encodes all of a film, for one part of it: every picture and sample that is shown in it."""
+def encoded(whole: Invocation, within: Range) -> Invocation:
+    """`whole`, which encodes all of a film, for one chunk of it: every picture and sample that is shown in it."""
     source, *others = whole.inputs
-    source = replace(source, options=(*source.options, *_reading(part, to_end=True)))
+    source = replace(source, options=(*source.options, *_reading(within, to_end=True)))
     options, streams = whole.output.options, whole.output.streams
-    if part.low is not None:
-        options += (("ss", f"{part.low - part.begins:.6f}"),)
-    if part.high is not None:
+    if within.low is not None:
+        options += (("ss", f"{within.low - within.begins:.6f}"),)
+    if within.high is not None:
         # Not -t, which counts from the first picture or sample of each stream.
-        streams = tuple(_until(stream, part.high, part) for stream in streams)
+        streams = tuple(_until(stream, within.high, within) for stream in streams)
     return replace(whole, inputs=(source, *others), output=replace(whole.output, streams=streams, options=options))
 
 
-def _until(stream: MappedStream, high: float, part: Range) -> MappedStream:
+def _until(stream: MappedStream, high: float, within: Range) -> MappedStream:
     """The stream of the output, ended before `high`."""
     if stream.encoder == "copy":
         return replace(
-            stream, options=(*stream.options, *_only(None, high - (part.begins if part.low is None else part.low)))
+            stream,
+            options=(*stream.options, *_only(None, high - (within.begins if within.low is None else within.low))),
         )
-    ending = Filter("trim" if stream.kind == "v" else "atrim", (("end", f"{high - part.begins:.6f}"),))
+    ending = Filter("trim" if stream.kind == "v" else "atrim", (("end", f"{high - within.begins:.6f}"),))
     return replace(stream, filters=(ending, *stream.filters))
 
 
@@ -104,15 +105,15 @@ def _opening(media: MediaInfo) -> Options:
     return (*options, ("f", media.demuxer)) if media.skipped_bytes else options
 
 
-def _reading(part: Range, *, to_end: bool = False) -> Options:
+def _reading(within: Range, *, to_end: bool = False) -> Options:
     """Where to begin to read and, unless the output says so, where to end: well behind what is wanted."""
     options: Options = ()
-    if part.seek is not None:
-        options += (("seek_timestamp", "1"), ("ss", f"{part.seek:.6f}"))
-    if part.high is not None and not to_end:
-        options += (("t", f"{part.high - part.begins + _BEHIND_SECONDS:.6f}"),)
+    if within.seek is not None:
+        options += (("seek_timestamp", "1"), ("ss", f"{within.seek:.6f}"))
+    if within.high is not None and not to_end:
+        options += (("t", f"{within.high - within.begins + _BEHIND_SECONDS:.6f}"),)
     return options
 
 
 _BEHIND_SECONDS = 15.0
-"""How far behind a part reading goes on: sound may lie behind the pictures that it belongs to."""
+"""How far behind a chunk reading goes on: sound may lie behind the pictures that it belongs to."""

@@ -80,7 +80,7 @@ def _steps(
         return {"value": called.value}
     if name == FFMPEG:
         return (yield from _written(work, path, made, last=last))
-    arguments = {"source": source, "opened": params["opened"], "part": params["part"]}
+    arguments = {"source": source, "opened": params["opened"], "chunk": params["chunk"]}
     if name == DECODE:
         arguments["threads"] = work.threads
     function = {CHECKSUM: "checksum", DECODE: "decode"}[name]
@@ -94,15 +94,15 @@ def _written(work: Work, path: bytes, made: str, *, last: bool) -> Generator[Ste
     from pyprocessor.inspect.chunk_reading import written_packets
 
     params = work.params
-    part, extent = params["part"], Range(**params["range"])
+    chunk, extent = params["chunk"], Range(**params["range"])
     if params["profile"] is None:
         media = _opened(params["opened"], params["streams"])
         streams = tuple(stream["index"] for stream in params["streams"])
         invocation = copied(path, media, streams, extent, container=params["container"], output_name=made)
-        expected, most = part["packets"], (1 << 20) + _MOST_OUTPUT_GROWTH * part["bytes"] + params["source_bytes"]
+        expected, most = chunk["packets"], (1 << 20) + _MOST_OUTPUT_GROWTH * chunk["bytes"] + params["source_bytes"]
     else:
         invocation = encoded(_whole(work, path, made), extent)
-        expected, most = part["frames"], (1 << 30) + 100 * part["bytes"]
+        expected, most = chunk["frames"], (1 << 30) + 100 * chunk["bytes"]
     finished: Finished = yield Ffmpeg(invocation, last=last, output_limit_bytes=most)
     problem = diagnose(finished, path)
     if problem is not None:
@@ -112,16 +112,16 @@ def _written(work: Work, path: bytes, made: str, *, last: bool) -> Generator[Ste
     if params["profile"] is not None:
         # A first chunk may hold pictures before the source's first keyframe. Of several at one time one stays, and of
         # fields that are coded one by one a picture.
-        least, most_found = part["times"] // (2 if part["fields"] else 1), expected + part["leading"]
+        least, most_found = chunk["times"] // (2 if chunk["fields"] else 1), expected + chunk["leading"]
     if not least <= found <= most_found:
         text = f"The chunk holds {found:,} pictures where the source has {expected:,}: the source is damaged there."
         raise JobError(FailureKind.BAD_INPUT, text)
     encodes = params["profile"] is not None
-    return {"frames": found if encodes else part["frames"], "packets": found, "seconds": seconds}
+    return {"frames": found if encodes else chunk["frames"], "packets": found, "seconds": seconds}
 
 
 def _whole(work: Work, path: bytes, made: str) -> Any:
-    """The encoding of the whole film, of which a chunk is one part."""
+    """The encoding of the whole film, of which a chunk is cut."""
     from pyprocessor.inspect.contract import contract
     from pyprocessor.inspect.probe import probe
     from pyprocessor.recipes.transcode import recipe
@@ -151,7 +151,7 @@ def _opened(opened: dict[str, Any], streams: list[dict[str, Any]]) -> MediaInfo:
 
 
 def _cost(params: Any) -> Cost | CostFeatures:
-    part, pixels = params["part"], params["pixels"]
+    chunk, pixels = params["chunk"], params["pixels"]
     resources = ((WORKER, 1),)
     if params["profile"] is not None:
         video = params["profile"]["video"]
@@ -162,17 +162,17 @@ def _cost(params: Any) -> Cost | CostFeatures:
             pixels=pixels,
             source_pixels=pixels,
             pixel_format=video["pixel_format"] or "yuv420p",
-            frames=float(part["frames"]),
+            frames=float(chunk["frames"]),
             duration_seconds=params["end_time"] - params["start_time"],
-            source_bytes=part["bytes"],
+            source_bytes=chunk["bytes"],
             crf=video["crf"],
             source_codec=params["codec"],
             resources=resources,
         )
     decodes = DECODE in params["processors"]
-    seconds = 0.1 + part["bytes"] / _BYTES_PER_SECOND + decodes * part["frames"] * pixels / _DECODED_PIXELS_PER_SECOND
+    seconds = 0.1 + chunk["bytes"] / _BYTES_PER_SECOND + decodes * chunk["frames"] * pixels / _DECODED_PIXELS_PER_SECOND
     memory = _BASE_MEMORY + (2 * _PICTURES_IN_DECODER * pixels if decodes else 0)
-    return Cost(seconds, memory, part["bytes"] if params["file"] else 0, resources=resources)
+    return Cost(seconds, memory, chunk["bytes"] if params["file"] else 0, resources=resources)
 
 
 def profile_values(profile: Profile) -> dict[str, Any]:

@@ -17,16 +17,16 @@ from pyprocessor.publish.partials import discard
 from pyprocessor.recipes.parts import JoinedFilm, joined, list_of_parts
 from pyprocessor.recipes.transcode import Recipe
 from pyprocessor.tasks.base import ChildEnd, Work
-from pyprocessor.tasks.chunk import CHUNK, SOUND, PartEnd
+from pyprocessor.tasks.parts import FILM_PART, SOUND_PART, PartEnd
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts of one film: files of its pictures in order, and of its sound, if any was encoded."""
 
-    chunks: tuple[bytes, ...]
+    film_parts: tuple[bytes, ...]
     ends: tuple[PartEnd, ...]
-    """Of the chunks, in the same order."""
+    """Of the parts of the pictures, in the same order."""
     sound: bytes | None
     sound_damage: Damage
     film: StreamInfo
@@ -82,15 +82,15 @@ def parts_of(children: Sequence[ChildEnd], film: StreamInfo, times: Timeline) ->
     if failed is not None:
         raise JobError(FailureKind.UNSUPPORTED, failed.reason or "A part was not made.")
     ends = [(child, PartEnd.of(child.result)) for child in children]
-    chunks = [(child.products[MAIN], end) for child, end in ends if child.role == CHUNK]
-    sound = next(((child.products[MAIN], end.damage) for child, end in ends if child.role == SOUND), None)
-    if len({end.headers for _, end in chunks}) != 1:
+    of_pictures = [(child.products[MAIN], end) for child, end in ends if child.role == FILM_PART]
+    sound = next(((child.products[MAIN], end.damage) for child, end in ends if child.role == SOUND_PART), None)
+    if len({end.headers for _, end in of_pictures}) != 1:
         raise JobError(FailureKind.UNSUPPORTED, "The headers of its parts differ.")
     track = times.tracks.get(film.index)
     if track is None or not track.starts:
         raise JobError(FailureKind.UNSUPPORTED, "The times of its pictures are not known.")
-    paths, of_chunks = zip(*chunks, strict=True)
-    return Parts(paths, of_chunks, sound[0] if sound else None, sound[1] if sound else NO_DAMAGE, film, track)
+    paths, of_film = zip(*of_pictures, strict=True)
+    return Parts(paths, of_film, sound[0] if sound else None, sound[1] if sound else NO_DAMAGE, film, track)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def list_file(work: Work, parts: Parts | None) -> Iterator[bytes]:
         yield path
         return
     try:
-        text = list_of_parts(parts.chunks, [end.at_seconds for end in parts.ends])
+        text = list_of_parts(parts.film_parts, [end.at_seconds for end in parts.ends])
     except ValueError as error:
         raise JobError(FailureKind.UNSUPPORTED, "The name of the output folder has a line break.") from error
     try:

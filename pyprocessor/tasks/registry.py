@@ -7,14 +7,14 @@ from importlib.metadata import entry_points
 
 from pyprocessor.errors import UsageError
 from pyprocessor.tasks.base import Task
-from pyprocessor.tasks.chunk import Chunk, Sound
 from pyprocessor.tasks.chunk_processing import ProcessChunk
+from pyprocessor.tasks.parts import FilmPart, SoundPart
 from pyprocessor.tasks.transcode import Transcode
 
 FOLDER_TASK = Transcode.name
 """What is done with the files that a scan of a folder finds."""
 
-_OURS: dict[str, type[Task]] = {each.name: each for each in (Transcode, Chunk, Sound, ProcessChunk)}
+_OURS: dict[str, type[Task]] = {each.name: each for each in (Transcode, FilmPart, SoundPart, ProcessChunk)}
 
 
 @cache

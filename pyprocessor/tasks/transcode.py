@@ -19,9 +19,9 @@ from pyprocessor.recipes.features import features, output_limit_bytes
 from pyprocessor.recipes.subtitles import lost_lines
 from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import ChildJob, Done, Ffmpeg, Made, Plan, Step, Steps, Work
-from pyprocessor.tasks.chunk import divide, division
 from pyprocessor.tasks.joining import Parts, list_file, parts_of
 from pyprocessor.tasks.mp4_headers import edit_headers
+from pyprocessor.tasks.parts import divide, division
 from pyprocessor.tasks.side_files import side_files
 
 if TYPE_CHECKING:

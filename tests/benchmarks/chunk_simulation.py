@@ -18,7 +18,7 @@ from pyprocessor.costs.model import CostClass, speed
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.models import WHOLE, Cost, Division
 from pyprocessor.plan.widening import MAX_THREADS
-from pyprocessor.tasks.chunk import LEAST_PART_SECONDS
+from pyprocessor.tasks.parts import LEAST_PART_SECONDS
 from tests.benchmarks.command import measured
 from tests.benchmarks.makespan import Clip as Made
 from tests.benchmarks.makespan import make_clips

@@ -20,7 +20,7 @@ from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.models import Profile
 from pyprocessor.profiles import load
-from pyprocessor.tasks.chunk import LEAST_PART_SECONDS
+from pyprocessor.tasks.parts import LEAST_PART_SECONDS
 from tests.benchmarks.bare import bare_calls, with_default_threads
 from tests.benchmarks.command import measured
 from tests.benchmarks.real_mix import MEDIA
@@ -49,7 +49,7 @@ def measure(folder: Path) -> Iterator[str]:
             yield f"{clip.name}: whole, because: {error}"
         else:
             whole = output_of(clip, profile, find(os.environ).path, folder / "whole")
-            yield f"{clip.name}: {len(parts.chunks)} parts; {', '.join(_compared(clip, parts, whole, least, folder))}"
+            yield f"{clip.name}: {len(parts.films)} parts; {', '.join(_compared(clip, parts, whole, least, folder))}"
             if least == LEAST_PART_SECONDS:
                 long.append(clip)
         for made in ("parts", "whole"):
@@ -71,7 +71,7 @@ def _compared(clip: Path, parts: Divided, whole: Made, least: float, folder: Pat
     scores, before = _vmaf(parts.path, clip, folder), _vmaf(whole.path, clip, folder)
     lost = statistics.mean(before) - statistics.mean(scores)
     at, most = 0, 0.0
-    for part in parts.chunks:
+    for part in parts.films:
         until = at + part["pictures"]
         own = slice(-(-at // EACH), -(-until // EACH))
         most = max(most, statistics.mean(before[own]) - statistics.mean(scores[own]))
@@ -91,10 +91,10 @@ def _costs(folder: Path, clips: list[Path], preset: str) -> Iterator[str]:
         one, auto = _alone(folder, clip, profile)
         took = sum(divided.took)
         totals = [total + each for total, each in zip(totals, (took, one, auto), strict=True)]
-        beside.append((took - one) / len(divided.chunks))
+        beside.append((took - one) / len(divided.films))
         shutil.rmtree(folder / "parts")
         yield (
-            f"{preset}, {clip.name}: {len(divided.chunks)} parts {took:.1f} CPU-s (join {divided.took[-1]:.2f}), whole "
+            f"{preset}, {clip.name}: {len(divided.films)} parts {took:.1f} CPU-s (join {divided.took[-1]:.2f}), whole "
             f"{one:.1f}, whole with default threads {auto:.1f}; x {took / one:.3f} and x {took / auto:.3f}"
         )
     yield (

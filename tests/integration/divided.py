@@ -17,7 +17,7 @@ from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import Chunking, OutputFacts, Profile
 from pyprocessor.models.products import MAIN
 from pyprocessor.tasks.base import ChildEnd, ChildJob, Work
-from pyprocessor.tasks.chunk import CHUNK, LEAST_PART_SECONDS, divide
+from pyprocessor.tasks.parts import FILM_PART, LEAST_PART_SECONDS, divide
 from pyprocessor.tasks.registry import task
 from pyprocessor.tasks.transcode import Transcode
 from tests.integration.transcoding import steps_done, work_on
@@ -35,9 +35,9 @@ class Divided:
     took: list[float] = field(default_factory=list)
 
     @property
-    def chunks(self) -> list[dict[str, Any]]:
+    def films(self) -> list[dict[str, Any]]:
         """The params of the parts of the pictures."""
-        return [child.params for child in self.children if child.role == CHUNK]
+        return [child.params for child in self.children if child.role == FILM_PART]
 
 
 def encoded_in_parts(

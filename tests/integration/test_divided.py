@@ -44,7 +44,7 @@ def both_ways(source: Path, profile: Profile, ffmpeg_path: str, folder: Path) ->
     """In parts of a second or more, and whole: tracks, times and notes have to be the same."""
     parts = encoded_in_parts(source, profile, ffmpeg_path, folder / "parts", least_seconds=1.0)
     whole = output_of(source, profile, ffmpeg_path, folder / "whole")
-    assert len(parts.chunks) >= 2
+    assert len(parts.films) >= 2
     assert packets_of(parts.path) == packets_of(whole.path)
     assert parts.facts.notes == whole.facts.notes
     assert (parts.facts.frames, parts.facts.duration_seconds) == (whole.facts.frames, whole.facts.duration_seconds)
@@ -57,8 +57,8 @@ def test_a_film_with_a_pyramid_of_pictures_is_exact(ffmpeg_path: str, tmp_path: 
     """From each kind of container, with B-frames that refer to B-frames."""
     source = film(ffmpeg_path, tmp_path / f"a.{extension}")
     parts, _ = both_ways(source, PROFILE, ffmpeg_path, tmp_path)
-    assert [child.role for child in parts.children] == ["chunk"] * 4 + ["sound"]
-    assert sum(part["pictures"] for part in parts.chunks) == 200
+    assert [child.role for child in parts.children] == ["film-part"] * 4 + ["sound-part"]
+    assert sum(part["pictures"] for part in parts.films) == 200
 
 
 @pytest.mark.parametrize(("extension", "rate"), [("mkv", "24000/1001"), ("mp4", "30000/1001")])
@@ -274,5 +274,5 @@ def test_parts_have_near_equal_predicted_cost(ffmpeg_path: str, tmp_path: Path) 
     found = read_film(work.inputs[0].path, work.found, 0, [0, 1], InputLimits())
     assert sum(stretch.pictures for stretch in found.stretches) == 300
     parts = encoded_in_parts(source, PROFILE, ffmpeg_path, tmp_path / "parts", parts=2, least_seconds=1.0)
-    begin = parts.chunks[1]["at"]
+    begin = parts.films[1]["at"]
     assert begin > 6.0

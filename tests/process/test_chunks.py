@@ -136,6 +136,18 @@ def test_copied_chunks_have_each_picture_once(clip: Path, tmp_path: Path, ffmpeg
     assert all(a["end"] == b["start"] for a, b in itertools.pairwise(segments))
 
 
+def test_copies_are_not_cut_where_a_decoder_only_recovers(make_clip: Any, tmp_path: Path, ffmpeg_path: str) -> None:
+    """A film that is refreshed bit by bit has keyframes by its container, from which not all pictures decode."""
+    refreshed = ["-g", "25", "-x264-params", "intra-refresh=1:bframes=0"]
+    clip = make_clip(tmp_path / "a.ts", seconds=6.0, extra=refreshed)
+    chunker = Chunker(clip, 1.5)
+    assert len(chunker.index.packets.keys) > 3
+    assert [cut.time for cut in chunker.index.safe_cuts] == [0.0]
+    result = Pipeline(clip, 1.5, processor_type="ffmpeg", output_dir=tmp_path / "out").run()
+    assert (result.total_chunks, result.failed) == (1, 0), result.errors
+    assert frames(ffmpeg_path, *result.chunk_files) == frames(ffmpeg_path, clip)
+
+
 def test_exact_chunks_have_each_picture_once(clip: Path, tmp_path: Path, ffmpeg_path: str) -> None:
     """As many as the source, in four chunks, whether or not it has keyframes there."""
     output = tmp_path / "out"

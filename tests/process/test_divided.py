@@ -21,7 +21,7 @@ from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import Chunking, JobState, Origin, Profile
 from pyprocessor.profiles import load
 from pyprocessor.report.accuracy import prediction
-from pyprocessor.tasks.chunk import Chunk
+from pyprocessor.tasks.parts import FilmPart
 from pyprocessor.tasks.transcode import Transcode
 from tests.acceptance.command import begin, call
 from tests.process.runs import Recorder, published, request, rows, run
@@ -120,7 +120,7 @@ def test_a_film_is_divided_encoded_and_joined(film: Path, output: Path) -> None:
     assert run(request(film.parent, output, profile=profile()), recorder).exit_code == ExitCode.OK
     assert is_whole(output)
     assert {part.state for part in parts(output)} == {JobState.SUCCEEDED}
-    assert Counter(part.task for part in parts(output)) == {"chunk": len(parts(output)) - 1, "sound": 1}
+    assert Counter(part.task for part in parts(output)) == {"film-part": len(parts(output)) - 1, "sound-part": 1}
     assert len(parts(output)) >= 3
     last = recorder.snapshots[-1]
     assert (last.total, last.done, last.succeeded, last.failed) == (2, 2, 2, 0)
@@ -181,14 +181,14 @@ def test_a_film_of_which_a_part_fails_is_encoded_whole(
     film: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is done, and a note says how; the part is no failed file."""
-    made = Chunk.run
+    made = FilmPart.run
 
-    def fail(self: Chunk, work: Any) -> Any:
+    def fail(self: FilmPart, work: Any) -> Any:
         if work.params["begin"] > 0:
             raise JobError(FailureKind.UNSUPPORTED, "This part cannot be made.")
         return (yield from made(self, work))
 
-    monkeypatch.setattr(Chunk, "run", fail)
+    monkeypatch.setattr(FilmPart, "run", fail)
     assert run(request(film.parent, output, profile=profile()), start_method="fork").exit_code == ExitCode.OK
     assert is_whole(output)
     assert JobState.FAILED in {part.state for part in parts(output)}

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from array import array
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.chunks import ChunkResult, PipelineError, ResultCollector
-from pyprocessor.chunks.chunker import Division, Part
+from pyprocessor.chunks.chunker import CutChunk, Cutting
 from pyprocessor.chunks.manifest import Manifest
 from pyprocessor.errors import UsageError
-from pyprocessor.inspect.picture_index import Packets, PictureIndex
+from pyprocessor.inspect.cuts import PacketIndex
+from pyprocessor.inspect.picture_index import PictureIndex
 from pyprocessor.models import MediaInfo
 from pyprocessor.profiles import load
 from pyprocessor.tasks.chunk_processing import profile_of, profile_values
@@ -26,19 +28,19 @@ from pyprocessor.tasks.chunk_processors import Processor, processors
 
 def index_of(order: list[tuple[float, bool]], *, last: float = 0.04) -> PictureIndex:
     """The index of pictures in decoding order: when each is shown, and whether it is a keyframe."""
-    times = [time for time, _ in order]
+    times = array("q", (round(time * 1_000_000) for time, _ in order))
     keys = [place for place, (_, key) in enumerate(order) if key]
-    packets = Packets(array("d", times), array("q", [100] * len(times)), keys)
-    shown = array("d", sorted(times))
+    packets = PacketIndex(
+        0, Fraction(1, 1_000_000), times=times, sizes=array("q", [100] * len(times)), keys=keys, entries=keys
+    )
+    shown = array("d", (time / 1_000_000 for time in sorted(times)))
     return PictureIndex(
         media=MediaInfo("mov", None, False, 0, None, ()),
-        stream=0,
         sound=(),
         origin=0.0,
-        file_start=0.0,
         duration=(shown[-1] + last) if shown else 0.0,
         size_bytes=100 * len(times),
-        places=packets,
+        packets=packets,
         shown=shown,
     )
 
@@ -52,11 +54,11 @@ def film(pictures: int, gop: int, *, rate: int = 25, reordered: bool = False) ->
     return index_of(order)
 
 
-def ends(part: Part) -> tuple[float, float]:
-    """What tells the pictures of a part from the others."""
+def ends(cut: CutChunk) -> tuple[float, float]:
+    """What tells the pictures of a chunk from the others."""
     return (
-        -math.inf if part.first is None else part.first.before,
-        math.inf if part.end is None else part.end.before,
+        -math.inf if cut.first is None else cut.first.before,
+        math.inf if cut.end is None else cut.end.before,
     )
 
 
@@ -71,34 +73,34 @@ uneven = st.lists(st.floats(0.001, 7.0), min_size=1, max_size=60).map(
 @given(st.one_of(films, uneven), st.floats(0.05, 30.0), st.booleans())
 def test_each_picture_is_in_one_chunk(index: PictureIndex, seconds: float, at_keyframes: bool) -> None:
     """Whatever the film: no picture twice, none lost, no chunk empty, each begins where the one before it ends."""
-    parts = Division(index, seconds).parts(at_keyframes=at_keyframes)
-    counts = [index.pictures(*ends(part)) for part in parts]
+    cuts = Cutting(index, seconds).chunks(at_keyframes=at_keyframes)
+    counts = [index.pictures(*ends(cut)) for cut in cuts]
     assert sum(counts) == len(index.shown)
     assert all(counts)
-    assert [part.chunk.sequence for part in parts] == list(range(len(parts)))
-    assert all(a.chunk.end_time == b.chunk.start_time for a, b in itertools.pairwise(parts))
-    assert parts[0].chunk.start_time == 0.0
-    assert parts[-1].chunk.end_time == index.duration
+    assert [cut.chunk.sequence for cut in cuts] == list(range(len(cuts)))
+    assert all(a.chunk.end_time == b.chunk.start_time for a, b in itertools.pairwise(cuts))
+    assert cuts[0].chunk.start_time == 0.0
+    assert cuts[-1].chunk.end_time == index.duration
 
 
 @given(films, st.floats(0.05, 30.0), st.floats(0.0, 20.0), st.floats(0.01, 20.0))
 def test_a_part_of_a_film(index: PictureIndex, seconds: float, start: float, length: float) -> None:
     """Between two times: exactly the pictures shown there, or, at keyframes, all of them and some beside."""
     wanted = index.pictures(start - 1e-6, start + length - 1e-6)
-    exact = Division(index, seconds, start, start + length).parts()
-    assert sum(index.pictures(*ends(part)) for part in exact) == wanted
-    copied = Division(index, seconds, start, start + length).parts(at_keyframes=True)
-    assert sum(index.pictures(*ends(part)) for part in copied) >= wanted
+    exact = Cutting(index, seconds, start, start + length).chunks()
+    assert sum(index.pictures(*ends(cut)) for cut in exact) == wanted
+    copied = Cutting(index, seconds, start, start + length).chunks(at_keyframes=True)
+    assert sum(index.pictures(*ends(cut)) for cut in copied) >= wanted
 
 
 @given(films, st.floats(0.05, 30.0))
 def test_copies_begin_where_nothing_before_is_shown_later(index: PictureIndex, seconds: float) -> None:
     """In decoding order, too, the pictures of a chunk are one piece that begins with a keyframe."""
-    for part in Division(index, seconds).parts(at_keyframes=True):
-        low, high = ends(part)
-        places = [place for place, time in enumerate(index.places.times) if low <= time < high]
+    for cut in Cutting(index, seconds).chunks(at_keyframes=True):
+        low, high = ends(cut)
+        places = [place for place, time in enumerate(index.times) if low <= time < high]
         assert places == list(range(places[0], places[-1] + 1))
-        assert places[0] in index.places.keys
+        assert places[0] in index.packets.keys
 
 
 def test_an_open_group_of_pictures_is_no_place_to_cut() -> None:
@@ -112,34 +114,34 @@ def test_an_open_group_of_pictures_is_no_place_to_cut() -> None:
 def test_one_keyframe_gives_one_copied_chunk() -> None:
     """And as many others as were asked for."""
     index = film(100, 100)
-    assert len(Division(index, 1.0).parts(at_keyframes=True)) == 1
-    assert len(Division(index, 1.0).parts()) == 4
+    assert len(Cutting(index, 1.0).chunks(at_keyframes=True)) == 1
+    assert len(Cutting(index, 1.0).chunks()) == 4
 
 
 def test_a_pause_makes_no_empty_chunk() -> None:
     """The chunk before it lasts until the next picture's."""
-    parts = Division(index_of([(0.0, True), (1.0, True), (9.0, True), (9.5, False)]), 2.0).parts()
-    assert [(part.chunk.start_time, part.chunk.end_time) for part in parts] == [(0.0, 8.0), (8.0, 9.54)]
+    cuts = Cutting(index_of([(0.0, True), (1.0, True), (9.0, True), (9.5, False)]), 2.0).chunks()
+    assert [(cut.chunk.start_time, cut.chunk.end_time) for cut in cuts] == [(0.0, 8.0), (8.0, 9.54)]
 
 
 def test_of_a_film_that_grows_only_what_cannot_change() -> None:
     """The last chunk, and one whose sound may still come, wait."""
     index = film(250, 25)
-    assert len(Division(index, 2.0).parts()) == 5
-    assert len(Division(index, 2.0).parts(settled=False)) == 3
-    assert Division(film(250, 25), 20.0).parts(settled=False) == []
+    assert len(Cutting(index, 2.0).chunks()) == 5
+    assert len(Cutting(index, 2.0).chunks(settled=False)) == 3
+    assert Cutting(film(250, 25), 20.0).chunks(settled=False) == []
 
 
 def test_no_chunks_behind_the_end() -> None:
     """A start behind the end of the film is no mistake."""
-    assert Division(film(25, 25), 1.0, 5.0).parts() == []
-    assert Division(film(25, 25), 1.0, 5.0).parts(at_keyframes=True) == []
+    assert Cutting(film(25, 25), 1.0, 5.0).chunks() == []
+    assert Cutting(film(25, 25), 1.0, 5.0).chunks(at_keyframes=True) == []
 
 
 def test_too_many_chunks_are_refused() -> None:
     """Before any of them is made."""
     with pytest.raises(PipelineError, match="longer chunk_duration"):
-        Division(film(250, 25), 1e-6).parts()
+        Cutting(film(250, 25), 1e-6).chunks()
 
 
 @given(st.permutations(range(12)))

@@ -22,8 +22,8 @@ from pyprocessor.models.products import MAIN
 from pyprocessor.recipes.features import features
 from pyprocessor.recipes.parts import Span, film_part, film_recipe, list_of_parts, why_whole
 from pyprocessor.tasks.base import ChildEnd
-from pyprocessor.tasks.chunk import CHUNK, SOUND, PartEnd, division, evenly
 from pyprocessor.tasks.joining import parts_of
+from pyprocessor.tasks.parts import FILM_PART, SOUND_PART, PartEnd, division, evenly
 from pyprocessor.tasks.registry import task
 from pyprocessor.tasks.transcode import Transcode
 from tests.unit.test_recipes_transcode import FILM, MEDIA, SOURCE, with_video
@@ -181,8 +181,8 @@ def _end(role: str, result: Mapping[str, Any], name: str) -> ChildEnd:
     return ChildEnd(role, succeeded=True, products={MAIN: name.encode()}, result=result)
 
 
-def _chunk_end(at: float, damage: Damage = Damage(), headers: str = "h") -> ChildEnd:  # noqa: B008 - frozen
-    return _end(CHUNK, PartEnd(0.0, damage, at, "1/25", 250, headers).as_json(), f"/o/{at:g}")
+def _film_end(at: float, damage: Damage = Damage(), headers: str = "h") -> ChildEnd:  # noqa: B008 - frozen
+    return _end(FILM_PART, PartEnd(0.0, damage, at, "1/25", 250, headers).as_json(), f"/o/{at:g}")
 
 
 TIMES = Timeline({0: Track(StreamKind.VIDEO, 500, tuple(n / 25 for n in range(500)), end=20.0)})
@@ -193,18 +193,18 @@ def test_what_the_parts_found_damaged_is_counted_together() -> None:
     first = Damage((StreamDamage(0, broken=2),), concealed=1, gaps=1)
     second = Damage((StreamDamage(0, undecodable=3, packets=1),), gaps=2)
     sound = Damage((StreamDamage(1, undecodable=4),), gaps=3)
-    ends = (_chunk_end(0.0, first), _chunk_end(10.0, second), _end(SOUND, PartEnd(0.0, sound).as_json(), "/o/s"))
+    ends = (_film_end(0.0, first), _film_end(10.0, second), _end(SOUND_PART, PartEnd(0.0, sound).as_json(), "/o/s"))
     parts = parts_of(ends, FILM, TIMES)
     wanted = Damage((StreamDamage(0, 2, 3, 1), StreamDamage(1, 0, 4, 0)), concealed=1, gaps=3)
     assert parts.damage_with(Damage()) == wanted
-    assert (parts.pictures, parts.sound, parts.chunks) == (500, b"/o/s", (b"/o/0", b"/o/10"))
+    assert (parts.pictures, parts.sound, parts.film_parts) == (500, b"/o/s", (b"/o/0", b"/o/10"))
 
 
 @pytest.mark.parametrize(
     "ends",
     [
-        (_chunk_end(0.0), ChildEnd(CHUNK, succeeded=False, reason="It failed.")),
-        (_chunk_end(0.0), _chunk_end(10.0, headers="other")),
+        (_film_end(0.0), ChildEnd(FILM_PART, succeeded=False, reason="It failed.")),
+        (_film_end(0.0), _film_end(10.0, headers="other")),
     ],
 )
 def test_parts_that_failed_or_differ_are_not_joined(ends: tuple[ChildEnd, ...]) -> None:
@@ -213,7 +213,7 @@ def test_parts_that_failed_or_differ_are_not_joined(ends: tuple[ChildEnd, ...]) 
         parts_of(ends, FILM, TIMES)
 
 
-@pytest.mark.parametrize("name", [CHUNK, SOUND])
+@pytest.mark.parametrize("name", [FILM_PART, SOUND_PART])
 def test_a_part_has_to_belong_to_a_film(name: str) -> None:
     """Submitted by itself it fails with a sentence; with a profile it costs what its params say."""
     part = task(name)

@@ -1,4 +1,4 @@
-"""How is one film divided into parts, and how is each part made: a chunk of its pictures, or all of its sound?
+"""How is one film divided into parts, and how is each made: some of its pictures, or all of its sound?
 
 What is found while the film is divided goes with each part's params, so that a part needs no look at the whole file.
 """
@@ -35,7 +35,7 @@ from pyprocessor.tasks.base import ChildJob, Done, Ffmpeg, Made, Plan, Steps, Wo
 if TYPE_CHECKING:
     from pyprocessor.inspect.cuts import Film, Stretch
 
-CHUNK, SOUND = "chunk", "sound"
+FILM_PART, SOUND_PART = "film-part", "sound-part"
 """The tasks that make parts, which are also their roles."""
 LEAST_PART_SECONDS = 10.0
 """Of a film of 24 pictures a second or more. Shorter parts take more than a few percent in size, for keyframes."""
@@ -92,13 +92,12 @@ def divide(
     clock = clock_of(film_recipe(profile, film.media, source, threads=1, output_name="part"), film.unit)
     shared = {"profile": profile.fingerprint, "start": film.start_seconds}
     jobs = [
-        ChildJob(CHUNK, CHUNK, {**shared, **_chunk(film, film.stretches[begin:until], stream, clock, cost)}, (source,))
+        (FILM_PART, _film_params(film, film.stretches[begin:until], stream, clock, cost))
         for begin, until in itertools.pairwise([*begins, len(film.stretches)])
     ]
     if encoded_sound(agreed):
-        params = {**shared, "cost": asdict(sound_features(profile, film.media))}
-        jobs.append(ChildJob(SOUND, SOUND, params, (source,)))
-    return tuple(jobs)
+        jobs.append((SOUND_PART, {"cost": asdict(sound_features(profile, film.media))}))
+    return tuple(ChildJob(name, name, {**shared, **params}, (source,)) for name, params in jobs)
 
 
 def _least_seconds(usual: float, pictures: float, seconds: float) -> float:
@@ -127,7 +126,7 @@ def evenly(costs: Sequence[float], seconds: Sequence[float], parts: int, least_s
     return begins
 
 
-def _chunk(
+def _film_params(
     film: Film, stretches: Sequence[Stretch], stream: StreamInfo, clock: Fraction, cost: CostFeatures
 ) -> dict[str, Any]:
     """The params of one part of the pictures."""
@@ -200,7 +199,7 @@ def _refuse(why: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PartEnd:
-    """What a part says of itself in its result; from `at_seconds` on of a chunk alone."""
+    """What a part says of itself in its result; from `at_seconds` on only of pictures."""
 
     start_seconds: float
     damage: Damage
@@ -233,10 +232,10 @@ class _Part:
         return Plan((Product(output),), _features_of(params))
 
 
-class Chunk(_Part):
+class FilmPart(_Part):
     """A part of a film's pictures, without anything else."""
 
-    name = CHUNK
+    name = FILM_PART
 
     def run(self, work: Work) -> Steps:
         from pyprocessor.inspect.cuts import encoded_part
@@ -260,10 +259,10 @@ class Chunk(_Part):
         return Done(products=(Made(name),), result=end.as_json())
 
 
-class Sound(_Part):
+class SoundPart(_Part):
     """All sound of a film that is encoded, at its times in the output."""
 
-    name = SOUND
+    name = SOUND_PART
 
     def run(self, work: Work) -> Steps:
         from pyprocessor.inspect.cuts import sound_tracks
