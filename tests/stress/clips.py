@@ -26,15 +26,21 @@ SIZES = ("320x180", "480x270", "640x360")
 WORKERS = 2
 
 
-def make_sources(folder: Path, count: int, ffmpeg: str, random: Random, *, longest_seconds: float = 9.0) -> None:
-    """Makes so many clips below `folder`: the odd names first, then plain ones in three folders."""
+FILM_SECONDS = 24.0
+"""Of a clip that is long enough for two parts."""
+
+
+def make_sources(
+    folder: Path, count: int, ffmpeg: str, random: Random, *, longest_seconds: float = 9.0, films: int = 0
+) -> None:
+    """Makes so many clips below `folder`: the odd names first, then plain ones in three folders, the last ones long."""
     plain = (f"folder-{number % 3}/clip-{number:02}.mov".encode() for number in range(max(0, count - len(ODD_NAMES))))
     names = [*ODD_NAMES, *plain][:count]
     calls = []
     for number, name in enumerate(names):
         path = os.path.join(os.fsencode(folder), name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        seconds = round(random.uniform(2.0, longest_seconds), 2)
+        seconds = round(random.uniform(2.0, longest_seconds), 2) if number < count - films else FILM_SECONDS
         picture = f"testsrc2=size={random.choice(SIZES)}:rate=25:duration={seconds},hue=h={number * 360 // count}"
         sound = f"sine=frequency={200 + 37 * number}:sample_rate=48000:duration={seconds}"
         calls.append(

@@ -24,7 +24,7 @@ from pyprocessor.ffmpeg.tool import find
 from pyprocessor.models import JobState, display
 from tests.stress import audit
 from tests.stress.audit import Watch
-from tests.stress.clips import make_sources, write_profile
+from tests.stress.clips import PROFILE, make_sources, write_profile
 from tests.stress.command import Bench, Process, Role, Run, kill_all
 from tests.stress.figures import Asked, Figures
 
@@ -53,6 +53,8 @@ STOPPED_SECONDS = (0.05, 0.6)
 ORPHAN_SHARE = 0.3
 """Of the engine's own deaths: it is looked whether all it started ends by itself."""
 LEFT_SECONDS = 5.0
+CLIPS_PER_FILM = 10
+"""Films are clips that are made in parts."""
 RUN_SECONDS = 300.0
 """A run that takes longer hangs: all files together take a fraction."""
 RUNS_PER_ROUND = 400
@@ -80,9 +82,9 @@ def measure(folder: Path, asked: Asked) -> Iterator[str]:
     began = time.monotonic()
     random = Random(asked.seed)
     ffmpeg = find(os.environ).path
-    inputs = folder / "in"
-    make_sources(inputs, asked.clips, ffmpeg, random)
-    bench = Bench(folder, inputs, write_profile(folder / "profile.yaml"))
+    inputs, films = folder / "in", max(1, asked.clips // CLIPS_PER_FILM)
+    make_sources(inputs, asked.clips, ffmpeg, random, films=films)
+    bench = Bench(folder, inputs, write_profile(folder / "profile.yaml", f"{PROFILE}chunking: always\n"))
     yield f"seed {asked.seed}; {asked.clips} clips; kills of {asked.kills} moments"
     reference = folder / "reference"
     run = bench.start(reference)
@@ -90,8 +92,15 @@ def measure(folder: Path, asked: Asked) -> Iterator[str]:
     assert run.end(RUN_SECONDS) == 0, run.text()
     undisturbed = time.monotonic() - at
     pace = min(max(undisturbed / KILLS_PER_UNDISTURBED_RUN, MEAN_SECONDS_AT_LEAST), MEAN_SECONDS_AT_MOST)
-    frames = audit.all_frames(reference, ffmpeg)
+    whole = folder / "whole"
+    run = bench.start(whole, "--chunking", "off")
+    assert run.end(RUN_SECONDS) == 0, run.text()
+    # A film of which a part failed for good is made whole.
+    in_parts, at_once = (audit.all_frames(made, ffmpeg) for made in (reference, whole))
+    frames = {name: {in_parts[name], at_once[name]} for name in in_parts}
     assert len(frames) == asked.clips, sorted(frames)
+    assert sum(len(digests) > 1 for digests in frames.values()) == films
+    yield f"{films} films are made in parts"
     yield f"the undisturbed run took {undisturbed:.1f} s on one core; a kill every {pace:.1f} s on average"
     figures, tally = Figures(audit.ALL), Tally()
     while tally.events < asked.kills:
