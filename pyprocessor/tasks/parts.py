@@ -238,8 +238,8 @@ class FilmPart(_Part):
     name = FILM_PART
 
     def run(self, work: Work) -> Steps:
-        from pyprocessor.inspect.cuts import encoded_part
         from pyprocessor.inspect.probe import probe
+        from pyprocessor.inspect.verify import encoded_part
 
         profile, params, (source,) = _profile(work.params), work.params, work.inputs
         media = probe(source.path, size_bytes=source.size_bytes, limits=profile.input_limits)
@@ -265,8 +265,8 @@ class SoundPart(_Part):
     name = SOUND_PART
 
     def run(self, work: Work) -> Steps:
-        from pyprocessor.inspect.cuts import sound_tracks
         from pyprocessor.inspect.probe import probe, survey_source
+        from pyprocessor.inspect.verify import sound_tracks
 
         profile, params, (source,) = _profile(work.params), work.params, work.inputs
         media = probe(source.path, size_bytes=source.size_bytes, limits=profile.input_limits)
