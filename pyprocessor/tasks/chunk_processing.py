@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.ffmpeg.diagnosis import diagnose
+from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.invocation import Invocation
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import (
@@ -105,9 +105,7 @@ def _written(work: Work, path: bytes, made: str, *, last: bool) -> Generator[Ste
         invocation = encoded(_whole(work, path, made), extent)
         expected, most = chunk["frames"], (1 << 30) + 100 * chunk["bytes"]
     finished: Finished = yield Ffmpeg(invocation, last=last, output_limit_bytes=most)
-    problem = diagnose(finished, path)
-    if problem is not None:
-        raise problem
+    check(finished, path)
     found, seconds = written_packets(work.path(made))
     least = most_found = expected
     if params["profile"] is not None:
