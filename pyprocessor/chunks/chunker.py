@@ -69,7 +69,7 @@ class Cutting:
     def _bounds(self) -> list[float]:
         """When chunks are to begin, where at least one picture begins before the next one does."""
         stop = min(self.stop, self.index.duration)
-        count = math.ceil((stop - self.start) / self.seconds - _SAME_SECONDS)
+        count = math.ceil((stop - self.start - _SAME_SECONDS) / self.seconds)
         if count > MOST_CHUNKS:
             text = f"{count:,} chunks of {self.seconds:g} seconds are more than the {MOST_CHUNKS:,} of a pipeline"
             raise PipelineError(f"{text}; give a longer chunk_duration.")

@@ -34,6 +34,7 @@ from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.paths import output_folder
 from pyprocessor.models import Profile
 from pyprocessor.models.run import Listener, RunRequest
+from pyprocessor.state.state_folder import prepare_state_folder
 from pyprocessor.tasks.chunk_processing import WORKER
 from pyprocessor.tasks.chunk_processors import FFMPEG, processors
 
@@ -237,7 +238,7 @@ class _Call:
         self._events.send("pipeline_info", **info, total_chunks=len(jobs))
         collector = ResultCollector(len(jobs))
         if self._keeps and self._manifest is None and (jobs or complete):
-            os.makedirs(self._output, exist_ok=True)
+            prepare_state_folder(self._output)
             self._manifest = Manifest(self._output, chunker.path)
 
         def write(*, whole: bool) -> None:

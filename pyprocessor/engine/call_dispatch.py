@@ -81,6 +81,8 @@ class CallDispatch(Dispatch):
             head = self.queue.ready.first()
             if head is None:
                 break
+            if head.affinity != process.affinity:
+                continue
             free = form.concurrency - sum(
                 other.occupied_slots for other in self.processes if other is not process and not other.waits
             )

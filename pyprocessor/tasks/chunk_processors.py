@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
 from pyprocessor.errors import UsageError
 
@@ -49,19 +52,21 @@ def _processor(name: str) -> Processor | None:
         return None
     offered = entry_points(group=GROUP)
     for entry in offered.select(name=name):
-        try:
-            found = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise UsageError(f"The processor {name!r} cannot be imported: {error}.") from None
+        found = _imported(name, entry.load)
         return found if isinstance(found, Processor) else Processor(entry.value.replace(" ", ""))
     module, _, function = name.partition(":")
-    if function:
-        try:
-            if callable(getattr(import_module(module), function, None)):
-                return Processor(name)
-        except ImportError as error:
-            raise UsageError(f"The processor {name!r} cannot be imported: {error}.") from None
+    if function and all(part.isidentifier() for part in module.split(".")):
+        if callable(getattr(_imported(name, partial(import_module, module)), function, None)):
+            return Processor(name)
         raise UsageError(f"The module {module!r} has no function {function!r} for a processor.")
     known = ", ".join((*OWN, COMPOSITE, *sorted(entry.name for entry in offered)))
     text = f"There is no processor named {name!r}; known here are {known}, and functions as `module:function`."
     raise UsageError(text)
+
+
+def _imported(name: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except (Exception, SystemExit) as error:  # a module of others may raise anything
+        reason = str(error) or type(error).__name__
+        raise UsageError(f"The processor {name!r} cannot be imported: {reason}.") from error

@@ -204,6 +204,7 @@ def test_a_part_of_a_source(make_clip: Any, tmp_path: Path, ffmpeg_path: str) ->
         ({"source": "nothing.mp4"}, "does not exist"),
         ({"source": "."}, "no file"),
         ({"source": __file__}, "text"),
+        ({"processor_type": "ffmpeg", "output_dir": "/proc/none"}, "cannot be used as output"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(make_clip: Any, tmp_path: Path, wrong: dict[str, Any], words: str) -> None:

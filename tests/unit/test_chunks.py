@@ -138,6 +138,14 @@ def test_no_chunks_behind_the_end() -> None:
     assert Cutting(film(25, 25), 1.0, 5.0).chunks(at_keyframes=True) == []
 
 
+@pytest.mark.parametrize("seconds", [2.0, 3600.0, 1e9])
+def test_a_chunk_longer_than_the_film_is_all_of_it(seconds: float) -> None:
+    """However much longer."""
+    (part,) = Division(film(25, 25), seconds).parts()
+    assert part.chunk.start_time == 0.0
+    assert part.chunk.end_time == pytest.approx(1.0)
+
+
 def test_too_many_chunks_are_refused() -> None:
     """Before any of them is made."""
     with pytest.raises(PipelineError, match="longer chunk_duration"):
@@ -207,12 +215,25 @@ def test_names_of_processors() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "nothing", "no.such.module:f", "os.path:nothing", "composite:composite", "composite:checksum,checksum"]
+    "name",
+    [
+        *("", "nothing", "no.such.module:f", "os.path:nothing", "composite:composite", "composite:checksum,checksum"),
+        *(":f", "..os:f", "os:", "os..path:f"),
+    ],
 )
 def test_processors_that_are_none(name: str) -> None:
     """One sentence each."""
     with pytest.raises(UsageError):
         processors(name)
+
+
+@pytest.mark.parametrize("text", ["raise ValueError('no licence')", "raise SystemExit(3)", "def f(:"])
+def test_a_processor_whose_module_fails(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raises, it is one sentence."""
+    (tmp_path / "module_that_fails.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="cannot be imported"):
+        processors("module_that_fails:f")
 
 
 @pytest.mark.parametrize("name", ["default", "fast", "archive", "proxy"])

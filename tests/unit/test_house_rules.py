@@ -91,6 +91,7 @@ MAY_CATCH_ALL = [
     "cli/console.py",
     "api.py",
     "chunks/events.py",
+    "tasks/chunk_processors.py",
 ]
 KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
 """Where they may be read, and which; a folder ends with a slash."""
