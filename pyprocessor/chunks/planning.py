@@ -115,7 +115,7 @@ class Planning:
         main = next(stream for stream in media.streams if stream.index == index.stream)
         first = cut.first.time if cut.first is not None else None
         reached = None if first is None else min(index.keyframe_for(first), first)
-        at_least = min(index.origin, index.file_start)
+        at_least = min(index.origin, index.packets.start_seconds)
         seek = None if reached is None or reached <= SEEK_BACK_SECONDS else index.origin + reached - SEEK_BACK_SECONDS
         shown = {
             "low": None if low is None else low + index.origin,
@@ -149,7 +149,7 @@ class Planning:
             "range": {
                 **shown,
                 "zero": at_least if first is None else index.origin + first,
-                "file_start": index.file_start,
+                "file_start": index.packets.start_seconds,
                 "film_ends": index.hidden_from if high is None else None,
             },
             "chunk": {

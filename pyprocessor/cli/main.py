@@ -24,7 +24,7 @@ from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, code_of_st
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
-    "chunk": ("pyprocessor.cli.chunk", "Cut one film into chunks, or work on it in chunks."),
+    "chunk": ("pyprocessor.cli.chunk", "Cut one source, or work on it, in chunks."),
     "jobs": ("pyprocessor.cli.jobs", "List single jobs, show, cancel or redo some."),
     "pause": ("pyprocessor.cli.control", "Have a run start nothing more, until resumed."),
     "resume": ("pyprocessor.cli.control", "Have a paused run go on."),
@@ -77,7 +77,7 @@ OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
         _option("--fps", "N", "Frames per second: 25, 23.976, 30000/1001."),
         _flag("--no-audio", "Leave the sound out."),
         _choice("--damaged", "keep|refuse", "Damaged sources: make what is there, or fail."),
-        _choice("--chunking", "auto|off|always", "Long films in chunks: auto, off or always.", metavar="WHEN"),
+        _choice("--chunking", "auto|off|always", "Long films in parts: auto, off or always.", metavar="WHEN"),
         _option("--config", "FILE", "Further settings, which the profile goes above."),
         _flag("--allow-unsafe-args", "Pass the profile's table `unsafe` on to ffmpeg."),
     ),

@@ -39,7 +39,7 @@ class Divisions:
     """Files that earlier runs divided and did not finish, and that this one has not found again."""
     _asked: dict[str, QueuedJob] = field(default_factory=dict)
     _room: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By divided job, the bytes of disk that it and those of its parts need yet that have not ended."""
+    """By divided job: the bytes of disk that it, and each of its parts that has not ended, still need."""
     _parent: dict[str, str] = field(default_factory=dict)
 
     def begin(self) -> None:

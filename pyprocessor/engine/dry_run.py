@@ -34,17 +34,15 @@ from pyprocessor.workers.process import context
 def plan(request: RunRequest, listener: Listener) -> PlanReport:
     """Scan, inspect and plan. Raises `JournalError` where an earlier run's journal cannot be read."""
     calibration, problem = Calibration.load(None)
-    jobs: list[tuple[Job, CostClass]] = []
+    jobs: list[tuple[Job, CostClass, Division]] = []
     skipped: list[SkippedFile] = []
-    divisions: dict[str, Division] = {}
     troubles = [problem] if problem is not None else []
 
     def take(finding: Finding) -> None:
         """Sort one finding into what would be done and what would not."""
         match finding:
             case Todo(job, features):
-                jobs.append((job, class_of(features, 1)))
-                divisions[job.id] = finding.division
+                jobs.append((job, class_of(features, 1), finding.division))
             case Settled(job, outcome) | Untouched(job, outcome):
                 skipped.append(SkippedFile(job.source.relative, outcome.reason))
             case Adopted(job):
@@ -83,7 +81,6 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
         profile,
         calibration.model,
         tuple(sorted(skipped, key=lambda skipped: skipped.name)),
-        divisions,
     )
     clock = local_time()
     hours = Schedule.begin(profile.schedule, clock).plan_note(planned.seconds_high, clock)

@@ -49,7 +49,7 @@ class Findings:
         self._divisions = self._moves.divisions
 
     def enter(self, finding: Finding) -> bool:
-        """Enter what was found; returns whether a job was queued that stands for itself."""
+        """Enter what was found; returns whether a job was queued that is no part and no further try."""
         if isinstance(finding, Settled | Adopted):
             self._begin_anew(finding.job.id)
         elif isinstance(finding, SettledBefore):

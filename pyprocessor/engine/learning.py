@@ -58,7 +58,7 @@ class Calibration:
         return self.keep() if self._unsaved >= SAVE_EVERY else None
 
     def took(self, features: CostFeatures, source: Source, cpu_seconds: float) -> None:
-        """Remember what a file took in all that was made of parts; from each of these was learned already."""
+        """Remember what a file that was joined of parts took in all; the model has learned from each part already."""
         prior = prior_cost(replace(features, own_factor=1.0), 1)
         self._files.remember(source, features, 1, prior, Cost(cpu_seconds, 0, 0))
 

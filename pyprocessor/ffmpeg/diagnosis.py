@@ -39,6 +39,12 @@ def diagnose(finished: Finished, source: bytes) -> JobError | None:
     return JobError(cause.kind, cause.sentence + (f" (ffmpeg says: {cause.quote})." if cause.quote else "."))
 
 
+def check(finished: Finished, source: bytes) -> None:
+    """Raise the JobError of `diagnose`, if there is one."""
+    if (problem := diagnose(finished, source)) is not None:
+        raise problem
+
+
 def cause_of(finished: Finished, source: bytes) -> Cause | None:
     """Why it failed, in parts; None as in `diagnose`."""
     lines = _without(source, finished.stderr_text).splitlines()

@@ -12,7 +12,7 @@ import av
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.film import DTS_ONLY
-from pyprocessor.inspect.reader import Container, Packet, is_attached, is_away, open_again, open_output
+from pyprocessor.inspect.reader import Container, Packet, is_attached, is_away, open_again
 from pyprocessor.models import MediaInfo, StreamKind
 
 SEEK_BACK_SECONDS = 2.0
@@ -62,22 +62,6 @@ def decode(source: str, opened: dict[str, Any], chunk: dict[str, Any], threads: 
     if not chunk["fields"]:
         _check(decoded, chunk["frames"], "pictures", at_least=True)
     return {"frames": decoded, "decode_errors": complaints}
-
-
-def written_packets(path: bytes, stream: int = 0) -> tuple[int, float]:
-    """How many packets are in the first stream of a file that our own ffmpeg wrote, and how long they last."""
-    count, first, last = 0, _INFINITY, 0.0
-    try:
-        with closing(open_output(path)) as container:
-            for packet in container.demux(container.streams[stream]):
-                if packet.size and not packet.is_discard:
-                    count += 1
-                    if packet.pts is not None and packet.time_base is not None:
-                        first = min(first, float(packet.pts * packet.time_base))
-                        last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    except (av.error.FFmpegError, IndexError) as error:
-        raise JobError(FailureKind.CRASH, f"What ffmpeg wrote cannot be read back: {error}.") from error
-    return count, max(0.0, last - first)
 
 
 def _open(source: str, opened: dict[str, Any]) -> Container:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import bisect
-import hashlib
 import itertools
 import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
 
-from pyprocessor.errors import FailureKind, JobError, VerifyError
+from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.inspect.clock import JUMPING
 from pyprocessor.inspect.probe import survey_source
-from pyprocessor.inspect.reader import Container, Packet, context_of, open_output
+from pyprocessor.inspect.reader import Container, Packet, context_of
 from pyprocessor.models import InputLimits, MediaInfo
 
 _DECODED_ALONE = frozenset(
@@ -200,36 +198,6 @@ def read_film(path: bytes, media: MediaInfo, index: int, used: Sequence[int], li
     if problem or track is None:
         raise JobError(FailureKind.UNSUPPORTED, problem)
     return Film(found, packets.unit, packets.start_seconds, tuple(packets.stretches(track.starts)))
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedPart:
-    """What an encoded part of a film holds; parts with the same `headers` (a digest) can be joined."""
-
-    pictures: int
-    headers: str
-
-
-def encoded_part(path: bytes) -> EncodedPart:
-    """Return what the file at `path` holds, which has to begin at time 0. Raises VerifyError."""
-    try:
-        with closing(open_output(path)) as container:
-            (film,) = container.streams.video
-            headers, began, pictures = film.codec_context.extradata or b"", film.start_time, film.frames
-    except (av.error.FFmpegError, ValueError) as error:
-        raise VerifyError(FailureKind.INFRASTRUCTURE, "A part that was encoded cannot be read back.") from error
-    if began:
-        raise VerifyError(FailureKind.UNSUPPORTED, "The first picture of a part could not be decoded.")
-    return EncodedPart(pictures, hashlib.sha256(headers).hexdigest()[:16])
-
-
-def sound_tracks(path: bytes) -> int:
-    """Return how many tracks of sound the file at `path`, which our own ffmpeg wrote, holds. Raises VerifyError."""
-    try:
-        with closing(open_output(path)) as container:
-            return len(container.streams.audio)
-    except av.error.FFmpegError as error:
-        raise VerifyError(FailureKind.INFRASTRUCTURE, "The sound that was encoded cannot be read back.") from error
 
 
 def _entry_test(codec: str, extradata: bytes) -> Callable[[Packet], bool]:

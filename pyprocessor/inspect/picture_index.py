@@ -70,11 +70,6 @@ class PictureIndex:
         """The stream that is cut."""
         return self.packets.stream
 
-    @property
-    def file_start(self) -> float:
-        """The container's time from which ffmpeg counts."""
-        return self.packets.start_seconds
-
     @cached_property
     def times(self) -> Sequence[float]:
         """Of all packets of the film, in decoding order."""

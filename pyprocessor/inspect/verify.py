@@ -1,16 +1,21 @@
-"""Is a finished output what its contract says, so that it may get its final name? ffmpeg's exit code proves nothing."""
+"""Is a finished output what its contract says, so that it may get its final name? What does a part or a chunk hold?
+
+ffmpeg's exit code proves nothing.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import av
 
 from pyprocessor.containers.cut_off import listed_beyond
-from pyprocessor.errors import FailureKind, VerifyError
+from pyprocessor.errors import FailureKind, JobError, VerifyError
 from pyprocessor.inspect.colour import spherical, stereo
 from pyprocessor.inspect.compare import Pair, compare_tracks
 from pyprocessor.inspect.contract import Contract, StreamPlan
@@ -165,3 +170,49 @@ def lost_projection(path: bytes, contract: Contract, media: MediaInfo) -> tuple[
         )
         for what in dict.fromkeys(lost)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPart:
+    """What an encoded part of a film holds; parts with the same `headers` (a digest) can be joined."""
+
+    pictures: int
+    headers: str
+
+
+def encoded_part(path: bytes) -> EncodedPart:
+    """Return what the file at `path` holds, which has to begin at time 0. Raises VerifyError."""
+    try:
+        with closing(open_output(path)) as container:
+            (film,) = container.streams.video
+            headers, began, pictures = film.codec_context.extradata or b"", film.start_time, film.frames
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "A part that was encoded cannot be read back.") from error
+    if began:
+        raise VerifyError(FailureKind.UNSUPPORTED, "The first picture of a part could not be decoded.")
+    return EncodedPart(pictures, hashlib.sha256(headers).hexdigest()[:16])
+
+
+def sound_tracks(path: bytes) -> int:
+    """Return how many tracks of sound the file at `path`, which our own ffmpeg wrote, holds. Raises VerifyError."""
+    try:
+        with closing(open_output(path)) as container:
+            return len(container.streams.audio)
+    except av.error.FFmpegError as error:
+        raise VerifyError(FailureKind.INFRASTRUCTURE, "The sound that was encoded cannot be read back.") from error
+
+
+def written_packets(path: bytes, stream: int = 0) -> tuple[int, float]:
+    """How many packets are in the first stream of a file that our own ffmpeg wrote, and how long they last."""
+    count, first, last = 0, math.inf, 0.0
+    try:
+        with closing(open_output(path)) as container:
+            for packet in container.demux(container.streams[stream]):
+                if packet.size and not packet.is_discard:
+                    count += 1
+                    if packet.pts is not None and packet.time_base is not None:
+                        first = min(first, float(packet.pts * packet.time_base))
+                        last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    except (av.error.FFmpegError, IndexError) as error:
+        raise JobError(FailureKind.CRASH, f"What ffmpeg wrote cannot be read back: {error}.") from error
+    return count, max(0.0, last - first)

@@ -26,7 +26,7 @@ from pyprocessor.tasks.registry import task
 PARAMS_KEPT = 256
 """Of jobs of no folder, whose params are read once while they are the same."""
 PROFILE = "profile"
-"""Of the params of a part of a film, what names the fingerprint of the profile that the task is given."""
+"""The key of a profile in a part's params: journaled as its fingerprint, given to the task whole."""
 PLAIN_BYTES = 128
 """Of a message about a job, beside what its task makes of it."""
 STATE_FOLDER = b".pyprocessor"
@@ -54,7 +54,7 @@ class Details:
         return self.plan.cost if joins and isinstance(self.plan.cost, CostFeatures) else None
 
     def media_seconds(self, row: JobRow) -> float:
-        """How much of the media counts as done with it: a film's parts of its pictures count, and not their join."""
+        """Seconds of media that count as done with the job: those of a part's pictures, none of a join."""
         if row.origin is Origin.CHILD and self.features.pixels:
             return self.features.duration_seconds
         return 0.0 if self.whole is not None else row.media_seconds or 0.0

@@ -48,7 +48,7 @@ class JobSource(ABC):
 
     @property
     def busy(self) -> bool:
-        """Whether `check` has more to do at once."""
+        """Whether `findings` has more to do at once."""
         return False
 
     @property

@@ -27,7 +27,7 @@ class Damaged(StrEnum):
 
 
 class Chunking(StrEnum):
-    """Whether one film may be encoded in chunks side by side, which are joined then."""
+    """Whether one film may be encoded in parts side by side, which are joined then."""
 
     AUTO = "auto"
     """Where that is predicted to end the run sooner."""

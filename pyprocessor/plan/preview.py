@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 
 from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import (
-    WHOLE,
     Division,
     Job,
     PlannedBatch,
@@ -31,22 +29,17 @@ from pyprocessor.plan.queue import ReadyQueue
 
 
 def preview(
-    jobs: Iterable[tuple[Job, CostClass]],
+    jobs: Iterable[tuple[Job, CostClass, Division]],
     reading: Reading,
     profile: Profile,
     model: CostModel,
     skipped: Sequence[SkippedFile] = (),
-    divisions: Mapping[str, Division] = MappingProxyType({}),
 ) -> PlanReport:
-    """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`.
-
-    `divisions` are of those that may be done in parts, by their ids.
-    """
+    """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`."""
     settings, throttling, ready = profile.batch, profile.throttling, ReadyQueue()
     by_id: dict[str, Job] = {}
-    for job, cost_class in jobs:
+    for job, cost_class, division in jobs:
         by_id[job.id] = job
-        division = divisions.get(job.id, WHOLE)
         ready.add(QueuedJob.of(job, cost_class, model, profile.estimation, division))
     disk_bytes = sum(job.cost.disk_bytes for job in by_id.values())
     divided = _Divided(by_id)

@@ -226,7 +226,7 @@ ProfileFile = table(
     chapters=Key(Switch, "Keep chapters.", True),
     metadata=Key(Switch, "Keep metadata such as title, date, place and camera.", True),
     damaged=Key(one_of(models.Damaged), "Sources cut off or damaged: keep what is there, or fail them.", "keep"),
-    chunking=Key(one_of(models.Chunking), "Long films in chunks side by side: auto, off, or always.", "auto"),
+    chunking=Key(one_of(models.Chunking), "Long films in parts side by side: auto, off, or always.", "auto"),
     strip_location=Key(Switch, "Leave out whatever says where it was recorded, for films to share.", False),
     **{name: Key(section, section.description) for name, section in SECTIONS.items() if name not in SWITCHED},
 )

@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.ffmpeg.diagnosis import diagnose
+from pyprocessor.ffmpeg.diagnosis import check
+from pyprocessor.ffmpeg.invocation import Invocation
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import (
     AudioSettings,
@@ -91,7 +92,7 @@ def _steps(
 
 def _written(work: Work, path: bytes, made: str, *, last: bool) -> Generator[Step, Any, dict[str, Any]]:
     # Here, because the engine, which asks for plans only, does without PyAV.
-    from pyprocessor.inspect.chunk_reading import written_packets
+    from pyprocessor.inspect.verify import written_packets
 
     params = work.params
     chunk, extent = params["chunk"], Range(**params["range"])
@@ -104,9 +105,7 @@ def _written(work: Work, path: bytes, made: str, *, last: bool) -> Generator[Ste
         invocation = encoded(_whole(work, path, made), extent)
         expected, most = chunk["frames"], (1 << 30) + 100 * chunk["bytes"]
     finished: Finished = yield Ffmpeg(invocation, last=last, output_limit_bytes=most)
-    problem = diagnose(finished, path)
-    if problem is not None:
-        raise problem
+    check(finished, path)
     found, seconds = written_packets(work.path(made))
     least = most_found = expected
     if params["profile"] is not None:
@@ -120,7 +119,7 @@ def _written(work: Work, path: bytes, made: str, *, last: bool) -> Generator[Ste
     return {"frames": found if encodes else chunk["frames"], "packets": found, "seconds": seconds}
 
 
-def _whole(work: Work, path: bytes, made: str) -> Any:
+def _whole(work: Work, path: bytes, made: str) -> Invocation:
     """The encoding of the whole film, of which a chunk is cut."""
     from pyprocessor.inspect.contract import contract
     from pyprocessor.inspect.probe import probe

@@ -14,10 +14,19 @@ from typing import TYPE_CHECKING, Any
 from pyprocessor.costs.job_prior import COPY, prior_cost
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE, Damage, StreamDamage
-from pyprocessor.ffmpeg.diagnosis import diagnose
-from pyprocessor.ffmpeg.run import Finished
+from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.inspect.contract import Contract, contract
-from pyprocessor.models import Chunking, CostFeatures, Division, InputLimits, MediaInfo, Profile, Source, StreamInfo
+from pyprocessor.models import (
+    WHOLE,
+    Chunking,
+    CostFeatures,
+    Division,
+    InputLimits,
+    MediaInfo,
+    Profile,
+    Source,
+    StreamInfo,
+)
 from pyprocessor.models.products import Product
 from pyprocessor.recipes.features import features, output_limit_bytes, sound_features
 from pyprocessor.recipes.parts import (
@@ -48,7 +57,7 @@ neighbour that are decoded before it ends (x264 veryfast and slow, real clips of
 def division(profile: Profile, media: MediaInfo, agreed: Contract, cost: CostFeatures) -> Division:
     """Whether a film may be encoded in parts, by what is known of it before all of its packets are read."""
     if profile.chunking is Chunking.OFF or profile.video is None:
-        return Division()
+        return WHOLE
     why = why_whole(profile, media, agreed)
     least = _least_seconds(LEAST_PART_SECONDS, cost.frames, cost.duration_seconds)
     parts = int(cost.duration_seconds // least)
@@ -238,8 +247,8 @@ class FilmPart(_Part):
     name = FILM_PART
 
     def run(self, work: Work) -> Steps:
-        from pyprocessor.inspect.cuts import encoded_part
         from pyprocessor.inspect.probe import probe
+        from pyprocessor.inspect.verify import encoded_part
 
         profile, params, (source,) = _profile(work.params), work.params, work.inputs
         media = probe(source.path, size_bytes=source.size_bytes, limits=profile.input_limits)
@@ -248,7 +257,7 @@ class FilmPart(_Part):
         film = film_recipe(profile, media, source, threads=work.threads, output_name=name)
         part = film_part(film, Span(params["begin"], params["end"], params["seek"]))
         finished = yield Ffmpeg(part, output_limit_bytes=_limit(profile, params))
-        _check(finished, source)
+        check(finished, source.path)
         made = encoded_part(work.path(name))
         missing = params["pictures"] - made.pictures
         if missing < 0 or (missing and finished.damage == NO_DAMAGE):
@@ -265,8 +274,8 @@ class SoundPart(_Part):
     name = SOUND_PART
 
     def run(self, work: Work) -> Steps:
-        from pyprocessor.inspect.cuts import sound_tracks
         from pyprocessor.inspect.probe import probe, survey_source
+        from pyprocessor.inspect.verify import sound_tracks
 
         profile, params, (source,) = _profile(work.params), work.params, work.inputs
         media = probe(source.path, size_bytes=source.size_bytes, limits=profile.input_limits)
@@ -277,7 +286,7 @@ class SoundPart(_Part):
             profile, media, source, start_seconds=params["start"], threads=work.threads, output_name=name
         )
         finished = yield Ffmpeg(sound, output_limit_bytes=_limit(profile, params))
-        _check(finished, source)
+        check(finished, source.path)
         if sound_tracks(work.path(name)) != len(encoded_sound(contract(profile, media))):
             raise JobError(FailureKind.UNSUPPORTED, "None of the sound of a track could be decoded.")
         return Done(products=(Made(name),), result=PartEnd(params["start"], finished.damage).as_json())
@@ -285,12 +294,6 @@ class SoundPart(_Part):
 
 def _limit(profile: Profile, params: Mapping[str, Any]) -> int:
     return output_limit_bytes(profile.input_limits, _features_of(params))
-
-
-def _check(finished: Finished, source: Source) -> None:
-    problem = diagnose(finished, source.path)
-    if problem is not None:
-        raise problem
 
 
 def _profile(params: Any) -> Profile:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyprocessor.containers.claims import check_claims
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
-from pyprocessor.ffmpeg.diagnosis import diagnose
+from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.inspect.contract import Contract, contract, refuse_damage
 from pyprocessor.inspect.timeline import expand
@@ -117,9 +117,7 @@ def _made(
             plan = parts.join(plan, listed)
         limit = output_limit_bytes(profile.input_limits, features(profile, work.found))
         finished: Finished = yield Ffmpeg(plan.invocation, last=parts is None, output_limit_bytes=limit)
-    problem = diagnose(finished, source.path)
-    if problem is not None:
-        raise problem
+    check(finished, source.path)
     if plan.headers is not None:
         edit_headers(path, plan.headers)
     found = finished.damage if parts is None else parts.damage_with(finished.damage)

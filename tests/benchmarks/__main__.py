@@ -9,10 +9,10 @@ from pathlib import Path
 from tests.benchmarks import (
     calibration,
     calls,
-    chunk_simulation,
-    chunked,
     makespan,
     memory,
+    parts,
+    parts_simulation,
     planning,
     predictions,
     real_mix,
@@ -39,8 +39,8 @@ BENCHMARKS = {
     "memory": memory.measure,
     "timelines": timelines.measure,
     "calls": calls.measure,
-    "chunk-simulation": chunk_simulation.measure,
-    "chunked": chunked.measure,
+    "parts": parts.measure,
+    "parts-simulation": parts_simulation.measure,
     "waiting": waiting.measure,
 }
 

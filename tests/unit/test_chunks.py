@@ -141,9 +141,9 @@ def test_no_chunks_behind_the_end() -> None:
 @pytest.mark.parametrize("seconds", [2.0, 3600.0, 1e9])
 def test_a_chunk_longer_than_the_film_is_all_of_it(seconds: float) -> None:
     """However much longer."""
-    (part,) = Division(film(25, 25), seconds).parts()
-    assert part.chunk.start_time == 0.0
-    assert part.chunk.end_time == pytest.approx(1.0)
+    (cut,) = Cutting(film(25, 25), seconds).chunks()
+    assert cut.chunk.start_time == 0.0
+    assert cut.chunk.end_time == pytest.approx(1.0)
 
 
 def test_too_many_chunks_are_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pyprocessor.costs.model import CostClass, CostModel, class_of
 from pyprocessor.models import (
+    WHOLE,
     BatchSettings,
     Cost,
     CostFeatures,
@@ -28,7 +29,7 @@ MODEL = CostModel()
 PROFILE = Profile("p", "f")
 
 
-def jobs(*clips: tuple[int, int, float]) -> list[tuple[Job, CostClass]]:
+def jobs(*clips: tuple[int, int, float]) -> list[tuple[Job, CostClass, Division]]:
     """Jobs for clips of (width, height, seconds)."""
     made = []
     for number, (width, height, seconds) in enumerate(clips):
@@ -38,9 +39,8 @@ def jobs(*clips: tuple[int, int, float]) -> list[tuple[Job, CostClass]]:
         name = f"{number}.avi".encode()
         source = Source(b"/in/" + name, name, 10**6, 1)
         cost = MODEL.predict(features, 1)
-        made.append(
-            (Job(f"{number:032}", "transcode", source, f"{number}.mp4".encode(), "", cost), class_of(features, 1))
-        )
+        job = Job(f"{number:032}", "transcode", source, f"{number}.mp4".encode(), "", cost)
+        made.append((job, class_of(features, 1), WHOLE))
     return made
 
 
@@ -49,7 +49,7 @@ def machine(cores: int, total: int = 32 * GIB) -> Reading:
     return Reading(0.0, cores, total, GIB // 4, GIB // 4, 0.0, 1 << 40)
 
 
-def mixed() -> list[tuple[Job, CostClass]]:
+def mixed() -> list[tuple[Job, CostClass, Division]]:
     """Forty-one clips of all sizes."""
     rng = random.Random(3)
     sizes = [(640, 360)] * 15 + [(1280, 720)] * 15 + [(1920, 1080)] * 10 + [(3840, 2160)]
@@ -61,12 +61,12 @@ def test_a_mixed_set_is_packed_tightly(cores: int) -> None:
     """The simulated run is within six percent of the best there can be, and names every file once."""
     todo = mixed()
     plan = preview(todo, machine(cores), PROFILE, MODEL)
-    assert sorted(f.name for b in plan.batches for f in b.files) == sorted(job.source.relative for job, _ in todo)
-    work = [job.cost.cpu_seconds for job, _ in todo]
+    assert sorted(f.name for b in plan.batches for f in b.files) == sorted(job.source.relative for job, *_ in todo)
+    work = [job.cost.cpu_seconds for job, *_ in todo]
     assert (plan.seconds_low * plan.seconds_high) ** 0.5 <= 1.06 * max(sum(work) / cores, *work)
     assert plan.peak_memory_bytes <= plan.memory_budget_bytes
     assert plan.seconds_low < plan.seconds_high
-    assert plan.disk_bytes == sum(job.cost.disk_bytes for job, _ in todo)
+    assert plan.disk_bytes == sum(job.cost.disk_bytes for job, *_ in todo)
     assert plan.notes == ()
 
 
@@ -140,10 +140,10 @@ def test_batches_that_start_later_have_a_reason() -> None:
 def test_a_film_in_parts_is_planned_in_parts_and_joined() -> None:
     """It ends sooner than whole; parts are no files, and are joined after the last; a note tells why."""
     clips = jobs((1920, 1080, 120), *[(640, 360, 5)] * 6)
-    film = clips[0][0]
+    (film, kind, _), *others = clips
     division = Division(most_parts=8, part_seconds=0.1, join=Cost(0.2, 64 << 20, 1 << 20))
     whole = preview(clips, machine(4), PROFILE, MODEL)
-    plan = preview(clips, machine(4), PROFILE, MODEL, divisions={film.id: division})
+    plan = preview([(film, kind, division), *others], machine(4), PROFILE, MODEL)
     files = [file for batch in plan.batches for file in batch.files]
     parts = [file for file in files if file.name.startswith(b"0.avi (part ")]
     (joined,) = (file for file in files if file.name == b"0.avi")
@@ -159,7 +159,7 @@ def test_a_film_in_parts_is_planned_in_parts_and_joined() -> None:
 
 def test_a_film_that_is_done_whole_all_the_same_is_told_of() -> None:
     """The profile asks for parts, and the task says why there can be none."""
-    clips = jobs((1920, 1080, 120), (640, 360, 5))
-    capped = {clips[0][0].id: Division(why_whole="Its bit rate is capped.")}
-    plan = preview(clips, machine(4), PROFILE, MODEL, divisions=capped)
+    (film, kind, _), other = jobs((1920, 1080, 120), (640, 360, 5))
+    capped = Division(why_whole="Its bit rate is capped.")
+    plan = preview([(film, kind, capped), other], machine(4), PROFILE, MODEL)
     assert plan.notes == ("0.avi: whole, because its bit rate is capped.",)

@@ -32,7 +32,7 @@ MOST_OF_IDEAL = 1.06
 UNEVEN = 1.2
 """By what factor a part may take longer or shorter than the others."""
 PART_SECONDS, PART_PICTURES = 0.03, 10 / 24
-"""CPU-seconds of a part beside its share, and seconds of film that it encodes or decodes besides (as `tasks.chunk`)."""
+"""CPU-seconds of a part beside its share, and seconds of film that it encodes or decodes besides (as `tasks.parts`)."""
 JOIN_SHARE = 0.0002
 """CPU-seconds of joining for each CPU-second of the film: it is read, written and read back."""
 SHORT = (3, 4, 5, 6, 7, 8, 9, 10, 12, 15)
