@@ -12,6 +12,7 @@ from pyprocessor.intake.classify import Finding
 from pyprocessor.intake.job_source import JobSource
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
+from pyprocessor.journal.waiting import NEEDED_NO_MORE
 from pyprocessor.models import JobState, Origin
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.tasks.chunk_processing import ProcessChunk
@@ -89,7 +90,7 @@ class Feed(JobSource):
                 else:  # the engine takes it up by itself
                     self._wait_for(job)
         if left:
-            self._moves.cancel(left)
+            self._moves.cancel(left, NEEDED_NO_MORE)
 
     def findings(self, now: float) -> Iterator[Finding]:
         """Submit chunks until as many wait as the queue holds."""

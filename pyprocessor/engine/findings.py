@@ -18,7 +18,7 @@ from pyprocessor.jobs import retry
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import CachedMedia, JobRow
-from pyprocessor.journal.waiting import Submission, params_of
+from pyprocessor.journal.waiting import NEEDED_NO_MORE, Submission, params_of
 from pyprocessor.models import (
     IN_HAND,
     Chunking,
@@ -145,7 +145,7 @@ class Findings:
     def _begin_anew(self, job_id: str) -> None:
         """Throw away the parts into which an earlier run divided a file, which is not to be made of them now."""
         if job_id in self._divisions.left:
-            self._moves.cancel(self._divisions.throw_away(job_id))
+            self._moves.cancel(self._divisions.throw_away(job_id), NEEDED_NO_MORE)
 
     def _make_children(self, row: JobRow, children: Sequence[ChildJob]) -> None:
         """Take in the jobs that one is made of, which then waits until all of them have ended."""

@@ -37,6 +37,7 @@ from pyprocessor.intake.watch_client import WatchClient
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.waiting import NEEDED_NO_MORE
 from pyprocessor.models import JobState, ProcessIdentity, RunStatus, display
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.admission import Conditions
@@ -131,7 +132,7 @@ class Run:
                     self._transitions.notice("warning", none_fits)
                 if not self._stopping.stopping and self.request.limit is None and not self._tally.troubles:
                     with self.journal.transaction():
-                        self._transitions.cancel(self._transitions.divisions.gone())
+                        self._transitions.cancel(self._transitions.divisions.gone(), NEEDED_NO_MORE)
                 self._tick(time.monotonic())
                 self._transitions.hooks.finish(self._hooks_may_go_on)
                 left = self.request.limit is None and self.journal.count_to_come() > 0

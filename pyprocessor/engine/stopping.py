@@ -177,7 +177,7 @@ class Stopping:
             self.transitions.returned(process.remove(job.job_id))
 
     def end_cancelled(self) -> None:
-        """End the jobs in hand that the user cancelled; one that is being published gets its name all the same."""
+        """End the jobs in hand that were cancelled; one that is being published gets its name all the same."""
         for job_id in tuple(self.transitions.cancelling):
             process = next((process for process in self.dispatch.processes if job_id in process.jobs), None)
             if process is None:

@@ -21,7 +21,7 @@ from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.journal.waiting import CANCELLED, Submission
+from pyprocessor.journal.waiting import CANCELLED, NEEDED_NO_MORE, Submission
 from pyprocessor.models import (
     IN_HAND,
     ErrorSettings,
@@ -59,8 +59,8 @@ class Transitions:
     """Jobs that were queued and have not reached a final state."""
     released: deque[str] = field(default_factory=deque)
     """Jobs that became pending otherwise than by a finding, and are to be inspected and planned."""
-    cancelling: set[str] = field(default_factory=set)
-    """Jobs in hand that the user cancelled."""
+    cancelling: dict[str, str] = field(default_factory=dict)
+    """Jobs in hand that are cancelled, and why."""
 
     def __post_init__(self) -> None:
         self._profile = self._request.profile
@@ -171,8 +171,8 @@ class Transitions:
 
     def ended(self, job: RunningJob, outcome: Outcome, usage: Usage | None, now: float, *, alone: bool = False) -> None:
         """Finish or queue again a job whose attempt ended without an output, `alone` if nothing ran beside it."""
-        if job.job_id in self.cancelling:
-            self._finish(job, Outcome(OutcomeKind.CANCELLED, CANCELLED), usage)
+        if why := self.cancelling.get(job.job_id):
+            self._finish(job, Outcome(OutcomeKind.CANCELLED, why), usage)
             return
         if outcome.kind is OutcomeKind.SHED:
             self._shed(job, outcome, usage)
@@ -199,8 +199,8 @@ class Transitions:
 
     def returned(self, job: RunningJob, outcome: Outcome = INTERRUPTED, usage: Usage | None = None) -> None:
         """A job was taken back, handed back or interrupted: queue it again, and charge nothing."""
-        if job.job_id in self.cancelling:
-            self._finish(job, Outcome(OutcomeKind.CANCELLED, CANCELLED), usage)
+        if why := self.cancelling.get(job.job_id):
+            self._finish(job, Outcome(OutcomeKind.CANCELLED, why), usage)
             return
         self._requeue(job, outcome, usage)
         self.queue.put_back(job.queued)
@@ -277,7 +277,7 @@ class Transitions:
     def settle(self, job_id: str, name: str, outcome: Outcome, cost_seconds: float) -> None:
         """Count a job that reached a final state, notify the listener and the hook; what waits for it follows."""
         self.in_hand.discard(job_id)
-        self.cancelling.discard(job_id)
+        self.cancelling.pop(job_id, None)
         self.tally.cost_done += cost_seconds
         is_child = job_id in self._children
         self._children.discard(job_id)
@@ -290,7 +290,7 @@ class Transitions:
             output = os.path.join(self._request.output, row.output)
             self.hooks.add(file_call(row.source.path, output, outcome))
         if parts := self.divisions.ended(job_id):
-            self.cancel(parts)
+            self.cancel(parts, NEEDED_NO_MORE)
         self._follow(job_id)
 
     def _drop_intermediates(self, job_id: str) -> None:
@@ -346,7 +346,7 @@ class Transitions:
         self.tally.to_come += self._journal.count_to_come() - to_come
         self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
 
-    def cancel(self, job_ids: Sequence[str]) -> str:
+    def cancel(self, job_ids: Sequence[str], reason: str = CANCELLED) -> str:
         """Cancel jobs; those in hand are ended as soon as their process answers. Returns a sentence."""
         count = 0
         for job_id in job_ids:
@@ -355,13 +355,13 @@ class Transitions:
                 continue
             count += 1
             if row.state in IN_HAND:
-                self.cancelling.add(job_id)
+                self.cancelling[job_id] = reason
                 continue
             queued = self.queue.drop(job_id)
-            self._journal.cancel(job_id)
+            self._journal.cancel(job_id, reason)
             if queued is None and job_id not in self.in_hand:
                 self.count(row.job)
-            outcome = Outcome(OutcomeKind.CANCELLED, CANCELLED)
+            outcome = Outcome(OutcomeKind.CANCELLED, reason)
             self.settle(job_id, row.name, outcome, queued.cpu_seconds if queued is not None else 0.0)
         return f"{count} of {len(job_ids)} jobs are cancelled."
 

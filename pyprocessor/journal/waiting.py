@@ -18,6 +18,8 @@ _AS_THEY_ARE = (
     *("max_retries", "timeout_seconds", "not_before", "deadline"),
 )
 CANCELLED = "It was cancelled by the user."
+NEEDED_NO_MORE = "It is not needed any more."
+"""Why the parts of a job are cancelled that is over, and chunks that are asked for otherwise now."""
 _ENDED_AS = {
     JobState.FAILED: "failed",
     JobState.QUARANTINED: "was set aside",
@@ -183,9 +185,9 @@ class WaitingJobs(JournalWriter):
         owner = self.owner(name)
         return f"{display(name)} belongs to {owner.name if owner is not None else 'another job'}."
 
-    def cancel(self, job_id: str) -> bool:
-        """Cancel a job that nobody works on, for the user; what waits for it is to follow."""
-        outcome = {"state": JobState.CANCELLED, "failure": None, "reason": CANCELLED}
+    def cancel(self, job_id: str, reason: str = CANCELLED) -> bool:
+        """Cancel a job that nobody works on, by default for the user; what waits for it is to follow."""
+        outcome = {"state": JobState.CANCELLED, "failure": None, "reason": reason}
         return self._hit("finish_waiting_job", id=job_id, already_right=False, failed=False, **outcome)
 
     def retry(self, job_id: str, *, forgive: bool = True) -> bool:

@@ -18,6 +18,7 @@ from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.errors import ExitCode, FailureKind, JobError, NoJournal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
+from pyprocessor.journal.waiting import CANCELLED, NEEDED_NO_MORE
 from pyprocessor.models import Chunking, JobState, Origin, Profile
 from pyprocessor.profiles import load
 from pyprocessor.report.accuracy import prediction
@@ -285,6 +286,7 @@ def test_parts_that_serve_no_more_are_thrown_away(
     assert call(*command(film.parent, output, *more)).returncode == ExitCode.OK
     assert intermediate(output) == []
     assert all(part.final for part in parts(output))
+    assert {part.reason for part in parts(output) if part.state is JobState.CANCELLED} <= {NEEDED_NO_MORE}
     if change == "gone":
         assert published(output) == {"short.mp4"}
         return
@@ -321,7 +323,9 @@ def test_a_film_that_is_cancelled_while_its_parts_run(
     finally:
         process.kill()
     assert process.returncode == ExitCode.OK, said
-    assert rows(output)[b"film.mp4"].state is JobState.CANCELLED
+    film_row = rows(output)[b"film.mp4"]
+    assert (film_row.state, film_row.reason) == (JobState.CANCELLED, CANCELLED)
+    assert {part.reason for part in parts(output) if part.state is JobState.CANCELLED} <= {NEEDED_NO_MORE}
     assert all(part.final for part in parts(output))
     assert intermediate(output) == []
     assert published(output) == {"short.mp4"}
