@@ -155,6 +155,8 @@ class _Call:
         self._emergency = emergency
         self._totals = _Totals()
         self._numbers = {name: _whole(name, *given) for name, given in asked._numbers.items()}
+        if not isinstance(asked._processor_type, str):
+            raise PipelineError(f"processor_type is {asked._processor_type!r}, but has to be a name.")
         self._processors = processors(asked._processor_type)
         self._profile = self._loaded()
         self._tool = tool.find(os.environ)

@@ -196,6 +196,8 @@ def test_a_part_of_a_source(make_clip: Any, tmp_path: Path, ffmpeg_path: str) ->
         ({"max_retries": -1}, "max_retries"),
         ({"queue_size": 0}, "queue_size"),
         ({"processor_type": "nothing"}, "no processor named"),
+        ({"processor_type": None}, "has to be a name"),
+        ({"follow": True, "settle_seconds": "soon"}, "settle_seconds"),
         ({"processor_type": "ffmpeg"}, "output_dir"),
         ({"start_time": 2.0, "end_time": 1.0}, "not behind"),
         ({"start_time": -1.0}, "start_time"),
