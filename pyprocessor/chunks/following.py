@@ -16,7 +16,8 @@ class Growth:
     """Looks at size and time of a file. Raises PipelineError for a `settle_seconds` that is none."""
 
     def __init__(self, source: str | bytes | os.PathLike[str] | os.PathLike[bytes], settle_seconds: float) -> None:
-        if isinstance(settle_seconds, bool) or not math.isfinite(settle_seconds) or settle_seconds <= 0:
+        number = isinstance(settle_seconds, int | float) and not isinstance(settle_seconds, bool)
+        if not number or not math.isfinite(settle_seconds) or settle_seconds <= 0:
             raise PipelineError(f"settle_seconds is {settle_seconds!r}, but has to be more than 0 seconds.")
         self._source = source
         self._settle_seconds = settle_seconds

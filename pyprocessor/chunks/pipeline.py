@@ -155,6 +155,8 @@ class _Call:
         self._emergency = emergency
         self._totals = _Totals()
         self._numbers = {name: _whole(name, *given) for name, given in asked._numbers.items()}
+        if not isinstance(asked._processor_type, str):
+            raise PipelineError(f"processor_type is {asked._processor_type!r}, but has to be a name.")
         self._processors = processors(asked._processor_type)
         self._profile = self._loaded()
         self._tool = tool.find(os.environ)
@@ -167,6 +169,7 @@ class _Call:
             tool.require(self._tool, self._profile)
             tool.require_working(self._tool, self._profile)
         self._manifest: Manifest | None = None
+        self._was_read = False
 
     @property
     def _writes(self) -> bool:
@@ -196,7 +199,7 @@ class _Call:
                 growth.wait()
                 continue
             collector = self._round(jobs, planning, complete=settled)
-            if settled or self._totals.stopped_by is not None or self._totals.exit_code > ExitCode.SOME_FAILED:
+            if settled or self._totals.exit_code > ExitCode.SOME_FAILED:
                 return self._result(collector, len(jobs)), self._totals.stopped_by
             assert growth is not None
             growth.wait()
@@ -206,11 +209,15 @@ class _Call:
         asked = self._asked
         try:
             chunker = Chunker(asked._source, asked._chunk_duration, *asked._between, limits=self._profile.input_limits)
+            self._was_read = True
         except PipelineError as error:
             if not settled and error.exit_code is ExitCode.SOME_FAILED:
                 return [], None
+            if self._was_read and error.exit_code is ExitCode.USAGE:
+                text = "What is made of it stays; run the same command again when it is back."
+                error = PipelineError(f"The recording is no longer there. {text}", ExitCode.TRY_AGAIN)
             self._events.send("producer_error", error=str(error))
-            raise
+            raise error
         planning = Planning(
             chunker,
             self._processors,
@@ -259,7 +266,7 @@ class _Call:
             )
 
         if jobs:
-            self._execute(jobs, planning, collector, partial(write, whole=False))
+            self._execute(jobs, planning, collector, partial(write, whole=False), settled=complete)
         write(whole=True)
         if self._manifest is not None and complete:
             self._notice(self._manifest.left_behind({job.file for job in jobs}))
@@ -272,7 +279,13 @@ class _Call:
             _log.warning("%s", text)
 
     def _execute(
-        self, jobs: list[ChunkJob], planning: Planning, collector: ResultCollector, collected: Callable[[], None]
+        self,
+        jobs: list[ChunkJob],
+        planning: Planning,
+        collector: ResultCollector,
+        collected: Callable[[], None],
+        *,
+        settled: bool,
     ) -> None:
         listener = ChunkListener(
             jobs, collector, self._events, Path(os.fsdecode(self._output)), shown=self._listener, collected=collected
@@ -300,6 +313,8 @@ class _Call:
             known = totals.stats.setdefault(worker, dict.fromkeys(own, 0.0))
             totals.stats[worker] = {name: known[name] + value for name, value in own.items()}
         totals.exit_code, totals.stopped_by = ended.exit_code, ended.stopped_by
+        if ended.told_to_stop is not None and not settled:  # though all is done that there was of the recording
+            totals.exit_code = max(totals.exit_code, ended.told_to_stop)
 
     def _result(self, collector: ResultCollector, total: int) -> PipelineResult:
         results, totals = collector.results, self._totals

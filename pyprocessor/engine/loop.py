@@ -143,7 +143,9 @@ class Run:
                     self._close(exit_code)
                 raise
             self._close(exit_code)
-        return RunResult(exit_code, self._run_id, self._tally.done_before, self._tally.failed_before)
+        mode, tally = self._stopping.mode, self._tally
+        told = mode.exit_code if mode.stop > StopLevel.GO_ON else None
+        return RunResult(exit_code, self._run_id, tally.done_before, tally.failed_before, told_to_stop=told)
 
     def _begin(self) -> None:
         """Settle what earlier runs left; this may take long or block on a disk."""

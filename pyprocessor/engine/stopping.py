@@ -39,6 +39,8 @@ class RunResult:
     failed_before: int
     stopped_by: int | None = None
     """The last signal that asked it to stop."""
+    told_to_stop: ExitCode | None = None
+    """The exit code that it would have had with work left, where it was asked to stop in whatever way."""
 
 
 @dataclass(eq=False)

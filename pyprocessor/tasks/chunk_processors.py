@@ -55,6 +55,9 @@ def _processor(name: str) -> Processor | None:
         found = _imported(name, entry.load)
         return found if isinstance(found, Processor) else Processor(entry.value.replace(" ", ""))
     module, _, function = name.partition(":")
+    if module == "__main__":
+        text = f"The processor {name!r} is called in processes that do not run your script: put it into a module."
+        raise UsageError(text)
     if function and all(part.isidentifier() for part in module.split(".")):
         if callable(getattr(_imported(name, partial(import_module, module)), function, None)):
             return Processor(name)

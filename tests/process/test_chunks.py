@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from pyprocessor.chunks import Chunker, Pipeline, PipelineError, PipelineResult
-from pyprocessor.errors import ExitCode
+from pyprocessor.errors import ExitCode, NoJournal
 from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import JobState
+from tests.acceptance.command import begin, call
 from tests.waiting import DEADLINE_SECONDS, until
 
 PROCESSOR = """
@@ -95,6 +97,15 @@ def tries(output: Path) -> dict[str, int]:
     """How often each chunk was begun, by the journal."""
     with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
         return {row.name: len(journal.attempts_of(row.id)) for row in journal.jobs()}
+
+
+def running(output: Path) -> set[str]:
+    """The chunks in hand, by the journal."""
+    try:
+        with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
+            return {row.name for row in journal.jobs(state=JobState.RUNNING)}
+    except NoJournal:
+        return set()
 
 
 def manifest(output: Path) -> dict[str, Any]:
@@ -197,6 +208,8 @@ def test_a_part_of_a_source(make_clip: Any, tmp_path: Path, ffmpeg_path: str) ->
         ({"max_retries": -1}, "max_retries"),
         ({"queue_size": 0}, "queue_size"),
         ({"processor_type": "nothing"}, "no processor named"),
+        ({"processor_type": None}, "has to be a name"),
+        ({"follow": True, "settle_seconds": "soon"}, "settle_seconds"),
         ({"processor_type": "ffmpeg"}, "output_dir"),
         ({"start_time": 2.0, "end_time": 1.0}, "not behind"),
         ({"start_time": -1.0}, "start_time"),
@@ -382,6 +395,46 @@ def test_a_recording_that_grows(make_clip: Any, tmp_path: Path, ffmpeg_path: str
     made, wanted = frames(ffmpeg_path, *result.chunk_files), frames(ffmpeg_path, whole)
     assert len(made) == len(wanted) if exact else made == wanted
     assert manifest(output)["complete"] is True
+
+
+@pytest.mark.parametrize("way", ["signal", "command"])
+def test_a_recording_that_is_not_followed_to_its_end(example: Path, make_clip: Any, tmp_path: Path, way: str) -> None:
+    """Asked to stop it ends, as stopped, although the only chunk that there was by then is done."""
+    clip, output = make_clip(tmp_path / "a.ts", seconds=10.0, extra=["-g", "25"]), tmp_path / "out"
+    for token in range(3):
+        (example / f"token-{token}").mkdir()
+    asked = ("--chunk-duration", "6", "--processor", "writer", "--follow", "--settle", "3600")
+    process = begin("chunk", clip, "--output", output, *asked)
+    try:
+        until(lambda: "chunk_0000" in running(output), "the only chunk of the first look")
+        if way == "command":
+            assert call("stop", "--output", output).returncode == ExitCode.OK
+        else:
+            process.send_signal(signal.SIGINT)
+        until(lambda: "stop" in call("status", "--output", output).stdout.casefold(), "the order to stop")
+        (example / "go").write_text("")
+        said, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == ExitCode.INTERRUPTED, said
+    assert (manifest(output)["total_chunks"], manifest(output)["complete"]) == (1, False)
+
+
+def test_a_recording_that_is_removed(make_clip: Any, tmp_path: Path) -> None:
+    """It is said, and not that the path was wrong; what was made of it stays."""
+    clip, output = make_clip(tmp_path / "a.ts", seconds=10.0, extra=["-g", "25"]), tmp_path / "out"
+
+    def remove() -> None:
+        until((output / "manifest.json").exists, "a chunk")
+        clip.unlink()
+
+    removing = threading.Thread(target=remove)
+    removing.start()
+    with pytest.raises(PipelineError, match="no longer there") as raised:
+        Pipeline(clip, 6.0, processor_type="ffmpeg", output_dir=output, follow=True, settle_seconds=3600.0).run()
+    removing.join(DEADLINE_SECONDS)
+    assert raised.value.exit_code is ExitCode.TRY_AGAIN
+    assert (output / "chunk_0000.mp4").exists()
 
 
 def test_a_source_that_shrinks_under_way(example: Path, make_clip: Any, tmp_path: Path) -> None:

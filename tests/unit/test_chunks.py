@@ -218,7 +218,7 @@ def test_names_of_processors() -> None:
     "name",
     [
         *("", "nothing", "no.such.module:f", "os.path:nothing", "composite:composite", "composite:checksum,checksum"),
-        *(":f", "..os:f", "os:", "os..path:f"),
+        *(":f", "..os:f", "os:", "os..path:f", "__main__:film"),
     ],
 )
 def test_processors_that_are_none(name: str) -> None:
