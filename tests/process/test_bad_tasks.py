@@ -225,7 +225,7 @@ def test_a_timeout_is_for_all_steps_of_an_attempt(tmp_path: Path) -> None:
     """What the first one took, the second one cannot take; the limit of the run's settings is each step's own."""
     limits = Timeouts(math.inf, 10.0, 10.0)
     item = WorkItem("0" * 32, "t", "ask", {}, "p", (), None, 1, "0-t", (), limits)
-    attempt = Attempt.begin(item, Anchor.of(os.fsencode(tmp_path)))
+    attempt = Attempt.begin(item, Profile("p", "p"), Anchor.of(os.fsencode(tmp_path)))
     assert 0.0 < attempt.seconds_left <= 10.0
     attempt.began -= 8.0
     assert 0.0 <= attempt.seconds_left <= 2.0
