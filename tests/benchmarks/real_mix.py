@@ -28,7 +28,7 @@ MIXES = {
     "one 1080p film": (
         FILM,
         *("bbb-720p.mp4", "rotate.mp4", "hevc-10bit.ts", "mpeg2.mxf", "vp6.flv", "metadata-not-utf8.3gp"),
-        *("hevc-captions.mp4", "pandas-720p.flv", "msmpeg4.avi", "awesome movie.mov"),
+        *("hevc-captions.mp4", "pandas-720p.flv", "msmpeg4.avi", "h264-720p.ts"),
     ),
     "one long": (
         LONG,
