@@ -88,6 +88,12 @@ class QueuedJob:
         return self.prior_cpu_seconds * self.factors.cpu
 
     @property
+    def doubtful_cpu_seconds(self) -> float:
+        """What it may take: half way to what its class takes at most. Work spread for nothing costs little, a late end
+        much."""
+        return self.cpu_seconds * math.sqrt(self.factors.spread)
+
+    @property
     def memory_bytes(self) -> int:
         """Predicted peak at one thread, with its safety margin."""
         return max(math.ceil(self.prior_memory_bytes * self.factors.memory), self.memory_floor_bytes)

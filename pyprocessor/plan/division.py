@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pyprocessor.costs.model import FILE_SECONDS, CostFactors, class_of, speed
@@ -36,6 +36,8 @@ MOST_ROUNDS = 4
 """Numbers of parts up to so many for each core are compared: more even out nothing that can be told beforehand."""
 
 
+_MOST_DOUBT = 2.0
+"""By which factor a job may take longer than predicted and is still looked for."""
 JOIN = "join"
 """What stands for the encoder where parts are joined."""
 _NO_TIME = 1e-9
@@ -114,8 +116,9 @@ def choose(
     core_seconds = ready.wall_seconds(1) + (to_come_seconds or 0.0)
     core_seconds += sum(r.slots * r.cores * r.seconds_left for r in running if r.seconds_left < math.inf)
     fair = core_seconds / cores
-    late = sorted(ready.longer_than(fair - FILE_SECONDS), key=_order)
-    late = [job for job in late if job.wall_seconds(1) > fair]
+    # Those that may outlast the others are widened, which costs more than parts do.
+    long = sorted(ready.longer_than(fair / _MOST_DOUBT - FILE_SECONDS), key=_order)
+    late = [job for job in long if job.wall_seconds(1, job.doubtful_cpu_seconds) > fair]
     idle_after = [0.0] * cores
     for batch in running:
         idle_after += [max(batch.seconds_left, FILE_SECONDS)] * (batch.slots * batch.cores)
@@ -163,7 +166,7 @@ def _decided(
     for number, choice in enumerate(choices, start=1):
         job, parts, why = choice.job, choice.parts, choice.why
         if parts > 1 and number <= divided:
-            threads = count(fewest_threads(job.cpu_seconds, whole, most) or most, "thread")
+            threads = count(fewest_threads(job.doubtful_cpu_seconds, whole, most) or most, "thread")
             why = f"all is predicted to take {duration(seconds)} then, and {duration(whole)} with it whole at {threads}"
         elif parts > 1 and always:
             why = _ASKED_FOR
@@ -239,8 +242,13 @@ def _with_parts(job: QueuedJob, parts: int, on: _Schedule, lanes: int) -> _Sched
     return _Schedule(after, core_seconds, max(on.ends, ends))
 
 
-def _finish(on: _Schedule, whole: Iterable[QueuedJob], cores: int, most: int) -> float:
+def _finish(on: _Schedule, whole: Sequence[QueuedJob], cores: int, most: int) -> float:
     """When all ends with these long jobs whole, each with the fewest threads with which it ends with the rest."""
-    if most == 1:
-        return max(on.ends, on.core_seconds / cores, max((job.wall_seconds(1) for job in whole), default=0.0))
-    return max(on.ends, finish_seconds(on.core_seconds, [job.cpu_seconds for job in whole], cores, 1))
+    within = finish_seconds(on.core_seconds, [job.doubtful_cpu_seconds for job in whole], cores, 1)
+    core_seconds, longest = on.core_seconds, on.ends
+    for job in whole:
+        threads = fewest_threads(job.doubtful_cpu_seconds, within, most) or most
+        seconds = job.wall_seconds(threads)
+        core_seconds += max(0.0, threads * seconds - job.wall_seconds(1))
+        longest = max(longest, seconds)
+    return max(longest, core_seconds / cores)

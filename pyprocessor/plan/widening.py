@@ -53,9 +53,7 @@ class Widening:
         """How many cores this job is assumed to take."""
         wanted = self.scheduled.get(job.job_id)
         if wanted is None:
-            # What widening costs is little, what a late end costs is much: halfway to the longest it may take.
-            doubtful = job.cpu_seconds * math.sqrt(job.factors.spread)
-            wanted = fewest_threads(doubtful, self.finish_seconds, self.most) or self.most
+            wanted = fewest_threads(job.doubtful_cpu_seconds, self.finish_seconds, self.most) or self.most
         return min(max(self.base, wanted), max(self.base, self.most))
 
 

@@ -73,7 +73,16 @@ def test_one_film_among_short_ones_is_divided() -> None:
 
 def test_a_film_within_its_fair_share_is_left_whole_without_a_word() -> None:
     """Enough other files keep all cores busy to the end."""
-    assert chosen(job("film", 60.0), *shorts(50, 1.5)) == {}
+    assert chosen(job("film", 60.0), *shorts(100, 1.5)) == {}
+
+
+def test_a_film_that_may_outlast_its_fair_share_is_divided() -> None:
+    """It would have several threads otherwise, which take more CPU time than parts do."""
+    film = job("film", 60.0)
+    unsure = chosen(film, *shorts(42, 1.5))["film"]
+    sure = replace(film, factors=replace(film.factors, spread=1.0))
+    assert unsure.parts > 1
+    assert chosen(sure, *shorts(42, 1.5)) == {}
 
 
 def test_the_more_cores_the_more_parts() -> None:
@@ -87,7 +96,7 @@ def test_the_more_cores_the_more_parts() -> None:
 def test_films_that_run_count() -> None:
     """The second core is busy with another for as long as this one takes."""
     busy = RunningBatch(1, 400 * MIB, 1, 61.0)
-    assert chosen(job("film", 60.0), running=(busy,)) == {}
+    assert chosen(job("film", 60.0), running=(busy,))["film"].parts == 1
     nearly_done = replace(busy, seconds_left=1.0)
     assert chosen(job("film", 60.0), *shorts(4, 2.0), running=(nearly_done,))["film"].parts > 1
 
@@ -97,7 +106,8 @@ def test_what_is_still_to_be_inspected_counts() -> None:
     ready = queue(job("film", 60.0), *shorts(10, 1.5))
     form = machine(2, ready)
     assert choose(ready, (), form, AUTO, Chunking.AUTO, to_come_seconds=1.0)[0].parts > 1
-    assert choose(ready, (), form, AUTO, Chunking.AUTO, to_come_seconds=60.0) == []
+    assert choose(ready, (), form, AUTO, Chunking.AUTO, to_come_seconds=60.0)[0].parts == 1
+    assert choose(ready, (), form, AUTO, Chunking.AUTO, to_come_seconds=120.0) == []
     alone = queue(job("film", 20.0))
     assert choose(alone, (), form, AUTO, Chunking.AUTO)[0].parts == 1
     assert choose(alone, (), form, AUTO, Chunking.AUTO, to_come_seconds=0.0)[0].parts > 1  # else it has one thread
@@ -197,7 +207,7 @@ def test_what_is_divided_is_worth_it(
     part_seconds: float,
     most_parts: int,
 ) -> None:
-    """Whatever waits and runs: parts within their bounds, only of what outlasts its share, the same each time."""
+    """Whatever waits and runs: parts within their bounds, only of what may outlast its share, the same each time."""
     division = Division(most_parts, "", part_seconds, Cost(0.2, MIB, MIB))
     jobs = [job(f"film {n}", seconds, division) for n, seconds in enumerate(films)]
     jobs += [job(f"other {n}", seconds, Division()) for n, seconds in enumerate(others)]
@@ -207,7 +217,7 @@ def test_what_is_divided_is_worth_it(
     fair = (sum(each.wall_seconds(1) for each in jobs) + sum(left[:cores])) / cores
     for choice in made.values():
         extra = choice.parts * part_seconds + division.join.cpu_seconds
-        assert choice.job.wall_seconds(1) > fair * (1 - 1e-9)
+        assert choice.job.wall_seconds(1, choice.job.doubtful_cpu_seconds) > fair * (1 - 1e-9)
         assert 1 <= choice.parts <= most_parts
         if choice.parts > 1:
             assert extra <= MOST_EXTRA * choice.job.cpu_seconds
