@@ -80,7 +80,7 @@ def _segment(result: ChunkResult) -> dict[str, Any]:
     start, end = result.start_time, result.end_time
     file = os.path.basename(result.output_file) if result.output_file is not None else None
     segment: dict[str, Any] = {"sequence": result.sequence, "file": file, "start": start, "end": end}
-    segment |= {"start_time": start, "end_time": end, "duration": end - start, "failed": not result.success}
+    segment |= {"duration": round(end - start, 6), "failed": not result.success}
     if result.error is not None:
         segment["error"] = result.error
     return segment | dict(result.facts)

@@ -189,7 +189,7 @@ def test_the_manifest_says_what_failed_and_what_was_left(tmp_path: Path) -> None
     assert (found["source"], found["total_chunks"], found["version"]) == ("/a/film.mp4", 2, 1)
     good, bad = found["segments"]
     assert (good["file"], good["start"], good["end"], good["frames"]) == ("chunk_0000.mp4", 0.0, 2.5, 5)
-    assert (bad["file"], bad["failed"], bad["error"], bad["start_time"]) == (None, True, "It broke.", 2.5)
+    assert (bad["file"], bad["failed"], bad["error"], bad["start"]) == (None, True, "It broke.", 2.5)
     (tmp_path / "chunk_0000.mp4").write_text("")
     again = Manifest(folder, b"/a/film.mp4")
     assert "chunk_0000.mp4" in str(again.left_behind(["chunk_0000.mkv"]))
