@@ -33,7 +33,7 @@ AS_GOOD = 1.01
 LEAST_ROUNDS = 2
 """So many parts for each core where there may be: those that follow even out that one took longer than predicted."""
 MOST_ROUNDS = 4
-"""Numbers of parts up to so many for each core are compared: more even out nothing that can be told beforehand."""
+"""The most parts for each core that are compared: more gain nothing that can be predicted."""
 
 
 _MOST_DOUBT = 2.0

@@ -172,7 +172,7 @@ def _cost_of(whole: CostFeatures, stretches: Sequence[Stretch]) -> CostFeatures:
 
 
 def _facts(film: StreamInfo) -> dict[str, Any]:
-    """What only a look at all packets of the file tells of its film, and its recipe depends on, as JSON."""
+    """What the recipe depends on and only all packets of the file show, as JSON."""
     video = film.video
     assert video is not None
     rates = (video.frame_rate, video.clock_rate)
