@@ -26,7 +26,7 @@ from pyprocessor.intake.paths import all_exist
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import MAIN, Cost, Job, JobInput, Origin, ProductOf, Source, display, submitted_id
 from pyprocessor.models.wording import one_line
-from pyprocessor.tasks.registry import task
+from pyprocessor.tasks.registry import OF_OTHERS, problems, task
 
 FIELDS = (
     *("task", "key", "name", "params", "inputs", "after", "priority", "tenant", "metadata"),
@@ -122,6 +122,10 @@ class _Entry:
         begin, end = self.rest["not_before"], self.rest["deadline"]
         if begin is not None and end is not None and end < begin:
             self.wrong("deadline", "is before `not_before`, so that the job could never begin")
+        if not self.problems:
+            called = f"Job {self.number} ({one_line(self.key)})"
+            params = given.get("params", {})
+            self.problems += (f"{called}: {what}" for what in problems(self.rest["task"], params, len(self.inputs)))
 
     def _read_key(self, given: dict[Any, Any]) -> None:
         if "key" in given and "name" in given:
@@ -303,6 +307,8 @@ def _is_key(value: object) -> TypeGuard[str]:
 
 @cache
 def _unknown_task(name: str) -> str | None:
+    if name in OF_OTHERS:
+        return f"{name} is made by other jobs only"
     try:
         task(name)
     except UsageError as error:

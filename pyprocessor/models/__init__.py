@@ -61,6 +61,7 @@ from pyprocessor.models.work import (
     IN_HAND,
     TRANSITIONS,
     WHOLE,
+    Backend,
     Batch,
     Cost,
     CostFeatures,

@@ -25,6 +25,17 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """A service that jobs of a task may be done by, which may be busy, limited or down. Its name is its identity."""
+
+    name: str
+    per_minute: float | None = None
+    """How many requests it takes in a minute; None: any number."""
+    burst: int = 1
+    """How many of them at once, after a pause."""
+
+
+@dataclass(frozen=True, slots=True)
 class Division:
     """Whether a job may be done in parts, side by side, which the job itself joins once they have ended."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pyprocessor.ffmpeg.invocation import Invocation
-from pyprocessor.models import WHOLE, Cost, CostFeatures, Division, InputLimits, OutputFacts, Source
+from pyprocessor.models import WHOLE, Backend, Cost, CostFeatures, Division, InputLimits, OutputFacts, Source
 from pyprocessor.models.products import MAIN, Product
 
 MOST_RESULT_BYTES = 64 * 1024
@@ -52,6 +52,8 @@ class Work:
     """As `Task.plan` named them."""
     children: tuple[ChildEnd, ...] = ()
     """How the jobs ended that `Task.plan` made, in their order."""
+    backend: str = ""
+    """The name of the back end, of those that `Task.plan` named, that this attempt is to use."""
 
     def path(self, name: str) -> bytes:
         """The path of a file in the folder."""
@@ -158,6 +160,10 @@ class Plan:
     """Why there is nothing to do, as a sentence; empty where there is."""
     already_right: bool = False
     """Of a skip: what the job was to make is there, so that what waits for it may go on."""
+    backends: tuple[Backend, ...] = ()
+    """Services that can do it, the preferred one first; the engine chooses one for each attempt."""
+    requests: int = 1
+    """How many requests of its back end an attempt makes."""
 
 
 class Task(Protocol):
@@ -173,6 +179,17 @@ class Task(Protocol):
 
     def run(self, work: Work) -> Steps:
         """Yield the steps to run; return what was made and verified."""
+
+
+class Described(Task, Protocol):
+    """A kind of work that says what it takes, so that its jobs are checked when they are submitted."""
+
+    summary: str
+    """One line for people, without a full stop."""
+    takes: type
+    """The dataclass of its params, see `tasks.params`."""
+    inputs: tuple[int, int | None]
+    """How many inputs a job of it has, at least and at most; None is any number."""
 
 
 class Divisible(Task, Protocol):

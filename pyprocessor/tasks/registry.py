@@ -1,30 +1,64 @@
-"""Which tasks are there: ours, and those that packages offer?"""
+"""Which tasks are there: ours, and those that packages offer; and does a job have what its task takes?"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
-from pyprocessor.errors import UsageError
+from pyprocessor.errors import JobError, UsageError
 from pyprocessor.tasks.base import Task
-from pyprocessor.tasks.chunk_processing import ProcessChunk
-from pyprocessor.tasks.parts import FilmPart, SoundPart
-from pyprocessor.tasks.transcode import Transcode
+from pyprocessor.tasks.params import params_as
 
-FOLDER_TASK = Transcode.name
+FOLDER_TASK = "transcode"
 """What is done with the files that a scan of a folder finds."""
+GROUP = "pyprocessor.tasks"
+"""Of the entry points that packages offer tasks by."""
 
-_OURS: dict[str, type[Task]] = {each.name: each for each in (Transcode, FilmPart, SoundPart, ProcessChunk)}
+_OURS = {
+    FOLDER_TASK: "transcode:Transcode",
+    "encode-part": "parts:FilmPart",
+    "encode-sound": "parts:SoundPart",
+    "process-chunk": "chunk_processing:ProcessChunk",
+}
+"""Our tasks, each a class in a module of this room, imported when it is asked for."""
+OF_OTHERS = frozenset({"encode-part", "encode-sound", "process-chunk"})
+"""Tasks that other jobs and commands make use of, and nobody submits."""
 
 
 @cache
 def task(name: str) -> Task:
     """Return our task of that name, or the class that an entry point of a package offers. Raises UsageError."""
     if name in _OURS:
-        return _OURS[name]()
-    group = entry_points(group="pyprocessor.tasks")
-    for entry in group.select(name=name):
-        found: Task = entry.load()()
+        module, _, ours = _OURS[name].partition(":")
+        found: Task = getattr(import_module(f"pyprocessor.tasks.{module}"), ours)()
         return found
-    known = ", ".join(sorted({*_OURS, *(entry.name for entry in group)}))
-    raise UsageError(f"There is no task named {name!r}; the tasks known here are: {known}.")
+    for entry in entry_points(group=GROUP).select(name=name):
+        offered: Task = entry.load()()
+        return offered
+    raise UsageError(f"There is no task named {name!r}; the tasks known here are: {', '.join(names())}.")
+
+
+def names() -> list[str]:
+    """The names of all tasks that may be submitted, sorted."""
+    return sorted({*_OURS, *(entry.name for entry in entry_points(group=GROUP))} - OF_OTHERS)
+
+
+def problems(name: str, params: Mapping[str, Any], inputs: int) -> Iterator[str]:
+    """Yield what is wrong with a job of a known task that has so many inputs, as sentences that name the field.
+
+    A task that does not say what it takes is asked when the job is done.
+    """
+    found = task(name)
+    takes = getattr(found, "takes", None)
+    if takes is not None:
+        try:
+            params_as(takes, params)
+        except JobError as error:
+            yield str(error)
+    least, most = getattr(found, "inputs", (0, None))
+    if inputs < least or (most is not None and inputs > most):
+        wanted = f"{least} or more" if most is None else str(least) if least == most else f"{least} to {most}"
+        yield f"`inputs`: the task {name} takes {wanted}, and {inputs} {'is' if inputs == 1 else 'are'} given."

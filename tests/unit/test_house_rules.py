@@ -59,7 +59,7 @@ ONLY_IN: dict[str, list[str]] = {
     "sqlite3": ["journal/"],
     "click": ["cli/"],
     "tqdm": ["report/progress.py"],
-    "msgspec": ["journal/records.py"],
+    "msgspec": ["journal/records.py", "tasks/params.py"],
     "wcwidth": ["report/wording.py"],
     "yaml": ["profiles/"],
     "psutil": ["system/"],
