@@ -27,6 +27,7 @@ from pyprocessor.models import (
     Source,
     StreamInfo,
 )
+from pyprocessor.models.encoders import video_encoder
 from pyprocessor.models.products import Product
 from pyprocessor.recipes.features import features, output_limit_bytes, sound_features
 from pyprocessor.recipes.parts import (
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 
 FILM_PART, SOUND_PART = "film-part", "sound-part"
 """The tasks that make parts, which are also their roles."""
-LEAST_PART_SECONDS = 10.0
-"""Of a film of 24 pictures a second or more. Shorter parts take more than a few percent in size, for keyframes."""
 _USUAL_RATE = 24
 _PART_SECONDS, _PART_PICTURES = 0.03, 10
 """What a part takes beside its share, in CPU-seconds and in pictures: starting ffmpeg, a keyframe, and pictures of its
@@ -59,7 +58,7 @@ def division(profile: Profile, media: MediaInfo, agreed: Contract, cost: CostFea
     if profile.chunking is Chunking.OFF or profile.video is None:
         return WHOLE
     why = why_whole(profile, media, agreed)
-    least = _least_seconds(LEAST_PART_SECONDS, cost.frames, cost.duration_seconds)
+    least = _least_seconds(least_part_seconds(profile), cost.frames, cost.duration_seconds)
     parts = int(cost.duration_seconds // least)
     if not why and parts < 2:
         why = f"It is too short for two parts of {least:g} s."
@@ -77,9 +76,12 @@ def divide(
     media: MediaInfo,
     parts: int,
     limits: InputLimits,
-    least_seconds: float = LEAST_PART_SECONDS,
+    least_seconds: float | None = None,
 ) -> tuple[ChildJob, ...]:
-    """The jobs that make the parts of a film, `parts` or fewer. Raises JobError with why it is to be made whole."""
+    """The jobs that make the parts of a film, `parts` or fewer. Raises JobError with why it is to be made whole.
+
+    `least_seconds` is how long each has to be where it is not to depend on the encoder.
+    """
     # Here, so that the engine, which asks for plans only, does without PyAV.
     from pyprocessor.inspect.cuts import read_film
 
@@ -93,7 +95,8 @@ def divide(
     nothing = prior_cost(replace(cost, frames=0.0, source_bytes=0), 1).cpu_seconds
     costs = [prior_cost(_cost_of(cost, [stretch]), 1).cpu_seconds - nothing for stretch in film.stretches]
     seconds = [stretch.seconds for stretch in film.stretches]
-    least = _least_seconds(least_seconds, sum(stretch.pictures for stretch in film.stretches), sum(seconds))
+    usual = least_part_seconds(profile) if least_seconds is None else least_seconds
+    least = _least_seconds(usual, sum(stretch.pictures for stretch in film.stretches), sum(seconds))
     begins = evenly(costs, seconds, parts, least)
     if len(begins) < 2:
         _refuse("It has too few keyframes to cut it at.")
@@ -107,6 +110,12 @@ def divide(
     if encoded_sound(agreed):
         jobs.append((SOUND_PART, {"cost": asdict(sound_features(profile, film.media))}))
     return tuple(ChildJob(name, name, {**shared, **params}, (source,)) for name, params in jobs)
+
+
+def least_part_seconds(profile: Profile) -> float:
+    """How long a part has to be of a film of the usual rate, or a higher one, for the profile's encoder."""
+    assert profile.video is not None
+    return video_encoder(profile.video.encoder).least_piece_seconds
 
 
 def _least_seconds(usual: float, pictures: float, seconds: float) -> float:

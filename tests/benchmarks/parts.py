@@ -20,7 +20,7 @@ from pyprocessor.errors import JobError
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.models import Profile
 from pyprocessor.profiles import load
-from pyprocessor.tasks.parts import LEAST_PART_SECONDS
+from pyprocessor.tasks.parts import least_part_seconds
 from tests.benchmarks.bare import bare_calls, with_default_threads
 from tests.benchmarks.command import measured
 from tests.benchmarks.real_mix import MEDIA
@@ -31,6 +31,8 @@ MOST_OF_SIZE, MOST_LOST, MOST_LOST_OF_A_PART = 1.03, 0.3, 1.0
 LEAST_OF_SHORT = 1.0
 EACH = 5
 PRESETS = ("veryfast", "slow")
+OTHERS = (("libx265", "ultrafast", 28), ("libsvtav1", "10", 35), ("libvpx-vp9", "8", 36))
+"""Encoders that are compared beside x264, with preset and CRF; on clips of twice the usual length of a part."""
 
 
 def measure(folder: Path) -> Iterator[str]:
@@ -40,9 +42,24 @@ def measure(folder: Path) -> Iterator[str]:
         yield f"left out: {MEDIA} names no folder with real clips"
         return
     profile = load("fast").profile
+    assert profile.video is not None
+    clips = sorted(Path(media).iterdir())
     long: list[Path] = []
-    for clip in sorted(Path(media).iterdir()):
-        least = LEAST_PART_SECONDS if _seconds(clip) >= 2 * LEAST_PART_SECONDS else LEAST_OF_SHORT
+    yield from _compare(folder, clips, profile, long)
+    for encoder, preset, crf in OTHERS:
+        other = replace(profile, video=replace(profile.video, encoder=encoder, preset=preset, crf=crf))
+        enough = [clip for clip in long if _seconds(clip) >= 2 * least_part_seconds(other)]
+        for line in _compare(folder, enough, other, []):
+            yield f"{encoder} {preset}, {line}"
+    for preset in PRESETS:
+        yield from _costs(folder, long, preset)
+
+
+def _compare(folder: Path, clips: list[Path], profile: Profile, long: list[Path]) -> Iterator[str]:
+    """A line for each clip; those long enough for parts of the usual length are added to `long`."""
+    usual = least_part_seconds(profile)
+    for clip in clips:
+        least = usual if _seconds(clip) >= 2 * usual else LEAST_OF_SHORT
         try:
             parts = encoded_in_parts(clip, profile, find(os.environ).path, folder / "parts", least_seconds=least)
         except JobError as error:
@@ -50,12 +67,10 @@ def measure(folder: Path) -> Iterator[str]:
         else:
             whole = output_of(clip, profile, find(os.environ).path, folder / "whole")
             yield f"{clip.name}: {len(parts.films)} parts; {', '.join(_compared(clip, parts, whole, least, folder))}"
-            if least == LEAST_PART_SECONDS:
+            if least == usual:
                 long.append(clip)
         for made in ("parts", "whole"):
             shutil.rmtree(folder / made, ignore_errors=True)
-    for preset in PRESETS:
-        yield from _costs(folder, long, preset)
 
 
 def _compared(clip: Path, parts: Divided, whole: Made, least: float, folder: Path) -> Iterator[str]:
@@ -64,7 +79,7 @@ def _compared(clip: Path, parts: Divided, whole: Made, least: float, folder: Pat
     yield "notes equal" if parts.facts.notes == whole.facts.notes else f"NOTES DIFFER {parts.facts.notes}"
     yield "seeks clean" if seeks_clean(parts.path) else "A SEEK IS NOT CLEAN"
     ratio = parts.facts.size_bytes / whole.facts.size_bytes
-    if least < LEAST_PART_SECONDS:
+    if least == LEAST_OF_SHORT:
         yield f"size x {ratio:.3f}"
         return
     yield f"size x {ratio:.3f} (figure: at most {MOST_OF_SIZE})"

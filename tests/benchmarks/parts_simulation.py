@@ -17,8 +17,8 @@ from pathlib import Path
 from pyprocessor.costs.model import CostClass, speed
 from pyprocessor.ffmpeg.tool import find
 from pyprocessor.models import WHOLE, Cost, Division
+from pyprocessor.models.encoders import video_encoder
 from pyprocessor.plan.widening import MAX_THREADS
-from pyprocessor.tasks.parts import LEAST_PART_SECONDS
 from tests.benchmarks.command import measured
 from tests.benchmarks.makespan import Clip as Made
 from tests.benchmarks.makespan import make_clips
@@ -60,7 +60,10 @@ def _cpu_seconds(clip: Path, preset: str, threads: int) -> float:
 def _case(each_second: float, waste: float, cores: int, seconds: int) -> str:
     cpu_seconds, beside = each_second * seconds, PART_SECONDS + PART_PICTURES * each_second
     division = Division(
-        int(seconds // LEAST_PART_SECONDS), "", beside, Cost(0.2 + JOIN_SHARE * cpu_seconds, 64 * MIB, 1 << 30)
+        int(seconds // video_encoder(KIND.encoder).least_piece_seconds),
+        "",
+        beside,
+        Cost(0.2 + JOIN_SHARE * cpu_seconds, 64 * MIB, 1 << 30),
     )
     film = Clip(cpu_seconds, 500 * MIB, KIND, 1.0, division)
     others = [Clip(each_second / 9 * length, 120 * MIB, KIND) for length in SHORT]  # 360p is a ninth of the pixels

@@ -17,7 +17,7 @@ from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import Chunking, OutputFacts, Profile
 from pyprocessor.models.products import MAIN
 from pyprocessor.tasks.base import ChildEnd, ChildJob, Work
-from pyprocessor.tasks.parts import FILM_PART, LEAST_PART_SECONDS, divide
+from pyprocessor.tasks.parts import FILM_PART, divide
 from pyprocessor.tasks.registry import task
 from pyprocessor.tasks.transcode import Transcode
 from tests.integration.transcoding import steps_done, work_on
@@ -47,7 +47,7 @@ def encoded_in_parts(
     folder: Path,
     *,
     parts: int = 4,
-    least_seconds: float = LEAST_PART_SECONDS,
+    least_seconds: float | None = None,
     failing: Sequence[int] = (),
 ) -> Divided:
     """Make the output in parts, in `folder`, which is made; the parts of the numbers `failing` are not made.

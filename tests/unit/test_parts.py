@@ -156,6 +156,7 @@ def test_a_plan_says_how_many_parts_there_may_be() -> None:
     assert slides.most_parts == 1  # of 240 pictures each
     short = planned(PROFILE, 19.0)
     assert (short.most_parts, "too short" in short.why_whole) == (1, True)
+    assert planned(with_video(encoder="libx265", crf=28), 65.0).most_parts == 3  # of twenty seconds
     off = planned(replace(PROFILE, chunking=Chunking.OFF), 65.0)
     assert (off.most_parts, off.why_whole) == (1, "")
     assert Transcode().plan(PROFILE, (SOURCE,), MEDIA, b"a.mp4").division.why_whole == short.why_whole
