@@ -84,7 +84,7 @@ def why_not_in_parts(path: Path, profile: Profile, folder: Path, *, parts: int =
 
 def packets_of(path: Path) -> list[tuple[int, str, str, list[int | None]]]:
     """Clock and ascending times of all packets of each track, and the length of the file."""
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         times: dict[int, list[int | None]] = {stream.index: [] for stream in container.streams}
         for packet in container.demux():
             if packet.size:
@@ -95,10 +95,10 @@ def packets_of(path: Path) -> list[tuple[int, str, str, list[int | None]]]:
 
 def seeks_clean(path: Path) -> bool:
     """Whether pictures after a seek to anywhere are those of decoding from the start."""
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         straight = {frame.pts: _brightness(frame) for frame in container.decode(video=0)}
     for at in random.Random(1).sample(sorted(straight), min(SEEKS, len(straight))):
-        with av.open(str(path)) as container:  # a decoder that was drained does not begin anew
+        with av.open(str(path), metadata_errors="replace") as container:  # a decoder that was drained does not begin anew
             container.seek(at, stream=container.streams.video[0])
             found = next((frame for frame in container.decode(video=0) if frame.pts >= at), None)
         if found is None or (found.pts, _brightness(found)) != (at, straight[at]):
