@@ -89,8 +89,7 @@ class CallDispatch(Dispatch):
             if slots <= free and (count := self._wanted(process, head, form.share)) > 0:
                 others = (other.planned(on.now).memory_bytes for other in self.processes if other is not process)
                 each = (form.memory_budget_bytes - sum(others)) / slots
-                needs, available = process.resources, self._backends.available
-                taken = more_of_its_kind(self.queue.ready, process.affinity, needs, count, each, available)
+                taken = more_of_its_kind(self.queue.ready, process.kind, count, each, self._backends.available)
                 taken = [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)]
                 self._give(process, self._backends.given(taken))
 
@@ -101,6 +100,8 @@ class CallDispatch(Dispatch):
             most = int(self.profile.estimation.max_batch_size * share) - process.given
             return min(slots * files_to_give(head, len(self.queue.ready), self._concurrency), most)
         most, has = slots * jobs_ahead(head), len(process.jobs)
+        if head.asking is not None:
+            return slots - has  # see `plan/planner`
         return most - has if has <= most / 2 else 0
 
     def _give(self, process: BatchProcess, jobs: list[QueuedJob]) -> None:

@@ -14,6 +14,9 @@ WAITING_RATIO = 10.0
 """A job that waits so many times longer than it computes takes no core: that would be idle nine tenths of the time."""
 
 
+Kind = tuple[CostClass | None, tuple[tuple[str, int], ...], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """The back ends that can do a job, as `Plan` names them, and what became of them so far."""
@@ -98,6 +101,11 @@ class QueuedJob:
     def waits(self) -> bool:
         """Whether it mostly waits, by the word of its task: what is learned meanwhile does not change its queue."""
         return self.wait_seconds > 0 and self.wait_seconds >= WAITING_RATIO * self.prior_cpu_seconds
+
+    @property
+    def kind(self) -> Kind:
+        """What the jobs of one batch have in common: one process does the calls of one kind."""
+        return self.affinity, self.resources, self.asking is not None
 
     @property
     def backend(self) -> str:

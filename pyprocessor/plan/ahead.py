@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass
-from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.queued_job import Kind, QueuedJob
 from pyprocessor.models import BatchSettings
 from pyprocessor.plan import resources
 from pyprocessor.plan.packing import MIN_BATCH_SECONDS
@@ -45,8 +45,7 @@ def files_to_give(job: QueuedJob, left: int, all_slots: int) -> int:
 
 def more_of_its_kind(
     ready: ReadyQueue,
-    affinity: CostClass | None,
-    needs: tuple[tuple[str, int], ...],
+    kind: Kind,
     count: int,
     most_bytes: float,
     available: Callable[[QueuedJob], bool],
@@ -59,15 +58,14 @@ def more_of_its_kind(
     head = ready.first(available)
 
     def fits(job: QueuedJob) -> bool:
-        alike = job.affinity == affinity and job.resources == needs
-        return alike and job.memory_bytes <= most_bytes and available(job)
+        return job.kind == kind and job.memory_bytes <= most_bytes and available(job)
 
     if head is None or not fits(head):
         return []
     taken: list[QueuedJob] = []
     while len(taken) < count:
         job = ready.first(lambda job: fits(job) and job.band == head.band)
-        if job is None or (affinity is None and not is_short_file(job)):
+        if job is None or (kind[0] is None and not is_short_file(job)):
             break
         ready.take(among=[job.job_id])
         taken.append(job)

@@ -196,11 +196,11 @@ def next_batch(
         processes = min(processes, -(-len(ready) // fixed))
     slots = 1 if room is None else -(-free_slots // max(1, processes))
     slots = int(min(slots, resources.how_many_fit(first, in_use, settings)))
-    alike = (first.affinity, first.resources)
+    kind = first.kind
 
     def suitable(job: QueuedJob) -> bool:
         """Whether it fits into a batch with the first; one process does the calls of one kind."""
-        return widening.threads(job) == wanted and (job.affinity, job.resources) == alike
+        return widening.threads(job) == wanted and job.kind == kind
 
     packing = Packing(
         ready,
@@ -211,7 +211,10 @@ def next_batch(
         cap=math.inf if room is None else max(room * slots / free_slots, first.memory_with(threads)),
         room=math.inf if room is None else room,
     )
-    if fixed is not None:
+    if first.asking is not None:
+        # No more than begin at once: who waits in a process keeps others from the back end, or it may be down by then.
+        packing.take_exactly(slots, may_exceed=room is None)
+    elif fixed is not None:
         if not packing.take_exactly(fixed, may_exceed=not running):
             for taken in packing.taken:
                 ready.put_back(taken)
@@ -228,9 +231,7 @@ def next_batch(
             [
                 e.job_id
                 for e in listed
-                if e.job_id in widening.later
-                and (e.affinity, e.resources) == alike
-                and e.wall_seconds(each) < MIN_BATCH_SECONDS
+                if e.job_id in widening.later and e.kind == kind and e.wall_seconds(each) < MIN_BATCH_SECONDS
             ],
             estimation.max_batch_size,
         )

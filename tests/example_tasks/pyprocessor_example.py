@@ -313,19 +313,23 @@ def ask_nobody(port: int) -> None:
 
 
 def use(folder: str, text: str, backend: str) -> str:
-    """Use a service: it answers unless its file in the folder says otherwise, a number of seconds or nothing.
+    """Use a service: it answers unless its file in the folder says how many times it does not, and what it asks for.
 
-    The file "log" gets a line for each use: when, by whom, and whether it was answered.
+    The file "log" gets a line for each use: when, of what, by whom, and whether it was answered.
     """
     said = Path(folder, backend)
     down = said.exists()
     with Path(folder, "log").open("a") as log:
         log.write(f"{time.time()} {backend} {text} {'lost' if down else 'answered'}\n")
-    if down:
-        seconds = said.read_text()
-        asked = float(seconds) if seconds else None
-        raise JobError(FailureKind.UNAVAILABLE, f"{backend} does not answer.", retry_after_seconds=asked)
-    return backend
+    if not down:
+        return backend
+    times, _, asked = said.read_text().partition(" ")
+    if int(times) > 1:
+        said.write_text(f"{int(times) - 1} {asked}")
+    else:
+        said.unlink()
+    seconds = float(asked) if asked else None
+    raise JobError(FailureKind.UNAVAILABLE, f"{backend} does not answer.", retry_after_seconds=seconds)
 
 
 def break_off(number: int, path: str | None = None) -> None:
