@@ -26,8 +26,8 @@ def corrected(text: str) -> str:
         number, colon, said = line.partition(": ")
         if not number.isdigit():
             number, colon, said = "", "", line
-        said = said[:1].upper() + said[1:]
-        lines.append(f"{number}{colon}{said}{'' if said.endswith('.') else '.'}")
+        stop = "." if said and not said.endswith(".") else ""
+        lines.append(f"{number}{colon}{said[:1].upper()}{said[1:]}{stop}")
     return "\n".join(lines)
 
 
