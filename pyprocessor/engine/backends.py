@@ -33,9 +33,14 @@ class Backends:
     _next: float = math.inf
     """When the first of those may be asked that a job was found to wait for since the last `look`."""
 
+    _down_since: dict[str, float] = field(default_factory=dict)
+    """From when on in this run those did not answer that do not now."""
+
     def __post_init__(self) -> None:
         now = self.clock()
         self._states = {name: plan.as_kept(state, now) for name, state in self._journal.backends().items()}
+        for name, state in self._states.items():
+            self._look_at(name, state)
 
     @property
     def seconds_to_next(self) -> float:
@@ -54,6 +59,15 @@ class Backends:
         if chosen is None:
             self._next = min(self._next, when)
         return chosen is not None
+
+    @property
+    def any_lost(self) -> bool:
+        """Whether a back end has not answered for so long that this run waits for it no more."""
+        return bool(self._down_since) and any(map(self._lost, self._down_since))
+
+    def lost(self, job: QueuedJob) -> bool:
+        """Whether that is so of all back ends of a job."""
+        return job.asking is not None and all(self._lost(backend.name) for backend in job.asking.backends)
 
     def shortage(self, job: QueuedJob) -> str:
         """Why a job waits for its back ends, as the end of a sentence; empty where it does not."""
@@ -104,8 +118,19 @@ class Backends:
     def _keep(self, backend: Backend, state: BackendState) -> None:
         known = replace(self._state(backend), probing=state.probing)
         self._states[backend.name] = state
+        self._look_at(backend.name, state)
         if state != known:
             self._journal.keep_backend(backend.name, state)
+
+    def _look_at(self, name: str, state: BackendState) -> None:
+        if state.failures < plan.FAILURES_UNTIL_OPEN:
+            self._down_since.pop(name, None)
+        else:
+            self._down_since.setdefault(name, self.clock())
+
+    def _lost(self, name: str) -> bool:
+        since = self._down_since.get(name, math.inf)
+        return self.clock() - since > plan.LONGEST_DOWN_SECONDS and not self._states[name].probing
 
 
 def _used(asking: Asking) -> Backend | None:

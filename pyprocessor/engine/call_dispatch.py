@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
+from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Batch
 from pyprocessor.plan import resources
@@ -33,6 +34,8 @@ class CallDispatch(Dispatch):
 
     def _start(self, on: Conditions) -> None:
         """Start jobs for cores, then those that mostly wait; these before, where they come first by priority."""
+        if self._backends.any_lost:
+            self._refuse_lost()
         cores, waiting = self.queue.ready.first(), self.queue.waiting.first()
         waiting_first = waiting is not None and cores is not None and waiting.priority < cores.priority
         if waiting_first:
@@ -44,6 +47,14 @@ class CallDispatch(Dispatch):
                 self._send_ahead(process)
         if not waiting_first:
             self._start_waiting(on)
+
+    def _refuse_lost(self) -> None:
+        """Fail the jobs whose back ends have not answered for too long."""
+        with self.journal.transaction():
+            while (job := self.queue.take_lost(self._backends.lost)) is not None:
+                names = ", ".join(backend.name for backend in job.asking.backends) if job.asking is not None else ""
+                reason = f"Nothing was answered for too long by what can do it ({names}); a later run tries again."
+                self.transitions.refused(job.job_id, job.name, reason, FailureKind.UNAVAILABLE, job.cpu_seconds)
 
     def _why(self, job: QueuedJob, on: Conditions, *, due: float) -> Wait | None:
         if job.waits and not job.alone:

@@ -21,6 +21,8 @@ from pyprocessor.models.wording import duration
 FAILURES_UNTIL_OPEN = 3
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 300.0
+LONGEST_DOWN_SECONDS = 3600.0
+"""What needs a back end that has not answered for so long fails, for a later run to try; else a run might never end."""
 UNANSWERED = frozenset({FailureKind.UNAVAILABLE, FailureKind.STALL})
 """Failures that tell of the back end rather than of the job."""
 NEW = BackendState()

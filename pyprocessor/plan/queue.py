@@ -311,6 +311,16 @@ class JobQueue:
         """Remove and return the next job that is to run alone."""
         return self._alone.popleft() if self._alone else None
 
+    def take_lost(self, lost: Callable[[QueuedJob], bool]) -> QueuedJob | None:
+        """Remove and return a job of which this is true, as it depends on back ends alone."""
+        for queue in (self.ready, self.waiting):
+            if (job := queue.take(lost)) is not None:
+                return job
+        found = next((job for job in self._alone if lost(job)), None)
+        if found is not None:
+            self._alone.remove(found)
+        return found
+
     def drop(self, job_id: str) -> QueuedJob | None:
         """Remove and return a job, wherever it waits; None where it does not."""
         for queue in (self.ready, self.waiting):

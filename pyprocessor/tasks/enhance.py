@@ -11,7 +11,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import Backend, Cost, InputLimits, Source
 from pyprocessor.models.products import Product
 from pyprocessor.speech.sentences import pieces
-from pyprocessor.speech.transcript_files import MOST_BYTES, Transcript, transcript
+from pyprocessor.speech.transcript_files import ENDINGS, MOST_BYTES, Transcript, transcript
 from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
 from pyprocessor.tasks.params import params_as
 
@@ -88,6 +88,7 @@ class Enhance:
     summary = "Improve the text of a transcript by a chat API, its content and times kept"
     takes = Enhancing
     inputs = (1, 1)
+    extensions = tuple(ending.removeprefix(".") for ending in ENDINGS)
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:  # noqa: ARG002
         asked = params_as(Enhancing, params)
