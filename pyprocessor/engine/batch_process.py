@@ -37,7 +37,7 @@ class BatchProcess:
         self.jobs: dict[str, RunningJob] = {job.job_id: job for job in jobs}
         self._unsent = dict.fromkeys(batch.job_ids)
         first = self.jobs[batch.job_ids[0]].queued
-        self.affinity, self.resources = first.affinity, first.resources
+        self.affinity, self.kind = first.affinity, first.kind
         self.given = len(self.jobs)
         """How many jobs it was given in all."""
         self._short = all(is_short_file(job.queued) for job in self.jobs.values())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
+from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Batch
 from pyprocessor.plan import resources
@@ -33,6 +34,8 @@ class CallDispatch(Dispatch):
 
     def _start(self, on: Conditions) -> None:
         """Start jobs for cores, then those that mostly wait; these before, where they come first by priority."""
+        if self._backends.any_lost:
+            self._refuse_lost()
         cores, waiting = self.queue.ready.first(), self.queue.waiting.first()
         waiting_first = waiting is not None and cores is not None and waiting.priority < cores.priority
         if waiting_first:
@@ -44,6 +47,14 @@ class CallDispatch(Dispatch):
                 self._send_ahead(process)
         if not waiting_first:
             self._start_waiting(on)
+
+    def _refuse_lost(self) -> None:
+        """Fail the jobs whose back ends have not answered for too long."""
+        with self.journal.transaction():
+            while (job := self.queue.take_lost(self._backends.lost)) is not None:
+                names = ", ".join(backend.name for backend in job.asking.backends) if job.asking is not None else ""
+                reason = f"Nothing was answered for too long by what can do it ({names}); a later run tries again."
+                self.transitions.refused(job.job_id, job.name, reason, FailureKind.UNAVAILABLE, job.cpu_seconds)
 
     def _why(self, job: QueuedJob, on: Conditions, *, due: float) -> Wait | None:
         if job.waits and not job.alone:
@@ -78,7 +89,7 @@ class CallDispatch(Dispatch):
                 continue
             if process.affinity is None and process.has_next:
                 continue
-            head = self.queue.ready.first()
+            head = self.queue.ready.first(self._backends.available)
             if head is None:
                 break
             if head.affinity != process.affinity:
@@ -89,8 +100,9 @@ class CallDispatch(Dispatch):
             if slots <= free and (count := self._wanted(process, head, form.share)) > 0:
                 others = (other.planned(on.now).memory_bytes for other in self.processes if other is not process)
                 each = (form.memory_budget_bytes - sum(others)) / slots
-                taken = more_of_its_kind(self.queue.ready, process.affinity, process.resources, count, each)
-                self._give(process, [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)])
+                taken = more_of_its_kind(self.queue.ready, process.kind, count, each, self._backends.available)
+                taken = [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)]
+                self._give(process, self._backends.given(taken))
 
     def _wanted(self, process: BatchProcess, head: QueuedJob, share: float) -> int:
         """How many more jobs such as this one a process is given now."""
@@ -99,6 +111,8 @@ class CallDispatch(Dispatch):
             most = int(self.profile.estimation.max_batch_size * share) - process.given
             return min(slots * files_to_give(head, len(self.queue.ready), self._concurrency), most)
         most, has = slots * jobs_ahead(head), len(process.jobs)
+        if head.asking is not None:
+            return slots - has  # see `plan/planner`
         return most - has if has <= most / 2 else 0
 
     def _give(self, process: BatchProcess, jobs: list[QueuedJob]) -> None:
@@ -116,9 +130,9 @@ class CallDispatch(Dispatch):
         with self.journal.transaction():
             while self.queue.waiting and not self._runs_alone and self._start_first_waiting(on):
                 pass
-        for process in self.processes:
-            while process.waits and (ready := process.next_unsent()) is not None and self._send(process, ready):
-                pass
+            for process in self.processes:
+                while process.waits and (ready := process.next_unsent()) is not None and self._send(process, ready):
+                    pass
 
     def _start_first_waiting(self, on: Conditions) -> bool:
         """Give the next job that mostly waits to the process of its kind; False where none may start."""
@@ -126,7 +140,7 @@ class CallDispatch(Dispatch):
         by_kind = {process.affinity: process for process in self.processes if process.waits and process.takes_more}
         free = {kind: process.batch.slots - process.occupied_slots for kind, process in by_kind.items()}
         in_use = resources.held(other.queued for other in beside.running)
-        job = next_of_those_that_wait(self.queue.waiting, free, in_use, settings)
+        job = next_of_those_that_wait(self.queue.waiting, free, in_use, settings, self._backends.available)
         if job is None or beside.free_slots < 1:
             return False
         self.queue.waiting.take(among=[job.job_id])
@@ -139,6 +153,7 @@ class CallDispatch(Dispatch):
             return False
         if self._refuse_if_too_large(job, 1, self._over_budget(job, on)):
             return True
+        (job,) = self._backends.given([job])
         self._claim(job, 1)
         process = by_kind.get(job.affinity)
         if process is not None:
@@ -167,4 +182,4 @@ class CallDispatch(Dispatch):
             job = process.next_unsent()
             if job is not None and not process.waits and len(process.sent) < process.batch.slots:
                 return job.queued
-        return self.queue.ready.first() if self._free_slots > 0 else None
+        return self.queue.ready.first(self._backends.available) if self._free_slots > 0 else None

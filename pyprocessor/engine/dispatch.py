@@ -76,7 +76,7 @@ class Dispatch:
     _warned: bool = False
 
     def __post_init__(self) -> None:
-        self.queue = self.transitions.queue
+        self.queue, self._backends = self.transitions.queue, self.transitions.backends
         self.profile = self.request.profile
         self._details = JobDetails(self.request, self.journal)
 
@@ -101,6 +101,7 @@ class Dispatch:
 
     def fill(self, on: Conditions) -> None:
         """Form batches for free slots and send jobs: for idle slots first, then one ahead for each slot."""
+        self._backends.look()
         if on.closed:
             return
         if on.reading_number != self._reading_number:
@@ -147,9 +148,7 @@ class Dispatch:
                 beside = self._beside(on, assigned_to=process, ahead=1)
                 return _waiting(job.queued, self._decide(job.queued, job.threads, on, beside))
         head = self.queue.head()
-        if head is None:
-            return None
-        return _waiting(head[0], self._why(head[0], on, due=head[1]))
+        return None if head is None else _waiting(head[0], self._why(head[0], on, due=head[1]))
 
     def _why(self, job: QueuedJob, on: Conditions, *, due: float) -> Wait | None:
         """Why the job that is next waits."""
@@ -160,7 +159,8 @@ class Dispatch:
     ) -> Wait | None:
         others = (other.job_id for other in beside.running)
         kept = self.transitions.divisions.kept_bytes(itertools.chain([job.job_id], others))
-        beside = replace(beside, kept_disk_bytes=kept) if kept else beside
+        if kept or job.asking is not None:
+            beside = replace(beside, kept_disk_bytes=kept, unavailable=self._backends.shortage(job))
         return admission.decide(job, threads, on, beside, self.profile, self.calibration.model, due=due)
 
     def _beside(self, on: Conditions, assigned_to: BatchProcess | None = None, ahead: int = 1) -> Surroundings:
@@ -221,6 +221,7 @@ class Dispatch:
                 batch_id=self._batches + 1,
                 running=self._planned(on),
                 more_to_come=on.more_to_come,
+                available=self._backends.available,
             )
             if isinstance(formed, Wait):
                 self._formed = formed
@@ -228,7 +229,7 @@ class Dispatch:
             jobs = [job for job in formed.jobs if not self._leave_if_late(job, formed.batch.threads, on)]
             if (over := formed.over_budget) is not None:
                 jobs = [job for job in jobs if not self._refuse_if_too_large(job, formed.batch.threads, over)]
-            if jobs:
+            if jobs := self._backends.given(jobs):
                 ids, slots = tuple(job.job_id for job in jobs), min(formed.batch.slots, len(jobs))
                 self._begin(replace(formed.batch, job_ids=ids, slots=slots), jobs)
 
@@ -263,16 +264,16 @@ class Dispatch:
             return False
         while (job := self.queue.take_alone()) is not None:
             job = self._priced(job)
-            over = self._over_budget(job, on)
-            if not self._leave_if_late(job, 1, on) and not self._refuse_if_too_large(job, 1, over):
-                self._begin(Batch(self._batches + 1, (job.job_id,), 1, 1, job.memory_bytes), [job])
-                return True
+            if self._leave_if_late(job, 1, on) or self._refuse_if_too_large(job, 1, self._over_budget(job, on)):
+                continue
+            if given := self._backends.given([job]):
+                self._begin(Batch(self._batches + 1, (job.job_id,), 1, 1, job.memory_bytes), given)
+            return bool(given)
         return False
 
     def _over_budget(self, job: QueuedJob, on: Conditions) -> OverBudget:
-        settings = self.profile.batch
-        budget, limit = admission.memory_budget(on.reading, settings), admission.memory_limit(on.reading, settings)
-        return OverBudget(job.job_id, job.memory_bytes, budget, limit)
+        of = (on.reading, self.profile.batch)
+        return OverBudget(job.job_id, job.memory_bytes, admission.memory_budget(*of), admission.memory_limit(*of))
 
     def _refuse_if_too_large(self, job: QueuedJob, threads: int, largest: OverBudget) -> bool:
         """Fail a job that needs more memory than is ever allowed, or without `--strict-memory` only warn of it."""
@@ -334,10 +335,9 @@ class Dispatch:
                 self.transitions.notice("warning", f"{job.name} waits: {wait.reason}.", job_id=job.job_id)
             return False
         self._warned = False
-        if not self._send(process, job):
-            return False
-        self._claim(job.queued, job.threads)
-        return True
+        if sent := self._send(process, job):
+            self._claim(job.queued, job.threads)
+        return sent
 
     def _send(self, process: BatchProcess, job: RunningJob) -> bool:
         """Send the process its next job, unless that fails before; False where it is to begin others before."""
@@ -392,6 +392,7 @@ class Dispatch:
             limits=timeouts(self.profile.errors, job.predicted_cost, job.features, row.timeout_seconds),
             children=details.children,
             deadline=row.deadline,
+            backend=job.queued.backend,
         )
 
 

@@ -131,7 +131,7 @@ class Findings:
             self._divisions.take_up(row)
             return True
         cost_class, model = class_of(todo.features, 1), self._calibration.model
-        queued = QueuedJob.of(planned, cost_class, model, self._profile.estimation, todo.division)
+        queued = QueuedJob.of(planned, cost_class, model, self._profile.estimation, todo.division, todo.asking)
         if row.sheds or row.failure is FailureKind.RESOURCE:
             for _ in range(max(1, row.sheds)):
                 queued = queued.after_memory_ran_out()

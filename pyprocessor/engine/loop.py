@@ -189,7 +189,9 @@ class Run:
         now = time.monotonic()
         children = [process.child for process in self._dispatch.processes]
         connections = [*(child.connection for child in children), *self._sources.connections]
-        due = 0.0 if self._sources.busy else min(self._queue.next_due, self._monitor.next_due) - now
+        backends = self._transitions.backends
+        due = min(self._queue.next_due - now, self._monitor.next_due - now, backends.seconds_to_next)
+        due = 0.0 if self._sources.busy else due
         return self._stopping.wait(connections, now, min(max(due, 0.0), TURN_SECONDS))
 
     def _over(self) -> bool:

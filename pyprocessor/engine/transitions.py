@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pyprocessor.engine.backends import Backends
 from pyprocessor.engine.divisions import Divisions
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
@@ -67,6 +68,7 @@ class Transitions:
         self._children: set[str] = set()
         self.hooks = Hooks(self._profile.hooks, self._logs, self.notice)
         self.queue = JobQueue()
+        self.backends = Backends(self._journal, self.queue)
         self.divisions = Divisions(self._request, self._journal, self.queue, self.released)
         self.tally = Tally(self.began)
 
@@ -147,6 +149,7 @@ class Transitions:
         """A job succeeded; where its usage was measured the cost model learns from it."""
         assert job.attempt_id is not None
         job.move(JobState.SUCCEEDED)
+        self.backends.succeeded(job.queued)
         self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
         outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes))
         self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
@@ -156,6 +159,7 @@ class Transitions:
         """A job without products has succeeded."""
         assert job.attempt_id is not None
         job.move(JobState.SUCCEEDED)
+        self.backends.succeeded(job.queued)
         self._journal.complete(job.job_id, job.attempt_id, result, usage)
         self.settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED), job.queued.cpu_seconds)
         self._learn(job, usage, 0)
@@ -182,7 +186,10 @@ class Transitions:
             return
         if outcome.failure is not None:
             errors = self._errors(job)
-            delay = retry.retry_after(outcome.failure, job.retries, errors, random.random())  # noqa: S311 - jitter
+            # A back end that asked for a pause gets it, whichever job is next; this one may go to another meanwhile.
+            asked = outcome.retry_after_seconds if job.queued.asking is None else None
+            jitter = random.random()  # noqa: S311 - no secret
+            delay = retry.retry_after(outcome.failure, job.retries, errors, jitter, asked_seconds=asked)
             if delay is not None:
                 self._requeue(job, outcome, usage, charge=True, then="It is tried again.")
                 again = replace(job.queued, tries=job.queued.tries + 1)
@@ -249,6 +256,7 @@ class Transitions:
         self, job: RunningJob, outcome: Outcome, usage: Usage | None, *, charge: bool = False, then: str = ""
     ) -> None:
         """Queue a job again, its attempt charged or not; `then` is a sentence for the journal about what follows."""
+        job.queued = self.backends.ended(job.queued, outcome, begun=job.attempt_id is not None)
         job.move(JobState.PENDING)
         self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=charge, usage=usage)
         if job.attempt_id is not None:
@@ -258,6 +266,7 @@ class Transitions:
 
     def _finish(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         outcome = self.final(job.job_id, outcome)
+        self.backends.ended(job.queued, outcome, begun=job.attempt_id is not None)
         job.move(STATE_AFTER[outcome.kind])
         self._journal.finish(job.job_id, job.attempt_id, outcome, usage)
         self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)

@@ -12,6 +12,7 @@ from pyprocessor.intake.messages import Candidate, Inspected, PassedOver, Remark
 from pyprocessor.intake.output_location import Existing, KnownOutputs, OutputLocation, place
 from pyprocessor.intake.scan import existing_output
 from pyprocessor.jobs import retry
+from pyprocessor.jobs.queued_job import Asking
 from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.journal.waiting import CANCELLED
 from pyprocessor.models import (
@@ -42,6 +43,7 @@ class Todo:
     fresh: bool
     replaces: OutputFacts | None = None
     division: Division = WHOLE
+    asking: Asking | None = None
     row: JobRow | None = None
     """Of a job that has no names to claim: what the journal has, which nothing but the predicted cost is to change."""
 

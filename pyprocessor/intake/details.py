@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError, UsageError
+from pyprocessor.jobs.queued_job import Asking
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import params_of
@@ -52,6 +53,11 @@ class Details:
         """Of a job whose parts are there: what the cost of all of it depends on."""
         joins = self.features.given is not None and self.features.encoder == JOIN
         return self.plan.cost if joins and isinstance(self.plan.cost, CostFeatures) else None
+
+    @property
+    def asking(self) -> Asking | None:
+        """Of a job that is done by a back end: what it asks of which."""
+        return _asking(self.plan)
 
     def media_seconds(self, row: JobRow) -> float:
         """Seconds of media that count as done with the job: those of a part's pictures, none of a join."""
@@ -107,6 +113,7 @@ class JobDetails:
                 _check_products(row, plan)
             for child in plan.children:
                 params_of(child.params)
+            _asking(plan)
         except JobError:
             raise
         except (Exception, SystemExit) as error:  # code of others: one job fails
@@ -197,6 +204,10 @@ def _features(row: JobRow, plan: Plan, children: Sequence[ChildEnd]) -> CostFeat
     if isinstance(plan.cost, CostFeatures):
         return plan.cost
     return CostFeatures(task=row.task, encoder=row.task, given=plan.cost)
+
+
+def _asking(plan: Plan) -> Asking | None:
+    return Asking(tuple(plan.backends), int(plan.requests)) if plan.backends else None
 
 
 def _check_products(row: JobRow, plan: Plan) -> None:

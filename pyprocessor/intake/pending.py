@@ -219,7 +219,7 @@ class PendingJobs(JobSource):
             return Parent(row, plan.children)
         cost = self._costs.predict(details.features, 1)
         if not (plan.products or row.products or details.inputs or self._request.retry_failed):
-            return Todo(row.job_with(cost=cost), details.features, fresh=False, row=row)
+            return Todo(row.job_with(cost=cost), details.features, fresh=False, asking=details.asking, row=row)
         main = next((product for product in plan.products if product.role == MAIN), Product(b""))
         companions = tuple(product for product in plan.products if product is not main)
         files = {source.path: source for source in details.inputs}
@@ -231,7 +231,8 @@ class PendingJobs(JobSource):
             companions=companions,
             cost=cost,
         )
-        return Todo(job, details.features, fresh=False, division=WHOLE if details.children else plan.division)
+        division = WHOLE if details.children else plan.division
+        return Todo(job, details.features, fresh=False, division=division, asking=details.asking)
 
     def _divide(self) -> Iterator[Finding]:
         """Have jobs divided that are to be done in parts."""

@@ -6,12 +6,38 @@ import math
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, speed, thread_growth
-from pyprocessor.models import WHOLE, Division, EstimationSettings, Job, display
+from pyprocessor.models import WHOLE, Backend, Division, EstimationSettings, Job, display
 
 OUT_OF_MEMORY_GROWTH = 1.5
 """How much more memory a job is assumed to take each time it was ended for want of memory."""
 WAITING_RATIO = 10.0
 """A job that waits so many times longer than it computes takes no core: that would be idle nine tenths of the time."""
+
+
+Kind = tuple[CostClass | None, tuple[tuple[str, int], ...], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The back ends that can do a job, as `Plan` names them, and what became of them so far."""
+
+    backends: tuple[Backend, ...]
+    requests: int = 1
+    chosen: str = ""
+    """The one that its attempt is to use; empty while it waits."""
+    since: float = 0.0
+    """When that was chosen, in seconds since the epoch."""
+    tried: frozenset[str] = frozenset()
+    """Those that did not answer its attempts in this run."""
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(backend, Backend) and backend.name for backend in self.backends):
+            raise TypeError("back ends that are no `Backend` with a name")
+        if len({backend.name for backend in self.backends}) < len(self.backends):
+            raise ValueError("two back ends of one name")
+        rates = (backend.per_minute for backend in self.backends if backend.per_minute is not None)
+        if any(backend.burst < 1 for backend in self.backends) or not all(rate > 0 for rate in rates):
+            raise ValueError("a back end that takes no requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +65,8 @@ class QueuedJob:
     wait_seconds: float = 0.0
     resources: tuple[tuple[str, int], ...] = ()
     division: Division = WHOLE
+    asking: Asking | None = None
+    """Of a job that is done by a back end."""
 
     @classmethod
     def of(
@@ -48,6 +76,7 @@ class QueuedJob:
         model: CostModel,
         estimation: EstimationSettings,
         division: Division = WHOLE,
+        asking: Asking | None = None,
     ) -> QueuedJob:
         """The queued job for `job`, whose cost, as `cost_class`, is what `model` predicts at one thread."""
         factors = model.factors(cost_class, estimation.memory_safety_factor)
@@ -65,12 +94,23 @@ class QueuedJob:
             wait_seconds=job.cost.wait_seconds,
             resources=job.cost.resources,
             division=division,
+            asking=asking,
         )
 
     @property
     def waits(self) -> bool:
         """Whether it mostly waits, by the word of its task: what is learned meanwhile does not change its queue."""
         return self.wait_seconds > 0 and self.wait_seconds >= WAITING_RATIO * self.prior_cpu_seconds
+
+    @property
+    def kind(self) -> Kind:
+        """What the jobs of one batch have in common: one process does the calls of one kind."""
+        return self.affinity, self.resources, self.asking is not None
+
+    @property
+    def backend(self) -> str:
+        """The name of the back end that its attempt uses; empty where it needs none, or has none yet."""
+        return self.asking.chosen if self.asking is not None else ""
 
     @property
     def affinity(self) -> CostClass | None:

@@ -13,6 +13,8 @@ CRASHES_UNTIL_QUARANTINE = 2
 """A job that ran in so many batch processes that died is set aside."""
 KILLED_RUNS_UNTIL_ALONE = 2
 """One may have any cause. Running alone isolates it."""
+LONGEST_ASKED_SECONDS = 3600.0
+"""A server that asks to be left alone for longer is asked again all the same."""
 STATE_AFTER = {
     kind: JobState.PENDING if kind in (OutcomeKind.INTERRUPTED, OutcomeKind.SHED) else JobState(kind.value)
     for kind in OutcomeKind
@@ -36,10 +38,22 @@ def taken_for(failure: FailureKind | None, *, unopened: bool, retries_so_far: in
     return failure
 
 
-def retry_after(failure: FailureKind, retries_so_far: int, settings: ErrorSettings, jitter: float) -> float | None:
-    """Seconds until a failed attempt is tried again, None where it is not; `jitter` is in [0, 1)."""
-    final = failure not in TRANSIENT or retries_so_far >= settings.max_retries
-    return None if final else delay_seconds(retries_so_far, settings, jitter)
+def retry_after(
+    failure: FailureKind,
+    retries_so_far: int,
+    settings: ErrorSettings,
+    jitter: float,
+    *,
+    asked_seconds: float | None = None,
+) -> float | None:
+    """Seconds until a failed attempt is tried again, None where it is not; `jitter` is in [0, 1).
+
+    That is never sooner than a server asked for, up to `LONGEST_ASKED_SECONDS`.
+    """
+    if failure not in TRANSIENT or retries_so_far >= settings.max_retries:
+        return None
+    asked = min(asked_seconds or 0.0, LONGEST_ASKED_SECONDS)
+    return max(asked, delay_seconds(retries_so_far, settings, jitter))
 
 
 def delay_seconds(retries_so_far: int, settings: ErrorSettings, jitter: float) -> float:

@@ -18,6 +18,7 @@ from pyprocessor.journal.rows import CachedMedia, JobRow, Made, facts_text, inte
 from pyprocessor.journal.waiting import WaitingJobs
 from pyprocessor.journal.writer import values_of
 from pyprocessor.models import (
+    BackendState,
     Batch,
     Cost,
     Outcome,
@@ -120,6 +121,12 @@ class Journal(WaitingJobs):
     def end_batch(self, batch_id: int, worker_exit_code: int | None) -> bool:
         """Record that the batch's process is gone; its exit code is negative for a signal, None if unknown."""
         return self._hit("end_batch", id=batch_id, worker_exit_code=worker_exit_code)
+
+    # ------------------------------------------------------------ back ends
+
+    def keep_backend(self, name: str, state: BackendState) -> None:
+        """Keep the state of a back end for this run and the next ones."""
+        self._write("keep_backend", name=name, **values_of(state))
 
     # ------------------------------------------------------------ moves
 

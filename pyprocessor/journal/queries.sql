@@ -419,6 +419,15 @@ UPDATE batches SET ended_at = :now WHERE ended_at IS NULL
 -- name: open_workers
 SELECT worker_pid, worker_start_time FROM batches WHERE ended_at IS NULL ORDER BY run_id, id
 
+-- ------------------------------------------------------------------ back ends
+
+-- name: backends
+SELECT name, spent, spent_at, failures, failed_at, blocked_until FROM backends
+
+-- name: keep_backend
+INSERT OR REPLACE INTO backends (name, spent, spent_at, failures, failed_at, blocked_until)
+VALUES (:name, :spent, :spent_at, :failures, :failed_at, :blocked_until)
+
 -- ------------------------------------------------------------------ readings and events
 
 -- name: insert_reading

@@ -21,7 +21,7 @@ from pyprocessor.journal.rows import (
     from_row,
     intents_from,
 )
-from pyprocessor.models import JobState, ProcessIdentity
+from pyprocessor.models import BackendState, JobState, ProcessIdentity
 from pyprocessor.models.products import Intent
 
 Record = TypeVar("Record")
@@ -167,6 +167,11 @@ class JournalReader:
     def open_workers(self) -> tuple[ProcessIdentity, ...]:
         """Batch processes whose end is not recorded: running now, or left by a killed engine."""
         return self._all(ProcessIdentity, "open_workers")
+
+    def backends(self) -> dict[str, BackendState]:
+        """The states of the back ends that jobs have used, by name."""
+        rows = self._database.rows("backends", {})
+        return {str(name): self._database.record(lambda row: BackendState(*row), tuple(rest)) for name, *rest in rows}
 
     def events(self, run_id: int | None = None) -> Iterator[EventRow]:
         """Events, oldest first: of one run, else all."""

@@ -179,6 +179,16 @@ CREATE TABLE batches (
 
 CREATE INDEX batches_open ON batches (run_id, id) WHERE ended_at IS NULL;
 
+-- The services that jobs are done by: how much of its limit each has used, and whether it answers.
+CREATE TABLE backends (
+    name          TEXT PRIMARY KEY,
+    spent         REAL NOT NULL,           -- requests that its burst lacked at spent_at
+    spent_at      REAL NOT NULL,
+    failures      INTEGER NOT NULL,        -- attempts in a row that it did not answer
+    failed_at     REAL NOT NULL,
+    blocked_until REAL NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE readings (
     id      INTEGER PRIMARY KEY,
     run_id  INTEGER NOT NULL REFERENCES runs (id),

@@ -62,6 +62,7 @@ from pyprocessor.models.work import (
     TRANSITIONS,
     WHOLE,
     Backend,
+    BackendState,
     Batch,
     Cost,
     CostFeatures,

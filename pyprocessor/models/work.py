@@ -36,6 +36,23 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendState:
+    """What is remembered of a back end between jobs and runs. Times are seconds since the epoch."""
+
+    spent: float = 0.0
+    """Requests that its burst lacked at `spent_at`; more than the burst is debt."""
+    spent_at: float = 0.0
+    failures: int = 0
+    """Attempts in a row that it did not answer."""
+    failed_at: float = 0.0
+    """When the last of them ended."""
+    blocked_until: float = 0.0
+    """Nothing is asked of it before."""
+    probing: bool = False
+    """One attempt tries whether it answers again. Not kept: attempts end with their run."""
+
+
+@dataclass(frozen=True, slots=True)
 class Division:
     """Whether a job may be done in parts, side by side, which the job itself joins once they have ended."""
 
@@ -142,6 +159,8 @@ class Outcome:
     failure: FailureKind | None = None
     already_right: bool = False
     """Of a skip: what the job was to make is there, so that what waits for it may go on."""
+    retry_after_seconds: float | None = None
+    """Of a failure: how long the server asked to be left alone."""
 
 
 class Origin(StrEnum):

@@ -122,6 +122,8 @@ class Surroundings:
     """Predicted memory of jobs that were started since the governor's last look."""
     kept_bytes: int = 0
     """Predicted memory of a job that comes first, and waits for memory in the other queue."""
+    unavailable: str = ""
+    """Why none of the job's back ends may be asked, as the end of a sentence; empty where it needs none."""
     kept_disk_bytes: int = 0
     """Predicted size of the parts of other jobs that are to come, and of what is joined of them."""
 
@@ -143,6 +145,8 @@ def decide(
         return Wait(on.closed or on.allowance.hold)
     if not beside.assigned and (wait := too_late(job, threads, on) or turn(job, on, beside)) is not None:
         return wait
+    if beside.unavailable:
+        return Wait(beside.unavailable)
     if beside.free_slots < 1:
         return Wait(f"as many files run as may at once ({beside.concurrency})")
     if job.resources:

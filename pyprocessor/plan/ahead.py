@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass
-from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.queued_job import Kind, QueuedJob
 from pyprocessor.models import BatchSettings
 from pyprocessor.plan import resources
 from pyprocessor.plan.packing import MIN_BATCH_SECONDS
@@ -44,23 +44,28 @@ def files_to_give(job: QueuedJob, left: int, all_slots: int) -> int:
 
 
 def more_of_its_kind(
-    ready: ReadyQueue, affinity: CostClass | None, needs: tuple[tuple[str, int], ...], count: int, most_bytes: float
+    ready: ReadyQueue,
+    kind: Kind,
+    count: int,
+    most_bytes: float,
+    available: Callable[[QueuedJob], bool],
 ) -> list[QueuedJob]:
     """Take up to so many further jobs for a process that does calls of one kind, or short files.
 
-    None where the next job is no such one. They are of one priority, and take `most_bytes` each at most.
+    None where the next job whose back end is `available` is no such one. They are of one priority, and take
+    `most_bytes` each at most.
     """
-    head = ready.first()
+    head = ready.first(available)
 
     def fits(job: QueuedJob) -> bool:
-        return job.affinity == affinity and job.resources == needs and job.memory_bytes <= most_bytes
+        return job.kind == kind and job.memory_bytes <= most_bytes and available(job)
 
     if head is None or not fits(head):
         return []
     taken: list[QueuedJob] = []
     while len(taken) < count:
         job = ready.first(lambda job: fits(job) and job.band == head.band)
-        if job is None or (affinity is None and not is_short_file(job)):
+        if job is None or (kind[0] is None and not is_short_file(job)):
             break
         ready.take(among=[job.job_id])
         taken.append(job)
@@ -68,9 +73,18 @@ def more_of_its_kind(
 
 
 def next_of_those_that_wait(
-    waiting: ReadyQueue, free: Mapping[CostClass | None, int], in_use: Mapping[str, int], settings: BatchSettings
+    waiting: ReadyQueue,
+    free: Mapping[CostClass | None, int],
+    in_use: Mapping[str, int],
+    settings: BatchSettings,
+    available: Callable[[QueuedJob], bool],
 ) -> QueuedJob | None:
-    """The next whose resources are free, and for which its process has a slot: `free` has those that have begun."""
+    """The next whose resources are free and whose back end is `available`, and for which its process has a slot.
+
+    `free` has the slots of those that have begun.
+    """
     return waiting.first(
-        lambda job: free.get(job.affinity, 1) > 0 and resources.how_many_fit(job, in_use, settings) >= 1
+        lambda job: (
+            free.get(job.affinity, 1) > 0 and resources.how_many_fit(job, in_use, settings) >= 1 and available(job)
+        )
     )

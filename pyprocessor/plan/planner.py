@@ -130,10 +130,12 @@ def next_batch(
     batch_id: int,
     running: Sequence[RunningBatch] = (),
     more_to_come: bool = False,
+    available: Callable[[QueuedJob], bool] = lambda _: True,
 ) -> FormedBatch | Wait:
     """Take the next batch out of `ready`, or say why none is to be started now.
 
-    With `more_to_come` a fixed batch size waits for further jobs, and no job gets more threads than others.
+    With `more_to_come` a fixed batch size waits for further jobs, and no job gets more threads than others. `available`
+    says whether the back end of a job that needs one may be asked.
     """
     cores = max(shape.cores, shape.concurrency)
     free_cores = cores - sum(r.slots * r.cores for r in running)
@@ -144,7 +146,7 @@ def next_batch(
         in_use.update(dict(batch.resources))
 
     def startable(job: QueuedJob) -> bool:
-        return resources.how_many_fit(job, in_use, settings) >= 1
+        return resources.how_many_fit(job, in_use, settings) >= 1 and (job.asking is None or available(job))
 
     free_slots = min(shape.concurrency - occupied, free_cores)
     if not ready:
@@ -157,8 +159,8 @@ def next_batch(
     fixed = max(1, int(settings.batch_size * shape.share)) if settings.enabled and settings.batch_size else None
     if fixed is not None and more_to_come and len(ready) < fixed:
         return Wait(f"a batch has {fixed} files, and more are being looked for")
-    if in_use and ready.first(startable) is None and (head := ready.first()) is not None:
-        return Wait(resources.shortage(head, in_use, settings))
+    if ready.first(startable) is None and (head := ready.first()) is not None:
+        return Wait(resources.shortage(head, in_use, settings) or "its back end may not be asked now")
     room = _room(ready, shape, running, startable)
     if room is None and running:
         return Wait("it is predicted to take more memory than all files may together, so nothing is to run beside it")
@@ -194,11 +196,11 @@ def next_batch(
         processes = min(processes, -(-len(ready) // fixed))
     slots = 1 if room is None else -(-free_slots // max(1, processes))
     slots = int(min(slots, resources.how_many_fit(first, in_use, settings)))
-    alike = (first.affinity, first.resources)
+    kind = first.kind
 
     def suitable(job: QueuedJob) -> bool:
         """Whether it fits into a batch with the first; one process does the calls of one kind."""
-        return widening.threads(job) == wanted and (job.affinity, job.resources) == alike
+        return widening.threads(job) == wanted and job.kind == kind
 
     packing = Packing(
         ready,
@@ -209,7 +211,10 @@ def next_batch(
         cap=math.inf if room is None else max(room * slots / free_slots, first.memory_with(threads)),
         room=math.inf if room is None else room,
     )
-    if fixed is not None:
+    if first.asking is not None:
+        # No more than begin at once: who waits in a process keeps others from the back end, or it may be down by then.
+        packing.take_exactly(slots, may_exceed=room is None)
+    elif fixed is not None:
         if not packing.take_exactly(fixed, may_exceed=not running):
             for taken in packing.taken:
                 ready.put_back(taken)
@@ -226,9 +231,7 @@ def next_batch(
             [
                 e.job_id
                 for e in listed
-                if e.job_id in widening.later
-                and (e.affinity, e.resources) == alike
-                and e.wall_seconds(each) < MIN_BATCH_SECONDS
+                if e.job_id in widening.later and e.kind == kind and e.wall_seconds(each) < MIN_BATCH_SECONDS
             ],
             estimation.max_batch_size,
         )

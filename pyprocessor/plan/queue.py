@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, wall_seconds
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import Cost, EstimationSettings
+from pyprocessor.models import Backend, Cost, EstimationSettings
 
 _NOTICEABLE = 1.01
 """Factors that all moved by less than this factor stay as they are."""
-_Bucket = tuple[CostClass, int, int, tuple[tuple[str, int], ...]]
+_Bucket = tuple[CostClass, int, int, tuple[tuple[str, int], ...], tuple[Backend, ...]]
 """Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so with any factors, and that
-hold the same resources: if the first does not fit, neither do the others."""
+hold the same resources and have the same back ends: if the first does not fit, neither do the others."""
 
 
 class _Item(NamedTuple):
@@ -171,8 +171,8 @@ class ReadyQueue:
     def first(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
         """The job that is next among those that fit; it stays.
 
-        Whether jobs of a class fit must depend on their memory and resources, or leave out the shorter of them: a
-        bucket whose first job does not fit is passed as a whole.
+        Whether jobs of a class fit must depend on their memory, resources and back ends, or leave out the shorter of
+        them: a bucket whose first job does not fit is passed as a whole.
         """
         for band, _, tenant in self._places:
             fitting = (job for job in self._heads(self._heaps[band, tenant]) if fits is None or fits(job))
@@ -311,6 +311,16 @@ class JobQueue:
         """Remove and return the next job that is to run alone."""
         return self._alone.popleft() if self._alone else None
 
+    def take_lost(self, lost: Callable[[QueuedJob], bool]) -> QueuedJob | None:
+        """Remove and return a job of which this is true, as it depends on back ends alone."""
+        for queue in (self.ready, self.waiting):
+            if (job := queue.take(lost)) is not None:
+                return job
+        found = next((job for job in self._alone if lost(job)), None)
+        if found is not None:
+            self._alone.remove(found)
+        return found
+
     def drop(self, job_id: str) -> QueuedJob | None:
         """Remove and return a job, wherever it waits; None where it does not."""
         for queue in (self.ready, self.waiting):
@@ -340,7 +350,7 @@ class JobQueue:
 
 def _bucket(job: QueuedJob) -> _Bucket:
     memory, floor = _memory_step(math.ceil(job.prior_memory_bytes)), _memory_step(job.memory_floor_bytes)
-    return job.cost_class, memory, floor, job.resources
+    return job.cost_class, memory, floor, job.resources, job.asking.backends if job.asking is not None else ()
 
 
 def _memory_step(memory_bytes: int) -> int:

@@ -21,6 +21,7 @@ _OURS = {
     FOLDER_TASK: "transcode:Transcode",
     "film-part": "parts:FilmPart",
     "sound-part": "parts:SoundPart",
+    "enhance": "enhance:Enhance",
     "process-chunk": "chunk_processing:ProcessChunk",
 }
 """Our tasks, each a class in a module of this room, imported when it is asked for."""

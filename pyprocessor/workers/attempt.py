@@ -75,6 +75,7 @@ class Attempt:
             item.partial,
             item.products,
             item.children,
+            item.backend,
         )
         return cls(item, anchor, _steps(item.task, work), time.monotonic())
 

@@ -208,7 +208,7 @@ class Attempts:
         try:
             act()
         except JobError as error:
-            self._failed(attempt, error.kind, str(error))
+            self._failed(attempt, error.kind, str(error), error.retry_after_seconds)
         except MemoryError:
             self._failed(attempt, FailureKind.RESOURCE, "The process working on it ran out of memory.")
         except OSError as error:
@@ -344,7 +344,9 @@ class Attempts:
             self._to_discard[item.token] = attempt
         self._send(messages.Published(item.job_id, item.token, facts, attempt.usage(), displaced))
 
-    def _failed(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
+    def _failed(
+        self, attempt: Attempt, kind: FailureKind, message: str, retry_after_seconds: float | None = None
+    ) -> None:
         if self._ending:
             self._end(attempt, STOPPED)
             return
@@ -356,7 +358,7 @@ class Attempts:
         kind, message = self._widened(kind, message)
         logs = self._setup.folder.logs
         write_job_log(logs, attempt.item.job_id, f"{attempt.name}: {message}", attempt.transcript)
-        self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind))
+        self._end(attempt, Outcome(OutcomeKind.FAILED, message, kind, retry_after_seconds=retry_after_seconds))
 
     def _input_is_away(self, attempt: Attempt) -> bool:
         """Return whether the input as a whole is gone; the attempt has then ended as interrupted."""

@@ -4,9 +4,9 @@
 
 The two numbers are descriptors of pipes. Each line of either is a JSON object. Requests: {"path"} once, what to import
 from; {"id", "function", "arguments", "memory"} for a call; {"id", "cancel"} for a coroutine. Answers: {"id",
-"progress"}; {"id", "value"}, or {"id", "error", "kind"}, or {"id", "errno", "path"}, with what the call took. Calls are
-made one after the other, coroutines all at once. The process ends when the requests do. What a call prints goes to
-stdout and stderr as ever.
+"progress"}; {"id", "value"}, or {"id", "error", "kind"}, perhaps with "retry_after", or {"id", "errno", "path"}, with
+what the call took. Calls are made one after the other, coroutines all at once. The process ends when the requests do.
+What a call prints goes to stdout and stderr as ever.
 
 It starts for one call of a few milliseconds, so it imports next to nothing.
 """
@@ -128,6 +128,8 @@ class _Call:
         raised = f"{self.name} raised {type(error).__name__}{_text_of(error)}"
         if isinstance(error, JobError):
             answer = {"kind": error.kind, "error": str(error)}
+            if error.retry_after_seconds is not None:
+                answer["retry_after"] = float(error.retry_after_seconds)
         elif isinstance(error, _Refused):
             answer = {"kind": FailureKind.UNSUPPORTED, "error": f"{self.name} {error}; the task has to be mended."}
         elif isinstance(error, MemoryError):

@@ -219,7 +219,9 @@ class CallRunner(ChildProcess[End]):
             path = None if answer["path"] is None else os.fsencode(answer["path"])
             return OSError(number, os.strerror(number), path)
         if "error" in answer:
-            return JobError(FailureKind(answer["kind"]), str(answer["error"]))
+            asked = answer.get("retry_after")
+            seconds = None if asked is None else max(0.0, float(asked))
+            return JobError(FailureKind(answer["kind"]), str(answer["error"]), retry_after_seconds=seconds)
         wall_seconds = self.active_seconds(self._clock()) - call.began
         return Returned(answer["value"], wall_seconds, cpu_seconds, peak, self._printed())
 

@@ -75,6 +75,7 @@ class WorkItem(OfAttempt):
     limits: Timeouts
     children: tuple[ChildEnd, ...] = ()
     deadline: float | None = None
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)

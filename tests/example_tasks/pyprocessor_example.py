@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models import Cost, InputLimits, Source
+from pyprocessor.models import Backend, Cost, InputLimits, Source
 from pyprocessor.models.products import MAIN, Product
 from pyprocessor.tasks.base import Call, ChildJob, Done, Made, Plan, Returned, Steps, Work
 from pyprocessor.workers.call_main import progress
@@ -52,7 +52,10 @@ def count_words(source: str, capitals: str, counts: str) -> dict[str, int]:
 
 
 class Ask:
-    """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result."""
+    """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result.
+
+    With `backends` it is done by one of these, whose name the function gets as `backend`.
+    """
 
     name = "ask"
 
@@ -61,12 +64,17 @@ class Ask:
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
         return Plan(
-            cost=Cost(**{"cpu_seconds": 0.001, "memory_bytes": 16 << 20, "disk_bytes": 0, **params.get("cost", {})})
+            cost=Cost(**{"cpu_seconds": 0.001, "memory_bytes": 16 << 20, "disk_bytes": 0, **params.get("cost", {})}),
+            backends=tuple(Backend(**each) for each in params.get("backends", ())),
+            requests=params.get("requests", 1),
         )
 
     def run(self, work: Work) -> Steps:
         called = {**work.params, "function": f"{HERE}:{work.params['function']}"}
-        called.pop("cost", None)
+        for name in ("cost", "backends", "requests"):
+            called.pop(name, None)
+        if work.backend:
+            called["arguments"] = {**called.get("arguments", {}), "backend": work.backend}
         try:
             returned: Returned = yield Call(**called)
         except JobError as error:
@@ -302,6 +310,26 @@ def ask_nobody(port: int) -> None:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
     except OSError as error:
         raise RuntimeError("the service has no answer") from error
+
+
+def use(folder: str, text: str, backend: str) -> str:
+    """Use a service: it answers unless its file in the folder says how many times it does not, and what it asks for.
+
+    The file "log" gets a line for each use: when, of what, by whom, and whether it was answered.
+    """
+    said = Path(folder, backend)
+    down = said.exists()
+    with Path(folder, "log").open("a") as log:
+        log.write(f"{time.time()} {backend} {text} {'lost' if down else 'answered'}\n")
+    if not down:
+        return backend
+    times, _, asked = said.read_text().partition(" ")
+    if int(times) > 1:
+        said.write_text(f"{int(times) - 1} {asked}")
+    else:
+        said.unlink()
+    seconds = float(asked) if asked else None
+    raise JobError(FailureKind.UNAVAILABLE, f"{backend} does not answer.", retry_after_seconds=seconds)
 
 
 def break_off(number: int, path: str | None = None) -> None:

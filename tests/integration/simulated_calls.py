@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.call_dispatch import CallDispatch
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
-from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.queued_job import Asking, QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import (
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 CLOCK = datetime(2026, 1, 1)  # noqa: DTZ001 - local time
+EPOCH = 1_800_000_000.0
+"""Seconds since the epoch when it begins."""
 DONE = Outcome(OutcomeKind.SKIPPED, "done")
 PROFILE = load("default", environment={}).profile
 
@@ -109,6 +112,7 @@ class Simulation:
         request = RunRequest((), os.fsencode(self.folder), profile, "ffmpeg")
         calibration = Calibration(CostModel(), FileHistory(), None)
         self.transitions = Transitions(request, self.journal, calibration, Recorder(), folder.logs, 0.0)
+        self.transitions.backends.clock = lambda: EPOCH + self.now
         self.calibration = calibration
         self.dispatch = CallDispatch(
             request, get_context("spawn"), folder, 1, self.journal, self.transitions, calibration
@@ -116,7 +120,16 @@ class Simulation:
         self.said: dict[str, Cost] = {}
         self.reading = Reading(0.0, self.cores, 1 << 50, 0, 0, 0.0, 1 << 50)
 
-    def add(self, name: str, said: Cost, *, kind: str = "noop", encode: bool = False, **more: Any) -> None:
+    def add(
+        self,
+        name: str,
+        said: Cost,
+        *,
+        kind: str = "noop",
+        encode: bool = False,
+        asking: Asking | None = None,
+        **more: Any,
+    ) -> None:
         """Take in a job: an encode of 360p, or a call whose affinity is `kind`."""
         source = Source(name.encode(), name.encode(), 1, 1)
         job = Job(name, "task", source, b"", "", said, **more)
@@ -128,7 +141,7 @@ class Simulation:
         cost_class, model = class_of(features, 1), self.calibration.model
         if model.measured_count(cost_class) == 0:
             self.calibration.model = model = model.observe(features, 1, Cost(0.0, 0, 0))
-        self.transitions.queue.add(QueuedJob.of(job, cost_class, model, PROFILE.estimation))
+        self.transitions.queue.add(QueuedJob.of(job, cost_class, model, PROFILE.estimation, asking=asking))
 
     @property
     def running(self) -> list[str]:
@@ -171,8 +184,9 @@ class Simulation:
                 self.dispatch.processes.remove(process)
 
     def go_on(self) -> None:
-        """Go on to the next end of a job, and end all that end by then."""
-        self.now = min(end for process in self.dispatch.processes for end in self._child(process).running.values())
+        """Go on to the next end of a job, or time at which a back end may be asked, and end all that end by then."""
+        ends = [end for process in self.dispatch.processes for end in self._child(process).running.values()]
+        self.now = min([*ends, self.now + self.transitions.backends.seconds_to_next + 1e-6])
         with self.journal.transaction():
             for process in self.dispatch.processes:
                 child = self._child(process)
@@ -186,7 +200,7 @@ class Simulation:
         """Run until all is done."""
         while True:
             self.fill()
-            if not self.running:
+            if not self.running and self.transitions.backends.seconds_to_next == math.inf:
                 break
             self.go_on()
         self.now += 10.0

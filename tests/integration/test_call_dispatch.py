@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyprocessor.models import Cost
+from pyprocessor.jobs.queued_job import Asking
+from pyprocessor.models import Backend, Cost
 from pyprocessor.plan.ahead import MOST_AHEAD, MOST_WAITING
 from tests.integration.simulated_calls import MIB, Simulation
 
@@ -265,6 +267,44 @@ def test_what_needs_more_than_there_is_has_it_alone(begin: Begin) -> None:
     run.add("small", Cost(1.0, MIB, 0, resources=(("gpu", 1),)), kind="small")
     run.run()
     assert run.began["small"] >= run.ended["large"]
+
+
+LIMITED = Asking((Backend("limited", 60.0, 2),))
+
+
+@pytest.mark.parametrize("said", [DOWNLOAD, Cost(1.0, MIB, 0), NOOP])
+def test_jobs_wait_for_their_back_end_and_others_go_on(begin: Begin, said: Cost) -> None:
+    """Whether they mostly wait or compute: two at once, then one a second, and what comes after them is not held up."""
+    run = begin(cores=8)
+    for number in range(6):
+        run.add(f"asks {number}", said, kind="api", asking=LIMITED, priority=-1)
+    for number in range(4):
+        run.add(f"plain {number}", said, kind="plain")
+        run.add(f"same kind {number}", said, kind="api")
+    run.fill()
+    assert sorted(name for name in run.running if name.startswith("asks")) == ["asks 0", "asks 1"]
+    assert sum(not name.startswith("asks") for name in run.running) >= 4
+    assert "limited takes 60 requests a minute, and the next one in " in run.why()
+    run.run()
+    began = sorted(run.began[f"asks {number}"] for number in range(6))
+    assert began == pytest.approx([0, 0, 1, 2, 3, 4], abs=0.01)
+    assert all(at < 2.0 for name, at in run.began.items() if name.startswith("plain"))
+
+
+def test_a_job_that_runs_alone_waits_for_its_back_end_too(begin: Begin) -> None:
+    """As one does that may have killed its process."""
+    run = begin()
+    run.add("before", SHORT, kind="api", asking=Asking((Backend("slow", 6.0),)))
+    run.run()
+    run.add("alone", SHORT, kind="api", asking=Asking((Backend("slow", 6.0),)))
+    queued = run.transitions.queue.drop("alone")
+    assert queued is not None
+    run.now = 5.0
+    run.transitions.queue.add(replace(queued, alone=True))
+    run.fill()
+    assert not run.running
+    run.run()
+    assert run.began["alone"] == pytest.approx(10.0, abs=0.01)
 
 
 COSTS = st.builds(

@@ -108,6 +108,7 @@ WRITES: dict[str, Start] = {
     "release_job": Start.SUBMITTED,
     "cancel_dependent": Start.SUBMITTED,
     "complete_job": Start.SUBMITTED,
+    "keep_backend": Start.SUBMITTED,
     "retry_job": Start.RETRIED,
     "reset_dependents": Start.RETRIED,
     "select_prunable": Start.PRUNED,

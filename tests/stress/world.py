@@ -1,7 +1,8 @@
 """Submitted jobs of every kind in one output, at whose writes of the journal the engine is killed.
 
 A text's words in two files, and a job that reads one of these; two reels, of which one is a folder beside a file and
-the other a file beside a folder; a chain; a job that is made of others; one that fails, with what waits for it.
+the other a file beside a folder; a chain; a job that is made of others; one that is done by a back end; one that fails,
+with what waits for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState
@@ -35,7 +37,7 @@ LEFT_SECONDS = 5.0
 
 def documents(folder: Path) -> list[Mapping[str, object]]:
     """The jobs; one of them fails as long as there is no file `folder`/missing."""
-    noop = {"task": "ask", "params": {"function": "noop", "arguments": {}}}
+    noop: dict[str, Any] = {"task": "ask", "params": {"function": "noop", "arguments": {}}}
     miss = {"function": "miss", "arguments": {"path": str(folder / "missing")}}
     reels = [{"task": "reel", "key": key, "params": {"version": "only", "folder": role}} for key, role in REELS.items()]
     return [
@@ -43,6 +45,11 @@ def documents(folder: Path) -> list[Mapping[str, object]]:
         {"task": "words", "key": "counted", "inputs": [{"job": "words", "role": "counts"}]},
         *reels,
         *({**noop, "key": key, "after": list(CHAIN[:place][-1:])} for place, key in enumerate(CHAIN)),
+        {
+            "task": "ask",
+            "key": "asks",
+            "params": {**noop["params"], "backends": [{"name": "service", "per_minute": 600}]},
+        },
         {"task": "sum", "key": "sum", "params": {"numbers": [1, 2, 4]}},
         {"task": "ask", "key": "fails", "params": miss},
         {**noop, "key": DEPENDENTS[0], "after": ["fails"]},

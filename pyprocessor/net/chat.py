@@ -1,0 +1,48 @@
+"""How is a text written by a server that speaks OpenAI's protocol of chats, as DeepSeek's does?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.net.http import ask, garbled, server_of
+from pyprocessor.net.keys import key
+
+_WHY = {
+    "length": "broke off its answer where that was as long as it may be; a smaller `window_characters` helps",
+    "insufficient_system_resource": "broke off its answer, since it is busy",
+}
+
+
+async def complete(
+    messages: Sequence[tuple[str, str]],
+    *,
+    url: str,
+    model: str,
+    key_from: str,
+    timeout_seconds: float,
+    temperature: float | None = None,
+) -> str:
+    """Return what a model answers to the messages, each a role ("system", "user") and a text. Raises JobError."""
+    document: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": role, "content": text} for role, text in messages],
+        "stream": False,
+    }
+    if temperature is not None:
+        document["temperature"] = temperature
+    address = f"{url.rstrip('/')}/chat/completions"
+    answer = await ask(address, key=key(key_from), timeout_seconds=timeout_seconds, document=document)
+    try:
+        choice = answer["choices"][0]
+        text, reason = choice["message"]["content"], choice.get("finish_reason")
+    except (LookupError, TypeError, AttributeError) as error:
+        raise garbled(server_of(url)) from error
+    if reason in _WHY:
+        raise JobError(FailureKind.UNAVAILABLE, f"{server_of(url)} {_WHY[reason]}.")
+    if reason == "content_filter":
+        raise JobError(FailureKind.UNSUPPORTED, f"{server_of(url)} refuses to write of what the text is about.")
+    if not isinstance(text, str) or not text.strip():
+        raise garbled(server_of(url))
+    return text

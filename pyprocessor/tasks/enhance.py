@@ -1,0 +1,177 @@
+"""How is a transcript improved by a chat API, its content and its times kept?"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models import Backend, Cost, InputLimits, Source
+from pyprocessor.models.products import Product
+from pyprocessor.speech.sentences import pieces
+from pyprocessor.speech.transcript_files import ENDINGS, MOST_BYTES, Transcript, transcript
+from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
+from pyprocessor.tasks.params import params_as
+
+SUFFIX = b".enhanced"
+"""Of the names of products, before their endings."""
+MOST_WARNINGS = 20
+_PIECE_CPU_SECONDS, _PIECE_WAIT_SECONDS, _MEMORY_BYTES = 0.05, 10.0, 24 << 20
+"""Of one piece, and of a job's share of the process that asks for many at once; what is measured corrects them."""
+_IMPROVE = "pyprocessor.tasks.enhancing:improve"
+_KEY_FROM = re.compile(r"|env:\w+|file:.+")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatBackend:
+    """A chat API, `url` being what comes before `/chat/completions`."""
+
+    name: str = ""
+    """Of several with one limit the same; the server's where it is empty."""
+    url: str = "https://api.deepseek.com"
+    model: str = "deepseek-chat"
+    key_from: str = "env:DEEPSEEK_API_KEY"
+    per_minute: float | None = None
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        if not re.match(r"https?://[^/@?#]+(/[^@?#]*)?\Z", self.url):
+            raise ValueError("`url` must be an address such as https://api.deepseek.com, without a name or key in it")
+        if not self.model:
+            raise ValueError("`model` is empty")
+        if not _KEY_FROM.fullmatch(self.key_from):
+            raise ValueError("`key_from` must be env:NAME, file:PATH or empty; a key itself is not to stand there")
+        if self.per_minute is not None and self.per_minute <= 0:
+            raise ValueError("`per_minute` must be above 0")
+        if self.burst < 1:
+            raise ValueError("`burst` must be 1 or more")
+
+    @property
+    def called(self) -> str:
+        return self.name or self.url.partition("://")[2].partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Enhancing(ChatBackend):
+    """What is to be asked of which API; with `backends`, of these instead, the preferred one first."""
+
+    backends: tuple[ChatBackend, ...] = ()
+    language: str | None = None
+    window_characters: int = 4000
+    most_word_error_rate: float = 0.25
+    temperature: float | None = 0.0
+    timeout_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        ChatBackend.__post_init__(self)
+        if not 100 <= self.window_characters <= 40_000:
+            raise ValueError("`window_characters` must be 100 to 40000")
+        if not 0 <= self.most_word_error_rate <= 1:
+            raise ValueError("`most_word_error_rate` must be 0 to 1")
+        if not 0 < self.timeout_seconds <= 3600:
+            raise ValueError("`timeout_seconds` must be above 0 and at most 3600")
+        if len({backend.called for backend in self.backends}) < len(self.backends):
+            raise ValueError("`backends` has two of one name")
+
+    @property
+    def services(self) -> tuple[ChatBackend, ...]:
+        """The APIs that may be asked, in order of preference."""
+        return self.backends or (self,)
+
+
+class Enhance:
+    """One request for each piece of the text, and one product of the same format beside the transcript's name."""
+
+    name = "enhance"
+    summary = "Improve the text of a transcript by a chat API, its content and times kept"
+    takes = Enhancing
+    inputs = (1, 1)
+    extensions = tuple(ending.removeprefix(".") for ending in ENDINGS)
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:  # noqa: ARG002
+        asked = params_as(Enhancing, params)
+        found = _read(inputs[0])
+        texts = _texts(found, asked.window_characters)
+        return {"pieces": len(_groups(found, texts, asked.window_characters)), "ending": found.ending}
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        asked, count = params_as(Enhancing, params), found["pieces"]
+        if not count:
+            return Plan(skip="It has no words, so there is nothing to improve.", already_right=True)
+        suffix = b"" if output.endswith(SUFFIX) else SUFFIX
+        size = 2 * inputs[0].size_bytes
+        cost = Cost(_PIECE_CPU_SECONDS * count, _MEMORY_BYTES, size, wait_seconds=_PIECE_WAIT_SECONDS * count)
+        backends = tuple(Backend(one.called, one.per_minute, one.burst) for one in asked.services)
+        product = Product(output + suffix + str(found["ending"]).encode("ascii"))
+        return Plan((product,), cost, backends=backends, requests=count)
+
+    def run(self, work: Work) -> Steps:
+        asked, found = params_as(Enhancing, work.params), _read(work.inputs[0])
+        service = next((one for one in asked.services if one.called == work.backend), asked.services[0])
+        texts = _texts(found, asked.window_characters)
+        groups = _groups(found, texts, asked.window_characters)
+        words = changed = 0
+        kept: list[str] = []
+        for number, places in enumerate(groups, 1):
+            arguments = {
+                "lines": [texts[place].strip() for place in places],
+                "cues": found.cues,
+                "language": asked.language,
+                "most_word_error_rate": asked.most_word_error_rate,
+                "url": service.url,
+                "model": service.model,
+                "key_from": service.key_from,
+                "temperature": asked.temperature,
+                "timeout_seconds": asked.timeout_seconds,
+            }
+            last = number == len(groups)
+            returned: Returned = yield Call(_IMPROVE, arguments, last=last, coroutine=True)
+            answer = returned.value
+            for place, improved in zip(places, answer["lines"], strict=True):
+                texts[place] = _with_space_of(texts[place], improved)
+            words, changed = words + answer["words"], changed + answer.get("changed", 0)
+            if answer["kept"]:
+                kept.append(f"Piece {number} of {len(groups)} was left as it is. {answer['kept']}")
+        name = f"{work.name}{found.ending}"
+        with open(work.path(name), "w", encoding="utf-8", newline="") as file:
+            file.write(found.written(texts if found.cues else ["".join(texts)]))
+        quality = {"improvement": round(100 * changed / max(1, words), 2), "content_preserved": not kept}
+        result = {"quality": quality, "warnings": kept[:MOST_WARNINGS], "pieces": len(groups), "kept": len(kept)}
+        return Done(products=(Made(name),), result={**result, "backend": service.called, "model": service.model})
+
+
+def _read(source: Source) -> Transcript:
+    with open(source.path, "rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    return transcript(data, os.path.splitext(os.fsdecode(source.path))[1].lower())
+
+
+def _texts(found: Transcript, most_characters: int) -> list[str]:
+    """Return the texts of cues, or the pieces of a plain text, which joined are the text again."""
+    return list(found.texts) if found.cues else pieces(found.texts[0], most_characters)
+
+
+def _groups(found: Transcript, texts: list[str], most_characters: int) -> list[list[int]]:
+    """Return what is asked for at once, as the places of the texts: of cues as many as fit, else one piece."""
+    groups: list[list[int]] = []
+    size = 0
+    for place, text in enumerate(texts):
+        if not text.strip():
+            continue
+        if len(text) > most_characters:
+            what = f"A cue has {len(text):,} characters, and `window_characters` is {most_characters:,}."
+            raise JobError(FailureKind.BAD_INPUT, what)
+        size += len(text)
+        if not groups or not found.cues or size > most_characters:
+            groups.append([])
+            size = len(text)
+        groups[-1].append(place)
+    return groups
+
+
+def _with_space_of(text: str, improved: str) -> str:
+    """Return an improved piece of a text with the space that stood around it."""
+    begin = len(text) - len(text.lstrip())
+    return text[:begin] + improved + text[len(text.rstrip()) :]
