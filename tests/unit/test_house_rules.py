@@ -23,7 +23,7 @@ NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc"
 
 LIBRARY = ["models", "errors"]
 MEDIA = ["recipes", "inspect", "containers", "ffmpeg"]
-WORK = ["tasks", *MEDIA, "publish", "state", "system", "journal", "jobs", "costs"]
+WORK = ["tasks", "speech", *MEDIA, "publish", "state", "system", "journal", "jobs", "costs"]
 BELOW_ENGINE = ["intake", "workers", "control", "governor", "plan", "profiles", "builtin_profiles", *WORK, *LIBRARY]
 DOORS = ["api", "taskqueue", "chunks", "microbatch", "frames", "cluster"]
 MAY_IMPORT: dict[str, list[str]] = {
@@ -45,8 +45,9 @@ MAY_IMPORT: dict[str, list[str]] = {
     "journal": ["jobs", *LIBRARY],
     "state": ["journal", "publish", "system", *LIBRARY],
     "control": ["journal", "state", "publish", "system", *LIBRARY],
-    "tasks": [*MEDIA, "publish", "costs", *LIBRARY],
-    "workers": ["tasks", *MEDIA, "publish", "state", "system", "jobs", *LIBRARY],
+    "speech": LIBRARY,
+    "tasks": [*MEDIA, "speech", "publish", "costs", *LIBRARY],
+    "workers": ["tasks", *MEDIA, "speech", "publish", "state", "system", "jobs", *LIBRARY],
     "intake": ["workers", "plan", *WORK, *LIBRARY],
     "engine": BELOW_ENGINE,
     "report": ["journal", *LIBRARY],
@@ -67,6 +68,10 @@ ONLY_IN: dict[str, list[str]] = {
     "charset_normalizer": ["containers/charsets.py"],
     "imageio_ffmpeg": ["ffmpeg/"],
     "watchfiles": ["intake/file_events.py"],
+    "jiwer": ["speech/scoring.py"],
+    "pocketsphinx": ["speech/pocketsphinx_backend.py"],
+    "faster_whisper": ["speech/whisper_backend.py"],
+    "ctranslate2": ["speech/whisper_backend.py"],
 }
 """Which modules may import a library. A folder ends with a slash."""
 

@@ -1,0 +1,1 @@
+"""What was said, when, how sure is that, and how is it written down? Transcripts, their scores, and their back ends."""
