@@ -19,12 +19,12 @@ GROUP = "pyprocessor.tasks"
 
 _OURS = {
     FOLDER_TASK: "transcode:Transcode",
-    "encode-part": "parts:FilmPart",
-    "encode-sound": "parts:SoundPart",
+    "film-part": "parts:FilmPart",
+    "sound-part": "parts:SoundPart",
     "process-chunk": "chunk_processing:ProcessChunk",
 }
 """Our tasks, each a class in a module of this room, imported when it is asked for."""
-OF_OTHERS = frozenset({"encode-part", "encode-sound", "process-chunk"})
+OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})
 """Tasks that other jobs and commands make use of, and nobody submits."""
 
 
