@@ -10,8 +10,8 @@ from pyprocessor.errors import FailureKind, JobError
 def word_error_rate(reference: Sequence[str], hypothesis: Sequence[str]) -> float:
     """Return inserted, left out and replaced words as a share of those of the reference; 0.0 is the same text.
 
-    It may exceed 1. Where the reference has no words it is 0.0 or 1.0. Words are those of `words.words`. Raises JobError
-    where jiwer is not installed.
+    It may exceed 1. Where the reference has no words it is 0.0 or 1.0. Words are those of `words.words`. Raises
+    JobError where jiwer is not installed.
     """
     if not reference or not hypothesis:
         return float(bool(reference) or bool(hypothesis))
