@@ -17,6 +17,7 @@ from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, quietest
+from pyprocessor.speech.extras import check_installed
 
 REAL_TIME_FACTOR = 0.35
 """CPU-seconds for a second of sound, the median of 12 recordings."""
@@ -60,11 +61,9 @@ def transcribe(audio: str, output: str, language: str | None = None) -> dict[str
 
 @cache
 def _library() -> Any:
-    try:
-        import pocketsphinx
-    except ImportError as error:
-        text = "The back end pocketsphinx needs pocketsphinx, which is not installed; pip install"
-        raise JobError(FailureKind.UNSUPPORTED, f"{text} 'pyprocessor[pocketsphinx]'.") from error
+    check_installed("pocketsphinx", "The back end pocketsphinx", "pocketsphinx")
+    import pocketsphinx
+
     return pocketsphinx
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.speech.cutting import RATE
 from pyprocessor.speech.dropped import Stretch, uncovered
+from pyprocessor.speech.extras import check_installed
 
 COMPUTE_TYPE = "int8"
 _MIB = 1 << 20
@@ -92,7 +93,7 @@ def model_bytes(model: str) -> int:
 
     Raises JobError where the folder holds no model, or the name is none.
     """
-    if os.path.isdir(model) or os.sep in model.strip(os.sep).partition(os.sep)[2] or os.path.isabs(model):
+    if os.path.isdir(model) or model.startswith((os.sep, ".", "~")) or model.count(os.sep) > 1:
         missing = [name for name in _FILES if not os.path.isfile(os.path.join(model, name))]
         if missing:
             text = f"{model} is no folder of a model for faster-whisper: {', '.join(missing)} is missing"
@@ -113,12 +114,10 @@ def cost(model_size_bytes: int, seconds: float, batch_size: int) -> tuple[float,
 
 
 def _libraries() -> tuple[Any, Any]:
-    try:
-        import faster_whisper
-        import numpy
-    except ImportError as error:
-        text = "The back end faster-whisper needs faster-whisper, which is not installed; pip install"
-        raise JobError(FailureKind.UNSUPPORTED, f"{text} 'pyprocessor[faster-whisper]'.") from error
+    check_installed("faster-whisper", "The back end faster-whisper", "faster-whisper")
+    import faster_whisper
+    import numpy
+
     return numpy, faster_whisper
 
 

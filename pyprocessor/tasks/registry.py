@@ -22,6 +22,8 @@ _OURS = {
     "film-part": "parts:FilmPart",
     "sound-part": "parts:SoundPart",
     "process-chunk": "chunk_processing:ProcessChunk",
+    "preprocess": "preprocess:Preprocess",
+    "transcribe": "transcribe:Transcribe",
 }
 """Our tasks, each a class in a module of this room, imported when it is asked for."""
 OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})

@@ -5,7 +5,6 @@ All layers do nothing; the embedding of each position leads to one token, so the
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
