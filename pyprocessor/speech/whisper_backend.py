@@ -41,7 +41,7 @@ _BASE_MEMORY_BYTES = 300 * _MIB
 _MEMORY_PER_MODEL_BYTE = 2.4
 _MEMORY_PER_MODEL_BYTE_AND_ITEM = 0.63
 _LOADING_SECONDS_PER_MIB = 0.004
-_SURELY_SPEECH, _MAYBE_SPEECH = 0.5, 0.25
+SURELY_SPEECH, MAYBE_SPEECH = 0.5, 0.25
 """Probabilities of the detector of speech: from the first one on it is decoded, from the second one on reported."""
 _WHY_DETECTOR, _WHY_MODEL = "not taken for speech", "the model gave no words for it"
 _NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
@@ -64,10 +64,10 @@ def transcribe(
     Raises JobError where faster-whisper or the model is not there, or the model does not know the language.
     """
     numpy, whisper = _libraries()
-    loaded = _loaded(model, device, COMPUTE_TYPE, threads, allow_download)
+    loaded = loaded_model(model, device, COMPUTE_TYPE, threads, allow_download)
     with wave.open(audio, "rb") as file:
         samples = numpy.frombuffer(file.readframes(file.getnframes()), "<i2").astype("float32") / 32768
-    speech, maybe = (_speech(whisper, samples, threshold) for threshold in (_SURELY_SPEECH, _MAYBE_SPEECH))
+    speech, maybe = (_speech(whisper, samples, threshold) for threshold in (SURELY_SPEECH, MAYBE_SPEECH))
     segments: list[dict[str, Any]] = []
     found, probability = language, None
     if speech:
@@ -122,7 +122,7 @@ def _libraries() -> tuple[Any, Any]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: str, device: str, compute_type: str, threads: int, allow_download: bool) -> Any:
+def loaded_model(model: str, device: str, compute_type: str, threads: int, allow_download: bool) -> Any:
     """The model, of which a process holds one."""
     _, whisper = _libraries()
     model_bytes(model)
@@ -158,7 +158,7 @@ def _decoded(
         "language": language,
         "condition_on_previous_text": False,
         "vad_filter": True,
-        "vad_parameters": {"threshold": _SURELY_SPEECH},
+        "vad_parameters": {"threshold": SURELY_SPEECH},
         "without_timestamps": False,
     }
     try:

@@ -25,6 +25,7 @@ from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, Piece, sounding
 from pyprocessor.speech.wav import write_wav
 from pyprocessor.tasks.base import Done, Ffmpeg, Made, Plan, Steps, Work
 from pyprocessor.tasks.params import params_as
+from pyprocessor.tasks.side_files import removed_afterwards
 from pyprocessor.tasks.transcode import Transcode
 
 _SILENCE = 100
@@ -105,11 +106,13 @@ class Preprocess:
             return (yield from Transcode().run(replace(work, params=preview(taken.height), found=media)))
         if taken.kind == "remux":
             return (yield from _remuxed(work, source, media))
-        return (yield from _sound(work, source, media, taken))
+        raw = f"{work.name}.raw"
+        with removed_afterwards(work, raw):
+            return (yield from _sound(work, source, media, taken, raw))
 
 
-def _sound(work: Work, source: Source, media: MediaInfo, taken: PreprocessParams) -> Steps:
-    raw, made = f"{work.name}.raw", f"{work.name}.wav"
+def _sound(work: Work, source: Source, media: MediaInfo, taken: PreprocessParams, raw: str) -> Steps:
+    made = f"{work.name}.wav"
     sound = raw_sound(media, source, threads=work.threads, output_name=raw)
     limit = 2 * RATE * SAMPLE_BYTES * (media.playing_seconds or 0.0) + (1 << 28)
     finished: Finished = yield Ffmpeg(measuring(sound, taken.loudness), last=False)

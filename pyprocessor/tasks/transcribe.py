@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
@@ -23,6 +23,7 @@ from pyprocessor.speech.transcripts import Transcript, merged, transcript
 from pyprocessor.speech.wav import stands_at, write_wav
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Made, Plan, Returned, Step, Steps, Work
 from pyprocessor.tasks.params import params_as
+from pyprocessor.tasks.side_files import removed_afterwards
 
 LEAST_PIECE_SECONDS, MOST_PIECE_SECONDS = 30.0, 3 * 3600.0
 """A window of Whisper's models; a quarter of a gigabyte of sound."""
@@ -110,15 +111,16 @@ class Transcribe:
         taken = params_as(TranscribeParams, work.params)
         (source,) = work.inputs
         media = probe(source.path, size_bytes=source.size_bytes)
-        raw = f"{work.name}.raw"
+        files = _Files(f"{work.name}.raw", f"{work.name}.piece.wav", f"{work.name}.piece.json")
         limit = 2 * RATE * SAMPLE_BYTES * work.found["seconds"] + (1 << 28)
-        invocation = raw_sound(media, source, threads=work.threads, output_name=raw)
-        finished: Finished = yield Ffmpeg(invocation, last=False, output_limit_bytes=limit)
-        check(finished, source.path)
-        samples = os.path.getsize(work.path(raw)) // SAMPLE_BYTES
-        if not samples:
-            raise JobError(FailureKind.BAD_INPUT, "Nothing of the file's sound can be decoded.")
-        pieces, wall_seconds = yield from _pieces(work, taken, raw, samples, stands_at(source.path))
+        invocation = raw_sound(media, source, threads=work.threads, output_name=files.raw)
+        with removed_afterwards(work, *files):
+            finished: Finished = yield Ffmpeg(invocation, last=False, output_limit_bytes=limit)
+            check(finished, source.path)
+            samples = os.path.getsize(work.path(files.raw)) // SAMPLE_BYTES
+            if not samples:
+                raise JobError(FailureKind.BAD_INPUT, "Nothing of the file's sound can be decoded.")
+            pieces, wall_seconds = yield from _pieces(work, taken, files, samples, stands_at(source.path))
         whole = merged(pieces)
         seconds = samples / RATE
         warnings = [*_about_the_sound(media, finished, seconds), *quality.warnings(whole)]
@@ -136,17 +138,25 @@ class Transcribe:
         return Done(products=tuple(_written(work, taken, whole, seconds)), result=result)
 
 
+class _Files(NamedTuple):
+    """Names of what is needed only meanwhile: all of the sound, a piece of it, and what the back end writes of that."""
+
+    raw: str
+    piece: str
+    said: str
+
+
 def _pieces(
-    work: Work, taken: TranscribeParams, raw: str, samples: int, begins: float
+    work: Work, taken: TranscribeParams, files: _Files, samples: int, begins: float
 ) -> Generator[Step, Any, tuple[list[Transcript], float]]:
     """Transcribe one piece after the other; returns their transcripts and how long the back end took."""
     call = taken.chosen(work.backend).call(work.threads)
-    sound, said = (work.path(f"{work.name}.{extension}") for extension in ("piece.wav", "piece.json"))
+    raw, sound, said = map(work.path, files)
     arguments = {"audio": os.fsdecode(sound), "output": os.fsdecode(said), "language": taken.language}
     call["arguments"] = {**call["arguments"], **arguments}
     pieces, wall_seconds = [], 0.0
-    for piece in cuts(work.path(raw), taken.chunk_size):
-        write_wav(work.path(raw), piece, sound)
+    for piece in cuts(raw, taken.chunk_size):
+        write_wav(raw, piece, sound)
         returned: Returned = yield Call(**call, last=piece.end == samples)
         wall_seconds += returned.wall_seconds
         with open(said, "rb") as file:
