@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.speech.extras import check_installed
 
 
 def word_error_rate(reference: Sequence[str], hypothesis: Sequence[str]) -> float:
     """Return inserted, left out and replaced words as a share of those of the reference; 0.0 is the same text.
 
-    It may exceed 1. Where the reference has no words it is 0.0 or 1.0. Words are those of `words.words`. Raises JobError
-    where jiwer is not installed.
+    It may exceed 1. Where the reference has no words it is 0.0 or 1.0. Words are those of `words.words`. Raises
+    JobError where jiwer is not installed.
     """
     if not reference or not hypothesis:
         return float(bool(reference) or bool(hypothesis))
-    try:
-        import jiwer  # takes 100 ms
-    except ImportError as error:
-        extras = "'pyprocessor[openai]', or [faster-whisper] or [pocketsphinx]"
-        text = f"Comparing texts needs jiwer, which is not installed; pip install {extras}."
-        raise JobError(FailureKind.UNSUPPORTED, text) from error
+    check_installed("jiwer", "Comparing texts", "openai")
+    import jiwer  # takes 100 ms
+
     return float(jiwer.wer(" ".join(reference), " ".join(hypothesis)))

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 _UNITS = {
     word: number
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-        " eighteen nineteen".split()
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+        " seventeen eighteen nineteen".split()
     )
 }
 _TENS = {
@@ -18,8 +18,8 @@ _TENS = {
     for number, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
 }
 _SCALES = {"thousand": 1000, "million": 1_000_000, "billion": 1_000_000_000}
-_GROUPING = re.compile(r"(?<=\d)[.,' \u00a0\u202f](?=\d{3}(?!\d))")
-"""What stands between groups of digits; so 1.500 is 1500, in every language."""
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}([.,'\u00a0\u202f])\d{3}(?:\1\d{3})*(?!\d)")
+"""Digits in groups; so 1.500 is 1500, in every language."""
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _STOP = re.compile(r"(?<!\d)[.:]|[.:](?!\d)")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u9fff])")
@@ -32,8 +32,9 @@ def words(text: str) -> list[str]:
 
     "Twenty-five, please!" is `25 please`. A lone "one" stays a word, and a lone 1 becomes it.
     """
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    plain = _DECIMAL_COMMA.sub(".", _GROUPING.sub("", plain)).replace("%", " percent ")
+    grouped = _GROUPED.sub(lambda found: found[0].replace(found[1], ""), text.replace("’", "'"))
+    plain = unicodedata.normalize("NFKC", grouped).casefold()
+    plain = _DECIMAL_COMMA.sub(".", plain).replace("%", " percent ")
     plain = _IDEOGRAPH.sub(r" \1 ", _STOP.sub(" ", plain))
     kept = "".join(one if unicodedata.category(one)[0] in "LNM" or one in "'.:" else " " for one in plain)
     stripped = (word.strip("'.:") for word in kept.split())

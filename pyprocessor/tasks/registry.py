@@ -23,6 +23,8 @@ _OURS = {
     "sound-part": "parts:SoundPart",
     "enhance": "enhance:Enhance",
     "process-chunk": "chunk_processing:ProcessChunk",
+    "preprocess": "preprocess:Preprocess",
+    "transcribe": "transcribe:Transcribe",
 }
 """Our tasks, each a class in a module of this room, imported when it is asked for."""
 OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})

@@ -27,6 +27,16 @@ class SideFiles:
 
 
 @contextmanager
+def removed_afterwards(work: Work, *names: str) -> Iterator[None]:
+    """Remove these files of the work's folder in the end, whether or not they are there."""
+    try:
+        yield
+    finally:
+        for name in names:
+            discard(work.path(name))
+
+
+@contextmanager
 def side_files(work: Work, media: MediaInfo, contract: Contract) -> Iterator[SideFiles]:
     """Write the files that `contract` needs beside the partial output, and remove them afterwards. Raises JobError."""
     # Here, so that the engine does without PyAV.

@@ -1,0 +1,106 @@
+"""Where is a long recording cut into pieces, so that no word is cut in two? It is raw sound, 16 kHz mono of 16 bits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+RATE = 16_000
+"""Samples a second: what speech models are trained with."""
+SAMPLE_BYTES = 2
+_SEARCHED_SECONDS = 60.0
+"""How much before the end of a piece is searched for silence: a speaker pauses more often than that."""
+_SEARCHED_SHARE = 0.5
+_STEP = RATE // 50
+"""Sound is measured in steps of 20 ms."""
+_SILENCE_STEPS = 15
+"""A cut lies in the middle of the quietest 300 ms; pauses within a word (before a plosive) are shorter than 150 ms."""
+
+
+_KEPT = RATE // 4
+"""Of the silence around what is kept: a word may begin softly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a recording, in samples."""
+
+    begin: int
+    end: int
+
+    @property
+    def begin_seconds(self) -> float:
+        return self.begin / RATE
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.begin) / RATE
+
+
+def cuts(path: bytes, piece_seconds: float) -> Iterator[Piece]:
+    """Yield the pieces of the raw sound at `path`, each at most so long, in order and without gaps.
+
+    A piece ends in the quietest place of the last minute that it may have, or of its second half. The file is read as
+    the pieces are asked for. Raises OSError.
+    """
+    samples = os.path.getsize(path) // SAMPLE_BYTES
+    longest = max(2 * _STEP * _SILENCE_STEPS, int(piece_seconds * RATE))
+    searched = int(min(_SEARCHED_SECONDS * RATE, longest * _SEARCHED_SHARE))
+    begin = 0
+    while samples - begin > longest:
+        start = begin + longest - searched
+        end = start + quietest(samples_of(path, start, begin + longest))
+        yield Piece(begin, end)
+        begin = end
+    if samples > begin:
+        yield Piece(begin, samples)
+
+
+def quietest(samples: array[int]) -> int:
+    """Return the sample in the middle of the quietest 300 ms; of several that are equally quiet the last.
+
+    Where there is less sound than that, its end.
+    """
+    steps = [samples[at : at + _STEP] for at in range(0, len(samples) - _STEP + 1, _STEP)]
+    loudness = [sum(map(abs, step)) for step in steps]
+    if len(loudness) < _SILENCE_STEPS:
+        return len(samples)
+    passed = [0, *accumulate(loudness)]
+    windows = range(len(loudness) - _SILENCE_STEPS + 1)
+    best = min(windows, key=lambda at: (passed[at + _SILENCE_STEPS] - passed[at], -at))
+    return best * _STEP + _SILENCE_STEPS * _STEP // 2
+
+
+def samples_of(path: bytes, begin: int, end: int) -> array[int]:
+    """Return samples of raw sound, as many of them as there are. Raises OSError."""
+    samples: array[int] = array("h")
+    with open(path, "rb") as file:
+        file.seek(begin * SAMPLE_BYTES)
+        data = file.read((end - begin) * SAMPLE_BYTES)
+    samples.frombytes(data[: len(data) // SAMPLE_BYTES * SAMPLE_BYTES])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return samples
+
+
+def sounding(path: bytes, least: int) -> Piece:
+    """Return the raw sound at `path` without what is quieter than `least` (mean of 20 ms) at its start and its end.
+
+    Some of that is kept on both sides. Where all is quiet, all is kept. Raises OSError.
+    """
+    samples = os.path.getsize(path) // SAMPLE_BYTES
+    steps = range(0, samples, _STEP)
+    first = next((at for at in steps if _loud(path, at, least)), None)
+    if first is None:
+        return Piece(0, samples)
+    last = next(at for at in reversed(steps) if _loud(path, at, least))
+    return Piece(max(0, first - _KEPT), min(samples, last + _STEP + _KEPT))
+
+
+def _loud(path: bytes, at: int, least: int) -> bool:
+    step = samples_of(path, at, at + _STEP)
+    return sum(map(abs, step)) >= least * len(step)
