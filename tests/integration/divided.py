@@ -98,7 +98,8 @@ def seeks_clean(path: Path) -> bool:
     with av.open(str(path), metadata_errors="replace") as container:
         straight = {frame.pts: _brightness(frame) for frame in container.decode(video=0)}
     for at in random.Random(1).sample(sorted(straight), min(SEEKS, len(straight))):
-        with av.open(str(path), metadata_errors="replace") as container:  # a decoder that was drained does not begin anew
+        # Opened again, as a decoder that was drained does not begin anew.
+        with av.open(str(path), metadata_errors="replace") as container:
             container.seek(at, stream=container.streams.video[0])
             found = next((frame for frame in container.decode(video=0) if frame.pts >= at), None)
         if found is None or (found.pts, _brightness(found)) != (at, straight[at]):
