@@ -21,6 +21,8 @@ _SILENCE_STEPS = 15
 """A cut lies in the middle of the quietest 300 ms; pauses within a word (before a plosive) are shorter than 150 ms."""
 
 
+_BLOCK = 500 * _STEP
+"""Read at once."""
 _KEPT = RATE // 4
 """Of the silence around what is kept: a word may begin softly."""
 
@@ -93,14 +95,16 @@ def sounding(path: bytes, least: int) -> Piece:
     Some of that is kept on both sides. Where all is quiet, all is kept. Raises OSError.
     """
     samples = os.path.getsize(path) // SAMPLE_BYTES
-    steps = range(0, samples, _STEP)
-    first = next((at for at in steps if _loud(path, at, least)), None)
+    blocks = range(0, samples, _BLOCK)
+    first = next((at for block in blocks for at in _loud_steps(path, block, least)), None)
     if first is None:
         return Piece(0, samples)
-    last = next(at for at in reversed(steps) if _loud(path, at, least))
+    last = next(at for block in reversed(blocks) for at in reversed(_loud_steps(path, block, least)))
     return Piece(max(0, first - _KEPT), min(samples, last + _STEP + _KEPT))
 
 
-def _loud(path: bytes, at: int, least: int) -> bool:
-    step = samples_of(path, at, at + _STEP)
-    return sum(map(abs, step)) >= least * len(step)
+def _loud_steps(path: bytes, block: int, least: int) -> list[int]:
+    """Where the steps of a block begin that are not quiet."""
+    samples = samples_of(path, block, block + _BLOCK)
+    steps = ((block + at, samples[at : at + _STEP]) for at in range(0, len(samples), _STEP))
+    return [at for at, step in steps if sum(map(abs, step)) >= least * len(step)]

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     small_files,
     startup,
     timelines,
+    transcription,
     waiting,
 )
 
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "calls": calls.measure,
     "parts": parts.measure,
     "parts-simulation": parts_simulation.measure,
+    "transcription": transcription.measure,
     "waiting": waiting.measure,
 }
 

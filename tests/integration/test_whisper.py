@@ -13,8 +13,10 @@ import pytest
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.speech import whisper_backend
+from pyprocessor.workers.messages import Published, Spawned
 from tests.integration import tiny_whisper
 from tests.integration.voices import RATE, voice, write
+from tests.integration.worked import Bench
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +141,16 @@ def test_memory_is_predicted_from_the_model_and_the_batch(model: Path) -> None:
     assert 0.9 < cpu_seconds / (8 * 102) < 1.1
     assert whisper_backend.model_bytes(str(model)) == (model / "model.bin").stat().st_size
     assert whisper_backend.model_bytes("Systran/faster-whisper-large-v3") > whisper_backend.model_bytes("medium.en")
+
+
+def test_jobs_of_one_model_share_a_process(model: Path, speech: Path, tmp_path: Path, ffmpeg_path: str) -> None:
+    """A worker with one slot has each decoded by an ffmpeg of its own, and all recognized by one process."""
+    bench = Bench(tmp_path, tool_path=ffmpeg_path)
+    params = {"backend": "faster-whisper", "model": str(model), "formats": ["txt"]}
+    for _ in range(3):
+        item = bench.item("transcribe", params, (speech,))
+        bench.worker.send(item)
+        assert isinstance(bench.end_of(item), Published)
+    bench.close()
+    assert [told.warm for told in bench.told if isinstance(told, Spawned) and told.call] == [False, True, True]
+    assert bench.left() == []

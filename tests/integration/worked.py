@@ -126,11 +126,12 @@ class Bench:
         own_process: bool = False,
         lease_seconds: float = math.inf,
         grants: bool = True,
+        tool_path: str = "/no/ffmpeg",
     ) -> None:
         self.output = folder / "out"
         self.output.mkdir(exist_ok=True)
         self.state = prepare_state_folder(os.fsencode(self.output))
-        request = RunRequest((), os.fsencode(self.output), Profile("test", "f"), "/no/ffmpeg")
+        request = RunRequest((), os.fsencode(self.output), Profile("test", "f"), tool_path)
         setup = WorkerSetup(1, slots, request, self.state, b"/no/log", lease_seconds)
         self.worker: WorkerHandle = LocalWorker(context(), setup, "test") if own_process else ThreadWorker(setup)
         self.grants = grants

@@ -6,15 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from pyprocessor.errors import ExitCode
-from pyprocessor.models import BatchSettings, Profile
 from tests.integration import tiny_whisper, voices
 from tests.process.queues import Queue
-
-JOBS = 4
 
 
 @pytest.fixture
@@ -56,26 +52,3 @@ def test_a_pipeline_makes_subtitles_of_a_film(tmp_path: Path, recording: Path) -
     assert rows["talk"].result is not None
     assert json.loads(rows["talk"].result)["quality"]["confidence"] > 0.9
     assert not list((queue.output / ".pyprocessor" / "partial").iterdir())
-
-
-def test_jobs_of_one_model_share_a_process(tmp_path: Path, recording: Path) -> None:
-    """Which loads it once: the calls of all jobs are made by the same process."""
-    queue, model = Queue(tmp_path), tiny_whisper.make(tmp_path / "model")
-    params = {"backend": "faster-whisper", "model": str(model), "formats": ["txt"]}
-    for number in range(JOBS):
-        queue.submit({"task": "transcribe", "key": f"talk {number}", "inputs": [str(recording)], "params": params})
-    seen: set[int] = set()
-
-    def look(*given: object) -> None:
-        for process in psutil.Process().children(recursive=True):
-            try:
-                if "pyprocessor.workers.call_main" in process.cmdline():
-                    seen.add(process.pid)
-            except psutil.Error:
-                continue
-
-    queue.listener.progressed = look  # type: ignore[method-assign]
-    queue.listener.tick = look  # type: ignore[method-assign]
-    profile = Profile("test", "f", batch=BatchSettings(jobs=1))
-    assert queue.run(profile=profile) == ExitCode.OK
-    assert len(seen) == 1
