@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.engine.divisions import Divisions
@@ -313,10 +313,13 @@ class Transitions:
 
     # ------------------------------------------------------------ what users ask of single jobs
 
-    def submit(self, submissions: Sequence[Submission]) -> str:
-        """Take jobs in while the run goes on; returns a sentence. Raises UsageError, with nothing taken in."""
+    def submit(self, submissions: Sequence[Submission], again: Collection[str] = ()) -> str:
+        """Take jobs in while the run goes on, those `again` that are done, too; returns a sentence.
+
+        Raises UsageError, with nothing taken in.
+        """
         to_come = self._journal.count_to_come()
-        added = self._journal.submit(submissions)
+        added = self._journal.submit(submissions, again)
         for job_id in self.in_hand.intersection(added):
             self.queue.drop(job_id)  # what it makes is planned anew before it may begin
         self._arrived(added, to_come)
