@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pyprocessor.cli.session import Session, print_result
+from pyprocessor.errors import UsageError
 from pyprocessor.models.wording import one_line
 from pyprocessor.report.wording import aligned, grid
 from pyprocessor.tasks.params import Param, params_of
@@ -48,7 +49,8 @@ def list_tasks(session: Session, as_json: bool) -> None:
 @click.pass_obj
 def show(session: Session, name: str, as_json: bool) -> None:
     """Show one task: where it is from, its inputs, and its params with types and defaults."""
-    offered(name)
+    if name not in names():
+        offered(name)  # raises a sentence
     entry = _entry(name)
     if as_json:
         session.answered = True
@@ -70,13 +72,13 @@ def show(session: Session, name: str, as_json: bool) -> None:
 
 
 def _entry(name: str) -> dict[str, Any]:
-    """What is known of a task, as JSON. One of another package that cannot be loaded says why, and no more."""
+    """What is known of a task, as JSON; of one that cannot be loaded, why."""
     entry: dict[str, Any] = {"name": name, "summary": "", "from": origin(name), "inputs": "", "params": None}
     entry |= {"extras": extras(name), "trouble": ""}
     try:
         found: Any = task(name)
-    except Exception as error:  # noqa: BLE001 - code of others
-        return entry | {"trouble": one_line(f"It cannot be loaded: {error!r}")}
+    except UsageError as error:
+        return entry | {"trouble": one_line(str(error))}
     entry |= {"summary": getattr(found, "summary", ""), "inputs": _inputs(getattr(found, "inputs", (0, None)))}
     takes = getattr(found, "takes", None)
     return entry if takes is None else entry | {"params": [_param(param) for param in params_of(takes)]}

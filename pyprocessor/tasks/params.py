@@ -58,7 +58,7 @@ def params_of(kind: type) -> tuple[Param, ...]:
     for field in fields(kind):
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         given = default is not MISSING
-        plain = msgspec.to_builtins(default) if given else None
+        plain = json.loads(msgspec.json.encode(default)) if given else None
         found.append(Param(field.name, _in_words(hints[field.name]), not given, plain))
     return tuple(found)
 

@@ -44,8 +44,11 @@ def task(name: str) -> Task:
         found: Task = getattr(import_module(f"pyprocessor.tasks.{module}"), ours)()
         return found
     for entry in entry_points(group=GROUP).select(name=name):
-        offered: Task = entry.load()()
-        return offered
+        try:
+            of_others: Task = entry.load()()
+        except Exception as error:
+            raise UsageError(f"The task {name!r} of {origin(name)} cannot be loaded: {error!r}.") from error
+        return of_others
     raise UsageError(f"There is no task named {name!r}; the tasks known here are: {', '.join(names())}.")
 
 

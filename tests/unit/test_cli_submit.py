@@ -16,7 +16,9 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from pyprocessor.state.journal_opening import hold_lock
+from tests.installed import install_package
 
+OWN_TASK = Path(__file__).parents[2] / "docs" / "examples" / "own_task"
 Captured = pytest.CaptureFixture[str]
 JOBS = [{"task": "transcode", "key": "a", "inputs": ["a.mov"]}, {"task": "transcode", "key": "b", "after": ["a"]}]
 YAML = "- {task: transcode, key: a, inputs: [a.mov]}\n- task: transcode\n  key: b\n  after: [a]\n"
@@ -57,11 +59,11 @@ def test_files_of_jobs(name: str, text: str, folder: Path, tmp_path: Path, capsy
     command = ["submit", str(folder / name), "--output", str(tmp_path / "out")]
     assert main([*command, "--dry-run"]) == ExitCode.OK
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(maxsplit=2)[1:] for line in lines[:2]] == [
+    assert [line.split(maxsplit=2)[1:] for line in lines[:-1] if not line.startswith(" ")] == [
         ["transcode", "a (1 file)"],
-        ["transcode", "b (waits for 1 job)"],
+        ["transcode", "b (waits for a)"],
     ]
-    assert lines[2] == "2 jobs would be taken in."
+    assert lines[-1] == "2 jobs would be taken in."
     assert not (tmp_path / "out").exists()
     assert main(command) == ExitCode.OK
     assert capsys.readouterr().out == "2 jobs taken in; the next run does what is left to do.\n"
@@ -72,6 +74,45 @@ def test_files_of_jobs(name: str, text: str, folder: Path, tmp_path: Path, capsy
     assert main([*command, "--queue", "other"]) == ExitCode.OK
     with JournalReader.read_only(bytes(tmp_path / "out" / ".pyprocessor")) as journal:
         assert sum(1 for _ in journal.jobs()) == 4
+
+
+PIPELINE = """
+- {task: reading-speed, key: again, inputs: [{job: talk}], not_before: "2030-01-01T00:00:00Z", deadline: 1900000000}
+- {task: reading-speed, key: talk, inputs: [talk.srt]}
+- {task: reading-speed, key: first, inputs: [talk.srt], priority: -1}
+- {task: reading-speed, key: wrong, inputs: [{job: talk, role: words}]}
+- {task: reading-speed, key: last, inputs: [{job: wrong}], after: [talk, first, again]}
+- {task: transcode, key: film, inputs: [a.mov]}
+"""
+
+
+def test_a_dry_run_shows_the_pipeline(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order, what each waits for and makes, when it may begin, and what is wrong that can be told before."""
+    install_package(OWN_TASK, tmp_path / "site", monkeypatch)
+    (folder / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    (folder / "jobs.yaml").write_text(PIPELINE)
+    assert main(["submit", str(folder / "jobs.yaml"), "--output", str(tmp_path / "out"), "--dry-run"]) == ExitCode.OK
+    lines = [line if line[0] == " " else line[14:] for line in capsys.readouterr().out.splitlines()[:-1]]
+    problem = lines.pop(5)  # that the film is none, or is not transcoded so
+    assert problem.startswith("    ")
+    assert not problem.startswith("    makes")
+    assert lines == [
+        "reading-speed  first (1 file)",
+        "    makes first.speed.json",
+        "reading-speed  talk (1 file)",
+        "    makes talk.speed.json",
+        "transcode     film (1 file)",
+        "reading-speed  again (waits for talk)",
+        "    makes again.speed.json",
+        "    not before 2030-01-01T00:00:00Z, deadline 2030-03-17T17:46:40Z",
+        "reading-speed  wrong (waits for talk)",
+        "    It reads a product 'words' of a job that makes: main.",
+        "reading-speed  last (waits for talk, first, again, wrong)",
+        "    makes last.speed.json",
+    ]
+    assert not (tmp_path / "out").exists()
 
 
 def test_standard_input(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
