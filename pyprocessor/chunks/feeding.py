@@ -109,16 +109,14 @@ class Feed(JobSource):
 
     def _submit(self, job: ChunkJob) -> None:
         self._taken_up.add(job.id)
-        self._moves.submit([job.submission])
+        known = self._journal.job(job.id)
+        lost = known is not None and known.state is JobState.SUCCEEDED and not self._is_there(known)
+        self._moves.submit([job.submission], again=[job.id] if lost else ())
         row = self._moves.row(job.id)
-        if row.state is JobState.SUCCEEDED and self._is_there(row):
+        if row.state is JobState.SUCCEEDED:
             self._done_before(job, row)
             return
-        if row.state is JobState.SUCCEEDED:
-            self._journal.plan(job.submission.job, media_seconds=None)
-            self._moves.released.append(job.id)
-            self._moves.tally.to_come += 1
-        elif row.state in _AGAIN:
+        if row.state in _AGAIN:
             self._moves.retry([job.id])
         self._wait_for(job)
 

@@ -37,11 +37,15 @@ def odd_fail(source, sequence, start_time, end_time, output):
         raise JobError(FailureKind.BAD_INPUT, "Odd chunks are not liked.")
 
 
-def once(source, sequence, start_time, end_time, output):
+def once(source, sequence, start_time, end_time, output, kind=FailureKind.UNAVAILABLE):
     marker = os.path.dirname(source) + f"/markers/{sequence}"
     if not os.path.exists(marker):
         open(marker, "w").close()
-        raise JobError(FailureKind.UNAVAILABLE, "It was away.")
+        raise JobError(kind, "It was away.")
+
+
+def wrong_once(source, sequence, start_time, end_time, output):
+    once(source, sequence, start_time, end_time, output, FailureKind.BAD_INPUT)
 
 
 def patient(source, sequence, start_time, end_time, output):
@@ -305,6 +309,17 @@ def test_what_may_pass_is_tried_again(example: Path, make_clip: Any, tmp_path: P
         marker.unlink()
     result = Pipeline(clip, 1.0, max_retries=1, **asked).run()
     assert (result.failed, result.retries, names.count("chunk_retried")) == (0, 2, 2)
+
+
+def test_chunks_that_failed_before_and_are_done_now_leave_no_failure(
+    example: Path, make_clip: Any, tmp_path: Path
+) -> None:
+    """The exit code of the call is that of its own chunks."""
+    clip = make_clip(tmp_path / "a.mp4", seconds=2.0)
+    asked = {"processor_type": "chunk_example:wrong_once", "output_dir": tmp_path / "out"}
+    assert Pipeline(clip, 1.0, **asked).run().exit_code is ExitCode.SOME_FAILED
+    again = Pipeline(clip, 1.0, **asked).run()
+    assert (again.failed, again.exit_code) == (0, ExitCode.OK)
 
 
 @pytest.mark.parametrize("others", [False, True])
