@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from pyprocessor.chunks import Chunker, Pipeline, PipelineError, PipelineResult
+from pyprocessor.chunks.following import Growth
 from pyprocessor.errors import ExitCode, NoJournal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from tests.acceptance.command import begin, call
+from tests.process.steered import standing
 from tests.waiting import DEADLINE_SECONDS, until
 
 PROCESSOR = """
@@ -433,6 +435,47 @@ def test_a_recording_that_is_not_followed_to_its_end(example: Path, make_clip: A
         process.kill()
     assert process.returncode == ExitCode.INTERRUPTED, said
     assert (manifest(output)["total_chunks"], manifest(output)["complete"]) == (1, False)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_recording_that_stands_still_is_reached_and_stopped(make_clip: Any, tmp_path: Path, readable: bool) -> None:
+    """Between two looks, and before there is anything that can be read."""
+    clip, output = tmp_path / "a.ts", tmp_path / "out"
+    if readable:
+        make_clip(clip, seconds=10.0, extra=["-g", "25"])
+    else:
+        clip.write_bytes(b"no film yet")
+    asked = ("--chunk-duration", "6", "--processor", "checksum", "--follow", "--settle", "3600")
+    process = begin("chunk", clip, "--output", output, *asked)
+    try:
+        if readable:
+            until(lambda: output.exists() and standing(output).get("snapshot", {}).get("succeeded") == 1, "a chunk")
+        until(lambda: output.exists() and (now := standing(output)) and not now.get("files"), "a run that waits")
+        assert call("status", "--output", output).returncode == ExitCode.OK
+        assert call("stop", "--output", output).returncode == ExitCode.OK
+        said, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == ExitCode.INTERRUPTED, said
+
+
+def test_a_recording_is_read_again_only_where_it_has_changed(tmp_path: Path) -> None:
+    """Or has stood still for as long as was asked for, which the last reading is told."""
+    clip = tmp_path / "a.ts"
+    clip.write_bytes(b"x")
+    with Growth(clip, 3600.0) as growth:
+        assert not growth.begin_reading()
+        growth.end_reading()
+        assert not growth.is_due()
+        clip.write_bytes(b"xx")
+        until(growth.is_due, "the change")
+        assert not growth.begin_reading()
+        growth.end_reading()
+        assert not growth.is_due()
+    with Growth(clip, 0.5) as growth:
+        until(growth.begin_reading, "the end")
+        assert growth.is_due()
 
 
 def test_a_recording_that_is_removed(make_clip: Any, tmp_path: Path) -> None:
