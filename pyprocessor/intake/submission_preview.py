@@ -1,7 +1,7 @@
 """What would jobs do that are to be submitted: in which order, after which others, and what would they leave?
 
-Files that are there are inspected; what is made of files that other jobs make is predicted as far as it depends on no
-more than their names. Nothing is written.
+Files that are there are inspected; what is made of files that other jobs make is predicted as far as its names depend
+on nothing that inspecting finds. Nothing is written.
 """
 
 from __future__ import annotations
@@ -115,6 +115,23 @@ def _inspected(submissions: Sequence[Submission], request: RunRequest) -> dict[s
     return found
 
 
+class _Figure(float):
+    """Stands for what inspecting will find: plans reckon with it, but no name can be made of it."""
+
+    def __str__(self) -> str:
+        raise ValueError("this is not known yet")
+
+    def __format__(self, how: str) -> str:
+        return str(self)
+
+
+class _NotKnownYet(dict[str, Any]):
+    """Stands for what the inspection of files that are not there yet will answer."""
+
+    def __missing__(self, name: str) -> _Figure:
+        return _Figure(1.0)
+
+
 def _planned(
     given: Submission, answer: Inspected | None, made: Mapping[str, tuple[Product, ...] | None], output: bytes
 ) -> Plan | None:
@@ -122,7 +139,7 @@ def _planned(
     if answer is not None and answer.failure is not None:
         raise JobError(answer.failure, answer.reason)
     inputs = tuple(_file(each, made, output) for each in _inputs(given))
-    found: Any = None if answer is None else json.loads(answer.found)
+    found: Any = json.loads(answer.found) if answer is not None else _NotKnownYet() if inputs else None
     name = given.job.source.relative
     try:
         plan = task(given.job.task).plan(json.loads(given.params), inputs, found, name)

@@ -115,6 +115,50 @@ def test_a_dry_run_shows_the_pipeline(
     assert not (tmp_path / "out").exists()
 
 
+NAMED_BY_CONTENT = """
+from pyprocessor.models import Cost
+from pyprocessor.models.products import Product
+from pyprocessor.tasks.base import Plan
+
+
+class Typed:
+    name, inputs = "typed", (1, 1)
+
+    def inspect(self, inputs, params, limits):
+        return {"kind": "txt", "seconds": 2}
+
+    def plan(self, params, inputs, found, output):
+        kind = found["kind"] if params.get("by_content") else "log"
+        return Plan((Product(output + f".{kind}".encode()),), Cost(found["seconds"] * 0.5, 16 << 20, 0))
+"""
+PROJECT = (
+    '[project]\nname = "typed"\nversion = "1"\n[project.entry-points."pyprocessor.tasks"]\ntyped = "typed:Typed"\n'
+)
+TYPED = """
+- {task: typed, key: a, inputs: [a.mov], params: {by_content: true}}
+- {task: typed, key: b, inputs: [{job: a}], params: {by_content: true}}
+- {task: typed, key: c, inputs: [{job: b}]}
+"""
+
+
+def test_a_dry_run_says_what_cannot_be_known_yet(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that depend on the content of files which other jobs make; other names are told all the same."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "typed.py").write_text(NAMED_BY_CONTENT)
+    (tmp_path / "package" / "pyproject.toml").write_text(PROJECT)
+    install_package(tmp_path / "package", tmp_path / "site", monkeypatch)
+    (folder / "jobs.yaml").write_text(TYPED)
+    assert main(["submit", str(folder / "jobs.yaml"), "--output", str(tmp_path / "out"), "--dry-run"]) == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1::2] == [
+        "    makes a.txt",
+        "    what it makes is known once its inputs are there",
+        "    makes c.log",
+    ]
+
+
 def test_standard_input(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its paths start from the current folder."""
     monkeypatch.chdir(folder)
