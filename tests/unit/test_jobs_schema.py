@@ -13,6 +13,10 @@ import pytest
 from pyprocessor.errors import UsageError
 from pyprocessor.intake.submission import FIELDS, submissions
 from pyprocessor.profiles.documents import parse_values
+from tests.integration.worked import example_tasks
+
+__all__ = ["example_tasks"]
+pytestmark = pytest.mark.usefixtures("example_tasks")
 
 HOME = Path(__file__).parents[2]
 SCHEMA = json.loads((HOME / "docs" / "jobs.schema.json").read_text())
@@ -21,7 +25,7 @@ EXAMPLE = (HOME / "docs" / "examples" / "pipeline.yaml").read_text()
 
 def a_job(**fields: Any) -> dict[str, Any]:
     """A job that both take."""
-    return {"task": "transcode", "key": "a", **fields}
+    return {"task": "ask", "key": "a", **fields}
 
 
 def fits(document: object) -> bool:
@@ -48,7 +52,7 @@ def test_what_is_shown_fits() -> None:
     [
         [a_job()],
         {"jobs": [a_job()]},
-        [{"task": "transcode", "name": "a"}],
+        [{"task": "ask", "name": "a"}],
         [a_job(params=None, inputs=None, after=None, priority=None, timeout=None, not_before=None, metadata=None)],
         [a_job(params={"x": [1, {"y": None}]}, inputs=[{"job": "b"}, {"job": "b", "role": "text"}], after=["b"])],
         [a_job(priority=-5, tenant="", metadata={"a": "b", "c": 1.5, "d": True}, max_retries=0, timeout=0.5)],
@@ -57,7 +61,7 @@ def test_what_is_shown_fits() -> None:
 )
 def test_both_take_what_is_right(document: object) -> None:
     """The schema and the code."""
-    wanted = [{"task": "transcode", "key": "b"}]
+    wanted = [{"task": "ask", "key": "b"}]
     jobs = document["jobs"] if isinstance(document, dict) else document
     assert fits(document)
     assert submissions([*jobs, *(wanted if all(job.get("key") != "b" for job in jobs) else [])], queue="q")
@@ -73,7 +77,7 @@ def test_both_take_what_is_right(document: object) -> None:
         {"jobs": [a_job()], "more": 1},
         [7],
         [{"key": "a"}],
-        [{"task": "transcode"}],
+        [{"task": "ask"}],
         [a_job(task=7)],
         [a_job(task="")],
         [a_job(name="b")],
