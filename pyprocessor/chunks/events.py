@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pyprocessor.chunks.feeding import Feed
+from pyprocessor.chunks.following import Growth
 from pyprocessor.chunks.planning import ChunkJob
 from pyprocessor.chunks.results import ChunkResult, ResultCollector
 from pyprocessor.engine.transitions import Transitions
@@ -70,7 +71,7 @@ class ChunkListener(Listener):
         self.bytes_done = 0
         self.stats: dict[str, dict[str, float]] = {}
 
-    def feed(self, queue_size: int, output: bytes, journal: Journal, moves: Transitions) -> Feed:
+    def feed(self, queue_size: int, output: bytes, growth: Growth | None, journal: Journal, moves: Transitions) -> Feed:
         """The source of jobs that this listener follows."""
         self._feed = Feed(
             tuple(self._jobs.values()),
@@ -80,6 +81,7 @@ class ChunkListener(Listener):
             moves,
             queued=self._queued,
             done_before=self._done_before,
+            growth=growth,
         )
         return self._feed
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
+from pyprocessor.chunks.following import Growth
 from pyprocessor.chunks.planning import ChunkJob
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.intake.classify import Finding
@@ -21,7 +22,10 @@ _AGAIN = (JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED, JobState.SK
 
 
 class Feed(JobSource):
-    """The chunks of one call, in order. `done_before` is called for one that an earlier call has done."""
+    """The chunks of one look at the source, in order. `done_before` is called for one that was done earlier.
+
+    Where there is a `growth` it is not finished before that says that the source is to be read again.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class Feed(JobSource):
         *,
         queued: Callable[[ChunkJob, int], None],
         done_before: Callable[[ChunkJob, JobRow], None],
+        growth: Growth | None = None,
     ) -> None:
         self._jobs = jobs
         self._queue_size = queue_size
@@ -41,6 +46,7 @@ class Feed(JobSource):
         self._moves = moves
         self._queued = queued
         self._done_before = done_before
+        self._growth = growth
         self._next = 0
         self._stopped = False
         self._waiting: set[str] = set()
@@ -66,7 +72,15 @@ class Feed(JobSource):
 
     @property
     def finished(self) -> bool:
+        return self._stopped or (self.complete and (self._growth is None or self._growth.is_due()))
+
+    @property
+    def complete(self) -> bool:
         return self._stopped or self._next == len(self._jobs)
+
+    @property
+    def waits(self) -> bool:
+        return self._growth is not None
 
     @property
     def pending(self) -> int:
@@ -74,7 +88,7 @@ class Feed(JobSource):
 
     @property
     def busy(self) -> bool:
-        return not self.finished and len(self._waiting) < self._queue_size
+        return not self.complete and len(self._waiting) < self._queue_size
 
     def begin(self, now: float) -> None:
         """Cancel what an earlier call left to do and this one does not want, or not so."""
@@ -109,16 +123,14 @@ class Feed(JobSource):
 
     def _submit(self, job: ChunkJob) -> None:
         self._taken_up.add(job.id)
-        self._moves.submit([job.submission])
+        known = self._journal.job(job.id)
+        lost = known is not None and known.state is JobState.SUCCEEDED and not self._is_there(known)
+        self._moves.submit([job.submission], again=[job.id] if lost else ())
         row = self._moves.row(job.id)
-        if row.state is JobState.SUCCEEDED and self._is_there(row):
+        if row.state is JobState.SUCCEEDED:
             self._done_before(job, row)
             return
-        if row.state is JobState.SUCCEEDED:
-            self._journal.plan(job.submission.job, media_seconds=None)
-            self._moves.released.append(job.id)
-            self._moves.tally.to_come += 1
-        elif row.state in _AGAIN:
+        if row.state in _AGAIN:
             self._moves.retry([job.id])
         self._wait_for(job)
 

@@ -170,6 +170,7 @@ class _Call:
             tool.require_working(self._tool, self._profile)
         self._manifest: Manifest | None = None
         self._was_read = False
+        self._said: set[str] = set()
 
     @property
     def _writes(self) -> bool:
@@ -189,20 +190,18 @@ class _Call:
         return replace(profile, batch=replace(profile.batch, resources=resources))
 
     def go(self) -> tuple[PipelineResult, int | None]:
-        """Do one round, or several while the source grows."""
-        growth = Growth(self._asked._source, self._asked._settle_seconds) if self._asked._follow else None
-        while True:
-            settled = growth is None or growth.has_settled()
-            jobs, planning = self._planned(settled=settled)
-            if planning is None:  # what there is of a recording cannot be read yet
-                assert growth is not None
-                growth.wait()
-                continue
-            collector = self._round(jobs, planning, complete=settled)
-            if settled or self._totals.exit_code > ExitCode.SOME_FAILED:
-                return self._result(collector, len(jobs)), self._totals.stopped_by
-            assert growth is not None
-            growth.wait()
+        """Do one round, or several while the source grows, each of which ends when it is to be read again."""
+        if not self._asked._follow:
+            jobs, planning = self._planned(settled=True)
+            return self._result(self._round(jobs, planning, None), len(jobs)), self._totals.stopped_by
+        with Growth(self._asked._source, self._asked._settle_seconds) as growth:
+            while True:
+                settled = growth.begin_reading()
+                jobs, planning = self._planned(settled=settled)
+                growth.end_reading()
+                collector = self._round(jobs, planning, None if settled else growth)
+                if settled or self._totals.exit_code > ExitCode.SOME_FAILED:
+                    return self._result(collector, len(jobs)), self._totals.stopped_by
 
     def _planned(self, *, settled: bool) -> tuple[list[ChunkJob], Planning | None]:
         """The jobs of the chunks that there are by now; no planning where a source that grows cannot be read yet."""
@@ -238,9 +237,13 @@ class _Call:
     def _events(self) -> Events:
         return self._asked._events
 
-    def _round(self, jobs: list[ChunkJob], planning: Planning, *, complete: bool) -> ResultCollector:
-        """Have the engine do what is not done yet of these chunks."""
-        chunker, asked = planning.chunker, self._asked
+    def _round(self, jobs: list[ChunkJob], planning: Planning | None, growth: Growth | None) -> ResultCollector:
+        """Have the engine do what is not done yet of these chunks, and wait until there are more to be found."""
+        if planning is None:  # what there is of a recording cannot be read yet
+            collector = ResultCollector(0)
+            self._execute(self._listener_of([], collector, lambda: None), growth)
+            return collector
+        chunker, asked, complete = planning.chunker, self._asked, growth is None
         info = {"file_size": chunker.file_size, "source_duration": chunker.source_duration}
         self._events.send("pipeline_info", **info, total_chunks=len(jobs))
         collector = ResultCollector(len(jobs))
@@ -265,8 +268,11 @@ class _Call:
                 throughput_mbps=totals.speed,
             )
 
-        if jobs:
-            self._execute(jobs, planning, collector, partial(write, whole=False), settled=complete)
+        if jobs or growth is not None:
+            listener = self._listener_of(jobs, collector, partial(write, whole=False))
+            if jobs:
+                self._say(planning, listener)
+            self._execute(listener, growth)
         write(whole=True)
         if self._manifest is not None and complete:
             self._notice(self._manifest.left_behind({job.file for job in jobs}))
@@ -278,33 +284,31 @@ class _Call:
         elif text is not None:
             _log.warning("%s", text)
 
-    def _execute(
-        self,
-        jobs: list[ChunkJob],
-        planning: Planning,
-        collector: ResultCollector,
-        collected: Callable[[], None],
-        *,
-        settled: bool,
-    ) -> None:
-        listener = ChunkListener(
-            jobs, collector, self._events, Path(os.fsdecode(self._output)), shown=self._listener, collected=collected
-        )
-        if planning.extension and planning.left_out and self._totals.bytes_done == 0:
-            kinds = ", ".join(planning.left_out)
-            listener.notice("info", f"The chunks hold the film and its sound; left out are other streams ({kinds}).")
-        if planning.at_keyframes and planning.extension != "mp4":
-            listener.notice(
-                "info", "MP4 does not hold the codecs of this source as they are: its chunks are MKV files."
-            )
-        if planning.chunker.index.damage is not None:
-            listener.notice(
-                "warning", f"The source is damaged ({planning.chunker.index.damage}); chunks are made of what is there."
-            )
-        request = RunRequest(
-            (), self._output, self._profile, self._tool.path, arguments=f"chunk {os.fsdecode(planning.chunker.path)!a}"
-        )
-        make = partial(listener.feed, self._numbers["queue_size"], self._output)
+    def _listener_of(
+        self, jobs: list[ChunkJob], collector: ResultCollector, collected: Callable[[], None]
+    ) -> ChunkListener:
+        folder = Path(os.fsdecode(self._output))
+        return ChunkListener(jobs, collector, self._events, folder, shown=self._listener, collected=collected)
+
+    def _say(self, planning: Planning, listener: ChunkListener) -> None:
+        """Say once what is not as the user may expect."""
+        kinds, damage = ", ".join(planning.left_out), planning.chunker.index.damage
+        left_out = f"The chunks hold the film and its sound; left out are other streams ({kinds})."
+        other = "MP4 does not hold the codecs of this source as they are: its chunks are MKV files."
+        damaged = f"The source is damaged ({damage}); chunks are made of what is there."
+        for level, applies, text in (
+            ("info", planning.extension and kinds, left_out),
+            ("info", planning.at_keyframes and planning.extension != "mp4", other),
+            ("warning", damage is not None, damaged),
+        ):
+            if applies and text not in self._said:
+                self._said.add(text)
+                listener.notice(level, text)
+
+    def _execute(self, listener: ChunkListener, growth: Growth | None) -> None:
+        arguments = f"chunk {os.fsdecode(self._asked._source)!a}"
+        request = RunRequest((), self._output, self._profile, self._tool.path, arguments=arguments)
+        make = partial(listener.feed, self._numbers["queue_size"], self._output, growth)
         ended = execute(request, listener, emergency=self._emergency, source=make)
         totals = self._totals
         totals.retries += listener.retries
@@ -313,7 +317,7 @@ class _Call:
             known = totals.stats.setdefault(worker, dict.fromkeys(own, 0.0))
             totals.stats[worker] = {name: known[name] + value for name, value in own.items()}
         totals.exit_code, totals.stopped_by = ended.exit_code, ended.stopped_by
-        if ended.told_to_stop is not None and not settled:  # though all is done that there was of the recording
+        if ended.told_to_stop is not None and growth is not None:  # though all is done that there was of the recording
             totals.exit_code = max(totals.exit_code, ended.told_to_stop)
 
     def _result(self, collector: ResultCollector, total: int) -> PipelineResult:

@@ -96,7 +96,7 @@ def chunk(
         done = result.processed - result.failed
         text = f"{count(done, 'chunk')} of {result.total_chunks} done, {result.failed} failed"
         text += f", in {clock(result.elapsed_time)} ({result.throughput_mbps:.1f} MiB/s)."
-        if output is not None:
+        if output is not None and result.total_chunks:
             text += f" See {display(os.path.join(os.fsencode(output), b'manifest.json'))}."
         print_result(text + "\n")
     return result.exit_code

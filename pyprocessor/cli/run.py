@@ -30,6 +30,7 @@ from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import opened_privately, state_folder
 
 if TYPE_CHECKING:
+    from pyprocessor.engine.loop import MakeSource
     from pyprocessor.engine.stopping import RunResult
     from pyprocessor.report.progress import Bars
 
@@ -57,14 +58,14 @@ def run(options: Options, session: Session) -> ExitCode:
         if options["plan"]:
             planned = _plan(request, screen)
         else:
-            result = _execute(request, screen, session)
+            result = carry_out(request, screen, session)
     if options["plan"]:
         from pyprocessor.report.plan import plan_json, plan_text
 
         print_result(plan_json(planned) if options["json"] else plan_text(planned, width=_width()))
         return ExitCode.OK
     if options["json"] or not options["quiet"]:
-        _sum_up(request, result, session, as_json=options["json"], verbose=options["verbose"])
+        sum_up(request, result, session, as_json=options["json"], verbose=options["verbose"])
     return result.exit_code
 
 
@@ -75,7 +76,10 @@ def _plan(request: RunRequest, screen: Bars | Lines) -> PlanReport:
     return plan(request, screen)
 
 
-def _execute(request: RunRequest, screen: Bars | Lines, session: Session) -> RunResult:
+def carry_out(
+    request: RunRequest, screen: Bars | Lines, session: Session, *, source: MakeSource | None = None
+) -> RunResult:
+    """Have the engine do what is asked, with the run's log; `source` makes a further source of jobs."""
     from pyprocessor.engine.engine import execute
 
     # What was imported stays to the end: collecting garbage need not go through it again and again.
@@ -90,7 +94,7 @@ def _execute(request: RunRequest, screen: Bars | Lines, session: Session) -> Run
     with closing(RunLog(open_log, lambda text: screen.show(Message.notice("warning", text)))) as log:
         screen.log = log.write
         try:
-            return execute(request, screen, emergency=Stuck(screen, session))
+            return execute(request, screen, emergency=Stuck(screen, session), source=source)
         finally:
             screen.log = None
 
@@ -125,7 +129,8 @@ class Stuck:
         writing.join(WRITING_SECONDS)
 
 
-def _sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
+def sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
+    """Print what the run came to, by its journal."""
     from pyprocessor.journal.reader import JournalReader
     from pyprocessor.report import summary
 

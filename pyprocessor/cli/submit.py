@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyprocessor import profiles
 from pyprocessor.cli.control import Contact, hand_over
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.control.client import Request, Verb
@@ -21,9 +23,15 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import Source, display
-from pyprocessor.models.wording import count, one_line
+from pyprocessor.models.run import RunRequest
+from pyprocessor.models.wording import count, one_line, utc
+
+if TYPE_CHECKING:
+    from pyprocessor.intake.submission_preview import Preview
 
 MAX_FILE_BYTES = 64 << 20
+MOST_NAMES = 5
+"""Of the jobs that one waits for, so many are named."""
 _JSON_LINES = (".jsonl", ".ndjson")
 _JSON = ".json"
 _YAML = (".yaml", ".yml")
@@ -33,7 +41,7 @@ _YAML = (".yaml", ".yml")
 @click.argument("file", metavar="FILE")
 @click.option("--output", required=True, metavar="DIR", help="The output folder whose runs are to do the jobs.")
 @click.option("--queue", default="default", metavar="NAME", help="A key is unique in its queue.  [default: default]")
-@click.option("--dry-run", is_flag=True, help="Check the jobs and list what would be taken in.")
+@click.option("--dry-run", is_flag=True, help="Check the jobs; show their order, and what they would leave.")
 @click.pass_obj
 def submit(session: Session, file: str, output: str, queue: str, dry_run: bool) -> None:
     """Take in the jobs of FILE: a list of jobs as YAML or JSON, or one JSON object a line; - reads standard input.
@@ -45,7 +53,8 @@ def submit(session: Session, file: str, output: str, queue: str, dry_run: bool) 
     contact = Contact(output, may_be_new=True)
     jobs = _checked(document, queue, folder, contact)
     if dry_run:
-        print_result("".join(f"{_line(given)}\n" for given in jobs) + f"{count(len(jobs), 'job')} would be taken in.\n")
+        lines = [line for preview in _previewed(jobs, contact) for line in _lines(preview)]
+        print_result("".join(f"{line}\n" for line in lines) + f"{count(len(jobs), 'job')} would be taken in.\n")
         return
     request = Request(Verb.SUBMIT, submissions=jobs)
     print_result(hand_over(contact, request, lambda journal: _take_in(journal, jobs), session) + "\n")
@@ -70,12 +79,39 @@ def _take_in(journal: Journal, jobs: Sequence[Submission]) -> str:
     return f"{count(added, 'job')} taken in{more}; the next run does what is left to do."
 
 
-def _line(given: Submission) -> str:
-    job = given.job
+def _previewed(jobs: Sequence[Submission], contact: Contact) -> Iterator[Preview]:
+    """The jobs in an order in which they can be done, with what each would leave."""
+    from pyprocessor.intake.submission_preview import previews
+
+    profile = profiles.load(None).profile
+    request = RunRequest((), contact.output, profile, tool_path="")  # for its limits: no ffmpeg is run
+    with contextlib.ExitStack() as stack:
+        journal = None
+        with contextlib.suppress(NoJournal):
+            journal = stack.enter_context(JournalReader.read_only(contact.folder))
+        yield from previews(jobs, request, lambda job_id: journal.job(job_id) if journal is not None else None)
+
+
+def _lines(preview: Preview) -> Iterator[str]:
+    """One job: what it is and waits for; below, what it leaves, and when it is to be done."""
+    job = preview.submission.job
     files = sum(isinstance(given, Source) for given in job.inputs) + bool(job.source.path)
-    parts = [count(files, "file") if files else "", f"waits for {count(len(job.needs), 'job')}" if job.needs else ""]
-    told = ", ".join(part for part in parts if part)
-    return f"{job.id[:12]}  {one_line(job.task):<12}  {display(job.source.relative)}{f' ({told})' if told else ''}"
+    waits = ", ".join(map(one_line, preview.waits_for[:MOST_NAMES]))
+    more = len(preview.waits_for) - MOST_NAMES
+    waits += f" and {more} more" if more > 0 else ""
+    told = ", ".join(
+        part for part in (count(files, "file") if files else "", f"waits for {waits}" if waits else "") if part
+    )
+    yield f"{job.id[:12]}  {one_line(job.task):<12}  {display(job.source.relative)}{f' ({told})' if told else ''}"
+    if preview.problem:
+        yield f"    {one_line(preview.problem)}"
+    elif preview.products is None:
+        yield "    what it makes is known once its inputs are there"
+    elif preview.products:
+        yield f"    makes {', '.join(display(product.name) for product in preview.products)}"
+    times = (("not before", job.not_before), ("deadline", job.deadline))
+    if given := [f"{what} {utc(when)}" for what, when in times if when is not None]:
+        yield f"    {', '.join(given)}"
 
 
 def _read(file: str) -> tuple[Any, str]:

@@ -74,6 +74,7 @@ class Findings:
                     outcome = Outcome(OutcomeKind.QUARANTINED, row.reason, row.failure)
                     self._moves.settle(row.id, display(row.source.relative), outcome, 0.0)
                 elif row.state in (JobState.FAILED, JobState.QUARANTINED):
+                    self._moves.failed_before.add(row.id)
                     self._moves.tally.failed_before += 1
                 else:
                     self._moves.tally.done_before += 1

@@ -332,19 +332,19 @@ class Run:
 
     @property
     def _resting(self) -> bool:
-        """Whether a run that watches has nothing to do now."""
-        if not self.request.watch or self._dispatch.processes or self._stopping.stopping:
+        """Whether a run that waits for what may come has nothing to do now."""
+        if not self._sources.waits or self._dispatch.processes or self._stopping.stopping:
             return False
         idle = len(self._queue) == self._queue.late or self._stopping.phase is Phase.WAITING
         return idle and self._sources.complete
 
     def _rest(self, now: float) -> None:
-        """A run that watches has nothing more to do for now: report that, once for the same counts."""
+        """There is nothing more to do for now: report that of a folder that is watched, once for the same counts."""
         self._tick(now)
         self._transitions.notice("warning", self._calibration.keep())
         tally, named = self._tally, self.request.input_named
         settled = (tally.done, tally.failed)
-        if not self._queue and settled != self._rested_with:
+        if self.request.watch and not self._queue and settled != self._rested_with:
             self._rested_with = settled
             made = f"{tally.succeeded} file{'' if tally.succeeded == 1 else 's'} made, {tally.failed} failed"
             self._transitions.notice("info", f"Nothing is left to do ({made}); {named} is watched for more.")

@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.engine.backends import Backends
@@ -62,6 +62,8 @@ class Transitions:
     """Jobs that became pending otherwise than by a finding, and are to be inspected and planned."""
     cancelling: dict[str, str] = field(default_factory=dict)
     """Jobs in hand that are cancelled, and why."""
+    failed_before: set[str] = field(default_factory=set)
+    """Jobs that failed in an earlier run and count as failed, unless they are done again."""
 
     def __post_init__(self) -> None:
         self._profile = self._request.profile
@@ -322,10 +324,13 @@ class Transitions:
 
     # ------------------------------------------------------------ what users ask of single jobs
 
-    def submit(self, submissions: Sequence[Submission]) -> str:
-        """Take jobs in while the run goes on; returns a sentence. Raises UsageError, with nothing taken in."""
+    def submit(self, submissions: Sequence[Submission], again: Collection[str] = ()) -> str:
+        """Take jobs in while the run goes on, those `again` that are done, too; returns a sentence.
+
+        Raises UsageError, with nothing taken in.
+        """
         to_come = self._journal.count_to_come()
-        added = self._journal.submit(submissions)
+        added = self._journal.submit(submissions, again)
         for job_id in self.in_hand.intersection(added):
             self.queue.drop(job_id)  # what it makes is planned anew before it may begin
         self._arrived(added, to_come)
@@ -353,6 +358,9 @@ class Transitions:
     def _arrived(self, job_ids: Sequence[str], to_come: int) -> None:
         """Take up jobs that came to be pending, where so many of no folder were to come before."""
         self.tally.to_come += self._journal.count_to_come() - to_come
+        done_again = self.failed_before.intersection(job_ids)
+        self.failed_before -= done_again
+        self.tally.failed_before -= len(done_again)
         self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
 
     def cancel(self, job_ids: Sequence[str], reason: str = CANCELLED) -> str:

@@ -32,6 +32,11 @@ class JobSource(ABC):
         return self.finished
 
     @property
+    def waits(self) -> bool:
+        """Whether it is for what may come later, so that a run that has nothing to do rests."""
+        return False
+
+    @property
     @abstractmethod
     def finished(self) -> bool:
         """Whether nothing more is to come, unless something is released or submitted."""
@@ -98,6 +103,10 @@ class JobSources:
     @property
     def complete(self) -> bool:
         return all(source.complete for source in self._sources)
+
+    @property
+    def waits(self) -> bool:
+        return any(source.waits for source in self._sources)
 
     @property
     def finished(self) -> bool:

@@ -28,6 +28,8 @@ class ScanPlan:
     opens_unknown: bool = True
     """Whether to look into files with unknown extensions."""
     lists: bool = True
+    extensions: frozenset[bytes] | None = None
+    """Of the files to take where they are no videos; none of them means files of any name, empty ones too."""
 
 
 @dataclass(frozen=True, slots=True)

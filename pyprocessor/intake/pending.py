@@ -120,7 +120,7 @@ class PendingJobs(JobSource):
             return
         while self._in_vain:
             left = self._journal.job(self._in_vain.pop())
-            if left is not None:
+            if left is not None and left.final:  # else it is done again, as its source has changed
                 yield SettledBefore(left)
         for row in self._next():
             finding = self._prepared(row)

@@ -17,6 +17,7 @@ from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.inspect.animation import is_still
 from pyprocessor.intake.file_names import (
     PICTURE_EXTENSIONS,
+    UNFINISHED_EXTENSIONS,
     UnknownFiles,
     extension,
     extensions_of,
@@ -66,7 +67,9 @@ class _Walk:
         self._inputs = tuple(given.path if given.is_file else os.path.join(given.path, b"") for given in plan.inputs)
         self._own = b""
         """Prefix of relative paths in the input being walked."""
-        self._extensions = extensions_of(plan.profile)
+        self._for_a_task = plan.extensions is not None
+        self._extensions = extensions_of(plan.profile) if plan.extensions is None else plan.extensions
+        self._pictures = frozenset() if self._for_a_task else PICTURE_EXTENSIONS
         self._names = NamePatterns(plan.profile.naming, alive)
         self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.profile.scan.include]
         self._exclude = [Glob(pattern, "scan.exclude", alive) for pattern in plan.profile.scan.exclude]
@@ -164,11 +167,16 @@ class _Walk:
                 if is_folder:
                     if not is_passed_over(entry.name):
                         folders.append(entry.name)
-                elif extension(entry.name) in self._extensions:
+                elif self._takes(entry.name):
                     files.append(entry.name)
                 elif opens and self._unknown.wants(entry.name):
                     unknown.append(entry.name)
         return sorted(files), sorted(folders), sorted(unknown)
+
+    def _takes(self, name: bytes) -> bool:
+        if self._for_a_task and not self._extensions:
+            return extension(name) not in UNFINISHED_EXTENSIONS
+        return extension(name) in self._extensions
 
     def _files(
         self, prefix: bytes, paths: Mapping[bytes, bytes], *, by_name: bool = False
@@ -176,17 +184,17 @@ class _Walk:
         """Yield files whose outputs go into one folder. Output names are chosen over all of them, before any filter.
 
         Films' names do not depend on pictures, which may not move. Stills are passed over silently, unless the user
-        named the file (`by_name`).
+        named the file (`by_name`). For a task that is not transcoding names have no extension.
         """
-        suffix = self._plan.profile.extension
-        films = [name for name in paths if extension(name) not in PICTURE_EXTENSIONS]
+        suffix = "" if self._for_a_task else self._plan.profile.extension
+        films = [name for name in paths if extension(name) not in self._pictures]
         naming = output_names(films, suffix, self._names)
         with_pictures = output_names(list(paths), suffix, self._names) if len(films) < len(paths) else naming
         for name, path in paths.items():
             relative = prefix + name
             if self._resume_after is not None and order_key(relative) <= self._resume_after:
                 continue
-            is_picture = extension(name) in PICTURE_EXTENSIONS
+            is_picture = extension(name) in self._pictures
             chosen = with_pictures if is_picture else naming
             taken: Candidate | PassedOver | None
             if name in chosen.names:
@@ -235,7 +243,7 @@ class _Walk:
         least = settings.min_age_seconds
         if least > 0 and age_seconds(status, self._plan.ages_from_ns) < least:
             return PassedOver(relative, YOUNG)
-        if status.st_size == 0:
+        if status.st_size == 0 and not self._for_a_task:
             return PassedOver(relative, "is empty", FailureKind.BAD_INPUT, source)
         stray = self._stray(os.path.dirname(os.path.join(self._plan.output_root, output)), os.path.dirname(path))
         if stray is not None:

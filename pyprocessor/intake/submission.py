@@ -26,7 +26,7 @@ from pyprocessor.intake.paths import all_exist
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import MAIN, Cost, Job, JobInput, Origin, ProductOf, Source, display, submitted_id
 from pyprocessor.models.wording import one_line
-from pyprocessor.tasks.registry import OF_OTHERS, problems, task
+from pyprocessor.tasks.registry import offered, problems
 
 FIELDS = (
     *("task", "key", "name", "params", "inputs", "after", "priority", "tenant", "metadata"),
@@ -307,10 +307,8 @@ def _is_key(value: object) -> TypeGuard[str]:
 
 @cache
 def _unknown_task(name: str) -> str | None:
-    if name in OF_OTHERS:
-        return f"{name} is made by other jobs only"
     try:
-        task(name)
+        offered(name)
     except UsageError as error:
         return str(error)
     return None

@@ -76,6 +76,10 @@ class WatchClient(Discovery):
         return (self._looked or self._vanished) and super().finished
 
     @property
+    def waits(self) -> bool:
+        return True
+
+    @property
     def away(self) -> bool:
         return self._vanished or self._doubted
 

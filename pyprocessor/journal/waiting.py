@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.rows import JobRow, inputs_text, products_text
 from pyprocessor.journal.writer import JournalWriter, values_of
-from pyprocessor.models import IN_HAND, Cost, Job, JobState, Origin, display
+from pyprocessor.models import IN_HAND, Cost, Job, JobState, Origin, ProductOf, display
 
 _AS_THEY_ARE = (
     *("id", "task", "origin", "parent", "output", "output_is_folder", "params_fingerprint", "priority", "tenant"),
@@ -117,11 +117,12 @@ class WaitingJobs(JournalWriter):
                 return bytes(below[0][0])
         return None
 
-    def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
+    def submit(self, submissions: Sequence[Submission], again: Collection[str] = ()) -> tuple[str, ...]:
         """Take in jobs that no folder holds, all or none; returns the ids of those that are to be done.
 
-        One that is known and has not changed stays as it is, done, failed or in hand. Raises UsageError where a job
-        waits for itself by way of others, or for one that is neither among these nor in the journal.
+        One that is known and has not changed stays as it is, done, failed or in hand, unless its id is in `again`, or
+        it reads what one of these that is to be done makes. Raises UsageError where a job waits for itself by way of
+        others, or for one that is neither among these nor in the journal.
         """
         jobs = {given.job.id: given.job for given in submissions}
         edges = {job.id: job.needs for job in jobs.values()}
@@ -134,9 +135,13 @@ class WaitingJobs(JournalWriter):
                 raise UsageError(f"These jobs wait for each other, so that none can begin: {circle}.") from None
             for fingerprint, document in {given.job.params_fingerprint: given.params for given in submissions}.items():
                 self._write("insert_params", fingerprint=fingerprint, document=document)
-            taken = tuple(found for found in order if self._take_in(jobs[found]))
+            taken: dict[str, None] = {}
+            for found in order:
+                reads = {given.job_id for given in jobs[found].inputs if isinstance(given, ProductOf)}
+                if self._take_in(jobs[found], again=found in again or not reads.isdisjoint(taken)):
+                    taken[found] = None
             self._cancel_hopeless()
-            return taken
+            return tuple(taken)
 
     def _add_known_edges(self, edges: dict[str, tuple[str, ...]], jobs: dict[str, Job]) -> None:
         """Add what the jobs of the journal that are reached from these wait for. Raises UsageError."""
@@ -156,7 +161,7 @@ class WaitingJobs(JournalWriter):
         row = self.job(job_id)
         return row.name if row is not None else job_id
 
-    def _take_in(self, job: Job) -> bool:
+    def _take_in(self, job: Job, *, again: bool) -> bool:
         known = self.job(job.id)
         same = (
             known is not None
@@ -165,7 +170,7 @@ class WaitingJobs(JournalWriter):
         )
         if known is not None and same:
             # Children are only taken in again where all that they are made for begins anew: what they left is gone.
-            if known.state in IN_HAND or (known.final and job.origin is not Origin.CHILD):
+            if known.state in IN_HAND or (known.final and job.origin is not Origin.CHILD and not again):
                 return False
         elif known is not None and (
             known.state in IN_HAND or any(child.state in IN_HAND for child in self.children(job.id))

@@ -48,6 +48,7 @@ class Narrator(Listener):
     def __init__(self, least: Level) -> None:
         self._least = least
         self._names: dict[str, str] = {}
+        self._listed: int | None = None
         self.log: Callable[[Message], None] | None = None
 
     def write(self, message: Message) -> None:
@@ -65,8 +66,9 @@ class Narrator(Listener):
         self.show(message)
 
     def found(self, files: int, listing_done: bool) -> None:
-        # Not logged: a run that finds nothing to do leaves no log.
-        if listing_done:
+        # Not logged: a run that finds nothing to do leaves no log. A listing is open again while a film is divided.
+        if listing_done and files != self._listed:
+            self._listed = files
             text = f"The listing is complete: {count(files, 'file')}."
             self.show(Message(Level.DEBUG, "found", text, {"files": files}))
 

@@ -6,10 +6,13 @@ What a type cannot say, `__post_init__` of the record checks and raises as Value
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pyprocessor.errors import FailureKind, JobError
 
@@ -34,3 +37,61 @@ def params_as(kind: type[P], params: Any) -> P:
         what, _, where = str(error).removeprefix("Object ").partition(" - at `$.")
         text = what[:1].lower() + what[1:].rstrip(".")
         raise JobError(FailureKind.BAD_INPUT, f"`{where.rstrip('`')}`: {text}." if where else f"{text}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One field of what a task takes: its type in words, and its default, which is JSON."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any = None
+
+
+def params_of(kind: type) -> tuple[Param, ...]:
+    """Return the fields of a record of params, in order."""
+    import msgspec
+
+    hints = get_type_hints(kind)
+    found = []
+    for field in fields(kind):
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        given = default is not MISSING
+        plain = json.loads(msgspec.json.encode(default)) if given else None
+        found.append(Param(field.name, _in_words(hints[field.name]), not given, plain))
+    return tuple(found)
+
+
+def param_from(kind: type | None, name: str, text: str) -> Any:
+    """Return what a field's value is, written as a text: the text itself, JSON, or texts between commas.
+
+    The first of these that the field takes; where it takes none, or nobody knows what it takes, JSON or else the text.
+    """
+    import msgspec
+
+    hint = get_type_hints(kind).get(name) if kind is not None else None
+    values: list[Any] = []
+    with suppress(ValueError):
+        values.append(json.loads(text))
+    for value in (text, *values, text.split(",")) if hint is not None else ():
+        with suppress(msgspec.ValidationError):
+            msgspec.convert(value, hint)
+            return value
+    return [*values, text][0]
+
+
+_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null", Any: "anything"}
+
+
+def _in_words(hint: Any) -> str:
+    if hint in _WORDS:
+        return _WORDS[hint]
+    made_of = get_origin(hint)
+    if made_of is Literal:
+        return " | ".join(map(str, get_args(hint)))
+    if made_of in (Union, UnionType):
+        return " | ".join(map(_in_words, get_args(hint)))
+    if made_of in (tuple, list):
+        return f"list of {_in_words(get_args(hint)[0])}"
+    return "mapping"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
 
 from pyprocessor.errors import JobError, UsageError
@@ -29,6 +30,13 @@ _OURS = {
 """Our tasks, each a class in a module of this room, imported when it is asked for."""
 OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})
 """Tasks that other jobs and commands make use of, and nobody submits."""
+_EXTRAS = {
+    "download": {"download": "httpx"},
+    "youtube": {"youtube": "yt_dlp"},
+    "transcribe": {"openai": "httpx", "faster-whisper": "faster_whisper", "pocketsphinx": "pocketsphinx"},
+    "enhance": {"openai": "httpx"},
+}
+"""By task: the extras of this package that it, or some of its back ends, needs, and a module of each."""
 
 
 @cache
@@ -39,14 +47,37 @@ def task(name: str) -> Task:
         found: Task = getattr(import_module(f"pyprocessor.tasks.{module}"), ours)()
         return found
     for entry in entry_points(group=GROUP).select(name=name):
-        offered: Task = entry.load()()
-        return offered
+        try:
+            of_others: Task = entry.load()()
+        except Exception as error:
+            raise UsageError(f"The task {name!r} of {origin(name)} cannot be loaded: {error!r}.") from error
+        return of_others
     raise UsageError(f"There is no task named {name!r}; the tasks known here are: {', '.join(names())}.")
+
+
+def offered(name: str) -> Task:
+    """Return the task of that name, of which jobs may be submitted. Raises UsageError."""
+    if name in OF_OTHERS:
+        raise UsageError(f"The task {name} is made by other jobs only.")
+    return task(name)
 
 
 def names() -> list[str]:
     """The names of all tasks that may be submitted, sorted."""
     return sorted({*_OURS, *(entry.name for entry in entry_points(group=GROUP))} - OF_OTHERS)
+
+
+def origin(name: str) -> str:
+    """Which package a task is of."""
+    if name in _OURS:
+        return "pyprocessor"
+    (entry, *_) = entry_points(group=GROUP).select(name=name)
+    return entry.dist.name if entry.dist is not None else entry.module
+
+
+def extras(name: str) -> dict[str, bool]:
+    """Of the extras that a task of ours, or a back end of it, needs: which are installed."""
+    return {extra: find_spec(module) is not None for extra, module in _EXTRAS.get(name, {}).items()}
 
 
 def problems(name: str, params: Mapping[str, Any], inputs: int) -> Iterator[str]:

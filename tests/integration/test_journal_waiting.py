@@ -100,6 +100,32 @@ def test_a_job_waits_until_all_that_it_needs_has_succeeded(journal: Journal) -> 
     assert (row.state, row.result) == (JobState.SUCCEEDED, '{"answer": 42}')
 
 
+def test_what_reads_a_product_that_is_made_anew_is_done_anew(journal: Journal) -> None:
+    """All the way down; what only comes after it stays done, and so does all where nothing has changed."""
+    reads = [
+        replace(named(name), inputs=(ProductOf(submitted_id("queue", read), "main"),)) for name, read in ("ba", "cb")
+    ]
+    jobs = (named("a"), *reads, named("after", "a"))
+    submit(journal, *jobs)
+    for name in ("a", "b", "c", "after"):
+        run(journal, name)
+    assert submit(journal, *jobs) == ()
+    taken = submit(journal, named("a", params="2"), *jobs[1:])
+    assert [named_by(journal, job_id) for job_id in taken] == ["a", "b", "c"]
+    assert states(journal) == {"a": "pending", "b": "waiting", "c": "waiting", "after": "succeeded"}
+    assert run(journal, "a") == (["b"], [])
+
+
+def test_a_job_is_done_again_on_request(journal: Journal) -> None:
+    """Although nothing has changed; not while it is worked on."""
+    submissions = [Submission(named(name), '"1"') for name in ("a", "b")]
+    ids = journal.submit(submissions)
+    run(journal, "a")
+    assert journal.assign(ids[1:], 1)
+    assert journal.submit(submissions, again=ids) == ids[:1]
+    assert states(journal) == {"a": "pending", "b": "assigned"}
+
+
 def test_what_waits_for_a_failed_job_is_cancelled_and_named(journal: Journal) -> None:
     """All the way down, with a reason that names the cause; what does not wait for it goes on."""
     submit(journal, named("a"), named("b", "a"), named("c", "b"), named("other"))

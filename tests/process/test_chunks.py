@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from pyprocessor.chunks import Chunker, Pipeline, PipelineError, PipelineResult
+from pyprocessor.chunks.following import Growth
 from pyprocessor.errors import ExitCode, NoJournal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from tests.acceptance.command import begin, call
+from tests.process.steered import standing
 from tests.waiting import DEADLINE_SECONDS, until
 
 PROCESSOR = """
@@ -37,11 +39,15 @@ def odd_fail(source, sequence, start_time, end_time, output):
         raise JobError(FailureKind.BAD_INPUT, "Odd chunks are not liked.")
 
 
-def once(source, sequence, start_time, end_time, output):
+def once(source, sequence, start_time, end_time, output, kind=FailureKind.UNAVAILABLE):
     marker = os.path.dirname(source) + f"/markers/{sequence}"
     if not os.path.exists(marker):
         open(marker, "w").close()
-        raise JobError(FailureKind.UNAVAILABLE, "It was away.")
+        raise JobError(kind, "It was away.")
+
+
+def wrong_once(source, sequence, start_time, end_time, output):
+    once(source, sequence, start_time, end_time, output, FailureKind.BAD_INPUT)
 
 
 def patient(source, sequence, start_time, end_time, output):
@@ -307,6 +313,17 @@ def test_what_may_pass_is_tried_again(example: Path, make_clip: Any, tmp_path: P
     assert (result.failed, result.retries, names.count("chunk_retried")) == (0, 2, 2)
 
 
+def test_chunks_that_failed_before_and_are_done_now_leave_no_failure(
+    example: Path, make_clip: Any, tmp_path: Path
+) -> None:
+    """The exit code of the call is that of its own chunks."""
+    clip = make_clip(tmp_path / "a.mp4", seconds=2.0)
+    asked = {"processor_type": "chunk_example:wrong_once", "output_dir": tmp_path / "out"}
+    assert Pipeline(clip, 1.0, **asked).run().exit_code is ExitCode.SOME_FAILED
+    again = Pipeline(clip, 1.0, **asked).run()
+    assert (again.failed, again.exit_code) == (0, ExitCode.OK)
+
+
 @pytest.mark.parametrize("others", [False, True])
 def test_a_kill_costs_only_the_chunks_in_hand(example: Path, make_clip: Any, tmp_path: Path, others: bool) -> None:
     """The same call again makes none of the finished ones anew; one with other settings does not do what was left."""
@@ -418,6 +435,47 @@ def test_a_recording_that_is_not_followed_to_its_end(example: Path, make_clip: A
         process.kill()
     assert process.returncode == ExitCode.INTERRUPTED, said
     assert (manifest(output)["total_chunks"], manifest(output)["complete"]) == (1, False)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_recording_that_stands_still_is_reached_and_stopped(make_clip: Any, tmp_path: Path, readable: bool) -> None:
+    """Between two looks, and before there is anything that can be read."""
+    clip, output = tmp_path / "a.ts", tmp_path / "out"
+    if readable:
+        make_clip(clip, seconds=10.0, extra=["-g", "25"])
+    else:
+        clip.write_bytes(b"no film yet")
+    asked = ("--chunk-duration", "6", "--processor", "checksum", "--follow", "--settle", "3600")
+    process = begin("chunk", clip, "--output", output, *asked)
+    try:
+        if readable:
+            until(lambda: output.exists() and standing(output).get("snapshot", {}).get("succeeded") == 1, "a chunk")
+        until(lambda: output.exists() and (now := standing(output)) and not now.get("files"), "a run that waits")
+        assert call("status", "--output", output).returncode == ExitCode.OK
+        assert call("stop", "--output", output).returncode == ExitCode.OK
+        said, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == ExitCode.INTERRUPTED, said
+
+
+def test_a_recording_is_read_again_only_where_it_has_changed(tmp_path: Path) -> None:
+    """Or has stood still for as long as was asked for, which the last reading is told."""
+    clip = tmp_path / "a.ts"
+    clip.write_bytes(b"x")
+    with Growth(clip, 3600.0) as growth:
+        assert not growth.begin_reading()
+        growth.end_reading()
+        assert not growth.is_due()
+        clip.write_bytes(b"xx")
+        until(growth.is_due, "the change")
+        assert not growth.begin_reading()
+        growth.end_reading()
+        assert not growth.is_due()
+    with Growth(clip, 0.5) as growth:
+        until(growth.begin_reading, "the end")
+        assert growth.is_due()
 
 
 def test_a_recording_that_is_removed(make_clip: Any, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
         kept.append(request)
         return PlanReport((), (), 0, 1, 0, 0.0, 0.0, 0)
 
-    monkeypatch.setattr(run_module, "_execute", execute)
+    monkeypatch.setattr(run_module, "carry_out", execute)
     monkeypatch.setattr(run_module, "_plan", plan)
     return kept
 

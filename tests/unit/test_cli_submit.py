@@ -16,10 +16,16 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from pyprocessor.state.journal_opening import hold_lock
+from tests.installed import install_package
+from tests.integration.worked import example_tasks
 
+__all__ = ["example_tasks"]
+pytestmark = pytest.mark.usefixtures("example_tasks")
+
+OWN_TASK = Path(__file__).parents[2] / "docs" / "examples" / "own_task"
 Captured = pytest.CaptureFixture[str]
-JOBS = [{"task": "transcode", "key": "a", "inputs": ["a.mov"]}, {"task": "transcode", "key": "b", "after": ["a"]}]
-YAML = "- {task: transcode, key: a, inputs: [a.mov]}\n- task: transcode\n  key: b\n  after: [a]\n"
+JOBS = [{"task": "ask", "key": "a", "inputs": ["a.mov"]}, {"task": "ask", "key": "b", "after": ["a"]}]
+YAML = "- {task: ask, key: a, inputs: [a.mov]}\n- task: ask\n  key: b\n  after: [a]\n"
 LINES = "".join(json.dumps(job) + "\n\n" for job in JOBS)
 
 
@@ -57,11 +63,11 @@ def test_files_of_jobs(name: str, text: str, folder: Path, tmp_path: Path, capsy
     command = ["submit", str(folder / name), "--output", str(tmp_path / "out")]
     assert main([*command, "--dry-run"]) == ExitCode.OK
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(maxsplit=2)[1:] for line in lines[:2]] == [
-        ["transcode", "a (1 file)"],
-        ["transcode", "b (waits for 1 job)"],
+    assert [line.split(maxsplit=2)[1:] for line in lines[:-1] if not line.startswith(" ")] == [
+        ["ask", "a (1 file)"],
+        ["ask", "b (waits for a)"],
     ]
-    assert lines[2] == "2 jobs would be taken in."
+    assert lines[-1] == "2 jobs would be taken in."
     assert not (tmp_path / "out").exists()
     assert main(command) == ExitCode.OK
     assert capsys.readouterr().out == "2 jobs taken in; the next run does what is left to do.\n"
@@ -72,6 +78,89 @@ def test_files_of_jobs(name: str, text: str, folder: Path, tmp_path: Path, capsy
     assert main([*command, "--queue", "other"]) == ExitCode.OK
     with JournalReader.read_only(bytes(tmp_path / "out" / ".pyprocessor")) as journal:
         assert sum(1 for _ in journal.jobs()) == 4
+
+
+PIPELINE = """
+- {task: reading-speed, key: again, inputs: [{job: talk}], not_before: "2030-01-01T00:00:00Z", deadline: 1900000000}
+- {task: reading-speed, key: talk, inputs: [talk.srt]}
+- {task: reading-speed, key: first, inputs: [talk.srt], priority: -1}
+- {task: reading-speed, key: wrong, inputs: [{job: talk, role: words}]}
+- {task: reading-speed, key: last, inputs: [{job: wrong}], after: [talk, first, again]}
+- {task: transcode, key: film, inputs: [a.mov]}
+"""
+
+
+def test_a_dry_run_shows_the_pipeline(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order, what each waits for and makes, when it may begin, and what is wrong that can be told before."""
+    install_package(OWN_TASK, tmp_path / "site", monkeypatch)
+    (folder / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    (folder / "jobs.yaml").write_text(PIPELINE)
+    assert main(["submit", str(folder / "jobs.yaml"), "--output", str(tmp_path / "out"), "--dry-run"]) == ExitCode.OK
+    lines = [line if line[0] == " " else line[14:] for line in capsys.readouterr().out.splitlines()[:-1]]
+    problem = lines.pop(5)  # that the film is none, or is not transcoded so
+    assert problem.startswith("    ")
+    assert not problem.startswith("    makes")
+    assert lines == [
+        "reading-speed  first (1 file)",
+        "    makes first.speed.json",
+        "reading-speed  talk (1 file)",
+        "    makes talk.speed.json",
+        "transcode     film (1 file)",
+        "reading-speed  again (waits for talk)",
+        "    makes again.speed.json",
+        "    not before 2030-01-01T00:00:00Z, deadline 2030-03-17T17:46:40Z",
+        "reading-speed  wrong (waits for talk)",
+        "    It reads a product 'words' of a job that makes: main.",
+        "reading-speed  last (waits for talk, first, again, wrong)",
+        "    makes last.speed.json",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+NAMED_BY_CONTENT = """
+from pyprocessor.models import Cost
+from pyprocessor.models.products import Product
+from pyprocessor.tasks.base import Plan
+
+
+class Typed:
+    name, inputs = "typed", (1, 1)
+
+    def inspect(self, inputs, params, limits):
+        return {"kind": "txt", "seconds": 2}
+
+    def plan(self, params, inputs, found, output):
+        kind = found["kind"] if params.get("by_content") else "log"
+        return Plan((Product(output + f".{kind}".encode()),), Cost(found["seconds"] * 0.5, 16 << 20, 0))
+"""
+PROJECT = (
+    '[project]\nname = "typed"\nversion = "1"\n[project.entry-points."pyprocessor.tasks"]\ntyped = "typed:Typed"\n'
+)
+TYPED = """
+- {task: typed, key: a, inputs: [a.mov], params: {by_content: true}}
+- {task: typed, key: b, inputs: [{job: a}], params: {by_content: true}}
+- {task: typed, key: c, inputs: [{job: b}]}
+"""
+
+
+def test_a_dry_run_says_what_cannot_be_known_yet(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that depend on the content of files which other jobs make; other names are told all the same."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "typed.py").write_text(NAMED_BY_CONTENT)
+    (tmp_path / "package" / "pyproject.toml").write_text(PROJECT)
+    install_package(tmp_path / "package", tmp_path / "site", monkeypatch)
+    (folder / "jobs.yaml").write_text(TYPED)
+    assert main(["submit", str(folder / "jobs.yaml"), "--output", str(tmp_path / "out"), "--dry-run"]) == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1::2] == [
+        "    makes a.txt",
+        "    what it makes is known once its inputs are there",
+        "    makes c.log",
+    ]
 
 
 def test_standard_input(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,16 +179,16 @@ def test_standard_input(folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         ("jobs.json", '[{"key": 1, "key": 2}]', "jobs.json: not valid JSON: the key key stands twice."),
         ("jobs.json", '[{"timeout": NaN}]', "NaN is no number in JSON"),
         ("jobs.json", "[" * 100_000, "nested too deeply"),
-        ("jobs.jsonl", '{"task": "transcode", "key": "a"}\nnonsense\n', "jobs.jsonl, line 2, column 1: not valid JSON"),
+        ("jobs.jsonl", '{"task": "ask", "key": "a"}\nnonsense\n', "jobs.jsonl, line 2, column 1: not valid JSON"),
         ("jobs.json", LINES, "not valid JSON: Extra data."),
         ("jobs.yaml", "- a: [", "jobs.yaml, line 1"),
         ("jobs.yaml", "- task: a\n  task: b\n", "stands twice"),
         ("jobs.yaml", "", "jobs.yaml is empty"),
         ("jobs.yaml", "just text", "A document of jobs is a list of jobs; this one is not."),
         ("jobs.jsonl", "\n", "The document has no jobs."),
-        ("jobs.yaml", "- {task: transcode, key: a, after: [nobody]}", "`after` names nobody, a job that neither"),
-        ("jobs.yaml", "- {task: transcode, key: a, inputs: [b.mov]}", "in/b.mov, which cannot be read"),
-        ("jobs.yaml", "- {task: transcode, key: a, after: [a]}", "These jobs wait for each other"),
+        ("jobs.yaml", "- {task: ask, key: a, after: [nobody]}", "`after` names nobody, a job that neither"),
+        ("jobs.yaml", "- {task: ask, key: a, inputs: [b.mov]}", "in/b.mov, which cannot be read"),
+        ("jobs.yaml", "- {task: ask, key: a, after: [a]}", "These jobs wait for each other"),
     ],
 )
 def test_what_is_no_file_of_jobs(
@@ -135,7 +224,7 @@ def test_files_that_cannot_be_read(
 def test_all_or_none(folder: Path, tmp_path: Path, capsys: Captured) -> None:
     """While another process holds the output nothing is taken in; a job that others know may be waited for."""
     (folder / "one.json").write_text(json.dumps(JOBS[:1]))
-    (folder / "two.json").write_text(json.dumps([{"task": "transcode", "key": "c", "after": ["a"]}]))
+    (folder / "two.json").write_text(json.dumps([{"task": "ask", "key": "c", "after": ["a"]}]))
     out = tmp_path / "out"
     assert main(["submit", str(folder / "one.json"), "--output", str(out)]) == ExitCode.OK
     with hold_lock(bytes(out / ".pyprocessor"), bytes(out)):

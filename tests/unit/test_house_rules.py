@@ -94,11 +94,13 @@ MAY_CATCH_ALL = [
     "workers/call_main.py",
     "intake/inspector.py",
     "intake/details.py",
+    "intake/submission_preview.py",
     "cli/main.py",
     "cli/console.py",
     "api.py",
     "chunks/events.py",
     "tasks/chunk_processors.py",
+    "tasks/registry.py",
 ]
 KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
 """Where they may be read, and which; a folder ends with a slash."""

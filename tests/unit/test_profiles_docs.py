@@ -17,7 +17,12 @@ from pyprocessor.profiles.overrides import SHORT_VARIABLES, Overrides
 from pyprocessor.profiles.schema import FLAT_SECTIONS, SECTIONS, FlatProfile, ProfileFile
 
 DOCS = Path(__file__).parents[2] / "docs"
-EXAMPLES = sorted(path for path in (DOCS / "examples").iterdir() if path.suffix in (".json", ".jsonc", ".yaml"))
+OF_JOBS = "pipeline.yaml"
+EXAMPLES = sorted(
+    path
+    for path in (DOCS / "examples").iterdir()
+    if path.suffix in (".json", ".jsonc", ".yaml") and path.name != OF_JOBS
+)
 
 
 def test_there_are_examples_of_every_form() -> None:

@@ -264,12 +264,15 @@ def test_quiet_tells_failures_alone() -> None:
 def test_verbose_tells_starts_and_ends() -> None:
     """With --verbose every file's start and end is told."""
     stream = Terminal()
-    play(Lines(stream, interval_seconds=10, least=Level.DEBUG))
+    shown = Lines(stream, interval_seconds=10, least=Level.DEBUG)
+    play(shown)
+    shown.found(3, False)
+    shown.found(3, True)
     lines = stream.getvalue().splitlines()
     assert "Started: a.mp4" in lines
     assert "Succeeded: a.mp4" in lines
     assert "Shed: c.mp4" in lines
-    assert "The listing is complete: 3 files." in lines
+    assert lines.count("The listing is complete: 3 files.") == 1, "also where it was open again for parts"
 
 
 def test_a_failure_without_a_start_is_told_with_its_name() -> None:

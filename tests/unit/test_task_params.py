@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import pytest
 
 from pyprocessor.errors import JobError
-from pyprocessor.tasks.params import params_as
+from pyprocessor.tasks.params import param_from, params_as, params_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +49,63 @@ def test_a_field_that_is_wrong_is_named(params: object, said: str) -> None:
     with pytest.raises(JobError) as raised:
         params_as(Takes, params)
     assert str(raised.value) == said
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """A field of each kind."""
+
+    url: str
+    language: str | None = None
+    size: float = 600.0
+    deep: bool = False
+    count: int | None = None
+    kind: Literal["text", "srt"] = "text"
+    names: tuple[str, ...] = ("a",)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+def test_fields_are_told_in_words() -> None:
+    """Types as people call them, defaults as JSON; one without a default is required."""
+    assert [(param.name, param.type, param.required, param.default) for param in params_of(Several)] == [
+        ("url", "text", True, None),
+        ("language", "text | null", False, None),
+        ("size", "number", False, 600.0),
+        ("deep", "true or false", False, False),
+        ("count", "whole number | null", False, None),
+        ("kind", "text | srt", False, "text"),
+        ("names", "list of text", False, ["a"]),
+        ("more", "mapping", False, {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("url", "12", "12"),
+        ("url", "a,b", "a,b"),
+        ("language", "null", "null"),
+        ("size", "90", 90),
+        ("size", "1.5", 1.5),
+        ("size", "many", "many"),
+        ("deep", "true", True),
+        ("count", "7", 7),
+        ("count", "null", None),
+        ("kind", "srt", "srt"),
+        ("names", "txt,srt", ["txt", "srt"]),
+        ("names", '["a,b"]', ["a,b"]),
+        ("names", "txt", ["txt"]),
+        ("more", '{"a": 1}', {"a": 1}),
+        ("unknown", "7", 7),
+        ("unknown", "x", "x"),
+    ],
+)
+def test_a_text_becomes_what_the_field_takes(name: str, text: str, value: object) -> None:
+    """Texts stay texts; what the field does not take stays as it is, and is refused with the rest."""
+    got = param_from(Several, name, text)
+    assert (got, type(got)) == (value, type(value))
+
+
+def test_a_text_for_a_task_that_does_not_say_what_it_takes() -> None:
+    """It is JSON where it can be."""
+    assert [param_from(None, "x", text) for text in ("1", '"1"', "one", "[1]")] == [1, "1", "one", [1]]

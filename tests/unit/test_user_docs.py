@@ -21,6 +21,7 @@ from pyprocessor.plan.planner import RunningBatch, next_batch, shape
 from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.profiles.documents import parse_values
 from pyprocessor.profiles.schema import SECTIONS
+from pyprocessor.tasks import registry
 
 HOME = Path(__file__).parents[2]
 PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
@@ -94,8 +95,7 @@ def test_commands_are_understood(page: str) -> None:
 
 def test_the_jobs_shown_can_be_submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the files and the tasks there, and every field is shown and explained."""
-    monkeypatch.setattr(submission, "task", lambda name: name)
-    monkeypatch.setattr(submission, "problems", lambda *_: ())
+    monkeypatch.setattr(registry, "task", lambda name: name)
     (shown,) = re.findall(r"```yaml\n(.*?)```", JOBS, re.DOTALL)
     (tmp_path / "talks").mkdir()
     for name in ("titles", "film"):

@@ -1,0 +1,166 @@
+"""What would jobs do that are to be submitted: in which order, after which others, and what would they leave?
+
+Files that are there are inspected; what is made of files that other jobs make is predicted as far as its names depend
+on nothing that inspecting finds. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from multiprocessing.connection import wait
+from typing import Any
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.intake.inspector_client import InspectorClient
+from pyprocessor.intake.messages import Inspected, InspectJob
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.journal.waiting import Submission
+from pyprocessor.models import ProductOf, Source, display
+from pyprocessor.models.products import Product
+from pyprocessor.models.run import RunRequest
+from pyprocessor.tasks.base import Plan
+from pyprocessor.tasks.registry import task
+from pyprocessor.workers.process import context
+
+MOST_INSPECTED = 200
+"""Of the jobs; a second or two, where files are small."""
+TURN_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One job: the names of those that it waits for, and what it leaves; None where that is not known before."""
+
+    submission: Submission
+    waits_for: tuple[str, ...]
+    products: tuple[Product, ...] | None = None
+    problem: str = ""
+    """Why it can be told now that it would fail, or why there is nothing to do, as a sentence."""
+
+
+def previews(
+    submissions: Sequence[Submission], request: RunRequest, known: Callable[[str], JobRow | None]
+) -> Iterator[Preview]:
+    """Yield the jobs in the order in which they could be done one by one. `known` returns a job of the journal."""
+    jobs = {given.job.id: given for given in submissions}
+    found = _inspected([given for given in submissions if _has_files_only(given)][:MOST_INSPECTED], request)
+    made: dict[str, tuple[Product, ...] | None] = {}
+    for job_id in _order(jobs):
+        if job_id not in jobs:
+            row = known(job_id)
+            made[job_id] = row.products if row is not None and row.final else None
+            continue
+        given = jobs[job_id]
+        names = tuple(_name(needed, jobs, known) for needed in given.job.needs)
+        try:
+            plan = _planned(given, found.get(job_id), made, request.output)
+        except JobError as error:
+            made[job_id] = None
+            yield Preview(given, names, problem=str(error))
+        else:
+            made[job_id] = plan.products if plan is not None else None
+            yield Preview(given, names, made[job_id], plan.skip if plan is not None else "")
+
+
+def _order(jobs: Mapping[str, Submission]) -> Iterator[str]:
+    """Yield ids, also of jobs of the journal that these wait for: the urgent first, else as they were given."""
+    places = {job_id: (given.job.priority, number) for number, (job_id, given) in enumerate(jobs.items())}
+    sorter = TopologicalSorter({job_id: given.job.needs for job_id, given in jobs.items()})
+    sorter.prepare()
+    while sorter.is_active():
+        for job_id in sorted(sorter.get_ready(), key=lambda job_id: places.get(job_id, (0, -1))):
+            yield job_id
+            sorter.done(job_id)
+
+
+def _name(job_id: str, jobs: Mapping[str, Submission], known: Callable[[str], JobRow | None]) -> str:
+    if job_id in jobs:
+        return display(jobs[job_id].job.source.relative)
+    row = known(job_id)
+    return row.name if row is not None else job_id
+
+
+def _has_files_only(given: Submission) -> bool:
+    job = given.job
+    return bool(job.source.path) and not any(isinstance(each, ProductOf) for each in job.inputs)
+
+
+def _inputs(given: Submission) -> tuple[Source | ProductOf, ...]:
+    own = (given.job.source,) if given.job.source.path else ()
+    return (*own, *given.job.inputs)
+
+
+def _inspected(submissions: Sequence[Submission], request: RunRequest) -> dict[str, Inspected]:
+    """Ask an inspector what the tasks of these jobs find in their files."""
+    found: dict[str, Inspected] = {}
+    client: InspectorClient[str] = InspectorClient(request, context())
+    for given in submissions:
+        files = tuple(each for each in _inputs(given) if isinstance(each, Source))
+        client.ask(given.job.id, InspectJob(given.job.task, files, json.loads(given.params)))
+    try:
+        while client.pending:
+            client.go_on(time.monotonic())
+            wait([client.process.connection] if client.process is not None else [], timeout=TURN_SECONDS)
+            for message in client.messages(time.monotonic()):
+                match message:
+                    case (str(job_id), answer):
+                        found[job_id] = answer
+    finally:
+        client.stop()
+    return found
+
+
+class _Figure(float):
+    """Stands for what inspecting will find: plans reckon with it, but no name can be made of it."""
+
+    def __str__(self) -> str:
+        raise ValueError("this is not known yet")
+
+    def __format__(self, how: str) -> str:
+        return str(self)
+
+
+class _NotKnownYet(dict[str, Any]):
+    """Stands for what the inspection of files that are not there yet will answer."""
+
+    def __missing__(self, name: str) -> _Figure:
+        return _Figure(1.0)
+
+
+def _planned(
+    given: Submission, answer: Inspected | None, made: Mapping[str, tuple[Product, ...] | None], output: bytes
+) -> Plan | None:
+    """Return the plan of a job; None where it depends on what is not known yet. Raises JobError where it would fail."""
+    if answer is not None and answer.failure is not None:
+        raise JobError(answer.failure, answer.reason)
+    inputs = tuple(_file(each, made, output) for each in _inputs(given))
+    found: Any = json.loads(answer.found) if answer is not None else _NotKnownYet() if inputs else None
+    name = given.job.source.relative
+    try:
+        plan = task(given.job.task).plan(json.loads(given.params), inputs, found, name)
+    except JobError:
+        if answer is None and inputs:
+            return None
+        raise
+    except Exception:  # noqa: BLE001 - code of others, which may want to know what nobody knows yet
+        return None
+    return plan if isinstance(plan, Plan) else None
+
+
+def _file(given: Source | ProductOf, made: Mapping[str, tuple[Product, ...] | None], output: bytes) -> Source:
+    """Return an input as it will be. Raises JobError for a product that its job does not make."""
+    if isinstance(given, Source):
+        return given
+    products = made.get(given.job_id)
+    if products is None:
+        return Source(b"", b"", 0, 0)
+    product = next((each for each in products if each.role == given.role), None)
+    if product is None:
+        roles = ", ".join(each.role for each in products) or "none"
+        raise JobError(FailureKind.BAD_INPUT, f"It reads a product {given.role!r} of a job that makes: {roles}.")
+    return Source(os.path.join(output, product.name), product.name, 0, 0)
