@@ -120,9 +120,11 @@ class JobError(PyprocessorError):
 
     exit_code = ExitCode.SOME_FAILED
 
-    def __init__(self, kind: FailureKind, message: str) -> None:
+    def __init__(self, kind: FailureKind, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.retry_after_seconds = retry_after_seconds
+        """How long a server wants to be left alone, where it says so."""
 
 
 class InspectError(JobError):
