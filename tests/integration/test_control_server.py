@@ -35,7 +35,11 @@ from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 from pyprocessor.system import sockets
+from tests.integration.worked import example_tasks
 from tests.waiting import DEADLINE_SECONDS, until
+
+__all__ = ["example_tasks"]
+pytestmark = pytest.mark.usefixtures("example_tasks")
 
 STATUS = Request(Verb.STATUS)
 
@@ -97,7 +101,7 @@ def connected(folder: Path) -> socket.socket:
 def jobs(count: int) -> tuple[Submission, ...]:
     """Jobs to submit, with params of some length."""
     return submissions(
-        [{"task": "transcode", "key": str(number), "params": {"text": "x" * 1000}} for number in range(count)],
+        [{"task": "ask", "key": str(number), "params": {"text": "x" * 1000}} for number in range(count)],
         queue="q",
     )
 

@@ -25,6 +25,10 @@ from pyprocessor.models import JobState, Outcome, OutcomeKind, Usage, submitted_
 from pyprocessor.state.journal_opening import hold_lock
 from pyprocessor.state.state_folder import prepare_state_folder
 from tests.integration.journal_jobs import ENGINE, FACTS, WORKER, a_job, begin, plan
+from tests.integration.worked import example_tasks
+
+__all__ = ["example_tasks"]
+pytestmark = pytest.mark.usefixtures("example_tasks")
 
 Captured = pytest.CaptureFixture[str]
 DAY = 86400.0
@@ -56,7 +60,7 @@ def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
 
 def submit(journal: Journal, key: str, *after: str, **params: Any) -> None:
     """Take a job in that waits for others."""
-    document = [{"task": "transcode", "key": key, "after": list(after), "params": params}]
+    document = [{"task": "ask", "key": key, "after": list(after), "params": params}]
     journal.submit(submissions(document, queue="q"))
 
 
@@ -195,7 +199,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path, journal: Journal, capsy
 def test_many_jobs_in_little_time(tmp_path: Path, journal: Journal) -> None:
     """Deleting does not look through the whole table for each job: that would take minutes here."""
     with journal.transaction():
-        documents = [{"task": "transcode", "key": str(number)} for number in range(10_000)]
+        documents = [{"task": "ask", "key": str(number)} for number in range(10_000)]
         journal.submit(submissions(documents, queue="q"))
         for row in list(journal.jobs()):
             journal.assign([row.id], 1)

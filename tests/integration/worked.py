@@ -44,9 +44,9 @@ reel = {NAME}:Reel
 
 
 @pytest.fixture
-def example_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def example_tasks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Install a package that offers tasks, for this test; yields the folder that it lies in."""
-    site = install(tmp_path / "site")
+    site = install(tmp_path_factory.mktemp("packages") / "site")
     monkeypatch.syspath_prepend(str(site))
     task.cache_clear()
     yield site

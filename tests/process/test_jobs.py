@@ -71,7 +71,10 @@ def test_jobs_of_a_run_that_goes_on(
     assert {states(output)[name.encode()] for name in (first, second)} == {JobState.CANCELLED}
     jobs = tmp_path / "jobs.json"
     far = 4_000_000_000  # so that nothing becomes of them here
-    more = [{"key": "more", "inputs": ["elsewhere.mp4"], "not_before": far}, {"key": "later", "after": ["more"]}]
+    more = [
+        {"key": "more", "inputs": ["elsewhere.mp4"], "not_before": far},
+        {"key": "later", "inputs": [{"job": "more"}]},
+    ]
     jobs.write_text(json.dumps([{"task": "transcode", **job} for job in more]))
     assert asked("submit", jobs, "--output", output).startswith("2 jobs")
     assert json.loads(asked("jobs", "show", "more", "--output", output, "--json"))["origin"] == "submitted"
@@ -81,7 +84,7 @@ def test_jobs_of_a_run_that_goes_on(
     assert said.startswith("1 of 2")
     assert f"{running} is running." in said
     assert states(output)[b"later"] is JobState.WAITING
-    jobs.write_text(json.dumps([{"task": "transcode", "key": "more", "after": ["more"]}]))
+    jobs.write_text(json.dumps([{"task": "transcode", "key": "more", "inputs": [{"job": "more"}]}]))
     assert call("submit", jobs, "--output", output).returncode == ExitCode.USAGE
     assert call("prune", "--output", output, "--export", tmp_path / "x").returncode == ExitCode.TRY_AGAIN
     asked("stop", "--now", "--output", output)

@@ -22,6 +22,10 @@ from pyprocessor.models import JobState, Outcome, OutcomeKind, Usage, submitted_
 from pyprocessor.state.journal_opening import hold_lock
 from pyprocessor.state.state_folder import prepare_state_folder
 from tests.integration.journal_jobs import ENGINE, FACTS, WORKER, a_job, begin, plan
+from tests.integration.worked import example_tasks
+
+__all__ = ["example_tasks"]
+pytestmark = pytest.mark.usefixtures("example_tasks")
 
 Captured = pytest.CaptureFixture[str]
 Asked = Callable[..., str]
@@ -44,7 +48,7 @@ def output(tmp_path: Path) -> Path:
             {"key": "free", "inputs": [{"job": "made", "role": "srt"}]},
             {"key": "made", "params": {"x": 1}},
         ]
-        journal.submit(submissions([{"task": "transcode", **given} for given in documents], queue="q"))
+        journal.submit(submissions([{"task": "ask", **given} for given in documents], queue="q"))
         for key, result in (("made", '{"score":0.5}'), ("bad", None)):
             job_id = submitted_id("q", key)
             journal.assign([job_id], 1)
@@ -82,13 +86,13 @@ def test_the_list(asked: Asked) -> None:
     named = [tuple(line.split()[1:4]) for line in lines]
     assert named[0] == ("succeeded", "transcode", "film.mov")
     assert sorted(named[1:]) == [
-        ("cancelled", "transcode", "next:"),
-        ("failed", "transcode", "bad:"),
-        ("pending", "transcode", "free"),
-        ("succeeded", "transcode", "made"),
+        ("cancelled", "ask", "next:"),
+        ("failed", "ask", "bad:"),
+        ("pending", "ask", "free"),
+        ("succeeded", "ask", "made"),
     ]
     bad = next(line for line in lines if "bad:" in line)
-    assert bad == f"{submitted_id('q', 'bad')[:12]}  failed       transcode     bad: It is\\nodd."
+    assert bad == f"{submitted_id('q', 'bad')[:12]}  failed       ask           bad: It is\\nodd."
     objects = [json.loads(line) for line in asked("list", "--json").splitlines()]
     assert [found["id"][:12] for found in objects] == [line.split()[0] for line in lines]
     assert {found["version"] for found in objects} == {1}
@@ -194,7 +198,7 @@ def test_a_long_list_takes_little_memory(tmp_path: Path, capfd: pytest.CaptureFi
     """Rows are written as they are read."""
     with Journal.open(prepare_state_folder(bytes(tmp_path)).path, wal=True) as journal, journal.transaction():
         journal.begin_run("", ENGINE)
-        documents = [{"task": "transcode", "key": f"{number:05}", "tenant": "x" * 1000} for number in range(4_000)]
+        documents = [{"task": "ask", "key": f"{number:05}", "tenant": "x" * 1000} for number in range(4_000)]
         journal.submit(submissions(documents, queue="q"))
     del documents
     with capfd.disabled(), open(os.devnull, "w", encoding="utf-8") as nowhere, pytest.MonkeyPatch.context() as patching:

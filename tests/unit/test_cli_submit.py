@@ -16,10 +16,14 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from pyprocessor.state.journal_opening import hold_lock
+from tests.integration.worked import example_tasks
+
+__all__ = ["example_tasks"]
+pytestmark = pytest.mark.usefixtures("example_tasks")
 
 Captured = pytest.CaptureFixture[str]
-JOBS = [{"task": "transcode", "key": "a", "inputs": ["a.mov"]}, {"task": "transcode", "key": "b", "after": ["a"]}]
-YAML = "- {task: transcode, key: a, inputs: [a.mov]}\n- task: transcode\n  key: b\n  after: [a]\n"
+JOBS = [{"task": "ask", "key": "a", "inputs": ["a.mov"]}, {"task": "ask", "key": "b", "after": ["a"]}]
+YAML = "- {task: ask, key: a, inputs: [a.mov]}\n- task: ask\n  key: b\n  after: [a]\n"
 LINES = "".join(json.dumps(job) + "\n\n" for job in JOBS)
 
 
@@ -58,8 +62,8 @@ def test_files_of_jobs(name: str, text: str, folder: Path, tmp_path: Path, capsy
     assert main([*command, "--dry-run"]) == ExitCode.OK
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(maxsplit=2)[1:] for line in lines[:2]] == [
-        ["transcode", "a (1 file)"],
-        ["transcode", "b (waits for 1 job)"],
+        ["ask", "a (1 file)"],
+        ["ask", "b (waits for 1 job)"],
     ]
     assert lines[2] == "2 jobs would be taken in."
     assert not (tmp_path / "out").exists()
@@ -90,16 +94,16 @@ def test_standard_input(folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         ("jobs.json", '[{"key": 1, "key": 2}]', "jobs.json: not valid JSON: the key key stands twice."),
         ("jobs.json", '[{"timeout": NaN}]', "NaN is no number in JSON"),
         ("jobs.json", "[" * 100_000, "nested too deeply"),
-        ("jobs.jsonl", '{"task": "transcode", "key": "a"}\nnonsense\n', "jobs.jsonl, line 2, column 1: not valid JSON"),
+        ("jobs.jsonl", '{"task": "ask", "key": "a"}\nnonsense\n', "jobs.jsonl, line 2, column 1: not valid JSON"),
         ("jobs.json", LINES, "not valid JSON: Extra data."),
         ("jobs.yaml", "- a: [", "jobs.yaml, line 1"),
         ("jobs.yaml", "- task: a\n  task: b\n", "stands twice"),
         ("jobs.yaml", "", "jobs.yaml is empty"),
         ("jobs.yaml", "just text", "A document of jobs is a list of jobs; this one is not."),
         ("jobs.jsonl", "\n", "The document has no jobs."),
-        ("jobs.yaml", "- {task: transcode, key: a, after: [nobody]}", "`after` names nobody, a job that neither"),
-        ("jobs.yaml", "- {task: transcode, key: a, inputs: [b.mov]}", "in/b.mov, which cannot be read"),
-        ("jobs.yaml", "- {task: transcode, key: a, after: [a]}", "These jobs wait for each other"),
+        ("jobs.yaml", "- {task: ask, key: a, after: [nobody]}", "`after` names nobody, a job that neither"),
+        ("jobs.yaml", "- {task: ask, key: a, inputs: [b.mov]}", "in/b.mov, which cannot be read"),
+        ("jobs.yaml", "- {task: ask, key: a, after: [a]}", "These jobs wait for each other"),
     ],
 )
 def test_what_is_no_file_of_jobs(
@@ -135,7 +139,7 @@ def test_files_that_cannot_be_read(
 def test_all_or_none(folder: Path, tmp_path: Path, capsys: Captured) -> None:
     """While another process holds the output nothing is taken in; a job that others know may be waited for."""
     (folder / "one.json").write_text(json.dumps(JOBS[:1]))
-    (folder / "two.json").write_text(json.dumps([{"task": "transcode", "key": "c", "after": ["a"]}]))
+    (folder / "two.json").write_text(json.dumps([{"task": "ask", "key": "c", "after": ["a"]}]))
     out = tmp_path / "out"
     assert main(["submit", str(folder / "one.json"), "--output", str(out)]) == ExitCode.OK
     with hold_lock(bytes(out / ".pyprocessor"), bytes(out)):

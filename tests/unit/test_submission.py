@@ -15,11 +15,15 @@ from pyprocessor.intake.submission import FIELDS, MAX_PROBLEMS, submissions
 from pyprocessor.journal.submissions import submissions_from, submissions_text
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import Origin, ProductOf, Source, submitted_id
+from tests.integration.worked import example_tasks
+
+__all__ = ["example_tasks"]
+pytestmark = pytest.mark.usefixtures("example_tasks")
 
 
 def a_job(**fields: Any) -> dict[str, Any]:
     """The document of a job that has all it needs."""
-    return {"task": "transcode", "key": "a", **fields}
+    return {"task": "ask", "key": "a", **fields}
 
 
 def read(*jobs: object, folder: Path | str = "", **more: Any) -> tuple[Submission, ...]:
@@ -54,7 +58,7 @@ def test_every_field_arrives(tmp_path: Path) -> None:
     assert set(everything) == set(FIELDS) - {"name"}
     first = read(everything, a_job(key="titles"), a_job(key="z"), folder=tmp_path)[0]
     job, titles = first.job, submitted_id("q", "titles")
-    assert (job.id, job.task, job.origin) == (submitted_id("q", "a"), "transcode", Origin.SUBMITTED)
+    assert (job.id, job.task, job.origin) == (submitted_id("q", "a"), "ask", Origin.SUBMITTED)
     assert job.source == Source(os.fsencode(tmp_path / "one.mov"), b"a", 7, 12345)
     assert [given if isinstance(given, ProductOf) else given.relative for given in job.inputs] == [
         ProductOf(titles, "srt"),
@@ -71,7 +75,7 @@ def test_every_field_arrives(tmp_path: Path) -> None:
 
 def test_the_same_key_is_the_same_job() -> None:
     """In one queue, whatever else it says; `name` is another word for it, and a job without files is called by it."""
-    (one,), (again,) = read(a_job(params={"x": 1, "y": 2})), read({"task": "transcode", "name": "a", "priority": 5})
+    (one,), (again,) = read(a_job(params={"x": 1, "y": 2})), read({"task": "ask", "name": "a", "priority": 5})
     (order,) = read(a_job(params={"y": 2, "x": 1}))
     (elsewhere,) = submissions([a_job()], queue="other")
     assert one.job.id == again.job.id != elsewhere.job.id
@@ -120,7 +124,7 @@ def test_what_is_wrong_is_named(field: str, value: object, said: str) -> None:
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """Of every job; of very many problems the first ones."""
-    lines = problems(a_job(priority="x", tenant=1), "no job", {"task": "transcode"})
+    lines = problems(a_job(priority="x", tenant=1), "no job", {"task": "ask"})
     assert [line.partition(":")[0] for line in lines] == [
         "Job 1 (a)",
         "Job 1 (a)",

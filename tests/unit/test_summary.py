@@ -37,6 +37,9 @@ from pyprocessor.models.wording import clock, duration, memory_size, one_line, s
 from pyprocessor.report import summary
 from pyprocessor.report.plan import plan_json, plan_text
 from pyprocessor.report.wording import about, columns, shortened
+from tests.integration.worked import example_tasks
+
+__all__ = ["example_tasks"]
 
 ENGINE = ProcessIdentity(4711, 1000.0)
 WORKER = ProcessIdentity(4712, 1001.0)
@@ -454,10 +457,11 @@ def test_one_line_is_printable() -> None:
         assert one_line(f"a{chr(code)}b").isprintable()
 
 
+@pytest.mark.usefixtures("example_tasks")
 def test_jobs_without_files(journal: Journal) -> None:
     """They are shown by their names; those that wait for others are counted apart."""
     keys = [("done", []), ("to do", []), ("late", ["to do"])]
-    documents = [{"task": "transcode", "key": key, "after": after} for key, after in keys]
+    documents = [{"task": "ask", "key": key, "after": after} for key, after in keys]
     journal.submit(submissions(documents, queue="q"))
     done = submitted_id("q", "done")
     journal.complete(done, start(journal, done), '{"score": 1}', Usage(1.0, 1.0, 1))
