@@ -14,7 +14,7 @@ from pyprocessor.inspect.contract import contract
 from pyprocessor.journal.waiting import Submission, params_of
 from pyprocessor.models import Cost, Job, Origin, Profile, Source, submitted_id
 from pyprocessor.recipes.chunk import copied_container
-from pyprocessor.tasks.chunk_processing import ProcessChunk, profile_of, profile_values
+from pyprocessor.tasks.chunk_processing import ProcessChunk, chunk_profile, profile_values
 from pyprocessor.tasks.chunk_processors import FFMPEG, Processor
 
 QUEUE = "chunks"
@@ -83,7 +83,7 @@ class Planning:
             text = "Its last pictures are decoded from one that an edit list hides, which a copy would show; make exact"
             raise JobError(FailureKind.UNSUPPORTED, f"{text} chunks of it.")
         if self.profile is not None:
-            contract(profile_of(profile_values(self.profile)), self.chunker.index.media)
+            contract(chunk_profile(profile_values(self.profile)), self.chunker.index.media)
 
     def job(self, cut: CutChunk) -> ChunkJob:
         """The job of a chunk."""

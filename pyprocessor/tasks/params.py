@@ -6,7 +6,7 @@ What a type cannot say, `__post_init__` of the record checks and raises as Value
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -18,8 +18,6 @@ P = TypeVar("P")
 
 def params_as(kind: type[P], params: Any) -> P:
     """Return params, a mapping of JSON, as such a record. Raises JobError in a sentence that names the field."""
-    import msgspec  # takes 6 ms, and a run over a folder needs none of it
-
     if not isinstance(params, Mapping):
         raise JobError(FailureKind.BAD_INPUT, "The params of the job are no mapping.")
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # no type says "a dataclass"
@@ -28,8 +26,15 @@ def params_as(kind: type[P], params: Any) -> P:
             close = get_close_matches(str(name), names, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"it takes {', '.join(names) or 'none'}."
             raise JobError(FailureKind.BAD_INPUT, f"`{name}` is no field of this task; {hint}")
+    return record_of(kind, params, {})
+
+
+def record_of(kind: type[P], values: Any, others: Mapping[type, Callable[[Any], Any]]) -> P:
+    """Return JSON as such a record; `others` make values of types that JSON does not have. Raises JobError."""
+    import msgspec  # takes 6 ms, and a run over a folder needs none of it
+
     try:
-        return msgspec.convert(params, kind)
+        return msgspec.convert(values, kind, dec_hook=lambda wanted, value: others[wanted](value))
     except msgspec.ValidationError as error:
         what, _, where = str(error).removeprefix("Object ").partition(" - at `$.")
         text = what[:1].lower() + what[1:].rstrip(".")
