@@ -23,6 +23,7 @@ _OURS = {
     "checksum": "checksum:Checksum",
     "download": "download:Download",
     "verify": "check_media:Verify",
+    "youtube": "youtube:Youtube",
     "film-part": "parts:FilmPart",
     "sound-part": "parts:SoundPart",
     "process-chunk": "chunk_processing:ProcessChunk",

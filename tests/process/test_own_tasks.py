@@ -106,6 +106,33 @@ def test_what_a_cancelled_download_kept_is_removed(queue: Queue) -> None:
     assert not any("no unfinished output" in text for _, text in queue.listener.notices)
 
 
+# ---------------------------------------------------------------- youtube
+
+
+def test_pages(queue: Queue, tmp_path: Path, make_clip: ClipMaker) -> None:
+    """What is said of them, and their film in a container that is asked for."""
+    clip = make_clip(tmp_path / "clip.mp4", seconds=1.0)
+
+    def page(key: str, url: str, **params: Any) -> dict[str, Any]:
+        return {"task": "youtube", "key": key, "params": {"url": url, "allow_private": True, **params}}
+
+    with serving(clip.read_bytes()) as files:
+        queue.submit(
+            page("said", f"{files.url}/clip.mp4"),
+            page("film", f"{files.url}/clip.mp4", download=True, container="mkv"),
+            page("inner", f"{files.url}/clip.mp4", allow_private=False),
+        )
+        assert queue.run() == ExitCode.SOME_FAILED
+    assert result(queue, "said")["title"] == "clip"
+    assert result(queue, "film")["files"] == 1
+    assert reason(queue, "inner")[0] == "permission"
+    made = {path.name for path in queue.output.iterdir() if path.is_file()}
+    assert made == {"said.info.json", "film.mkv", "film.info.json"}
+    media = probe(bytes(queue.output / "film.mkv"), size_bytes=(queue.output / "film.mkv").stat().st_size)
+    assert [stream.kind.value for stream in media.streams] == ["video", "audio"]
+    assert partials(queue.output) == []
+
+
 # ---------------------------------------------------------------- checksum
 
 
