@@ -39,7 +39,7 @@ _MOST_OUTPUT_GROWTH = 4
 
 
 class ProcessChunk:
-    """The processors of its params, one after the other. See `chunks/planning` for the params."""
+    """The processors of its params, one after the other. See `tasks/chunk_cutting` for the params."""
 
     name = "process-chunk"
 
@@ -47,7 +47,8 @@ class ProcessChunk:
         return None  # the params have all that is known
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:  # noqa: ARG002 - as above
-        products = (Product(params["file"].encode("ascii")),) if params["file"] else ()
+        extension = os.path.splitext(params["file"])[1].encode("ascii")
+        products = (Product(output + extension),) if params["file"] else ()
         return Plan(products, _cost(params))
 
     def run(self, work: Work) -> Steps:
@@ -147,7 +148,7 @@ def _opened(opened: dict[str, Any], streams: list[dict[str, Any]]) -> MediaInfo:
 
 def _cost(params: Any) -> Cost | CostFeatures:
     chunk, pixels = params["chunk"], params["pixels"]
-    resources = ((WORKER, 1),)
+    resources = ((WORKER, 1),) if params.get("limited", True) else ()
     if params["profile"] is not None:
         video = params["profile"]["video"]
         return CostFeatures(

@@ -21,6 +21,7 @@ _OURS = {
     FOLDER_TASK: "transcode:Transcode",
     "call": "call:CallFunction",
     "checksum": "checksum:Checksum",
+    "chunk": "chunk:ChunkFilm",
     "download": "download:Download",
     "verify": "check_media:Verify",
     "youtube": "youtube:Youtube",

@@ -299,3 +299,44 @@ def test_a_profile_that_is_wrong_is_refused_when_it_is_submitted(tmp_path: Path,
         refused = call("submit", jobs, "--output", tmp_path / "out")
         assert refused.returncode == ExitCode.USAGE, refused
         assert said in refused.stderr
+
+
+# ---------------------------------------------------------------- chunk
+
+
+def test_a_film_in_chunks(queue: Queue, tmp_path: Path, make_clip: ClipMaker) -> None:
+    """Copied at keyframes, or encoded at the very times, in a folder with a manifest; each picture is in one chunk."""
+    clip = make_clip(tmp_path / "clip.mp4", seconds=5.0, extra=["-g", "25", "-sc_threshold", "0"])
+
+    def chunk(key: str, path: Path = clip, **params: Any) -> dict[str, Any]:
+        return {"task": "chunk", "key": key, "inputs": [str(path)], "params": params}
+
+    queue.submit(
+        chunk("copied", chunk_duration=1.0),
+        chunk(
+            "exact", chunk_duration=1.5, start=0.5, end=4.5, exact=True, profile={"extends": "fast", "container": "mkv"}
+        ),
+        chunk("text", Path(__file__)),
+        chunk("many", chunk_duration=0.00001),
+    )
+    assert queue.run() == ExitCode.SOME_FAILED
+    for key, extension, starts, pictures in (
+        ("copied", "mp4", [0.0, 1.0, 2.0, 3.0, 4.0], [25] * 5),
+        ("exact", "mkv", [0.5, 2.0, 3.5], [37, 38, 25]),
+    ):
+        folder = queue.output / f"{key}.chunks"
+        manifest = json.loads((folder / "manifest.json").read_text())
+        segments = manifest["segments"]
+        assert [segment["start"] for segment in segments] == pytest.approx(starts)
+        assert [segment["frames"] for segment in segments] == pictures
+        names = [segment["file"] for segment in segments]
+        assert names == [f"chunk_{number:04}.{extension}" for number in range(len(starts))]
+        assert {path.name for path in folder.iterdir()} == {*names, "manifest.json"}
+        for name in names:
+            assert probe(bytes(folder / name), size_bytes=(folder / name).stat().st_size).video is not None
+        assert result(queue, key) == {"chunks": len(starts), "left_out": []}
+    assert reason(queue, "text")[0] == "bad_input"
+    assert "longer chunk_duration" in reason(queue, "many")[1]
+    assert list((queue.output / ".pyprocessor" / "intermediate").iterdir()) == []
+    assert queue.run() == ExitCode.SOME_FAILED
+    assert queue.rows()["copied"].attempts == 1
