@@ -21,8 +21,6 @@ _COST = Cost(0.3, 48 << 20, 0, wait_seconds=30.0)
 """Its process mostly waits; 64 downloads share one."""
 _LONGEST_URL, _LONGEST_NAME = 8000, 200
 _HEX = re.compile(r"[0-9a-f]+")
-_UNWANTED = re.compile(r"[\x00-\x1f\x7f/\\]|^[.\s]+|\s+$")
-"""In a file's name that a server's address gives: what leads elsewhere, hides it, or is not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ def check_url(url: str, schemes: tuple[str, ...] = ("https", "http")) -> None:
 
 def safe_name(text: str) -> str:
     """The text as the name of a file that is visible and lies where it is put; it may be empty."""
-    name = _UNWANTED.sub("", "".join(character for character in text if character.isprintable()))
+    name = "".join(one for one in text if one.isprintable() and one not in "/\\").lstrip(". ").rstrip()
     while len(os.fsencode(name)) > _LONGEST_NAME:
         stem, extension = os.path.splitext(name)
         name = stem[:-1] + extension if len(stem) > 1 else name[:-1]
